@@ -1,0 +1,3 @@
+"""Virtual machines in seconds, as linked clones."""
+
+__version__ = "0.1.0"

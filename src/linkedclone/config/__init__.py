@@ -1,0 +1,1 @@
+"""Endpoints, their file and their passwords."""

@@ -1,0 +1,68 @@
+"""An endpoint: where a hypervisor is, and how to be sure that it is the right one."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from linkedclone.config.secret import Secret
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tls:
+    """How the endpoint's certificate is checked. Checked it is, unless ``insecure``.
+
+    Attributes:
+        ca_file: PEM file with the certificate authorities to trust instead of
+            the system's.
+        pinned_pem: The one certificate to trust, in PEM form, whatever name it
+            bears; it was shown to a person and accepted.
+        pinned_sha256: The SHA-256 of the one certificate to trust, as 64 hex
+            digits, where only the fingerprint is known.
+        insecure: Check nothing. Only when it was asked for.
+    """
+
+    ca_file: Path | None = None
+    pinned_pem: str = ""
+    pinned_sha256: str = ""
+    insecure: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """One hypervisor connection, resolved.
+
+    Attributes:
+        kind: Which driver: ``vsphere``, ``memory``.
+        name: The name that it has in the configuration file; empty if none.
+        host: Host name or address.
+        port: TCP port.
+        user: User name.
+        password: Password; None where there is none.
+        datacenter: vSphere datacenter that searches start in; empty for all.
+        path: What stands behind the colon of a local or memory endpoint.
+        tls: How its certificate is checked.
+        timeout_seconds: How long one call may take to answer.
+        origin: Where it was taken from, in words for people.
+    """
+
+    kind: str
+    name: str = ""
+    host: str = ""
+    port: int = 443
+    user: str = ""
+    password: Secret | None = None
+    datacenter: str = ""
+    path: str = ""
+    tls: Tls = field(default_factory=Tls)
+    timeout_seconds: float = 60.0
+    origin: str = ""
+
+    @property
+    def address(self) -> str:
+        """How it is shown: without any password."""
+        if not self.host:
+            return f"{self.kind}:{self.path}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        port = "" if self.port == 443 else f":{self.port}"
+        user = f"{self.user}@" if self.user else ""
+        datacenter = f"/{self.datacenter}" if self.datacenter else ""
+        return f"{self.kind}://{user}{host}{port}{datacenter}"

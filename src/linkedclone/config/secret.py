@@ -1,0 +1,34 @@
+"""A string that does not show itself."""
+
+from typing import Final
+
+
+class Secret:
+    """A password. Printing, logging or comparing by ``repr`` never shows it."""
+
+    __slots__ = ("_value",)
+
+    SHOWN: Final = "********"
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        """Return the password itself; to be called only where it goes on the wire."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return f"Secret({self.SHOWN!r})"
+
+    def __str__(self) -> str:
+        return self.SHOWN
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._value == self._value
+
+    def __hash__(self) -> int:
+        return hash(self._value)
+
+    def __reduce__(self) -> tuple[type["Secret"], tuple[str]]:
+        msg = "a secret is not written to files"
+        raise TypeError(msg)

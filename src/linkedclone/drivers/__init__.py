@@ -1,0 +1,1 @@
+"""Hypervisors: the contract (``base``), its registry, and one package for each of them."""

@@ -1,0 +1,148 @@
+"""The contract that every hypervisor driver keeps.
+
+Promises, held by one contract test suite that runs against every driver:
+
+1. **Never degrade to a full clone.** What cannot be linked is refused, with
+   what would help.
+2. **The mark is there from birth.** :meth:`Driver.create_clone` writes the
+   step's mark and instance UUID in the same call that makes the clone, so that
+   a later run finds even a half-made one. The lock against two clones of one
+   name is the name in its folder: the second is refused with
+   :class:`~linkedclone.errors.DuplicateNameError`, also while the first is
+   still being made. A reassigned instance UUID is written back into the mark.
+3. **Long calls return a** :class:`~linkedclone.model.jobs.Job` **at once** and
+   go on by themselves, also when the process that asked for them dies.
+   :meth:`Driver.wait` is the only place that waits, for many at once.
+4. **Deleting what is absent counts as done**, and deleting never touches a
+   layer that anything else uses. The guards that look at lineage first live in
+   ``planning``; a driver that cannot rely on its hypervisor for the reference
+   count keeps it itself.
+5. **Undo is the caller's** (``execution``): a driver reports a failed job and
+   leaves the rest as the hypervisor left it.
+6. **Native errors never escape.** They are translated by their type, never by
+   their text, into :mod:`linkedclone.errors`, with the server's own words kept
+   in ``details``.
+7. **A clone never inherits** the parent's MAC addresses, instance-id or UUID.
+
+Order of calls: a driver is ready when made, every method may be called from
+several threads at once, and nothing may be called after :meth:`Driver.close`.
+Reads are batched: no method makes one call per VM, except where its docstring
+says so.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
+
+from linkedclone.model.findings import Finding
+from linkedclone.model.ids import SnapshotId, VmId
+from linkedclone.model.jobs import Job, JobState
+from linkedclone.model.observed import Identity, Inventory, Power, Vm
+from linkedclone.model.plan import CreateClone
+from linkedclone.model.spec import CloneRequest, Target
+
+
+class Driver(Protocol):
+    """One open connection to one endpoint."""
+
+    @property
+    def default_parallel(self) -> int:
+        """How many clones may be in flight at once unless the user says otherwise."""
+
+    def identify(self) -> Identity:
+        """Say what the endpoint is. Costs no call: it was read when connecting."""
+
+    # -- read -------------------------------------------------------------------------
+
+    def observe(self) -> Inventory:
+        """Read all VMs with their disk chains and the disks of their snapshots.
+
+        Everything that the guards and the lineage need. Pages are followed.
+        """
+
+    def observe_vms(self, ids: Sequence[VmId]) -> tuple[Vm, ...]:
+        """Read these VMs again, in one batch; those that are gone are left out.
+
+        ``snapshots`` come without disks.
+        """
+
+    def find_vms(self, refs: Sequence[str]) -> tuple[Vm, ...]:
+        """Find VMs by name, inventory path or UUID, one for each ref, in order.
+
+        The result is whole: with the disks of their snapshots.
+
+        Raises:
+            NotFoundError: There is none.
+            AmbiguousError: A name fits several; the candidates are listed by path.
+        """
+
+    def resolve_target(self, source: Vm, request: CloneRequest) -> Target:
+        """Look up where the clones of this request go, once for all of them.
+
+        Defaults are the source's own folder, datastore and resource pool (for
+        a template: the root pool of its cluster). Reads the stored
+        customization specification if the request names one.
+
+        Raises:
+            NotFoundError: A named object does not exist.
+            AmbiguousError: A name fits several.
+        """
+
+    def observe_names(self, target: Target, names: Sequence[str]) -> tuple[Vm, ...]:
+        """Read the VMs that stand in the target's folder under these names.
+
+        Half-made ones too. ``snapshots`` come without disks.
+        """
+
+    # -- act --------------------------------------------------------------------------
+
+    def preview_clone(self, step: CreateClone) -> Mapping[str, object]:
+        """Return the request that :meth:`create_clone` would send, as plain data."""
+
+    def create_clone(self, step: CreateClone) -> Job:
+        """Start to make one linked clone; the job's result is its VmId.
+
+        ``step.snapshot`` is set. A clone that was made but could not be
+        started ends as a failed job, and the VM is there.
+        """
+
+    def attach_clone(self, step: CreateClone) -> Job:
+        """Wait for the clone of this name that somebody else is making.
+
+        To be called after a DuplicateNameError. The job is done, with the VmId
+        as result, when the VM stands there whole; it fails with a
+        :class:`~linkedclone.errors.GoneError` when neither the VM nor a
+        running clone task of the same source is left.
+        """
+
+    def create_snapshot(self, vm: VmId, name: str, description: str) -> Job:
+        """Start to take a snapshot without memory; the job's result is its SnapshotId."""
+
+    def delete_snapshot(self, vm: VmId, snapshot: SnapshotId) -> Job:
+        """Start to delete one snapshot; its children stay."""
+
+    def revert_snapshot(self, vm: VmId, snapshot: SnapshotId) -> Job:
+        """Start to put the VM back to the snapshot; what came after is lost."""
+
+    def delete_vm(self, vm: VmId) -> Job:
+        """Start to delete a powered-off VM with the files that it alone uses."""
+
+    def set_power(self, vm: VmId, power: Power) -> Job:
+        """Start (``Power.ON``) or stop hard (``Power.OFF``); already there counts as done."""
+
+    def wait(self, jobs: Sequence[Job], timeout_seconds: float) -> tuple[JobState, ...]:
+        """Wait until one of the jobs has finished, or for so long; return the states of all.
+
+        One batched read each time. Returns at once if a job has finished already.
+        """
+
+    # -- the rest ---------------------------------------------------------------------
+
+    def diagnose(self) -> tuple[Finding, ...]:
+        """Check what linked clones need of this endpoint, for ``doctor``."""
+
+    def close(self) -> None:
+        """End the connection; never raises. Jobs go on at the endpoint."""
+
+
+OpenDriver = Callable[[], Driver]
+"""Opens a connection; what the registry returns for an endpoint."""

@@ -1,0 +1,55 @@
+"""Long calls at a hypervisor, as seen from outside."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from linkedclone.errors import LinkedCloneError
+from linkedclone.model.ids import JobId
+
+
+class JobStatus(StrEnum):
+    """How far a job is."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """A long call that was accepted and goes on by itself, whoever waits for it.
+
+    Attributes:
+        id: Its id at the endpoint (on vSphere the task's).
+        about: Name of the VM that it is about.
+        action: What it does, in one word (``clone``, ``delete``, ``power-on``).
+    """
+
+    id: JobId
+    about: str
+    action: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobState:
+    """A job as it was seen.
+
+    Attributes:
+        job: The job.
+        status: How far it is.
+        percent: Its progress, where the endpoint tells it.
+        result: For a done job what it made: a VM's or a snapshot's id.
+        error: For a failed job the reason, already translated.
+    """
+
+    job: Job
+    status: JobStatus
+    percent: int | None = None
+    result: str | None = None
+    error: LinkedCloneError | None = None
+
+    @property
+    def finished(self) -> bool:
+        """True once the job is done or failed."""
+        return self.status in {JobStatus.DONE, JobStatus.FAILED}

@@ -1,0 +1,100 @@
+"""Names of VMs: ranges such as ``desk-{001..020}`` and what a name may be."""
+
+import re
+from collections.abc import Iterable
+
+from linkedclone.errors import InputError
+
+MAX_NAMES = 10_000
+MAX_NAME_LENGTH = 80
+"""vCenter refuses longer VM names (VirtualMachineConfigSpec.name: 80 characters)."""
+
+_RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
+
+
+def expand_names(patterns: Iterable[str]) -> tuple[str, ...]:
+    """Expand ranges and check every name.
+
+    ``desk-{001..003}`` gives ``desk-001``, ``desk-002``, ``desk-003``: the
+    numbers are as wide as the wider bound is written. Several ranges in one
+    name give every combination, the last varying fastest.
+
+    Raises:
+        InputError: A range runs backwards, a name is malformed or too long, a
+            name comes twice, or there are more than 10,000.
+    """
+    names: list[str] = []
+    for pattern in patterns:
+        names.extend(_expand(pattern, budget=MAX_NAMES - len(names)))
+    _check_unique(names)
+    return tuple(names)
+
+
+def _expand(pattern: str, *, budget: int) -> list[str]:
+    done = [""]
+    position = 0
+    for match in _RANGE.finditer(pattern):
+        first, last = match.group(1), match.group(2)
+        low, high = int(first), int(last)
+        if high < low:
+            brief = f"the range {match.group(0)} in {pattern!r} runs backwards"
+            raise InputError(brief, hint=f"write {{{last}..{first}}}")
+        if (high - low + 1) * len(done) > budget:
+            brief = f"{pattern!r} would make more than {MAX_NAMES:,} names"
+            raise InputError(brief, hint="make them in several batches")
+        width = _width(first, last)
+        literal = pattern[position : match.start()]
+        done = [f"{d}{literal}{n:0{width}}" for d in done for n in range(low, high + 1)]
+        position = match.end()
+    names = [d + pattern[position:] for d in done]
+    if len(names) > budget:
+        raise InputError(f"more than {MAX_NAMES:,} names", hint="make them in several batches")
+    for name in names:
+        check_name(name)
+    return names
+
+
+def _width(first: str, last: str) -> int:
+    padded = [text for text in (first, last) if text.startswith("0") and len(text) > 1]
+    return max((len(text) for text in padded), default=1)
+
+
+def check_name(name: str) -> None:
+    """Refuse a name that no hypervisor of ours would take as it stands.
+
+    Raises:
+        InputError: Empty, blank at an end, over 80 characters, or with a
+            control character, a slash, a backslash, a percent sign or a brace.
+    """
+    if not name:
+        raise InputError("a VM name is empty", hint="give each clone a name, as desk-{001..020}")
+    if "{" in name or "}" in name:
+        brief = f"the name {name!r} has a brace that is not a range"
+        raise InputError(brief, hint="a range is written desk-{001..020}")
+    bad = sorted({c for c in name if c in "/\\%" or ord(c) < 32 or ord(c) == 127})
+    if bad:
+        shown = " ".join(repr(c) for c in bad)
+        raise InputError(f"the name {name!r} has characters that it must not have: {shown}")
+    if name != name.strip():
+        raise InputError(f"the name {name!r} begins or ends with a blank")
+    if name.startswith("-"):
+        raise InputError(f"the name {name!r} begins with a hyphen and would read as an option")
+    if len(name) > MAX_NAME_LENGTH:
+        raise InputError(
+            f"the name {name!r} has {len(name)} characters",
+            hint=f"{MAX_NAME_LENGTH} are allowed",
+        )
+
+
+def _check_unique(names: list[str]) -> None:
+    seen: dict[str, str] = {}
+    for name in names:
+        # vCenter compares names without regard to case.
+        key = name.casefold()
+        if key in seen:
+            raise InputError(
+                f"the name {name!r} comes twice"
+                if seen[key] == name
+                else f"the names {seen[key]!r} and {name!r} differ only in case"
+            )
+        seen[key] = name

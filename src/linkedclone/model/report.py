@@ -1,0 +1,202 @@
+"""What happened: reports, and the JSON documents that are their stable form."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from linkedclone.errors import LinkedCloneError
+from linkedclone.model.lineage import Mode
+from linkedclone.model.observed import Power, SshAddress
+
+
+class Status(StrEnum):
+    """What became of one wanted thing."""
+
+    PLANNED = "planned"
+    CREATED = "created"
+    EXISTING = "existing"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    DONE = "done"
+
+
+class Stage(StrEnum):
+    """Where a clone failed."""
+
+    SUBMIT = "submit"
+    CLONE = "clone"
+    CUSTOMIZE = "customize"
+    PROOF = "proof"
+    POWER_ON = "power-on"
+    WAIT = "wait"
+    UNDO = "undo"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """Why something failed.
+
+    Attributes:
+        stage: Where.
+        brief: What failed.
+        details: The server's own words.
+        hint: What to try next.
+    """
+
+    stage: str
+    brief: str
+    details: str = ""
+    hint: str = ""
+
+    @classmethod
+    def from_error(cls, stage: str, error: LinkedCloneError) -> "Failure":
+        """Keep an error's three answers, with the stage it happened at."""
+        return cls(stage=stage, brief=error.brief, details=error.details, hint=error.hint)
+
+    def document(self) -> dict[str, object]:
+        """Return the JSON form."""
+        return {
+            "stage": self.stage,
+            "brief": self.brief,
+            "details": self.details,
+            "hint": self.hint,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CloneResult:
+    """What became of one clone. Fields are those of the JSON document."""
+
+    name: str
+    status: Status
+    id: str | None = None
+    uuid: str | None = None
+    mode: Mode = Mode.LINKED
+    linked: bool | None = None
+    proof: str = ""
+    power: Power | None = None
+    host_name: str = ""
+    addresses: tuple[str, ...] = ()
+    ssh: SshAddress | None = None
+    seconds: float | None = None
+    own_bytes: int | None = None
+    shared_bytes: int | None = None
+    error: Failure | None = None
+
+    def document(self) -> dict[str, object]:
+        """Return the JSON form; ``proof`` is ``hidden`` where a chain cannot be seen."""
+        ssh = {"host": self.ssh.host, "port": self.ssh.port} if self.ssh else None
+        document: dict[str, object] = {
+            "name": self.name,
+            "id": self.id,
+            "uuid": self.uuid,
+            "mode": self.mode.value,
+            "linked": self.linked,
+            "power": self.power.value if self.power else None,
+            "host_name": self.host_name,
+            "addresses": list(self.addresses),
+            "ssh": ssh,
+            "seconds": None if self.seconds is None else round(self.seconds, 3),
+            "status": self.status.value,
+            "own_bytes": self.own_bytes,
+            "shared_bytes": self.shared_bytes,
+        }
+        if self.proof:
+            document["proof"] = self.proof
+        if self.error:
+            document["error"] = self.error.document()
+        return document
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CloneReport:
+    """What became of a batch of clones."""
+
+    endpoint: str
+    parent: str
+    snapshot: str
+    clones: tuple[CloneResult, ...]
+    seconds: float
+    interrupted: bool = False
+
+    @property
+    def failed(self) -> tuple[CloneResult, ...]:
+        """The clones that failed."""
+        return tuple(clone for clone in self.clones if clone.status is Status.FAILED)
+
+    @property
+    def exit_code(self) -> int:
+        """0 all done, 1 all failed, 4 partly, 130 interrupted."""
+        if self.interrupted:
+            return 130
+        return exit_code(len(self.failed), len(self.clones))
+
+    def document(self) -> dict[str, object]:
+        """Return the JSON form."""
+        return {
+            "endpoint": self.endpoint,
+            "parent": self.parent,
+            "snapshot": self.snapshot,
+            "clones": [clone.document() for clone in self.clones],
+            "seconds": round(self.seconds, 3),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActionResult:
+    """What became of one action on one VM (delete, power, snapshot)."""
+
+    name: str
+    action: str
+    status: Status
+    id: str | None = None
+    seconds: float | None = None
+    note: str = ""
+    error: Failure | None = None
+
+    def document(self) -> dict[str, object]:
+        """Return the JSON form."""
+        document: dict[str, object] = {
+            "name": self.name,
+            "action": self.action,
+            "status": self.status.value,
+            "id": self.id,
+            "seconds": None if self.seconds is None else round(self.seconds, 3),
+        }
+        if self.note:
+            document["note"] = self.note
+        if self.error:
+            document["error"] = self.error.document()
+        return document
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActionReport:
+    """What became of a command that acts on VMs."""
+
+    endpoint: str
+    results: tuple[ActionResult, ...] = field(default=())
+    seconds: float = 0.0
+    interrupted: bool = False
+
+    @property
+    def exit_code(self) -> int:
+        """0 all done, 1 all failed, 4 partly, 130 interrupted."""
+        if self.interrupted:
+            return 130
+        failed = sum(result.status is Status.FAILED for result in self.results)
+        return exit_code(failed, len(self.results))
+
+    def document(self) -> dict[str, object]:
+        """Return the JSON form."""
+        return {
+            "endpoint": self.endpoint,
+            "results": [result.document() for result in self.results],
+            "seconds": round(self.seconds, 3),
+        }
+
+
+def exit_code(failed: int, total: int) -> int:
+    """Return 0 if none failed, 1 if all did, 4 if some did."""
+    if failed == 0:
+        return 0
+    return 1 if failed == total else 4
