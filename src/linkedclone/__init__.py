@@ -1,3 +1,61 @@
-"""Virtual machines in seconds, as linked clones."""
+"""Virtual machines in seconds, as linked clones, on VMware vSphere and plain QEMU.
+
+Example:
+    >>> import linkedclone
+    >>> with linkedclone.connect("memory:") as lab:
+    ...     report = lab.clone(linkedclone.CloneRequest(parent="golden", names=("desk-{01..03}",)))
+    >>> [(clone.name, clone.linked) for clone in report.clones]
+    [('desk-01', True), ('desk-02', True), ('desk-03', True)]
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from linkedclone.app.connect import connect
+    from linkedclone.app.connection import Connection
+    from linkedclone.errors import LinkedCloneError
+    from linkedclone.model.report import ActionReport, CloneReport
+    from linkedclone.model.spec import (
+        CloneRequest,
+        Hardware,
+        Placement,
+        SnapshotChoice,
+        Wait,
+    )
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "ActionReport",
+    "CloneReport",
+    "CloneRequest",
+    "Connection",
+    "Hardware",
+    "LinkedCloneError",
+    "Placement",
+    "SnapshotChoice",
+    "Wait",
+    "connect",
+]
+
+_HOMES = {
+    "ActionReport": "linkedclone.model.report",
+    "CloneReport": "linkedclone.model.report",
+    "CloneRequest": "linkedclone.model.spec",
+    "Connection": "linkedclone.app.connection",
+    "Hardware": "linkedclone.model.spec",
+    "LinkedCloneError": "linkedclone.errors",
+    "Placement": "linkedclone.model.spec",
+    "SnapshotChoice": "linkedclone.model.spec",
+    "Wait": "linkedclone.model.spec",
+    "connect": "linkedclone.app.connect",
+}
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - what a module holds may be anything
+    """Import public names when they are used: ``linkedclone --help`` needs none of them."""
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    msg = f"module {__name__!r} has no attribute {name!r}"
+    raise AttributeError(msg)

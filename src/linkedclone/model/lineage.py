@@ -1,9 +1,9 @@
 """Who hangs from whom, read from the disks alone. Pure: an inventory in, answers out.
 
 A linked clone has no flag on any hypervisor; it shows in its chain alone
-(handbook, section 2). A layer **belongs** to the VM in whose folder it lies, or
-that froze it in one of its snapshots; any other VM that reads it **depends** on
-that VM.
+(handbook, section 2). A layer **belongs** to the VM in whose folder it lies, else
+to the one that writes to it, else to the one that froze it in a snapshot; any
+other VM that reads it **depends** on that VM.
 """
 
 from collections import defaultdict
@@ -98,12 +98,16 @@ class Lineage:
         self.vms = inventory.vms
         self._users: dict[Layer, list[Vm]] = defaultdict(list)
         self._by_home: dict[tuple[str, str], Vm] = {}
+        self._writer: dict[Layer, Vm] = {}
         self._frozen: dict[Layer, tuple[Vm, Snapshot]] = {}
         for vm in inventory.vms:
             if vm.home is not None:
                 self._by_home[vm.home] = vm
             for layer in vm.layers:
                 self._users[layer].append(vm)
+            for disk in vm.disks:
+                if disk.chain:
+                    self._writer[disk.top] = vm
         for vm in inventory.vms:
             for snapshot in vm.snapshots:
                 for disk in snapshot.disks or ():
@@ -123,7 +127,7 @@ class Lineage:
 
     def owner(self, layer: Layer) -> Vm | None:
         """Return the VM that the layer belongs to, or None if that VM is gone."""
-        found = self._by_home.get((layer.store, layer.folder))
+        found = self._by_home.get((layer.store, layer.folder)) or self._writer.get(layer)
         if found is not None:
             return found
         frozen = self._frozen.get(layer)
@@ -137,24 +141,24 @@ class Lineage:
         """Return where the VM hangs: the nearest layer below its disks that is not its own."""
         for disk in vm.disks:
             for layer in reversed(disk.chain[:-1]):
-                if self.owner(layer) is vm:
+                parent = self.owner(layer)
+                if parent is not None and parent.id == vm.id:
                     continue
                 frozen = self._frozen.get(layer)
-                parent = self.owner(layer)
                 snapshot = frozen[1] if frozen and frozen[0] is parent else None
-                if parent is None and not self._is_shared(layer, vm) and self._lies_in(layer, vm):
-                    continue
                 return Origin(mode=Mode.LINKED, parent=parent, snapshot=snapshot, base=layer)
         if any(disk.hidden for disk in vm.disks):
             return Origin(mode=Mode.UNKNOWN)
         return Origin(mode=Mode.FULL)
 
-    def _is_shared(self, layer: Layer, vm: Vm) -> bool:
-        return any(user is not vm for user in self._users.get(layer, ()))
-
     def dependants(self, vm: Vm) -> tuple[Vm, ...]:
         """Return the other VMs that read a layer which belongs to this one."""
-        mine = [layer for layer in vm.layers if self.owner(layer) is vm]
+        # ``vm`` may have been read at another time than the inventory: compare ids only.
+        mine = [
+            layer
+            for layer in vm.layers
+            if (owner := self.owner(layer)) is not None and owner.id == vm.id
+        ]
         return self._others(mine, vm)
 
     def dependants_of_snapshot(self, vm: Vm, snapshot: Snapshot) -> tuple[Vm, ...]:

@@ -61,14 +61,12 @@ class DeleteVm:
     Attributes:
         vm: Its id.
         vm_name: Its name.
-        power_off: Whether it runs and has to be stopped first.
         takes_base: Layers outside the VM's own folder that go with it, because
             it is the last VM here that uses them.
     """
 
     vm: VmId
     vm_name: str
-    power_off: bool = False
     takes_base: tuple[Layer, ...] = ()
 
 

@@ -1,0 +1,1 @@
+"""Use cases: everything that the command line and library users call."""

@@ -1,0 +1,289 @@
+"""The main job: N linked clones of one parent."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from uuid import uuid4
+
+from linkedclone import __version__
+from linkedclone.drivers.base import Driver
+from linkedclone.errors import LinkedCloneError
+from linkedclone.execution.cloning import Cloning, Made
+from linkedclone.execution.guests import await_guests, is_ready
+from linkedclone.execution.progress import Progress
+from linkedclone.execution.runner import Runner
+from linkedclone.model.ids import VmId
+from linkedclone.model.lineage import Mode, Proof, hangs_from
+from linkedclone.model.names import check_name, expand_names
+from linkedclone.model.observed import Power, Snapshot, Vm
+from linkedclone.model.plan import CreateClone, Plan, SetPower, Step, TakeSnapshot
+from linkedclone.model.report import CloneReport, CloneResult, Failure, Stage, Status
+from linkedclone.model.spec import CloneRequest, Wait
+from linkedclone.planning.clone import ClonePlanner, Run
+from linkedclone.planning.verdict import Fate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """A batch that was looked up and planned, before anything is changed.
+
+    Attributes:
+        request: What is wanted.
+        source: The parent.
+        plan: What is to be done.
+        snapshot_name: What the clones hang from, or will.
+        run: The id of this run.
+    """
+
+    request: CloneRequest
+    source: Vm
+    plan: Plan
+    snapshot_name: str
+    run: str
+
+    @property
+    def creates(self) -> tuple[CreateClone, ...]:
+        """The clones that are to be made."""
+        return tuple(step for step in self.plan.steps if isinstance(step, CreateClone))
+
+
+def prepare(driver: Driver, request: CloneRequest) -> Prepared:
+    """Look everything up once and plan the batch. Changes nothing.
+
+    Raises:
+        InputError: The request is malformed or names what does not exist.
+        RefusedError: A promise would be broken; nothing was sent.
+    """
+    request = replace(request, names=expand_names(request.names))
+    if request.snapshot.kind == "new" and request.snapshot.name:
+        check_name(request.snapshot.name)
+    (source,) = driver.find_vms([request.parent])
+    target = driver.resolve_target(source, request)
+    run = Run(
+        id=uuid4().hex,
+        version=__version__,
+        snapshot_name=f"linkedclone-{datetime.now(UTC):%Y%m%d-%H%M%S}",
+    )
+    planner = ClonePlanner(
+        request=request, source=source, target=target, identity=driver.identify(), run=run
+    )
+    plan = planner.plan(driver.observe_names(target, request.names))
+    return Prepared(
+        request=request,
+        source=source,
+        plan=plan,
+        snapshot_name=planner.snapshot_name(),
+        run=run.id,
+    )
+
+
+def preview(driver: Driver, prepared: Prepared) -> tuple[Mapping[str, object], ...]:
+    """Return the request of every clone exactly as it would be sent, as plain data."""
+    return tuple(driver.preview_clone(step) for step in prepared.creates)
+
+
+def planned_report(prepared: Prepared, endpoint: str) -> CloneReport:
+    """Return the report of a dry run: nothing was made."""
+    results = {
+        step.name: CloneResult(name=step.name, status=Status.PLANNED, uuid=step.uuid)
+        for step in prepared.creates
+    } | {vm.name: _existing_result(prepared, vm) for vm in prepared.plan.existing}
+    return _report(prepared, endpoint, results, seconds=0.0)
+
+
+class CloneJob:
+    """Carries a prepared batch out."""
+
+    def __init__(self, driver: Driver, prepared: Prepared, progress: Progress) -> None:
+        self._driver = driver
+        self._prepared = prepared
+        self._progress = progress
+        self._runner = Runner(driver, progress, prepared.request.parallel)
+        self._cloning = Cloning(self._runner)
+
+    def run(self, endpoint: str) -> CloneReport:
+        """Make the clones, prove each, wait as far as asked, and report.
+
+        Raises:
+            LinkedCloneError: The snapshot that all hang from could not be taken.
+        """
+        begun = time.monotonic()
+        prepared = self._prepared
+        self._progress.begin(prepared.request.names, "clone")
+        results = {
+            vm.name.casefold(): _existing_result(prepared, vm) for vm in prepared.plan.existing
+        }
+        creates = self._with_snapshot()
+        made = self._cloning.make(creates) if creates else []
+        results |= {m.step.name.casefold(): _made_result(m, self._runner) for m in made}
+        results |= self._start_existing(results)
+        results = self._wait_for_guests(results)
+        return replace(
+            _report(prepared, endpoint, results, seconds=time.monotonic() - begun),
+            interrupted=self._runner.interrupted,
+        )
+
+    def _with_snapshot(self) -> Sequence[CreateClone]:
+        """Take the snapshot if the plan says so, and let the clones hang from it."""
+        creates = self._prepared.creates
+        for step in self._prepared.plan.steps:
+            if isinstance(step, TakeSnapshot):
+                parent, snapshot = self._cloning.take_snapshot(step, self._prepared.source)
+                return [_hang(create, parent, snapshot) for create in creates]
+        return creates
+
+    def _start_existing(self, results: Mapping[str, CloneResult]) -> dict[str, CloneResult]:
+        """Start clones of an earlier run that are off: that run's power-on had failed."""
+        steps: list[Step] = [s for s in self._prepared.plan.steps if isinstance(s, SetPower)]
+        started: dict[str, CloneResult] = {}
+        if not steps or self._runner.interrupted:
+            return started
+        for landing in self._runner.run_stage(steps):
+            if isinstance(landing.item, CreateClone):
+                continue
+            key = landing.item.vm_name.casefold()
+            if landing.error is None:
+                started[key] = replace(results[key], power=Power.ON, seconds=landing.seconds)
+            else:
+                failure = Failure.from_error(Stage.POWER_ON, landing.error)
+                started[key] = replace(results[key], status=Status.FAILED, error=failure)
+        return started
+
+    def _wait_for_guests(self, results: dict[str, CloneResult]) -> dict[str, CloneResult]:
+        wait = self._prepared.request.wait
+        running = [
+            r.id for r in results.values() if r.id and r.error is None and r.power is Power.ON
+        ]
+        if wait is Wait.TASK or not running or self._runner.interrupted:
+            return results
+        try:
+            return self._follow_guests(results, wait, running)
+        except KeyboardInterrupt:
+            self._runner.interrupted = True
+            return results
+        except LinkedCloneError as error:
+            failure = Failure.from_error(Stage.WAIT, error)
+            return {
+                key: replace(r, status=Status.FAILED, error=failure) if r.id in running else r
+                for key, r in results.items()
+            }
+
+    def _follow_guests(
+        self, results: dict[str, CloneResult], wait: Wait, running: Sequence[str]
+    ) -> dict[str, CloneResult]:
+        begun = time.monotonic()
+        latest = await_guests(
+            self._driver,
+            self._driver.observe_vms([VmId(vm_id) for vm_id in running]),
+            ready=lambda vm: is_ready(vm, wait),
+            quiet_seconds=self._prepared.request.wait_seconds,
+            progress=self._progress,
+        )
+        waited = time.monotonic() - begun
+        return {
+            key: _waited(r, latest.get(VmId(r.id)), wait, waited) if r.id and r.id in running else r
+            for key, r in results.items()
+        }
+
+
+def _hang(create: CreateClone, parent: Vm, snapshot: Snapshot) -> CreateClone:
+    mark = replace(create.mark, snapshot=snapshot.id, snapshot_name=snapshot.name)
+    return replace(create, source=parent, snapshot=snapshot, mark=mark)
+
+
+def _existing_result(prepared: Prepared, vm: Vm) -> CloneResult:
+    proof = _existing_proof(prepared.source, vm)
+    return _seen(CloneResult(name=vm.name, status=Status.EXISTING), vm, proof)
+
+
+def _existing_proof(source: Vm, vm: Vm) -> Proof:
+    """Prove an older clone against the snapshot that its mark names, or any other of the parent."""
+    mark = vm.valid_mark
+    marked = [s for s in source.snapshots if mark and s.id == mark.snapshot]
+    proofs = [hangs_from(vm, s.disks or ()) for s in (*marked, *source.snapshots)]
+    for proof in proofs:
+        if proof.linked is not False:
+            return proof
+    return proofs[0] if proofs else Proof(linked=False, reason="the parent has no snapshot left")
+
+
+def _made_result(made: Made, runner: Runner) -> CloneResult:
+    verdict = made.verdict
+    if verdict is None:
+        return _unsent(made.step.name, runner)
+    status = {
+        Fate.CREATED: Status.CREATED,
+        Fate.EXISTING: Status.EXISTING,
+    }.get(verdict.fate, Status.FAILED)
+    result = CloneResult(
+        name=made.step.name, status=status, seconds=made.seconds, error=verdict.failure
+    )
+    if made.vm is None or verdict.fate in {Fate.UNDONE, Fate.NOTHING}:
+        return replace(result, linked=verdict.proof.linked if verdict.proof else None)
+    return _seen(result, made.vm, verdict.proof)
+
+
+def _unsent(name: str, runner: Runner) -> CloneResult:
+    if name in runner.in_flight:
+        brief = "interrupted: this clone goes on at the endpoint"
+        hint = "run the same command again to take it up"
+    else:
+        brief, hint = "interrupted before it was sent", "run the same command again"
+    failure = Failure(stage=Stage.CLONE, brief=brief, hint=hint)
+    return CloneResult(name=name, status=Status.SKIPPED, error=failure)
+
+
+def _seen(result: CloneResult, vm: Vm, proof: Proof | None) -> CloneResult:
+    linked = proof.linked if proof else None
+    return replace(
+        result,
+        id=vm.id,
+        uuid=vm.uuid,
+        mode=Mode.LINKED if linked else (Mode.UNKNOWN if linked is None else Mode.FULL),
+        linked=linked,
+        proof="hidden" if linked is None else "",
+        power=vm.power,
+        host_name=vm.host_name,
+        addresses=vm.addresses,
+        ssh=vm.ssh,
+        own_bytes=vm.own_bytes,
+        shared_bytes=vm.shared_bytes,
+    )
+
+
+def _waited(result: CloneResult, vm: Vm | None, wait: Wait, seconds: float) -> CloneResult:
+    total = (result.seconds or 0.0) + seconds
+    if vm is None:
+        failure = Failure(stage=Stage.WAIT, brief="the VM vanished while its guest was waited for")
+        return replace(result, status=Status.FAILED, error=failure, seconds=total)
+    result = replace(
+        result,
+        power=vm.power,
+        host_name=vm.host_name,
+        addresses=vm.addresses,
+        ssh=vm.ssh,
+        seconds=total,
+    )
+    if is_ready(vm, wait):
+        return result
+    what = "its tools did not answer" if wait is Wait.TOOLS else "it reported no address"
+    failure = Failure(
+        stage=Stage.WAIT,
+        brief=f"the clone is good and runs, but {what} in time",
+        hint="look at its console; the guest tools must be installed in the parent",
+    )
+    return replace(result, status=Status.FAILED, error=failure)
+
+
+def _report(
+    prepared: Prepared, endpoint: str, results: Mapping[str, CloneResult], *, seconds: float
+) -> CloneReport:
+    by_name = {name.casefold(): result for name, result in results.items()}
+    return CloneReport(
+        endpoint=endpoint,
+        parent=prepared.source.name,
+        snapshot=prepared.snapshot_name,
+        clones=tuple(by_name[name.casefold()] for name in prepared.request.names),
+        seconds=seconds,
+    )

@@ -1,0 +1,24 @@
+"""Open an endpoint, however it was named."""
+
+from linkedclone.app.connection import Connection
+from linkedclone.config.endpoint import Endpoint
+from linkedclone.config.places import log_folder
+from linkedclone.config.resolve import resolve_endpoint
+from linkedclone.drivers.registry import open_driver
+
+
+def connect(endpoint: str | Endpoint | None = None) -> Connection:
+    """Open an endpoint.
+
+    Args:
+        endpoint: A URL (``vsphere://user@vcenter.example/DC``, ``memory:``), a
+            name from the configuration file, an endpoint that was resolved
+            already, or None for the default: ``LINKEDCLONE_ENDPOINT``, the
+            configuration file's default, then ``GOVC_URL`` and its companions.
+
+    Raises:
+        InputError: There is no such endpoint, or its settings are wrong.
+        EndpointError: It cannot be reached, is not trusted, or refuses the user.
+    """
+    found = endpoint if isinstance(endpoint, Endpoint) else resolve_endpoint(endpoint)
+    return Connection(open_driver(found), address=found.address, log_folder=log_folder())

@@ -1,0 +1,1 @@
+"""Carrying plans out: many jobs at once, progress, proof, undo, and the run log."""

@@ -1,0 +1,45 @@
+"""Telling somebody how a run goes, while it goes."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from linkedclone.model.jobs import JobStatus
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """Something that happened to one VM.
+
+    Attributes:
+        name: The VM's name.
+        action: What is being done to it (``clone``, ``power-on``, ``wait for ip`` …).
+        status: How far that is.
+        percent: Its progress, where it is told.
+        text: More words, such as an error's.
+    """
+
+    name: str
+    action: str
+    status: JobStatus
+    percent: int | None = None
+    text: str = ""
+
+
+class Progress(Protocol):
+    """Somebody who wants to know. Called from one thread; must not raise."""
+
+    def begin(self, names: tuple[str, ...], action: str) -> None:
+        """Tell which VMs the run is about, before anything is sent."""
+
+    def update(self, event: Event) -> None:
+        """Tell what happened."""
+
+
+class Silent:
+    """Nobody wants to know."""
+
+    def begin(self, names: tuple[str, ...], action: str) -> None:
+        """Do nothing."""
+
+    def update(self, event: Event) -> None:
+        """Do nothing."""

@@ -1,0 +1,82 @@
+"""A log of each run, for people. No decision ever reads it."""
+
+import json
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TextIO
+
+from linkedclone.execution.progress import Event, Progress
+from linkedclone.model.jobs import JobStatus
+
+_KEPT_LOGS = 50
+
+
+class RunLog:
+    """Writes each event as a line of JSON, and passes it on.
+
+    A log that cannot be written is no reason to fail: the run goes on without it.
+    """
+
+    def __init__(self, folder: Path | None, run: str, listener: Progress) -> None:
+        self._folder = folder
+        self._run = run
+        self._listener = listener
+        self._file: TextIO | None = None
+
+    def __enter__(self) -> Self:
+        if self._folder is None:
+            return self
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            _prune(self._folder)
+            name = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{self._run}.jsonl"
+            self._file = (self._folder / name).open("w", encoding="utf-8")
+        except OSError:
+            self._file = None
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if error is not None:
+            self._write({"ended": kind.__name__ if kind else "", "text": str(error)})
+        if self._file is not None:
+            self._file.close()
+
+    def begin(self, names: tuple[str, ...], action: str) -> None:
+        """Note what the run is about."""
+        self._write({"action": action, "names": list(names), "pid": os.getpid()})
+        self._listener.begin(names, action)
+
+    def update(self, event: Event) -> None:
+        """Note what happened; mere percentages are left out."""
+        if event.status is not JobStatus.RUNNING:
+            self._write(
+                {
+                    "name": event.name,
+                    "action": event.action,
+                    "status": event.status.value,
+                    "text": event.text,
+                }
+            )
+        self._listener.update(event)
+
+    def _write(self, record: dict[str, object]) -> None:
+        if self._file is None:
+            return
+        line = {"at": datetime.now(UTC).isoformat(timespec="milliseconds"), **record}
+        try:
+            self._file.write(json.dumps(line, ensure_ascii=False) + "\n")
+            self._file.flush()
+        except OSError:
+            self._file = None
+
+
+def _prune(folder: Path) -> None:
+    for old in sorted(folder.glob("*.jsonl"))[: -_KEPT_LOGS + 1]:
+        old.unlink(missing_ok=True)

@@ -1,0 +1,182 @@
+"""Carry out a plan, stage by stage."""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import assert_never
+
+from linkedclone.drivers.base import Driver
+from linkedclone.execution.flight import Flight, Landing
+from linkedclone.execution.progress import Event, Progress
+from linkedclone.model.jobs import Job, JobStatus
+from linkedclone.model.observed import Power
+from linkedclone.model.plan import (
+    CreateClone,
+    DeleteSnapshot,
+    DeleteVm,
+    Plan,
+    RevertSnapshot,
+    SetPower,
+    Step,
+    TakeSnapshot,
+)
+from linkedclone.model.report import ActionReport, ActionResult, Failure, Status
+
+
+class Runner:
+    """Carries out steps through one driver.
+
+    Attributes:
+        driver: The open connection.
+        progress: Who is told.
+        parallel: How many jobs may be in flight at once.
+        interrupted: Set once the user interrupted; nothing more is started then.
+        in_flight: Names of the VMs whose jobs go on at the hypervisor all the same.
+    """
+
+    def __init__(self, driver: Driver, progress: Progress, parallel: int | None = None) -> None:
+        self.driver = driver
+        self.progress = progress
+        self.parallel = parallel or driver.default_parallel
+        self.interrupted = False
+        self.in_flight: tuple[str, ...] = ()
+
+    def start(self, step: Step) -> Job:
+        """Start the one call that a step stands for."""
+        driver = self.driver
+        match step:
+            case TakeSnapshot():
+                return driver.create_snapshot(step.vm, step.name, step.description)
+            case CreateClone():
+                return driver.create_clone(step)
+            case SetPower():
+                return driver.set_power(step.vm, step.power)
+            case DeleteVm():
+                return driver.delete_vm(step.vm)
+            case DeleteSnapshot():
+                return driver.delete_snapshot(step.vm, step.snapshot)
+            case RevertSnapshot():
+                return driver.revert_snapshot(step.vm, step.snapshot)
+            case _:
+                assert_never(step)
+
+    def run_stage(
+        self, steps: Sequence[Step], *, start: Callable[[Step], Job] | None = None
+    ) -> list[Landing[Step]]:
+        """Carry out steps that do not wait for each other; an interrupt ends it early.
+
+        Args:
+            steps: The steps.
+            start: What starts a step, if not :meth:`start`.
+        """
+        flight: Flight[Step] = Flight(
+            self.driver,
+            start=start or self.start,
+            describe=name_of,
+            parallel=self.parallel,
+            progress=self.progress,
+        )
+        landings: list[Landing[Step]] = []
+        try:
+            for landing in flight.run(steps):
+                landings.append(landing)
+                self.tell(landing)
+        except KeyboardInterrupt:
+            self.interrupted = True
+            self.in_flight = flight.in_flight
+        return landings
+
+    def tell(self, landing: Landing[Step]) -> None:
+        """Pass the end of one step on to whoever wants to know."""
+        event = Event(
+            name=name_of(landing.item),
+            action=action_of(landing.item),
+            status=JobStatus.FAILED if landing.error else JobStatus.DONE,
+            text=str(landing.error) if landing.error else "",
+        )
+        self.progress.update(event)
+
+    def run(self, plan: Plan, *, endpoint: str) -> ActionReport:
+        """Carry out a plan of actions; a VM whose step failed is left out of later stages."""
+        begun = time.monotonic()
+        results: dict[str, ActionResult] = {}
+        failed: set[str] = set()
+        for stage in plan.stages:
+            for step in stage:
+                if subject_of(step) not in failed:
+                    results[subject_of(step)] = _pending(step, self)
+            steps = [step for step in stage if subject_of(step) not in failed]
+            for landing in [] if self.interrupted else self.run_stage(steps):
+                subject = subject_of(landing.item)
+                results[subject] = _result(landing)
+                if landing.error:
+                    failed.add(subject)
+        if self.interrupted:
+            results = {key: self._mark_in_flight(result) for key, result in results.items()}
+        return ActionReport(
+            endpoint=endpoint,
+            results=tuple(results.values()),
+            seconds=time.monotonic() - begun,
+            interrupted=self.interrupted,
+        )
+
+    def _mark_in_flight(self, result: ActionResult) -> ActionResult:
+        if result.status is Status.SKIPPED and result.name in self.in_flight:
+            return ActionResult(
+                name=result.name,
+                action=result.action,
+                status=Status.SKIPPED,
+                id=result.id,
+                note="interrupted: it goes on at the endpoint",
+            )
+        return result
+
+
+def name_of(step: Step) -> str:
+    """Return the name of the VM that a step is about."""
+    return step.name if isinstance(step, CreateClone) else step.vm_name
+
+
+def subject_of(step: Step) -> str:
+    """Return what tells the VM of a step from all others."""
+    return f"new:{step.name}" if isinstance(step, CreateClone) else step.vm
+
+
+def action_of(step: Step) -> str:
+    """Return in a word or two what a step does."""
+    match step:
+        case TakeSnapshot():
+            return "snapshot"
+        case CreateClone():
+            return "clone"
+        case SetPower():
+            return "power-on" if step.power is Power.ON else "power-off"
+        case DeleteVm():
+            return "delete"
+        case DeleteSnapshot():
+            return "delete-snapshot"
+        case RevertSnapshot():
+            return "revert"
+        case _:
+            assert_never(step)
+
+
+def _pending(step: Step, runner: Runner) -> ActionResult:
+    note = "interrupted before it was sent" if runner.interrupted else "interrupted"
+    vm = None if isinstance(step, CreateClone) else step.vm
+    return ActionResult(
+        name=name_of(step), action=action_of(step), status=Status.SKIPPED, id=vm, note=note
+    )
+
+
+def _result(landing: Landing[Step]) -> ActionResult:
+    step = landing.item
+    action = action_of(step)
+    made = landing.result if isinstance(step, TakeSnapshot) else None
+    return ActionResult(
+        name=name_of(step),
+        action=action,
+        status=Status.FAILED if landing.error else Status.DONE,
+        id=made or (None if isinstance(step, CreateClone) else step.vm),
+        seconds=landing.seconds,
+        error=Failure.from_error(action, landing.error) if landing.error else None,
+    )

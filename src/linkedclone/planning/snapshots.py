@@ -1,0 +1,103 @@
+"""Which snapshot of a VM is meant."""
+
+from collections.abc import Iterable
+
+from linkedclone.errors import AmbiguousError, InputError, NoSnapshotError, NotFoundError
+from linkedclone.model.observed import Snapshot, Vm
+from linkedclone.model.spec import SnapshotChoice
+
+
+def parse_snapshot_choice(text: str) -> SnapshotChoice:
+    """Read ``current``, ``new``, ``new:NAME``, or a snapshot's name, path or id.
+
+    A snapshot that is itself called ``current`` or ``new`` is reached by its
+    path (``/new``) or id.
+    """
+    if text == "current":
+        return SnapshotChoice(kind="current")
+    if text == "new":
+        return SnapshotChoice(kind="new")
+    if text.startswith("new:"):
+        name = text.removeprefix("new:").strip()
+        if not name:
+            raise InputError("the new snapshot has an empty name", hint="write new or new:NAME")
+        return SnapshotChoice(kind="new", name=name)
+    if not text.strip("/ "):
+        raise InputError("the snapshot's name is empty", hint="current, NAME, ID or new[:NAME]")
+    return SnapshotChoice(kind="named", name=text)
+
+
+def choose_snapshot(vm: Vm, choice: SnapshotChoice) -> Snapshot | None:
+    """Return the snapshot of the VM that is meant; None for one that is yet to be taken.
+
+    Never falls back from one kind to another: a wrong guess would clone from
+    the wrong state.
+
+    Raises:
+        NoSnapshotError: The VM has no snapshot.
+        NotFoundError: No snapshot has that name, path or id.
+        AmbiguousError: Several have; the candidates come with path and date.
+    """
+    match choice.kind:
+        case "new":
+            return None
+        case "current":
+            return _current(vm)
+        case "named":
+            return find_snapshot(vm, choice.name)
+
+
+def _current(vm: Vm) -> Snapshot:
+    for snapshot in vm.snapshots:
+        if snapshot.current:
+            return snapshot
+    if vm.snapshots:
+        raise NotFoundError(
+            f"{vm.name} has snapshots but none is current",
+            hint="name one with --snapshot: " + _listed(vm.snapshots),
+        )
+    raise NoSnapshotError(
+        f"{vm.name} has no snapshot to hang linked clones from",
+        hint="take one in the same go with --snapshot new (or new:NAME)",
+    )
+
+
+def find_snapshot(vm: Vm, wanted: str) -> Snapshot:
+    """Find a snapshot by id, path or name, in this order.
+
+    Raises:
+        NotFoundError: There is none.
+        AmbiguousError: Several fit; ``candidates`` shows path, date and id.
+    """
+    for found in (
+        [s for s in vm.snapshots if s.id == wanted],
+        [s for s in vm.snapshots if s.path == wanted.strip("/") and "/" in wanted],
+        [s for s in vm.snapshots if s.name == wanted],
+    ):
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise AmbiguousError(
+                f"{vm.name} has {len(found)} snapshots called {wanted!r}",
+                candidates=tuple(describe_snapshot(s) for s in found),
+                hint="give the path or the id instead",
+            )
+    if not vm.snapshots:
+        raise NotFoundError(
+            f"{vm.name} has no snapshot at all, so none called {wanted!r}",
+            hint=f"take it with --snapshot new:{wanted}",
+        )
+    raise NotFoundError(
+        f"{vm.name} has no snapshot called {wanted!r}",
+        hint="it has: " + _listed(vm.snapshots),
+    )
+
+
+def describe_snapshot(snapshot: Snapshot) -> str:
+    """Write a snapshot so that a person can tell it from another of the same name."""
+    when = f"{snapshot.created:%Y-%m-%d %H:%M}" if snapshot.created else "date unknown"
+    return f"{snapshot.path}  {when}  {snapshot.id}"
+
+
+def _listed(snapshots: Iterable[Snapshot]) -> str:
+    return ", ".join(snapshot.path for snapshot in snapshots)

@@ -1,0 +1,68 @@
+"""VMs, snapshots and clones built by hand, for tests of pure decisions."""
+
+from dataclasses import replace
+
+from linkedclone.model.ids import FolderId, SnapshotId, StoreId, VmId
+from linkedclone.model.observed import Disk, Identity, Layer, Mark, Power, Snapshot, Vm
+from linkedclone.model.spec import Target
+
+STORE = StoreId("datastore-1")
+TARGET = Target(
+    folder=FolderId("group-v3"),
+    folder_path="/DC0/vm",
+    datastore=STORE,
+    datastore_name="ssd1",
+)
+IDENTITY = Identity(instance="vc-1", product="vCenter", version="8.0.3", address="vsphere://vc")
+
+
+def layer(path: str, store: str = STORE) -> Layer:
+    return Layer(store=StoreId(store), path=path)
+
+
+def disk(*paths: str, independent: bool = False, hidden: bool = False) -> Disk:
+    chain = tuple(layer(path) for path in paths)
+    return Disk(label="Hard disk 1", chain=chain, independent=independent, hidden=hidden)
+
+
+def snapshot(name: str, *disks: Disk, current: bool = False, number: int = 1) -> Snapshot:
+    return Snapshot(
+        id=SnapshotId(f"snapshot-{number}"), name=name, path=name, current=current, disks=disks
+    )
+
+
+def vm(name: str, *disks: Disk, snapshots: tuple[Snapshot, ...] = (), uuid: str = "") -> Vm:
+    return Vm(
+        id=VmId(f"vm-{name}"),
+        name=name,
+        uuid=uuid or f"uuid-{name}",
+        path=f"/DC0/vm/{name}",
+        home=(STORE, name),
+        power=Power.OFF,
+        disks=disks,
+        snapshots=snapshots,
+    )
+
+
+def gold() -> Vm:
+    """A parent with one snapshot that is current."""
+    base = snapshot("base", disk("gold/gold.vmdk"), current=True)
+    return vm("gold", disk("gold/gold.vmdk", "gold/gold-000001.vmdk"), snapshots=(base,))
+
+
+def clone_of(parent: Vm, name: str, *, owner: str = "linkedclone") -> Vm:
+    """A linked clone of the parent's first snapshot, marked as ours."""
+    base = parent.snapshots[0]
+    assert base.disks
+    chain = tuple(one.path for one in base.disks[0].chain)
+    made = vm(name, disk(*chain, f"{name}/{name}.vmdk"))
+    mark = Mark(
+        owner=owner,
+        uuid=made.uuid,
+        run="run-0",
+        parent_uuid=parent.uuid,
+        parent_name=parent.name,
+        snapshot=base.id,
+        snapshot_name=base.name,
+    )
+    return replace(made, mark=mark)

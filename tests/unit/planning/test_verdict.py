@@ -1,0 +1,143 @@
+"""What becomes of a clone, given what its call ended with and what stands there."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import pytest
+
+from linkedclone.errors import (
+    BusyError,
+    CustomizationError,
+    EndpointError,
+    LinkedCloneError,
+    NoSpaceError,
+    PowerOnError,
+)
+from linkedclone.model.observed import Power, Vm
+from linkedclone.model.plan import CreateClone
+from linkedclone.planning.verdict import Fate, judge
+from tests.unit.building import TARGET, clone_of, disk, gold
+
+GOLD = gold()
+CLONE = clone_of(GOLD, "desk")
+assert CLONE.mark
+STEP = CreateClone(
+    source=GOLD,
+    snapshot=GOLD.snapshots[0],
+    target=TARGET,
+    name="desk",
+    uuid=CLONE.uuid,
+    mark=CLONE.mark,
+)
+
+
+def on(clone: Vm) -> Vm:
+    return replace(clone, power=Power.ON)
+
+
+def full(clone: Vm) -> Vm:
+    return replace(clone, disks=(disk("desk/desk.vmdk"),))
+
+
+def hidden(clone: Vm) -> Vm:
+    return replace(clone, disks=(disk("desk/desk.vmdk", hidden=True),))
+
+
+def diskless(clone: Vm) -> Vm:
+    return replace(clone, disks=())
+
+
+def of_another_run(clone: Vm) -> Vm:
+    return replace(clone, mark=replace(clone.mark, run="run-9") if clone.mark else None)
+
+
+def unmarked(clone: Vm) -> Vm:
+    return replace(clone, mark=None)
+
+
+def renumbered(clone: Vm) -> Vm:
+    return replace(clone, uuid="given-by-vcenter")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    there: tuple[Callable[[Vm], Vm], ...] | None = ()
+    error: LinkedCloneError | None = None
+    accepted: bool = True
+    power_on: bool = True
+    fate: Fate
+    linked: bool | None = None
+    stage: str = ""
+    mend: bool = False
+
+
+CASES = {
+    "good": Case(there=(on,), fate=Fate.CREATED, linked=True),
+    "good and left off": Case(power_on=False, fate=Fate.CREATED, linked=True),
+    "another uuid was given": Case(
+        there=(on, renumbered), fate=Fate.CREATED, linked=True, mend=True
+    ),
+    "a full copy is undone": Case(there=(on, full), fate=Fate.UNDONE, linked=False, stage="proof"),
+    "a hidden chain is never undone": Case(there=(on, hidden), fate=Fate.CREATED, linked=None),
+    "half-made is undone": Case(
+        there=(diskless,), error=NoSpaceError("full"), fate=Fate.UNDONE, linked=False, stage="clone"
+    ),
+    "customization failed": Case(
+        error=CustomizationError("nics"), fate=Fate.UNDONE, linked=True, stage="customize"
+    ),
+    "power-on failed": Case(
+        error=PowerOnError("no host"), fate=Fate.KEPT, linked=True, stage="power-on"
+    ),
+    "good but off, whatever the reason": Case(
+        error=BusyError("busy"), fate=Fate.KEPT, linked=True, stage="power-on"
+    ),
+    "nothing is there": Case(
+        there=None, error=NoSpaceError("full"), fate=Fate.NOTHING, stage="clone"
+    ),
+    "made and gone": Case(there=None, fate=Fate.NOTHING, stage="clone"),
+    "connection lost, clone whole": Case(
+        there=(on,), error=EndpointError("gone"), fate=Fate.CREATED, linked=True
+    ),
+    "connection lost, clone under way": Case(
+        there=(diskless,), error=EndpointError("gone"), fate=Fate.NOTHING, stage="clone"
+    ),
+    "another run's clone is never undone": Case(
+        there=(full, of_another_run), error=NoSpaceError("full"), fate=Fate.NOTHING, stage="clone"
+    ),
+    "an unmarked VM is never undone": Case(
+        there=(full, unmarked), fate=Fate.NOTHING, stage="proof"
+    ),
+    "attached to another run's clone": Case(
+        there=(on, of_another_run), accepted=False, fate=Fate.EXISTING, linked=True
+    ),
+    "the name was taken meanwhile": Case(
+        there=(unmarked,), accepted=False, fate=Fate.NOTHING, stage="submit"
+    ),
+    "attaching failed": Case(
+        there=(of_another_run,),
+        accepted=False,
+        error=BusyError("busy"),
+        fate=Fate.NOTHING,
+        stage="clone",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_clone_is_judged(name: str) -> None:
+    case = CASES[name]
+    clone: Vm | None = CLONE
+    if case.there is None:
+        clone = None
+    else:
+        for change in case.there:
+            assert clone
+            clone = change(clone)
+    step = replace(STEP, power_on=case.power_on)
+    verdict = judge(step, clone, error=case.error, accepted=case.accepted)
+    assert verdict.fate is case.fate
+    assert (verdict.failure.stage if verdict.failure else "") == case.stage
+    assert verdict.mark_to_mend is case.mend
+    if case.fate in {Fate.CREATED, Fate.EXISTING, Fate.KEPT, Fate.UNDONE}:
+        assert verdict.proof
+        assert verdict.proof.linked is case.linked
