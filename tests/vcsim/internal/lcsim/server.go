@@ -1,0 +1,104 @@
+package lcsim
+
+import (
+	"crypto/tls"
+	"net/url"
+	"os"
+
+	"github.com/vmware/govmomi/simulator"
+)
+
+// Options says what to simulate.
+type Options struct {
+	Listen     string // "127.0.0.1:0": the kernel chooses the port
+	APIVersion string
+	Username   string
+	Password   string
+	Templates  []string // VMs of the model to mark as templates
+	Control    bool     // serve the test-only paths
+
+	CallDelayMS int
+	TaskDelayMS map[string]int
+
+	NoTLS             bool
+	CertFile, KeyFile string // own certificate; both or none
+	CertOut           string // where to write the served certificate
+
+	LoadDir string // inventory saved by `govc object.save`
+}
+
+// Server is a running simulator.
+type Server struct {
+	*Sim
+	URL  *url.URL // with credentials
+	http *simulator.Server
+}
+
+// Start builds the inventory and serves it.
+func Start(model *simulator.Model, opt Options) (*Server, error) {
+	if opt.APIVersion != "" {
+		model.ServiceContent.About.ApiVersion = opt.APIVersion
+	}
+	machines := model.Machine
+	if machines > 1 && opt.LoadDir == "" {
+		model.Machine = 1 // the others come from populate
+	}
+	var err error
+	if opt.LoadDir != "" {
+		err = model.Load(opt.LoadDir)
+	} else {
+		err = model.Create()
+	}
+	if err != nil {
+		return nil, err
+	}
+	s := newSim(model, opt)
+	service := model.Service
+	// Credentials of our own make the library compare them.
+	service.Listen = &url.URL{Host: opt.Listen, User: url.UserPassword(opt.Username, opt.Password)}
+	if !opt.NoTLS {
+		certificate, err := s.certificate()
+		if err != nil {
+			return nil, err
+		}
+		service.TLS = &tls.Config{Certificates: []tls.Certificate{certificate}}
+	}
+	server := service.NewServer()
+	server.Config.Handler = s.front(server.Config.Handler)
+	service.Context.Map.AddHandler(&watcher{sim: s})
+	service.Context.Map.Handler = s.dispatch
+	s.dressAll()
+	if opt.LoadDir == "" {
+		err = s.populate(machines, model.Autostart)
+	}
+	for _, name := range opt.Templates {
+		if err == nil {
+			err = s.markTemplate(s.context(), name)
+		}
+	}
+	if err != nil {
+		server.Close()
+		return nil, err
+	}
+	return &Server{Sim: s, URL: server.URL, http: server}, nil
+}
+
+func (s *Sim) certificate() (tls.Certificate, error) {
+	var c tls.Certificate
+	var err error
+	if s.opt.CertFile != "" {
+		c, err = tls.LoadX509KeyPair(s.opt.CertFile, s.opt.KeyFile)
+	} else {
+		c, err = newCertificate()
+	}
+	if err == nil && s.opt.CertOut != "" {
+		err = os.WriteFile(s.opt.CertOut, certificatePEM(c), 0o644)
+	}
+	return c, err
+}
+
+// Close stops serving at once and removes the temporary files.
+func (s *Server) Close() {
+	_ = s.http.Config.Close() // open connections too: nobody waits for pollers
+	s.model.Remove()
+}
