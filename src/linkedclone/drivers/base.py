@@ -111,14 +111,22 @@ class Driver(Protocol):
         To be called after a DuplicateNameError. The job is done, with the VmId
         as result, when the VM stands there whole; it fails with a
         :class:`~linkedclone.errors.GoneError` when neither the VM nor a
-        running clone task of the same source is left.
+        running clone task of the same source is left, as when the other
+        one's clone fails while it is waited for.
+        """
+
+    def adopt_uuid(self, vm: Vm) -> Job:
+        """Start to rewrite the UUID in the VM's mark to the VM's own.
+
+        For a clone of ours whose instance UUID the hypervisor has reassigned;
+        the rest of the mark stays.
         """
 
     def create_snapshot(self, vm: VmId, name: str, description: str) -> Job:
         """Start to take a snapshot without memory; the job's result is its SnapshotId."""
 
     def delete_snapshot(self, vm: VmId, snapshot: SnapshotId) -> Job:
-        """Start to delete one snapshot; its children stay."""
+        """Start to delete one snapshot; its children stay. An absent one counts as deleted."""
 
     def revert_snapshot(self, vm: VmId, snapshot: SnapshotId) -> Job:
         """Start to put the VM back to the snapshot; what came after is lost."""

@@ -44,7 +44,7 @@ def prove_linked(clone_disks: Sequence[Disk], snapshot_disks: Sequence[Disk]) ->
     snapshot, each such file is used by exactly one disk, and there are as many
     disks as in the snapshot. A chain that the hypervisor hides gives None.
     """
-    wanted = {disk.top for disk in snapshot_disks if not disk.independent}
+    wanted = {disk.top for disk in snapshot_disks if disk.chain and not disk.independent}
     disks = [disk for disk in clone_disks if not disk.independent]
     if not wanted:
         return Proof(linked=False, reason="the snapshot has no disk that a clone could hang from")
@@ -52,10 +52,12 @@ def prove_linked(clone_disks: Sequence[Disk], snapshot_disks: Sequence[Disk]) ->
         if not disk.hidden and (len(disk.chain) < 2 or disk.chain[-2] not in wanted):
             below = str(disk.chain[-2]) if len(disk.chain) > 1 else "nothing"
             return Proof(linked=False, reason=f"{disk.label} hangs from {below}")
+    if len(disks) != len(wanted):
+        return Proof(linked=False, reason="not every disk of the snapshot has its delta")
     if any(disk.hidden for disk in disks):
         return Proof(linked=None, reason="the hypervisor hides the chain (native clone)")
-    if {disk.chain[-2] for disk in disks} != wanted or len(disks) != len(wanted):
-        return Proof(linked=False, reason="not every disk of the snapshot has its delta")
+    if {disk.chain[-2] for disk in disks} != wanted:
+        return Proof(linked=False, reason="two disks hang from the same file")
     return Proof(linked=True)
 
 
@@ -65,7 +67,7 @@ def hangs_from(vm: Vm, snapshot_disks: Sequence[Disk]) -> Proof:
     Weaker than :func:`prove_linked`: the clone may have snapshots of its own,
     and disks that were added later.
     """
-    wanted = {disk.top for disk in snapshot_disks if not disk.independent}
+    wanted = {disk.top for disk in snapshot_disks if disk.chain and not disk.independent}
     below = {layer for disk in vm.disks for layer in disk.chain[:-1]}
     if wanted and wanted <= below:
         return Proof(linked=True)
@@ -112,6 +114,15 @@ class Lineage:
             for snapshot in vm.snapshots:
                 for disk in snapshot.disks or ():
                     self._note_frozen(disk, vm, snapshot)
+        self._owned = self._by_owner()
+
+    def _by_owner(self) -> dict[VmId, list[Layer]]:
+        owned: dict[VmId, list[Layer]] = defaultdict(list)
+        for layer in self._users:
+            owner = self.owner(layer)
+            if owner is not None:
+                owned[owner.id].append(layer)
+        return owned
 
     def _note_frozen(self, disk: Disk, vm: Vm, snapshot: Snapshot) -> None:
         if disk.independent or not disk.chain:
@@ -152,14 +163,12 @@ class Lineage:
         return Origin(mode=Mode.FULL)
 
     def dependants(self, vm: Vm) -> tuple[Vm, ...]:
-        """Return the other VMs that read a layer which belongs to this one."""
-        # ``vm`` may have been read at another time than the inventory: compare ids only.
-        mine = [
-            layer
-            for layer in vm.layers
-            if (owner := self.owner(layer)) is not None and owner.id == vm.id
-        ]
-        return self._others(mine, vm)
+        """Return the other VMs that read a layer which belongs to this one.
+
+        Also layers in its folder that the VM itself does not read any more,
+        such as those of a deleted snapshot that clones still hang from.
+        """
+        return self._others(self._owned.get(vm.id, ()), vm)
 
     def dependants_of_snapshot(self, vm: Vm, snapshot: Snapshot) -> tuple[Vm, ...]:
         """Return the other VMs that hang from this snapshot's files."""
@@ -188,6 +197,6 @@ class Lineage:
                 owner = self.owner(layer)
                 if owner is not None and owner.id in going:
                     continue
-                if all(user.id in going for user in self._users[layer]):
+                if all(user.id in going for user in self.users(layer)):
                     lost.add(layer)
         return tuple(sorted(lost))

@@ -9,15 +9,16 @@ MAX_NAMES = 10_000
 MAX_NAME_LENGTH = 80
 """vCenter refuses longer VM names (VirtualMachineConfigSpec.name: 80 characters)."""
 
-_RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
+_RANGE = re.compile(r"\{([0-9]{1,18})\.\.([0-9]{1,18})\}")
 
 
 def expand_names(patterns: Iterable[str]) -> tuple[str, ...]:
     """Expand ranges and check every name.
 
-    ``desk-{001..003}`` gives ``desk-001``, ``desk-002``, ``desk-003``: the
-    numbers are as wide as the wider bound is written. Several ranges in one
-    name give every combination, the last varying fastest.
+    ``desk-{001..003}`` gives ``desk-001``, ``desk-002``, ``desk-003``: if a
+    bound is written with leading zeros, the numbers are as wide as the wider
+    bound. Several ranges in one name give every combination, the last varying
+    fastest.
 
     Raises:
         InputError: A range runs backwards, a name is malformed or too long, a
@@ -55,16 +56,17 @@ def _expand(pattern: str, *, budget: int) -> list[str]:
 
 
 def _width(first: str, last: str) -> int:
-    padded = [text for text in (first, last) if text.startswith("0") and len(text) > 1]
-    return max((len(text) for text in padded), default=1)
+    padded = any(text.startswith("0") and len(text) > 1 for text in (first, last))
+    return max(len(first), len(last)) if padded else 1
 
 
 def check_name(name: str) -> None:
     """Refuse a name that no hypervisor of ours would take as it stands.
 
     Raises:
-        InputError: Empty, blank at an end, over 80 characters, or with a
-            control character, a slash, a backslash, a percent sign or a brace.
+        InputError: Empty, nothing but dots, blank or a hyphen where it must not
+            be, over 80 characters, or with a control character, a slash, a
+            backslash, a percent sign or a brace.
     """
     if not name:
         raise InputError("a VM name is empty", hint="give each clone a name, as desk-{001..020}")
@@ -75,6 +77,8 @@ def check_name(name: str) -> None:
     if bad:
         shown = " ".join(repr(c) for c in bad)
         raise InputError(f"the name {name!r} has characters that it must not have: {shown}")
+    if not name.strip("."):
+        raise InputError(f"the name {name!r} would read as a folder", hint="use letters or digits")
     if name != name.strip():
         raise InputError(f"the name {name!r} begins or ends with a blank")
     if name.startswith("-"):

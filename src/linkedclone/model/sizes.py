@@ -1,11 +1,12 @@
 """Sizes as people write and read them. In binary units: 1 GiB = 1,073,741,824 bytes."""
 
 import re
+from fractions import Fraction
 
 from linkedclone.errors import InputError
 
-_UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?", re.IGNORECASE)
+_UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
+_SIZE = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,18})?)\s*(?:([kmgt])i?)?b?", re.IGNORECASE)
 
 
 def parse_size(text: str, *, what: str = "size") -> int:
@@ -17,7 +18,7 @@ def parse_size(text: str, *, what: str = "size") -> int:
     match = _SIZE.fullmatch(text.strip())
     if match is None:
         raise InputError(f"{text!r} is not a {what}", hint="write it as 4GiB or 512MiB")
-    size = int(float(match.group(1)) * _UNITS[match.group(2).lower()])
+    size = int(Fraction(match.group(1)) * _UNITS[(match.group(2) or "").lower()])
     if size <= 0:
         raise InputError(f"a {what} of {text!r} is nothing")
     return size

@@ -85,7 +85,9 @@ def _ours(step: CreateClone, vm: Vm, proof: Proof, error: LinkedCloneError | Non
     as_wanted = not step.power_on or vm.power is Power.ON
     if error is None or (as_wanted and isinstance(error, EndpointError)):
         return CloneVerdict(fate=Fate.CREATED, proof=proof, mark_to_mend=mend)
-    if isinstance(error, CustomizationError) or as_wanted:
+    if not isinstance(error, PowerOnError):
+        # Whole as it may look, the server says that it is not; it is seconds old and has
+        # never run, so that nothing is lost and the next run makes it anew.
         return CloneVerdict(fate=Fate.UNDONE, proof=proof, failure=_failure(error))
     kept = Failure(
         stage=Stage.POWER_ON,
@@ -104,7 +106,8 @@ def _nothing(error: LinkedCloneError | None) -> CloneVerdict:
             hint="somebody may have deleted it; run the command again",
         )
         return CloneVerdict(fate=Fate.NOTHING, failure=gone)
-    return CloneVerdict(fate=Fate.NOTHING, failure=_failure(error))
+    stage = Stage.CLONE if isinstance(error, PowerOnError) else stage_of(error)
+    return CloneVerdict(fate=Fate.NOTHING, failure=Failure.from_error(stage, error))
 
 
 def _theirs(

@@ -88,8 +88,8 @@ CASES = {
     "power-on failed": Case(
         error=PowerOnError("no host"), fate=Fate.KEPT, linked=True, stage="power-on"
     ),
-    "good but off, whatever the reason": Case(
-        error=BusyError("busy"), fate=Fate.KEPT, linked=True, stage="power-on"
+    "whole to look at, but the server says no": Case(
+        error=BusyError("busy"), fate=Fate.UNDONE, linked=True, stage="clone"
     ),
     "nothing is there": Case(
         there=None, error=NoSpaceError("full"), fate=Fate.NOTHING, stage="clone"

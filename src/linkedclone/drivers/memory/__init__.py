@@ -1,0 +1,1 @@
+"""A hypervisor in memory that behaves like vSphere and fails on demand: for tests and trials."""

@@ -1,0 +1,238 @@
+"""The driver of the hypervisor in memory."""
+
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import asdict, replace
+from functools import partial
+
+from linkedclone.config.endpoint import Endpoint
+from linkedclone.drivers.memory.demo import make_demo
+from linkedclone.drivers.memory.estate import Estate
+from linkedclone.drivers.memory.faults import Action
+from linkedclone.drivers.memory.hypervisor import MemoryHypervisor
+from linkedclone.drivers.memory.machine import Machine
+from linkedclone.drivers.memory.places import ROOT, ROOT_POOL
+from linkedclone.errors import AmbiguousError, EndpointError, NotFoundError, NotOursError
+from linkedclone.model.findings import Finding, Verdict
+from linkedclone.model.ids import SnapshotId, VmId
+from linkedclone.model.jobs import Job, JobState
+from linkedclone.model.observed import Identity, Inventory, Power, Vm
+from linkedclone.model.plan import CreateClone
+from linkedclone.model.spec import CloneRequest, Target
+
+POLL_SECONDS = 0.1
+"""The longest that a waiting driver goes without looking."""
+
+
+def open_memory(endpoint: Endpoint) -> "MemoryDriver":
+    """Connect to a fresh hypervisor with a small inventory to try things on."""
+    return MemoryDriver(make_demo(), endpoint.address)
+
+
+class MemoryDriver:
+    """One connection to a hypervisor in memory; see :mod:`linkedclone.drivers.base`."""
+
+    def __init__(self, hypervisor: MemoryHypervisor, address: str = "memory:") -> None:
+        self._hypervisor = hypervisor
+        self._address = address
+        self._closed = False
+
+    @property
+    def default_parallel(self) -> int:
+        """How many clones may be in flight at once unless the user says otherwise."""
+        return 32
+
+    def identify(self) -> Identity:
+        """Say what the endpoint is."""
+        return Identity(
+            instance=self._hypervisor.instance,
+            product="hypervisor in memory",
+            version="1",
+            address=self._address,
+        )
+
+    def _access(self, call: str) -> AbstractContextManager[Estate]:
+        if self._closed:
+            raise EndpointError("this connection is closed")
+        return self._hypervisor.access(call)
+
+    # -- read -------------------------------------------------------------------------
+
+    def observe(self) -> Inventory:
+        """Read all VMs with their disk chains and the disks of their snapshots."""
+        with self._access("observe") as estate:
+            return Inventory(vms=estate.view(estate.machines.values(), with_disks=True))
+
+    def observe_vms(self, ids: Sequence[VmId]) -> tuple[Vm, ...]:
+        """Read these VMs again; those that are gone are left out."""
+        with self._access("observe_vms") as estate:
+            found = [estate.machines[vm] for vm in ids if vm in estate.machines]
+            return estate.view(found, with_disks=False)
+
+    def find_vms(self, refs: Sequence[str]) -> tuple[Vm, ...]:
+        """Find VMs by name, inventory path or UUID."""
+        with self._access("find_vms") as estate:
+            return estate.view([_find(estate, ref) for ref in refs], with_disks=True)
+
+    def resolve_target(self, source: Vm, request: CloneRequest) -> Target:
+        """Look up where the clones of this request go."""
+        with self._access("resolve_target") as estate:
+            places, wanted = estate.places, request.placement
+            machine = estate.machine(source.id)
+            folder = places.find_folder(wanted.folder) if wanted.folder else machine.folder
+            store = places.find_store(wanted.datastore) if wanted.datastore else machine.home[0]
+            pool = machine.pool or ROOT_POOL
+            if wanted.resource_pool:
+                pool = places.find_pool(wanted.resource_pool)
+            if request.customization_spec not in {"", *places.customizations}:
+                known = ", ".join(sorted(places.customizations))
+                brief = f"there is no customization specification {request.customization_spec!r}"
+                raise NotFoundError(brief, hint=f"there are: {known}")
+            return Target(
+                folder=folder,
+                folder_path=places.folders[folder],
+                datastore=store,
+                datastore_name=places.stores[store],
+                pool=pool,
+                pool_name=places.pools[pool],
+                customization_spec=request.customization_spec,
+            )
+
+    def observe_names(self, target: Target, names: Sequence[str]) -> tuple[Vm, ...]:
+        """Read the VMs that stand in the target's folder under these names."""
+        with self._access("observe_names") as estate:
+            found = [estate.at(target.folder, name) for name in names]
+            return estate.view([m for m in found if m is not None], with_disks=False)
+
+    # -- act --------------------------------------------------------------------------
+
+    def preview_clone(self, step: CreateClone) -> Mapping[str, object]:
+        """Return the request that :meth:`create_clone` would send, as plain data."""
+        return {
+            "method": "clone",
+            "source": step.source.id,
+            "snapshot": step.snapshot.id if step.snapshot else None,
+            "name": step.name,
+            "uuid": step.uuid,
+            "linked": True,
+            "target": asdict(step.target),
+            "hardware": asdict(step.hardware),
+            "annotation": step.annotation,
+            "mark": asdict(step.mark),
+            "power_on": step.power_on,
+        }
+
+    def create_clone(self, step: CreateClone) -> Job:
+        """Start to make one linked clone; the job's result is its VmId."""
+        with self._access("create_clone"):
+            return self._hypervisor.start_clone(step)
+
+    def attach_clone(self, step: CreateClone) -> Job:
+        """Wait for the clone of this name that somebody else is making."""
+        with self._access("attach_clone"):
+            return self._hypervisor.watch_clone(step)
+
+    def create_snapshot(self, vm: VmId, name: str, description: str) -> Job:
+        """Start to take a snapshot; the job's result is its SnapshotId."""
+        with self._access("create_snapshot") as estate:
+            effect = partial(estate.take_snapshot, vm, name, description)
+            return self._start(estate, "snapshot", vm, effect)
+
+    def delete_snapshot(self, vm: VmId, snapshot: SnapshotId) -> Job:
+        """Start to delete one snapshot; its children stay."""
+        with self._access("delete_snapshot") as estate:
+            effect = partial(estate.delete_snapshot, vm, snapshot)
+            return self._start(estate, "delete-snapshot", vm, effect)
+
+    def revert_snapshot(self, vm: VmId, snapshot: SnapshotId) -> Job:
+        """Start to put the VM back to the snapshot."""
+        with self._access("revert_snapshot") as estate:
+            effect = partial(estate.revert, vm, snapshot)
+            return self._start(estate, "revert", vm, effect)
+
+    def delete_vm(self, vm: VmId) -> Job:
+        """Start to delete a powered-off VM with the files that it alone uses."""
+        with self._access("delete_vm") as estate:
+            return self._start(estate, "delete", vm, partial(estate.delete, vm))
+
+    def set_power(self, vm: VmId, power: Power) -> Job:
+        """Start or stop a VM; already there counts as done."""
+        with self._access("set_power") as estate:
+            action: Action = "power-on" if power is Power.ON else "power-off"
+            return self._start(estate, action, vm, partial(estate.set_power, vm, power))
+
+    def adopt_uuid(self, vm: Vm) -> Job:
+        """Write the UUID that the hypervisor gave the VM into the mark that it carries."""
+
+        def adopt(estate: Estate) -> None:
+            machine = estate.machine(vm.id)
+            if machine.mark is None:
+                raise NotOursError(f"{machine.name} carries no mark")
+            machine.mark = replace(machine.mark, uuid=machine.uuid)
+
+        with self._access("adopt_uuid") as estate:
+            return self._start(estate, "adopt", vm.id, partial(adopt, estate))
+
+    def _start(
+        self, estate: Estate, action: Action, vm: VmId, effect: Callable[[], str | None]
+    ) -> Job:
+        machine = estate.machines.get(vm)
+        return self._hypervisor.start(action, machine.name if machine else vm, effect)
+
+    def wait(self, jobs: Sequence[Job], timeout_seconds: float) -> tuple[JobState, ...]:
+        """Wait until one of the jobs has finished, or for so long; return the states of all."""
+        hypervisor = self._hypervisor
+        deadline = hypervisor.now() + timeout_seconds
+        while True:
+            with self._access("wait"):
+                states = hypervisor.states(jobs)
+                due = hypervisor.seconds_to_next()
+            left = deadline - hypervisor.now()
+            if left <= 0 or not jobs or any(state.finished for state in states):
+                return states
+            hypervisor.sleep(min(left, POLL_SECONDS, POLL_SECONDS if due is None else due))
+
+    # -- the rest ---------------------------------------------------------------------
+
+    def diagnose(self) -> tuple[Finding, ...]:
+        """Say that everything is at hand, and that nothing of it stays."""
+        with self._access("diagnose") as estate:
+            count = len(estate.machines)
+        return (
+            Finding(check="connection", verdict=Verdict.OK, text=f"{count} VMs in memory"),
+            Finding(
+                check="persistence",
+                verdict=Verdict.WARNING,
+                text="nothing here outlives this process",
+                remedy="name a real hypervisor with --endpoint",
+            ),
+        )
+
+    def close(self) -> None:
+        """End the connection; jobs go on at the hypervisor."""
+        self._closed = True
+
+
+def _find(estate: Estate, ref: str) -> Machine:
+    wanted = _as_uuid(ref)
+    paths = {ref, f"{ROOT}/{ref}"}
+    machines = estate.machines.values()
+    exact = [m for m in machines if m.uuid == wanted or ("/" in ref and estate.path(m) in paths)]
+    found = exact or [m for m in machines if m.name == ref]
+    if not found:
+        raise NotFoundError(f"there is no VM {ref!r}", hint="linkedclone list shows what there is")
+    if len(found) > 1:
+        raise AmbiguousError(
+            f"{len(found)} VMs are called {ref!r}",
+            candidates=tuple(sorted(estate.path(machine) for machine in found)),
+            hint="give the path",
+        )
+    return found[0]
+
+
+def _as_uuid(text: str) -> str | None:
+    try:
+        return str(uuid.UUID(text))
+    except ValueError:
+        return None

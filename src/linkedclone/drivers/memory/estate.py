@@ -1,0 +1,281 @@
+"""The VMs, their files and places, and what each action does to them once it takes effect.
+
+No time and no chance in here: :mod:`~linkedclone.drivers.memory.hypervisor`
+decides when an action takes effect and whether it fails.
+"""
+
+import itertools
+import uuid
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Literal
+
+from linkedclone.drivers.memory.machine import Machine, Point, view, with_sizes
+from linkedclone.drivers.memory.places import ROOT_POOL, Places
+from linkedclone.drivers.memory.storage import Storage
+from linkedclone.errors import GoneError, HypervisorError, UnsupportedError
+from linkedclone.model.ids import FolderId, SnapshotId, StoreId, VmId
+from linkedclone.model.observed import Disk, Layer, Power, Vm
+from linkedclone.model.plan import CreateClone
+
+Linking = Literal["linked", "full", "hidden"]
+"""What a clone's disks become: deltas, copies, or deltas whose chain is not shown."""
+
+BASE_BYTES = 2 << 30
+CAPACITY_BYTES = 8 << 30
+_FIRST_SNAPSHOT = datetime(2026, 1, 1, 8, 0, tzinfo=UTC)
+_IDS = uuid.UUID("6d656d6f-7279-4c43-8000-000000000000")
+
+
+class Estate:
+    """Everything that a hypervisor holds. Ids, UUIDs and MAC addresses are deterministic."""
+
+    def __init__(self) -> None:
+        self.places = Places()
+        self.storage = Storage(self.places.stores)
+        self.machines: dict[VmId, Machine] = {}
+        self._numbers: Counter[str] = Counter()
+
+    def _number(self, kind: str) -> int:
+        self._numbers[kind] += 1
+        return self._numbers[kind]
+
+    def fresh_uuid(self) -> str:
+        """Return a UUID that no VM has."""
+        return str(uuid.uuid5(_IDS, str(self._number("uuid"))))
+
+    def fresh_mac(self) -> str:
+        """Return a MAC address of the locally administered kind that no VM has."""
+        number = self._number("mac").to_bytes(3, "big")
+        return "02:00:00:" + number.hex(":")
+
+    # -- read -------------------------------------------------------------------------
+
+    def machine(self, vm: VmId) -> Machine:
+        """Return a VM.
+
+        Raises:
+            GoneError: It does not exist any more.
+        """
+        found = self.machines.get(vm)
+        if found is None:
+            details = "The object has already been deleted or has not been completely created"
+            raise GoneError(f"there is no VM {vm}", details=details, kind="ManagedObjectNotFound")
+        return found
+
+    def point(self, vm: VmId, snapshot: SnapshotId) -> tuple[Machine, Point]:
+        """Return a VM and one of its snapshots.
+
+        Raises:
+            GoneError: One of the two does not exist any more.
+        """
+        machine = self.machine(vm)
+        found = machine.point(snapshot)
+        if found is None:
+            brief = f"{machine.name} has no snapshot {snapshot}"
+            raise GoneError(brief, kind="ManagedObjectNotFound")
+        return machine, found
+
+    def at(self, folder: FolderId, name: str) -> Machine | None:
+        """Return the VM of this name in a folder; case does not matter, as in vCenter."""
+        wanted = name.casefold()
+        for machine in self.machines.values():
+            if machine.folder == folder and machine.name.casefold() == wanted:
+                return machine
+        return None
+
+    def view(self, machines: Iterable[Machine], *, with_disks: bool) -> tuple[Vm, ...]:
+        """Return VMs as outsiders see them."""
+        readers = Counter(layer for m in self.machines.values() for layer in m.layers)
+        shared = frozenset(layer for layer, users in readers.items() if users > 1)
+        return tuple(
+            with_sizes(
+                view(machine, self.path(machine), with_disks=with_disks),
+                machine.layers,
+                shared,
+                self.storage,
+            )
+            for machine in machines
+        )
+
+    def path(self, machine: Machine) -> str:
+        """Return the place of a VM in the inventory."""
+        return f"{self.places.folders[machine.folder]}/{machine.name}"
+
+    def used(self, *, apart_from: Machine | None = None) -> frozenset[Layer]:
+        """Return every file that some VM uses."""
+        others = (m for m in self.machines.values() if m is not apart_from)
+        return frozenset(layer for machine in others for layer in machine.layers)
+
+    # -- act --------------------------------------------------------------------------
+
+    def create(self, name: str, folder: FolderId, store: StoreId, *, disks: int) -> Machine:
+        """Make a VM with disks of its own."""
+        machine = Machine(
+            id=VmId(f"vm-{self._number('vm')}"),
+            name=name,
+            uuid=self.fresh_uuid(),
+            folder=folder,
+            home=self.storage.make_home(store, name),
+            pool=ROOT_POOL,
+            macs=(self.fresh_mac(),),
+        )
+        self.machines[machine.id] = machine
+        for _ in range(disks):
+            self.add_disk(machine, independent=False)
+        return machine
+
+    def add_disk(self, machine: Machine, *, independent: bool) -> Disk:
+        """Add a disk of its own to a VM."""
+        disk = Disk(
+            label=f"Hard disk {len(machine.disks) + 1}",
+            chain=(self.storage.make_base(machine.home, machine.name, BASE_BYTES),),
+            capacity_bytes=CAPACITY_BYTES,
+            independent=independent,
+        )
+        machine.disks += (disk,)
+        return disk
+
+    def clone(self, step: CreateClone, snapshot: SnapshotId, linking: Linking) -> Machine:
+        """Make a clone; it has its mark, and a UUID and MAC addresses of its own, from birth."""
+        source, point = self.point(step.source.id, snapshot)
+        machine = self.clone_without_disks(step, source)
+        storage, home = self.storage, machine.home
+        if linking == "full":
+            machine.disks = storage.copy(home, step.name, point.disks)
+        else:
+            linked = storage.link(home, step.name, point.disks)
+            hidden = linking == "hidden"
+            machine.disks = tuple(replace(d, hidden=hidden and not d.independent) for d in linked)
+        machine.whole = True
+        return machine
+
+    def clone_without_disks(self, step: CreateClone, source: Machine) -> Machine:
+        """Make what a clone is before it has its disks, and what a failed one may leave."""
+        taken = {machine.uuid for machine in self.machines.values()}
+        annotation = source.annotation if step.annotation is None else step.annotation
+        machine = Machine(
+            id=VmId(f"vm-{self._number('vm')}"),
+            name=step.name,
+            # vCenter gives another instance UUID where the wanted one is in use.
+            uuid=self.fresh_uuid() if step.uuid in taken else step.uuid,
+            folder=step.target.folder,
+            home=self.storage.make_home(StoreId(step.target.datastore), step.name),
+            pool=step.target.pool,
+            macs=tuple(self.fresh_mac() for _ in source.macs),
+            whole=False,
+            mark=step.mark,
+            annotation=annotation,
+            cpus=step.hardware.cpus or source.cpus,
+            memory_bytes=step.hardware.memory_bytes or source.memory_bytes,
+        )
+        self.machines[machine.id] = machine
+        return machine
+
+    def delete(self, vm: VmId) -> None:
+        """Remove a VM with the files that it alone uses; an absent one counts as removed."""
+        machine = self.machines.get(vm)
+        if machine is None:
+            return
+        if machine.power is not Power.OFF:
+            raise _wrong_power(machine)
+        del self.machines[vm]
+        self.storage.drop_home(machine.home)
+        self.storage.remove_unused(machine.layers, self.used())
+
+    def set_power(self, vm: VmId, power: Power) -> None:
+        """Start or stop a VM."""
+        machine = self.machine(vm)
+        if power is Power.ON and (machine.template or not machine.whole):
+            brief = f"{machine.name} cannot be started"
+            raise HypervisorError(brief, details="The VM is a template or unfinished.")
+        machine.power = power
+
+    def take_snapshot(self, vm: VmId, name: str, description: str) -> SnapshotId:
+        """Freeze a VM's disks, and move the VM onto new deltas.
+
+        A template cannot be snapshotted (handbook, section 4).
+        """
+        machine = self.machine(vm)
+        if machine.template:
+            brief = f"{machine.name} is a template and cannot be snapshotted"
+            hint = "make it a VM again, take the snapshot, then mark it as a template"
+            raise UnsupportedError(brief, hint=hint, kind="NotSupported")
+        number = self._number("snapshot")
+        point = Point(
+            id=SnapshotId(f"snapshot-{number}"),
+            name=name,
+            description=description,
+            created=_FIRST_SNAPSHOT + timedelta(minutes=number),
+            above=machine.current,
+            disks=machine.disks,
+        )
+        machine.disks = self.storage.push_deltas(machine.home, machine.disks)
+        machine.points += (point,)
+        machine.current = point.id
+        return point.id
+
+    def revert(self, vm: VmId, snapshot: SnapshotId) -> None:
+        """Put a VM onto new deltas over a snapshot's disks, off; what it had written is lost."""
+        machine, point = self.point(vm, snapshot)
+        before = machine.layers
+        machine.disks = self.storage.push_deltas(machine.home, point.disks)
+        machine.current = point.id
+        machine.power = Power.OFF
+        self.storage.remove_unused(before, self.used())
+
+    def delete_snapshot(self, vm: VmId, snapshot: SnapshotId) -> None:
+        """Remove a snapshot, merging its layers where nobody else reads them.
+
+        A layer that another VM reads is kept as it is, so that clones go on
+        working and the VM keeps a longer chain (handbook, section 3). An
+        absent snapshot, or one of an absent VM, counts as removed.
+        """
+        machine = self.machines.get(vm)
+        point = machine.point(snapshot) if machine is not None else None
+        if machine is None or point is None:
+            return
+        before = machine.layers
+        machine.points = tuple(
+            replace(other, above=point.above) if other.above == snapshot else other
+            for other in machine.points
+            if other is not point
+        )
+        if machine.current == snapshot:
+            machine.current = point.above
+        foreign = self.used(apart_from=machine)
+        for disk in point.disks:
+            if not disk.independent and disk.top not in foreign:
+                self._merge_above(machine, disk.top, foreign)
+        self.storage.remove_unused(before, self.used())
+
+    def _merge_above(self, machine: Machine, lower: Layer, foreign: frozenset[Layer]) -> None:
+        """Merge the only delta over a layer that no snapshot needs any more into it."""
+        chains = [disk.chain for disk in _all_disks(machine) if lower in disk.chain]
+        upper = {chain[chain.index(lower) + 1] for chain in chains if chain[-1] != lower}
+        frozen = any(chain[-1] == lower for chain in chains)
+        if frozen or len(upper) != 1 or upper & foreign:
+            return
+        gone = upper.pop()
+        self.storage.merge(gone, lower)
+        machine.disks = _without(gone, machine.disks)
+        machine.points = tuple(replace(p, disks=_without(gone, p.disks)) for p in machine.points)
+
+
+def _all_disks(machine: Machine) -> tuple[Disk, ...]:
+    return (*machine.disks, *itertools.chain.from_iterable(p.disks for p in machine.points))
+
+
+def _without(layer: Layer, disks: tuple[Disk, ...]) -> tuple[Disk, ...]:
+    return tuple(replace(d, chain=tuple(x for x in d.chain if x != layer)) for d in disks)
+
+
+def _wrong_power(machine: Machine) -> HypervisorError:
+    return HypervisorError(
+        f"{machine.name} is powered {machine.power}",
+        details="The attempted operation cannot be performed in the current state (Powered on).",
+        hint="stop it first",
+        kind="InvalidPowerState",
+    )

@@ -1,0 +1,106 @@
+"""A VM as the hypervisor keeps it, and what of it can be seen from outside."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from linkedclone.drivers.memory.storage import Home, Storage
+from linkedclone.model.ids import FolderId, SnapshotId, VmId
+from linkedclone.model.observed import Disk, Layer, Mark, Power, Snapshot, Vm
+
+
+@dataclass(slots=True, kw_only=True)
+class Point:
+    """A snapshot; ``above`` is the one that it was taken after."""
+
+    id: SnapshotId
+    name: str
+    description: str
+    created: datetime
+    above: SnapshotId | None
+    disks: tuple[Disk, ...]
+
+
+@dataclass(slots=True, kw_only=True)
+class Machine:
+    """A VM. Its disks tell the truth, also where outsiders see a hidden chain.
+
+    Attributes:
+        pool: Id of its resource pool; empty for a template.
+        macs: The addresses of its network cards.
+        whole: False for what a failed clone left behind.
+        points: Its snapshots, parents before children.
+        current: The snapshot that its present state follows.
+    """
+
+    id: VmId
+    name: str
+    uuid: str
+    folder: FolderId
+    home: Home
+    pool: str
+    macs: tuple[str, ...]
+    power: Power = Power.OFF
+    template: bool = False
+    whole: bool = True
+    mark: Mark | None = None
+    annotation: str = ""
+    cpus: int = 1
+    memory_bytes: int = 1 << 30
+    disks: tuple[Disk, ...] = ()
+    points: tuple[Point, ...] = ()
+    current: SnapshotId | None = None
+
+    @property
+    def layers(self) -> frozenset[Layer]:
+        """Every file that it, or one of its snapshots, truly uses."""
+        disks = [*self.disks, *(disk for point in self.points for disk in point.disks)]
+        return frozenset(layer for disk in disks for layer in disk.chain)
+
+    def point(self, snapshot: SnapshotId) -> Point | None:
+        """Return one of its snapshots."""
+        return next((point for point in self.points if point.id == snapshot), None)
+
+
+def view(machine: Machine, path: str, *, with_disks: bool) -> Vm:
+    """Return a VM as outsiders see it; ``with_disks`` adds the disks of its snapshots."""
+    return Vm(
+        id=machine.id,
+        name=machine.name,
+        uuid=machine.uuid,
+        path=path,
+        home=machine.home,
+        power=machine.power,
+        template=machine.template,
+        disks=_shown(machine.disks),
+        snapshots=tuple(
+            Snapshot(
+                id=point.id,
+                name=point.name,
+                path=_point_path(machine, point),
+                created=point.created,
+                current=point.id == machine.current,
+                disks=_shown(point.disks) if with_disks else None,
+                description=point.description,
+            )
+            for point in machine.points
+        ),
+        mark=machine.mark,
+    )
+
+
+def with_sizes(vm: Vm, mine: frozenset[Layer], others: frozenset[Layer], files: Storage) -> Vm:
+    """Add what the VM occupies alone and together with others."""
+    return replace(
+        vm,
+        own_bytes=sum(files.size(layer) for layer in mine - others),
+        shared_bytes=sum(files.size(layer) for layer in mine & others),
+    )
+
+
+def _shown(disks: tuple[Disk, ...]) -> tuple[Disk, ...]:
+    return tuple(replace(d, chain=d.chain[-1:]) if d.hidden else d for d in disks)
+
+
+def _point_path(machine: Machine, point: Point) -> str:
+    above = machine.point(point.above) if point.above is not None else None
+    return f"{_point_path(machine, above)}/{point.name}" if above is not None else point.name

@@ -1,0 +1,34 @@
+"""Every test of this folder runs once for each hypervisor."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from linkedclone.drivers.base import Driver
+from tests.contract.rigs import memory, vsphere
+from tests.contract.rigs.base import OpenRig, Rig
+
+RIGS: dict[str, OpenRig] = {"memory": memory.open_rig, "vsphere": vsphere.open_rig}
+
+
+@pytest.fixture(params=RIGS)
+def rig(request: pytest.FixtureRequest) -> Iterator[Rig]:
+    """A fresh hypervisor."""
+    with RIGS[request.param]() as opened:
+        yield opened
+
+
+@pytest.fixture
+def driver(rig: Rig) -> Iterator[Driver]:
+    """A connection to it."""
+    opened = rig.connect()
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def other_driver(rig: Rig) -> Iterator[Driver]:
+    """Another connection to the same hypervisor, as of a second command."""
+    opened = rig.connect()
+    yield opened
+    opened.close()

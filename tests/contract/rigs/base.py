@@ -1,0 +1,101 @@
+"""What the contract suite needs of a hypervisor, beside a driver that connects to it.
+
+To hold a further driver to the contract, write one more rig and name it in
+``conftest.RIGS``.
+"""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from enum import Enum
+from typing import Literal, Protocol
+
+from linkedclone.drivers.base import Driver
+from linkedclone.errors import (
+    BusyError,
+    CustomizationError,
+    HypervisorError,
+    NoSpaceError,
+    PermissionDeniedError,
+)
+from linkedclone.model.ids import VmId
+
+Action = Literal[
+    "clone",
+    "power-on-of-clone",
+    "power-on",
+    "power-off",
+    "delete",
+    "snapshot",
+    "delete-snapshot",
+    "revert",
+]
+"""What can be made to fail; ``power-on-of-clone`` strikes the start within a clone call."""
+
+At = Literal["submit", "job"]
+
+
+class Kind(Enum):
+    """Causes of a failure, each with the error that it has to be translated into."""
+
+    SYSTEM = HypervisorError
+    NO_SPACE = NoSpaceError
+    BUSY = BusyError
+    PERMISSION = PermissionDeniedError
+    CUSTOMIZATION = CustomizationError
+
+    def __init__(self, error: type[HypervisorError]) -> None:
+        self.error = error
+
+
+class Rig(Protocol):
+    """One fresh hypervisor, for one test.
+
+    Attributes:
+        parent: Path of a VM, off, with one disk and one snapshot ``base``.
+        bare: Path of a VM, off, with one disk and no snapshot.
+        customization: Name of a stored customization specification.
+        disk_move_type: What a linked clone's request has to say; empty if there is no such word.
+    """
+
+    parent: str
+    bare: str
+    customization: str
+    disk_move_type: str
+
+    def connect(self) -> Driver:
+        """Open one more connection to the same endpoint."""
+
+    def fail(
+        self,
+        action: Action,
+        name: str,
+        *,
+        kind: Kind = Kind.SYSTEM,
+        at: At = "job",
+        leave: bool = False,
+    ) -> None:
+        """Let an action on a VM fail once; ``leave``: what was made so far stays."""
+
+    def delay(self, action: Action, seconds: float) -> None:
+        """Let jobs take their time from now on."""
+
+    def degrade(self) -> None:
+        """Make the next clone a full one."""
+
+    def hide(self) -> None:
+        """Make the next clone one whose chain is not shown."""
+
+    def mark_template(self, name: str) -> None:
+        """Make a VM a template."""
+
+    def add_folder(self, name: str) -> None:
+        """Make an inventory folder beside the VMs."""
+
+    def files(self) -> frozenset[str]:
+        """Return the disk files that exist, as ``str`` of a layer gives them."""
+
+    def macs(self, vm: VmId) -> tuple[str, ...]:
+        """Return the MAC addresses of a VM."""
+
+
+OpenRig = Callable[[], AbstractContextManager[Rig]]

@@ -1,0 +1,71 @@
+"""The hypervisor in memory under the contract."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from linkedclone.drivers.memory.driver import MemoryDriver
+from linkedclone.drivers.memory.faults import Action as MemoryAction
+from linkedclone.drivers.memory.hypervisor import MemoryHypervisor
+from linkedclone.model.ids import VmId
+from tests.contract.rigs.base import Action, At, Kind, Rig
+
+
+class MemoryRig:
+    """Drives a :class:`MemoryHypervisor` of its own."""
+
+    parent = "/vm/golden"
+    bare = "/vm/bare"
+    customization = "linux"
+    disk_move_type = ""
+
+    def __init__(self) -> None:
+        self.hypervisor = MemoryHypervisor()
+        golden = self.hypervisor.add_vm("golden")
+        self.hypervisor.add_snapshot(golden, "base")
+        self.hypervisor.add_vm("bare")
+
+    def connect(self) -> MemoryDriver:
+        return MemoryDriver(self.hypervisor)
+
+    def fail(
+        self,
+        action: Action,
+        name: str,
+        *,
+        kind: Kind = Kind.SYSTEM,
+        at: At = "job",
+        leave: bool = False,
+    ) -> None:
+        error = kind.error(f"{action} failed", details="as the test wanted", kind=kind.name)
+        self.hypervisor.fail(_native(action), name, error=error, at=at, leave=leave)
+
+    def delay(self, action: Action, seconds: float) -> None:
+        self.hypervisor.delays[_native(action)] = seconds
+
+    def degrade(self) -> None:
+        self.hypervisor.degrade()
+
+    def hide(self) -> None:
+        self.hypervisor.hide()
+
+    def mark_template(self, name: str) -> None:
+        (vm,) = [vm for vm in self.hypervisor.vms if vm.name == name]
+        self.hypervisor.mark_template(vm.id)
+
+    def add_folder(self, name: str) -> None:
+        self.hypervisor.add_folder(name)
+
+    def files(self) -> frozenset[str]:
+        return frozenset(map(str, self.hypervisor.files))
+
+    def macs(self, vm: VmId) -> tuple[str, ...]:
+        return self.hypervisor.macs(vm)
+
+
+def _native(action: Action) -> MemoryAction:
+    return "power-on" if action == "power-on-of-clone" else action
+
+
+@contextmanager
+def open_rig() -> Iterator[Rig]:
+    yield MemoryRig()

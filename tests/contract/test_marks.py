@@ -1,0 +1,77 @@
+"""The mark is there from birth, and counts only for the VM that it was made for."""
+
+from dataclasses import replace
+
+from linkedclone.drivers.base import Driver
+from linkedclone.model.observed import Power
+from tests.contract.acts import (
+    clone,
+    error_of,
+    find,
+    make,
+    read,
+    result_of,
+    running,
+    step_for,
+    take_snapshot,
+)
+from tests.contract.rigs.base import Rig
+
+
+def test_a_clone_carries_its_whole_mark(rig: Rig, driver: Driver) -> None:
+    step = step_for(driver, find(driver, rig.parent), "desk-001")
+    made = make(driver, step)
+    assert made.mark == step.mark
+    assert made.owner == "linkedclone"
+
+
+def test_a_parent_carries_no_mark(rig: Rig, driver: Driver) -> None:
+    assert find(driver, rig.parent).mark is None
+
+
+def test_a_half_made_clone_carries_its_mark(rig: Rig, driver: Driver) -> None:
+    rig.fail("clone", "desk-001", leave=True)
+    step = step_for(driver, find(driver, rig.parent), "desk-001")
+    error_of(driver, lambda: driver.create_clone(step))
+    (left,) = driver.observe_names(step.target, ["desk-001"])
+    assert left.valid_mark == step.mark
+    assert left.power is Power.OFF
+
+
+def test_a_clone_that_did_not_start_carries_its_mark(rig: Rig, driver: Driver) -> None:
+    rig.fail("power-on-of-clone", "desk-001")
+    step = running(step_for(driver, find(driver, rig.parent), "desk-001"))
+    error_of(driver, lambda: driver.create_clone(step))
+    (left,) = driver.observe_names(step.target, ["desk-001"])
+    assert left.valid_mark == step.mark
+
+
+def test_a_clone_of_a_clone_has_a_mark_of_its_own(rig: Rig, driver: Driver) -> None:
+    child = clone(driver, rig, "desk-001")
+    take_snapshot(driver, child, "mine")
+    step = step_for(driver, read(driver, child.id), "desk-002")
+    step = replace(step, mark=replace(step.mark, owner="desktops"))
+    assert make(driver, step).owner == "desktops"
+    assert read(driver, child.id).owner == "linkedclone"
+
+
+def test_a_mark_does_not_count_where_the_hypervisor_gave_another_uuid(
+    rig: Rig, driver: Driver
+) -> None:
+    first = clone(driver, rig, "desk-001")
+    step = step_for(driver, find(driver, rig.parent), "desk-002")
+    same = replace(step, uuid=first.uuid, mark=replace(step.mark, uuid=first.uuid))
+    second = make(driver, same)
+    assert second.uuid != first.uuid
+    assert second.mark == same.mark
+    assert second.owner is None
+
+
+def test_a_mark_counts_again_once_it_adopted_the_uuid(rig: Rig, driver: Driver) -> None:
+    first = clone(driver, rig, "desk-001")
+    step = step_for(driver, find(driver, rig.parent), "desk-002")
+    second = make(driver, replace(step, uuid=first.uuid, mark=replace(step.mark, uuid=first.uuid)))
+    result_of(driver, driver.adopt_uuid(second))
+    mended = read(driver, second.id)
+    assert mended.valid_mark == replace(step.mark, uuid=second.uuid)
+    assert read(driver, first.id).owner == "linkedclone"

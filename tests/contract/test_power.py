@@ -1,0 +1,38 @@
+"""Power: already there counts as done."""
+
+import pytest
+
+from linkedclone.drivers.base import Driver
+from linkedclone.model.observed import Power
+from tests.contract.acts import clone, finish, read, set_power
+from tests.contract.rigs.base import Rig
+
+
+def test_a_vm_is_started_and_stopped(rig: Rig, driver: Driver) -> None:
+    vm = clone(driver, rig, "desk-001")
+    set_power(driver, vm, Power.ON)
+    assert read(driver, vm.id).power is Power.ON
+    set_power(driver, vm, Power.OFF)
+    assert read(driver, vm.id).power is Power.OFF
+
+
+@pytest.mark.parametrize("power", [Power.ON, Power.OFF])
+def test_a_power_state_that_is_there_already_is_done(
+    rig: Rig, driver: Driver, power: Power
+) -> None:
+    vm = clone(driver, rig, "desk-001")
+    set_power(driver, vm, power)
+    set_power(driver, vm, power)
+    assert read(driver, vm.id).power is power
+
+
+def test_two_that_start_the_same_vm_are_both_done(
+    rig: Rig, driver: Driver, other_driver: Driver
+) -> None:
+    rig.delay("power-on", 0.3)
+    vm = clone(driver, rig, "desk-001")
+    first = driver.set_power(vm.id, Power.ON)
+    second = other_driver.set_power(vm.id, Power.ON)
+    assert finish(driver, [first])[0].error is None
+    assert finish(other_driver, [second])[0].error is None
+    assert read(driver, vm.id).power is Power.ON

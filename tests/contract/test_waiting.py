@@ -1,0 +1,91 @@
+"""Long calls return at once, go on by themselves, and are waited for in one place."""
+
+import time
+
+from linkedclone.drivers.base import Driver
+from linkedclone.model.jobs import JobStatus
+from linkedclone.model.observed import Power
+from tests.contract.acts import clone, find, finish, result_of, step_for
+from tests.contract.rigs.base import Rig
+
+UNFINISHED = {JobStatus.QUEUED, JobStatus.RUNNING}
+
+
+def test_a_long_call_returns_at_once(rig: Rig, driver: Driver) -> None:
+    rig.delay("clone", 3.0)
+    step = step_for(driver, find(driver, rig.parent), "desk-001")
+    begun = time.monotonic()
+    job = driver.create_clone(step)
+    assert time.monotonic() - begun < 2.0
+    assert job.about == "desk-001"
+    assert job.action == "clone"
+    (state,) = driver.wait([job], 0.0)
+    assert state.status in UNFINISHED
+
+
+def test_waiting_returns_the_states_of_all_once_one_has_finished(rig: Rig, driver: Driver) -> None:
+    vm = clone(driver, rig, "desk-000")
+    rig.delay("clone", 20.0)
+    slow = driver.create_clone(step_for(driver, find(driver, rig.parent), "desk-001"))
+    quick = driver.set_power(vm.id, Power.ON)
+    begun = time.monotonic()
+    states = driver.wait([slow, quick], 15.0)
+    assert time.monotonic() - begun < 10.0
+    seen = {state.job.id: state.status for state in states}
+    assert seen[quick.id] is JobStatus.DONE
+    assert seen[slow.id] in UNFINISHED
+
+
+def test_waiting_returns_at_once_if_a_job_has_finished_already(rig: Rig, driver: Driver) -> None:
+    vm = clone(driver, rig, "desk-000")
+    rig.delay("clone", 20.0)
+    quick = driver.set_power(vm.id, Power.ON)
+    result_of(driver, quick)
+    slow = driver.create_clone(step_for(driver, find(driver, rig.parent), "desk-001"))
+    begun = time.monotonic()
+    states = driver.wait([quick, slow], 15.0)
+    assert time.monotonic() - begun < 10.0
+    assert [s.job.id for s in states if s.finished] == [quick.id]
+
+
+def test_waiting_ends_with_its_time(rig: Rig, driver: Driver) -> None:
+    rig.delay("clone", 20.0)
+    job = driver.create_clone(step_for(driver, find(driver, rig.parent), "desk-001"))
+    begun = time.monotonic()
+    (state,) = driver.wait([job], 0.4)
+    assert 0.2 < time.monotonic() - begun < 10.0
+    assert state.status in UNFINISHED
+
+
+def test_waiting_for_nothing_ends_at_once(rig: Rig, driver: Driver) -> None:
+    begun = time.monotonic()
+    assert driver.wait([], 20.0) == ()
+    assert time.monotonic() - begun < 10.0
+
+
+def test_a_finished_job_stays_finished(rig: Rig, driver: Driver) -> None:
+    job = driver.create_clone(step_for(driver, find(driver, rig.parent), "desk-001"))
+    assert finish(driver, [job]) == finish(driver, [job])
+
+
+def test_jobs_go_on_after_close(rig: Rig, driver: Driver) -> None:
+    rig.delay("clone", 0.3)
+    step = step_for(driver, find(driver, rig.parent), "desk-001")
+    short_lived = rig.connect()
+    short_lived.create_clone(step)
+    short_lived.close()
+    deadline = time.monotonic() + 20.0
+    while not (seen := driver.observe_names(step.target, ["desk-001"])):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert seen[0].valid_mark == step.mark
+
+
+def test_jobs_of_one_connection_go_on_while_another_works(
+    rig: Rig, driver: Driver, other_driver: Driver
+) -> None:
+    rig.delay("clone", 0.3)
+    parent = find(driver, rig.parent)
+    ours = driver.create_clone(step_for(driver, parent, "desk-001"))
+    theirs = other_driver.create_clone(step_for(other_driver, parent, "desk-002"))
+    assert result_of(other_driver, theirs) != result_of(driver, ours)
