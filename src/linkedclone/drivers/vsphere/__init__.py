@@ -1,0 +1,1 @@
+"""VMware vSphere, spoken to with pyVmomi. The only package that imports it."""

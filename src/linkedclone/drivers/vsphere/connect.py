@@ -1,0 +1,96 @@
+"""Opens a connection: one read of the service content, one login, no separate version handshake."""
+
+from __future__ import annotations
+
+import http.client
+import ssl
+from typing import Final
+from xml.parsers.expat import ExpatError
+
+from pyVmomi import SoapStubAdapter, vim, vmodl
+from pyVmomi.VmomiSupport import GetServiceVersions, versionIdMap
+
+from linkedclone.config.endpoint import Endpoint
+from linkedclone.drivers.base import Driver
+from linkedclone.drivers.vsphere import tls
+from linkedclone.drivers.vsphere.driver import VsphereDriver
+from linkedclone.drivers.vsphere.native import Native
+from linkedclone.drivers.vsphere.session import Session
+from linkedclone.errors import EndpointError, LinkedCloneError
+
+_POOL_SIZE: Final = 64
+"""Idle connections that are kept: as many threads as may call at once."""
+
+_FIRST_VERSION: Final = "vim.version.version11"
+"""The API version of the first call: 6.5, which every vCenter in use understands."""
+
+
+def open_vsphere(endpoint: Endpoint) -> Driver:
+    """Connect to a vCenter and log in.
+
+    Raises:
+        CertificateError: Its certificate is not trusted, or is not the pinned one.
+        AuthenticationError: It refuses user name or password.
+        EndpointError: It cannot be reached, or is no vCenter.
+        InputError: A CA file or a pinned certificate cannot be read.
+    """
+    stub = SoapStubAdapter(
+        host=endpoint.host,
+        port=endpoint.port,
+        path="/sdk",
+        version=_FIRST_VERSION,
+        poolSize=_POOL_SIZE,
+        sslContext=tls.build_context(endpoint.tls),
+        httpConnectionTimeout=endpoint.timeout_seconds,
+    )
+    try:
+        content = _read_content(endpoint, stub)
+        stub.ComputeVersionInfo(choose_version(content.about.apiVersion))
+        return VsphereDriver(Session(endpoint, stub, content))
+    except LinkedCloneError:
+        stub.DropConnections()
+        raise
+
+
+def _read_content(endpoint: Endpoint, stub: SoapStubAdapter) -> Native:
+    """Read the service content; anything but a sound answer is told apart here."""
+    try:
+        content = vim.ServiceInstance("ServiceInstance", stub).RetrieveContent()
+    except ssl.SSLCertVerificationError as error:
+        raise tls.distrusted(endpoint, error) from error
+    except ssl.SSLError as error:
+        raise _not_a_vcenter(endpoint, f"it does not speak TLS: {error}") from error
+    except (http.client.HTTPException, ExpatError, vmodl.MethodFault) as error:
+        raise _not_a_vcenter(endpoint, f"{type(error).__name__}: {error}") from error
+    except OSError as error:
+        raise tls.unreachable(endpoint.host, endpoint.port, error) from error
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        # pyVmomi's ways to stumble over XML that is not SOAP.
+        raise _not_a_vcenter(endpoint, f"{type(error).__name__}: {error}") from error
+    if not isinstance(content, vim.ServiceInstanceContent):
+        raise _not_a_vcenter(endpoint, "it answers something else than a service content")
+    return content
+
+
+def _not_a_vcenter(endpoint: Endpoint, details: str) -> EndpointError:
+    brief = f"{endpoint.host}:{endpoint.port} is not a vCenter"
+    hint = "check host and port; a vCenter serves its API at https://HOST/sdk"
+    return EndpointError(brief, details=details, hint=hint)
+
+
+def choose_version(api_version: str) -> str:
+    """Return pyVmomi's name of the newest API version that the server knows too.
+
+    ``about.apiVersion`` tells what it knows, so no further call is needed.
+    """
+    known = _numbers(api_version)
+    for name in GetServiceVersions("vim25"):
+        numbers = _numbers(versionIdMap[name])
+        if numbers and numbers <= known:
+            return str(name)
+    return _FIRST_VERSION
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    parts = version.split(".")
+    return tuple(map(int, parts)) if all(part.isdecimal() for part in parts) else ()

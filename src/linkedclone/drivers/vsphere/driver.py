@@ -1,0 +1,180 @@
+"""The vSphere driver: keeps the contract by delegating to one module for each task."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from linkedclone.drivers.vsphere.attach import Attacher
+from linkedclone.drivers.vsphere.clonespec import build_clone_spec, build_reconfiguration
+from linkedclone.drivers.vsphere.collector import Collector
+from linkedclone.drivers.vsphere.customization import StoredSpecs
+from linkedclone.drivers.vsphere.datacenters import Datacenters
+from linkedclone.drivers.vsphere.diagnose import diagnose
+from linkedclone.drivers.vsphere.find import Finder
+from linkedclone.drivers.vsphere.lookup import Lookup
+from linkedclone.drivers.vsphere.marks import UUID_KEY
+from linkedclone.drivers.vsphere.native import Native
+from linkedclone.drivers.vsphere.observe import Observer
+from linkedclone.drivers.vsphere.place import Placer
+from linkedclone.drivers.vsphere.render import render_clone
+from linkedclone.drivers.vsphere.session import Session
+from linkedclone.drivers.vsphere.shapes import Shape
+from linkedclone.drivers.vsphere.tasks import Jobs
+from linkedclone.errors import UnsupportedError
+from linkedclone.model.findings import Finding
+from linkedclone.model.ids import SnapshotId, VmId
+from linkedclone.model.jobs import Job, JobState
+from linkedclone.model.observed import Identity, Inventory, Power, Vm
+from linkedclone.model.plan import CreateClone
+from linkedclone.model.spec import CloneRequest, Target
+
+
+class VsphereDriver:
+    """One open connection to a vCenter. See :class:`linkedclone.drivers.base.Driver`."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        collector = Collector(session)
+        lookup = Lookup(session, collector)
+        self._specs = StoredSpecs(session, collector)
+        self._observer = Observer(session, collector)
+        self._datacenters = Datacenters(session, collector)
+        self._finder = Finder(session, collector, self._observer, self._datacenters)
+        self._placer = Placer(session, collector, self._specs)
+        self._lookup = lookup
+        self._jobs = Jobs(session, collector, Attacher(session, collector, lookup))
+
+    @property
+    def default_parallel(self) -> int:
+        """128: vCenter queues what its hosts cannot take yet and fails none of it.
+
+        It allows about 640 operations at once, and 16 linked clones for each
+        host (handbook, section 9).
+        """
+        return 128
+
+    def identify(self) -> Identity:
+        """Say what the endpoint is."""
+        about, endpoint = self._session.content.about, self._session.endpoint
+        port = "" if endpoint.port == 443 else f":{endpoint.port}"
+        return Identity(
+            instance=about.instanceUuid or "",
+            product=about.name,
+            version=about.version,
+            address=f"{endpoint.host}{port}",
+        )
+
+    # -- read -------------------------------------------------------------------------
+
+    def observe(self) -> Inventory:
+        """Read all VMs of the whole endpoint: guards must see every user of a layer."""
+        return self._observer.observe()
+
+    def observe_vms(self, ids: Sequence[VmId]) -> tuple[Vm, ...]:
+        """Read these VMs again, in one batch."""
+        return tuple(self._observer.observe_vms(ids, whole=False).values())
+
+    def find_vms(self, refs: Sequence[str]) -> tuple[Vm, ...]:
+        """Find VMs by name, inventory path or UUID."""
+        return self._finder.find_vms(refs)
+
+    def resolve_target(self, source: Vm, request: CloneRequest) -> Target:
+        """Look up where the clones of this request go."""
+        return self._placer.resolve_target(source, request)
+
+    def observe_names(self, target: Target, names: Sequence[str]) -> tuple[Vm, ...]:
+        """Read the VMs that stand in the target's folder under these names."""
+        return self.observe_vms(self._lookup.find_names(target.folder, names))
+
+    # -- act --------------------------------------------------------------------------
+
+    def preview_clone(self, step: CreateClone) -> Mapping[str, object]:
+        """Return the arguments of the CloneVM_Task, as plain data."""
+        spec = self._build_spec(step)
+        return render_clone(step.source.id, step.target.folder, step.name, spec)
+
+    def create_clone(self, step: CreateClone) -> Job:
+        """Send the CloneVM_Task."""
+        self._session.require_vcenter("clone VMs")
+        return self._jobs.start(
+            step.name,
+            "clone",
+            self._vm(step.source.id).CloneVM_Task,
+            folder=self._session.managed("Folder", step.target.folder),
+            name=step.name,
+            spec=self._build_spec(step),
+        )
+
+    def _build_spec(self, step: CreateClone) -> Native:
+        shape = self._observer.shape(step.snapshot.id) if step.snapshot else Shape()
+        customization = self._specs.read(step.target.customization_spec)
+        return build_clone_spec(step, shape, customization)
+
+    def attach_clone(self, step: CreateClone) -> Job:
+        """Follow the clone of this name that somebody else is making."""
+        return self._jobs.attach(step.name, step.source.id, step.target.folder)
+
+    def adopt_uuid(self, vm: Vm) -> Job:
+        """Write the VM's own UUID into its mark."""
+        spec = build_reconfiguration({UUID_KEY: vm.uuid})
+        return self._jobs.start(vm.name, "adopt", self._vm(vm.id).ReconfigVM_Task, spec=spec)
+
+    def create_snapshot(self, vm: VmId, name: str, description: str) -> Job:
+        """Take a snapshot without memory and without quiescing."""
+        return self._jobs.start(
+            self._observer.name(vm),
+            "snapshot",
+            self._vm(vm).CreateSnapshot_Task,
+            name=name,
+            description=description,
+            memory=False,
+            quiesce=False,
+        )
+
+    def delete_snapshot(self, vm: VmId, snapshot: SnapshotId) -> Job:
+        """Delete one snapshot; its children stay, its disks are merged where possible."""
+        native = self._session.managed("VirtualMachineSnapshot", snapshot)
+        return self._jobs.start(
+            self._observer.name(vm),
+            "delete-snapshot",
+            native.RemoveSnapshot_Task,
+            removeChildren=False,
+            consolidate=True,
+        )
+
+    def revert_snapshot(self, vm: VmId, snapshot: SnapshotId) -> Job:
+        """Put the VM back to the snapshot."""
+        native = self._session.managed("VirtualMachineSnapshot", snapshot)
+        return self._jobs.start(self._observer.name(vm), "revert", native.RevertToSnapshot_Task)
+
+    def delete_vm(self, vm: VmId) -> Job:
+        """Delete a VM with the files that no other registered VM uses."""
+        return self._jobs.start(self._observer.name(vm), "delete", self._vm(vm).Destroy_Task)
+
+    def set_power(self, vm: VmId, power: Power) -> Job:
+        """Start or stop hard."""
+        native, name = self._vm(vm), self._observer.name(vm)
+        match power:
+            case Power.ON:
+                return self._jobs.start(name, "power-on", native.PowerOnVM_Task)
+            case Power.OFF:
+                return self._jobs.start(name, "power-off", native.PowerOffVM_Task)
+            case _:
+                raise UnsupportedError(f"cannot put a VM into the state {power.value!r}")
+
+    def wait(self, jobs: Sequence[Job], timeout_seconds: float) -> tuple[JobState, ...]:
+        """Wait until one of the jobs has finished, or for so long."""
+        return self._jobs.wait(jobs, timeout_seconds)
+
+    # -- the rest ---------------------------------------------------------------------
+
+    def diagnose(self) -> tuple[Finding, ...]:
+        """Check what linked clones need of this endpoint."""
+        return diagnose(self._session, self._datacenters)
+
+    def close(self) -> None:
+        """Log out; never raises."""
+        self._session.close()
+
+    def _vm(self, moid: VmId) -> Native:
+        return self._session.managed("VirtualMachine", moid)

@@ -1,0 +1,146 @@
+"""Finds VMs by what a person calls them: inventory path, UUID, bare name or id."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
+
+from linkedclone.drivers.vsphere import walks
+from linkedclone.drivers.vsphere.collector import Collector
+from linkedclone.drivers.vsphere.datacenters import Datacenters
+from linkedclone.drivers.vsphere.names import unescape
+from linkedclone.drivers.vsphere.native import kind_of, moid_of
+from linkedclone.drivers.vsphere.observe import Observer
+from linkedclone.drivers.vsphere.session import Session
+from linkedclone.errors import AmbiguousError, NotFoundError
+from linkedclone.model.ids import VmId
+from linkedclone.model.observed import Vm
+
+_UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+
+
+class Finder:
+    """Finds VMs of one endpoint, in its datacenter if it names one."""
+
+    def __init__(
+        self,
+        session: Session,
+        collector: Collector,
+        observer: Observer,
+        datacenters: Datacenters,
+    ) -> None:
+        self._session = session
+        self._collector = collector
+        self._observer = observer
+        self._datacenters = datacenters
+        self._index = session.content.searchIndex
+
+    def find_vms(self, refs: Sequence[str]) -> tuple[Vm, ...]:
+        """Find one VM for each ref and read them all in one batch.
+
+        A path or a UUID costs one call; bare names cost one paged read of all
+        names together.
+
+        Raises:
+            NotFoundError: There is none.
+            AmbiguousError: A name fits several; the candidates are listed by path.
+        """
+        found = self._look_up(refs)
+        for ref in refs:
+            if len(found[ref]) > 1:
+                self._refuse_ambiguous(ref, found[ref])
+        vms = self._observer.observe_vms([found[ref][0] for ref in refs], whole=True)
+        for ref in refs:
+            if found[ref][0] not in vms:
+                raise NotFoundError(f"{ref!r} was deleted just now")
+        return tuple(vms[found[ref][0]] for ref in refs)
+
+    def _look_up(self, refs: Sequence[str]) -> dict[str, tuple[VmId, ...]]:
+        direct = [ref for ref in refs if "/" in ref or _UUID.fullmatch(ref)]
+        found = dict(zip(direct, self._session.map(self._look_up_one, direct), strict=True))
+        names = [ref for ref in refs if not found.get(ref)]
+        if names:
+            known = self._read_names()
+            found.update((ref, match_name(ref, known)) for ref in names)
+        return found
+
+    def _look_up_one(self, ref: str) -> tuple[VmId, ...]:
+        return self._by_path(ref) if "/" in ref else self._by_uuid(ref)
+
+    def _by_path(self, ref: str) -> tuple[VmId, ...]:
+        about = f"find {ref!r}"
+        for path in self._paths(ref):
+            native = self._session.read(about, self._index.FindByInventoryPath, path)
+            if native is None:
+                continue
+            kind = kind_of(native)
+            if kind == "VirtualMachine":
+                return (VmId(moid_of(native)),)
+            raise NotFoundError(f"{ref!r} is not a VM but a {kind}")
+        raise NotFoundError(
+            f"there is no VM at {ref!r}",
+            hint="a path is written /DATACENTER/vm/FOLDER/NAME; the bare name does, too",
+        )
+
+    def _paths(self, ref: str) -> Iterator[str]:
+        """Yield the full paths that a ref may stand for, the likeliest first.
+
+        A path without a leading slash may also start below the VM folder of
+        the datacenter, as with govc.
+        """
+        absolute = ref.startswith("/")
+        yield ref.strip("/")
+        if not absolute:
+            for datacenter in self._datacenters.all():
+                yield f"{datacenter.path}/vm/{ref.removeprefix('./')}".strip("/")
+
+    def _by_uuid(self, ref: str) -> tuple[VmId, ...]:
+        """Search instance UUIDs, which are unique, before BIOS UUIDs, which are not."""
+        for instance in (True, False):
+            natives = self._session.read(
+                f"find {ref}",
+                self._index.FindAllByUuid,
+                uuid=ref.lower(),
+                vmSearch=True,
+                instanceUuid=instance,
+            )
+            if natives:
+                return tuple(VmId(moid_of(native)) for native in natives)
+        return ()
+
+    def _read_names(self) -> dict[VmId, str]:
+        wanted = {"VirtualMachine": ("name",)}
+        start = self._datacenters.start()
+        seen = self._collector.read("read the names of VMs", [start], wanted, walks.VM_FOLDERS)
+        return {VmId(moid): unescape(str(one.get("name") or "")) for moid, one in seen.items()}
+
+    def _refuse_ambiguous(self, ref: str, ids: Sequence[VmId]) -> None:
+        vms = self._observer.observe_vms(ids, whole=False).values()
+        raise AmbiguousError(
+            f"{ref!r} fits {len(ids)} VMs",
+            candidates=tuple(sorted(vm.path for vm in vms)),
+            hint="name the one you mean by its inventory path",
+        )
+
+
+def match_name(ref: str, known: Mapping[VmId, str]) -> tuple[VmId, ...]:
+    """Return the VMs whose name is the ref, else those where only case differs, else by id.
+
+    vCenter itself compares names without regard to case.
+
+    Raises:
+        NotFoundError: There is none; the hint names the most similar ones.
+    """
+    exact = tuple(moid for moid, name in known.items() if name == ref)
+    if exact:
+        return exact
+    folded = tuple(moid for moid, name in known.items() if name.casefold() == ref.casefold())
+    if folded:
+        return folded
+    if VmId(ref) in known:
+        return (VmId(ref),)
+    close = difflib.get_close_matches(ref, dict.fromkeys(known.values()), n=3)
+    hint = "did you mean " + " or ".join(close) + "?" if close else "linkedclone list shows all VMs"
+    raise NotFoundError(f"there is no VM {ref!r}", hint=hint)

@@ -1,0 +1,24 @@
+"""Inventory names and file names as vSphere writes them."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+_ESCAPES: Final = {"%2f": "/", "%5c": "\\", "%25": "%"}
+_ESCAPED: Final = re.compile("|".join(_ESCAPES), re.IGNORECASE)
+_FILE: Final = re.compile(r"\[([^\]]*)\] *(.*)")
+
+
+def unescape(name: str) -> str:
+    """Return an entity's name as a person wrote it: slash, backslash and percent come escaped."""
+    return _ESCAPED.sub(lambda match: _ESCAPES[match.group().lower()], name)
+
+
+def split_file_name(name: str) -> tuple[str, str]:
+    """Split ``[datastore] folder/file.vmdk`` into datastore name and path.
+
+    What has no brackets is a path without a datastore.
+    """
+    match = _FILE.fullmatch(name)
+    return (match.group(1), match.group(2)) if match else ("", name)

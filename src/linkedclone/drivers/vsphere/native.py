@@ -1,0 +1,40 @@
+"""The untyped edge: pyVmomi has no types, so everything of its own is a ``Native``."""
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+Native: TypeAlias = Any
+"""A managed object, data object, fault or value of pyVmomi."""
+
+NativeCall: TypeAlias = Callable[..., Any]
+"""A method of a managed object."""
+
+
+def moid_of(managed: Native) -> str:
+    """Return a managed object's id, as ``vm-42``."""
+    return str(managed._GetMoId())  # noqa: SLF001 - the only way to the id
+
+
+def kind_of(thing: Native) -> str:
+    """Return the API's name of an object's type, as ``VirtualMachine``."""
+    return str(type(thing)._wsdlName)  # noqa: SLF001 - the only way to the name
+
+
+def is_managed(thing: Native) -> bool:
+    """Say whether something is a reference to a managed object."""
+    return hasattr(thing, "_GetMoId")
+
+
+def is_data(thing: Native) -> bool:
+    """Say whether something is a data object or a fault, with fields of its own."""
+    return hasattr(thing, "_GetPropertyList")
+
+
+def fields_of(thing: Native) -> tuple[tuple[str, type, Native], ...]:
+    """Return the fields of a data object: name, declared type and value.
+
+    Values are never compared with ``==`` here or elsewhere: pyVmomi's objects
+    fail on a comparison with anything else.
+    """
+    infos = thing._GetPropertyList()  # noqa: SLF001 - the only way to the fields
+    return tuple((info.name, info.type, getattr(thing, info.name)) for info in infos)

@@ -1,0 +1,209 @@
+"""Where clones go: the source's own place, or what the request names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from linkedclone.drivers.vsphere import walks
+from linkedclone.drivers.vsphere.choose import choose
+from linkedclone.drivers.vsphere.clonespec import memory_mib
+from linkedclone.drivers.vsphere.collector import Collector, Seen
+from linkedclone.drivers.vsphere.customization import StoredSpecs
+from linkedclone.drivers.vsphere.names import split_file_name, unescape
+from linkedclone.drivers.vsphere.native import Native, moid_of
+from linkedclone.drivers.vsphere.paths import PARTS, build_path, datacenter_of
+from linkedclone.drivers.vsphere.session import Session
+from linkedclone.drivers.vsphere.walks import Walk
+from linkedclone.errors import NotFoundError, RefusedError
+from linkedclone.model.ids import FolderId
+from linkedclone.model.observed import Vm
+from linkedclone.model.spec import CloneRequest, Placement, Target
+
+_SOURCE: Final = (
+    *("name", "parent", "parentVApp", "resourcePool", "datastore"),
+    *("config.files.vmPathName", "runtime.host"),
+)
+_WANTED: Final[Mapping[str, Sequence[str]]] = {
+    **PARTS,
+    "VirtualMachine": _SOURCE,
+    "ResourcePool": ("name", "parent", "owner"),
+    "ComputeResource": ("name", "parent", "resourcePool", "datastore"),
+    "Datastore": ("name", "parent"),
+}
+_AROUND_SOURCE: Final = (
+    *walks.UP,
+    walks.VM_POOL,
+    walks.VM_STORES,
+    walks.POOL_OWNER,
+    walks.CLUSTER_STORES,
+)
+"""To the source's folders, its pool, that pool's hosts and the datastores they see."""
+_AROUND_HOST: Final = (*walks.UP, walks.HOST_CLUSTER, walks.ROOT_POOL, walks.CLUSTER_STORES)
+_FOLDERS: Final = (walks.VM_FOLDER, walks.VM_CHILDREN)
+_POOLS: Final = (
+    walks.HOST_FOLDER,
+    walks.HOST_CHILDREN,
+    walks.CLUSTER_POOLS,
+    walks.POOLS_BELOW,
+    walks.CLUSTER_STORES,
+)
+_STORES: Final = (walks.STORES, *walks.UP)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Place:
+    """The source, and all that was read around it so far."""
+
+    source: Seen
+    around: dict[str, Seen]
+
+    def kind(self, *kinds: str) -> dict[str, Seen]:
+        return {moid: seen for moid, seen in self.around.items() if seen.kind in kinds}
+
+
+class Placer:
+    """Resolves targets at one endpoint."""
+
+    def __init__(self, session: Session, collector: Collector, specs: StoredSpecs) -> None:
+        self._session = session
+        self._collector = collector
+        self._specs = specs
+
+    def resolve_target(self, source: Vm, request: CloneRequest) -> Target:
+        """Look up where the clones of a request go.
+
+        One read where the source's own place is kept; one more for a
+        template, whose cluster has to be found by its host, and one more
+        where the request names a folder or a resource pool.
+
+        Raises:
+            NotFoundError: A named object does not exist.
+            AmbiguousError: A name fits several.
+            RefusedError: The hosts of the pool do not see a datastore that is needed.
+            UnsupportedError: The endpoint is an ESXi host.
+            InputError: The memory size is not one that vCenter takes.
+        """
+        self._session.require_vcenter("make clones")
+        memory_mib(request.hardware)
+        wanted = request.placement
+        self._specs.read(request.customization_spec)
+        place = self._read_place(source)
+        self._read_named(place, wanted)
+        folder = self._folder(place, wanted)
+        pool = self._pool(place, wanted)
+        store = self._store(place, wanted, pool)
+        _check_visible(source, place, pool, store)
+        return Target(
+            folder=FolderId(folder.id),
+            folder_path=build_path(folder, place.around),
+            datastore=store.id,
+            datastore_name=unescape(store.get("name")),
+            pool=pool.id,
+            pool_name=build_path(pool, place.around),
+            customization_spec=request.customization_spec,
+        )
+
+    def _read_place(self, source: Vm) -> _Place:
+        around = self._read(self._session.managed("VirtualMachine", source.id), _AROUND_SOURCE)
+        seen = around.get(source.id)
+        if seen is None:
+            raise NotFoundError(f"{source.name!r} was deleted just now")
+        return _Place(source=seen, around=around)
+
+    def _read_named(self, place: _Place, wanted: Placement) -> None:
+        """Read the folders and pools of the source's datacenter that names are looked up in."""
+        ways = (_FOLDERS if wanted.folder else ()) + (_POOLS if wanted.resource_pool else ())
+        if ways:
+            start = self._session.managed("Datacenter", self._datacenter(place).id)
+            place.around.update(self._read(start, ways))
+
+    def _read(self, start: Native, ways: Sequence[Walk]) -> dict[str, Seen]:
+        return self._collector.read("look up where clones go", [start], _WANTED, ways)
+
+    def _datacenter(self, place: _Place) -> Seen:
+        found = datacenter_of(place.source, place.around)
+        if found is None:
+            raise RefusedError(
+                f"the datacenter of {place.source.get('name')!r} cannot be seen",
+                hint="the user needs System.View on the folders above the parent",
+            )
+        return found
+
+    def _folder(self, place: _Place, wanted: Placement) -> Seen:
+        if not wanted.folder:
+            folder = place.around.get(place.source.id_at("parent"))
+            if folder is None or folder.kind != "Folder":
+                raise RefusedError(
+                    "the parent stands in no folder of its own, as VMs of a vApp do",
+                    hint="say where the clones go with --folder",
+                )
+            return folder
+        top = build_path(self._datacenter(place), place.around) + "/vm/"
+        folders = {
+            moid: seen
+            for moid, seen in place.kind("Folder").items()
+            if f"{build_path(seen, place.around)}/".startswith(top)
+        }
+        return choose("folder", wanted.folder, folders, place.around)
+
+    def _pool(self, place: _Place, wanted: Placement) -> Seen:
+        if wanted.resource_pool:
+            pools = place.kind("ResourcePool", "VirtualApp")
+            return choose("resource pool", wanted.resource_pool, pools, place.around)
+        own = place.source.id_at("resourcePool") or self._root_pool(place)
+        pool = place.around.get(own)
+        if pool is None:
+            raise RefusedError(
+                f"the resource pool of {place.source.get('name')!r} cannot be seen",
+                hint="say where the clones go with --resource-pool",
+            )
+        return pool
+
+    def _root_pool(self, place: _Place) -> str:
+        """Return the root pool of a template's cluster: a template itself is in no pool."""
+        host = place.source.id_at("runtime.host")
+        if host:
+            start = self._session.managed("HostSystem", host)
+            place.around.update(self._read(start, _AROUND_HOST))
+        for compute in place.kind("ComputeResource", "ClusterComputeResource").values():
+            return compute.id_at("resourcePool")
+        return ""
+
+    def _store(self, place: _Place, wanted: Placement, pool: Seen) -> Seen:
+        stores = place.kind("Datastore")
+        if not wanted.datastore:
+            name, _ = split_file_name(str(place.source.get("config.files.vmPathName") or ""))
+            own = {moid_of(ref) for ref in place.source.get("datastore") or ()}
+            used = {moid: store for moid, store in stores.items() if moid in own}
+            return choose("datastore", name, used, {})
+        visible = {moid: stores[moid] for moid in _visible(place, pool) if moid in stores}
+        name = wanted.datastore.rpartition("/")[2]
+        if any(unescape(str(store.get("name"))) == name for store in visible.values()):
+            return choose("datastore", name, visible, {})
+        start = self._session.managed("Datacenter", self._datacenter(place).id)
+        everywhere = place.around | self._read(start, _STORES)
+        every = {moid: seen for moid, seen in everywhere.items() if seen.kind == "Datastore"}
+        return choose("datastore", wanted.datastore, every, everywhere)
+
+
+def _visible(place: _Place, pool: Seen) -> frozenset[str]:
+    """Return the datastores that the pool's hosts see; empty where it cannot be told."""
+    compute = place.around.get(pool.id_at("owner"))
+    stores = compute.get("datastore") if compute else None
+    return frozenset(moid_of(store) for store in stores or ())
+
+
+def _check_visible(source: Vm, place: _Place, pool: Seen, store: Seen) -> None:
+    """Refuse a place whose hosts do not see the target or the base (handbook, section 3)."""
+    visible = _visible(place, pool)
+    needed = {store.id: unescape(str(store.get("name")))}
+    needed |= {layer.store: layer.store_name for layer in source.layers}
+    missing = sorted(name for moid, name in needed.items() if moid not in visible)
+    if visible and missing:
+        raise RefusedError(
+            f"the hosts of {build_path(pool, place.around)} do not see {', '.join(missing)}",
+            hint="a linked clone needs the parent's datastore and its own on every host: "
+            "choose another --datastore or --resource-pool",
+        )

@@ -1,0 +1,101 @@
+"""Ways through the inventory that a property read can take: pure data.
+
+Each walk names the walks that go on from where it leads. So a read never
+strays: from the VMs of a folder to their resource pools and all VMs of those,
+for example, which the simulator would do, because it ignores the type.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Walk:
+    """One step from objects of a type along a property.
+
+    Attributes:
+        name: Its name, for ``then``.
+        kind: The type that it starts from.
+        path: The property that holds references.
+        then: Names of the walks that go on from there.
+    """
+
+    name: str
+    kind: str
+    path: str
+    then: tuple[str, ...] = ()
+
+
+# -- up to the root folder ------------------------------------------------------------
+
+UP: Final = (
+    Walk(name="up", kind="ManagedEntity", path="parent", then=("up", "out of vapp")),
+    Walk(name="to vapp", kind="VirtualMachine", path="parentVApp", then=("up", "out of vapp")),
+    Walk(name="out of vapp", kind="VirtualApp", path="parentFolder", then=("up",)),
+)
+"""From an object to all that stands above it; a VM of a vApp has no parent of its own."""
+
+VM_STORES: Final = Walk(name="stores of vm", kind="VirtualMachine", path="datastore")
+
+# -- down from the root folder --------------------------------------------------------
+
+DATACENTERS: Final = Walk(
+    name="datacenters",
+    kind="Folder",
+    path="childEntity",
+    then=("datacenters", "vm folder", "stores"),
+)
+VM_FOLDER: Final = Walk(name="vm folder", kind="Datacenter", path="vmFolder", then=("vm children",))
+VM_CHILDREN: Final = Walk(
+    name="vm children", kind="Folder", path="childEntity", then=("vm children", "vms of vapp")
+)
+VAPP_VMS: Final = Walk(name="vms of vapp", kind="VirtualApp", path="vm")
+STORES: Final = Walk(
+    name="stores", kind="Datacenter", path="datastore", then=("users of store", "up")
+)
+STORE_USERS: Final = Walk(name="users of store", kind="Datastore", path="vm")
+
+VM_FOLDERS: Final = (DATACENTERS, VM_FOLDER, VM_CHILDREN, VAPP_VMS)
+"""From the root folder, or a datacenter, to its VMs by way of the folders."""
+
+# -- sideways: where a VM runs --------------------------------------------------------
+
+VM_POOL: Final = Walk(
+    name="pool of vm", kind="VirtualMachine", path="resourcePool", then=("up", "owner of pool")
+)
+POOL_OWNER: Final = Walk(
+    name="owner of pool",
+    kind="ResourcePool",
+    path="owner",
+    then=("up", "stores of hosts"),
+)
+HOST_CLUSTER: Final = Walk(
+    name="cluster of host",
+    kind="HostSystem",
+    path="parent",
+    then=("up", "root pool", "stores of hosts"),
+)
+ROOT_POOL: Final = Walk(name="root pool", kind="ComputeResource", path="resourcePool")
+CLUSTER_STORES: Final = Walk(name="stores of hosts", kind="ComputeResource", path="datastore")
+
+HOST_FOLDER: Final = Walk(
+    name="host folder", kind="Datacenter", path="hostFolder", then=("host children",)
+)
+HOST_CHILDREN: Final = Walk(
+    name="host children",
+    kind="Folder",
+    path="childEntity",
+    then=("host children", "pools of cluster", "stores of hosts"),
+)
+CLUSTER_POOLS: Final = Walk(
+    name="pools of cluster", kind="ComputeResource", path="resourcePool", then=("pools below",)
+)
+POOLS_BELOW: Final = Walk(
+    name="pools below", kind="ResourcePool", path="resourcePool", then=("pools below",)
+)
+
+# -- tasks ----------------------------------------------------------------------------
+
+VM_TASKS: Final = Walk(name="tasks of vm", kind="VirtualMachine", path="recentTask")

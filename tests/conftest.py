@@ -1,0 +1,57 @@
+"""Fixtures that several folders of tests share."""
+
+import json
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.simulator import Simulator
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--regenerate", action="store_true", help="write golden files anew instead of comparing"
+    )
+    parser.addoption("--soak", action="store_true", help="run the long tests too")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("--soak"):
+        for item in items:
+            if item.get_closest_marker("soak"):
+                item.add_marker(pytest.mark.skip(reason="a long run: switched on with --soak"))
+
+
+@pytest.fixture
+def golden(request: pytest.FixtureRequest) -> Callable[[str, object], None]:
+    """Compare data with the folder's ``golden/NAME.json``, or write that file anew."""
+
+    def compare(name: str, data: object) -> None:
+        file = request.path.parent / "golden" / f"{name}.json"
+        text = json.dumps(data, indent=2, sort_keys=True) + "\n"
+        if request.config.getoption("--regenerate"):
+            file.parent.mkdir(exist_ok=True)
+            file.write_text(text)
+        assert json.loads(file.read_text()) == json.loads(text)
+
+    return compare
+
+
+@pytest.fixture
+def start_simulator() -> Iterator[Callable[..., Simulator]]:
+    """Start simulators with flags of their own; all end with the test."""
+    running: list[Simulator] = []
+
+    def start(*args: str) -> Simulator:
+        running.append(Simulator.start(*args))
+        return running[-1]
+
+    yield start
+    for simulator in running:
+        simulator.stop()
+
+
+@pytest.fixture
+def simulator(start_simulator: Callable[..., Simulator]) -> Simulator:
+    """A fresh simulator with its default inventory: DC0 with a host, a cluster and four VMs."""
+    return start_simulator()

@@ -1,0 +1,131 @@
+"""Every fault of the handbook's section 10 has its class, its hint and the server's words."""
+
+import pytest
+from pyVmomi import vim, vmodl
+
+from linkedclone.drivers.vsphere.faults import RULES, translate
+from linkedclone.errors import (
+    AuthenticationError,
+    BusyError,
+    CustomizationError,
+    DuplicateNameError,
+    GoneError,
+    HypervisorError,
+    LinkedCloneError,
+    NoSpaceError,
+    PermissionDeniedError,
+    PowerOnError,
+    SessionLostError,
+    UnsupportedError,
+)
+
+EXPECTED: list[tuple[type, type[LinkedCloneError]]] = [
+    (vim.fault.TaskInProgress, BusyError),
+    (vim.fault.ConcurrentAccess, BusyError),
+    (vmodl.fault.HostCommunication, BusyError),
+    (vmodl.fault.HostNotConnected, BusyError),
+    (vmodl.fault.HostNotReachable, BusyError),
+    (vim.fault.NotAuthenticated, SessionLostError),
+    (vim.fault.NoPermission, PermissionDeniedError),
+    (vim.fault.InvalidLogin, AuthenticationError),
+    (vmodl.fault.InvalidArgument, HypervisorError),
+    (vim.fault.InvalidName, HypervisorError),
+    (vim.fault.DuplicateName, DuplicateNameError),
+    (vim.fault.InvalidState, HypervisorError),
+    (vim.fault.InvalidPowerState, HypervisorError),
+    (vim.fault.FileLocked, BusyError),
+    (vim.fault.NoDiskSpace, NoSpaceError),
+    (vim.fault.InsufficientStorageSpace, NoSpaceError),
+    (vim.fault.CannotAccessVmComponent, HypervisorError),
+    (vim.fault.CannotAccessVmDisk, HypervisorError),
+    (vim.fault.CannotAccessFile, HypervisorError),
+    (vmodl.fault.NotSupported, UnsupportedError),
+    (vim.fault.MethodDisabled, UnsupportedError),
+    (vim.fault.CannotMoveVmWithDeltaDisk, HypervisorError),
+    (vim.fault.CannotMoveVmWithNativeDeltaDisk, HypervisorError),
+    (vim.fault.DeltaDiskFormatNotSupported, HypervisorError),
+    (vim.fault.CustomizationFault, CustomizationError),
+    (vim.fault.NicSettingMismatch, CustomizationError),
+    (vim.fault.CustomizationPending, CustomizationError),
+    (vim.fault.CannotDecryptPasswords, CustomizationError),
+    (vim.fault.UncustomizableGuest, CustomizationError),
+    (vim.fault.RestrictedVersion, UnsupportedError),
+    (vmodl.fault.NotEnoughLicenses, UnsupportedError),
+    (vim.fault.NoCompatibleHost, PowerOnError),
+    (vim.fault.InsufficientResourcesFault, PowerOnError),
+    (vim.fault.InsufficientMemoryResourcesFault, PowerOnError),
+    (vim.fault.InsufficientFailoverResourcesFault, PowerOnError),
+    (vmodl.fault.ManagedObjectNotFound, GoneError),
+    (vmodl.fault.RequestCanceled, HypervisorError),
+    (vmodl.fault.SystemError, HypervisorError),
+    (vim.fault.GenericVmConfigFault, HypervisorError),
+]
+
+
+@pytest.mark.parametrize(("fault", "error"), EXPECTED, ids=lambda cls: cls.__name__)
+def test_each_fault_has_its_class_and_a_hint(fault: type, error: type[LinkedCloneError]) -> None:
+    found = translate(fault(msg="the server's words"), "clone desk-001")
+    assert type(found) is error
+    assert found.hint
+    assert found.brief.startswith("could not clone desk-001: ")
+    assert found.details.startswith("the server's words")
+    if isinstance(found, HypervisorError):
+        assert found.kind == fault.__name__.rpartition(".")[2]
+
+
+def test_no_rule_stands_for_a_fault_that_does_not_exist() -> None:
+    for name in RULES:
+        assert hasattr(vim.fault, name) or hasattr(vmodl.fault, name), name
+
+
+def test_an_unknown_fault_keeps_its_name_and_words() -> None:
+    error = translate(vim.fault.AlreadyBeingManaged(msg="in use", ipAddress="10.0.0.1"), "x")
+    assert type(error) is HypervisorError
+    assert error.details == "in use\nipAddress: 10.0.0.1"
+    assert error.kind == "AlreadyBeingManaged"
+    assert error.hint
+
+
+def test_a_missing_privilege_is_named_with_its_object() -> None:
+    fault = vim.fault.NoPermission(
+        msg="denied",
+        privilegeId="VirtualMachine.Provisioning.Clone",
+        object=vim.VirtualMachine("vm-42", None),
+    )
+    details = translate(fault, "x").details
+    assert "privilegeId: VirtualMachine.Provisioning.Clone" in details
+    assert "object: VirtualMachine:vm-42" in details
+
+
+def test_the_reasons_of_each_host_are_kept() -> None:
+    fault = vim.fault.NoCompatibleHost(
+        msg="no host", error=[vim.fault.CannotAccessVmDisk(msg="cannot see [ssd1]")]
+    )
+    assert "cannot see [ssd1]" in translate(fault, "x").details
+
+
+def test_both_counts_of_a_network_mismatch_are_kept() -> None:
+    fault = vim.fault.NicSettingMismatch(msg="no", numberOfNicsInSpec=2, numberOfNicsInVM=1)
+    details = translate(fault, "x").details
+    assert "numberOfNicsInSpec: 2" in details
+    assert "numberOfNicsInVM: 1" in details
+
+
+def test_messages_and_causes_are_kept() -> None:
+    fault = vim.fault.GenericVmConfigFault(
+        msg="failed",
+        reason="disk chain broken",
+        faultMessage=[vmodl.LocalizableMessage(key="k", message="more of it")],
+        faultCause=vim.fault.FileLocked(msg="locked", file="[ssd1] g/g.vmdk"),
+    )
+    details = translate(fault, "x").details.splitlines()
+    assert details == [
+        "failed",
+        "more of it",
+        "reason: disk chain broken",
+        "caused by: locked, file: [ssd1] g/g.vmdk",
+    ]
+
+
+def test_a_fault_without_words_shows_its_type() -> None:
+    assert translate(vim.fault.TaskInProgress(), "x").details == "TaskInProgress"

@@ -1,0 +1,44 @@
+"""Marks survive the way into extraConfig and back."""
+
+from dataclasses import fields
+
+from pyVmomi import vim
+
+from linkedclone.drivers.vsphere.marks import PATHS, read_mark, write_mark
+from linkedclone.model.observed import Mark
+from tests.unit.vsphere.build import MARK
+
+
+def read(entries: dict[str, str]) -> Mark | None:
+    return read_mark(
+        {
+            f'config.extraConfig["{key}"]': vim.option.OptionValue(key=key, value=value)
+            for key, value in entries.items()
+        }
+    )
+
+
+def test_a_mark_comes_back_as_it_was_written() -> None:
+    assert read(write_mark(MARK)) == MARK
+
+
+def test_every_field_has_its_key() -> None:
+    assert set(PATHS.values()) == {field.name for field in fields(Mark)}
+    keys = ["owner", "uuid", "run", "parent", "parent_name", "snapshot", "snapshot_name", "version"]
+    assert list(write_mark(MARK)) == ["linkedclone." + key for key in keys]
+
+
+def test_empty_fields_are_written_so_that_inherited_ones_go() -> None:
+    assert write_mark(Mark(owner="a", uuid="b"))["linkedclone.run"] == ""
+
+
+def test_half_a_mark_is_none() -> None:
+    assert read({"linkedclone.owner": "linkedclone"}) is None
+    assert read({"linkedclone.uuid": "abc"}) is None
+    assert read({}) is None
+
+
+def test_the_uuid_is_compared_in_lower_case() -> None:
+    mark = read({"linkedclone.owner": "a", "linkedclone.uuid": "ABC"})
+    assert mark is not None
+    assert mark.uuid == "abc"

@@ -1,0 +1,154 @@
+"""When tasks are read, what they say, and when single finds are cheaper."""
+
+import pytest
+from pyVmomi import vim, vmodl
+
+from linkedclone.drivers.vsphere.attach import Attachment, CloneTasks
+from linkedclone.drivers.vsphere.attach import build_state as build_attached
+from linkedclone.drivers.vsphere.connect import choose_version
+from linkedclone.drivers.vsphere.lookup import prefers_finds
+from linkedclone.drivers.vsphere.tasks import build_state, pause_seconds
+from linkedclone.errors import DuplicateNameError, GoneError, HypervisorError, PowerOnError
+from linkedclone.model.ids import FolderId, JobId, VmId
+from linkedclone.model.jobs import Job, JobStatus
+from tests.unit.vsphere.build import seen
+
+
+def job(action: str = "clone") -> Job:
+    return Job(id=JobId("task-1"), about="desk-001", action=action)
+
+
+# -- pauses ---------------------------------------------------------------------------
+
+
+def test_pauses_grow_with_the_age_of_the_oldest_job() -> None:
+    assert pause_seconds(0) == 0.05
+    assert pause_seconds(0.2) == 0.05
+    assert pause_seconds(2) == pytest.approx(0.24)
+    assert pause_seconds(3600) == 2.0
+
+
+def test_a_task_of_two_seconds_costs_few_polls() -> None:
+    age, polls = 0.0, 0
+    while age < 2:
+        age, polls = age + pause_seconds(age), polls + 1
+    assert polls <= 25
+
+
+# -- what a task says -----------------------------------------------------------------
+
+
+def test_a_done_clone_gives_its_vm() -> None:
+    task = seen("Task", "task-1", info__state="success", info__result=vim.VirtualMachine("vm-9"))
+    state = build_state(job(), task)
+    assert (state.status, state.result) == (JobStatus.DONE, "vm-9")
+
+
+def test_a_running_task_gives_its_progress() -> None:
+    state = build_state(job(), seen("Task", "task-1", info__state="running", info__progress=40))
+    assert (state.status, state.percent) == (JobStatus.RUNNING, 40)
+
+
+def test_a_failed_task_gives_its_translated_error() -> None:
+    fault = vim.fault.DuplicateName(msg="taken", name="desk-001")
+    state = build_state(job(), seen("Task", "task-1", info__state="error", info__error=fault))
+    assert state.status is JobStatus.FAILED
+    assert isinstance(state.error, DuplicateNameError)
+
+
+def test_a_task_that_is_gone_has_failed() -> None:
+    assert isinstance(build_state(job(), None).error, GoneError)
+
+
+def test_deleting_what_is_gone_is_done() -> None:
+    task = seen(
+        "Task", "task-1", info__state="error", info__error=vmodl.fault.ManagedObjectNotFound()
+    )
+    assert build_state(job("delete"), task).status is JobStatus.DONE
+    assert build_state(job("revert"), task).status is JobStatus.FAILED
+
+
+@pytest.mark.parametrize(
+    ("action", "existing", "status"),
+    [
+        ("power-on", "poweredOn", JobStatus.DONE),
+        ("power-off", "poweredOff", JobStatus.DONE),
+        ("power-on", "suspended", JobStatus.FAILED),
+        ("delete", "poweredOn", JobStatus.FAILED),
+    ],
+)
+def test_a_power_state_that_is_so_already_is_done(
+    action: str, existing: str, status: JobStatus
+) -> None:
+    fault = vim.fault.InvalidPowerState(existingState=existing, requestedState="poweredOn")
+    task = seen("Task", "task-1", info__state="error", info__error=fault)
+    assert build_state(job(action), task).status is status
+
+
+def test_a_start_that_fails_for_any_reason_is_a_power_on_error() -> None:
+    task = seen("Task", "task-1", info__state="error", info__error=vmodl.fault.SystemError())
+    assert isinstance(build_state(job("power-on"), task).error, PowerOnError)
+    assert type(build_state(job("power-off"), task).error) is HypervisorError
+
+
+# -- clones that somebody else is making ----------------------------------------------
+
+ATTACHMENT = Attachment(job=job("attach"), source=VmId("vm-1"), folder=FolderId("group-v3"))
+WHOLE = seen("VirtualMachine", "vm-9", name="desk-001", config__instanceUuid="abc")
+HALF = seen("VirtualMachine", "vm-9", name="desk-001")
+
+
+def test_an_attached_clone_is_done_when_its_task_has_made_it() -> None:
+    tasks = CloneTasks(running=True, made={VmId("vm-9")})
+    state = build_attached(ATTACHMENT, tasks, WHOLE)
+    assert (state.status, state.result) == (JobStatus.DONE, "vm-9")
+
+
+def test_an_attached_clone_is_done_when_it_stands_and_nothing_runs() -> None:
+    assert build_attached(ATTACHMENT, CloneTasks(), WHOLE).status is JobStatus.DONE
+
+
+@pytest.mark.parametrize("vm", [None, HALF, WHOLE])
+def test_an_attached_clone_is_waited_for_while_its_task_may_run(vm: object) -> None:
+    state = build_attached(ATTACHMENT, CloneTasks(running=True), vm)  # type: ignore[arg-type]  # all three are
+    assert state.status is JobStatus.RUNNING
+
+
+@pytest.mark.parametrize("vm", [None, HALF])
+def test_an_attached_clone_is_gone_when_nothing_makes_it(vm: object) -> None:
+    state = build_attached(ATTACHMENT, CloneTasks(), vm)  # type: ignore[arg-type]  # both are
+    assert isinstance(state.error, GoneError)
+    assert state.error.hint
+
+
+# -- finds or a read ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("names", "children", "finds"),
+    [(1, 4000, True), (100, 4000, True), (100, 50, False), (500, 500, False), (10, 10, False)],
+)
+def test_the_cheaper_way_to_look_names_up(names: int, children: int, finds: bool) -> None:
+    assert prefers_finds(names, children) is finds
+
+
+def test_an_empty_folder_needs_no_find() -> None:
+    assert not prefers_finds(100, 0)
+
+
+# -- versions -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("server", "chosen"),
+    [
+        ("8.0.3.0", "vim.version.v8_0_3_0"),
+        ("8.0.3.5", "vim.version.v8_0_3_1"),
+        ("7.0.3.0", "vim.version.v7_0_3_0"),
+        ("6.7.3", "vim.version.version15"),
+        ("99.0.0.0", "vim.version.v9_1_1_0"),
+        ("odd", "vim.version.version11"),
+    ],
+)
+def test_the_newest_common_version_is_spoken(server: str, chosen: str) -> None:
+    assert choose_version(server) == chosen

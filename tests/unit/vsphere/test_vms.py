@@ -1,0 +1,127 @@
+"""VMs as they come out of what was read, whole or half-made."""
+
+from datetime import UTC, datetime
+
+from pyVmomi import vim
+
+from linkedclone.drivers.vsphere.paths import build_path
+from linkedclone.drivers.vsphere.vms import build_vm
+from linkedclone.model.ids import SnapshotId
+from linkedclone.model.observed import Power
+from tests.unit.vsphere.build import UUID, disk, seen
+
+AROUND = {
+    one.id: one
+    for one in (
+        seen("Folder", "group-d1", name="Datacenters"),
+        seen("Datacenter", "datacenter-2", name="DC0", parent=vim.Folder("group-d1", None)),
+        seen("Folder", "group-v3", name="vm", parent=vim.Datacenter("datacenter-2", None)),
+        seen("Folder", "group-v4", name="a%2fb", parent=vim.Folder("group-v3", None)),
+        seen("VirtualApp", "resgroup-v5", name="app", parentFolder=vim.Folder("group-v4", None)),
+        seen("Datastore", "datastore-1", name="ssd1"),
+    )
+}
+
+
+def option(value: str) -> vim.option.OptionValue:
+    return vim.option.OptionValue(key="ignored", value=value)
+
+
+def test_a_half_made_vm_comes_out_empty() -> None:
+    vm = build_vm(seen("VirtualMachine", "vm-1"), {}, {})
+    assert (vm.id, vm.name, vm.uuid, vm.disks, vm.snapshots) == ("vm-1", "", "", (), ())
+    assert vm.power is Power.UNKNOWN
+    assert vm.own_bytes is None
+    assert vm.owner is None
+
+
+def test_a_whole_vm() -> None:
+    usage = vim.vm.StorageInfo.UsageOnDatastore(
+        datastore=vim.Datastore("datastore-1", None), committed=100, uncommitted=5, unshared=30
+    )
+    read = seen(
+        "VirtualMachine",
+        "vm-42",
+        name="50%25 off",
+        parent=vim.Folder("group-v4", None),
+        datastore=[vim.Datastore("datastore-1", None)],
+        config__instanceUuid=UUID.upper(),
+        config__template=False,
+        config__files__vmPathName="[ssd1] desk/desk.vmx",
+        config__hardware__device=[disk("[ssd1] desk/desk.vmdk")],
+        runtime__powerState="poweredOn",
+        guest__hostName="desk",
+        guest__toolsRunningStatus="guestToolsRunning",
+        guest__ipAddress="10.0.0.9",
+        guest__net=[
+            vim.vm.GuestInfo.NicInfo(
+                connected=True,
+                deviceConfigId=4000,
+                ipAddress=["fe80::1", "127.0.0.1", "10.0.0.8", "2001:db8::8"],
+            )
+        ],
+        storage__perDatastoreUsage=[usage],
+        **{
+            'config.extraConfig["linkedclone.owner"]': option("desktops"),
+            'config.extraConfig["linkedclone.uuid"]': option(UUID),
+        },
+    )
+    vm = build_vm(read, AROUND, {})
+    assert vm.name == "50% off"
+    assert vm.path == "/DC0/vm/a%2fb/50%25 off"
+    assert vm.uuid == UUID
+    assert vm.owner == "desktops"
+    assert vm.home == ("datastore-1", "desk")
+    assert vm.power is Power.ON
+    assert vm.tools_running
+    assert vm.addresses == ("10.0.0.8", "2001:db8::8", "10.0.0.9")
+    assert (vm.own_bytes, vm.shared_bytes) == (30, 70)
+
+
+def test_a_mark_that_names_another_uuid_does_not_count() -> None:
+    read = seen(
+        "VirtualMachine",
+        "vm-1",
+        config__instanceUuid=UUID,
+        **{
+            'config.extraConfig["linkedclone.owner"]': option("linkedclone"),
+            'config.extraConfig["linkedclone.uuid"]': option("other"),
+        },
+    )
+    vm = build_vm(read, {}, {})
+    assert vm.mark is not None
+    assert vm.owner is None
+
+
+def test_a_vm_of_a_vapp_has_a_path_too() -> None:
+    read = seen(
+        "VirtualMachine", "vm-1", name="desk", parentVApp=vim.VirtualApp("resgroup-v5", None)
+    )
+    assert build_path(read, AROUND) == "/DC0/vm/a%2fb/app/desk"
+
+
+def test_snapshots_come_parents_first_with_their_disks_where_read() -> None:
+    def node(moid: str, name: str, *below: vim.vm.SnapshotTree) -> vim.vm.SnapshotTree:
+        return vim.vm.SnapshotTree(
+            snapshot=vim.vm.Snapshot(moid, None),
+            vm=vim.VirtualMachine("vm-1", None),
+            name=name,
+            description="why",
+            id=1,
+            createTime=datetime(2026, 11, 1, tzinfo=UTC),
+            state="poweredOff",
+            quiesced=False,
+            childSnapshotList=list(below),
+        )
+
+    info = vim.vm.SnapshotInfo(
+        currentSnapshot=vim.vm.Snapshot("snapshot-2", None),
+        rootSnapshotList=[node("snapshot-1", "base", node("snapshot-2", "a%2fb"))],
+    )
+    vm = build_vm(seen("VirtualMachine", "vm-1", snapshot=info), {}, {SnapshotId("snapshot-1"): ()})
+    assert [(s.id, s.path, s.current, s.disks) for s in vm.snapshots] == [
+        ("snapshot-1", "base", False, ()),
+        ("snapshot-2", "base/a/b", True, None),
+    ]
+    assert vm.snapshots[0].created == datetime(2026, 11, 1, tzinfo=UTC)
+    assert vm.snapshots[0].description == "why"

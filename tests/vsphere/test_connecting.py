@@ -1,0 +1,131 @@
+"""Logging in, being refused, being thrown out, and leaving."""
+
+import io
+import traceback
+from dataclasses import replace
+
+import pytest
+
+from linkedclone.config.endpoint import Tls
+from linkedclone.drivers.base import Driver
+from linkedclone.drivers.registry import open_driver
+from linkedclone.errors import (
+    AuthenticationError,
+    BusyError,
+    CertificateError,
+    EndpointError,
+    HypervisorError,
+    LinkedCloneError,
+)
+from linkedclone.model.observed import Power
+from tests.contract.acts import find, result_of, set_power
+from tests.simulator import PASSWORD, Simulator
+from tests.vsphere.acts import PARENT, Start, opened, target_for
+
+WRONG = "sesame-9f3c"
+
+
+def everything_of(error: BaseException) -> str:
+    """Return all that a debugger or a log could show of an error, local variables included."""
+    text = io.StringIO()
+    seen: BaseException | None = error
+    while seen is not None:
+        frames = traceback.walk_tb(seen.__traceback__)
+        shown = traceback.StackSummary.extract(frames, capture_locals=True)
+        text.writelines(shown.format())
+        text.write(repr(seen))
+        seen = seen.__cause__ or seen.__context__
+    return text.getvalue()
+
+
+def test_one_connection_costs_one_read_and_one_login(simulator: Simulator) -> None:
+    with opened(simulator) as driver:
+        identity = driver.identify()
+    assert simulator.calls() == {"RetrieveServiceContent": 1, "Login": 1, "Logout": 1}
+    assert identity.instance
+    assert identity.address == f"{simulator.host}:{simulator.port}"
+
+
+def test_a_wrong_password_is_told_and_never_shown(simulator: Simulator) -> None:
+    with pytest.raises(AuthenticationError) as caught:
+        open_driver(simulator.endpoint(password=WRONG))
+    assert simulator.user in caught.value.brief
+    assert caught.value.details
+    assert WRONG not in everything_of(caught.value)
+
+
+def test_a_login_that_breaks_off_does_not_show_the_password(simulator: Simulator) -> None:
+    simulator.drop("Login")
+    with pytest.raises(LinkedCloneError) as caught:
+        open_driver(simulator.endpoint())
+    assert PASSWORD not in everything_of(caught.value)
+
+
+def test_a_missing_password_is_told(simulator: Simulator) -> None:
+    endpoint = replace(simulator.endpoint(), password=None)
+    with pytest.raises(AuthenticationError, match="there is no password") as caught:
+        open_driver(endpoint)
+    assert "GOVC_PASSWORD" in caught.value.hint
+
+
+def test_the_simulators_certificate_is_not_trusted_by_itself(simulator: Simulator) -> None:
+    with pytest.raises(CertificateError) as caught:
+        open_driver(simulator.endpoint(tls=Tls()))
+    assert "CN=vcsim" in caught.value.details
+    assert "SHA-256" in caught.value.details
+
+
+def test_its_own_certificate_will_do_as_authority(simulator: Simulator) -> None:
+    open_driver(simulator.endpoint(tls=Tls(ca_file=simulator.certificate_file))).close()
+
+
+def test_a_server_that_is_gone_is_told(simulator: Simulator) -> None:
+    endpoint = simulator.endpoint()
+    simulator.stop()
+    with pytest.raises(EndpointError, match="refuses connections"):
+        open_driver(endpoint)
+
+
+def test_an_ended_session_is_opened_again(simulator: Simulator, driver: Driver) -> None:
+    vm = find(driver, PARENT)
+    simulator.reset_calls()
+    simulator.end_sessions()
+    set_power(driver, vm, Power.ON)
+    assert simulator.calls()["Login"] == 1
+    assert find(driver, PARENT).power is Power.ON
+
+
+def test_a_read_survives_a_lost_connection(simulator: Simulator, driver: Driver) -> None:
+    simulator.drop("RetrievePropertiesEx")
+    assert find(driver, PARENT).name == "DC0_H0_VM0"
+
+
+def test_a_change_is_not_sent_twice(simulator: Simulator, driver: Driver) -> None:
+    vm = find(driver, PARENT)
+    simulator.drop("PowerOnVM_Task", after=True)
+    with pytest.raises(BusyError, match="the connection to 127"):
+        driver.set_power(vm.id, Power.ON)
+    assert simulator.calls()["PowerOnVM_Task"] == 1
+
+
+def test_closing_never_fails(simulator: Simulator, driver: Driver) -> None:
+    simulator.stop()
+    driver.close()
+    driver.close()
+
+
+def test_a_lone_esxi_host_is_told_that_it_cannot_clone(start_simulator: Start) -> None:
+    with opened(start_simulator("-esx")) as driver:
+        (vm, *_) = driver.observe().vms
+        result_of(driver, driver.create_snapshot(vm.id, "base", ""))
+        with pytest.raises(HypervisorError, match="without vCenter") as caught:
+            target_for(driver, vm)
+        assert "vCenter that manages this host" in caught.value.hint
+        assert any("ESXi" in finding.text for finding in driver.diagnose())
+
+
+def test_an_older_vcenter_is_spoken_to_in_its_own_version(start_simulator: Start) -> None:
+    simulator = start_simulator("-api-version", "7.0.3.0")
+    with opened(simulator) as driver:
+        find(driver, PARENT)
+    assert driver.identify().version

@@ -1,0 +1,129 @@
+"""Where clones go: defaults, names, paths, and what is refused."""
+
+import pytest
+
+from linkedclone.drivers.base import Driver
+from linkedclone.drivers.vsphere import place
+from linkedclone.errors import AmbiguousError, InputError, NotFoundError, RefusedError
+from linkedclone.model.spec import CloneRequest, Hardware, Placement
+from tests.contract.acts import find
+from tests.simulator import Simulator
+from tests.vsphere.acts import (
+    PARENT,
+    Start,
+    add_folder,
+    make_all,
+    opened,
+    prepare,
+    steps_for,
+    target_for,
+)
+
+CLUSTER_VM = "/DC0/vm/DC0_C0_RP0_VM0"
+
+
+def test_the_default_is_the_sources_own_place(driver: Driver) -> None:
+    target = target_for(driver, find(driver, PARENT))
+    assert target.folder_path == "/DC0/vm"
+    assert target.datastore_name == "LocalDS_0"
+    assert target.pool_name == "/DC0/host/DC0_H0/Resources"
+
+
+@pytest.mark.parametrize("name", ["elsewhere", "/DC0/vm/elsewhere", "vm/elsewhere"])
+def test_a_folder_by_name_or_path(driver: Driver, name: str) -> None:
+    add_folder(driver, "elsewhere")
+    target = target_for(driver, find(driver, PARENT), Placement(folder=name))
+    assert target.folder_path == "/DC0/vm/elsewhere"
+
+
+@pytest.mark.parametrize("name", ["DC0_C0/Resources", "/DC0/host/DC0_C0/Resources"])
+def test_a_resource_pool_by_path(driver: Driver, name: str) -> None:
+    target = target_for(driver, find(driver, PARENT), Placement(resource_pool=name))
+    assert target.pool_name == "/DC0/host/DC0_C0/Resources"
+
+
+def test_a_pool_name_of_every_cluster_is_ambiguous(driver: Driver) -> None:
+    with pytest.raises(AmbiguousError) as caught:
+        target_for(driver, find(driver, PARENT), Placement(resource_pool="Resources"))
+    assert caught.value.candidates == ("/DC0/host/DC0_C0/Resources", "/DC0/host/DC0_H0/Resources")
+
+
+def test_a_datastore_by_name_or_path(start_simulator: Start) -> None:
+    with opened(start_simulator("-ds", "2")) as driver:
+        parent = prepare(driver)
+        target = target_for(driver, parent, Placement(datastore="LocalDS_1"))
+        path = Placement(datastore="/DC0/datastore/LocalDS_1")
+        assert target_for(driver, parent, path) == target
+        assert target.datastore_name == "LocalDS_1"
+        (clone,) = make_all(driver, steps_for(parent, target, ["desk-1"]))
+        (disk,) = clone.disks
+        assert [layer.store_name for layer in disk.chain] == ["LocalDS_0", "LocalDS_1"]
+
+
+@pytest.mark.parametrize(
+    ("placement", "what"),
+    [
+        (Placement(folder="nowhere"), "/DC0/vm"),
+        (Placement(resource_pool="nowhere"), "/DC0/host/DC0_C0/Resources"),
+        (Placement(datastore="nowhere"), "/DC0/datastore/LocalDS_0"),
+    ],
+    ids=["folder", "resource pool", "datastore"],
+)
+def test_what_does_not_exist_is_told_with_what_does(
+    driver: Driver, placement: Placement, what: str
+) -> None:
+    with pytest.raises(NotFoundError, match="nowhere") as caught:
+        target_for(driver, find(driver, PARENT), placement)
+    assert what in caught.value.hint
+
+
+def test_a_template_gets_the_root_pool_of_its_cluster(simulator: Simulator, driver: Driver) -> None:
+    prepare(driver, CLUSTER_VM)
+    simulator.mark_template("DC0_C0_RP0_VM0")
+    template = find(driver, CLUSTER_VM)
+    assert template.template
+    target = target_for(driver, template)
+    assert target.pool_name == "/DC0/host/DC0_C0/Resources"
+    (clone,) = make_all(driver, steps_for(template, target, ["desk-1"]))
+    assert not clone.template
+    assert len(clone.disks[0].chain) > 1
+
+
+def test_memory_that_vcenter_does_not_take_is_refused_before_anything_is_sent(
+    driver: Driver,
+) -> None:
+    request = CloneRequest(
+        parent=PARENT, names=("desk-1",), hardware=Hardware(memory_bytes=(1 << 30) + 1)
+    )
+    with pytest.raises(InputError, match="multiple of 4 MiB"):
+        driver.resolve_target(find(driver, PARENT), request)
+
+
+def test_a_customization_that_does_not_exist_is_told_with_those_that_do(driver: Driver) -> None:
+    request = CloneRequest(parent=PARENT, names=("desk-1",), customization_spec="nope")
+    with pytest.raises(NotFoundError, match="'nope'") as caught:
+        driver.resolve_target(find(driver, PARENT), request)
+    assert "vcsim-linux" in caught.value.hint
+
+
+def test_a_datastore_that_the_hosts_do_not_see_is_refused(
+    start_simulator: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    simulator = start_simulator("-ds", "2")
+    with opened(simulator) as driver:
+        parent = find(driver, PARENT)
+        original = place._visible
+        monkeypatch.setattr(
+            place, "_visible", lambda *given: frozenset(sorted(original(*given))[:1])
+        )
+        with pytest.raises(RefusedError, match="do not see LocalDS_1"):
+            target_for(driver, parent, Placement(datastore="LocalDS_1"))
+
+
+def test_the_customization_goes_into_the_request(simulator: Simulator, driver: Driver) -> None:
+    parent = prepare(driver)
+    request = CloneRequest(parent=PARENT, names=("desk-1",), customization_spec="vcsim-linux")
+    target = driver.resolve_target(parent, request)
+    make_all(driver, steps_for(parent, target, ["desk-1", "desk-2"]))
+    assert simulator.calls()["GetCustomizationSpec"] == 1
+    assert "CustomizationLinuxPrep" in simulator.requests("CloneVM_Task")[-1]

@@ -1,0 +1,173 @@
+"""Tasks on a real wire: shared polls, attached clones, faults, and refused privileges."""
+
+import time
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from linkedclone.drivers.base import Driver
+from linkedclone.errors import (
+    CustomizationError,
+    DuplicateNameError,
+    LinkedCloneError,
+    NoSpaceError,
+    PermissionDeniedError,
+    PowerOnError,
+)
+from linkedclone.model.findings import Verdict
+from linkedclone.model.observed import Power
+from tests.contract.acts import error_of, find, finish, result_of
+from tests.simulator import Simulator
+from tests.vsphere.acts import PARENT, make_all, opened, prepare, steps_for, target_for
+
+NAMES = [f"desk-{n}" for n in range(20)]
+
+
+def test_polls_are_few_however_often_one_waits(simulator: Simulator, driver: Driver) -> None:
+    parent = prepare(driver)
+    steps = steps_for(parent, target_for(driver, parent), NAMES)
+    simulator.delays(task_ms={"CloneVM_Task": 600})
+    simulator.reset_calls()
+    jobs = [driver.create_clone(step) for step in steps]
+    left = list(jobs)
+    while left:
+        left = [state.job for state in driver.wait(left, 0.01) if not state.finished]
+    assert simulator.calls()["RetrievePropertiesEx"] <= 25
+
+
+def test_waiting_ends_in_time(simulator: Simulator, driver: Driver) -> None:
+    parent = prepare(driver)
+    simulator.delays(task_ms={"CloneVM_Task": 1500})
+    (step,) = steps_for(parent, target_for(driver, parent), ["desk-1"])
+    job = driver.create_clone(step)
+    before = time.monotonic()
+    (state,) = driver.wait([job], 0.2)
+    assert 0.15 < time.monotonic() - before < 1.0
+    assert not state.finished
+    assert state.percent is None or 0 <= state.percent <= 100
+    finish(driver, [job])
+
+
+def test_polling_outlives_a_moment_of_silence(simulator: Simulator, driver: Driver) -> None:
+    parent = prepare(driver)
+    (step,) = steps_for(parent, target_for(driver, parent), ["desk-1"])
+    simulator.delays(task_ms={"CloneVM_Task": 300})
+    job = driver.create_clone(step)
+    simulator.drop("RetrievePropertiesEx", count=4)
+    (state,) = finish(driver, [job])
+    assert state.result
+
+
+def test_another_run_attaches_to_many_clones_at_once(simulator: Simulator, driver: Driver) -> None:
+    parent = prepare(driver)
+    steps = steps_for(parent, target_for(driver, parent), NAMES)
+    simulator.delays(task_ms={"CloneVM_Task": 1500})
+    made = [driver.create_clone(step) for step in steps]
+    with opened(simulator) as other:
+        assert isinstance(error_of(other, lambda: other.create_clone(steps[0])), DuplicateNameError)
+        simulator.reset_calls()
+        states = finish(other, [other.attach_clone(step) for step in steps])
+        calls = simulator.calls()
+    ids = [state.result for state in finish(driver, made)]
+    assert [state.result for state in states] == ids
+    assert calls["RetrievePropertiesEx"] + calls.get("FindChild", 0) <= 60
+
+
+@pytest.mark.parametrize(
+    ("fault", "more", "error", "words"),
+    [
+        ("NoDiskSpace", {"properties": {"datastore": "ssd1"}}, NoSpaceError, "datastore: ssd1"),
+        (
+            "NicSettingMismatch",
+            {"properties": {"numberOfNicsInSpec": 2, "numberOfNicsInVM": 1}},
+            CustomizationError,
+            "numberOfNicsInSpec: 2",
+        ),
+        ("SystemError", {"message": "it broke"}, LinkedCloneError, "it broke"),
+    ],
+)
+def test_the_servers_own_words_are_kept(
+    simulator: Simulator,
+    driver: Driver,
+    fault: str,
+    more: dict[str, Any],
+    error: type[LinkedCloneError],
+    words: str,
+) -> None:
+    parent = prepare(driver)
+    (step,) = steps_for(parent, target_for(driver, parent), ["desk-1"])
+    simulator.fault("CloneVM_Task", fault, name="desk-1", **more)
+    found = error_of(driver, lambda: driver.create_clone(step))
+    assert isinstance(found, error)
+    assert "could not clone desk-1" in found.brief
+    assert words in found.details
+    assert found.hint
+
+
+def test_a_refused_privilege_is_named(simulator: Simulator, driver: Driver) -> None:
+    parent = prepare(driver)
+    (step,) = steps_for(parent, target_for(driver, parent), ["desk-1"])
+    simulator.miss_privileges(["VirtualMachine.Provisioning.Clone"])
+    found = error_of(driver, lambda: driver.create_clone(step))
+    assert isinstance(found, PermissionDeniedError)
+    assert "VirtualMachine.Provisioning.Clone" in found.details
+
+
+def test_a_start_that_fails_leaves_the_clone(simulator: Simulator, driver: Driver) -> None:
+    parent = prepare(driver)
+    target = target_for(driver, parent)
+    (step,) = steps_for(parent, target, ["desk-1"])
+    simulator.fault(
+        "CloneVM_Task", "InsufficientFailoverResourcesFault", at="poweron", name="desk-1"
+    )
+    assert isinstance(error_of(driver, lambda: driver.create_clone(step)), PowerOnError)
+    (clone,) = driver.observe_names(target, ["desk-1"])
+    assert clone.power is Power.OFF
+    assert clone.owner == "linkedclone"
+
+
+def test_actions_name_the_vm_and_not_its_id(simulator: Simulator, driver: Driver) -> None:
+    vm = find(driver, PARENT)
+    simulator.fault("PowerOnVM_Task", "SystemError")
+    error = error_of(driver, lambda: driver.set_power(vm.id, Power.ON))
+    assert "start DC0_H0_VM0" in error.brief
+
+
+def test_power_that_is_there_already_costs_no_read(simulator: Simulator, driver: Driver) -> None:
+    vm = find(driver, PARENT)
+    result_of(driver, driver.set_power(vm.id, Power.ON))
+    result_of(driver, driver.set_power(vm.id, Power.ON))
+    assert simulator.calls()["PowerOnVM_Task"] == 2
+
+
+def test_a_reassigned_uuid_is_taken_into_the_mark(driver: Driver) -> None:
+    parent = prepare(driver)
+    target = target_for(driver, parent)
+    first, second = steps_for(parent, target, ["desk-1", "desk-2"])
+    second = replace(second, uuid=first.uuid, mark=first.mark)
+    _, clone = make_all(driver, [first]) + make_all(driver, [second])
+    assert clone.owner is None
+    result_of(driver, driver.adopt_uuid(clone))
+    (clone,) = driver.observe_vms([clone.id])
+    assert clone.owner == "linkedclone"
+    assert clone.mark is not None
+    assert clone.mark.parent_uuid == parent.uuid
+
+
+# -- doctor ---------------------------------------------------------------------------
+
+
+def test_a_sound_endpoint_has_nothing_to_mend(simulator: Simulator, driver: Driver) -> None:
+    simulator.reset_calls()
+    findings = driver.diagnose()
+    assert {finding.verdict for finding in findings} == {Verdict.OK}
+    assert sum(simulator.calls().values()) == 1
+
+
+def test_missing_privileges_are_named(simulator: Simulator, driver: Driver) -> None:
+    simulator.miss_privileges(["VirtualMachine.Provisioning.Clone", "Datastore.AllocateSpace"])
+    (finding,) = [f for f in driver.diagnose() if f.verdict is not Verdict.OK]
+    assert finding.check == "privileges"
+    assert "VirtualMachine.Provisioning.Clone, Datastore.AllocateSpace" in finding.text
+    assert finding.remedy
