@@ -5,10 +5,14 @@ from collections.abc import Iterator
 import pytest
 
 from linkedclone.drivers.base import Driver
-from tests.contract.rigs import memory, vsphere
+from tests.contract.rigs import local, memory, vsphere
 from tests.contract.rigs.base import OpenRig, Rig
 
-RIGS: dict[str, OpenRig] = {"memory": memory.open_rig, "vsphere": vsphere.open_rig}
+RIGS: dict[str, OpenRig] = {
+    "memory": memory.open_rig,
+    "vsphere": vsphere.open_rig,
+    "local": local.open_rig,
+}
 
 
 @pytest.fixture(params=RIGS)

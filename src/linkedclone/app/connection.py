@@ -7,12 +7,13 @@ from typing import Self
 from uuid import uuid4
 
 from linkedclone.app.clone import CloneJob, Prepared, planned_report, prepare, preview
-from linkedclone.drivers.base import Driver
-from linkedclone.errors import RefusedError
+from linkedclone.drivers.base import Driver, GuestAccess, ImageStore
+from linkedclone.errors import RefusedError, UnsupportedError
 from linkedclone.execution.progress import Progress, Silent
 from linkedclone.execution.runlog import RunLog
 from linkedclone.execution.runner import Runner, action_of, name_of
 from linkedclone.model.findings import Finding
+from linkedclone.model.images import Image, ImageImport
 from linkedclone.model.lineage import Lineage
 from linkedclone.model.names import check_name
 from linkedclone.model.observed import Identity, Power, Snapshot, Vm
@@ -90,7 +91,10 @@ class Connection:
         Running it again makes nothing new: what is there is reported as
         existing, and what an earlier run left unfinished is finished.
         """
-        prepared = self.prepare(request)
+        return self.carry_out(self.prepare(request), progress)
+
+    def carry_out(self, prepared: Prepared, progress: Progress | None = None) -> CloneReport:
+        """Make the clones of a batch that was looked up and planned."""
         with self._log(prepared.run, progress) as log:
             return CloneJob(self._driver, prepared, log).run(self._address)
 
@@ -207,7 +211,52 @@ class Connection:
             return ActionReport(endpoint=self._address)
         return self._execute(plan, progress)
 
+    # -- what only some endpoints can -------------------------------------------------
+
+    def import_image(self, wanted: ImageImport) -> VmRow:
+        """Make a parent with the snapshot ``base`` of an image file; return it."""
+        made = self._images().import_image(wanted)
+        (vm,) = self._driver.observe_vms([made])
+        return self.show(vm.uuid)
+
+    def images(self) -> tuple[Image, ...]:
+        """Return the imported images, by name."""
+        return self._images().list_images()
+
+    def remove_image(self, name: str) -> None:
+        """Delete an image that nothing hangs from."""
+        self._images().remove_image(name)
+
+    def build_ssh(self, ref: str, command: Sequence[str] = ()) -> tuple[str, ...]:
+        """Return the argument list of ``ssh`` for a running VM."""
+        access = self._access()
+        (vm,) = self._driver.find_vms([ref])
+        return access.build_ssh(vm.id, command)
+
+    def attach_console(self, ref: str, *, input_descriptor: int, output_descriptor: int) -> None:
+        """Join a terminal to a VM's serial console until Ctrl-] is typed."""
+        access = self._access()
+        (vm,) = self._driver.find_vms([ref])
+        access.attach_console(
+            vm.id, input_descriptor=input_descriptor, output_descriptor=output_descriptor
+        )
+
     # -- inside -----------------------------------------------------------------------
+
+    def _images(self) -> ImageStore:
+        if isinstance(self._driver, ImageStore):
+            return self._driver
+        raise self._cannot("hold images")
+
+    def _access(self) -> GuestAccess:
+        if isinstance(self._driver, GuestAccess):
+            return self._driver
+        raise self._cannot("reach into guests")
+
+    def _cannot(self, what: str) -> UnsupportedError:
+        brief = f"{self._address} cannot {what}"
+        hint = "local: can, plain QEMU on this machine"
+        return UnsupportedError(brief, hint=hint, kind="NotSupported")
 
     def _find(self, refs: Sequence[str]) -> tuple[Vm, ...]:
         """Find VMs, each once however often it was named."""

@@ -30,11 +30,12 @@ Reads are batched: no method makes one call per VM, except where its docstring
 says so.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from typing import Protocol, runtime_checkable
 
 from linkedclone.model.findings import Finding
 from linkedclone.model.ids import SnapshotId, VmId
+from linkedclone.model.images import Image, ImageImport
 from linkedclone.model.jobs import Job, JobState
 from linkedclone.model.observed import Identity, Inventory, Power, Vm
 from linkedclone.model.plan import CreateClone
@@ -152,5 +153,31 @@ class Driver(Protocol):
         """End the connection; never raises. Jobs go on at the endpoint."""
 
 
-OpenDriver = Callable[[], Driver]
-"""Opens a connection; what the registry returns for an endpoint."""
+@runtime_checkable
+class ImageStore(Protocol):
+    """The power to make parents from image files; only some drivers have it."""
+
+    def import_image(self, wanted: ImageImport) -> VmId:
+        """Make a parent VM with the snapshot ``base`` of an image file."""
+
+    def list_images(self) -> tuple[Image, ...]:
+        """Return all imported images, by name."""
+
+    def remove_image(self, name: str) -> None:
+        """Delete an image.
+
+        Raises:
+            InUseError: Clones hang from it.
+            NotFoundError: There is none of that name.
+        """
+
+
+@runtime_checkable
+class GuestAccess(Protocol):
+    """The power to get into a guest from here; only some drivers have it."""
+
+    def build_ssh(self, vm: VmId, command: Sequence[str] = ()) -> tuple[str, ...]:
+        """Return the argument list of ``ssh`` for a running VM."""
+
+    def attach_console(self, vm: VmId, *, input_descriptor: int, output_descriptor: int) -> None:
+        """Join a terminal to the serial console until Ctrl-] is typed or the VM stops."""

@@ -1,10 +1,15 @@
 """Which driver serves an endpoint. The only module that names concrete drivers, each lazily."""
 
+from typing import TYPE_CHECKING
+
 from linkedclone.config.endpoint import Endpoint
 from linkedclone.drivers.base import Driver
 from linkedclone.errors import InputError
 
-KINDS = ("vsphere", "memory")
+if TYPE_CHECKING:
+    from linkedclone.drivers.vsphere.tls import FetchedCertificate
+
+KINDS = ("vsphere", "local", "memory")
 
 
 def open_driver(endpoint: Endpoint) -> Driver:
@@ -20,6 +25,10 @@ def open_driver(endpoint: Endpoint) -> Driver:
             from linkedclone.drivers.vsphere.connect import open_vsphere
 
             return open_vsphere(endpoint)
+        case "local":
+            from linkedclone.drivers.local.driver import open_local
+
+            return open_local(endpoint)
         case "memory":
             from linkedclone.drivers.memory.driver import open_memory
 
@@ -27,3 +36,17 @@ def open_driver(endpoint: Endpoint) -> Driver:
         case _:
             brief = f"there is no driver for {endpoint.kind!r}"
             raise InputError(brief, hint="known are: " + ", ".join(KINDS))
+
+
+def fetch_certificate(endpoint: Endpoint) -> "FetchedCertificate":
+    """Read the certificate that an endpoint presents, without trusting it.
+
+    Raises:
+        InputError: Endpoints of that kind have none.
+        EndpointError: It cannot be reached, or does not speak TLS.
+    """
+    if endpoint.kind != "vsphere":
+        raise InputError(f"{endpoint.address} has no certificate")
+    from linkedclone.drivers.vsphere import tls
+
+    return tls.fetch_certificate(endpoint.host, endpoint.port, endpoint.timeout_seconds)

@@ -1,0 +1,314 @@
+"""The endpoints in the configuration file: add, list, test, remove."""
+
+import os
+import re
+import socket
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+from urllib.parse import quote
+
+from linkedclone.app.connect import connect
+from linkedclone.config.endpoint import Endpoint, Tls
+from linkedclone.config.file import ConfigFile, EndpointSettings
+from linkedclone.config.passwords import forget, remember
+from linkedclone.config.places import certificate_folder, config_file, password_folder
+from linkedclone.config.private import write_private
+from linkedclone.config.resolve import locate_endpoint
+from linkedclone.config.secret import Secret
+from linkedclone.config.url import is_url, parse_url, redact
+from linkedclone.drivers.registry import fetch_certificate
+from linkedclone.errors import CertificateError, InputError, LinkedCloneError, NotFoundError
+from linkedclone.model.observed import Identity
+
+Store = Literal["keyring", "file", "none"]
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Presented:
+    """The certificate that an endpoint presents.
+
+    Attributes:
+        pem: The certificate.
+        sha256: Its fingerprint, 64 hex digits.
+        subject: Whose it says it is.
+        issuer: Who signed it.
+        not_after: When it expires.
+        trusted: Whether the system's authorities vouch for it, so that nothing need be pinned.
+    """
+
+    pem: str
+    sha256: str
+    subject: str
+    issuer: str
+    not_after: str
+    trusted: bool
+
+    @property
+    def fingerprint(self) -> str:
+        """The fingerprint as browsers and openssl show it."""
+        digits = self.sha256.upper()
+        return ":".join(digits[i : i + 2] for i in range(0, len(digits), 2))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Welcome:
+    """What an endpoint said after the login.
+
+    Attributes:
+        identity: What it is.
+        parents: Paths of VMs with a snapshot: what can be cloned from at once.
+    """
+
+    identity: Identity
+    parents: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndpointRow:
+    """One configured endpoint, without any password.
+
+    Attributes:
+        name: Its name.
+        url: Where it is.
+        default: Whether it is used if none is named.
+        trust: How its certificate is checked: ``pinned``, ``ca``, ``system``,
+            ``insecure``; empty where there is none.
+        password: Where its password is: ``keyring``, ``file``, ``ask``; empty
+            where there is none.
+    """
+
+    name: str
+    url: str
+    default: bool
+    trust: str
+    password: str
+
+    def document(self) -> dict[str, object]:
+        """Return the JSON form."""
+        return {
+            "name": self.name,
+            "url": self.url,
+            "default": self.default,
+            "trust": self.trust or None,
+            "password": self.password or None,
+        }
+
+
+def read_candidate(name: str, url: str, *, environ: Mapping[str, str] | None = None) -> Endpoint:
+    """Check the name and URL of an endpoint that is to be added.
+
+    Raises:
+        InputError: One of them is malformed, or the URL holds a password.
+    """
+    if not _NAME.fullmatch(name):
+        brief = f"{redact(name)!r} is no name for an endpoint"
+        raise InputError(brief, hint="letters, digits, dots, hyphens and underscores, as in lab-2")
+    if not is_url(url):
+        hint = f"write it as vsphere://USER@{redact(url).rpartition('@')[2]}"
+        raise InputError(f"{redact(url)!r} is no URL", hint=hint)
+    return replace(locate_endpoint(url, environ=environ).endpoint, name=name)
+
+
+def look_at_certificate(endpoint: Endpoint) -> Presented:
+    """Read the certificate that the endpoint presents, and see whether it is trusted anyway.
+
+    Raises:
+        EndpointError: It cannot be reached, or does not speak TLS.
+    """
+    seen = fetch_certificate(endpoint)
+    return Presented(
+        pem=seen.pem,
+        sha256=seen.sha256,
+        subject=seen.subject,
+        issuer=seen.issuer,
+        not_after=seen.not_after,
+        trusted=_system_trusts(endpoint),
+    )
+
+
+def _system_trusts(endpoint: Endpoint) -> bool:
+    context = ssl.create_default_context()
+    place = (endpoint.host, endpoint.port)
+    try:
+        with (
+            socket.create_connection(place, endpoint.timeout_seconds) as plain,
+            context.wrap_socket(plain, server_hostname=endpoint.host),
+        ):
+            return True
+    except OSError:
+        return False
+
+
+def check_fingerprint(seen: Presented, wanted: str) -> None:
+    """Compare the presented certificate with the fingerprint that a person knows.
+
+    Raises:
+        InputError: ``wanted`` is no SHA-256.
+        CertificateError: It is another certificate.
+    """
+    digits = wanted.replace(":", "").replace(" ", "").lower()
+    if not re.fullmatch(r"[0-9a-f]{64}", digits):
+        brief = f"{wanted!r} is no SHA-256 fingerprint"
+        raise InputError(brief, hint="it has 64 hex digits, with or without colons")
+    if digits != seen.sha256:
+        raise CertificateError(
+            "the certificate has another fingerprint than the one given",
+            details=f"presented: {seen.subject}\nSHA-256: {seen.fingerprint}",
+            hint="ask whoever runs the server for its fingerprint; do not trust this one blindly",
+        )
+
+
+def pinned_before(name: str, *, environ: Mapping[str, str] | None = None) -> str:
+    """Return the pinned certificate of a configured endpoint in PEM form; empty if none."""
+    file = ConfigFile.load(config_file(environ))
+    settings = file.settings.endpoints.get(name)
+    if settings is None or settings.certificate is None:
+        return ""
+    try:
+        return file.resolve(settings.certificate).read_text(encoding="ascii")
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
+def try_login(endpoint: Endpoint) -> Welcome:
+    """Log in, and see what there is to clone from.
+
+    Raises:
+        LinkedCloneError: It fails.
+    """
+    with connect(endpoint) as connection:
+        rows = connection.list()
+        parents = [row.vm.path or row.vm.name for row in rows if row.vm.snapshots]
+        return Welcome(identity=connection.identify(), parents=tuple(sorted(parents)))
+
+
+def save_endpoint(
+    endpoint: Endpoint,
+    url: str,
+    *,
+    store: Store | None,
+    make_default: bool,
+    environ: Mapping[str, str] | None = None,
+) -> EndpointRow:
+    """Write an endpoint into the configuration file, with its pin and its password.
+
+    Args:
+        endpoint: It, with the password and TLS settings that worked.
+        url: As it was given.
+        store: Where the password goes; None takes the keyring if there is one,
+            else a file with mode 0600.
+        make_default: Whether it is used from now on if none is named.
+        environ: The environment; None takes this process's.
+
+    Raises:
+        LinkedCloneError: Something cannot be written.
+    """
+    environ = os.environ if environ is None else environ
+    file = ConfigFile.load(config_file(environ))
+    certificate = None
+    if endpoint.tls.pinned_pem:
+        certificate = certificate_folder(environ) / f"{endpoint.name}.pem"
+        write_private(certificate, endpoint.tls.pinned_pem)
+    where = _store_password(endpoint, store, environ) if endpoint.password else "none"
+    password_file = password_folder(environ) / endpoint.name if where == "file" else None
+    settings = EndpointSettings(
+        url=_with_user(url, endpoint.user),
+        certificate=_relative(certificate, file),
+        ca_file=endpoint.tls.ca_file,
+        password_file=_relative(password_file, file),
+        password="keyring" if where == "keyring" else None,
+    )
+    file = file.put(endpoint.name, settings, make_default=make_default)
+    for stale in _own_files(endpoint.name, environ) - {certificate, password_file}:
+        stale.unlink(missing_ok=True)
+    return _describe(file, endpoint.name)
+
+
+def _own_files(name: str, environ: Mapping[str, str]) -> set[Path]:
+    """Return the files that are kept for an endpoint of this name, whether they exist or not."""
+    return {certificate_folder(environ) / f"{name}.pem", password_folder(environ) / name}
+
+
+def _with_user(url: str, user: str) -> str:
+    """Return the URL with the user name in it, also if that came from the environment."""
+    scheme, separator, rest = url.partition("://")
+    if not separator or parse_url(url).user:
+        return url
+    return f"{scheme}://{quote(user, safe='@')}@{rest}"
+
+
+def _relative(path: Path | None, file: ConfigFile) -> Path | None:
+    return None if path is None else path.relative_to(file.path.parent)
+
+
+def _store_password(endpoint: Endpoint, store: Store | None, environ: Mapping[str, str]) -> Store:
+    password = endpoint.password or Secret("")
+    if store in {None, "keyring"} and remember(endpoint, password):
+        return "keyring"
+    if store == "keyring":
+        hint = "install linkedclone[keyring] and a keyring, or use --store file"
+        raise LinkedCloneError("the keyring does not take the password", hint=hint)
+    if store == "none":
+        return "none"
+    write_private(password_folder(environ) / endpoint.name, password.reveal() + "\n")
+    return "file"
+
+
+def list_endpoints(*, environ: Mapping[str, str] | None = None) -> tuple[EndpointRow, ...]:
+    """Return the configured endpoints by name.
+
+    Raises:
+        InputError: The configuration file is wrong.
+    """
+    file = ConfigFile.load(config_file(environ))
+    return tuple(_describe(file, name) for name in sorted(file.settings.endpoints))
+
+
+def remove_endpoint(name: str, *, environ: Mapping[str, str] | None = None) -> EndpointRow:
+    """Remove an endpoint with its pin and its stored password; return what it was.
+
+    Files that were not made by ``endpoints add`` are left alone.
+
+    Raises:
+        NotFoundError: There is none of that name.
+    """
+    environ = os.environ if environ is None else environ
+    file = ConfigFile.load(config_file(environ))
+    if name not in file.settings.endpoints:
+        names = ", ".join(sorted(file.settings.endpoints)) or "none"
+        brief = f"there is no endpoint called {redact(name)!r}"
+        raise NotFoundError(brief, hint=f"configured are: {names}")
+    row = _describe(file, name)
+    settings = file.settings.endpoints[name]
+    if settings.password == "keyring":  # noqa: S105 - where the password is, not what it is
+        forget(locate_endpoint(name, environ=environ).endpoint)
+    file.remove(name)
+    for path in _own_files(name, environ):
+        path.unlink(missing_ok=True)
+    return row
+
+
+def _describe(file: ConfigFile, name: str) -> EndpointRow:
+    settings = file.settings.endpoints[name]
+    remote = "://" in settings.url
+    trust = "pinned" if settings.certificate else "ca" if settings.ca_file else "system"
+    if settings.insecure or parse_url(settings.url).insecure:
+        trust = "insecure"
+    password = settings.password or ("file" if settings.password_file else "ask")
+    return EndpointRow(
+        name=name,
+        url=settings.url,
+        default=file.settings.default == name,
+        trust=trust if remote else "",
+        password=password if remote else "",
+    )
+
+
+def pin(endpoint: Endpoint, seen: Presented) -> Endpoint:
+    """Return the endpoint with this one certificate trusted."""
+    return replace(endpoint, tls=Tls(pinned_pem=seen.pem))

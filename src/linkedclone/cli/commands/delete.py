@@ -1,0 +1,37 @@
+"""linkedclone delete."""
+
+from typing import Unpack
+
+import click
+
+from linkedclone.cli.choices import Choices, Sure
+from linkedclone.cli.grammar import Verb, asks_first
+
+
+@click.command(cls=Verb)
+@click.argument("names", metavar="NAME...", nargs=-1, required=True)
+@asks_first("Also what linkedclone did not make, and a base whose VM is gone.")
+@click.pass_obj
+def command(choices: Choices, names: tuple[str, ...], **sure: Unpack[Sure]) -> int:
+    """Delete VMs, unless something hangs from them.
+
+    Their files go too, as far as nothing else uses them. A NAME may hold
+    ranges, as in desk-{001..020}. A VM that others hang from goes only
+    together with them, in one command.
+    """
+    from linkedclone.cli.acting import ask_unless, finish, require_answer
+    from linkedclone.cli.parameters import expand_refs
+
+    require_answer(sure["yes"], verb="delete")
+    refs = expand_refs(names)
+
+    from linkedclone.cli.progress import watch
+    from linkedclone.cli.session import open_session
+
+    with open_session(choices) as connection:
+        question = ask_unless(sure["yes"], connection.address)
+        with watch(choices) as progress:
+            report = connection.delete(
+                refs, force=sure["force"], confirm=question, progress=progress
+            )
+    return finish(choices, report, question)

@@ -1,0 +1,14 @@
+"""linkedclone endpoints: the group; one module per command below it."""
+
+from linkedclone.cli.grammar import subgroup
+
+command = subgroup(
+    "endpoints",
+    "Add, list, test and remove hypervisors.",
+    {
+        "add": "Add a hypervisor, or change one that is configured.",
+        "list": "List the configured hypervisors.",
+        "test": "Log in and say what answers.",
+        "remove": "Remove a hypervisor with its pin and its password.",
+    },
+)

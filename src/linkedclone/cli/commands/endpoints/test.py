@@ -1,0 +1,29 @@
+"""linkedclone endpoints test."""
+
+import click
+
+from linkedclone.cli.choices import Choices
+from linkedclone.cli.grammar import Verb
+
+
+@click.command(cls=Verb)
+@click.argument("name", metavar="[NAME]", required=False)
+@click.pass_obj
+def command(choices: Choices, name: str | None) -> int:
+    """Log in and say what answers.
+
+    Without NAME the endpoint that would be used anyway.
+    """
+    from linkedclone.cli.output import emit
+    from linkedclone.cli.session import open_session
+    from linkedclone.cli.setup import describe_identity, render_identity
+
+    choices.endpoint = name or choices.endpoint
+    with open_session(choices) as connection:
+        identity, address = connection.identify(), connection.address
+    emit(
+        choices,
+        document=lambda: describe_identity(address, identity),
+        text=lambda: render_identity(address, identity),
+    )
+    return 0

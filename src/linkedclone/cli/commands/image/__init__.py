@@ -1,0 +1,13 @@
+"""linkedclone image: the group; one module per command below it."""
+
+from linkedclone.cli.grammar import subgroup
+
+command = subgroup(
+    "image",
+    "Make parents from disk images, list and remove them.",
+    {
+        "import": "Make a parent VM with the snapshot base of an image file.",
+        "list": "List the imported images.",
+        "remove": "Remove an image that nothing hangs from.",
+    },
+)

@@ -1,0 +1,28 @@
+"""linkedclone image remove."""
+
+import click
+
+from linkedclone.cli.choices import Choices
+from linkedclone.cli.grammar import Verb
+
+
+@click.command(cls=Verb)
+@click.argument("name", metavar="NAME")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@click.pass_obj
+def command(choices: Choices, name: str, *, yes: bool) -> int:
+    """Remove an image that nothing hangs from.
+
+    Its parent VM goes with it.
+    """
+    from linkedclone.cli.acting import require_answer
+    from linkedclone.cli.session import open_session
+    from linkedclone.cli.streams import say
+
+    require_answer(yes, verb="image remove")
+    with open_session(choices) as connection:
+        if not yes:
+            click.confirm(f"Remove image {name} of {connection.address}?", abort=True, err=True)
+        connection.remove_image(name)
+    say(f"removed {name}")
+    return 0

@@ -1,0 +1,27 @@
+"""linkedclone list."""
+
+import click
+
+from linkedclone.cli.choices import Choices
+from linkedclone.cli.grammar import Verb
+
+
+@click.command(cls=Verb)
+@click.pass_obj
+def command(choices: Choices) -> int:
+    """List all VMs with what they hang from."""
+    from linkedclone.cli.output import emit
+    from linkedclone.cli.session import open_session
+    from linkedclone.cli.streams import say
+    from linkedclone.cli.views import render_vms
+
+    with open_session(choices) as connection:
+        rows = connection.list()
+    emit(
+        choices,
+        document=lambda: {"vms": [row.document() for row in rows]},
+        text=lambda: render_vms(rows),
+    )
+    if not rows:
+        say("there are no VMs here, or none that you may see")
+    return 0

@@ -1,0 +1,24 @@
+"""linkedclone show."""
+
+import click
+
+from linkedclone.cli.choices import Choices
+from linkedclone.cli.grammar import Verb
+
+
+@click.command(cls=Verb)
+@click.argument("name", metavar="NAME")
+@click.pass_obj
+def command(choices: Choices, name: str) -> int:
+    """Show one VM with its disk chains and snapshots.
+
+    NAME is a name, an inventory path or a UUID.
+    """
+    from linkedclone.cli.output import emit
+    from linkedclone.cli.session import open_session
+    from linkedclone.cli.views import describe_vm, render_vm
+
+    with open_session(choices) as connection:
+        row = connection.show(name)
+    emit(choices, document=lambda: describe_vm(row), text=lambda: render_vm(row))
+    return 0

@@ -1,0 +1,14 @@
+"""linkedclone snapshot: the group; one module per command below it."""
+
+from linkedclone.cli.grammar import subgroup
+
+command = subgroup(
+    "snapshot",
+    "List, take, delete and revert to snapshots.",
+    {
+        "list": "List the snapshots of a VM.",
+        "create": "Take a snapshot of a VM, without memory.",
+        "delete": "Delete a snapshot, unless clones hang from it.",
+        "revert": "Put a VM back to a snapshot.",
+    },
+)

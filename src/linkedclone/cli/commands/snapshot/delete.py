@@ -1,0 +1,34 @@
+"""linkedclone snapshot delete."""
+
+from typing import Unpack
+
+import click
+
+from linkedclone.cli.choices import Choices, Sure
+from linkedclone.cli.grammar import Verb, asks_first
+
+
+@click.command(cls=Verb)
+@click.argument("vm", metavar="VM")
+@click.argument("name", metavar="SNAPSHOT")
+@asks_first("Also of a VM that linkedclone did not make.")
+@click.pass_obj
+def command(choices: Choices, vm: str, name: str, **sure: Unpack[Sure]) -> int:
+    """Delete a snapshot, unless clones hang from it.
+
+    SNAPSHOT is a name, a path or an id. Its children stay.
+    """
+    from linkedclone.cli.acting import ask_unless, finish, require_answer
+
+    require_answer(sure["yes"], verb="snapshot delete")
+
+    from linkedclone.cli.progress import watch
+    from linkedclone.cli.session import open_session
+
+    with open_session(choices) as connection:
+        question = ask_unless(sure["yes"], connection.address)
+        with watch(choices) as progress:
+            report = connection.delete_snapshot(
+                vm, name, force=sure["force"], confirm=question, progress=progress
+            )
+    return finish(choices, report, question)

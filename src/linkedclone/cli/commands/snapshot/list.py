@@ -1,0 +1,28 @@
+"""linkedclone snapshot list."""
+
+import click
+
+from linkedclone.cli.choices import Choices
+from linkedclone.cli.grammar import Verb
+
+
+@click.command(cls=Verb)
+@click.argument("vm", metavar="VM")
+@click.pass_obj
+def command(choices: Choices, vm: str) -> int:
+    """List the snapshots of a VM, parents before children."""
+    from linkedclone.cli.output import emit
+    from linkedclone.cli.session import open_session
+    from linkedclone.cli.streams import say
+    from linkedclone.cli.views import render_snapshots, snapshot_document
+
+    with open_session(choices) as connection:
+        snapshots = connection.snapshots(vm)
+    emit(
+        choices,
+        document=lambda: {"vm": vm, "snapshots": [snapshot_document(s) for s in snapshots]},
+        text=lambda: render_snapshots(snapshots),
+    )
+    if not snapshots:
+        say(f"{vm} has no snapshot")
+    return 0

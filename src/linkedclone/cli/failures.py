@@ -1,0 +1,90 @@
+"""Errors in words: what failed, what the server said, what to try next."""
+
+import sys
+from collections.abc import Iterable
+
+import click
+
+from linkedclone.cli.choices import Choices
+from linkedclone.cli.grammar import usage_hint
+from linkedclone.cli.streams import printable, say, write_result
+from linkedclone.errors import InterruptedByUserError, LinkedCloneError
+
+
+def report_error(error: Exception, choices: Choices) -> int:
+    """Tell of an error that ended a command; return the exit code.
+
+    With ``-o json`` or ``yaml`` standard output gets a document as well, so
+    that a program always has one to read: ``{"error": {"kind", "brief",
+    "details", "hint", "exit_code"}}``.
+    """
+    if choices.debug:
+        _show_traceback(error)
+    match error:
+        case click.exceptions.NoArgsIsHelpError():
+            say(error.format_message())
+            return 2
+        case click.exceptions.Abort():
+            if error.__cause__ is None:
+                say("")  # Ends the line of the prompt that was interrupted.
+            known: LinkedCloneError = InterruptedByUserError("interrupted")
+        case LinkedCloneError():
+            known = error
+        case click.UsageError():
+            return _report_usage(error, choices)
+        case click.ClickException():
+            known = LinkedCloneError(error.format_message())
+        case OSError():
+            known = LinkedCloneError("the system refused", details=str(error))
+        case _:
+            known = LinkedCloneError(
+                "this is a bug in linkedclone",
+                details=f"{type(error).__name__}: {error}",
+                hint="run it again with --debug, and report what that shows",
+            )
+    kind = type(known).__name__
+    _report(kind, known, choices, exit_code=known.exit_code)
+    return known.exit_code
+
+
+def _report_usage(error: click.UsageError, choices: Choices) -> int:
+    words = " ".join(error.format_message().split()).rstrip(".")
+    hint = " ".join(usage_hint(error.ctx))
+    shown = LinkedCloneError(words[:1].lower() + words[1:], hint=hint)
+    _report("UsageError", shown, choices, exit_code=2)
+    return 2
+
+
+def _report(kind: str, error: LinkedCloneError, choices: Choices, *, exit_code: int) -> None:
+    say("\n".join(describe(error.brief, error.details, error.hint)))
+    if choices.output != "table":
+        from linkedclone.cli.output import render_document
+        from linkedclone.config.secret import scrub
+
+        document = {
+            "kind": kind,
+            "brief": scrub(error.brief),
+            "details": scrub(error.details),
+            "hint": scrub(error.hint),
+            "exit_code": exit_code,
+        }
+        write_result(render_document({"error": document}, choices.output))
+
+
+def describe(brief: str, details: str, hint: str, *, head: str = "error") -> Iterable[str]:
+    """Return the lines that tell of an error; the server's words are indented, not edited."""
+    yield f"{head}: {printable(brief)}"
+    for line in details.splitlines():
+        yield f"  {printable(line.expandtabs(4))}"
+    if hint:
+        yield f"try: {hint}"
+
+
+def _show_traceback(error: Exception) -> None:
+    import traceback
+
+    if isinstance(error, click.exceptions.Abort) and error.__cause__ is not None:
+        say("".join(traceback.format_exception(error.__cause__)))
+    elif not isinstance(error, click.UsageError):
+        say("".join(traceback.format_exception(error)))
+    sys.stderr.flush()

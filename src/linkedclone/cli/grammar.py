@@ -1,0 +1,135 @@
+"""The grammar that all commands share: global options anywhere, groups that import when used."""
+
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
+from typing import Any, TypeVar
+
+import click
+
+from linkedclone.cli.choices import FORMATS, Choices
+from linkedclone.cli.overview import OPTIONS
+
+_Callback = TypeVar("_Callback", bound=Callable[..., int])
+
+Sections = Mapping[str, Mapping[str, str]]
+"""Headings, and under each the commands with what they do in a few words."""
+
+
+def _keep(ctx: click.Context, param: click.Parameter, value: Any) -> None:  # noqa: ANN401 - click's
+    choices = ctx.find_object(Choices)
+    if value is not None and choices is not None and param.name is not None:
+        setattr(choices, param.name, value)
+
+
+def _global_options() -> list[click.Parameter]:
+    def option(name: str, *forms: str, **settings: Any) -> click.Option:  # noqa: ANN401 - passed on
+        return click.Option(
+            forms,
+            callback=_keep,
+            expose_value=False,
+            is_eager=True,
+            default=None,
+            help=OPTIONS[name][1],
+            **settings,
+        )
+
+    formats = {"type": click.Choice(FORMATS), "metavar": "|".join(FORMATS)}
+    return [
+        option("endpoint", "-e", "--endpoint", metavar="ENDPOINT"),
+        option("output", "-o", "--output", **formats),
+        option("verbose", "-v", "--verbose", is_flag=True),
+        option("debug", "--debug", is_flag=True),
+    ]
+
+
+class Verb(click.Command):
+    """A command; takes the global options too, and lists them apart."""
+
+    def __init__(self, *args: Any, **settings: Any) -> None:  # noqa: ANN401 - as inherited
+        super().__init__(*args, **settings)
+        self.own = tuple(self.params)
+        self.params = [*self.params, *_global_options()]
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the command's own options, then those of every command."""
+        shared = [param for param in self.get_params(ctx) if param not in self.own]
+        for heading, params in (("Options", self.own), ("Global options", shared)):
+            options = [param for param in params if isinstance(param, click.Option)]
+            records = [r for option in options if (r := option.get_help_record(ctx)) is not None]
+            if records:
+                with formatter.section(heading):
+                    formatter.write_dl(records)
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are modules of a package, each with a ``command``.
+
+    Its help comes from the table alone, so that it imports none of them.
+    """
+
+    def __init__(self, name: str, *, package: str, sections: Sections, **settings: Any) -> None:  # noqa: ANN401 - as inherited
+        settings["params"] = [*settings.get("params", ()), *_global_options()]
+        super().__init__(name, no_args_is_help=True, **settings)
+        self._package = package
+        self.sections = sections
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - as inherited
+        """Return the names of the commands, in the order of the table."""
+        return [name for commands in self.sections.values() for name in commands]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a command."""
+        if cmd_name not in self.list_commands(ctx):
+            return None
+        module = import_module(f"{self._package}.{cmd_name}")
+        command: click.Command = module.command
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command; name those that are spelt nearly the same if there is none.
+
+        Raises:
+            click.UsageError: There is none.
+        """
+        known = self.list_commands(ctx)
+        if args[0] in known or args[0].startswith("-") or ctx.resilient_parsing:
+            return super().resolve_command(ctx, args)
+        from difflib import get_close_matches
+
+        near = get_close_matches(args[0], known, n=3, cutoff=0.5)
+        guess = f"; did you mean {' or '.join(near)}?" if near else ""
+        raise click.UsageError(f"there is no command {args[0]!r}{guess}", ctx)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - as inherited
+        """Write the table."""
+        for heading, commands in self.sections.items():
+            with formatter.section(heading):
+                formatter.write_dl(list(commands.items()))
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands before the options: they are what is looked for."""
+        self.format_commands(ctx, formatter)
+        click.Command.format_options(self, ctx, formatter)
+
+
+def subgroup(name: str, text: str, commands: Mapping[str, str]) -> LazyGroup:
+    """Make a group below the main one: ``commands/NAME/``."""
+    package = f"linkedclone.cli.commands.{name}"
+    return LazyGroup(name, package=package, sections={"Commands": commands}, help=text)
+
+
+def asks_first(force: str) -> Callable[[_Callback], _Callback]:
+    """Give a command ``--yes`` and ``--force``; ``force`` says what the latter allows."""
+
+    def decorate(callback: _Callback) -> _Callback:
+        callback = click.option("--force", is_flag=True, help=force)(callback)
+        return click.option("-y", "--yes", is_flag=True, help="Do not ask.")(callback)
+
+    return decorate
+
+
+def usage_hint(ctx: click.Context | None) -> Sequence[str]:
+    """Return the command that explains how a command is used."""
+    return (ctx.command_path if ctx is not None else "linkedclone", "--help")

@@ -1,0 +1,45 @@
+"""Images as people and programs are shown them."""
+
+from collections.abc import Sequence
+
+from linkedclone.cli.tables import Column, render_table
+from linkedclone.model.images import Image
+from linkedclone.model.sizes import render_size
+
+
+def image_document(image: Image) -> dict[str, object]:
+    """Return the JSON form."""
+    return {
+        "name": image.name,
+        "id": image.vm,
+        "source": image.source,
+        "format": image.format,
+        "capacity_bytes": image.capacity_bytes,
+        "file_bytes": image.file_bytes,
+        "imported": image.imported.isoformat() if image.imported else None,
+        "dependants": list(image.dependants),
+    }
+
+
+def render_images(images: Sequence[Image]) -> str:
+    """Draw a table of images."""
+    columns = [
+        Column(title="IMAGE"),
+        Column(title="FORMAT"),
+        Column(title="SIZE", right=True),
+        Column(title="FILE", right=True),
+        Column(title="USED BY", right=True),
+        Column(title="SOURCE", from_width=80),
+    ]
+    rows = [
+        [
+            image.name,
+            image.format,
+            render_size(image.capacity_bytes),
+            render_size(image.file_bytes),
+            str(len(image.dependants)),
+            image.source,
+        ]
+        for image in images
+    ]
+    return render_table(columns, rows)

@@ -1,0 +1,21 @@
+"""The entry point: from the command line to an exit code."""
+
+import sys
+from collections.abc import Sequence
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit code.
+
+    0 done, 1 failed, 2 wrong input, 4 partly done, 130 interrupted.
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if given in (["--help"], ["-h"]):
+        from linkedclone.cli.overview import render_overview
+        from linkedclone.cli.streams import write_result
+
+        write_result(render_overview())
+        return 0
+    from linkedclone.cli.running import run
+
+    return run(given)

@@ -1,0 +1,52 @@
+"""Values of options and arguments, checked while the command line is read."""
+
+import re
+from collections.abc import Iterable
+
+import click
+
+_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([smh]?)")
+
+
+def read_memory(text: str) -> int:
+    """Read a size of memory, as 4GiB; return bytes.
+
+    Raises:
+        click.BadParameter: It is none.
+    """
+    from linkedclone.errors import InputError
+    from linkedclone.model.sizes import parse_size
+
+    try:
+        return parse_size(text, what="memory size")
+    except InputError as error:
+        words = "; ".join(filter(None, (error.brief, error.hint)))
+        raise click.BadParameter(words) from error
+
+
+def read_duration(text: str) -> float:
+    """Read a length of time, as 90, 90s, 5m or 1h; return seconds.
+
+    Raises:
+        click.BadParameter: It is none.
+    """
+    match = _DURATION.fullmatch(text.strip())
+    seconds = float(match[1]) * _SECONDS[match[2]] if match else 0.0
+    if seconds <= 0:
+        raise click.BadParameter(f"{text!r} is no time; write it as 90s, 5m or 1h")
+    return seconds
+
+
+def expand_refs(refs: Iterable[str]) -> tuple[str, ...]:
+    """Expand ranges in names of existing VMs; paths and UUIDs stay as they are. Each comes once.
+
+    Raises:
+        InputError: A range is malformed.
+    """
+    from linkedclone.model.names import expand_names
+
+    found: list[str] = []
+    for ref in refs:
+        found.extend(expand_names([ref]) if "{" in ref else [ref])
+    return tuple(dict.fromkeys(found))

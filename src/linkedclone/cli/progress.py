@@ -1,0 +1,152 @@
+"""How a run goes, on standard error: live on a terminal, a line each with -v, else nothing."""
+
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from linkedclone.cli.choices import Choices
+from linkedclone.cli.streams import printable, say
+from linkedclone.execution.progress import Event, Progress, Silent
+from linkedclone.model.jobs import JobStatus
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.live import Live
+
+_MOST_LINES = 12
+_WIDE = 64
+_ENDED = {JobStatus.DONE, JobStatus.FAILED}
+
+
+@contextmanager
+def watch(choices: Choices) -> Iterator[Progress]:
+    """Give a run somebody to tell."""
+    if sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
+        board = Board()
+        try:
+            yield board
+        finally:
+            board.close()
+    else:
+        yield Lines() if choices.verbose else Silent()
+
+
+class Lines:
+    """Writes a line for each VM whose step has ended."""
+
+    def begin(self, names: tuple[str, ...], action: str) -> None:
+        """Tell what is about to be done."""
+        say(f"{action}: {len(names)} VM{'' if len(names) == 1 else 's'}")
+
+    def update(self, event: Event) -> None:
+        """Tell of an end; what is under way is not worth a line."""
+        if event.status in _ENDED:
+            text = f": {event.text}" if event.text else ""
+            say(printable(f"{event.name}: {event.action} {event.status.value}{text}"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Line:
+    event: Event
+    since: float
+
+
+class Board:
+    """A few live lines: how many are done, and those under way."""
+
+    def __init__(self) -> None:
+        self._begun = time.monotonic()
+        self._names: tuple[str, ...] = ()
+        self._action = ""
+        self._lines: dict[str, _Line] = {}
+        self._failed: set[str] = set()
+        self._live: Live | None = None
+
+    def begin(self, names: tuple[str, ...], action: str) -> None:
+        """Learn what the run is about, and show the board from now on.
+
+        Not earlier: before, a person may be asked.
+        """
+        from rich.console import Console
+        from rich.live import Live
+
+        self._names, self._action = names, action
+        console = Console(stderr=True)
+        self._live = Live(
+            console=console,
+            get_renderable=lambda: self.draw(console.width, console.height),
+            transient=True,
+            refresh_per_second=8,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+        self._live.start()
+
+    def close(self) -> None:
+        """Take the board away; it leaves nothing behind."""
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+    def update(self, event: Event) -> None:
+        """Learn what happened."""
+        before = self._lines.get(event.name)
+        since = before.since if before else time.monotonic()
+        if event.status is JobStatus.FAILED:
+            self._failed.add(event.name)
+        self._lines[event.name] = _Line(event=event, since=since)
+
+    def draw(self, width: int, height: int) -> "RenderableType":
+        """Draw it, never larger than the terminal."""
+        from rich.table import Table
+        from rich.text import Text
+
+        lines = dict(self._lines)
+        active = [line for line in lines.values() if line.event.status not in _ENDED]
+        active.sort(key=lambda line: line.event.status is JobStatus.QUEUED)
+        room = max(1, min(_MOST_LINES, height - 4))
+        board = Table.grid(padding=(0, 2))
+        for column in ("left", "left", "right", "right"):
+            board.add_column(justify=column, no_wrap=True, overflow="ellipsis")
+        now = time.monotonic()
+        for line in active[:room]:
+            board.add_row(
+                Text(f"  {printable(line.event.name)}"),
+                Text(line.event.action, "dim"),
+                Text(_how_far(line.event), "cyan"),
+                Text(f"{now - line.since:.0f} s", "dim"),
+            )
+        if len(active) > room:
+            board.add_row(Text(f"  and {len(active) - room} more", "dim"))
+        whole = Table.grid()
+        whole.add_row(self._headline(lines, now, bar=width >= _WIDE))
+        whole.add_row(board)
+        return whole
+
+    def _headline(self, lines: dict[str, _Line], now: float, *, bar: bool) -> "RenderableType":
+        from rich.progress_bar import ProgressBar
+        from rich.table import Table
+        from rich.text import Text
+
+        total = len(self._names)
+        wanted = set(self._names)
+        ended = sum(n in wanted and ln.event.status in _ENDED for n, ln in lines.items())
+        words = Text.assemble(
+            (self._action or "looking", "bold"),
+            f"  {ended} of {total}" if total else "",
+            (f"  {len(self._failed)} failed" if self._failed else "", "bold red"),
+            (f"  {now - self._begun:.0f} s", "dim"),
+        )
+        if not bar:
+            return words
+        head = Table.grid(padding=(0, 2))
+        head.add_row(words, ProgressBar(total=max(total, 1), completed=ended, width=24))
+        return head
+
+
+def _how_far(event: Event) -> str:
+    return f"{event.percent} %" if event.percent else event.status.value

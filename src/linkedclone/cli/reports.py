@@ -1,0 +1,118 @@
+"""Reports for people: tables on standard output, failures and summaries on standard error."""
+
+from collections import Counter
+
+from linkedclone.cli.failures import describe
+from linkedclone.cli.streams import printable, say
+from linkedclone.cli.tables import GOOD_BAD, Column, render_table
+from linkedclone.model.report import (
+    ActionReport,
+    CloneReport,
+    CloneResult,
+    Failure,
+    Status,
+)
+from linkedclone.model.sizes import render_size
+
+_YES_NO = {True: "yes", False: "no", None: "?"}
+
+
+def render_clones(report: CloneReport) -> str:
+    """Draw the table of a batch of clones."""
+    columns = [
+        Column(title="NAME"),
+        Column(title="STATUS", styles=GOOD_BAD),
+        Column(title="LINKED", styles=GOOD_BAD),
+        Column(title="POWER", styles=GOOD_BAD),
+        Column(title="ADDRESS", from_width=72),
+        Column(title="OWN", right=True, from_width=60),
+        Column(title="SHARED", right=True, from_width=60),
+        Column(title="TIME", right=True),
+    ]
+    return render_table(columns, [_clone_row(clone) for clone in report.clones])
+
+
+def _clone_row(clone: CloneResult) -> list[str]:
+    return [
+        clone.name,
+        clone.status.value,
+        "-" if clone.id is None else _YES_NO[clone.linked],
+        clone.power.value if clone.power else "-",
+        clone.addresses[0] if clone.addresses else "-",
+        render_size(clone.own_bytes),
+        render_size(clone.shared_bytes),
+        render_seconds(clone.seconds),
+    ]
+
+
+def render_seconds(seconds: float | None) -> str:
+    """Write a time for people."""
+    if seconds is None:
+        return "-"
+    if seconds < 100:
+        return f"{seconds:.1f} s"
+    return f"{int(seconds // 60)} min {int(seconds % 60):02} s"
+
+
+def say_clone_failures(report: CloneReport) -> None:
+    """Tell why clones failed; the same reason is told once, with all the names."""
+    _say_failures([(c.name, c.error) for c in report.clones if c.error])
+
+
+def say_action_failures(report: ActionReport) -> None:
+    """Tell why actions failed."""
+    _say_failures([(r.name, r.error) for r in report.results if r.error])
+
+
+def _say_failures(failures: list[tuple[str, Failure]]) -> None:
+    by_reason: dict[Failure, list[str]] = {}
+    for name, failure in failures:
+        by_reason.setdefault(failure, []).append(printable(name))
+    for failure, names in by_reason.items():
+        head = f"{render_names(names)} ({failure.stage})"
+        say("\n".join(describe(failure.brief, failure.details, failure.hint, head=head)))
+
+
+def render_names(names: list[str], *, most: int = 5) -> str:
+    """List names, but not too many."""
+    rest = len(names) - most
+    return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def summarize_clones(report: CloneReport, *, place: str) -> str:
+    """Say in a line or two what came of a batch."""
+    counts = Counter(clone.status for clone in report.clones)
+    words = [f"{counts[status]} {status.value}" for status in Status if counts[status]]
+    where = f", in {place}" if place else ""
+    line = (
+        f"{', '.join(words)} in {render_seconds(report.seconds)}: "
+        f"linked clones of {report.parent} at snapshot {report.snapshot}{where}"
+    )
+    good = [c for c in report.clones if c.status in {Status.CREATED, Status.EXISTING}]
+    saved = sum(clone.shared_bytes or 0 for clone in good if clone.linked)
+    if saved:
+        own = sum(clone.own_bytes or 0 for clone in good)
+        line += f"\n{render_size(own)} used, {render_size(saved)} saved against full copies"
+    if report.interrupted and not counts[Status.SKIPPED]:
+        line += "\ninterrupted; run the same command again to finish"
+    return printable_lines(line)
+
+
+def printable_lines(text: str) -> str:
+    """Return a text of several lines without what would steer a terminal."""
+    return "\n".join(printable(line) for line in text.splitlines())
+
+
+def render_actions(report: ActionReport) -> str:
+    """Draw the table of what was done to VMs."""
+    columns = [
+        Column(title="NAME"),
+        Column(title="ACTION"),
+        Column(title="STATUS", styles=GOOD_BAD),
+        Column(title="TIME", right=True),
+    ]
+    rows = [[r.name, r.action, r.status.value, render_seconds(r.seconds)] for r in report.results]
+    if any(r.note for r in report.results):
+        columns.append(Column(title="NOTE"))
+        rows = [[*row, r.note] for row, r in zip(rows, report.results, strict=True)]
+    return render_table(columns, rows)

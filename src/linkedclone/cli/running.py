@@ -1,0 +1,57 @@
+"""Run a command. click is imported here, but no library that talks to a hypervisor."""
+
+from collections.abc import Sequence
+
+import click
+
+from linkedclone import __version__
+from linkedclone.cli.choices import Choices
+from linkedclone.cli.grammar import LazyGroup
+from linkedclone.cli.overview import ABOUT, COMMANDS, OPTIONS, render_overview
+
+
+def _show_version(ctx: click.Context, param: click.Parameter, value: bool) -> None:  # noqa: ARG001, FBT001 - click's
+    if value and not ctx.resilient_parsing:
+        click.echo(f"linkedclone {__version__}")
+        ctx.exit()
+
+
+class _Program(LazyGroup):
+    def get_help(self, ctx: click.Context) -> str:  # noqa: ARG002 - as inherited
+        return render_overview().rstrip("\n")
+
+
+program = _Program(
+    "linkedclone",
+    package="linkedclone.cli.commands",
+    sections=COMMANDS,
+    help=ABOUT,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    params=[
+        click.Option(
+            ["--version"],
+            is_flag=True,
+            is_eager=True,
+            expose_value=False,
+            callback=_show_version,
+            help=OPTIONS["version"][1],
+        )
+    ],
+)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command line given; return the exit code."""
+    from linkedclone.cli.streams import flush_stdout
+
+    choices = Choices()
+    try:
+        code = program.main(
+            args=list(arguments), prog_name="linkedclone", standalone_mode=False, obj=choices
+        )
+    except Exception as error:  # noqa: BLE001 - whatever it is, a person is told in words
+        from linkedclone.cli.failures import report_error
+
+        code = report_error(error, choices)
+    flush_stdout()
+    return int(code or 0)

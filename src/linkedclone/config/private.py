@@ -1,0 +1,61 @@
+"""Files that are nobody else's business: written whole or not at all, readable by their owner."""
+
+import os
+import tempfile
+from pathlib import Path
+
+from linkedclone.errors import InputError, LinkedCloneError
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file with mode 0600, atomically. A symbolic link keeps pointing to it.
+
+    Raises:
+        LinkedCloneError: It cannot be written.
+    """
+    path = path.resolve()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        temporary = Path(name)
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise LinkedCloneError(f"{path} cannot be written", details=str(error)) from error
+
+
+def complain_if_shared(path: Path) -> str:
+    """Say in a few words why a file is not private enough; empty if it is.
+
+    Raises:
+        OSError: It cannot be looked at.
+    """
+    status = path.stat()
+    if status.st_uid not in {0, os.geteuid()}:
+        return "belongs to another user"
+    if status.st_mode & 0o077:
+        return f"can be read by others (mode {status.st_mode & 0o777:04o})"
+    return ""
+
+
+def read_private(path: Path, *, what: str) -> str:
+    """Read a file that only its owner may read.
+
+    Raises:
+        InputError: It cannot be read, or is not private.
+    """
+    try:
+        complaint = complain_if_shared(path)
+        if complaint:
+            brief = f"the {what} {path} {complaint}"
+            raise InputError(brief, hint=f"chmod 600 {path}, and chown it to yourself")
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"the {what} {path} cannot be read", details=str(error)) from error

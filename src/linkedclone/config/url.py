@@ -1,0 +1,132 @@
+"""Endpoints as URLs. Pure: a text in, its parts out."""
+
+import re
+from dataclasses import dataclass
+from urllib.parse import parse_qsl, unquote
+
+from linkedclone.config.secret import Secret
+from linkedclone.errors import InputError
+
+PATH_KINDS = ("local", "memory")
+"""Kinds of endpoint that are written ``kind:path`` and need no host."""
+
+_SCHEMES = ("vsphere", "https")
+_SHAPE = "write it as vsphere://USER@HOST/DATACENTER"
+_ENCODE = "characters such as / ? # @ in user name or password are written as %2F %3F %23 %40"
+_HOST_PORT = re.compile(r"(?P<host>\[[0-9A-Fa-f:.%]+\]|[^:\[\]\s]+)(?::(?P<port>\d{1,5}))?")
+_PASSWORD = re.compile(r"^((?:\w+://)?+[^:]*):.*@", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Address:
+    """An endpoint's URL, taken apart.
+
+    Attributes:
+        kind: Which driver.
+        host: Host name or address, without brackets; empty for ``kind:path``.
+        port: TCP port.
+        user: User name, decoded.
+        password: The password, if there is one in the URL.
+        datacenter: What stands behind the host, decoded.
+        path: What stands behind the colon of ``kind:path``.
+        insecure: What ``?insecure=`` says; None if nothing.
+    """
+
+    kind: str
+    host: str = ""
+    port: int = 443
+    user: str = ""
+    password: Secret | None = None
+    datacenter: str = ""
+    path: str = ""
+    insecure: bool | None = None
+
+
+def redact(text: str) -> str:
+    """Return a URL without its password, however malformed it is."""
+    return _PASSWORD.sub(rf"\1:{Secret.SHOWN}@", text)
+
+
+def is_url(text: str) -> bool:
+    """Say whether an endpoint is given as a URL rather than by its name."""
+    return "://" in text or text.startswith(tuple(f"{kind}:" for kind in PATH_KINDS))
+
+
+def parse_url(text: str) -> Address:
+    r"""Read ``vsphere://user@host:port/DC``, ``https://host/sdk``, ``memory:`` or ``local:/path``.
+
+    The last ``@`` ends the user name, so that ``user@vsphere.local@host`` needs
+    no encoding; ``DOMAIN\user`` needs none either.
+
+    Raises:
+        InputError: It is no such URL. The text never holds the password.
+    """
+    scheme, separator, rest = text.partition("://")
+    if not separator:
+        kind, _, path = text.partition(":")
+        return Address(kind=kind, path=path)
+    if scheme.lower() == "http":
+        brief = f"{redact(text)} would send the password unencrypted"
+        raise InputError(brief, hint="use https:// or vsphere://")
+    if scheme.lower() not in _SCHEMES:
+        raise InputError(f"{redact(text)} is no endpoint", hint=_SHAPE + ", or memory:")
+    authority, path, query = _split(rest)
+    if "@" in rest and "@" not in authority:
+        raise InputError(f"{redact(text)} cannot be read", hint=_ENCODE)
+    userinfo, _, place = authority.rpartition("@")
+    user, colon, password = userinfo.partition(":")
+    host, port = _parse_place(place, text)
+    return Address(
+        kind="vsphere",
+        host=host,
+        port=port,
+        user=unquote(user),
+        password=Secret(unquote(password)) if colon else None,
+        datacenter="" if path.strip("/") == "sdk" else unquote(path.strip("/")),
+        insecure=_parse_query(query, text),
+    )
+
+
+def _split(rest: str) -> tuple[str, str, str]:
+    """Split what follows the scheme into authority, path and query."""
+    before, _, _ = rest.partition("#")
+    before, _, query = before.partition("?")
+    authority, _, path = before.partition("/")
+    return authority, path, query
+
+
+def _parse_place(place: str, text: str) -> tuple[str, int]:
+    match = _HOST_PORT.fullmatch(place)
+    if match is None:
+        hint = "an IPv6 address stands in brackets" if place.count(":") > 1 else _ENCODE
+        if not place:
+            hint = _SHAPE
+        raise InputError(f"{redact(text)} has no valid host and port", hint=hint)
+    port = int(match["port"] or 443)
+    if not 0 < port < 65536:
+        raise InputError(f"{redact(text)}: {port} is no TCP port", hint="it lies in 1-65535")
+    return match["host"].strip("[]"), port
+
+
+def _parse_query(query: str, text: str) -> bool | None:
+    insecure = None
+    for key, value in parse_qsl(query, keep_blank_values=True):
+        if key != "insecure":
+            brief = f"{redact(text)} has the unknown setting {key!r}"
+            raise InputError(brief, hint="known is: ?insecure=true")
+        insecure = parse_bool(value, what="?insecure=")
+    return insecure
+
+
+def parse_bool(text: str, *, what: str) -> bool:
+    """Read a yes or no as Go does, which is what ``GOVC_INSECURE`` holds.
+
+    Raises:
+        InputError: It is neither.
+    """
+    word = text.strip().lower()
+    if word in {"1", "t", "true"}:
+        return True
+    if word in {"", "0", "f", "false"}:
+        return False
+    raise InputError(f"{what} is {text!r}, which is neither true nor false", hint="true or false")

@@ -1,0 +1,148 @@
+"""Which accelerator works here: found out by booting a kernel, because /dev/kvm can lie."""
+
+import json
+import os
+import platform
+import selectors
+import shutil
+import subprocess
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from platformdirs import user_cache_path
+
+from linkedclone.drivers.local.machine.arguments import PROGRAM
+from linkedclone.drivers.local.machine.lock import hold_lock
+from linkedclone.errors import LinkedCloneError
+
+KVM_DEVICE = Path("/dev/kvm")
+BOOT_FOLDER = Path("/boot")
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+GREETING = b"Linux version"
+PROBE_SECONDS = 30.0
+GRACE_SECONDS = 0.5
+CACHE_FILE = "accelerator.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accelerator:
+    """What machines are run with.
+
+    Attributes:
+        name: As QEMU calls it: ``kvm`` or ``tcg``.
+        reason: Why this one, in words for ``doctor``.
+    """
+
+    name: str
+    reason: str
+
+
+def choose_accelerator(kernel: Path | None = None, *, cache: Path | None = None) -> Accelerator:
+    """Choose KVM if a kernel boots with it, else software emulation.
+
+    The verdict is kept until the host's kernel, its boot or QEMU changes.
+
+    Args:
+        kernel: A kernel to try with; None takes one from ``/boot``.
+        cache: The folder for the verdict; None takes the user's cache.
+    """
+    if platform.machine() != "x86_64" or not KVM_DEVICE.exists():
+        return Accelerator(name="tcg", reason=f"there is no {KVM_DEVICE} for x86-64 guests")
+    if not os.access(KVM_DEVICE, os.R_OK | os.W_OK):
+        reason = f"{KVM_DEVICE} may not be opened by this user (group kvm)"
+        return Accelerator(name="tcg", reason=reason)
+    kernel = kernel or _find_kernel()
+    program = shutil.which(PROGRAM)
+    if kernel is None or program is None:
+        missing = "kernel" if kernel is None else PROGRAM
+        return Accelerator(name="tcg", reason=f"there is no readable {missing} to try KVM with")
+    folder = cache or user_cache_path("linkedclone")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with hold_lock(folder / f"{CACHE_FILE}.lock", deadline_seconds=2 * PROBE_SECONDS):
+            return _cached(folder / CACHE_FILE, kernel, Path(program))
+    except (OSError, LinkedCloneError):
+        return probe_accelerator(kernel, program)
+
+
+def probe_accelerator(kernel: Path, program: str = PROGRAM) -> Accelerator:
+    """Boot a kernel with KVM and with software emulation, side by side.
+
+    A useless KVM hangs. How long is too long depends on how busy the host is,
+    and the emulated boot tells that: KVM may take three times as long.
+    """
+    with ExitStack() as stack:
+        selector = stack.enter_context(selectors.DefaultSelector())
+        for name in ("kvm", "tcg"):
+            _boot(name, kernel, program, stack, selector)
+        return _watch(selector)
+
+
+def _watch(selector: selectors.BaseSelector) -> Accelerator:
+    start = time.monotonic()
+    deadline = start + PROBE_SECONDS
+    said = {"kvm": b"", "tcg": b""}
+    while selector.get_map() and (left := deadline - time.monotonic()) > 0:
+        for key, _ in selector.select(left):
+            chunk = os.read(key.fd, 65536)
+            said[key.data] += chunk
+            if GREETING in said["kvm"]:
+                return Accelerator(name="kvm", reason="a kernel boots with KVM")
+            if not chunk and key.data == "kvm":
+                words = said["kvm"].decode(errors="replace").strip()
+                return Accelerator(name="tcg", reason=f"KVM fails: {words}")
+            if not chunk:
+                selector.unregister(key.fileobj)
+            elif key.data == "tcg" and GREETING in said["tcg"]:
+                selector.unregister(key.fileobj)
+                deadline = min(deadline, start + 3 * (time.monotonic() - start) + GRACE_SECONDS)
+    return Accelerator(name="tcg", reason="KVM is there, but a kernel hangs with it")
+
+
+def _boot(
+    name: str, kernel: Path, program: str, stack: ExitStack, selector: selectors.BaseSelector
+) -> None:
+    """Start a kernel without a disk; it is ended when the stack unwinds."""
+    process = stack.enter_context(
+        subprocess.Popen(  # noqa: S603 - fixed arguments
+            (
+                *(program, "-accel", name, "-m", "96", "-no-user-config", "-nodefaults"),
+                *("-display", "none", "-serial", "stdio", "-no-reboot", "-kernel", str(kernel)),
+                *("-append", "console=ttyS0 earlyprintk=ttyS0 panic=-1"),
+            ),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+    )
+    stack.callback(process.kill)
+    if process.stdout is not None:
+        selector.register(process.stdout, selectors.EVENT_READ, name)
+
+
+def _cached(file: Path, kernel: Path, program: Path) -> Accelerator:
+    key = _host_key(program)
+    with suppress(OSError, ValueError, TypeError, KeyError):
+        kept: Mapping[str, str] = json.loads(file.read_text())
+        if kept["key"] == key:
+            return Accelerator(name=kept["name"], reason=kept["reason"])
+    chosen = probe_accelerator(kernel, str(program))
+    fresh = file.with_suffix(".new")
+    fresh.write_text(json.dumps({"key": key, **asdict(chosen)}))
+    fresh.replace(file)
+    return chosen
+
+
+def _host_key(program: Path) -> str:
+    """What the verdict depends on. QEMU's version is told by its file: asking takes 30 ms."""
+    binary = program.stat()
+    parts = (platform.release(), BOOT_ID.read_text().strip(), binary.st_size, binary.st_mtime_ns)
+    return " ".join(str(part) for part in parts)
+
+
+def _find_kernel() -> Path | None:
+    kernels = (path for path in BOOT_FOLDER.glob("vmlinuz*") if os.access(path, os.R_OK))
+    return max(kernels, key=lambda path: path.stat().st_mtime, default=None)

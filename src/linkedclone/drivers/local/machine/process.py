@@ -1,0 +1,77 @@
+"""QEMU as a process: how it is started, and how one knows that it has ended."""
+
+import os
+import select
+import signal
+import subprocess
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from linkedclone.errors import PowerOnError
+
+LOG_BYTES = 4096
+
+
+def launch(arguments: Sequence[str], folder: Path, log: Path) -> subprocess.Popen[bytes]:
+    """Start QEMU in the folder so that it outlives this process, its terminal and its session.
+
+    It gets a session of its own and no parent-death signal (which is per
+    thread: a worker thread that ends would take its machines along). What it
+    says goes to the log for as long as it lives. A thread waits for it, so
+    that it leaves no zombie behind in a long-lived caller.
+
+    Raises:
+        PowerOnError: There is no QEMU.
+    """
+    with log.open("wb") as output:
+        try:
+            process = subprocess.Popen(  # noqa: S603 - no shell; build_arguments quotes
+                arguments,
+                cwd=folder,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+                umask=0o077,
+            )
+        except OSError as error:
+            brief = f"{arguments[0]} cannot be started"
+            hint = "apt-get install qemu-system-x86"
+            raise PowerOnError(brief, details=str(error), hint=hint) from error
+    threading.Thread(target=process.wait, name="linkedclone-reaper", daemon=True).start()
+    return process
+
+
+def read_tail(log: Path) -> str:
+    """The last that was written to a log; empty if there is none."""
+    try:
+        with log.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - LOG_BYTES))
+            return file.read().decode(errors="replace").strip()
+    except FileNotFoundError:
+        return ""
+
+
+class ProcessHandle:
+    """A process that is held by a descriptor, so that its number cannot be reused meanwhile."""
+
+    def __init__(self, pid: int) -> None:
+        self._descriptor = os.pidfd_open(pid)
+
+    def wait(self, seconds: float) -> bool:
+        """Wait until the process has ended, or for so long; True if it has ended."""
+        poller = select.poll()
+        poller.register(self._descriptor, select.POLLIN)
+        return bool(poller.poll(max(0.0, seconds) * 1000))
+
+    def kill(self) -> None:
+        """End the process without asking it."""
+        with suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self._descriptor, signal.SIGKILL)
+
+    def close(self) -> None:
+        """Let go of the descriptor."""
+        os.close(self._descriptor)

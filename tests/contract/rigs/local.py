@@ -1,0 +1,190 @@
+"""A state folder under the contract: real disk files, and real QEMU machines."""
+
+import os
+import shutil
+import subprocess
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+
+from linkedclone.drivers.local.driver import LocalDriver
+from linkedclone.drivers.local.jobs import JobBoard, Work
+from linkedclone.drivers.local.layout import STORE_NAME, StateFolder, open_state
+from linkedclone.drivers.local.machines import VmMachine, open_machine
+from linkedclone.drivers.local.store import StoredVm, load_vm
+from linkedclone.errors import HypervisorError
+from linkedclone.model.ids import VmId
+from linkedclone.model.images import ImageImport
+from linkedclone.model.jobs import Job
+from linkedclone.model.observed import Layer, Power
+from tests.contract.acts import result_of
+from tests.contract.rigs.base import Action, At, Kind, Rig
+
+GUEST_MEMORY_BYTES = 64 << 20
+
+
+@dataclass
+class Fault:
+    action: Action
+    name: str
+    error: HypervisorError
+    at: At
+    leave: bool
+
+
+@dataclass
+class Weather:
+    """What goes wrong, and what takes its time, for all connections of a rig."""
+
+    faults: list[Fault] = field(default_factory=list)
+    delays: dict[str, float] = field(default_factory=dict)
+    degrade: bool = False
+    over: threading.Event = field(default_factory=threading.Event)
+
+    def take(self, action: str, name: str, at: At) -> Fault | None:
+        for fault in self.faults:
+            if (fault.action, fault.name, fault.at) == (action, name, at):
+                self.faults.remove(fault)
+                return fault
+        return None
+
+
+class StormyBoard(JobBoard):
+    """Starts work late, or lets it fail, as the test wants."""
+
+    def __init__(self, state: StateFolder, weather: Weather) -> None:
+        super().__init__()
+        self._folder = state
+        self._weather = weather
+
+    def start(self, work: Work) -> Job:
+        if fault := self._weather.take(work.action, work.about, "submit"):
+            work.release()
+            raise fault.error
+        return super().start(replace(work, run=lambda: self._run(work)))
+
+    def _run(self, work: Work) -> str | None:
+        if self._weather.over.wait(self._weather.delays.get(work.action, 0.0)):
+            raise HypervisorError("the test is over", kind="test")
+        fault = self._weather.take(work.action, work.about, "job")
+        if fault and not fault.leave:
+            raise fault.error
+        result = work.run()
+        if fault:
+            raise fault.error
+        if work.action == "clone" and result and self._weather.degrade:
+            self._weather.degrade = False
+            unlink_from_base(load_vm(self._folder, VmId(result)).top)
+        return result
+
+
+def unlink_from_base(disk: Path) -> None:
+    """Make a clone a full one, behind the driver's back."""
+    subprocess.run(["qemu-img", "rebase", "-f", "qcow2", "-b", "", disk], check=True)
+
+
+class StormyMachine:
+    """A real machine that fails to start where the test wants."""
+
+    def __init__(self, vm: StoredVm, weather: Weather) -> None:
+        self._machine = open_machine(vm)
+        self._name = vm.record.name
+        self._weather = weather
+        self.observe = self._machine.observe
+        self.stop = self._machine.stop
+        self.resume = self._machine.resume
+        self.snapshot_disk = self._machine.snapshot_disk
+
+    def start(self, deadline_seconds: float) -> None:
+        if fault := self._weather.take("power-on-of-clone", self._name, "job"):
+            raise fault.error
+        self._machine.start(deadline_seconds)
+
+
+class LocalRig:
+    """A state folder with two VMs, made of an image with a megabyte of data."""
+
+    parent = "/vm/golden"
+    bare = "/vm/bare"
+    customization = ""
+    disk_move_type = ""
+
+    def __init__(self, folder: Path) -> None:
+        self.state = open_state(folder / "state", immutable=False)
+        self.weather = Weather()
+        data, image = folder / "data.raw", folder / "image.qcow2"
+        data.write_bytes(os.urandom(1 << 20))
+        subprocess.run(["qemu-img", "convert", "-O", "qcow2", data, image], check=True)
+        with closing(self.connect()) as driver:
+            for name in ("golden", "bare"):
+                wanted = ImageImport(file=image, name=name, memory_bytes=GUEST_MEMORY_BYTES)
+                driver.import_image(wanted)
+            (bare,) = driver.find_vms(["bare"])
+            result_of(driver, driver.delete_snapshot(bare.id, bare.snapshots[0].id))
+
+    def connect(self) -> LocalDriver:
+        return LocalDriver(
+            self.state, machines=self._open_machine, board=StormyBoard(self.state, self.weather)
+        )
+
+    def _open_machine(self, vm: StoredVm) -> VmMachine:
+        return StormyMachine(vm, self.weather)
+
+    def fail(
+        self,
+        action: Action,
+        name: str,
+        *,
+        kind: Kind = Kind.SYSTEM,
+        at: At = "job",
+        leave: bool = False,
+    ) -> None:
+        error = kind.error(f"{action} failed", details="as the test wanted", kind=kind.name)
+        self.weather.faults.append(Fault(action, name, error, at, leave))
+
+    def delay(self, action: Action, seconds: float) -> None:
+        self.weather.delays[action] = seconds
+
+    def degrade(self) -> None:
+        self.weather.degrade = True
+
+    def hide(self) -> None:
+        pytest.skip("QEMU hides no chain")
+
+    def mark_template(self, name: str) -> None:  # noqa: ARG002
+        pytest.skip("local: has no templates")
+
+    def add_folder(self, name: str) -> None:  # noqa: ARG002
+        pytest.skip("local: has one folder")
+
+    def files(self) -> frozenset[str]:
+        root = self.state.root
+        disks = (p for p in self.state.vms.rglob("disk-*") if p.suffix in {".raw", ".qcow2"})
+        layers = (Layer(store=self.state.store, path=str(p.relative_to(root))) for p in disks)
+        return frozenset(str(replace(layer, store_name=STORE_NAME)) for layer in layers)
+
+    def macs(self, vm: VmId) -> tuple[str, ...]:
+        return (load_vm(self.state, vm).record.machine.mac,)
+
+    def close(self) -> None:
+        self.weather.over.set()
+        with closing(self.connect()) as driver:
+            for vm in driver.observe().vms:
+                if vm.power is not Power.OFF:
+                    with suppress(HypervisorError):
+                        open_machine(load_vm(self.state, vm.id)).stop(force=True)
+
+
+@contextmanager
+def open_rig() -> Iterator[Rig]:
+    folder = Path(tempfile.mkdtemp(prefix="lc-"))
+    try:
+        with closing(LocalRig(folder)) as rig:
+            yield rig
+    finally:
+        shutil.rmtree(folder)

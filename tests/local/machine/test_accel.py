@@ -1,0 +1,118 @@
+"""Which accelerator is chosen. Stand-ins for QEMU, and real QEMU once."""
+
+import json
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from linkedclone.drivers.local.machine import accel
+from linkedclone.drivers.local.machine.accel import choose_accelerator, probe_accelerator
+from tests.local.machine.guest import DemoGuest
+
+WORKS = "echo '[0.0] Linux version 6.1'; exec sleep 60"
+SLOW = "sleep 0.2; echo '[0.0] Linux version 6.1'; exec sleep 60"
+HANGS = "exec sleep 60"
+FAILS = "echo 'Could not access KVM kernel module'; exit 1"
+
+
+def fake_qemu(folder: Path, *, kvm: str, tcg: str) -> str:
+    program = folder / "qemu"
+    program.write_text(f'#!/bin/sh\ncase "$2" in\nkvm) {kvm} ;;\ntcg) {tcg} ;;\nesac\n')
+    program.chmod(0o755)
+    return str(program)
+
+
+@pytest.mark.parametrize(
+    ("kvm", "tcg", "name", "reason"),
+    [
+        (WORKS, HANGS, "kvm", "boots"),
+        (WORKS, SLOW, "kvm", "boots"),
+        (SLOW, WORKS, "kvm", "boots"),
+        (HANGS, WORKS, "tcg", "hangs"),
+        (FAILS, SLOW, "tcg", "Could not access KVM kernel module"),
+    ],
+)
+def test_kvm_has_to_boot_a_kernel(
+    tmp_path: Path, kvm: str, tcg: str, name: str, reason: str
+) -> None:
+    program = fake_qemu(tmp_path, kvm=kvm, tcg=tcg)
+    chosen = probe_accelerator(tmp_path / "kernel", program)
+    assert chosen.name == name
+    assert reason in chosen.reason
+
+
+def test_a_hanging_kvm_costs_a_little_more_than_the_emulated_boot(tmp_path: Path) -> None:
+    start = time.monotonic()
+    probe_accelerator(tmp_path / "kernel", fake_qemu(tmp_path, kvm=HANGS, tcg=WORKS))
+    assert time.monotonic() - start < 3
+
+
+def test_without_a_device_emulation_is_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(accel, "KVM_DEVICE", tmp_path / "kvm")
+    chosen = choose_accelerator(cache=tmp_path)
+    assert chosen.name == "tcg"
+    assert "there is no" in chosen.reason
+
+
+def test_a_device_that_may_not_be_opened_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device = tmp_path / "kvm"
+    device.touch()
+    monkeypatch.setattr(accel, "KVM_DEVICE", device)
+    monkeypatch.setattr(os, "access", lambda path, _: path != device)
+    chosen = choose_accelerator(cache=tmp_path)
+    assert chosen.name == "tcg"
+    assert "group kvm" in chosen.reason
+
+
+def test_without_a_kernel_kvm_is_not_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    device = tmp_path / "kvm"
+    device.touch()
+    monkeypatch.setattr(accel, "KVM_DEVICE", device)
+    monkeypatch.setattr(accel, "BOOT_FOLDER", tmp_path)
+    assert "kernel" in choose_accelerator(cache=tmp_path).reason
+
+
+def test_the_verdict_is_kept_until_the_host_boots_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device, boot = tmp_path / "kvm", tmp_path / "boot_id"
+    device.touch()
+    boot.write_text("first\n")
+    monkeypatch.setattr(accel, "KVM_DEVICE", device)
+    monkeypatch.setattr(accel, "BOOT_ID", boot)
+    monkeypatch.setattr(accel, "PROGRAM", fake_qemu(tmp_path, kvm=WORKS, tcg=HANGS))
+    kernel, cache = tmp_path / "kernel", tmp_path / "cache"
+    assert choose_accelerator(kernel, cache=cache).name == "kvm"
+
+    kept = cache / accel.CACHE_FILE
+    changed = json.loads(kept.read_text()) | {"reason": "kept"}
+    kept.write_text(json.dumps(changed))
+    assert choose_accelerator(kernel, cache=cache).reason == "kept"
+
+    boot.write_text("second\n")
+    assert choose_accelerator(kernel, cache=cache).reason != "kept"
+
+    kept.write_text("{broken")
+    assert choose_accelerator(kernel, cache=cache).name == "kvm"
+
+
+def test_a_cache_that_cannot_be_written_does_no_harm(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device = tmp_path / "kvm"
+    device.touch()
+    monkeypatch.setattr(accel, "KVM_DEVICE", device)
+    monkeypatch.setattr(accel, "PROGRAM", fake_qemu(tmp_path, kvm=WORKS, tcg=HANGS))
+    assert choose_accelerator(tmp_path / "kernel", cache=device / "no").name == "kvm"
+
+
+def test_the_real_probe_ends_with_a_verdict(demo_guest: DemoGuest) -> None:
+    chosen = probe_accelerator(demo_guest.kernel)
+    assert chosen.name in {"kvm", "tcg"}
+    assert chosen.reason

@@ -1,0 +1,76 @@
+"""QEMU's argument list, word for word."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from linkedclone.drivers.local.machine.arguments import MIB, build_arguments
+from linkedclone.drivers.local.machine.config import MachineConfig
+
+GOLDEN = Path(__file__).parent / "golden"
+
+FROM_DISK = MachineConfig(
+    name="web-001",
+    uuid="7c2f5c1e-55b6-5d0b-9d0a-0f5f4a1f6f10",
+    memory_bytes=1024 * MIB,
+    disk=Path("/vms/web-001/disk.qcow2"),
+    mac="52:54:00:12:34:56",
+)
+WITH_EVERYTHING = MachineConfig(
+    name="a,b",
+    uuid="7c2f5c1e-55b6-5d0b-9d0a-0f5f4a1f6f10",
+    cpus=4,
+    memory_bytes=128 * MIB,
+    disk=Path("/vms/a,b/top disk.raw"),
+    disk_format="raw",
+    mac="52:54:00:12:34:56",
+    seed=Path("/vms/a,b/seed.iso"),
+    kernel=Path("/vms/kernel"),
+    initrd=Path("/vms/initrd"),
+    append="console=ttyS0 quiet",
+)
+CASES = {
+    "from-disk-tcg": (FROM_DISK, "tcg"),
+    "from-disk-kvm": (FROM_DISK, "kvm"),
+    "everything": (WITH_EVERYTHING, "tcg"),
+    "kernel-without-initrd": (replace(WITH_EVERYTHING, initrd=None, append=None, seed=None), "tcg"),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_arguments_are_as_recorded(case: str) -> None:
+    config, accel = CASES[case]
+    recorded = GOLDEN / f"{case}.txt"
+    assert _one_option_a_line(build_arguments(config, accel=accel)) == recorded.read_text()
+
+
+def _one_option_a_line(arguments: tuple[str, ...]) -> str:
+    lines = [arguments[0]]
+    for argument in arguments[1:]:
+        if argument.startswith("-"):
+            lines.append(argument)
+        else:
+            lines[-1] += f" {argument}"
+    return "\n".join(lines) + "\n"
+
+
+def test_every_field_changes_the_arguments() -> None:
+    before = build_arguments(WITH_EVERYTHING, accel="tcg")
+    changes: dict[str, object] = {
+        "name": "other",
+        "uuid": "00000000-0000-4000-8000-000000000000",
+        "cpus": 2,
+        "memory_bytes": 256 * MIB,
+        "disk": Path("/other"),
+        "disk_format": "vmdk",
+        "mac": "52:54:00:00:00:00",
+        "seed": None,
+        "kernel": None,
+        "initrd": None,
+        "append": "other",
+    }
+    assert {*changes, "accel"} == set(MachineConfig.__dataclass_fields__)
+    for name, value in changes.items():
+        changed = replace(WITH_EVERYTHING, **{name: value})  # type: ignore[arg-type]  # any field
+        assert build_arguments(changed, accel="tcg") != before, name

@@ -1,0 +1,192 @@
+"""Starting, ending and dying: with real QEMU, mostly without waiting for the guest."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from linkedclone.drivers.local.machine import Machine
+from linkedclone.drivers.local.machine.arguments import QMP_SOCKET
+from linkedclone.drivers.local.machine.sockets import connect, peer_pid
+from linkedclone.errors import GoneError, NoSpaceError, PowerOnError
+from linkedclone.model.observed import Power
+from tests.local.machine.guest import RunningGuest, create_overlay
+
+MakeGuest = Callable[..., RunningGuest]
+
+STARTER = """
+import sys
+from pathlib import Path
+from linkedclone.drivers.local.machine import Machine, MachineConfig
+folder, uuid, disk = sys.argv[1:]
+config = MachineConfig(
+    name="outlives", uuid=uuid, memory_bytes=96 << 20, disk=Path(disk), mac="52:54:00:00:00:01",
+    accel="tcg",
+)
+Machine(Path(folder), config).start()
+"""
+
+
+def test_a_stopped_guest_keeps_its_data_and_identity_over_a_restart(make_guest: MakeGuest) -> None:
+    guest = make_guest()
+    guest.machine.start()
+    guest.wait_until_ready()
+    identity = guest.ssh("echo kept >/root/data; cat /etc/machine-id")
+    guest.machine.stop()
+    assert guest.machine.observe().power is Power.OFF
+    assert guest.machine.observe().last_words == ""
+    guest.machine.start()
+    guest.wait_until_ready()
+    assert guest.ssh("cat /root/data /etc/machine-id") == f"kept\n{identity}"
+
+
+def test_a_machine_outlives_the_process_that_started_it(make_guest: MakeGuest) -> None:
+    """And is found, observed and stopped by another one."""
+    guest = make_guest()
+    config = guest.machine.config
+    arguments = (sys.executable, "-c", STARTER, guest.machine.folder, config.uuid, config.disk)
+    subprocess.run(arguments, check=True, start_new_session=True)
+    state = guest.machine.observe()
+    assert state.power is Power.ON
+    assert state.ssh is not None
+    pid = _pid(guest.machine)
+    assert os.getsid(pid) == pid
+    guest.machine.stop(force=True)
+    assert not Path(f"/proc/{pid}").exists() or "Z" in Path(f"/proc/{pid}/stat").read_text()
+    assert guest.machine.observe().power is Power.OFF
+
+
+def test_a_killed_machine_is_off_and_says_so(make_guest: MakeGuest) -> None:
+    guest = make_guest()
+    guest.machine.start()
+    os.kill(_pid(guest.machine), signal.SIGKILL)
+    state = guest.wait_for(lambda seen: seen.power is not Power.ON, seconds=10)
+    assert state.power is Power.OFF
+    assert "killed" in state.last_words
+    guest.machine.start()
+    assert guest.machine.observe().power is Power.ON
+
+
+def test_a_terminated_machine_leaves_qemu_s_own_words(make_guest: MakeGuest) -> None:
+    guest = make_guest()
+    guest.machine.start()
+    os.kill(_pid(guest.machine), signal.SIGTERM)
+    state = guest.wait_for(lambda seen: seen.power is Power.OFF, seconds=10)
+    assert "terminating on signal 15" in state.last_words
+
+
+def test_a_machine_that_is_just_ending_is_waited_for(make_guest: MakeGuest) -> None:
+    guest = make_guest()
+    for _ in range(3):
+        guest.machine.start()
+        os.kill(_pid(guest.machine), signal.SIGTERM)
+        guest.machine.stop()
+        assert guest.machine.observe().power is Power.OFF
+        guest.machine.start()
+        os.kill(_pid(guest.machine), signal.SIGTERM)
+    guest.machine.start()
+
+
+def test_an_accelerator_that_is_not_there_is_a_clear_error(make_guest: MakeGuest) -> None:
+    guest = make_guest().with_changes(accel="nonesuch")
+    with pytest.raises(PowerOnError) as caught:
+        guest.machine.start()
+    assert "nonesuch" in caught.value.details
+    assert "nonesuch" in guest.machine.observe().last_words
+
+
+def test_a_disk_in_use_is_a_clear_error(make_guest: MakeGuest, tmp_path: Path) -> None:
+    guest = make_guest()
+    guest.machine.start()
+    other = Machine(tmp_path / "other", guest.machine.config)
+    with pytest.raises(PowerOnError) as caught:
+        other.start()
+    assert "lock" in caught.value.details
+
+
+def test_a_missing_base_is_a_clear_error(make_guest: MakeGuest, tmp_path: Path) -> None:
+    guest = make_guest()
+    base = tmp_path / "base.qcow2"
+    command = ("qemu-img", "create", "-q", "-f", "qcow2", base, "1M")
+    subprocess.run(command, check=True)
+    guest.machine.config.disk.unlink()
+    create_overlay(guest.machine.config.disk, base)
+    base.unlink()
+    with pytest.raises(PowerOnError) as caught:
+        guest.machine.start()
+    assert "base.qcow2" in caught.value.details
+
+
+def test_a_machine_that_never_ran_is_off_at_no_cost(make_guest: MakeGuest) -> None:
+    machine = make_guest().machine
+    start = time.perf_counter()
+    for _ in range(100):
+        assert machine.observe().power is Power.OFF
+    assert time.perf_counter() - start < 0.5
+    machine.stop()
+    machine.stop(force=True)
+    with pytest.raises(GoneError):
+        machine.resume()
+    with pytest.raises(GoneError):
+        machine.snapshot_disk(machine.folder / "x")
+    assert not machine.folder.exists()
+
+
+def test_stopping_a_guest_that_does_not_hear_ends_it_after_the_deadline(
+    make_guest: MakeGuest,
+) -> None:
+    guest = make_guest()
+    guest.machine.start()
+    guest.machine.stop(deadline_seconds=0.5)
+    assert guest.machine.observe().power is Power.OFF
+
+
+def test_a_full_disk_pauses_the_guest_and_nothing_is_lost(
+    small_disk: Path, make_guest: MakeGuest
+) -> None:
+    guest = make_guest(folder=small_disk / "desk-001")
+    guest.machine.start()
+    guest.wait_until_ready()
+    hog = small_disk / "hog"
+    _fill(hog, leave_bytes=4 << 20)
+    # Begins only after the connection has ended: a paused guest would not end it.
+    guest.ssh("(sleep 1; dd if=/dev/urandom of=/root/data bs=1M count=16; sync) >/dev/null 2>&1 &")
+    state = guest.wait_for(lambda seen: seen.power is Power.PAUSED)
+    assert "full" in state.reason
+    with pytest.raises(NoSpaceError):
+        guest.machine.resume()
+    hog.unlink()
+    guest.machine.resume()
+    guest.wait_until_ready()
+    assert guest.ssh("sync; wc -c </root/data; dmesg | grep -c 'I/O error'; :") == f"{16 << 20}\n0"
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    if os.geteuid() != 0:
+        pytest.skip("a file system that can be filled up takes root to mount")
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mount = ("mount", "-t", "tmpfs", "-o", "size=48m", "tmpfs", str(folder))
+    if subprocess.run(mount, check=False).returncode:
+        pytest.skip("this root may not mount a tmpfs")
+    yield folder
+    subprocess.run(("umount", "-l", str(folder)), check=True)
+
+
+def _fill(path: Path, *, leave_bytes: int) -> None:
+    free = os.statvfs(path.parent)
+    with path.open("wb") as file:
+        os.posix_fallocate(file.fileno(), 0, free.f_bavail * free.f_frsize - leave_bytes)
+
+
+def _pid(machine: Machine) -> int:
+    client = connect(machine.folder, QMP_SOCKET, timeout_seconds=1)
+    assert client is not None
+    with client:
+        return peer_pid(client)

@@ -1,0 +1,268 @@
+"""What commands print and return, against the hypervisor in memory."""
+
+import json
+
+import pytest
+
+from tests.unit.cli.conftest import Run
+
+CLONE_KEYS = {
+    *("name", "id", "uuid", "mode", "linked", "power", "host_name", "addresses", "ssh"),
+    *("seconds", "status", "own_bytes", "shared_bytes"),
+}
+
+
+def test_clone_prints_a_table_and_a_summary(run: Run) -> None:
+    outcome = run("clone", "golden", "desk-{001..003}")
+    assert outcome.code == 0
+    head, *rows = outcome.out.splitlines()
+    assert head.split() == ["NAME", "STATUS", "LINKED", "POWER", "ADDRESS", "OWN", "SHARED", "TIME"]
+    assert [row.split()[:4] for row in rows] == [
+        [f"desk-00{n}", "created", "yes", "on"] for n in (1, 2, 3)
+    ]
+    assert "3 created in" in outcome.err
+    assert "linked clones of golden at snapshot base, in /vm" in outcome.err
+    assert "6.0 GiB saved" in outcome.err
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_clone_as_json_keeps_its_contract(run: Run, before: bool) -> None:
+    options = ["-o", "json", "-e", "memory:"]
+    command = ["clone", "golden", "a", "b", "--power", "off"]
+    outcome = run(*options, *command) if before else run(*command, *options)
+    document = outcome.document
+    assert set(document) == {"endpoint", "parent", "snapshot", "clones", "seconds"}
+    assert (document["endpoint"], document["parent"], document["snapshot"]) == (
+        "memory:",
+        "golden",
+        "base",
+    )
+    first = document["clones"][0]
+    assert set(first) == CLONE_KEYS
+    assert (first["linked"], first["mode"], first["power"]) == (True, "linked", "off")
+
+
+def test_yaml_says_the_same_as_json(run: Run) -> None:
+    from ruamel.yaml import YAML
+
+    as_json = run("list", "-o", "json").document
+    assert YAML(typ="safe").load(run("list", "-o", "yaml").out) == as_json
+
+
+def test_dry_run_prints_the_requests_and_sends_nothing(run: Run) -> None:
+    outcome = run("clone", "golden", "a", "--dry-run", "-o", "json", "--memory", "4GiB")
+    document = outcome.document
+    assert document["clones"][0]["status"] == "planned"
+    (request,) = document["requests"]
+    assert (request["name"], request["hardware"]["memory_bytes"]) == ("a", 4 << 30)
+    assert "nothing was sent. It would make 1 from base" in outcome.err
+    assert run("clone", "golden", "a", "--dry-run").out.startswith("endpoint: 'memory:'\n")
+
+
+def test_list_as_json_keeps_its_contract(run: Run) -> None:
+    vms = run("list", "-o", "json").document["vms"]
+    assert [vm["name"] for vm in vms] == ["bare", "golden", "twin", "twin"]
+    assert set(vms[0]) == {
+        *("name", "id", "uuid", "parent", "snapshot", "mode", "linked", "power", "owner"),
+        *("own_bytes", "shared_bytes"),
+    }
+
+
+def test_show_adds_snapshots_and_disk_chains(run: Run) -> None:
+    document = run("show", "golden", "-o", "json").document
+    assert document["snapshots"][0]["name"] == "base"
+    assert document["disks"][0]["chain"][0] == "[ssd1] golden/golden.vmdk"
+    text = run("show", "golden").out
+    assert "snapshots\n  base (current)" in text
+
+
+def test_tree_is_nested(run: Run) -> None:
+    (family,) = run("tree", "-o", "json").document["children"]
+    assert family["vm"] == "golden"
+    assert family["children"][0]["snapshot"] == "base"
+
+
+@pytest.mark.parametrize(
+    ("locale", "stroke"), [("C", "`-- @base"), ("en_US.ISO-8859-1", "`-- @base")]
+)
+def test_tree_is_ascii_where_the_locale_is(
+    run: Run, monkeypatch: pytest.MonkeyPatch, locale: str, stroke: str
+) -> None:
+    monkeypatch.setenv("LC_ALL", locale)
+    assert stroke in run("tree").out
+
+
+def test_tree_draws_lines_where_the_locale_can(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LC_ALL", "C.UTF-8")
+    assert "└── @base (current)" in run("tree").out
+
+
+def test_snapshots_are_listed(run: Run) -> None:
+    document = run("snapshot", "list", "golden", "-o", "json").document
+    assert (document["vm"], document["snapshots"][0]["current"]) == ("golden", True)
+    outcome = run("snapshot", "list", "bare")
+    assert (outcome.code, outcome.out, outcome.err) == (0, "", "bare has no snapshot\n")
+
+
+def test_actions_report_what_they_did(run: Run) -> None:
+    document = run("delete", "bare", "--yes", "--force", "-o", "json").document
+    assert set(document) == {"endpoint", "results", "seconds"}
+    (result,) = document["results"]
+    assert (result["name"], result["action"], result["status"]) == ("bare", "delete", "done")
+    assert run("snapshot", "create", "bare", "x").code == 0
+    assert run("snapshot", "revert", "golden", "base", "--yes", "--force").code == 0
+    assert run("snapshot", "delete", "golden", "base", "--yes", "--force").code == 0
+
+
+def test_power_commands_leave_alone_what_is_so_already(run: Run) -> None:
+    assert run("start", "bare", "--force").code == 0
+    assert run("restart", "bare", "--force").code == 0
+    outcome = run("stop", "bare", "--force")
+    assert (outcome.code, outcome.out) == (0, "")
+    assert "nothing to do" in outcome.err
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["delete", "golden", "--yes"],
+        ["start", "bare"],
+        ["stop", "bare"],
+        ["restart", "bare"],
+        ["snapshot", "revert", "golden", "base", "--yes"],
+        ["snapshot", "delete", "golden", "base", "--yes"],
+    ],
+)
+def test_what_is_not_ours_needs_force(run: Run, args: list[str]) -> None:
+    outcome = run(*args)
+    assert (outcome.code, outcome.out) == (1, "")
+    assert "what linkedclone did not make" in outcome.err
+    assert "--force" in outcome.err
+
+
+def test_verbose_tells_each_step_and_the_endpoint(run: Run) -> None:
+    outcome = run("-v", "clone", "golden", "a")
+    assert "endpoint: memory: (LINKEDCLONE_ENDPOINT)" in outcome.err
+    assert "a: clone done" in outcome.err
+
+
+def test_falling_back_to_local_is_said(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("LINKEDCLONE_ENDPOINT")
+    assert "no endpoint is configured, so this uses local:" in run("list").err
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_scripts_are_printed(run: Run, shell: str) -> None:
+    outcome = run("completion", shell)
+    assert outcome.code == 0
+    assert "_LINKEDCLONE_COMPLETE" in outcome.out
+
+
+def test_commands_and_options_are_completed(
+    home: object, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from linkedclone.cli.main import main
+
+    monkeypatch.setenv("_LINKEDCLONE_COMPLETE", "bash_complete")
+    for words, expected in (
+        ("linkedclone cl", "clone"),
+        ("linkedclone clone --snap", "--snapshot"),
+    ):
+        monkeypatch.setenv("COMP_WORDS", words)
+        monkeypatch.setenv("COMP_CWORD", str(len(words.split()) - 1))
+        with pytest.raises(SystemExit):
+            main([])
+        assert f"plain,{expected}" in capsys.readouterr().out
+
+
+def test_every_command_is_in_the_overview_and_says_the_same() -> None:
+    import click
+
+    from linkedclone.cli.overview import COMMANDS
+    from linkedclone.cli.running import program
+
+    context = click.Context(program)
+    for commands in COMMANDS.values():
+        for name, text in commands.items():
+            command = program.get_command(context, name)
+            assert command is not None
+            assert (command.help or "").splitlines()[0].startswith(text.rstrip("."))
+
+
+def test_every_group_says_the_same_as_its_commands() -> None:
+    import click
+
+    from linkedclone.cli.grammar import LazyGroup
+    from linkedclone.cli.running import program
+
+    context = click.Context(program)
+    for name in ("snapshot", "endpoints"):
+        group = program.get_command(context, name)
+        assert isinstance(group, LazyGroup)
+        for verb in group.list_commands(context):
+            command = group.get_command(context, verb)
+            assert command is not None
+            text = group.sections["Commands"][verb]
+            assert (command.help or "").startswith(text.rstrip("."))
+
+
+def test_global_options_are_those_of_the_overview() -> None:
+    import click
+
+    from linkedclone.cli.overview import OPTIONS
+    from linkedclone.cli.running import program
+
+    context = click.Context(program, info_name="linkedclone")
+    records = {r[0] for p in program.get_params(context) if (r := p.get_help_record(context))}
+    assert records == {form for form, _ in OPTIONS.values()}
+
+
+def test_names_that_steer_a_terminal_are_made_harmless() -> None:
+    from linkedclone.cli.streams import printable
+
+    assert printable("a\x1b[31mb\nc\x07") == "a\ufffd[31mb\ufffdc\ufffd"
+    assert printable("Büro-日本") == "Büro-日本"
+
+
+def test_documents_survive_a_terminal_without_unicode(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from linkedclone.cli.output import render_document
+
+    monkeypatch.setenv("LC_ALL", "C")
+    assert json.loads(render_document({"a": "日本"}, "json")) == {"a": "日本"}
+    assert "\\u65e5" in render_document({"a": "日本"}, "json")
+
+
+def test_a_dry_run_tells_of_the_snapshot_that_it_would_take(run: Run) -> None:
+    outcome = run("clone", "bare", "a", "b", "--snapshot", "new:now", "--dry-run")
+    assert outcome.code == 0
+    assert "It would take snapshot now first, make 2 from now" in outcome.err
+
+
+@pytest.mark.parametrize(("width", "height"), [(40, 10), (80, 24), (200, 60)])
+def test_the_board_stays_within_the_terminal(width: int, height: int) -> None:
+    from io import StringIO
+
+    from rich.console import Console
+
+    from linkedclone.cli.progress import Board
+    from linkedclone.execution.progress import Event
+    from linkedclone.model.jobs import JobStatus
+
+    board = Board()
+    names = tuple(f"a-rather-long-name-of-a-desktop-{n:03}" for n in range(100))
+    statuses = [JobStatus.DONE, JobStatus.FAILED, JobStatus.RUNNING, JobStatus.QUEUED]
+    board.begin(names, "clone")
+    board.close()
+    for number, name in enumerate(names):
+        status = statuses[number % 4]
+        board.update(Event(name=name, action="clone", status=status, percent=number))
+    text = StringIO()
+    console = Console(file=text, width=width, height=height)
+    console.print(board.draw(width, height))
+    lines = text.getvalue().splitlines()
+    assert len(lines) < height
+    assert max(map(len, lines)) <= width
+    assert "50 of 100  25 failed" in lines[0]
+    assert "more" in lines[-1]

@@ -1,0 +1,113 @@
+"""Wrong input: exit code 2, a sentence that says what is wrong, and nothing else."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.unit.cli.conftest import Run
+
+CLONE = ("clone", "golden")
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (["cloen"], "did you mean clone"),
+        (["snapshot", "lst"], "did you mean list"),
+        (["xyzzy"], "there is no command 'xyzzy'"),
+        (["--nonsense"], "no such option"),
+        ([*CLONE], "missing argument"),
+        ([*CLONE, "x", "--snapshto", "new"], "--snapshot"),
+        ([*CLONE, "x", "--full"], "--full"),
+        ([*CLONE, ""], "a VM name is empty"),
+        ([*CLONE, "a/b"], "characters that it must not have"),
+        ([*CLONE, "a\tb"], "characters that it must not have"),
+        ([*CLONE, "desk-{5..1}"], "runs backwards"),
+        ([*CLONE, "desk-{1..}"], "brace that is not a range"),
+        ([*CLONE, "desk-{1..99999}"], "more than 10,000 names"),
+        ([*CLONE, "x", "x"], "comes twice"),
+        ([*CLONE, "x", "X"], "differ only in case"),
+        ([*CLONE, "x" * 81], "81 characters"),
+        ([*CLONE, "x", "--memory", "4X"], "'4X' is not a memory size"),
+        ([*CLONE, "x", "--memory", "0"], "'--memory'"),
+        ([*CLONE, "x", "--memory", "-1GiB"], "'--memory'"),
+        ([*CLONE, "x", "--cpus", "0"], "'--cpus'"),
+        ([*CLONE, "x", "--cpus", "two"], "'--cpus'"),
+        ([*CLONE, "x", "--parallel", "0"], "'--parallel'"),
+        ([*CLONE, "x", "--power", "maybe"], "'--power'"),
+        ([*CLONE, "x", "--wait", "forever"], "'--wait'"),
+        ([*CLONE, "x", "--wait-timeout", "0"], "no time"),
+        ([*CLONE, "x", "--wait-timeout", "nan"], "no time"),
+        ([*CLONE, "x", "--wait-timeout", "5 parsecs"], "no time"),
+        ([*CLONE, "x", "--wait", "ip", "--power", "off"], "waits for guests"),
+        ([*CLONE, "x", "--snapshot", "new:"], "empty name"),
+        ([*CLONE, "x", "--snapshot", ""], "name is empty"),
+        ([*CLONE, "x", "--snapshot", "absent"], "no snapshot called 'absent'"),
+        ([*CLONE, "x", "--datastore", "absent"], "absent"),
+        ([*CLONE, "x", "--folder", "absent"], "absent"),
+        ([*CLONE, "x", "--resource-pool", "absent"], "absent"),
+        ([*CLONE, "x", "--customization-spec", "absent"], "absent"),
+        (["clone", "absent", "x"], "there is no VM 'absent'"),
+        (["clone", "twin", "x"], "2 VMs are called 'twin'"),
+        (["show", "absent"], "there is no VM 'absent'"),
+        (["tree", "absent"], "there is no VM 'absent'"),
+        (["list", "-o", "xml"], "'xml' is not one of"),
+        (["list", "extra"], "unexpected extra argument"),
+        (["delete", "golden"], "no terminal to ask on"),
+        (["delete", "absent", "--yes"], "there is no VM 'absent'"),
+        (["delete", "x{2..1}", "--yes"], "runs backwards"),
+        (["snapshot", "delete", "golden", "base"], "no terminal to ask on"),
+        (["snapshot", "revert", "golden", "base"], "no terminal to ask on"),
+        (["snapshot", "revert", "golden", "absent", "-y"], "no snapshot called 'absent'"),
+        (["snapshot", "create", "golden", "a/b"], "characters that it must not have"),
+        (["list", "-e", "nowhere"], "no endpoint called 'nowhere'"),
+        (["list", "-e", "ftp://x"], "is no endpoint"),
+        (["list", "-e", "vsphere://u@"], "no valid host"),
+        (["completion", "tcsh"], "'tcsh' is not one of"),
+        (["endpoints", "add", "a b", "memory:"], "is no name for an endpoint"),
+        (["endpoints", "add", "../x", "memory:"], "is no name for an endpoint"),
+        (["endpoints", "add", "lab", "vcenter.example"], "is no URL"),
+        (["endpoints", "add", "lab", "vsphere://u:pw@h"], "command line can be read"),
+        (["endpoints", "add", "lab", "vsphere://u@h", "--ca-file", "/nowhere"], "does not exist"),
+        (["endpoints", "remove", "lab"], "no endpoint called 'lab'"),
+        (["endpoints", "test", "lab"], "no endpoint called 'lab'"),
+    ],
+)
+def test_wrong_input_is_told_in_words(run: Run, args: list[str], words: str) -> None:
+    outcome = run(*args)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert words in outcome.err
+    assert outcome.err.startswith("error: ")
+    assert "Traceback" not in outcome.err
+
+
+def test_a_missing_configuration_file_is_no_error_but_a_wrong_one_is(run: Run, home: Path) -> None:
+    assert run("endpoints", "list").code == 0
+    (home / "config.yaml").write_text("endpoints: [\n")
+    outcome = run("-e", "lab", "list")
+    assert (outcome.code, outcome.out) == (2, "")
+    assert "is not YAML" in outcome.err
+
+
+def test_bare_groups_show_their_help(run: Run) -> None:
+    for args in ((), ("snapshot",), ("endpoints",)):
+        outcome = run(*args)
+        assert (outcome.code, outcome.out) == (2, "")
+        assert outcome.err.startswith("Usage: linkedclone")
+
+
+def test_with_json_an_error_is_a_document_too(run: Run) -> None:
+    outcome = run("-o", "json", "clone", "bare", "x")
+    assert outcome.code == 1
+    assert outcome.document == {
+        "error": {
+            "kind": "NoSnapshotError",
+            "brief": "bare has no snapshot to hang linked clones from",
+            "details": "",
+            "hint": "take one in the same go with --snapshot new (or new:NAME)",
+            "exit_code": 1,
+        }
+    }
+    assert "error: bare has no snapshot" in outcome.err
+    usage = run("clone", "golden", "x", "--cpus", "0", "-o", "json")
+    assert (usage.code, usage.document["error"]["kind"]) == (2, "UsageError")
