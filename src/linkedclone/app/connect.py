@@ -1,13 +1,19 @@
 """Open an endpoint, however it was named."""
 
-from linkedclone.app.connection import Connection
+from importlib import import_module
+from threading import Thread
+from typing import TYPE_CHECKING
+
 from linkedclone.config.endpoint import Endpoint
 from linkedclone.config.places import log_folder
 from linkedclone.config.resolve import resolve_endpoint
 from linkedclone.drivers.registry import open_driver
 
+if TYPE_CHECKING:
+    from linkedclone.app.connection import Connection
 
-def connect(endpoint: str | Endpoint | None = None) -> Connection:
+
+def connect(endpoint: str | Endpoint | None = None) -> "Connection":
     """Open an endpoint.
 
     Args:
@@ -21,4 +27,10 @@ def connect(endpoint: str | Endpoint | None = None) -> Connection:
         EndpointError: It cannot be reached, is not trusted, or refuses the user.
     """
     found = endpoint if isinstance(endpoint, Endpoint) else resolve_endpoint(endpoint)
-    return Connection(open_driver(found), address=found.address, log_folder=log_folder())
+    # The use cases are imported while the driver waits for the network: a tenth of a second.
+    importing = Thread(target=import_module, args=("linkedclone.app.connection",), daemon=True)
+    importing.start()
+    driver = open_driver(found)
+    from linkedclone.app.connection import Connection
+
+    return Connection(driver, address=found.address, log_folder=log_folder())

@@ -2,21 +2,34 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import click
 
 from linkedclone.app.connect import connect
-from linkedclone.app.connection import Connection
 from linkedclone.cli.choices import Choices
 from linkedclone.cli.streams import has_terminal, say
-from linkedclone.config.endpoint import Endpoint
+from linkedclone.config.endpoint import Endpoint, set_accel
 from linkedclone.config.resolve import NOTHING_CONFIGURED, resolve_endpoint
+
+if TYPE_CHECKING:
+    from linkedclone.app.connection import Connection
 
 
 @contextmanager
-def open_session(choices: Choices) -> Iterator[Connection]:
-    """Open the endpoint that was chosen; say which if it was not named."""
+def open_session(choices: Choices, *, accel: str | None = None) -> Iterator["Connection"]:
+    """Open the endpoint that was chosen; say which if it was not named.
+
+    Args:
+        choices: The options of every command.
+        accel: What machines are to be started with; see ``config.endpoint``.
+
+    Raises:
+        InputError: There is no such endpoint, or it does not take an accelerator.
+    """
     endpoint = resolve_endpoint(choices.endpoint, ask=ask_password if has_terminal() else None)
+    if accel is not None:
+        endpoint = set_accel(endpoint, accel)
     announce(endpoint, choices)
     with connect(endpoint) as connection:
         yield connection

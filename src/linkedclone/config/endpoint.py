@@ -1,9 +1,13 @@
 """An endpoint: where a hypervisor is, and how to be sure that it is the right one."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from linkedclone.config.secret import Secret
+from linkedclone.errors import InputError
+
+ACCELERATORS = ("auto", "kvm", "tcg")
+"""What machines of ``local:`` may be run with; ``auto`` finds out whether KVM works."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +45,8 @@ class Endpoint:
         path: What stands behind the colon of a local or memory endpoint.
         tls: How its certificate is checked.
         timeout_seconds: How long one call may take to answer.
+        accel: One of ``ACCELERATORS``, for machines that are started at a local
+            endpoint; empty leaves it to ``LINKEDCLONE_ACCEL``.
         origin: Where it was taken from, in words for people.
     """
 
@@ -54,6 +60,7 @@ class Endpoint:
     path: str = ""
     tls: Tls = field(default_factory=Tls)
     timeout_seconds: float = 60.0
+    accel: str = ""
     origin: str = ""
 
     @property
@@ -66,3 +73,30 @@ class Endpoint:
         user = f"{self.user}@" if self.user else ""
         datacenter = f"/{self.datacenter}" if self.datacenter else ""
         return f"{self.kind}://{user}{host}{port}{datacenter}"
+
+
+def set_accel(endpoint: Endpoint, accel: str) -> Endpoint:
+    """Return the endpoint with the accelerator that machines are to be started with.
+
+    Raises:
+        InputError: There is no such accelerator, or it is the endpoint's own business.
+    """
+    if endpoint.kind != "local":
+        raise InputError(
+            f"{endpoint.address} chooses by itself how its machines are run",
+            hint="leave --accel out: it is for local: alone",
+        )
+    return replace(endpoint, accel=check_accel(accel, what="--accel"))
+
+
+def check_accel(text: str, *, what: str) -> str:
+    """Return the name of an accelerator, in lower case.
+
+    Raises:
+        InputError: There is none of this name.
+    """
+    name = text.strip().lower()
+    if name not in ACCELERATORS:
+        brief = f"{what} is {text!r}, which is no accelerator"
+        raise InputError(brief, hint="known are: " + ", ".join(ACCELERATORS))
+    return name

@@ -83,7 +83,7 @@ class ConfigFile:
         try:
             text = path.read_text(encoding="utf-8")
         except FileNotFoundError:
-            return cls(path, Settings(), _parse(path, ""))
+            return cls(path, Settings(), None)  # no YAML library is imported for nothing
         except (OSError, UnicodeDecodeError) as error:
             brief = f"the configuration file {path} cannot be read"
             raise InputError(brief, details=str(error)) from error
@@ -100,6 +100,8 @@ class ConfigFile:
         Raises:
             LinkedCloneError: The file cannot be written.
         """
+        if self._document is None:
+            self._document = _parse(self.path, "")
         document = self._document
         if document.get("endpoints") is None:
             document["endpoints"] = {}

@@ -17,6 +17,10 @@ from linkedclone.drivers.vsphere.wire import undecoded
 CHUNK: Final = 100
 """Objects asked for in one request: the page size of the server (handbook, section 2)."""
 
+_WALKING_CHUNK: Final = CHUNK // 2
+"""The same where walks lead to more objects: so that all fit on one page, and
+the server works on two requests at once."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
@@ -66,7 +70,7 @@ class Collector:
         """Read properties of the starting objects and of all that the walks lead to.
 
         One call, and one more for each further page; more than 100 starting
-        objects are asked for in several calls at once. Objects that were
+        objects, or 50 with walks, are asked for in several calls at once. Objects that were
         deleted meanwhile are left out.
 
         Args:
@@ -83,7 +87,8 @@ class Collector:
         Returns:
             What was seen, by id.
         """
-        chunks = [starts[at : at + CHUNK] for at in range(0, len(starts), CHUNK)]
+        size = _WALKING_CHUNK if walks else CHUNK
+        chunks = [starts[at : at + size] for at in range(0, len(starts), size)]
         follow = self._lazy_pages if lazily else self._pages
 
         def read_chunk(some: Sequence[Native]) -> list[Seen]:

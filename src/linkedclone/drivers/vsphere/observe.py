@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from linkedclone.drivers.vsphere import walks
 from linkedclone.drivers.vsphere.collector import Collector, Seen
 from linkedclone.drivers.vsphere.disks import build_disks
-from linkedclone.drivers.vsphere.native import Native, moid_of
+from linkedclone.drivers.vsphere.native import moid_of
 from linkedclone.drivers.vsphere.paths import PARTS
 from linkedclone.drivers.vsphere.session import Session
 from linkedclone.drivers.vsphere.shapes import Shape, build_shape
@@ -24,11 +24,15 @@ vApp within a vApp, or in a folder that the user may not see."""
 
 _SOME: Final = (*walks.UP, walks.VM_STORES)
 
+_DEVICES: Final = {"VirtualMachineSnapshot": ("config.hardware.device",)}
+
 _WANTED: Final[Mapping[str, Sequence[str]]] = {
     "VirtualMachine": PROPERTIES,
     "Datastore": ("name",),
     **PARTS,
 }
+
+_WANTED_WHOLE: Final = {**_WANTED, **_DEVICES}
 
 
 class Observer:
@@ -45,52 +49,60 @@ class Observer:
         self._lock = threading.Lock()
 
     def observe(self) -> Inventory:
-        """Read all VMs whole. One paged read, and one for the snapshots."""
+        """Read all VMs whole, in one paged read."""
         root = self._session.content.rootFolder
-        around = self._collector.read("read the inventory", [root], _WANTED, _ALL, lazily=True)
-        return Inventory(vms=self._build(around, whole=True))
+        ways = (*_ALL, *walks.SNAPSHOTS)
+        about = "read the inventory"
+        around = self._collector.read(about, [root], _WANTED_WHOLE, ways, lazily=True)
+        return Inventory(vms=self._build(around))
 
     def observe_vms(self, ids: Sequence[VmId], *, whole: bool) -> dict[VmId, Vm]:
         """Read some VMs in one call; ``whole`` asks for the disks of their snapshots too."""
         starts = [self._session.managed("VirtualMachine", moid) for moid in dict.fromkeys(ids)]
-        around = self._collector.read("read VMs", starts, _WANTED, _SOME, lazily=True)
-        return {vm.id: vm for vm in self._build(around, whole=whole)}
+        wanted, ways = (_WANTED, _SOME) if not whole else (_WANTED_WHOLE, _SOME + walks.SNAPSHOTS)
+        around = self._collector.read("read VMs", starts, wanted, ways, lazily=True)
+        return {vm.id: vm for vm in self._build(around)}
 
     def name(self, vm: VmId) -> str:
         """Return the name that a VM had when it was last read here, for people; else its id."""
         return self._names.get(vm, vm)
 
     def shape(self, snapshot: SnapshotId) -> Shape:
-        """Return the shape of a snapshot; costs a read only the first time."""
+        """Return the shape of a snapshot; costs a read only if it was not seen yet.
+
+        Also where it has cards that a clone request is to edit: those have to
+        be read in a form that can be sent back.
+        """
         with self._lock:
             if snapshot not in self._shapes:
-                self._read_devices([self._session.managed("VirtualMachineSnapshot", snapshot)])
+                start = self._session.managed("VirtualMachineSnapshot", snapshot)
+                seen = self._collector.read("read the snapshot", [start], _DEVICES)
+                self._shapes |= {SnapshotId(moid): _shape_of(one) for moid, one in seen.items()}
         return self._shapes.get(snapshot, Shape())
 
-    def _build(self, around: Mapping[str, Seen], *, whole: bool) -> tuple[Vm, ...]:
+    def _build(self, around: Mapping[str, Seen]) -> tuple[Vm, ...]:
         vms = [seen for seen in around.values() if seen.kind == "VirtualMachine"]
-        disks = self._snapshot_disks(vms, around) if whole else {}
-        built = tuple(build_vm(seen, around, disks) for seen in vms)
+        built = tuple(build_vm(seen, around, self._snapshot_disks(seen, around)) for seen in vms)
         self._names.update((vm.id, vm.name) for vm in built)
         return built
 
     def _snapshot_disks(
-        self, vms: Iterable[Seen], around: Mapping[str, Seen]
+        self, vm: Seen, around: Mapping[str, Seen]
     ) -> dict[SnapshotId, tuple[Disk, ...]]:
-        stores = {
-            moid_of(snapshot): store_names(vm, around)
-            for vm in vms
-            for snapshot in list_snapshots(vm.get("snapshot"))
-        }
-        starts = [self._session.managed("VirtualMachineSnapshot", moid) for moid in stores]
-        devices = self._read_devices(starts)
-        return {moid: build_disks(found, stores[moid]) for moid, found in devices.items()}
+        """Return the disks of those snapshots that were read along with the VM."""
+        disks = {}
+        for native in list_snapshots(vm.get("snapshot")):
+            seen = around.get(moid_of(native))
+            if seen is None:
+                continue
+            snapshot = SnapshotId(seen.id)
+            devices = seen.get("config.hardware.device") or ()
+            disks[snapshot] = build_disks(devices, store_names(vm, around))
+            shape = _shape_of(seen)
+            if not shape.manual_cards:
+                self._shapes[snapshot] = shape
+        return disks
 
-    def _read_devices(self, snapshots: Sequence[Native]) -> dict[SnapshotId, Sequence[Native]]:
-        wanted = {"VirtualMachineSnapshot": ("config.hardware.device",)}
-        seen = self._collector.read("read snapshots", snapshots, wanted)
-        devices = {
-            SnapshotId(moid): one.get("config.hardware.device") or () for moid, one in seen.items()
-        }
-        self._shapes.update({moid: build_shape(found) for moid, found in devices.items()})
-        return devices
+
+def _shape_of(snapshot: Seen) -> Shape:
+    return build_shape(snapshot.get("config.hardware.device") or ())

@@ -44,7 +44,7 @@ _STATUS: Final = {
 }
 _FIRST_PAUSE: Final = 0.05
 _LONGEST_PAUSE: Final = 2.0
-_SHARE_OF_AGE: Final = 0.12
+_SHARE_OF_AGE: Final = 0.08
 
 _PATIENCE: Final = 20.0
 """Seconds that the endpoint may be silent, as during a fail-over of its network."""
@@ -168,7 +168,9 @@ class Jobs:
                 return math.inf
             oldest = min(self._begun.values())
             age = max(self._last_read - oldest, 0.0)
-            return max(self._last_read, oldest) + pause_seconds(age)
+            # Following somebody else's clones takes several calls a look, so look half as often.
+            calls = 2 if self._attachments.keys() & self._begun.keys() else 1
+            return max(self._last_read, oldest) + calls * pause_seconds(age)
 
     def _read(self, jobs: Sequence[Job]) -> list[JobState]:
         with self._lock:

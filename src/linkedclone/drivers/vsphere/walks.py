@@ -39,6 +39,22 @@ UP: Final = (
 
 VM_STORES: Final = Walk(name="stores of vm", kind="VirtualMachine", path="datastore")
 
+SNAPSHOTS: Final = (
+    Walk(
+        name="root snapshots",
+        kind="VirtualMachine",
+        path="rootSnapshot",
+        then=("child snapshots",),
+    ),
+    Walk(
+        name="child snapshots",
+        kind="VirtualMachineSnapshot",
+        path="childSnapshot",
+        then=("child snapshots",),
+    ),
+)
+"""From a VM to all its snapshots."""
+
 # -- down from the root folder --------------------------------------------------------
 
 DATACENTERS: Final = Walk(
@@ -49,13 +65,18 @@ DATACENTERS: Final = Walk(
 )
 VM_FOLDER: Final = Walk(name="vm folder", kind="Datacenter", path="vmFolder", then=("vm children",))
 VM_CHILDREN: Final = Walk(
-    name="vm children", kind="Folder", path="childEntity", then=("vm children", "vms of vapp")
+    name="vm children",
+    kind="Folder",
+    path="childEntity",
+    then=("vm children", "vms of vapp", "root snapshots"),
 )
-VAPP_VMS: Final = Walk(name="vms of vapp", kind="VirtualApp", path="vm")
+VAPP_VMS: Final = Walk(name="vms of vapp", kind="VirtualApp", path="vm", then=("root snapshots",))
 STORES: Final = Walk(
     name="stores", kind="Datacenter", path="datastore", then=("users of store", "up")
 )
-STORE_USERS: Final = Walk(name="users of store", kind="Datastore", path="vm")
+STORE_USERS: Final = Walk(
+    name="users of store", kind="Datastore", path="vm", then=("root snapshots",)
+)
 
 VM_FOLDERS: Final = (DATACENTERS, VM_FOLDER, VM_CHILDREN, VAPP_VMS)
 """From the root folder, or a datacenter, to its VMs by way of the folders."""
