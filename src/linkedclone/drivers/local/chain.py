@@ -1,0 +1,121 @@
+"""Chains of disk files, read from the files: qcow2 over qcow2, raw or vmdk."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from linkedclone.drivers.local import vmdk
+from linkedclone.drivers.local.qcow2 import read_header, round_to_sectors
+from linkedclone.errors import HypervisorError
+
+MAX_LAYERS = 200
+"""More than any sane chain; a file that backs itself would otherwise never end."""
+
+
+class ImageFormat(StrEnum):
+    """The formats of disk files; the values are QEMU's names and our file suffixes."""
+
+    QCOW2 = "qcow2"
+    RAW = "raw"
+    VMDK = "vmdk"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DiskFile:
+    """One disk file of a chain.
+
+    Attributes:
+        path: Where it is.
+        format: Its format, as recorded above it or, for a top, by its suffix.
+        virtual_bytes: The size that a guest sees; 0 if the file is missing.
+        backing: The file below; None for a base.
+        backing_format: The recorded format of the file below.
+        missing: True if the file is not there.
+    """
+
+    path: Path
+    format: ImageFormat
+    virtual_bytes: int = 0
+    backing: Path | None = None
+    backing_format: ImageFormat = ImageFormat.RAW
+    missing: bool = False
+
+
+ReadDiskFile = Callable[[Path, ImageFormat], DiskFile]
+
+
+def format_by_suffix(path: Path) -> ImageFormat:
+    """Tell the format of one of our own files, which are named after it.
+
+    Never by content: a guest that owns a raw disk can write any header to it.
+
+    Raises:
+        HypervisorError: It is not named so.
+    """
+    try:
+        return ImageFormat(path.suffix.removeprefix("."))
+    except ValueError as error:
+        raise HypervisorError(f"{path} has no suffix that names its format") from error
+
+
+def read_disk_file(path: Path, image_format: ImageFormat) -> DiskFile:
+    """Read what one file says about itself; a missing file is told, not raised.
+
+    Raises:
+        HypervisorError: Its header is not sound.
+        OSError: It cannot be read.
+    """
+    try:
+        match image_format:
+            case ImageFormat.RAW:
+                size = round_to_sectors(path.stat().st_size)
+                return DiskFile(path=path, format=image_format, virtual_bytes=size)
+            case ImageFormat.VMDK:
+                size = vmdk.read_capacity(path)
+                return DiskFile(path=path, format=image_format, virtual_bytes=size)
+            case ImageFormat.QCOW2:
+                return _read_qcow2(path)
+    except FileNotFoundError:
+        return DiskFile(path=path, format=image_format, missing=True)
+
+
+def _read_qcow2(path: Path) -> DiskFile:
+    header = read_header(path)
+    size = round_to_sectors(header.virtual_bytes)
+    if not header.backing_path:
+        return DiskFile(path=path, format=ImageFormat.QCOW2, virtual_bytes=size)
+    try:
+        backing_format = ImageFormat(header.backing_format)
+    except ValueError as error:
+        brief = f"{path} does not say which format its backing file has"
+        raise HypervisorError(brief, details=repr(header.backing_format)) from error
+    return DiskFile(
+        path=path,
+        format=ImageFormat.QCOW2,
+        virtual_bytes=size,
+        backing=Path(os.path.normpath(path.parent / header.backing_path)),
+        backing_format=backing_format,
+    )
+
+
+def read_chain(top: Path, read: ReadDiskFile = read_disk_file) -> tuple[DiskFile, ...]:
+    """Read a chain from its top down and return it base first.
+
+    A missing file ends the chain: it comes first then, with ``missing`` set.
+
+    Args:
+        top: The file that is written to; its suffix names its format.
+        read: Reads one file; a cache may stand in for :func:`read_disk_file`.
+
+    Raises:
+        HypervisorError: A header is not sound, or the chain does not end.
+        OSError: A file cannot be read.
+    """
+    files = [read(top, format_by_suffix(top))]
+    while files[-1].backing is not None:
+        if len(files) == MAX_LAYERS:
+            raise HypervisorError(f"the chain below {top} has no end")
+        files.append(read(files[-1].backing, files[-1].backing_format))
+    return tuple(reversed(files))

@@ -1,0 +1,280 @@
+"""The driver of plain QEMU on this machine.
+
+It keeps the contract of :mod:`linkedclone.drivers.base` with these differences,
+which come from there being no daemon:
+
+- **Jobs are threads of this process.** They go on after :meth:`LocalDriver.close`,
+  and the process ends after them. If it is killed they end with it, and then
+  nothing of them is left half-made: what was not yet published is removed by
+  the next command, and the name is free again. Machines that were started run on.
+- There is one folder, one datastore and no resource pool.
+- A VM has one disk.
+- A running VM is stopped by a revert, as on vSphere for snapshots without memory.
+"""
+
+import os
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, replace
+from functools import cache, partial
+from pathlib import Path
+
+from linkedclone.config.endpoint import Endpoint
+from linkedclone.drivers.local import access, images, removal, snapshots
+from linkedclone.drivers.local.clones import CLONE, NewClone, await_clone, build_clone, reserve_name
+from linkedclone.drivers.local.diagnose import diagnose
+from linkedclone.drivers.local.finding import find_names, find_target, find_vm
+from linkedclone.drivers.local.jobs import JobBoard, Work
+from linkedclone.drivers.local.layout import StateFolder, open_state
+from linkedclone.drivers.local.machines import OpenMachine, open_machine
+from linkedclone.drivers.local.observing import observe_all, observe_some
+from linkedclone.drivers.local.power import set_power
+from linkedclone.drivers.local.settle import settle_all
+from linkedclone.drivers.local.store import load_vm, locked, save_record
+from linkedclone.drivers.local.sweep import recover
+from linkedclone.drivers.local.translate import translated
+from linkedclone.errors import HypervisorError, NoSnapshotError, NotOursError
+from linkedclone.model.findings import Finding
+from linkedclone.model.ids import SnapshotId, VmId
+from linkedclone.model.images import Image, ImageImport
+from linkedclone.model.jobs import Job, JobState
+from linkedclone.model.observed import Identity, Inventory, Power, Vm
+from linkedclone.model.plan import CreateClone
+from linkedclone.model.spec import CloneRequest, Target
+
+IMMUTABLE_VARIABLE = "LINKEDCLONE_LOCAL_IMMUTABLE"
+"""Set to ``no``, sealed layers do not get the immutable flag; root can remove them by hand then."""
+
+
+def open_local(endpoint: Endpoint) -> "LocalDriver":
+    """Open the state folder that the endpoint names, or the user's own.
+
+    What a killed command left is removed first.
+
+    Raises:
+        InputError: ``LINKEDCLONE_ACCEL`` names no accelerator.
+        HypervisorError: The folder can neither be read nor made.
+    """
+    machines = partial(open_machine, accel=wanted_accel(endpoint.accel))
+    root = root_of(endpoint)
+    with translated(f"cannot open {root}"):
+        state = open_state(root, immutable=os.environ.get(IMMUTABLE_VARIABLE, "yes") != "no")
+        if recover(state):
+            settle_all(state, machines)
+    return LocalDriver(state, address=endpoint.address, machines=machines)
+
+
+class LocalDriver:
+    """One opened state folder; see :mod:`linkedclone.drivers.base`."""
+
+    def __init__(
+        self,
+        state: StateFolder,
+        *,
+        address: str = "local:",
+        machines: OpenMachine = open_machine,
+        board: JobBoard | None = None,
+    ) -> None:
+        self._state = state
+        self._address = address
+        self._machines = machines
+        self._board = board or JobBoard()
+
+    @property
+    def state(self) -> StateFolder:
+        """The state folder."""
+        return self._state
+
+    @property
+    def default_parallel(self) -> int:
+        """How many clones may be in flight at once unless the user says otherwise."""
+        return max(4, os.cpu_count() or 1)
+
+    def identify(self) -> Identity:
+        """Say what the endpoint is: the id is that of the state folder, wherever it is."""
+        return Identity(
+            instance=self._state.store,
+            product="QEMU",
+            version=_qemu_version(),
+            address=self._address,
+        )
+
+    # -- read -------------------------------------------------------------------------
+
+    def observe(self) -> Inventory:
+        """Read all VMs with their disk chains and the disks of their snapshots."""
+        with translated("cannot read the VMs"):
+            return Inventory(vms=observe_all(self._state, self._machines))
+
+    def observe_vms(self, ids: Sequence[VmId]) -> tuple[Vm, ...]:
+        """Read these VMs again; those that are gone are left out."""
+        with translated("cannot read the VMs"):
+            return observe_some(self._state, self._machines, ids)
+
+    def find_vms(self, refs: Sequence[str]) -> tuple[Vm, ...]:
+        """Find VMs by name, path or UUID; names that differ only in case are the same."""
+        with translated("cannot read the VMs"):
+            ids = [find_vm(self._state, ref) for ref in refs]
+            found = observe_some(self._state, self._machines, ids, with_snapshot_disks=True)
+        seen = {vm.id: vm for vm in found}
+        return tuple(seen[vm] for vm in ids if vm in seen)
+
+    def resolve_target(self, source: Vm, request: CloneRequest) -> Target:  # noqa: ARG002
+        """Return the one place that there is."""
+        return find_target(self._state, request)
+
+    def observe_names(self, target: Target, names: Sequence[str]) -> tuple[Vm, ...]:  # noqa: ARG002
+        """Read the VMs that have these names."""
+        return self.observe_vms(find_names(self._state, names))
+
+    # -- act --------------------------------------------------------------------------
+
+    def preview_clone(self, step: CreateClone) -> Mapping[str, object]:
+        """Return what :meth:`create_clone` would make, as plain data."""
+        return {
+            "method": CLONE,
+            "source": step.source.id,
+            "snapshot": step.snapshot.id if step.snapshot else None,
+            "name": step.name,
+            "uuid": step.uuid,
+            "delta": {"format": "qcow2", "cluster_bytes": 65536, "extended_l2": True},
+            "hardware": asdict(step.hardware),
+            "annotation": step.annotation,
+            "mark": asdict(step.mark),
+            "power_on": step.power_on,
+        }
+
+    def create_clone(self, step: CreateClone) -> Job:
+        """Start to make one linked clone; its name is kept from the moment this returns."""
+        if step.snapshot is None:
+            raise NoSnapshotError(f"no snapshot was named that {step.name} could hang from")
+        with ExitStack() as stack, translated(f"cannot {CLONE} {step.name}"):
+            entry = stack.enter_context(reserve_name(self._state, step.name))
+            run = partial(self._clone, NewClone.from_step(step), entry, power_on=step.power_on)
+            kept = stack.pop_all()
+            return self._board.start(
+                Work(about=step.name, action=CLONE, run=run, release=kept.close)
+            )
+
+    def _clone(self, wanted: NewClone, entry: Path, *, power_on: bool) -> str:
+        vm = build_clone(self._state, wanted, entry)
+        if power_on:
+            set_power(self._state, self._machines, vm, Power.ON)
+        return vm
+
+    def attach_clone(self, step: CreateClone) -> Job:
+        """Wait for the clone of this name that somebody else is making."""
+        run = partial(await_clone, self._state, step.name)
+        return self._board.start(Work(about=step.name, action="attach", run=run))
+
+    def create_snapshot(self, vm: VmId, name: str, description: str) -> Job:
+        """Start to take a snapshot; the job's result is its SnapshotId."""
+        create = partial(snapshots.create_snapshot, self._state, self._machines)
+        return self._start("snapshot", vm, partial(create, vm, name, description))
+
+    def delete_snapshot(self, vm: VmId, snapshot: SnapshotId) -> Job:
+        """Start to delete one snapshot; its children stay, and so do layers in use."""
+        delete = partial(snapshots.delete_snapshot, self._state, self._machines)
+        return self._start("delete-snapshot", vm, partial(delete, vm, snapshot))
+
+    def revert_snapshot(self, vm: VmId, snapshot: SnapshotId) -> Job:
+        """Start to put the VM back to the snapshot; a running one is stopped."""
+        revert = partial(snapshots.revert_snapshot, self._state, self._machines)
+        return self._start("revert", vm, partial(revert, vm, snapshot))
+
+    def delete_vm(self, vm: VmId) -> Job:
+        """Start to delete a powered-off VM; layers that others read stay."""
+        delete = partial(removal.delete_vm, self._state, self._machines)
+        return self._start("delete", vm, partial(delete, vm))
+
+    def set_power(self, vm: VmId, power: Power) -> Job:
+        """Start or stop a VM; already there counts as done."""
+        action = "power-on" if power is Power.ON else "power-off"
+        return self._start(action, vm, partial(set_power, self._state, self._machines, vm, power))
+
+    def adopt_uuid(self, vm: Vm) -> Job:
+        """Write the UUID that the VM got into the mark that it carries."""
+        return self._start("adopt", vm.id, partial(_adopt_uuid, self._state, vm.id))
+
+    def _start(self, action: str, vm: VmId, run: Callable[[], str | None]) -> Job:
+        return self._board.start(Work(about=self._name(vm), action=action, run=run))
+
+    def _name(self, vm: VmId) -> str:
+        try:
+            return load_vm(self._state, vm).record.name
+        except (HypervisorError, OSError):
+            return vm
+
+    def wait(self, jobs: Sequence[Job], timeout_seconds: float) -> tuple[JobState, ...]:
+        """Wait until one of the jobs has finished, or for so long; return the states of all."""
+        return self._board.wait(jobs, timeout_seconds)
+
+    # -- images -----------------------------------------------------------------------
+
+    def import_image(self, wanted: ImageImport) -> VmId:
+        """Make a parent VM with the snapshot ``base`` of an image file; see ``images``."""
+        with translated(f"cannot import {wanted.file}"):
+            return images.import_image(self._state, wanted)
+
+    def list_images(self) -> tuple[Image, ...]:
+        """Return all imported images, by name."""
+        with translated("cannot read the images"):
+            return images.list_images(self._state)
+
+    def remove_image(self, name: str) -> None:
+        """Delete an image that nothing hangs from; see ``images``."""
+        with translated(f"cannot remove {name}"):
+            images.remove_image(self._state, self._machines, name)
+
+    # -- guests -----------------------------------------------------------------------
+
+    def build_ssh(self, vm: VmId, command: Sequence[str] = ()) -> tuple[str, ...]:
+        """Build the argument list of ``ssh`` for a running VM; see ``access``."""
+        with translated("cannot read the VM"):
+            return access.build_ssh(self._state, self._machines, vm, command)
+
+    def attach_console(self, vm: VmId, *, input_descriptor: int, output_descriptor: int) -> None:
+        """Join a terminal to a VM's serial console; see ``access``."""
+        with translated("cannot attach to the console"):
+            access.attach_console(
+                self._state,
+                vm,
+                input_descriptor=input_descriptor,
+                output_descriptor=output_descriptor,
+            )
+
+    # -- the rest ---------------------------------------------------------------------
+
+    def diagnose(self) -> tuple[Finding, ...]:
+        """Check what linked clones need of this machine, for ``doctor``."""
+        return diagnose(self._state)
+
+    def close(self) -> None:
+        """Take no more calls. Jobs go on, and the process ends after them."""
+        self._board.close()
+
+
+def _adopt_uuid(state: StateFolder, vm: VmId) -> None:
+    with locked(state, vm) as stored:
+        mark = stored.record.mark
+        if mark is None:
+            raise NotOursError(f"{stored.record.name} carries no mark")
+        own = replace(mark, uuid=stored.record.uuid)
+        save_record(state, stored, replace(stored.record, mark=own))
+
+
+@cache
+def _qemu_version() -> str:
+    """Return QEMU's version, or that there is none."""
+    try:
+        done = subprocess.run(
+            ["qemu-img", "--version"],  # noqa: S607 - the user's own, by PATH
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=10,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return "not installed"
+    return done.stdout.split("version ", 1)[-1].split()[0]

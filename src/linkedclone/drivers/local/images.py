@@ -1,0 +1,174 @@
+"""Images: files from elsewhere that become parent VMs with the snapshot ``base``."""
+
+import os
+import secrets
+import uuid
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from linkedclone.drivers.local.chain import ImageFormat, read_disk_file
+from linkedclone.drivers.local.clones import new_mac
+from linkedclone.drivers.local.imagefile import check_importable, detect_format, take_in
+from linkedclone.drivers.local.layers import build_delta_over
+from linkedclone.drivers.local.layout import StateFolder, key_of, new_disk_name, new_vm_id
+from linkedclone.drivers.local.locks import hold
+from linkedclone.drivers.local.machines import OpenMachine
+from linkedclone.drivers.local.publish import write_new
+from linkedclone.drivers.local.record import MachineRecord, SnapshotRecord, VmRecord
+from linkedclone.drivers.local.removal import delete_vm
+from linkedclone.drivers.local.seals import seal_if_possible
+from linkedclone.drivers.local.staging import at_work
+from linkedclone.drivers.local.store import StoredVm, name_taken, publish_vm, take_uuid
+from linkedclone.drivers.local.survey import Survey, take_survey
+from linkedclone.errors import HypervisorError, InputError, InUseError, NotFoundError
+from linkedclone.model.ids import SnapshotId, VmId
+from linkedclone.model.images import Image, ImageImport
+from linkedclone.model.names import check_name
+
+BASE_SNAPSHOT = "base"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Built:
+    """A parent that stands aside, whole but for its name."""
+
+    id: VmId
+    folder: Path
+    record: VmRecord
+
+
+def import_image(state: StateFolder, wanted: ImageImport) -> VmId:
+    """Take an image file in and make a parent of it; return the VM's id.
+
+    The file becomes the sealed base layer as it is, whatever its format; the
+    parent writes to a delta over it.
+
+    Raises:
+        InputError: The name or the file will not do; the error says why.
+        DuplicateNameError: The name is taken.
+        OSError: It cannot be read or written.
+    """
+    check_name(wanted.name)
+    image_format = _choose_format(wanted)
+    check_importable(wanted.file, image_format)
+    key = key_of(wanted.name)
+    if state.holder(key) is not None:
+        raise name_taken(wanted.name)
+    with at_work(state, "import", key) as entry:
+        built = _build(state, wanted, image_format, entry / "vm")
+        with hold(state.family_lock, shared=True):
+            take_uuid(state, built.record.uuid, built.id)
+            publish_vm(state, built.folder, built.id, built.record)
+        stored = StoredVm(id=built.id, folder=state.folder(built.id), record=built.record)
+        if wanted.move:
+            wanted.file.unlink()  # before the seal: an immutable file keeps all its names
+        seal_if_possible(state, stored.tops[0])
+    return built.id
+
+
+def _choose_format(wanted: ImageImport) -> ImageFormat:
+    found = detect_format(wanted.file)
+    if not wanted.format:
+        return found
+    try:
+        return ImageFormat(wanted.format)
+    except ValueError as error:
+        known = ", ".join(ImageFormat)
+        brief = f"there is no image format {wanted.format!r}"
+        raise InputError(brief, hint=f"known are: {known}") from error
+
+
+def _build(
+    state: StateFolder, wanted: ImageImport, image_format: ImageFormat, folder: Path
+) -> _Built:
+    folder.mkdir()
+    vm = new_vm_id(wanted.name)
+    base = new_disk_name(image_format.value)
+    take_in(wanted.file, folder / base, move=wanted.move, durable=state.durable)
+    seen = read_disk_file(folder / base, image_format)
+    if seen.virtual_bytes == 0:
+        raise HypervisorError(f"{wanted.file} is an empty disk", kind=image_format.value)
+    for file in (wanted.kernel, wanted.initrd):
+        if file is not None:
+            name = "kernel" if file is wanted.kernel else "initrd"
+            take_in(file, folder / name, move=False, durable=state.durable)
+    record = _build_record(wanted, base)
+    owner = StoredVm(id=vm, folder=folder, record=record)
+    delta = build_delta_over(seen, owner)
+    write_new(folder / record.disk, delta, durable=state.durable)
+    return _Built(id=vm, folder=folder, record=record)
+
+
+def _build_record(wanted: ImageImport, base: str) -> VmRecord:
+    snapshot = SnapshotRecord(
+        id=SnapshotId(f"snapshot-{secrets.token_hex(6)}"),
+        name=BASE_SNAPSHOT,
+        file=base,
+        created=datetime.now(UTC),
+        description=f"imported from {wanted.file.name}",
+    )
+    return VmRecord(
+        name=wanted.name,
+        uuid=str(uuid.uuid4()),
+        disk=new_disk_name("qcow2"),
+        machine=MachineRecord(
+            cpus=wanted.cpus,
+            memory_bytes=wanted.memory_bytes,
+            mac=new_mac(),
+            kernel="kernel" if wanted.kernel else "",
+            initrd="initrd" if wanted.initrd else "",
+            append=wanted.append,
+            user=wanted.user,
+        ),
+        snapshots=(snapshot,),
+        image=os.path.abspath(wanted.file),  # noqa: PTH100 - links stay as they are
+    )
+
+
+def list_images(state: StateFolder) -> tuple[Image, ...]:
+    """Return all images, by name, with the VMs that hang from each."""
+    survey = take_survey(state)
+    return tuple(_describe(vm, survey) for vm in survey.stored.vms if vm.record.image)
+
+
+def _describe(vm: StoredVm, survey: Survey) -> Image:
+    base = survey.chains[vm.top][0]
+    names = {other.id: other.record.name for other in survey.stored.vms}
+    users = set().union(*(survey.users.get(layer, ()) for layer in _layers(vm, survey)))
+    created = [s.created for s in vm.record.snapshots if s.name == BASE_SNAPSHOT]
+    return Image(
+        vm=vm.id,
+        name=vm.record.name,
+        source=vm.record.image,
+        format=base.format.value,
+        capacity_bytes=base.virtual_bytes,
+        file_bytes=0 if base.missing else base.path.stat().st_blocks * 512,
+        imported=created[0] if created else None,
+        dependants=tuple(sorted(names[user] for user in users if user != vm.id)),
+    )
+
+
+def _layers(vm: StoredVm, survey: Survey) -> set[Path]:
+    return {file.path for top in vm.tops for file in survey.chains[top]}
+
+
+def remove_image(state: StateFolder, machines: OpenMachine, name: str) -> None:
+    """Delete an image's parent VM and its base.
+
+    Raises:
+        NotFoundError: There is no such image.
+        InUseError: VMs hang from it.
+        HypervisorError: The parent runs.
+    """
+    found = [image for image in list_images(state) if key_of(image.name) == key_of(name)]
+    if not found:
+        raise NotFoundError(f"there is no image {name!r}", hint="linkedclone image list shows them")
+    image = found[0]
+    if image.dependants:
+        raise InUseError(
+            f"the image {name} is in use",
+            dependants=image.dependants,
+            hint="delete those first",
+        )
+    delete_vm(state, machines, image.vm)

@@ -1,0 +1,136 @@
+"""From VMs as they are kept to VMs as everybody sees them. Pure but for file sizes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from linkedclone.drivers.local.layout import STORE_NAME, VMS, StateFolder
+from linkedclone.drivers.local.record import SnapshotRecord
+from linkedclone.drivers.local.store import StoredVm
+from linkedclone.drivers.local.survey import Chain
+from linkedclone.model.ids import VmId
+from linkedclone.model.observed import Disk, Layer, Snapshot, Vm
+
+if TYPE_CHECKING:
+    from linkedclone.drivers.local.machine.config import MachineState
+
+FOLDER_PATH = "/vm"
+_DISK_LABEL = "Hard disk 1"
+_BLOCK_BYTES = 512
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """What was read for one or more VMs.
+
+    Attributes:
+        chains: The chain of each end, base first.
+        users: The VMs that read each file, as far as they were looked at.
+        with_snapshot_disks: Whether snapshots are wanted with their disks.
+    """
+
+    chains: Mapping[Path, Chain]
+    users: Mapping[Path, set[VmId]]
+    with_snapshot_disks: bool = True
+
+
+def build_vm(state: StateFolder, vm: StoredVm, seen: Seen, machine: "MachineState") -> Vm:
+    """Build what is seen of a VM."""
+    record = vm.record
+    own, shared = _measure(vm, seen)
+    return Vm(
+        id=vm.id,
+        name=record.name,
+        uuid=record.uuid,
+        path=f"{FOLDER_PATH}/{record.name}",
+        home=(state.store, f"{VMS}/{vm.id}"),
+        power=machine.power,
+        disks=(_build_disk(state, seen.chains[vm.top]),),
+        snapshots=_build_snapshots(state, vm, seen),
+        mark=record.mark,
+        host_name=machine.host_name,
+        addresses=tuple(machine.addresses),
+        ssh=machine.ssh,
+        tools_running=machine.agent,
+        own_bytes=own,
+        shared_bytes=shared,
+    )
+
+
+def build_unreadable(state: StateFolder, vm: VmId) -> Vm:
+    """Build what can be said of a VM whose record cannot be read: that it is there."""
+    name = state.link(vm).name
+    path = f"{FOLDER_PATH}/{name}"
+    return Vm(id=vm, name=name, uuid="", path=path, home=(state.store, f"{VMS}/{vm}"))
+
+
+def _build_disk(state: StateFolder, chain: Chain) -> Disk:
+    return Disk(
+        label=_DISK_LABEL,
+        chain=tuple(
+            Layer(store=state.store, path=state.relative(file.path), store_name=STORE_NAME)
+            for file in chain
+        ),
+        capacity_bytes=chain[-1].virtual_bytes,
+    )
+
+
+def _build_snapshots(state: StateFolder, vm: StoredVm, seen: Seen) -> tuple[Snapshot, ...]:
+    """Build the tree from the chains: a snapshot follows those whose layers are below its own."""
+    ends = {vm.folder / record.file: record for record in vm.record.snapshots}
+    below_top = [file.path for file in seen.chains[vm.top][:-1] if file.path in ends]
+    ordered = sorted(ends, key=lambda end: (len(seen.chains[end]), ends[end].created))
+    return tuple(
+        Snapshot(
+            id=ends[end].id,
+            name=ends[end].name,
+            path="/".join(record.name for record in _ancestry(seen.chains[end], ends)),
+            created=ends[end].created,
+            current=below_top[-1:] == [end],
+            disks=(_build_disk(state, seen.chains[end]),) if seen.with_snapshot_disks else None,
+            description=ends[end].description,
+        )
+        for end in ordered
+    )
+
+
+def _ancestry(chain: Chain, ends: Mapping[Path, SnapshotRecord]) -> tuple[SnapshotRecord, ...]:
+    return tuple(ends[file.path] for file in chain if file.path in ends)
+
+
+def _measure(vm: StoredVm, seen: Seen) -> tuple[int, int]:
+    """Return the bytes on disk that this VM alone reads, and those that it shares."""
+    own = shared = 0
+    files = {file.path for end in vm.tops for file in seen.chains[end] if not file.missing}
+    for path in files:
+        used = _allocated(path)
+        if seen.users.get(path, set()) - {vm.id}:
+            shared += used
+        else:
+            own += used
+    return own, shared
+
+
+def _allocated(path: Path) -> int:
+    try:
+        return path.stat().st_blocks * _BLOCK_BYTES
+    except FileNotFoundError:
+        return 0
+
+
+def needs_survey(state: StateFolder, vm: StoredVm, chain: Chain) -> bool:
+    """Say whether only a look at all VMs tells what this one shares.
+
+    Not for the usual clone: the layers below its own belong to VMs that exist.
+    """
+    folders = {file.path.parent for file in chain[:-1]}
+    if vm.record.snapshots or vm.folder in folders:
+        return True
+    return not all(state.exists(VmId(folder.name)) for folder in folders)
+
+
+def assume_shared(vm: StoredVm, chain: Chain) -> dict[Path, set[VmId]]:
+    """Return the users of a usual clone's layers: those below belong to others too."""
+    users = {file.path: {vm.id, VmId(file.path.parent.name)} for file in chain[:-1]}
+    return {**users, vm.top: {vm.id}}

@@ -1,0 +1,90 @@
+"""Jobs of this process: threads that do the work, and one place that waits for them."""
+
+import itertools
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+
+from linkedclone.drivers.local.translate import translated
+from linkedclone.errors import EndpointError, LinkedCloneError
+from linkedclone.model.ids import JobId
+from linkedclone.model.jobs import Job, JobState, JobStatus
+
+_THREADS = 16
+
+
+def _nothing() -> None:
+    """Release nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """What a job is to do.
+
+    Attributes:
+        about: Name of the VM.
+        action: What is done, in one word.
+        run: Does it; what it returns is the job's result.
+        release: Called at the end in any case, also if ``run`` is never called.
+    """
+
+    about: str
+    action: str
+    run: Callable[[], str | None]
+    release: Callable[[], object] = _nothing
+
+
+class JobBoard:
+    """Takes work, and knows how far it is."""
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="local")
+        self._numbers = itertools.count(1)
+        self._futures: dict[JobId, Future[str | None]] = {}
+
+    def start(self, work: Work) -> Job:
+        """Start some work, or queue it if many others run; returns at once."""
+        job = Job(
+            id=JobId(f"{work.action}-{next(self._numbers)}"),
+            about=work.about,
+            action=work.action,
+        )
+        try:
+            self._futures[job.id] = self._pool.submit(_run, work)
+        except RuntimeError as error:  # the pool takes no more
+            work.release()
+            raise EndpointError("this connection is closed") from error
+        return job
+
+    def wait(self, jobs: Sequence[Job], timeout_seconds: float) -> tuple[JobState, ...]:
+        """Wait until one has finished, or for so long; return the states of all."""
+        wait(
+            [self._futures[job.id] for job in jobs],
+            timeout=timeout_seconds,
+            return_when=FIRST_COMPLETED,
+        )
+        return tuple(self._state(job) for job in jobs)
+
+    def _state(self, job: Job) -> JobState:
+        future = self._futures[job.id]
+        if not future.done():
+            status = JobStatus.RUNNING if future.running() else JobStatus.QUEUED
+            return JobState(job=job, status=status)
+        error = future.exception()
+        if error is None:
+            return JobState(job=job, status=JobStatus.DONE, percent=100, result=future.result())
+        if isinstance(error, LinkedCloneError):
+            return JobState(job=job, status=JobStatus.FAILED, error=error)
+        raise error
+
+    def close(self) -> None:
+        """Take no more work; what was started goes on, and the process ends after it."""
+        self._pool.shutdown(wait=False)
+
+
+def _run(work: Work) -> str | None:
+    try:
+        with translated(f"cannot {work.action} {work.about}"):
+            return work.run()
+    finally:
+        work.release()

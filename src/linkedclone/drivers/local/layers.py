@@ -1,0 +1,55 @@
+"""Hang new layers from sealed ones, and make sure first that those are sound."""
+
+from linkedclone.drivers.local.chain import DiskFile, format_by_suffix, read_chain
+from linkedclone.drivers.local.layout import StateFolder, backing_path
+from linkedclone.drivers.local.qcow2 import SparseFile, build_overlay
+from linkedclone.drivers.local.seals import check_seal, is_sealed
+from linkedclone.drivers.local.store import StoredVm
+from linkedclone.errors import RefusedError
+
+
+def check_layers(state: StateFolder, layers: tuple[DiskFile, ...]) -> None:
+    """Make sure that sealed layers are there and unchanged, base first.
+
+    Raises:
+        RefusedError: One is missing or changed.
+    """
+    for layer in layers:
+        check_seal(state, layer.path)
+
+
+def build_delta(state: StateFolder, base: StoredVm, file_name: str) -> SparseFile:
+    """Build an empty layer over a frozen one, whose whole chain is checked.
+
+    To be called under the shared family lock.
+
+    Raises:
+        RefusedError: A layer of the chain is missing or changed.
+    """
+    chain = read_chain(base.folder / file_name)
+    check_layers(state, chain)
+    return build_delta_over(chain[-1], base)
+
+
+def build_delta_over(layer: DiskFile, owner: StoredVm) -> SparseFile:
+    """Build an empty layer over one that is in its owner's folder."""
+    name = layer.path.name
+    return build_overlay(
+        layer.virtual_bytes, backing_path(owner.id, name), format_by_suffix(layer.path)
+    )
+
+
+def check_disk(state: StateFolder, vm: StoredVm) -> None:
+    """Make sure that a VM can run: its own layer is its own, and all below are sound.
+
+    Raises:
+        RefusedError: It would run on a missing, changed or sealed layer.
+    """
+    chain = read_chain(vm.top)
+    check_layers(state, chain[:-1])
+    if is_sealed(vm.top):
+        raise RefusedError(
+            f"the disk of {vm.record.name} is a sealed layer",
+            details=f"{state.relative(vm.top)} has a seal",
+            hint="other VMs may read it: revert to a snapshot to get a new layer over it",
+        )

@@ -1,0 +1,204 @@
+"""The state folder: everything that ``local:`` knows, and nothing outside it.
+
+::
+
+    id                        a UUID: what the endpoint is, wherever the folder is moved
+    lock                      the family lock
+    names/KEY                 symbolic link to ../vms/ID: the VM exists while this link does
+    uuids/UUID                symbolic link to the same: who took a UUID
+    vms/ID/                   one VM's own files; ID is KEY and a random tag
+        vm.json               what disks cannot say: name, UUID, mark, hardware, snapshots
+        lock                  the VM's lock
+        disk-TAG.qcow2        a layer: the one that is written to, or a sealed one
+        disk-TAG.qcow2.seal   the fingerprint of a sealed layer
+        seed.iso, kernel, initrd, run/    what the machine needs
+    staging/TAG.ACTION.KEY/   a command at work; its lock is held for as long as it lives
+    id_ed25519, …pub          the SSH key that the guests let in
+
+**Names.** KEY is the name folded to lower case, with all but letters, digits,
+``.``, ``_`` and ``-`` of ASCII escaped. Making the link is what makes the VM,
+removing it is what deletes the VM; both are atomic, and the link cannot be made
+twice. Whatever is in ``vms`` without a link is the rest of a deleted VM: layers
+that other VMs still read, until the last of those goes.
+
+**Lineage** is in the qcow2 headers alone. Every backing path is written as
+``../../vms/ID/FILE``, so the folder can be moved as a whole. Sealing a layer
+never moves or renames it.
+
+**Locks**, taken in this order: a VM's (exclusive to change it, shared to clone
+from it), then the family lock. Whoever has files that no ``vm.json`` names yet,
+or checks a layer to use it, holds the family lock shared until they are named;
+whoever removes layers holds it exclusive and looks who reads them only then. So
+a layer cannot vanish between check and use.
+
+**Crashes.** A command that changes anything stands in ``staging`` while it
+works. A killed one leaves its entry without a holder; the next command finds
+it, removes it, and sweeps every layer that nothing reaches.
+"""
+
+import hashlib
+import os
+import secrets
+import unicodedata
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+from linkedclone.model.ids import StoreId, VmId
+
+STORE_NAME = "local"
+VMS = "vms"
+_PLAIN = frozenset("abcdefghijklmnopqrstuvwxyz0123456789._-")
+_LONGEST_KEY = 120
+_NO_KEY = "%"
+"""The key of ids that are none of ours; no name has it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StateFolder:
+    """An opened state folder.
+
+    Attributes:
+        root: Where it is; absolute.
+        store: Its id.
+        durable: Whether what is done outlives a power failure.
+        immutable: Whether sealed layers get the immutable flag where permitted.
+    """
+
+    root: Path
+    store: StoreId
+    durable: bool = True
+    immutable: bool = True
+
+    @property
+    def names(self) -> Path:
+        """The folder of links that say which VMs exist."""
+        return self.root / "names"
+
+    @property
+    def uuids(self) -> Path:
+        """The folder of links that say who took which UUID; a stale one counts for nothing."""
+        return self.root / "uuids"
+
+    @property
+    def vms(self) -> Path:
+        """The folder of the VMs' own folders."""
+        return self.root / VMS
+
+    @property
+    def staging(self) -> Path:
+        """The folder of commands at work."""
+        return self.root / "staging"
+
+    @property
+    def family_lock(self) -> Path:
+        """The lock that stands between using layers and removing them."""
+        return self.root / "lock"
+
+    def folder(self, vm: VmId) -> Path:
+        """Return the folder of a VM's own files."""
+        return self.vms / vm
+
+    def link(self, vm: VmId) -> Path:
+        """Return the link that makes the VM exist."""
+        key = vm.rpartition(".")[0]
+        return self.names / (key if _is_key(key) else _NO_KEY)
+
+    def exists(self, vm: VmId) -> bool:
+        """Say whether the VM exists."""
+        return self.holder(self.link(vm).name) == vm
+
+    def holder(self, key: str) -> VmId | None:
+        """Return the VM that has this key; None if there is none."""
+        return read_vm_link(self.names / key)
+
+    def list_vms(self) -> tuple[VmId, ...]:
+        """Return all VMs that exist, by key."""
+        found = (self.holder(key) for key in sorted(os.listdir(self.names)))  # noqa: PTH208
+        return tuple(vm for vm in found if vm is not None)
+
+    def relative(self, path: Path) -> str:
+        """Return a path as seen from the root; one outside stays absolute."""
+        text, prefix = str(path), f"{self.root}/"
+        return text.removeprefix(prefix)
+
+
+def read_vm_link(link: Path) -> VmId | None:
+    """Return the VM that a link points to; None if there is no link."""
+    try:
+        return VmId(os.readlink(link).rpartition("/")[2])  # noqa: PTH115 - several times faster
+    except FileNotFoundError:
+        return None
+
+
+def make_vm_link(link: Path, vm: VmId) -> None:
+    """Make a link to a VM.
+
+    Raises:
+        FileExistsError: The name is taken.
+    """
+    os.symlink(f"../{VMS}/{vm}", link)  # noqa: PTH211 - several times faster
+
+
+def open_state(root: Path, *, durable: bool = True, immutable: bool = True) -> StateFolder:
+    """Open a state folder, or make it.
+
+    Raises:
+        OSError: It can neither be read nor made.
+    """
+    root = Path(os.path.abspath(root))  # noqa: PTH100 - links in the user's path stay as they are
+    root.mkdir(parents=True, exist_ok=True, mode=0o755)
+    store = StoreId(_read_id(root))
+    state = StateFolder(root=root, store=store, durable=durable, immutable=immutable)
+    for folder in (state.names, state.uuids, state.vms, state.staging):
+        folder.mkdir(exist_ok=True)
+    return state
+
+
+def _read_id(root: Path) -> str:
+    path = root / "id"
+    if not path.exists():
+        made = root / f".id.{secrets.token_hex(4)}.tmp"
+        made.write_text(f"{uuid.uuid4()}\n")
+        try:
+            path.hardlink_to(made)
+        except FileExistsError:
+            pass  # another command was quicker: its id counts
+        finally:
+            made.unlink()
+    return path.read_text().strip()
+
+
+def key_of(name: str) -> str:
+    """Return what a name is filed under; names that differ only in case share it."""
+    folded = unicodedata.normalize("NFC", name.casefold())
+    plain = "".join(c if c in _PLAIN else _escape(c) for c in folded)
+    if plain.startswith("."):
+        plain = "%2e" + plain[1:]
+    if len(plain) > _LONGEST_KEY:
+        digest = hashlib.sha256(folded.encode()).hexdigest()[:16]
+        plain = f"{plain[:_LONGEST_KEY]}%{digest}"
+    return plain
+
+
+def _is_key(text: str) -> bool:
+    return bool(text) and not text.startswith(".") and set(text) <= _PLAIN | {"%"}
+
+
+def _escape(character: str) -> str:
+    return "".join(f"%{byte:02x}" for byte in character.encode())
+
+
+def new_vm_id(name: str) -> VmId:
+    """Return an id for a new VM: its key for people, and a tag that never comes again."""
+    return VmId(f"{key_of(name)}.{secrets.token_hex(4)}")
+
+
+def new_disk_name(suffix: str) -> str:
+    """Return a name for a new layer that no other layer of any VM has."""
+    return f"disk-{secrets.token_hex(4)}.{suffix}"
+
+
+def backing_path(vm: VmId, file_name: str) -> str:
+    """Return the path of a layer as it is written into the headers above it."""
+    return f"../../{VMS}/{vm}/{file_name}"

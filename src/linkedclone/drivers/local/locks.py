@@ -1,0 +1,86 @@
+"""Locks between processes and threads: ``flock`` on a file, with a deadline.
+
+A lock belongs to an open file: two threads of one process exclude each other
+like two processes do, and the kernel lets go of it when its holder dies.
+"""
+
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from linkedclone.errors import BusyError
+
+DEFAULT_DEADLINE_SECONDS = 60.0
+_FIRST_PAUSE_SECONDS = 0.001
+_LONGEST_PAUSE_SECONDS = 0.05
+
+
+@contextmanager
+def hold(
+    path: Path,
+    *,
+    shared: bool = False,
+    create: bool = True,
+    deadline_s: float = DEFAULT_DEADLINE_SECONDS,
+) -> Iterator[int]:
+    """Hold the lock while the block runs; yields its descriptor.
+
+    A child process that inherits the descriptor keeps the lock for as long as
+    it lives, also when this process is killed.
+
+    Args:
+        path: The lock's file.
+        shared: Whether other shared holders are let in.
+        create: Whether the file is made if it is missing.
+        deadline_s: How long to wait for others.
+
+    Raises:
+        BusyError: Others kept it for that long.
+        FileNotFoundError: The file is missing and not to be made, or its folder is.
+    """
+    mode = os.O_CREAT if create else 0
+    descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | mode, 0o644)
+    try:
+        _wait(descriptor, path, shared=shared, deadline_s=deadline_s)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def is_held(path: Path) -> bool:
+    """Say whether somebody holds the lock; a lock whose file is missing is held by nobody."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        return not _take(descriptor, fcntl.LOCK_SH)
+    finally:
+        os.close(descriptor)
+
+
+def _take(descriptor: int, mode: int) -> bool:
+    try:
+        fcntl.flock(descriptor, mode | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _wait(descriptor: int, path: Path, *, shared: bool, deadline_s: float) -> None:
+    mode = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+    deadline = time.monotonic() + deadline_s
+    pause = _FIRST_PAUSE_SECONDS
+    while not _take(descriptor, mode):
+        if time.monotonic() >= deadline:
+            raise BusyError(
+                f"another command works on {path.parent.name}",
+                details=f"{path} stayed locked for {deadline_s:.0f} s",
+                hint="wait for it to end, then try again",
+                kind="flock",
+            )
+        time.sleep(pause)
+        pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)

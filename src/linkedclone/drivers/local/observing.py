@@ -1,0 +1,93 @@
+"""Read VMs with their chains and their machines."""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from linkedclone.drivers.local.inventory import (
+    Seen,
+    assume_shared,
+    build_unreadable,
+    build_vm,
+    needs_survey,
+)
+from linkedclone.drivers.local.layout import StateFolder
+from linkedclone.drivers.local.machines import OpenMachine
+from linkedclone.drivers.local.store import Stored, StoredVm, load_vm
+from linkedclone.drivers.local.survey import ChainReader, Survey, take_survey
+from linkedclone.errors import GoneError, HypervisorError
+from linkedclone.model.ids import VmId
+from linkedclone.model.observed import Vm
+
+_THREADS = 8
+
+
+def observe_all(state: StateFolder, machines: OpenMachine) -> tuple[Vm, ...]:
+    """Read all VMs, by name; one whose record is unreadable is there with its name alone."""
+    survey = take_survey(state)
+    seen = Seen(chains=survey.chains, users=survey.users)
+    unreadable = tuple(build_unreadable(state, vm) for vm, _ in survey.stored.unreadable)
+    found = _build_all(state, machines, survey.stored.vms, seen) + unreadable
+    return tuple(sorted(found, key=lambda vm: vm.name))
+
+
+def observe_some(
+    state: StateFolder,
+    machines: OpenMachine,
+    ids: Sequence[VmId],
+    *,
+    with_snapshot_disks: bool = False,
+) -> tuple[Vm, ...]:
+    """Read these VMs, in this order; those that are gone are left out."""
+    stored = _load_some(state, ids)
+    reader = ChainReader()
+    try:
+        chains = {top: reader.read(top) for vm in stored.vms for top in vm.tops}
+        usual = not any(needs_survey(state, vm, chains[vm.top]) for vm in stored.vms)
+    except (HypervisorError, OSError):
+        usual, chains = False, {}
+    if usual:
+        users = {
+            path: users
+            for vm in stored.vms
+            for path, users in assume_shared(vm, chains[vm.top]).items()
+        }
+    else:
+        survey = take_survey(state)
+        chains, users = survey.chains, survey.users
+        stored = _still_there(stored, survey)
+    seen = Seen(chains=chains, users=users, with_snapshot_disks=with_snapshot_disks)
+    unreadable = tuple(build_unreadable(state, vm) for vm, _ in stored.unreadable)
+    return _build_all(state, machines, stored.vms, seen) + unreadable
+
+
+def _load_some(state: StateFolder, ids: Sequence[VmId]) -> Stored:
+    vms: list[StoredVm] = []
+    unreadable: list[tuple[VmId, HypervisorError]] = []
+    for vm in dict.fromkeys(ids):
+        try:
+            vms.append(load_vm(state, vm))
+        except GoneError:
+            continue
+        except HypervisorError as error:
+            unreadable.append((vm, error))
+    return Stored(vms=tuple(vms), unreadable=tuple(unreadable))
+
+
+def _still_there(stored: Stored, survey: Survey) -> Stored:
+    """Take the VMs as the survey saw them, so that they fit its chains."""
+    seen = {vm.id: vm for vm in survey.stored.vms}
+    vms = tuple(seen[vm.id] for vm in stored.vms if vm.id in seen)
+    return Stored(vms=vms, unreadable=stored.unreadable)
+
+
+def _build_all(
+    state: StateFolder, machines: OpenMachine, vms: Sequence[StoredVm], seen: Seen
+) -> tuple[Vm, ...]:
+    def build(vm: StoredVm) -> Vm:
+        return build_vm(state, vm, seen, machines(vm).observe())
+
+    if len(vms) < 2:
+        return tuple(map(build, vms))
+    # A running machine takes a while to answer; one that is off takes none.
+    with ThreadPoolExecutor(_THREADS) as pool:
+        return tuple(pool.map(build, vms))

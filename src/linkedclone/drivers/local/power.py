@@ -1,0 +1,40 @@
+"""Start and stop VMs."""
+
+from linkedclone.drivers.local.layers import check_disk
+from linkedclone.drivers.local.layout import StateFolder
+from linkedclone.drivers.local.machines import OpenMachine
+from linkedclone.drivers.local.settle import settle
+from linkedclone.drivers.local.starting import observe_power
+from linkedclone.drivers.local.store import locked
+from linkedclone.errors import UnsupportedError
+from linkedclone.model.ids import VmId
+from linkedclone.model.observed import Power
+
+START_DEADLINE_SECONDS = 60.0
+
+
+def set_power(state: StateFolder, machines: OpenMachine, vm: VmId, power: Power) -> None:
+    """Start a VM, or stop it hard; already there counts as done.
+
+    Raises:
+        GoneError: It does not exist.
+        RefusedError: A layer that it would run on is missing, changed or not its own.
+        PowerOnError: QEMU does not start.
+        UnsupportedError: Another power state is asked for.
+    """
+    if power not in {Power.ON, Power.OFF}:
+        raise UnsupportedError(f"a VM here cannot be put to {power.value}", kind="power")
+    with locked(state, vm) as found:
+        stored = settle(state, machines, found)
+        machine = machines(stored)
+        seen = observe_power(machines, stored)
+        if seen is power:
+            return
+        if power is Power.OFF:
+            machine.stop(force=True)
+            return
+        if seen is Power.PAUSED:
+            machine.resume()
+            return
+        check_disk(state, stored)
+        machine.start(START_DEADLINE_SECONDS)

@@ -1,0 +1,138 @@
+"""Write files so that they are either there whole or not at all, whatever kills the writer.
+
+A new file is written without a name (``O_TMPFILE``) and then given one: a kill
+in between leaves nothing. Where the filesystem has no such files (NFS, some
+overlays), it is written under a name ending in ``.tmp`` that the sweeper knows.
+An existing file is replaced by rename.
+"""
+
+import errno
+import os
+import secrets
+from pathlib import Path
+
+from linkedclone.drivers.local.qcow2 import SparseFile
+
+TEMPORARY_SUFFIX = ".tmp"
+_NO_UNNAMED_FILES = {errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT, errno.EINVAL, errno.ENOSYS}
+
+
+def publish_file(path: Path, content: SparseFile, *, durable: bool) -> None:
+    """Make a new file appear whole.
+
+    Args:
+        path: Where; the folder exists.
+        content: What.
+        durable: Whether it also outlives a power failure, from the moment this returns.
+
+    Raises:
+        FileExistsError: The path is taken.
+        OSError: It cannot be written; nothing is left then.
+    """
+    try:
+        descriptor = os.open(path.parent, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        if error.errno not in _NO_UNNAMED_FILES:
+            raise
+        _publish_by_name(path, content, durable=durable)
+        return
+    try:
+        _fill(descriptor, content, durable=durable)
+        _name(descriptor, path)
+    finally:
+        os.close(descriptor)
+    if durable:
+        sync_folder(path.parent)
+
+
+def _name(descriptor: int, path: Path) -> None:
+    # Without a directory descriptor Python calls link(), which links the
+    # symbolic link in /proc itself; with one, linkat() with AT_SYMLINK_FOLLOW.
+    folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.link(
+            f"/proc/self/fd/{descriptor}",
+            path.name,
+            src_dir_fd=folder,
+            dst_dir_fd=folder,
+            follow_symlinks=True,
+        )
+    finally:
+        os.close(folder)
+
+
+def _publish_by_name(path: Path, content: SparseFile, *, durable: bool) -> None:
+    temporary = _temporary(path)
+    try:
+        write_new(temporary, content, durable=durable)
+        os.link(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    if durable:
+        sync_folder(path.parent)
+
+
+def write_new(path: Path, content: SparseFile, *, durable: bool) -> None:
+    """Write a new file in plain steps, for folders that nobody looks into yet.
+
+    Raises:
+        FileExistsError: The path is taken.
+        OSError: It cannot be written.
+    """
+    flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
+    descriptor = os.open(path, flags, 0o644)
+    try:
+        _fill(descriptor, content, durable=durable)
+    finally:
+        os.close(descriptor)
+
+
+def replace_file(path: Path, content: bytes, *, durable: bool) -> None:
+    """Put new content in the place of a file, or make it; readers see old or new, whole.
+
+    Raises:
+        OSError: It cannot be written; the old content stands then.
+    """
+    temporary = _temporary(path)
+    try:
+        write_new(temporary, whole_file(content), durable=durable)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    if durable:
+        sync_folder(path.parent)
+
+
+def whole_file(content: bytes) -> SparseFile:
+    """Take bytes as the content of a file without holes."""
+    return SparseFile(length=len(content), extents=((0, content),))
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder outlive a power failure."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _fill(descriptor: int, content: SparseFile, *, durable: bool) -> None:
+    os.ftruncate(descriptor, content.length)
+    for offset, data in content.extents:
+        _write_at(descriptor, data, offset)
+    if durable:
+        os.fdatasync(descriptor)
+
+
+def _write_at(descriptor: int, data: bytes, offset: int) -> None:
+    view = memoryview(data)
+    while view:
+        written = os.pwrite(descriptor, view, offset)
+        view = view[written:]
+        offset += written
+
+
+def _temporary(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}{TEMPORARY_SUFFIX}")

@@ -1,0 +1,211 @@
+"""The qcow2 format, as far as overlays need it: write an empty one, read any header.
+
+An overlay needs a version-3 header, one refcount table, one refcount block and
+an empty L1 table. Written here instead of by ``qemu-img create``, it takes well
+under a millisecond instead of 22 ms, 12 KiB of disk instead of 196, and always
+has **extended L2 entries**: with their 2 KiB subclusters 20 MiB of scattered
+4 KiB writes grow a delta by 20 MiB, without them by 274 MiB (measured, QEMU
+7.2). ``qemu-img check``, ``info`` and ``compare`` are the oracle in the tests.
+
+Format: docs/interop/qcow2.txt of QEMU. Extended L2 entries need QEMU 5.2.
+"""
+
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+
+from linkedclone.errors import HypervisorError
+
+SECTOR_BYTES = 512
+CLUSTER_BYTES = 1 << 16
+MAX_VIRTUAL_BYTES = 64 << 40
+MAX_BACKING_PATH_BYTES = 1023
+"""Longest backing file name that QEMU reads (qcow2.txt, ``backing_file_size``)."""
+
+MAGIC = b"QFI\xfb"
+_V2 = struct.Struct(">4sIQIIQIIQQIIQ")
+_V3_MORE = struct.Struct(">QQQII")
+_HEADER_BYTES = _V2.size + _V3_MORE.size
+_EXTENSION = struct.Struct(">II")
+_BACKING_FORMAT = 0xE2792ACA
+
+_CLUSTER_BITS = 16
+_REFCOUNT_ORDER = 4
+_L2_ENTRY_BYTES = 16
+_L2_COVERS_BYTES = CLUSTER_BYTES // _L2_ENTRY_BYTES * CLUSTER_BYTES
+_REFCOUNT_TABLE_CLUSTER = 1
+_REFCOUNT_BLOCK_CLUSTER = 2
+_L1_CLUSTER = 3
+
+INCOMPATIBLE_CORRUPT = 1 << 1
+INCOMPATIBLE_DATA_FILE = 1 << 2
+INCOMPATIBLE_EXTENDED_L2 = 1 << 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SparseFile:
+    """The content of a file that is mostly holes.
+
+    Attributes:
+        length: Its length in bytes.
+        extents: What is not zero, as (offset, bytes), in order.
+    """
+
+    length: int
+    extents: tuple[tuple[int, bytes], ...]
+
+    def to_bytes(self) -> bytes:
+        """Return the whole content, holes as zeros."""
+        content = bytearray(self.length)
+        for offset, data in self.extents:
+            content[offset : offset + len(data)] = data
+        return bytes(content)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Qcow2Header:
+    """What a qcow2 header says.
+
+    Attributes:
+        version: 2 or 3.
+        virtual_bytes: The size that a guest sees.
+        backing_path: The backing file as it is written, relative to the image's
+            own folder unless it is absolute; empty for none.
+        backing_format: Its recorded format; empty where none is recorded.
+        incompatible: The incompatible feature bits; 0 in version 2.
+        encrypted: Whether the image is encrypted.
+        internal_snapshots: How many internal snapshots it holds.
+    """
+
+    version: int
+    virtual_bytes: int
+    backing_path: str = ""
+    backing_format: str = ""
+    incompatible: int = 0
+    encrypted: bool = False
+    internal_snapshots: int = 0
+
+
+def round_to_sectors(size_bytes: int) -> int:
+    """Round up to whole sectors, as QEMU does when it opens a raw file of an odd length."""
+    return -(-size_bytes // SECTOR_BYTES) * SECTOR_BYTES
+
+
+def build_overlay(virtual_bytes: int, backing_path: str, backing_format: str) -> SparseFile:
+    """Build an empty overlay. Pure.
+
+    The format of the backing file is always recorded: QEMU would otherwise
+    guess it from the content, and a guest can write any content.
+
+    Args:
+        virtual_bytes: Size that the guest sees: whole sectors, at most 64 TiB.
+        backing_path: Path of the backing file, relative to the overlay's folder
+            or absolute.
+        backing_format: ``qcow2``, ``raw`` or ``vmdk``.
+
+    Raises:
+        ValueError: The size is not in range, or the path is empty or too long.
+    """
+    if virtual_bytes % SECTOR_BYTES or not 0 < virtual_bytes <= MAX_VIRTUAL_BYTES:
+        raise ValueError(f"no virtual size: {virtual_bytes}")
+    name = backing_path.encode()
+    if not 0 < len(name) <= MAX_BACKING_PATH_BYTES:
+        raise ValueError(f"a backing path has 1 to {MAX_BACKING_PATH_BYTES} bytes: {backing_path}")
+    l1_entries = -(-virtual_bytes // _L2_COVERS_BYTES)
+    l1_clusters = -(-l1_entries * 8 // CLUSTER_BYTES)
+    clusters = _L1_CLUSTER + l1_clusters
+    extensions = _build_extensions(backing_format.encode())
+    header = _V2.pack(
+        MAGIC,
+        3,
+        _HEADER_BYTES + len(extensions),
+        len(name),
+        _CLUSTER_BITS,
+        virtual_bytes,
+        0,
+        l1_entries,
+        _L1_CLUSTER * CLUSTER_BYTES,
+        _REFCOUNT_TABLE_CLUSTER * CLUSTER_BYTES,
+        1,
+        0,
+        0,
+    ) + _V3_MORE.pack(INCOMPATIBLE_EXTENDED_L2, 0, 0, _REFCOUNT_ORDER, _HEADER_BYTES)
+    return SparseFile(
+        length=clusters * CLUSTER_BYTES,
+        extents=(
+            (0, header + extensions + name),
+            (
+                _REFCOUNT_TABLE_CLUSTER * CLUSTER_BYTES,
+                struct.pack(">Q", _REFCOUNT_BLOCK_CLUSTER * CLUSTER_BYTES),
+            ),
+            # One block of 32,768 counts covers 2 GiB of file: always enough here.
+            (_REFCOUNT_BLOCK_CLUSTER * CLUSTER_BYTES, b"\0\1" * clusters),
+        ),
+    )
+
+
+def _build_extensions(backing_format: bytes) -> bytes:
+    padded = backing_format + b"\0" * (-len(backing_format) % 8)
+    return _EXTENSION.pack(_BACKING_FORMAT, len(backing_format)) + padded + _EXTENSION.pack(0, 0)
+
+
+def read_header(path: Path) -> Qcow2Header:
+    """Read the header of a qcow2 file of version 2 or 3.
+
+    Raises:
+        HypervisorError: The file is not a sound qcow2 image.
+        OSError: It cannot be read.
+    """
+    with path.open("rb", buffering=0) as file:
+        head = file.read(4096)
+        header = parse_header(head, str(path))
+        if header is None:
+            file.seek(0)
+            header = parse_header(file.read(CLUSTER_BYTES * 32), str(path))
+    if header is None:
+        raise HypervisorError(f"{path} is cut short", kind="qcow2")
+    return header
+
+
+def parse_header(head: bytes, what: str = "the image") -> Qcow2Header | None:
+    """Read a header from the first bytes of an image; None if it goes on beyond them.
+
+    Raises:
+        HypervisorError: These are not the first bytes of a sound qcow2 image.
+    """
+    if not head.startswith(MAGIC):
+        raise HypervisorError(f"{what} is not a qcow2 image", kind="qcow2")
+    if len(head) < _V2.size:
+        return None
+    _, version, offset, length, _, size, crypt, _, _, _, _, snapshots, _ = _V2.unpack_from(head)
+    if version not in {2, 3} or length > MAX_BACKING_PATH_BYTES:
+        raise HypervisorError(f"{what} has a header that makes no sense", kind="qcow2")
+    incompatible, header_bytes = 0, _V2.size
+    if version == 3:
+        if len(head) < _HEADER_BYTES:
+            return None
+        incompatible, _, _, _, header_bytes = _V3_MORE.unpack_from(head, _V2.size)
+    if offset + length > len(head):
+        return None
+    return Qcow2Header(
+        version=version,
+        virtual_bytes=size,
+        backing_path=head[offset : offset + length].decode(errors="surrogateescape"),
+        backing_format=_find_backing_format(head, header_bytes) if offset else "",
+        incompatible=incompatible,
+        encrypted=crypt != 0,
+        internal_snapshots=snapshots,
+    )
+
+
+def _find_backing_format(head: bytes, position: int) -> str:
+    """Walk the header extensions, which version 2 has as well."""
+    while position + _EXTENSION.size <= len(head):
+        kind, length = _EXTENSION.unpack_from(head, position)
+        position += _EXTENSION.size
+        if kind == 0:
+            break
+        if kind == _BACKING_FORMAT:
+            return head[position : position + length].decode("ascii", errors="replace")
+        position += length + (-length % 8)
+    return ""

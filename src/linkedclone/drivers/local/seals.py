@@ -1,0 +1,141 @@
+"""Sealed layers: read-only, guarded by the immutable flag where permitted, and fingerprinted.
+
+Mode 0444 stops everybody but root; the immutable flag (``FS_IOC_SETFLAGS``,
+needs CAP_LINUX_IMMUTABLE) stops root too; the fingerprint finds what neither
+stopped. A layer is sealed *after* a ``vm.json`` names it as frozen, so a killed
+command can leave a frozen layer without a seal but never a seal on a disk that
+is written to; such a layer is sealed when it is next used.
+"""
+
+import array
+import fcntl
+import os
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+from linkedclone.drivers.local.fingerprint import (
+    explain_difference,
+    parse_fingerprint,
+    render_fingerprint,
+    take_fingerprint,
+)
+from linkedclone.drivers.local.layout import StateFolder
+from linkedclone.drivers.local.publish import replace_file
+from linkedclone.errors import RefusedError
+
+SEAL_SUFFIX = ".seal"
+_SEALED_MODE = 0o444
+_WRITABLE_MODE = 0o644
+
+# linux/fs.h; the numbers are those of 64-bit machines.
+_FS_IOC_GETFLAGS = 0x80086601
+_FS_IOC_SETFLAGS = 0x40086602
+_FS_IMMUTABLE_FL = 0x10
+
+
+def seal_path(layer: Path) -> Path:
+    """Return where the fingerprint of a layer is kept."""
+    return layer.with_name(layer.name + SEAL_SUFFIX)
+
+
+def is_sealed(layer: Path) -> bool:
+    """Say whether a layer has a seal, broken or not."""
+    return seal_path(layer).exists()
+
+
+def seal(state: StateFolder, layer: Path) -> None:
+    """Seal a layer; done already counts as done.
+
+    Raises:
+        OSError: It is missing, or belongs to somebody else.
+    """
+    if is_sealed(layer):
+        return
+    layer.chmod(_SEALED_MODE)
+    content = render_fingerprint(take_fingerprint(layer))
+    replace_file(seal_path(layer), content, durable=state.durable)
+    if state.immutable:
+        set_immutable(layer, on=True)
+
+
+def seal_if_possible(state: StateFolder, layer: Path) -> None:
+    """Seal a layer that a record names by now: a full disk does not undo that.
+
+    What cannot be sealed now is sealed when it is next used.
+    """
+    with suppress(OSError):
+        seal(state, layer)
+
+
+def unseal(layer: Path) -> None:
+    """Take the seal off, before a layer is written to or removed; absent counts as done.
+
+    Raises:
+        OSError: It belongs to somebody else.
+    """
+    with suppress(FileNotFoundError):
+        set_immutable(layer, on=False)
+        seal_path(layer).unlink(missing_ok=True)
+        layer.chmod(_WRITABLE_MODE)
+
+
+def check_seal(state: StateFolder, layer: Path) -> None:
+    """Make sure that a layer below others is there and unchanged.
+
+    Raises:
+        RefusedError: It is missing or changed; the error says which and how.
+    """
+    shown = state.relative(layer)
+    try:
+        kept = seal_path(layer).read_bytes()
+    except FileNotFoundError:
+        _seal_late(state, layer)
+        return
+    sealed = parse_fingerprint(kept, str(seal_path(layer)))
+    try:
+        difference = explain_difference(sealed, take_fingerprint(layer))
+    except FileNotFoundError as error:
+        raise _missing(layer) from error
+    if difference:
+        when = datetime.fromtimestamp(sealed.mtime_ns / 1e9, tz=UTC)
+        raise RefusedError(
+            f"the base layer {shown} was changed",
+            details=difference,
+            hint=f"put the file back as it was on {when:%Y-%m-%d %H:%M:%S} UTC; "
+            "what hangs from it would read a mixture of old and new data",
+        )
+
+
+def _seal_late(state: StateFolder, layer: Path) -> None:
+    try:
+        seal(state, layer)
+    except FileNotFoundError as error:
+        raise _missing(layer) from error
+
+
+def _missing(layer: Path) -> RefusedError:
+    return RefusedError(
+        f"the base layer {layer} is missing",
+        details=f"{layer}: no such file",
+        hint="put the file back in its place",
+    )
+
+
+def set_immutable(path: Path, *, on: bool) -> bool:
+    """Set or clear the immutable flag; return whether it is now as asked.
+
+    It is not where the filesystem has no such flag, or the user may not set it.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        flags = array.array("L", [0])
+        fcntl.ioctl(descriptor, _FS_IOC_GETFLAGS, flags, True)  # noqa: FBT003 - positional only
+        wanted = flags[0] | _FS_IMMUTABLE_FL if on else flags[0] & ~_FS_IMMUTABLE_FL
+        if wanted != flags[0]:
+            fcntl.ioctl(descriptor, _FS_IOC_SETFLAGS, array.array("L", [wanted]))
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True

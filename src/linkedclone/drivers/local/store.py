@@ -1,0 +1,198 @@
+"""Read and change the VMs of a state folder, one at a time or all."""
+
+import uuid
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypeVar
+
+from linkedclone.drivers.local.layout import StateFolder, make_vm_link, read_vm_link
+from linkedclone.drivers.local.locks import hold
+from linkedclone.drivers.local.publish import replace_file, sync_folder, whole_file, write_new
+from linkedclone.drivers.local.record import FILE_NAME, VmRecord, parse_record, render_record
+from linkedclone.errors import DuplicateNameError, GoneError, HypervisorError
+from linkedclone.model.ids import VmId
+
+LOCK_NAME = "lock"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredVm:
+    """A VM as it is kept.
+
+    Attributes:
+        id: Its id.
+        folder: The folder of its own files.
+        record: What is written about it.
+    """
+
+    id: VmId
+    folder: Path
+    record: VmRecord
+
+    @property
+    def top(self) -> Path:
+        """The layer that is written to."""
+        return self.folder / self.record.disk
+
+    @property
+    def tops(self) -> tuple[Path, ...]:
+        """The ends of all its chains: what its snapshots froze, and its disk."""
+        return tuple(self.folder / file for file in self.record.files)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """All VMs of a state folder.
+
+    Attributes:
+        vms: Those that can be read.
+        unreadable: Those that exist but cannot be read, each with the reason.
+    """
+
+    vms: tuple[StoredVm, ...]
+    unreadable: tuple[tuple[VmId, HypervisorError], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LockedVm(StoredVm):
+    """A VM whose lock is held.
+
+    Attributes:
+        lock: The descriptor; a child that inherits it keeps the lock.
+    """
+
+    lock: int
+
+
+AnyVm = TypeVar("AnyVm", bound=StoredVm)
+
+
+def load_vm(state: StateFolder, vm: VmId) -> StoredVm:
+    """Read one VM.
+
+    Raises:
+        GoneError: It does not exist.
+        HypervisorError: What is written about it cannot be understood.
+    """
+    folder = state.folder(vm)
+    path = folder / FILE_NAME
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError as error:
+        raise _gone(vm) from error
+    if not state.exists(vm):
+        raise _gone(vm)
+    return StoredVm(id=vm, folder=folder, record=parse_record(content, str(path)))
+
+
+def load_all(state: StateFolder) -> Stored:
+    """Read all VMs, by name; those that go meanwhile are left out."""
+    vms: list[StoredVm] = []
+    unreadable: list[tuple[VmId, HypervisorError]] = []
+    for vm in state.list_vms():
+        try:
+            vms.append(load_vm(state, vm))
+        except GoneError as error:
+            if state.exists(vm):  # its vm.json was taken away by hand
+                unreadable.append((vm, error))
+        except HypervisorError as error:
+            unreadable.append((vm, error))
+    return Stored(vms=tuple(vms), unreadable=tuple(unreadable))
+
+
+@contextmanager
+def locked(state: StateFolder, vm: VmId, *, shared: bool = False) -> Iterator[LockedVm]:
+    """Hold a VM's lock while the block runs; yields the VM as it is under the lock.
+
+    Raises:
+        GoneError: It does not exist.
+        BusyError: Another command works on it for too long.
+    """
+    with ExitStack() as stack:
+        try:
+            # Never made here: a folder that is just being removed would not become empty.
+            path = state.folder(vm) / LOCK_NAME
+            descriptor = stack.enter_context(hold(path, shared=shared, create=False))
+        except FileNotFoundError as error:
+            raise _gone(vm) from error
+        found = load_vm(state, vm)
+        yield LockedVm(id=vm, folder=found.folder, record=found.record, lock=descriptor)
+
+
+def save_record(state: StateFolder, vm: AnyVm, record: VmRecord) -> AnyVm:
+    """Put a new record in the place of the old one, which commits a change; return the VM with it.
+
+    To be called under the VM's lock.
+    """
+    replace_file(vm.folder / FILE_NAME, render_record(record), durable=state.durable)
+    return replace(vm, record=record)
+
+
+def publish_vm(state: StateFolder, built: Path, vm: VmId, record: VmRecord) -> None:
+    """Make a VM exist from a folder that was built aside.
+
+    To be called under the shared family lock: between the two steps the folder
+    has no name, and the sweeper would take it.
+
+    Raises:
+        DuplicateNameError: The name is taken.
+    """
+    (built / LOCK_NAME).touch(exist_ok=False)
+    write_new(built / FILE_NAME, whole_file(render_record(record)), durable=state.durable)
+    if state.durable:
+        sync_folder(built)
+    folder = state.folder(vm)
+    built.rename(folder)
+    try:
+        make_vm_link(state.link(vm), vm)
+    except OSError as error:
+        folder.rename(built)
+        if isinstance(error, FileExistsError):
+            raise name_taken(record.name) from error
+        raise
+    if state.durable:
+        sync_folder(state.vms)
+        sync_folder(state.names)
+
+
+def take_uuid(state: StateFolder, wanted: str, vm: VmId) -> str:
+    """Take a UUID for a VM that is about to be published; return another one if it is taken.
+
+    Only one VM at a time can have a name, so two that want one UUID at the same
+    moment do not come from one name and one owner; the link excludes them too.
+    """
+    link = state.uuids / wanted
+    try:
+        make_vm_link(link, vm)
+    except FileExistsError:
+        holder = read_vm_link(link)
+        if holder is not None and state.exists(holder):
+            return take_uuid(state, str(uuid.uuid4()), vm)
+        link.unlink(missing_ok=True)
+        return take_uuid(state, wanted, vm)
+    return wanted
+
+
+def withdraw_vm(state: StateFolder, vm: StoredVm) -> None:
+    """Make a VM not exist any more; its files are still there. To be called under its lock."""
+    state.link(vm.id).unlink()
+    taken = state.uuids / vm.record.uuid
+    if read_vm_link(taken) == vm.id:
+        taken.unlink()
+    if state.durable:
+        sync_folder(state.names)
+
+
+def name_taken(name: str) -> DuplicateNameError:
+    """Return the error for a name that another VM has."""
+    return DuplicateNameError(
+        f"the name {name!r} is taken",
+        hint="choose another, or delete that VM; names that differ only in case are the same",
+        kind="names",
+    )
+
+
+def _gone(vm: VmId) -> GoneError:
+    return GoneError(f"the VM {vm} does not exist any more", kind="names")

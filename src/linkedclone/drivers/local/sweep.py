@@ -1,0 +1,126 @@
+"""Remove what nothing reaches: rests of killed commands, and layers of deleted VMs.
+
+The reference count is the reachability from all ``vm.json`` files through the
+headers, looked at afresh under the exclusive family lock. When anything cannot
+be read or is missing, nothing is removed: the layers below it may be wanted.
+"""
+
+import shutil
+from collections.abc import Set as AbstractSet
+from contextlib import suppress
+from pathlib import Path
+
+from linkedclone.drivers.local.chain import ImageFormat
+from linkedclone.drivers.local.layout import StateFolder, read_vm_link
+from linkedclone.drivers.local.locks import hold
+from linkedclone.drivers.local.publish import TEMPORARY_SUFFIX
+from linkedclone.drivers.local.seals import SEAL_SUFFIX, seal_path, unseal
+from linkedclone.drivers.local.staging import list_dead
+from linkedclone.drivers.local.store import StoredVm, load_vm
+from linkedclone.drivers.local.survey import ChainReader, take_survey
+from linkedclone.errors import BusyError, HypervisorError
+from linkedclone.model.ids import VmId
+
+_RECOVERY_DEADLINE_SECONDS = 2.0
+_DISK_SUFFIXES = frozenset(f".{image_format.value}" for image_format in ImageFormat)
+
+
+def recover(state: StateFolder) -> bool:
+    """Clean up after commands that were killed; return whether there were any.
+
+    To be called at the beginning of every command. If others are at work for
+    long, the clean-up is left to a later command.
+    """
+    if not list_dead(state):
+        return False
+    with suppress(BusyError):
+        sweep(state, deadline_s=_RECOVERY_DEADLINE_SECONDS)
+    return True
+
+
+def sweep(state: StateFolder, *, deadline_s: float = 60.0) -> tuple[str, ...]:
+    """Remove everything that nothing reaches; return the doubts that forbade it.
+
+    Raises:
+        BusyError: Others use layers for that long.
+        OSError: Something cannot be removed.
+    """
+    with hold(state.family_lock, deadline_s=deadline_s):
+        dead = list_dead(state)
+        survey = take_survey(state)
+        if not survey.doubts:
+            named = {vm.id for vm in survey.stored.vms}
+            for link in tuple(state.uuids.iterdir()):
+                if read_vm_link(link) not in named:
+                    link.unlink(missing_ok=True)
+            for folder in tuple(state.vms.iterdir()):
+                _sweep_folder(folder, survey.users.keys(), named=folder.name in named)
+        # The entries go last: they are what makes a killed sweep begin again.
+        for entry in dead:
+            shutil.rmtree(entry)
+        return survey.doubts
+
+
+def _sweep_folder(folder: Path, wanted: AbstractSet[Path], *, named: bool) -> None:
+    kept = {path for path in folder.iterdir() if path in wanted}
+    kept |= {seal_path(path) for path in kept}
+    for path in tuple(folder.iterdir()):
+        if path not in kept and (not named or _is_storage(path)):
+            remove(path)
+    if not named and not kept:
+        folder.rmdir()
+
+
+def _is_storage(path: Path) -> bool:
+    return path.suffix in _DISK_SUFFIXES | {SEAL_SUFFIX, TEMPORARY_SUFFIX}
+
+
+def remove(path: Path) -> None:
+    """Remove a file, sealed or not, or a folder; absent counts as done."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+        return
+    if path.suffix in _DISK_SUFFIXES:
+        unseal(path)
+    path.unlink(missing_ok=True)
+
+
+def remove_withdrawn(state: StateFolder, vm: StoredVm) -> None:
+    """Remove the files of a VM that was just withdrawn, and layers that it was the last to read.
+
+    The usual clone costs no look at all other VMs: nothing can hang from a disk
+    that is written to, and the layer below is still named by a VM that lives.
+    """
+    below = _layer_below(vm)
+    plain = not vm.record.snapshots and _remove_plain(state, vm.folder)
+    if not plain or (below is not None and not _is_named(state, below)):
+        sweep(state)
+
+
+def _remove_plain(state: StateFolder, folder: Path) -> bool:
+    """Remove a folder without sealed layers; return False, and do nothing, if it has any."""
+    # Under the lock, for a sweeper would be in the same folder; it may have been there.
+    with hold(state.family_lock, shared=True), suppress(FileNotFoundError):
+        paths = tuple(folder.iterdir())
+        if any(path.suffix == SEAL_SUFFIX for path in paths):
+            return False
+        for path in paths:
+            remove(path)
+        folder.rmdir()
+    return True
+
+
+def _layer_below(vm: StoredVm) -> Path | None:
+    with suppress(HypervisorError, OSError):
+        chain = ChainReader().read(vm.top)
+        return chain[-2].path if len(chain) > 1 else None
+    return None
+
+
+def _is_named(state: StateFolder, layer: Path) -> bool:
+    """Say whether a VM that exists still names the layer as a snapshot's."""
+    try:
+        owner = load_vm(state, VmId(layer.parent.name))
+    except (HypervisorError, OSError):
+        return False
+    return layer.name in owner.record.files

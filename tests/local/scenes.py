@@ -1,0 +1,205 @@
+"""State folders to try things on, and what is seen of them from outside."""
+
+import hashlib
+import subprocess
+import tempfile
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from linkedclone.config.endpoint import Endpoint
+from linkedclone.drivers.local.driver import LocalDriver, open_local
+from linkedclone.drivers.local.layout import StateFolder, open_state
+from linkedclone.drivers.local.machines import OpenMachine
+from linkedclone.drivers.local.seals import SEAL_SUFFIX
+from linkedclone.drivers.local.store import load_all, locked
+from linkedclone.drivers.local.survey import take_survey
+from linkedclone.model.ids import VmId
+from linkedclone.model.images import ImageImport
+from linkedclone.model.observed import Vm
+from tests.contract.acts import current, find, make, result_of, step_for, take_snapshot
+from tests.local.pretend import open_pretend_machine
+
+CAPACITY_BYTES = 2 << 20
+
+
+def make_image(path: Path, *, fill: int = 1) -> Path:
+    """Make a qcow2 image with a megabyte of data."""
+    subprocess.run(
+        ["qemu-img", "create", "-q", "-f", "qcow2", path, str(CAPACITY_BYTES)], check=True
+    )
+    write(path, at=0, length=1 << 20, fill=fill)
+    return path
+
+
+def write(disk: Path, *, at: int, length: int, fill: int) -> None:
+    """Write to a disk as a guest would."""
+    subprocess.run(
+        ["qemu-io", "-f", disk.suffix[1:], "-c", f"write -P {fill} {at} {length}", disk],
+        check=True,
+        capture_output=True,
+    )
+
+
+def top_of(state: StateFolder, vm: Vm) -> Path:
+    return state.root / vm.disks[0].top.path
+
+
+def connect(root: Path, machines: OpenMachine = open_pretend_machine) -> LocalDriver:
+    """Open a state folder without cleaning up first, and without real machines."""
+    return LocalDriver(open_state(root, immutable=False), machines=machines)
+
+
+def build_family(root: Path) -> None:
+    """Make a parent with two snapshots, a clone with one, a clone of that, and a loner.
+
+    Every layer has data of its own.
+    """
+    root.mkdir(parents=True)
+    image = make_image(root / "image.qcow2")
+    with closing(connect(root / "state")) as driver:
+        for name in ("golden", "solo"):
+            driver.import_image(ImageImport(file=image, name=name))
+        for name, first, second in (("golden", 2, 3), ("solo", 4, 5)):
+            write(top_of(driver.state, find(driver, name)), at=4096, length=70000, fill=first)
+            take_snapshot(driver, find(driver, name), "second")
+            write(top_of(driver.state, find(driver, name)), at=1 << 20, length=70000, fill=second)
+        take_snapshot(driver, find(driver, "solo"), "third")
+        write(top_of(driver.state, find(driver, "solo")), at=300_000, length=9000, fill=9)
+        kept = make(driver, step_for(driver, find(driver, "golden"), "kept"))
+        write(top_of(driver.state, kept), at=200_000, length=70000, fill=6)
+        take_snapshot(driver, kept, "mine")
+        grand = make(driver, step_for(driver, find(driver, "kept"), "grand"))
+        write(top_of(driver.state, grand), at=400_000, length=70000, fill=7)
+
+
+Act = Callable[[LocalDriver, Path], object]
+
+
+def act_clone(driver: LocalDriver, _: Path) -> object:
+    return result_of(driver, driver.create_clone(step_for(driver, find(driver, "golden"), "fresh")))
+
+
+def act_snapshot(driver: LocalDriver, _: Path) -> object:
+    return take_snapshot(driver, find(driver, "golden"), "third")
+
+
+def _delete_snapshot(driver: LocalDriver, vm: Vm, name: str) -> object:
+    ids = [snapshot.id for snapshot in vm.snapshots if snapshot.name == name]
+    return [result_of(driver, driver.delete_snapshot(vm.id, one)) for one in ids]
+
+
+def act_delete_lowest_snapshot(driver: LocalDriver, _: Path) -> object:
+    return _delete_snapshot(driver, find(driver, "solo"), "base")
+
+
+def act_delete_current_snapshot(driver: LocalDriver, _: Path) -> object:
+    return _delete_snapshot(driver, find(driver, "solo"), "third")
+
+
+def act_delete_used_snapshot(driver: LocalDriver, _: Path) -> object:
+    return _delete_snapshot(driver, find(driver, "golden"), "second")
+
+
+def act_revert(driver: LocalDriver, _: Path) -> object:
+    solo = find(driver, "solo")
+    return result_of(driver, driver.revert_snapshot(solo.id, solo.snapshots[0].id))
+
+
+def _delete(driver: LocalDriver, name: str) -> object:
+    ids = [vm.id for vm in driver.observe().vms if vm.name == name]
+    return [result_of(driver, driver.delete_vm(VmId(one))) for one in ids]
+
+
+def act_delete_last(driver: LocalDriver, _: Path) -> object:
+    return _delete(driver, "grand")
+
+
+def act_delete_middle(driver: LocalDriver, _: Path) -> object:
+    return _delete(driver, "kept")
+
+
+def act_delete_parent(driver: LocalDriver, _: Path) -> object:
+    return _delete(driver, "golden")
+
+
+def act_import(driver: LocalDriver, folder: Path) -> object:
+    return driver.import_image(ImageImport(file=folder / "image.qcow2", name="fresh"))
+
+
+ACTS: dict[str, Act] = {
+    "clone": act_clone,
+    "snapshot": act_snapshot,
+    "delete-lowest-snapshot": act_delete_lowest_snapshot,
+    "delete-current-snapshot": act_delete_current_snapshot,
+    "delete-used-snapshot": act_delete_used_snapshot,
+    "revert": act_revert,
+    "delete-last": act_delete_last,
+    "delete-middle": act_delete_middle,
+    "delete-parent": act_delete_parent,
+    "import": act_import,
+}
+
+
+@dataclass(frozen=True)
+class View:
+    """A VM as its user sees it: contents, not files."""
+
+    content: str
+    snapshots: tuple[tuple[str, str], ...]
+    current: str
+
+
+def view(root: Path) -> dict[str, View]:
+    """Read all VMs, with what is in each of their disks and snapshots."""
+    state = open_state(root)
+    for vm in load_all(state).vms:
+        with locked(state, vm.id):
+            pass  # what a killed command started may still be at work
+    with closing(connect(root)) as driver:
+        return {vm.name: _view(state, vm) for vm in driver.observe().vms}
+
+
+def _view(state: StateFolder, vm: Vm) -> View:
+    snapshots = tuple(
+        (one.path, digest(state.root / one.disks[0].top.path)) for one in vm.snapshots if one.disks
+    )
+    return View(
+        content=digest(top_of(state, vm)),
+        snapshots=snapshots,
+        current=current(vm).path if vm.snapshots else "",
+    )
+
+
+def digest(disk: Path) -> str:
+    """Hash what a guest would read."""
+    with tempfile.NamedTemporaryFile() as flat:
+        subprocess.run(
+            ["qemu-img", "convert", "-U", "-f", disk.suffix[1:], "-O", "raw", disk, flat.name],
+            check=True,
+            capture_output=True,
+        )
+        return hashlib.sha256(Path(flat.name).read_bytes()).hexdigest()[:16]
+
+
+def clean_up(root: Path) -> None:
+    """Do what every command begins with."""
+    open_local(Endpoint(kind="local", path=str(root))).close()
+
+
+def check_tidy(root: Path) -> None:
+    """Make sure that nothing is left over, nothing is lost, and every disk is sound."""
+    state = open_state(root)
+    survey = take_survey(state)
+    assert survey.doubts == ()
+    assert list(state.staging.iterdir()) == []
+    wanted = {file.path for chain in survey.chains.values() for file in chain}
+    files = {path for path in state.vms.rglob("*") if path.is_file()}
+    assert {path for path in files if path.suffix in {".qcow2", ".raw", ".vmdk"}} == wanted
+    assert not [path for path in files if path.suffix == ".tmp"]
+    assert all(path.with_suffix("") in wanted for path in files if path.suffix == SEAL_SUFFIX)
+    for folder in state.vms.iterdir():
+        assert state.exists(VmId(folder.name)) or any(path.parent == folder for path in wanted)
+    for disk in {path for path in wanted if path.suffix == ".qcow2"}:
+        subprocess.run(["qemu-img", "check", "-q", disk], check=True)

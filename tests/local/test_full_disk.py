@@ -1,0 +1,191 @@
+"""A full disk: a clear error, and nothing half-made."""
+
+import errno
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from linkedclone.drivers.local.driver import LocalDriver
+from linkedclone.errors import NoSpaceError
+from linkedclone.model.images import ImageImport
+from linkedclone.model.jobs import JobStatus
+from linkedclone.model.plan import CreateClone
+from tests.contract.acts import (
+    error_of,
+    find,
+    finish,
+    make,
+    read,
+    renamed,
+    result_of,
+    step_for,
+    take_snapshot,
+)
+from tests.local.scenes import check_tidy, connect, make_image, top_of, view, write
+
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a small filesystem")
+
+
+@contextmanager
+def small_filesystem(folder: Path, size: str) -> Iterator[Path]:
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder], check=True)
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", folder], check=True)
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Iterator[LocalDriver]:
+    """A state folder with a parent, in a filesystem with room for some clones."""
+    image = make_image(tmp_path / "image.qcow2")
+    with (
+        small_filesystem(tmp_path / "small", "4m") as folder,
+        closing(connect(folder / "state")) as driver,
+    ):
+        driver.import_image(ImageImport(file=image, name="golden"))
+        yield driver
+
+
+@as_root
+def test_clones_that_find_no_room_leave_nothing(small: LocalDriver) -> None:
+    first = step_for(small, find(small, "golden"), "desk")
+    jobs = [small.create_clone(renamed(first, f"desk-{n}")) for n in range(200)]
+    states = finish(small, jobs)
+    failed = [state for state in states if state.status is JobStatus.FAILED]
+    assert failed
+    assert len(failed) < len(states)
+    assert {type(state.error) for state in failed} == {NoSpaceError}
+    assert all(state.error and state.error.hint for state in failed)
+    made = {state.result for state in states if state.result}
+    assert {vm.id for vm in small.observe().vms} == made | {find(small, "golden").id}
+    check_tidy(small.state.root)
+
+
+@as_root
+def test_once_there_is_room_the_same_name_can_be_cloned(small: LocalDriver) -> None:
+    filler = small.state.root / "filler"
+    step = step_for(small, find(small, "golden"), "desk")
+    fill(filler)
+    assert isinstance(error_of(small, lambda: small.create_clone(step)), NoSpaceError)
+    filler.unlink()
+    assert make(small, step).name == "desk"
+    check_tidy(small.state.root)
+
+
+@as_root
+def test_a_snapshot_that_finds_no_room_changes_nothing(small: LocalDriver) -> None:
+    made = make(small, step_for(small, find(small, "golden"), "desk"))
+    filler = small.state.root / "filler"
+    fill(filler)
+    error = error_of(small, lambda: small.create_snapshot(made.id, "mine", ""))
+    assert isinstance(error, NoSpaceError)
+    filler.unlink()
+    assert read(small, made.id) == made
+    check_tidy(small.state.root)
+
+
+@as_root
+def test_a_merge_that_finds_no_room_loses_nothing(small: LocalDriver) -> None:
+    made = make(small, step_for(small, find(small, "golden"), "desk"))
+    take_snapshot(small, made, "mine")
+    write(top_of(small.state, read(small, made.id)), at=0, length=1 << 20, fill=8)
+    before = view(small.state.root)["desk"].content
+    filler = small.state.root / "filler"
+    fill(filler)
+    os.truncate(filler, filler.stat().st_size - 200_000)  # room for the record, not for the data
+    (snapshot,) = read(small, made.id).snapshots
+    error = error_of(small, lambda: small.delete_snapshot(made.id, snapshot.id))
+    assert isinstance(error, NoSpaceError)
+    filler.unlink()
+    assert view(small.state.root)["desk"].content == before
+    assert read(small, made.id).snapshots == ()
+    again = take_snapshot(small, read(small, made.id), "again")
+    result_of(small, small.delete_snapshot(made.id, again.id))
+    assert view(small.state.root)["desk"].content == before
+    assert len(read(small, made.id).disks[0].chain) == 2
+    check_tidy(small.state.root)
+
+
+@as_root
+def test_an_image_that_finds_no_room_is_not_imported(small: LocalDriver, tmp_path: Path) -> None:
+    image = tmp_path / "large.raw"
+    image.write_bytes(os.urandom(8 << 20))
+    with pytest.raises(NoSpaceError):
+        small.import_image(ImageImport(file=image, name="large"))
+    assert [vm.name for vm in small.observe().vms] == ["golden"]
+    check_tidy(small.state.root)
+
+
+def fill(path: Path) -> None:
+    """Take all the space that is left, but for the pages that lock files and folders need."""
+    with path.open("wb", buffering=0) as file, suppress(OSError):
+        while True:
+            file.write(bytes(4096))
+
+
+WRITES = ["pwrite", "ftruncate", "fdatasync", "symlink", "fsync", "mkdir"]
+
+
+@pytest.mark.parametrize("call", WRITES)
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_wherever_the_space_ends_a_clone_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, number: int
+) -> None:
+    image = make_image(tmp_path / "image.qcow2")
+    with closing(connect(tmp_path / "state")) as driver:
+        driver.import_image(ImageImport(file=image, name="golden"))
+        step = step_for(driver, find(driver, "golden"), "desk")
+        assert count_failures(driver, monkeypatch, call, number, step) > 0
+        assert make(driver, step).name == "desk"
+        check_tidy(tmp_path / "state")
+
+
+def count_failures(
+    driver: LocalDriver,
+    monkeypatch: pytest.MonkeyPatch,
+    call: str,
+    number: int,
+    step: CreateClone,
+) -> int:
+    """Let the first call fail, then the second, and so on until the clone succeeds."""
+    original: Callable[..., object] = getattr(os, call)
+    for nth in range(1, 100):
+        passed = 0
+
+        def fail(*args: object, nth: int = nth, **kwargs: object) -> object:
+            nonlocal passed
+            passed += 1
+            if passed == nth:
+                raise OSError(number, os.strerror(number))
+            return original(*args, **kwargs)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(os, call, fail)
+            failed = try_clone(driver, step)
+        if not failed:
+            (made,) = [vm for vm in driver.observe().vms if vm.name == "desk"]
+            result_of(driver, driver.delete_vm(made.id))
+            return nth - 1
+        left = [vm for vm in driver.observe().vms if vm.name == "desk"]
+        check_tidy(driver.state.root)
+        for vm in left:  # only the last sync may fail after the clone is there
+            assert call == "fsync"
+            result_of(driver, driver.delete_vm(vm.id))
+    raise AssertionError("the clone never succeeded")
+
+
+def try_clone(driver: LocalDriver, step: CreateClone) -> bool:
+    """Make a clone; return whether it failed for want of space."""
+    try:
+        (state,) = finish(driver, [driver.create_clone(step)])
+        error = state.error
+    except NoSpaceError as raised:
+        error = raised
+    assert error is None or isinstance(error, NoSpaceError)
+    return error is not None

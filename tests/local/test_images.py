@@ -1,0 +1,214 @@
+"""Images become parents; what would read other files of this machine does not."""
+
+import subprocess
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from linkedclone.drivers.local.driver import LocalDriver
+from linkedclone.errors import (
+    DuplicateNameError,
+    HypervisorError,
+    InputError,
+    InUseError,
+    NotFoundError,
+)
+from linkedclone.model.images import ImageImport
+from linkedclone.model.lineage import prove_linked
+from tests.contract.acts import current, delete, find, make, step_for
+from tests.local.scenes import CAPACITY_BYTES, check_tidy, connect, digest, make_image, top_of
+
+OPTIONS = {
+    "qcow2": ["-O", "qcow2"],
+    "qcow2-compressed": ["-c", "-O", "qcow2"],
+    "raw": ["-O", "raw"],
+    "vmdk": ["-O", "vmdk", "-o", "subformat=monolithicSparse"],
+    "vmdk-stream": ["-O", "vmdk", "-o", "subformat=streamOptimized"],
+}
+
+
+@pytest.fixture
+def driver(tmp_path: Path) -> Iterator[LocalDriver]:
+    with closing(connect(tmp_path / "state")) as opened:
+        yield opened
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Path:
+    return make_image(tmp_path / "image.qcow2")
+
+
+@pytest.mark.parametrize("kind", OPTIONS)
+def test_an_image_of_any_format_becomes_a_parent_with_a_snapshot(
+    driver: LocalDriver, image: Path, tmp_path: Path, kind: str
+) -> None:
+    source = tmp_path / "source.img"
+    subprocess.run(["qemu-img", "convert", *OPTIONS[kind], image, source], check=True)
+    driver.import_image(ImageImport(file=source, name="golden"))
+    parent = find(driver, "golden")
+    assert [snapshot.name for snapshot in parent.snapshots] == ["base"]
+    assert parent.disks[0].capacity_bytes == CAPACITY_BYTES
+    assert digest(top_of(driver.state, parent)) == digest(image)
+    clone = make(driver, step_for(driver, parent, "desk"))
+    assert prove_linked(clone.disks, current(parent).disks or ()).linked is True
+    assert digest(top_of(driver.state, clone)) == digest(image)
+    check_tidy(driver.state.root)
+
+
+def test_importing_copies_and_keeps_holes(driver: LocalDriver, tmp_path: Path) -> None:
+    source = tmp_path / "sparse.raw"
+    with source.open("wb") as file:
+        file.truncate(64 << 20)
+        file.seek(32 << 20)
+        file.write(b"x" * 4096)
+    driver.import_image(ImageImport(file=source, name="golden"))
+    parent = find(driver, "golden")
+    assert source.exists()
+    assert (parent.own_bytes or 0) < 1 << 20
+    assert digest(top_of(driver.state, parent)) == digest(source)
+
+
+def test_moving_takes_the_file_away(driver: LocalDriver, image: Path) -> None:
+    wanted = digest(image)
+    driver.import_image(ImageImport(file=image, name="golden", move=True))
+    assert not image.exists()
+    assert digest(top_of(driver.state, find(driver, "golden"))) == wanted
+
+
+def test_a_base_is_sealed(driver: LocalDriver, image: Path) -> None:
+    driver.import_image(ImageImport(file=image, name="golden"))
+    (base,) = [d.top for s in find(driver, "golden").snapshots for d in s.disks or ()]
+    assert (driver.state.root / base.path).stat().st_mode & 0o777 == 0o444
+
+
+def test_images_are_listed_with_what_hangs_from_them(driver: LocalDriver, image: Path) -> None:
+    driver.import_image(ImageImport(file=image, name="golden"))
+    make(driver, step_for(driver, find(driver, "golden"), "desk"))
+    (seen,) = driver.list_images()
+    assert (seen.name, seen.format, seen.dependants) == ("golden", "qcow2", ("desk",))
+    assert seen.capacity_bytes == CAPACITY_BYTES
+    assert seen.file_bytes >= 1 << 20
+    assert seen.source == str(image)
+    assert seen.imported is not None
+
+
+def test_an_image_in_use_is_not_removed(driver: LocalDriver, image: Path) -> None:
+    driver.import_image(ImageImport(file=image, name="golden"))
+    clone = make(driver, step_for(driver, find(driver, "golden"), "desk"))
+    with pytest.raises(InUseError) as caught:
+        driver.remove_image("golden")
+    assert caught.value.dependants == ("desk",)
+    delete(driver, clone)
+    driver.remove_image("GOLDEN")
+    assert driver.list_images() == ()
+    assert list(driver.state.vms.iterdir()) == []
+
+
+def test_an_image_that_is_not_there_is_not_removed(driver: LocalDriver) -> None:
+    with pytest.raises(NotFoundError, match="golden"):
+        driver.remove_image("golden")
+
+
+def test_a_name_that_is_taken_is_refused_whatever_its_case(
+    driver: LocalDriver, image: Path
+) -> None:
+    driver.import_image(ImageImport(file=image, name="golden"))
+    with pytest.raises(DuplicateNameError):
+        driver.import_image(ImageImport(file=image, name="Golden"))
+
+
+def test_an_image_with_a_backing_file_is_refused(driver: LocalDriver, image: Path) -> None:
+    child = image.with_name("child.qcow2")
+    subprocess.run(
+        ["qemu-img", "create", "-q", "-f", "qcow2", "-b", "/etc/passwd", "-F", "raw", child],
+        check=True,
+    )
+    with pytest.raises(InputError, match="/etc/passwd"):
+        driver.import_image(ImageImport(file=child, name="golden"))
+
+
+def test_an_image_with_a_data_file_is_refused(driver: LocalDriver, tmp_path: Path) -> None:
+    image = tmp_path / "image.qcow2"
+    options = f"data_file={tmp_path / 'data.raw'}"
+    subprocess.run(
+        ["qemu-img", "create", "-q", "-f", "qcow2", "-o", options, image, "1M"], check=True
+    )
+    with pytest.raises(InputError, match="another file"):
+        driver.import_image(ImageImport(file=image, name="golden"))
+
+
+def test_an_encrypted_image_is_refused(driver: LocalDriver, tmp_path: Path) -> None:
+    image = tmp_path / "image.qcow2"
+    secret = ["--object", "secret,id=s,data=x"]
+    options = "encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10"
+    subprocess.run(
+        ["qemu-img", "create", "-q", *secret, "-f", "qcow2", "-o", options, image, "1M"],
+        check=True,
+    )
+    with pytest.raises(InputError, match="encrypted"):
+        driver.import_image(ImageImport(file=image, name="golden"))
+
+
+def test_a_vmdk_of_several_files_is_refused(driver: LocalDriver, tmp_path: Path) -> None:
+    image = tmp_path / "flat.vmdk"
+    subprocess.run(
+        ["qemu-img", "create", "-q", "-f", "vmdk", "-o", "subformat=monolithicFlat", image, "1M"],
+        check=True,
+    )
+    with pytest.raises(InputError, match="other files"):
+        driver.import_image(ImageImport(file=image, name="golden"))
+
+
+def test_a_vmdk_with_a_parent_is_refused(driver: LocalDriver, tmp_path: Path) -> None:
+    base, child = tmp_path / "base.vmdk", tmp_path / "child.vmdk"
+    subprocess.run(["qemu-img", "create", "-q", "-f", "vmdk", base, "1M"], check=True)
+    subprocess.run(
+        ["qemu-img", "create", "-q", "-f", "vmdk", "-b", base, "-F", "vmdk", child], check=True
+    )
+    with pytest.raises(InputError, match="other files"):
+        driver.import_image(ImageImport(file=child, name="golden"))
+
+
+@pytest.mark.parametrize(
+    ("content", "said"), [(b"", "empty"), (b"QFI\xfb" + b"\xff" * 500, "makes no sense")]
+)
+def test_a_file_that_is_no_image_is_refused(
+    driver: LocalDriver, tmp_path: Path, content: bytes, said: str
+) -> None:
+    image = tmp_path / "image"
+    image.write_bytes(content)
+    with pytest.raises((InputError, HypervisorError), match=said):
+        driver.import_image(ImageImport(file=image, name="golden"))
+    check_tidy(driver.state.root)
+
+
+def test_an_unknown_format_is_refused(driver: LocalDriver, image: Path) -> None:
+    with pytest.raises(InputError, match="vhdx"):
+        driver.import_image(ImageImport(file=image, name="golden", format="vhdx"))
+
+
+def test_a_file_that_is_not_there_is_not_found(driver: LocalDriver, tmp_path: Path) -> None:
+    with pytest.raises(NotFoundError):
+        driver.import_image(ImageImport(file=tmp_path / "gone", name="golden"))
+
+
+def test_a_guest_cannot_turn_its_raw_disk_into_a_window_on_the_host(
+    driver: LocalDriver, tmp_path: Path
+) -> None:
+    source = tmp_path / "raw.img"
+    source.write_bytes(bytes(CAPACITY_BYTES))
+    driver.import_image(ImageImport(file=source, name="golden", format="raw"))
+    parent = find(driver, "golden")
+    image = tmp_path / "evil.qcow2"
+    subprocess.run(
+        ["qemu-img", "create", "-q", "-f", "qcow2", "-b", "/etc/passwd", "-F", "raw", image],
+        check=True,
+    )
+    base = driver.state.root / parent.disks[0].chain[0].path
+    base.chmod(0o644)
+    with base.open("r+b") as file:  # what a guest could have written before it was imported
+        file.write(image.read_bytes()[:4096])
+    chain = find(driver, "golden").disks[0].chain
+    assert [layer.path for layer in chain] == [layer.path for layer in parent.disks[0].chain]

@@ -1,0 +1,99 @@
+"""How VMs and layers are named in the state folder."""
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from linkedclone.drivers.local.layout import (
+    backing_path,
+    key_of,
+    new_disk_name,
+    new_vm_id,
+    open_state,
+)
+from linkedclone.drivers.local.seeds import host_name_of
+from linkedclone.errors import InputError
+from linkedclone.model.ids import VmId
+from linkedclone.model.names import check_name
+
+names = st.text(min_size=1, max_size=80)
+
+
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [
+        ("desk-001", "desk-001"),
+        ("Desk_1.A", "desk_1.a"),
+        ("two words", "two%20words"),
+        ("Grün", "gr%c3%bcn"),
+        ("Gru\u0308n", "gr%c3%bcn"),
+        (".hidden", "%2ehidden"),
+        ("straße", "strasse"),
+    ],
+)
+def test_a_name_is_filed_under_a_key(name: str, key: str) -> None:
+    assert key_of(name) == key
+
+
+@given(names)
+def test_a_key_is_a_plain_file_name(name: str) -> None:
+    try:
+        check_name(name)
+    except InputError:
+        return
+    key = key_of(name)
+    assert 0 < len(key) <= 140
+    assert key.isascii()
+    assert not set(key) & set("/\\ \0")
+    assert not key.startswith((".", "-"))
+    assert len(new_vm_id(name)) + len("12345678.delete-snapshot.") < 255
+
+
+@given(names, names)
+def test_only_names_that_people_take_for_one_share_a_key(one: str, other: str) -> None:
+    if key_of(one) == key_of(other):
+        assert one.casefold() == other.casefold() or not one.isascii() or not other.isascii()
+
+
+def test_long_names_keep_apart() -> None:
+    assert key_of("ü" * 79 + "a") != key_of("ü" * 79 + "b")
+
+
+def test_ids_never_come_again() -> None:
+    assert len({new_vm_id("desk") for _ in range(100)}) == 100
+    assert len({new_disk_name("qcow2") for _ in range(100)}) == 100
+
+
+def test_a_backing_path_leads_from_one_vms_folder_to_another(tmp_path: Path) -> None:
+    state = open_state(tmp_path)
+    folder = state.folder(VmId("a.1"))
+    assert os.path.normpath(folder / backing_path(VmId("b.2"), "disk")) == str(
+        state.folder(VmId("b.2")) / "disk"
+    )
+
+
+def test_a_state_folder_keeps_its_id(tmp_path: Path) -> None:
+    assert open_state(tmp_path / "a").store == open_state(tmp_path / "a").store
+    assert open_state(tmp_path / "a").store != open_state(tmp_path / "b").store
+
+
+@pytest.mark.parametrize("vm", ["", "vm-1", "../../etc", "no.such"])
+def test_ids_that_are_none_of_ours_exist_nowhere(tmp_path: Path, vm: str) -> None:
+    assert not open_state(tmp_path).exists(VmId(vm))
+
+
+@pytest.mark.parametrize(
+    ("name", "host"),
+    [
+        ("desk-001", "desk-001"),
+        ("Web_01.Example", "web-01-example"),
+        ("ünïx", "n-x"),
+        ("---", "clone"),
+        ("x" * 80, "x" * 63),
+    ],
+)
+def test_a_host_name_has_what_host_names_may_have(name: str, host: str) -> None:
+    assert host_name_of(name) == host

@@ -1,0 +1,124 @@
+"""``vm.json`` and fingerprints: written and read back."""
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from linkedclone.drivers.local.fingerprint import (
+    Fingerprint,
+    explain_difference,
+    parse_fingerprint,
+    render_fingerprint,
+    sample_offsets,
+)
+from linkedclone.drivers.local.record import (
+    MachineRecord,
+    SnapshotRecord,
+    VmRecord,
+    parse_record,
+    render_record,
+)
+from linkedclone.errors import HypervisorError
+from linkedclone.model.ids import SnapshotId
+from linkedclone.model.observed import Mark
+
+KIB = 1 << 10
+
+RECORD = VmRecord(
+    name="Gründesk",
+    uuid="11111111-2222-4333-8444-555555555555",
+    disk="disk-1.qcow2",
+    machine=MachineRecord(cpus=2, memory_bytes=1 << 30, mac="02:00:00:00:00:01", user="root"),
+    mark=Mark(owner="desktops", uuid="u", run="r", parent_uuid="p", version="1"),
+    annotation="two\nlines",
+    snapshots=(
+        SnapshotRecord(
+            id=SnapshotId("snapshot-1"),
+            name="base",
+            file="disk-0.raw",
+            created=datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=UTC),
+            description="fresh",
+        ),
+    ),
+    image="/images/image.raw",
+)
+
+FINGERPRINT = Fingerprint(size=10, mtime_ns=20, inode=30, sampled_sha256="ab")
+
+
+def test_a_record_is_read_as_it_was_written() -> None:
+    assert parse_record(render_record(RECORD), "vm.json") == RECORD
+
+
+def test_a_record_without_a_mark_is_read_as_it_was_written() -> None:
+    bare = replace(RECORD, mark=None, snapshots=())
+    assert parse_record(render_record(bare), "vm.json") == bare
+
+
+def test_a_record_says_nothing_of_lineage() -> None:
+    """Who hangs from whom is in the disks; only the mark names the parent, for people."""
+    document = json.loads(render_record(RECORD))
+    assert not {"parent", "backing", "chain", "children"} & set(document)
+    assert set(document["snapshots"][0]) == {"id", "name", "file", "created", "description"}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{", b"[]", b'"x"', b"null", b'{"format": 1}', b'{"format": 1, "machine": 3}', b"\xff"],
+)
+def test_a_broken_record_is_told(content: bytes) -> None:
+    with pytest.raises(HypervisorError, match=r"vm\.json"):
+        parse_record(content, "vm.json")
+
+
+def test_a_record_of_a_newer_version_is_told() -> None:
+    document = {**json.loads(render_record(RECORD)), "format": 2}
+    with pytest.raises(HypervisorError, match="newer"):
+        parse_record(json.dumps(document).encode(), "vm.json")
+
+
+def test_a_pending_layer_counts_as_named() -> None:
+    assert RECORD.files == ("disk-0.raw", "disk-1.qcow2")
+    assert replace(RECORD, pending="disk-2.qcow2").files[-1] == "disk-2.qcow2"
+
+
+def test_a_fingerprint_is_read_as_it_was_written() -> None:
+    assert parse_fingerprint(render_fingerprint(FINGERPRINT), "x") == FINGERPRINT
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b'{"size": 1}', b"3"])
+def test_a_broken_fingerprint_is_told(content: bytes) -> None:
+    with pytest.raises(HypervisorError, match="the seal"):
+        parse_fingerprint(content, "the seal")
+
+
+@pytest.mark.parametrize(
+    ("now", "said"),
+    [
+        (FINGERPRINT, ""),
+        (replace(FINGERPRINT, inode=31), ""),
+        (replace(FINGERPRINT, size=11), "bytes"),
+        (replace(FINGERPRINT, mtime_ns=21), "written to"),
+        (replace(FINGERPRINT, sampled_sha256="cd"), "content"),
+    ],
+)
+def test_a_difference_is_explained(now: Fingerprint, said: str) -> None:
+    difference = explain_difference(FINGERPRINT, now)
+    assert said in difference
+    assert bool(difference) == bool(said)
+
+
+@pytest.mark.parametrize("size", [0, 1, 64 * KIB, 64 * KIB + 1, 4096 * KIB])
+def test_a_small_file_is_hashed_whole(size: int) -> None:
+    assert sample_offsets(size) == tuple(range(0, size, 64 * KIB))
+
+
+@pytest.mark.parametrize("size", [4096 * KIB + 1, 40 << 30])
+def test_of_a_large_file_the_ends_and_blocks_between_are_hashed(size: int) -> None:
+    offsets = sample_offsets(size)
+    assert len(offsets) == 64
+    assert offsets[0] == 0
+    assert offsets[-1] == size - 64 * KIB
+    assert list(offsets) == sorted(set(offsets))
