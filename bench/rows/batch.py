@@ -1,0 +1,37 @@
+"""A hundred clones at once, in a small inventory and in one of 4,000 VMs."""
+
+from bench.row import Comparison, Options, Target, row
+from bench.vsphere import contender, scaled, with_bare_client, with_govc, with_linkedclone
+
+CLONES = 100
+
+
+@row("batch", f"{CLONES} linked clones, 20 ms a call, 2 s a clone")
+def batch(options: Options) -> Comparison:
+    """Ours beside a bare client and beside govc."""
+    govc = "govc, 8 at a time"
+    return Comparison(
+        contenders=(
+            contender("linkedclone", with_linkedclone, clones=CLONES),
+            contender("bare client", with_bare_client, clones=CLONES),
+            scaled(govc, with_govc, clones=CLONES, measured=24)
+            if options.quick
+            else contender(govc, with_govc, clones=CLONES),
+        ),
+        targets=(
+            Target(of="linkedclone", to="bare client", at_most=1.15),
+            Target(of=govc, to="linkedclone", at_least=7),
+        ),
+    )
+
+
+@row("inventory", f"{CLONES} linked clones where 4,000 VMs are, parent given by path")
+def inventory(options: Options) -> Comparison:  # noqa: ARG001 - rows are called alike
+    """Ours in a large inventory beside ours in a small one."""
+    return Comparison(
+        contenders=(
+            contender("4,000 VMs", with_linkedclone, clones=CLONES, vms=4000),
+            contender("4 VMs", with_linkedclone, clones=CLONES),
+        ),
+        targets=(Target(of="4,000 VMs", to="4 VMs", at_most=1.15),),
+    )

@@ -1,0 +1,101 @@
+"""The three ways to make N linked clones that are compared, each in a simulator of its own."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+from tests.simulator import Simulator
+
+from bench.commands import GOVC, LINKEDCLONE, PYTHON, ROOT, BenchError, clean_environment, run
+from bench.row import Contender, Sample
+
+CALL_MS = 20
+CLONE_MS = 2000
+PARENT = "/DC0/vm/DC0_H0_VM0"
+POOL = "/DC0/host/DC0_H0/Resources"
+SNAPSHOT = "base"
+GOVC_AT_A_TIME = 8
+
+Measure = Callable[[Simulator, int], None]
+
+
+def environment(simulator: Simulator) -> dict[str, str]:
+    """Return the environment that points both govc and linkedclone at a simulator.
+
+    govc keeps its session there too, so that only its first command logs in.
+    """
+    return clean_environment(
+        {
+            "GOVC_URL": simulator.url,
+            "GOVC_TLS_CA_CERTS": str(simulator.certificate_file),
+            "GOVMOMI_HOME": str(simulator.certificate_file.parent / "govmomi"),
+        }
+    )
+
+
+@contextmanager
+def vcenter(vms: int) -> Iterator[Simulator]:
+    """Start a simulated vCenter with this many VMs whose parent has a snapshot; then slow it."""
+    # The model has a host and a cluster, with half of the VMs each.
+    with Simulator.start("-vm", str(vms // 2)) as simulator:
+        run(environment(simulator), GOVC, "snapshot.create", "-vm", PARENT, SNAPSHOT)
+        simulator.delays(call_ms=CALL_MS, task_ms={"CloneVM_Task": CLONE_MS})
+        simulator.reset_calls()
+        yield simulator
+
+
+def measure(clone: Measure, *, clones: int, vms: int = 4) -> Sample:
+    """Let ``clone`` make so many clones in a fresh vCenter; count the calls it made.
+
+    Raises:
+        BenchError: It did not make exactly so many.
+    """
+    with vcenter(vms) as simulator:
+        begun = time.perf_counter()
+        clone(simulator, clones)
+        seconds = time.perf_counter() - begun
+        calls = simulator.calls()
+    if calls.get("CloneVM_Task") != clones:
+        raise BenchError(f"{calls.get('CloneVM_Task')} clones were made, not {clones}")
+    return Sample(seconds=seconds, calls=calls)
+
+
+def with_linkedclone(simulator: Simulator, clones: int) -> None:
+    """Clone with our command line."""
+    names = f"desk-{{001..{clones:03}}}"
+    run(environment(simulator), LINKEDCLONE, "clone", PARENT, names, "-o", "json")
+
+
+def with_bare_client(simulator: Simulator, clones: int) -> None:
+    """Clone with the least that a pyVmomi program can be."""
+    program = ROOT / "bench" / "bare_client.py"
+    run(environment(simulator), PYTHON, program, PARENT, SNAPSHOT, *_names(clones))
+
+
+def with_govc(simulator: Simulator, clones: int) -> None:
+    """Clone with govc, one process a clone, eight at a time."""
+    settings = {**environment(simulator), "GOVC_RESOURCE_POOL": POOL}
+    clone = ("vm.clone", "-vm", PARENT, "-link", "-snapshot", SNAPSHOT)
+    with ThreadPoolExecutor(GOVC_AT_A_TIME) as threads:
+        list(threads.map(lambda name: run(settings, GOVC, *clone, name), _names(clones)))
+
+
+def contender(name: str, clone: Measure, *, clones: int, vms: int = 4) -> Contender:
+    """Make a contender of one of the ways above."""
+    return Contender(name=name, run=lambda: measure(clone, clones=clones, vms=vms))
+
+
+def scaled(name: str, clone: Measure, *, clones: int, measured: int) -> Contender:
+    """Make a contender that makes a part of the clones, its time scaled to all of them."""
+
+    def run_part() -> Sample:
+        part = measure(clone, clones=measured)
+        note = f"{measured} clones measured, scaled to {clones}"
+        return Sample(seconds=part.seconds * clones / measured, calls=part.calls, note=note)
+
+    return Contender(name=name, run=run_part)
+
+
+def _names(clones: int) -> Sequence[str]:
+    return [f"desk-{number:03}" for number in range(1, clones + 1)]
