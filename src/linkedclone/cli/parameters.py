@@ -5,6 +5,14 @@ from collections.abc import Iterable
 
 import click
 
+accel_option = click.option(
+    "--accel",
+    type=click.Choice(["auto", "kvm", "tcg"]),
+    metavar="auto|kvm|tcg",
+    help="local: only: run with KVM or in software (default: auto, KVM if it works).",
+)
+"""What commands that start VMs take."""
+
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([smh]?)")
 

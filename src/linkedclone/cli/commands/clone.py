@@ -6,7 +6,7 @@ import click
 
 from linkedclone.cli.choices import Choices
 from linkedclone.cli.grammar import Verb
-from linkedclone.cli.parameters import read_duration, read_memory
+from linkedclone.cli.parameters import accel_option, read_duration, read_memory
 
 if TYPE_CHECKING:
     from linkedclone.app.clone import Prepared
@@ -29,6 +29,7 @@ class _Options(TypedDict):
     wait: str
     wait_timeout: float
     parallel: int | None
+    accel: str | None
     dry_run: bool
 
 
@@ -86,6 +87,7 @@ Examples:
 @click.option(
     "--parallel", metavar="N", type=click.IntRange(min=1), help="How many at once at most."
 )
+@accel_option
 @click.option("--dry-run", is_flag=True, help="Print the requests; send nothing.")
 @click.pass_obj
 def command(choices: Choices, **options: Unpack[_Options]) -> int:
@@ -98,7 +100,7 @@ def command(choices: Choices, **options: Unpack[_Options]) -> int:
     request = _build_request(options)
     from linkedclone.cli.session import open_session
 
-    with open_session(choices) as connection:
+    with open_session(choices, accel=options["accel"]) as connection:
         if options["dry_run"]:
             return _preview(choices, connection, request)
         return _clone(choices, connection, request)
@@ -112,6 +114,9 @@ def _build_request(options: _Options) -> "CloneRequest":
 
     if options["power"] == "off" and options["wait"] != "task":
         brief = f"--wait {options['wait']} waits for guests, and --power off starts none"
+        raise InputError(brief, hint="leave one of the two out")
+    if options["power"] == "off" and options["accel"]:
+        brief = "--accel says how clones are started, and --power off starts none"
         raise InputError(brief, hint="leave one of the two out")
     return CloneRequest(
         parent=options["parent"],
