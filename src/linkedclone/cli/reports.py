@@ -38,11 +38,18 @@ def _clone_row(clone: CloneResult) -> list[str]:
         clone.status.value,
         "-" if clone.id is None else _YES_NO[clone.linked],
         clone.power.value if clone.power else "-",
-        clone.addresses[0] if clone.addresses else "-",
+        _reached_at(clone),
         render_size(clone.own_bytes),
         render_size(clone.shared_bytes),
         render_seconds(clone.seconds),
     ]
+
+
+def _reached_at(clone: CloneResult) -> str:
+    """Return where SSH to the guest answers, if that is known, else its first address."""
+    if clone.ssh is not None:
+        return f"{clone.ssh.host}:{clone.ssh.port}"
+    return clone.addresses[0] if clone.addresses else "-"
 
 
 def render_seconds(seconds: float | None) -> str:
