@@ -3,6 +3,7 @@
 import errno
 import os
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -10,9 +11,11 @@ from pathlib import Path
 import pytest
 
 from linkedclone.drivers.local.driver import LocalDriver
+from linkedclone.drivers.local.machines import open_machine
 from linkedclone.errors import NoSpaceError
 from linkedclone.model.images import ImageImport
 from linkedclone.model.jobs import JobStatus
+from linkedclone.model.observed import Power, Vm
 from linkedclone.model.plan import CreateClone
 from tests.contract.acts import (
     error_of,
@@ -22,9 +25,12 @@ from tests.contract.acts import (
     read,
     renamed,
     result_of,
+    running,
+    set_power,
     step_for,
     take_snapshot,
 )
+from tests.local.machine.guest import OUT, read_manifest
 from tests.local.scenes import check_tidy, connect, make_image, top_of, view, write
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a small filesystem")
@@ -189,3 +195,93 @@ def try_clone(driver: LocalDriver, step: CreateClone) -> bool:
         error = raised
     assert error is None or isinstance(error, NoSpaceError)
     return error is not None
+
+
+# -- guests that run while the disk fills up --------------------------------------------
+
+PAUSING = "(sleep 1; dd if=/dev/urandom of=/root/data bs=1M count=16; sync) >/dev/null 2>&1 &"
+BOOT_SECONDS = 90.0
+
+
+@pytest.fixture
+def paused(tmp_path: Path) -> Iterator[tuple[LocalDriver, Path]]:
+    """A clone of the demo guest that paused while it wrote, and the file that is in its way."""
+    manifest = read_manifest()
+    with (
+        small_filesystem(tmp_path / "small", "64m") as folder,
+        closing(connect(folder / "state", open_machine)) as driver,
+    ):
+        driver.import_image(
+            ImageImport(
+                file=OUT / "disk.qcow2",
+                name="golden",
+                memory_bytes=int(manifest["memory_bytes"]),
+                kernel=OUT / "kernel",
+                initrd=OUT / "initrd",
+                append=str(manifest["append"]),
+                user="root",
+            )
+        )
+        desk = make(driver, running(step_for(driver, find(driver, "golden"), "desk")))
+        try:
+            wait_for(driver, desk, lambda seen: seen.tools_running)
+            hog = folder / "hog"
+            fill(hog)
+            os.truncate(hog, hog.stat().st_size - (4 << 20))
+            ssh(driver, desk, PAUSING)
+            wait_for(driver, desk, lambda seen: seen.power is Power.PAUSED)
+            yield driver, hog
+        finally:
+            for vm in driver.observe().vms:
+                set_power(driver, vm, Power.OFF)
+
+
+@as_root
+def test_a_guest_that_paused_goes_on_once_there_is_space(paused: tuple[LocalDriver, Path]) -> None:
+    driver, hog = paused
+    desk = find(driver, "desk")
+    error = error_of(driver, lambda: driver.set_power(desk.id, Power.ON))
+    assert isinstance(error, NoSpaceError)
+    assert "full" in error.details
+    assert error.hint
+    assert read(driver, desk.id).power is Power.PAUSED
+    (found,) = [one for one in driver.diagnose() if one.check == "machines"]
+    assert found.text == "paused: desk (the disk's file system is full)"
+    assert " start desk " in found.remedy
+
+    hog.unlink()
+    set_power(driver, desk, Power.ON)
+    seen = wait_for(driver, desk, lambda seen: seen.tools_running)
+    assert seen.power is Power.ON
+    assert ssh(driver, desk, "sync; wc -c </root/data; dmesg | grep -c 'I/O error'; :") == [
+        str(16 << 20),
+        "0",
+    ]
+
+
+@as_root
+def test_a_guest_that_paused_can_be_stopped_and_deleted_on_a_full_disk(
+    paused: tuple[LocalDriver, Path],
+) -> None:
+    driver, _ = paused
+    desk = find(driver, "desk")
+    set_power(driver, desk, Power.OFF)
+    assert read(driver, desk.id).power is Power.OFF
+    result_of(driver, driver.delete_vm(desk.id))
+    check_tidy(driver.state.root)
+
+
+def wait_for(driver: LocalDriver, vm: Vm, condition: Callable[[Vm], bool | None]) -> Vm:
+    deadline = time.monotonic() + BOOT_SECONDS
+    while not condition(seen := read(driver, vm.id)):
+        assert time.monotonic() < deadline, seen
+        time.sleep(0.2)
+    return seen
+
+
+def ssh(driver: LocalDriver, vm: Vm, command: str) -> list[str]:
+    arguments = driver.build_ssh(vm.id, [command])
+    done = subprocess.run(
+        arguments, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=True
+    )
+    return done.stdout.split()

@@ -10,6 +10,7 @@ from linkedclone.config.file import ConfigFile
 from linkedclone.config.passwords import Ask
 from linkedclone.config.places import config_file
 from linkedclone.config.resolve import resolve_endpoint
+from linkedclone.drivers.registry import examine_endpoint
 from linkedclone.errors import (
     AuthenticationError,
     CertificateError,
@@ -66,7 +67,8 @@ def diagnose(
         return Diagnosis(endpoint="", findings=(*findings, _failed("endpoint", error)))
     where = f"{endpoint.address} ({endpoint.origin})"
     findings.append(Finding(check="endpoint", verdict=Verdict.OK, text=where))
-    findings.extend(_check_connection(endpoint))
+    examined = examine_endpoint(endpoint)
+    findings.extend(_check_connection(endpoint) if examined is None else examined)
     return Diagnosis(endpoint=endpoint.address, findings=tuple(findings))
 
 

@@ -9,7 +9,7 @@ import click
 from linkedclone.app.connect import connect
 from linkedclone.cli.choices import Choices
 from linkedclone.cli.streams import has_terminal, say
-from linkedclone.config.endpoint import Endpoint, set_accel
+from linkedclone.config.endpoint import Endpoint, with_accel
 from linkedclone.config.resolve import NOTHING_CONFIGURED, resolve_endpoint
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def open_session(choices: Choices, *, accel: str | None = None) -> Iterator["Con
     """
     endpoint = resolve_endpoint(choices.endpoint, ask=ask_password if has_terminal() else None)
     if accel is not None:
-        endpoint = set_accel(endpoint, accel)
+        endpoint = with_accel(endpoint, accel)
     announce(endpoint, choices)
     with connect(endpoint) as connection:
         yield connection

@@ -75,7 +75,7 @@ class Endpoint:
         return f"{self.kind}://{user}{host}{port}{datacenter}"
 
 
-def set_accel(endpoint: Endpoint, accel: str) -> Endpoint:
+def with_accel(endpoint: Endpoint, accel: str) -> Endpoint:
     """Return the endpoint with the accelerator that machines are to be started with.
 
     Raises:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from linkedclone.config.endpoint import Endpoint
 from linkedclone.drivers.base import Driver
 from linkedclone.errors import InputError
+from linkedclone.model.findings import Finding
 
 if TYPE_CHECKING:
     from linkedclone.drivers.vsphere.tls import FetchedCertificate
@@ -36,6 +37,18 @@ def open_driver(endpoint: Endpoint) -> Driver:
         case _:
             brief = f"there is no driver for {endpoint.kind!r}"
             raise InputError(brief, hint="known are: " + ", ".join(KINDS))
+
+
+def examine_endpoint(endpoint: Endpoint) -> tuple[Finding, ...] | None:
+    """Check an endpoint without opening it, where opening it would change what is to be seen.
+
+    None where it has to be opened: its driver has the checks then.
+    """
+    if endpoint.kind != "local":
+        return None
+    from linkedclone.drivers.local.diagnose import examine
+
+    return examine(endpoint)
 
 
 def fetch_certificate(endpoint: Endpoint) -> "FetchedCertificate":

@@ -57,7 +57,9 @@ def format_by_suffix(path: Path) -> ImageFormat:
     try:
         return ImageFormat(path.suffix.removeprefix("."))
     except ValueError as error:
-        raise HypervisorError(f"{path} has no suffix that names its format") from error
+        raise HypervisorError(
+            f"{path} has no suffix that names its format", hint="give it back the name that it had"
+        ) from error
 
 
 def read_disk_file(path: Path, image_format: ImageFormat) -> DiskFile:
@@ -90,7 +92,11 @@ def _read_qcow2(path: Path) -> DiskFile:
         backing_format = ImageFormat(header.backing_format)
     except ValueError as error:
         brief = f"{path} does not say which format its backing file has"
-        raise HypervisorError(brief, details=repr(header.backing_format)) from error
+        raise HypervisorError(
+            brief,
+            details=repr(header.backing_format),
+            hint="write it in: qemu-img rebase -u -b BACKING -F FORMAT",
+        ) from error
     return DiskFile(
         path=path,
         format=ImageFormat.QCOW2,
@@ -116,6 +122,8 @@ def read_chain(top: Path, read: ReadDiskFile = read_disk_file) -> tuple[DiskFile
     files = [read(top, format_by_suffix(top))]
     while files[-1].backing is not None:
         if len(files) == MAX_LAYERS:
-            raise HypervisorError(f"the chain below {top} has no end")
+            raise HypervisorError(
+                f"the chain below {top} has no end", hint="restore its files from a backup"
+            )
         files.append(read(files[-1].backing, files[-1].backing_format))
     return tuple(reversed(files))

@@ -143,7 +143,11 @@ def await_clone(state: StateFolder, name: str) -> VmId:
         if found is not None:
             return found
         if not busy:
-            raise GoneError(f"{name} is not there, and nobody is making it", kind="names")
+            raise GoneError(
+                f"{name} is not there, and nobody is making it",
+                kind="names",
+                hint="repeat the command",
+            )
         time.sleep(_POLL_SECONDS)
 
 
@@ -157,7 +161,9 @@ def find_snapshot(vm: StoredVm, snapshot: SnapshotId) -> SnapshotRecord:
         if record.id == snapshot:
             return record
     raise GoneError(
-        f"the snapshot {snapshot} of {vm.record.name} does not exist any more", kind="vm.json"
+        f"the snapshot {snapshot} of {vm.record.name} does not exist any more",
+        hint=f"linkedclone snapshot list {vm.record.name} shows what there is",
+        kind="vm.json",
     )
 
 

@@ -23,13 +23,13 @@ from pathlib import Path
 from linkedclone.config.endpoint import Endpoint
 from linkedclone.drivers.local import access, images, removal, snapshots
 from linkedclone.drivers.local.clones import CLONE, NewClone, await_clone, build_clone, reserve_name
-from linkedclone.drivers.local.diagnose import diagnose
 from linkedclone.drivers.local.finding import find_names, find_target, find_vm
 from linkedclone.drivers.local.jobs import JobBoard, Work
 from linkedclone.drivers.local.layout import StateFolder, open_state
 from linkedclone.drivers.local.machines import OpenMachine, open_machine
 from linkedclone.drivers.local.observing import observe_all, observe_some
 from linkedclone.drivers.local.power import set_power
+from linkedclone.drivers.local.settings import find_accel, find_root
 from linkedclone.drivers.local.settle import settle_all
 from linkedclone.drivers.local.store import load_vm, locked, save_record
 from linkedclone.drivers.local.sweep import recover
@@ -56,8 +56,8 @@ def open_local(endpoint: Endpoint) -> "LocalDriver":
         InputError: ``LINKEDCLONE_ACCEL`` names no accelerator.
         HypervisorError: The folder can neither be read nor made.
     """
-    machines = partial(open_machine, accel=wanted_accel(endpoint.accel))
-    root = root_of(endpoint)
+    machines = partial(open_machine, accel=find_accel(endpoint.accel))
+    root = find_root(endpoint)
     with translated(f"cannot open {root}"):
         state = open_state(root, immutable=os.environ.get(IMMUTABLE_VARIABLE, "yes") != "no")
         if recover(state):
@@ -148,7 +148,10 @@ class LocalDriver:
     def create_clone(self, step: CreateClone) -> Job:
         """Start to make one linked clone; its name is kept from the moment this returns."""
         if step.snapshot is None:
-            raise NoSnapshotError(f"no snapshot was named that {step.name} could hang from")
+            raise NoSnapshotError(
+                f"no snapshot was named that {step.name} could hang from",
+                hint="take one first: linkedclone snapshot create",
+            )
         with ExitStack() as stack, translated(f"cannot {CLONE} {step.name}"):
             entry = stack.enter_context(reserve_name(self._state, step.name))
             run = partial(self._clone, NewClone.from_step(step), entry, power_on=step.power_on)
@@ -248,7 +251,9 @@ class LocalDriver:
 
     def diagnose(self) -> tuple[Finding, ...]:
         """Check what linked clones need of this machine, for ``doctor``."""
-        return diagnose(self._state)
+        from linkedclone.drivers.local.diagnose import diagnose
+
+        return diagnose(self._state.root, self._machines)
 
     def close(self) -> None:
         """Take no more calls. Jobs go on, and the process ends after them."""
@@ -259,7 +264,9 @@ def _adopt_uuid(state: StateFolder, vm: VmId) -> None:
     with locked(state, vm) as stored:
         mark = stored.record.mark
         if mark is None:
-            raise NotOursError(f"{stored.record.name} carries no mark")
+            raise NotOursError(
+                f"{stored.record.name} carries no mark", hint="linkedclone did not make it"
+            )
         own = replace(mark, uuid=stored.record.uuid)
         save_record(state, stored, replace(stored.record, mark=own))
 

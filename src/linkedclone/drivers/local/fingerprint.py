@@ -104,4 +104,6 @@ def parse_fingerprint(content: bytes, what: str) -> Fingerprint:
         return Fingerprint(**document)  # type: ignore[arg-type]  # checked by the constructor's names
     except (ValueError, TypeError) as error:
         brief = f"{what} cannot be understood"
-        raise HypervisorError(brief, details=repr(error), kind="seal") from error
+        raise HypervisorError(
+            brief, details=repr(error), kind="seal", hint="restore that file from a backup"
+        ) from error

@@ -28,11 +28,11 @@ def detect_format(path: Path) -> ImageFormat:
         InputError: It is a description of other files, or empty.
     """
     if not path.is_file():
-        raise NotFoundError(f"{path} is not a file")
+        raise NotFoundError(f"{path} is not a file", hint="name a qcow2, raw or vmdk image")
     with path.open("rb") as file:
         head = file.read(_HEAD_BYTES)
     if not head:
-        raise InputError(f"{path} is empty")
+        raise InputError(f"{path} is empty", hint="name a qcow2, raw or vmdk image")
     if head.startswith(qcow2.MAGIC):
         return ImageFormat.QCOW2
     if head.startswith(vmdk.MAGIC):

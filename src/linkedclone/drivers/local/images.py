@@ -88,7 +88,11 @@ def _build(
     take_in(wanted.file, folder / base, move=wanted.move, durable=state.durable)
     seen = read_disk_file(folder / base, image_format)
     if seen.virtual_bytes == 0:
-        raise HypervisorError(f"{wanted.file} is an empty disk", kind=image_format.value)
+        raise HypervisorError(
+            f"{wanted.file} is an empty disk",
+            kind=image_format.value,
+            hint="name an image that boots",
+        )
     for file in (wanted.kernel, wanted.initrd):
         if file is not None:
             name = "kernel" if file is wanted.kernel else "initrd"

@@ -53,7 +53,7 @@ class JobBoard:
             self._futures[job.id] = self._pool.submit(_run, work)
         except RuntimeError as error:  # the pool takes no more
             work.release()
-            raise EndpointError("this connection is closed") from error
+            raise EndpointError("this connection is closed", hint="open it again") from error
         return job
 
     def wait(self, jobs: Sequence[Job], timeout_seconds: float) -> tuple[JobState, ...]:

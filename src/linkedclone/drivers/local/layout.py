@@ -155,6 +155,22 @@ def open_state(root: Path, *, durable: bool = True, immutable: bool = True) -> S
     return state
 
 
+def find_state(root: Path) -> StateFolder | None:
+    """Return a state folder to look at; None if there is none yet. Makes nothing.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    root = Path(os.path.abspath(root))  # noqa: PTH100 - as above
+    try:
+        store = StoreId((root / "id").read_text().strip())
+    except FileNotFoundError:
+        return None
+    state = StateFolder(root=root, store=store)
+    folders = (state.names, state.uuids, state.vms, state.staging)
+    return state if all(folder.is_dir() for folder in folders) else None
+
+
 def _read_id(root: Path) -> str:
     path = root / "id"
     if not path.exists():

@@ -110,5 +110,9 @@ def parse_file_name(told: str) -> str:
     while isinstance(node, dict) and "filename" not in node:
         node = node.get("file")
     if not isinstance(node, dict):
-        raise HypervisorError("QEMU does not say which file it writes to", details=told)
+        raise HypervisorError(
+            "QEMU does not say which file it writes to",
+            details=told,
+            hint="stop the VM, then try again",
+        )
     return str(node["filename"])

@@ -23,7 +23,9 @@ def set_power(state: StateFolder, machines: OpenMachine, vm: VmId, power: Power)
         UnsupportedError: Another power state is asked for.
     """
     if power not in {Power.ON, Power.OFF}:
-        raise UnsupportedError(f"a VM here cannot be put to {power.value}", kind="power")
+        raise UnsupportedError(
+            f"a VM here cannot be put to {power.value}", kind="power", hint="it can be on or off"
+        )
     with locked(state, vm) as found:
         stored = settle(state, machines, found)
         machine = machines(stored)

@@ -163,7 +163,9 @@ def read_header(path: Path) -> Qcow2Header:
             file.seek(0)
             header = parse_header(file.read(CLUSTER_BYTES * 32), str(path))
     if header is None:
-        raise HypervisorError(f"{path} is cut short", kind="qcow2")
+        raise HypervisorError(
+            f"{path} is cut short", kind="qcow2", hint="restore that file from a backup"
+        )
     return header
 
 
@@ -174,12 +176,18 @@ def parse_header(head: bytes, what: str = "the image") -> Qcow2Header | None:
         HypervisorError: These are not the first bytes of a sound qcow2 image.
     """
     if not head.startswith(MAGIC):
-        raise HypervisorError(f"{what} is not a qcow2 image", kind="qcow2")
+        raise HypervisorError(
+            f"{what} is not a qcow2 image", kind="qcow2", hint="qemu-img info says what it is"
+        )
     if len(head) < _V2.size:
         return None
     _, version, offset, length, _, size, crypt, _, _, _, _, snapshots, _ = _V2.unpack_from(head)
     if version not in {2, 3} or length > MAX_BACKING_PATH_BYTES:
-        raise HypervisorError(f"{what} has a header that makes no sense", kind="qcow2")
+        raise HypervisorError(
+            f"{what} has a header that makes no sense",
+            kind="qcow2",
+            hint="restore that file from a backup",
+        )
     incompatible, header_bytes = 0, _V2.size
     if version == 3:
         if len(head) < _HEADER_BYTES:

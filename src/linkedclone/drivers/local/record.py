@@ -118,7 +118,9 @@ def parse_record(content: bytes, what: str) -> VmRecord:
         return _parse(document)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         brief = f"{what} cannot be understood"
-        raise HypervisorError(brief, details=repr(error), kind="vm.json") from error
+        raise HypervisorError(
+            brief, details=repr(error), kind="vm.json", hint="restore that file from a backup"
+        ) from error
 
 
 def _parse(document: dict[str, object]) -> VmRecord:

@@ -67,7 +67,11 @@ def _publish_next(state: StateFolder, vm: LockedVm) -> str:
     chain = read_chain(vm.top)
     check_layers(state, chain[:-1])
     if chain[-1].missing:
-        raise RefusedError(f"the disk of {vm.record.name} is missing", details=str(vm.top))
+        raise RefusedError(
+            f"the disk of {vm.record.name} is missing",
+            details=str(vm.top),
+            hint="put the file back in its place",
+        )
     disk = new_disk_name("qcow2")
     publish_file(vm.folder / disk, build_delta_over(chain[-1], vm), durable=state.durable)
     return disk

@@ -45,6 +45,11 @@ def is_at_work(state: StateFolder, action: str, key: str) -> bool:
     return any(e.name.endswith(ending) and is_held(e / _LOCK) for e in entries)
 
 
+def list_living(state: StateFolder) -> tuple[Path, ...]:
+    """Return the entries of commands that are at work now."""
+    return tuple(entry for entry in state.staging.iterdir() if is_held(entry / _LOCK))
+
+
 def list_dead(state: StateFolder) -> tuple[Path, ...]:
     """Return the entries of commands that died.
 

@@ -9,6 +9,7 @@ working directory; one that does listens after 50 to 90 ms.
 
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from linkedclone.drivers.local.machine.config import MachineState
@@ -48,11 +49,18 @@ def observe_power(machines: OpenMachine, vm: StoredVm) -> Power:
 
 def runs_in(folder: Path) -> bool:
     """Say whether a QEMU of this user has its working directory there."""
+    return next(find_processes(folder), None) is not None
+
+
+def find_processes(folder: Path) -> Iterator[int]:
+    """Find the QEMUs of this user that have their working directory there."""
     try:
         wanted = folder.stat()
     except FileNotFoundError:
-        return False
-    return any(_is_qemu_in(entry, wanted) for entry in _PROCESSES.iterdir() if entry.name.isdigit())
+        return
+    for entry in _PROCESSES.iterdir():
+        if entry.name.isdigit() and _is_qemu_in(entry, wanted):
+            yield int(entry.name)
 
 
 def _is_qemu_in(process: Path, wanted: os.stat_result) -> bool:

@@ -195,4 +195,8 @@ def name_taken(name: str) -> DuplicateNameError:
 
 
 def _gone(vm: VmId) -> GoneError:
-    return GoneError(f"the VM {vm} does not exist any more", kind="names")
+    return GoneError(
+        f"the VM {vm} does not exist any more",
+        hint="linkedclone list shows what there is",
+        kind="names",
+    )

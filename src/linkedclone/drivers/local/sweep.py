@@ -17,7 +17,7 @@ from linkedclone.drivers.local.publish import TEMPORARY_SUFFIX
 from linkedclone.drivers.local.seals import SEAL_SUFFIX, seal_path, unseal
 from linkedclone.drivers.local.staging import list_dead
 from linkedclone.drivers.local.store import StoredVm, load_vm
-from linkedclone.drivers.local.survey import ChainReader, take_survey
+from linkedclone.drivers.local.survey import ChainReader, Survey, take_survey
 from linkedclone.errors import BusyError, HypervisorError
 from linkedclone.model.ids import VmId
 
@@ -61,13 +61,29 @@ def sweep(state: StateFolder, *, deadline_s: float = 60.0) -> tuple[str, ...]:
         return survey.doubts
 
 
-def _sweep_folder(folder: Path, wanted: AbstractSet[Path], *, named: bool) -> None:
-    kept = {path for path in folder.iterdir() if path in wanted}
+def list_unreached(state: StateFolder, survey: Survey) -> tuple[Path, ...]:
+    """Return what a sweep would remove. To be called under the family lock."""
+    if survey.doubts:
+        return ()
+    named = {vm.id for vm in survey.stored.vms}
+    return tuple(
+        path
+        for folder in sorted(state.vms.iterdir())
+        for path in _unreached_in(folder, survey.users.keys(), named=folder.name in named)
+    )
+
+
+def _unreached_in(folder: Path, wanted: AbstractSet[Path], *, named: bool) -> tuple[Path, ...]:
+    paths = tuple(folder.iterdir())
+    kept = {path for path in paths if path in wanted}
     kept |= {seal_path(path) for path in kept}
-    for path in tuple(folder.iterdir()):
-        if path not in kept and (not named or _is_storage(path)):
-            remove(path)
-    if not named and not kept:
+    return tuple(path for path in paths if path not in kept and (not named or _is_storage(path)))
+
+
+def _sweep_folder(folder: Path, wanted: AbstractSet[Path], *, named: bool) -> None:
+    for path in _unreached_in(folder, wanted, named=named):
+        remove(path)
+    if not named and not any(path in wanted for path in folder.iterdir()):
         folder.rmdir()
 
 

@@ -54,7 +54,12 @@ def run_qemu_img(arguments: Sequence[str], *, folder: Path, lock: int) -> None:
             hint="free some space",
             kind="qemu-img",
         )
-    raise HypervisorError(f"qemu-img {arguments[0]} failed", details=details, kind="qemu-img")
+    raise HypervisorError(
+        f"qemu-img {arguments[0]} failed",
+        details=details,
+        hint="linkedclone doctor looks at programs, permissions, disk space and files",
+        kind="qemu-img",
+    )
 
 
 def _free_bytes(folder: Path) -> int:

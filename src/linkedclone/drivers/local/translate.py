@@ -34,7 +34,8 @@ def translate_os_error(error: OSError, what: str) -> HypervisorError:
             hint=f"the files must belong to the user who runs this (now user id {os.getuid()})",
             kind=kind,
         )
-    return HypervisorError(what, details=details, kind=kind)
+    hint = "linkedclone doctor looks at programs, permissions, disk space and files"
+    return HypervisorError(what, details=details, hint=hint, kind=kind)
 
 
 @contextmanager

@@ -54,6 +54,10 @@ def _read_header(path: Path) -> tuple[int, int, int]:
     with path.open("rb") as file:
         head = file.read(_HEADER.size)
     if len(head) < _HEADER.size or not head.startswith(MAGIC):
-        raise HypervisorError(f"{path} is not a sparse VMDK", kind="vmdk")
+        raise HypervisorError(
+            f"{path} is not a sparse VMDK",
+            kind="vmdk",
+            hint="make a qcow2 of it: qemu-img convert -O qcow2 IN OUT",
+        )
     _, _, _, capacity, _, offset, length = _HEADER.unpack(head)
     return capacity, offset, length

@@ -1,8 +1,10 @@
 """Which accelerator works here: found out by booting a kernel, because /dev/kvm can lie."""
 
+import grp
 import json
 import os
 import platform
+import pwd
 import selectors
 import shutil
 import subprocess
@@ -34,10 +36,12 @@ class Accelerator:
     Attributes:
         name: As QEMU calls it: ``kvm`` or ``tcg``.
         reason: Why this one, in words for ``doctor``.
+        remedy: The command that lets this user have KVM, if that is all that is missing.
     """
 
     name: str
     reason: str
+    remedy: str = ""
 
 
 def choose_accelerator(kernel: Path | None = None, *, cache: Path | None = None) -> Accelerator:
@@ -53,7 +57,7 @@ def choose_accelerator(kernel: Path | None = None, *, cache: Path | None = None)
         return Accelerator(name="tcg", reason=f"there is no {KVM_DEVICE} for x86-64 guests")
     if not os.access(KVM_DEVICE, os.R_OK | os.W_OK):
         reason = f"{KVM_DEVICE} may not be opened by this user (group kvm)"
-        return Accelerator(name="tcg", reason=reason)
+        return Accelerator(name="tcg", reason=reason, remedy=_build_remedy())
     kernel = kernel or _find_kernel()
     program = shutil.which(PROGRAM)
     if kernel is None or program is None:
@@ -66,6 +70,18 @@ def choose_accelerator(kernel: Path | None = None, *, cache: Path | None = None)
             return _cached(folder / CACHE_FILE, kernel, Path(program))
     except (OSError, LinkedCloneError):
         return probe_accelerator(kernel, program)
+
+
+def _build_remedy() -> str:
+    """Return how to join the group that may open the device; empty if there is none."""
+    device = KVM_DEVICE.stat()
+    if device.st_gid == 0 or device.st_mode & 0o060 != 0o060:
+        return ""
+    try:
+        group, user = grp.getgrgid(device.st_gid).gr_name, pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return ""
+    return f"sudo usermod --append --groups {group} {user}  # then log in anew"
 
 
 def probe_accelerator(kernel: Path, program: str = PROGRAM) -> Accelerator:

@@ -48,13 +48,16 @@ class Agent:
         self._send(command, arguments)
         line = await self._reader.readline()
         if not line:
-            raise BusyError(f"the guest agent hung up during {command}")
+            raise BusyError(
+                f"the guest agent hung up during {command}", hint="try again in a moment"
+            )
         answer = json.loads(line)
         if "error" in answer:
             error = answer["error"]
             brief = f"the guest agent refuses {command}"
             kind = error.get("class", "")
-            raise HypervisorError(brief, details=error.get("desc", ""), kind=kind)
+            hint = "look into the guest: linkedclone console NAME"
+            raise HypervisorError(brief, details=error.get("desc", ""), hint=hint, kind=kind)
         return answer["return"]
 
     async def shut_down(self) -> None:
@@ -98,7 +101,9 @@ async def open_agent(client_socket: socket.socket, *, seconds: float) -> AsyncIt
         try:
             await asyncio.wait_for(agent.synchronise(), seconds)
         except (TimeoutError, asyncio.IncompleteReadError, ValueError) as error:
-            raise BusyError("the guest agent does not answer", details=str(error)) from error
+            raise BusyError(
+                "the guest agent does not answer", details=str(error), hint="try again in a moment"
+            ) from error
         yield agent
     finally:
         writer.close()

@@ -26,7 +26,10 @@ def run_async(work: Coroutine[Any, Any, T], *, deadline_seconds: float) -> T:
     try:
         return future.result()
     except TimeoutError as error:
-        raise BusyError(f"QEMU did not answer within {deadline_seconds:g} s") from error
+        raise BusyError(
+            f"QEMU did not answer within {deadline_seconds:g} s",
+            hint="the host may be busy: try again",
+        ) from error
     finally:
         future.cancel()
 

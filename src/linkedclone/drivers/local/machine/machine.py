@@ -166,7 +166,7 @@ class Machine:
         from linkedclone.drivers.local.machine.console import attach
         from linkedclone.drivers.local.machine.sockets import connect
 
-        gone = GoneError(f"{self.config.name} does not run")
+        gone = self._off()
         if not (self.folder / CONSOLE_SOCKET).exists():
             raise gone
         with hold_lock(self.folder / CONSOLE_LOCK, deadline_seconds=0):
@@ -188,8 +188,12 @@ class Machine:
     def _demand(self, work: Work[T], *, deadline_seconds: float = ANSWER_SECONDS) -> T:
         answer = self._ask(work, deadline_seconds=deadline_seconds)
         if answer is None:
-            raise GoneError(f"{self.config.name} does not run")
+            raise self._off()
         return answer
+
+    def _off(self) -> GoneError:
+        name = self.config.name
+        return GoneError(f"{name} does not run", hint=f"start it first: linkedclone start {name}")
 
     def _wait_for_answer(self, process: subprocess.Popen[bytes], deadline: float) -> None:
         log = self.folder / QEMU_LOG
@@ -200,7 +204,11 @@ class Machine:
                 if with_session(self.folder, self.config.uuid, _answers, deadline_seconds=seconds):
                     return
             if time.monotonic() >= deadline:
-                raise PowerOnError(f"{brief} in time", details=read_tail(log))
+                raise PowerOnError(
+                    f"{brief} in time",
+                    details=read_tail(log),
+                    hint="the host may be busy: try again",
+                )
             time.sleep(POLL_SECONDS)
         details = read_tail(log) or f"it ended with status {process.returncode}"
         raise PowerOnError(brief, details=details, hint=f"all it said is in {log}")
@@ -241,7 +249,10 @@ async def _answers(_: Session) -> bool:
 
 async def _open_handle(session: Session) -> ProcessHandle:
     if not session.pid:
-        raise EndpointError(f"QEMU of {session.folder} runs in another PID namespace")
+        raise EndpointError(
+            f"QEMU of {session.folder} runs in another PID namespace",
+            hint="use the container that it was started in",
+        )
     return ProcessHandle(session.pid)
 
 

@@ -34,9 +34,16 @@ class Monitor:
             return await self._client.execute(command, arguments or None)
         except ExecuteError as error:
             brief = f"QEMU refuses {command}"
-            raise HypervisorError(brief, details=str(error), kind=error.error_class) from error
+            raise HypervisorError(
+                brief,
+                details=str(error),
+                hint="linkedclone doctor tells what is wrong with machines and disks",
+                kind=error.error_class,
+            ) from error
         except (QMPError, EOFError, OSError) as error:
-            raise GoneError(f"QEMU ended during {command}", details=str(error)) from error
+            raise GoneError(
+                f"QEMU ended during {command}", details=str(error), hint="start the VM again"
+            ) from error
 
     async def quit(self) -> None:
         """Make QEMU flush its disks and end."""
@@ -57,8 +64,10 @@ async def open_monitor(client_socket: socket.socket) -> AsyncIterator[Monitor]:
         await client.connect(client_socket)
     except ConnectError as error:
         if isinstance(error.exc, (EOFError, OSError)):
-            raise GoneError("QEMU ended", details=str(error)) from error
-        raise BusyError("QEMU does not answer", details=str(error)) from error
+            raise GoneError("QEMU ended", details=str(error), hint="start the VM again") from error
+        raise BusyError(
+            "QEMU does not answer", details=str(error), hint="try again in a moment"
+        ) from error
     finally:
         if not client.greeting:
             client_socket.close()

@@ -56,7 +56,7 @@ class Session:
             return
         client = connect(self.folder, AGENT_SOCKET, timeout_seconds=AGENT_SECONDS)
         if client is None:
-            raise BusyError("the guest agent's socket is gone")
+            raise BusyError("the guest agent's socket is gone", hint="restart the VM")
         async with open_agent(client, seconds=AGENT_SECONDS) as agent:
             yield agent
 
@@ -106,5 +106,7 @@ async def _session(
             raise _EndingError(error.brief, details=error.details) from error
         if answer.lower() != uuid.lower():
             brief = f"another machine answers in {folder}"
-            raise EndpointError(brief, details=f"its UUID is {answer}, not {uuid}")
+            raise EndpointError(
+                brief, details=f"its UUID is {answer}, not {uuid}", hint="end that QEMU"
+            )
         return await work(Session(folder=folder, monitor=monitor, pid=pid))

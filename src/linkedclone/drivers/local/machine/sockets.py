@@ -36,7 +36,9 @@ def connect(folder: Path, name: str, *, timeout_seconds: float) -> socket.socket
         return None
     except (BlockingIOError, TimeoutError) as error:
         client.close()
-        raise BusyError(f"{name} takes no further client", details=str(error)) from error
+        raise BusyError(
+            f"{name} takes no further client", details=str(error), hint="try again in a moment"
+        ) from error
     except BaseException:
         client.close()
         raise

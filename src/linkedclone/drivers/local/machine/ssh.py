@@ -69,7 +69,9 @@ def _generate(key: Path) -> None:
         hint = "apt-get install openssh-client"
         raise HypervisorError(brief, details=str(error), hint=hint) from error
     except subprocess.CalledProcessError as error:
-        raise HypervisorError(brief, details=error.stderr.decode(errors="replace")) from error
+        details = error.stderr.decode(errors="replace")
+        hint = "linkedclone doctor looks at permissions and disk space"
+        raise HypervisorError(brief, details=details, hint=hint) from error
 
 
 def _quote(path: Path) -> str:

@@ -1,0 +1,134 @@
+"""What is in the state folder, for ``doctor``: leftovers, machines, layers. Changes nothing."""
+
+import shlex
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from linkedclone.drivers.local.layout import StateFolder
+from linkedclone.drivers.local.locks import hold
+from linkedclone.drivers.local.machine.arguments import QMP_SOCKET
+from linkedclone.drivers.local.machines import RUN_FOLDER, OpenMachine
+from linkedclone.drivers.local.seals import check_seal, is_sealed
+from linkedclone.drivers.local.settings import default_root
+from linkedclone.drivers.local.staging import list_dead, list_living
+from linkedclone.drivers.local.starting import find_processes, runs_in
+from linkedclone.drivers.local.store import StoredVm, load_all
+from linkedclone.drivers.local.survey import take_survey
+from linkedclone.drivers.local.sweep import list_unreached
+from linkedclone.errors import BusyError, LinkedCloneError
+from linkedclone.model.findings import Finding, Verdict
+from linkedclone.model.observed import Power
+from linkedclone.model.sizes import render_size
+
+if TYPE_CHECKING:
+    from linkedclone.drivers.local.machine.config import MachineState
+
+_LOOK_SECONDS = 2.0
+_THREADS = 8
+
+
+def check_leftovers(state: StateFolder) -> Iterator[Finding]:
+    """Look for rests of killed commands, and for files that nothing reaches."""
+    check, clean = "leftovers", build_command(state, "list")
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(hold(state.family_lock, deadline_s=_LOOK_SECONDS))
+        except BusyError:
+            text = "not looked for: commands are at work"
+            yield Finding(check=check, verdict=Verdict.OK, text=text)
+            return
+        dead, living = list_dead(state), list_living(state)
+        # Whoever deletes a VM lets go of the lock before its files are gone.
+        unreached = () if living else list_unreached(state, take_survey(state))
+    if dead:
+        actions = Counter(entry.name.split(".")[1] if "." in entry.name else "?" for entry in dead)
+        told = ", ".join(f"{count} {action}" for action, count in sorted(actions.items()))
+        text = f"commands were killed midway: {told}"
+        yield Finding(check=check, verdict=Verdict.WARNING, text=text, remedy=clean)
+    elif unreached:
+        size = sum(path.lstat().st_blocks * 512 for path in unreached)
+        text = f"nothing reaches {len(unreached)} files ({render_size(size)}), as {unreached[0]}"
+        # An entry that nobody holds makes the next command sweep.
+        remedy = f"mkdir {shlex.quote(str(state.staging / 'sweep'))} && {clean}"
+        yield Finding(check=check, verdict=Verdict.WARNING, text=text, remedy=remedy)
+    else:
+        yield Finding(check=check, verdict=Verdict.OK, text="there are none")
+
+
+def check_machines(state: StateFolder, machines: OpenMachine) -> Iterator[Finding]:
+    """Look for machines that do not go on by themselves."""
+    stored = load_all(state).vms
+    with ThreadPoolExecutor(_THREADS) as pool:
+        seen = tuple(pool.map(lambda vm: (vm, machines(vm).observe()), stored))
+    faults = tuple(_find_faults(state, seen))
+    if faults:
+        yield from faults
+        return
+    running = sum(machine.power is Power.ON for _, machine in seen)
+    text = f"{running} of {len(seen)} run, and none is stuck"
+    yield Finding(check="machines", verdict=Verdict.OK, text=text)
+
+
+def _find_faults(
+    state: StateFolder, seen: Sequence[tuple[StoredVm, "MachineState"]]
+) -> Iterator[Finding]:
+    paused = [(vm, machine.reason) for vm, machine in seen if machine.power is Power.PAUSED]
+    ended = [
+        (vm, machine.last_words)
+        for vm, machine in seen
+        if machine.power is Power.OFF and _has_stale_socket(vm)
+    ]
+    for told, vms in (("paused", paused), ("ended without having been stopped", ended)):
+        if vms:
+            why = "; ".join(sorted({reason.strip() for _, reason in vms} - {""}))
+            names = [vm.record.name for vm, _ in vms]
+            yield Finding(
+                check="machines",
+                verdict=Verdict.WARNING,
+                text=f"{told}: {', '.join(names)}" + (f" ({why})" if why else ""),
+                remedy=build_command(state, "start", *names),
+            )
+    for vm, machine in seen:
+        if machine.power is Power.UNKNOWN:
+            processes = sorted(find_processes(vm.folder / RUN_FOLDER))
+            kill = "kill -9 " + " ".join(map(str, processes))
+            yield Finding(
+                check="machines",
+                verdict=Verdict.WARNING,
+                text=f"{vm.record.name} does not answer: {machine.reason}",
+                remedy=kill if processes else "",
+            )
+
+
+def _has_stale_socket(vm: StoredVm) -> bool:
+    """Say whether QEMU was killed: it removes its socket when it ends by itself."""
+    folder = vm.folder / RUN_FOLDER
+    return (folder / QMP_SOCKET).exists() and not runs_in(folder)
+
+
+def check_layers(state: StateFolder) -> Iterator[Finding]:
+    """Look at all VMs and all layers: whether they can be read, and are what was sealed."""
+    survey = take_survey(state)
+    back = "put the files back in their places"
+    faults = [(doubt, back) for doubt in dict.fromkeys(survey.doubts)]
+    layers = {file.path for chain in survey.chains.values() for file in chain if not file.missing}
+    for layer in sorted(layers):
+        if is_sealed(layer):
+            try:
+                check_seal(state, layer)
+            except LinkedCloneError as error:
+                faults.append((str(error), error.hint or back))
+    for text, remedy in faults:
+        yield Finding(check="layers", verdict=Verdict.FAILED, text=text, remedy=remedy)
+    if not faults:
+        text = f"{len(survey.stored.vms)} VMs, {len(layers)} layers, all sound"
+        yield Finding(check="layers", verdict=Verdict.OK, text=text)
+
+
+def build_command(state: StateFolder, verb: str, *names: str) -> str:
+    """Return a command about this state folder as a person can give it."""
+    address = "local:" if state.root == default_root() else f"local:{state.root}"
+    return shlex.join(("linkedclone", verb, *names, "--endpoint", address))

@@ -1,0 +1,37 @@
+"""What the endpoint and the environment say about ``local:``."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from platformdirs import user_data_path
+
+from linkedclone.config.endpoint import Endpoint, check_accel
+
+ACCEL_VARIABLE = "LINKEDCLONE_ACCEL"
+"""What machines are started with unless the endpoint says it: ``auto``, ``kvm`` or ``tcg``."""
+
+
+def find_root(endpoint: Endpoint) -> Path:
+    """Return where the endpoint's state folder is, or is to be."""
+    return Path(endpoint.path).expanduser() if endpoint.path else default_root()
+
+
+def default_root() -> Path:
+    """Return where the state is kept unless the endpoint says otherwise."""
+    return user_data_path("linkedclone") / "local"
+
+
+def find_accel(wanted: str = "", environ: Mapping[str, str] | None = None) -> str | None:
+    """Return what machines are to be started with; None finds out what works.
+
+    Args:
+        wanted: What the endpoint says; empty leaves it to the environment.
+        environ: The environment; None takes this process's.
+
+    Raises:
+        InputError: The environment names no accelerator.
+    """
+    environ = os.environ if environ is None else environ
+    found = wanted or check_accel(environ.get(ACCEL_VARIABLE) or "auto", what=ACCEL_VARIABLE)
+    return None if found == "auto" else found
