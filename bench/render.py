@@ -2,9 +2,8 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from linkedclone.model.sizes import render_size
-
 from bench.row import Limit, Result, Sample
+from linkedclone.model.sizes import render_size
 
 _READS = ("RetrieveProperties", "RetrievePropertiesEx", "ContinueRetrievePropertiesEx")
 
@@ -24,8 +23,10 @@ def render_result(result: Result) -> str:
         lines.append(
             f"  {target.of} / {target.to}: {ratio:.2f}, {target}: {_verdict(target.holds(ratio))}"
         )
-    for limit in result.limits:
-        lines.append(f"  {_render_limit(result, limit)}: {_verdict(result.holds(limit))}")
+    lines.extend(
+        f"  {_render_limit(result, limit)}: {_verdict(result.holds(limit))}"
+        for limit in result.limits
+    )
     return "\n".join([*lines, *(f"  {note}" for note in result.notes), ""])
 
 
