@@ -107,12 +107,12 @@ def test_a_name_that_is_not_ours_is_refused_before_anything_is_sent(
 def test_one_of_many_fails_and_leaves_nothing(
     simulator: Simulator, env: dict[str, str], parent: str
 ) -> None:
-    simulator.fault("CloneVM_Task", "NoDiskSpace", name="desk-3", leave=True)
+    simulator.fault("CloneVM_Task", "NicSettingMismatch", name="desk-3", leave=True)
     code, report = command.run_json("clone", parent, "desk-{1..5}", env=env)
     assert code == 4
     (failed,) = [clone for clone in report["clones"] if clone["status"] == "failed"]
     assert failed["name"] == "desk-3"
-    assert failed["error"]["stage"] == "clone"
+    assert failed["error"]["stage"] == "customize"
     assert failed["error"]["details"]
     assert names(env) >= {"desk-1", "desk-2", "desk-4", "desk-5"}
     assert "desk-3" not in names(env)

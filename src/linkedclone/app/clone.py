@@ -12,16 +12,16 @@ from linkedclone.errors import LinkedCloneError
 from linkedclone.execution.cloning import Cloning, Made
 from linkedclone.execution.guests import await_guests, is_ready
 from linkedclone.execution.progress import Progress
-from linkedclone.execution.runner import Runner
+from linkedclone.execution.runner import Runner, name_of
 from linkedclone.model.ids import VmId
-from linkedclone.model.lineage import Mode, Proof, hangs_from
+from linkedclone.model.lineage import Mode, Proof
 from linkedclone.model.names import check_name, expand_names
 from linkedclone.model.observed import Power, Snapshot, Vm
-from linkedclone.model.plan import CreateClone, Plan, SetPower, Step, TakeSnapshot
+from linkedclone.model.plan import AdoptUuid, CreateClone, Plan, SetPower, Step, TakeSnapshot
 from linkedclone.model.report import CloneReport, CloneResult, Failure, Stage, Status
 from linkedclone.model.spec import CloneRequest, Wait
 from linkedclone.planning.clone import ClonePlanner, Run
-from linkedclone.planning.verdict import Fate
+from linkedclone.planning.verdict import Fate, judge_existing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,15 +114,39 @@ class CloneJob:
         results = {
             vm.name.casefold(): _existing_result(prepared, vm) for vm in prepared.plan.existing
         }
+        results |= self._mend_existing(results)
         creates = self._with_snapshot()
         made = self._cloning.make(creates) if creates else []
         results |= {m.step.name.casefold(): _made_result(m, self._runner) for m in made}
-        results |= self._start_existing(results)
+        results |= self._start_existing(results, made)
         results = self._wait_for_guests(results)
         return replace(
             _report(prepared, endpoint, results, seconds=time.monotonic() - begun),
             interrupted=self._runner.interrupted,
+            notes=self._unused_snapshot(made),
         )
+
+    def _unused_snapshot(self, made: Sequence[Made]) -> tuple[str, ...]:
+        """Tell of a snapshot that this run took and that nothing of its own hangs from."""
+        taken = [step for step in self._prepared.plan.steps if isinstance(step, TakeSnapshot)]
+        used = any(m.verdict and m.verdict.fate in {Fate.CREATED, Fate.KEPT} for m in made)
+        if not taken or used or self._runner.interrupted:
+            return ()
+        name, parent = taken[0].name, taken[0].vm_name
+        return (
+            f"the new snapshot {name!r} of {parent} stays, and no clone of this run hangs from it",
+        )
+
+    def _mend_existing(self, results: Mapping[str, CloneResult]) -> dict[str, CloneResult]:
+        """Finish what a killed run left: a mark that names another UUID than the clone's own."""
+        steps: list[Step] = [s for s in self._prepared.plan.steps if isinstance(s, AdoptUuid)]
+        return {
+            name_of(landing.item).casefold(): _failed(
+                results[name_of(landing.item).casefold()], Stage.CLONE, landing.error
+            )
+            for landing in (self._runner.run_stage(steps) if steps else ())
+            if landing.error
+        }
 
     def _with_snapshot(self) -> Sequence[CreateClone]:
         """Take the snapshot if the plan says so, and let the clones hang from it."""
@@ -133,21 +157,27 @@ class CloneJob:
                 return [_hang(create, parent, snapshot) for create in creates]
         return creates
 
-    def _start_existing(self, results: Mapping[str, CloneResult]) -> dict[str, CloneResult]:
-        """Start clones of an earlier run that are off: that run's power-on had failed."""
+    def _start_existing(
+        self, results: Mapping[str, CloneResult], made: Sequence[Made]
+    ) -> dict[str, CloneResult]:
+        """Start clones of other runs that are off: their power-on had failed."""
         steps: list[Step] = [s for s in self._prepared.plan.steps if isinstance(s, SetPower)]
+        steps += [
+            SetPower(vm=m.vm.id, vm_name=m.vm.name, power=Power.ON)
+            for m in made
+            if m.vm and m.verdict and m.verdict.fate is Fate.EXISTING
+            if m.step.power_on and m.vm.power is Power.OFF
+        ]
         started: dict[str, CloneResult] = {}
         if not steps or self._runner.interrupted:
             return started
         for landing in self._runner.run_stage(steps):
-            if isinstance(landing.item, CreateClone):
-                continue
-            key = landing.item.vm_name.casefold()
-            if landing.error is None:
-                started[key] = replace(results[key], power=Power.ON, seconds=landing.seconds)
-            else:
-                failure = Failure.from_error(Stage.POWER_ON, landing.error)
-                started[key] = replace(results[key], status=Status.FAILED, error=failure)
+            key = name_of(landing.item).casefold()
+            started[key] = (
+                replace(results[key], power=Power.ON, seconds=landing.seconds)
+                if landing.error is None
+                else _failed(results[key], Stage.POWER_ON, landing.error)
+            )
         return started
 
     def _wait_for_guests(self, results: dict[str, CloneResult]) -> dict[str, CloneResult]:
@@ -187,25 +217,20 @@ class CloneJob:
         }
 
 
+def _failed(result: CloneResult, stage: Stage, error: LinkedCloneError) -> CloneResult:
+    return replace(result, status=Status.FAILED, error=Failure.from_error(stage, error))
+
+
 def _hang(create: CreateClone, parent: Vm, snapshot: Snapshot) -> CreateClone:
     mark = replace(create.mark, snapshot=snapshot.id, snapshot_name=snapshot.name)
     return replace(create, source=parent, snapshot=snapshot, mark=mark)
 
 
 def _existing_result(prepared: Prepared, vm: Vm) -> CloneResult:
-    proof = _existing_proof(prepared.source, vm)
-    return _seen(CloneResult(name=vm.name, status=Status.EXISTING), vm, proof)
-
-
-def _existing_proof(source: Vm, vm: Vm) -> Proof:
-    """Prove an older clone against the snapshot that its mark names, or any other of the parent."""
-    mark = vm.valid_mark
-    marked = [s for s in source.snapshots if mark and s.id == mark.snapshot]
-    proofs = [hangs_from(vm, s.disks or ()) for s in (*marked, *source.snapshots)]
-    for proof in proofs:
-        if proof.linked is not False:
-            return proof
-    return proofs[0] if proofs else Proof(linked=False, reason="the parent has no snapshot left")
+    verdict = judge_existing(prepared.source, vm)
+    status = Status.FAILED if verdict.failure else Status.EXISTING
+    result = CloneResult(name=vm.name, status=status, error=verdict.failure)
+    return _seen(result, vm, verdict.proof)
 
 
 def _made_result(made: Made, runner: Runner) -> CloneResult:

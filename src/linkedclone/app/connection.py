@@ -13,6 +13,7 @@ from linkedclone.execution.progress import Progress, Silent
 from linkedclone.execution.runlog import RunLog
 from linkedclone.execution.runner import Runner, action_of, name_of
 from linkedclone.model.findings import Finding
+from linkedclone.model.ids import VmId
 from linkedclone.model.images import Image, ImageImport
 from linkedclone.model.lineage import Lineage
 from linkedclone.model.names import check_name
@@ -28,6 +29,7 @@ from linkedclone.planning.actions import (
     plan_power,
     plan_restart,
     plan_revert,
+    refuse_busy,
 )
 from linkedclone.planning.snapshots import find_snapshot
 
@@ -146,6 +148,8 @@ class Connection:
         vms = self._find(refs)
 
         def plan() -> Plan:
+            # In this order: a clone that is made in between stands in the inventory.
+            refuse_busy(vms, self._sources(vms), action="delete")
             return plan_delete(vms, self._driver.observe(), force=force)
 
         return self._guarded(plan, confirm=confirm, progress=progress)
@@ -191,6 +195,7 @@ class Connection:
         snapshot = find_snapshot(vm, name)
 
         def plan() -> Plan:
+            refuse_busy([vm], self._sources([vm]), action="delete a snapshot of")
             return plan_delete_snapshot(vm, snapshot, self._driver.observe(), force=force)
 
         return self._guarded(plan, confirm=confirm, progress=progress)
@@ -261,6 +266,9 @@ class Connection:
     def _find(self, refs: Sequence[str]) -> tuple[Vm, ...]:
         """Find VMs, each once however often it was named."""
         return tuple({vm.id: vm for vm in self._driver.find_vms(refs)}.values())
+
+    def _sources(self, vms: Sequence[Vm]) -> frozenset[VmId]:
+        return self._driver.observe_sources([vm.id for vm in vms])
 
     def _guarded(
         self, plan: Callable[[], Plan], *, confirm: Confirm | None, progress: Progress | None

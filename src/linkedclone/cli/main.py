@@ -9,7 +9,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     0 done, 1 failed, 2 wrong input, 4 partly done, 130 interrupted.
     """
-    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        return _main(list(sys.argv[1:] if arguments is None else arguments))
+    except KeyboardInterrupt:
+        # While modules are imported; later ones are told by the command itself.
+        sys.stderr.write("interrupted\n")
+        return 130
+
+
+def _main(given: list[str]) -> int:
     if given in (["--help"], ["-h"]):
         from linkedclone.cli.overview import render_overview
         from linkedclone.cli.streams import write_result

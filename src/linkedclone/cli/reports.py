@@ -100,6 +100,7 @@ def summarize_clones(report: CloneReport, *, place: str) -> str:
     if saved:
         own = sum(clone.own_bytes or 0 for clone in good)
         line += f"\n{render_size(own)} used, {render_size(saved)} saved against full copies"
+    line += "".join(f"\nnote: {note}" for note in report.notes)
     if report.interrupted and not counts[Status.SKIPPED]:
         line += "\ninterrupted; run the same command again to finish"
     return printable_lines(line)

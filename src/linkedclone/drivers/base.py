@@ -94,6 +94,13 @@ class Driver(Protocol):
         Half-made ones too. ``snapshots`` come without disks.
         """
 
+    def observe_sources(self, ids: Sequence[VmId]) -> frozenset[VmId]:
+        """Say from which of these VMs clones are being made right now, by anybody.
+
+        Such clones do not stand in the inventory yet, so the guards cannot see
+        them there.
+        """
+
     # -- act --------------------------------------------------------------------------
 
     def preview_clone(self, step: CreateClone) -> Mapping[str, object]:

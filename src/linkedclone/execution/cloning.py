@@ -1,22 +1,23 @@
 """Make clones: submit, attach to what others make, prove, undo."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from linkedclone.drivers.base import Driver
 from linkedclone.errors import (
+    BusyError,
     DuplicateNameError,
-    EndpointError,
     GoneError,
+    InterruptedByUserError,
     LinkedCloneError,
     NotFoundError,
 )
 from linkedclone.execution.flight import Landing
-from linkedclone.execution.runner import Runner, name_of
+from linkedclone.execution.runner import Runner, name_of, subject_of
 from linkedclone.model.ids import VmId
 from linkedclone.model.jobs import Job
 from linkedclone.model.observed import Power, Snapshot, Vm
-from linkedclone.model.plan import CreateClone, DeleteVm, SetPower, Step, TakeSnapshot
+from linkedclone.model.plan import AdoptUuid, CreateClone, DeleteVm, SetPower, Step, TakeSnapshot
 from linkedclone.model.report import Failure, Stage
 from linkedclone.planning.verdict import CloneVerdict, Fate, judge
 
@@ -56,7 +57,12 @@ class Cloning:
         """
         landings = self._runner.run_stage([step])
         if not landings:
-            raise KeyboardInterrupt
+            raise InterruptedByUserError(
+                f"interrupted: the snapshot {step.name!r} of {source.name} goes on at the endpoint"
+                if self._runner.in_flight
+                else "interrupted before anything was sent",
+                hint="no clone was made; run the same command again to make them",
+            )
         if landings[0].error:
             raise landings[0].error
         (parent,) = self._driver.find_vms([source.uuid])
@@ -82,20 +88,18 @@ class Cloning:
         return {name_of(ldg.item): ldg for ldg in self._runner.run_stage(steps)}
 
     def _attach(self, landings: Landings) -> None:
+        """Follow the clones whose names are taken, or of whose calls the answer was lost."""
         for last_try in (False, True):
-            taken = [
-                ldg.item for ldg in landings.values() if isinstance(ldg.error, DuplicateNameError)
-            ]
-            if not taken or self._runner.interrupted:
+            open_ones = [ldg.item for ldg in landings.values() if _is_open(ldg)]
+            if not open_ones or self._runner.interrupted:
                 return
             lost = []
-            for landing in self._runner.run_stage(taken, start=self._start_attached):
+            for landing in self._runner.run_stage(open_ones, start=self._start_attached):
                 name = name_of(landing.item)
                 if isinstance(landing.error, GoneError) and not last_try:
                     lost.append(landings.pop(name).item)
                 else:
-                    # Not accepted: whatever stands there now was made by another run.
-                    landings[name] = replace(landing, accepted=False)
+                    landings[name] = replace(landing, accepted=True)
             landings |= self._submit(lost)
 
     def _start_attached(self, step: Step) -> Job:
@@ -107,10 +111,14 @@ class Cloning:
     def _judge(self, steps: Sequence[CreateClone], landings: Landings) -> list[Made]:
         try:
             vms = self._look(steps, landings)
-        except EndpointError as error:
+            steps = self._with_latest_parent(steps, vms)
+        except LinkedCloneError as error:
             # Nothing can be seen any more; what was made is there all the same.
             vms = {}
-            landings = {n: replace(ldg, error=ldg.error or error) for n, ldg in landings.items()}
+            landings = {
+                name: replace(landing, error=landing.error or error, known=False)
+                for name, landing in landings.items()
+            }
         made = []
         for step in steps:
             landing = landings.get(step.name)
@@ -118,10 +126,9 @@ class Cloning:
                 made.append(Made(step=step, verdict=None))
                 continue
             vm = vms.get(step.name.casefold())
-            verdict = judge(step, vm, error=landing.error, accepted=landing.accepted)
-            vm = self._mend_mark(verdict, vm)
+            verdict = judge(step, vm, error=landing.error, known=landing.known)
             made.append(Made(step=step, verdict=verdict, vm=vm, seconds=landing.seconds))
-        return made
+        return self._mend_marks(made)
 
     def _look(self, steps: Sequence[CreateClone], landings: Landings) -> dict[str, Vm]:
         """Read what the batch made: by id what succeeded, by name what failed half-way."""
@@ -129,7 +136,7 @@ class Cloning:
         doubtful = [
             step.name
             for step in steps
-            if (landing := landings.get(step.name)) and landing.error and landing.accepted
+            if (landing := landings.get(step.name)) is not None and landing.error
         ]
         seen: list[Vm] = []
         if done:
@@ -138,22 +145,32 @@ class Cloning:
             seen += self._driver.observe_names(steps[0].target, doubtful)
         return {vm.name.casefold(): vm for vm in seen}
 
-    def _mend_mark(self, verdict: CloneVerdict, vm: Vm | None) -> Vm | None:
-        """Rewrite the mark where the hypervisor gave the clone another UUID than asked for."""
-        if vm is None or not verdict.mark_to_mend or vm.mark is None:
-            return vm
-        job = self._driver.adopt_uuid(vm)
-        self._finish([job])
-        return replace(vm, mark=replace(vm.mark, uuid=vm.uuid))
+    def _with_latest_parent(
+        self, steps: Sequence[CreateClone], vms: Mapping[str, Vm]
+    ) -> Sequence[CreateClone]:
+        """Read the parent again if other runs made some: those may hang from newer snapshots."""
+        theirs = [
+            step
+            for step in steps
+            if (vm := vms.get(step.name.casefold())) is not None
+            and (vm.mark is None or vm.mark.run != step.mark.run)
+        ]
+        if not theirs:
+            return steps
+        (parent,) = self._driver.find_vms([steps[0].source.uuid])
+        return [replace(step, source=parent) for step in steps]
 
-    def _finish(self, jobs: Iterable[Job]) -> None:
-        left = {job.id: job for job in jobs}
-        while left:
-            for state in self._driver.wait(list(left.values()), 5.0):
-                if state.finished:
-                    left.pop(state.job.id, None)
-                    if state.error:
-                        raise state.error
+    def _mend_marks(self, made: list[Made]) -> list[Made]:
+        """Rewrite the marks of clones that the hypervisor gave another UUID than asked for."""
+        mend: list[Step] = [
+            AdoptUuid(vm=m.vm) for m in made if m.vm and m.verdict and m.verdict.mark_to_mend
+        ]
+        trouble = {
+            name_of(landing.item): landing.error
+            for landing in (self._runner.run_stage(mend) if mend else ())
+            if landing.error
+        }
+        return [_unmended(m, trouble.get(m.step.name)) for m in made]
 
     def _undo(self, made: list[Made]) -> list[Made]:
         """Delete what this run made and what is not as it should be."""
@@ -169,9 +186,28 @@ class Cloning:
         trouble: dict[str, LinkedCloneError] = {}
         for stage in (stops, deletes):
             for landing in self._runner.run_stage(stage) if stage else ():
-                if landing.error and not isinstance(landing.item, CreateClone):
-                    trouble[landing.item.vm] = landing.error
+                if landing.error:
+                    trouble[subject_of(landing.item)] = landing.error
         return [_with_trouble(m, trouble.get(m.vm.id) if m.vm else None) for m in made]
+
+
+def _is_open(landing: Landing[Step]) -> bool:
+    """Say whether a clone may be under way although its call has failed."""
+    lost_answer = not landing.accepted and isinstance(landing.error, BusyError)
+    return lost_answer or isinstance(landing.error, DuplicateNameError)
+
+
+def _unmended(made: Made, trouble: LinkedCloneError | None) -> Made:
+    """Tell that a good clone's mark still names another UUID than the clone's own."""
+    if trouble is None or made.verdict is None:
+        return made
+    failure = Failure(
+        stage=Stage.CLONE,
+        brief=f"{made.step.name} was made, but its mark could not be written: {trouble.brief}",
+        details=trouble.details,
+        hint="run the same command again: it is taken up, and the mark written then",
+    )
+    return replace(made, verdict=replace(made.verdict, fate=Fate.KEPT, failure=failure))
 
 
 def _with_trouble(made: Made, trouble: LinkedCloneError | None) -> Made:

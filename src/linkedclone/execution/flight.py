@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from linkedclone.drivers.base import Driver
-from linkedclone.errors import LinkedCloneError
+from linkedclone.errors import BusyError, EndpointError, GoneError, LinkedCloneError
 from linkedclone.execution.progress import Event, Progress
 from linkedclone.model.ids import JobId
 from linkedclone.model.jobs import Job, JobState, JobStatus
@@ -31,7 +31,9 @@ class Landing(Generic[Item]):
         item: What was started.
         result: What its job made; None if it failed.
         error: Why it failed; None if it did not.
-        accepted: True if the hypervisor took the call, so that it may have left traces.
+        accepted: True if the hypervisor took the call.
+        known: True if the hypervisor itself told how the job ended; False where
+            it could not be asked, or has forgotten the job.
         seconds: From the start of the call to the end of the job.
     """
 
@@ -39,6 +41,7 @@ class Landing(Generic[Item]):
     result: str | None
     error: LinkedCloneError | None
     accepted: bool
+    known: bool
     seconds: float
 
 
@@ -107,7 +110,8 @@ class Flight(Generic[Item]):
                 self._flying[job.id] = (job, item)
                 self._tell(item, job.action, JobStatus.QUEUED)
             elif isinstance(error, LinkedCloneError):
-                yield self._land(item, None, error, accepted=False)
+                known = not isinstance(error, BusyError | EndpointError)
+                yield self._land(item, None, error, accepted=False, known=known)
             else:
                 raise error
 
@@ -124,25 +128,33 @@ class Flight(Generic[Item]):
             states = self._driver.wait(jobs, timeout)
         except LinkedCloneError as error:
             for _, item in self._flying.values():
-                yield self._land(item, None, error, accepted=True)
+                yield self._land(item, None, error, accepted=True, known=False)
             self._flying.clear()
             return
         for state in states:
             item = self._flying[state.job.id][1]
             if state.finished:
                 del self._flying[state.job.id]
-                yield self._land(item, state.result, state.error, accepted=True)
+                known = not isinstance(state.error, GoneError)
+                yield self._land(item, state.result, state.error, accepted=True, known=known)
             else:
                 self._tell_change(item, state)
 
     def _land(
-        self, item: Item, result: str | None, error: LinkedCloneError | None, *, accepted: bool
+        self,
+        item: Item,
+        result: str | None,
+        error: LinkedCloneError | None,
+        *,
+        accepted: bool,
+        known: bool,
     ) -> Landing[Item]:
         return Landing(
             item=item,
             result=result,
             error=error,
             accepted=accepted,
+            known=known,
             seconds=time.monotonic() - self._since.pop(id(item)),
         )
 

@@ -10,6 +10,7 @@ from linkedclone.execution.progress import Event, Progress
 from linkedclone.model.jobs import Job, JobStatus
 from linkedclone.model.observed import Power
 from linkedclone.model.plan import (
+    AdoptUuid,
     CreateClone,
     DeleteSnapshot,
     DeleteVm,
@@ -48,6 +49,8 @@ class Runner:
                 return driver.create_snapshot(step.vm, step.name, step.description)
             case CreateClone():
                 return driver.create_clone(step)
+            case AdoptUuid():
+                return driver.adopt_uuid(step.vm)
             case SetPower():
                 return driver.set_power(step.vm, step.power)
             case DeleteVm():
@@ -133,12 +136,24 @@ class Runner:
 
 def name_of(step: Step) -> str:
     """Return the name of the VM that a step is about."""
-    return step.name if isinstance(step, CreateClone) else step.vm_name
+    match step:
+        case CreateClone():
+            return step.name
+        case AdoptUuid():
+            return step.vm.name
+        case _:
+            return step.vm_name
 
 
 def subject_of(step: Step) -> str:
     """Return what tells the VM of a step from all others."""
-    return f"new:{step.name}" if isinstance(step, CreateClone) else step.vm
+    match step:
+        case CreateClone():
+            return f"new:{step.name}"
+        case AdoptUuid():
+            return step.vm.id
+        case _:
+            return step.vm
 
 
 def action_of(step: Step) -> str:
@@ -148,6 +163,8 @@ def action_of(step: Step) -> str:
             return "snapshot"
         case CreateClone():
             return "clone"
+        case AdoptUuid():
+            return "mend mark"
         case SetPower():
             return "power-on" if step.power is Power.ON else "power-off"
         case DeleteVm():
@@ -162,7 +179,7 @@ def action_of(step: Step) -> str:
 
 def _pending(step: Step, runner: Runner) -> ActionResult:
     note = "interrupted before it was sent" if runner.interrupted else "interrupted"
-    vm = None if isinstance(step, CreateClone) else step.vm
+    vm = None if isinstance(step, CreateClone) else subject_of(step)
     return ActionResult(
         name=name_of(step), action=action_of(step), status=Status.SKIPPED, id=vm, note=note
     )
@@ -176,7 +193,7 @@ def _result(landing: Landing[Step]) -> ActionResult:
         name=name_of(step),
         action=action,
         status=Status.FAILED if landing.error else Status.DONE,
-        id=made or (None if isinstance(step, CreateClone) else step.vm),
+        id=made or (None if isinstance(step, CreateClone) else subject_of(step)),
         seconds=landing.seconds,
         error=Failure.from_error(action, landing.error) if landing.error else None,
     )

@@ -76,6 +76,24 @@ def hangs_from(vm: Vm, snapshot_disks: Sequence[Disk]) -> Proof:
     return Proof(linked=False, reason="no disk hangs from that snapshot")
 
 
+def hangs_from_any(vm: Vm, parent: Vm) -> Proof:
+    """Say whether an older clone hangs from its parent, by whichever snapshot.
+
+    The snapshot that its mark names is tried first. Where that is gone, any
+    layer that the parent reads too will do.
+    """
+    mark = vm.valid_mark
+    marked = [s for s in parent.snapshots if mark and s.id == mark.snapshot]
+    proofs = [hangs_from(vm, s.disks or ()) for s in (*marked, *parent.snapshots)]
+    for proof in proofs:
+        if proof.linked is not False:
+            return proof
+    below = {layer for disk in vm.disks for layer in disk.chain[:-1]}
+    if below & parent.layers:
+        return Proof(linked=True)
+    return proofs[0] if proofs else hangs_from(vm, ())
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
     """Where a VM hangs.
@@ -99,12 +117,17 @@ class Lineage:
     def __init__(self, inventory: Inventory) -> None:
         self.vms = inventory.vms
         self._users: dict[Layer, list[Vm]] = defaultdict(list)
-        self._by_home: dict[tuple[str, str], Vm] = {}
+        self._by_home: dict[tuple[str, str], list[Vm]] = defaultdict(list)
+        self._by_uuid = {vm.uuid: vm for vm in inventory.vms if vm.uuid}
+        self._hidden: dict[str, list[Vm]] = defaultdict(list)
         self._writer: dict[Layer, Vm] = {}
         self._frozen: dict[Layer, tuple[Vm, Snapshot]] = {}
         for vm in inventory.vms:
             if vm.home is not None:
-                self._by_home[vm.home] = vm
+                self._by_home[vm.home].append(vm)
+            mark = vm.valid_mark
+            if mark is not None and any(disk.hidden for disk in vm.disks):
+                self._hidden[mark.parent_uuid].append(vm)
             for layer in vm.layers:
                 self._users[layer].append(vm)
             for disk in vm.disks:
@@ -138,11 +161,17 @@ class Lineage:
 
     def owner(self, layer: Layer) -> Vm | None:
         """Return the VM that the layer belongs to, or None if that VM is gone."""
-        found = self._by_home.get((layer.store, layer.folder)) or self._writer.get(layer)
+        found = self._writer.get(layer) or self._at_home(layer)
         if found is not None:
             return found
         frozen = self._frozen.get(layer)
         return frozen[0] if frozen else None
+
+    def _at_home(self, layer: Layer) -> Vm | None:
+        """Return the VM in whose folder the layer lies; of several the one that reads it."""
+        homes = self._by_home.get((layer.store, layer.folder), [])
+        readers = [vm for vm in homes if layer in vm.layers] if len(homes) > 1 else homes
+        return next(iter(readers or homes), None)
 
     def users(self, layer: Layer) -> tuple[Vm, ...]:
         """Return every VM that reads the layer, itself or through a snapshot."""
@@ -159,24 +188,38 @@ class Lineage:
                 snapshot = frozen[1] if frozen and frozen[0] is parent else None
                 return Origin(mode=Mode.LINKED, parent=parent, snapshot=snapshot, base=layer)
         if any(disk.hidden for disk in vm.disks):
-            return Origin(mode=Mode.UNKNOWN)
+            return self._marked_origin(vm)
         return Origin(mode=Mode.FULL)
+
+    def _marked_origin(self, vm: Vm) -> Origin:
+        """Return what the mark says of a clone whose chain is hidden."""
+        mark = vm.valid_mark
+        parent = self._by_uuid.get(mark.parent_uuid) if mark else None
+        snapshots = parent.snapshots if parent else ()
+        snapshot = next((s for s in snapshots if mark and s.id == mark.snapshot), None)
+        return Origin(mode=Mode.UNKNOWN, parent=parent, snapshot=snapshot)
 
     def dependants(self, vm: Vm) -> tuple[Vm, ...]:
         """Return the other VMs that read a layer which belongs to this one.
 
         Also layers in its folder that the VM itself does not read any more,
-        such as those of a deleted snapshot that clones still hang from.
+        such as those of a deleted snapshot that clones still hang from. A
+        clone that hides its chain depends on the parent that its mark names.
         """
-        return self._others(self._owned.get(vm.id, ()), vm)
+        return self._others(self._owned.get(vm.id, ()), vm, self._hidden.get(vm.uuid, ()))
 
     def dependants_of_snapshot(self, vm: Vm, snapshot: Snapshot) -> tuple[Vm, ...]:
         """Return the other VMs that hang from this snapshot's files."""
         frozen = [d.top for d in snapshot.disks or () if d.chain and not d.independent]
-        return self._others(frozen, vm)
+        marked = [
+            clone
+            for clone in self._hidden.get(vm.uuid, ())
+            if clone.mark and clone.mark.snapshot in {"", snapshot.id}
+        ]
+        return self._others(frozen, vm, marked)
 
-    def _others(self, layers: Iterable[Layer], vm: Vm) -> tuple[Vm, ...]:
-        found: dict[VmId, Vm] = {}
+    def _others(self, layers: Iterable[Layer], vm: Vm, hidden: Iterable[Vm]) -> tuple[Vm, ...]:
+        found = {clone.id: clone for clone in hidden if clone.id != vm.id}
         for layer in layers:
             for user in self._users.get(layer, ()):
                 if user.id != vm.id:

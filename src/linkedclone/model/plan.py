@@ -90,7 +90,16 @@ class RevertSnapshot:
     name: str
 
 
-Step = TakeSnapshot | CreateClone | SetPower | DeleteVm | DeleteSnapshot | RevertSnapshot
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdoptUuid:
+    """Write into a clone's mark the UUID that the hypervisor gave it instead of the wanted one."""
+
+    vm: Vm
+
+
+Step = (
+    TakeSnapshot | CreateClone | AdoptUuid | SetPower | DeleteVm | DeleteSnapshot | RevertSnapshot
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

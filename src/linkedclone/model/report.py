@@ -117,6 +117,7 @@ class CloneReport:
     clones: tuple[CloneResult, ...]
     seconds: float
     interrupted: bool = False
+    notes: tuple[str, ...] = ()
 
     @property
     def failed(self) -> tuple[CloneResult, ...]:
@@ -138,6 +139,7 @@ class CloneReport:
             "snapshot": self.snapshot,
             "clones": [clone.document() for clone in self.clones],
             "seconds": round(self.seconds, 3),
+            **({"notes": list(self.notes)} if self.notes else {}),
         }
 
 

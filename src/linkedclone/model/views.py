@@ -128,15 +128,20 @@ class _TreeBuilder:
         if parent is not None:
             seen = next((vm for vm in self._vms if vm.id == parent.id), parent)
             return (self._vm_node(seen),)
-        roots = [self._vm_node(vm) for vm in self._vms if self._origins[vm.id].base is None]
+        roots = [self._vm_node(vm) for vm in self._vms if self._is_root(vm)]
         families = [node for node in roots if node.children]
         return (*families, *self._orphans())
+
+    def _is_root(self, vm: Vm) -> bool:
+        origin = self._origins[vm.id]
+        return origin.base is None and origin.parent is None
 
     def _vm_node(self, vm: Vm) -> TreeNode:
         clones = self._clones.get(vm.id, [])
         nodes = [self._snapshot_node(snapshot, clones) for snapshot in vm.snapshots]
         rest = [c for c in clones if self._origins[c.id].snapshot is None]
-        return TreeNode(vm=vm, children=(*nodes, *self._layer_nodes(rest)))
+        lost = tuple(self._vm_node(c) for c in rest if self._origins[c.id].base is None)
+        return TreeNode(vm=vm, children=(*nodes, *self._layer_nodes(rest), *lost))
 
     def _snapshot_node(self, snapshot: Snapshot, clones: list[Vm]) -> TreeNode:
         mine = []

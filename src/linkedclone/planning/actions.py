@@ -1,8 +1,9 @@
 """Plan what is done to VMs that exist: power, deletion, snapshots. The guards are here."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
-from linkedclone.errors import InUseError, NotOursError, RefusedError
+from linkedclone.errors import BusyError, InUseError, NotOursError, RefusedError
+from linkedclone.model.ids import VmId
 from linkedclone.model.lineage import Lineage
 from linkedclone.model.observed import Inventory, Layer, Power, Snapshot, Vm
 from linkedclone.model.plan import (
@@ -28,6 +29,21 @@ def refuse_foreign(vms: Sequence[Vm], *, action: str, force: bool) -> None:
             f"refusing to {action} what linkedclone did not make: "
             + ", ".join(vm.name for vm in foreign),
             hint="if you are sure, repeat with --force",
+        )
+
+
+def refuse_busy(vms: Sequence[Vm], sources: Collection[VmId], *, action: str) -> None:
+    """Refuse what would pull the base away from clones that are being made.
+
+    Raises:
+        BusyError: Clones are being made from one of them.
+    """
+    busy = [vm.name for vm in vms if vm.id in sources]
+    if busy:
+        raise BusyError(
+            f"refusing to {action} {', '.join(busy)}: clones are being made from it right now",
+            hint="wait until they are there; then look at what hangs from it",
+            kind="TaskInProgress",
         )
 
 
@@ -160,6 +176,12 @@ def plan_delete_snapshot(
         InUseError: Linked clones hang from it.
         NotOursError: The VM is not ours.
     """
+    if snapshot.disks is None:
+        raise RefusedError(
+            f"the disks of snapshot {snapshot.name!r} of {vm.name} cannot be read, "
+            "so nobody can tell what hangs from it",
+            hint="look at the privileges: linkedclone doctor",
+        )
     lineage = Lineage(inventory)
     users = lineage.dependants_of_snapshot(vm, snapshot)
     if users:

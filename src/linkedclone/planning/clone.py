@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from linkedclone.errors import NameTakenError, RefusedError
 from linkedclone.model.lineage import hangs_from
 from linkedclone.model.observed import Identity, Mark, Power, Snapshot, Vm
-from linkedclone.model.plan import CreateClone, Plan, SetPower, Step, TakeSnapshot
+from linkedclone.model.plan import AdoptUuid, CreateClone, Plan, SetPower, Step, TakeSnapshot
 from linkedclone.model.spec import CloneRequest, Target
 from linkedclone.planning.snapshots import choose_snapshot
 
@@ -76,10 +76,11 @@ class ClonePlanner:
         existing = [there[n.casefold()] for n in self.request.names if n.casefold() in there]
         snapshot = self._snapshot(missing=bool(missing))
         self._refuse_taken(existing, snapshot)
+        mend = tuple(AdoptUuid(vm=vm) for vm in existing if vm.valid_mark is None)
         make = tuple(self._create(name, snapshot) for name in missing)
         start = tuple(self._starts(existing))
         take = self._take(snapshot, needed=bool(make))
-        stages = tuple(stage for stage in (take, make + start) if stage)
+        stages = tuple(stage for stage in (mend, take, make + start) if stage)
         return Plan(stages=stages, existing=tuple(existing))
 
     def snapshot_name(self) -> str:
@@ -114,7 +115,7 @@ class ClonePlanner:
 
     def _conflict(self, vm: Vm, snapshot: Snapshot | None) -> str:
         """Say why an existing VM is not the clone that is wanted; empty if it is."""
-        mark = vm.valid_mark
+        mark = self._mark_of(vm)
         if mark is None:
             return "not made by linkedclone"
         if mark.owner != self.request.owner:
@@ -127,6 +128,21 @@ class ClonePlanner:
             if hangs_from(vm, snapshot.disks or ()).linked is False:
                 return "bears our mark but is not linked to that snapshot"
         return ""
+
+    def _mark_of(self, vm: Vm) -> Mark | None:
+        """Return a VM's mark if it counts.
+
+        Also one that names the UUID which a clone of this name in this folder
+        is given: vCenter gave it another, and that run ended before it wrote so.
+        """
+        if vm.valid_mark is not None or vm.mark is None:
+            return vm.valid_mark
+        wanted = {
+            clone_uuid(self.identity, self.target, self.request, name)
+            for name in self.request.names
+            if name.casefold() == vm.name.casefold()
+        }
+        return vm.mark if vm.mark.uuid in wanted else None
 
     def _create(self, name: str, snapshot: Snapshot | None) -> CreateClone:
         own = clone_uuid(self.identity, self.target, self.request, name)
@@ -164,6 +180,17 @@ class ClonePlanner:
     def _take(self, snapshot: Snapshot | None, *, needed: bool) -> tuple[Step, ...]:
         if snapshot is not None or not needed:
             return ()
+        if self.source.template:
+            raise RefusedError(
+                f"{self.source.name} is a template, and a template cannot be snapshotted",
+                hint="convert it to a VM, take the snapshot, convert it back",
+            )
+        name = self._new_name()
+        if any(there.name == name for there in self.source.snapshots):
+            raise RefusedError(
+                f"{self.source.name} has a snapshot called {name!r} already",
+                hint=f"clone from it with --snapshot {name}, or give the new one another name",
+            )
         return (
             TakeSnapshot(
                 vm=self.source.id,

@@ -5,13 +5,12 @@ from enum import StrEnum
 
 from linkedclone.errors import (
     CustomizationError,
-    EndpointError,
     LinkedCloneError,
     NameTakenError,
     NotLinkedError,
     PowerOnError,
 )
-from linkedclone.model.lineage import Proof, prove_linked
+from linkedclone.model.lineage import Proof, hangs_from_any, prove_linked
 from linkedclone.model.observed import Power, Vm
 from linkedclone.model.plan import CreateClone
 from linkedclone.model.report import Failure, Stage
@@ -33,8 +32,8 @@ class CloneVerdict:
 
     Attributes:
         fate: Created and good; existing: made by another run; kept: good, but
-            its power-on failed; undone: this run made it, and it has to go;
-            nothing: there is nothing that this run may touch.
+            not running as it should; undone: this run made it, and it has to
+            go; nothing: there is nothing that this run may touch.
         proof: Whether it is linked, where there is something to look at.
         failure: Why it failed; None if it did not.
         mark_to_mend: True if the hypervisor gave it another UUID than its mark
@@ -48,7 +47,7 @@ class CloneVerdict:
 
 
 def judge(
-    step: CreateClone, vm: Vm | None, *, error: LinkedCloneError | None, accepted: bool
+    step: CreateClone, vm: Vm | None, *, error: LinkedCloneError | None, known: bool
 ) -> CloneVerdict:
     """Judge one clone.
 
@@ -56,38 +55,20 @@ def judge(
         step: What was wanted.
         vm: What stands under its name; None if nothing does.
         error: What the call or job ended with.
-        accepted: True if the hypervisor took this run's own call, so that what
-            stands there may be this run's.
+        known: True if the hypervisor itself told how it ended. Where it could
+            not be asked, nothing is undone: the job may go on.
     """
     if vm is None:
-        return _nothing(error)
-    proof = prove_linked(vm.disks, step.snapshot.disks or () if step.snapshot else ())
-    if not accepted:
-        return _theirs(step, vm, proof, error)
+        return _nothing(error, known=known)
     if vm.mark is None or vm.mark.run != step.mark.run:
-        return CloneVerdict(fate=Fate.NOTHING, failure=_failure(error or _not_marked(step)))
-    return _ours(step, vm, proof, error)
-
-
-def _ours(step: CreateClone, vm: Vm, proof: Proof, error: LinkedCloneError | None) -> CloneVerdict:
-    """Judge what this run has made."""
-    mend = vm.mark is not None and vm.mark.uuid == step.uuid and vm.uuid != step.uuid
+        return _theirs(step, vm, error)
+    proof = prove_linked(vm.disks, step.snapshot.disks or () if step.snapshot else ())
+    mend = vm.mark.uuid == step.uuid and vm.uuid != step.uuid
     if proof.linked is False:
-        if isinstance(error, EndpointError):
-            # The connection is lost, the task is not: what is half-made may still become whole.
-            return CloneVerdict(fate=Fate.NOTHING, failure=_failure(error))
-        why = error or NotLinkedError(
-            f"{step.name} was to be a linked clone and is not",
-            details=proof.reason,
-            hint="it was deleted again; a full copy was not asked for",
-        )
-        return CloneVerdict(fate=Fate.UNDONE, proof=proof, failure=_failure(why))
-    as_wanted = not step.power_on or vm.power is Power.ON
-    if error is None or (as_wanted and isinstance(error, EndpointError)):
+        return _not_linked(step, proof, error, known=known)
+    if error is None or _is_as_wanted(step, vm, error, known=known):
         return CloneVerdict(fate=Fate.CREATED, proof=proof, mark_to_mend=mend)
-    if not isinstance(error, PowerOnError):
-        # Whole as it may look, the server says that it is not; it is seconds old and has
-        # never run, so that nothing is lost and the next run makes it anew.
+    if known and (isinstance(error, CustomizationError) or not step.power_on):
         return CloneVerdict(fate=Fate.UNDONE, proof=proof, failure=_failure(error))
     kept = Failure(
         stage=Stage.POWER_ON,
@@ -98,7 +79,29 @@ def _ours(step: CreateClone, vm: Vm, proof: Proof, error: LinkedCloneError | Non
     return CloneVerdict(fate=Fate.KEPT, proof=proof, failure=kept, mark_to_mend=mend)
 
 
-def _nothing(error: LinkedCloneError | None) -> CloneVerdict:
+def _is_as_wanted(step: CreateClone, vm: Vm, error: LinkedCloneError, *, known: bool) -> bool:
+    """Say whether a proven clone is good in spite of an error."""
+    if not step.power_on:
+        return not known
+    return vm.power is Power.ON and not isinstance(error, CustomizationError)
+
+
+def _not_linked(
+    step: CreateClone, proof: Proof, error: LinkedCloneError | None, *, known: bool
+) -> CloneVerdict:
+    """Judge what this run has made and what is not a linked clone."""
+    if error is not None and not known:
+        # What is half-made may still become whole.
+        return CloneVerdict(fate=Fate.NOTHING, failure=_goes_on(error))
+    why = error or NotLinkedError(
+        f"{step.name} was to be a linked clone and is not",
+        details=proof.reason,
+        hint="it was deleted again; a full copy was not asked for",
+    )
+    return CloneVerdict(fate=Fate.UNDONE, proof=proof, failure=_failure(why))
+
+
+def _nothing(error: LinkedCloneError | None, *, known: bool) -> CloneVerdict:
     if error is None:
         gone = Failure(
             stage=Stage.CLONE,
@@ -106,13 +109,22 @@ def _nothing(error: LinkedCloneError | None) -> CloneVerdict:
             hint="somebody may have deleted it; run the command again",
         )
         return CloneVerdict(fate=Fate.NOTHING, failure=gone)
+    if not known:
+        return CloneVerdict(fate=Fate.NOTHING, failure=_goes_on(error))
     stage = Stage.CLONE if isinstance(error, PowerOnError) else stage_of(error)
     return CloneVerdict(fate=Fate.NOTHING, failure=Failure.from_error(stage, error))
 
 
-def _theirs(
-    step: CreateClone, vm: Vm, proof: Proof, error: LinkedCloneError | None
-) -> CloneVerdict:
+def _goes_on(error: LinkedCloneError) -> Failure:
+    return Failure(
+        stage=Stage.CLONE,
+        brief=f"it is not known how the clone ended, and it may go on: {error.brief}",
+        details=error.details,
+        hint="run the same command again: what was made is taken up",
+    )
+
+
+def _theirs(step: CreateClone, vm: Vm, error: LinkedCloneError | None) -> CloneVerdict:
     """Judge what another run has put there under the name that was wanted."""
     if error is not None:
         return CloneVerdict(fate=Fate.NOTHING, failure=_failure(error))
@@ -124,14 +136,25 @@ def _theirs(
             hint="choose another name",
         )
         return CloneVerdict(fate=Fate.NOTHING, failure=_failure(taken))
+    return judge_existing(step.source, vm)
+
+
+def judge_existing(source: Vm, vm: Vm) -> CloneVerdict:
+    """Judge a clone of ours that an earlier or another run has made.
+
+    It is proven against any snapshot of the parent. One that is not linked is
+    told and never deleted: somebody may have made it independent on purpose.
+    """
+    proof = hangs_from_any(vm, source)
+    if proof.linked is False:
+        unlinked = NotLinkedError(
+            f"{vm.name} exists and bears our mark, but is not a linked clone of {source.name}",
+            details=proof.reason,
+            hint=f"delete it and run this again, if you want it linked: "
+            f"linkedclone delete {vm.name}",
+        )
+        return CloneVerdict(fate=Fate.NOTHING, proof=proof, failure=_failure(unlinked))
     return CloneVerdict(fate=Fate.EXISTING, proof=proof)
-
-
-def _not_marked(step: CreateClone) -> LinkedCloneError:
-    return NotLinkedError(
-        f"what stands under the name {step.name} does not bear this run's mark",
-        hint="look at it with: linkedclone show " + step.name,
-    )
 
 
 def _failure(error: LinkedCloneError) -> Failure:

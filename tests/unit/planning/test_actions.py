@@ -150,3 +150,21 @@ def test_a_template_is_not_started() -> None:
 def test_restart_stops_what_runs_and_starts_all() -> None:
     plan = plan_restart([ONE, replace(TWO, power=Power.ON)])
     assert [len(stage) for stage in plan.stages] == [1, 2]
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (1, 0, 2), (2, 1, 0)])
+def test_two_vms_in_one_folder_are_told_apart_by_what_they_read(order: tuple[int, ...]) -> None:
+    first = replace(vm("first", disk("gold/a.vmdk", "gold/a-1.vmdk")), home=GOLD.home)
+    other = replace(vm("other", disk("gold/b.vmdk")), home=GOLD.home)
+    clone = vm("clone", disk("gold/a.vmdk", "clone/clone.vmdk"))
+    inventory = seen(*((first, other, clone)[at] for at in order))
+    with pytest.raises(InUseError) as caught:
+        plan_delete([first], inventory, force=True)
+    assert caught.value.dependants == ("clone",)
+    assert waves(plan_delete([other], inventory, force=True)) == [{"other"}]
+
+
+def test_a_snapshot_that_cannot_be_read_is_not_deleted() -> None:
+    unread = replace(GOLD.snapshots[0], disks=None)
+    with pytest.raises(RefusedError, match="cannot be read"):
+        plan_delete_snapshot(GOLD, unread, seen(GOLD), force=True)

@@ -9,6 +9,8 @@ from linkedclone.errors import (
     BusyError,
     CustomizationError,
     EndpointError,
+    GoneError,
+    HypervisorError,
     LinkedCloneError,
     NoSpaceError,
     PowerOnError,
@@ -63,7 +65,7 @@ def renumbered(clone: Vm) -> Vm:
 class Case:
     there: tuple[Callable[[Vm], Vm], ...] | None = ()
     error: LinkedCloneError | None = None
-    accepted: bool = True
+    known: bool = True
     power_on: bool = True
     fate: Fate
     linked: bool | None = None
@@ -85,37 +87,60 @@ CASES = {
     "customization failed": Case(
         error=CustomizationError("nics"), fate=Fate.UNDONE, linked=True, stage="customize"
     ),
+    "whole but off, and left off as wanted, yet the server says no": Case(
+        power_on=False,
+        error=NoSpaceError("full"),
+        fate=Fate.UNDONE,
+        linked=True,
+        stage="clone",
+    ),
     "power-on failed": Case(
         error=PowerOnError("no host"), fate=Fate.KEPT, linked=True, stage="power-on"
     ),
-    "whole to look at, but the server says no": Case(
-        error=BusyError("busy"), fate=Fate.UNDONE, linked=True, stage="clone"
+    "no room for the swap file": Case(
+        error=NoSpaceError("full"), fate=Fate.KEPT, linked=True, stage="power-on"
+    ),
+    "good and running, whatever the server says": Case(
+        there=(on,), error=BusyError("busy"), fate=Fate.CREATED, linked=True
     ),
     "nothing is there": Case(
         there=None, error=NoSpaceError("full"), fate=Fate.NOTHING, stage="clone"
     ),
     "made and gone": Case(there=None, fate=Fate.NOTHING, stage="clone"),
-    "connection lost, clone whole": Case(
-        there=(on,), error=EndpointError("gone"), fate=Fate.CREATED, linked=True
+    "the task is forgotten, the clone whole": Case(
+        there=(on,), error=GoneError("gone"), known=False, fate=Fate.CREATED, linked=True
+    ),
+    "the task is forgotten, the clone whole and off as wanted": Case(
+        error=GoneError("gone"), known=False, power_on=False, fate=Fate.CREATED, linked=True
+    ),
+    "the poll failed, the clone may be starting": Case(
+        error=HypervisorError("?"), known=False, fate=Fate.KEPT, linked=True, stage="power-on"
     ),
     "connection lost, clone under way": Case(
-        there=(diskless,), error=EndpointError("gone"), fate=Fate.NOTHING, stage="clone"
+        there=(diskless,),
+        error=EndpointError("gone"),
+        known=False,
+        fate=Fate.NOTHING,
+        stage="clone",
+    ),
+    "connection lost, nothing to see yet": Case(
+        there=None, error=BusyError("gone"), known=False, fate=Fate.NOTHING, stage="clone"
     ),
     "another run's clone is never undone": Case(
         there=(full, of_another_run), error=NoSpaceError("full"), fate=Fate.NOTHING, stage="clone"
     ),
     "an unmarked VM is never undone": Case(
-        there=(full, unmarked), fate=Fate.NOTHING, stage="proof"
+        there=(full, unmarked), fate=Fate.NOTHING, stage="submit"
     ),
     "attached to another run's clone": Case(
-        there=(on, of_another_run), accepted=False, fate=Fate.EXISTING, linked=True
+        there=(on, of_another_run), fate=Fate.EXISTING, linked=True
     ),
-    "the name was taken meanwhile": Case(
-        there=(unmarked,), accepted=False, fate=Fate.NOTHING, stage="submit"
+    "another run's clone is a full copy": Case(
+        there=(on, full, of_another_run), fate=Fate.NOTHING, stage="proof"
     ),
+    "the name was taken meanwhile": Case(there=(unmarked,), fate=Fate.NOTHING, stage="submit"),
     "attaching failed": Case(
         there=(of_another_run,),
-        accepted=False,
         error=BusyError("busy"),
         fate=Fate.NOTHING,
         stage="clone",
@@ -134,7 +159,7 @@ def test_a_clone_is_judged(name: str) -> None:
             assert clone
             clone = change(clone)
     step = replace(STEP, power_on=case.power_on)
-    verdict = judge(step, clone, error=case.error, accepted=case.accepted)
+    verdict = judge(step, clone, error=case.error, known=case.known)
     assert verdict.fate is case.fate
     assert (verdict.failure.stage if verdict.failure else "") == case.stage
     assert verdict.mark_to_mend is case.mend

@@ -51,7 +51,7 @@ Examples:
     default="current",
     help="current, a name, path or id, or new[:NAME] to take one (default: current).",
 )
-@click.option("--cpus", metavar="N", type=click.IntRange(min=1), help="CPUs of each clone.")
+@click.option("--cpus", metavar="N", type=click.IntRange(1, 4096), help="CPUs of each clone.")
 @click.option("--memory", metavar="SIZE", type=read_memory, help="Memory of each clone, as 4GiB.")
 @click.option("--annotation", metavar="TEXT", help="Notes of the clones.")
 @click.option("--datastore", metavar="NAME", default="", help="Where the deltas go.")

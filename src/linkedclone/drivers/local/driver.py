@@ -128,6 +128,10 @@ class LocalDriver:
         """Read the VMs that have these names."""
         return self.observe_vms(find_names(self._state, names))
 
+    def observe_sources(self, ids: Sequence[VmId]) -> frozenset[VmId]:  # noqa: ARG002
+        """Return nothing: the locks keep a layer that is being cloned from going away."""
+        return frozenset()
+
     # -- act --------------------------------------------------------------------------
 
     def preview_clone(self, step: CreateClone) -> Mapping[str, object]:

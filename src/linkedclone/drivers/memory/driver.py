@@ -105,6 +105,11 @@ class MemoryDriver:
             found = [estate.at(target.folder, name) for name in names]
             return estate.view([m for m in found if m is not None], with_disks=False)
 
+    def observe_sources(self, ids: Sequence[VmId]) -> frozenset[VmId]:
+        """Say from which of these VMs clones are being made right now."""
+        with self._access("observe_sources"):
+            return self._hypervisor.sources & frozenset(ids)
+
     # -- act --------------------------------------------------------------------------
 
     def preview_clone(self, step: CreateClone) -> Mapping[str, object]:

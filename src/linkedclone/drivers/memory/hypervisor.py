@@ -232,6 +232,11 @@ class MemoryHypervisor:
             self._estate.set_power(machine.id, Power.ON)
         return machine.id
 
+    @property
+    def sources(self) -> frozenset[VmId]:
+        """The VMs that clones are being made from right now."""
+        return frozenset(self._making.values())
+
     def watch_clone(self, step: CreateClone) -> Job:
         """Watch the clone of this name that somebody else is making."""
 

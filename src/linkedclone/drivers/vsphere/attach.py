@@ -76,6 +76,11 @@ class Attacher:
             for one in attachments
         ]
 
+    def find_sources(self, vms: Sequence[VmId]) -> frozenset[VmId]:
+        """Return those VMs that a running clone task copies from."""
+        tasks = self._read_tasks(set(vms))
+        return frozenset(vm for vm, of_vm in tasks.items() if of_vm.running)
+
     def _read_tasks(self, sources: set[VmId]) -> Mapping[VmId, CloneTasks]:
         natives = [self._session.managed("VirtualMachine", source) for source in sources]
         wanted = {"Task": ("info.descriptionId", "info.state", "info.result", "info.entity")}

@@ -42,7 +42,8 @@ class VsphereDriver:
         self._finder = Finder(session, collector, self._observer, self._datacenters)
         self._placer = Placer(session, collector, self._specs)
         self._lookup = lookup
-        self._jobs = Jobs(session, collector, Attacher(session, collector, lookup))
+        self._attacher = Attacher(session, collector, lookup)
+        self._jobs = Jobs(session, collector, self._attacher)
 
     @property
     def default_parallel(self) -> int:
@@ -85,6 +86,10 @@ class VsphereDriver:
     def observe_names(self, target: Target, names: Sequence[str]) -> tuple[Vm, ...]:
         """Read the VMs that stand in the target's folder under these names."""
         return self.observe_vms(self._lookup.find_names(target.folder, names))
+
+    def observe_sources(self, ids: Sequence[VmId]) -> frozenset[VmId]:
+        """Say from which of these VMs clones are being made right now: one read of their tasks."""
+        return self._attacher.find_sources(ids)
 
     # -- act --------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from linkedclone.drivers.vsphere import walks
-from linkedclone.drivers.vsphere.collector import Collector
+from linkedclone.drivers.vsphere.collector import Collector, Seen
 from linkedclone.drivers.vsphere.datacenters import Datacenters
 from linkedclone.drivers.vsphere.names import unescape
 from linkedclone.drivers.vsphere.native import kind_of, moid_of
@@ -118,11 +118,21 @@ class Finder:
 
     def _refuse_ambiguous(self, ref: str, ids: Sequence[VmId]) -> None:
         vms = self._observer.observe_vms(ids, whole=False).values()
+        starts = [self._session.managed("VirtualMachine", moid) for moid in ids]
+        wanted = {"VirtualMachine": ("config.createDate",)}
+        dates = self._collector.read("read when VMs were made", starts, wanted)
+        lines = [f"{vm.path}  {_day(dates.get(vm.id))}  {vm.id}" for vm in vms]
         raise AmbiguousError(
             f"{ref!r} fits {len(ids)} VMs",
-            candidates=tuple(sorted(vm.path for vm in vms)),
+            candidates=tuple(sorted(lines)),
             hint="name the one you mean by its inventory path",
         )
+
+
+def _day(seen: Seen | None) -> str:
+    """Write when a VM was made; vCenter knows it since 6.7."""
+    created = seen.get("config.createDate") if seen is not None else None
+    return f"{created:%Y-%m-%d %H:%M}" if created is not None else "date unknown"
 
 
 def match_name(ref: str, known: Mapping[VmId, str]) -> tuple[VmId, ...]:
