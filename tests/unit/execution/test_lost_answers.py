@@ -43,7 +43,7 @@ class Forgetful(MemoryDriver):
             raise error
         return super().wait(jobs, timeout_seconds)
 
-    def observe_vms(self, ids: Sequence[str]) -> tuple[Vm, ...]:  # type: ignore[override]
+    def observe_vms(self, ids: Sequence[str]) -> tuple[Vm, ...]:
         if self.observe_error:
             raise self.observe_error
         return super().observe_vms(ids)  # type: ignore[arg-type]
