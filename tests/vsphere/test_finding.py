@@ -1,5 +1,7 @@
 """Finding VMs by what people call them."""
 
+import re
+
 import pytest
 
 from linkedclone.drivers.base import Driver
@@ -67,7 +69,9 @@ def test_the_candidates_of_an_ambiguous_name_are_listed(driver: Driver) -> None:
     make(driver, step_for(driver, prepare(driver), "DC0_H0_VM1", folder="elsewhere"))
     with pytest.raises(AmbiguousError) as caught:
         find(driver, "DC0_H0_VM1")
-    assert caught.value.candidates == ("/DC0/vm/DC0_H0_VM1", "/DC0/vm/elsewhere/DC0_H0_VM1")
+    paths, dates = zip(*(line.split("  ")[:2] for line in caught.value.candidates), strict=True)
+    assert paths == ("/DC0/vm/DC0_H0_VM1", "/DC0/vm/elsewhere/DC0_H0_VM1")
+    assert all(re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d", date) for date in dates), dates
     assert find(driver, "elsewhere/DC0_H0_VM1").path == "/DC0/vm/elsewhere/DC0_H0_VM1"
 
 
