@@ -62,6 +62,11 @@ async def open_monitor(client_socket: socket.socket) -> AsyncIterator[Monitor]:
     client = QMPClient("linkedclone")
     try:
         await client.connect(client_socket)
+    except AssertionError as error:
+        # qemu.qmp 0.0.6 asserts that the session runs; QEMU may have hung up right after greeting.
+        with suppress(QMPError, EOFError, OSError):
+            await client.disconnect()
+        raise GoneError("QEMU ended", details="it hung up", hint="start the VM again") from error
     except ConnectError as error:
         if isinstance(error.exc, (EOFError, OSError)):
             raise GoneError("QEMU ended", details=str(error), hint="start the VM again") from error
