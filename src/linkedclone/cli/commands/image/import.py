@@ -40,7 +40,12 @@ class _Machine(TypedDict):
 @click.option("--kernel", metavar="FILE", type=_FILE, help="A kernel to boot directly.")
 @click.option("--initrd", metavar="FILE", type=_FILE, help="Its initial RAM disk.")
 @click.option("--append", metavar="TEXT", default="", help="Its command line.")
-@click.option("--user", metavar="NAME", default="", help="Who logs in by SSH.")
+@click.option(
+    "--user",
+    metavar="NAME",
+    default="root",
+    help="Who logs in by SSH; made if need be (default: root).",
+)
 @click.option("--move", is_flag=True, help="Move the file into place instead of copying it.")
 @click.pass_obj
 def command(choices: Choices, file: Path, **machine: Unpack[_Machine]) -> int:
