@@ -1,14 +1,16 @@
 """Which driver serves an endpoint. The only module that names concrete drivers, each lazily."""
 
+from __future__ import annotations
+
 from typing import TYPE_CHECKING
 
 from linkedclone.config.endpoint import Endpoint
-from linkedclone.drivers.base import Driver
 from linkedclone.errors import InputError
-from linkedclone.model.findings import Finding
 
 if TYPE_CHECKING:
+    from linkedclone.drivers.base import Driver
     from linkedclone.drivers.vsphere.tls import FetchedCertificate
+    from linkedclone.model.findings import Finding
 
 KINDS = ("vsphere", "local", "memory")
 
@@ -51,7 +53,7 @@ def examine_endpoint(endpoint: Endpoint) -> tuple[Finding, ...] | None:
     return examine(endpoint)
 
 
-def fetch_certificate(endpoint: Endpoint) -> "FetchedCertificate":
+def fetch_certificate(endpoint: Endpoint) -> FetchedCertificate:
     """Read the certificate that an endpoint presents, without trusting it.
 
     Raises:

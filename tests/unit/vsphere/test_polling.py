@@ -22,16 +22,17 @@ def job(action: str = "clone") -> Job:
 
 
 def test_pauses_grow_with_the_age_of_the_oldest_job() -> None:
-    assert pause_seconds(0) == 0.05
-    assert pause_seconds(0.2) == 0.05
-    assert pause_seconds(2) == pytest.approx(0.16)
-    assert pause_seconds(3600) == 2.0
+    assert pause_seconds(0, jobs=100) == 0.05
+    assert pause_seconds(0.2, jobs=100) == 0.05
+    assert pause_seconds(2, jobs=100) == pytest.approx(0.16)
+    assert pause_seconds(2, jobs=1) == pytest.approx(0.08)
+    assert pause_seconds(3600, jobs=1) == 2.0
 
 
 def test_a_task_of_two_seconds_costs_few_polls() -> None:
     age, polls = 0.0, 0
     while age < 2:
-        age, polls = age + pause_seconds(age), polls + 1
+        age, polls = age + pause_seconds(age, jobs=100), polls + 1
     assert polls <= 30
 
 

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import http.client
 import ssl
-from typing import Final
+from importlib import import_module
+from threading import Thread
+from typing import TYPE_CHECKING, Final
 from xml.parsers.expat import ExpatError
 
 from pyVmomi import SoapStubAdapter, vim, vmodl
 from pyVmomi.VmomiSupport import GetServiceVersions, versionIdMap
 
 from linkedclone.config.endpoint import Endpoint
-from linkedclone.drivers.base import Driver
 from linkedclone.drivers.vsphere import tls
-from linkedclone.drivers.vsphere.driver import VsphereDriver
 from linkedclone.drivers.vsphere.native import Native
 from linkedclone.drivers.vsphere.session import Session
 from linkedclone.errors import EndpointError, LinkedCloneError
+
+if TYPE_CHECKING:
+    from linkedclone.drivers.base import Driver
 
 _POOL_SIZE: Final = 64
 """Idle connections that are kept: as many threads as may call at once."""
@@ -43,10 +46,16 @@ def open_vsphere(endpoint: Endpoint) -> Driver:
         sslContext=tls.build_context(endpoint.tls),
         httpConnectionTimeout=endpoint.timeout_seconds,
     )
+    # The rest of the driver is imported while the server answers.
+    rest = "linkedclone.drivers.vsphere.driver"
+    Thread(target=import_module, args=(rest,), daemon=True).start()
     try:
         content = _read_content(endpoint, stub)
         stub.ComputeVersionInfo(choose_version(content.about.apiVersion))
-        return VsphereDriver(Session(endpoint, stub, content))
+        session = Session(endpoint, stub, content)
+        from linkedclone.drivers.vsphere.driver import VsphereDriver
+
+        return VsphereDriver(session)
     except LinkedCloneError:
         stub.DropConnections()
         raise

@@ -45,6 +45,9 @@ _STATUS: Final = {
 _FIRST_PAUSE: Final = 0.05
 _LONGEST_PAUSE: Final = 2.0
 _SHARE_OF_AGE: Final = 0.08
+_SHARE_FOR_FEW: Final = 0.04
+_FEW: Final = 4
+"""So few jobs are cheap to look at, and somebody is waiting for each of them."""
 
 _PATIENCE: Final = 20.0
 """Seconds that the endpoint may be silent, as during a fail-over of its network."""
@@ -52,13 +55,14 @@ _PATIENCE: Final = 20.0
 _FINAL: Final = (CertificateError, AuthenticationError)
 
 
-def pause_seconds(age_seconds: float) -> float:
-    """Return the pause before the next poll, for an oldest job of this age.
+def pause_seconds(age_seconds: float, *, jobs: int) -> float:
+    """Return the pause before the next poll of so many jobs, for an oldest one of this age.
 
-    A task is noticed at most an eighth of its own duration late, with a number
+    A task is noticed at most a twelfth of its own duration late, with a number
     of polls that grows with the logarithm of that duration.
     """
-    return min(max(_FIRST_PAUSE, _SHARE_OF_AGE * age_seconds), _LONGEST_PAUSE)
+    share = _SHARE_FOR_FEW if jobs <= _FEW else _SHARE_OF_AGE
+    return min(max(_FIRST_PAUSE, share * age_seconds), _LONGEST_PAUSE)
 
 
 class Jobs:
@@ -170,7 +174,7 @@ class Jobs:
             age = max(self._last_read - oldest, 0.0)
             # Following somebody else's clones takes several calls a look, so look half as often.
             calls = 2 if self._attachments.keys() & self._begun.keys() else 1
-            return max(self._last_read, oldest) + calls * pause_seconds(age)
+            return max(self._last_read, oldest) + calls * pause_seconds(age, jobs=len(self._begun))
 
     def _read(self, jobs: Sequence[Job]) -> list[JobState]:
         with self._lock:
