@@ -13,6 +13,7 @@ from linkedclone.errors import (
     NotFoundError,
 )
 from linkedclone.execution.flight import Landing
+from linkedclone.execution.looking import EarlyLook
 from linkedclone.execution.runner import Runner, name_of, subject_of
 from linkedclone.model.ids import VmId
 from linkedclone.model.jobs import Job
@@ -80,12 +81,10 @@ class Cloning:
         A clone whose name is taken meanwhile is waited for, whoever makes it;
         if that comes to nothing it is submitted once more.
         """
-        landings = self._submit(steps)
+        look = EarlyLook(self._driver)
+        landings = _by_name(self._runner.run_stage(steps, landed=look.landed))
         self._attach(landings)
-        return self._undo(self._judge(steps, landings))
-
-    def _submit(self, steps: Sequence[Step]) -> Landings:
-        return {name_of(ldg.item): ldg for ldg in self._runner.run_stage(steps)}
+        return self._undo(self._judge(steps, landings, look))
 
     def _attach(self, landings: Landings) -> None:
         """Follow the clones whose names are taken, or of whose calls the answer was lost."""
@@ -100,7 +99,7 @@ class Cloning:
                     lost.append(landings.pop(name).item)
                 else:
                     landings[name] = replace(landing, accepted=True)
-            landings |= self._submit(lost)
+            landings |= _by_name(self._runner.run_stage(lost))
 
     def _start_attached(self, step: Step) -> Job:
         if not isinstance(step, CreateClone):
@@ -108,9 +107,11 @@ class Cloning:
             raise TypeError(msg)
         return self._driver.attach_clone(step)
 
-    def _judge(self, steps: Sequence[CreateClone], landings: Landings) -> list[Made]:
+    def _judge(
+        self, steps: Sequence[CreateClone], landings: Landings, look: EarlyLook
+    ) -> list[Made]:
         try:
-            vms = self._look(steps, landings)
+            vms = self._look(steps, landings, look)
             steps = self._with_latest_parent(steps, vms)
         except LinkedCloneError as error:
             # Nothing can be seen any more; what was made is there all the same.
@@ -130,7 +131,9 @@ class Cloning:
             made.append(Made(step=step, verdict=verdict, vm=vm, seconds=landing.seconds))
         return self._mend_marks(made)
 
-    def _look(self, steps: Sequence[CreateClone], landings: Landings) -> dict[str, Vm]:
+    def _look(
+        self, steps: Sequence[CreateClone], landings: Landings, look: EarlyLook
+    ) -> dict[str, Vm]:
         """Read what the batch made: by id what succeeded, by name what failed half-way."""
         done = [VmId(ldg.result) for ldg in landings.values() if ldg.result]
         doubtful = [
@@ -138,9 +141,7 @@ class Cloning:
             for step in steps
             if (landing := landings.get(step.name)) is not None and landing.error
         ]
-        seen: list[Vm] = []
-        if done:
-            seen += self._driver.observe_vms(done)
+        seen = look.observe(done)
         if doubtful:
             seen += self._driver.observe_names(steps[0].target, doubtful)
         return {vm.name.casefold(): vm for vm in seen}
@@ -189,6 +190,10 @@ class Cloning:
                 if landing.error:
                     trouble[subject_of(landing.item)] = landing.error
         return [_with_trouble(m, trouble.get(m.vm.id) if m.vm else None) for m in made]
+
+
+def _by_name(landings: Sequence[Landing[Step]]) -> Landings:
+    return {name_of(landing.item): landing for landing in landings}
 
 
 def _is_open(landing: Landing[Step]) -> bool:

@@ -63,13 +63,18 @@ class Runner:
                 assert_never(step)
 
     def run_stage(
-        self, steps: Sequence[Step], *, start: Callable[[Step], Job] | None = None
+        self,
+        steps: Sequence[Step],
+        *,
+        start: Callable[[Step], Job] | None = None,
+        landed: Callable[[Landing[Step]], None] | None = None,
     ) -> list[Landing[Step]]:
         """Carry out steps that do not wait for each other; an interrupt ends it early.
 
         Args:
             steps: The steps.
             start: What starts a step, if not :meth:`start`.
+            landed: Who is told of each end at once; must not wait.
         """
         flight: Flight[Step] = Flight(
             self.driver,
@@ -83,6 +88,8 @@ class Runner:
             for landing in flight.run(steps):
                 landings.append(landing)
                 self.tell(landing)
+                if landed is not None:
+                    landed(landing)
         except KeyboardInterrupt:
             self.interrupted = True
             self.in_flight = flight.in_flight

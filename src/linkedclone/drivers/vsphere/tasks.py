@@ -44,7 +44,7 @@ _STATUS: Final = {
 }
 _FIRST_PAUSE: Final = 0.05
 _LONGEST_PAUSE: Final = 2.0
-_SHARE_OF_AGE: Final = 0.08
+_SHARE_OF_AGE: Final = 0.06
 _SHARE_FOR_FEW: Final = 0.04
 _FEW: Final = 4
 """So few jobs are cheap to look at, and somebody is waiting for each of them."""
@@ -58,7 +58,7 @@ _FINAL: Final = (CertificateError, AuthenticationError)
 def pause_seconds(age_seconds: float, *, jobs: int) -> float:
     """Return the pause before the next poll of so many jobs, for an oldest one of this age.
 
-    A task is noticed at most a twelfth of its own duration late, with a number
+    A task is noticed at most a sixteenth of its own duration late, with a number
     of polls that grows with the logarithm of that duration.
     """
     share = _SHARE_FOR_FEW if jobs <= _FEW else _SHARE_OF_AGE
