@@ -5,8 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 from linkedclone.drivers.base import Driver
 from linkedclone.model.ids import VmId
-from linkedclone.model.lineage import prove_linked
 from linkedclone.model.observed import Power
+from linkedclone.model.proof import prove_linked
 from tests.contract.acts import (
     clone,
     current,

@@ -9,8 +9,8 @@ from linkedclone.drivers.base import Driver
 from linkedclone.errors import GoneError, HypervisorError, LinkedCloneError, PowerOnError
 from linkedclone.model.ids import SnapshotId, VmId
 from linkedclone.model.jobs import Job, JobStatus
-from linkedclone.model.lineage import prove_linked
 from linkedclone.model.observed import Power, Vm
+from linkedclone.model.proof import prove_linked
 from tests.contract.acts import (
     clone,
     current,

@@ -71,7 +71,9 @@ def test_a_mark_counts_again_once_it_adopted_the_uuid(rig: Rig, driver: Driver) 
     first = clone(driver, rig, "desk-001")
     step = step_for(driver, find(driver, rig.parent), "desk-002")
     second = make(driver, replace(step, uuid=first.uuid, mark=replace(step.mark, uuid=first.uuid)))
-    result_of(driver, driver.adopt_uuid(second))
+    assert second.mark is not None
+    own = replace(second.mark, uuid=second.uuid)
+    result_of(driver, driver.write_mark(second.id, own))
     mended = read(driver, second.id)
     assert mended.valid_mark == replace(step.mark, uuid=second.uuid)
     assert read(driver, first.id).owner == "linkedclone"

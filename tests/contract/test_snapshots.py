@@ -4,8 +4,8 @@ from datetime import timedelta
 
 from linkedclone.drivers.base import Driver
 from linkedclone.errors import GoneError
-from linkedclone.model.lineage import hangs_from, prove_linked
 from linkedclone.model.observed import Power, Vm
+from linkedclone.model.proof import hangs_from, prove_linked
 from tests.contract.acts import (
     clone,
     current,

@@ -16,7 +16,7 @@ from linkedclone.errors import (
     NotFoundError,
 )
 from linkedclone.model.images import ImageImport
-from linkedclone.model.lineage import prove_linked
+from linkedclone.model.proof import prove_linked
 from tests.contract.acts import current, delete, find, make, step_for
 from tests.local.scenes import CAPACITY_BYTES, check_tidy, connect, digest, make_image, top_of
 

@@ -148,7 +148,9 @@ def test_a_reassigned_uuid_is_taken_into_the_mark(driver: Driver) -> None:
     second = replace(second, uuid=first.uuid, mark=first.mark)
     _, clone = make_all(driver, [first]) + make_all(driver, [second])
     assert clone.owner is None
-    result_of(driver, driver.adopt_uuid(clone))
+    assert clone.mark is not None
+    own = replace(clone.mark, uuid=clone.uuid)
+    result_of(driver, driver.write_mark(clone.id, own))
     (clone,) = driver.observe_vms([clone.id])
     assert clone.owner == "linkedclone"
     assert clone.mark is not None

@@ -14,10 +14,10 @@ from linkedclone.execution.guests import await_guests, is_ready
 from linkedclone.execution.progress import Progress
 from linkedclone.execution.runner import Runner, name_of
 from linkedclone.model.ids import VmId
-from linkedclone.model.lineage import Mode, Proof
 from linkedclone.model.names import check_name, expand_names
 from linkedclone.model.observed import Power, Snapshot, Vm
-from linkedclone.model.plan import AdoptUuid, CreateClone, Plan, SetPower, Step, TakeSnapshot
+from linkedclone.model.plan import CreateClone, Plan, SetPower, Step, TakeSnapshot, WriteMark
+from linkedclone.model.proof import Mode, Proof
 from linkedclone.model.report import CloneReport, CloneResult, Failure, Stage, Status
 from linkedclone.model.spec import CloneRequest, Wait
 from linkedclone.planning.clone import ClonePlanner, Run
@@ -139,7 +139,7 @@ class CloneJob:
 
     def _mend_existing(self, results: Mapping[str, CloneResult]) -> dict[str, CloneResult]:
         """Finish what a killed run left: a mark that names another UUID than the clone's own."""
-        steps: list[Step] = [s for s in self._prepared.plan.steps if isinstance(s, AdoptUuid)]
+        steps: list[Step] = [s for s in self._prepared.plan.steps if isinstance(s, WriteMark)]
         return {
             name_of(landing.item).casefold(): _failed(
                 results[name_of(landing.item).casefold()], Stage.CLONE, landing.error

@@ -1,40 +1,35 @@
-"""One open endpoint, and everything that can be asked of it."""
+"""One open endpoint, and everything that can be asked of it.
 
-from collections.abc import Callable, Mapping, Sequence
+What only some commands need is imported when it is asked for: making clones
+has to start at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Self
-from uuid import uuid4
+from typing import TYPE_CHECKING, Self
 
+from linkedclone.app.acting import Acting, Confirm
 from linkedclone.app.clone import CloneJob, Prepared, planned_report, prepare, preview
 from linkedclone.drivers.base import Driver, GuestAccess, ImageStore
-from linkedclone.errors import RefusedError, UnsupportedError
-from linkedclone.execution.progress import Progress, Silent
-from linkedclone.execution.runlog import RunLog
-from linkedclone.execution.runner import Runner, action_of, name_of
-from linkedclone.model.findings import Finding
-from linkedclone.model.ids import VmId
-from linkedclone.model.images import Image, ImageImport
-from linkedclone.model.lineage import Lineage
-from linkedclone.model.names import check_name
-from linkedclone.model.observed import Identity, Power, Snapshot, Vm
-from linkedclone.model.plan import Plan
+from linkedclone.errors import UnsupportedError
+from linkedclone.execution.progress import Progress
+from linkedclone.model.observed import Identity, Power, Snapshot
 from linkedclone.model.report import ActionReport, CloneReport
-from linkedclone.model.spec import CloneRequest
-from linkedclone.model.views import TreeNode, VmRow, build_tree, describe_vm, describe_vms
-from linkedclone.planning.actions import (
-    plan_create_snapshot,
-    plan_delete,
-    plan_delete_snapshot,
-    plan_power,
-    plan_restart,
-    plan_revert,
-    refuse_busy,
-)
-from linkedclone.planning.snapshots import find_snapshot
+from linkedclone.model.spec import DEFAULT_OWNER, CloneRequest
 
-Confirm = Callable[[Plan], bool]
-"""Shown a plan that deletes something; True lets it go on."""
+if TYPE_CHECKING:
+    from linkedclone.app.changing import Changes
+    from linkedclone.model.findings import Finding
+    from linkedclone.model.images import Image, ImageImport
+    from linkedclone.model.space import Usage
+    from linkedclone.model.spec import Deletion, Scan
+    from linkedclone.model.tree import TreeNode
+    from linkedclone.model.views import VmRow
+    from linkedclone.model.waste import WasteKind, WasteReport
 
 
 class Connection:
@@ -47,7 +42,7 @@ class Connection:
     def __init__(self, driver: Driver, *, address: str, log_folder: Path | None = None) -> None:
         self._driver = driver
         self._address = address
-        self._log_folder = log_folder
+        self._acting = Acting(driver, address=address, log_folder=log_folder)
 
     def __enter__(self) -> Self:
         return self
@@ -97,25 +92,44 @@ class Connection:
 
     def carry_out(self, prepared: Prepared, progress: Progress | None = None) -> CloneReport:
         """Make the clones of a batch that was looked up and planned."""
-        with self._log(prepared.run, progress) as log:
+        with self._acting.log(prepared.run, progress) as log:
             return CloneJob(self._driver, prepared, log).run(self._address)
 
     # -- looking ----------------------------------------------------------------------
 
     def list(self) -> tuple[VmRow, ...]:
         """Return every VM with where it hangs, by name."""
+        from linkedclone.model.views import describe_vms
+
         return describe_vms(self._driver.observe())
 
     def show(self, ref: str) -> VmRow:
         """Return one VM, given by name, inventory path or UUID."""
+        from linkedclone.model.lineage import Lineage
+        from linkedclone.model.views import describe_vm
+
         inventory = self._driver.observe()
         (found,) = self._driver.find_vms([ref])
         return describe_vm(found, Lineage(inventory))
 
-    def tree(self, parent: str | None = None) -> tuple[TreeNode, ...]:
-        """Return the families, or the one below a VM."""
+    def tree(self, parent: str | None = None, *, scan: Scan | None = None) -> tuple[TreeNode, ...]:
+        """Return the families, or the one below a VM.
+
+        Args:
+            parent: A name, inventory path or UUID; None stands for all.
+            scan: Where to look for disk files of no VM that hang from them.
+        """
+        from linkedclone.model.tree import build_tree
+
         found = self._driver.find_vms([parent])[0] if parent else None
-        return build_tree(self._driver.observe(), found)
+        return build_tree(self._driver.observe(sizes=True, scan=scan), found)
+
+    def usage(self, parent: str | None = None, *, scan: Scan | None = None) -> Usage:
+        """Measure what the families take and save, or only the one that a VM is in."""
+        from linkedclone.model.space import measure
+
+        found = self._driver.find_vms([parent])[0] if parent else None
+        return measure(self._driver.observe(sizes=True, scan=scan), found)
 
     def snapshots(self, ref: str) -> tuple[Snapshot, ...]:
         """Return the snapshots of a VM, parents before children."""
@@ -123,16 +137,19 @@ class Connection:
         return vm.snapshots
 
     def diagnose(self) -> tuple[Finding, ...]:
-        """Check what linked clones need of this endpoint."""
-        return self._driver.diagnose()
+        """Check what linked clones need of this endpoint, and the families that are there."""
+        from linkedclone.planning.health import find_trouble
 
-    # -- acting -----------------------------------------------------------------------
+        return (*self._driver.diagnose(), *find_trouble(self._driver.observe(sizes=True)))
+
+    # -- changing ---------------------------------------------------------------------
 
     def delete(
         self,
         refs: Sequence[str],
+        how: Deletion | None = None,
         *,
-        force: bool = False,
+        scan: Scan | None = None,
         confirm: Confirm | None = None,
         progress: Progress | None = None,
     ) -> ActionReport:
@@ -140,19 +157,12 @@ class Connection:
 
         Args:
             refs: Names, inventory paths or UUIDs.
-            force: Also what is not ours; also the last users of a base whose
-                VM is gone. Never what others hang from.
+            how: What else may go; never what others hang from.
+            scan: Where to look for files of no VM that hang from them.
             confirm: Shown the plan first; None goes on without asking.
             progress: Who is told.
         """
-        vms = self._find(refs)
-
-        def plan() -> Plan:
-            # In this order: a clone that is made in between stands in the inventory.
-            refuse_busy(vms, self._sources(vms), action="delete")
-            return plan_delete(vms, self._driver.observe(), force=force)
-
-        return self._guarded(plan, confirm=confirm, progress=progress)
+        return self._changes.delete(refs, how, scan=scan, confirm=confirm, progress=progress)
 
     def set_power(
         self,
@@ -163,23 +173,19 @@ class Connection:
         progress: Progress | None = None,
     ) -> ActionReport:
         """Start VMs, or stop them hard."""
-        plan = plan_power(self._find(refs), power, force=force)
-        return self._execute(plan, progress)
+        return self._changes.set_power(refs, power, force=force, progress=progress)
 
     def restart(
         self, refs: Sequence[str], *, force: bool = False, progress: Progress | None = None
     ) -> ActionReport:
         """Stop VMs hard and start them again."""
-        plan = plan_restart(self._find(refs), force=force)
-        return self._execute(plan, progress)
+        return self._changes.restart(refs, force=force, progress=progress)
 
     def create_snapshot(
         self, ref: str, name: str, *, description: str = "", progress: Progress | None = None
     ) -> ActionReport:
         """Take a snapshot without memory."""
-        check_name(name)
-        (vm,) = self._driver.find_vms([ref])
-        return self._execute(plan_create_snapshot(vm, name, description), progress)
+        return self._changes.create_snapshot(ref, name, description=description, progress=progress)
 
     def delete_snapshot(
         self,
@@ -187,18 +193,14 @@ class Connection:
         name: str,
         *,
         force: bool = False,
+        scan: Scan | None = None,
         confirm: Confirm | None = None,
         progress: Progress | None = None,
     ) -> ActionReport:
-        """Delete a snapshot by name, path or id, unless clones hang from it."""
-        (vm,) = self._driver.find_vms([ref])
-        snapshot = find_snapshot(vm, name)
-
-        def plan() -> Plan:
-            refuse_busy([vm], self._sources([vm]), action="delete a snapshot of")
-            return plan_delete_snapshot(vm, snapshot, self._driver.observe(), force=force)
-
-        return self._guarded(plan, confirm=confirm, progress=progress)
+        """Delete a snapshot by name, path or id, unless something hangs from it."""
+        return self._changes.delete_snapshot(
+            ref, name, force=force, scan=scan, confirm=confirm, progress=progress
+        )
 
     def revert_snapshot(
         self,
@@ -210,11 +212,63 @@ class Connection:
         progress: Progress | None = None,
     ) -> ActionReport:
         """Put a VM back to a snapshot; what it wrote since is lost."""
-        (vm,) = self._driver.find_vms([ref])
-        plan = plan_revert(vm, find_snapshot(vm, name), force=force)
-        if confirm is not None and not confirm(plan):
-            return ActionReport(endpoint=self._address)
-        return self._execute(plan, progress)
+        return self._changes.revert_snapshot(
+            ref, name, force=force, confirm=confirm, progress=progress
+        )
+
+    def promote(
+        self,
+        refs: Sequence[str],
+        *,
+        force: bool = False,
+        confirm: Confirm | None = None,
+        progress: Progress | None = None,
+    ) -> ActionReport:
+        """Make linked clones full ones: each gets a copy of what it shares."""
+        return self._changes.promote(refs, force=force, confirm=confirm, progress=progress)
+
+    def grow_disk(
+        self,
+        ref: str,
+        capacity_bytes: int,
+        *,
+        disk: str = "",
+        force: bool = False,
+        progress: Progress | None = None,
+    ) -> ActionReport:
+        """Make a disk larger; the guest has to grow its file system itself."""
+        return self._changes.grow_disk(
+            ref, capacity_bytes, disk=disk, force=force, progress=progress
+        )
+
+    def adopt(
+        self,
+        refs: Sequence[str],
+        *,
+        owner: str = DEFAULT_OWNER,
+        force: bool = False,
+        progress: Progress | None = None,
+    ) -> ActionReport:
+        """Mark linked clones of other tools as ours."""
+        return self._changes.adopt(refs, owner=owner, force=force, progress=progress)
+
+    def collect_waste(
+        self,
+        kinds: Collection[WasteKind] = (),
+        *,
+        scan: Scan | None = None,
+        confirm: Confirm | None = None,
+        progress: Progress | None = None,
+    ) -> WasteReport:
+        """Find what nothing uses any more, and remove it.
+
+        Args:
+            kinds: What is removed of it; nothing unless given.
+            scan: Where to look for files.
+            confirm: Shown the plan first; None goes on without asking.
+            progress: Who is told.
+        """
+        return self._changes.collect_waste(kinds, scan=scan, confirm=confirm, progress=progress)
 
     # -- what only some endpoints can -------------------------------------------------
 
@@ -258,37 +312,13 @@ class Connection:
             return self._driver
         raise self._cannot("reach into guests")
 
+    @cached_property
+    def _changes(self) -> Changes:
+        from linkedclone.app.changing import Changes
+
+        return Changes(self._driver, self._acting)
+
     def _cannot(self, what: str) -> UnsupportedError:
         brief = f"{self._address} cannot {what}"
         hint = "local: can, plain QEMU on this machine"
         return UnsupportedError(brief, hint=hint, kind="NotSupported")
-
-    def _find(self, refs: Sequence[str]) -> tuple[Vm, ...]:
-        """Find VMs, each once however often it was named."""
-        return tuple({vm.id: vm for vm in self._driver.find_vms(refs)}.values())
-
-    def _sources(self, vms: Sequence[Vm]) -> frozenset[VmId]:
-        return self._driver.observe_sources([vm.id for vm in vms])
-
-    def _guarded(
-        self, plan: Callable[[], Plan], *, confirm: Confirm | None, progress: Progress | None
-    ) -> ActionReport:
-        """Ask, then look again right before the first call: a person may take their time."""
-        shown = plan()
-        if confirm is not None and not confirm(shown):
-            return ActionReport(endpoint=self._address)
-        if confirm is not None and plan() != shown:
-            raise RefusedError(
-                "what depends on these VMs has changed meanwhile; nothing was done",
-                hint="run the command again and look at what it shows",
-            )
-        return self._execute(shown, progress)
-
-    def _execute(self, plan: Plan, progress: Progress | None) -> ActionReport:
-        with self._log(uuid4().hex, progress) as log:
-            names = tuple(dict.fromkeys(name_of(step) for step in plan.steps))
-            log.begin(names, action_of(plan.steps[-1]) if plan.steps else "nothing")
-            return Runner(self._driver, log).run(plan, endpoint=self._address)
-
-    def _log(self, run: str, progress: Progress | None) -> RunLog:
-        return RunLog(self._log_folder, run, progress or Silent())

@@ -9,8 +9,18 @@ from linkedclone.cli.output import emit
 from linkedclone.cli.reports import render_actions, say_action_failures
 from linkedclone.cli.streams import has_terminal, printable, say
 from linkedclone.errors import InputError
-from linkedclone.model.plan import DeleteSnapshot, DeleteVm, Plan, RevertSnapshot, Step
+from linkedclone.model.plan import (
+    DeleteSnapshot,
+    DeleteVm,
+    Plan,
+    PromoteVm,
+    RemoveStray,
+    RevertSnapshot,
+    Step,
+    UnregisterVm,
+)
 from linkedclone.model.report import ActionReport, Status
+from linkedclone.model.sizes import render_size
 
 _MOST_SHOWN = 20
 
@@ -34,6 +44,8 @@ class Question:
             say(f"  {printable(line)}")
         if len(lines) > _MOST_SHOWN:
             say(f"  and {len(lines) - _MOST_SHOWN} more")
+        for note in plan.notes:
+            say(f"note: {printable(note)}")
         self.refused = not click.confirm("Go on?", err=True)
         return not self.refused
 
@@ -47,6 +59,14 @@ def _describe(step: Step) -> Sequence[str]:
             return [f"delete snapshot {step.name} of {step.vm_name}"]
         case RevertSnapshot():
             return [f"revert {step.vm_name} to {step.name}; what it wrote since is lost"]
+        case UnregisterVm():
+            kept = [f"  and keep the base {layer}" for layer in step.keeps]
+            return [f"unregister {step.vm_name}; its files stay", *kept]
+        case PromoteVm():
+            size = render_size(step.copy_bytes) if step.copy_bytes is not None else "its base"
+            return [f"promote {step.vm_name}: copy {size}"]
+        case RemoveStray():
+            return [f"remove {step.stray.layer} ({render_size(step.stray.used_bytes)})"]
         case _:
             return []  # Stopping a VM that is about to go needs no line of its own.
 

@@ -2,8 +2,12 @@
 
 import re
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from linkedclone.model.spec import Scan
 
 accel_option = click.option(
     "--accel",
@@ -12,6 +16,15 @@ accel_option = click.option(
     help="local: only: run with KVM or in software (default: auto, KVM if it works).",
 )
 """What commands that start VMs take."""
+
+scan_option = click.option(
+    "--scan",
+    multiple=True,
+    metavar="PLACE",
+    help="Look there for disk files of no VM, too: a datastore (vSphere) or a folder (local:); "
+    "'all' for wherever families are. May be repeated.",
+)
+"""What commands take that care who else may hang from a layer."""
 
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([smh]?)")
@@ -44,6 +57,15 @@ def read_duration(text: str) -> float:
     if seconds <= 0:
         raise click.BadParameter(f"{text!r} is no time; write it as 90s, 5m or 1h")
     return seconds
+
+
+def read_scan(places: tuple[str, ...]) -> "Scan | None":
+    """Return where to look for files of no VM; None for nowhere."""
+    from linkedclone.model.spec import Scan
+
+    if not places:
+        return None
+    return Scan(places=() if "all" in places else places)
 
 
 def expand_refs(refs: Iterable[str]) -> tuple[str, ...]:

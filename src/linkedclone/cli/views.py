@@ -8,7 +8,8 @@ from linkedclone.cli.streams import printable, speaks_utf8
 from linkedclone.cli.tables import GOOD_BAD, Column, render_table
 from linkedclone.model.observed import Disk, Snapshot
 from linkedclone.model.sizes import render_size
-from linkedclone.model.views import TreeNode, VmRow
+from linkedclone.model.tree import TreeNode
+from linkedclone.model.views import VmRow
 
 
 def render_vms(rows: Sequence[VmRow]) -> str:

@@ -30,16 +30,21 @@ Reads are batched: no method makes one call per VM, except where its docstring
 says so.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from linkedclone.model.findings import Finding
 from linkedclone.model.ids import SnapshotId, VmId
 from linkedclone.model.images import Image, ImageImport
 from linkedclone.model.jobs import Job, JobState
-from linkedclone.model.observed import Identity, Inventory, Power, Vm
+from linkedclone.model.observed import Identity, Mark, Power, Vm
 from linkedclone.model.plan import CreateClone
-from linkedclone.model.spec import CloneRequest, Target
+from linkedclone.model.spec import CloneRequest, Scan, Target
+
+if TYPE_CHECKING:
+    from linkedclone.model.inventory import Inventory, Stray
 
 
 class Driver(Protocol):
@@ -54,10 +59,18 @@ class Driver(Protocol):
 
     # -- read -------------------------------------------------------------------------
 
-    def observe(self) -> Inventory:
+    def observe(self, *, sizes: bool = False, scan: Scan | None = None) -> Inventory:
         """Read all VMs with their disk chains and the disks of their snapshots.
 
         Everything that the guards and the lineage need. Pages are followed.
+
+        Args:
+            sizes: Whether the sizes of files and datastores are wanted too.
+            scan: Where to look for disk files of no VM; None looks only where
+                it costs nothing. What is not looked at is told in ``blind``.
+
+        Raises:
+            NotFoundError: A place to scan does not exist.
         """
 
     def observe_vms(self, ids: Sequence[VmId]) -> tuple[Vm, ...]:
@@ -123,11 +136,11 @@ class Driver(Protocol):
         one's clone fails while it is waited for.
         """
 
-    def adopt_uuid(self, vm: Vm) -> Job:
-        """Start to rewrite the UUID in the VM's mark to the VM's own.
+    def write_mark(self, vm: VmId, mark: Mark) -> Job:
+        """Start to put a whole mark on a VM, in the place of whatever mark it bears.
 
-        For a clone of ours whose instance UUID the hypervisor has reassigned;
-        the rest of the mark stays.
+        For a clone of ours whose instance UUID the hypervisor has reassigned,
+        and for clones of other tools that are adopted.
         """
 
     def create_snapshot(self, vm: VmId, name: str, description: str) -> Job:
@@ -138,6 +151,29 @@ class Driver(Protocol):
 
     def revert_snapshot(self, vm: VmId, snapshot: SnapshotId) -> Job:
         """Start to put the VM back to the snapshot; what came after is lost."""
+
+    def promote_vm(self, vm: VmId) -> Job:
+        """Start to make a VM independent: what it shares is copied into it.
+
+        Nobody else's layers change. One that shares nothing counts as done.
+        Where the hypervisor cannot do it while the VM runs, or while it has
+        snapshots, the job or the call fails with a RefusedError or a
+        HypervisorError, and the VM is as it was.
+        """
+
+    @property
+    def grows_linked(self) -> bool:
+        """Whether :meth:`grow_disk` works on a disk that hangs from another file."""
+
+    def grow_disk(self, vm: VmId, disk: str, capacity_bytes: int) -> Job:
+        """Start to make the disk of this label larger; the layers below it stay as they are."""
+
+    def remove_stray(self, stray: Stray) -> Job:
+        """Start to delete a disk file of no VM; an absent one counts as deleted.
+
+        The job fails with an :class:`~linkedclone.errors.InUseError` if
+        something reads the file by then, as far as the hypervisor can tell.
+        """
 
     def delete_vm(self, vm: VmId) -> Job:
         """Start to delete a powered-off VM with the files that it alone uses."""
@@ -158,6 +194,14 @@ class Driver(Protocol):
 
     def close(self) -> None:
         """End the connection; never raises. Jobs go on at the endpoint."""
+
+
+@runtime_checkable
+class Registration(Protocol):
+    """The power to forget a VM without touching its files; only some drivers have it."""
+
+    def unregister_vm(self, vm: VmId) -> Job:
+        """Start to take a powered-off VM out of the inventory; its files stay."""
 
 
 @runtime_checkable

@@ -18,7 +18,7 @@ from linkedclone.execution.runner import Runner, name_of, subject_of
 from linkedclone.model.ids import VmId
 from linkedclone.model.jobs import Job
 from linkedclone.model.observed import Power, Snapshot, Vm
-from linkedclone.model.plan import AdoptUuid, CreateClone, DeleteVm, SetPower, Step, TakeSnapshot
+from linkedclone.model.plan import CreateClone, DeleteVm, SetPower, Step, TakeSnapshot, WriteMark
 from linkedclone.model.report import Failure, Stage
 from linkedclone.planning.verdict import CloneVerdict, Fate, judge
 
@@ -164,7 +164,9 @@ class Cloning:
     def _mend_marks(self, made: list[Made]) -> list[Made]:
         """Rewrite the marks of clones that the hypervisor gave another UUID than asked for."""
         mend: list[Step] = [
-            AdoptUuid(vm=m.vm) for m in made if m.vm and m.verdict and m.verdict.mark_to_mend
+            WriteMark(vm=m.vm.id, vm_name=m.vm.name, mark=replace(m.vm.mark, uuid=m.vm.uuid))
+            for m in made
+            if m.vm and m.vm.mark and m.verdict and m.verdict.mark_to_mend
         ]
         trouble = {
             name_of(landing.item): landing.error

@@ -4,23 +4,31 @@ import time
 from collections.abc import Callable, Sequence
 from typing import assert_never
 
-from linkedclone.drivers.base import Driver
+from linkedclone.drivers.base import Driver, Registration
+from linkedclone.errors import LinkedCloneError, UnsupportedError
 from linkedclone.execution.flight import Flight, Landing
 from linkedclone.execution.progress import Event, Progress
 from linkedclone.model.jobs import Job, JobStatus
 from linkedclone.model.observed import Power
 from linkedclone.model.plan import (
-    AdoptUuid,
     CreateClone,
     DeleteSnapshot,
     DeleteVm,
+    GrowDisk,
     Plan,
+    PromoteVm,
+    RemoveStray,
     RevertSnapshot,
     SetPower,
     Step,
     TakeSnapshot,
+    UnregisterVm,
+    WriteMark,
 )
 from linkedclone.model.report import ActionReport, ActionResult, Failure, Status
+
+Check = Callable[[Sequence[Step]], None]
+"""Raises if one of the steps must not be carried out any more."""
 
 
 class Runner:
@@ -41,7 +49,7 @@ class Runner:
         self.interrupted = False
         self.in_flight: tuple[str, ...] = ()
 
-    def start(self, step: Step) -> Job:
+    def start(self, step: Step) -> Job:  # noqa: C901 - one case for each step
         """Start the one call that a step stands for."""
         driver = self.driver
         match step:
@@ -49,8 +57,8 @@ class Runner:
                 return driver.create_snapshot(step.vm, step.name, step.description)
             case CreateClone():
                 return driver.create_clone(step)
-            case AdoptUuid():
-                return driver.adopt_uuid(step.vm)
+            case WriteMark():
+                return driver.write_mark(step.vm, step.mark)
             case SetPower():
                 return driver.set_power(step.vm, step.power)
             case DeleteVm():
@@ -59,8 +67,25 @@ class Runner:
                 return driver.delete_snapshot(step.vm, step.snapshot)
             case RevertSnapshot():
                 return driver.revert_snapshot(step.vm, step.snapshot)
+            case PromoteVm():
+                return driver.promote_vm(step.vm)
+            case GrowDisk():
+                return driver.grow_disk(step.vm, step.disk, step.capacity_bytes)
+            case UnregisterVm():
+                return self._unregister(step)
+            case RemoveStray():
+                return driver.remove_stray(step.stray)
             case _:
                 assert_never(step)
+
+    def _unregister(self, step: UnregisterVm) -> Job:
+        if isinstance(self.driver, Registration):
+            return self.driver.unregister_vm(step.vm)
+        raise UnsupportedError(
+            f"{step.vm_name} cannot be unregistered here",
+            hint="what exists here is in the inventory",
+            kind="NotSupported",
+        )
 
     def run_stage(
         self,
@@ -105,21 +130,32 @@ class Runner:
         )
         self.progress.update(event)
 
-    def run(self, plan: Plan, *, endpoint: str) -> ActionReport:
-        """Carry out a plan of actions; a VM whose step failed is left out of later stages."""
+    def run(self, plan: Plan, *, endpoint: str, check: Check | None = None) -> ActionReport:
+        """Carry out a plan of actions; a VM whose step failed is left out of later stages.
+
+        Args:
+            plan: The plan.
+            endpoint: Its name, for the report.
+            check: Called with the steps of each stage right before it begins,
+                but for the first: the plan was made only just before that one.
+                What it raises fails the stage and all after it.
+        """
         begun = time.monotonic()
         results: dict[str, ActionResult] = {}
         failed: set[str] = set()
-        for stage in plan.stages:
-            for step in stage:
-                if subject_of(step) not in failed:
-                    results[subject_of(step)] = _pending(step, self)
+        refusal: LinkedCloneError | None = None
+        for number, stage in enumerate(plan.stages):
             steps = [step for step in stage if subject_of(step) not in failed]
-            for landing in [] if self.interrupted else self.run_stage(steps):
-                subject = subject_of(landing.item)
-                results[subject] = _result(landing)
+            results |= {subject_of(step): _pending(step, self) for step in steps}
+            if self.interrupted:
+                continue
+            refusal = refusal or (_refused(check, steps) if number and check else None)
+            for landing in self.run_stage(steps) if refusal is None else ():
+                results[subject_of(landing.item)] = _result(landing)
                 if landing.error:
-                    failed.add(subject)
+                    failed.add(subject_of(landing.item))
+            if refusal is not None:
+                results |= {subject_of(step): _failure(step, refusal) for step in steps}
         if self.interrupted:
             results = {key: self._mark_in_flight(result) for key, result in results.items()}
         return ActionReport(
@@ -127,6 +163,7 @@ class Runner:
             results=tuple(results.values()),
             seconds=time.monotonic() - begun,
             interrupted=self.interrupted,
+            notes=plan.notes,
         )
 
     def _mark_in_flight(self, result: ActionResult) -> ActionResult:
@@ -146,8 +183,8 @@ def name_of(step: Step) -> str:
     match step:
         case CreateClone():
             return step.name
-        case AdoptUuid():
-            return step.vm.name
+        case RemoveStray():
+            return str(step.stray.layer)
         case _:
             return step.vm_name
 
@@ -157,21 +194,21 @@ def subject_of(step: Step) -> str:
     match step:
         case CreateClone():
             return f"new:{step.name}"
-        case AdoptUuid():
-            return step.vm.id
+        case RemoveStray():
+            return step.stray.id
         case _:
             return step.vm
 
 
-def action_of(step: Step) -> str:
+def action_of(step: Step) -> str:  # noqa: C901 - one case for each step
     """Return in a word or two what a step does."""
     match step:
         case TakeSnapshot():
             return "snapshot"
         case CreateClone():
             return "clone"
-        case AdoptUuid():
-            return "mend mark"
+        case WriteMark():
+            return "mark"
         case SetPower():
             return "power-on" if step.power is Power.ON else "power-off"
         case DeleteVm():
@@ -180,6 +217,14 @@ def action_of(step: Step) -> str:
             return "delete-snapshot"
         case RevertSnapshot():
             return "revert"
+        case PromoteVm():
+            return "promote"
+        case GrowDisk():
+            return "grow"
+        case UnregisterVm():
+            return "unregister"
+        case RemoveStray():
+            return "remove"
         case _:
             assert_never(step)
 
@@ -189,6 +234,25 @@ def _pending(step: Step, runner: Runner) -> ActionResult:
     vm = None if isinstance(step, CreateClone) else subject_of(step)
     return ActionResult(
         name=name_of(step), action=action_of(step), status=Status.SKIPPED, id=vm, note=note
+    )
+
+
+def _refused(check: Check, steps: Sequence[Step]) -> LinkedCloneError | None:
+    try:
+        check(steps)
+    except LinkedCloneError as error:
+        return error
+    return None
+
+
+def _failure(step: Step, error: LinkedCloneError) -> ActionResult:
+    action = action_of(step)
+    return ActionResult(
+        name=name_of(step),
+        action=action,
+        status=Status.FAILED,
+        id=subject_of(step),
+        error=Failure.from_error(action, error),
     )
 
 

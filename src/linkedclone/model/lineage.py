@@ -1,97 +1,19 @@
 """Who hangs from whom, read from the disks alone. Pure: an inventory in, answers out.
 
 A linked clone has no flag on any hypervisor; it shows in its chain alone
-(handbook, section 2). A layer **belongs** to the VM in whose folder it lies, else
-to the one that writes to it, else to the one that froze it in a snapshot; any
-other VM that reads it **depends** on that VM.
+(handbook, section 2). A layer **belongs** to the VM that writes to it, else to
+the one in whose folder it lies, else to the one that froze it in a snapshot; any
+other VM that reads it **depends** on that VM, and so does a stray file.
 """
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 
 from linkedclone.model.ids import VmId
-from linkedclone.model.observed import Disk, Inventory, Layer, Snapshot, Vm
-
-
-class Mode(StrEnum):
-    """How a VM's disks came to be."""
-
-    LINKED = "linked"
-    FULL = "full"
-    UNKNOWN = "unknown"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Proof:
-    """Whether a clone is linked.
-
-    Attributes:
-        linked: True or False where the disks prove it; None where the
-            hypervisor hides the chain.
-        reason: Why not, or why it cannot be told; empty if linked.
-    """
-
-    linked: bool | None
-    reason: str = ""
-
-
-def prove_linked(clone_disks: Sequence[Disk], snapshot_disks: Sequence[Disk]) -> Proof:
-    """Prove that a new clone hangs from a snapshot.
-
-    It does only if the parent of every non-independent disk is a file of that
-    snapshot, each such file is used by exactly one disk, and there are as many
-    disks as in the snapshot. A chain that the hypervisor hides gives None.
-    """
-    wanted = {disk.top for disk in snapshot_disks if disk.chain and not disk.independent}
-    disks = [disk for disk in clone_disks if not disk.independent]
-    if not wanted:
-        return Proof(linked=False, reason="the snapshot has no disk that a clone could hang from")
-    for disk in disks:
-        if not disk.hidden and (len(disk.chain) < 2 or disk.chain[-2] not in wanted):
-            below = str(disk.chain[-2]) if len(disk.chain) > 1 else "nothing"
-            return Proof(linked=False, reason=f"{disk.label} hangs from {below}")
-    if len(disks) != len(wanted):
-        return Proof(linked=False, reason="not every disk of the snapshot has its delta")
-    if any(disk.hidden for disk in disks):
-        return Proof(linked=None, reason="the hypervisor hides the chain (native clone)")
-    if {disk.chain[-2] for disk in disks} != wanted:
-        return Proof(linked=False, reason="two disks hang from the same file")
-    return Proof(linked=True)
-
-
-def hangs_from(vm: Vm, snapshot_disks: Sequence[Disk]) -> Proof:
-    """Say whether an older clone still hangs from a snapshot.
-
-    Weaker than :func:`prove_linked`: the clone may have snapshots of its own,
-    and disks that were added later.
-    """
-    wanted = {disk.top for disk in snapshot_disks if disk.chain and not disk.independent}
-    below = {layer for disk in vm.disks for layer in disk.chain[:-1]}
-    if wanted and wanted <= below:
-        return Proof(linked=True)
-    if any(disk.hidden for disk in vm.disks):
-        return Proof(linked=None, reason="the hypervisor hides the chain (native clone)")
-    return Proof(linked=False, reason="no disk hangs from that snapshot")
-
-
-def hangs_from_any(vm: Vm, parent: Vm) -> Proof:
-    """Say whether an older clone hangs from its parent, by whichever snapshot.
-
-    The snapshot that its mark names is tried first. Where that is gone, any
-    layer that the parent reads too will do.
-    """
-    mark = vm.valid_mark
-    marked = [s for s in parent.snapshots if mark and s.id == mark.snapshot]
-    proofs = [hangs_from(vm, s.disks or ()) for s in (*marked, *parent.snapshots)]
-    for proof in proofs:
-        if proof.linked is not False:
-            return proof
-    below = {layer for disk in vm.disks for layer in disk.chain[:-1]}
-    if below & parent.layers:
-        return Proof(linked=True)
-    return proofs[0] if proofs else hangs_from(vm, ())
+from linkedclone.model.inventory import Inventory, Stray
+from linkedclone.model.observed import Disk, Layer, Snapshot, Vm
+from linkedclone.model.proof import Mode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,37 +33,48 @@ class Origin:
     base: Layer | None = None
 
 
+Reader = Vm | Stray
+"""What reads a layer: a VM, or a file that belongs to no VM here."""
+
+
 class Lineage:
     """The family relations of one inventory, indexed once for many questions."""
 
     def __init__(self, inventory: Inventory) -> None:
         self.vms = inventory.vms
-        self._users: dict[Layer, list[Vm]] = defaultdict(list)
+        self.strays = inventory.strays
+        self._readers: dict[Layer, list[Reader]] = defaultdict(list)
         self._by_home: dict[tuple[str, str], list[Vm]] = defaultdict(list)
         self._by_uuid = {vm.uuid: vm for vm in inventory.vms if vm.uuid}
         self._hidden: dict[str, list[Vm]] = defaultdict(list)
         self._writer: dict[Layer, Vm] = {}
         self._frozen: dict[Layer, tuple[Vm, Snapshot]] = {}
         for vm in inventory.vms:
-            if vm.home is not None:
-                self._by_home[vm.home].append(vm)
-            mark = vm.valid_mark
-            if mark is not None and any(disk.hidden for disk in vm.disks):
-                self._hidden[mark.parent_uuid].append(vm)
-            for layer in vm.layers:
-                self._users[layer].append(vm)
-            for disk in vm.disks:
-                if disk.chain:
-                    self._writer[disk.top] = vm
+            self._index(vm)
         for vm in inventory.vms:
             for snapshot in vm.snapshots:
                 for disk in snapshot.disks or ():
                     self._note_frozen(disk, vm, snapshot)
+        for stray in inventory.strays:
+            for layer in stray.chain:
+                self._readers[layer].append(stray)
         self._owned = self._by_owner()
+
+    def _index(self, vm: Vm) -> None:
+        if vm.home is not None:
+            self._by_home[vm.home].append(vm)
+        mark = vm.valid_mark
+        if mark is not None and any(disk.hidden for disk in vm.disks):
+            self._hidden[mark.parent_uuid].append(vm)
+        for layer in vm.layers:
+            self._readers[layer].append(vm)
+        for disk in vm.disks:
+            if disk.chain:
+                self._writer[disk.top] = vm
 
     def _by_owner(self) -> dict[VmId, list[Layer]]:
         owned: dict[VmId, list[Layer]] = defaultdict(list)
-        for layer in self._users:
+        for layer in self._readers:
             owner = self.owner(layer)
             if owner is not None:
                 owned[owner.id].append(layer)
@@ -159,6 +92,13 @@ class Lineage:
     def _lies_in(layer: Layer, vm: Vm) -> bool:
         return vm.home == (layer.store, layer.folder)
 
+    # -- layers -----------------------------------------------------------------------
+
+    @property
+    def layers(self) -> Iterable[Layer]:
+        """Every layer that anything reads."""
+        return self._readers.keys()
+
     def owner(self, layer: Layer) -> Vm | None:
         """Return the VM that the layer belongs to, or None if that VM is gone."""
         found = self._writer.get(layer) or self._at_home(layer)
@@ -173,23 +113,40 @@ class Lineage:
         readers = [vm for vm in homes if layer in vm.layers] if len(homes) > 1 else homes
         return next(iter(readers or homes), None)
 
-    def users(self, layer: Layer) -> tuple[Vm, ...]:
-        """Return every VM that reads the layer, itself or through a snapshot."""
-        return tuple(self._users.get(layer, ()))
+    def readers(self, layer: Layer) -> tuple[Reader, ...]:
+        """Return everything that reads the layer, itself or through a snapshot."""
+        return tuple(self._readers.get(layer, ()))
+
+    def snapshot_of(self, layer: Layer) -> Snapshot | None:
+        """Return the snapshot that froze the layer, if it still exists."""
+        frozen = self._frozen.get(layer)
+        return frozen[1] if frozen else None
+
+    # -- up ---------------------------------------------------------------------------
 
     def origin(self, vm: Vm) -> Origin:
         """Return where the VM hangs: the nearest layer below its disks that is not its own."""
         for disk in vm.disks:
-            for layer in reversed(disk.chain[:-1]):
-                parent = self.owner(layer)
-                if parent is not None and parent.id == vm.id:
-                    continue
-                frozen = self._frozen.get(layer)
-                snapshot = frozen[1] if frozen and frozen[0] is parent else None
-                return Origin(mode=Mode.LINKED, parent=parent, snapshot=snapshot, base=layer)
+            found = self._origin_in(disk.chain, vm)
+            if found is not None:
+                return found
         if any(disk.hidden for disk in vm.disks):
             return self._marked_origin(vm)
         return Origin(mode=Mode.FULL)
+
+    def origin_of_stray(self, stray: Stray) -> Origin:
+        """Return where a stray file hangs."""
+        return self._origin_in(stray.chain, None) or Origin(mode=Mode.FULL)
+
+    def _origin_in(self, chain: Sequence[Layer], vm: Vm | None) -> Origin | None:
+        for layer in reversed(chain[:-1]):
+            parent = self.owner(layer)
+            if vm is not None and parent is not None and parent.id == vm.id:
+                continue
+            frozen = self._frozen.get(layer)
+            snapshot = frozen[1] if frozen and frozen[0] is parent else None
+            return Origin(mode=Mode.LINKED, parent=parent, snapshot=snapshot, base=layer)
+        return None
 
     def _marked_origin(self, vm: Vm) -> Origin:
         """Return what the mark says of a clone whose chain is hidden."""
@@ -199,8 +156,27 @@ class Lineage:
         snapshot = next((s for s in snapshots if mark and s.id == mark.snapshot), None)
         return Origin(mode=Mode.UNKNOWN, parent=parent, snapshot=snapshot)
 
-    def dependants(self, vm: Vm) -> tuple[Vm, ...]:
-        """Return the other VMs that read a layer which belongs to this one.
+    @staticmethod
+    def depth(vm: Vm) -> int:
+        """Return the number of files that the longest chain of the VM goes through.
+
+        1 for a disk of its own that was never snapshotted. A chain that is
+        hidden counts as far as it can be seen.
+        """
+        disks = [*vm.disks, *(d for s in vm.snapshots for d in s.disks or ())]
+        return max((len(disk.chain) for disk in disks), default=0)
+
+    def inherited(self, vm: Vm) -> frozenset[Layer]:
+        """Return the layers below the VM's disks that belong to others, or to nobody any more."""
+        below = {layer for disk in vm.disks for layer in disk.chain[:-1]}
+        return frozenset(
+            layer for layer in below if (owner := self.owner(layer)) is None or owner.id != vm.id
+        )
+
+    # -- down -------------------------------------------------------------------------
+
+    def dependants(self, vm: Vm) -> tuple[Reader, ...]:
+        """Return what reads a layer which belongs to this VM: other VMs, and stray files.
 
         Also layers in its folder that the VM itself does not read any more,
         such as those of a deleted snapshot that clones still hang from. A
@@ -208,8 +184,8 @@ class Lineage:
         """
         return self._others(self._owned.get(vm.id, ()), vm, self._hidden.get(vm.uuid, ()))
 
-    def dependants_of_snapshot(self, vm: Vm, snapshot: Snapshot) -> tuple[Vm, ...]:
-        """Return the other VMs that hang from this snapshot's files."""
+    def dependants_of_snapshot(self, vm: Vm, snapshot: Snapshot) -> tuple[Reader, ...]:
+        """Return what hangs from this snapshot's files, apart from the VM itself."""
         frozen = [d.top for d in snapshot.disks or () if d.chain and not d.independent]
         marked = [
             clone
@@ -218,13 +194,32 @@ class Lineage:
         ]
         return self._others(frozen, vm, marked)
 
-    def _others(self, layers: Iterable[Layer], vm: Vm, hidden: Iterable[Vm]) -> tuple[Vm, ...]:
-        found = {clone.id: clone for clone in hidden if clone.id != vm.id}
+    def dependants_of_layers(self, layers: Iterable[Layer], vm: Vm) -> tuple[Reader, ...]:
+        """Return what reads one of these layers, apart from the VM itself."""
+        return self._others(layers, vm, ())
+
+    def _others(self, layers: Iterable[Layer], vm: Vm, hidden: Iterable[Vm]) -> tuple[Reader, ...]:
+        found: dict[str, Reader] = {clone.id: clone for clone in hidden if clone.id != vm.id}
         for layer in layers:
-            for user in self._users.get(layer, ()):
-                if user.id != vm.id:
-                    found[user.id] = user
-        return tuple(sorted(found.values(), key=lambda v: v.name))
+            for reader in self._readers.get(layer, ()):
+                # A stray that is the layer itself lies there; it does not hang from it.
+                itself = isinstance(reader, Stray) and reader.layer == layer
+                if reader.id != vm.id and not itself:
+                    found[reader.id] = reader
+        return tuple(sorted(found.values(), key=lambda reader: reader.name))
+
+    def descendants(self, vms: Sequence[Vm]) -> tuple[Vm, ...]:
+        """Return all VMs that depend on these, directly or through others; not these themselves."""
+        seen = {vm.id for vm in vms}
+        found: list[Vm] = []
+        left = list(vms)
+        while left:
+            for reader in self.dependants(left.pop()):
+                if isinstance(reader, Vm) and reader.id not in seen:
+                    seen.add(reader.id)
+                    found.append(reader)
+                    left.append(reader)
+        return tuple(sorted(found, key=lambda vm: vm.name))
 
     def lost_with(self, vms: Sequence[Vm]) -> tuple[Layer, ...]:
         """Return the layers that would go with these VMs though they belong to none of them.
@@ -240,6 +235,7 @@ class Lineage:
                 owner = self.owner(layer)
                 if owner is not None and owner.id in going:
                     continue
-                if all(user.id in going for user in self.users(layer)):
+                readers = self._readers.get(layer, ())
+                if all(isinstance(r, Stray) or r.id in going for r in readers):
                     lost.add(layer)
         return tuple(sorted(lost))

@@ -104,6 +104,8 @@ class Mark:
         parent_name: Its name at the time.
         snapshot: Id of the snapshot that the clone hangs from.
         snapshot_name: Its name at the time.
+        spec: Hash of what was asked for, see ``planning.clone.hash_spec``; empty
+            for a clone that was adopted.
         version: The version of linkedclone that made it.
     """
 
@@ -114,6 +116,7 @@ class Mark:
     parent_name: str = ""
     snapshot: str = ""
     snapshot_name: str = ""
+    spec: str = ""
     version: str = ""
 
 
@@ -146,6 +149,11 @@ class Vm:
         tools_running: Whether the guest's tools or agent answer.
         own_bytes: Storage that nothing else uses; None where unknown.
         shared_bytes: Storage that it shares with others; None where unknown.
+        created: When it was made, with time zone, where known.
+        macs: The MAC addresses of its network cards, lower case.
+        bios_uuid: The UUID that its firmware shows to the guest, where it is
+            another than ``uuid``; lower case.
+        instance_id: What cloud-init in the guest tells one instance from another by.
     """
 
     id: VmId
@@ -164,6 +172,10 @@ class Vm:
     tools_running: bool = False
     own_bytes: int | None = None
     shared_bytes: int | None = None
+    created: datetime | None = None
+    macs: tuple[str, ...] = ()
+    bios_uuid: str = ""
+    instance_id: str = ""
 
     @property
     def valid_mark(self) -> Mark | None:
@@ -181,13 +193,6 @@ class Vm:
         """Every layer that the VM or one of its snapshots reads."""
         disks = [*self.disks, *(d for s in self.snapshots for d in s.disks or ())]
         return frozenset(layer for disk in disks for layer in disk.chain)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Inventory:
-    """All VMs of an endpoint that the user may see, with the disks of their snapshots."""
-
-    vms: tuple[Vm, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

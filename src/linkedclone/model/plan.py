@@ -1,10 +1,16 @@
 """What is to be done: steps as data, in stages. Steps of one stage do not wait for each other."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from linkedclone.model.ids import SnapshotId, VmId
 from linkedclone.model.observed import Layer, Mark, Power, Snapshot, Vm
 from linkedclone.model.spec import Hardware, Target
+
+if TYPE_CHECKING:
+    from linkedclone.model.inventory import Stray
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,14 +97,86 @@ class RevertSnapshot:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AdoptUuid:
-    """Write into a clone's mark the UUID that the hypervisor gave it instead of the wanted one."""
+class UnregisterVm:
+    """Take a VM out of the inventory; all its files stay.
 
-    vm: Vm
+    Attributes:
+        vm: Its id.
+        vm_name: Its name.
+        keeps: The base for whose sake it is not deleted.
+    """
+
+    vm: VmId
+    vm_name: str
+    keeps: tuple[Layer, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PromoteVm:
+    """Make a linked clone a full one: copy into it what it shares.
+
+    Attributes:
+        vm: Its id.
+        vm_name: Its name.
+        copy_bytes: What is copied, at most; None where unknown.
+    """
+
+    vm: VmId
+    vm_name: str
+    copy_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GrowDisk:
+    """Make a disk larger for the guest.
+
+    Attributes:
+        vm: Id of the VM.
+        vm_name: Its name.
+        disk: The disk's label.
+        capacity_bytes: The new size.
+    """
+
+    vm: VmId
+    vm_name: str
+    disk: str
+    capacity_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WriteMark:
+    """Put a mark on a VM that is there: on one that is adopted, or to mend ours.
+
+    Attributes:
+        vm: Its id.
+        vm_name: Its name.
+        mark: The whole mark, which replaces whatever stands there.
+    """
+
+    vm: VmId
+    vm_name: str
+    mark: Mark
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoveStray:
+    """Delete a disk file that belongs to no VM."""
+
+    stray: Stray
 
 
 Step = (
-    TakeSnapshot | CreateClone | AdoptUuid | SetPower | DeleteVm | DeleteSnapshot | RevertSnapshot
+    TakeSnapshot
+    | CreateClone
+    | WriteMark
+    | SetPower
+    | DeleteVm
+    | UnregisterVm
+    | DeleteSnapshot
+    | RevertSnapshot
+    | PromoteVm
+    | GrowDisk
+    | RemoveStray
 )
 
 
@@ -109,10 +187,12 @@ class Plan:
     Attributes:
         stages: Each a set of steps that may run at the same time.
         existing: What is already as wanted, so that the report can show it.
+        notes: What a person should know before saying yes.
     """
 
     stages: tuple[tuple[Step, ...], ...] = ()
     existing: tuple[Vm, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def steps(self) -> tuple[Step, ...]:

@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from linkedclone.errors import LinkedCloneError
-from linkedclone.model.lineage import Mode
 from linkedclone.model.observed import Power, SshAddress
+from linkedclone.model.proof import Mode
 
 
 class Status(StrEnum):
@@ -179,6 +179,7 @@ class ActionReport:
     results: tuple[ActionResult, ...] = field(default=())
     seconds: float = 0.0
     interrupted: bool = False
+    notes: tuple[str, ...] = ()
 
     @property
     def exit_code(self) -> int:
@@ -194,6 +195,7 @@ class ActionReport:
             "endpoint": self.endpoint,
             "results": [result.document() for result in self.results],
             "seconds": round(self.seconds, 3),
+            **({"notes": list(self.notes)} if self.notes else {}),
         }
 
 

@@ -103,3 +103,30 @@ class Target:
     pool: str = ""
     pool_name: str = ""
     customization_spec: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scan:
+    """A look for disk files that belong to no VM.
+
+    Attributes:
+        places: Names of datastores (vSphere) or paths of folders (local);
+            empty for every one where a known family has a layer.
+    """
+
+    places: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deletion:
+    """How far a deletion may go.
+
+    Attributes:
+        force: Also what is not ours, and a base that belongs to no VM any more.
+        cascade: Also all clones that hang from what is named.
+        keep_base: The last users of such a base are unregistered instead.
+    """
+
+    force: bool = False
+    cascade: bool = False
+    keep_base: bool = False

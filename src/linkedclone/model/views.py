@@ -1,10 +1,11 @@
-"""What people and programs are shown of an inventory: rows and trees, with their JSON forms."""
+"""What people and programs are shown of VMs: rows, with their JSON form."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from linkedclone.model.ids import VmId
-from linkedclone.model.lineage import Lineage, Mode, Origin
-from linkedclone.model.observed import Inventory, Layer, Snapshot, Vm
+from linkedclone.model.inventory import Inventory
+from linkedclone.model.lineage import Lineage, Origin
+from linkedclone.model.observed import Vm
+from linkedclone.model.proof import Mode
 
 _LINKED = {Mode.LINKED: True, Mode.FULL: False, Mode.UNKNOWN: None}
 
@@ -70,105 +71,3 @@ def describe_vms(inventory: Inventory) -> tuple[VmRow, ...]:
     lineage = Lineage(inventory)
     rows = (describe_vm(vm, lineage) for vm in inventory.vms)
     return tuple(sorted(rows, key=lambda row: (row.vm.name, row.vm.path)))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TreeNode:
-    """A VM, or a layer (mostly a snapshot's), and what hangs from it."""
-
-    vm: Vm | None = None
-    layer: Layer | None = None
-    snapshot: Snapshot | None = None
-    children: tuple["TreeNode", ...] = ()
-
-    def document(self) -> dict[str, object]:
-        """Return the JSON form."""
-        if self.vm is not None:
-            head: dict[str, object] = {
-                "vm": self.vm.name,
-                "id": self.vm.id,
-                "uuid": self.vm.uuid,
-                "power": self.vm.power.value,
-                "owner": self.vm.owner,
-                "own_bytes": self.vm.own_bytes,
-                "shared_bytes": self.vm.shared_bytes,
-            }
-        else:
-            head = {
-                "layer": str(self.layer) if self.layer else None,
-                "snapshot": self.snapshot.name if self.snapshot else None,
-                "snapshot_id": self.snapshot.id if self.snapshot else None,
-                "current": self.snapshot.current if self.snapshot else None,
-            }
-        return {**head, "children": [child.document() for child in self.children]}
-
-
-def build_tree(inventory: Inventory, parent: Vm | None = None) -> tuple[TreeNode, ...]:
-    """Return the families of an inventory, or only the one below ``parent``.
-
-    A family is a VM with the snapshots it has and the clones that hang from
-    each; a base whose VM is gone heads a family of its own. VMs without
-    snapshots, clones or parent are no family and are left out.
-    """
-    return _TreeBuilder(inventory).build(parent)
-
-
-class _TreeBuilder:
-    def __init__(self, inventory: Inventory) -> None:
-        self._lineage = Lineage(inventory)
-        self._vms = sorted(inventory.vms, key=lambda vm: vm.name)
-        self._origins = {vm.id: self._lineage.origin(vm) for vm in self._vms}
-        self._clones: dict[VmId, list[Vm]] = {}
-        for vm in self._vms:
-            above = self._origins[vm.id].parent
-            if above is not None and above.id != vm.id:
-                self._clones.setdefault(above.id, []).append(vm)
-
-    def build(self, parent: Vm | None) -> tuple[TreeNode, ...]:
-        if parent is not None:
-            seen = next((vm for vm in self._vms if vm.id == parent.id), parent)
-            return (self._vm_node(seen),)
-        roots = [self._vm_node(vm) for vm in self._vms if self._is_root(vm)]
-        families = [node for node in roots if node.children]
-        return (*families, *self._orphans())
-
-    def _is_root(self, vm: Vm) -> bool:
-        origin = self._origins[vm.id]
-        return origin.base is None and origin.parent is None
-
-    def _vm_node(self, vm: Vm) -> TreeNode:
-        clones = self._clones.get(vm.id, [])
-        nodes = [self._snapshot_node(snapshot, clones) for snapshot in vm.snapshots]
-        rest = [c for c in clones if self._origins[c.id].snapshot is None]
-        lost = tuple(self._vm_node(c) for c in rest if self._origins[c.id].base is None)
-        return TreeNode(vm=vm, children=(*nodes, *self._layer_nodes(rest), *lost))
-
-    def _snapshot_node(self, snapshot: Snapshot, clones: list[Vm]) -> TreeNode:
-        mine = []
-        for clone in clones:
-            of_clone = self._origins[clone.id].snapshot
-            if of_clone is not None and of_clone.id == snapshot.id:
-                mine.append(self._vm_node(clone))
-        layer = next((d.top for d in snapshot.disks or () if d.chain), None)
-        shown = replace(snapshot, disks=None)
-        return TreeNode(layer=layer, snapshot=shown, children=tuple(mine))
-
-    def _orphans(self) -> tuple[TreeNode, ...]:
-        alone = [
-            vm
-            for vm in self._vms
-            if (origin := self._origins[vm.id]).base is not None and origin.parent is None
-        ]
-        return self._layer_nodes(alone)
-
-    def _layer_nodes(self, clones: list[Vm]) -> tuple[TreeNode, ...]:
-        """Return one node for each layer that clones hang from without a snapshot to show."""
-        by_layer: dict[Layer, list[Vm]] = {}
-        for clone in clones:
-            base = self._origins[clone.id].base
-            if base is not None:
-                by_layer.setdefault(base, []).append(clone)
-        return tuple(
-            TreeNode(layer=layer, children=tuple(self._vm_node(vm) for vm in vms))
-            for layer, vms in sorted(by_layer.items())
-        )

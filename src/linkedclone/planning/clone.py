@@ -1,17 +1,21 @@
 """Plan N linked clones of one parent."""
 
+import hashlib
 import uuid
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from linkedclone.errors import NameTakenError, RefusedError
-from linkedclone.model.lineage import hangs_from
 from linkedclone.model.observed import Identity, Mark, Power, Snapshot, Vm
-from linkedclone.model.plan import AdoptUuid, CreateClone, Plan, SetPower, Step, TakeSnapshot
+from linkedclone.model.plan import CreateClone, Plan, SetPower, Step, TakeSnapshot, WriteMark
+from linkedclone.model.proof import hangs_from
 from linkedclone.model.spec import CloneRequest, Target
 from linkedclone.planning.snapshots import choose_snapshot
 
 _NAMESPACE = uuid.UUID("6f0d5b0a-5f0e-5c3e-9d55-0d3f4c6f1b7e")
+
+SNAPSHOT_NOTE = "Base of linked clones; made by linkedclone"
+"""The description of snapshots that are taken for clones: so they are known again as ours."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +41,18 @@ def clone_uuid(identity: Identity, target: Target, request: CloneRequest, name: 
     """
     parts = (identity.instance, target.folder, request.owner, name, str(request.generation))
     return str(uuid.uuid5(_NAMESPACE, "\n".join(parts)))
+
+
+def hash_spec(request: CloneRequest) -> str:
+    """Return what tells clones of different shape apart: 16 hexadecimal digits.
+
+    Made of all that a clone is given beside its parent and name: hardware,
+    place, notes, customization. Which fields there are is part of it, so a
+    later version with more of them gives another hash; it is for comparing,
+    never a proof.
+    """
+    shape = (request.hardware, request.placement, request.annotation, request.customization_spec)
+    return hashlib.sha256(repr(shape).encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +92,11 @@ class ClonePlanner:
         existing = [there[n.casefold()] for n in self.request.names if n.casefold() in there]
         snapshot = self._snapshot(missing=bool(missing))
         self._refuse_taken(existing, snapshot)
-        mend = tuple(AdoptUuid(vm=vm) for vm in existing if vm.valid_mark is None)
+        mend = tuple(
+            WriteMark(vm=vm.id, vm_name=vm.name, mark=replace(vm.mark, uuid=vm.uuid))
+            for vm in existing
+            if vm.mark is not None and vm.valid_mark is None
+        )
         make = tuple(self._create(name, snapshot) for name in missing)
         start = tuple(self._starts(existing))
         take = self._take(snapshot, needed=bool(make))
@@ -154,6 +174,7 @@ class ClonePlanner:
             parent_name=self.source.name,
             snapshot=snapshot.id if snapshot else "",
             snapshot_name=snapshot.name if snapshot else self._new_name(),
+            spec=hash_spec(self.request),
             version=self.run.version,
         )
         return CreateClone(
@@ -196,7 +217,7 @@ class ClonePlanner:
                 vm=self.source.id,
                 vm_name=self.source.name,
                 name=self._new_name(),
-                description="Base of linked clones; made by linkedclone",
+                description=SNAPSHOT_NOTE,
             ),
         )
 

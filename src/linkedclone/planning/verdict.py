@@ -10,9 +10,9 @@ from linkedclone.errors import (
     NotLinkedError,
     PowerOnError,
 )
-from linkedclone.model.lineage import Proof, hangs_from_any, prove_linked
 from linkedclone.model.observed import Power, Vm
 from linkedclone.model.plan import CreateClone
+from linkedclone.model.proof import Proof, hangs_from_any, prove_linked
 from linkedclone.model.report import Failure, Stage
 
 

@@ -16,11 +16,12 @@ from linkedclone.errors import (
     PowerOnError,
     RefusedError,
 )
+from linkedclone.model.ids import VmId
 from linkedclone.model.jobs import Job, JobState
 from linkedclone.model.observed import Mark, Power, Vm
 from linkedclone.model.plan import CreateClone
 from linkedclone.model.report import CloneReport, Status
-from linkedclone.model.spec import CloneRequest, SnapshotChoice
+from linkedclone.model.spec import CloneRequest, Deletion, SnapshotChoice
 
 REQUEST = CloneRequest(parent="gold", names=("desk-{1..3}",))
 
@@ -55,10 +56,10 @@ class Forgetful(MemoryDriver):
             raise BusyError("the connection broke")
         return job
 
-    def adopt_uuid(self, vm: Vm) -> Job:
+    def write_mark(self, vm: VmId, mark: Mark) -> Job:
         if self.adopt_error:
             raise self.adopt_error
-        return super().adopt_uuid(vm)
+        return super().write_mark(vm, mark)
 
 
 @pytest.fixture
@@ -195,7 +196,7 @@ def test_a_clone_with_a_hidden_chain_protects_its_parent_and_snapshot(
     clone(driver, names=("desk-1",))
     here = Connection(driver, address="memory:")
     with pytest.raises(InUseError, match="gold"):
-        here.delete(["gold"], force=True)
+        here.delete(["gold"], Deletion(force=True))
     with pytest.raises(InUseError, match="base"):
         here.delete_snapshot("gold", "base", force=True)
     (family,) = here.tree("gold")
@@ -218,7 +219,7 @@ def test_what_is_being_cloned_from_is_not_deleted(lab: MemoryHypervisor, driver:
     for step in here.prepare(REQUEST).creates:
         driver.create_clone(step)
     with pytest.raises(BusyError, match="gold"):
-        here.delete(["gold"], force=True)
+        here.delete(["gold"], Deletion(force=True))
     with pytest.raises(BusyError, match="gold"):
         here.delete_snapshot("gold", "base", force=True)
 

@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 from linkedclone.drivers.memory.driver import MemoryDriver
 from linkedclone.drivers.memory.hypervisor import MemoryHypervisor
 from linkedclone.model.jobs import Job, JobStatus
-from linkedclone.model.lineage import Lineage, prove_linked
+from linkedclone.model.lineage import Lineage
 from linkedclone.model.observed import Mark, Vm
 from linkedclone.model.plan import CreateClone
+from linkedclone.model.proof import prove_linked
 from linkedclone.model.spec import CloneRequest
 
 ACTIONS = ("clone", "clone", "snapshot", "snapshot", "revert", "delete-snapshot", "delete")
@@ -96,6 +97,6 @@ def test_the_lineage_foretells_what_a_deletion_takes(story: list[tuple[str, int]
         needed = {layer for user in lineage.dependants(vm) for layer in user.layers}
         lost = set(lineage.lost_with([vm]))
         before = world.hypervisor.files
-        gone = {layer for layer in vm.layers if lineage.users(layer) == (vm,)}
+        gone = {layer for layer in vm.layers if lineage.readers(layer) == (vm,)}
         assert gone == (own - needed) | lost
         assert gone <= before

@@ -14,15 +14,15 @@ from linkedclone.errors import (
     EndpointError,
     GoneError,
     NoSpaceError,
-    NotOursError,
     PowerOnError,
     SessionLostError,
 )
 from linkedclone.model.ids import JobId, StoreId
 from linkedclone.model.jobs import Job, JobState, JobStatus
-from linkedclone.model.lineage import Lineage, prove_linked
+from linkedclone.model.lineage import Lineage
 from linkedclone.model.observed import Mark, Power
 from linkedclone.model.plan import CreateClone
+from linkedclone.model.proof import prove_linked
 from linkedclone.model.spec import CloneRequest
 
 
@@ -260,11 +260,6 @@ def test_hidden_clones_hold_their_base_though_they_do_not_show_it(
     assert (desk.disks[0].hidden, len(desk.disks[0].chain)) == (True, 1)
     end(driver, driver.delete_vm(golden.id))
     assert "golden/golden.vmdk" in {file.path for file in hypervisor.files}
-
-
-def test_a_mark_is_adopted_only_where_there_is_one(driver: MemoryDriver) -> None:
-    (golden,) = driver.find_vms(["golden"])
-    assert isinstance(end(driver, driver.adopt_uuid(golden)).error, NotOursError)
 
 
 def test_a_disconnected_hypervisor_answers_nobody_and_works_on(

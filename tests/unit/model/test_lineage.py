@@ -5,8 +5,10 @@ from dataclasses import replace
 import pytest
 
 from linkedclone.model.ids import StoreId
-from linkedclone.model.lineage import Lineage, Mode, hangs_from, prove_linked
-from linkedclone.model.observed import Disk, Inventory, Vm
+from linkedclone.model.inventory import Inventory
+from linkedclone.model.lineage import Lineage
+from linkedclone.model.observed import Disk, Vm
+from linkedclone.model.proof import Mode, hangs_from, prove_linked
 from tests.unit.building import clone_of, disk, gold, layer, snapshot, vm
 
 BASE = disk("gold/gold.vmdk")
@@ -317,8 +319,8 @@ def test_a_snapshot_whose_disks_were_not_read_tells_no_dependants() -> None:
 
 def test_the_users_of_a_layer_are_all_that_read_it() -> None:
     found = lineage(GOLD, DESK, vm("stranger", disk("stranger/s.vmdk")))
-    assert found.users(layer("gold/gold.vmdk")) == (GOLD, DESK)
-    assert found.users(layer("nobody/n.vmdk")) == ()
+    assert found.readers(layer("gold/gold.vmdk")) == (GOLD, DESK)
+    assert found.readers(layer("nobody/n.vmdk")) == ()
 
 
 LOST = {

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from linkedclone.errors import NoSpaceError
-from linkedclone.model.lineage import Mode
 from linkedclone.model.observed import Power, SshAddress
+from linkedclone.model.proof import Mode
 from linkedclone.model.report import (
     ActionReport,
     ActionResult,

@@ -5,16 +5,13 @@ from dataclasses import replace
 import pytest
 
 from linkedclone.errors import InUseError, NotOursError, RefusedError
-from linkedclone.model.observed import Inventory, Power, Vm
+from linkedclone.model.inventory import Inventory
+from linkedclone.model.observed import Power, Vm
 from linkedclone.model.plan import DeleteVm, Plan, SetPower
-from linkedclone.planning.actions import (
-    plan_create_snapshot,
-    plan_delete,
-    plan_delete_snapshot,
-    plan_power,
-    plan_restart,
-    plan_revert,
-)
+from linkedclone.model.spec import Deletion
+from linkedclone.planning.changes import plan_create_snapshot, plan_delete_snapshot, plan_revert
+from linkedclone.planning.deletion import plan_delete
+from linkedclone.planning.power import plan_power, plan_restart
 from tests.unit.building import clone_of, disk, gold, snapshot, vm
 
 GOLD = gold()
@@ -65,7 +62,7 @@ def test_a_parent_is_never_deleted_while_clones_hang_from_it(force: bool) -> Non
     parent = clone_of(vm("x", snapshots=GOLD.snapshots), "gold")
     ours = replace(GOLD, mark=replace(parent.mark, uuid=GOLD.uuid) if parent.mark else None)
     with pytest.raises(InUseError) as caught:
-        plan_delete([ours], seen(ours, ONE, TWO), force=force)
+        plan_delete([ours], seen(ours, ONE, TWO), Deletion(force=force))
     assert caught.value.dependants == ("one", "two")
 
 
@@ -81,21 +78,21 @@ def test_siblings_do_not_depend_on_each_other() -> None:
 
 def test_a_whole_family_goes_clones_first() -> None:
     family = [GOLD, MIDDLE, GRANDCHILD]
-    plan = plan_delete(family, seen(*family), force=True)
+    plan = plan_delete(family, seen(*family), Deletion(force=True))
     assert waves(plan) == [{"grandchild"}, {"one"}, {"gold"}]
 
 
 def test_what_is_not_ours_needs_force() -> None:
     with pytest.raises(NotOursError, match="gold"):
         plan_delete([GOLD], seen(GOLD))
-    assert waves(plan_delete([GOLD], seen(GOLD), force=True)) == [{"gold"}]
+    assert waves(plan_delete([GOLD], seen(GOLD), Deletion(force=True))) == [{"gold"}]
 
 
 def test_the_last_users_of_an_abandoned_base_need_force() -> None:
     with pytest.raises(RefusedError, match="base") as caught:
         plan_delete([ONE, TWO], seen(ONE, TWO))
     assert "gold/gold.vmdk" in caught.value.details
-    plan = plan_delete([ONE, TWO], seen(ONE, TWO), force=True)
+    plan = plan_delete([ONE, TWO], seen(ONE, TWO), Deletion(force=True))
     steps = [step for step in plan.steps if isinstance(step, DeleteVm)]
     assert all(str(layer).endswith("gold/gold.vmdk") for s in steps for layer in s.takes_base)
 
@@ -126,7 +123,7 @@ def test_a_foreign_vms_snapshot_needs_force() -> None:
     with pytest.raises(NotOursError):
         plan_delete_snapshot(GOLD, GOLD.snapshots[0], seen(GOLD))
     with pytest.raises(NotOursError):
-        plan_revert(GOLD, GOLD.snapshots[0])
+        plan_revert(GOLD, GOLD.snapshots[0], seen(GOLD))
 
 
 def test_taking_a_snapshot_of_what_is_not_ours_is_allowed_but_not_of_a_template() -> None:
@@ -159,9 +156,9 @@ def test_two_vms_in_one_folder_are_told_apart_by_what_they_read(order: tuple[int
     clone = vm("clone", disk("gold/a.vmdk", "clone/clone.vmdk"))
     inventory = seen(*((first, other, clone)[at] for at in order))
     with pytest.raises(InUseError) as caught:
-        plan_delete([first], inventory, force=True)
+        plan_delete([first], inventory, Deletion(force=True))
     assert caught.value.dependants == ("clone",)
-    assert waves(plan_delete([other], inventory, force=True)) == [{"other"}]
+    assert waves(plan_delete([other], inventory, Deletion(force=True))) == [{"other"}]
 
 
 def test_a_snapshot_that_cannot_be_read_is_not_deleted() -> None:

@@ -6,24 +6,42 @@ import click
 
 from linkedclone.cli.choices import Choices, Sure
 from linkedclone.cli.grammar import Verb, asks_first
+from linkedclone.cli.parameters import scan_option
 
 
 @click.command(cls=Verb)
 @click.argument("names", metavar="NAME...", nargs=-1, required=True)
+@click.option("--cascade", is_flag=True, help="Also all clones that hang from them.")
+@click.option(
+    "--keep-base",
+    is_flag=True,
+    help="vSphere only: keep a base whose VM is gone; its last user is unregistered instead.",
+)
+@scan_option
 @asks_first("Also what linkedclone did not make, and a base whose VM is gone.")
 @click.pass_obj
-def command(choices: Choices, names: tuple[str, ...], **sure: Unpack[Sure]) -> int:
+def command(
+    choices: Choices,
+    names: tuple[str, ...],
+    *,
+    cascade: bool,
+    keep_base: bool,
+    scan: tuple[str, ...],
+    **sure: Unpack[Sure],
+) -> int:
     """Delete VMs, unless something hangs from them.
 
     Their files go too, as far as nothing else uses them. A NAME may hold
     ranges, as in desk-{001..020}. A VM that others hang from goes only
-    together with them, in one command.
+    together with them: named in the same command, or with --cascade.
     """
     from linkedclone.cli.acting import ask_unless, finish, require_answer
-    from linkedclone.cli.parameters import expand_refs
+    from linkedclone.cli.parameters import expand_refs, read_scan
+    from linkedclone.model.spec import Deletion
 
     require_answer(sure["yes"], verb="delete")
     refs = expand_refs(names)
+    how = Deletion(force=sure["force"], cascade=cascade, keep_base=keep_base)
 
     from linkedclone.cli.progress import watch
     from linkedclone.cli.session import open_session
@@ -32,6 +50,6 @@ def command(choices: Choices, names: tuple[str, ...], **sure: Unpack[Sure]) -> i
         question = ask_unless(sure["yes"], connection.address)
         with watch(choices) as progress:
             report = connection.delete(
-                refs, force=sure["force"], confirm=question, progress=progress
+                refs, how, scan=read_scan(scan), confirm=question, progress=progress
             )
     return finish(choices, report, question)

@@ -34,14 +34,15 @@ from linkedclone.drivers.local.settle import settle_all
 from linkedclone.drivers.local.store import load_vm, locked, save_record
 from linkedclone.drivers.local.sweep import recover
 from linkedclone.drivers.local.translate import translated
-from linkedclone.errors import HypervisorError, NoSnapshotError, NotOursError
+from linkedclone.errors import HypervisorError, NoSnapshotError
 from linkedclone.model.findings import Finding
 from linkedclone.model.ids import SnapshotId, VmId
 from linkedclone.model.images import Image, ImageImport
+from linkedclone.model.inventory import Inventory, Stray
 from linkedclone.model.jobs import Job, JobState
-from linkedclone.model.observed import Identity, Inventory, Power, Vm
+from linkedclone.model.observed import Identity, Mark, Power, Vm
 from linkedclone.model.plan import CreateClone
-from linkedclone.model.spec import CloneRequest, Target
+from linkedclone.model.spec import CloneRequest, Scan, Target
 
 IMMUTABLE_VARIABLE = "LINKEDCLONE_LOCAL_IMMUTABLE"
 """Set to ``no``, sealed layers do not get the immutable flag; root can remove them by hand then."""
@@ -102,7 +103,7 @@ class LocalDriver:
 
     # -- read -------------------------------------------------------------------------
 
-    def observe(self) -> Inventory:
+    def observe(self, *, sizes: bool = False, scan: Scan | None = None) -> Inventory:  # noqa: ARG002
         """Read all VMs with their disk chains and the disks of their snapshots."""
         with translated("cannot read the VMs"):
             return Inventory(vms=observe_all(self._state, self._machines))
@@ -190,6 +191,23 @@ class LocalDriver:
         revert = partial(snapshots.revert_snapshot, self._state, self._machines)
         return self._start("revert", vm, partial(revert, vm, snapshot))
 
+    def promote_vm(self, vm: VmId) -> Job:
+        """Start to make a VM independent."""
+        raise NotImplementedError
+
+    @property
+    def grows_linked(self) -> bool:
+        """Whether a delta can grow over its base."""
+        raise NotImplementedError
+
+    def grow_disk(self, vm: VmId, disk: str, capacity_bytes: int) -> Job:
+        """Start to make a disk larger."""
+        raise NotImplementedError
+
+    def remove_stray(self, stray: Stray) -> Job:
+        """Start to delete a file of no VM."""
+        raise NotImplementedError
+
     def delete_vm(self, vm: VmId) -> Job:
         """Start to delete a powered-off VM; layers that others read stay."""
         delete = partial(removal.delete_vm, self._state, self._machines)
@@ -200,9 +218,9 @@ class LocalDriver:
         action = "power-on" if power is Power.ON else "power-off"
         return self._start(action, vm, partial(set_power, self._state, self._machines, vm, power))
 
-    def adopt_uuid(self, vm: Vm) -> Job:
-        """Write the UUID that the VM got into the mark that it carries."""
-        return self._start("adopt", vm.id, partial(_adopt_uuid, self._state, vm.id))
+    def write_mark(self, vm: VmId, mark: Mark) -> Job:
+        """Put a mark on a VM."""
+        return self._start("mark", vm, partial(_write_mark, self._state, vm, mark))
 
     def _start(self, action: str, vm: VmId, run: Callable[[], str | None]) -> Job:
         return self._board.start(Work(about=self._name(vm), action=action, run=run))
@@ -264,15 +282,9 @@ class LocalDriver:
         self._board.close()
 
 
-def _adopt_uuid(state: StateFolder, vm: VmId) -> None:
+def _write_mark(state: StateFolder, vm: VmId, mark: Mark) -> None:
     with locked(state, vm) as stored:
-        mark = stored.record.mark
-        if mark is None:
-            raise NotOursError(
-                f"{stored.record.name} carries no mark", hint="linkedclone did not make it"
-            )
-        own = replace(mark, uuid=stored.record.uuid)
-        save_record(state, stored, replace(stored.record, mark=own))
+        save_record(state, stored, replace(stored.record, mark=mark))
 
 
 @cache

@@ -3,7 +3,7 @@
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import partial
 
 from linkedclone.config.endpoint import Endpoint
@@ -13,13 +13,14 @@ from linkedclone.drivers.memory.faults import Action
 from linkedclone.drivers.memory.hypervisor import MemoryHypervisor
 from linkedclone.drivers.memory.machine import Machine
 from linkedclone.drivers.memory.places import ROOT, ROOT_POOL
-from linkedclone.errors import AmbiguousError, EndpointError, NotFoundError, NotOursError
+from linkedclone.errors import AmbiguousError, EndpointError, NotFoundError
 from linkedclone.model.findings import Finding, Verdict
 from linkedclone.model.ids import SnapshotId, VmId
+from linkedclone.model.inventory import Inventory, Stray
 from linkedclone.model.jobs import Job, JobState
-from linkedclone.model.observed import Identity, Inventory, Power, Vm
+from linkedclone.model.observed import Identity, Mark, Power, Vm
 from linkedclone.model.plan import CreateClone
-from linkedclone.model.spec import CloneRequest, Target
+from linkedclone.model.spec import CloneRequest, Scan, Target
 
 POLL_SECONDS = 0.1
 """The longest that a waiting driver goes without looking."""
@@ -59,10 +60,12 @@ class MemoryDriver:
 
     # -- read -------------------------------------------------------------------------
 
-    def observe(self) -> Inventory:
+    def observe(self, *, sizes: bool = False, scan: Scan | None = None) -> Inventory:
         """Read all VMs with their disk chains and the disks of their snapshots."""
         with self._access("observe") as estate:
-            return Inventory(vms=estate.view(estate.machines.values(), with_disks=True))
+            for place in scan.places if scan else ():
+                estate.places.find_store(place)
+            return estate.survey(sizes=sizes, scan=scan is not None)
 
     def observe_vms(self, ids: Sequence[VmId]) -> tuple[Vm, ...]:
         """Read these VMs again; those that are gone are left out."""
@@ -167,17 +170,40 @@ class MemoryDriver:
             action: Action = "power-on" if power is Power.ON else "power-off"
             return self._start(estate, action, vm, partial(estate.set_power, vm, power))
 
-    def adopt_uuid(self, vm: Vm) -> Job:
-        """Write the UUID that the hypervisor gave the VM into the mark that it carries."""
+    def unregister_vm(self, vm: VmId) -> Job:
+        """Start to take a VM out of the inventory; its files stay."""
+        with self._access("unregister_vm") as estate:
+            return self._start(estate, "unregister", vm, partial(estate.unregister, vm))
 
-        def adopt(estate: Estate) -> None:
-            machine = estate.machine(vm.id)
-            if machine.mark is None:
-                raise NotOursError(f"{machine.name} carries no mark")
-            machine.mark = replace(machine.mark, uuid=machine.uuid)
+    def promote_vm(self, vm: VmId) -> Job:
+        """Start to make a VM independent."""
+        with self._access("promote_vm") as estate:
+            return self._start(estate, "promote", vm, partial(estate.promote, vm))
 
-        with self._access("adopt_uuid") as estate:
-            return self._start(estate, "adopt", vm.id, partial(adopt, estate))
+    @property
+    def grows_linked(self) -> bool:
+        """No, as on vSphere."""
+        return False
+
+    def grow_disk(self, vm: VmId, disk: str, capacity_bytes: int) -> Job:
+        """Start to make a disk larger."""
+        with self._access("grow_disk") as estate:
+            return self._start(estate, "grow", vm, partial(estate.grow, vm, disk, capacity_bytes))
+
+    def remove_stray(self, stray: Stray) -> Job:
+        """Start to delete a file of no VM."""
+        with self._access("remove_stray") as estate:
+            effect = partial(estate.remove_stray, stray.layer)
+            return self._hypervisor.start("remove", stray.id, effect)
+
+    def write_mark(self, vm: VmId, mark: Mark) -> Job:
+        """Start to put a mark on a VM."""
+
+        def write(estate: Estate) -> None:
+            estate.machine(vm).mark = mark
+
+        with self._access("write_mark") as estate:
+            return self._start(estate, "mark", vm, partial(write, estate))
 
     def _start(
         self, estate: Estate, action: Action, vm: VmId, effect: Callable[[], str | None]

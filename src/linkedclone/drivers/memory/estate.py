@@ -4,7 +4,6 @@ No time and no chance in here: :mod:`~linkedclone.drivers.memory.hypervisor`
 decides when an action takes effect and whether it fails.
 """
 
-import itertools
 import uuid
 from collections import Counter
 from collections.abc import Iterable
@@ -15,8 +14,9 @@ from typing import Literal
 from linkedclone.drivers.memory.machine import Machine, Point, view, with_sizes
 from linkedclone.drivers.memory.places import ROOT_POOL, Places
 from linkedclone.drivers.memory.storage import Storage
-from linkedclone.errors import GoneError, HypervisorError, UnsupportedError
+from linkedclone.errors import GoneError, HypervisorError, InUseError, UnsupportedError
 from linkedclone.model.ids import FolderId, SnapshotId, StoreId, VmId
+from linkedclone.model.inventory import Inventory, Stray
 from linkedclone.model.observed import Disk, Layer, Power, Vm
 from linkedclone.model.plan import CreateClone
 
@@ -36,6 +36,8 @@ class Estate:
         self.places = Places()
         self.storage = Storage(self.places.stores)
         self.machines: dict[VmId, Machine] = {}
+        self.unregistered: list[Machine] = []
+        self.orphans: dict[Layer, tuple[Layer, ...]] = {}
         self._numbers: Counter[str] = Counter()
 
     def _number(self, kind: str) -> int:
@@ -108,6 +110,42 @@ class Estate:
         """Return every file that some VM uses."""
         others = (m for m in self.machines.values() if m is not apart_from)
         return frozenset(layer for machine in others for layer in machine.layers)
+
+    def survey(self, *, sizes: bool, scan: bool) -> Inventory:
+        """Return everything at once; strays only where they are scanned for."""
+        vms = self.view(self.machines.values(), with_disks=True)
+        if not sizes:
+            return Inventory(vms=vms, strays=self.strays() if scan else (), blind=_blind(scan))
+        strays = self.strays()
+        layers = {layer for vm in vms for layer in vm.layers}
+        layers |= {layer for stray in strays for layer in stray.chain}
+        return Inventory(
+            vms=vms,
+            strays=strays if scan else (),
+            files={layer: self.storage.look(layer) for layer in layers},
+            stores=tuple(self.storage.measure_store(store) for store in self.places.stores),
+            blind=_blind(scan),
+        )
+
+    def strays(self) -> tuple[Stray, ...]:
+        """Return the files that no VM uses: of unregistered VMs, and left behind by tasks."""
+        used = self.used()
+        chains = {
+            disk.chain[: number + 1]: f"of the unregistered VM {machine.name}"
+            for machine in self.unregistered
+            for disk in machine.all_disks
+            for number in range(len(disk.chain))
+        }
+        foreign = tuple(
+            Stray(chain=chain, used_bytes=self.storage.size(chain[-1]), about=about)
+            for chain, about in chains.items()
+            if chain[-1] not in used and chain[-1] in self.storage.files
+        )
+        orphans = tuple(
+            Stray(chain=chain, used_bytes=self.storage.size(layer), orphaned=True)
+            for layer, chain in self.orphans.items()
+        )
+        return tuple(sorted((*foreign, *orphans), key=lambda stray: stray.layer))
 
     # -- act --------------------------------------------------------------------------
 
@@ -185,6 +223,75 @@ class Estate:
         self.storage.drop_home(machine.home)
         self.storage.remove_unused(machine.layers, self.used())
 
+    def unregister(self, vm: VmId) -> None:
+        """Forget a VM; its files stay."""
+        machine = self.machine(vm)
+        if machine.power is not Power.OFF:
+            raise _wrong_power(machine)
+        del self.machines[vm]
+        self.unregistered.append(machine)
+
+    def leave_orphan(self, vm: VmId) -> Layer:
+        """Leave a delta behind in a VM's folder, as a task does that dies half-way."""
+        machine = self.machine(vm)
+        below = machine.disks[0].chain
+        orphan = self.storage.make_delta(machine.home, below[-1])
+        self.orphans[orphan] = (*below, orphan)
+        return orphan
+
+    def remove_stray(self, layer: Layer) -> None:
+        """Remove a file that no VM uses; an absent one counts as removed."""
+        readers = [m.name for m in self.machines.values() if layer in m.layers]
+        if readers:
+            raise InUseError(f"{layer} is in use", dependants=tuple(sorted(readers)))
+        self.orphans.pop(layer, None)
+        self.storage.remove_unused([layer], self.used())
+
+    def promote(self, vm: VmId) -> None:
+        """Give a VM copies of the layers that lie outside of its folder.
+
+        Without snapshots the whole chain becomes one file. One that runs must
+        have no snapshots (handbook, section 3).
+        """
+        machine = self.machine(vm)
+        if machine.power is not Power.OFF and machine.points:
+            raise _wrong_power(machine)
+        before = machine.layers
+        copies: dict[tuple[Layer, ...], Layer] = {}
+        machine.disks = tuple(self._promoted(machine, disk, copies) for disk in machine.disks)
+        machine.points = tuple(
+            replace(p, disks=tuple(self._promoted(machine, d, copies) for d in p.disks))
+            for p in machine.points
+        )
+        self.storage.remove_unused(before, self.used())
+
+    def _promoted(
+        self, machine: Machine, disk: Disk, copies: dict[tuple[Layer, ...], Layer]
+    ) -> Disk:
+        outside = tuple(
+            layer for layer in disk.chain if (layer.store, layer.folder) != machine.home
+        )
+        if not outside:
+            return disk
+        own = disk.chain[len(outside) :]
+        merged = outside if machine.points else disk.chain
+        if merged not in copies:
+            size_bytes = sum(map(self.storage.size, merged))
+            copies[merged] = self.storage.make_base(machine.home, machine.name, size_bytes)
+        chain = (copies[merged], *own) if machine.points else (copies[merged],)
+        return replace(disk, chain=chain, hidden=False)
+
+    def grow(self, vm: VmId, label: str, capacity_bytes: int) -> None:
+        """Make a disk larger, unless it hangs from another file (handbook, section 6)."""
+        machine = self.machine(vm)
+        disk = next((d for d in machine.disks if d.label == label), None)
+        if disk is None or len(disk.chain) > 1:
+            raise HypervisorError(
+                f"{label!r} of {machine.name} cannot grow", kind="InvalidArgument"
+            )
+        grown = replace(disk, capacity_bytes=capacity_bytes)
+        machine.disks = tuple(grown if d is disk else d for d in machine.disks)
+
     def set_power(self, vm: VmId, power: Power) -> None:
         """Start or stop a VM."""
         machine = self.machine(vm)
@@ -253,7 +360,7 @@ class Estate:
 
     def _merge_above(self, machine: Machine, lower: Layer, foreign: frozenset[Layer]) -> None:
         """Merge the only delta over a layer that no snapshot needs any more into it."""
-        chains = [disk.chain for disk in _all_disks(machine) if lower in disk.chain]
+        chains = [disk.chain for disk in machine.all_disks if lower in disk.chain]
         upper = {chain[chain.index(lower) + 1] for chain in chains if chain[-1] != lower}
         frozen = any(chain[-1] == lower for chain in chains)
         if frozen or len(upper) != 1 or upper & foreign:
@@ -262,10 +369,6 @@ class Estate:
         self.storage.merge(gone, lower)
         machine.disks = _without(gone, machine.disks)
         machine.points = tuple(replace(p, disks=_without(gone, p.disks)) for p in machine.points)
-
-
-def _all_disks(machine: Machine) -> tuple[Disk, ...]:
-    return (*machine.disks, *itertools.chain.from_iterable(p.disks for p in machine.points))
 
 
 def _without(layer: Layer, disks: tuple[Disk, ...]) -> tuple[Disk, ...]:
@@ -279,3 +382,7 @@ def _wrong_power(machine: Machine) -> HypervisorError:
         hint="stop it first",
         kind="InvalidPowerState",
     )
+
+
+def _blind(scan: bool) -> tuple[str, ...]:  # noqa: FBT001 - only called above
+    return () if scan else ("files of unregistered VMs were not looked for (--scan does)",)

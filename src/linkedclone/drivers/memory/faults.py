@@ -6,7 +6,18 @@ from typing import Literal
 from linkedclone.errors import HypervisorError, LinkedCloneError, PowerOnError
 
 Action = Literal[
-    "clone", "power-on", "power-off", "delete", "snapshot", "delete-snapshot", "revert", "adopt"
+    "clone",
+    "power-on",
+    "power-off",
+    "delete",
+    "unregister",
+    "snapshot",
+    "delete-snapshot",
+    "revert",
+    "promote",
+    "grow",
+    "mark",
+    "remove",
 ]
 """What jobs do, and what can be made to fail or to take its time."""
 

@@ -111,6 +111,11 @@ class MemoryHypervisor:
         with self._inside() as estate:
             return estate.take_snapshot(vm, name, description)
 
+    def add_orphan(self, vm: VmId) -> Layer:
+        """Leave a delta behind that no VM reads."""
+        with self._inside() as estate:
+            return estate.leave_orphan(vm)
+
     def set_mark(self, vm: VmId, mark: Mark | None) -> None:
         """Give a VM a mark, or take it away."""
         with self._inside() as estate:

@@ -53,8 +53,12 @@ class Machine:
     @property
     def layers(self) -> frozenset[Layer]:
         """Every file that it, or one of its snapshots, truly uses."""
-        disks = [*self.disks, *(disk for point in self.points for disk in point.disks)]
-        return frozenset(layer for disk in disks for layer in disk.chain)
+        return frozenset(layer for disk in self.all_disks for layer in disk.chain)
+
+    @property
+    def all_disks(self) -> tuple[Disk, ...]:
+        """Its present disks, and those of its snapshots."""
+        return (*self.disks, *(disk for point in self.points for disk in point.disks))
 
     def point(self, snapshot: SnapshotId) -> Point | None:
         """Return one of its snapshots."""
@@ -85,6 +89,7 @@ def view(machine: Machine, path: str, *, with_disks: bool) -> Vm:
             for point in machine.points
         ),
         mark=machine.mark,
+        macs=machine.macs,
     )
 
 

@@ -6,10 +6,14 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from linkedclone.model.ids import StoreId
+from linkedclone.model.inventory import LayerFile, Store
 from linkedclone.model.observed import Disk, Layer
 
 DELTA_BYTES = 1 << 20
 """What an empty delta occupies here."""
+
+STORE_BYTES = 1 << 40
+"""How much fits on a datastore here."""
 
 Home = tuple[StoreId, str]
 """A VM's own folder, as (store, path)."""
@@ -33,6 +37,21 @@ class Storage:
     def size(self, layer: Layer) -> int:
         """Return the bytes that a file occupies; none if it is gone."""
         return self._bytes.get(layer, 0)
+
+    def look(self, layer: Layer) -> LayerFile:
+        """Return what is known of a file."""
+        known = self._bytes.get(layer)
+        return LayerFile(used_bytes=known, missing=known is None)
+
+    def measure_store(self, store: StoreId) -> Store:
+        """Return a datastore with what is free on it."""
+        used = sum(size for layer, size in self._bytes.items() if layer.store == store)
+        return Store(
+            id=store,
+            name=self.stores[store],
+            capacity_bytes=STORE_BYTES,
+            free_bytes=STORE_BYTES - used,
+        )
 
     def make_home(self, store: StoreId, name: str) -> Home:
         """Make a folder for a new VM: ``golden``, or ``golden_1`` where that is taken."""

@@ -12,7 +12,7 @@ from linkedclone.drivers.vsphere.datacenters import Datacenters
 from linkedclone.drivers.vsphere.diagnose import diagnose
 from linkedclone.drivers.vsphere.find import Finder
 from linkedclone.drivers.vsphere.lookup import Lookup
-from linkedclone.drivers.vsphere.marks import UUID_KEY
+from linkedclone.drivers.vsphere.marks import write_mark
 from linkedclone.drivers.vsphere.native import Native
 from linkedclone.drivers.vsphere.observe import Observer
 from linkedclone.drivers.vsphere.place import Placer
@@ -23,10 +23,11 @@ from linkedclone.drivers.vsphere.tasks import Jobs
 from linkedclone.errors import UnsupportedError
 from linkedclone.model.findings import Finding
 from linkedclone.model.ids import SnapshotId, VmId
+from linkedclone.model.inventory import Inventory, Stray
 from linkedclone.model.jobs import Job, JobState
-from linkedclone.model.observed import Identity, Inventory, Power, Vm
+from linkedclone.model.observed import Identity, Mark, Power, Vm
 from linkedclone.model.plan import CreateClone
-from linkedclone.model.spec import CloneRequest, Target
+from linkedclone.model.spec import CloneRequest, Scan, Target
 
 
 class VsphereDriver:
@@ -67,7 +68,7 @@ class VsphereDriver:
 
     # -- read -------------------------------------------------------------------------
 
-    def observe(self) -> Inventory:
+    def observe(self, *, sizes: bool = False, scan: Scan | None = None) -> Inventory:  # noqa: ARG002
         """Read all VMs of the whole endpoint: guards must see every user of a layer."""
         return self._observer.observe()
 
@@ -119,10 +120,11 @@ class VsphereDriver:
         """Follow the clone of this name that somebody else is making."""
         return self._jobs.attach(step.name, step.source.id, step.target.folder)
 
-    def adopt_uuid(self, vm: Vm) -> Job:
-        """Write the VM's own UUID into its mark."""
-        spec = build_reconfiguration({UUID_KEY: vm.uuid})
-        return self._jobs.start(vm.name, "adopt", self._vm(vm.id).ReconfigVM_Task, spec=spec)
+    def write_mark(self, vm: VmId, mark: Mark) -> Job:
+        """Write the VM's mark into its extraConfig."""
+        spec = build_reconfiguration(write_mark(mark))
+        name = self._observer.name(vm)
+        return self._jobs.start(name, "mark", self._vm(vm).ReconfigVM_Task, spec=spec)
 
     def create_snapshot(self, vm: VmId, name: str, description: str) -> Job:
         """Take a snapshot without memory and without quiescing."""
@@ -151,6 +153,23 @@ class VsphereDriver:
         """Put the VM back to the snapshot."""
         native = self._session.managed("VirtualMachineSnapshot", snapshot)
         return self._jobs.start(self._observer.name(vm), "revert", native.RevertToSnapshot_Task)
+
+    def promote_vm(self, vm: VmId) -> Job:
+        """Start to make a VM independent."""
+        raise NotImplementedError
+
+    @property
+    def grows_linked(self) -> bool:
+        """Whether a delta can grow over its base."""
+        raise NotImplementedError
+
+    def grow_disk(self, vm: VmId, disk: str, capacity_bytes: int) -> Job:
+        """Start to make a disk larger."""
+        raise NotImplementedError
+
+    def remove_stray(self, stray: Stray) -> Job:
+        """Start to delete a file of no VM."""
+        raise NotImplementedError
 
     def delete_vm(self, vm: VmId) -> Job:
         """Delete a VM with the files that no other registered VM uses."""

@@ -18,11 +18,10 @@ _KEYS: Final[Mapping[str, str]] = {
     "parent_name": "parent_name",
     "snapshot": "snapshot",
     "snapshot_name": "snapshot_name",
+    "spec": "spec",
     "version": "version",
 }
 """The key behind the prefix, and the field of the mark."""
-
-UUID_KEY: Final = _PREFIX + "uuid"
 
 PATHS: Final = {f'config.extraConfig["{_PREFIX}{key}"]': field for key, field in _KEYS.items()}
 """Where each field is read. A path with a key collects that element alone, and a

@@ -16,7 +16,8 @@ from linkedclone.drivers.vsphere.shapes import Shape, build_shape
 from linkedclone.drivers.vsphere.snapshots import list_snapshots
 from linkedclone.drivers.vsphere.vms import PROPERTIES, build_vm, store_names
 from linkedclone.model.ids import SnapshotId, VmId
-from linkedclone.model.observed import Disk, Inventory, Vm
+from linkedclone.model.inventory import Inventory
+from linkedclone.model.observed import Disk, Vm
 
 _ALL: Final = (*walks.VM_FOLDERS, walks.STORES, walks.STORE_USERS)
 """To every VM, by way of the datastores too: so none is missed that stands in a

@@ -233,6 +233,10 @@ _VERBS: Final = {
     "delete": "delete",
     "power-on": "start",
     "power-off": "stop",
-    "adopt": "mark",
+    "mark": "mark",
+    "promote": "promote",
+    "unregister": "unregister",
+    "grow": "grow a disk of",
+    "remove": "remove",
 }
 """Actions as error texts name them."""

@@ -1,0 +1,77 @@
+"""How every action is carried out: plan, ask, look again, go."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from uuid import uuid4
+
+from linkedclone.drivers.base import Driver
+from linkedclone.errors import RefusedError
+from linkedclone.execution.progress import Progress, Silent
+from linkedclone.execution.runlog import RunLog
+from linkedclone.execution.runner import Runner, action_of, name_of
+from linkedclone.model.plan import Plan, Step
+from linkedclone.model.report import ActionReport
+
+Confirm = Callable[[Plan], bool]
+"""Shown a plan that deletes something; True lets it go on."""
+
+
+class Acting:
+    """Carries out plans through one driver.
+
+    Attributes:
+        address: The endpoint as it is shown.
+    """
+
+    def __init__(self, driver: Driver, *, address: str, log_folder: Path | None) -> None:
+        self._driver = driver
+        self.address = address
+        self._log_folder = log_folder
+
+    def log(self, run: str, progress: Progress | None) -> RunLog:
+        """Open the log of one run."""
+        return RunLog(self._log_folder, run, progress or Silent())
+
+    def guarded(
+        self,
+        plan: Callable[[], Plan],
+        *,
+        confirm: Confirm | None,
+        progress: Progress | None,
+        check: Callable[[Sequence[Step]], None] | None = None,
+    ) -> ActionReport:
+        """Ask, then look again right before the first call: a person may take their time.
+
+        Args:
+            plan: Looks at everything, and plans; called again after the question.
+            confirm: Who is asked; None goes on without.
+            progress: Who is told.
+            check: Looks once more before each later stage.
+
+        Raises:
+            RefusedError: Between the question and the answer something changed.
+        """
+        shown = plan()
+        if confirm is not None and shown.steps:
+            if not confirm(shown):
+                return ActionReport(endpoint=self.address)
+            if plan() != shown:
+                raise RefusedError(
+                    "what depends on these VMs has changed meanwhile; nothing was done",
+                    hint="run the command again and look at what it shows",
+                )
+        return self.carry_out(shown, progress, check=check)
+
+    def carry_out(
+        self,
+        plan: Plan,
+        progress: Progress | None,
+        *,
+        check: Callable[[Sequence[Step]], None] | None = None,
+    ) -> ActionReport:
+        """Carry out a plan."""
+        with self.log(uuid4().hex, progress) as log:
+            names = tuple(dict.fromkeys(name_of(step) for step in plan.steps))
+            log.begin(names, action_of(plan.steps[-1]) if plan.steps else "nothing")
+            runner = Runner(self._driver, log)
+            return runner.run(plan, endpoint=self.address, check=check)

@@ -1,0 +1,264 @@
+"""What is done to VMs that exist: each method looks, plans behind the guards, asks, and acts."""
+
+from collections.abc import Callable, Collection, Sequence
+
+from linkedclone import __version__
+from linkedclone.app.acting import Acting, Confirm
+from linkedclone.drivers.base import Driver, ImageStore, Registration
+from linkedclone.errors import UnsupportedError
+from linkedclone.execution.progress import Progress
+from linkedclone.execution.runner import subject_of
+from linkedclone.model.ids import VmId
+from linkedclone.model.lineage import Lineage
+from linkedclone.model.names import check_name
+from linkedclone.model.observed import Power, Vm
+from linkedclone.model.plan import GrowDisk, Plan, Step
+from linkedclone.model.report import ActionReport
+from linkedclone.model.spec import DEFAULT_OWNER, Deletion, Scan
+from linkedclone.model.waste import Waste, WasteKind, WasteReport
+from linkedclone.planning.adoption import plan_adopt
+from linkedclone.planning.changes import (
+    plan_create_snapshot,
+    plan_delete_snapshot,
+    plan_grow,
+    plan_revert,
+)
+from linkedclone.planning.deletion import plan_delete
+from linkedclone.planning.guards import check_steps, needs_check, refuse_busy
+from linkedclone.planning.power import plan_power, plan_restart
+from linkedclone.planning.promotion import plan_promote
+from linkedclone.planning.snapshots import find_snapshot
+from linkedclone.planning.waste import find_waste, plan_removal
+
+
+class Changes:
+    """Changes VMs of one endpoint; :class:`~linkedclone.app.connection.Connection` documents each.
+
+    Attributes:
+        acting: What carries the plans out.
+    """
+
+    def __init__(self, driver: Driver, acting: Acting) -> None:
+        self._driver = driver
+        self.acting = acting
+
+    def delete(
+        self,
+        refs: Sequence[str],
+        how: Deletion | None = None,
+        *,
+        scan: Scan | None = None,
+        confirm: Confirm | None = None,
+        progress: Progress | None = None,
+    ) -> ActionReport:
+        """Delete VMs, unless something hangs from them.
+
+        Args:
+            refs: Names, inventory paths or UUIDs.
+            how: What else may go; never what others hang from.
+            scan: Where to look for files of no VM that hang from them.
+            confirm: Shown the plan first; None goes on without asking.
+            progress: Who is told.
+        """
+        how = how or Deletion()
+        if how.keep_base and not isinstance(self._driver, Registration):
+            raise UnsupportedError(
+                "VMs cannot be unregistered here",
+                hint="a base stays here anyway while anything needs it",
+                kind="NotSupported",
+            )
+        vms = self._find(refs)
+
+        def plan() -> Plan:
+            going = vms
+            if how.cascade:
+                going = (*vms, *Lineage(self._driver.observe()).descendants(vms))
+            # In this order: a clone that is made in between stands in the inventory.
+            refuse_busy(going, self._sources(going), action="delete")
+            return plan_delete(vms, self._driver.observe(scan=scan), how)
+
+        return self._guarded(plan, scan=scan, confirm=confirm, progress=progress)
+
+    def set_power(
+        self,
+        refs: Sequence[str],
+        power: Power,
+        *,
+        force: bool = False,
+        progress: Progress | None = None,
+    ) -> ActionReport:
+        """Start VMs, or stop them hard."""
+        plan = plan_power(self._find(refs), power, force=force)
+        return self.acting.carry_out(plan, progress)
+
+    def restart(
+        self, refs: Sequence[str], *, force: bool = False, progress: Progress | None = None
+    ) -> ActionReport:
+        """Stop VMs hard and start them again."""
+        plan = plan_restart(self._find(refs), force=force)
+        return self.acting.carry_out(plan, progress)
+
+    def create_snapshot(
+        self, ref: str, name: str, *, description: str = "", progress: Progress | None = None
+    ) -> ActionReport:
+        """Take a snapshot without memory."""
+        check_name(name)
+        (vm,) = self._driver.find_vms([ref])
+        return self.acting.carry_out(plan_create_snapshot(vm, name, description), progress)
+
+    def delete_snapshot(
+        self,
+        ref: str,
+        name: str,
+        *,
+        force: bool = False,
+        scan: Scan | None = None,
+        confirm: Confirm | None = None,
+        progress: Progress | None = None,
+    ) -> ActionReport:
+        """Delete a snapshot by name, path or id, unless something hangs from it."""
+        (vm,) = self._driver.find_vms([ref])
+        snapshot = find_snapshot(vm, name)
+
+        def plan() -> Plan:
+            refuse_busy([vm], self._sources([vm]), action="delete a snapshot of")
+            inventory = self._driver.observe(scan=scan)
+            return plan_delete_snapshot(vm, snapshot, inventory, force=force)
+
+        return self._guarded(plan, scan=scan, confirm=confirm, progress=progress)
+
+    def revert_snapshot(
+        self,
+        ref: str,
+        name: str,
+        *,
+        force: bool = False,
+        confirm: Confirm | None = None,
+        progress: Progress | None = None,
+    ) -> ActionReport:
+        """Put a VM back to a snapshot; what it wrote since is lost."""
+        (vm,) = self._driver.find_vms([ref])
+        snapshot = find_snapshot(vm, name)
+        return self._guarded(
+            lambda: plan_revert(vm, snapshot, self._driver.observe(), force=force),
+            confirm=confirm,
+            progress=progress,
+        )
+
+    def promote(
+        self,
+        refs: Sequence[str],
+        *,
+        force: bool = False,
+        confirm: Confirm | None = None,
+        progress: Progress | None = None,
+    ) -> ActionReport:
+        """Make linked clones full ones: each gets a copy of what it shares."""
+        vms = self._find(refs)
+
+        def plan() -> Plan:
+            refuse_busy(vms, self._sources(vms), action="promote")
+            return plan_promote(vms, self._driver.observe(sizes=True), force=force)
+
+        return self._guarded(plan, confirm=confirm, progress=progress)
+
+    def grow_disk(
+        self,
+        ref: str,
+        capacity_bytes: int,
+        *,
+        disk: str = "",
+        force: bool = False,
+        progress: Progress | None = None,
+    ) -> ActionReport:
+        """Make a disk larger; the guest has to grow its file system itself."""
+        (vm,) = self._find([ref])
+        wanted = GrowDisk(vm=vm.id, vm_name=vm.name, disk=disk, capacity_bytes=capacity_bytes)
+
+        def plan() -> Plan:
+            refuse_busy([vm], self._sources([vm]), action="grow a disk of")
+            linked_too = self._driver.grows_linked
+            inventory = self._driver.observe()
+            return plan_grow(vm, wanted, inventory, linked_too=linked_too, force=force)
+
+        return self._guarded(plan, confirm=None, progress=progress)
+
+    def adopt(
+        self,
+        refs: Sequence[str],
+        *,
+        owner: str = DEFAULT_OWNER,
+        force: bool = False,
+        progress: Progress | None = None,
+    ) -> ActionReport:
+        """Mark linked clones of other tools as ours."""
+        check_name(owner)
+        plan = plan_adopt(
+            self._find(refs),
+            self._driver.observe(),
+            owner=owner,
+            version=__version__,
+            force=force,
+        )
+        return self.acting.carry_out(plan, progress)
+
+    def collect_waste(
+        self,
+        kinds: Collection[WasteKind] = (),
+        *,
+        scan: Scan | None = None,
+        confirm: Confirm | None = None,
+        progress: Progress | None = None,
+    ) -> WasteReport:
+        """Find what nothing uses any more, and remove it.
+
+        Args:
+            kinds: What is removed of it; nothing unless given.
+            scan: Where to look for files.
+            confirm: Shown the plan first; None goes on without asking.
+            progress: Who is told.
+        """
+
+        def look() -> tuple[Waste, ...]:
+            inventory = self._driver.observe(sizes=True, scan=scan)
+            blind.update(dict.fromkeys(inventory.blind))
+            store = self._driver if isinstance(self._driver, ImageStore) else None
+            return find_waste(inventory, store.list_images() if store else ())
+
+        blind: dict[str, None] = {}
+        found = look()
+        if not kinds:
+            return WasteReport(endpoint=self.acting.address, found=found, notes=tuple(blind))
+        report = self._guarded(
+            lambda: plan_removal(look(), kinds), scan=scan, confirm=confirm, progress=progress
+        )
+        became = {result.id: result for result in report.results}
+        pairs = ((w, became.get(subject_of(w.step))) for w in found if w.step is not None)
+        return WasteReport(
+            endpoint=self.acting.address,
+            found=found,
+            results=tuple((waste, result) for waste, result in pairs if result is not None),
+            notes=tuple(blind),
+            interrupted=report.interrupted,
+        )
+
+    def _find(self, refs: Sequence[str]) -> tuple[Vm, ...]:
+        """Find VMs, each once however often it was named."""
+        return tuple({vm.id: vm for vm in self._driver.find_vms(refs)}.values())
+
+    def _sources(self, vms: Sequence[Vm]) -> frozenset[VmId]:
+        return self._driver.observe_sources([vm.id for vm in vms])
+
+    def _guarded(
+        self,
+        plan: Callable[[], Plan],
+        *,
+        scan: Scan | None = None,
+        confirm: Confirm | None,
+        progress: Progress | None,
+    ) -> ActionReport:
+        def check(steps: Sequence[Step]) -> None:
+            if needs_check(steps):
+                check_steps(steps, self._driver.observe(scan=scan))
+
+        return self.acting.guarded(plan, confirm=confirm, progress=progress, check=check)

@@ -1,0 +1,105 @@
+"""All that is seen at an endpoint at once: its VMs, their files, and files of nobody.
+
+Apart from ``observed``, because making clones needs none of it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from linkedclone.model.ids import StoreId
+from linkedclone.model.observed import Layer, Vm
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stray:
+    """A disk file that no VM here reads, but that may well be somebody's.
+
+    A delta that a failed task left behind, the disk of a VM that is registered
+    elsewhere or nowhere, an overlay that was made by hand.
+
+    Attributes:
+        chain: The file itself last, and what it hangs from below it, base first.
+        used_bytes: What it occupies; None where unknown.
+        about: What is known of it, for people (``of the unregistered VM old-gold``).
+        orphaned: True if it can only be a leftover: it has a name that the
+            hypervisor itself gives, in the folder of a VM that is here. False
+            for all that somebody elsewhere may use.
+    """
+
+    chain: tuple[Layer, ...]
+    used_bytes: int | None = None
+    about: str = ""
+    orphaned: bool = False
+
+    @property
+    def layer(self) -> Layer:
+        """The file itself."""
+        return self.chain[-1]
+
+    @property
+    def id(self) -> str:
+        """What tells it from all VMs and other strays."""
+        return str(self.layer)
+
+    @property
+    def name(self) -> str:
+        """What people are shown."""
+        return f"{self.layer} ({self.about})" if self.about else str(self.layer)
+
+    @property
+    def layers(self) -> frozenset[Layer]:
+        """Every layer that it reads."""
+        return frozenset(self.chain)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerFile:
+    """What is known of a layer's file.
+
+    Attributes:
+        used_bytes: What it occupies; None where unknown.
+        missing: True if a chain names it and it cannot be read.
+    """
+
+    used_bytes: int | None = None
+    missing: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Store:
+    """A datastore, or the file system of a state folder.
+
+    Attributes:
+        id: Its id.
+        name: What people call it.
+        capacity_bytes: How much fits; None where unknown.
+        free_bytes: How much of it is free; None where unknown.
+    """
+
+    id: StoreId
+    name: str
+    capacity_bytes: int | None = None
+    free_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inventory:
+    """All VMs of an endpoint that the user may see, with the disks of their snapshots.
+
+    Attributes:
+        vms: The VMs.
+        strays: Disk files of nobody here, as far as they were looked for.
+        files: What is known of the layers; empty unless sizes were asked for.
+        stores: The datastores; empty unless sizes were asked for.
+        measured: The age of the oldest size in ``files``; None where sizes are
+            read as they are, or were not asked for.
+        blind: What nobody could look at, as sentences for people.
+    """
+
+    vms: tuple[Vm, ...]
+    strays: tuple[Stray, ...] = ()
+    files: Mapping[Layer, LayerFile] = field(default_factory=dict)
+    stores: tuple[Store, ...] = ()
+    measured: datetime | None = None
+    blind: tuple[str, ...] = ()

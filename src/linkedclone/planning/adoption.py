@@ -1,0 +1,70 @@
+"""Plan which linked clones of other tools become ours."""
+
+from collections.abc import Sequence
+
+from linkedclone.errors import NotOursError, RefusedError
+from linkedclone.model.inventory import Inventory
+from linkedclone.model.lineage import Lineage, Origin
+from linkedclone.model.observed import Mark, Vm
+from linkedclone.model.plan import Plan, WriteMark
+from linkedclone.model.proof import Mode
+from linkedclone.planning.guards import latest
+
+
+def plan_adopt(
+    vms: Sequence[Vm], inventory: Inventory, *, owner: str, version: str, force: bool = False
+) -> Plan:
+    """Mark linked clones as ours, with what their disks say of their parent.
+
+    What bears the owner's mark already is left alone.
+
+    Args:
+        vms: The VMs.
+        inventory: Read after they were looked up.
+        owner: Goes into the marks.
+        version: The version of linkedclone.
+        force: Also what belongs to another owner.
+
+    Raises:
+        RefusedError: One is no linked clone.
+        NotOursError: One belongs to another owner.
+    """
+    lineage = Lineage(inventory)
+    vms = latest(vms, inventory)
+    existing = tuple(vm for vm in vms if vm.owner == owner)
+    wanted = [vm for vm in vms if vm.owner != owner]
+    full = [vm.name for vm in wanted if lineage.origin(vm).mode is Mode.FULL]
+    if full:
+        raise RefusedError(
+            f"not linked clones, so there is nothing to adopt: {', '.join(full)}",
+            hint="linkedclone show NAME draws the disk chains",
+        )
+    others = [f"{vm.name} (of {vm.owner})" for vm in wanted if vm.owner is not None]
+    if others and not force:
+        raise NotOursError(
+            f"refusing to adopt what has another owner: {', '.join(others)}",
+            hint="if you are sure, repeat with --force",
+        )
+    steps = tuple(
+        WriteMark(
+            vm=vm.id,
+            vm_name=vm.name,
+            mark=_build_mark(vm, lineage.origin(vm), owner=owner, version=version),
+        )
+        for vm in wanted
+    )
+    return Plan(stages=(steps,) if steps else (), existing=existing)
+
+
+def _build_mark(vm: Vm, origin: Origin, *, owner: str, version: str) -> Mark:
+    """Build the mark; no run, so that nothing ever undoes what no run of ours made."""
+    parent, snapshot = origin.parent, origin.snapshot
+    return Mark(
+        owner=owner,
+        uuid=vm.uuid,
+        parent_uuid=parent.uuid if parent else "",
+        parent_name=parent.name if parent else "",
+        snapshot=snapshot.id if snapshot else "",
+        snapshot_name=snapshot.name if snapshot else "",
+        version=version,
+    )

@@ -1,0 +1,140 @@
+"""Plan what is done to snapshots and disks of VMs that exist."""
+
+from dataclasses import replace
+
+from linkedclone.errors import InputError, NotFoundError, RefusedError
+from linkedclone.model.inventory import Inventory
+from linkedclone.model.lineage import Lineage
+from linkedclone.model.observed import Disk, Snapshot, Vm
+from linkedclone.model.plan import (
+    DeleteSnapshot,
+    GrowDisk,
+    Plan,
+    RevertSnapshot,
+    TakeSnapshot,
+)
+from linkedclone.model.sizes import render_size
+from linkedclone.planning.guards import (
+    latest,
+    present_only,
+    refuse_foreign,
+    refuse_unreadable,
+    refuse_used,
+)
+
+
+def plan_create_snapshot(vm: Vm, name: str, description: str) -> Plan:
+    """Take a snapshot. Allowed on what is not ours: golden images rarely are.
+
+    Raises:
+        RefusedError: The VM is a template.
+    """
+    if vm.template:
+        raise RefusedError(
+            f"{vm.name} is a template, and a template cannot be snapshotted",
+            hint="convert it to a VM, take the snapshot, convert it back",
+        )
+    step = TakeSnapshot(vm=vm.id, vm_name=vm.name, name=name, description=description)
+    return Plan(stages=((step,),))
+
+
+def plan_delete_snapshot(
+    vm: Vm, snapshot: Snapshot, inventory: Inventory, *, force: bool = False
+) -> Plan:
+    """Delete a snapshot that nothing hangs from.
+
+    Raises:
+        InUseError: Something hangs from it.
+        NotOursError: The VM is not ours.
+        RefusedError: Its disks cannot be read.
+    """
+    refuse_unreadable(vm, snapshot)
+    refuse_used(
+        f"refusing to delete snapshot {snapshot.name!r} of {vm.name}: linked clones hang from it",
+        Lineage(inventory).dependants_of_snapshot(vm, snapshot),
+        hint="delete or promote those first",
+    )
+    refuse_foreign([vm], action="delete a snapshot of", force=force)
+    step = DeleteSnapshot(vm=vm.id, vm_name=vm.name, snapshot=snapshot.id, name=snapshot.name)
+    return Plan(stages=((step,),), notes=inventory.blind)
+
+
+def plan_revert(vm: Vm, snapshot: Snapshot, inventory: Inventory, *, force: bool = False) -> Plan:
+    """Put a VM back to a snapshot; what it wrote since is lost.
+
+    Clones hang from snapshots, which a revert leaves alone. But other tools can
+    hang a disk from any file, and the layers of the present state go.
+
+    Raises:
+        InUseError: Something hangs from the VM's present state.
+        NotOursError: The VM is not ours.
+        RefusedError: The snapshot's disks cannot be read.
+    """
+    refuse_unreadable(vm, snapshot)
+    (vm,) = latest([vm], inventory)
+    refuse_used(
+        f"refusing to revert {vm.name}: others hang from its present state",
+        Lineage(inventory).dependants_of_layers(present_only(vm), vm),
+        hint="take a snapshot first: its present state stays then",
+    )
+    refuse_foreign([vm], action="revert", force=force)
+    step = RevertSnapshot(vm=vm.id, vm_name=vm.name, snapshot=snapshot.id, name=snapshot.name)
+    return Plan(stages=((step,),))
+
+
+def plan_grow(
+    vm: Vm, grow: GrowDisk, inventory: Inventory, *, linked_too: bool, force: bool = False
+) -> Plan:
+    """Make a disk larger; a layer that others hang from never changes.
+
+    Args:
+        vm: The VM.
+        grow: What is wanted; an empty label means the only disk.
+        inventory: Read after it was looked up.
+        linked_too: Whether the hypervisor can grow a delta over its base.
+        force: Also what is not ours.
+
+    Raises:
+        NotFoundError: The VM has no disk of that label.
+        InputError: The new size is smaller than the old one.
+        InUseError: Others hang from the file that would grow.
+        NotOursError: The VM is not ours.
+        RefusedError: The disk hangs from another, and the hypervisor cannot grow such.
+    """
+    (vm,) = latest([vm], inventory)
+    disk = find_disk(vm, grow.disk)
+    if grow.capacity_bytes < disk.capacity_bytes:
+        raise InputError(
+            f"{disk.label} of {vm.name} has {render_size(disk.capacity_bytes)}, "
+            "and a disk cannot be made smaller"
+        )
+    refuse_foreign([vm], action="grow a disk of", force=force)
+    refuse_used(
+        f"refusing to grow {disk.label} of {vm.name}: others hang from its file, "
+        "and would not start any more",
+        Lineage(inventory).dependants_of_layers([disk.top] if disk.chain else (), vm),
+        hint="delete or promote those first",
+    )
+    if grow.capacity_bytes == disk.capacity_bytes:
+        return Plan(existing=(vm,))
+    if len(disk.chain) > 1 and not linked_too:
+        raise RefusedError(
+            f"{disk.label} of {vm.name} hangs from another file, and such disks cannot grow",
+            hint=f"make it independent first: linkedclone promote {vm.name}; "
+            "or grow the parent's disk, and clone from a new snapshot",
+        )
+    return Plan(stages=((replace(grow, disk=disk.label),),))
+
+
+def find_disk(vm: Vm, label: str) -> Disk:
+    """Find a disk by its label; an empty one means the only disk.
+
+    Raises:
+        NotFoundError: There is none, or no label says which of several.
+    """
+    found = [disk for disk in vm.disks if label in {"", disk.label}]
+    if len(found) == 1:
+        return found[0]
+    labels = ", ".join(disk.label for disk in vm.disks)
+    brief = f"{vm.name} has no disk {label!r}" if label else f"{vm.name} has {len(found)} disks"
+    raise NotFoundError(brief, hint=f"name one of its disks with --disk: {labels or 'none'}")

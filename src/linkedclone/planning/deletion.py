@@ -1,0 +1,163 @@
+"""Plan what is deleted: clones before what they hang from, and no base that anything needs."""
+
+from collections.abc import Iterable, Sequence
+
+from linkedclone.errors import InUseError, RefusedError
+from linkedclone.model.ids import VmId
+from linkedclone.model.inventory import Inventory, Stray
+from linkedclone.model.lineage import Lineage
+from linkedclone.model.observed import Layer, Power, Vm
+from linkedclone.model.plan import DeleteVm, Plan, SetPower, Step, UnregisterVm
+from linkedclone.model.spec import Deletion
+from linkedclone.planning.guards import latest, refuse_foreign, refuse_used
+
+
+def plan_delete(vms: Sequence[Vm], inventory: Inventory, how: Deletion | None = None) -> Plan:
+    """Delete VMs, clones before what they hang from.
+
+    The inventory is what counts: it was read after the VMs were looked up.
+    The guards, since nothing in vCenter is known to refuse (handbook, section 3):
+
+    - a VM whose layers others read is never deleted, forced or not, unless all
+      of those others go in the same command, named or by ``cascade``;
+    - what hangs from it and is no VM here, a stray file, is in the way for good:
+      nothing here can tell whose it is;
+    - a VM that is not ours needs ``force``;
+    - if a base that belongs to no VM any more would go with its last user,
+      ``force`` is needed, or ``keep_base``: then one of the last users is
+      unregistered when the others are gone, and all its files stay.
+
+    Raises:
+        InUseError: Something hangs from one of them.
+        NotOursError: One is not ours.
+        RefusedError: A base would go as well.
+    """
+    how = how or Deletion()
+    lineage = Lineage(inventory)
+    vms = latest(vms, inventory)
+    below = lineage.descendants(vms) if how.cascade else ()
+    going = (*vms, *below)
+    refuse_foreign(going, action="delete", force=how.force)
+    _refuse_dependants(going, lineage, how)
+    lost = lineage.lost_with(going)
+    kept = _choose_kept(going, lost) if how.keep_base else ()
+    if lost and not how.keep_base:
+        _refuse_lost(lost, lineage, force=how.force)
+    keepers = {vm.id for vm in kept}
+    gone = [vm for vm in going if vm.id not in keepers]
+    takes = () if how.keep_base else lost
+    stages = (*_waves(gone, lineage, takes), *_unregister(kept, lost))
+    return Plan(stages=stages, notes=_notes(vms, below, inventory))
+
+
+def _refuse_dependants(going: Sequence[Vm], lineage: Lineage, how: Deletion) -> None:
+    ids = {vm.id for vm in going}
+    for vm in going:
+        staying = [reader for reader in lineage.dependants(vm) if reader.id not in ids]
+        strays = [reader for reader in staying if isinstance(reader, Stray)]
+        hint = "delete those first, or all in one go with --cascade"
+        if how.cascade or len(strays) == len(staying):
+            hint = "they belong to no VM here: find out whose they are; linkedclone gc lists them"
+        refuse_used(f"refusing to delete {vm.name}: linked clones hang from it", staying, hint=hint)
+
+
+def _refuse_lost(lost: Sequence[Layer], lineage: Lineage, *, force: bool) -> None:
+    """Refuse to take a base along, unless forced; never one that a stray file hangs from.
+
+    Raises:
+        InUseError: A stray file hangs from it.
+        RefusedError: It would go, and nobody said so.
+    """
+    strays = {
+        reader.name
+        for layer in lost
+        for reader in lineage.readers(layer)
+        if isinstance(reader, Stray) and reader.layer != layer
+    }
+    if strays:
+        raise InUseError(
+            "refusing to delete the last VMs on a base that files of no VM here hang from",
+            dependants=tuple(sorted(strays)),
+            hint="keep it with --keep-base",
+        )
+    if not force:
+        raise RefusedError(
+            "refusing to delete the last users of a base that belongs to no VM here: "
+            "the base would go with them",
+            details="\n".join(str(layer) for layer in lost),
+            hint="keep it with --keep-base; or, if nothing outside this endpoint needs it, "
+            "repeat with --force",
+        )
+
+
+def _choose_kept(going: Sequence[Vm], lost: Sequence[Layer]) -> tuple[Vm, ...]:
+    """Choose as few VMs as will do so that each of the layers stays in use by one."""
+    kept: dict[VmId, Vm] = {}
+    for layer in lost:
+        users = [vm for vm in going if layer in vm.layers]
+        if not any(vm.id in kept for vm in users):
+            kept[users[0].id] = users[0]
+    return tuple(kept.values())
+
+
+def _unregister(vms: Sequence[Vm], lost: Sequence[Layer]) -> Iterable[tuple[Step, ...]]:
+    """Stop and unregister VMs: last of all, for until then they keep the base in use."""
+    running = _stops(vms)
+    if running:
+        yield running
+    if vms:
+        yield tuple(
+            UnregisterVm(
+                vm=vm.id,
+                vm_name=vm.name,
+                keeps=tuple(layer for layer in lost if layer in vm.layers),
+            )
+            for vm in vms
+        )
+
+
+def _stops(vms: Iterable[Vm]) -> tuple[Step, ...]:
+    return tuple(
+        SetPower(vm=vm.id, vm_name=vm.name, power=Power.OFF)
+        for vm in vms
+        if vm.power is not Power.OFF
+    )
+
+
+def _waves(
+    vms: Sequence[Vm], lineage: Lineage, lost: Sequence[Layer]
+) -> tuple[tuple[Step, ...], ...]:
+    """Order deletions so that no VM goes before one that hangs from it."""
+    left = {vm.id: vm for vm in vms}
+    waves: list[tuple[Step, ...]] = []
+    while left:
+        ready = [
+            vm
+            for vm in left.values()
+            if not any(user.id in left for user in lineage.dependants(vm))
+        ] or list(left.values())
+        running = _stops(ready)
+        if running:
+            waves.append(running)
+        waves.append(tuple(_delete(vm, lost) for vm in ready))
+        for vm in ready:
+            del left[vm.id]
+    return tuple(waves)
+
+
+def _delete(vm: Vm, lost: Sequence[Layer]) -> DeleteVm:
+    return DeleteVm(
+        vm=vm.id,
+        vm_name=vm.name,
+        takes_base=tuple(layer for layer in lost if layer in vm.layers),
+    )
+
+
+def _notes(vms: Sequence[Vm], below: Sequence[Vm], inventory: Inventory) -> tuple[str, ...]:
+    """Say what a person should know: how many come along, and what nobody could look at."""
+    count = len(below)
+    what = "clone that hangs" if count == 1 else "clones that hang"
+    come = (f"{count} {what} from what you named would go as well",) if below else ()
+    # Only a VM that clones could hang from can be needed by somebody who is not seen here.
+    matters = any(vm.snapshots for vm in vms)
+    return (*come, *(inventory.blind if matters else ()))

@@ -1,0 +1,148 @@
+"""What is never done to VMs that exist: the guards that all plans of actions share."""
+
+from collections.abc import Collection, Iterable, Sequence
+
+from linkedclone.errors import BusyError, InUseError, NotOursError, RefusedError
+from linkedclone.model.ids import VmId
+from linkedclone.model.inventory import Inventory
+from linkedclone.model.lineage import Lineage, Reader
+from linkedclone.model.observed import Disk, Layer, Snapshot, Vm
+from linkedclone.model.plan import (
+    DeleteSnapshot,
+    DeleteVm,
+    GrowDisk,
+    PromoteVm,
+    RemoveStray,
+    RevertSnapshot,
+    Step,
+)
+
+
+def refuse_foreign(vms: Sequence[Vm], *, action: str, force: bool) -> None:
+    """Refuse to act on VMs that bear no valid mark of ours, unless forced.
+
+    Raises:
+        NotOursError: At least one is not ours; all of them are named.
+    """
+    foreign = [vm for vm in vms if vm.owner is None]
+    if foreign and not force:
+        raise NotOursError(
+            f"refusing to {action} what linkedclone did not make: "
+            + ", ".join(vm.name for vm in foreign),
+            hint="if you are sure, repeat with --force",
+        )
+
+
+def refuse_busy(vms: Sequence[Vm], sources: Collection[VmId], *, action: str) -> None:
+    """Refuse what would pull the base away from clones that are being made.
+
+    Raises:
+        BusyError: Clones are being made from one of them.
+    """
+    busy = [vm.name for vm in vms if vm.id in sources]
+    if busy:
+        raise BusyError(
+            f"refusing to {action} {', '.join(busy)}: clones are being made from it right now",
+            hint="wait until they are there; then look at what hangs from it",
+            kind="TaskInProgress",
+        )
+
+
+def refuse_templates(vms: Sequence[Vm], *, action: str) -> None:
+    """Refuse what cannot be done to templates.
+
+    Raises:
+        RefusedError: One is a template.
+    """
+    templates = [vm.name for vm in vms if vm.template]
+    if templates:
+        raise RefusedError(
+            f"templates cannot be {action}: {', '.join(templates)}",
+            hint="convert it to a VM first",
+        )
+
+
+def refuse_used(brief: str, readers: Iterable[Reader], *, hint: str) -> None:
+    """Refuse what would take a layer away from those that read it.
+
+    Raises:
+        InUseError: There are any; all of them are named.
+    """
+    names = tuple(reader.name for reader in readers)
+    if names:
+        raise InUseError(brief, dependants=names, hint=hint)
+
+
+def latest(vms: Sequence[Vm], inventory: Inventory) -> tuple[Vm, ...]:
+    """Return the VMs as the inventory has them: it was read after they were looked up."""
+    found = {vm.id: vm for vm in inventory.vms}
+    return tuple(found.get(vm.id, vm) for vm in vms)
+
+
+def present_only(vm: Vm) -> frozenset[Layer]:
+    """Return the layers that only the VM's present state reads, and none of its snapshots."""
+    frozen = {layer for s in vm.snapshots for d in s.disks or () for layer in d.chain}
+    return frozenset(layer for disk in vm.disks for layer in disk.chain) - frozen
+
+
+def refuse_unreadable(vm: Vm, snapshot: Snapshot) -> Sequence[Disk]:
+    """Return a snapshot's disks.
+
+    Raises:
+        RefusedError: They cannot be read, so nobody can tell what hangs from them.
+    """
+    if snapshot.disks is None:
+        raise RefusedError(
+            f"the disks of snapshot {snapshot.name!r} of {vm.name} cannot be read, "
+            "so nobody can tell what hangs from it",
+            hint="look at the privileges: linkedclone doctor",
+        )
+    return snapshot.disks
+
+
+_CHECKED = (DeleteVm, DeleteSnapshot, RevertSnapshot, PromoteVm, GrowDisk, RemoveStray)
+
+
+def needs_check(steps: Iterable[Step]) -> bool:
+    """Say whether a stage takes anything away that others could need."""
+    return any(isinstance(step, _CHECKED) for step in steps)
+
+
+def check_steps(steps: Sequence[Step], inventory: Inventory) -> None:
+    """Look once more, right before a stage is carried out, whether anything came to need it.
+
+    The plan was made on an older inventory: a person may have taken their
+    time, and the stages before took theirs.
+
+    Raises:
+        InUseError: Something hangs now from what one of the steps takes away.
+    """
+    lineage = Lineage(inventory)
+    here = {vm.id: vm for vm in inventory.vms}
+    going = {step.vm for step in steps if isinstance(step, DeleteVm)}
+    hint = "it came to be in the meantime; look again: linkedclone tree"
+    for step in steps:
+        match step:
+            case DeleteVm() if step.vm in here:
+                readers: Iterable[Reader] = lineage.dependants(here[step.vm])
+                readers = [reader for reader in readers if reader.id not in going]
+                refuse_used(f"not deleting {step.vm_name}", readers, hint=hint)
+            case DeleteSnapshot() if step.vm in here:
+                vm = here[step.vm]
+                for snapshot in vm.snapshots:
+                    if snapshot.id == step.snapshot:
+                        readers = lineage.dependants_of_snapshot(vm, snapshot)
+                        refuse_used(f"not deleting {step.name!r}", readers, hint=hint)
+            case PromoteVm() if step.vm in here:
+                readers = lineage.dependants(here[step.vm])
+                refuse_used(f"not promoting {step.vm_name}", readers, hint=hint)
+            case RevertSnapshot() | GrowDisk() if step.vm in here:
+                vm = here[step.vm]
+                readers = lineage.dependants_of_layers(present_only(vm), vm)
+                refuse_used(f"not touching {step.vm_name}", readers, hint=hint)
+            case RemoveStray():
+                readers = lineage.readers(step.stray.layer)
+                readers = [reader for reader in readers if reader.id != step.stray.id]
+                refuse_used(f"not removing {step.stray.layer}", readers, hint=hint)
+            case _:
+                pass

@@ -1,0 +1,115 @@
+"""What may be wrong with the families of an inventory, for ``doctor``. Pure."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+
+from linkedclone.model.findings import Finding, Verdict
+from linkedclone.model.inventory import Inventory
+from linkedclone.model.lineage import Lineage
+from linkedclone.model.observed import Layer, Vm
+from linkedclone.model.sizes import render_size
+
+DEEPEST = 30
+"""Files in a chain that are still taken for healthy. vSphere supports 32 snapshots a chain
+(field report), and vCloud Director starts a new base at about 31 (handbook, section 3)."""
+
+GROWN = 0.5
+"""The share of its base from which a delta is called large."""
+
+_MOST_NAMES = 5
+
+
+def find_trouble(inventory: Inventory) -> tuple[Finding, ...]:
+    """Look for trouble in the families; each check gives at least one finding.
+
+    The inventory has to hold sizes, or missing files and large deltas are not found.
+    """
+    lineage = Lineage(inventory)
+    return (
+        *_check("chain depth", _deep(inventory, lineage), f"none is deeper than {DEEPEST} files"),
+        *_check("chain files", _missing(inventory, lineage), _say_files(inventory)),
+        *_check("identity", _twins(inventory.vms), "no UUID, MAC address or instance-id is double"),
+        *_check("delta size", _grown(inventory, lineage), "no delta is larger than half its base"),
+        *_check("stray files", _strays(inventory), "none where it was looked"),
+    )
+
+
+def _check(check: str, found: Iterable[tuple[Verdict, str, str]], fine: str) -> Iterator[Finding]:
+    trouble = [
+        Finding(check=check, verdict=verdict, text=text, remedy=remedy)
+        for verdict, text, remedy in found
+    ]
+    yield from trouble or [Finding(check=check, verdict=Verdict.OK, text=fine)]
+
+
+_Trouble = Iterator[tuple[Verdict, str, str]]
+
+
+def _deep(inventory: Inventory, lineage: Lineage) -> _Trouble:
+    deep = [(lineage.depth(vm), vm.name) for vm in inventory.vms]
+    for depth, name in sorted(deep, reverse=True):
+        if depth > DEEPEST:
+            remedy = f"linkedclone promote {name}, or clone anew from a parent with a short chain"
+            yield Verdict.WARNING, f"the chain of {name} has {depth} files", remedy
+
+
+def _missing(inventory: Inventory, lineage: Lineage) -> _Trouble:
+    gone = sorted(layer for layer, file in inventory.files.items() if file.missing)
+    for layer in gone:
+        readers = [reader.name for reader in lineage.readers(layer)]
+        text = f"{layer} is missing; it is read by {_names(readers)}"
+        yield Verdict.FAILED, text, "put the file back in its place, or delete what reads it"
+
+
+def _say_files(inventory: Inventory) -> str:
+    return f"{len(inventory.files)} files of {len(inventory.vms)} VMs are all there"
+
+
+def _twins(vms: Iterable[Vm]) -> _Trouble:
+    for what, values, remedy in (
+        ("UUID", lambda vm: {vm.uuid, vm.bios_uuid}, "delete one of them and clone it anew"),
+        ("MAC address", lambda vm: vm.macs, "give one of them another network card"),
+        ("instance-id", lambda vm: (vm.instance_id,), "delete one of them and clone it anew"),
+    ):
+        yield from _doubles(vms, what, values, remedy)
+
+
+def _doubles(
+    vms: Iterable[Vm], what: str, values: Callable[[Vm], Iterable[str]], remedy: str
+) -> _Trouble:
+    holders: dict[str, list[str]] = defaultdict(list)
+    for vm in vms:
+        if vm.template:
+            continue
+        for value in values(vm):
+            if value:
+                holders[value].append(vm.name)
+    for value, names in sorted(holders.items()):
+        if len(names) > 1:
+            yield Verdict.WARNING, f"the same {what} {value}: {_names(sorted(names))}", remedy
+
+
+def _grown(inventory: Inventory, lineage: Lineage) -> _Trouble:
+    def size(layers: Iterable[Layer]) -> int:
+        files = (inventory.files.get(layer) for layer in layers)
+        return sum(file.used_bytes or 0 for file in files if file)
+
+    for vm in sorted(inventory.vms, key=lambda vm: vm.name):
+        inherited = lineage.inherited(vm)
+        base = size(inherited)
+        own = size({layer for disk in vm.disks for layer in disk.chain} - inherited)
+        if base and own > GROWN * base:
+            text = f"{vm.name} has written {render_size(own)} over a base of {render_size(base)}"
+            yield Verdict.WARNING, text, f"clone it anew, or: linkedclone promote {vm.name}"
+
+
+def _strays(inventory: Inventory) -> _Trouble:
+    if inventory.strays:
+        used = render_size(sum(stray.used_bytes or 0 for stray in inventory.strays))
+        text = f"{len(inventory.strays)} disk files belong to no VM ({used})"
+        yield Verdict.WARNING, text, "linkedclone gc"
+
+
+def _names(names: list[str]) -> str:
+    rest = len(names) - _MOST_NAMES
+    return ", ".join(names[:_MOST_NAMES]) + (f" and {rest} more" if rest > 0 else "")

@@ -1,0 +1,85 @@
+"""Plan what becomes independent: linked clones that get a copy of all that they share."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+from linkedclone.errors import NoSpaceError, RefusedError
+from linkedclone.model.ids import StoreId
+from linkedclone.model.inventory import Inventory
+from linkedclone.model.lineage import Lineage
+from linkedclone.model.observed import Layer, Power, Vm
+from linkedclone.model.plan import Plan, PromoteVm
+from linkedclone.model.proof import Mode
+from linkedclone.model.sizes import render_size
+from linkedclone.planning.guards import latest, refuse_foreign, refuse_templates, refuse_used
+
+
+def plan_promote(vms: Sequence[Vm], inventory: Inventory, *, force: bool = False) -> Plan:
+    """Make linked clones full ones; full ones are left alone.
+
+    A VM that others hang from keeps its layers: promoting it would copy what
+    they read to another file, and merge the rest below them (handbook,
+    section 3). One that runs must have no snapshots, for the same reason as on
+    vSphere: its disks are rewritten while it reads them.
+
+    Raises:
+        InUseError: Others hang from one of them.
+        NotOursError: One is not ours.
+        RefusedError: One is a template, or runs and has snapshots.
+        NoSpaceError: The copies would not fit, as far as sizes are known.
+    """
+    vms = latest(vms, inventory)
+    lineage = Lineage(inventory)
+    refuse_foreign(vms, action="promote", force=force)
+    refuse_templates(vms, action="promoted")
+    linked = [vm for vm in vms if lineage.origin(vm).mode is not Mode.FULL]
+    for vm in linked:
+        refuse_used(
+            f"refusing to promote {vm.name}: others hang from it",
+            lineage.dependants(vm),
+            hint="promote or delete those first",
+        )
+    running = [vm.name for vm in linked if vm.power is not Power.OFF and vm.snapshots]
+    if running:
+        raise RefusedError(
+            f"a VM that runs can be promoted only without snapshots: {', '.join(running)}",
+            hint="stop it, or delete its snapshots",
+        )
+    copies = {vm.id: lineage.inherited(vm) for vm in linked}
+    _refuse_full(linked, [copies[vm.id] for vm in linked], inventory)
+    steps = tuple(
+        PromoteVm(vm=vm.id, vm_name=vm.name, copy_bytes=_size(copies[vm.id], inventory))
+        for vm in linked
+    )
+    existing = tuple(vm for vm in vms if vm not in linked)
+    return Plan(stages=(steps,) if steps else (), existing=existing)
+
+
+def _size(layers: frozenset[Layer], inventory: Inventory) -> int | None:
+    sizes = [inventory.files[layer].used_bytes for layer in layers if layer in inventory.files]
+    known = [size for size in sizes if size is not None]
+    return sum(known) if known else None
+
+
+def _refuse_full(
+    vms: Sequence[Vm], copies: Sequence[frozenset[Layer]], inventory: Inventory
+) -> None:
+    """Refuse what does not fit, all copies together.
+
+    Raises:
+        NoSpaceError: A datastore has less free than is needed.
+    """
+    needed: dict[StoreId, int] = defaultdict(int)
+    for vm, layers in zip(vms, copies, strict=True):
+        for disk in vm.disks:
+            below = frozenset(disk.chain[:-1]) & layers
+            if disk.chain:
+                needed[disk.top.store] += _size(below, inventory) or 0
+    for store in inventory.stores:
+        want, free = needed.get(store.id, 0), store.free_bytes
+        if free is not None and want > free:
+            raise NoSpaceError(
+                f"{store.name} has {render_size(free)} free, and {render_size(want)} are needed",
+                hint="make room, or promote fewer at once",
+                kind="InsufficientStorageSpace",
+            )

@@ -1,0 +1,122 @@
+"""Find what nothing uses any more, and plan its removal."""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Sequence
+
+from linkedclone.model.images import Image
+from linkedclone.model.inventory import Inventory, Stray
+from linkedclone.model.lineage import Lineage
+from linkedclone.model.observed import Power, Snapshot, Vm
+from linkedclone.model.plan import DeleteSnapshot, DeleteVm, Plan, RemoveStray, Step
+from linkedclone.model.waste import Waste, WasteKind
+from linkedclone.planning.clone import SNAPSHOT_NOTE
+
+DEFAULT_KINDS = frozenset({WasteKind.FILE, WasteKind.VM})
+"""What is removed without being named: leftovers. Snapshots and images may be wanted yet."""
+
+
+def find_waste(inventory: Inventory, images: Sequence[Image] = ()) -> tuple[Waste, ...]:
+    """Return what nothing uses: files, half-made VMs, snapshots, images.
+
+    - **Files** that no VM reads. Only those are removable that can be nothing
+      but leftovers, and that nothing else hangs from.
+    - **VMs** with our valid mark and no disk: what a failed clone left.
+    - **Snapshots** that were taken for clones, by us, when nothing hangs from
+      them and a later one is current.
+    - **Images** that nothing hangs from.
+    """
+    lineage = Lineage(inventory)
+    return (
+        *_files(inventory, lineage),
+        *_half_made(inventory.vms),
+        *_snapshots(inventory, lineage),
+        *_images(images),
+    )
+
+
+def plan_removal(found: Sequence[Waste], kinds: Collection[WasteKind]) -> Plan:
+    """Plan the removal of some kinds: what hangs from other waste goes before it."""
+    stages: dict[int, list[Step]] = defaultdict(list)
+    for waste in found:
+        if waste.kind in kinds and waste.step is not None:
+            stages[_order(waste.step)].append(waste.step)
+    return Plan(stages=tuple(tuple(stages[order]) for order in sorted(stages)))
+
+
+def _order(step: Step) -> int:
+    """Return when a step comes: the tops of chains before what is below them."""
+    return -len(step.stray.chain) if isinstance(step, RemoveStray) else 0
+
+
+def _files(inventory: Inventory, lineage: Lineage) -> Iterator[Waste]:
+    removable = _removable(inventory.strays, lineage)
+    for stray in sorted(inventory.strays, key=lambda stray: stray.layer):
+        free = stray.id in removable
+        why_not = "" if free else "somebody elsewhere may use it"
+        if stray.orphaned and not free:
+            why_not = "something hangs from it"
+        yield Waste(
+            kind=WasteKind.FILE,
+            name=str(stray.layer),
+            used_bytes=stray.used_bytes,
+            reason=stray.about or "no VM reads it",
+            step=RemoveStray(stray=stray) if free else None,
+            why_not=why_not,
+        )
+
+
+def _removable(strays: Iterable[Stray], lineage: Lineage) -> frozenset[str]:
+    """Return the strays that can go: orphans that nothing hangs from but such orphans."""
+    by_depth = sorted(strays, key=lambda stray: -len(stray.chain))
+    found: set[str] = set()
+    for stray in by_depth:
+        above = [reader for reader in lineage.readers(stray.layer) if reader.id != stray.id]
+        if stray.orphaned and all(reader.id in found for reader in above):
+            found.add(stray.id)
+    return frozenset(found)
+
+
+def _half_made(vms: Iterable[Vm]) -> Iterator[Waste]:
+    for vm in vms:
+        if vm.valid_mark is not None and not vm.disks and vm.power is Power.OFF:
+            yield Waste(
+                kind=WasteKind.VM,
+                name=vm.path or vm.name,
+                used_bytes=vm.own_bytes,
+                reason="a clone that was not finished: it has no disk",
+                step=DeleteVm(vm=vm.id, vm_name=vm.name),
+            )
+
+
+def _snapshots(inventory: Inventory, lineage: Lineage) -> Iterator[Waste]:
+    for vm in inventory.vms:
+        for snapshot in vm.snapshots:
+            if _is_superseded(snapshot) and not lineage.dependants_of_snapshot(vm, snapshot):
+                tops = [disk.top for disk in snapshot.disks or () if disk.chain]
+                sizes = [inventory.files[top].used_bytes for top in tops if top in inventory.files]
+                yield Waste(
+                    kind=WasteKind.SNAPSHOT,
+                    name=f"{vm.name}@{snapshot.path}",
+                    used_bytes=sum(size or 0 for size in sizes) if sizes else None,
+                    reason="taken for clones, and none hangs from it; a later one is current",
+                    step=DeleteSnapshot(
+                        vm=vm.id, vm_name=vm.name, snapshot=snapshot.id, name=snapshot.name
+                    ),
+                )
+
+
+def _is_superseded(snapshot: Snapshot) -> bool:
+    ours = snapshot.description == SNAPSHOT_NOTE
+    return ours and not snapshot.current and snapshot.disks is not None
+
+
+def _images(images: Iterable[Image]) -> Iterator[Waste]:
+    for image in images:
+        if not image.dependants:
+            yield Waste(
+                kind=WasteKind.IMAGE,
+                name=image.name,
+                used_bytes=image.file_bytes,
+                reason="nothing hangs from it",
+                step=DeleteVm(vm=image.vm, vm_name=image.name),
+            )
