@@ -153,6 +153,14 @@ class Simulator:
         files: list[str] = self._control("GET", "files")
         return files
 
+    def leave_orphan(self, name: str) -> str:
+        """Leave a delta over a VM's first disk behind in its folder; return its file."""
+        return str(self._control("POST", "files/orphan", {"name": name})["file"])
+
+    def unmount(self, host: str, datastore: str) -> None:
+        """Take a datastore from a host."""
+        self._control("POST", "hosts/unmount", {"host": host, "datastore": datastore})
+
     # -- how it misbehaves ------------------------------------------------------------
 
     def fault(

@@ -16,13 +16,18 @@ if TYPE_CHECKING:
     from linkedclone.app.connection import Connection
     from linkedclone.errors import LinkedCloneError
     from linkedclone.model.report import ActionReport, CloneReport
+    from linkedclone.model.space import Usage
     from linkedclone.model.spec import (
         CloneRequest,
+        Deletion,
         Hardware,
         Placement,
+        Scan,
         SnapshotChoice,
         Wait,
     )
+    from linkedclone.model.tree import TreeNode
+    from linkedclone.model.waste import WasteKind, WasteReport
 
 __version__ = "0.1.0"
 
@@ -31,11 +36,17 @@ __all__ = [
     "CloneReport",
     "CloneRequest",
     "Connection",
+    "Deletion",
     "Hardware",
     "LinkedCloneError",
     "Placement",
+    "Scan",
     "SnapshotChoice",
+    "TreeNode",
+    "Usage",
     "Wait",
+    "WasteKind",
+    "WasteReport",
     "connect",
 ]
 
@@ -44,11 +55,17 @@ _HOMES = {
     "CloneReport": "linkedclone.model.report",
     "CloneRequest": "linkedclone.model.spec",
     "Connection": "linkedclone.app.connection",
+    "Deletion": "linkedclone.model.spec",
     "Hardware": "linkedclone.model.spec",
     "LinkedCloneError": "linkedclone.errors",
     "Placement": "linkedclone.model.spec",
+    "Scan": "linkedclone.model.spec",
     "SnapshotChoice": "linkedclone.model.spec",
+    "TreeNode": "linkedclone.model.tree",
+    "Usage": "linkedclone.model.space",
     "Wait": "linkedclone.model.spec",
+    "WasteKind": "linkedclone.model.waste",
+    "WasteReport": "linkedclone.model.waste",
     "connect": "linkedclone.app.connect",
 }
 

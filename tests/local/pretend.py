@@ -1,5 +1,6 @@
 """A machine without QEMU: whether it runs is kept in a file, so that every process sees it."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from linkedclone.drivers.local.machine.config import MachineState
@@ -23,6 +24,15 @@ class PretendMachine:
 
     def snapshot_disk(self, new_overlay: Path) -> bool:  # noqa: ARG002
         return False
+
+    def copy_disk(self, target: Path, commit: Callable[[], None]) -> None:
+        raise NotImplementedError("there is no QEMU to copy anything")
+
+    def cancel_copy(self) -> None:
+        raise NotImplementedError("there is no QEMU that copies")
+
+    def grow_disk(self, capacity_bytes: int) -> None:
+        raise NotImplementedError("there is no QEMU to grow anything")
 
     def observe(self) -> MachineState:
         return MachineState(power=Power.ON if self._switch.exists() else Power.OFF)

@@ -128,6 +128,16 @@ def act_import(driver: LocalDriver, folder: Path) -> object:
     return driver.import_image(ImageImport(file=folder / "image.qcow2", name="fresh"))
 
 
+def act_promote(driver: LocalDriver, _: Path) -> object:
+    return result_of(driver, driver.promote_vm(find(driver, "grand").id))
+
+
+def act_grow(driver: LocalDriver, _: Path) -> object:
+    solo = find(driver, "solo")
+    disk = solo.disks[0]
+    return result_of(driver, driver.grow_disk(solo.id, disk.label, 2 * disk.capacity_bytes))
+
+
 ACTS: dict[str, Act] = {
     "clone": act_clone,
     "snapshot": act_snapshot,
@@ -139,6 +149,8 @@ ACTS: dict[str, Act] = {
     "delete-middle": act_delete_middle,
     "delete-parent": act_delete_parent,
     "import": act_import,
+    "promote": act_promote,
+    "grow": act_grow,
 }
 
 
@@ -149,6 +161,7 @@ class View:
     content: str
     snapshots: tuple[tuple[str, str], ...]
     current: str
+    independent: bool
 
 
 def view(root: Path) -> dict[str, View]:
@@ -169,7 +182,16 @@ def _view(state: StateFolder, vm: Vm) -> View:
         content=digest(top_of(state, vm)),
         snapshots=snapshots,
         current=current(vm).path if vm.snapshots else "",
+        independent=all((layer.store, layer.folder) == vm.home for layer in vm.layers),
     )
+
+
+def overlay_by_hand(path: Path, backing: Path, *, named: str = "") -> Path:
+    """Make an overlay as a person would; ``named`` is how the backing file is written into it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    below = ("-F", backing.suffix[1:], "-b", named or str(backing))
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", *below, path], check=True)
+    return path
 
 
 def digest(disk: Path) -> str:
@@ -194,7 +216,7 @@ def check_tidy(root: Path) -> None:
     survey = take_survey(state)
     assert survey.doubts == ()
     assert list(state.staging.iterdir()) == []
-    wanted = {file.path for chain in survey.chains.values() for file in chain}
+    wanted = survey.reached
     files = {path for path in state.vms.rglob("*") if path.is_file()}
     assert {path for path in files if path.suffix in {".qcow2", ".raw", ".vmdk"}} == wanted
     assert not [path for path in files if path.suffix == ".tmp"]

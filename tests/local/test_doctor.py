@@ -1,5 +1,6 @@
 """What ``doctor`` finds on this machine, and the one command that mends it."""
 
+import json
 import os
 import shlex
 import shutil
@@ -8,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -24,13 +25,20 @@ from linkedclone.drivers.local.machine import accel
 from linkedclone.drivers.local.machine.accel import Accelerator
 from linkedclone.drivers.local.machine.config import MachineState
 from linkedclone.drivers.local.settings import ACCEL_VARIABLE
-from linkedclone.drivers.local.store import StoredVm
+from linkedclone.drivers.local.store import StoredVm, load_vm, save_record
 from linkedclone.model.findings import Finding, Verdict
 from linkedclone.model.images import ImageImport
 from linkedclone.model.observed import Power
 from tests.contract.acts import find, make, step_for
 from tests.local.pretend import PretendMachine, open_pretend_machine
-from tests.local.scenes import check_tidy, connect, make_image
+from tests.local.scenes import (
+    check_tidy,
+    connect,
+    make_image,
+    overlay_by_hand,
+    top_of,
+    write,
+)
 from tests.local.test_unprivileged import NOBODY, interpreter_is_closed, run_as_nobody
 
 KVM_WORKS = Accelerator(name="kvm", reason="a kernel boots with KVM")
@@ -77,8 +85,9 @@ def test_all_is_well_on_a_machine_that_is_used(driver: LocalDriver) -> None:
 def test_a_machine_that_was_never_used_is_looked_at_without_making_anything(
     tmp_path: Path,
 ) -> None:
-    found = examine(Endpoint(kind="local", path=str(tmp_path / "a" / "state")))
-    assert only(found, "permissions").text.endswith("is made when it is first needed")
+    seen = examine(Endpoint(kind="local", path=str(tmp_path / "a" / "state")))
+    assert seen.inventory is None
+    assert only(seen.findings, "permissions").text.endswith("is made when it is first needed")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -94,6 +103,39 @@ def test_the_command_tells_what_it_finds_and_cleans_nothing_up(
     assert main(["doctor", "--endpoint", f"local:{driver.state.root}"]) == 0
     assert "commands were killed midway: 1 clone" in capsys.readouterr().out
     assert dead.exists()
+
+
+def test_the_families_are_looked_at_and_nothing_is_changed(
+    driver: LocalDriver,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("LINKEDCLONE_CONFIG", str(tmp_path / "config.yaml"))
+    desk = find(driver, "desk")
+    base = driver.state.root / desk.disks[0].chain[0].path
+    overlay_by_hand(driver.state.folder(desk.id) / "hand.qcow2", base)
+    write(top_of(driver.state, desk), at=0, length=1 << 20, fill=5)
+    twin = load_vm(driver.state, find(driver, "golden").id)
+    machine = replace(twin.record.machine, mac=desk.macs[0])
+    save_record(driver.state, twin, replace(twin.record, machine=machine))
+    command = ["-o", "json", "doctor", "--endpoint", f"local:{driver.state.root}"]
+    before = {path: path.lstat().st_mtime_ns for path in driver.state.root.rglob("*")}
+
+    assert main(command) == 0
+    found = {one["check"]: one for one in json.loads(capsys.readouterr().out)["findings"]}
+    assert found["chain depth"]["verdict"] == found["chain files"]["verdict"] == "ok"
+    assert "desk" in found["delta size"]["text"]
+    assert "1 disk files belong to no VM" in found["stray files"]["text"]
+    assert f"MAC address {desk.macs[0]}: desk, golden" in found["identity"]["text"]
+
+    base.rename(base.with_suffix(".away"))
+    assert main(command) == 1
+    found = {one["check"]: one for one in json.loads(capsys.readouterr().out)["findings"]}
+    assert found["chain files"]["verdict"] == "failed"
+    base.with_suffix(".away").rename(base)
+    after = {path: path.lstat().st_mtime_ns for path in driver.state.root.rglob("*")}
+    assert {path for path in after if after[path] != before.get(path)} <= {base.parent}
 
 
 # -- programs -------------------------------------------------------------------------
@@ -337,7 +379,7 @@ def test_entries_of_dead_commands_go_with_the_next_command(driver: LocalDriver) 
 def test_a_command_at_work_is_no_leftover(driver: LocalDriver) -> None:
     entry = driver.state.staging / "00000001.delete.web"
     entry.mkdir()
-    stray = driver.state.folder(find(driver, "desk").id) / "disk-0.qcow2"
+    stray = driver.state.folder(find(driver, "desk").id) / "disk-00000000.qcow2"
     stray.touch()
     with hold(entry / "lock"):
         assert look(driver, "leftovers").verdict is Verdict.OK

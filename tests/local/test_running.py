@@ -119,6 +119,9 @@ def kill_while_moving(root: Path, vm: VmId, *, moved: bool) -> None:
             self.start = self._machine.start
             self.stop = self._machine.stop
             self.resume = self._machine.resume
+            self.copy_disk = self._machine.copy_disk
+            self.cancel_copy = self._machine.cancel_copy
+            self.grow_disk = self._machine.grow_disk
 
         def snapshot_disk(self, new_overlay: Path) -> bool:
             if moved:

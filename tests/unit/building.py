@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from linkedclone.model.ids import FolderId, SnapshotId, StoreId, VmId
+from linkedclone.model.inventory import Inventory, LayerFile, Stray
 from linkedclone.model.observed import Disk, Identity, Layer, Mark, Power, Snapshot, Vm
 from linkedclone.model.spec import Target
 
@@ -66,3 +67,34 @@ def clone_of(parent: Vm, name: str, *, owner: str = "linkedclone") -> Vm:
         snapshot_name=base.name,
     )
     return replace(made, mark=mark)
+
+
+def with_snapshot(made: Vm, name: str = "mine") -> Vm:
+    """The VM after a snapshot: one disk, on a delta of its own."""
+    (present,) = made.disks
+    delta = layer(f"{made.name}/{made.name}-{len(made.snapshots) + 1:06}.vmdk")
+    before = tuple(replace(one, current=False) for one in made.snapshots)
+    taken = snapshot(name, present, current=True, number=len(made.snapshots) + 10)
+    after = replace(present, chain=(*present.chain, delta))
+    return replace(made, disks=(after,), snapshots=(*before, taken))
+
+
+def hide(clone: Vm) -> Vm:
+    """The clone with its chain hidden, as a native one has it."""
+    return replace(
+        clone, disks=tuple(replace(d, chain=d.chain[-1:], hidden=True) for d in clone.disks)
+    )
+
+
+def stray(*paths: str, about: str = "", orphaned: bool = False, used: int | None = None) -> Stray:
+    chain = tuple(layer(path) for path in paths)
+    return Stray(chain=chain, about=about, orphaned=orphaned, used_bytes=used)
+
+
+def sized(inventory: Inventory, **sizes: int | None) -> Inventory:
+    """The inventory with sizes: ``gold`` is that of ``gold/gold.vmdk``, others count 1."""
+    layers = {layer for vm in inventory.vms for layer in vm.layers}
+    layers |= {layer for stray in inventory.strays for layer in stray.chain}
+    stems = {one: one.path.rpartition("/")[2].removesuffix(".vmdk") for one in layers}
+    files = {one: LayerFile(used_bytes=sizes.get(stems[one], 1)) for one in layers}
+    return replace(inventory, files=files)

@@ -60,6 +60,24 @@ def test_a_hundred_proven_linked_clones_with_one_login_and_few_calls(
     assert sum(others.values()) <= 10, others
 
 
+def test_one_clone_costs_few_calls(simulator: Simulator, env: dict[str, str], parent: str) -> None:
+    simulator.delays(task_ms={"CloneVM_Task": 1000})
+    simulator.reset_calls()
+    code, report = command.run_json("clone", f"/DC0/vm/{parent}", "desk-1", env=env)
+    calls = [entry["method"] for entry in simulator.log()]
+    assert code == 0
+    assert report["clones"][0]["linked"] is True
+    assert calls[: calls.index("CloneVM_Task")] == [
+        "RetrieveServiceContent",
+        "Login",
+        "FindByInventoryPath",
+        "RetrievePropertiesEx",
+        "FindChild",
+    ]
+    assert calls[-1] == "Logout"
+    assert len(calls) <= 18, calls
+
+
 def test_again_makes_nothing_new_and_reports_existing(
     simulator: Simulator, env: dict[str, str], parent: str
 ) -> None:

@@ -4,6 +4,7 @@ import pytest
 
 from linkedclone.drivers.base import Driver
 from linkedclone.drivers.vsphere import place
+from linkedclone.drivers.vsphere.driver import VsphereDriver
 from linkedclone.errors import AmbiguousError, InputError, NotFoundError, RefusedError
 from linkedclone.model.spec import CloneRequest, Hardware, Placement
 from tests.contract.acts import find
@@ -27,6 +28,29 @@ def test_the_default_is_the_sources_own_place(driver: Driver) -> None:
     assert target.folder_path == "/DC0/vm"
     assert target.datastore_name == "LocalDS_0"
     assert target.pool_name == "/DC0/host/DC0_H0/Resources"
+
+
+def test_the_default_costs_no_call_for_the_parent_that_was_found_last(
+    simulator: Simulator, driver: Driver
+) -> None:
+    first, last = find(driver, PARENT), find(driver, CLUSTER_VM)
+    simulator.reset_calls()
+    assert target_for(driver, last).pool_name == "/DC0/host/DC0_C0/Resources"
+    assert simulator.calls() == {}
+    assert target_for(driver, first).pool_name == "/DC0/host/DC0_H0/Resources"
+    assert simulator.calls() == {"RetrievePropertiesEx": 1}
+
+
+def test_a_parent_that_was_found_again_is_placed_as_it_stands_now(driver: Driver) -> None:
+    before = find(driver, PARENT)
+    add_folder(driver, "elsewhere")
+    assert isinstance(driver, VsphereDriver)
+    folder = target_for(driver, before, Placement(folder="elsewhere")).folder
+    vm = driver._session.managed("VirtualMachine", before.id)
+    driver._session.managed("Folder", folder).MoveIntoFolder_Task([vm])
+    after = find(driver, "DC0_H0_VM0")
+    for source in (after, before):
+        assert target_for(driver, source).folder_path == "/DC0/vm/elsewhere"
 
 
 @pytest.mark.parametrize("name", ["elsewhere", "/DC0/vm/elsewhere", "vm/elsewhere"])

@@ -36,6 +36,52 @@ def test_polls_are_few_however_often_one_waits(simulator: Simulator, driver: Dri
     assert simulator.calls()["RetrievePropertiesEx"] <= 25
 
 
+def test_a_few_jobs_are_watched_and_not_polled(simulator: Simulator, driver: Driver) -> None:
+    parent = prepare(driver)
+    steps = steps_for(parent, target_for(driver, parent), NAMES[:3])
+    simulator.delays(task_ms={"CloneVM_Task": 1500})
+    simulator.reset_calls()
+    states = finish(driver, [driver.create_clone(step) for step in steps])
+    assert all(state.result for state in states)
+    calls = simulator.calls()
+    assert calls["CreateFilter"] <= 3
+    assert calls["WaitForUpdatesEx"] <= 20
+    assert calls.get("RetrievePropertiesEx", 0) <= 3
+
+
+def test_jobs_one_after_the_other_leave_one_filter_at_most(
+    simulator: Simulator, driver: Driver
+) -> None:
+    vm = find(driver, PARENT)
+    for power in (Power.ON, Power.OFF, Power.ON):
+        result_of(driver, driver.set_power(vm.id, power))
+    calls = simulator.calls()
+    assert calls["CreateFilter"] - calls["DestroyPropertyFilter"] == 1
+
+
+def test_where_watching_fails_jobs_are_polled(simulator: Simulator, driver: Driver) -> None:
+    parent = prepare(driver)
+    steps = steps_for(parent, target_for(driver, parent), NAMES[:2])
+    simulator.delays(task_ms={"CloneVM_Task": 300})
+    simulator.fault("WaitForUpdatesEx", "InvalidCollectorVersion", at="call", count=-1)
+    simulator.reset_calls()
+    for step in steps:
+        (state,) = finish(driver, [driver.create_clone(step)])
+        assert state.result
+    assert simulator.calls()["WaitForUpdatesEx"] == 1
+
+
+def test_watching_outlives_the_end_of_the_session(simulator: Simulator, driver: Driver) -> None:
+    parent = prepare(driver)
+    (step,) = steps_for(parent, target_for(driver, parent), ["desk-1"])
+    simulator.delays(task_ms={"CloneVM_Task": 1500})
+    job = driver.create_clone(step)
+    driver.wait([job], 1.0)
+    simulator.end_sessions()
+    (state,) = finish(driver, [job])
+    assert state.result
+
+
 def test_waiting_ends_in_time(simulator: Simulator, driver: Driver) -> None:
     parent = prepare(driver)
     simulator.delays(task_ms={"CloneVM_Task": 1500})
@@ -164,7 +210,7 @@ def test_a_sound_endpoint_has_nothing_to_mend(simulator: Simulator, driver: Driv
     simulator.reset_calls()
     findings = driver.diagnose()
     assert {finding.verdict for finding in findings} == {Verdict.OK}
-    assert sum(simulator.calls().values()) == 1
+    assert sum(simulator.calls().values()) == 2
 
 
 def test_missing_privileges_are_named(simulator: Simulator, driver: Driver) -> None:

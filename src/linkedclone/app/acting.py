@@ -1,6 +1,6 @@
 """How every action is carried out: plan, ask, look again, go."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from uuid import uuid4
 
@@ -8,8 +8,8 @@ from linkedclone.drivers.base import Driver
 from linkedclone.errors import RefusedError
 from linkedclone.execution.progress import Progress, Silent
 from linkedclone.execution.runlog import RunLog
-from linkedclone.execution.runner import Runner, action_of, name_of
-from linkedclone.model.plan import Plan, Step
+from linkedclone.execution.runner import Check, Runner, action_of, name_of
+from linkedclone.model.plan import Plan
 from linkedclone.model.report import ActionReport
 
 Confirm = Callable[[Plan], bool]
@@ -38,7 +38,7 @@ class Acting:
         *,
         confirm: Confirm | None,
         progress: Progress | None,
-        check: Callable[[Sequence[Step]], None] | None = None,
+        check: Check | None = None,
     ) -> ActionReport:
         """Ask, then look again right before the first call: a person may take their time.
 
@@ -67,7 +67,7 @@ class Acting:
         plan: Plan,
         progress: Progress | None,
         *,
-        check: Callable[[Sequence[Step]], None] | None = None,
+        check: Check | None = None,
     ) -> ActionReport:
         """Carry out a plan."""
         with self.log(uuid4().hex, progress) as log:

@@ -5,9 +5,9 @@ from collections.abc import Callable, Collection, Sequence
 from linkedclone import __version__
 from linkedclone.app.acting import Acting, Confirm
 from linkedclone.drivers.base import Driver, ImageStore, Registration
-from linkedclone.errors import UnsupportedError
+from linkedclone.errors import LinkedCloneError, UnsupportedError
 from linkedclone.execution.progress import Progress
-from linkedclone.execution.runner import subject_of
+from linkedclone.execution.runner import key_of
 from linkedclone.model.ids import VmId
 from linkedclone.model.lineage import Lineage
 from linkedclone.model.names import check_name
@@ -232,8 +232,8 @@ class Changes:
         report = self._guarded(
             lambda: plan_removal(look(), kinds), scan=scan, confirm=confirm, progress=progress
         )
-        became = {result.id: result for result in report.results}
-        pairs = ((w, became.get(subject_of(w.step))) for w in found if w.step is not None)
+        became = {result.key: result for result in report.results}
+        pairs = ((w, became.get(key_of(w.step))) for w in found if w.step is not None)
         return WasteReport(
             endpoint=self.acting.address,
             found=found,
@@ -257,8 +257,7 @@ class Changes:
         confirm: Confirm | None,
         progress: Progress | None,
     ) -> ActionReport:
-        def check(steps: Sequence[Step]) -> None:
-            if needs_check(steps):
-                check_steps(steps, self._driver.observe(scan=scan))
+        def check(steps: Sequence[Step]) -> Sequence[tuple[Step, LinkedCloneError]]:
+            return check_steps(steps, self._driver.observe(scan=scan)) if needs_check(steps) else ()
 
         return self.acting.guarded(plan, confirm=confirm, progress=progress, check=check)

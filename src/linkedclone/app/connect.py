@@ -1,13 +1,12 @@
 """Open an endpoint, however it was named."""
 
-from importlib import import_module
-from threading import Thread
 from typing import TYPE_CHECKING
 
+from linkedclone.ahead import import_ahead
 from linkedclone.config.endpoint import Endpoint
 from linkedclone.config.places import log_folder
 from linkedclone.config.resolve import resolve_endpoint
-from linkedclone.drivers.registry import open_driver
+from linkedclone.drivers.registry import load_driver
 
 if TYPE_CHECKING:
     from linkedclone.app.connection import Connection
@@ -27,9 +26,9 @@ def connect(endpoint: str | Endpoint | None = None) -> "Connection":
         EndpointError: It cannot be reached, is not trusted, or refuses the user.
     """
     found = endpoint if isinstance(endpoint, Endpoint) else resolve_endpoint(endpoint)
+    open_driver = load_driver(found)
     # The use cases are imported while the driver waits for the network: a tenth of a second.
-    importing = Thread(target=import_module, args=("linkedclone.app.connection",), daemon=True)
-    importing.start()
+    import_ahead("linkedclone.app.connection")
     driver = open_driver(found)
     from linkedclone.app.connection import Connection
 

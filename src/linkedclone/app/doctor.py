@@ -17,6 +17,8 @@ from linkedclone.errors import (
     LinkedCloneError,
 )
 from linkedclone.model.findings import Finding, Verdict
+from linkedclone.model.inventory import Examination
+from linkedclone.planning.health import find_trouble
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +70,7 @@ def diagnose(
     where = f"{endpoint.address} ({endpoint.origin})"
     findings.append(Finding(check="endpoint", verdict=Verdict.OK, text=where))
     examined = examine_endpoint(endpoint)
-    findings.extend(_check_connection(endpoint) if examined is None else examined)
+    findings.extend(_check_connection(endpoint) if examined is None else _tell(examined))
     return Diagnosis(endpoint=endpoint.address, findings=tuple(findings))
 
 
@@ -91,6 +93,12 @@ def _check_file(environ: Mapping[str, str]) -> Iterator[Finding]:
         yield Finding(check=check, verdict=Verdict.WARNING, text=text, remedy=remedy)
         return
     yield Finding(check=check, verdict=Verdict.OK, text=text)
+
+
+def _tell(examined: Examination) -> Iterator[Finding]:
+    yield from examined.findings
+    if examined.inventory is not None:
+        yield from find_trouble(examined.inventory)
 
 
 def _check_connection(endpoint: Endpoint) -> Iterator[Finding]:

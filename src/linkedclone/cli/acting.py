@@ -6,6 +6,7 @@ import click
 
 from linkedclone.cli.choices import Choices
 from linkedclone.cli.output import emit
+from linkedclone.cli.ranges import collapse_names
 from linkedclone.cli.reports import render_actions, say_action_failures
 from linkedclone.cli.streams import has_terminal, printable, say
 from linkedclone.errors import InputError
@@ -22,7 +23,8 @@ from linkedclone.model.plan import (
 from linkedclone.model.report import ActionReport, Status
 from linkedclone.model.sizes import render_size
 
-_MOST_SHOWN = 20
+_MOST_SINGLY = 20
+"""More VMs than so many are shown as ranges."""
 
 
 class Question:
@@ -39,22 +41,49 @@ class Question:
     def __call__(self, plan: Plan) -> bool:
         """Ask."""
         say(printable(f"at {self._endpoint} this will"))
-        lines = [line for step in plan.steps for line in _describe(step)]
-        for line in lines[:_MOST_SHOWN]:
+        for line in describe_plan(plan):
             say(f"  {printable(line)}")
-        if len(lines) > _MOST_SHOWN:
-            say(f"  and {len(lines) - _MOST_SHOWN} more")
-        for note in plan.notes:
-            say(f"note: {printable(note)}")
+        _say_notes(plan.notes)
         self.refused = not click.confirm("Go on?", err=True)
         return not self.refused
 
 
+def describe_plan(plan: Plan) -> Sequence[str]:
+    """Write a plan as lines; everything that goes is there, where it is many VMs as ranges."""
+    deletions = [step for step in plan.steps if isinstance(step, DeleteVm)]
+    names = _shorten([step.vm_name for step in deletions])
+    bases = dict.fromkeys(layer for step in deletions for layer in step.takes_base)
+    return [
+        *(f"delete {name}" for name in names),
+        *(f"  and with the last of them the base {layer}" for layer in bases),
+        *_describe_promotions([step for step in plan.steps if isinstance(step, PromoteVm)]),
+        *(line for step in plan.steps for line in _describe(step)),
+    ]
+
+
+def _describe_promotions(steps: Sequence[PromoteVm]) -> Sequence[str]:
+    if len(steps) <= _MOST_SINGLY:
+        return [f"promote {step.vm_name}: copy {_copied([step])}" for step in steps]
+    names = collapse_names(step.vm_name for step in steps)
+    return [*(f"promote {name}" for name in names), f"  and copy {_copied(steps)} in all"]
+
+
+def _copied(steps: Sequence[PromoteVm]) -> str:
+    known = [step.copy_bytes for step in steps if step.copy_bytes is not None]
+    return render_size(sum(known)) if known else "what it shares"
+
+
+def _shorten(names: Sequence[str]) -> Sequence[str]:
+    return names if len(names) <= _MOST_SINGLY else collapse_names(names)
+
+
+def _say_notes(notes: Sequence[str]) -> None:
+    for note in notes:
+        say(f"note: {printable(note)}")
+
+
 def _describe(step: Step) -> Sequence[str]:
     match step:
-        case DeleteVm():
-            lost = [f"  and with it the base {layer}" for layer in step.takes_base]
-            return [f"delete {step.vm_name}", *lost]
         case DeleteSnapshot():
             return [f"delete snapshot {step.name} of {step.vm_name}"]
         case RevertSnapshot():
@@ -62,13 +91,10 @@ def _describe(step: Step) -> Sequence[str]:
         case UnregisterVm():
             kept = [f"  and keep the base {layer}" for layer in step.keeps]
             return [f"unregister {step.vm_name}; its files stay", *kept]
-        case PromoteVm():
-            size = render_size(step.copy_bytes) if step.copy_bytes is not None else "its base"
-            return [f"promote {step.vm_name}: copy {size}"]
         case RemoveStray():
             return [f"remove {step.stray.layer} ({render_size(step.stray.used_bytes)})"]
         case _:
-            return []  # Stopping a VM that is about to go needs no line of its own.
+            return []  # Told above; and a stop before a deletion needs no line of its own.
 
 
 def ask_unless(yes: bool, endpoint: str) -> Question | None:  # noqa: FBT001 - a flag of the command line
@@ -91,6 +117,8 @@ def finish(choices: Choices, report: ActionReport, question: Question | None = N
     """Show what was done; return the exit code."""
     emit(choices, document=report.document, text=lambda: render_actions(report))
     say_action_failures(report)
+    if question is None:
+        _say_notes(report.notes)  # Whoever was asked has read them.
     if question is not None and question.refused:
         say("nothing was done")
         return 1

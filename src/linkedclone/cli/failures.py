@@ -1,7 +1,7 @@
 """Errors in words: what failed, what the server said, what to try next."""
 
-import sys
 from collections.abc import Iterable
+from contextlib import suppress
 
 import click
 
@@ -68,7 +68,8 @@ def _report(kind: str, error: LinkedCloneError, choices: Choices, *, exit_code: 
             "hint": scrub(error.hint),
             "exit_code": exit_code,
         }
-        write_result(render_document({"error": document}, choices.output))
+        with suppress(LinkedCloneError):  # Who reads standard error knows already.
+            write_result(render_document({"error": document}, choices.output))
 
 
 def describe(brief: str, details: str, hint: str, *, head: str = "error") -> Iterable[str]:
@@ -87,4 +88,3 @@ def _show_traceback(error: Exception) -> None:
         say("".join(traceback.format_exception(error.__cause__)))
     elif not isinstance(error, click.UsageError):
         say("".join(traceback.format_exception(error)))
-    sys.stderr.flush()

@@ -13,21 +13,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _main(list(sys.argv[1:] if arguments is None else arguments))
     except KeyboardInterrupt:
         # While modules are imported; later ones are told by the command itself.
-        sys.stderr.write("interrupted\n")
+        if sys.stderr is not None:
+            sys.stderr.write("interrupted\n")
         return 130
 
 
 def _main(given: list[str]) -> int:
     if given in (["--help"], ["-h"]):
         from linkedclone.cli.overview import render_overview
-        from linkedclone.cli.streams import write_result
+        from linkedclone.cli.streams import say, write_result
+        from linkedclone.errors import LinkedCloneError
 
-        write_result(render_overview())
+        try:
+            write_result(render_overview())
+        except LinkedCloneError as error:
+            say(f"error: {error}")
+            return error.exit_code
         return 0
     # A command is soon over; collecting garbage at the usual pace costs a tenth of its start.
+    # So does looking for garbage once more at the end: what is there then is all in use.
+    import atexit
     import gc
 
     gc.set_threshold(100_000)
+    atexit.register(gc.freeze)
     from linkedclone.cli.running import run
 
     return run(given)

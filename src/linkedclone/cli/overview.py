@@ -13,11 +13,16 @@ COMMANDS = {
         "start": "Start VMs.",
         "stop": "Stop VMs hard, as if the plug were pulled.",
         "restart": "Stop VMs hard and start them again.",
+        "promote": "Make linked clones full ones.",
+        "grow": "Make a disk of a VM larger.",
+        "adopt": "Mark linked clones of other tools as ours.",
     },
     "Look": {
         "list": "List all VMs with what they hang from.",
         "show": "Show one VM with its disk chains and snapshots.",
         "tree": "Draw parents, snapshots and clones as a tree.",
+        "usage": "Show what families take, and what they save.",
+        "gc": "Find what nothing uses any more; with --yes remove it.",
         "snapshot": "List, take, delete and revert to snapshots.",
     },
     "On this machine (local:)": {

@@ -1,7 +1,6 @@
 """How a run goes, on standard error: live on a terminal, a line each with -v, else nothing."""
 
 import os
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from linkedclone.cli.choices import Choices
-from linkedclone.cli.streams import printable, say
+from linkedclone.cli.streams import printable, say, tells_a_person
 from linkedclone.execution.progress import Event, Progress, Silent
 from linkedclone.model.jobs import JobStatus
 
@@ -25,7 +24,7 @@ _ENDED = {JobStatus.DONE, JobStatus.FAILED}
 @contextmanager
 def watch(choices: Choices) -> Iterator[Progress]:
     """Give a run somebody to tell."""
-    if sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
+    if tells_a_person() and os.environ.get("TERM") != "dumb":
         board = Board()
         try:
             yield board

@@ -62,16 +62,17 @@ def render_seconds(seconds: float | None) -> str:
 
 
 def say_clone_failures(report: CloneReport) -> None:
-    """Tell why clones failed; the same reason is told once, with all the names."""
-    _say_failures([(c.name, c.error) for c in report.clones if c.error])
+    """Tell why clones failed."""
+    say_failures([(c.name, c.error) for c in report.clones if c.error])
 
 
 def say_action_failures(report: ActionReport) -> None:
     """Tell why actions failed."""
-    _say_failures([(r.name, r.error) for r in report.results if r.error])
+    say_failures([(r.name, r.error) for r in report.results if r.error])
 
 
-def _say_failures(failures: list[tuple[str, Failure]]) -> None:
+def say_failures(failures: list[tuple[str, Failure]]) -> None:
+    """Tell why things failed; the same reason is told once, with all the names."""
     by_reason: dict[Failure, list[str]] = {}
     for name, failure in failures:
         by_reason.setdefault(failure, []).append(printable(name))

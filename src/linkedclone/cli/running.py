@@ -42,7 +42,7 @@ program = _Program(
 
 def run(arguments: Sequence[str]) -> int:
     """Run the command line given; return the exit code."""
-    from linkedclone.cli.streams import flush_stdout
+    from linkedclone.cli.streams import flush_stdout, say
 
     choices = Choices()
     try:
@@ -53,5 +53,7 @@ def run(arguments: Sequence[str]) -> int:
         from linkedclone.cli.failures import report_error
 
         code = report_error(error, choices)
-    flush_stdout()
+    if not flush_stdout() and not code:
+        say("error: the result could not be written")
+        code = 1
     return int(code or 0)

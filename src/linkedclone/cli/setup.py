@@ -16,7 +16,7 @@ from linkedclone.app.endpoints import (
     pin,
     pinned_before,
 )
-from linkedclone.cli.streams import has_terminal, printable, say
+from linkedclone.cli.streams import has_terminal, printable, say, shows_on_terminal
 from linkedclone.cli.tables import GOOD_BAD, Column, render_table
 from linkedclone.config.endpoint import Endpoint, Tls
 from linkedclone.config.secret import Secret
@@ -178,7 +178,7 @@ def render_findings(findings: Sequence[Finding]) -> str:
         text, *more = finding.text.splitlines() or [""]
         verdict = f"{finding.verdict.value:7}"
         colour = GOOD_BAD[finding.verdict.value].rpartition(" ")[2]
-        shown = click.style(verdict, fg=colour) if sys.stdout.isatty() else verdict
+        shown = click.style(verdict, fg=colour) if shows_on_terminal() else verdict
         lines.append(f"{shown}  {finding.check:{width}}  {printable(text)}")
         indent = " " * (width + 11)
         lines += [f"{indent}{printable(line)}" for line in more]

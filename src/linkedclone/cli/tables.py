@@ -1,10 +1,14 @@
-"""Tables for people: plain columns in a pipe, drawn by rich on a terminal."""
+"""Tables for people: all that there is in a pipe, what fits and in colours on a terminal."""
 
-import sys
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from shutil import get_terminal_size
 
-from linkedclone.cli.streams import printable
+import click
+
+from linkedclone.cli.streams import printable, shows_on_terminal, speaks_utf8
+from linkedclone.cli.widths import fit, width_of
 
 GOOD_BAD = {
     "created": "green",
@@ -19,6 +23,11 @@ GOOD_BAD = {
     "no": "bold red",
 }
 """Colours of words that say how something went."""
+
+_HEAD = "bold"
+_GAP = 2
+_LEAST_NAME = 16
+_LEAST_WORD = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,52 +51,68 @@ Rows = Sequence[Sequence[str]]
 
 
 def render_table(columns: Sequence[Column], rows: Rows) -> str:
-    """Draw a table; without rows it is empty."""
+    """Draw a table; without rows it is empty.
+
+    On a terminal no line is wider than it: columns are left out, those first
+    that need the widest terminal, and words are cut, but no number is. In a
+    pipe or log all is there.
+    """
     if not rows:
         return ""
     clean = [[printable(cell) for cell in row] for row in rows]
-    if sys.stdout.isatty():
-        return _render_rich(columns, clean)
-    return _render_plain(columns, clean)
+    table = [[column.title for column in columns], *clean]
+    natural = [max(width_of(line[i]) for line in table) for i in range(len(columns))]
+    if not shows_on_terminal():
+        return "\n".join(_draw(table, columns, dict(enumerate(natural))))
+    widths = _choose_widths(columns, natural, get_terminal_size().columns)
+    return "\n".join(_draw(table, columns, widths, colours=_has_colours()))
 
 
-def _render_plain(columns: Sequence[Column], rows: Rows) -> str:
-    """Columns at least two blanks apart, nothing left out: for pipes and logs."""
-    lines = [[column.title for column in columns], *rows]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(columns))]
-    return "\n".join(
-        "  ".join(
-            cell.rjust(width) if column.right else cell.ljust(width)
-            for column, cell, width in zip(columns, line, widths, strict=True)
-        ).rstrip()
-        for line in lines
-    )
+def _choose_widths(columns: Sequence[Column], natural: Sequence[int], room: int) -> dict[int, int]:
+    """Return which columns are shown, and how wide each is."""
+    least = [_least_width(i, column, natural[i]) for i, column in enumerate(columns)]
+    shown = [i for i, column in enumerate(columns) if column.from_width <= room]
+    while len(shown) > 1 and sum(least[i] + _GAP for i in shown) - _GAP > room:
+        shown.remove(max(shown, key=lambda i: (columns[i].from_width, i)))
+    widths = {i: natural[i] for i in shown}
+    for _ in range(sum(widths.values()) + _GAP * (len(shown) - 1) - room):
+        widest = max(shown, key=lambda i: widths[i] - least[i])
+        widths[widest] = max(widths[widest] - 1, 1)
+    return widths
 
 
-def _least_width(column: Column, cells: Sequence[str]) -> int:
-    """Return how far a column may shrink: numbers not at all."""
-    widest = max(len(cell) for cell in cells)
-    return widest if column.right else min(6, widest)
+def _least_width(number: int, column: Column, natural: int) -> int:
+    """Return how far a column may shrink: numbers not at all, names not beyond recognition."""
+    if column.right:
+        return natural
+    return min(natural, _LEAST_NAME if number == 0 else max(_LEAST_WORD, len(column.title)))
 
 
-def _render_rich(columns: Sequence[Column], rows: Rows) -> str:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+def _draw(
+    table: Rows, columns: Sequence[Column], widths: Mapping[int, int], *, colours: bool = False
+) -> Iterator[str]:
+    cut = "…" if speaks_utf8() else "..."
+    for number, line in enumerate(table):
+        cells = []
+        for i, width in widths.items():
+            blanks = width - width_of(line[i])
+            right = columns[i].right and blanks >= 0
+            cell = " " * blanks + line[i] if right else fit(line[i], width, cut)
+            if colours:
+                style = _HEAD if number == 0 else columns[i].styles.get(line[i], "")
+                cell = _colour(cell, style)
+            cells.append(cell)
+        yield (" " * _GAP).join(cells).rstrip()
 
-    console = Console()
-    shown = [i for i, column in enumerate(columns) if console.width >= column.from_width]
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for i in shown:
-        table.add_column(
-            columns[i].title,
-            justify="right" if columns[i].right else "left",
-            no_wrap=True,
-            overflow="ellipsis",
-            min_width=_least_width(columns[i], [row[i] for row in rows]),
-        )
-    for row in rows:
-        table.add_row(*(Text(row[i], columns[i].styles.get(row[i], "")) for i in shown))
-    with console.capture() as capture:
-        console.print(table)
-    return capture.get()
+
+def _has_colours() -> bool:
+    return not os.environ.get("NO_COLOR") and os.environ.get("TERM", "dumb") != "dumb"
+
+
+def _colour(text: str, style: str) -> str:
+    """Colour a text, but not the blanks after it: those may be cut off."""
+    if not style:
+        return text
+    bold, _, colour = style.rpartition(" ") if style != _HEAD else (_HEAD, "", "")
+    words = text.rstrip()
+    return click.style(words, fg=colour or None, bold=bool(bold)) + text[len(words) :]

@@ -1,14 +1,12 @@
 """An inventory for people: rows, one VM, and the tree."""
 
-import sys
 from collections.abc import Iterator, Sequence
-from shutil import get_terminal_size
 
-from linkedclone.cli.streams import printable, speaks_utf8
+from linkedclone.cli.streams import printable
 from linkedclone.cli.tables import GOOD_BAD, Column, render_table
+from linkedclone.model.lineage import Lineage
 from linkedclone.model.observed import Disk, Snapshot
 from linkedclone.model.sizes import render_size
-from linkedclone.model.tree import TreeNode
 from linkedclone.model.views import VmRow
 
 
@@ -49,6 +47,9 @@ def describe_vm(row: VmRow) -> dict[str, object]:
         "template": vm.template,
         "host_name": vm.host_name,
         "addresses": list(vm.addresses),
+        "macs": list(vm.macs),
+        "created": vm.created.isoformat() if vm.created else None,
+        "depth": Lineage.depth(vm),
         "snapshots": [snapshot_document(snapshot) for snapshot in vm.snapshots],
         "disks": [
             {
@@ -77,6 +78,9 @@ def render_vm(row: VmRow) -> str:
         ("snapshot", row.snapshot),
         ("host name", vm.host_name),
         ("addresses", ", ".join(vm.addresses)),
+        ("macs", ", ".join(vm.macs)),
+        ("created", f"{vm.created:%Y-%m-%d %H:%M}" if vm.created else ""),
+        ("depth", str(Lineage.depth(vm) or "")),
         ("own", render_size(vm.own_bytes)),
         ("shared", render_size(vm.shared_bytes)),
     ]
@@ -130,41 +134,3 @@ def render_snapshots(snapshots: Sequence[Snapshot]) -> str:
         for s in snapshots
     ]
     return render_table(columns, rows)
-
-
-_UTF8 = ("├── ", "└── ", "│   ", "…")
-_ASCII = ("|-- ", "`-- ", "|   ", "...")
-
-
-def render_tree(families: Sequence[TreeNode]) -> str:
-    """Draw families; in ASCII where the locale has no line drawing, cut to the terminal's width."""
-    strokes = _UTF8 if speaks_utf8() else _ASCII
-    lines = [line for family in families for line in _draw(family, "", "", strokes)]
-    if sys.stdout.isatty():
-        width = get_terminal_size().columns
-        cut = strokes[3]
-        lines = [ln if len(ln) <= width else ln[: width - len(cut)] + cut for ln in lines]
-    return "\n".join(lines)
-
-
-def _draw(
-    node: TreeNode, head: str, below: str, strokes: tuple[str, str, str, str]
-) -> Iterator[str]:
-    yield head + _name_node(node)
-    tee, corner, pipe, _ = strokes
-    for child in node.children:
-        last = child is node.children[-1]
-        first, rest = (corner, "    ") if last else (tee, pipe)
-        yield from _draw(child, below + first, below + rest, strokes)
-
-
-def _name_node(node: TreeNode) -> str:
-    if node.vm is not None:
-        power = "template" if node.vm.template else node.vm.power.value
-        return printable(f"{node.vm.name}  {power}  {render_size(node.vm.own_bytes)}")
-    count = sum(child.vm is not None for child in node.children)
-    clones = f"  {count} clone{'' if count == 1 else 's'}" if count else ""
-    if node.snapshot is not None:
-        current = " (current)" if node.snapshot.current else ""
-        return printable(f"@{node.snapshot.name}{current}{clones}")
-    return printable(f"base {node.layer}{clones}")

@@ -14,7 +14,6 @@ from io import StringIO
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from linkedclone.config.private import write_private
 from linkedclone.config.url import is_url, parse_url, redact
 from linkedclone.errors import InputError
 
@@ -125,6 +124,8 @@ class ConfigFile:
         return self._write()
 
     def _write(self) -> "ConfigFile":
+        from linkedclone.config.private import write_private
+
         text = StringIO()
         _yaml().dump(self._document, text)
         write_private(self.path, text.getvalue())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from linkedclone.config.endpoint import Endpoint
@@ -10,7 +11,7 @@ from linkedclone.errors import InputError
 if TYPE_CHECKING:
     from linkedclone.drivers.base import Driver
     from linkedclone.drivers.vsphere.tls import FetchedCertificate
-    from linkedclone.model.findings import Finding
+    from linkedclone.model.inventory import Examination
 
 KINDS = ("vsphere", "local", "memory")
 
@@ -23,28 +24,40 @@ def open_driver(endpoint: Endpoint) -> Driver:
         EndpointError: It cannot be reached, its certificate is not trusted, or
             it refuses the user.
     """
+    return load_driver(endpoint)(endpoint)
+
+
+def load_driver(endpoint: Endpoint) -> Callable[[Endpoint], Driver]:
+    """Import what an endpoint's driver needs to connect; return what opens it.
+
+    The endpoint may be called already meanwhile.
+
+    Raises:
+        InputError: No driver of that kind exists, or a file that it needs
+            cannot be read.
+    """
     match endpoint.kind:
         case "vsphere":
-            from linkedclone.drivers.vsphere.connect import open_vsphere
+            from linkedclone.drivers.vsphere.greeting import load_vsphere
 
-            return open_vsphere(endpoint)
+            return load_vsphere(endpoint)
         case "local":
             from linkedclone.drivers.local.driver import open_local
 
-            return open_local(endpoint)
+            return open_local
         case "memory":
             from linkedclone.drivers.memory.driver import open_memory
 
-            return open_memory(endpoint)
+            return open_memory
         case _:
             brief = f"there is no driver for {endpoint.kind!r}"
             raise InputError(brief, hint="known are: " + ", ".join(KINDS))
 
 
-def examine_endpoint(endpoint: Endpoint) -> tuple[Finding, ...] | None:
-    """Check an endpoint without opening it, where opening it would change what is to be seen.
+def examine_endpoint(endpoint: Endpoint) -> Examination | None:
+    """Look at an endpoint without opening it, where opening it would change what is to be seen.
 
-    None where it has to be opened: its driver has the checks then.
+    None where it has to be opened: its driver has the checks and the inventory then.
     """
     if endpoint.kind != "local":
         return None

@@ -23,6 +23,7 @@ class EarlyLook:
         self._driver = driver
         self._pool = ThreadPoolExecutor(max_workers=2, thread_name_prefix="look")
         self._fresh: list[VmId] = []
+        self._asked: set[VmId] = set()
         self._reads: list[Future[tuple[Vm, ...]]] = []
 
     def landed(self, landing: Landing[Step]) -> None:
@@ -30,11 +31,12 @@ class EarlyLook:
         if landing.result:
             self._fresh.append(VmId(landing.result))
         if len(self._fresh) >= _WORTH_A_READ:
-            self._reads.append(self._pool.submit(self._driver.observe_vms, self._fresh))
+            self._read(self._fresh)
             self._fresh = []
 
     def observe(self, ids: Sequence[VmId]) -> list[Vm]:
-        """Return these VMs; only what was not read yet is read now."""
+        """Return these VMs; what was not asked for yet is read beside what is still being read."""
+        self._read([vm_id for vm_id in ids if vm_id not in self._asked])
         seen = {
             vm.id: vm for read in self._reads if read.exception() is None for vm in read.result()
         }
@@ -43,3 +45,8 @@ class EarlyLook:
         if missing:
             seen |= {vm.id: vm for vm in self._driver.observe_vms(missing)}
         return [seen[vm_id] for vm_id in ids if vm_id in seen]
+
+    def _read(self, ids: Sequence[VmId]) -> None:
+        if ids:
+            self._asked.update(ids)
+            self._reads.append(self._pool.submit(self._driver.observe_vms, ids))

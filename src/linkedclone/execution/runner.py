@@ -27,8 +27,8 @@ from linkedclone.model.plan import (
 )
 from linkedclone.model.report import ActionReport, ActionResult, Failure, Status
 
-Check = Callable[[Sequence[Step]], None]
-"""Raises if one of the steps must not be carried out any more."""
+Check = Callable[[Sequence[Step]], Sequence[tuple[Step, LinkedCloneError]]]
+"""Returns the steps that must not be carried out any more, each with the reason."""
 
 
 class Runner:
@@ -138,24 +138,26 @@ class Runner:
             endpoint: Its name, for the report.
             check: Called with the steps of each stage right before it begins,
                 but for the first: the plan was made only just before that one.
-                What it raises fails the stage and all after it.
+                What it refuses fails, and so does what comes later for that VM.
         """
         begun = time.monotonic()
         results: dict[str, ActionResult] = {}
         failed: set[str] = set()
-        refusal: LinkedCloneError | None = None
         for number, stage in enumerate(plan.stages):
             steps = [step for step in stage if subject_of(step) not in failed]
-            results |= {subject_of(step): _pending(step, self) for step in steps}
+            for step in stage:
+                if step in steps or key_of(step) not in results:
+                    results[key_of(step)] = _pending(step, self, left_out=step not in steps)
             if self.interrupted:
                 continue
-            refusal = refusal or (_refused(check, steps) if number and check else None)
-            for landing in self.run_stage(steps) if refusal is None else ():
-                results[subject_of(landing.item)] = _result(landing)
+            refused = _ask(check, steps) if number and check else ()
+            for step, error in refused:
+                results[key_of(step)] = _failure(step, error)
+                failed.add(subject_of(step))
+            for landing in self.run_stage([s for s in steps if subject_of(s) not in failed]):
+                results[key_of(landing.item)] = _result(landing)
                 if landing.error:
                     failed.add(subject_of(landing.item))
-            if refusal is not None:
-                results |= {subject_of(step): _failure(step, refusal) for step in steps}
         if self.interrupted:
             results = {key: self._mark_in_flight(result) for key, result in results.items()}
         return ActionReport(
@@ -200,6 +202,18 @@ def subject_of(step: Step) -> str:
             return step.vm
 
 
+def key_of(step: Step) -> str:
+    """Return what a step's result is filed under: its VM, so that a later step replaces it.
+
+    Deletions of several snapshots of one VM stay apart.
+    """
+    match step:
+        case DeleteSnapshot():
+            return f"{step.vm}@{step.snapshot}"
+        case _:
+            return subject_of(step)
+
+
 def action_of(step: Step) -> str:  # noqa: C901 - one case for each step
     """Return in a word or two what a step does."""
     match step:
@@ -229,20 +243,24 @@ def action_of(step: Step) -> str:  # noqa: C901 - one case for each step
             assert_never(step)
 
 
-def _pending(step: Step, runner: Runner) -> ActionResult:
+def _pending(step: Step, runner: Runner, *, left_out: bool) -> ActionResult:
     note = "interrupted before it was sent" if runner.interrupted else "interrupted"
-    vm = None if isinstance(step, CreateClone) else subject_of(step)
     return ActionResult(
-        name=name_of(step), action=action_of(step), status=Status.SKIPPED, id=vm, note=note
+        name=name_of(step),
+        action=action_of(step),
+        status=Status.SKIPPED,
+        id=None if isinstance(step, CreateClone) else subject_of(step),
+        key=key_of(step),
+        note="left out: an earlier step failed" if left_out else note,
     )
 
 
-def _refused(check: Check, steps: Sequence[Step]) -> LinkedCloneError | None:
+def _ask(check: Check, steps: Sequence[Step]) -> Sequence[tuple[Step, LinkedCloneError]]:
+    """Ask what must not be carried out; where nobody can tell, nothing is."""
     try:
-        check(steps)
+        return check(steps)
     except LinkedCloneError as error:
-        return error
-    return None
+        return [(step, error) for step in steps]
 
 
 def _failure(step: Step, error: LinkedCloneError) -> ActionResult:
@@ -252,6 +270,7 @@ def _failure(step: Step, error: LinkedCloneError) -> ActionResult:
         action=action,
         status=Status.FAILED,
         id=subject_of(step),
+        key=key_of(step),
         error=Failure.from_error(action, error),
     )
 
@@ -265,6 +284,7 @@ def _result(landing: Landing[Step]) -> ActionResult:
         action=action,
         status=Status.FAILED if landing.error else Status.DONE,
         id=made or (None if isinstance(step, CreateClone) else subject_of(step)),
+        key=key_of(step),
         seconds=landing.seconds,
         error=Failure.from_error(action, landing.error) if landing.error else None,
     )

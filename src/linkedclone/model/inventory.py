@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from linkedclone.model.findings import Finding
 from linkedclone.model.ids import StoreId
 from linkedclone.model.observed import Layer, Vm
 
@@ -25,12 +26,15 @@ class Stray:
         orphaned: True if it can only be a leftover: it has a name that the
             hypervisor itself gives, in the folder of a VM that is here. False
             for all that somebody elsewhere may use.
+        holds: True if the hypervisor keeps the layers below for its sake, though
+            no VM reads it. vCenter counts registered VMs only.
     """
 
     chain: tuple[Layer, ...]
     used_bytes: int | None = None
     about: str = ""
     orphaned: bool = False
+    holds: bool = False
 
     @property
     def layer(self) -> Layer:
@@ -39,8 +43,8 @@ class Stray:
 
     @property
     def id(self) -> str:
-        """What tells it from all VMs and other strays."""
-        return str(self.layer)
+        """What tells it from all VMs and other strays; names of stores would not do."""
+        return f"{self.layer.store}:{self.layer.path}"
 
     @property
     def name(self) -> str:
@@ -103,3 +107,16 @@ class Inventory:
     stores: tuple[Store, ...] = ()
     measured: datetime | None = None
     blind: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Examination:
+    """An endpoint that was looked at without being opened.
+
+    Attributes:
+        findings: What was checked.
+        inventory: What is there, with sizes; None if it could not be read, or is not there yet.
+    """
+
+    findings: tuple[Finding, ...]
+    inventory: Inventory | None = None

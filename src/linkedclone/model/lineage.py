@@ -64,7 +64,7 @@ class Lineage:
         if vm.home is not None:
             self._by_home[vm.home].append(vm)
         mark = vm.valid_mark
-        if mark is not None and any(disk.hidden for disk in vm.disks):
+        if mark is not None and mark.parent_uuid and any(disk.hidden for disk in vm.disks):
             self._hidden[mark.parent_uuid].append(vm)
         for layer in vm.layers:
             self._readers[layer].append(vm)
@@ -202,9 +202,7 @@ class Lineage:
         found: dict[str, Reader] = {clone.id: clone for clone in hidden if clone.id != vm.id}
         for layer in layers:
             for reader in self._readers.get(layer, ()):
-                # A stray that is the layer itself lies there; it does not hang from it.
-                itself = isinstance(reader, Stray) and reader.layer == layer
-                if reader.id != vm.id and not itself:
+                if reader.id != vm.id and not _is_nobodys(reader, layer):
                     found[reader.id] = reader
         return tuple(sorted(found.values(), key=lambda reader: reader.name))
 
@@ -236,6 +234,22 @@ class Lineage:
                 if owner is not None and owner.id in going:
                     continue
                 readers = self._readers.get(layer, ())
-                if all(isinstance(r, Stray) or r.id in going for r in readers):
+                # A VM that is not there any more reads nothing, and takes nothing along.
+                if any(r.id in going for r in readers) and all(
+                    r.id in going or not holds(r) for r in readers
+                ):
                     lost.add(layer)
         return tuple(sorted(lost))
+
+
+def _is_nobodys(reader: Reader, layer: Layer) -> bool:
+    """Say whether a reader of a layer needs it for nobody.
+
+    A leftover does not; nor does a stray file need itself.
+    """
+    return isinstance(reader, Stray) and (reader.orphaned or reader.layer == layer)
+
+
+def holds(reader: Reader) -> bool:
+    """Say whether the hypervisor keeps a layer for the sake of this reader."""
+    return reader.holds if isinstance(reader, Stray) else True

@@ -145,12 +145,16 @@ class CloneReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActionResult:
-    """What became of one action on one VM (delete, power, snapshot)."""
+    """What became of one action on one VM (delete, power, snapshot).
+
+    ``key`` tells it from the others of its report, and is not part of the JSON form.
+    """
 
     name: str
     action: str
     status: Status
     id: str | None = None
+    key: str = ""
     seconds: float | None = None
     note: str = ""
     error: Failure | None = None

@@ -18,7 +18,7 @@ from operator import attrgetter
 
 from linkedclone.model.ids import StoreId
 from linkedclone.model.inventory import Inventory, Store, Stray
-from linkedclone.model.lineage import Lineage, Reader
+from linkedclone.model.lineage import Lineage, Reader, holds
 from linkedclone.model.observed import Layer, Vm
 
 
@@ -116,7 +116,7 @@ class FamilyUsage:
             "depth": self.depth,
             "unknown_layers": self.unknown,
             "vms": [vm.document() for vm in self.vms],
-            "strays": [stray.id for stray in self.strays],
+            "strays": [str(stray.layer) for stray in self.strays],
         }
 
 
@@ -180,7 +180,7 @@ class Usage:
 
 def percent(part: int, whole: int) -> float:
     """Return a share in per cent with one digit behind the point; of nothing it is 0."""
-    return round(100 * part / whole, 1) if whole else 0.0
+    return round(100 * part / whole, 1) + 0.0 if whole else 0.0  # + 0.0: no minus before a zero
 
 
 def measure(inventory: Inventory, only: Vm | None = None) -> Usage:
@@ -302,23 +302,25 @@ class _Measuring:
 
     def _vm(self, vm: Vm, readers: Mapping[Layer, int]) -> VmUsage:
         below = self.lineage.descendants([vm])
-        going = {vm.id, *(other.id for other in below)}
         own = self.sizes(layer for layer in vm.layers if readers[layer] == 1)
-        together = {layer for one in (vm, *below) for layer in one.layers}
-        freed = {
-            layer
-            for layer in together
-            if all(reader.id in going for reader in self.lineage.readers(layer))
-        }
-        alone = not self.lineage.dependants(vm)
         return VmUsage(
             vm=vm,
             own_bytes=own,
             shared_bytes=self.sizes(layer for layer in vm.layers if readers[layer] > 1),
             depth=self.lineage.depth(vm),
             clones=len(below),
-            frees_bytes=own if alone else None,
-            frees_with_clones_bytes=self.sizes(freed),
+            frees_bytes=None if self.lineage.dependants(vm) else self._freed((vm,)),
+            frees_with_clones_bytes=self._freed((vm, *below)),
+        )
+
+    def _freed(self, vms: Sequence[Vm]) -> int:
+        """Return what deleting all of these would free: the layers kept for nobody else."""
+        going = {vm.id for vm in vms}
+        layers = {layer for vm in vms for layer in vm.layers}
+        return self.sizes(
+            layer
+            for layer in layers
+            if all(r.id in going or not holds(r) for r in self.lineage.readers(layer))
         )
 
     def _add_to_stores(self, vms: Sequence[Vm], layers: Iterable[Layer]) -> None:

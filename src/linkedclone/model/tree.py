@@ -90,6 +90,7 @@ class _TreeBuilder:
         self._strays = sorted(inventory.strays, key=attrgetter("layer"))
         self._origins = {vm.id: self._lineage.origin(vm) for vm in self._vms}
         self._stray_origins = {s.id: self._lineage.origin_of_stray(s) for s in self._strays}
+        self._nodes: dict[VmId, TreeNode] = {}
         self._clones: dict[VmId, list[Vm]] = {}
         for vm in self._vms:
             above = self._origins[vm.id].parent
@@ -106,30 +107,64 @@ class _TreeBuilder:
     def build(self, parent: Vm | None) -> tuple[TreeNode, ...]:
         if parent is not None:
             seen = next((vm for vm in self._vms if vm.id == parent.id), parent)
-            return (self._vm_node(seen),)
-        roots = [self._vm_node(vm) for vm in self._vms if self._is_root(vm)]
+            return (self._draw(seen),)
+        roots = [self._draw(vm) for vm in self._vms if self._is_root(vm)]
         families = [node for node in roots if node.children]
-        return (*families, *self._orphans())
+        orphans = self._orphans()
+        crossed = [self._draw(self._circle(vm)) for vm in self._vms if vm.id not in self._nodes]
+        return (*families, *orphans, *crossed)
 
     def _is_root(self, vm: Vm) -> bool:
         origin = self._origins[vm.id]
         return origin.base is None and origin.parent is None
 
+    def _circle(self, vm: Vm) -> Vm:
+        """Return a VM of the circle that this one is below."""
+        seen: set[VmId] = set()
+        above: Vm | None = vm
+        while above is not None and above.id not in seen:
+            seen.add(above.id)
+            vm, above = above, self._origins[above.id].parent
+        return above or vm
+
+    def _draw(self, top: Vm) -> TreeNode:
+        """Draw a VM and all below it, from the leaves up: Python's calls go less deep."""
+        order = {top.id: top}
+        left = [top]
+        while left:
+            clones = self._clones.get(left.pop().id, ())
+            new = [clone for clone in clones if clone.id not in order]
+            order |= {clone.id: clone for clone in new}
+            left.extend(new)
+        for vm in reversed(order.values()):
+            self._nodes[vm.id] = self._draw_with_clones(vm)
+        return self._nodes[top.id]
+
     def _vm_node(self, vm: Vm) -> TreeNode:
-        clones = self._clones.get(vm.id, [])
-        strays = self._strays_of.get(vm.id, [])
-        nodes = [self._snapshot_node(snapshot, clones, strays) for snapshot in vm.snapshots]
-        rest = [c for c in clones if self._origins[c.id].snapshot is None]
-        loose = [s for s in strays if self._stray_origins[s.id].snapshot is None]
-        lost = tuple(self._vm_node(c) for c in rest if self._origins[c.id].base is None)
+        """Return the node of a VM with all below it; of one that comes below itself, it alone.
+
+        VMs of several disks can hang from each other, though only by hand.
+        """
+        return self._nodes.get(vm.id) or self._build_node(vm, ())
+
+    def _build_node(self, vm: Vm, children: tuple[TreeNode, ...]) -> TreeNode:
         return TreeNode(
             vm=vm,
             own_bytes=vm.own_bytes,
             shared_bytes=vm.shared_bytes,
             depth=self._lineage.depth(vm),
             created=vm.created,
-            children=(*nodes, *self._layer_nodes(rest, loose), *lost),
+            children=children,
         )
+
+    def _draw_with_clones(self, vm: Vm) -> TreeNode:
+        clones = self._clones.get(vm.id, [])
+        strays = self._strays_of.get(vm.id, [])
+        nodes = [self._snapshot_node(snapshot, clones, strays) for snapshot in vm.snapshots]
+        rest = [c for c in clones if self._origins[c.id].snapshot is None]
+        loose = [s for s in strays if self._stray_origins[s.id].snapshot is None]
+        lost = tuple(self._vm_node(c) for c in rest if self._origins[c.id].base is None)
+        return self._build_node(vm, (*nodes, *self._layer_nodes(rest, loose), *lost))
 
     def _snapshot_node(
         self, snapshot: Snapshot, clones: Iterable[Vm], strays: Iterable[Stray]
@@ -169,6 +204,8 @@ class _TreeBuilder:
             for vm in self._vms
             if (origin := self._origins[vm.id]).base is not None and origin.parent is None
         ]
+        for vm in vms:
+            self._draw(vm)
         own = {stray.layer for stray in self._strays}
         strays = [
             stray

@@ -40,7 +40,7 @@ def plan_delete(vms: Sequence[Vm], inventory: Inventory, how: Deletion | None = 
     refuse_foreign(going, action="delete", force=how.force)
     _refuse_dependants(going, lineage, how)
     lost = lineage.lost_with(going)
-    kept = _choose_kept(going, lost) if how.keep_base else ()
+    kept = _choose_kept(going, lost, lineage) if how.keep_base else ()
     if lost and not how.keep_base:
         _refuse_lost(lost, lineage, force=how.force)
     keepers = {vm.id for vm in kept}
@@ -72,7 +72,7 @@ def _refuse_lost(lost: Sequence[Layer], lineage: Lineage, *, force: bool) -> Non
         reader.name
         for layer in lost
         for reader in lineage.readers(layer)
-        if isinstance(reader, Stray) and reader.layer != layer
+        if isinstance(reader, Stray) and reader.layer != layer and not reader.orphaned
     }
     if strays:
         raise InUseError(
@@ -90,13 +90,28 @@ def _refuse_lost(lost: Sequence[Layer], lineage: Lineage, *, force: bool) -> Non
         )
 
 
-def _choose_kept(going: Sequence[Vm], lost: Sequence[Layer]) -> tuple[Vm, ...]:
-    """Choose as few VMs as will do so that each of the layers stays in use by one."""
+def _choose_kept(going: Sequence[Vm], lost: Sequence[Layer], lineage: Lineage) -> tuple[Vm, ...]:
+    """Choose as few VMs as will do so that each of the layers stays in use by one.
+
+    What a chosen one hangs from is chosen as well: nothing is deleted from
+    under it, and its files are to be of use when it is registered again.
+    """
+    if not lost:
+        return ()
+    users = {vm.id: {reader.id for reader in lineage.dependants(vm)} for vm in going}
+    below = {vm.id: [one for one in going if vm.id in users[one.id]] for vm in going}
     kept: dict[VmId, Vm] = {}
-    for layer in lost:
-        users = [vm for vm in going if layer in vm.layers]
-        if not any(vm.id in kept for vm in users):
-            kept[users[0].id] = users[0]
+    left = set(lost)
+    while left:
+        # A stable order, and of two that do as well the one that hangs from fewer.
+        best = max(going, key=lambda vm: (len(left & vm.layers), -len(below[vm.id])))
+        more = [best]
+        while more:
+            vm = more.pop()
+            if vm.id not in kept:
+                kept[vm.id] = vm
+                left -= vm.layers
+                more.extend(below[vm.id])
     return tuple(kept.values())
 
 

@@ -1,6 +1,6 @@
 """What is never done to VMs that exist: the guards that all plans of actions share."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from linkedclone.errors import BusyError, InUseError, NotOursError, RefusedError
 from linkedclone.model.ids import VmId
@@ -108,41 +108,40 @@ def needs_check(steps: Iterable[Step]) -> bool:
     return any(isinstance(step, _CHECKED) for step in steps)
 
 
-def check_steps(steps: Sequence[Step], inventory: Inventory) -> None:
-    """Look once more, right before a stage is carried out, whether anything came to need it.
+def check_steps(steps: Sequence[Step], inventory: Inventory) -> list[tuple[Step, InUseError]]:
+    """Look once more, right before a stage is carried out, whether anything needs it after all.
 
     The plan was made on an older inventory: a person may have taken their
-    time, and the stages before took theirs.
+    time, the stages before took theirs, and may have failed.
 
-    Raises:
-        InUseError: Something hangs now from what one of the steps takes away.
+    Returns:
+        The steps that would take away what something hangs from, each with the
+        error that names it.
     """
     lineage = Lineage(inventory)
     here = {vm.id: vm for vm in inventory.vms}
     going = {step.vm for step in steps if isinstance(step, DeleteVm)}
-    hint = "it came to be in the meantime; look again: linkedclone tree"
+    refused: list[tuple[Step, InUseError]] = []
     for step in steps:
-        match step:
-            case DeleteVm() if step.vm in here:
-                readers: Iterable[Reader] = lineage.dependants(here[step.vm])
-                readers = [reader for reader in readers if reader.id not in going]
-                refuse_used(f"not deleting {step.vm_name}", readers, hint=hint)
-            case DeleteSnapshot() if step.vm in here:
-                vm = here[step.vm]
-                for snapshot in vm.snapshots:
-                    if snapshot.id == step.snapshot:
-                        readers = lineage.dependants_of_snapshot(vm, snapshot)
-                        refuse_used(f"not deleting {step.name!r}", readers, hint=hint)
-            case PromoteVm() if step.vm in here:
-                readers = lineage.dependants(here[step.vm])
-                refuse_used(f"not promoting {step.vm_name}", readers, hint=hint)
-            case RevertSnapshot() | GrowDisk() if step.vm in here:
-                vm = here[step.vm]
-                readers = lineage.dependants_of_layers(present_only(vm), vm)
-                refuse_used(f"not touching {step.vm_name}", readers, hint=hint)
-            case RemoveStray():
-                readers = lineage.readers(step.stray.layer)
-                readers = [reader for reader in readers if reader.id != step.stray.id]
-                refuse_used(f"not removing {step.stray.layer}", readers, hint=hint)
-            case _:
-                pass
+        names = tuple(r.name for r in _readers(step, here, lineage) if r.id not in going)
+        if names:
+            brief = "something hangs from it: it was not removed, or came to be in the meantime"
+            refused.append((step, InUseError(brief, dependants=names, hint="linkedclone tree")))
+    return refused
+
+
+def _readers(step: Step, here: Mapping[VmId, Vm], lineage: Lineage) -> Iterable[Reader]:
+    """Return what hangs by now from what a step takes away."""
+    if isinstance(step, RemoveStray):
+        return [r for r in lineage.readers(step.stray.layer) if r.id != step.stray.id]
+    vm = here.get(step.vm) if isinstance(step, _CHECKED) else None
+    if vm is None:
+        return ()
+    match step:
+        case DeleteVm() | PromoteVm():
+            return lineage.dependants(vm)
+        case DeleteSnapshot():
+            found = [s for s in vm.snapshots if s.id == step.snapshot]
+            return [r for s in found for r in lineage.dependants_of_snapshot(vm, s)]
+        case _:
+            return lineage.dependants_of_layers(present_only(vm), vm)

@@ -44,7 +44,8 @@ def choose_snapshot(vm: Vm, choice: SnapshotChoice) -> Snapshot | None:
         case "current":
             return _current(vm)
         case "named":
-            return find_snapshot(vm, choice.name)
+            hint = f"take it with --snapshot new:{choice.name}"
+            return find_snapshot(vm, choice.name, without_any=hint)
 
 
 def _current(vm: Vm) -> Snapshot:
@@ -62,8 +63,14 @@ def _current(vm: Vm) -> Snapshot:
     )
 
 
-def find_snapshot(vm: Vm, wanted: str) -> Snapshot:
+def find_snapshot(vm: Vm, wanted: str, *, without_any: str = "") -> Snapshot:
     """Find a snapshot by id, path or name, in this order.
+
+    Args:
+        vm: Whose snapshot.
+        wanted: Its id, path or name.
+        without_any: What to try next if the VM has no snapshot at all; that
+            depends on what the snapshot is wanted for.
 
     Raises:
         NotFoundError: There is none.
@@ -85,7 +92,7 @@ def find_snapshot(vm: Vm, wanted: str) -> Snapshot:
     if not vm.snapshots:
         raise NotFoundError(
             f"{vm.name} has no snapshot at all, so none called {wanted!r}",
-            hint=f"take it with --snapshot new:{wanted}",
+            hint=without_any,
         )
     raise NotFoundError(
         f"{vm.name} has no snapshot called {wanted!r}",

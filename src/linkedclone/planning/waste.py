@@ -1,8 +1,9 @@
 """Find what nothing uses any more, and plan its removal."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
+from linkedclone.model.ids import VmId
 from linkedclone.model.images import Image
 from linkedclone.model.inventory import Inventory, Stray
 from linkedclone.model.lineage import Lineage
@@ -35,17 +36,25 @@ def find_waste(inventory: Inventory, images: Sequence[Image] = ()) -> tuple[Wast
 
 
 def plan_removal(found: Sequence[Waste], kinds: Collection[WasteKind]) -> Plan:
-    """Plan the removal of some kinds: what hangs from other waste goes before it."""
-    stages: dict[int, list[Step]] = defaultdict(list)
+    """Plan the removal of some kinds.
+
+    What hangs from other waste goes before it, and snapshots of one VM go one
+    after the other: a VM does one thing at a time.
+    """
+    stages: dict[tuple[int, int], list[Step]] = defaultdict(list)
+    snapshots: Counter[VmId] = Counter()
     for waste in found:
-        if waste.kind in kinds and waste.step is not None:
-            stages[_order(waste.step)].append(waste.step)
+        match waste.step if waste.kind in kinds else None:
+            case None:
+                continue
+            case RemoveStray() as step:
+                stages[0, -len(step.stray.chain)].append(step)
+            case DeleteSnapshot() as step:
+                stages[1, snapshots[step.vm]].append(step)
+                snapshots[step.vm] += 1
+            case step:
+                stages[1, 0].append(step)
     return Plan(stages=tuple(tuple(stages[order]) for order in sorted(stages)))
-
-
-def _order(step: Step) -> int:
-    """Return when a step comes: the tops of chains before what is below them."""
-    return -len(step.stray.chain) if isinstance(step, RemoveStray) else 0
 
 
 def _files(inventory: Inventory, lineage: Lineage) -> Iterator[Waste]:

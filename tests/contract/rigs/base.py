@@ -28,6 +28,10 @@ Action = Literal[
     "snapshot",
     "delete-snapshot",
     "revert",
+    "promote",
+    "grow",
+    "mark",
+    "remove",
 ]
 """What can be made to fail; ``power-on-of-clone`` strikes the start within a clone call."""
 
@@ -90,6 +94,12 @@ class Rig(Protocol):
 
     def add_folder(self, name: str) -> None:
         """Make an inventory folder beside the VMs."""
+
+    def leave_orphan(self, name: str) -> str:
+        """Leave a delta over a VM's disk behind in its folder, as a task does that died.
+
+        Returns the file, as ``str`` of a layer gives it.
+        """
 
     def files(self) -> frozenset[str]:
         """Return the disk files that exist, as ``str`` of a layer gives them."""

@@ -14,7 +14,7 @@ import pytest
 
 from linkedclone.drivers.local.driver import LocalDriver
 from linkedclone.drivers.local.jobs import JobBoard, Work
-from linkedclone.drivers.local.layout import STORE_NAME, StateFolder, open_state
+from linkedclone.drivers.local.layout import STORE_NAME, StateFolder, new_disk_name, open_state
 from linkedclone.drivers.local.machines import VmMachine, open_machine
 from linkedclone.drivers.local.store import StoredVm, load_vm
 from linkedclone.errors import HypervisorError
@@ -99,6 +99,9 @@ class StormyMachine:
         self.stop = self._machine.stop
         self.resume = self._machine.resume
         self.snapshot_disk = self._machine.snapshot_disk
+        self.copy_disk = self._machine.copy_disk
+        self.cancel_copy = self._machine.cancel_copy
+        self.grow_disk = self._machine.grow_disk
 
     def start(self, deadline_seconds: float) -> None:
         if fault := self._weather.take("power-on-of-clone", self._name, "job"):
@@ -161,6 +164,18 @@ class LocalRig:
 
     def add_folder(self, name: str) -> None:  # noqa: ARG002
         pytest.skip("local: has one folder")
+
+    def leave_orphan(self, name: str) -> str:
+        with closing(self.connect()) as driver:
+            (vm,) = driver.find_vms([name])
+        disk = self.state.root / vm.disks[0].top.path
+        left = disk.with_name(new_disk_name("qcow2"))
+        subprocess.run(
+            ["qemu-img", "create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", disk.name, left],
+            check=True,
+        )
+        path = str(left.relative_to(self.state.root))
+        return str(Layer(store=self.state.store, path=path, store_name=STORE_NAME))
 
     def files(self) -> frozenset[str]:
         root = self.state.root

@@ -55,6 +55,10 @@ class MemoryRig:
     def add_folder(self, name: str) -> None:
         self.hypervisor.add_folder(name)
 
+    def leave_orphan(self, name: str) -> str:
+        (vm,) = [vm for vm in self.hypervisor.vms if vm.name == name]
+        return str(self.hypervisor.add_orphan(vm.id))
+
     def files(self) -> frozenset[str]:
         return frozenset(map(str, self.hypervisor.files))
 

@@ -25,6 +25,10 @@ METHODS: dict[Action, str] = {
     "snapshot": "CreateSnapshot_Task",
     "delete-snapshot": "RemoveSnapshot_Task",
     "revert": "RevertToSnapshot_Task",
+    "promote": "PromoteDisks_Task",
+    "grow": "ReconfigVM_Task",
+    "mark": "ReconfigVM_Task",
+    "remove": "DeleteDatastoreFile_Task",
 }
 
 FAULTS = {
@@ -93,6 +97,9 @@ class VsphereRig:
 
     def add_folder(self, name: str) -> None:
         self._content.rootFolder.childEntity[0].vmFolder.CreateFolder(name)
+
+    def leave_orphan(self, name: str) -> str:
+        return self.simulator.leave_orphan(name)
 
     def files(self) -> frozenset[str]:
         return frozenset(map(str, self.simulator.files()))

@@ -4,12 +4,15 @@ import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from linkedclone.cli.main import main
+from linkedclone.drivers.memory.demo import make_family
+from linkedclone.drivers.memory.hypervisor import MemoryHypervisor
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,9 @@ class Outcome:
     def document(self) -> Any:
         return json.loads(self.out)
 
+
+NOW = datetime(2026, 1, 4, 12, 0, tzinfo=UTC)
+"""Three days after the VMs and snapshots of the hypervisor in memory were made."""
 
 Run = Callable[..., Outcome]
 
@@ -41,6 +47,30 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("LINKEDCLONE_ENDPOINT", "memory:")
     monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.fail.Keyring")
     return tmp_path
+
+
+@pytest.fixture
+def family(home: Path, monkeypatch: pytest.MonkeyPatch) -> MemoryHypervisor:
+    """One hypervisor with a family that stays from command to command, and a clock that stands."""
+    hypervisor = make_family()
+    monkeypatch.setattr("linkedclone.drivers.memory.driver.make_scene", lambda _: hypervisor)
+    monkeypatch.setattr("linkedclone.cli.ages.read_clock", lambda: NOW)
+    return hypervisor
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Let results go to a terminal of so many columns, without colours."""
+
+    def show(columns: int) -> None:
+        size = os.terminal_size((columns, 24))
+        for module in ("tables", "trees"):
+            monkeypatch.setattr(f"linkedclone.cli.{module}.shows_on_terminal", lambda: True)
+            monkeypatch.setattr(f"linkedclone.cli.{module}.get_terminal_size", lambda: size)
+        monkeypatch.setenv("NO_COLOR", "1")
+        monkeypatch.setenv("LC_ALL", "C.UTF-8")
+
+    return show
 
 
 @pytest.fixture

@@ -212,7 +212,7 @@ def test_global_options_are_those_of_the_overview() -> None:
     from linkedclone.cli.overview import OPTIONS
     from linkedclone.cli.running import program
 
-    context = click.Context(program, info_name="linkedclone")
+    context = click.Context(program, info_name="linkedclone", **program.context_settings)
     records = {r[0] for p in program.get_params(context) if (r := p.get_help_record(context))}
     assert records == {form for form, _ in OPTIONS.values()}
 

@@ -53,6 +53,11 @@ def test_help_imports_not_even_click() -> None:
         (["clone", "golden", "x", "--nonsense"], 2),
         (["clone", "golden", "x{3..1}"], 2),
         (["delete", "x"], 2),
+        (["promote", "x"], 2),
+        (["grow", "x", "much"], 2),
+        (["adopt", "x", "--owner", ""], 2),
+        (["gc", "--scan", "x", "--no-scan"], 2),
+        (["usage", "--help"], 0),
         (["completion", "bash"], 0),
     ],
 )
@@ -60,8 +65,9 @@ def test_nothing_heavy_is_imported_for_an_answer(args: list[str], code: int) -> 
     assert _probe(*args) == f"{code} [] True"
 
 
-def test_a_table_in_a_pipe_needs_neither_rich_nor_pydantic() -> None:
-    loaded = _probe("-e", "memory:", "list")
+@pytest.mark.parametrize("verb", ["list", "tree", "usage", "gc"])
+def test_a_table_in_a_pipe_needs_neither_rich_nor_pydantic(verb: str) -> None:
+    loaded = _probe("-e", "memory:family", verb)
     assert "rich" not in loaded
     assert "pydantic" not in loaded
     assert "pyVmomi" not in loaded

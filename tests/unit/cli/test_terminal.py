@@ -77,8 +77,53 @@ def test_a_dumb_terminal_gets_no_live_lines(env: dict[str, str]) -> None:
 
 @pytest.mark.parametrize("columns", [40, 60, 80, 120])
 def test_tables_and_trees_fit_the_terminal(env: dict[str, str], columns: int) -> None:
-    for command in (["list"], ["tree"], ["snapshot", "list", "golden"]):
+    env = {**env, "LINKEDCLONE_ENDPOINT": "memory:family"}
+    for command in (
+        ["list"],
+        ["tree", "--scan", "all"],
+        ["usage", "--vms", "--scan", "all"],
+        ["gc"],
+        ["snapshot", "list", "golden"],
+    ):
         screen = run_on_terminal(*command, env=env, columns=columns)
         assert screen.code == 0
-        assert max(len(line.rstrip()) for line in screen.text.splitlines()) <= columns
-        assert "golden" in screen.text or "base" in screen.text
+        # What gc says on standard error is a sentence, which terminals break.
+        results = [line for line in screen.text.splitlines() if " found, " not in line]
+        assert max(len(line.rstrip()) for line in results) <= columns
+        assert any(word in screen.text for word in ("golden", "base", "[ssd1]"))
+
+
+def test_a_cascade_shows_all_that_goes_before_it_asks(env: dict[str, str]) -> None:
+    screen = run_on_terminal(
+        *("-e", "memory:family", "delete", "golden", "--cascade", "--force"),
+        env=env,
+        typed=[("[y/N]", "n\n")],
+    )
+    assert screen.code == 1
+    for name in ("desk-1", "desk-2", "desk-3", "kiosk-1", "kiosk-2", "web", "golden"):
+        assert f"\n  delete {name}\n" in screen.text
+    assert "note: 6 clones that hang from what you named" in screen.text
+    assert "note: files of unregistered VMs were not looked for" in screen.text
+    assert "nothing was done" in screen.text
+
+
+def test_a_base_that_goes_along_is_named_before_the_question(env: dict[str, str]) -> None:
+    args = ("-e", "memory:family", "delete", "attic", "--force")
+    screen = run_on_terminal(*args, env=env, typed=[("[y/N]", "y\n")])
+    assert screen.code == 0
+    shown, _, _ = screen.text.partition("Go on?")
+    assert (
+        "  delete attic\n"
+        "    and with the last of them the base [ssd2] old-golden/old-golden.vmdk\n" in shown
+    )
+
+
+def test_a_promotion_says_what_it_copies(env: dict[str, str]) -> None:
+    args = ("-e", "memory:family", "promote", "kiosk-1")
+    screen = run_on_terminal(*args, env=env, typed=[("[y/N]", "y\n")])
+    assert screen.code == 0
+    assert "at memory:family this will\n  promote kiosk-1: copy 2.0 GiB\nGo on?" in screen.text
+    assert "promote  done" in screen.text
+    screen = run_on_terminal(*args, env=env, typed=[("[y/N]", "\x03")])
+    assert screen.code == 130
+    assert "error: interrupted" in screen.text

@@ -43,6 +43,7 @@ RECORD = VmRecord(
         ),
     ),
     image="/images/image.raw",
+    created=datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC),
 )
 
 FINGERPRINT = Fingerprint(size=10, mtime_ns=20, inode=30, sampled_sha256="ab")
@@ -79,8 +80,23 @@ def test_a_record_of_a_newer_version_is_told() -> None:
         parse_record(json.dumps(document).encode(), "vm.json")
 
 
-def test_a_pending_layer_counts_as_named() -> None:
+def test_a_record_of_an_older_version_is_read() -> None:
+    document = json.loads(render_record(RECORD))
+    for later in ("created", "copy"):
+        del document[later]
+    assert parse_record(json.dumps(document).encode(), "x") == replace(RECORD, created=None)
+
+
+@pytest.mark.parametrize("created", [3, "yesterday", {}])
+def test_a_record_with_a_date_that_is_none_is_told(created: object) -> None:
+    document = {**json.loads(render_record(RECORD)), "created": created or "no"}
+    with pytest.raises(HypervisorError):
+        parse_record(json.dumps(document).encode(), "x")
+
+
+def test_a_layer_that_a_machine_is_moved_to_counts_as_named() -> None:
     assert RECORD.files == ("disk-0.raw", "disk-1.qcow2")
+    assert replace(RECORD, copy="disk-2.qcow2").files[-1] == "disk-2.qcow2"
     assert replace(RECORD, pending="disk-2.qcow2").files[-1] == "disk-2.qcow2"
 
 

@@ -5,11 +5,21 @@ from dataclasses import replace
 import pytest
 
 from linkedclone.model.ids import StoreId
-from linkedclone.model.inventory import Inventory
+from linkedclone.model.inventory import Inventory, Stray
 from linkedclone.model.lineage import Lineage
 from linkedclone.model.observed import Disk, Vm
 from linkedclone.model.proof import Mode, hangs_from, prove_linked
-from tests.unit.building import clone_of, disk, gold, layer, snapshot, vm
+from tests.unit.building import (
+    clone_of,
+    disk,
+    gold,
+    hide,
+    layer,
+    snapshot,
+    stray,
+    vm,
+    with_snapshot,
+)
 
 BASE = disk("gold/gold.vmdk")
 DATA = disk("gold/gold_1.vmdk")
@@ -144,15 +154,6 @@ def test_an_older_clone_still_hangs_from_its_snapshot(
 
 def lineage(*vms: Vm) -> Lineage:
     return Lineage(Inventory(vms=vms))
-
-
-def with_snapshot(made: Vm, name: str = "mine") -> Vm:
-    """The VM after a snapshot: one disk, on a delta of its own."""
-    (present,) = made.disks
-    delta = layer(f"{made.name}/{made.name}-{len(made.snapshots) + 1:06}.vmdk")
-    taken = snapshot(name, present, current=True, number=len(made.snapshots) + 10)
-    after = replace(present, chain=(*present.chain, delta))
-    return replace(made, disks=(after,), snapshots=(*made.snapshots, taken))
 
 
 GOLD = gold()
@@ -349,3 +350,165 @@ def test_these_layers_go_with_the_last_that_reads_them(
     vms: list[Vm], going: list[Vm], paths: list[str]
 ) -> None:
     assert [lost.path for lost in lineage(*vms).lost_with(going)] == paths
+
+
+def test_a_vm_that_is_not_there_any_more_takes_nothing_along() -> None:
+    assert lineage(GOLD).lost_with([DESK]) == ()
+    assert Lineage(Inventory(vms=(GOLD,), strays=(LEFT,))).lost_with([DESK]) == ()
+
+
+LEFT = stray("gold/gold.vmdk", "desk/desk.vmdk", "desk/desk-000009.vmdk", orphaned=True)
+OVERLAY = stray("gold/gold.vmdk", "desk/desk.vmdk", "aside/overlay.vmdk")
+UPON = stray("gold/gold.vmdk", "desk/desk.vmdk", "aside/overlay.vmdk", "aside/upon.vmdk")
+ALONE = stray("desk/alone.vmdk")
+
+
+def with_strays(*found: Vm | Stray) -> Lineage:
+    vms = tuple(one for one in found if isinstance(one, Vm))
+    return Lineage(Inventory(vms=vms, strays=tuple(s for s in found if isinstance(s, Stray))))
+
+
+HANGING_FROM_DESK = {
+    "a file that was made by hand": ([GOLD, DESK, OVERLAY], [OVERLAY]),
+    "such a file and what hangs from it": ([GOLD, DESK, OVERLAY, UPON], [OVERLAY, UPON]),
+    "a leftover, which nobody needs": ([GOLD, DESK, LEFT], []),
+    "a file in its folder that hangs from nothing": ([GOLD, DESK, ALONE], []),
+    "a VM and a file": ([GOLD, DESK_WITH_SNAPSHOT, GRANDCHILD, OVERLAY], [OVERLAY, GRANDCHILD]),
+}
+
+
+@pytest.mark.parametrize(
+    ("found", "hanging"), HANGING_FROM_DESK.values(), ids=list(HANGING_FROM_DESK)
+)
+def test_files_of_nobody_depend_on_a_vm(found: list[Vm | Stray], hanging: list[Vm | Stray]) -> None:
+    (desk,) = [one for one in found if isinstance(one, Vm) and one.name == "desk"]
+    assert list(with_strays(*found).dependants(desk)) == hanging
+
+
+def test_a_file_of_nobody_hangs_from_the_nearest_layer() -> None:
+    found = with_strays(GOLD, DESK_WITH_SNAPSHOT, OVERLAY, UPON)
+    origin = found.origin_of_stray(OVERLAY)
+    assert (origin.mode, origin.parent) == (Mode.LINKED, DESK_WITH_SNAPSHOT)
+    assert origin.snapshot == DESK_WITH_SNAPSHOT.snapshots[0]
+    origin = found.origin_of_stray(UPON)
+    assert (origin.parent, origin.base) == (None, OVERLAY.layer)
+    assert found.origin_of_stray(ALONE).mode is Mode.FULL
+
+
+def test_what_a_file_of_nobody_reads_is_lost_all_the_same_unless_it_is_held() -> None:
+    on_base = stray("gold/gold.vmdk", "aside/overlay.vmdk")
+    assert [lost.path for lost in with_strays(DESK, on_base).lost_with([DESK])] == [
+        "gold/gold.vmdk"
+    ]
+    held = replace(on_base, holds=True)
+    assert with_strays(DESK, held).lost_with([DESK]) == ()
+
+
+DEPTHS = {
+    "no disk": (vm("desk"), 0),
+    "a disk of its own": (vm("desk", FULL), 1),
+    "a clone": (DESK, 2),
+    "a clone with a snapshot": (DESK_WITH_SNAPSHOT, 3),
+    "a clone of that": (GRANDCHILD, 3),
+    "the longest of several": (vm("desk", FULL, LINKED), 2),
+    "one that is long in a snapshot alone": (
+        vm("desk", FULL, snapshots=(snapshot("old", LINKED),)),
+        2,
+    ),
+    "a hidden chain, as far as it can be seen": (hide(DESK), 1),
+}
+
+
+@pytest.mark.parametrize(("one", "depth"), DEPTHS.values(), ids=DEPTHS)
+def test_a_chain_is_as_deep_as_it_has_files(one: Vm, depth: int) -> None:
+    assert lineage(GOLD, one).depth(one) == depth
+
+
+INHERITED: dict[str, tuple[Vm, list[Vm], list[str]]] = {
+    "of a parent, nothing": (GOLD, [GOLD, DESK], []),
+    "of a clone, the base": (DESK, [GOLD, DESK], ["gold/gold.vmdk"]),
+    "of a clone with a snapshot, the base alone": (
+        DESK_WITH_SNAPSHOT,
+        [GOLD, DESK_WITH_SNAPSHOT],
+        ["gold/gold.vmdk"],
+    ),
+    "of a clone of it, all that is above": (
+        GRANDCHILD,
+        [GOLD, DESK_WITH_SNAPSHOT, GRANDCHILD],
+        ["desk/desk.vmdk", "gold/gold.vmdk"],
+    ),
+    "of a clone whose parent is gone, the base all the same": (DESK, [DESK], ["gold/gold.vmdk"]),
+}
+
+
+@pytest.mark.parametrize(("one", "vms", "paths"), INHERITED.values(), ids=INHERITED)
+def test_this_is_inherited(one: Vm, vms: list[Vm], paths: list[str]) -> None:
+    assert sorted(found.path for found in lineage(*vms).inherited(one)) == paths
+
+
+DESCENDANTS = {
+    "nothing below a leaf": ([GRANDCHILD], []),
+    "what hangs directly and through others": ([GOLD], ["desk", "desk-2", "grandchild"]),
+    "not those that were named": ([GOLD, DESK_WITH_SNAPSHOT], ["desk-2", "grandchild"]),
+    "of nothing, nothing": ([], []),
+}
+
+
+@pytest.mark.parametrize(("vms", "names"), DESCENDANTS.values(), ids=DESCENDANTS)
+def test_these_descend(vms: list[Vm], names: list[str]) -> None:
+    found = lineage(GOLD, DESK_WITH_SNAPSHOT, DESK_2, GRANDCHILD)
+    assert [one.name for one in found.descendants(vms)] == names
+
+
+def test_vms_that_hang_from_each_other_descend_from_each_other() -> None:
+    left, right = crossed()
+    assert lineage(left, right).descendants([left]) == (right,)
+
+
+def crossed() -> tuple[Vm, Vm]:
+    """Two VMs, each with a disk that hangs from one of the other's, as other tools may make."""
+    left = vm("left", disk("right/a.vmdk", "left/a.vmdk"), disk("left/b.vmdk"))
+    right = vm("right", disk("left/b.vmdk", "right/b.vmdk"), disk("right/a.vmdk"))
+    return left, right
+
+
+HIDDEN_DESK = hide(DESK)
+
+
+def test_a_clone_that_hides_its_chain_hangs_where_its_mark_says() -> None:
+    found = lineage(GOLD, HIDDEN_DESK)
+    origin = found.origin(HIDDEN_DESK)
+    assert (origin.mode, origin.parent) == (Mode.UNKNOWN, GOLD)
+    assert origin.snapshot == GOLD.snapshots[0]
+    assert found.dependants(GOLD) == (HIDDEN_DESK,)
+    assert found.descendants([GOLD]) == (HIDDEN_DESK,)
+
+
+def test_a_clone_that_hides_its_chain_needs_the_snapshot_that_its_mark_names() -> None:
+    parent = with_snapshot(GOLD, "second")
+    base, second = parent.snapshots
+    found = lineage(parent, HIDDEN_DESK)
+    assert found.dependants_of_snapshot(parent, base) == (HIDDEN_DESK,)
+    assert found.dependants_of_snapshot(parent, second) == ()
+
+
+def test_a_clone_that_hides_its_chain_needs_any_snapshot_where_its_mark_names_none() -> None:
+    assert HIDDEN_DESK.mark
+    clone = replace(HIDDEN_DESK, mark=replace(HIDDEN_DESK.mark, snapshot=""))
+    parent = with_snapshot(GOLD, "second")
+    found = lineage(parent, clone)
+    assert all(found.dependants_of_snapshot(parent, one) == (clone,) for one in parent.snapshots)
+
+
+def test_an_inherited_mark_says_nothing_of_a_hidden_chain() -> None:
+    copied = replace(HIDDEN_DESK, uuid="another")
+    found = lineage(GOLD, copied)
+    assert found.origin(copied).parent is None
+    assert found.dependants(GOLD) == ()
+
+
+def test_a_mark_that_names_no_parent_makes_nothing_depend_on_a_vm_without_uuid() -> None:
+    nameless = replace(GOLD, uuid="")
+    assert HIDDEN_DESK.mark
+    adopted = replace(HIDDEN_DESK, mark=replace(HIDDEN_DESK.mark, parent_uuid=""))
+    assert lineage(nameless, adopted).dependants(nameless) == ()

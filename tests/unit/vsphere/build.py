@@ -2,9 +2,14 @@
 
 from typing import Any
 
-from pyVmomi import vim
+from pyVmomi import vim, vmodl
+from pyVmomi.SoapAdapter import Serialize
+from pyVmomi.VmomiSupport import newestVersions
 
 from linkedclone.drivers.vsphere.collector import Seen
+from linkedclone.drivers.vsphere.decoding import Decoder, Read
+from linkedclone.drivers.vsphere.pages import NS, Found, objects_of, parse
+from linkedclone.drivers.vsphere.vms import Surroundings, build_vm
 from linkedclone.model.ids import FolderId, SnapshotId, StoreId, VmId
 from linkedclone.model.observed import Disk, Layer, Mark, Snapshot, Vm
 from linkedclone.model.plan import CreateClone
@@ -98,3 +103,36 @@ def seen(kind: str, moid: str, **values: Any) -> Seen:
     """Return an object as it was read; ``__`` stands for the dot of a path."""
     paths = {name.replace("__", "."): value for name, value in values.items()}
     return Seen(kind=kind, id=moid, values=paths)
+
+
+def found(one: Seen) -> Found:
+    """Return an object as it comes from the server: pyVmomi turns it into XML."""
+    properties = [
+        vmodl.DynamicProperty(name=name, val=_typed(value)) for name, value in one.values.items()
+    ]
+    content = vmodl.query.PropertyCollector.ObjectContent(
+        obj=getattr(vim, one.kind, vim.ManagedEntity)(one.id, None), propSet=properties
+    )
+    result = vmodl.query.PropertyCollector.RetrieveResult(objects=[content])
+    answer = parse(Serialize(result, version=newestVersions.GetName("vim")))
+    answer.tag = NS + "returnval"
+    return next(objects_of(answer))
+
+
+def _typed(value: Any) -> Any:
+    if not isinstance(value, list) or hasattr(value, "Item"):
+        return value
+    kind = type(value[0])
+    device = vim.vm.device.VirtualDevice
+    return (device if issubclass(kind, device) else kind).Array(value)
+
+
+def read(one: Seen) -> Read:
+    """Return an object as it is decoded from XML."""
+    return Decoder().decode(found(one))
+
+
+def vm_of(one: Seen, *others: Seen) -> Vm:
+    """Return a VM that was read together with other objects."""
+    reads = {other.id: read(other) for other in (one, *others)}
+    return build_vm(reads[one.id], Surroundings(reads))

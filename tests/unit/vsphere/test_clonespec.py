@@ -1,16 +1,18 @@
 """The request of a linked clone, built without any connection."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from pyVmomi import vim
 
 from linkedclone.drivers.vsphere.clonespec import build_clone_spec, build_reconfiguration
+from linkedclone.drivers.vsphere.native import moid_of
 from linkedclone.drivers.vsphere.render import render, render_clone
 from linkedclone.drivers.vsphere.shapes import Shape, build_shape
 from linkedclone.errors import InputError
 from linkedclone.model.spec import Hardware
-from tests.unit.vsphere.build import card, disk, step
+from tests.unit.vsphere.build import MARK, TARGET, UUID, card, disk, step
 
 Golden = Callable[[str, object], None]
 
@@ -69,6 +71,25 @@ def test_independent_disks_are_copied_and_every_locator_names_its_move_type(
 def test_a_mac_address_set_by_hand_is_not_inherited(golden: Golden) -> None:
     shape = build_shape([card("manual", key=4000), card("assigned", key=4001)])
     golden("manual-mac", render(build_clone_spec(step(), shape, None)))
+
+
+def test_the_clones_of_a_batch_share_what_they_have_in_common() -> None:
+    one = build_clone_spec(step(), Shape(), None)
+    other = build_clone_spec(step(name="desk-002", uuid="other"), Shape(), None)
+    assert other.location is one.location
+    assert (one.config.instanceUuid, other.config.instanceUuid) == (UUID, "other")
+
+
+def test_clones_that_go_elsewhere_or_are_marked_otherwise_share_nothing_of_it() -> None:
+    one = build_clone_spec(step(), Shape(), None)
+    target = replace(TARGET, datastore="datastore-2")
+    mark = replace(MARK, run="another")
+    other = build_clone_spec(step(target=target, mark=mark), Shape(), None)
+    assert moid_of(one.location.datastore) == "datastore-1"
+    assert moid_of(other.location.datastore) == "datastore-2"
+    assert {o.value for o in other.config.extraConfig} - {
+        o.value for o in one.config.extraConfig
+    } == {"another"}
 
 
 def test_cards_whose_address_vcenter_makes_are_left_alone() -> None:

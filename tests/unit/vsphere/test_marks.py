@@ -2,20 +2,13 @@
 
 from dataclasses import fields
 
-from pyVmomi import vim
-
 from linkedclone.drivers.vsphere.marks import PATHS, read_mark, write_mark
 from linkedclone.model.observed import Mark
 from tests.unit.vsphere.build import MARK
 
 
 def read(entries: dict[str, str]) -> Mark | None:
-    return read_mark(
-        {
-            f'config.extraConfig["{key}"]': vim.option.OptionValue(key=key, value=value)
-            for key, value in entries.items()
-        }
-    )
+    return read_mark({f'config.extraConfig["{key}"]': value for key, value in entries.items()})
 
 
 def test_a_mark_comes_back_as_it_was_written() -> None:
@@ -24,7 +17,8 @@ def test_a_mark_comes_back_as_it_was_written() -> None:
 
 def test_every_field_has_its_key() -> None:
     assert set(PATHS.values()) == {field.name for field in fields(Mark)}
-    keys = ["owner", "uuid", "run", "parent", "parent_name", "snapshot", "snapshot_name", "version"]
+    keys = ["owner", "uuid", "run", "parent", "parent_name", "snapshot", "snapshot_name"]
+    keys += ["spec", "version"]
     assert list(write_mark(MARK)) == ["linkedclone." + key for key in keys]
 
 

@@ -4,23 +4,18 @@ from datetime import UTC, datetime
 
 from pyVmomi import vim
 
-from linkedclone.drivers.vsphere.paths import build_path
-from linkedclone.drivers.vsphere.vms import build_vm
-from linkedclone.model.ids import SnapshotId
+from linkedclone.drivers.vsphere.vms import choose_properties
 from linkedclone.model.observed import Power
-from tests.unit.vsphere.build import UUID, disk, seen
+from tests.unit.vsphere.build import UUID, card, disk, seen, vm_of
 
-AROUND = {
-    one.id: one
-    for one in (
-        seen("Folder", "group-d1", name="Datacenters"),
-        seen("Datacenter", "datacenter-2", name="DC0", parent=vim.Folder("group-d1", None)),
-        seen("Folder", "group-v3", name="vm", parent=vim.Datacenter("datacenter-2", None)),
-        seen("Folder", "group-v4", name="a%2fb", parent=vim.Folder("group-v3", None)),
-        seen("VirtualApp", "resgroup-v5", name="app", parentFolder=vim.Folder("group-v4", None)),
-        seen("Datastore", "datastore-1", name="ssd1"),
-    )
-}
+AROUND = (
+    seen("Folder", "group-d1", name="Datacenters"),
+    seen("Datacenter", "datacenter-2", name="DC0", parent=vim.Folder("group-d1", None)),
+    seen("Folder", "group-v3", name="vm", parent=vim.Datacenter("datacenter-2", None)),
+    seen("Folder", "group-v4", name="a%2fb", parent=vim.Folder("group-v3", None)),
+    seen("VirtualApp", "resgroup-v5", name="app", parentFolder=vim.Folder("group-v4", None)),
+    seen("Datastore", "datastore-1", name="ssd1"),
+)
 
 
 def option(value: str) -> vim.option.OptionValue:
@@ -28,7 +23,7 @@ def option(value: str) -> vim.option.OptionValue:
 
 
 def test_a_half_made_vm_comes_out_empty() -> None:
-    vm = build_vm(seen("VirtualMachine", "vm-1"), {}, {})
+    vm = vm_of(seen("VirtualMachine", "vm-1"))
     assert (vm.id, vm.name, vm.uuid, vm.disks, vm.snapshots) == ("vm-1", "", "", (), ())
     assert vm.power is Power.UNKNOWN
     assert vm.own_bytes is None
@@ -39,7 +34,7 @@ def test_a_whole_vm() -> None:
     usage = vim.vm.StorageInfo.UsageOnDatastore(
         datastore=vim.Datastore("datastore-1", None), committed=100, uncommitted=5, unshared=30
     )
-    read = seen(
+    made = seen(
         "VirtualMachine",
         "vm-42",
         name="50%25 off",
@@ -48,7 +43,12 @@ def test_a_whole_vm() -> None:
         config__instanceUuid=UUID.upper(),
         config__template=False,
         config__files__vmPathName="[ssd1] desk/desk.vmx",
-        config__hardware__device=[disk("[ssd1] desk/desk.vmdk")],
+        config__uuid=UUID.replace("1", "2"),
+        config__createDate=datetime(2026, 11, 2, 3, 4, 5, 678901, tzinfo=UTC),
+        config__hardware__device=[
+            disk("[ssd1] desk/desk.vmdk"),
+            card("assigned", "00:50:56:AA:02:03"),
+        ],
         runtime__powerState="poweredOn",
         guest__hostName="desk",
         guest__toolsRunningStatus="guestToolsRunning",
@@ -64,9 +64,10 @@ def test_a_whole_vm() -> None:
         **{
             'config.extraConfig["linkedclone.owner"]': option("desktops"),
             'config.extraConfig["linkedclone.uuid"]': option(UUID),
+            'config.extraConfig["guestinfo.metadata"]': option("instance-id: i-1"),
         },
     )
-    vm = build_vm(read, AROUND, {})
+    vm = vm_of(made, *AROUND)
     assert vm.name == "50% off"
     assert vm.path == "/DC0/vm/a%2fb/50%25 off"
     assert vm.uuid == UUID
@@ -76,10 +77,15 @@ def test_a_whole_vm() -> None:
     assert vm.tools_running
     assert vm.addresses == ("10.0.0.8", "2001:db8::8", "10.0.0.9")
     assert (vm.own_bytes, vm.shared_bytes) == (30, 70)
+    assert vm.created == datetime(2026, 11, 2, 3, 4, 5, 678901, tzinfo=UTC)
+    assert vm.macs == ("00:50:56:aa:02:03",)
+    assert vm.bios_uuid == UUID.replace("1", "2")
+    assert vm.instance_id == "i-1"
+    assert [str(found.top) for found in vm.disks] == ["[ssd1] desk/desk.vmdk"]
 
 
 def test_a_mark_that_names_another_uuid_does_not_count() -> None:
-    read = seen(
+    made = seen(
         "VirtualMachine",
         "vm-1",
         config__instanceUuid=UUID,
@@ -88,16 +94,16 @@ def test_a_mark_that_names_another_uuid_does_not_count() -> None:
             'config.extraConfig["linkedclone.uuid"]': option("other"),
         },
     )
-    vm = build_vm(read, {}, {})
+    vm = vm_of(made)
     assert vm.mark is not None
     assert vm.owner is None
 
 
 def test_a_vm_of_a_vapp_has_a_path_too() -> None:
-    read = seen(
+    made = seen(
         "VirtualMachine", "vm-1", name="desk", parentVApp=vim.VirtualApp("resgroup-v5", None)
     )
-    assert build_path(read, AROUND) == "/DC0/vm/a%2fb/app/desk"
+    assert vm_of(made, *AROUND).path == "/DC0/vm/a%2fb/app/desk"
 
 
 def test_snapshots_come_parents_first_with_their_disks_where_read() -> None:
@@ -118,10 +124,34 @@ def test_snapshots_come_parents_first_with_their_disks_where_read() -> None:
         currentSnapshot=vim.vm.Snapshot("snapshot-2", None),
         rootSnapshotList=[node("snapshot-1", "base", node("snapshot-2", "a%2fb"))],
     )
-    vm = build_vm(seen("VirtualMachine", "vm-1", snapshot=info), {}, {SnapshotId("snapshot-1"): ()})
+    devices = vim.vm.device.VirtualDevice.Array([])
+    vm = vm_of(
+        seen("VirtualMachine", "vm-1", snapshot=info),
+        seen("VirtualMachineSnapshot", "snapshot-1", config__hardware__device=devices),
+        seen("VirtualMachineSnapshot", "snapshot-2"),
+    )
     assert [(s.id, s.path, s.current, s.disks) for s in vm.snapshots] == [
         ("snapshot-1", "base", False, ()),
         ("snapshot-2", "base/a/b", True, None),
     ]
     assert vm.snapshots[0].created == datetime(2026, 11, 1, tzinfo=UTC)
     assert vm.snapshots[0].description == "why"
+
+
+def test_a_vm_with_one_uuid_has_no_other() -> None:
+    vm = vm_of(seen("VirtualMachine", "vm-1", config__uuid=UUID))
+    assert (vm.uuid, vm.bios_uuid) == (UUID, "")
+    vm = vm_of(seen("VirtualMachine", "vm-1", config__uuid=UUID, config__instanceUuid=UUID.upper()))
+    assert (vm.uuid, vm.bios_uuid) == (UUID, "")
+
+
+def test_an_old_server_is_not_asked_for_what_it_does_not_know() -> None:
+    assert "config.createDate" not in choose_properties("6.5")
+    assert "config.createDate" in choose_properties("6.7")
+    assert "config.createDate" in choose_properties("8.0.3.0")
+    assert set(choose_properties("8.0")) - set(choose_properties("6.5")) == {"config.createDate"}
+
+
+def test_what_stands_in_a_folder_that_cannot_be_seen_has_a_short_path() -> None:
+    vm = vm_of(seen("VirtualMachine", "vm-1", name="desk", parent=vim.Folder("group-v9", None)))
+    assert vm.path == "/desk"

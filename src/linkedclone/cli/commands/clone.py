@@ -138,14 +138,17 @@ def _build_request(options: _Options) -> "CloneRequest":
 
 
 def _clone(choices: Choices, connection: "Connection", request: "CloneRequest") -> int:
-    from linkedclone.cli.output import emit
+    from linkedclone.ahead import import_ahead
     from linkedclone.cli.progress import watch
-    from linkedclone.cli.reports import render_clones, say_clone_failures, summarize_clones
-    from linkedclone.cli.streams import say
 
     with watch(choices) as progress:
         prepared = connection.prepare(request)
+        import_ahead("linkedclone.cli.output", "linkedclone.cli.reports")
         report = connection.carry_out(prepared, progress)
+    from linkedclone.cli.output import emit
+    from linkedclone.cli.reports import render_clones, say_clone_failures, summarize_clones
+    from linkedclone.cli.streams import say
+
     emit(choices, document=report.document, text=lambda: render_clones(report))
     say_clone_failures(report)
     say(summarize_clones(report, place=_place(prepared)))

@@ -18,7 +18,10 @@ def command(choices: Choices, name: str) -> int:
     """
     from linkedclone.cli.session import open_session
     from linkedclone.cli.streams import say
+    from linkedclone.errors import InputError
 
+    if sys.stdin is None or sys.stdout is None:
+        raise InputError("a console needs standard input and output, and one is closed")
     with open_session(choices) as connection:
         say(f"console of {name}: Ctrl-] leaves it")
         connection.attach_console(

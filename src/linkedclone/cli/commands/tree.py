@@ -4,28 +4,33 @@ import click
 
 from linkedclone.cli.choices import Choices
 from linkedclone.cli.grammar import Verb
+from linkedclone.cli.parameters import scan_option
 
 
 @click.command(cls=Verb)
 @click.argument("parent", metavar="[PARENT]", required=False)
+@scan_option
 @click.pass_obj
-def command(choices: Choices, parent: str | None) -> int:
+def command(choices: Choices, parent: str | None, scan: tuple[str, ...]) -> int:
     """Draw parents, snapshots and clones as a tree.
 
     With PARENT (a name, an inventory path or a UUID) only what hangs from it.
-    VMs without snapshots, clones or parent are left out.
+    VMs without snapshots, clones or parent are left out. A line that begins
+    with ? is a disk file of no VM here; --scan finds more of them.
     """
+    from linkedclone.cli.ages import read_clock
     from linkedclone.cli.output import emit
+    from linkedclone.cli.parameters import read_scan
     from linkedclone.cli.session import open_session
     from linkedclone.cli.streams import say
-    from linkedclone.cli.views import render_tree
+    from linkedclone.cli.trees import render_tree
 
     with open_session(choices) as connection:
-        families = connection.tree(parent)
+        families = connection.tree(parent, scan=read_scan(scan))
     emit(
         choices,
         document=lambda: {"children": [family.document() for family in families]},
-        text=lambda: render_tree(families),
+        text=lambda: render_tree(families, now=read_clock()),
     )
     if not families:
         say("there is no VM with a snapshot, and no linked clone")

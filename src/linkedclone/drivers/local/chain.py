@@ -106,20 +106,23 @@ def _read_qcow2(path: Path) -> DiskFile:
     )
 
 
-def read_chain(top: Path, read: ReadDiskFile = read_disk_file) -> tuple[DiskFile, ...]:
+def read_chain(
+    top: Path, read: ReadDiskFile = read_disk_file, top_format: ImageFormat | None = None
+) -> tuple[DiskFile, ...]:
     """Read a chain from its top down and return it base first.
 
     A missing file ends the chain: it comes first then, with ``missing`` set.
 
     Args:
-        top: The file that is written to; its suffix names its format.
+        top: The file that is written to.
         read: Reads one file; a cache may stand in for :func:`read_disk_file`.
+        top_format: Its format; None if its suffix names it, as with all files of ours.
 
     Raises:
         HypervisorError: A header is not sound, or the chain does not end.
         OSError: A file cannot be read.
     """
-    files = [read(top, format_by_suffix(top))]
+    files = [read(top, top_format or format_by_suffix(top))]
     while files[-1].backing is not None:
         if len(files) == MAX_LAYERS:
             raise HypervisorError(

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 from linkedclone.drivers.local.layers import build_delta
@@ -124,6 +125,7 @@ def build_clone(state: StateFolder, wanted: NewClone, entry: Path) -> VmId:
             machine=machine,
             mark=wanted.mark,
             annotation=_annotation(source, wanted),
+            created=datetime.now(UTC),
         )
         publish_vm(state, built, vm, record)
         return vm

@@ -13,15 +13,27 @@ from linkedclone.config.endpoint import Endpoint
 from linkedclone.drivers.local import contents, host
 from linkedclone.drivers.local.layout import StateFolder, find_state
 from linkedclone.drivers.local.machines import OpenMachine, open_machine
+from linkedclone.drivers.local.observing_all import observe_all
 from linkedclone.drivers.local.settings import find_root
 from linkedclone.drivers.local.store import load_all
 from linkedclone.errors import LinkedCloneError
 from linkedclone.model.findings import Finding, Verdict
+from linkedclone.model.inventory import Examination
 
 
-def examine(endpoint: Endpoint) -> tuple[Finding, ...]:
-    """Check this machine and the endpoint's state folder, which need not exist."""
-    return diagnose(find_root(endpoint), open_machine, accel=endpoint.accel)
+def examine(endpoint: Endpoint) -> Examination:
+    """Look at this machine and the endpoint's state folder, which need not exist."""
+    root = find_root(endpoint)
+    findings = diagnose(root, open_machine, accel=endpoint.accel)
+    state = None if _is_closed(findings) else _find_state(root)
+    if state is None:
+        return Examination(findings=findings)
+    try:
+        inventory = observe_all(state, open_machine, sizes=True)
+    except (LinkedCloneError, OSError) as error:
+        failed = Finding(check="inventory", verdict=Verdict.FAILED, text=str(error))
+        return Examination(findings=(*findings, failed))
+    return Examination(findings=findings, inventory=inventory)
 
 
 def diagnose(root: Path, machines: OpenMachine, *, accel: str = "") -> tuple[Finding, ...]:
@@ -33,8 +45,7 @@ def diagnose(root: Path, machines: OpenMachine, *, accel: str = "") -> tuple[Fin
         accel: What machines are to be started with; empty asks the environment.
     """
     permissions = _run("permissions", lambda: host.check_permissions(root))
-    closed = any(finding.verdict is Verdict.FAILED for finding in permissions)
-    state = None if closed else _find_state(root)
+    state = None if _is_closed(permissions) else _find_state(root)
     kernels = _list_kernels(state) if state is not None else ()
     findings = (
         *_run("programs", host.check_programs),
@@ -43,6 +54,10 @@ def diagnose(root: Path, machines: OpenMachine, *, accel: str = "") -> tuple[Fin
         *_run("disk space", lambda: host.check_space(root)),
     )
     return findings if state is None else findings + _look_into(state, machines)
+
+
+def _is_closed(findings: Iterable[Finding]) -> bool:
+    return any(f.check == "permissions" and f.verdict is Verdict.FAILED for f in findings)
 
 
 def _look_into(state: StateFolder, machines: OpenMachine) -> tuple[Finding, ...]:

@@ -10,7 +10,11 @@ which come from there being no daemon:
 - There is one folder, one datastore and no resource pool.
 - A VM has one disk.
 - A running VM is stopped by a revert, as on vSphere for snapshots without memory.
+- A VM with snapshots is not promoted, off or not: their layers are sealed.
+- Files of nobody among the VMs' own are always looked for; a scan looks elsewhere.
 """
+
+from __future__ import annotations
 
 import os
 import subprocess
@@ -19,6 +23,7 @@ from contextlib import ExitStack
 from dataclasses import asdict, replace
 from functools import cache, partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from linkedclone.config.endpoint import Endpoint
 from linkedclone.drivers.local import access, images, removal, snapshots
@@ -27,7 +32,7 @@ from linkedclone.drivers.local.finding import find_names, find_target, find_vm
 from linkedclone.drivers.local.jobs import JobBoard, Work
 from linkedclone.drivers.local.layout import StateFolder, open_state
 from linkedclone.drivers.local.machines import OpenMachine, open_machine
-from linkedclone.drivers.local.observing import observe_all, observe_some
+from linkedclone.drivers.local.observing import observe_some
 from linkedclone.drivers.local.power import set_power
 from linkedclone.drivers.local.settings import find_accel, find_root
 from linkedclone.drivers.local.settle import settle_all
@@ -38,17 +43,19 @@ from linkedclone.errors import HypervisorError, NoSnapshotError
 from linkedclone.model.findings import Finding
 from linkedclone.model.ids import SnapshotId, VmId
 from linkedclone.model.images import Image, ImageImport
-from linkedclone.model.inventory import Inventory, Stray
 from linkedclone.model.jobs import Job, JobState
 from linkedclone.model.observed import Identity, Mark, Power, Vm
 from linkedclone.model.plan import CreateClone
 from linkedclone.model.spec import CloneRequest, Scan, Target
 
+if TYPE_CHECKING:
+    from linkedclone.model.inventory import Inventory, Stray
+
 IMMUTABLE_VARIABLE = "LINKEDCLONE_LOCAL_IMMUTABLE"
 """Set to ``no``, sealed layers do not get the immutable flag; root can remove them by hand then."""
 
 
-def open_local(endpoint: Endpoint) -> "LocalDriver":
+def open_local(endpoint: Endpoint) -> LocalDriver:
     """Open the state folder that the endpoint names, or the user's own.
 
     What a killed command left is removed first.
@@ -103,10 +110,12 @@ class LocalDriver:
 
     # -- read -------------------------------------------------------------------------
 
-    def observe(self, *, sizes: bool = False, scan: Scan | None = None) -> Inventory:  # noqa: ARG002
-        """Read all VMs with their disk chains and the disks of their snapshots."""
+    def observe(self, *, sizes: bool = False, scan: Scan | None = None) -> Inventory:
+        """Read all VMs with their chains, and the disk files of nobody; see ``observing_all``."""
+        from linkedclone.drivers.local.observing_all import observe_all
+
         with translated("cannot read the VMs"):
-            return Inventory(vms=observe_all(self._state, self._machines))
+            return observe_all(self._state, self._machines, sizes=sizes, scan=scan)
 
     def observe_vms(self, ids: Sequence[VmId]) -> tuple[Vm, ...]:
         """Read these VMs again; those that are gone are left out."""
@@ -192,21 +201,29 @@ class LocalDriver:
         return self._start("revert", vm, partial(revert, vm, snapshot))
 
     def promote_vm(self, vm: VmId) -> Job:
-        """Start to make a VM independent."""
-        raise NotImplementedError
+        """Start to make a VM independent, running or not; see ``promotion``."""
+        from linkedclone.drivers.local.promotion import promote_vm
+
+        return self._start("promote", vm, partial(promote_vm, self._state, self._machines, vm))
 
     @property
     def grows_linked(self) -> bool:
-        """Whether a delta can grow over its base."""
-        raise NotImplementedError
+        """Yes: a delta may be larger than what it hangs from."""
+        return True
 
     def grow_disk(self, vm: VmId, disk: str, capacity_bytes: int) -> Job:
-        """Start to make a disk larger."""
-        raise NotImplementedError
+        """Start to make a disk larger, running or not; see ``growth``."""
+        from linkedclone.drivers.local.growth import grow_disk
+
+        grow = partial(grow_disk, self._state, self._machines)
+        return self._start("grow", vm, partial(grow, vm, disk, capacity_bytes))
 
     def remove_stray(self, stray: Stray) -> Job:
-        """Start to delete a file of no VM."""
-        raise NotImplementedError
+        """Start to delete a disk file of no VM from the state folder; see ``strays``."""
+        from linkedclone.drivers.local.strays import remove_stray
+
+        run = partial(remove_stray, self._state, stray)
+        return self._board.start(Work(about=str(stray.layer), action="remove", run=run))
 
     def delete_vm(self, vm: VmId) -> Job:
         """Start to delete a powered-off VM; layers that others read stay."""

@@ -126,20 +126,23 @@ def _build_record(wanted: ImageImport, base: str) -> VmRecord:
             user=wanted.user,
         ),
         snapshots=(snapshot,),
+        created=snapshot.created,
         image=os.path.abspath(wanted.file),  # noqa: PTH100 - links stay as they are
     )
 
 
 def list_images(state: StateFolder) -> tuple[Image, ...]:
-    """Return all images, by name, with the VMs that hang from each."""
+    """Return all images, by name, with the VMs and the foreign files that hang from each."""
     survey = take_survey(state)
-    return tuple(_describe(vm, survey) for vm in survey.stored.vms if vm.record.image)
+    return tuple(_describe(state, vm, survey) for vm in survey.stored.vms if vm.record.image)
 
 
-def _describe(vm: StoredVm, survey: Survey) -> Image:
+def _describe(state: StateFolder, vm: StoredVm, survey: Survey) -> Image:
     base = survey.chains[vm.top][0]
     names = {other.id: other.record.name for other in survey.stored.vms}
-    users = set().union(*(survey.users.get(layer, ()) for layer in _layers(vm, survey)))
+    layers = _layers(vm, survey)
+    users = set().union(*(survey.users.get(layer, ()) for layer in layers))
+    foreign = (state.relative(disk.path) for disk in survey.foreign if disk.hangs_from(layers))
     created = [s.created for s in vm.record.snapshots if s.name == BASE_SNAPSHOT]
     return Image(
         vm=vm.id,
@@ -149,7 +152,7 @@ def _describe(vm: StoredVm, survey: Survey) -> Image:
         capacity_bytes=base.virtual_bytes,
         file_bytes=0 if base.missing else base.path.stat().st_blocks * 512,
         imported=created[0] if created else None,
-        dependants=tuple(sorted(names[user] for user in users if user != vm.id)),
+        dependants=tuple(sorted((*(names[user] for user in users if user != vm.id), *foreign))),
     )
 
 
@@ -162,7 +165,7 @@ def remove_image(state: StateFolder, machines: OpenMachine, name: str) -> None:
 
     Raises:
         NotFoundError: There is no such image.
-        InUseError: VMs hang from it.
+        InUseError: VMs hang from it, or disk files that others made.
         HypervisorError: The parent runs.
     """
     found = [image for image in list_images(state) if key_of(image.name) == key_of(name)]

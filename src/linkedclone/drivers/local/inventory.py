@@ -1,7 +1,9 @@
 """From VMs as they are kept to VMs as everybody sees them. Pure but for file sizes."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +18,8 @@ if TYPE_CHECKING:
     from linkedclone.drivers.local.machine.config import MachineState
 
 FOLDER_PATH = "/vm"
-_DISK_LABEL = "Hard disk 1"
+DISK_LABEL = "Hard disk 1"
+"""What the one disk of a VM is called, as on vSphere."""
 _BLOCK_BYTES = 512
 
 
@@ -27,11 +30,13 @@ class Seen:
     Attributes:
         chains: The chain of each end, base first.
         users: The VMs that read each file, as far as they were looked at.
+        foreign: What foreign files read, as far as they were looked at.
         with_snapshot_disks: Whether snapshots are wanted with their disks.
     """
 
     chains: Mapping[Path, Chain]
     users: Mapping[Path, set[VmId]]
+    foreign: frozenset[Path] = frozenset()
     with_snapshot_disks: bool = True
 
 
@@ -55,6 +60,10 @@ def build_vm(state: StateFolder, vm: StoredVm, seen: Seen, machine: "MachineStat
         tools_running=machine.agent,
         own_bytes=own,
         shared_bytes=shared,
+        created=_find_birth(vm),
+        macs=(record.machine.mac.lower(),),
+        # What its NoCloud seed says, see ``clones``; an image's parent has none.
+        instance_id=record.uuid if record.machine.seed else "",
     )
 
 
@@ -65,14 +74,30 @@ def build_unreadable(state: StateFolder, vm: VmId) -> Vm:
     return Vm(id=vm, name=name, uuid="", path=path, home=(state.store, f"{VMS}/{vm}"))
 
 
+def _find_birth(vm: StoredVm) -> datetime | None:
+    """Return when a VM was made; for older records when its seed or first snapshot was."""
+    record = vm.record
+    if record.created is not None or not record.machine.seed:
+        return record.created or min((s.created for s in record.snapshots), default=None)
+    with suppress(OSError):
+        written = (vm.folder / record.machine.seed).stat().st_mtime
+        return datetime.fromtimestamp(written, tz=UTC)
+    return None
+
+
 def _build_disk(state: StateFolder, chain: Chain) -> Disk:
     return Disk(
-        label=_DISK_LABEL,
-        chain=tuple(
-            Layer(store=state.store, path=state.relative(file.path), store_name=STORE_NAME)
-            for file in chain
-        ),
+        label=DISK_LABEL,
+        chain=build_layers(state, chain),
         capacity_bytes=chain[-1].virtual_bytes,
+    )
+
+
+def build_layers(state: StateFolder, chain: Chain) -> tuple[Layer, ...]:
+    """Build what is seen of a chain; a file outside of the state folder has its absolute path."""
+    return tuple(
+        Layer(store=state.store, path=state.relative(file.path), store_name=STORE_NAME)
+        for file in chain
     )
 
 
@@ -100,23 +125,24 @@ def _ancestry(chain: Chain, ends: Mapping[Path, SnapshotRecord]) -> tuple[Snapsh
 
 
 def _measure(vm: StoredVm, seen: Seen) -> tuple[int, int]:
-    """Return the bytes on disk that this VM alone reads, and those that it shares."""
+    """Return the bytes on disk that this VM alone reads, and those that others read too."""
     own = shared = 0
     files = {file.path for end in vm.tops for file in seen.chains[end] if not file.missing}
     for path in files:
-        used = _allocated(path)
-        if seen.users.get(path, set()) - {vm.id}:
+        used = allocated_bytes(path) or 0
+        if path in seen.foreign or seen.users.get(path, set()) - {vm.id}:
             shared += used
         else:
             own += used
     return own, shared
 
 
-def _allocated(path: Path) -> int:
+def allocated_bytes(path: Path) -> int | None:
+    """Return what a file occupies; None if it is not there, or nobody may look."""
     try:
         return path.stat().st_blocks * _BLOCK_BYTES
-    except FileNotFoundError:
-        return 0
+    except OSError:
+        return None
 
 
 def needs_survey(state: StateFolder, vm: StoredVm, chain: Chain) -> bool:

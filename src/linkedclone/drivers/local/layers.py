@@ -1,11 +1,12 @@
 """Hang new layers from sealed ones, and make sure first that those are sound."""
 
 from linkedclone.drivers.local.chain import DiskFile, format_by_suffix, read_chain
+from linkedclone.drivers.local.foreign import find_foreign
 from linkedclone.drivers.local.layout import StateFolder, backing_path
 from linkedclone.drivers.local.qcow2 import SparseFile, build_overlay
 from linkedclone.drivers.local.seals import check_seal, is_sealed
 from linkedclone.drivers.local.store import StoredVm
-from linkedclone.errors import RefusedError
+from linkedclone.errors import InUseError, RefusedError
 
 
 def check_layers(state: StateFolder, layers: tuple[DiskFile, ...]) -> None:
@@ -40,10 +41,11 @@ def build_delta_over(layer: DiskFile, owner: StoredVm) -> SparseFile:
 
 
 def check_disk(state: StateFolder, vm: StoredVm) -> None:
-    """Make sure that a VM can run: its own layer is its own, and all below are sound.
+    """Make sure that a VM's disk may be written to: it is its own, and all below are sound.
 
     Raises:
-        RefusedError: It would run on a missing, changed or sealed layer.
+        RefusedError: It would be written to over a missing or changed layer, or is sealed.
+        InUseError: A foreign file hangs from it.
     """
     chain = read_chain(vm.top)
     check_layers(state, chain[:-1])
@@ -52,4 +54,12 @@ def check_disk(state: StateFolder, vm: StoredVm) -> None:
             f"the disk of {vm.record.name} is a sealed layer",
             details=f"{state.relative(vm.top)} has a seal",
             hint="other VMs may read it: revert to a snapshot to get a new layer over it",
+        )
+    readers = [disk.path for disk in find_foreign(state) if disk.hangs_from([vm.top])]
+    if readers:
+        raise InUseError(
+            f"disk files that were made by hand hang from the disk of {vm.record.name}",
+            dependants=tuple(map(state.relative, readers)),
+            hint="they would read a mixture of old and new data; keep its present state for them: "
+            f"linkedclone snapshot create {vm.record.name} NAME",
         )

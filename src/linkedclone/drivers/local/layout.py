@@ -11,6 +11,7 @@
         lock                  the VM's lock
         disk-TAG.qcow2        a layer: the one that is written to, or a sealed one
         disk-TAG.qcow2.seal   the fingerprint of a sealed layer
+        *                     whatever was put there by hand; never touched, see ``foreign``
         seed.iso, kernel, initrd, run/    what the machine needs
     staging/TAG.ACTION.KEY/   a command at work; its lock is held for as long as it lives
     id_ed25519, …pub          the SSH key that the guests let in
@@ -33,11 +34,13 @@ a layer cannot vanish between check and use.
 
 **Crashes.** A command that changes anything stands in ``staging`` while it
 works. A killed one leaves its entry without a holder; the next command finds
-it, removes it, and sweeps every layer that nothing reaches.
+it, removes it, and sweeps every layer of ours that nothing reaches: no VM, and
+no disk file that somebody else put there.
 """
 
 import hashlib
 import os
+import re
 import secrets
 import unicodedata
 import uuid
@@ -52,6 +55,7 @@ _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyz0123456789._-")
 _LONGEST_KEY = 120
 _NO_KEY = "%"
 """The key of ids that are none of ours; no name has it."""
+_DISK_NAME = re.compile(r"disk-[0-9a-f]{8}\.(qcow2|raw|vmdk)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -213,6 +217,11 @@ def new_vm_id(name: str) -> VmId:
 def new_disk_name(suffix: str) -> str:
     """Return a name for a new layer that no other layer of any VM has."""
     return f"disk-{secrets.token_hex(4)}.{suffix}"
+
+
+def is_disk_name(name: str) -> bool:
+    """Say whether it is a name as :func:`new_disk_name` gives; others are somebody else's."""
+    return _DISK_NAME.fullmatch(name) is not None
 
 
 def backing_path(vm: VmId, file_name: str) -> str:

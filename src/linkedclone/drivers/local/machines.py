@@ -27,6 +27,15 @@ class VmMachine(Protocol):
     def snapshot_disk(self, new_overlay: Path) -> bool:
         """Let it go on writing in an overlay that exists already over its present disk."""
 
+    def copy_disk(self, target: Path, commit: Callable[[], None]) -> None:
+        """Copy its whole disk while it runs, and let it go on in the copy."""
+
+    def cancel_copy(self) -> None:
+        """End a copy that is under way."""
+
+    def grow_disk(self, capacity_bytes: int) -> None:
+        """Make its disk larger while it runs."""
+
     def stop(self, *, force: bool) -> None:
         """Stop it; return when it has stopped."""
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 from linkedclone.drivers.local.inventory import (
     Seen,
@@ -21,15 +22,6 @@ from linkedclone.model.observed import Vm
 _THREADS = 8
 
 
-def observe_all(state: StateFolder, machines: OpenMachine) -> tuple[Vm, ...]:
-    """Read all VMs, by name; one whose record is unreadable is there with its name alone."""
-    survey = take_survey(state)
-    seen = Seen(chains=survey.chains, users=survey.users)
-    unreadable = tuple(build_unreadable(state, vm) for vm, _ in survey.stored.unreadable)
-    found = _build_all(state, machines, survey.stored.vms, seen) + unreadable
-    return tuple(sorted(found, key=lambda vm: vm.name))
-
-
 def observe_some(
     state: StateFolder,
     machines: OpenMachine,
@@ -39,7 +31,7 @@ def observe_some(
 ) -> tuple[Vm, ...]:
     """Read these VMs, in this order; those that are gone are left out."""
     stored = _load_some(state, ids)
-    reader = ChainReader()
+    reader, foreign = ChainReader(), frozenset[Path]()
     try:
         chains = {top: reader.read(top) for vm in stored.vms for top in vm.tops}
         usual = not any(needs_survey(state, vm, chains[vm.top]) for vm in stored.vms)
@@ -53,11 +45,13 @@ def observe_some(
         }
     else:
         survey = take_survey(state)
-        chains, users = survey.chains, survey.users
+        chains, users, foreign = survey.chains, survey.users, survey.read_by_foreign
         stored = _still_there(stored, survey)
-    seen = Seen(chains=chains, users=users, with_snapshot_disks=with_snapshot_disks)
+    seen = Seen(
+        chains=chains, users=users, foreign=foreign, with_snapshot_disks=with_snapshot_disks
+    )
     unreadable = tuple(build_unreadable(state, vm) for vm, _ in stored.unreadable)
-    return _build_all(state, machines, stored.vms, seen) + unreadable
+    return build_all(state, machines, stored.vms, seen) + unreadable
 
 
 def _load_some(state: StateFolder, ids: Sequence[VmId]) -> Stored:
@@ -80,9 +74,11 @@ def _still_there(stored: Stored, survey: Survey) -> Stored:
     return Stored(vms=vms, unreadable=stored.unreadable)
 
 
-def _build_all(
+def build_all(
     state: StateFolder, machines: OpenMachine, vms: Sequence[StoredVm], seen: Seen
 ) -> tuple[Vm, ...]:
+    """Build what is seen of VMs, with a look at the machine of each."""
+
     def build(vm: StoredVm) -> Vm:
         return build_vm(state, vm, seen, machines(vm).observe())
 

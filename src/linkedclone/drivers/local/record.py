@@ -72,6 +72,9 @@ class VmRecord:
         image: The file that it was imported from; empty for all but images.
         pending: File name of the layer that a running machine is just being
             moved to; empty but for a moment, see ``settle``.
+        copy: File name of the layer that a running machine's disk is just being
+            copied to; empty but while it is promoted, see ``settle``.
+        created: When the VM was made; None in a record of an older version.
     """
 
     name: str
@@ -83,12 +86,14 @@ class VmRecord:
     snapshots: tuple[SnapshotRecord, ...] = ()
     image: str = ""
     pending: str = ""
+    copy: str = ""
+    created: datetime | None = None
 
     @property
     def files(self) -> tuple[str, ...]:
         """The file names of its layers that it names: the frozen ones, and the disk."""
-        pending = (self.pending,) if self.pending else ()
-        return (*(snapshot.file for snapshot in self.snapshots), self.disk, *pending)
+        moving = filter(None, (self.pending, self.copy))
+        return (*(snapshot.file for snapshot in self.snapshots), self.disk, *moving)
 
 
 def render_record(record: VmRecord) -> bytes:
@@ -127,10 +132,12 @@ def _parse(document: dict[str, object]) -> VmRecord:
     machine = cast("dict[str, object]", document.pop("machine"))
     mark = cast("dict[str, str] | None", document.pop("mark"))
     snapshots = cast("list[dict[str, str]]", document.pop("snapshots"))
+    created = cast("str | None", document.pop("created", None))
     return VmRecord(
         machine=MachineRecord(**machine),  # type: ignore[arg-type]  # checked by the constructor's names
         mark=Mark(**mark) if mark else None,
         snapshots=tuple(_parse_snapshot(snapshot) for snapshot in snapshots),
+        created=datetime.fromisoformat(created) if created else None,
         **document,  # type: ignore[arg-type]  # checked by the constructor's names
     )
 

@@ -23,7 +23,7 @@ from linkedclone.drivers.local.settle import settle
 from linkedclone.drivers.local.staging import at_work
 from linkedclone.drivers.local.starting import observe_power
 from linkedclone.drivers.local.store import LockedVm, locked, save_record
-from linkedclone.drivers.local.sweep import remove, sweep
+from linkedclone.drivers.local.sweep import drop_top, remove, sweep
 from linkedclone.errors import BusyError, GoneError, HypervisorError, RefusedError
 from linkedclone.model.ids import SnapshotId, VmId
 from linkedclone.model.observed import Power
@@ -113,17 +113,7 @@ def revert_snapshot(
             delta = build_delta(state, stored, frozen.file)
             publish_file(stored.folder / disk, delta, durable=state.durable)
             save_record(state, stored, replace(stored.record, disk=disk))
-        _drop_top(state, stored)
-
-
-def _drop_top(state: StateFolder, before: LockedVm) -> None:
-    """Remove the layer that was written to, and what only it reached."""
-    below = read_chain(before.top)[:-1]
-    named = {before.folder / snapshot.file for snapshot in before.record.snapshots}
-    if below and below[-1].path not in named:
-        sweep(state)
-    else:
-        remove(before.top)
+        drop_top(state, stored)
 
 
 def delete_snapshot(

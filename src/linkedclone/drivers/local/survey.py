@@ -1,10 +1,11 @@
-"""Who reads which layer, over all VMs of a state folder: read from the headers each time."""
+"""Who reads which layer in a state folder: VMs and foreign files, from the headers each time."""
 
 from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from linkedclone.drivers.local.chain import DiskFile, ImageFormat, read_chain, read_disk_file
+from linkedclone.drivers.local.foreign import ForeignDisk, find_foreign
 from linkedclone.drivers.local.layout import StateFolder
 from linkedclone.drivers.local.store import Stored, StoredVm, load_all
 from linkedclone.errors import HypervisorError
@@ -32,12 +33,13 @@ class ChainReader:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Survey:
-    """All VMs with all their chains.
+    """All VMs with all their chains, and the foreign files among theirs.
 
     Attributes:
         stored: The VMs.
         chains: For each end of a chain (see ``StoredVm.tops``) the chain, base first.
         users: For each file the VMs that read it, themselves or through a snapshot.
+        foreign: Disk files in the VMs' folders that others made.
         doubts: Why not everything could be read; while there are any, nothing
             may be taken for unused.
     """
@@ -45,11 +47,23 @@ class Survey:
     stored: Stored
     chains: dict[Path, Chain]
     users: dict[Path, set[VmId]]
+    foreign: tuple[ForeignDisk, ...] = ()
     doubts: tuple[str, ...] = ()
 
+    @property
+    def reached(self) -> frozenset[Path]:
+        """Every file that a VM or a foreign file reads, and the foreign files themselves."""
+        own = {disk.path for disk in self.foreign}
+        return frozenset(self.users) | self.read_by_foreign | own
+
+    @property
+    def read_by_foreign(self) -> frozenset[Path]:
+        """Every file that a foreign file hangs from."""
+        return frozenset(file.path for disk in self.foreign for file in disk.chain[:-1])
+
     def used_by_others(self, layer: Path, vm: VmId) -> bool:
-        """Say whether any VM but this one reads the layer."""
-        return bool(self.users.get(layer, set()) - {vm})
+        """Say whether anything but this VM reads the layer: another VM, or a foreign file."""
+        return bool(self.users.get(layer, set()) - {vm}) or layer in self.read_by_foreign
 
 
 @dataclass(slots=True)
@@ -84,9 +98,12 @@ def take_survey(state: StateFolder) -> Survey:
     builder.doubts.extend(str(error) for _, error in stored.unreadable)
     for vm in stored.vms:
         builder.add(vm)
+    foreign = find_foreign(state)
+    builder.doubts.extend(disk.doubt for disk in foreign if disk.doubt)
     return Survey(
         stored=stored,
         chains=builder.chains,
         users=dict(builder.users),
+        foreign=foreign,
         doubts=tuple(builder.doubts),
     )

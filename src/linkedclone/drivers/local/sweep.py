@@ -1,19 +1,22 @@
 """Remove what nothing reaches: rests of killed commands, and layers of deleted VMs.
 
-The reference count is the reachability from all ``vm.json`` files through the
-headers, looked at afresh under the exclusive family lock. When anything cannot
-be read or is missing, nothing is removed: the layers below it may be wanted.
+The reference count is the reachability from all ``vm.json`` files and from all
+foreign disk files through the headers, looked at afresh under the exclusive
+family lock. When anything cannot be read or is missing, nothing is removed: the
+layers below it may be wanted. And only what bears a name that we give is ever
+removed, see ``own_names``.
 """
 
 import shutil
+from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from pathlib import Path
 
-from linkedclone.drivers.local.chain import ImageFormat
-from linkedclone.drivers.local.layout import StateFolder, read_vm_link
+from linkedclone.drivers.local.foreign import find_foreign
+from linkedclone.drivers.local.layout import StateFolder, is_disk_name, read_vm_link
 from linkedclone.drivers.local.locks import hold
-from linkedclone.drivers.local.publish import TEMPORARY_SUFFIX
+from linkedclone.drivers.local.own_names import is_own_name, is_storage_name
 from linkedclone.drivers.local.seals import SEAL_SUFFIX, seal_path, unseal
 from linkedclone.drivers.local.staging import list_dead
 from linkedclone.drivers.local.store import StoredVm, load_vm
@@ -22,7 +25,6 @@ from linkedclone.errors import BusyError, HypervisorError
 from linkedclone.model.ids import VmId
 
 _RECOVERY_DEADLINE_SECONDS = 2.0
-_DISK_SUFFIXES = frozenset(f".{image_format.value}" for image_format in ImageFormat)
 
 
 def recover(state: StateFolder) -> bool:
@@ -53,8 +55,9 @@ def sweep(state: StateFolder, *, deadline_s: float = 60.0) -> tuple[str, ...]:
             for link in tuple(state.uuids.iterdir()):
                 if read_vm_link(link) not in named:
                     link.unlink(missing_ok=True)
-            for folder in tuple(state.vms.iterdir()):
-                _sweep_folder(folder, survey.users.keys(), named=folder.name in named)
+            wanted = _list_wanted(survey)
+            for folder in _list_folders(state):
+                _sweep_folder(folder, wanted, named=folder.name in named)
         # The entries go last: they are what makes a killed sweep begin again.
         for entry in dead:
             shutil.rmtree(entry)
@@ -66,37 +69,49 @@ def list_unreached(state: StateFolder, survey: Survey) -> tuple[Path, ...]:
     if survey.doubts:
         return ()
     named = {vm.id for vm in survey.stored.vms}
+    wanted = _list_wanted(survey)
     return tuple(
         path
-        for folder in sorted(state.vms.iterdir())
-        for path in _unreached_in(folder, survey.users.keys(), named=folder.name in named)
+        for folder in sorted(_list_folders(state))
+        for path in _unreached_in(folder, wanted, named=folder.name in named)
     )
 
 
+def _list_wanted(survey: Survey) -> AbstractSet[Path]:
+    """Return what stays: all that is reached, and folders in which somebody keeps a disk file."""
+    return survey.reached.union(*(disk.path.parents for disk in survey.foreign))
+
+
+def _list_folders(state: StateFolder) -> tuple[Path, ...]:
+    """Return the folders of all VMs, and of those that were; a link is not ours."""
+    return tuple(path for path in state.vms.iterdir() if _is_folder(path))
+
+
 def _unreached_in(folder: Path, wanted: AbstractSet[Path], *, named: bool) -> tuple[Path, ...]:
+    is_ours = is_storage_name if named else is_own_name
     paths = tuple(folder.iterdir())
     kept = {path for path in paths if path in wanted}
     kept |= {seal_path(path) for path in kept}
-    return tuple(path for path in paths if path not in kept and (not named or _is_storage(path)))
+    return tuple(path for path in paths if path not in kept and is_ours(path.name))
 
 
 def _sweep_folder(folder: Path, wanted: AbstractSet[Path], *, named: bool) -> None:
     for path in _unreached_in(folder, wanted, named=named):
         remove(path)
-    if not named and not any(path in wanted for path in folder.iterdir()):
+    if not named and not any(folder.iterdir()):
         folder.rmdir()
 
 
-def _is_storage(path: Path) -> bool:
-    return path.suffix in _DISK_SUFFIXES | {SEAL_SUFFIX, TEMPORARY_SUFFIX}
+def _is_folder(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink()
 
 
 def remove(path: Path) -> None:
     """Remove a file, sealed or not, or a folder; absent counts as done."""
-    if path.is_dir() and not path.is_symlink():
+    if _is_folder(path):
         shutil.rmtree(path)
         return
-    if path.suffix in _DISK_SUFFIXES:
+    if is_disk_name(path.name):
         unseal(path)
     path.unlink(missing_ok=True)
 
@@ -104,21 +119,27 @@ def remove(path: Path) -> None:
 def remove_withdrawn(state: StateFolder, vm: StoredVm) -> None:
     """Remove the files of a VM that was just withdrawn, and layers that it was the last to read.
 
-    The usual clone costs no look at all other VMs: nothing can hang from a disk
-    that is written to, and the layer below is still named by a VM that lives.
+    The usual clone costs no look into all other VMs: only a foreign file can
+    hang from a disk that is written to, and the layer below is still named by a
+    VM that lives.
     """
-    below = _layer_below(vm)
+    below = _layer_below(vm.top)
     plain = not vm.record.snapshots and _remove_plain(state, vm.folder)
     if not plain or (below is not None and not _is_named(state, below)):
         sweep(state)
 
 
 def _remove_plain(state: StateFolder, folder: Path) -> bool:
-    """Remove a folder without sealed layers; return False, and do nothing, if it has any."""
+    """Remove a folder that is all ours and without sealed layers.
+
+    Returns False, and does nothing, if it has any, or if anything may read them.
+    """
     # Under the lock, for a sweeper would be in the same folder; it may have been there.
     with hold(state.family_lock, shared=True), suppress(FileNotFoundError):
         paths = tuple(folder.iterdir())
-        if any(path.suffix == SEAL_SUFFIX for path in paths):
+        sealed = any(path.suffix == SEAL_SUFFIX for path in paths)
+        ours = all(is_own_name(path.name) for path in paths)
+        if sealed or not ours or _is_kept(state, folder, paths):
             return False
         for path in paths:
             remove(path)
@@ -126,9 +147,29 @@ def _remove_plain(state: StateFolder, folder: Path) -> bool:
     return True
 
 
-def _layer_below(vm: StoredVm) -> Path | None:
+def _is_kept(state: StateFolder, folder: Path, paths: Sequence[Path]) -> bool:
+    return any(
+        disk.path.is_relative_to(folder) or disk.may_hang_from(paths)
+        for disk in find_foreign(state)
+    )
+
+
+def drop_top(state: StateFolder, before: StoredVm) -> None:
+    """Remove the layer that a VM wrote to until now, and what only that reached.
+
+    The VM's record names another by now.
+    """
+    below = _layer_below(before.top)
+    alone = below is None or _is_named(state, below)
+    if alone and not any(disk.may_hang_from([before.top]) for disk in find_foreign(state)):
+        remove(before.top)
+    else:
+        sweep(state)
+
+
+def _layer_below(top: Path) -> Path | None:
     with suppress(HypervisorError, OSError):
-        chain = ChainReader().read(vm.top)
+        chain = ChainReader().read(top)
         return chain[-2].path if len(chain) > 1 else None
     return None
 

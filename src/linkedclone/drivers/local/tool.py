@@ -10,8 +10,8 @@ from linkedclone.errors import HypervisorError, NoSpaceError, UnsupportedError
 _FULL_BELOW_BYTES = 4 << 20
 
 
-def run_qemu_img(arguments: Sequence[str], *, folder: Path, lock: int) -> None:
-    """Run qemu-img to its end.
+def run_qemu_img(arguments: Sequence[str], *, folder: Path, lock: int) -> str:
+    """Run qemu-img to its end; return what it said.
 
     It inherits a lock: if this process is killed, qemu-img goes on for a while,
     and nobody else gets at the files before it ends.
@@ -44,10 +44,10 @@ def run_qemu_img(arguments: Sequence[str], *, folder: Path, lock: int) -> None:
             kind="ENOENT",
         ) from error
     if done.returncode == 0:
-        return
+        return done.stdout
     details = done.stderr.strip()
     # Its exit status is 1 whatever happened, and its words are not for programs.
-    if _free_bytes(folder) < _FULL_BELOW_BYTES:
+    if free_bytes(folder) < _FULL_BELOW_BYTES:
         raise NoSpaceError(
             f"qemu-img {arguments[0]}: the disk is full",
             details=details,
@@ -62,6 +62,7 @@ def run_qemu_img(arguments: Sequence[str], *, folder: Path, lock: int) -> None:
     )
 
 
-def _free_bytes(folder: Path) -> int:
+def free_bytes(folder: Path) -> int:
+    """Return what a user may still write to the file system of a folder."""
     seen = os.statvfs(folder)
     return seen.f_bavail * seen.f_frsize

@@ -38,16 +38,33 @@ def check_stands_alone(path: Path) -> None:
         InputError: It has a parent, or is only a description of other files.
         HypervisorError: The file is not a sparse VMDK.
     """
-    capacity, offset, length = _read_header(path)
-    with path.open("rb") as file:
-        file.seek(offset * SECTOR_BYTES)
-        text = file.read(min(length * SECTOR_BYTES, _MAX_DESCRIPTOR_BYTES)).decode(errors="replace")
+    capacity, _, _ = _read_header(path)
+    text = _read_descriptor(path)
     parent = re.search(r"^\s*parentCID\s*=\s*(\w+)", text, re.MULTILINE)
     if capacity == 0 or (parent is not None and parent.group(1).lower() != _NO_PARENT):
         raise InputError(
             f"{path} needs other files",
             hint="make one file of it: qemu-img convert -O qcow2 IN OUT",
         )
+
+
+def read_parent(path: Path) -> str:
+    """Return the file that a VMDK hangs from, as it is written there; empty for none.
+
+    Raises:
+        HypervisorError: The file is not a sparse VMDK.
+        OSError: It cannot be read.
+    """
+    found = re.search(r'^\s*parentFileNameHint\s*=\s*"(.+)"', _read_descriptor(path), re.MULTILINE)
+    return found.group(1) if found else ""
+
+
+def _read_descriptor(path: Path) -> str:
+    _, offset, length = _read_header(path)
+    with path.open("rb") as file:
+        file.seek(offset * SECTOR_BYTES)
+        text = file.read(min(length * SECTOR_BYTES, _MAX_DESCRIPTOR_BYTES))
+    return text.decode(errors="surrogateescape")
 
 
 def _read_header(path: Path) -> tuple[int, int, int]:

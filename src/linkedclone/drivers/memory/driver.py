@@ -7,7 +7,7 @@ from dataclasses import asdict
 from functools import partial
 
 from linkedclone.config.endpoint import Endpoint
-from linkedclone.drivers.memory.demo import make_demo
+from linkedclone.drivers.memory.demo import make_scene
 from linkedclone.drivers.memory.estate import Estate
 from linkedclone.drivers.memory.faults import Action
 from linkedclone.drivers.memory.hypervisor import MemoryHypervisor
@@ -28,7 +28,7 @@ POLL_SECONDS = 0.1
 
 def open_memory(endpoint: Endpoint) -> "MemoryDriver":
     """Connect to a fresh hypervisor with a small inventory to try things on."""
-    return MemoryDriver(make_demo(), endpoint.address)
+    return MemoryDriver(make_scene(endpoint.path), endpoint.address)
 
 
 class MemoryDriver:
@@ -194,7 +194,7 @@ class MemoryDriver:
         """Start to delete a file of no VM."""
         with self._access("remove_stray") as estate:
             effect = partial(estate.remove_stray, stray.layer)
-            return self._hypervisor.start("remove", stray.id, effect)
+            return self._hypervisor.start("remove", str(stray.layer), effect)
 
     def write_mark(self, vm: VmId, mark: Mark) -> Job:
         """Start to put a mark on a VM."""

@@ -25,7 +25,7 @@ Linking = Literal["linked", "full", "hidden"]
 
 BASE_BYTES = 2 << 30
 CAPACITY_BYTES = 8 << 30
-_FIRST_SNAPSHOT = datetime(2026, 1, 1, 8, 0, tzinfo=UTC)
+_FIRST = datetime(2026, 1, 1, 8, 0, tzinfo=UTC)
 _IDS = uuid.UUID("6d656d6f-7279-4c43-8000-000000000000")
 
 
@@ -151,8 +151,10 @@ class Estate:
 
     def create(self, name: str, folder: FolderId, store: StoreId, *, disks: int) -> Machine:
         """Make a VM with disks of its own."""
+        number = self._number("vm")
         machine = Machine(
-            id=VmId(f"vm-{self._number('vm')}"),
+            id=VmId(f"vm-{number}"),
+            created=_FIRST + timedelta(minutes=number),
             name=name,
             uuid=self.fresh_uuid(),
             folder=folder,
@@ -192,10 +194,12 @@ class Estate:
 
     def clone_without_disks(self, step: CreateClone, source: Machine) -> Machine:
         """Make what a clone is before it has its disks, and what a failed one may leave."""
+        number = self._number("vm")
         taken = {machine.uuid for machine in self.machines.values()}
         annotation = source.annotation if step.annotation is None else step.annotation
         machine = Machine(
-            id=VmId(f"vm-{self._number('vm')}"),
+            id=VmId(f"vm-{number}"),
+            created=_FIRST + timedelta(minutes=number),
             name=step.name,
             # vCenter gives another instance UUID where the wanted one is in use.
             uuid=self.fresh_uuid() if step.uuid in taken else step.uuid,
@@ -315,7 +319,7 @@ class Estate:
             id=SnapshotId(f"snapshot-{number}"),
             name=name,
             description=description,
-            created=_FIRST_SNAPSHOT + timedelta(minutes=number),
+            created=_FIRST + timedelta(minutes=number),
             above=machine.current,
             disks=machine.disks,
         )

@@ -21,6 +21,7 @@ from linkedclone.model.ids import FolderId, SnapshotId, VmId
 from linkedclone.model.jobs import Job, JobState
 from linkedclone.model.observed import Disk, Layer, Mark, Power, Vm
 from linkedclone.model.plan import CreateClone
+from linkedclone.model.spec import Target
 
 _Place = tuple[FolderId, str]
 
@@ -110,6 +111,42 @@ class MemoryHypervisor:
         """Take a snapshot at once."""
         with self._inside() as estate:
             return estate.take_snapshot(vm, name, description)
+
+    def add_clone(
+        self, source: VmId, snapshot: SnapshotId, name: str, *, owner: str = "", run: bool = False
+    ) -> VmId:
+        """Make a linked clone at once; without an owner it is another tool's, and bears no mark."""
+        with self._inside() as estate:
+            parent = estate.machine(source)
+            (seen,) = estate.view([parent], with_disks=True)
+            mark = Mark(
+                owner=owner,
+                uuid=estate.fresh_uuid(),
+                parent_uuid=seen.uuid,
+                parent_name=seen.name,
+                snapshot=snapshot,
+                snapshot_name=next(s.name for s in seen.snapshots if s.id == snapshot),
+            )
+            store = parent.home[0]
+            target = Target(
+                folder=parent.folder,
+                folder_path=estate.places.folders[parent.folder],
+                datastore=store,
+                datastore_name=estate.places.stores[store],
+                pool=parent.pool,
+            )
+            step = CreateClone(
+                source=seen, snapshot=None, target=target, name=name, uuid=mark.uuid, mark=mark
+            )
+            made = estate.clone(step, snapshot, "linked")
+            made.mark = mark if owner else None
+            made.power = Power.ON if run else Power.OFF
+            return made.id
+
+    def forget(self, vm: VmId) -> None:
+        """Unregister a VM at once; its files stay."""
+        with self._inside() as estate:
+            estate.unregister(vm)
 
     def add_orphan(self, vm: VmId) -> Layer:
         """Leave a delta behind that no VM reads."""

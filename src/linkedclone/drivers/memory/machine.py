@@ -27,6 +27,7 @@ class Machine:
     Attributes:
         pool: Id of its resource pool; empty for a template.
         macs: The addresses of its network cards.
+        created: When it was made, by the clock of the estate.
         whole: False for what a failed clone left behind.
         points: Its snapshots, parents before children.
         current: The snapshot that its present state follows.
@@ -39,6 +40,7 @@ class Machine:
     home: Home
     pool: str
     macs: tuple[str, ...]
+    created: datetime
     power: Power = Power.OFF
     template: bool = False
     whole: bool = True
@@ -89,6 +91,7 @@ def view(machine: Machine, path: str, *, with_disks: bool) -> Vm:
             for point in machine.points
         ),
         mark=machine.mark,
+        created=machine.created,
         macs=machine.macs,
     )
 

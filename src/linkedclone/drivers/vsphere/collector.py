@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Final
+from itertools import chain
+from typing import Final, Generic, TypeVar
 
 from pyVmomi import vim, vmodl
 
-from linkedclone.drivers.vsphere.lazy import decode, objects_of, token_of
+from linkedclone.drivers.vsphere.lazy import decode
 from linkedclone.drivers.vsphere.native import Native, kind_of, moid_of
+from linkedclone.drivers.vsphere.pages import (
+    Found,
+    foretell_token,
+    objects_of,
+    parse,
+    token_of,
+    without_collections,
+)
 from linkedclone.drivers.vsphere.session import Session
 from linkedclone.drivers.vsphere.walks import Walk
 from linkedclone.drivers.vsphere.wire import undecoded
@@ -45,6 +55,8 @@ class Seen:
         value = self.values.get(path)
         return "" if value is None else moid_of(value)
 
+
+_Out = TypeVar("_Out")
 
 Wanted = Mapping[str, Sequence[str]]
 """Property paths by the type that they are wanted of. Leaf paths only: pyVmomi
@@ -87,19 +99,59 @@ class Collector:
         Returns:
             What was seen, by id.
         """
+        if lazily:
+            pages = self.read_found(about, starts, wanted, self.decode_lazily, walks)
+            return {seen.id: seen for seen in pages}
+        chunks = self._read_chunks(
+            starts,
+            lambda some: self._pages(about, build_filter(some, wanted, walks)),
+            walks,
+        )
+        return {seen.id: seen for seen in chunks}
+
+    def read_found(
+        self,
+        about: str,
+        starts: Sequence[Native],
+        wanted: Wanted,
+        take: Callable[[Found], _Out],
+        walks: Sequence[Walk] = (),
+        *,
+        lighten: Callable[[bytes], bytes] = bytes,
+    ) -> Iterable[_Out]:
+        """Read as :meth:`read` does, and hand each object to ``take`` as the XML that it came as.
+
+        Nothing of a page is kept but what ``take`` returns. While a page is
+        taken apart, the next one is on its way. ``lighten`` may drop what
+        nobody needs of a page before it is parsed.
+        """
+        pages = _Pages(lighten=lighten, take=take)
+        return self._read_chunks(
+            starts,
+            lambda some: self._raw_pages(about, build_filter(some, wanted, walks), pages),
+            walks,
+        )
+
+    def decode_lazily(self, found: Found) -> Seen:
+        """Return an object whose values are decoded when they are looked at."""
+        stub = self._native._stub  # noqa: SLF001 - what references are bound to
+        values = {name: decode(value, object, stub) for name, value in found.elements.items()}
+        return Seen(kind=found.kind, id=found.id, values=values)
+
+    def _read_chunks(
+        self,
+        starts: Sequence[Native],
+        follow: Callable[[Sequence[Native]], list[_Out]],
+        walks: Sequence[Walk],
+    ) -> Iterable[_Out]:
         size = _WALKING_CHUNK if walks else CHUNK
         chunks = [starts[at : at + size] for at in range(0, len(starts), size)]
-        follow = self._lazy_pages if lazily else self._pages
-
-        def read_chunk(some: Sequence[Native]) -> list[Seen]:
-            return self._read(some, lambda left: follow(about, _build_filter(left, wanted, walks)))
-
-        pages = self._session.map(read_chunk, chunks)
-        return {seen.id: seen for page in pages for seen in page}
+        pages = self._session.map(lambda some: self._read(some, follow), chunks)
+        return pages[0] if len(pages) == 1 else chain.from_iterable(pages)
 
     def _read(
-        self, starts: Sequence[Native], follow: Callable[[Sequence[Native]], list[Seen]]
-    ) -> list[Seen]:
+        self, starts: Sequence[Native], follow: Callable[[Sequence[Native]], list[_Out]]
+    ) -> list[_Out]:
         """Read, leaving out the starting objects that turn out to be gone."""
         left = list(starts)
         while left:
@@ -122,21 +174,42 @@ class Collector:
             page = self._session.read(about, self._native.ContinueRetrievePropertiesEx, page.token)
         return found
 
-    def _lazy_pages(self, about: str, question: Native) -> list[Seen]:
+    def _raw_pages(self, about: str, question: Native, pages: _Pages[_Out]) -> list[_Out]:
         options = vmodl.query.PropertyCollector.RetrieveOptions()
         first = _noticing(undecoded(self._native, "RetrievePropertiesEx"))
         onward = undecoded(self._native, "ContinueRetrievePropertiesEx")
-        stub = self._native._stub  # noqa: SLF001 - what references are bound to
-        page = self._session.read(about, first, [question], options)
-        found: list[Seen] = []
-        while True:
-            for kind, moid, values in objects_of(page):
-                decoded = {name: decode(value, object, stub) for name, value in values.items()}
-                found.append(Seen(kind=kind, id=moid, values=decoded))
-            token = token_of(page)
-            if not token:
-                return found
-            page = self._session.read(about, onward, token)
+        taken: list[_Out] = []
+        body = self._session.read(about, first, [question], options)
+        with ThreadPoolExecutor(1) as ahead:
+            while True:
+                token = foretell_token(body)
+                coming = token and ahead.submit(self._session.read, about, onward, token)
+                taken += self._session.read(about, pages.take_apart, body, token)
+                if not coming:
+                    return taken
+                body = coming.result()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Pages(Generic[_Out]):
+    """How pages are taken apart."""
+
+    lighten: Callable[[bytes], bytes]
+    take: Callable[[Found], _Out]
+
+    def take_apart(self, body: bytes, token: str) -> list[_Out]:
+        """Take a page apart that leads on by a token.
+
+        Raises:
+            ParseError: It is no XML.
+            ValueError: It leads on by another token, so that pages would be lost.
+        """
+        with without_collections():
+            answer = parse(self.lighten(body))
+            if token_of(answer) != token:
+                msg = "the page has its token in another place"
+                raise ValueError(msg)
+            return list(map(self.take, objects_of(answer)))
 
 
 class _Vanished(Exception):  # noqa: N818 - never leaves this module
@@ -169,7 +242,8 @@ def _build_seen(content: Native) -> Seen:
     )
 
 
-def _build_filter(starts: Sequence[Native], wanted: Wanted, walks: Sequence[Walk]) -> Native:
+def build_filter(starts: Sequence[Native], wanted: Wanted, walks: Sequence[Walk]) -> Native:
+    """Return the question for properties of objects and of all that the walks lead to."""
     query = vmodl.query.PropertyCollector
     given = {walk.name for walk in walks}
     traversals = [

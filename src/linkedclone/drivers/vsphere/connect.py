@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import http.client
+import io
 import ssl
-from importlib import import_module
-from threading import Thread
 from typing import TYPE_CHECKING, Final
 from xml.parsers.expat import ExpatError
 
 from pyVmomi import SoapStubAdapter, vim, vmodl
+from pyVmomi.SoapAdapter import SoapResponseDeserializer
 from pyVmomi.VmomiSupport import GetServiceVersions, versionIdMap
 
+from linkedclone.ahead import import_ahead
 from linkedclone.config.endpoint import Endpoint
 from linkedclone.drivers.vsphere import tls
+from linkedclone.drivers.vsphere.greeting import PATH, Greeting
 from linkedclone.drivers.vsphere.native import Native
 from linkedclone.drivers.vsphere.session import Session
 from linkedclone.errors import EndpointError, LinkedCloneError
@@ -28,8 +30,12 @@ _FIRST_VERSION: Final = "vim.version.version11"
 """The API version of the first call: 6.5, which every vCenter in use understands."""
 
 
-def open_vsphere(endpoint: Endpoint) -> Driver:
+def open_vsphere(endpoint: Endpoint, greeting: Greeting | None = None) -> Driver:
     """Connect to a vCenter and log in.
+
+    Args:
+        endpoint: Where it is.
+        greeting: The first call, if it is under way already.
 
     Raises:
         CertificateError: Its certificate is not trusted, or is not the pinned one.
@@ -37,20 +43,20 @@ def open_vsphere(endpoint: Endpoint) -> Driver:
         EndpointError: It cannot be reached, or is no vCenter.
         InputError: A CA file or a pinned certificate cannot be read.
     """
+    greeting = greeting or Greeting(endpoint)
     stub = SoapStubAdapter(
         host=endpoint.host,
         port=endpoint.port,
-        path="/sdk",
+        path=PATH,
         version=_FIRST_VERSION,
         poolSize=_POOL_SIZE,
-        sslContext=tls.build_context(endpoint.tls),
+        sslContext=greeting.context,
         httpConnectionTimeout=endpoint.timeout_seconds,
     )
     # The rest of the driver is imported while the server answers.
-    rest = "linkedclone.drivers.vsphere.driver"
-    Thread(target=import_module, args=(rest,), daemon=True).start()
+    import_ahead("linkedclone.drivers.vsphere.driver")
     try:
-        content = _read_content(endpoint, stub)
+        content = _read_content(endpoint, stub, greeting)
         stub.ComputeVersionInfo(choose_version(content.about.apiVersion))
         session = Session(endpoint, stub, content)
         from linkedclone.drivers.vsphere.driver import VsphereDriver
@@ -61,10 +67,10 @@ def open_vsphere(endpoint: Endpoint) -> Driver:
         raise
 
 
-def _read_content(endpoint: Endpoint, stub: SoapStubAdapter) -> Native:
-    """Read the service content; anything but a sound answer is told apart here."""
+def _read_content(endpoint: Endpoint, stub: SoapStubAdapter, greeting: Greeting) -> Native:
+    """Return the service content; anything but a sound answer is told apart here."""
     try:
-        content = vim.ServiceInstance("ServiceInstance", stub).RetrieveContent()
+        content = _decode(stub, greeting)
     except ssl.SSLCertVerificationError as error:
         raise tls.distrusted(endpoint, error) from error
     except ssl.SSLError as error:
@@ -78,6 +84,20 @@ def _read_content(endpoint: Endpoint, stub: SoapStubAdapter) -> Native:
         raise _not_a_vcenter(endpoint, f"{type(error).__name__}: {error}") from error
     if not isinstance(content, vim.ServiceInstanceContent):
         raise _not_a_vcenter(endpoint, "it answers something else than a service content")
+    return content
+
+
+def _decode(stub: SoapStubAdapter, greeting: Greeting) -> Native:
+    """Return what the greeting was answered with, as pyVmomi's own call would return it."""
+    answer = greeting.answer()
+    stub.ReturnConnection(answer.connection)
+    if answer.status not in {200, 500}:
+        msg = f"{answer.status} {answer.reason}"
+        raise http.client.HTTPException(msg)
+    decoder = SoapResponseDeserializer(stub)
+    content = decoder.Deserialize(io.BytesIO(answer.body), vim.ServiceInstanceContent)
+    if isinstance(content, vmodl.MethodFault):
+        raise content
     return content
 
 

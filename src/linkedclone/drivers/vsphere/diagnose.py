@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from linkedclone.config.endpoint import Tls
@@ -35,9 +36,27 @@ PRIVILEGES: Final = (
 """What making, starting and deleting linked clones takes. None of them is
 particular to linked clones (handbook, section 4)."""
 
+FURTHER_PRIVILEGES: Final = {
+    "VirtualMachine.Provisioning.PromoteDisks": "promote",
+    "VirtualMachine.Inventory.Unregister": "delete --keep-base",
+    "VirtualMachine.Config.DiskExtend": "larger disks",
+    "Datastore.Browse": "gc and --scan",
+    "Datastore.FileManagement": "gc, and to see what stray files hang from",
+}
+"""What only some commands take, and which (handbook, section 4; for the
+datastore's files the text of the privileges themselves)."""
 
-def diagnose(session: Session, datacenters: Datacenters) -> tuple[Finding, ...]:
-    """Check what linked clones need of this endpoint. Two or three calls."""
+
+def diagnose(
+    session: Session, datacenters: Datacenters, reach: Callable[[], tuple[Finding, ...]]
+) -> tuple[Finding, ...]:
+    """Check what linked clones need of this endpoint. Two or three calls, and those of ``reach``.
+
+    Args:
+        session: The connection.
+        datacenters: Its datacenters.
+        reach: Looks whether the hosts see the clones' datastores.
+    """
     about = session.content.about
     endpoint = session.endpoint
     return (
@@ -54,7 +73,8 @@ def diagnose(session: Session, datacenters: Datacenters) -> tuple[Finding, ...]:
             verdict=Verdict.OK,
             text=f"{about.fullName}, API {about.apiVersion}",
         ),
-        _find_privileges(session, datacenters),
+        *_find_privileges(session, datacenters),
+        *_find_reach(reach),
     )
 
 
@@ -87,13 +107,28 @@ def _find_product(session: Session) -> Finding:
     )
 
 
-def _find_privileges(session: Session, datacenters: Datacenters) -> Finding:
+def _find_reach(reach: Callable[[], tuple[Finding, ...]]) -> tuple[Finding, ...]:
     try:
-        missing, where = _missing_privileges(session, datacenters)
+        return reach()
     except LinkedCloneError as error:
-        return Finding(
-            check="privileges", verdict=Verdict.WARNING, text=str(error), remedy=error.hint
-        )
+        return (_warn("datastores", error),)
+
+
+def _warn(check: str, error: LinkedCloneError) -> Finding:
+    return Finding(check=check, verdict=Verdict.WARNING, text=str(error), remedy=error.hint)
+
+
+def _find_privileges(session: Session, datacenters: Datacenters) -> tuple[Finding, ...]:
+    try:
+        held = _held_privileges(session, datacenters)
+    except LinkedCloneError as error:
+        return (_warn("privileges", error),)
+    where = session.endpoint.datacenter or "the root of the inventory"
+    return _judge_privileges(held, where), _judge_further(held, where)
+
+
+def _judge_privileges(held: frozenset[str], where: str) -> Finding:
+    missing = [privilege for privilege in PRIVILEGES if privilege not in held]
     if not missing:
         text = f"all {len(PRIVILEGES)} that linked clones take are held at {where}"
         return Finding(check="privileges", verdict=Verdict.OK, text=text)
@@ -106,16 +141,33 @@ def _find_privileges(session: Session, datacenters: Datacenters) -> Finding:
     )
 
 
-def _missing_privileges(session: Session, datacenters: Datacenters) -> tuple[list[str], str]:
-    start = datacenters.start()
-    manager = session.content.authorizationManager
+def _judge_further(held: frozenset[str], where: str) -> Finding:
+    """Say what of the rest is missing; clones can be made and used without."""
+    check = "further privileges"
+    missing = [
+        f"{privilege} ({use})"
+        for privilege, use in FURTHER_PRIVILEGES.items()
+        if privilege not in held
+    ]
+    if not missing:
+        text = f"all {len(FURTHER_PRIVILEGES)} that other commands take are held at {where}"
+        return Finding(check=check, verdict=Verdict.OK, text=text)
+    return Finding(
+        check=check,
+        verdict=Verdict.WARNING,
+        text=f"missing at {where}, not needed for cloning: {', '.join(missing)}",
+        remedy="give them to the user if those commands are wanted",
+    )
+
+
+def _held_privileges(session: Session, datacenters: Datacenters) -> frozenset[str]:
     answers = session.read(
         "read the user's privileges",
-        manager.HasPrivilegeOnEntities,
-        [start],
+        session.content.authorizationManager.HasPrivilegeOnEntities,
+        [datacenters.start()],
         session.user.key,
-        list(PRIVILEGES),
+        [*PRIVILEGES, *FURTHER_PRIVILEGES],
     )
-    held = {item.privId for one in answers for item in one.privAvailability if item.isGranted}
-    where = session.endpoint.datacenter or "the root of the inventory"
-    return [privilege for privilege in PRIVILEGES if privilege not in held], where
+    return frozenset(
+        item.privId for one in answers for item in one.privAvailability if item.isGranted
+    )

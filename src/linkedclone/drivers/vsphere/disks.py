@@ -1,29 +1,10 @@
-"""Virtual disks as vSphere describes them, as ours. Pure: devices in, data out."""
+"""Virtual disks as pyVmomi's objects, for what is sent back; those only read: ``hardware``."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-
 from pyVmomi import vim
 
-from linkedclone.drivers.vsphere.names import split_file_name
-from linkedclone.drivers.vsphere.native import Native, moid_of
-from linkedclone.model.ids import StoreId
-from linkedclone.model.observed import Disk, Layer
-
-StoreNames = Mapping[str, str]
-"""The ids of the datastores that a VM uses, by name. Names are unique per datacenter only."""
-
-
-def build_disks(devices: Iterable[Native], stores: StoreNames) -> tuple[Disk, ...]:
-    """Return the disks among a VM's or a snapshot's devices, each with its chain, base first.
-
-    ``backing.parent`` goes from child to base, all of one class (handbook,
-    section 2). Disks without a file of their own, as raw remote devices, are
-    left out: nothing can hang from them.
-    """
-    disks = (_build_disk(device, stores) for device in devices if is_disk(device))
-    return tuple(disk for disk in disks if disk.chain)
+from linkedclone.drivers.vsphere.native import Native
 
 
 def is_disk(device: Native) -> bool:
@@ -38,31 +19,6 @@ def is_independent(disk: Native) -> bool:
     return mode.startswith("independent") or physical
 
 
-def _build_disk(device: Native, stores: StoreNames) -> Disk:
-    in_bytes = device.capacityInBytes or (device.capacityInKB or 0) * 1024
-    return Disk(
-        label=device.deviceInfo.label if device.deviceInfo else f"disk {device.key}",
-        chain=_build_chain(device.backing, stores),
-        capacity_bytes=in_bytes,
-        independent=is_independent(device),
-        hidden=bool(device.nativeUnmanagedLinkedClone),
-    )
-
-
-def _build_chain(backing: Native, stores: StoreNames) -> tuple[Layer, ...]:
-    layers: list[Layer] = []
-    while backing is not None and getattr(backing, "fileName", None):
-        layers.append(_build_layer(backing, stores))
-        backing = getattr(backing, "parent", None)
-    return tuple(reversed(layers))
-
-
-def _build_layer(backing: Native, stores: StoreNames) -> Layer:
-    name, path = split_file_name(backing.fileName)
-    store = find_store(name, stores) if backing.datastore is None else moid_of(backing.datastore)
-    return Layer(store=StoreId(store), path=path, store_name=name)
-
-
-def find_store(name: str, stores: StoreNames) -> StoreId:
-    """Return a datastore's id; one that the VM does not list keeps its name in brackets."""
-    return StoreId(stores.get(name, f"[{name}]"))
+def label_of(device: Native) -> str:
+    """Return what people call a device (``Hard disk 1``)."""
+    return str(device.deviceInfo.label) if device.deviceInfo else f"disk {device.key}"

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Final
 
 from linkedclone.drivers.vsphere.attach import Attacher
 from linkedclone.drivers.vsphere.clonespec import build_clone_spec, build_reconfiguration
 from linkedclone.drivers.vsphere.collector import Collector
 from linkedclone.drivers.vsphere.customization import StoredSpecs
 from linkedclone.drivers.vsphere.datacenters import Datacenters
-from linkedclone.drivers.vsphere.diagnose import diagnose
 from linkedclone.drivers.vsphere.find import Finder
 from linkedclone.drivers.vsphere.lookup import Lookup
 from linkedclone.drivers.vsphere.marks import write_mark
@@ -20,7 +23,7 @@ from linkedclone.drivers.vsphere.render import render_clone
 from linkedclone.drivers.vsphere.session import Session
 from linkedclone.drivers.vsphere.shapes import Shape
 from linkedclone.drivers.vsphere.tasks import Jobs
-from linkedclone.errors import UnsupportedError
+from linkedclone.errors import GoneError, UnsupportedError
 from linkedclone.model.findings import Finding
 from linkedclone.model.ids import SnapshotId, VmId
 from linkedclone.model.inventory import Inventory, Stray
@@ -29,19 +32,24 @@ from linkedclone.model.observed import Identity, Mark, Power, Vm
 from linkedclone.model.plan import CreateClone
 from linkedclone.model.spec import CloneRequest, Scan, Target
 
+if TYPE_CHECKING:
+    from linkedclone.drivers.vsphere.removal import Remover
+
+_UNSCANNED: Final = "files of unregistered VMs were not looked for (--scan does)"
+
 
 class VsphereDriver:
     """One open connection to a vCenter. See :class:`linkedclone.drivers.base.Driver`."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        collector = Collector(session)
+        self._collector = collector = Collector(session)
         lookup = Lookup(session, collector)
         self._specs = StoredSpecs(session, collector)
         self._observer = Observer(session, collector)
         self._datacenters = Datacenters(session, collector)
         self._finder = Finder(session, collector, self._observer, self._datacenters)
-        self._placer = Placer(session, collector, self._specs)
+        self._placer = Placer(session, collector, self._observer, self._specs)
         self._lookup = lookup
         self._attacher = Attacher(session, collector, lookup)
         self._jobs = Jobs(session, collector, self._attacher)
@@ -68,9 +76,16 @@ class VsphereDriver:
 
     # -- read -------------------------------------------------------------------------
 
-    def observe(self, *, sizes: bool = False, scan: Scan | None = None) -> Inventory:  # noqa: ARG002
+    def observe(self, *, sizes: bool = False, scan: Scan | None = None) -> Inventory:
         """Read all VMs of the whole endpoint: guards must see every user of a layer."""
-        return self._observer.observe()
+        if scan is None:
+            inventory = self._observer.observe(sizes=sizes)
+            return replace(inventory, blind=(*inventory.blind, _UNSCANNED))
+        from linkedclone.drivers.vsphere.scan import Scanner
+
+        scanner = Scanner(self._session, self._collector, self._observer, self._attacher)
+        stores = scanner.choose(scan)
+        return scanner.scan(self._observer.observe(sizes=sizes), scan, stores)
 
     def observe_vms(self, ids: Sequence[VmId]) -> tuple[Vm, ...]:
         """Read these VMs again, in one batch."""
@@ -155,21 +170,49 @@ class VsphereDriver:
         return self._jobs.start(self._observer.name(vm), "revert", native.RevertToSnapshot_Task)
 
     def promote_vm(self, vm: VmId) -> Job:
-        """Start to make a VM independent."""
-        raise NotImplementedError
+        """Give a VM copies of all that it shares; no list of disks means all deltas.
+
+        Its success says nothing to do as well as done. One that runs must have
+        no snapshots (handbook, section 3).
+        """
+        self._session.require_vcenter("make clones independent")
+        return self._jobs.start(
+            self._observer.name(vm),
+            "promote",
+            self._vm(vm).PromoteDisks_Task,
+            unlink=True,
+            disks=[],
+        )
 
     @property
     def grows_linked(self) -> bool:
-        """Whether a delta can grow over its base."""
-        raise NotImplementedError
+        """No: disks with parents cannot be expanded (handbook, section 6)."""
+        return False
 
     def grow_disk(self, vm: VmId, disk: str, capacity_bytes: int) -> Job:
-        """Start to make a disk larger."""
-        raise NotImplementedError
+        """Make the disk of this label larger; reads the VM's devices first."""
+        from linkedclone.drivers.vsphere.disksize import build_growth, read_disk
+
+        native, name = self._vm(vm), self._observer.name(vm)
+        spec = build_growth(read_disk(self._collector, native, name, disk), capacity_bytes)
+        return self._jobs.start(name, "grow", native.ReconfigVM_Task, spec=spec)
 
     def remove_stray(self, stray: Stray) -> Job:
-        """Start to delete a file of no VM."""
-        raise NotImplementedError
+        """Delete a disk's descriptor and extents, once it is certain that no VM here reads it."""
+        return self._remover.remove(stray)
+
+    @cached_property
+    def _remover(self) -> Remover:
+        from linkedclone.drivers.vsphere.removal import Remover
+
+        return Remover(self._session, self._collector, self._jobs)
+
+    def unregister_vm(self, vm: VmId) -> Job:
+        """Take a VM out of the inventory at once; one that is gone already counts as done."""
+        name = self._observer.name(vm)
+        with suppress(GoneError):
+            self._session.call(f"unregister {name}", self._vm(vm).UnregisterVM)
+        return self._jobs.done(name, "unregister")
 
     def delete_vm(self, vm: VmId) -> Job:
         """Delete a VM with the files that no other registered VM uses."""
@@ -194,7 +237,11 @@ class VsphereDriver:
 
     def diagnose(self) -> tuple[Finding, ...]:
         """Check what linked clones need of this endpoint."""
-        return diagnose(self._session, self._datacenters)
+        from linkedclone.drivers.vsphere.diagnose import diagnose
+        from linkedclone.drivers.vsphere.reach import Reach
+
+        reach = Reach(self._session, self._collector, self._observer)
+        return diagnose(self._session, self._datacenters, reach.find)
 
     def close(self) -> None:
         """Log out; never raises."""

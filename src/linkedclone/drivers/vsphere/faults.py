@@ -105,6 +105,11 @@ RULES: Final[dict[str, Rule]] = {
         HypervisorError, "the host cannot reach a part of the VM", _CHAIN
     ),
     "FileFault": Rule(HypervisorError, "a file cannot be used", _CHAIN),
+    "CannotDeleteFile": Rule(
+        HypervisorError,
+        "the file cannot be deleted",
+        "look whether a VM of another vCenter or a backup holds it",
+    ),
     "InvalidDatastore": Rule(HypervisorError, "the datastore cannot be used", _CHAIN),
     "NotSupported": Rule(
         UnsupportedError,

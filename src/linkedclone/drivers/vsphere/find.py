@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
@@ -51,11 +50,18 @@ class Finder:
         for ref in refs:
             if len(found[ref]) > 1:
                 self._refuse_ambiguous(ref, found[ref])
-        vms = self._observer.observe_vms([found[ref][0] for ref in refs], whole=True)
+        vms = self._read([found[ref][0] for ref in refs])
         for ref in refs:
             if found[ref][0] not in vms:
                 raise NotFoundError(f"{ref!r} was deleted just now")
         return tuple(vms[found[ref][0]] for ref in refs)
+
+    def _read(self, ids: Sequence[VmId]) -> Mapping[VmId, Vm]:
+        """Read VMs whole; a single one as a source, which is what it is mostly looked for as."""
+        if len(ids) != 1:
+            return self._observer.observe_vms(ids, whole=True)
+        source = self._observer.observe_source(ids[0])
+        return {} if source is None else {source.id: source}
 
     def _look_up(self, refs: Sequence[str]) -> dict[str, tuple[VmId, ...]]:
         direct = [ref for ref in refs if "/" in ref or _UUID.fullmatch(ref)]
@@ -151,6 +157,8 @@ def match_name(ref: str, known: Mapping[VmId, str]) -> tuple[VmId, ...]:
         return folded
     if VmId(ref) in known:
         return (VmId(ref),)
-    close = difflib.get_close_matches(ref, dict.fromkeys(known.values()), n=3)
+    from difflib import get_close_matches
+
+    close = get_close_matches(ref, dict.fromkeys(known.values()), n=3)
     hint = "did you mean " + " or ".join(close) + "?" if close else "linkedclone list shows all VMs"
     raise NotFoundError(f"there is no VM {ref!r}", hint=hint)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from linkedclone.drivers.vsphere.native import Native
 from linkedclone.model.observed import Mark
 
 _PREFIX: Final = "linkedclone."
@@ -23,10 +22,18 @@ _KEYS: Final[Mapping[str, str]] = {
 }
 """The key behind the prefix, and the field of the mark."""
 
-PATHS: Final = {f'config.extraConfig["{_PREFIX}{key}"]': field for key, field in _KEYS.items()}
+
+def _path(key: str) -> str:
+    return f'config.extraConfig["{_PREFIX}{key}"]'
+
+
+PATHS: Final = {_path(key): field for key, field in _KEYS.items()}
 """Where each field is read. A path with a key collects that element alone, and a
 key that does not exist is no error (govmomi #3451, vm-operator #665), which
 spares reading some fifty entries of every VM."""
+
+_OWNER: Final = _path("owner")
+_UUID: Final = _path("uuid")
 
 
 def write_mark(mark: Mark) -> dict[str, str]:
@@ -38,13 +45,9 @@ def write_mark(mark: Mark) -> dict[str, str]:
     return {_PREFIX + key: getattr(mark, field) for key, field in _KEYS.items()}
 
 
-def read_mark(values: Mapping[str, Native]) -> Mark | None:
+def read_mark(values: Mapping[str, object]) -> Mark | None:
     """Return the mark among a VM's properties, or None. Whether it counts is not decided here."""
-    found = {
-        field: str(values[path].value)
-        for path, field in PATHS.items()
-        if values.get(path) is not None
-    }
-    if not found.get("owner") or not found.get("uuid"):
+    if not values.get(_OWNER) or not values.get(_UUID):
         return None
+    found = {field: str(values[path]) for path, field in PATHS.items() if path in values}
     return Mark(**{**found, "uuid": found["uuid"].lower()})

@@ -12,6 +12,8 @@ _FILE: Final = re.compile(r"\[([^\]]*)\] *(.*)")
 
 def unescape(name: str) -> str:
     """Return an entity's name as a person wrote it: slash, backslash and percent come escaped."""
+    if "%" not in name:
+        return name
     return _ESCAPED.sub(lambda match: _ESCAPES[match.group().lower()], name)
 
 
@@ -22,3 +24,8 @@ def split_file_name(name: str) -> tuple[str, str]:
     """
     match = _FILE.fullmatch(name)
     return (match.group(1), match.group(2)) if match else ("", name)
+
+
+def store_of(file_name: str) -> str:
+    """Return the datastore's name in ``[datastore] folder/file.vmdk``; empty where it has none."""
+    return split_file_name(file_name)[0]

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
-from typing import Final
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Final
 
-from linkedclone.drivers.vsphere import walks
-from linkedclone.drivers.vsphere.collector import Collector, Seen
-from linkedclone.drivers.vsphere.disks import build_disks
-from linkedclone.drivers.vsphere.native import moid_of
+from linkedclone.drivers.vsphere import surroundings, walks
+from linkedclone.drivers.vsphere.collector import Collector, Seen, Wanted
+from linkedclone.drivers.vsphere.decoding import Decoder, Read
+from linkedclone.drivers.vsphere.hardware import Hardware, drop_devices
+from linkedclone.drivers.vsphere.pages import Found, without_collections
 from linkedclone.drivers.vsphere.paths import PARTS
 from linkedclone.drivers.vsphere.session import Session
 from linkedclone.drivers.vsphere.shapes import Shape, build_shape
-from linkedclone.drivers.vsphere.snapshots import list_snapshots
-from linkedclone.drivers.vsphere.vms import PROPERTIES, build_vm, store_names
+from linkedclone.drivers.vsphere.vms import Surroundings, build_vm, choose_properties
+from linkedclone.drivers.vsphere.walks import Walk
 from linkedclone.model.ids import SnapshotId, VmId
-from linkedclone.model.inventory import Inventory
-from linkedclone.model.observed import Disk, Vm
+from linkedclone.model.observed import Vm
+
+if TYPE_CHECKING:
+    from linkedclone.model.inventory import Inventory
 
 _ALL: Final = (*walks.VM_FOLDERS, walks.STORES, walks.STORE_USERS)
 """To every VM, by way of the datastores too: so none is missed that stands in a
@@ -27,42 +30,84 @@ _SOME: Final = (*walks.UP, walks.VM_STORES)
 
 _DEVICES: Final = {"VirtualMachineSnapshot": ("config.hardware.device",)}
 
-_WANTED: Final[Mapping[str, Sequence[str]]] = {
-    "VirtualMachine": PROPERTIES,
-    "Datastore": ("name",),
-    **PARTS,
-}
-
-_WANTED_WHOLE: Final = {**_WANTED, **_DEVICES}
+_MOST_NAMES: Final = 5
 
 
 class Observer:
     """Reads VMs of one endpoint; remembers their names, and the shapes of snapshots.
 
-    A shape never changes. A name may, so it serves error texts only.
+    A shape never changes. A name may, so it serves error texts only. What
+    stands around the VM that was read last is remembered with just that VM.
     """
 
     def __init__(self, session: Session, collector: Collector) -> None:
         self._session = session
         self._collector = collector
+        self._properties = choose_properties(session.content.about.apiVersion)
         self._shapes: dict[SnapshotId, Shape] = {}
         self._names: dict[VmId, str] = {}
+        self._latest: tuple[Vm, Mapping[str, Seen]] | None = None
         self._lock = threading.Lock()
 
-    def observe(self) -> Inventory:
-        """Read all VMs whole, in one paged read."""
-        root = self._session.content.rootFolder
-        ways = (*_ALL, *walks.SNAPSHOTS)
-        about = "read the inventory"
-        around = self._collector.read(about, [root], _WANTED_WHOLE, ways, lazily=True)
-        return Inventory(vms=self._build(around))
+    def observe(self, *, sizes: bool = False) -> Inventory:
+        """Read all VMs whole, in one paged read.
+
+        Args:
+            sizes: Whether the sizes of files and datastores are wanted too.
+        """
+        from linkedclone.drivers.vsphere import layout, measuring
+        from linkedclone.model.inventory import Inventory
+
+        starts = [self._session.content.rootFolder]
+        wanted, ways = self._wanted(whole=True), (*_ALL, *walks.SNAPSHOTS)
+        if sizes:
+            wanted = {**wanted, "Datastore": measuring.STORE}
+            wanted["VirtualMachine"] = (*self._properties, *layout.PATHS)
+        decoder = Decoder()
+        around = self._read("read the inventory", starts, wanted, ways, decoder)
+        with without_collections():
+            vms = self._build(around)
+            blind = _describe_unread(around.reads.values(), vms)
+            if not sizes:
+                return Inventory(vms=vms, blind=blind)
+            return measuring.measure(vms, around, decoder.book, blind)
 
     def observe_vms(self, ids: Sequence[VmId], *, whole: bool) -> dict[VmId, Vm]:
         """Read some VMs in one call; ``whole`` asks for the disks of their snapshots too."""
         starts = [self._session.managed("VirtualMachine", moid) for moid in dict.fromkeys(ids)]
-        wanted, ways = (_WANTED, _SOME) if not whole else (_WANTED_WHOLE, _SOME + walks.SNAPSHOTS)
-        around = self._collector.read("read VMs", starts, wanted, ways, lazily=True)
+        ways = _SOME + walks.SNAPSHOTS if whole else _SOME
+        around = self._read("read VMs", starts, self._wanted(whole=whole), ways, Decoder())
         return {vm.id: vm for vm in self._build(around)}
+
+    def observe_source(self, vm_id: VmId) -> Vm | None:
+        """Read one VM whole, in one call, with what tells where clones of it can go."""
+        start = self._session.managed("VirtualMachine", vm_id)
+        ways = (*surroundings.WAYS, *walks.SNAPSHOTS)
+        wanted = {**self._wanted(whole=True), **surroundings.AROUND}
+        wanted["VirtualMachine"] = (*dict.fromkeys((*self._properties, *surroundings.OF_SOURCE)),)
+        decoder = Decoder()
+
+        def take(found: Found) -> tuple[Read, Seen]:
+            return decoder.decode(found), self._collector.decode_lazily(found)
+
+        both = list(
+            self._collector.read_found(
+                "read the VM", [start], wanted, take, ways, lighten=drop_devices
+            )
+        )
+        for vm in self._build(Surroundings({read.id: read for read, _ in both})):
+            self._latest = (vm, {seen.id: seen for _, seen in both})
+            return vm
+        return None
+
+    def surroundings(self, source: Vm) -> Mapping[str, Seen]:
+        """Return what was read together with a VM, by id; nothing if that is not remembered.
+
+        Only for the very object that :meth:`observe_source` returned last: so
+        it is never older than what the caller knows of the VM itself.
+        """
+        latest = self._latest
+        return latest[1] if latest is not None and latest[0] is source else {}
 
     def name(self, vm: VmId) -> str:
         """Return the name that a VM had when it was last read here, for people; else its id."""
@@ -81,28 +126,60 @@ class Observer:
                 self._shapes |= {SnapshotId(moid): _shape_of(one) for moid, one in seen.items()}
         return self._shapes.get(snapshot, Shape())
 
-    def _build(self, around: Mapping[str, Seen]) -> tuple[Vm, ...]:
-        vms = [seen for seen in around.values() if seen.kind == "VirtualMachine"]
-        built = tuple(build_vm(seen, around, self._snapshot_disks(seen, around)) for seen in vms)
-        self._names.update((vm.id, vm.name) for vm in built)
-        return built
+    def _wanted(self, *, whole: bool) -> dict[str, Sequence[str]]:
+        devices = _DEVICES if whole else {}
+        return {"VirtualMachine": self._properties, "Datastore": ("name",), **PARTS, **devices}
 
-    def _snapshot_disks(
-        self, vm: Seen, around: Mapping[str, Seen]
-    ) -> dict[SnapshotId, tuple[Disk, ...]]:
-        """Return the disks of those snapshots that were read along with the VM."""
-        disks = {}
-        for native in list_snapshots(vm.get("snapshot")):
-            seen = around.get(moid_of(native))
-            if seen is None:
-                continue
-            snapshot = SnapshotId(seen.id)
-            devices = seen.get("config.hardware.device") or ()
-            disks[snapshot] = build_disks(devices, store_names(vm, around))
-            shape = _shape_of(seen)
-            if not shape.manual_cards:
-                self._shapes[snapshot] = shape
-        return disks
+    def _read(
+        self,
+        about: str,
+        starts: Sequence[object],
+        wanted: Wanted,
+        ways: Sequence[Walk],
+        decoder: Decoder,
+    ) -> Surroundings:
+        reads = self._collector.read_found(
+            about, starts, wanted, decoder.decode, ways, lighten=drop_devices
+        )
+        return Surroundings({read.id: read for read in reads})
+
+    def _build(self, around: Surroundings) -> tuple[Vm, ...]:
+        vms: list[Vm] = []
+        for read in around.reads.values():
+            if read.kind == "VirtualMachine":
+                vms.append(build_vm(read, around))
+            elif read.kind == "VirtualMachineSnapshot":
+                self._remember_shape(SnapshotId(read.id), read.get("config.hardware.device"))
+        self._names.update((vm.id, vm.name) for vm in vms)
+        return tuple(vms)
+
+    def _remember_shape(self, snapshot: SnapshotId, hardware: Hardware | None) -> None:
+        if hardware is not None and not hardware.manual_cards:
+            disks = tuple((key, disk.independent) for key, disk in hardware.disks)
+            self._shapes[snapshot] = Shape(disks=disks)
+
+
+def _describe_unread(reads: Iterable[Read], vms: Iterable[Vm]) -> tuple[str, ...]:
+    """Say which VMs were seen, and what they read was not.
+
+    A VM that the user may see but not read has no devices; nor has one whose
+    host does not answer, or one that is being made.
+    """
+    bare = {
+        read.id
+        for read in reads
+        if read.kind == "VirtualMachine" and read.get("config.hardware.device") is None
+    }
+    unread = sorted(
+        vm.name or vm.id
+        for vm in vms
+        if vm.id in bare or any(snapshot.disks is None for snapshot in vm.snapshots)
+    )
+    if not unread:
+        return ()
+    rest = len(unread) - _MOST_NAMES
+    names = ", ".join(unread[:_MOST_NAMES]) + (f" and {rest} more" if rest > 0 else "")
+    return (f"the disks of {names} could not be read: what they hang from is not known",)
 
 
 def _shape_of(snapshot: Seen) -> Shape:

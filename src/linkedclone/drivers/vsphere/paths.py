@@ -22,17 +22,28 @@ def build_path(thing: Seen, around: Mapping[str, Seen]) -> str:
     FindByInventoryPath takes the path as it stands. What could not be read is
     left out at the left.
     """
+    return f"{build_prefix(above_of(thing), around)}/{thing.get('name') or ''}"
+
+
+def build_prefix(above: str, around: Mapping[str, Seen]) -> str:
+    """Return the path of what a thing stands in: the thing's own without ``/NAME``.
+
+    Args:
+        above: The id of what it stands in.
+        around: What was read.
+    """
     names: list[str] = []
-    current: Seen | None = thing
+    current = around.get(above)
     while current is not None:
-        above = around.get(_above(current))
-        if above is not None or current is thing or current.kind != "Folder":
+        further = around.get(above_of(current))
+        if further is not None or current.kind != "Folder":
             names.append(str(current.get("name") or ""))
-        current = above
-    return "/" + "/".join(reversed(names))
+        current = further
+    return "".join(f"/{name}" for name in reversed(names))
 
 
-def _above(thing: Seen) -> str:
+def above_of(thing: Seen) -> str:
+    """Return the id of what an object stands in."""
     return thing.id_at("parentFolder") or thing.id_at("parentVApp") or thing.id_at("parent")
 
 
@@ -40,5 +51,5 @@ def datacenter_of(thing: Seen, around: Mapping[str, Seen]) -> Seen | None:
     """Return the datacenter that an object stands in, if it was read."""
     current: Seen | None = thing
     while current is not None and current.kind != "Datacenter":
-        current = around.get(_above(current))
+        current = around.get(above_of(current))
     return current

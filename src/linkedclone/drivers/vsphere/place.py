@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from linkedclone.drivers.vsphere import walks
+from linkedclone.drivers.vsphere import surroundings, walks
 from linkedclone.drivers.vsphere.choose import choose
 from linkedclone.drivers.vsphere.clonespec import memory_mib
 from linkedclone.drivers.vsphere.collector import Collector, Seen
 from linkedclone.drivers.vsphere.customization import StoredSpecs
 from linkedclone.drivers.vsphere.names import split_file_name, unescape
 from linkedclone.drivers.vsphere.native import Native, moid_of
-from linkedclone.drivers.vsphere.paths import PARTS, build_path, datacenter_of
+from linkedclone.drivers.vsphere.observe import Observer
+from linkedclone.drivers.vsphere.paths import build_path, datacenter_of
 from linkedclone.drivers.vsphere.session import Session
 from linkedclone.drivers.vsphere.walks import Walk
 from linkedclone.errors import NotFoundError, RefusedError
@@ -21,25 +22,7 @@ from linkedclone.model.ids import FolderId
 from linkedclone.model.observed import Vm
 from linkedclone.model.spec import CloneRequest, Placement, Target
 
-_SOURCE: Final = (
-    *("name", "parent", "parentVApp", "resourcePool", "datastore"),
-    *("config.files.vmPathName", "runtime.host"),
-)
-_WANTED: Final[Mapping[str, Sequence[str]]] = {
-    **PARTS,
-    "VirtualMachine": _SOURCE,
-    "ResourcePool": ("name", "parent", "owner"),
-    "ComputeResource": ("name", "parent", "resourcePool", "datastore"),
-    "Datastore": ("name", "parent"),
-}
-_AROUND_SOURCE: Final = (
-    *walks.UP,
-    walks.VM_POOL,
-    walks.VM_STORES,
-    walks.POOL_OWNER,
-    walks.CLUSTER_STORES,
-)
-"""To the source's folders, its pool, that pool's hosts and the datastores they see."""
+_WANTED: Final = {**surroundings.AROUND, "VirtualMachine": surroundings.OF_SOURCE}
 _AROUND_HOST: Final = (*walks.UP, walks.HOST_CLUSTER, walks.ROOT_POOL, walks.CLUSTER_STORES)
 _FOLDERS: Final = (walks.VM_FOLDER, walks.VM_CHILDREN)
 _POOLS: Final = (
@@ -66,17 +49,22 @@ class _Place:
 class Placer:
     """Resolves targets at one endpoint."""
 
-    def __init__(self, session: Session, collector: Collector, specs: StoredSpecs) -> None:
+    def __init__(
+        self, session: Session, collector: Collector, observer: Observer, specs: StoredSpecs
+    ) -> None:
         self._session = session
         self._collector = collector
+        self._observer = observer
         self._specs = specs
 
     def resolve_target(self, source: Vm, request: CloneRequest) -> Target:
         """Look up where the clones of a request go.
 
-        One read where the source's own place is kept; one more for a
-        template, whose cluster has to be found by its host, and one more
-        where the request names a folder or a resource pool.
+        No call where the source's own place is kept and the source is the one
+        VM that was found last: its surroundings were read with it. One read
+        for any other; one more for a template, whose cluster has to be found
+        by its host, and one more where the request names a folder or a
+        resource pool.
 
         Raises:
             NotFoundError: A named object does not exist.
@@ -106,7 +94,10 @@ class Placer:
         )
 
     def _read_place(self, source: Vm) -> _Place:
-        around = self._read(self._session.managed("VirtualMachine", source.id), _AROUND_SOURCE)
+        around = dict(self._observer.surroundings(source))
+        if not around:
+            start = self._session.managed("VirtualMachine", source.id)
+            around = self._read(start, surroundings.WAYS)
         seen = around.get(source.id)
         if seen is None:
             raise NotFoundError(f"{source.name!r} was deleted just now")

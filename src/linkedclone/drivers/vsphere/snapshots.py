@@ -1,56 +1,44 @@
-"""A VM's snapshot tree, flattened. Pure."""
+"""A VM's snapshot tree, flattened. Pure: XML in, data out."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from typing import Final
+from xml.etree.ElementTree import Element
 
 from linkedclone.drivers.vsphere.names import unescape
-from linkedclone.drivers.vsphere.native import Native, moid_of
+from linkedclone.drivers.vsphere.pages import NS
 from linkedclone.model.ids import SnapshotId
-from linkedclone.model.observed import Disk, Snapshot
+from linkedclone.model.observed import Snapshot
+
+_CURRENT: Final = NS + "currentSnapshot"
+_ROOTS: Final = NS + "rootSnapshotList"
+_BELOW: Final = NS + "childSnapshotList"
+_SNAPSHOT: Final = NS + "snapshot"
+_NAME: Final = NS + "name"
+_DESCRIPTION: Final = NS + "description"
+_CREATED: Final = NS + "createTime"
 
 
-def build_snapshots(
-    info: Native,
-    disks: Mapping[SnapshotId, tuple[Disk, ...]],
-) -> tuple[Snapshot, ...]:
-    """Return all snapshots, parents before children; those not in ``disks`` come without any."""
-    if info is None:
-        return ()
-    current = "" if info.currentSnapshot is None else moid_of(info.currentSnapshot)
-    return tuple(_walk(info.rootSnapshotList, "", current, disks))
+def read_snapshots(info: Element) -> tuple[Snapshot, ...]:
+    """Return all snapshots, parents before children, as yet without their disks."""
+    current = info.findtext(_CURRENT) or ""
+    return tuple(_walk(info.findall(_ROOTS), "", current))
 
 
-def _walk(
-    nodes: Native,
-    above: str,
-    current: str,
-    disks: Mapping[SnapshotId, tuple[Disk, ...]],
-) -> Iterator[Snapshot]:
-    for node in nodes or ():
-        moid = SnapshotId(moid_of(node.snapshot))
-        name = unescape(node.name)
+def _walk(nodes: Iterable[Element], above: str, current: str) -> Iterator[Snapshot]:
+    for node in nodes:
+        moid = SnapshotId(node.findtext(_SNAPSHOT) or "")
+        name = unescape(node.findtext(_NAME) or "")
         path = f"{above}/{name}" if above else name
+        created = node.findtext(_CREATED)
         yield Snapshot(
             id=moid,
             name=name,
             path=path,
-            created=node.createTime,
+            created=datetime.fromisoformat(created) if created else None,
             current=moid == current,
-            disks=disks.get(moid),
-            description=node.description or "",
+            description=node.findtext(_DESCRIPTION) or "",
         )
-        yield from _walk(node.childSnapshotList, path, current, disks)
-
-
-def list_snapshots(info: Native) -> tuple[Native, ...]:
-    """Return the managed objects of all snapshots."""
-    if info is None:
-        return ()
-    found: list[Native] = []
-    left = list(info.rootSnapshotList)
-    while left:
-        node = left.pop()
-        found.append(node.snapshot)
-        left.extend(node.childSnapshotList or ())
-    return tuple(found)
+        yield from _walk(node.findall(_BELOW), path, current)

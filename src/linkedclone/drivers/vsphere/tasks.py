@@ -3,7 +3,9 @@
 All unfinished jobs are read together, by one RetrievePropertiesEx each time.
 WaitForUpdatesEx would do on a vCenter, but on the simulator it is worse than
 quadratic (148 s for 500 clones, where this takes 8.7 s), and a poll whose
-interval grows with the age of the oldest job costs few reads on both.
+interval grows with the age of the oldest job costs few reads on both. Only a
+few jobs, each of which somebody waits for, are watched with it: it tells the
+end of a clone of 2 s some 70 ms earlier, in a quarter of the calls (measured).
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ import itertools
 import math
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from pyVmomi import vim, vmodl
@@ -20,8 +22,10 @@ from pyVmomi import vim, vmodl
 from linkedclone.drivers.vsphere.attach import Attacher, Attachment
 from linkedclone.drivers.vsphere.collector import Collector, Seen
 from linkedclone.drivers.vsphere.faults import translate
-from linkedclone.drivers.vsphere.native import Native, NativeCall, moid_of
+from linkedclone.drivers.vsphere.native import Native, NativeCall, is_managed, moid_of
+from linkedclone.drivers.vsphere.sequence import Sequences, Start
 from linkedclone.drivers.vsphere.session import Session
+from linkedclone.drivers.vsphere.watch import Watch
 from linkedclone.errors import (
     AuthenticationError,
     BusyError,
@@ -35,7 +39,8 @@ from linkedclone.errors import (
 from linkedclone.model.ids import FolderId, JobId, VmId
 from linkedclone.model.jobs import Job, JobState, JobStatus
 
-_TASK: Final = ("info.state", "info.progress", "info.error", "info.result")
+_PROGRESS: Final = {"Task": ("info.state", "info.progress", "info.result")}
+_WITHOUT_RESULT: Final = {"Task": ("info.state", "info.progress")}
 _STATUS: Final = {
     "queued": JobStatus.QUEUED,
     "running": JobStatus.RUNNING,
@@ -48,6 +53,10 @@ _SHARE_OF_AGE: Final = 0.06
 _SHARE_FOR_FEW: Final = 0.04
 _FEW: Final = 4
 """So few jobs are cheap to look at, and somebody is waiting for each of them."""
+
+_WATCH_SECONDS: Final = 1
+"""The shortest time that WaitForUpdatesEx can be told to wait, and how late a job
+is noticed that another thread starts meanwhile."""
 
 _PATIENCE: Final = 20.0
 """Seconds that the endpoint may be silent, as during a fail-over of its network."""
@@ -66,15 +75,26 @@ def pause_seconds(age_seconds: float, *, jobs: int) -> float:
 
 
 class Jobs:
-    """Starts tasks, remembers what is known of them, and waits."""
+    """Starts tasks, remembers what is known of them, and waits.
 
-    def __init__(self, session: Session, collector: Collector, attacher: Attacher) -> None:
+    Without ``results`` for tasks that end in long lists, which nobody wants to
+    get with each look at how far they are.
+    """
+
+    def __init__(
+        self, session: Session, collector: Collector, attacher: Attacher, *, results: bool = True
+    ) -> None:
         self._session = session
         self._collector = collector
         self._attacher = attacher
+        self._progress = _PROGRESS if results else _WITHOUT_RESULT
+        self._wanted = {"Task": (*self._progress["Task"], "info.error")}
+        self._watch = Watch(session, self._wanted)
         self._states: dict[JobId, JobState] = {}
         self._begun: dict[JobId, float] = {}
+        self._most = 0  # jobs that were under way together since there were none
         self._attachments: dict[JobId, Attachment] = {}
+        self._sequences = Sequences(_is_so_already)
         self._last_read = 0.0
         self._silent_since = 0.0
         self._numbers = itertools.count(1)
@@ -100,6 +120,20 @@ class Jobs:
             self._states[job.id] = JobState(job=job, status=JobStatus.DONE)
         return job
 
+    def failed(self, about: str, action: str, error: LinkedCloneError) -> Job:
+        """Return a job that has failed, for what was found before any call."""
+        job = self._number(about, action)
+        with self._lock:
+            self._states[job.id] = JobState(job=job, status=JobStatus.FAILED, error=error)
+        return job
+
+    def sequence(self, about: str, action: str, starts: Sequence[Start]) -> Job:
+        """Return a job of several tasks, of which each begins when the one before it is done."""
+        job = self._number(about, action)
+        if not self._sequences.begin(job, starts):
+            return self.done(about, action)
+        return self._begin(job)
+
     def attach(self, name: str, source: VmId, folder: FolderId) -> Job:
         """Return a job that follows a clone which somebody else is making."""
         job = self._number(name, "attach")
@@ -112,6 +146,7 @@ class Jobs:
 
     def _begin(self, job: Job) -> Job:
         with self._lock:
+            self._most = max(self._most if self._begun else 0, len(self._begun) + 1)
             self._begun[job.id] = time.monotonic()
             self._states[job.id] = JobState(job=job, status=JobStatus.QUEUED)
         return job
@@ -125,7 +160,7 @@ class Jobs:
         """
         end = time.monotonic() + timeout_seconds
         while True:
-            due = self._poll()
+            due = self._poll(end)
             with self._lock:
                 states = tuple(self._states[job.id] for job in jobs)
             now = time.monotonic()
@@ -133,30 +168,43 @@ class Jobs:
                 return states
             time.sleep(max(min(due, end) - now, 0.0))
 
-    def _poll(self) -> float:
+    def _poll(self, end: float) -> float:
         """Read all unfinished jobs if it is time for it; return when it is time again."""
-        with self._reading:
+        if not self._reading.acquire(timeout=max(end - time.monotonic(), 0.0)):
+            return end
+        try:
+            watching = self._may_watch(end)
             due = self._due()
-            if time.monotonic() < due:
+            if time.monotonic() < due and not watching:
                 return due
             with self._lock:
                 unfinished = [self._states[moid].job for moid in self._begun]
-            states = self._read_patiently(unfinished)
+            states = self._read_patiently(unfinished, watching=watching)
             with self._lock:
                 self._last_read = time.monotonic()
                 for state in states:
                     self._states[state.job.id] = state
                     if state.finished:
                         del self._begun[state.job.id]
-            return self._due()
+            return 0.0 if watching and states else self._due()
+        finally:
+            self._reading.release()
 
-    def _read_patiently(self, jobs: Sequence[Job]) -> list[JobState]:
+    def _may_watch(self, end: float) -> bool:
+        """Say whether to let the server tell the news: for few jobs, and where there is time."""
+        with self._lock:
+            few = bool(self._begun) and self._most <= _FEW
+            followed = self._attachments.keys() & self._begun.keys()
+        left = end - time.monotonic()
+        return few and not followed and left >= _WATCH_SECONDS and self._watch.works
+
+    def _read_patiently(self, jobs: Sequence[Job], *, watching: bool) -> list[JobState]:
         """Read jobs; while the endpoint does not answer for a moment, there is no news.
 
         The tasks go on at the server, so nothing is lost by asking again.
         """
         try:
-            states = self._read(jobs)
+            states = self._read(jobs, watching=watching)
         except (BusyError, EndpointError) as error:
             self._silent_since = self._silent_since or time.monotonic()
             silent = time.monotonic() - self._silent_since
@@ -176,14 +224,30 @@ class Jobs:
             calls = 2 if self._attachments.keys() & self._begun.keys() else 1
             return max(self._last_read, oldest) + calls * pause_seconds(age, jobs=len(self._begun))
 
-    def _read(self, jobs: Sequence[Job]) -> list[JobState]:
+    def _read(self, jobs: Sequence[Job], *, watching: bool) -> list[JobState]:
         with self._lock:
             followed = [self._attachments[job.id] for job in jobs if job.id in self._attachments]
             tasks = [job for job in jobs if job.id not in self._attachments]
-        natives = [self._session.managed("Task", job.id) for job in tasks]
-        seen = self._collector.read("follow tasks", natives, {"Task": _TASK})
-        states = [build_state(job, seen.get(job.id)) for job in tasks]
+        ids = [self._sequences.task_of(job) for job in tasks]
+        natives = [self._session.managed("Task", moid) for moid in ids]
+        seen = self._watch.observe(natives, _WATCH_SECONDS) if watching else {}
+        if any(moid not in seen for moid in ids):
+            seen = self._poll_tasks(natives)
+        states = [
+            self._sequences.go_on(build_state(job, seen.get(moid)))
+            for job, moid in zip(tasks, ids, strict=True)
+        ]
         return states + self._attacher.observe(followed)
+
+    def _poll_tasks(self, tasks: Sequence[Native]) -> Mapping[str, Seen]:
+        """Read tasks; why they failed, which costs more to decode, only of those that did."""
+        seen = self._collector.read("follow tasks", tasks, self._progress, lazily=True)
+        failed = [task for task in tasks if _has_failed(seen.get(moid_of(task)))]
+        return seen | self._collector.read("read why tasks failed", failed, self._wanted)
+
+
+def _has_failed(task: Seen | None) -> bool:
+    return task is not None and _STATUS.get(str(task.get("info.state"))) is JobStatus.FAILED
 
 
 def build_state(job: Job, task: Seen | None) -> JobState:
@@ -199,8 +263,14 @@ def build_state(job: Job, task: Seen | None) -> JobState:
         job=job,
         status=status,
         percent=task.get("info.progress"),
-        result=task.id_at("info.result") or None,
+        result=_result_of(task),
     )
+
+
+def _result_of(task: Seen) -> str | None:
+    """Return the id of what a task made; other results are none of a job's."""
+    made = task.get("info.result")
+    return moid_of(made) if made is not None and is_managed(made) else None
 
 
 def _build_failure(job: Job, fault: Native) -> JobState:
@@ -218,6 +288,8 @@ def _is_so_already(action: str, error: LinkedCloneError) -> bool:
     if action in {"delete", "delete-snapshot"}:
         return isinstance(error, GoneError)
     fault = error.__cause__
+    if action == "remove":
+        return isinstance(fault, vim.fault.FileNotFound)
     wanted = _WANTED_POWER.get(action)
     return isinstance(fault, vim.fault.InvalidPowerState) and str(fault.existingState) == wanted
 
@@ -238,5 +310,6 @@ _VERBS: Final = {
     "unregister": "unregister",
     "grow": "grow a disk of",
     "remove": "remove",
+    "search": "search",
 }
 """Actions as error texts name them."""

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import ipaddress
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 
-from linkedclone.drivers.vsphere.collector import Seen
-from linkedclone.drivers.vsphere.disks import StoreNames, build_disks, find_store
+from linkedclone.drivers.vsphere import metadata
+from linkedclone.drivers.vsphere.decoding import INSTANCE_ID, Read
+from linkedclone.drivers.vsphere.hardware import Hardware, StoreNames, find_store
 from linkedclone.drivers.vsphere.marks import PATHS, read_mark
 from linkedclone.drivers.vsphere.names import split_file_name, unescape
-from linkedclone.drivers.vsphere.native import Native, moid_of
-from linkedclone.drivers.vsphere.paths import build_path
-from linkedclone.drivers.vsphere.snapshots import build_snapshots
-from linkedclone.model.ids import SnapshotId, StoreId, VmId
-from linkedclone.model.observed import Disk, Power, Vm
+from linkedclone.drivers.vsphere.paths import above_of, build_prefix
+from linkedclone.model.ids import StoreId, VmId
+from linkedclone.model.observed import Power, Snapshot, Vm
 
 PROPERTIES: Final = (
     "name",
@@ -24,9 +23,11 @@ PROPERTIES: Final = (
     "config.instanceUuid",
     "config.uuid",
     "config.template",
+    "config.createDate",
     "config.files.vmPathName",
     "config.hardware.device",
     *PATHS,
+    *metadata.PATHS,
     "snapshot",
     "runtime.powerState",
     "guest.hostName",
@@ -37,6 +38,9 @@ PROPERTIES: Final = (
 )
 """What is read of a VM: leaf properties only."""
 
+_SINCE: Final = {"config.createDate": (6, 7)}
+"""The API that knows a property first. An older one refuses a whole read for its sake."""
+
 _POWER: Final = {
     "poweredOn": Power.ON,
     "poweredOff": Power.OFF,
@@ -44,69 +48,94 @@ _POWER: Final = {
 }
 
 
-def build_vm(
-    seen: Seen, around: Mapping[str, Seen], snapshot_disks: Mapping[SnapshotId, tuple[Disk, ...]]
-) -> Vm:
+def choose_properties(api_version: str) -> tuple[str, ...]:
+    """Return those of the :data:`PROPERTIES` that an API version as ``8.0.3.0`` knows."""
+    numbers = tuple(int(part) for part in api_version.split(".")[:2] if part.isdecimal())
+    return tuple(path for path in PROPERTIES if numbers >= _SINCE.get(path, ()))
+
+
+class Surroundings:
+    """What VMs have in common, worked out once: where they stand, and on which datastores.
+
+    Args:
+        reads: All objects that were read, by id: folders, datastores and
+            snapshots among them.
+    """
+
+    def __init__(self, reads: Mapping[str, Read]) -> None:
+        self.reads = reads
+        self._prefixes: dict[str, str] = {}
+        self._stores: dict[tuple[str, ...], StoreNames] = {}
+
+    def build_path(self, read: Read) -> str:
+        """Return a VM's inventory path, see ``paths``."""
+        above = above_of(read)
+        if above not in self._prefixes:
+            self._prefixes[above] = build_prefix(above, self.reads)
+        return f"{self._prefixes[above]}/{read.values.get('name', '')}"
+
+    def store_names(self, read: Read) -> StoreNames:
+        """Return the ids of a VM's datastores by their names."""
+        ids = read.values.get("datastore", ())
+        if ids not in self._stores:
+            stores = [self.reads[moid] for moid in ids if moid in self.reads]
+            self._stores[ids] = {unescape(str(one.get("name") or "")): one.id for one in stores}
+        return self._stores[ids]
+
+    def hardware(self, owner: str) -> Hardware | None:
+        """Return the devices of a VM or a snapshot, if they were read."""
+        read = self.reads.get(owner)
+        return None if read is None else read.get("config.hardware.device")
+
+
+def build_vm(read: Read, around: Surroundings) -> Vm:
     """Return a VM.
 
     One that is still being made has hardly any property; what is unset comes
     out empty.
 
     Args:
-        seen: The VM's :data:`PROPERTIES`.
-        around: Its folders and datastores, among others.
-        snapshot_disks: The disks of snapshots, by snapshot.
+        read: The VM's :data:`PROPERTIES`.
+        around: What it has in common with others.
     """
-    stores = store_names(seen, around)
-    usage = seen.get("storage.perDatastoreUsage")
+    get = read.values.get
+    stores = around.store_names(read)
+    hardware = around.hardware(read.id) or Hardware()
+    bios, instance = get("config.uuid", "").lower(), get("config.instanceUuid", "").lower()
+    own, shared = get("storage.perDatastoreUsage", (None, None))
     return Vm(
-        id=VmId(seen.id),
-        name=unescape(str(seen.get("name") or "")),
-        uuid=str(seen.get("config.instanceUuid") or seen.get("config.uuid") or "").lower(),
-        path=build_path(seen, around),
-        home=_build_home(seen, stores),
-        power=_POWER.get(str(seen.get("runtime.powerState")), Power.UNKNOWN),
-        template=bool(seen.get("config.template")),
-        disks=build_disks(seen.get("config.hardware.device") or (), stores),
-        snapshots=build_snapshots(seen.get("snapshot"), snapshot_disks),
-        mark=read_mark(seen.values),
-        host_name=str(seen.get("guest.hostName") or ""),
-        addresses=tuple(dict.fromkeys(_addresses(seen))),
-        tools_running=seen.get("guest.toolsRunningStatus") == "guestToolsRunning",
-        own_bytes=None if usage is None else sum(item.unshared for item in usage),
-        shared_bytes=None
-        if usage is None
-        else sum(max(item.committed - item.unshared, 0) for item in usage),
+        id=VmId(read.id),
+        name=unescape(get("name", "")),
+        uuid=instance or bios,
+        path=around.build_path(read),
+        home=_build_home(get("config.files.vmPathName", ""), stores),
+        power=_POWER.get(get("runtime.powerState", ""), Power.UNKNOWN),
+        template=get("config.template", False),
+        disks=hardware.chained(stores),
+        snapshots=tuple(_settle(snapshot, stores, around) for snapshot in get("snapshot", ())),
+        mark=read_mark(read.values),
+        host_name=get("guest.hostName", ""),
+        addresses=_build_addresses(get("guest.net", ()), get("guest.ipAddress", ())),
+        tools_running=get("guest.toolsRunningStatus") == "guestToolsRunning",
+        own_bytes=own,
+        shared_bytes=shared,
+        created=get("config.createDate"),
+        macs=hardware.macs,
+        bios_uuid="" if bios == (instance or bios) else bios,
+        instance_id=get(INSTANCE_ID, ""),
     )
 
 
-def store_names(seen: Seen, around: Mapping[str, Seen]) -> StoreNames:
-    """Return the ids of the VM's datastores by their names."""
-    stores = (around.get(moid_of(ref)) for ref in seen.get("datastore") or ())
-    return {unescape(str(store.get("name"))): store.id for store in stores if store is not None}
-
-
-def _build_home(seen: Seen, stores: StoreNames) -> tuple[StoreId, str] | None:
-    name, path = split_file_name(str(seen.get("config.files.vmPathName") or ""))
+def _build_home(path_name: str, stores: StoreNames) -> tuple[StoreId, str] | None:
+    name, path = split_file_name(path_name)
     return (find_store(name, stores), path.rpartition("/")[0]) if name else None
 
 
-def _addresses(seen: Seen) -> Iterator[str]:
-    for card in seen.get("guest.net") or ():
-        yield from filter(_reachable, _addresses_of(card))
-    single = seen.get("guest.ipAddress")
-    if single and _reachable(single):
-        yield single
+def _settle(snapshot: Snapshot, stores: StoreNames, around: Surroundings) -> Snapshot:
+    """Return a snapshot with its disks, where those were read."""
+    hardware = around.hardware(snapshot.id)
+    return snapshot if hardware is None else replace(snapshot, disks=hardware.chained(stores))
 
 
-def _addresses_of(card: Native) -> Iterable[str]:
-    configured = card.ipConfig.ipAddress if card.ipConfig else ()
-    return [item.ipAddress for item in configured] or list(card.ipAddress or ())
-
-
-def _reachable(text: str) -> bool:
-    try:
-        address = ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return not (address.is_link_local or address.is_loopback or address.is_unspecified)
+def _build_addresses(of_cards: tuple[str, ...], single: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((*of_cards, *single))) if of_cards or single else ()

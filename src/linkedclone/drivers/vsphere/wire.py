@@ -1,4 +1,4 @@
-"""Calls whose answers come back as parsed XML, for those that are too long to decode whole.
+"""Calls whose answers come back as they are, for those that are too long to decode whole.
 
 The request, the connections and the session are pyVmomi's; only the decoding
 of the answer is left out. A fault is decoded and raised as pyVmomi does it.
@@ -9,8 +9,6 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from typing import Final
-from xml.etree import ElementTree as ET
-from xml.etree.ElementTree import Element
 
 from pyVmomi.SoapAdapter import SoapResponseDeserializer
 
@@ -20,19 +18,18 @@ _OK: Final = 200
 _FAULT: Final = 500
 
 
-def undecoded(managed: Native, method: str) -> Callable[..., Element]:
-    """Return a managed object's method that answers with the parsed XML.
+def undecoded(managed: Native, method: str) -> Callable[..., bytes]:
+    """Return a managed object's method that answers with XML, not even parsed.
 
     Raises, when called, what pyVmomi's own method raises.
     """
     stub = managed._stub  # noqa: SLF001 - the connection that the object belongs to
     info = type(managed)._GetMethodInfo(method)  # noqa: SLF001 - as pyVmomi calls itself
 
-    def call(*arguments: object) -> Element:
+    def call(*arguments: object) -> bytes:
         status, body = _post(stub, stub.SerializeRequest(managed, info, list(arguments)))
         if status == _OK:
-            # The answer comes from the server that we have logged in at, over verified TLS.
-            return ET.fromstring(body)  # noqa: S314
+            return body
         raise SoapResponseDeserializer(stub).Deserialize(io.BytesIO(body), info.result)
 
     return call

@@ -63,6 +63,7 @@ func parse(args []string) (*simulator.Model, lcsim.Options, bool, error) {
 	f.StringVar(&opt.LoadDir, "load", "", "folder of an inventory saved with govc object.save")
 	f.BoolVar(&opt.Control, "control", false, "serve the test-only paths below /_test/")
 	f.IntVar(&opt.CallDelayMS, "delay", 0, "milliseconds that each call takes")
+	f.IntVar(&opt.Clones, "clones", 0, "linked clones per resource pool, besides its VMs")
 	f.Var(taskDelay, "task-delay", "milliseconds a task takes: CloneVM_Task:2000,PowerOnVM_Task:500")
 	f.Func("template", "mark this VM as a template (repeatable)", func(name string) error {
 		opt.Templates = append(opt.Templates, name)

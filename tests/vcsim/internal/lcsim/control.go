@@ -40,6 +40,11 @@ func (s *Sim) controlHandler() http.Handler {
 	accept(mux, "POST", "template", func(t named) error { return s.markTemplate(s.context(), t.Name) })
 	accept(mux, "POST", "files/remove", func(t named) error { return s.loseFile(t.Name) })
 	accept(mux, "POST", "files/grow", func(g growth) error { return s.growFile(g.Name, g.Bytes) })
+	accept(mux, "POST", "hosts/unmount", func(m mount) error { return s.unmount(m.Host, m.Datastore) })
+	answer(mux, "files/orphan", func(t named) (any, error) {
+		file, err := s.leaveOrphan(t.Name)
+		return map[string]string{"file": file}, err
+	})
 	accept(mux, "POST", "sessions/terminate", func(struct{}) error { s.terminateSessions(); return nil })
 	accept(mux, "POST", "reset", func(struct{}) error { s.resetControl(); return nil })
 	return mux
@@ -60,6 +65,10 @@ type (
 	named struct {
 		Name string `json:"name"`
 	}
+	mount struct {
+		Host      string `json:"host"`
+		Datastore string `json:"datastore"`
+	}
 	growth struct {
 		Name  string `json:"name"`
 		Bytes int64  `json:"bytes"`
@@ -79,6 +88,15 @@ func (s *Sim) resetControl() {
 
 // accept decodes a JSON body, refusing unknown keys, and hands it to f.
 func accept[T any](mux *http.ServeMux, method, path string, f func(T) error) {
+	handle(mux, method, path, func(in T) (any, error) { return map[string]bool{"ok": true}, f(in) })
+}
+
+// answer is accept for a POST that has more to say than that it is done.
+func answer[T any](mux *http.ServeMux, path string, f func(T) (any, error)) {
+	handle(mux, "POST", path, f)
+}
+
+func handle[T any](mux *http.ServeMux, method, path string, f func(T) (any, error)) {
 	mux.HandleFunc(method+" "+controlPrefix+path, func(w http.ResponseWriter, r *http.Request) {
 		var in T
 		decoder := json.NewDecoder(r.Body)
@@ -89,11 +107,12 @@ func accept[T any](mux *http.ServeMux, method, path string, f func(T) error) {
 				return
 			}
 		}
-		if err := f(in); err != nil {
+		out, err := f(in)
+		if err != nil {
 			refuse(w, err)
 			return
 		}
-		reply(w, map[string]bool{"ok": true})
+		reply(w, out)
 	})
 }
 

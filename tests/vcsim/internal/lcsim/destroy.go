@@ -79,6 +79,7 @@ func (s *Sim) deleteHome(vmPathName string) {
 		if ds.Name != p.Datastore {
 			continue
 		}
+		s.disks.removeConfig(fileID{ds.Self.Value, vmPathName})
 		vmx := path.Join(ds.Summary.Url, p.Path)
 		_ = os.Remove(vmx)
 		_ = os.Remove(strings.TrimSuffix(vmx, ".vmx") + ".nvram")

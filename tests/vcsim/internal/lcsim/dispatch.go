@@ -62,6 +62,11 @@ func (s *Sim) override(ctx *simulator.Context, m *simulator.Method) mo.Reference
 		return &rightsMethods{Self: m.This, sim: s, stock: stock}
 	case "PropertyCollector":
 		return &pageMethods{Self: m.This, ctx: ctx}
+	case "HostDatastoreBrowser":
+		return &browserMethods{Self: m.This, sim: s}
+	case "FileManager":
+		stock, _ := ctx.Map.Get(m.This).(*simulator.FileManager)
+		return &fileMethods{Self: m.This, sim: s, stock: stock}
 	}
 	return nil
 }
@@ -80,7 +85,9 @@ var ownMethods = map[string][]string{
 		"HasPrivilegeOnEntity", "HasPrivilegeOnEntities", "HasUserPrivilegeOnEntities",
 		"FetchUserPrivilegeOnEntities",
 	},
-	"PropertyCollector": {"CancelRetrievePropertiesEx"},
+	"PropertyCollector":    {"CancelRetrievePropertiesEx"},
+	"HostDatastoreBrowser": {methodSearch, methodSearchAll},
+	"FileManager":          {methodDeleteFile},
 }
 
 // vmMethods, snapshotMethods and datacenterMethods carry our methods; the

@@ -35,6 +35,8 @@ type diskFile struct {
 	capacity int64
 	size     int64
 	hidden   fileID // parent of a native clone, which shows none in its backing
+	parent   fileID // what the descriptor names as its parent
+	bare     bool   // the extent was deleted, the descriptor is left
 }
 
 // diskStore holds which disk files exist and which registered VMs use them.
@@ -46,6 +48,10 @@ type diskStore struct {
 	users map[fileID]int
 
 	folders map[fileID]int // number of files; the name is that of the folder
+
+	configs  map[fileID]bool // .vmx files
+	configOf map[types.ManagedObjectReference]fileID
+	extents  map[fileID]int64 // sizes of extents whose descriptor was deleted
 }
 
 func newDiskStore() *diskStore {
@@ -56,6 +62,10 @@ func newDiskStore() *diskStore {
 		users: map[fileID]int{},
 
 		folders: map[fileID]int{},
+
+		configs:  map[fileID]bool{},
+		configOf: map[types.ManagedObjectReference]fileID{},
+		extents:  map[fileID]int64{},
 	}
 }
 

@@ -25,6 +25,8 @@ func (s *Sim) front(next http.Handler) http.Handler {
 			control.ServeHTTP(w, r)
 		case r.Method == http.MethodPost && strings.HasPrefix(r.URL.Path, "/sdk"):
 			s.serveSOAP(w, r, next)
+		case strings.HasPrefix(r.URL.Path, folderPrefix):
+			s.serveFile(w, r, next)
 		default:
 			next.ServeHTTP(w, r)
 		}
@@ -102,13 +104,24 @@ func (s *Sim) taskEntity(ref types.ManagedObjectReference) types.ManagedObjectRe
 	if snap := s.snapshot(ref); snap != nil {
 		return snap.Vm
 	}
+	switch ref.Type {
+	case "HostDatastoreBrowser":
+		if ds := s.browsedBy(ref); ds != nil {
+			return ds.Self
+		}
+	case "FileManager":
+		return s.registry().Any("Datacenter").Reference()
+	}
 	return ref
 }
 
 // subject is the name that fault rules match.
 func (s *Sim) subject(call request) string {
-	if call.method == methodClone {
+	switch call.method {
+	case methodClone:
 		return call.cloneName()
+	case methodDeleteFile:
+		return call.fileName()
 	}
 	if e, ok := s.registry().Get(s.taskEntity(call.this)).(mo.Entity); ok {
 		return e.Entity().Name

@@ -9,6 +9,9 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 )
 
+// Handbook §4 [doc] PV: what it takes to make a disk larger.
+const extendRight = "VirtualMachine.Config.DiskExtend"
+
 // ReconfigVMTask refuses what a linked disk cannot do and leaves the rest to
 // the library.
 func (m *vmMethods) ReconfigVMTask(ctx *simulator.Context, req *types.ReconfigVM_Task) soap.HasFault {
@@ -38,7 +41,12 @@ func (m *vmMethods) checkReconfigure(ctx *simulator.Context, spec *types.Virtual
 				continue
 			}
 			for _, disk := range disks {
-				if disk.Key == wanted.Key && fault == nil {
+				if disk.Key != wanted.Key || fault != nil {
+					continue
+				}
+				if wantedCapacity(wanted) > disk.CapacityInBytes && !m.sim.rights.has(extendRight) {
+					fault = &types.NoPermission{Object: &m.Self, PrivilegeId: extendRight}
+				} else {
 					fault = growDisk(deepCopy(disk), wanted, fmt.Sprintf("spec.deviceChange[%d]", i))
 				}
 			}

@@ -45,6 +45,10 @@ var methodRights = map[string][]string{
 	"PromoteDisks_Task":       {"VirtualMachine.Provisioning.PromoteDisks"},
 	"Destroy_Task":            {"VirtualMachine.Inventory.Delete"},
 	"CustomizeVM_Task":        {"VirtualMachine.Provisioning.Customize"},
+	"UnregisterVM":            {"VirtualMachine.Inventory.Unregister"},
+	methodSearch:              {"Datastore.Browse"},
+	methodSearchAll:           {"Datastore.Browse"},
+	methodDeleteFile:          {fileRight},
 }
 
 // refuse answers a call whose privilege is missing.

@@ -24,6 +24,7 @@ type Options struct {
 	CertFile, KeyFile string // own certificate; both or none
 	CertOut           string // where to write the served certificate
 
+	Clones  int    // linked clones to make per resource pool
 	LoadDir string // inventory saved by `govc object.save`
 }
 
@@ -70,6 +71,9 @@ func Start(model *simulator.Model, opt Options) (*Server, error) {
 	s.dressAll()
 	if opt.LoadDir == "" {
 		err = s.populate(machines, model.Autostart)
+	}
+	if err == nil {
+		err = s.addFamilies(opt.Clones)
 	}
 	for _, name := range opt.Templates {
 		if err == nil {

@@ -8,14 +8,20 @@ import (
 // terminateSessions ends every session and returns how many there were.
 func (s *Sim) terminateSessions() int {
 	ctx := s.context()
-	manager := ctx.Map.SessionManager()
-	view := &simulator.Session{Registry: simulator.NewRegistry(), Map: ctx.Map}
-	listed, ok := view.Get(manager.Self).(*simulator.SessionManager)
+	sessions := s.sessions()
+	for _, session := range sessions {
+		ctx.Map.SessionManager().TerminateSession(ctx, &types.TerminateSession{SessionId: []string{session.Key}})
+	}
+	return len(sessions)
+}
+
+// sessions lists who is logged in.
+func (s *Sim) sessions() []types.UserSession {
+	m := s.context().Map
+	view := &simulator.Session{Registry: simulator.NewRegistry(), Map: m}
+	listed, ok := view.Get(m.SessionManager().Self).(*simulator.SessionManager)
 	if !ok {
-		return 0
+		return nil
 	}
-	for _, session := range listed.SessionList {
-		manager.TerminateSession(ctx, &types.TerminateSession{SessionId: []string{session.Key}})
-	}
-	return len(listed.SessionList)
+	return listed.SessionList
 }

@@ -21,6 +21,7 @@ type request struct {
 var (
 	methodPattern = regexp.MustCompile(`<(?:[\w-]+:)?Body[^>]*>\s*<(?:[\w-]+:)?(\w+)`)
 	thisPattern   = regexp.MustCompile(`<(?:[\w-]+:)?_this[^>]*?type="([^"]*)"[^>]*>([^<]*)<`)
+	filePattern   = regexp.MustCompile(`<(?:[\w-]+:)?name[^>]*>([^<]*)<`)
 	namePattern   = regexp.MustCompile(`</(?:[\w-]+:)?folder>\s*<(?:[\w-]+:)?name[^>]*>([^<]*)<`)
 )
 
@@ -38,6 +39,14 @@ func parseRequest(body []byte) request {
 // cloneName returns the new VM's name in a CloneVM_Task request.
 func (r request) cloneName() string {
 	if m := namePattern.FindSubmatch(r.body); m != nil {
+		return string(m[1])
+	}
+	return ""
+}
+
+// fileName returns the file of a DeleteDatastoreFile_Task request.
+func (r request) fileName() string {
+	if m := filePattern.FindSubmatch(r.body); m != nil {
 		return string(m[1])
 	}
 	return ""

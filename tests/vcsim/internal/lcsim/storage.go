@@ -60,6 +60,7 @@ func (s *Sim) refreshStorage(vm *mo.VirtualMachine) {
 		for _, disk := range disksOf(devices) {
 			for _, layer := range layers(disk.Backing) {
 				used = append(used, idOf(layer))
+				s.disks.setParent(idOf(layer), parentOf(layer))
 			}
 		}
 	}
@@ -68,6 +69,7 @@ func (s *Sim) refreshStorage(vm *mo.VirtualMachine) {
 		collect(snap.Config.Hardware.Device)
 	}
 	s.disks.setUses(vm.Self, used)
+	s.noteConfig(vm)
 
 	b := layoutBuilder{sim: s, vm: vm, keys: map[string]int32{}}
 	b.addHome()
@@ -89,13 +91,18 @@ type layoutBuilder struct {
 
 // addFile lists a file once and returns its key.
 func (b *layoutBuilder) addFile(datastore, name, kind string, size, unique int64) int32 {
+	return b.addFileIf(true, datastore, name, kind, size, unique)
+}
+
+// addFileIf lists a file that may have vanished: accessible is false then.
+func (b *layoutBuilder) addFileIf(exists bool, datastore, name, kind string, size, unique int64) int32 {
 	if key, ok := b.keys[datastore+name]; ok {
 		return key
 	}
 	key := int32(len(b.layoutEx.File))
 	b.keys[datastore+name] = key
 	b.layoutEx.File = append(b.layoutEx.File, types.VirtualMachineFileLayoutExFileInfo{
-		Key: key, Name: name, Type: kind, Size: size, UniqueSize: unique, Accessible: types.NewBool(true),
+		Key: key, Name: name, Type: kind, Size: size, UniqueSize: unique, Accessible: types.NewBool(exists),
 	})
 	u := b.usageOn(datastore)
 	u.Committed += size
@@ -170,7 +177,7 @@ func (b *layoutBuilder) chains(devices []types.BaseVirtualDevice) []types.Virtua
 // send a zero there (it would look unknown), so a shared extent keeps its
 // metadata's bytes as its own.
 func (b *layoutBuilder) addLayer(id fileID, isDelta bool) []int32 {
-	f, _ := b.sim.disks.get(id)
+	f, exists := b.sim.disks.get(id)
 	unique := f.size
 	descriptor := int64(descriptorSize)
 	if b.sim.disks.usedByOther(b.vm.Self, id) {
@@ -182,8 +189,8 @@ func (b *layoutBuilder) addLayer(id fileID, isDelta bool) []int32 {
 	}
 	extent := strings.TrimSuffix(id.name, ".vmdk") + suffix
 	return []int32{
-		b.addFile(id.datastore, id.name, "diskDescriptor", descriptorSize, descriptor),
-		b.addFile(id.datastore, extent, "diskExtent", f.size, unique),
+		b.addFileIf(exists, id.datastore, id.name, "diskDescriptor", descriptorSize, descriptor),
+		b.addFileIf(exists, id.datastore, extent, "diskExtent", f.size, unique),
 	}
 }
 

@@ -51,6 +51,9 @@ var descriptionIDs = map[string]string{
 	"RemoveSnapshot_Task":          "vm.Snapshot.remove",
 	"RevertToSnapshot_Task":        "vm.Snapshot.revert",
 	"PowerOnMultiVM_Task":          "Datacenter.powerOnVm",
+	methodSearch:                   "HostDatastoreBrowser.searchDatastore",
+	methodSearchAll:                "HostDatastoreBrowser.searchDatastoreSubFolders",
+	methodDeleteFile:               "FileManager.deleteDatastoreFile",
 }
 
 func descriptionID(method string) string {

@@ -52,6 +52,7 @@ func (w *watcher) RemoveObject(_ *simulator.Context, ref types.ManagedObjectRefe
 	}
 	// Handbook §3 [inferred]: only VMs registered in this vCenter count as users.
 	w.sim.disks.setUses(ref, nil)
+	w.sim.disks.forgetVM(ref) // its .vmx stays, as all its files do
 	w.sim.ids.forget(ref)
 	w.sim.pending.Delete(ref)
 	w.sim.powerOn.Delete(ref)

@@ -6,14 +6,18 @@ import click
 
 from linkedclone.cli.choices import Choices, Sure
 from linkedclone.cli.grammar import Verb, asks_first
+from linkedclone.cli.parameters import scan_option
 
 
 @click.command(cls=Verb)
 @click.argument("vm", metavar="VM")
 @click.argument("name", metavar="SNAPSHOT")
+@scan_option
 @asks_first("Also of a VM that linkedclone did not make.")
 @click.pass_obj
-def command(choices: Choices, vm: str, name: str, **sure: Unpack[Sure]) -> int:
+def command(
+    choices: Choices, vm: str, name: str, scan: tuple[str, ...], **sure: Unpack[Sure]
+) -> int:
     """Delete a snapshot, unless clones hang from it.
 
     SNAPSHOT is a name, a path or an id. Its children stay.
@@ -22,6 +26,7 @@ def command(choices: Choices, vm: str, name: str, **sure: Unpack[Sure]) -> int:
 
     require_answer(sure["yes"], verb="snapshot delete")
 
+    from linkedclone.cli.parameters import read_scan
     from linkedclone.cli.progress import watch
     from linkedclone.cli.session import open_session
 
@@ -29,6 +34,11 @@ def command(choices: Choices, vm: str, name: str, **sure: Unpack[Sure]) -> int:
         question = ask_unless(sure["yes"], connection.address)
         with watch(choices) as progress:
             report = connection.delete_snapshot(
-                vm, name, force=sure["force"], confirm=question, progress=progress
+                vm,
+                name,
+                force=sure["force"],
+                scan=read_scan(scan),
+                confirm=question,
+                progress=progress,
             )
     return finish(choices, report, question)

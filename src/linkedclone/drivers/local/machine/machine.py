@@ -5,13 +5,14 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from linkedclone.drivers.local.machine.accel import choose_accelerator
 from linkedclone.drivers.local.machine.arguments import (
     AGENT_SOCKET,
     CONSOLE_LOG,
     CONSOLE_SOCKET,
+    DISK_DEVICE,
     QMP_SOCKET,
     build_arguments,
 )
@@ -23,11 +24,15 @@ from linkedclone.errors import (
     BusyError,
     EndpointError,
     GoneError,
+    HypervisorError,
     LinkedCloneError,
     NoSpaceError,
     PowerOnError,
 )
 from linkedclone.model.observed import Power
+
+if TYPE_CHECKING:
+    from linkedclone.drivers.local.machine.copying import Copying
 
 QEMU_LOG = "qemu.log"
 LOCK = "machine.lock"
@@ -38,6 +43,10 @@ START_SECONDS = 30.0
 STOP_SECONDS = 60.0
 QUIT_SECONDS = 10.0
 SNAPSHOT_SECONDS = 60.0
+MOVE_SECONDS = 120.0
+STILL_SECONDS = 300.0
+"""How long a block job may copy nothing before it is given up."""
+COPY_POLL_SECONDS = 0.1
 POLL_SECONDS = 0.01
 
 T = TypeVar("T")
@@ -156,6 +165,87 @@ class Machine:
 
         return self._demand(work, deadline_seconds=SNAPSHOT_SECONDS)
 
+    def copy_disk(self, target: Path, commit: Callable[[], None]) -> None:
+        """Copy the whole disk while the guest goes on, and let it go on in the copy.
+
+        From the next start on the configuration has to name the copy.
+
+        Args:
+            target: An empty qcow2 file of the disk's size without a backing file.
+            commit: Called once the disk is the copy, while the guest stands
+                still: both hold the same then. Only after it the guest goes on.
+
+        Raises:
+            NoSpaceError: The file system is full.
+            BusyError: It does not get on.
+            HypervisorError: QEMU refuses or fails. It may have the one disk or
+                the other then, its guest may stand still, and the job may go on;
+                see :meth:`cancel_copy`.
+            GoneError: The machine does not run, or ended meanwhile.
+        """
+        from linkedclone.drivers.local.machine import copying
+
+        async def start(session: Session) -> copying.Copying:
+            return await copying.start_copy(session, target)
+
+        seen, since = self._demand(start), time.monotonic()
+        while not seen.nearly:
+            time.sleep(COPY_POLL_SECONDS)
+            before = seen
+            with suppress(BusyError):  # as long as it lasts, that is no progress
+                seen = self._demand(copying.observe_copy)
+            since = time.monotonic() if seen.copied != before.copied else since
+            self._refuse_stuck(seen, time.monotonic() - since)
+        ran = self._demand(copying.move_to_copy, deadline_seconds=MOVE_SECONDS)
+        commit()
+        if ran:
+            self._demand(_go_on)
+
+    def _refuse_stuck(self, seen: "Copying", still_seconds: float) -> None:
+        name = self.config.name
+        if seen.full:
+            hint = "free space in the state folder's file system, then try again"
+            brief = f"there is no room for a copy of the disk of {name}"
+            raise NoSpaceError(brief, hint=hint, kind="drive-mirror")
+        if seen.error:
+            raise HypervisorError(
+                f"QEMU could not copy the disk of {name}",
+                details=seen.error,
+                hint="stop the VM, then promote it",
+                kind="drive-mirror",
+            )
+        if still_seconds > STILL_SECONDS:
+            raise BusyError(
+                f"QEMU does not get on with copying the disk of {name}",
+                hint="the host may be busy: try again",
+                kind="drive-mirror",
+            )
+
+    def cancel_copy(self) -> None:
+        """End a copy that is under way; none counts as ended. The machine keeps the disk it has.
+
+        Raises:
+            BusyError: It does not end in time.
+            GoneError: The machine does not run.
+        """
+        from linkedclone.drivers.local.machine import copying
+
+        self._demand(copying.cancel_copy, deadline_seconds=SNAPSHOT_SECONDS)
+
+    def grow_disk(self, capacity_bytes: int) -> None:
+        """Make the disk larger; the guest sees it at once (QMP: ``block_resize``).
+
+        Raises:
+            HypervisorError: QEMU refuses; the disk is as it was.
+            GoneError: The machine does not run.
+        """
+
+        async def work(session: Session) -> bool:
+            await session.monitor.execute("block_resize", device=DISK_DEVICE, size=capacity_bytes)
+            return True
+
+        self._demand(work, deadline_seconds=SNAPSHOT_SECONDS)
+
     def attach_console(self, *, input_descriptor: int, output_descriptor: int) -> None:
         """Join a terminal to the serial console until Ctrl-] is typed or QEMU ends.
 
@@ -272,6 +362,11 @@ async def _resume(session: Session) -> MachineState:
     from linkedclone.drivers.local.machine.acting import resume
 
     return await resume(session)
+
+
+async def _go_on(session: Session) -> bool:
+    await session.monitor.execute("cont")
+    return True
 
 
 async def _quit(session: Session) -> None:

@@ -1,0 +1,41 @@
+"""linkedclone adopt."""
+
+import click
+
+from linkedclone.cli.choices import Choices
+from linkedclone.cli.grammar import Verb
+
+
+@click.command(cls=Verb)
+@click.argument("names", metavar="NAME...", nargs=-1, required=True)
+@click.option(
+    "--owner",
+    metavar="OWNER",
+    default="linkedclone",
+    help="Whose they are from now on (default: linkedclone).",
+)
+@click.option("--force", is_flag=True, help="Also what has another owner.")
+@click.pass_obj
+def command(choices: Choices, names: tuple[str, ...], *, owner: str, force: bool) -> int:
+    """Mark linked clones of other tools as ours.
+
+    Nothing but the mark is written. From then on they are started, stopped,
+    reverted and deleted without --force. A NAME may hold ranges, as in
+    desk-{001..020}.
+    """
+    from linkedclone.cli.parameters import expand_refs
+    from linkedclone.errors import InputError
+    from linkedclone.model.names import check_name
+
+    if not owner.strip():
+        raise InputError("the owner's name is empty", hint="leave --owner out, or name one")
+    check_name(owner)
+    refs = expand_refs(names)
+
+    from linkedclone.cli.acting import finish
+    from linkedclone.cli.progress import watch
+    from linkedclone.cli.session import open_session
+
+    with open_session(choices) as connection, watch(choices) as progress:
+        report = connection.adopt(refs, owner=owner, force=force, progress=progress)
+    return finish(choices, report)

@@ -1,0 +1,78 @@
+"""linkedclone gc."""
+
+from typing import TYPE_CHECKING, TypedDict, Unpack
+
+import click
+
+from linkedclone.cli.choices import Choices
+from linkedclone.cli.grammar import Verb
+
+if TYPE_CHECKING:
+    from linkedclone.model.waste import WasteKind
+
+
+class _Options(TypedDict):
+    scan: tuple[str, ...]
+    no_scan: bool
+    snapshots: bool
+    images: bool
+    yes: bool
+
+
+@click.command(cls=Verb)
+@click.option(
+    "--scan",
+    multiple=True,
+    metavar="PLACE",
+    help="Look for files there alone: a datastore (vSphere) or a folder (local:); "
+    "else wherever families are. May be repeated.",
+)
+@click.option("--no-scan", is_flag=True, help="Look for files only where it costs nothing.")
+@click.option("--snapshots", is_flag=True, help="With --yes: also snapshots that nothing uses.")
+@click.option("--images", is_flag=True, help="With --yes: also images that nothing uses.")
+@click.option("-y", "--yes", is_flag=True, help="Remove what is removable.")
+@click.pass_obj
+def command(choices: Choices, **options: Unpack[_Options]) -> int:
+    """Find what nothing uses any more; with --yes remove it.
+
+    Disk files of no VM, clones that were not finished, snapshots that were
+    taken for clones and have none any more, images that nothing hangs from. A
+    file that somebody elsewhere may use is listed and never removed.
+    """
+    from linkedclone.errors import InputError
+    from linkedclone.model.spec import Scan
+
+    if options["scan"] and options["no_scan"]:
+        raise InputError("--scan and --no-scan contradict each other", hint="leave one of them out")
+    places = () if "all" in options["scan"] else options["scan"]
+    scan = None if options["no_scan"] else Scan(places=places)
+    kinds = _read_kinds(options)
+
+    from linkedclone.cli.output import emit
+    from linkedclone.cli.progress import watch
+    from linkedclone.cli.session import open_session
+    from linkedclone.cli.waste import render_waste, say_waste
+
+    with open_session(choices) as connection, watch(choices) as progress:
+        report = connection.collect_waste(
+            kinds if options["yes"] else (), scan=scan, progress=progress
+        )
+    emit(choices, document=report.document, text=lambda: render_waste(report, kinds))
+    say_waste(report, kinds, removed=options["yes"])
+    return report.exit_code
+
+
+def _read_kinds(options: _Options) -> "frozenset[WasteKind]":
+    """Return what --yes removes."""
+    from linkedclone.model.waste import WasteKind
+    from linkedclone.planning.waste import DEFAULT_KINDS
+
+    asked = {
+        kind
+        for kind, wanted in (
+            (WasteKind.SNAPSHOT, options["snapshots"]),
+            (WasteKind.IMAGE, options["images"]),
+        )
+        if wanted
+    }
+    return DEFAULT_KINDS | asked

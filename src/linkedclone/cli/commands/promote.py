@@ -1,0 +1,38 @@
+"""linkedclone promote."""
+
+from typing import Unpack
+
+import click
+
+from linkedclone.cli.choices import Choices, Sure
+from linkedclone.cli.grammar import Verb, asks_first
+
+
+@click.command(cls=Verb)
+@click.argument("names", metavar="NAME...", nargs=-1, required=True)
+@asks_first("Also what linkedclone did not make.")
+@click.pass_obj
+def command(choices: Choices, names: tuple[str, ...], **sure: Unpack[Sure]) -> int:
+    """Make linked clones full ones.
+
+    Each gets a copy of what it shares, and needs no other VM from then on. A
+    NAME may hold ranges, as in desk-{001..020}. Refused are VMs that others
+    hang from, and copies that would not fit. One that runs must have no
+    snapshots.
+    """
+    from linkedclone.cli.acting import ask_unless, finish, require_answer
+    from linkedclone.cli.parameters import expand_refs
+
+    require_answer(sure["yes"], verb="promote")
+    refs = expand_refs(names)
+
+    from linkedclone.cli.progress import watch
+    from linkedclone.cli.session import open_session
+
+    with open_session(choices) as connection:
+        question = ask_unless(sure["yes"], connection.address)
+        with watch(choices) as progress:
+            report = connection.promote(
+                refs, force=sure["force"], confirm=question, progress=progress
+            )
+    return finish(choices, report, question)

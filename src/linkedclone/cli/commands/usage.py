@@ -1,0 +1,40 @@
+"""linkedclone usage."""
+
+import click
+
+from linkedclone.cli.choices import Choices
+from linkedclone.cli.grammar import Verb
+from linkedclone.cli.parameters import scan_option
+
+
+@click.command(cls=Verb)
+@click.argument("parent", metavar="[PARENT]", required=False)
+@click.option("--vms", is_flag=True, help="Also each VM, and what deleting it would free.")
+@scan_option
+@click.pass_obj
+def command(choices: Choices, parent: str | None, *, vms: bool, scan: tuple[str, ...]) -> int:
+    """Show what families take, and what they save.
+
+    BASE is what several VMs of a family read, DELTAS what one alone reads,
+    each file counted once. With PARENT (a name, an inventory path or a UUID)
+    only the family that it is in, with its VMs.
+    """
+    from linkedclone.cli.ages import read_clock
+    from linkedclone.cli.output import emit
+    from linkedclone.cli.parameters import read_scan
+    from linkedclone.cli.session import open_session
+    from linkedclone.cli.space import render_usage, say_limits
+    from linkedclone.cli.streams import say
+
+    with open_session(choices) as connection:
+        usage = connection.usage(parent, scan=read_scan(scan))
+        address = connection.address
+    emit(
+        choices,
+        document=lambda: {"endpoint": address, **usage.document()},
+        text=lambda: render_usage(usage, vms=vms or parent is not None),
+    )
+    if not usage.families:
+        say("there is no linked clone")
+    say_limits(usage, now=read_clock())
+    return 0

@@ -1,0 +1,147 @@
+"""Families as trees of lines, with columns of figures beside them."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from shutil import get_terminal_size
+
+from linkedclone.cli.ages import render_age
+from linkedclone.cli.streams import printable, shows_on_terminal, speaks_utf8
+from linkedclone.cli.widths import fit, width_of
+from linkedclone.model.sizes import render_size
+from linkedclone.model.tree import TreeNode
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Strokes:
+    """What trees are drawn with.
+
+    Attributes:
+        tee: Before a child that others follow.
+        corner: Before the last child.
+        pipe: Below a tee.
+        gap: Below a corner.
+        cut: Where a line was cut.
+    """
+
+    tee: str
+    corner: str
+    pipe: str
+    gap: str
+    cut: str
+
+
+_UTF8 = Strokes(tee="├── ", corner="└── ", pipe="│   ", gap="    ", cut="…")
+_ASCII = Strokes(tee="|-- ", corner="`-- ", pipe="|   ", gap="    ", cut="...")
+_UTF8_NARROW = Strokes(tee="├ ", corner="└ ", pipe="│ ", gap="  ", cut="…")
+_ASCII_NARROW = Strokes(tee="|-", corner="`-", pipe="| ", gap="  ", cut="...")
+
+_TITLES = ("POWER", "OWN", "SHARED", "DEPTH", "AGE", "OWNER")
+_RIGHT = frozenset({"OWN", "SHARED", "DEPTH", "AGE"})
+_DROPPED_FIRST = ("DEPTH", "AGE", "OWNER", "SHARED", "POWER")
+"""Which columns go, in this order, where there is no room; what a VM takes itself stays."""
+
+_LEAST_NAME = 24
+"""How many columns of a terminal the names get before figures are shown beside them."""
+
+_Row = tuple[str, Sequence[str]]
+"""A line's name with its strokes, and its figures in the order of the titles."""
+
+
+def render_tree(families: Sequence[TreeNode], *, now: datetime) -> str:
+    """Draw families; in ASCII where the locale has no line drawing.
+
+    On a terminal no line is wider than it: figures are left out and names are
+    cut. In a pipe nothing is.
+
+    Args:
+        families: What heads the trees.
+        now: What ages are counted to.
+    """
+    if not families:
+        return ""
+    width = get_terminal_size().columns if shows_on_terminal() else None
+    wide, narrow = (_UTF8, _UTF8_NARROW) if speaks_utf8() else (_ASCII, _ASCII_NARROW)
+    rows = _rows(families, wide, now)
+    if width is not None and max(width_of(name) for name, _ in rows) > max(_LEAST_NAME, width // 2):
+        rows = _rows(families, narrow, now)
+    return "\n".join(_lay_out(rows, width, wide.cut))
+
+
+def _rows(families: Sequence[TreeNode], strokes: Strokes, now: datetime) -> list[_Row]:
+    rows: list[_Row] = [("NAME", _TITLES)]
+    for family in families:
+        rows.extend(_draw(family, strokes, now))
+    return rows
+
+
+def _draw(root: TreeNode, strokes: Strokes, now: datetime) -> Iterator[_Row]:
+    """Go through a tree from above; with a stack, since chains may be deeper than Python's."""
+    stack: list[tuple[TreeNode, str, str]] = [(root, "", "")]
+    while stack:
+        node, head, below = stack.pop()
+        yield head + printable(_name(node, top=node is root)), _figures(node, now)
+        last = len(node.children) - 1
+        for number in range(last, -1, -1):
+            first, rest = (
+                (strokes.corner, strokes.gap) if number == last else (strokes.tee, strokes.pipe)
+            )
+            stack.append((node.children[number], below + first, below + rest))
+
+
+def _name(node: TreeNode, *, top: bool) -> str:
+    if node.vm is not None:
+        return node.vm.name
+    if node.stray is not None:
+        return f"? {node.stray.name}"
+    count = sum(child.vm is not None for child in node.children)
+    clones = f"  {count} clone{'' if count == 1 else 's'}" if count else ""
+    if node.snapshot is not None:
+        current = " (current)" if node.snapshot.current else ""
+        return f"@{node.snapshot.name}{current}{clones}"
+    # At the top stands what all hang from and whose VM is gone.
+    return f"{'base ' if top else ''}{node.layer}{clones}"
+
+
+def _figures(node: TreeNode, now: datetime) -> Sequence[str]:
+    own, age = render_size(node.own_bytes), render_age(node.created, now)
+    vm = node.vm
+    if vm is None:
+        return "", own if node.own_bytes is not None else "", "", "", age if age != "-" else "", ""
+    return (
+        "template" if vm.template else vm.power.value,
+        own,
+        render_size(node.shared_bytes),
+        str(node.depth or "-"),
+        age,
+        printable(vm.owner or "-"),
+    )
+
+
+def _lay_out(rows: Sequence[_Row], width: int | None, cut: str) -> Iterator[str]:
+    """Put figures beside names, as far as the width allows; None is as wide as it has to be."""
+    longest = max(width_of(name) for name, _ in rows)
+    widths = [max(width_of(figures[i]) for _, figures in rows) for i in range(len(_TITLES))]
+    shown = _choose(widths, longest, width)
+    beside = sum(widths[i] + 2 for i in shown)
+    room = longest if width is None else min(longest, width - beside)
+    for name, figures in rows:
+        cells = [fit(name, room, cut)]
+        for i in shown:
+            pad = " " * (widths[i] - width_of(figures[i]))
+            right = _TITLES[i] in _RIGHT
+            cells.append(pad + figures[i] if right else figures[i] + pad)
+        yield "  ".join(cells).rstrip()
+
+
+def _choose(widths: Sequence[int], longest: int, width: int | None) -> Sequence[int]:
+    """Return which columns are shown: the names come first, but not with all of their length."""
+    shown = list(range(len(widths)))
+    if width is None:
+        return shown
+    names = min(longest, max(_LEAST_NAME, width // 2))
+    for title in _DROPPED_FIRST:
+        if names + sum(widths[i] + 2 for i in shown) <= width:
+            break
+        shown.remove(_TITLES.index(title))
+    return shown

@@ -1,0 +1,70 @@
+"""Make disks larger: only the layer that is written to changes, and nothing below it."""
+
+from linkedclone.drivers.local.chain import format_by_suffix, read_chain
+from linkedclone.drivers.local.inventory import DISK_LABEL
+from linkedclone.drivers.local.layers import check_disk
+from linkedclone.drivers.local.layout import StateFolder
+from linkedclone.drivers.local.machines import OpenMachine
+from linkedclone.drivers.local.qcow2 import MAX_VIRTUAL_BYTES, round_to_sectors
+from linkedclone.drivers.local.settle import settle
+from linkedclone.drivers.local.staging import at_work
+from linkedclone.drivers.local.starting import observe_power
+from linkedclone.drivers.local.store import locked
+from linkedclone.drivers.local.tool import run_qemu_img
+from linkedclone.errors import InputError, NotFoundError
+from linkedclone.model.ids import VmId
+from linkedclone.model.observed import Power
+from linkedclone.model.sizes import render_size
+
+
+def grow_disk(
+    state: StateFolder, machines: OpenMachine, vm: VmId, label: str, capacity_bytes: int
+) -> None:
+    """Make a VM's disk larger for its guest; as large already counts as done.
+
+    The size is rounded up to whole sectors of 512 bytes, as disks have them.
+    What lies beyond the end of the layer below reads as zeros.
+
+    Raises:
+        GoneError: The VM does not exist.
+        NotFoundError: It has no disk of this label.
+        InputError: The disk is larger, or qcow2 has no such sizes.
+        InUseError: A foreign file hangs from the layer that would change.
+        RefusedError: A layer below it is missing or changed.
+        HypervisorError: QEMU or qemu-img failed; the disk is as it was.
+    """
+    wanted = round_to_sectors(capacity_bytes)
+    with at_work(state, "grow", state.link(vm).name), locked(state, vm) as found:
+        stored = settle(state, machines, found)
+        if label != DISK_LABEL:
+            raise NotFoundError(
+                f"{stored.record.name} has no disk {label!r}", hint=f"it has one, {DISK_LABEL!r}"
+            )
+        if not _is_growth(read_chain(stored.top)[-1].virtual_bytes, wanted):
+            return
+        check_disk(state, stored)
+        if observe_power(machines, stored) is not Power.OFF:
+            machines(stored).grow_disk(wanted)
+            return
+        image_format = format_by_suffix(stored.top).value
+        arguments = ("resize", "-q", "-f", image_format, str(stored.top), str(wanted))
+        run_qemu_img(arguments, folder=stored.folder, lock=stored.lock)
+
+
+def _is_growth(now: int, wanted: int) -> bool:
+    """Say whether there is anything to do.
+
+    Raises:
+        InputError: The size will not do.
+    """
+    if wanted < now:
+        raise InputError(
+            f"the disk has {render_size(now)}, and a disk cannot be made smaller",
+            hint=f"name a size above {render_size(now)}",
+        )
+    if wanted > MAX_VIRTUAL_BYTES:
+        raise InputError(
+            f"a disk cannot have {render_size(wanted)}",
+            hint=f"the largest has {render_size(MAX_VIRTUAL_BYTES)}",
+        )
+    return wanted > now

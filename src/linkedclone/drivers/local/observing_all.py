@@ -1,0 +1,72 @@
+"""Read the whole state folder: all VMs, all files of nobody among theirs, and sizes if wanted."""
+
+from pathlib import Path
+
+from linkedclone.drivers.local.foreign import ForeignDisk
+from linkedclone.drivers.local.inventory import Seen, build_unreadable
+from linkedclone.drivers.local.layout import StateFolder
+from linkedclone.drivers.local.machines import OpenMachine
+from linkedclone.drivers.local.measuring import measure_inventory
+from linkedclone.drivers.local.observing import build_all
+from linkedclone.drivers.local.scanning import Findings, scan_places
+from linkedclone.drivers.local.strays import build_foreign, find_orphans
+from linkedclone.drivers.local.survey import Survey, take_survey
+from linkedclone.model.inventory import Inventory
+from linkedclone.model.spec import Scan
+
+
+def observe_all(
+    state: StateFolder, machines: OpenMachine, *, sizes: bool = False, scan: Scan | None = None
+) -> Inventory:
+    """Read all VMs, by name, with the files of nobody that lie among theirs.
+
+    A VM whose record is unreadable is there with its name alone.
+
+    Args:
+        state: The state folder.
+        machines: Gives the machines to look at.
+        sizes: Whether the sizes of files and of the file system are wanted.
+        scan: Where to look for more files of nobody.
+
+    Raises:
+        NotFoundError: A place to scan is no folder.
+    """
+    survey = take_survey(state)
+    found = scan_places(state, scan.places, _list_known(survey)) if scan else Findings()
+    seen = Seen(chains=survey.chains, users=survey.users, foreign=_list_shared(survey, found))
+    unreadable = tuple(build_unreadable(state, vm) for vm, _ in survey.stored.unreadable)
+    vms = build_all(state, machines, survey.stored.vms, seen) + unreadable
+    strays = (
+        *build_foreign(state, _list_unread(survey, found)),
+        *find_orphans(state, survey),
+    )
+    inventory = Inventory(
+        vms=tuple(sorted(vms, key=lambda vm: vm.name)),
+        strays=tuple(sorted(strays, key=lambda stray: stray.layer)),
+        blind=(_tell_limits(state, scan), *found.blind),
+    )
+    return measure_inventory(state, inventory) if sizes else inventory
+
+
+def _list_known(survey: Survey) -> set[Path]:
+    chains = (*survey.chains.values(), *(disk.chain for disk in survey.foreign))
+    return {file.path for chain in chains for file in chain}
+
+
+def _list_shared(survey: Survey, found: Findings) -> frozenset[Path]:
+    outside = (file.path for disk in found.disks for file in disk.chain[:-1])
+    return survey.read_by_foreign.union(outside)
+
+
+def _list_unread(survey: Survey, found: Findings) -> tuple[ForeignDisk, ...]:
+    """Return the foreign files that are not part of a VM's chain."""
+    disks = (*survey.foreign, *found.disks)
+    return tuple(disk for disk in disks if disk.path not in survey.users)
+
+
+def _tell_limits(state: StateFolder, scan: Scan | None) -> str:
+    what = "disk files that hang from this machine's clones"
+    if scan is None:
+        return f"{what} were looked for nowhere outside of {state.vms} (--scan does)"
+    where = ", ".join(scan.places) or f"{state.root} and where its disks hang from"
+    return f"{what} were looked for nowhere outside of {state.vms} but in {where}"

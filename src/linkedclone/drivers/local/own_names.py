@@ -1,0 +1,30 @@
+"""The names that this driver gives to what is in a VM's folder; all others are somebody else's.
+
+Only what has such a name is ever removed. A test holds this list against the
+folder of a VM that was really used.
+"""
+
+import re
+
+from linkedclone.drivers.local.layout import is_disk_name
+from linkedclone.drivers.local.machines import RUN_FOLDER
+from linkedclone.drivers.local.publish import TEMPORARY_SUFFIX
+from linkedclone.drivers.local.record import FILE_NAME
+from linkedclone.drivers.local.seals import SEAL_SUFFIX
+from linkedclone.drivers.local.store import LOCK_NAME
+
+_FIXED = frozenset({FILE_NAME, LOCK_NAME, RUN_FOLDER, "seed.iso", "kernel", "initrd"})
+_KNOWN_HOSTS = re.compile(r"known_hosts(\..+)?")
+"""``ssh`` writes beside it before it replaces it, and keeps the one before."""
+_TEMPORARY = re.compile(rf"\..+\.[0-9a-f]{{8}}{re.escape(TEMPORARY_SUFFIX)}")
+
+
+def is_storage_name(name: str) -> bool:
+    """Say whether it is a name of ours for a layer, for its seal, or for a file in the making."""
+    layer = is_disk_name(name.removesuffix(SEAL_SUFFIX))
+    return layer or _TEMPORARY.fullmatch(name) is not None
+
+
+def is_own_name(name: str) -> bool:
+    """Say whether it is any name that this driver gives in a VM's folder."""
+    return name in _FIXED or is_storage_name(name) or _KNOWN_HOSTS.fullmatch(name) is not None

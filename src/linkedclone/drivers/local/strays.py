@@ -1,0 +1,118 @@
+"""Disk files of no VM: what others made, what killed commands left; how they are shown and removed.
+
+A **foreign** file (see ``foreign``) is always somebody's. An **orphan** has a
+name that this driver gives and is reached by nothing; that is only said while no
+command is at work, for such a one has files that no record names yet.
+"""
+
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from linkedclone.drivers.local.chain import DiskFile, ImageFormat
+from linkedclone.drivers.local.foreign import ForeignDisk
+from linkedclone.drivers.local.inventory import allocated_bytes, build_layers
+from linkedclone.drivers.local.layout import StateFolder, is_disk_name, key_of
+from linkedclone.drivers.local.locks import hold
+from linkedclone.drivers.local.seals import seal_path
+from linkedclone.drivers.local.staging import at_work, list_living
+from linkedclone.drivers.local.survey import Chain, ChainReader, Survey, take_survey
+from linkedclone.drivers.local.sweep import list_unreached, remove
+from linkedclone.errors import BusyError, HypervisorError, InUseError, RefusedError
+from linkedclone.model.inventory import Stray
+
+MADE_BY_HAND = "made by hand or by another tool"
+LEFT_BEHIND = "left by a killed command"
+
+
+def build_stray(state: StateFolder, chain: Chain, *, about: str, orphaned: bool = False) -> Stray:
+    """Build what is seen of a file of no VM."""
+    return Stray(
+        chain=build_layers(state, chain),
+        used_bytes=allocated_bytes(chain[-1].path),
+        about=about,
+        orphaned=orphaned,
+    )
+
+
+def build_foreign(state: StateFolder, disks: Iterable[ForeignDisk]) -> tuple[Stray, ...]:
+    """Build what is seen of foreign files."""
+    return tuple(build_stray(state, disk.chain, about=MADE_BY_HAND) for disk in disks)
+
+
+def find_orphans(state: StateFolder, survey: Survey) -> tuple[Stray, ...]:
+    """Find layers of ours that nothing reaches; none while commands are at work.
+
+    Costs a second look, under the family lock, but only if the first one found any.
+    """
+    if not _list_disks(state, survey):
+        return ()
+    with suppress(BusyError, OSError), hold(state.family_lock, deadline_s=0):
+        # Whoever deletes a VM lets go of the lock before its files are gone.
+        if not list_living(state):
+            return _build_orphans(state, _list_disks(state, take_survey(state)))
+    return ()
+
+
+def _list_disks(state: StateFolder, survey: Survey) -> tuple[Path, ...]:
+    return tuple(path for path in list_unreached(state, survey) if is_disk_name(path.name))
+
+
+def _build_orphans(state: StateFolder, paths: Sequence[Path]) -> tuple[Stray, ...]:
+    return tuple(
+        build_stray(state, _read_orphan(path), about=LEFT_BEHIND, orphaned=True) for path in paths
+    )
+
+
+def _read_orphan(path: Path) -> Chain:
+    """Read its chain; one that is only half written stands for itself."""
+    with suppress(HypervisorError, OSError):
+        return ChainReader().read(path)
+    return (DiskFile(path=path, format=ImageFormat.RAW),)
+
+
+def remove_stray(state: StateFolder, stray: Stray) -> None:
+    """Remove a disk file of no VM from the state folder; an absent one counts as removed.
+
+    Raises:
+        RefusedError: It lies elsewhere, or nobody can tell what reads it.
+        InUseError: Something reads it.
+        BusyError: Other commands use layers for too long.
+    """
+    path = state.root / stray.layer.path
+    if ".." in path.parts or not path.is_relative_to(state.vms) or path == state.vms:
+        raise RefusedError(
+            f"{stray.layer.path} is not a file of the state folder",
+            hint="whoever put it there knows what it is for: remove it by hand",
+        )
+    with at_work(state, "remove", key_of(path.name)), hold(state.family_lock):
+        if not path.is_file():
+            return
+        _refuse_read(state, path)
+        remove(path)
+        seal_path(path).unlink(missing_ok=True)
+        with suppress(OSError):  # it is not empty, or a VM's
+            path.parent.rmdir()
+
+
+def _refuse_read(state: StateFolder, path: Path) -> None:
+    survey = take_survey(state)
+    names = {vm.id: vm.record.name for vm in survey.stored.vms}
+    readers = {names[vm] for vm in survey.users.get(path, ())}
+    foreign = (disk.chain for disk in survey.foreign)
+    orphans = map(_read_orphan, _list_disks(state, survey))
+    for chain in (*foreign, *orphans):
+        if path in {file.path for file in chain[:-1]}:
+            readers.add(state.relative(chain[-1].path))
+    if readers:
+        raise InUseError(
+            f"not removing {state.relative(path)}",
+            dependants=tuple(sorted(readers)),
+            hint="linkedclone tree shows what hangs from what",
+        )
+    if survey.doubts:
+        raise RefusedError(
+            f"not removing {state.relative(path)}: nobody can tell what reads it",
+            details="\n".join(survey.doubts),
+            hint="linkedclone doctor tells how to mend that",
+        )

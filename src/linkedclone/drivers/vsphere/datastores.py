@@ -1,0 +1,99 @@
+"""The datastores of an endpoint, as a look at their files needs them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from linkedclone.drivers.vsphere import walks
+from linkedclone.drivers.vsphere.collector import Collector, Seen
+from linkedclone.drivers.vsphere.names import unescape
+from linkedclone.drivers.vsphere.native import Native
+from linkedclone.drivers.vsphere.paths import PARTS, build_path, datacenter_of
+from linkedclone.drivers.vsphere.session import Session
+from linkedclone.errors import NotFoundError
+from linkedclone.model.ids import StoreId
+from linkedclone.model.observed import Layer
+
+_WANTED: Final = {
+    "Datastore": ("name", "parent", "browser", "summary.url", "summary.accessible"),
+    **PARTS,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Datastore:
+    """A datastore.
+
+    Attributes:
+        id: Its managed object id.
+        name: Its name; unique in its datacenter only.
+        path: Its inventory path.
+        datacenter: The id of its datacenter.
+        datacenter_path: The inventory path of that, without a slash in front.
+        browser: Its HostDatastoreBrowser.
+        volume: What hosts call it below ``/vmfs/volumes``, beside its name.
+        accessible: Whether any host reaches it.
+    """
+
+    id: StoreId
+    name: str
+    path: str
+    datacenter: str
+    datacenter_path: str
+    browser: Native
+    volume: str
+    accessible: bool
+
+    def layer(self, path: str) -> Layer:
+        """Return the layer that a file here is."""
+        return Layer(store=self.id, path=path, store_name=self.name)
+
+
+def read_datastores(session: Session, collector: Collector) -> tuple[Datastore, ...]:
+    """Read all datastores, in one call."""
+    root = session.content.rootFolder
+    ways = (walks.DATACENTERS, walks.STORES, *walks.UP)
+    around = collector.read("read the datastores", [root], _WANTED, ways)
+    return tuple(
+        _build(seen, around)
+        for seen in around.values()
+        if seen.kind == "Datastore" and seen.get("browser") is not None
+    )
+
+
+def _build(seen: Seen, around: Mapping[str, Seen]) -> Datastore:
+    datacenter = datacenter_of(seen, around)
+    return Datastore(
+        id=StoreId(seen.id),
+        name=unescape(str(seen.get("name") or "")),
+        path=build_path(seen, around),
+        datacenter=datacenter.id if datacenter else "",
+        datacenter_path=build_path(datacenter, around).lstrip("/") if datacenter else "",
+        browser=seen.get("browser"),
+        volume=str(seen.get("summary.url") or "").rstrip("/").rpartition("/")[2],
+        accessible=seen.get("summary.accessible") is not False,
+    )
+
+
+def choose_datastores(
+    stores: Sequence[Datastore], places: Sequence[str], known: frozenset[StoreId]
+) -> tuple[Datastore, ...]:
+    """Return the datastores of these names or inventory paths; without any, the known ones.
+
+    A name that several datacenters have means all of them.
+
+    Raises:
+        NotFoundError: There is none of a name.
+    """
+    if not places:
+        return tuple(store for store in stores if store.id in known)
+    chosen: dict[StoreId, Datastore] = {}
+    for place in places:
+        found = [store for store in stores if place in {store.name, store.path}]
+        if not found:
+            names = ", ".join(sorted({store.name for store in stores})) or "none that you may see"
+            raise NotFoundError(f"there is no datastore {place!r}", hint=f"there are: {names}")
+        chosen |= {store.id: store for store in found}
+    return tuple(chosen.values())

@@ -1,0 +1,70 @@
+"""Jobs that take several tasks, one after the other, as the files of one disk to delete."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from linkedclone.drivers.vsphere.native import Native, moid_of
+from linkedclone.errors import LinkedCloneError
+from linkedclone.model.ids import JobId
+from linkedclone.model.jobs import Job, JobState, JobStatus
+
+Start = Callable[[], Native]
+"""Sends a call that returns a task; raises what the session raises."""
+
+IsDone = Callable[[str, LinkedCloneError], bool]
+"""Says whether an action failed because there is nothing left to do."""
+
+
+class Sequences:
+    """Knows which task each such job is at."""
+
+    def __init__(self, is_done: IsDone) -> None:
+        self._is_done = is_done
+        self._left: dict[JobId, deque[Start]] = {}
+        self._tasks: dict[JobId, str] = {}
+        self._lock = threading.Lock()
+
+    def begin(self, job: Job, starts: Sequence[Start]) -> bool:
+        """Start the first task of a job; False if there is nothing to do at all."""
+        with self._lock:
+            self._left[job.id] = deque(starts)
+        return self._start_next(job)
+
+    def task_of(self, job: Job) -> str:
+        """Return the id of the task that a job is at; of most jobs the only one."""
+        with self._lock:
+            return self._tasks.get(job.id, job.id)
+
+    def go_on(self, state: JobState) -> JobState:
+        """Start the next task of a job whose present one is done; return how far the job is."""
+        job = state.job
+        with self._lock:
+            more = state.status is JobStatus.DONE and bool(self._left.get(job.id))
+        if not more:
+            return state
+        try:
+            started = self._start_next(job)
+        except LinkedCloneError as error:
+            return JobState(job=job, status=JobStatus.FAILED, error=error)
+        return replace(state, status=JobStatus.RUNNING, percent=None) if started else state
+
+    def _start_next(self, job: Job) -> bool:
+        """Start the next task that there is something to do for."""
+        left = self._left[job.id]
+        while left:
+            start = left.popleft()
+            try:
+                task = start()
+            except LinkedCloneError as error:
+                if self._is_done(job.action, error):
+                    continue
+                left.clear()
+                raise
+            with self._lock:
+                self._tasks[job.id] = moid_of(task)
+            return True
+        return False

@@ -1,0 +1,87 @@
+"""Lets the server tell when something has changed, for the few tasks that somebody waits for.
+
+A poll hears of the end of a task half a pause late; WaitForUpdatesEx answers in
+the moment it happens. For many tasks at once it is no good: see ``tasks``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from pyVmomi import vmodl
+
+from linkedclone.drivers.vsphere.collector import Seen, Wanted, build_filter
+from linkedclone.drivers.vsphere.native import Native, kind_of, moid_of
+from linkedclone.drivers.vsphere.session import Session
+from linkedclone.errors import LinkedCloneError
+
+
+class Watch:
+    """Waits for changes of some objects. Called by one thread at a time.
+
+    Its filter stays at the server until other objects are watched, or the
+    session ends. After the first failure, as where a proxy cuts long calls
+    off, it is of no use any more: then the caller has to poll.
+
+    Attributes:
+        works: False after a failure.
+    """
+
+    def __init__(self, session: Session, wanted: Wanted) -> None:
+        self.works = True
+        self._session = session
+        self._native = session.content.propertyCollector
+        self._wanted = wanted
+        self._filter: Native = None
+        self._watched: frozenset[str] = frozenset()
+        self._version = ""
+        self._known: dict[str, Seen] = {}
+
+    def observe(self, objects: Sequence[Native], seconds: int) -> Mapping[str, Seen]:
+        """Wait for a change, at most so long; return what is known of the objects, by id.
+
+        Empty where nothing has changed, and where it cannot be told: that is
+        no proof that nothing happened, so the caller has to read then. What
+        has vanished is missing.
+        """
+        if not self.works:
+            return {}
+        try:
+            self._watch(objects)
+            return self._wait(seconds)
+        except LinkedCloneError:
+            self.works = False
+            return {}
+
+    def _watch(self, objects: Sequence[Native]) -> None:
+        ids = frozenset(map(moid_of, objects))
+        if ids <= self._watched:
+            return
+        if self._filter is not None:
+            self._session.read("stop following tasks", self._filter.DestroyPropertyFilter)
+        question = build_filter(objects, self._wanted, ())
+        self._filter = self._session.read(
+            "follow tasks", self._native.CreateFilter, question, partialUpdates=False
+        )
+        self._watched, self._version, self._known = ids, "", {}
+
+    def _wait(self, seconds: int) -> Mapping[str, Seen]:
+        options = vmodl.query.PropertyCollector.WaitOptions(maxWaitSeconds=seconds)
+        news = self._session.read(
+            "follow tasks", self._native.WaitForUpdatesEx, self._version, options
+        )
+        if news is None:
+            return {}
+        self._version = news.version
+        for change in (change for part in news.filterSet for change in part.objectSet):
+            self._learn(change)
+        return dict(self._known)
+
+    def _learn(self, change: Native) -> None:
+        moid = moid_of(change.obj)
+        if change.kind == "leave":
+            self._known.pop(moid, None)
+            return
+        before = self._known[moid].values if moid in self._known else {}
+        values = {**before, **{item.name: item.val for item in change.changeSet}}
+        self._known[moid] = Seen(kind=kind_of(change.obj), id=moid, values=values)

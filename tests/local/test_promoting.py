@@ -1,0 +1,492 @@
+"""A promoted clone reads nothing of others and holds the same, off or running, killed or not."""
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from linkedclone.app.connection import Connection
+from linkedclone.drivers.local.driver import LocalDriver
+from linkedclone.drivers.local.machine import Machine, copying, monitor
+from linkedclone.drivers.local.machine.monitor import Monitor
+from linkedclone.drivers.local.machine.session import Session
+from linkedclone.drivers.local.machines import open_machine, read_current_disk
+from linkedclone.drivers.local.own_names import is_own_name
+from linkedclone.drivers.local.promotion import promote_vm
+from linkedclone.drivers.local.store import load_vm
+from linkedclone.drivers.local.sweep import sweep
+from linkedclone.errors import BusyError, HypervisorError, NoSpaceError, RefusedError
+from linkedclone.model.ids import VmId
+from linkedclone.model.images import ImageImport
+from linkedclone.model.observed import Power, Vm
+from tests.contract.acts import (
+    error_of,
+    find,
+    make,
+    read,
+    result_of,
+    running,
+    set_power,
+    step_for,
+    take_snapshot,
+)
+from tests.local.scenes import check_tidy, clean_up, connect, digest, make_image, top_of, write
+from tests.local.test_full_disk import as_root, fill, small_filesystem
+
+MEMORY_BYTES = 64 << 20
+FORKED = get_context("forkserver")
+
+
+def open_family(root: Path, image: Path) -> LocalDriver:
+    """A state folder with a parent, and a clone that holds data of its own."""
+    driver = connect(root, open_machine)
+    driver.import_image(ImageImport(file=image, name="golden", memory_bytes=MEMORY_BYTES))
+    made = make(driver, step_for(driver, find(driver, "golden"), "desk"))
+    write(top_of(driver.state, made), at=200_000, length=70_000, fill=6)
+    write(top_of(driver.state, made), at=1 << 20, length=(1 << 20) - 4096, fill=7)
+    return driver
+
+
+def stop_all(driver: LocalDriver) -> None:
+    for vm in driver.observe().vms:
+        open_machine(load_vm(driver.state, vm.id)).stop(force=True)
+
+
+@pytest.fixture
+def driver(tmp_path: Path) -> Iterator[LocalDriver]:
+    with closing(open_family(tmp_path / "state", make_image(tmp_path / "image.qcow2"))) as opened:
+        yield opened
+        stop_all(opened)
+
+
+def promote(driver: LocalDriver, name: str) -> Vm:
+    vm = find(driver, name)
+    result_of(driver, driver.promote_vm(vm.id))
+    return read(driver, vm.id)
+
+
+def disk_of(driver: LocalDriver, name: str) -> Path:
+    return top_of(driver.state, find(driver, name))
+
+
+def keep(driver: LocalDriver, name: str, to: Path) -> Path:
+    """Keep what a disk holds, as a file that stands alone."""
+    convert = ("qemu-img", "convert", "-U", "-O", "qcow2", disk_of(driver, name), to)
+    subprocess.run(convert, check=True)
+    return to
+
+
+def compare(kept: Path, disk: Path) -> None:
+    subprocess.run(["qemu-img", "compare", "-U", kept, disk], check=True, stdout=subprocess.DEVNULL)
+
+
+# -- off ------------------------------------------------------------------------------
+
+
+def test_a_promoted_clone_holds_what_it_held(driver: LocalDriver, tmp_path: Path) -> None:
+    before = keep(driver, "desk", tmp_path / "before.qcow2")
+    promoted = promote(driver, "desk")
+    assert len(promoted.disks[0].chain) == 1
+    assert promoted.disks[0].top.folder == f"vms/{promoted.id}"
+    compare(before, disk_of(driver, "desk"))
+    check_tidy(driver.state.root)
+
+
+def test_the_copy_is_made_like_a_delta(driver: LocalDriver) -> None:
+    promote(driver, "desk")
+    command = ("qemu-img", "info", disk_of(driver, "desk"))
+    told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    assert "extended l2: true" in told
+    assert "cluster_size: 65536" in told
+
+
+def test_a_promoted_clone_lives_on_when_its_parent_is_deleted(
+    driver: LocalDriver, tmp_path: Path
+) -> None:
+    before = keep(driver, "desk", tmp_path / "before.qcow2")
+    promote(driver, "desk")
+    result_of(driver, driver.delete_vm(find(driver, "golden").id))
+    compare(before, disk_of(driver, "desk"))
+    check_tidy(driver.state.root)
+    set_power(driver, find(driver, "desk"), Power.ON)
+    take_snapshot(driver, find(driver, "desk"), "mine")
+
+
+def test_the_base_of_a_deleted_parent_goes_with_the_last_that_is_promoted(
+    driver: LocalDriver,
+) -> None:
+    golden = find(driver, "golden")
+    result_of(driver, driver.delete_vm(golden.id))
+    assert driver.state.folder(golden.id).exists()
+    promote(driver, "desk")
+    assert not driver.state.folder(golden.id).exists()
+    check_tidy(driver.state.root)
+
+
+def test_layers_of_deleted_snapshots_that_clones_read_stay(
+    driver: LocalDriver, tmp_path: Path
+) -> None:
+    take_snapshot(driver, find(driver, "desk"), "mine")
+    grand = make(driver, step_for(driver, find(driver, "desk"), "grand"))
+    desk = find(driver, "desk")
+    result_of(driver, driver.delete_snapshot(desk.id, desk.snapshots[0].id))
+    before = keep(driver, "grand", tmp_path / "grand.qcow2")
+    assert len(promote(driver, "desk").disks[0].chain) == 1
+    compare(before, top_of(driver.state, read(driver, grand.id)))
+    check_tidy(driver.state.root)
+
+
+@pytest.mark.parametrize("on", [False, True], ids=["off", "running"])
+def test_one_with_snapshots_of_its_own_is_refused(driver: LocalDriver, on: bool) -> None:
+    take_snapshot(driver, find(driver, "desk"), "mine")
+    if on:
+        set_power(driver, find(driver, "desk"), Power.ON)
+    before = find(driver, "desk")
+    error = error_of(driver, lambda: driver.promote_vm(before.id))
+    assert isinstance(error, RefusedError)
+    assert "mine" in error.brief
+    assert "snapshot delete desk" in error.hint
+    assert find(driver, "desk").disks == before.disks
+    set_power(driver, before, Power.OFF)
+    check_tidy(driver.state.root)
+
+
+def test_an_image_shares_nothing_and_keeps_its_snapshot(driver: LocalDriver) -> None:
+    before = find(driver, "golden")
+    assert promote(driver, "golden") == before
+
+
+def test_one_whose_base_was_changed_is_refused(driver: LocalDriver) -> None:
+    before = find(driver, "desk")
+    os.utime(driver.state.root / before.disks[0].chain[0].path)
+    error = error_of(driver, lambda: driver.promote_vm(before.id))
+    assert isinstance(error, RefusedError)
+    assert find(driver, "desk") == before
+
+
+# -- running --------------------------------------------------------------------------
+
+
+def test_a_running_clone_is_promoted_where_it_writes(driver: LocalDriver, tmp_path: Path) -> None:
+    before = keep(driver, "desk", tmp_path / "before.qcow2")
+    set_power(driver, find(driver, "desk"), Power.ON)
+    promoted = promote(driver, "desk")
+    assert promoted.power is Power.ON
+    assert len(promoted.disks[0].chain) == 1
+    assert promoted.disks[0].top.folder == f"vms/{promoted.id}"
+    assert read_current_disk(load_vm(driver.state, promoted.id)) == disk_of(driver, "desk")
+    compare(before, disk_of(driver, "desk"))
+    result_of(driver, driver.delete_vm(find(driver, "golden").id))
+    set_power(driver, promoted, Power.OFF)
+    compare(before, disk_of(driver, "desk"))
+    check_tidy(driver.state.root)
+    set_power(driver, promoted, Power.ON)
+
+
+def test_the_base_goes_also_from_below_a_running_clone(driver: LocalDriver) -> None:
+    set_power(driver, find(driver, "desk"), Power.ON)
+    golden = find(driver, "golden")
+    result_of(driver, driver.delete_vm(golden.id))
+    assert promote(driver, "desk").power is Power.ON
+    assert not driver.state.folder(golden.id).exists()
+    set_power(driver, find(driver, "desk"), Power.OFF)
+    check_tidy(driver.state.root)
+
+
+def copy_and_die(root: Path, vm: VmId, *, after: str) -> None:
+    """Promote a running VM in a process that dies at a step of the job."""
+
+    class Deadly(Machine):
+        def _demand(self, work, **options):  # type: ignore[no-untyped-def]  # as the original
+            answer = super()._demand(work, **options)
+            if work.__name__ == after:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return answer
+
+        def copy_disk(self, target: Path, commit: Callable[[], None]) -> None:
+            def commit_and_die() -> None:
+                commit()
+                if after == "commit":
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+            super().copy_disk(target, commit_and_die)
+
+    with closing(connect(root)) as driver:
+        machine = open_machine(load_vm(driver.state, vm))
+        promote_vm(driver.state, lambda _: Deadly(machine.folder, machine.config), vm)
+
+
+@pytest.mark.parametrize("after", ["start", "observe_copy", "move_to_copy", "commit", "_go_on"])
+@pytest.mark.parametrize("ended", [False, True], ids=["and it runs on", "then it ended"])
+def test_a_command_that_is_killed_while_qemu_copies_loses_nothing(
+    driver: LocalDriver, tmp_path: Path, after: str, ended: bool
+) -> None:
+    before = keep(driver, "desk", tmp_path / "before.qcow2")
+    desk = find(driver, "desk")
+    set_power(driver, desk, Power.ON)
+    root = driver.state.root
+    process = FORKED.Process(target=copy_and_die, args=(root, desk.id), kwargs={"after": after})
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    if ended:
+        open_machine(load_vm(driver.state, desk.id)).stop(force=True)
+    clean_up(root)
+    seen = read(driver, desk.id)
+    record = load_vm(driver.state, desk.id).record
+    assert (record.copy, record.pending) == ("", "")
+    compare(before, disk_of(driver, "desk"))
+    if ended:
+        assert seen.power is Power.OFF
+    else:
+        assert seen.power is (Power.PAUSED if after == "commit" else Power.ON)
+        assert read_current_disk(load_vm(driver.state, desk.id)) == disk_of(driver, "desk")
+        set_power(driver, desk, Power.ON)
+    promoted = promote(driver, "desk")
+    assert len(promoted.disks[0].chain) == 1
+    set_power(driver, promoted, Power.OFF)
+    compare(before, disk_of(driver, "desk"))
+    check_tidy(root)
+
+
+class SlowMonitor(Monitor):
+    """Begins copies that come to nothing while a test looks, as on a slow disk."""
+
+    async def execute(self, command: str, /, **arguments: object) -> Any:
+        if command == "drive-mirror":
+            arguments["speed"] = 1
+        return await super().execute(command, **arguments)
+
+
+LARGE_BYTES = 64 << 20
+"""More than QEMU copies before it looks at the speed."""
+
+
+def make_large(driver: LocalDriver) -> Vm:
+    """Let the clone have much data."""
+    desk = find(driver, "desk")
+    result_of(driver, driver.grow_disk(desk.id, desk.disks[0].label, LARGE_BYTES))
+    write(disk_of(driver, "desk"), at=4 << 20, length=LARGE_BYTES - (4 << 20), fill=8)
+    set_power(driver, desk, Power.ON)
+    return find(driver, "desk")
+
+
+def slow_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(monitor, "Monitor", SlowMonitor)
+    monkeypatch.setattr(copying, "NEARLY_BYTES", -1)
+
+
+def wait_for_copy(driver: LocalDriver, vm: Vm) -> None:
+    deadline = time.monotonic() + 30
+    while not load_vm(driver.state, vm.id).record.copy:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    time.sleep(0.5)  # the job is begun right after
+
+
+def test_a_machine_that_ends_while_it_is_copied_keeps_its_disk(
+    driver: LocalDriver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = make_large(driver)
+    before = keep(driver, "desk", tmp_path / "before.qcow2")
+    with monkeypatch.context() as patch:
+        slow_down(patch)
+        job = driver.promote_vm(desk.id)
+        wait_for_copy(driver, desk)
+        assert read(driver, desk.id).power is Power.ON  # others get at it meanwhile
+        clean_up(driver.state.root)
+        open_machine(load_vm(driver.state, desk.id)).stop(force=True)
+        assert isinstance(error_of(driver, lambda: job), HypervisorError)
+    assert read(driver, desk.id).disks == desk.disks
+    compare(before, disk_of(driver, "desk"))
+    check_tidy(driver.state.root)
+    assert len(promote(driver, "desk").disks[0].chain) == 1
+    compare(before, disk_of(driver, "desk"))
+
+
+def test_a_copy_that_does_not_get_on_is_given_up(
+    driver: LocalDriver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = make_large(driver)
+    with monkeypatch.context() as patch:
+        slow_down(patch)
+        patch.setattr("linkedclone.drivers.local.machine.machine.STILL_SECONDS", 0.5)
+        error = error_of(driver, lambda: driver.promote_vm(desk.id))
+    assert isinstance(error, BusyError)
+    seen = read(driver, desk.id)
+    assert (seen.disks, seen.power) == (desk.disks, Power.ON)
+    assert len(promote(driver, "desk").disks[0].chain) == 1
+
+
+def test_a_copy_goes_on_while_a_sweep_comes_by(
+    driver: LocalDriver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file has no VM's name in its header, and no command has the family lock."""
+    desk = make_large(driver)
+    before = keep(driver, "desk", tmp_path / "before.qcow2")
+    with monkeypatch.context() as patch:
+        slow_down(patch)
+        job = driver.promote_vm(desk.id)
+        wait_for_copy(driver, desk)
+        sweep(driver.state)
+        assert driver.observe().strays == ()
+        assert not driver.wait([job], 0.2)[0].finished
+    machine = open_machine(load_vm(driver.state, desk.id))
+
+    async def speed_up(session: Session) -> bool:
+        await session.monitor.execute("block-job-set-speed", device=copying.JOB, speed=0)
+        return True
+
+    machine._demand(speed_up)
+    result_of(driver, job)
+    assert len(read(driver, desk.id).disks[0].chain) == 1
+    compare(before, disk_of(driver, "desk"))
+    set_power(driver, desk, Power.OFF)
+    check_tidy(driver.state.root)
+
+
+# -- a full disk ----------------------------------------------------------------------
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Iterator[LocalDriver]:
+    """The same in a filesystem with little room."""
+    image = make_image(tmp_path / "image.qcow2")
+    with (
+        small_filesystem(tmp_path / "small", "6m") as folder,
+        closing(open_family(folder / "state", image)) as driver,
+    ):
+        yield driver
+        stop_all(driver)
+
+
+def leave_room(driver: LocalDriver, size_bytes: int) -> Path:
+    filler = driver.state.root / "filler"
+    fill(filler)
+    os.truncate(filler, filler.stat().st_size - size_bytes)
+    return filler
+
+
+def tell_no_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the space be there when it is looked at, and gone when it is needed."""
+    monkeypatch.setattr("linkedclone.drivers.local.promotion._refuse_full", lambda *_: None)
+    monkeypatch.setattr(copying, "NEARLY_BYTES", -1)
+
+
+@as_root
+@pytest.mark.parametrize("late", [False, True], ids=["before", "midway"])
+@pytest.mark.parametrize("on", [False, True], ids=["off", "running"])
+def test_a_promotion_that_finds_no_room_changes_nothing(
+    small: LocalDriver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, late: bool, on: bool
+) -> None:
+    before = keep(small, "desk", tmp_path / "before.qcow2")
+    desk = find(small, "desk")
+    if on:
+        set_power(small, desk, Power.ON)
+    filler = leave_room(small, 300_000)
+    if late:
+        tell_no_size(monkeypatch)
+    error = error_of(small, lambda: small.promote_vm(desk.id))
+    assert isinstance(error, NoSpaceError)
+    assert error.hint
+    monkeypatch.undo()
+    seen = read(small, desk.id)
+    assert (seen.disks, seen.power) == (desk.disks, Power.ON if on else Power.OFF)
+    compare(before, disk_of(small, "desk"))
+    filler.unlink()
+    promoted = promote(small, "desk")
+    assert len(promoted.disks[0].chain) == 1
+    assert promoted.power is seen.power
+    set_power(small, promoted, Power.OFF)
+    compare(before, disk_of(small, "desk"))
+    check_tidy(small.state.root)
+
+
+@as_root
+def test_a_promotion_that_fits_nowhere_is_refused_by_the_plan(small: LocalDriver) -> None:
+    leave_room(small, 300_000)
+    with pytest.raises(NoSpaceError):
+        Connection(small, address="local:").promote(["desk"])
+
+
+def test_a_record_that_cannot_be_written_leaves_the_old_disk(
+    driver: LocalDriver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = keep(driver, "desk", tmp_path / "before.qcow2")
+    desk = find(driver, "desk")
+
+    def fail(*_: object) -> None:
+        raise OSError(28, os.strerror(28))
+
+    monkeypatch.setattr("linkedclone.drivers.local.promotion.save_record", fail)
+    assert isinstance(error_of(driver, lambda: driver.promote_vm(desk.id)), NoSpaceError)
+    assert read(driver, desk.id) == desk
+    compare(before, disk_of(driver, "desk"))
+    check_tidy(driver.state.root)
+
+
+# -- a guest --------------------------------------------------------------------------
+
+
+def wait_for(driver: LocalDriver, vm: VmId, condition: Callable[[Vm], bool]) -> Vm:
+    deadline = time.monotonic() + 90
+    while not condition(seen := read(driver, vm)):
+        assert time.monotonic() < deadline, seen
+        time.sleep(0.2)
+    return seen
+
+
+def ssh(driver: LocalDriver, vm: VmId, command: str) -> str:
+    arguments = driver.build_ssh(vm, [command])
+    done = subprocess.run(
+        arguments, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=True
+    )
+    return done.stdout.strip()
+
+
+def test_a_guest_writes_on_while_it_is_promoted_and_sees_its_disk_grow(tmp_path: Path) -> None:
+    """With a folder that was really used: all in it has a name that we know for ours."""
+    from tests.local.machine.guest import OUT, read_manifest
+
+    manifest = read_manifest()
+    with closing(connect(tmp_path / "state", open_machine)) as driver:
+        driver.import_image(
+            ImageImport(
+                file=OUT / "disk.qcow2",
+                name="golden",
+                memory_bytes=int(manifest["memory_bytes"]),
+                kernel=OUT / "kernel",
+                initrd=OUT / "initrd",
+                append=str(manifest["append"]),
+                user="root",
+            )
+        )
+        desk = make(driver, running(step_for(driver, find(driver, "golden"), "desk"))).id
+        try:
+            wait_for(driver, desk, lambda seen: seen.tools_running)
+            writing = "i=0; while [ $i -lt 200 ]; do echo $i; i=$((i+1)); sync; done >/root/data"
+            ssh(driver, desk, f"({writing}; >/root/done) >/dev/null 2>&1 &")
+            result_of(driver, driver.promote_vm(desk))
+            assert len(read(driver, desk).disks[0].chain) == 1
+            label, size = (d := read(driver, desk).disks[0]).label, d.capacity_bytes
+            result_of(driver, driver.grow_disk(desk, label, size + (64 << 20)))
+            assert int(ssh(driver, desk, "cat /sys/block/vda/size")) * 512 == size + (64 << 20)
+            result_of(driver, driver.delete_vm(find(driver, "golden").id))
+            while "done" not in ssh(driver, desk, "ls /root"):
+                time.sleep(0.2)
+            assert ssh(driver, desk, "cat /root/data").split() == list(map(str, range(200)))
+            assert ssh(driver, desk, "dmesg | grep -c 'I/O error' || :") == "0"
+            held = [path.name for path in driver.state.folder(desk).iterdir()]
+            assert {"known_hosts", "seed.iso", "kernel", "run"} < set(held)
+            assert [name for name in held if not is_own_name(name)] == []
+        finally:
+            stop_all(driver)
+        subprocess.run(["qemu-img", "check", "-q", disk_of(driver, "desk")], check=True)
+        assert digest(disk_of(driver, "desk"))

@@ -1,0 +1,63 @@
+"""What a person is shown of a plan before it is carried out."""
+
+from linkedclone.cli.acting import describe_plan
+from linkedclone.model.ids import SnapshotId, VmId
+from linkedclone.model.observed import Power
+from linkedclone.model.plan import (
+    DeleteSnapshot,
+    DeleteVm,
+    Plan,
+    PromoteVm,
+    SetPower,
+    Step,
+    UnregisterVm,
+)
+from tests.unit.building import layer
+
+
+def _delete(name: str, *bases: str) -> DeleteVm:
+    takes = tuple(map(layer, bases))
+    return DeleteVm(vm=VmId(f"vm-{name}"), vm_name=name, takes_base=takes)
+
+
+def _promote(name: str, size: int | None) -> PromoteVm:
+    return PromoteVm(vm=VmId(f"vm-{name}"), vm_name=name, copy_bytes=size)
+
+
+def _plan(*steps: Step) -> Plan:
+    return Plan(stages=(steps,))
+
+
+def test_many_deletions_are_shown_as_ranges_and_none_is_left_out() -> None:
+    plan = _plan(*(_delete(f"desk-{number:03}") for number in range(1, 101)), _delete("web"))
+    assert describe_plan(plan) == ["delete desk-{001..100}", "delete web"]
+
+
+def test_a_base_is_named_once_however_many_take_it_along() -> None:
+    lines = describe_plan(_plan(_delete("a", "x/x.vmdk"), _delete("b", "x/x.vmdk")))
+    assert lines == [
+        "delete a",
+        "delete b",
+        "  and with the last of them the base [datastore-1] x/x.vmdk",
+    ]
+
+
+def test_promotions_say_what_they_copy() -> None:
+    assert describe_plan(_plan(_promote("a", 1 << 30), _promote("b", None))) == [
+        "promote a: copy 1.0 GiB",
+        "promote b: copy what it shares",
+    ]
+    many = _plan(*(_promote(f"desk-{number}", 1 << 30) for number in range(1, 31)))
+    assert describe_plan(many) == ["promote desk-{1..30}", "  and copy 30.0 GiB in all"]
+
+
+def test_what_is_kept_and_what_is_lost_is_said() -> None:
+    vm = VmId("vm-1")
+    keep = UnregisterVm(vm=vm, vm_name="last", keeps=(layer("x/x.vmdk"),))
+    snapshot = DeleteSnapshot(vm=vm, vm_name="a", snapshot=SnapshotId("s"), name="base")
+    stop = SetPower(vm=vm, vm_name="a", power=Power.OFF)
+    assert describe_plan(_plan(stop, keep, snapshot)) == [
+        "unregister last; its files stay",
+        "  and keep the base [datastore-1] x/x.vmdk",
+        "delete snapshot base of a",
+    ]

@@ -1,0 +1,195 @@
+"""What is done to snapshots and disks, and what others' need of them forbids."""
+
+from dataclasses import replace
+
+import pytest
+
+from linkedclone.errors import InputError, InUseError, NotFoundError, NotOursError, RefusedError
+from linkedclone.model.ids import VmId
+from linkedclone.model.inventory import Stray
+from linkedclone.model.observed import Snapshot, Vm
+from linkedclone.model.plan import DeleteSnapshot, GrowDisk, RevertSnapshot
+from linkedclone.planning.changes import (
+    plan_create_snapshot,
+    plan_delete_snapshot,
+    plan_grow,
+    plan_revert,
+)
+from tests.unit.building import clone_of, disk, hide, layer, snapshot, stray, vm, with_snapshot
+from tests.unit.planning.scene import GOLD, MIDDLE, ONE, TWO, seen
+
+(BASE,) = GOLD.snapshots
+TWICE = with_snapshot(GOLD, "later")
+LATER = TWICE.snapshots[1]
+PRESENT = stray("gold/gold.vmdk", "gold/gold-000001.vmdk", "aside/overlay.vmdk")
+ON_BASE = stray("gold/gold.vmdk", "aside/overlay.vmdk")
+LEFT = stray("gold/gold.vmdk", "gold/gold-000002.vmdk")
+
+
+def test_taking_a_snapshot_of_what_is_not_ours_is_allowed_but_not_of_a_template() -> None:
+    assert len(plan_create_snapshot(GOLD, "next", "").steps) == 1
+    with pytest.raises(RefusedError, match="template"):
+        plan_create_snapshot(replace(GOLD, template=True), "next", "")
+
+
+NEEDED: dict[str, tuple[Vm, Snapshot, list[Vm | Stray], list[str]]] = {
+    "clones hang from it": (GOLD, BASE, [GOLD, ONE, TWO], ["one", "two"]),
+    "a clone hangs from a later one": (
+        TWICE,
+        BASE,
+        [TWICE, clone_of(replace(TWICE, snapshots=(LATER,)), "newer")],
+        ["newer"],
+    ),
+    "a clone hides its chain": (GOLD, BASE, [GOLD, hide(ONE)], ["one"]),
+    "a stray file hangs from it": (GOLD, BASE, [GOLD, ON_BASE], [ON_BASE.name]),
+    "a stray file hangs from the present state above it": (
+        GOLD,
+        BASE,
+        [GOLD, PRESENT],
+        [PRESENT.name],
+    ),
+    "a left over delta hangs from it": (GOLD, BASE, [GOLD, LEFT], [LEFT.name]),
+}
+
+
+@pytest.mark.parametrize(("one", "which", "found", "names"), NEEDED.values(), ids=NEEDED)
+def test_a_snapshot_that_is_needed_is_not_deleted(
+    one: Vm, which: Snapshot, found: list[Vm | Stray], names: list[str]
+) -> None:
+    with pytest.raises(InUseError) as caught:
+        plan_delete_snapshot(one, which, seen(*found), force=True)
+    assert list(caught.value.dependants) == names
+
+
+FREE: dict[str, tuple[Vm, Snapshot, list[Vm | Stray]]] = {
+    "nothing hangs from it": (GOLD, BASE, [GOLD]),
+    "clones hang from an earlier one": (TWICE, LATER, [TWICE, ONE, TWO]),
+    "a stray file hangs from an earlier one": (TWICE, LATER, [TWICE, ON_BASE]),
+    "a stray file hangs from nothing": (GOLD, BASE, [GOLD, stray("gold/gold_9.vmdk")]),
+}
+
+
+@pytest.mark.parametrize(("one", "which", "found"), FREE.values(), ids=FREE)
+def test_a_snapshot_that_nothing_needs_is_deleted(
+    one: Vm, which: Snapshot, found: list[Vm | Stray]
+) -> None:
+    plan = plan_delete_snapshot(one, which, seen(*found), force=True)
+    (step,) = plan.steps
+    assert step == DeleteSnapshot(vm=one.id, vm_name="gold", snapshot=which.id, name=which.name)
+
+
+def test_the_plan_to_delete_a_snapshot_says_what_nobody_could_look_at() -> None:
+    plan = plan_delete_snapshot(GOLD, BASE, seen(GOLD, blind=("another vCenter",)), force=True)
+    assert plan.notes == ("another vCenter",)
+
+
+def test_a_foreign_vms_snapshot_needs_force() -> None:
+    with pytest.raises(NotOursError):
+        plan_delete_snapshot(GOLD, BASE, seen(GOLD))
+    with pytest.raises(NotOursError):
+        plan_revert(GOLD, BASE, seen(GOLD))
+
+
+def test_a_snapshot_that_cannot_be_read_is_neither_deleted_nor_gone_back_to() -> None:
+    unread = replace(BASE, disks=None)
+    with pytest.raises(RefusedError, match="cannot be read"):
+        plan_delete_snapshot(GOLD, unread, seen(GOLD), force=True)
+    with pytest.raises(RefusedError, match="cannot be read"):
+        plan_revert(GOLD, unread, seen(GOLD), force=True)
+
+
+BACK: dict[str, tuple[Vm, Snapshot, list[Vm | Stray]]] = {
+    "clones hang from the snapshot": (GOLD, BASE, [GOLD, ONE, TWO]),
+    "clones hang from the snapshot that is left": (TWICE, BASE, [TWICE, ONE]),
+    "a stray file hangs from the snapshot": (GOLD, BASE, [GOLD, ON_BASE]),
+}
+
+
+@pytest.mark.parametrize(("one", "which", "found"), BACK.values(), ids=BACK)
+def test_a_vm_goes_back_to_a_snapshot(one: Vm, which: Snapshot, found: list[Vm | Stray]) -> None:
+    (step,) = plan_revert(one, which, seen(*found), force=True).steps
+    assert step == RevertSnapshot(vm=one.id, vm_name="gold", snapshot=which.id, name=which.name)
+
+
+def test_a_present_state_that_something_hangs_from_is_not_thrown_away() -> None:
+    for hanging in (PRESENT, vm("byhand", disk(*(one.path for one in PRESENT.chain)))):
+        with pytest.raises(InUseError) as caught:
+            plan_revert(GOLD, BASE, seen(GOLD, hanging), force=True)
+        assert caught.value.dependants == (hanging.name,)
+
+
+def test_the_latest_present_state_counts() -> None:
+    # A clone hangs from what was the present state when the VM was looked up.
+    newer = clone_of(replace(TWICE, snapshots=(LATER,)), "newer")
+    assert plan_revert(GOLD, BASE, seen(TWICE, newer), force=True).steps
+
+
+GIB = 1 << 30
+DATA = replace(disk("gold/gold_1.vmdk"), label="Hard disk 2", capacity_bytes=8 * GIB)
+PLAIN = vm("gold", replace(disk("gold/gold.vmdk"), capacity_bytes=8 * GIB))
+PAIR = replace(PLAIN, disks=(*PLAIN.disks, DATA))
+CLONE = replace(ONE, disks=(replace(ONE.disks[0], capacity_bytes=8 * GIB),))
+
+
+def grow(label: str = "", size: int = 9 * GIB) -> GrowDisk:
+    return GrowDisk(vm=VmId("vm-gold"), vm_name="gold", disk=label, capacity_bytes=size)
+
+
+@pytest.mark.parametrize(
+    ("one", "wanted", "label"),
+    [
+        (PLAIN, grow(), "Hard disk 1"),
+        (PAIR, grow("Hard disk 2"), "Hard disk 2"),
+        (PAIR, grow("Hard disk 1"), "Hard disk 1"),
+    ],
+)
+def test_a_disk_grows(one: Vm, wanted: GrowDisk, label: str) -> None:
+    (step,) = plan_grow(one, wanted, seen(one), linked_too=False, force=True).steps
+    assert step == replace(wanted, disk=label)
+
+
+def test_a_disk_that_is_large_enough_is_left_alone() -> None:
+    plan = plan_grow(PLAIN, grow(size=8 * GIB), seen(PLAIN), linked_too=False, force=True)
+    assert plan.empty
+    assert plan.existing == (PLAIN,)
+
+
+def test_a_disk_never_becomes_smaller() -> None:
+    with pytest.raises(InputError, match="smaller"):
+        plan_grow(PLAIN, grow(size=GIB), seen(PLAIN), linked_too=True, force=True)
+
+
+@pytest.mark.parametrize(
+    ("one", "label"), [(PAIR, ""), (PLAIN, "Hard disk 9"), (replace(PLAIN, disks=()), "")]
+)
+def test_a_disk_that_nobody_can_tell_is_not_found(one: Vm, label: str) -> None:
+    with pytest.raises(NotFoundError):
+        plan_grow(one, grow(label), seen(one), linked_too=True, force=True)
+
+
+def test_a_disk_of_what_is_not_ours_grows_only_with_force() -> None:
+    with pytest.raises(NotOursError):
+        plan_grow(PLAIN, grow(), seen(PLAIN), linked_too=True)
+
+
+def test_a_delta_grows_only_where_the_hypervisor_can() -> None:
+    inventory = seen(GOLD, CLONE)
+    with pytest.raises(RefusedError, match="hangs from another file"):
+        plan_grow(CLONE, grow(), inventory, linked_too=False)
+    assert plan_grow(CLONE, grow(), inventory, linked_too=True).steps
+
+
+def test_a_file_that_others_hang_from_does_not_grow() -> None:
+    hanging = clone_of(replace(GOLD, disks=PLAIN.disks), "byhand")
+    for found in ([PLAIN, hanging], [PLAIN, ON_BASE]):
+        with pytest.raises(InUseError) as caught:
+            plan_grow(PLAIN, grow(), seen(*found), linked_too=True, force=True)
+        assert len(caught.value.dependants) == 1
+
+
+def test_clones_of_a_snapshot_are_not_in_the_way_of_the_delta_above_it() -> None:
+    middle = replace(MIDDLE, disks=(replace(MIDDLE.disks[0], capacity_bytes=8 * GIB),))
+    below = snapshot("own", disk("gold/gold.vmdk", "one/one.vmdk"))
+    child = clone_of(replace(middle, snapshots=(below,)), "child")
+    assert layer("one/one.vmdk") in child.layers
+    assert plan_grow(middle, grow(), seen(GOLD, middle, child), linked_too=True).steps

@@ -1,0 +1,105 @@
+package lcsim
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/vmware/govmomi/simulator"
+	"github.com/vmware/govmomi/vim25/mo"
+	"github.com/vmware/govmomi/vim25/types"
+)
+
+// setParent notes what a file's descriptor names as its parent. It stays when
+// the VM is unregistered.
+func (s *diskStore) setParent(id fileID, parent backing) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if f := s.files[id]; f != nil {
+		f.parent = fileID{}
+		if parent != nil {
+			f.parent = idOf(parent)
+		}
+	}
+}
+
+// noteConfig notes where a VM's .vmx lies.
+func (s *Sim) noteConfig(vm *mo.VirtualMachine) {
+	name := vm.Config.Files.VmPathName
+	e := s.registry().FindByName(parsePath(name).Datastore, vm.Datastore)
+	if e == nil || !strings.HasSuffix(name, ".vmx") {
+		return
+	}
+	id := fileID{e.Reference().Value, name}
+	s.disks.mu.Lock()
+	defer s.disks.mu.Unlock()
+	delete(s.disks.configs, s.disks.configOf[vm.Self])
+	s.disks.configs[id], s.disks.configOf[vm.Self] = true, id
+}
+
+// forgetVM is what unregistering does: the .vmx stays.
+//
+// Handbook §3 [inferred]: after unregistering, all files are as they were.
+func (s *diskStore) forgetVM(vm types.ManagedObjectReference) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.configOf, vm)
+}
+
+func (s *diskStore) removeConfig(id fileID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.configs, id)
+}
+
+// extentOf names the file that holds a disk's data.
+func extentOf(id fileID, f diskFile) fileID {
+	suffix := "-flat.vmdk"
+	if f.parent.name != "" || f.hidden.name != "" {
+		suffix = "-delta.vmdk"
+	}
+	return fileID{id.datastore, strings.TrimSuffix(id.name, ".vmdk") + suffix}
+}
+
+// leaveOrphan leaves a delta over a VM's first disk behind in its folder, as a
+// snapshot task does that dies half-way [inferred].
+func (s *Sim) leaveOrphan(name string) (string, error) {
+	for _, e := range s.registry().All("VirtualMachine") {
+		vm, ok := e.(*simulator.VirtualMachine)
+		if !ok || vm.Name != name {
+			continue
+		}
+		var orphan fileID
+		s.context().WithLock(vm, func() {
+			disk := disksOf(vm.Config.Hardware.Device)[0]
+			top := idOf(disk.Backing)
+			home := "[" + parsePath(top.name).Datastore + "] " + fileID{name: vm.Config.Files.VmPathName}.folder()
+			orphan = s.disks.reserveDelta(top.datastore, home, deltaStem(top.name), diskFile{
+				capacity: disk.CapacityInBytes, size: deltaSize, parent: top,
+			})
+		})
+		return orphan.name, nil
+	}
+	return "", fmt.Errorf("no VM %q", name)
+}
+
+// unmount takes a datastore from a host, as a storage network does that fails.
+func (s *Sim) unmount(host, datastore string) error {
+	for _, e := range s.registry().All("HostSystem") {
+		h, ok := e.(*simulator.HostSystem)
+		if !ok || h.Name != host {
+			continue
+		}
+		ctx := s.context()
+		ds, ok := ctx.Map.FindByName(datastore, h.Datastore).(*simulator.Datastore)
+		if !ok {
+			return fmt.Errorf("host %s has no datastore %q", host, datastore)
+		}
+		ctx.WithLock(h, func() { ctx.Map.RemoveReference(ctx, h, &h.Datastore, ds.Self) })
+		ctx.WithLock(ds, func() {
+			ds.Host = slices.DeleteFunc(slices.Clone(ds.Host), func(m types.DatastoreHostMount) bool { return m.Key == h.Self })
+		})
+		return nil
+	}
+	return fmt.Errorf("no host %q", host)
+}

@@ -1,0 +1,479 @@
+"""Files of no VM: found on the datastore, told apart, and removed only when that is safe."""
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from linkedclone.drivers.base import Driver
+from linkedclone.drivers.vsphere.datastores import read_datastores
+from linkedclone.drivers.vsphere.driver import VsphereDriver
+from linkedclone.drivers.vsphere.folder import read_head
+from linkedclone.errors import (
+    BusyError,
+    HypervisorError,
+    InUseError,
+    LinkedCloneError,
+    NotFoundError,
+    PermissionDeniedError,
+    RefusedError,
+)
+from linkedclone.model.inventory import Inventory, Stray
+from linkedclone.model.observed import Layer, Power, Vm
+from linkedclone.model.spec import Scan
+from tests import command, govc
+from tests.contract.acts import error_of, find, finish, read, result_of, set_power, take_snapshot
+from tests.simulator import Simulator
+from tests.vsphere.acts import PARENT, main_job, opened, prepare
+
+SEARCH = "SearchDatastoreSubFolders_Task"
+DELETE = "DeleteDatastoreFile_Task"
+READ = "GET /folder/"
+BASE = "DC0_H0_VM0/disk1.vmdk"
+
+
+@pytest.fixture
+def clone(driver: Driver) -> Vm:
+    """A linked clone, off, whose one file is ``desk-1/desk-1.vmdk``."""
+    return make_clone(driver, "desk-1")
+
+
+def make_clone(driver: Driver, name: str, ref: str = PARENT) -> Vm:
+    if not find(driver, ref).snapshots:
+        prepare(driver, ref)
+    _, (made,) = main_job(driver, ref, [name])
+    set_power(driver, made, Power.OFF)
+    return read(driver, made.id)
+
+
+def scan(driver: Driver, *places: str) -> Inventory:
+    return driver.observe(sizes=True, scan=Scan(places=places))
+
+
+def strays(driver: Driver) -> dict[str, Stray]:
+    return {stray.layer.path: stray for stray in scan(driver).strays}
+
+
+def paths(stray: Stray) -> list[str]:
+    return [layer.path for layer in stray.chain]
+
+
+def upload(simulator: Simulator, folder: Path, path: str, *, parent: str, extent: str) -> None:
+    """Put the descriptor of a delta onto the datastore, as somebody does by hand."""
+    text = (
+        "# Disk DescriptorFile\nversion=1\n"
+        f'parentFileNameHint="{parent}"\nRW 2048 VMFSSPARSE "{extent}"\n'
+    )
+    file = folder / "uploaded"
+    file.write_text(text)
+    govc.upload(simulator, file, path)
+
+
+# -- what is found --------------------------------------------------------------------
+
+
+def test_a_look_costs_one_search_and_reads_no_file_that_a_vm_reads(
+    simulator: Simulator, driver: Driver, clone: Vm
+) -> None:
+    simulator.reset_calls()
+    assert scan(driver).strays == ()
+    calls = simulator.calls()
+    assert calls[SEARCH] == 1
+    assert READ not in calls
+
+
+def test_chains_of_unregistered_clones_are_followed_to_the_base(
+    simulator: Simulator, driver: Driver, clone: Vm
+) -> None:
+    take_snapshot(driver, clone, "own")
+    make_clone(driver, "desk-1-a", "desk-1")
+    for name in ("desk-1-a", "desk-1"):
+        govc.run(simulator, "vm.unregister", name)
+    found = strays(driver)
+    assert paths(found["desk-1-a/desk-1-a.vmdk"]) == [
+        BASE,
+        "desk-1/desk-1.vmdk",
+        "desk-1-a/desk-1-a.vmdk",
+    ]
+    assert found["desk-1/desk-1.vmdk"].about == "of the unregistered VM desk-1/desk-1.vmx"
+    assert not any(stray.orphaned for stray in found.values())
+    assert all(stray.used_bytes for stray in found.values())
+
+
+def test_a_base_whose_vm_is_gone_is_a_layer_and_no_stray(
+    simulator: Simulator, driver: Driver, clone: Vm
+) -> None:
+    govc.run(simulator, "vm.unregister", "DC0_H0_VM0")
+    found = strays(driver)
+    assert BASE not in found
+    assert paths(found["DC0_H0_VM0/disk1-000001.vmdk"])[0] == BASE
+
+
+def test_a_file_on_another_datastore_is_followed_by_the_volumes_id(
+    start_simulator: Any, tmp_path: Path
+) -> None:
+    simulator = start_simulator("-ds", "2")
+    with opened(simulator) as driver:
+        prepare(driver)
+        assert isinstance(driver, VsphereDriver)
+        stores = read_datastores(driver._session, driver._collector)
+        (first,) = [store for store in stores if store.name == "LocalDS_0"]
+        hint = f"/vmfs/volumes/{first.volume}/{BASE}"
+        file = tmp_path / "by-hand"
+        file.write_text(f'# Disk DescriptorFile\nparentFileNameHint="{hint}"\n')
+        govc.run(simulator, "datastore.upload", "-ds", "LocalDS_1", str(file), "far/far.vmdk")
+        (stray,) = scan(driver, "LocalDS_1").strays
+        assert [str(layer) for layer in stray.chain] == [
+            f"[LocalDS_0] {BASE}",
+            "[LocalDS_1] far/far.vmdk",
+        ]
+        assert scan(driver).strays == ()
+        assert any("LocalDS_0" in said for said in scan(driver, "LocalDS_1").blind)
+
+
+def test_a_datastore_that_is_not_there_is_said_before_anything_is_read(
+    simulator: Simulator, driver: Driver
+) -> None:
+    simulator.reset_calls()
+    with pytest.raises(NotFoundError) as caught:
+        scan(driver, "ssd9")
+    assert "LocalDS_0" in caught.value.hint
+    assert sum(simulator.calls().values()) == 1
+
+
+def test_an_orphan_is_told_from_what_may_be_somebodys(
+    simulator: Simulator, driver: Driver, clone: Vm, tmp_path: Path
+) -> None:
+    simulator.leave_orphan("desk-1")
+    add = {
+        # hangs from the VM's file, but vSphere gives no such name
+        "desk-1/backup.vmdk": "desk-1.vmdk",
+        # named like a delta of the VM, but hangs from another VM's file
+        "desk-1/desk-1-000007.vmdk": "../DC0_H0_VM1/disk1.vmdk",
+        # a delta of the parent's disk, but not in the parent's folder
+        "desk-1/disk1-000009.vmdk": f"../{BASE}",
+    }
+    for path, parent in add.items():
+        upload(simulator, tmp_path, path, parent=parent, extent="x-delta.vmdk")
+    found = strays(driver)
+    assert set(found) == {"desk-1/desk-1-000001.vmdk", *add}
+    assert {path for path, stray in found.items() if stray.orphaned} == {
+        "desk-1/desk-1-000001.vmdk"
+    }
+
+
+def test_a_delta_over_an_orphan_is_an_orphan(
+    simulator: Simulator, driver: Driver, clone: Vm, tmp_path: Path
+) -> None:
+    simulator.leave_orphan("desk-1")
+    above = "desk-1/desk-1-000002.vmdk"
+    extent = "desk-1-000002-delta.vmdk"
+    upload(simulator, tmp_path, above, parent="desk-1-000001.vmdk", extent=extent)
+    assert strays(driver)[above].orphaned
+
+
+@pytest.mark.parametrize("config", ["desk-1/other.vmx", "desk-1/template.vmtx"])
+def test_nothing_is_an_orphan_where_an_unregistered_vm_lies(
+    simulator: Simulator, driver: Driver, clone: Vm, tmp_path: Path, config: str
+) -> None:
+    simulator.leave_orphan("desk-1")
+    file = tmp_path / "config"
+    file.write_text('displayName = "other"\n')
+    govc.upload(simulator, file, config)
+    (stray,) = strays(driver).values()
+    assert not stray.orphaned
+    assert stray.about == f"of the unregistered VM {config}"
+
+
+def test_extents_are_no_strays(
+    simulator: Simulator, driver: Driver, clone: Vm, tmp_path: Path
+) -> None:
+    orphan = simulator.leave_orphan("desk-1")
+    govc.run(simulator, "datastore.rm", "-t=false", orphan.removeprefix("[LocalDS_0] "))
+    assert "desk-1-000001-delta.vmdk" in govc.files(simulator, "desk-1")
+    assert strays(driver) == {}
+
+
+def test_a_delta_that_is_made_during_the_search_is_no_stray(
+    simulator: Simulator, driver: Driver, clone: Vm
+) -> None:
+    simulator.delays(task_ms={SEARCH: 1500})
+    snapshot = ("snapshot.create", "-vm", "desk-1", "meanwhile")
+    taker = threading.Timer(0.5, govc.run, (simulator, *snapshot))
+    taker.start()
+    found = strays(driver)
+    taker.join()
+    assert len(find(driver, "desk-1").snapshots) == 1
+    assert found == {}
+
+
+# -- what cannot be seen --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("privilege", ["Datastore.Browse", "Datastore.FileManagement"])
+def test_what_the_user_may_not_look_at_is_said(
+    simulator: Simulator, driver: Driver, clone: Vm, privilege: str
+) -> None:
+    govc.run(simulator, "vm.unregister", "desk-1")
+    without = len(scan(driver).blind)
+    simulator.miss_privileges([privilege])
+    inventory = scan(driver)
+    assert len(inventory.blind) == without + 1
+    assert "LocalDS_0" in inventory.blind[-1]
+    assert all(len(stray.chain) == 1 for stray in inventory.strays)
+
+
+def test_what_hangs_from_what_is_said_to_be_unknown_where_a_file_is_no_descriptor(
+    simulator: Simulator, driver: Driver, clone: Vm, tmp_path: Path
+) -> None:
+    file = tmp_path / "rubbish"
+    file.write_bytes(bytes(range(256)) * 400)
+    govc.upload(simulator, file, "desk-1/rubbish.vmdk")
+    inventory = scan(driver)
+    assert [stray.layer.path for stray in inventory.strays] == ["desk-1/rubbish.vmdk"]
+    assert "[LocalDS_0] desk-1/rubbish.vmdk (it is no descriptor)" in inventory.blind[-1]
+
+
+def test_what_hangs_from_a_volume_that_is_unknown_is_said(
+    simulator: Simulator, driver: Driver, clone: Vm, tmp_path: Path
+) -> None:
+    parent = "/vmfs/volumes/5f3c-404/gold.vmdk"
+    upload(simulator, tmp_path, "x/x.vmdk", parent=parent, extent="x-delta.vmdk")
+    inventory = scan(driver)
+    assert [paths(stray) for stray in inventory.strays] == [["x/x.vmdk"]]
+    assert "[LocalDS_0] x/x.vmdk (it hangs from a file" in inventory.blind[-1]
+
+
+def test_a_parent_that_is_gone_is_in_the_chain_and_known_to_be_missing(
+    simulator: Simulator, driver: Driver, clone: Vm, tmp_path: Path
+) -> None:
+    upload(simulator, tmp_path, "x/x.vmdk", parent="gone.vmdk", extent="x-delta.vmdk")
+    inventory = scan(driver)
+    (stray,) = inventory.strays
+    assert paths(stray) == ["x/gone.vmdk", "x/x.vmdk"]
+    assert inventory.files[stray.chain[0]].missing
+    assert not inventory.files[stray.layer].missing
+
+
+def test_without_a_look_that_is_said(driver: Driver) -> None:
+    assert any("--scan" in said for said in driver.observe().blind)
+    assert not any("--scan" in said for said in scan(driver).blind)
+
+
+@pytest.mark.parametrize(
+    ("fault", "at", "error"),
+    [
+        ("SystemError", "task", HypervisorError),
+        ("FileFault", "task", HypervisorError),
+        ("InvalidDatastore", "call", HypervisorError),
+        ("HostCommunication", "task", BusyError),
+    ],
+)
+def test_a_search_that_fails_is_no_empty_answer(
+    simulator: Simulator, driver: Driver, fault: str, at: str, error: type[LinkedCloneError]
+) -> None:
+    simulator.fault(SEARCH, fault, at=at)
+    with pytest.raises(error) as caught:
+        scan(driver)
+    assert "search datastore LocalDS_0" in caught.value.brief
+    assert caught.value.hint
+
+
+def test_a_session_that_ends_during_the_search_is_taken_up_again(
+    simulator: Simulator, driver: Driver, clone: Vm
+) -> None:
+    govc.run(simulator, "vm.unregister", "desk-1")
+    simulator.delays(task_ms={SEARCH: 1500})
+    ender = threading.Timer(0.5, simulator.end_sessions)
+    ender.start()
+    found = strays(driver)
+    ender.join()
+    assert paths(found["desk-1/desk-1.vmdk"]) == [BASE, "desk-1/desk-1.vmdk"]
+
+
+def test_a_session_that_ended_before_a_file_is_read_is_taken_up_again(
+    simulator: Simulator, driver: Driver, clone: Vm
+) -> None:
+    assert isinstance(driver, VsphereDriver)
+    (store,) = read_datastores(driver._session, driver._collector)
+    simulator.end_sessions()
+    simulator.reset_calls()
+    assert b"DescriptorFile" in read_head(driver._session, store, "desk-1/desk-1.vmdk", 4096)
+    assert simulator.calls()["Login"] == 1
+
+
+def test_a_large_file_is_read_at_its_beginning_only(
+    simulator: Simulator, driver: Driver, tmp_path: Path
+) -> None:
+    assert isinstance(driver, VsphereDriver)
+    file = tmp_path / "large"
+    file.write_bytes(b"\0" * (32 << 20))
+    govc.upload(simulator, file, "large/large.vmdk")
+    (store,) = read_datastores(driver._session, driver._collector)
+    assert read_head(driver._session, store, "large/large.vmdk", 1000) == b"\0" * 1000
+    with pytest.raises(NotFoundError):
+        read_head(driver._session, store, "large/none.vmdk", 1000)
+    assert driver.observe().vms
+
+
+# -- what is guarded ------------------------------------------------------------------
+
+
+def test_what_an_unregistered_clone_hangs_from_is_not_deleted_when_looked_for(
+    simulator: Simulator, driver: Driver, clone: Vm, tmp_path: Path
+) -> None:
+    govc.run(simulator, "vm.unregister", "desk-1")
+    env = command.environment(simulator, tmp_path)
+    before = simulator.files()
+    for extra in ((), ("--cascade",)):
+        refused = command.run(
+            *("delete", "DC0_H0_VM0", "--force", "--yes", "--scan", "LocalDS_0"), *extra, env=env
+        )
+        assert refused.returncode == 1
+        assert "desk-1/desk-1.vmdk" in refused.stderr
+    assert simulator.files() == before
+
+
+# -- what is removed ------------------------------------------------------------------
+
+
+def test_gc_removes_an_orphan_with_its_extents_and_never_what_is_somebodys(
+    simulator: Simulator, driver: Driver, clone: Vm, tmp_path: Path
+) -> None:
+    make_clone(driver, "desk-2")
+    govc.run(simulator, "vm.unregister", "desk-2")
+    before = simulator.files()
+    orphan = simulator.leave_orphan("desk-1")
+    env = command.environment(simulator, tmp_path)
+    _, listed = command.run_json("gc", env=env)
+    removable = {waste["name"]: waste["removable"] for waste in listed["waste"]}
+    assert removable == {orphan: True, "[LocalDS_0] desk-2/desk-2.vmdk": False}
+    assert orphan in simulator.files()
+    code, report = command.run_json("gc", "--yes", env=env)
+    assert code == 0, report
+    assert simulator.files() == before
+    assert govc.files(simulator, "desk-1") == {
+        "desk-1.vmdk",
+        "desk-1-delta.vmdk",
+        "desk-1.vmx",
+    }
+
+
+def test_the_data_go_before_the_descriptor(simulator: Simulator, driver: Driver, clone: Vm) -> None:
+    simulator.leave_orphan("desk-1")
+    (stray,) = strays(driver).values()
+    result_of(driver, driver.remove_stray(stray))
+    sent = simulator.requests(DELETE)
+    assert ["-delta.vmdk" in body for body in sent] == [True, False]
+    assert "DeleteVirtualDisk_Task" not in simulator.calls()
+
+
+def test_many_are_removed_with_few_looks_at_the_vms(simulator: Simulator, driver: Driver) -> None:
+    names = [f"desk-{number}" for number in range(8)]
+    prepare(driver)
+    main_job(driver, PARENT, names)
+    for name in names:
+        simulator.leave_orphan(name)
+    found = list(strays(driver).values())
+    assert len(found) == len(names)
+    simulator.delays(call_ms=30)
+    simulator.reset_calls()
+    jobs: list[Any] = []
+    threads = [
+        threading.Thread(target=lambda stray=stray: jobs.append(driver.remove_stray(stray)))
+        for stray in found
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    looks = simulator.calls()["RetrievePropertiesEx"]
+    assert [state.error for state in finish(driver, jobs)] == [None] * len(names)
+    assert looks < 2 * len(names)
+    assert strays(driver) == {}
+
+
+def test_what_a_vm_reads_by_then_is_refused(driver: Driver, clone: Vm) -> None:
+    claim = Stray(chain=clone.disks[0].chain, orphaned=True)
+    error = error_of(driver, lambda: driver.remove_stray(claim))
+    assert isinstance(error, InUseError)
+    assert error.dependants == ("desk-1",)
+
+
+def test_what_a_snapshot_reads_is_refused(driver: Driver, clone: Vm) -> None:
+    frozen = take_snapshot(driver, clone, "own")
+    assert frozen.disks is not None
+    claim = Stray(chain=frozen.disks[0].chain, orphaned=True)
+    assert isinstance(error_of(driver, lambda: driver.remove_stray(claim)), InUseError)
+
+
+def test_a_delta_is_left_while_a_task_works_on_the_vm_in_its_folder(
+    simulator: Simulator, driver: Driver, clone: Vm
+) -> None:
+    simulator.leave_orphan("desk-1")
+    (stray,) = strays(driver).values()
+    simulator.delays(task_ms={"CreateSnapshot_Task": 2000})
+    running = driver.create_snapshot(clone.id, "own", "")
+    error = error_of(driver, lambda: driver.remove_stray(stray))
+    assert isinstance(error, BusyError)
+    assert DELETE not in simulator.calls()
+    result_of(driver, running)
+    result_of(driver, driver.remove_stray(stray))
+
+
+@pytest.mark.parametrize(
+    ("fault", "error"),
+    [
+        ("FileLocked", BusyError),
+        ("CannotDeleteFile", HypervisorError),
+        ("NoPermission", PermissionDeniedError),
+    ],
+)
+@pytest.mark.parametrize("suffix", ["-delta.vmdk", ".vmdk"])
+def test_what_could_not_be_removed_is_found_and_removed_the_next_time(
+    simulator: Simulator,
+    driver: Driver,
+    clone: Vm,
+    fault: str,
+    error: type[LinkedCloneError],
+    suffix: str,
+) -> None:
+    orphan = simulator.leave_orphan("desk-1")
+    (stray,) = strays(driver).values()
+    simulator.fault(DELETE, fault, name=orphan.removesuffix(".vmdk") + suffix)
+    found = error_of(driver, lambda: driver.remove_stray(stray))
+    assert type(found) is error
+    assert found.hint
+    (again,) = strays(driver).values()
+    result_of(driver, driver.remove_stray(again))
+    assert strays(driver) == {}
+    assert "desk-1-000001-delta.vmdk" not in govc.files(simulator, "desk-1")
+
+
+def test_a_disk_whose_data_lie_elsewhere_is_left_alone(
+    simulator: Simulator, driver: Driver, clone: Vm, tmp_path: Path
+) -> None:
+    path = "desk-1/desk-1-000001.vmdk"
+    upload(simulator, tmp_path, path, parent="desk-1.vmdk", extent="/vmfs/volumes/x/y-delta.vmdk")
+    (stray,) = strays(driver).values()
+    assert isinstance(error_of(driver, lambda: driver.remove_stray(stray)), RefusedError)
+    assert DELETE not in simulator.calls()
+
+
+def test_a_file_that_is_no_descriptor_is_left_alone(
+    simulator: Simulator, driver: Driver, clone: Vm, tmp_path: Path
+) -> None:
+    file = tmp_path / "rubbish"
+    file.write_text("rubbish")
+    govc.upload(simulator, file, "desk-1/rubbish.vmdk")
+    (stray,) = strays(driver).values()
+    assert isinstance(error_of(driver, lambda: driver.remove_stray(stray)), RefusedError)
+    assert DELETE not in simulator.calls()
+
+
+def test_a_stray_of_a_datastore_that_is_gone_cannot_be_removed(driver: Driver, clone: Vm) -> None:
+    top = clone.disks[0].top
+    layer = Layer(store=type(top.store)("datastore-404"), path=top.path)
+    error = error_of(driver, lambda: driver.remove_stray(Stray(chain=(layer,))))
+    assert isinstance(error, NotFoundError)
