@@ -242,7 +242,7 @@ class Family:
             users = [one for one in members if base in one.files]
             start = dice.roll(len(users))
             wanted = {one.name: one for one in (*users[start:], *users[:start])}
-            if dice.roll(4) == 0:
+            if len(wanted) > 1 and dice.roll(4) == 0:
                 wanted.popitem()
         self._delete(dice, list(wanted.values()), cascade=dice.flip(), keep=True)
 

@@ -83,21 +83,21 @@ def test_a_family_on_vsphere(story: Story) -> None:
 
 
 @pytest.mark.soak
-@settings(max_examples=150, deadline=None, suppress_health_check=CHECKS)
+@settings(max_examples=40, deadline=None, suppress_health_check=CHECKS)
 @given(stories(100, 300))
 def test_large_families_in_memory(story: Story) -> None:
     tell_in_memory(story, most=400)
 
 
 @pytest.mark.soak
-@few(20)
+@few(6)
 @given(stories(60, 200))
 def test_large_families_on_this_machine(tmp_path: Path, story: Story) -> None:
     tell_on_this_machine(tmp_path, story, most=200)
 
 
 @pytest.mark.soak
-@few(10)
+@few(4)
 @given(stories(60, 200))
 def test_large_families_on_vsphere(story: Story) -> None:
     tell_on_vsphere(story, most=200)

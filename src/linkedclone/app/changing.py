@@ -133,6 +133,7 @@ class Changes:
         name: str,
         *,
         force: bool = False,
+        scan: Scan | None = None,
         confirm: Confirm | None = None,
         progress: Progress | None = None,
     ) -> ActionReport:
@@ -140,7 +141,8 @@ class Changes:
         (vm,) = self._driver.find_vms([ref])
         snapshot = find_snapshot(vm, name)
         return self._guarded(
-            lambda: plan_revert(vm, snapshot, self._driver.observe(), force=force),
+            lambda: plan_revert(vm, snapshot, self._driver.observe(scan=scan), force=force),
+            scan=scan,
             confirm=confirm,
             progress=progress,
         )
@@ -150,6 +152,7 @@ class Changes:
         refs: Sequence[str],
         *,
         force: bool = False,
+        scan: Scan | None = None,
         confirm: Confirm | None = None,
         progress: Progress | None = None,
     ) -> ActionReport:
@@ -158,9 +161,9 @@ class Changes:
 
         def plan() -> Plan:
             refuse_busy(vms, self._sources(vms), action="promote")
-            return plan_promote(vms, self._driver.observe(sizes=True), force=force)
+            return plan_promote(vms, self._driver.observe(sizes=True, scan=scan), force=force)
 
-        return self._guarded(plan, confirm=confirm, progress=progress)
+        return self._guarded(plan, scan=scan, confirm=confirm, progress=progress)
 
     def grow_disk(
         self,
@@ -169,6 +172,7 @@ class Changes:
         *,
         disk: str = "",
         force: bool = False,
+        scan: Scan | None = None,
         progress: Progress | None = None,
     ) -> ActionReport:
         """Make a disk larger; the guest has to grow its file system itself."""
@@ -178,10 +182,10 @@ class Changes:
         def plan() -> Plan:
             refuse_busy([vm], self._sources([vm]), action="grow a disk of")
             linked_too = self._driver.grows_linked
-            inventory = self._driver.observe()
+            inventory = self._driver.observe(scan=scan)
             return plan_grow(vm, wanted, inventory, linked_too=linked_too, force=force)
 
-        return self._guarded(plan, confirm=None, progress=progress)
+        return self._guarded(plan, scan=scan, confirm=None, progress=progress)
 
     def adopt(
         self,

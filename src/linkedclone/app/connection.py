@@ -208,12 +208,13 @@ class Connection:
         name: str,
         *,
         force: bool = False,
+        scan: Scan | None = None,
         confirm: Confirm | None = None,
         progress: Progress | None = None,
     ) -> ActionReport:
         """Put a VM back to a snapshot; what it wrote since is lost."""
         return self._changes.revert_snapshot(
-            ref, name, force=force, confirm=confirm, progress=progress
+            ref, name, force=force, scan=scan, confirm=confirm, progress=progress
         )
 
     def promote(
@@ -221,11 +222,14 @@ class Connection:
         refs: Sequence[str],
         *,
         force: bool = False,
+        scan: Scan | None = None,
         confirm: Confirm | None = None,
         progress: Progress | None = None,
     ) -> ActionReport:
         """Make linked clones full ones: each gets a copy of what it shares."""
-        return self._changes.promote(refs, force=force, confirm=confirm, progress=progress)
+        return self._changes.promote(
+            refs, force=force, scan=scan, confirm=confirm, progress=progress
+        )
 
     def grow_disk(
         self,
@@ -234,11 +238,12 @@ class Connection:
         *,
         disk: str = "",
         force: bool = False,
+        scan: Scan | None = None,
         progress: Progress | None = None,
     ) -> ActionReport:
         """Make a disk larger; the guest has to grow its file system itself."""
         return self._changes.grow_disk(
-            ref, capacity_bytes, disk=disk, force=force, progress=progress
+            ref, capacity_bytes, disk=disk, force=force, scan=scan, progress=progress
         )
 
     def adopt(

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from linkedclone.model.findings import Finding
-from linkedclone.model.ids import StoreId
+from linkedclone.model.ids import StoreId, VmId
 from linkedclone.model.observed import Layer, Vm
 
 
@@ -99,6 +99,8 @@ class Inventory:
         measured: The age of the oldest size in ``files``; None where sizes are
             read as they are, or were not asked for.
         blind: What nobody could look at, as sentences for people.
+        unread: VMs whose disks could not be read: what they hang from, and
+            what hangs from them, is not known.
     """
 
     vms: tuple[Vm, ...]
@@ -107,6 +109,7 @@ class Inventory:
     stores: tuple[Store, ...] = ()
     measured: datetime | None = None
     blind: tuple[str, ...] = ()
+    unread: frozenset[VmId] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

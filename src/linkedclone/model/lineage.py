@@ -236,7 +236,7 @@ class Lineage:
                 readers = self._readers.get(layer, ())
                 # A VM that is not there any more reads nothing, and takes nothing along.
                 if any(r.id in going for r in readers) and all(
-                    r.id in going or not holds(r) for r in readers
+                    r.id in going or not _holds(r) for r in readers
                 ):
                     lost.add(layer)
         return tuple(sorted(lost))
@@ -250,6 +250,6 @@ def _is_nobodys(reader: Reader, layer: Layer) -> bool:
     return isinstance(reader, Stray) and (reader.orphaned or reader.layer == layer)
 
 
-def holds(reader: Reader) -> bool:
+def _holds(reader: Reader) -> bool:
     """Say whether the hypervisor keeps a layer for the sake of this reader."""
     return reader.holds if isinstance(reader, Stray) else True

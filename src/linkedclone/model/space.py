@@ -18,7 +18,7 @@ from operator import attrgetter
 
 from linkedclone.model.ids import StoreId
 from linkedclone.model.inventory import Inventory, Store, Stray
-from linkedclone.model.lineage import Lineage, Reader, holds
+from linkedclone.model.lineage import Lineage, Reader
 from linkedclone.model.observed import Layer, Vm
 
 
@@ -320,7 +320,7 @@ class _Measuring:
         return self.sizes(
             layer
             for layer in layers
-            if all(r.id in going or not holds(r) for r in self.lineage.readers(layer))
+            if all(r.id in going or _is_leftover(r) for r in self.lineage.readers(layer))
         )
 
     def _add_to_stores(self, vms: Sequence[Vm], layers: Iterable[Layer]) -> None:
@@ -348,6 +348,11 @@ class _Measuring:
             for store, sums in self.sums.items()
         )
         return tuple(sorted(found, key=lambda usage: usage.store.name))
+
+
+def _is_leftover(reader: Reader) -> bool:
+    """Say whether nothing is kept for the sake of this reader."""
+    return isinstance(reader, Stray) and reader.orphaned
 
 
 def _store_of(vm: Vm) -> StoreId | None:

@@ -20,6 +20,7 @@ from linkedclone.planning.guards import (
     refuse_foreign,
     refuse_unreadable,
     refuse_used,
+    what_to_know,
 )
 
 
@@ -56,7 +57,7 @@ def plan_delete_snapshot(
     )
     refuse_foreign([vm], action="delete a snapshot of", force=force)
     step = DeleteSnapshot(vm=vm.id, vm_name=vm.name, snapshot=snapshot.id, name=snapshot.name)
-    return Plan(stages=((step,),), notes=inventory.blind)
+    return Plan(stages=((step,),), notes=what_to_know([vm], inventory))
 
 
 def plan_revert(vm: Vm, snapshot: Snapshot, inventory: Inventory, *, force: bool = False) -> Plan:
@@ -79,7 +80,7 @@ def plan_revert(vm: Vm, snapshot: Snapshot, inventory: Inventory, *, force: bool
     )
     refuse_foreign([vm], action="revert", force=force)
     step = RevertSnapshot(vm=vm.id, vm_name=vm.name, snapshot=snapshot.id, name=snapshot.name)
-    return Plan(stages=((step,),))
+    return Plan(stages=((step,),), notes=what_to_know([vm], inventory))
 
 
 def plan_grow(
@@ -123,7 +124,7 @@ def plan_grow(
             hint=f"make it independent first: linkedclone promote {vm.name}; "
             "or grow the parent's disk, and clone from a new snapshot",
         )
-    return Plan(stages=((replace(grow, disk=disk.label),),))
+    return Plan(stages=((replace(grow, disk=disk.label),),), notes=what_to_know([vm], inventory))
 
 
 def find_disk(vm: Vm, label: str) -> Disk:

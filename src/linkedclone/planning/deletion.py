@@ -9,7 +9,13 @@ from linkedclone.model.lineage import Lineage
 from linkedclone.model.observed import Layer, Power, Vm
 from linkedclone.model.plan import DeleteVm, Plan, SetPower, Step, UnregisterVm
 from linkedclone.model.spec import Deletion
-from linkedclone.planning.guards import latest, refuse_foreign, refuse_used
+from linkedclone.planning.guards import (
+    latest,
+    refuse_foreign,
+    refuse_unread,
+    refuse_used,
+    what_to_know,
+)
 
 
 def plan_delete(vms: Sequence[Vm], inventory: Inventory, how: Deletion | None = None) -> Plan:
@@ -30,7 +36,7 @@ def plan_delete(vms: Sequence[Vm], inventory: Inventory, how: Deletion | None = 
     Raises:
         InUseError: Something hangs from one of them.
         NotOursError: One is not ours.
-        RefusedError: A base would go as well.
+        RefusedError: A base would go as well, or disks cannot be read.
     """
     how = how or Deletion()
     lineage = Lineage(inventory)
@@ -38,6 +44,7 @@ def plan_delete(vms: Sequence[Vm], inventory: Inventory, how: Deletion | None = 
     below = lineage.descendants(vms) if how.cascade else ()
     going = (*vms, *below)
     refuse_foreign(going, action="delete", force=how.force)
+    refuse_unread(going, inventory, action="delete", force=how.force)
     _refuse_dependants(going, lineage, how)
     lost = lineage.lost_with(going)
     kept = _choose_kept(going, lost, lineage) if how.keep_base else ()
@@ -172,7 +179,5 @@ def _notes(vms: Sequence[Vm], below: Sequence[Vm], inventory: Inventory) -> tupl
     """Say what a person should know: how many come along, and what nobody could look at."""
     count = len(below)
     what = "clone that hangs" if count == 1 else "clones that hang"
-    come = (f"{count} {what} from what you named would go as well",) if below else ()
-    # Only a VM that clones could hang from can be needed by somebody who is not seen here.
-    matters = any(vm.snapshots for vm in vms)
-    return (*come, *(inventory.blind if matters else ()))
+    come = (f"{count} {what} from what you named go as well",) if below else ()
+    return (*come, *what_to_know(vms, inventory))

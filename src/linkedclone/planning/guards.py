@@ -62,6 +62,32 @@ def refuse_templates(vms: Sequence[Vm], *, action: str) -> None:
         )
 
 
+def refuse_unread(vms: Sequence[Vm], inventory: Inventory, *, action: str, force: bool) -> None:
+    """Refuse to act on VMs whose disks could not be read, unless forced.
+
+    Raises:
+        RefusedError: Nobody can tell what hangs from one of them.
+    """
+    unread = [vm.name for vm in vms if vm.id in inventory.unread]
+    if unread and not force:
+        raise RefusedError(
+            f"refusing to {action} {', '.join(unread)}: the disks cannot be read, "
+            "so nobody can tell what hangs from them",
+            hint="look at the privileges: linkedclone doctor; if you are sure, repeat with --force",
+        )
+
+
+def what_to_know(vms: Iterable[Vm], inventory: Inventory) -> tuple[str, ...]:
+    """Return what nobody could look at, where it matters.
+
+    Only a VM with snapshots can be needed by somebody who is not seen here, for
+    that is what clones hang from; but what a VM hangs from that could not be
+    read, nobody knows.
+    """
+    matters = inventory.unread or any(vm.snapshots for vm in vms)
+    return inventory.blind if matters else ()
+
+
 def refuse_used(brief: str, readers: Iterable[Reader], *, hint: str) -> None:
     """Refuse what would take a layer away from those that read it.
 

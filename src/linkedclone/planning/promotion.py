@@ -1,17 +1,24 @@
 """Plan what becomes independent: linked clones that get a copy of all that they share."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from linkedclone.errors import NoSpaceError, RefusedError
-from linkedclone.model.ids import StoreId
+from linkedclone.model.ids import StoreId, VmId
 from linkedclone.model.inventory import Inventory
 from linkedclone.model.lineage import Lineage
 from linkedclone.model.observed import Layer, Power, Vm
 from linkedclone.model.plan import Plan, PromoteVm
 from linkedclone.model.proof import Mode
 from linkedclone.model.sizes import render_size
-from linkedclone.planning.guards import latest, refuse_foreign, refuse_templates, refuse_used
+from linkedclone.planning.guards import (
+    latest,
+    refuse_foreign,
+    refuse_templates,
+    refuse_unread,
+    refuse_used,
+    what_to_know,
+)
 
 
 def plan_promote(vms: Sequence[Vm], inventory: Inventory, *, force: bool = False) -> Plan:
@@ -32,6 +39,7 @@ def plan_promote(vms: Sequence[Vm], inventory: Inventory, *, force: bool = False
     lineage = Lineage(inventory)
     refuse_foreign(vms, action="promote", force=force)
     refuse_templates(vms, action="promoted")
+    refuse_unread(vms, inventory, action="promote", force=force)
     linked = [vm for vm in vms if lineage.origin(vm).mode is not Mode.FULL]
     for vm in linked:
         refuse_used(
@@ -52,7 +60,25 @@ def plan_promote(vms: Sequence[Vm], inventory: Inventory, *, force: bool = False
         for vm in linked
     )
     existing = tuple(vm for vm in vms if vm not in linked)
-    return Plan(stages=(steps,) if steps else (), existing=existing)
+    notes = (*_notes(linked, copies, lineage), *what_to_know(linked, inventory)) if steps else ()
+    return Plan(stages=(steps,) if steps else (), existing=existing, notes=notes)
+
+
+def _notes(
+    vms: Sequence[Vm], copies: Mapping[VmId, frozenset[Layer]], lineage: Lineage
+) -> tuple[str, ...]:
+    """Tell of layers that nobody here reads any more afterwards.
+
+    Whether vCenter removes such a file is not documented.
+    """
+    going = {vm.id for vm in vms}
+    left = sorted(
+        layer
+        for layer in frozenset().union(*copies.values())
+        if lineage.owner(layer) is None
+        and all(reader.id in going for reader in lineage.readers(layer))
+    )
+    return tuple(f"nothing here uses {layer} afterwards: it may go" for layer in left)
 
 
 def _size(layers: frozenset[Layer], inventory: Inventory) -> int | None:

@@ -58,12 +58,13 @@ def plan_removal(found: Sequence[Waste], kinds: Collection[WasteKind]) -> Plan:
 
 
 def _files(inventory: Inventory, lineage: Lineage) -> Iterator[Waste]:
-    removable = _removable(inventory.strays, lineage)
+    removable = _removable(inventory.strays, lineage) if not inventory.unread else frozenset()
     for stray in sorted(inventory.strays, key=lambda stray: stray.layer):
         free = stray.id in removable
         why_not = "" if free else "somebody elsewhere may use it"
         if stray.orphaned and not free:
-            why_not = "something hangs from it"
+            unread = "the disks of some VMs could not be read"
+            why_not = unread if inventory.unread else "something hangs from it"
         yield Waste(
             kind=WasteKind.FILE,
             name=str(stray.layer),

@@ -101,6 +101,11 @@ FREES: dict[str, tuple[list[Vm | Stray], str, tuple[int | None, int, int, int]]]
         "one",
         (30, 30, 0, 2),
     ),
+    "a clone that a leftover hangs from": (
+        [GOLD, ONE, stray("gold/gold.vmdk", "one/one.vmdk", "one/x-000009.vmdk", orphaned=True)],
+        "one",
+        (30, 30, 0, 2),
+    ),
     "a parent whose clone hides its chain": ([GOLD, hide(ONE)], "gold", (None, 1040, 1, 2)),
 }
 

@@ -23,7 +23,7 @@ OVERLAY = stray("gold/gold.vmdk", "aside/overlay.vmdk", about="made by hand")
 OTHER_BASE = disk("lost/lost.vmdk", "both/both_1.vmdk")
 BOTH = replace(clone_of(GOLD, "both"), disks=(*clone_of(GOLD, "both").disks, OTHER_BASE))
 
-PLANS = {
+PLANS: dict[str, tuple[list[Vm], list[Vm | Stray], Deletion | None, list[set[str]]]] = {
     "a clone that nothing hangs from": ([ONE], [GOLD, ONE, TWO], None, [{"one"}]),
     "one of two siblings": ([TWO], [GOLD, MIDDLE, TWO, GRANDCHILD], None, [{"two"}]),
     "a whole family, clones first": (
@@ -63,6 +63,12 @@ PLANS = {
         [{"one"}, {"gold"}],
     ),
     "the last user of an abandoned base, which is kept": ([ONE], [ONE], KEEP, [{"forget one"}]),
+    "the last user of an abandoned base with a leftover on it, forced": (
+        [ONE],
+        [ONE, stray("gold/gold.vmdk", "one/one-000009.vmdk", orphaned=True)],
+        FORCE,
+        [{"one"}],
+    ),
     "both last users: one is enough to keep the base": (
         [ONE, TWO],
         [ONE, TWO],
@@ -93,7 +99,7 @@ PLANS = {
 
 @pytest.mark.parametrize(("vms", "found", "how", "stages"), PLANS.values(), ids=PLANS)
 def test_this_is_deleted(
-    vms: list[Vm], found: list[Vm], how: Deletion | None, stages: list[set[str]]
+    vms: list[Vm], found: list[Vm | Stray], how: Deletion | None, stages: list[set[str]]
 ) -> None:
     assert waves(plan_delete(vms, seen(*found), how)) == stages
 
@@ -228,7 +234,7 @@ def test_the_plan_says_how_many_come_along_and_what_nobody_could_look_at() -> No
     inventory = seen(GOLD, MIDDLE, GRANDCHILD, blind=("another vCenter",))
     plan = plan_delete([MIDDLE], inventory, CASCADE)
     assert plan.notes == (
-        "1 clone that hangs from what you named would go as well",
+        "1 clone that hangs from what you named go as well",
         "another vCenter",
     )
     plan = plan_delete([GOLD], inventory, Deletion(cascade=True, force=True))

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from linkedclone.errors import BusyError
+from linkedclone.errors import BusyError, RefusedError
 from linkedclone.model.ids import SnapshotId
-from linkedclone.model.inventory import Stray
+from linkedclone.model.inventory import Inventory, Stray
 from linkedclone.model.observed import Power, Vm
 from linkedclone.model.plan import (
     DeleteSnapshot,
@@ -20,7 +20,10 @@ from linkedclone.model.plan import (
     TakeSnapshot,
     UnregisterVm,
 )
-from linkedclone.planning.guards import check_steps, needs_check, refuse_busy
+from linkedclone.model.spec import Deletion
+from linkedclone.planning.deletion import plan_delete
+from linkedclone.planning.guards import check_steps, needs_check, refuse_busy, what_to_know
+from linkedclone.planning.promotion import plan_promote
 from tests.unit.building import clone_of, disk, hide, stray, vm
 from tests.unit.planning.scene import GOLD, GRANDCHILD, MIDDLE, ONE, TWO, seen
 
@@ -119,3 +122,25 @@ def test_a_vm_that_clones_are_being_made_from_is_busy() -> None:
     with pytest.raises(BusyError, match="gold"):
         refuse_busy([GOLD, ONE], {GOLD.id}, action="delete")
     refuse_busy([ONE], {GOLD.id}, action="delete")
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_a_vm_whose_disks_could_not_be_read_is_deleted_only_by_force(force: bool) -> None:
+    bare = replace(clone_of(GOLD, "bare"), disks=())
+    inventory = Inventory(vms=(bare,), unread=frozenset({bare.id}))
+    if not force:
+        with pytest.raises(RefusedError, match="cannot be read"):
+            plan_delete([bare], inventory)
+        with pytest.raises(RefusedError, match="cannot be read"):
+            plan_promote([bare], inventory)
+        return
+    assert plan_delete([bare], inventory, Deletion(force=True)).steps
+
+
+def test_what_could_not_be_looked_at_is_said_where_it_matters() -> None:
+    parent, clone = GOLD, ONE
+    inventory = Inventory(vms=(parent, clone), blind=("not seen",))
+    assert what_to_know([clone], inventory) == ()
+    assert what_to_know([parent], inventory) == ("not seen",)
+    unread = replace(inventory, unread=frozenset({parent.id}))
+    assert what_to_know([clone], unread) == ("not seen",)

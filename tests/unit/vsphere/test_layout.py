@@ -46,7 +46,7 @@ def observe(*things: Any) -> Inventory:
     reads = {one.id: decoder.decode(found(one)) for one in (*things, store)}
     around = Surroundings(reads)
     vms = tuple(build_vm(r, around) for r in reads.values() if r.kind == "VirtualMachine")
-    return measure(vms, around, decoder.book, ())
+    return measure(Inventory(vms=vms), around, decoder.book)
 
 
 def layer(path: str) -> Layer:

@@ -4,15 +4,19 @@ import click
 
 from linkedclone.cli.choices import Choices
 from linkedclone.cli.grammar import Verb
+from linkedclone.cli.parameters import scan_option
 
 
 @click.command(cls=Verb)
 @click.argument("name", metavar="NAME")
 @click.argument("size", metavar="SIZE")
 @click.option("--disk", metavar="LABEL", default="", help="Which disk, if it has several.")
+@scan_option
 @click.option("--force", is_flag=True, help="Also of a VM that linkedclone did not make.")
 @click.pass_obj
-def command(choices: Choices, name: str, size: str, *, disk: str, force: bool) -> int:
+def command(
+    choices: Choices, name: str, size: str, *, disk: str, scan: tuple[str, ...], force: bool
+) -> int:
     """Make a disk of a VM larger.
 
     SIZE is the new size as a whole, as 40GiB. The guest's partition and file
@@ -24,13 +28,19 @@ def command(choices: Choices, name: str, size: str, *, disk: str, force: bool) -
     capacity_bytes = parse_size(size, what="disk size")
 
     from linkedclone.cli.acting import finish
+    from linkedclone.cli.parameters import read_scan
     from linkedclone.cli.progress import watch
     from linkedclone.cli.session import open_session
     from linkedclone.cli.streams import say
 
     with open_session(choices) as connection, watch(choices) as progress:
         report = connection.grow_disk(
-            name, capacity_bytes, disk=disk, force=force, progress=progress
+            name,
+            capacity_bytes,
+            disk=disk,
+            force=force,
+            scan=read_scan(scan),
+            progress=progress,
         )
     code = finish(choices, report)
     if report.results and code == 0:

@@ -44,6 +44,7 @@ def observe_all(
         vms=tuple(sorted(vms, key=lambda vm: vm.name)),
         strays=tuple(sorted(strays, key=lambda stray: stray.layer)),
         blind=(_tell_limits(state, scan), *found.blind),
+        unread=frozenset(vm for vm, _ in survey.stored.unreadable),
     )
     return measure_inventory(state, inventory) if sizes else inventory
 

@@ -26,12 +26,13 @@ LEFT_BEHIND = "left by a killed command"
 
 
 def build_stray(state: StateFolder, chain: Chain, *, about: str, orphaned: bool = False) -> Stray:
-    """Build what is seen of a file of no VM."""
+    """Build what is seen of a file of no VM; inside the state folder it is never cut off."""
     return Stray(
         chain=build_layers(state, chain),
         used_bytes=allocated_bytes(chain[-1].path),
         about=about,
         orphaned=orphaned,
+        holds=not orphaned and chain[-1].path.is_relative_to(state.root),
     )
 
 

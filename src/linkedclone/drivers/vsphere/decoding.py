@@ -26,7 +26,7 @@ may come on other pages. Python's cycle collector is held off meanwhile.
 **What it costs**, in processor time for 10,000 VMs of which 4,000 are linked
 clones, with sizes, from the bytes to the Lineage (138 MB; the row ``lineage`` of
 ``script/bench`` measures it again): 1.2 times a bare streaming parse of the same
-bytes with iterparse, 3 times expat that is not even looked at, a ninth of what
+bytes with iterparse, 3 times expat that is not even looked at, an eighth of what
 pyVmomi takes for its decoding alone, in a process of less than 100 MB. Of our
 time the parse is half; cutting the devices out saves a quarter of it, the
 collector another quarter.

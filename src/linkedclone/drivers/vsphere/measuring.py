@@ -6,6 +6,7 @@ Apart from ``observe``, because making clones needs none of it.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
@@ -22,26 +23,22 @@ STORE: Final = ("name", "summary.capacity", "summary.freeSpace")
 """What is read of a datastore."""
 
 
-def measure(
-    vms: tuple[Vm, ...], around: Surroundings, book: LayerBook, blind: tuple[str, ...]
-) -> Inventory:
-    """Return the inventory of VMs with all that was read of their sizes.
+def measure(found: Inventory, around: Surroundings, book: LayerBook) -> Inventory:
+    """Return an inventory with all that was read of sizes.
 
     Args:
-        vms: The VMs.
-        around: What they have in common; VMs with their layouts and datastores among it.
+        found: The inventory without them.
+        around: What its VMs have in common; VMs with their layouts and datastores among it.
         book: The layers that were met.
-        blind: What nobody could look at.
     """
     sizes = Sizes()
-    for vm in vms:
+    for vm in found.vms:
         _measure_vm(vm, around, book, sizes)
-    return Inventory(
-        vms=vms,
+    return replace(
+        found,
         files=sizes.files,
         stores=tuple(_build_stores(around.reads.values())),
         measured=sizes.oldest,
-        blind=blind,
     )
 
 

@@ -67,10 +67,11 @@ class Observer:
         around = self._read("read the inventory", starts, wanted, ways, decoder)
         with without_collections():
             vms = self._build(around)
-            blind = _describe_unread(around.reads.values(), vms)
-            if not sizes:
-                return Inventory(vms=vms, blind=blind)
-            return measuring.measure(vms, around, decoder.book, blind)
+            unread = _find_unread(around.reads.values(), vms)
+            found = Inventory(
+                vms=vms, blind=_describe_unread(unread.values()), unread=frozenset(unread)
+            )
+            return measuring.measure(found, around, decoder.book) if sizes else found
 
     def observe_vms(self, ids: Sequence[VmId], *, whole: bool) -> dict[VmId, Vm]:
         """Read some VMs in one call; ``whole`` asks for the disks of their snapshots too."""
@@ -159,27 +160,33 @@ class Observer:
             self._shapes[snapshot] = Shape(disks=disks)
 
 
-def _describe_unread(reads: Iterable[Read], vms: Iterable[Vm]) -> tuple[str, ...]:
-    """Say which VMs were seen, and what they read was not.
+def _find_unread(reads: Iterable[Read], vms: Iterable[Vm]) -> dict[VmId, str]:
+    """Return the VMs that were seen, and whose disks were not read: their names, by id.
 
     A VM that the user may see but not read has no devices; nor has one whose
-    host does not answer, or one that is being made.
+    host does not answer, or one that is being made. What a failed clone of
+    ours left has none either, but its mark can be read.
     """
     bare = {
         read.id
         for read in reads
         if read.kind == "VirtualMachine" and read.get("config.hardware.device") is None
     }
-    unread = sorted(
-        vm.name or vm.id
+    return {
+        vm.id: vm.name or vm.id
         for vm in vms
-        if vm.id in bare or any(snapshot.disks is None for snapshot in vm.snapshots)
-    )
-    if not unread:
+        if (vm.id in bare and vm.valid_mark is None)
+        or any(snapshot.disks is None for snapshot in vm.snapshots)
+    }
+
+
+def _describe_unread(unread: Iterable[str]) -> tuple[str, ...]:
+    names = sorted(unread)
+    if not names:
         return ()
-    rest = len(unread) - _MOST_NAMES
-    names = ", ".join(unread[:_MOST_NAMES]) + (f" and {rest} more" if rest > 0 else "")
-    return (f"the disks of {names} could not be read: what they hang from is not known",)
+    rest = len(names) - _MOST_NAMES
+    shown = ", ".join(names[:_MOST_NAMES]) + (f" and {rest} more" if rest > 0 else "")
+    return (f"the disks of {shown} could not be read: what they hang from is not known",)
 
 
 def _shape_of(snapshot: Seen) -> Shape:

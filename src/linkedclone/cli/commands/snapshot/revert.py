@@ -6,19 +6,24 @@ import click
 
 from linkedclone.cli.choices import Choices, Sure
 from linkedclone.cli.grammar import Verb, asks_first
+from linkedclone.cli.parameters import scan_option
 
 
 @click.command(cls=Verb)
 @click.argument("vm", metavar="VM")
 @click.argument("name", metavar="SNAPSHOT")
+@scan_option
 @asks_first("Also a VM that linkedclone did not make.")
 @click.pass_obj
-def command(choices: Choices, vm: str, name: str, **sure: Unpack[Sure]) -> int:
+def command(
+    choices: Choices, vm: str, name: str, *, scan: tuple[str, ...], **sure: Unpack[Sure]
+) -> int:
     """Put a VM back to a snapshot; what it wrote since is lost.
 
     SNAPSHOT is a name, a path or an id.
     """
     from linkedclone.cli.acting import ask_unless, finish, require_answer
+    from linkedclone.cli.parameters import read_scan
 
     require_answer(sure["yes"], verb="snapshot revert")
 
@@ -29,6 +34,11 @@ def command(choices: Choices, vm: str, name: str, **sure: Unpack[Sure]) -> int:
         question = ask_unless(sure["yes"], connection.address)
         with watch(choices) as progress:
             report = connection.revert_snapshot(
-                vm, name, force=sure["force"], confirm=question, progress=progress
+                vm,
+                name,
+                force=sure["force"],
+                scan=read_scan(scan),
+                confirm=question,
+                progress=progress,
             )
     return finish(choices, report, question)
