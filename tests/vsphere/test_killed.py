@@ -53,9 +53,14 @@ def test_two_at_the_same_time_make_each_clone_once(env: dict[str, str]) -> None:
     assert listed(env) == sorted(WANTED)
 
 
-def test_ctrl_c_says_what_goes_on_at_the_server(env: dict[str, str]) -> None:
+def test_ctrl_c_says_what_goes_on_at_the_server(
+    env: dict[str, str], simulator: Simulator
+) -> None:
+    simulator.delays(call_ms=10, task_ms={"CloneVM_Task": 5000})
     process = command.start("clone", PARENT, RANGE, env=env)
-    time.sleep(1.1)
+    deadline = time.monotonic() + 30
+    while simulator.calls().get("CloneVM_Task", 0) < CLONES and time.monotonic() < deadline:
+        time.sleep(0.05)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=30)
     assert process.returncode == 130
