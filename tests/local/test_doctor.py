@@ -29,7 +29,7 @@ from linkedclone.drivers.local.store import StoredVm, load_vm, save_record
 from linkedclone.model.findings import Finding, Verdict
 from linkedclone.model.images import ImageImport
 from linkedclone.model.observed import Power
-from tests.contract.acts import find, make, step_for
+from tests.contract.acts import error_of, find, make, step_for
 from tests.local.pretend import PretendMachine, open_pretend_machine
 from tests.local.scenes import (
     check_tidy,
@@ -39,6 +39,7 @@ from tests.local.scenes import (
     top_of,
     write,
 )
+from tests.local.test_full_disk import as_root, small_filesystem
 from tests.local.test_unprivileged import NOBODY, interpreter_is_closed, run_as_nobody
 
 KVM_WORKS = Accelerator(name="kvm", reason="a kernel boots with KVM")
@@ -234,6 +235,21 @@ def test_who_may_not_open_the_device_is_told_the_group(
 
 
 # -- permissions ----------------------------------------------------------------------
+
+
+@as_root
+def test_a_state_folder_that_is_mounted_read_only_is_told(driver: LocalDriver) -> None:
+    root = driver.state.root
+    with small_filesystem(root.parent / "small", "8m") as folder:
+        shutil.copytree(root, folder / "state", symlinks=True)
+        subprocess.run(["mount", "-o", "remount,ro", folder], check=True)
+        with closing(connect(folder / "state")) as there:
+            error = error_of(there, lambda: there.delete_vm(find(there, "desk").id))
+        (found,) = host.check_permissions(folder / "state")
+    assert error.hint.startswith("its file system is mounted read-only")
+    assert found.verdict is Verdict.FAILED
+    assert "read-only" in found.text
+    assert found.remedy == f"mount -o remount,rw {folder}"
 
 
 @dataclass(frozen=True)

@@ -410,6 +410,43 @@ def test_a_promotion_that_finds_no_room_changes_nothing(
 
 
 @as_root
+def test_a_guest_does_not_stand_still_for_a_disk_that_is_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last of the room goes at the very moment when the guest is stopped for the move."""
+    with (
+        small_filesystem(tmp_path / "small", "150m") as folder,
+        closing(open_family(folder / "state", make_image(tmp_path / "image.qcow2"))) as driver,
+    ):
+        desk = make_large(driver)
+        before = keep(driver, "desk", tmp_path / "before.qcow2")
+        filler = folder / "filler"
+
+        class FillingMonitor(SlowMonitor):
+            async def execute(self, command: str, /, **arguments: object) -> Any:
+                answer = await super().execute(command, **arguments)
+                if command == "stop":
+                    fill(filler)
+                    await self.execute("block-job-set-speed", device=copying.JOB, speed=0)
+                return answer
+
+        with monkeypatch.context() as patch:
+            patch.setattr(monitor, "Monitor", FillingMonitor)
+            patch.setattr(copying, "NEARLY_BYTES", LARGE_BYTES)
+            patch.setattr("linkedclone.drivers.local.machine.machine.MOVE_SECONDS", 15)
+            error = error_of(driver, lambda: driver.promote_vm(desk.id))
+        assert isinstance(error, NoSpaceError)
+        seen = read(driver, desk.id)
+        assert (seen.disks, seen.power) == (desk.disks, Power.ON)
+        compare(before, disk_of(driver, "desk"))
+        filler.unlink()
+        assert len(promote(driver, "desk").disks[0].chain) == 1
+        set_power(driver, desk, Power.OFF)
+        compare(before, disk_of(driver, "desk"))
+        check_tidy(driver.state.root)
+
+
+@as_root
 def test_a_promotion_that_fits_nowhere_is_refused_by_the_plan(small: LocalDriver) -> None:
     leave_room(small, 300_000)
     with pytest.raises(NoSpaceError):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -14,6 +15,7 @@ from linkedclone.drivers.local import strays
 from linkedclone.drivers.local.driver import LocalDriver
 from linkedclone.drivers.local.locks import hold
 from linkedclone.drivers.local.qcow2 import read_header
+from linkedclone.drivers.local.staging import at_work
 from linkedclone.drivers.local.sweep import list_unreached, sweep
 from linkedclone.errors import InUseError, LinkedCloneError, NotFoundError, RefusedError
 from linkedclone.model.ids import VmId
@@ -76,6 +78,19 @@ def by_hand(driver: LocalDriver, name: str, backing: Path) -> Path:
 def only_stray(inventory: Inventory) -> Stray:
     (stray,) = inventory.strays
     return stray
+
+
+def test_a_file_is_seen_though_the_time_of_its_folder_was_put_back(
+    driver: LocalDriver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As ``cp -a`` and ``rsync -a`` do."""
+    monkeypatch.setattr("linkedclone.drivers.local.foreign._SETTLED_NS", 0)
+    folder = folder_of(driver, "desk")
+    assert driver.observe().strays == ()
+    before = folder.stat()
+    by_hand(driver, "desk", base_of(driver))
+    os.utime(folder, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert len(driver.observe().strays) == 1
 
 
 def names(inventory: Inventory, vm: Vm) -> set[str]:
@@ -558,6 +573,17 @@ def test_clones_of_a_clone_are_told_apart(driver: LocalDriver) -> None:
     more = [make(driver, renamed(step, f"web-{number}")) for number in (1, 2)]
     assert len({vm.instance_id for vm in more}) == 2
     assert len({vm.macs for vm in more}) == 2
+
+
+def test_a_scan_leaves_out_what_other_commands_are_building(driver: LocalDriver) -> None:
+    """What hangs from a layer in there is named as if it lay in a VM's folder already."""
+    layer = top_of(driver.state, find(driver, "desk"))
+    with at_work(driver.state, "clone", "web") as entry:
+        (entry / "vm").mkdir()
+        shutil.copy(layer, entry / "vm" / "disk-0123abcd.qcow2")
+        inventory = driver.observe(scan=Scan())
+    assert not any("staging" in text for text in inventory.blind)
+    assert inventory.strays == ()
 
 
 def test_errors_of_a_scan_are_ours(driver: LocalDriver) -> None:

@@ -94,7 +94,7 @@ def test_without_sizes_nothing_of_them_is_read(simulator: Simulator) -> None:
         (request,) = simulator.requests("RetrievePropertiesEx")
         assert (dict(ours.files), ours.stores, ours.measured) == ({}, (), None)
         assert "layoutEx" not in request
-        assert "summary" not in request
+        assert "summary.capacity" not in request
 
 
 def test_a_vm_that_is_found_is_the_one_that_is_observed(crowded: Simulator) -> None:

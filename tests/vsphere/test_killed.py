@@ -53,9 +53,7 @@ def test_two_at_the_same_time_make_each_clone_once(env: dict[str, str]) -> None:
     assert listed(env) == sorted(WANTED)
 
 
-def test_ctrl_c_says_what_goes_on_at_the_server(
-    env: dict[str, str], simulator: Simulator
-) -> None:
+def test_ctrl_c_says_what_goes_on_at_the_server(env: dict[str, str], simulator: Simulator) -> None:
     simulator.delays(call_ms=10, task_ms={"CloneVM_Task": 5000})
     process = command.start("clone", PARENT, RANGE, env=env)
     deadline = time.monotonic() + 30

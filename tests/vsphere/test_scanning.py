@@ -1,13 +1,15 @@
 """Files of no VM: found on the datastore, told apart, and removed only when that is safe."""
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from linkedclone.drivers.base import Driver
-from linkedclone.drivers.vsphere.datastores import read_datastores
+from linkedclone.drivers.vsphere import removal
+from linkedclone.drivers.vsphere.datastores import Datastore, read_datastores
 from linkedclone.drivers.vsphere.driver import VsphereDriver
 from linkedclone.drivers.vsphere.folder import read_head
 from linkedclone.errors import (
@@ -22,10 +24,11 @@ from linkedclone.errors import (
 from linkedclone.model.inventory import Inventory, Stray
 from linkedclone.model.observed import Layer, Power, Vm
 from linkedclone.model.spec import Scan
+from linkedclone.planning.clone import SNAPSHOT_NOTE
 from tests import command, govc
 from tests.contract.acts import error_of, find, finish, read, result_of, set_power, take_snapshot
 from tests.simulator import Simulator
-from tests.vsphere.acts import PARENT, main_job, opened, prepare
+from tests.vsphere.acts import PARENT, main_job, opened, prepare, steps_for, target_for
 
 SEARCH = "SearchDatastoreSubFolders_Task"
 DELETE = "DeleteDatastoreFile_Task"
@@ -477,3 +480,82 @@ def test_a_stray_of_a_datastore_that_is_gone_cannot_be_removed(driver: Driver, c
     layer = Layer(store=type(top.store)("datastore-404"), path=top.path)
     error = error_of(driver, lambda: driver.remove_stray(Stray(chain=(layer,))))
     assert isinstance(error, NotFoundError)
+
+
+def test_what_a_clone_with_a_hidden_chain_may_hang_from_is_no_orphan(
+    simulator: Simulator, driver: Driver, clone: Vm, tmp_path: Path
+) -> None:
+    """The parent went back and lost the snapshot; vCenter keeps the delta for the clone alone."""
+    take_snapshot(driver, find(driver, PARENT), "later")
+    simulator.clone_mode("native")
+    govc.clone(simulator, "DC0_H0_VM0", "native", snapshot="later")
+    for words in (("revert", "base"), ("remove", "later")):
+        govc.run(simulator, f"snapshot.{words[0]}", "-vm", "DC0_H0_VM0", words[1])
+    before = simulator.files()
+    code, report = command.run_json("gc", "--yes", env=command.environment(simulator, tmp_path))
+    assert simulator.files() == before, report
+    assert [waste["removable"] for waste in report["waste"]] == [False]
+    assert code == 0
+
+
+def test_a_disk_that_was_taken_out_of_a_vm_and_kept_is_no_orphan(
+    simulator: Simulator, driver: Driver, clone: Vm
+) -> None:
+    take_snapshot(driver, clone, "own")
+    (device,) = [
+        line.split()[0]
+        for line in govc.run(simulator, "device.ls", "-vm", "desk-1").splitlines()
+        if line.startswith("disk-")
+    ]
+    govc.run(simulator, "device.remove", "-vm", "desk-1", "-keep", device)
+    (stray,) = strays(driver).values()
+    assert paths(stray)[-1] == "desk-1/desk-1-000001.vmdk"
+    assert not stray.orphaned
+
+
+def test_nothing_is_an_orphan_while_a_datastore_of_vms_was_not_looked_at(
+    start_simulator: Any, tmp_path: Path
+) -> None:
+    simulator = start_simulator("-ds", "2")
+    with opened(simulator) as driver:
+        make_clone(driver, "desk-1")
+        place = ("-pool", govc.POOL, "-ds", "LocalDS_1", "-on=false")
+        govc.run(simulator, "vm.clone", "-vm", "DC0_H0_VM1", *place, "elsewhere")
+        simulator.leave_orphan("desk-1")
+        assert [s.orphaned for s in scan(driver, "LocalDS_0").strays] == [False]
+        assert [s.orphaned for s in scan(driver).strays] == [True]
+
+
+def test_a_file_is_removed_by_the_name_that_its_datastore_has_now(
+    simulator: Simulator, driver: Driver, clone: Vm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another datastore may have got the old name, and files of the same names."""
+    simulator.leave_orphan("desk-1")
+    (stray,) = strays(driver).values()
+    claim = Stray(chain=clone.disks[0].chain, orphaned=True)
+    error_of(driver, lambda: driver.remove_stray(claim))
+
+    def read_renamed(*given: Any) -> list[Datastore]:
+        return [replace(store, name="moved") for store in read_datastores(*given)]
+
+    monkeypatch.setattr(removal, "read_datastores", read_renamed)
+    finish(driver, [driver.remove_stray(stray)])
+    assert not any("[LocalDS_0] " in body for body in simulator.requests(DELETE))
+
+
+def test_gc_leaves_a_snapshot_that_clones_are_being_made_from(
+    simulator: Simulator, driver: Driver, tmp_path: Path
+) -> None:
+    parent = find(driver, PARENT)
+    take_snapshot(driver, parent, "base", SNAPSHOT_NOTE)
+    parent = find(driver, PARENT)
+    (step,) = steps_for(parent, target_for(driver, parent), ["desk-1"])
+    take_snapshot(driver, parent, "later")
+    simulator.delays(task_ms={"CloneVM_Task": 4000})
+    job = driver.create_clone(step)
+    env = command.environment(simulator, tmp_path)
+    _, report = command.run_json("gc", "--yes", "--snapshots", env=env)
+    assert [waste["status"] for waste in report["waste"]] == ["found"]
+    assert any("being made" in said for said in report["not_seen"])
+    result_of(driver, job)
+    assert [one.name for one in find(driver, PARENT).snapshots] == ["base", "later"]

@@ -233,9 +233,18 @@ class Changes:
         found = look()
         if not kinds:
             return WasteReport(endpoint=self.acting.address, found=found, notes=tuple(blind))
-        report = self._guarded(
-            lambda: plan_removal(look(), kinds), scan=scan, confirm=confirm, progress=progress
-        )
+
+        def plan() -> Plan:
+            # In this order: a clone that is finished in between is whole in the inventory.
+            busy = self._driver.observe_sources(sources) if sources else frozenset()
+            if busy:
+                blind["clones are being made right now: what they may need was left"] = None
+            shown = {key_of(waste.step) for waste in found if waste.step is not None}
+            still = [w for w in look() if w.step is not None and key_of(w.step) in shown]
+            return plan_removal(still, kinds, busy)
+
+        sources = tuple({waste.source for waste in found if waste.source is not None})
+        report = self._guarded(plan, scan=scan, confirm=confirm, progress=progress)
         became = {result.key: result for result in report.results}
         pairs = ((w, became.get(key_of(w.step))) for w in found if w.step is not None)
         return WasteReport(

@@ -2,8 +2,9 @@
 
 A linked clone has no flag on any hypervisor; it shows in its chain alone
 (handbook, section 2). A layer **belongs** to the VM that writes to it, else to
-the one in whose folder it lies, else to the one that froze it in a snapshot; any
-other VM that reads it **depends** on that VM, and so does a stray file.
+the one in whose folder it lies, else to the one that froze it in a snapshot. The
+last goes before one in whose folder it lies and that does not read it. Any other
+VM that reads it **depends** on that VM, and so does a stray file.
 """
 
 from collections import defaultdict
@@ -101,11 +102,14 @@ class Lineage:
 
     def owner(self, layer: Layer) -> Vm | None:
         """Return the VM that the layer belongs to, or None if that VM is gone."""
-        found = self._writer.get(layer) or self._at_home(layer)
-        if found is not None:
-            return found
-        frozen = self._frozen.get(layer)
-        return frozen[0] if frozen else None
+        writer = self._writer.get(layer)
+        if writer is not None:
+            return writer
+        home = self._at_home(layer)
+        frozen, _ = self._frozen.get(layer, (None, None))
+        if home is None or frozen is None or frozen is home or layer in home.layers:
+            return home or frozen
+        return frozen
 
     def _at_home(self, layer: Layer) -> Vm | None:
         """Return the VM in whose folder the layer lies; of several the one that reads it."""
@@ -156,6 +160,12 @@ class Lineage:
         snapshot = next((s for s in snapshots if mark and s.id == mark.snapshot), None)
         return Origin(mode=Mode.UNKNOWN, parent=parent, snapshot=snapshot)
 
+    def marked_parent(self, vm: Vm) -> VmId | None:
+        """Return the id of the VM that the mark names as parent, if that is here."""
+        mark = vm.valid_mark
+        parent = self._by_uuid.get(mark.parent_uuid) if mark else None
+        return parent.id if parent else None
+
     @staticmethod
     def depth(vm: Vm) -> int:
         """Return the number of files that the longest chain of the VM goes through.
@@ -180,9 +190,12 @@ class Lineage:
 
         Also layers in its folder that the VM itself does not read any more,
         such as those of a deleted snapshot that clones still hang from. A
-        clone that hides its chain depends on the parent that its mark names.
+        clone that hides its chain depends on the parent that its mark names. A
+        disk that several VMs write to belongs to one of them, and goes with each.
         """
-        return self._others(self._owned.get(vm.id, ()), vm, self._hidden.get(vm.uuid, ()))
+        tops = (disk.top for disk in vm.disks if disk.chain)
+        mine = (*self._owned.get(vm.id, ()), *tops)
+        return self._others(mine, vm, self._hidden.get(vm.uuid, ()))
 
     def dependants_of_snapshot(self, vm: Vm, snapshot: Snapshot) -> tuple[Reader, ...]:
         """Return what hangs from this snapshot's files, apart from the VM itself."""

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from linkedclone.model.ids import VmId
 from linkedclone.model.plan import Step
 from linkedclone.model.report import ActionReport, ActionResult, Status
 
@@ -27,6 +28,7 @@ class Waste:
         reason: Why it counts as waste.
         step: What removes it; None if it is only told.
         why_not: Why it is only told.
+        source: The VM that it is left alone for while clones are being made from that.
     """
 
     kind: WasteKind
@@ -35,6 +37,7 @@ class Waste:
     reason: str
     step: Step | None = None
     why_not: str = ""
+    source: VmId | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

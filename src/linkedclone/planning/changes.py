@@ -50,6 +50,9 @@ def plan_delete_snapshot(
         RefusedError: Its disks cannot be read.
     """
     refuse_unreadable(vm, snapshot)
+    (vm,) = latest([vm], inventory)
+    snapshot = next((one for one in vm.snapshots if one.id == snapshot.id), snapshot)
+    refuse_unreadable(vm, snapshot)
     refuse_used(
         f"refusing to delete snapshot {snapshot.name!r} of {vm.name}: linked clones hang from it",
         Lineage(inventory).dependants_of_snapshot(vm, snapshot),

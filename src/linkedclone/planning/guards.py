@@ -2,7 +2,13 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from linkedclone.errors import BusyError, InUseError, NotOursError, RefusedError
+from linkedclone.errors import (
+    BusyError,
+    InUseError,
+    LinkedCloneError,
+    NotOursError,
+    RefusedError,
+)
 from linkedclone.model.ids import VmId
 from linkedclone.model.inventory import Inventory
 from linkedclone.model.lineage import Lineage, Reader
@@ -134,7 +140,7 @@ def needs_check(steps: Iterable[Step]) -> bool:
     return any(isinstance(step, _CHECKED) for step in steps)
 
 
-def check_steps(steps: Sequence[Step], inventory: Inventory) -> list[tuple[Step, InUseError]]:
+def check_steps(steps: Sequence[Step], inventory: Inventory) -> list[tuple[Step, LinkedCloneError]]:
     """Look once more, right before a stage is carried out, whether anything needs it after all.
 
     The plan was made on an older inventory: a person may have taken their
@@ -142,18 +148,47 @@ def check_steps(steps: Sequence[Step], inventory: Inventory) -> list[tuple[Step,
 
     Returns:
         The steps that would take away what something hangs from, each with the
-        error that names it.
+        error that names it; and those that by now would take along a base of
+        no VM that nobody spoke of.
     """
     lineage = Lineage(inventory)
     here = {vm.id: vm for vm in inventory.vms}
     going = {step.vm for step in steps if isinstance(step, DeleteVm)}
-    refused: list[tuple[Step, InUseError]] = []
+    lost = _lost_unasked(steps, here, lineage)
+    refused: list[tuple[Step, LinkedCloneError]] = []
     for step in steps:
         names = tuple(r.name for r in _readers(step, here, lineage) if r.id not in going)
         if names:
             brief = "something hangs from it: it was not removed, or came to be in the meantime"
             refused.append((step, InUseError(brief, dependants=names, hint="linkedclone tree")))
+        elif isinstance(step, DeleteVm) and (bases := lost & _layers_of(step, here)):
+            refused.append((step, _refuse_last(bases)))
     return refused
+
+
+def _lost_unasked(
+    steps: Iterable[Step], here: Mapping[VmId, Vm], lineage: Lineage
+) -> frozenset[Layer]:
+    """Return the bases of no VM that would go with this stage, though its plan said nothing of it.
+
+    Who else used them was deleted or unregistered since by somebody else.
+    """
+    deletions = [step for step in steps if isinstance(step, DeleteVm)]
+    lost = lineage.lost_with([here[step.vm] for step in deletions if step.vm in here])
+    said = {layer for step in deletions for layer in step.takes_base}
+    return frozenset(layer for layer in lost if lineage.owner(layer) is None) - said
+
+
+def _layers_of(step: DeleteVm, here: Mapping[VmId, Vm]) -> frozenset[Layer]:
+    return here[step.vm].layers if step.vm in here else frozenset()
+
+
+def _refuse_last(bases: Iterable[Layer]) -> RefusedError:
+    return RefusedError(
+        "a base that belongs to no VM here would go with it: what else used that is gone meanwhile",
+        details="\n".join(map(str, sorted(bases))),
+        hint="look again: linkedclone tree; then keep it with --keep-base",
+    )
 
 
 def _readers(step: Step, here: Mapping[VmId, Vm], lineage: Lineage) -> Iterable[Reader]:

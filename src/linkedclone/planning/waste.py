@@ -21,7 +21,8 @@ def find_waste(inventory: Inventory, images: Sequence[Image] = ()) -> tuple[Wast
 
     - **Files** that no VM reads. Only those are removable that can be nothing
       but leftovers, and that nothing else hangs from.
-    - **VMs** with our valid mark and no disk: what a failed clone left.
+    - **VMs** with our valid mark, no disk and no snapshot: what a failed clone
+      left. One with a snapshot is somebody's who took its disks out.
     - **Snapshots** that were taken for clones, by us, when nothing hangs from
       them and a later one is current.
     - **Images** that nothing hangs from.
@@ -29,14 +30,20 @@ def find_waste(inventory: Inventory, images: Sequence[Image] = ()) -> tuple[Wast
     lineage = Lineage(inventory)
     return (
         *_files(inventory, lineage),
-        *_half_made(inventory.vms),
+        *_half_made(inventory.vms, lineage),
         *_snapshots(inventory, lineage),
         *_images(images),
     )
 
 
-def plan_removal(found: Sequence[Waste], kinds: Collection[WasteKind]) -> Plan:
+def plan_removal(
+    found: Sequence[Waste], kinds: Collection[WasteKind], busy: Collection[VmId] = ()
+) -> Plan:
     """Plan the removal of some kinds.
+
+    What clones in the making may need stays: they are made from the ``busy``
+    VMs. A snapshot that nothing hangs from yet may be the one that they are to
+    hang from, and a VM without a disk may be one of them.
 
     What hangs from other waste goes before it, and snapshots of one VM go one
     after the other: a VM does one thing at a time.
@@ -44,7 +51,7 @@ def plan_removal(found: Sequence[Waste], kinds: Collection[WasteKind]) -> Plan:
     stages: dict[tuple[int, int], list[Step]] = defaultdict(list)
     snapshots: Counter[VmId] = Counter()
     for waste in found:
-        match waste.step if waste.kind in kinds else None:
+        match waste.step if waste.kind in kinds and waste.source not in busy else None:
             case None:
                 continue
             case RemoveStray() as step:
@@ -86,15 +93,17 @@ def _removable(strays: Iterable[Stray], lineage: Lineage) -> frozenset[str]:
     return frozenset(found)
 
 
-def _half_made(vms: Iterable[Vm]) -> Iterator[Waste]:
+def _half_made(vms: Iterable[Vm], lineage: Lineage) -> Iterator[Waste]:
     for vm in vms:
-        if vm.valid_mark is not None and not vm.disks and vm.power is Power.OFF:
+        bare = vm.power is Power.OFF and not vm.disks and not vm.snapshots
+        if bare and vm.valid_mark is not None and not lineage.dependants(vm):
             yield Waste(
                 kind=WasteKind.VM,
                 name=vm.path or vm.name,
                 used_bytes=vm.own_bytes,
                 reason="a clone that was not finished: it has no disk",
                 step=DeleteVm(vm=vm.id, vm_name=vm.name),
+                source=lineage.marked_parent(vm),
             )
 
 
@@ -112,6 +121,7 @@ def _snapshots(inventory: Inventory, lineage: Lineage) -> Iterator[Waste]:
                     step=DeleteSnapshot(
                         vm=vm.id, vm_name=vm.name, snapshot=snapshot.id, name=snapshot.name
                     ),
+                    source=vm.id,
                 )
 
 

@@ -512,3 +512,23 @@ def test_a_mark_that_names_no_parent_makes_nothing_depend_on_a_vm_without_uuid()
     assert HIDDEN_DESK.mark
     adopted = replace(HIDDEN_DESK, mark=replace(HIDDEN_DESK.mark, parent_uuid=""))
     assert lineage(nameless, adopted).dependants(nameless) == ()
+
+
+def test_a_disk_that_two_vms_write_to_is_needed_by_each() -> None:
+    shared = disk("one/shared.vmdk")
+    one, two = vm("one", shared), vm("two", disk("two/two.vmdk"), shared)
+    for order in ((one, two), (two, one)):
+        found = lineage(*order)
+        assert found.dependants(one) == (two,)
+        assert found.dependants(two) == (one,)
+
+
+def test_a_snapshot_of_a_disk_that_lies_in_another_vms_folder_is_that_of_its_own_vm() -> None:
+    base = snapshot("base", disk("other/data.vmdk"), current=True)
+    parent = vm("p", disk("other/data.vmdk", "p/data-000001.vmdk"), snapshots=(base,))
+    other, clone = vm("other", disk("other/other.vmdk")), clone_of(parent, "clone")
+    found = lineage(other, parent, clone)
+    assert found.origin(parent).mode is Mode.FULL
+    assert found.origin(clone).parent == parent
+    assert found.dependants(parent) == (clone,)
+    assert found.dependants(other) == ()

@@ -107,8 +107,21 @@ def test_the_last_look_names_what_hangs_from_it(
     steps: list[Step], found: list[Vm | Stray], names: list[list[str]]
 ) -> None:
     refused = check_steps(steps, seen(*found))
-    assert [list(error.dependants) for _, error in refused] == names
+    assert [list(getattr(error, "dependants", ())) for _, error in refused] == names
     assert all(step in steps for step, _ in refused)
+
+
+def test_the_last_user_of_a_base_is_refused_unless_its_plan_said_so() -> None:
+    """The other one was deleted, as by another command, since the plan was made."""
+    steps = plan_delete([ONE], seen(ONE, TWO)).steps
+    assert check_steps(steps, seen(ONE, TWO)) == []
+    ((step, error),) = check_steps(steps, seen(ONE))
+    assert (step, type(error)) == (steps[0], RefusedError)
+    assert "gold/gold.vmdk" in error.details
+    said = plan_delete([ONE], seen(ONE), Deletion(force=True)).steps
+    assert check_steps(said, seen(ONE)) == []
+    both = plan_delete([ONE, TWO], seen(ONE, TWO), Deletion(keep_base=True)).steps
+    assert check_steps(both, seen(ONE, TWO)) == []
 
 
 def test_only_what_takes_something_away_needs_the_last_look() -> None:

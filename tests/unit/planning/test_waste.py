@@ -68,6 +68,10 @@ VMS = {
     "one without our mark": (replace(half_made("half"), mark=None), False),
     "one with another's mark": (replace(half_made("half"), uuid="other"), False),
     "a whole clone": (ONE, False),
+    "one whose disks were taken out, and that has a snapshot": (
+        replace(MIDDLE, disks=()),
+        False,
+    ),
 }
 
 
@@ -162,6 +166,13 @@ def test_snapshots_of_one_vm_go_one_after_the_other() -> None:
     found = find_waste(seen(taken_for_clones(THRICE, 0, 1)))
     stages = plan_removal(found, {WasteKind.SNAPSHOT}).stages
     assert [len(stage) for stage in stages] == [1, 1]
+
+
+def test_what_clones_in_the_making_may_need_stays() -> None:
+    found = find_waste(seen(taken_for_clones(THRICE, 0, 1), half_made("half"), LEFT))
+    steps = plan_removal(found, list(WasteKind), {GOLD.id}).steps
+    assert steps == (RemoveStray(stray=LEFT),)
+    assert len(plan_removal(found, list(WasteKind), {ONE.id}).steps) == 4
 
 
 def test_what_is_only_told_is_not_removed() -> None:

@@ -33,7 +33,7 @@ RW 4192256 SPARSE "old-s002.vmdk"
 """
 
 
-def make_store(number: int, name: str, *, datacenter: str = "dc-1") -> Datastore:
+def make_store(number: int, name: str, *, datacenter: str = "dc-1", volume: str = "") -> Datastore:
     return Datastore(
         id=StoreId(f"datastore-{number}"),
         name=name,
@@ -41,7 +41,7 @@ def make_store(number: int, name: str, *, datacenter: str = "dc-1") -> Datastore
         datacenter=datacenter,
         datacenter_path="DC",
         browser=None,
-        volume=f"5f3c-{number}",
+        volume=volume or f"5f3c-{number}",
         accessible=True,
     )
 
@@ -120,3 +120,13 @@ def test_a_hint_is_a_path_beside_the_file_or_one_of_the_host(
 def test_a_hint_that_leads_nowhere_is_not_guessed_at(hint: str) -> None:
     found = find_parent(hint, HDD.layer("desk/desk.vmdk"), STORES)
     assert found is None
+
+
+def test_a_volume_of_several_datacenters_is_that_of_the_files_own() -> None:
+    twin = make_store(80, "ssd", datacenter="dc-2", volume=SSD.volume)
+    for stores in ((twin, SSD), (SSD, twin)):
+        for store in stores:
+            found = find_parent(
+                f"/vmfs/volumes/{SSD.volume}/a/a.vmdk", store.layer("b/b.vmdk"), stores
+            )
+            assert found == store.layer("a/a.vmdk")

@@ -1,19 +1,20 @@
 """Listings of datastores, chains of descriptors, and what may be removed: without a server."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 
 from linkedclone.drivers.vsphere.chains import Chains, Reading
-from linkedclone.drivers.vsphere.datastores import choose_datastores
+from linkedclone.drivers.vsphere.datastores import Datastore, choose_datastores, find_shared
 from linkedclone.drivers.vsphere.descriptor import Descriptor
 from linkedclone.drivers.vsphere.listing import Listing
 from linkedclone.drivers.vsphere.strays import Found, Home, build_strays, find_candidates
 from linkedclone.errors import BusyError, NotFoundError
-from linkedclone.model.ids import VmId
+from linkedclone.model.ids import SnapshotId, VmId
 from linkedclone.model.inventory import Stray
-from linkedclone.model.observed import Disk, Layer, Vm
+from linkedclone.model.observed import Disk, Layer, Snapshot, Vm
 from tests.unit.vsphere.test_descriptors import FAR, HDD, SSD, STORES
 
 BASE, TOP = "gold/gold.vmdk", "desk/desk.vmdk"
@@ -67,17 +68,25 @@ def find(
     *,
     foreign: Sequence[str] = (),
     vms: Sequence[Vm] = VMS,
+    read: Callable[[Sequence[Layer]], Sequence[Reading]] | None = None,
+    veiled: Sequence[Datastore] = (),
 ) -> dict[str, Stray]:
     """Return the strays among files with these parents, beside those of the VMs."""
     here = {layer.path: 1 for vm in vms for layer in vm.layers}
     listing = make_listing({**here, **dict.fromkeys(parents, 10)})
     candidates = find_candidates(listing, vms)
-    chains = Chains(vms, STORES, Files(parents))
+    chains = Chains(vms, STORES, read or Files(parents))
     chains.follow(candidates)
     lying: dict[Home, list[Layer]] = {
         (SSD.id, path.rpartition("/")[0]): [at(path)] for path in foreign
     }
-    found = Found(listing=listing, chains=chains, vms=vms, foreign=lying)
+    found = Found(
+        listing=listing,
+        chains=chains,
+        vms=vms,
+        foreign=lying,
+        veiled=frozenset(store.id for store in veiled),
+    )
     return {stray.layer.path: stray for stray in build_strays(candidates, found)}
 
 
@@ -195,6 +204,46 @@ def test_what_hangs_from_an_orphan_is_one_too_and_from_anything_else_is_not() ->
     assert {path for path, stray in found.items() if stray.orphaned} == {
         *("desk/desk-000001.vmdk", "desk/desk-000002.vmdk"),
     }
+
+
+LEFT = "desk/desk-000001.vmdk"
+
+
+def test_nothing_is_one_on_a_datastore_that_cannot_be_seen_through() -> None:
+    assert find({LEFT: "desk.vmdk"}, veiled=[HDD])[LEFT].orphaned
+    assert not find({LEFT: "desk.vmdk"}, veiled=[SSD])[LEFT].orphaned
+    native = make_vm("native", "native/native.vmdk")
+    hidden = replace(native, disks=(replace(native.disks[0], hidden=True),))
+    assert not find({LEFT: "desk.vmdk"}, vms=[*VMS, hidden])[LEFT].orphaned
+
+
+def test_nothing_is_one_while_a_file_may_hang_from_anything() -> None:
+    parents = {LEFT: "desk.vmdk", "far/far.vmdk": "/vmfs/volumes/old-name/desk.vmdk"}
+    assert not find(parents)[LEFT].orphaned
+    parents["far/far.vmdk"] = ""
+    assert find(parents)[LEFT].orphaned
+    files = Files(parents)
+
+    def read(layers: Sequence[Layer]) -> list[Reading]:
+        slow = Reading(error=BusyError("slow"))
+        readings = zip(layers, files(layers), strict=True)
+        return [slow if one.path == "far/far.vmdk" else reading for one, reading in readings]
+
+    assert not find(parents, read=read)[LEFT].orphaned
+
+
+def test_the_delta_of_a_disk_that_only_a_snapshot_reads_is_none() -> None:
+    desk = make_vm("desk", BASE, TOP)
+    frozen = Snapshot(id=SnapshotId("s"), name="own", path="own", disks=desk.disks)
+    without = replace(desk, disks=(), snapshots=(frozen,))
+    assert not find({LEFT: "desk.vmdk"}, vms=[VMS[0], without])[LEFT].orphaned
+
+
+def test_storage_that_stands_in_several_datacenters_is_known_by_its_volume() -> None:
+    twin = replace(FAR, volume=HDD.volume)
+    assert find_shared(STORES) == frozenset()
+    assert find_shared((twin, SSD, HDD)) == {FAR.id, HDD.id}
+    assert find_shared((replace(FAR, volume=""), replace(HDD, volume=""))) == frozenset()
 
 
 def test_data_without_a_descriptor_are_no_stray_but_a_disk_of_such_a_name_is() -> None:

@@ -12,7 +12,7 @@ import stat
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 from linkedclone.drivers.local import qcow2, vmdk
@@ -25,6 +25,7 @@ from linkedclone.drivers.local.chain import (
 )
 from linkedclone.drivers.local.layout import StateFolder, is_disk_name
 from linkedclone.drivers.local.own_names import is_own_name
+from linkedclone.drivers.local.shared_look import SharedLook
 from linkedclone.errors import HypervisorError
 
 _MAGIC = {qcow2.MAGIC: ImageFormat.QCOW2, vmdk.MAGIC: ImageFormat.VMDK}
@@ -68,6 +69,16 @@ def find_foreign(state: StateFolder) -> tuple[ForeignDisk, ...]:
     return tuple(disk for disk in found if disk is not None)
 
 
+def find_foreign_together(state: StateFolder) -> tuple[ForeignDisk, ...]:
+    """Do the same at once for all threads of this process that ask meanwhile."""
+    return _shared_look(state).take()
+
+
+@lru_cache(maxsize=16)
+def _shared_look(state: StateFolder) -> SharedLook[tuple[ForeignDisk, ...]]:
+    return SharedLook(partial(find_foreign, state))
+
+
 def _list_unknown(top: Path) -> Iterator[Path]:
     """List the files without a name of ours in a folder and those below; no link is followed."""
     left = [str(top)]
@@ -87,17 +98,20 @@ _Content = tuple[tuple[str, ...], tuple[str, ...]]
 def _look_into(folder: str) -> _Content:
     """Look into a folder, or remember what was in it while it has not changed.
 
-    500 deletions look 500 times, each at all that is left: 8 s without memory.
+    500 deletions look a hundred times and more, each at all that is left.
     """
     seen = os.stat(folder, follow_symlinks=False)  # noqa: PTH116 - several times faster
-    if time.time_ns() - seen.st_mtime_ns < _SETTLED_NS:
+    if time.time_ns() - seen.st_ctime_ns < _SETTLED_NS:
         return _list_folder(folder)
-    return _remember_folder(folder, seen.st_ino, seen.st_mtime_ns)
+    return _remember_folder(folder, seen.st_ino, seen.st_ctime_ns)
 
 
 @lru_cache(maxsize=1 << 15)
-def _remember_folder(folder: str, _inode: int, _mtime_ns: int) -> _Content:
-    """Look once per state of the folder: whatever comes or goes moves its time."""
+def _remember_folder(folder: str, _inode: int, _ctime_ns: int) -> _Content:
+    """Look once per state of the folder: whatever comes or goes moves its time.
+
+    That of the last change, which nobody can put back as ``cp -a`` does the other.
+    """
     return _list_folder(folder)
 
 

@@ -108,6 +108,9 @@ def _find_foreign(root: Path) -> tuple[str, str] | None:
     for folder in _list_folders(root):
         if os.access(folder, os.R_OK | os.W_OK | os.X_OK) or not folder.exists():
             continue
+        if os.statvfs(folder).f_flag & os.ST_RDONLY:
+            remount = as_root(f"mount -o remount,rw {_quote(_find_mount(folder))}")
+            return f"{folder} lies in a file system that is mounted read-only", remount
         text = f"{folder} cannot be read and written by {_user()}"
         if folder.stat().st_uid == os.geteuid():
             return text, f"chmod u+rwx {_quote(folder)}"
@@ -142,7 +145,7 @@ def check_space(root: Path) -> Iterator[Finding]:
     folder = _find_existing(root)
     usage = shutil.disk_usage(folder)
     little = usage.free < LITTLE_SPACE_BYTES or usage.free < LITTLE_SPACE_PART * usage.total
-    mount = next(path for path in (folder, *folder.parents) if os.path.ismount(path))
+    mount = _find_mount(folder)
     largest = f"du -xh --max-depth=3 {_quote(mount)} | sort -h | tail  # shows what takes the space"
     yield Finding(
         check="disk space",
@@ -150,6 +153,11 @@ def check_space(root: Path) -> Iterator[Finding]:
         text=f"{render_size(usage.free)} of {render_size(usage.total)} are free at {mount}",
         remedy=largest if little else "",
     )
+
+
+def _find_mount(folder: Path) -> Path:
+    real = Path(os.path.realpath(folder))
+    return next(path for path in (real, *real.parents) if os.path.ismount(path))
 
 
 def _find_existing(root: Path) -> Path:

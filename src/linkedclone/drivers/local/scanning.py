@@ -31,7 +31,7 @@ def scan_places(state: StateFolder, places: Iterable[str], known: Iterable[Path]
     """Look through folders and all folders below them.
 
     Links are not followed, other file systems not entered. The VMs' own folders
-    are left out: those are always looked at.
+    are left out, for those are always looked at, and what commands are building.
 
     Args:
         state: The state folder.
@@ -77,7 +77,7 @@ class _Walk:
     """Lists files, and remembers what it left out."""
 
     def __init__(self, state: StateFolder) -> None:
-        self._own = os.path.realpath(state.vms)
+        self._own = {os.path.realpath(own) for own in (state.vms, state.staging)}
         self._closed: list[str] = []
         self._mounted: list[str] = []
         self._entries = 0
@@ -95,7 +95,7 @@ class _Walk:
                         yield Path(entry.path)
 
     def _list(self, folder: str, device: int) -> "list[os.DirEntry[str]]":
-        if os.path.realpath(folder) == self._own:
+        if os.path.realpath(folder) in self._own:
             return []
         try:
             if os.stat(folder, follow_symlinks=False).st_dev != device:  # noqa: PTH116 - half the time

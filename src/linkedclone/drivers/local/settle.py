@@ -57,11 +57,21 @@ def _settle_copy(state: StateFolder, machines: OpenMachine, vm: LockedVm) -> Loc
         _refuse_other(vm, in_use)
         if runs:
             machines(vm).cancel_copy()
-        settled = save_record(state, vm, replace(vm.record, copy=""))
-        remove(copy)
+        settled = _forget_copy(state, vm, copy)
     if runs:
         with suppress(NoSpaceError):  # it was paused before, for another reason
             machines(settled).resume()
+    return settled
+
+
+def _forget_copy(state: StateFolder, vm: LockedVm, copy: Path) -> LockedVm:
+    forgotten = replace(vm.record, copy="")
+    try:
+        settled = save_record(state, vm, forgotten)
+    except OSError:  # the disk is full, and what fills it is the copy
+        remove(copy)
+        settled = save_record(state, vm, forgotten)
+    remove(copy)
     return settled
 
 

@@ -13,7 +13,7 @@ from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from pathlib import Path
 
-from linkedclone.drivers.local.foreign import find_foreign
+from linkedclone.drivers.local.foreign import find_foreign_together
 from linkedclone.drivers.local.layout import StateFolder, is_disk_name, read_vm_link
 from linkedclone.drivers.local.locks import hold
 from linkedclone.drivers.local.own_names import is_own_name, is_storage_name
@@ -150,7 +150,7 @@ def _remove_plain(state: StateFolder, folder: Path) -> bool:
 def _is_kept(state: StateFolder, folder: Path, paths: Sequence[Path]) -> bool:
     return any(
         disk.path.is_relative_to(folder) or disk.may_hang_from(paths)
-        for disk in find_foreign(state)
+        for disk in find_foreign_together(state)
     )
 
 
@@ -161,7 +161,7 @@ def drop_top(state: StateFolder, before: StoredVm) -> None:
     """
     below = _layer_below(before.top)
     alone = below is None or _is_named(state, below)
-    if alone and not any(disk.may_hang_from([before.top]) for disk in find_foreign(state)):
+    if alone and not any(disk.may_hang_from([before.top]) for disk in find_foreign_together(state)):
         remove(before.top)
     else:
         sweep(state)

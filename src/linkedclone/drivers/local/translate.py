@@ -9,6 +9,7 @@ from linkedclone.errors import HypervisorError, NoSpaceError, PermissionDeniedEr
 
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _NOT_ALLOWED = {errno.EACCES, errno.EPERM, errno.EROFS}
+_READ_ONLY_HINT = "its file system is mounted read-only: see mount and dmesg for why"
 
 
 def translate_os_error(error: OSError, what: str) -> HypervisorError:
@@ -28,10 +29,11 @@ def translate_os_error(error: OSError, what: str) -> HypervisorError:
             kind=kind,
         )
     if error.errno in _NOT_ALLOWED:
+        owner = f"the files must belong to the user who runs this (now user id {os.getuid()})"
         return PermissionDeniedError(
             f"{what}: not permitted",
             details=details,
-            hint=f"the files must belong to the user who runs this (now user id {os.getuid()})",
+            hint=_READ_ONLY_HINT if error.errno == errno.EROFS else owner,
             kind=kind,
         )
     hint = "linkedclone doctor looks at programs, permissions, disk space and files"

@@ -83,6 +83,12 @@ class Chains:
         else:
             self._below[layer] = parent
 
+    def is_unknown(self, bottom: Layer) -> bool:
+        """Say whether a chain may go on below the last file of it that is known."""
+        reading = self.readings.get(bottom)
+        unread = reading is not None and reading.error is not None and not reading.missing
+        return unread or bottom in self.puzzling
+
     def chain(self, layer: Layer) -> tuple[Layer, ...]:
         """Return a file with all below it, base first, as far as it is known."""
         found: list[Layer] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -12,6 +13,7 @@ from linkedclone.drivers.vsphere.names import unescape
 from linkedclone.drivers.vsphere.native import Native
 from linkedclone.drivers.vsphere.paths import PARTS, build_path, datacenter_of
 from linkedclone.drivers.vsphere.session import Session
+from linkedclone.drivers.vsphere.twins import choose_ids
 from linkedclone.errors import NotFoundError
 from linkedclone.model.ids import StoreId
 from linkedclone.model.observed import Layer
@@ -75,6 +77,26 @@ def _build(seen: Seen, around: Mapping[str, Seen]) -> Datastore:
         volume=str(seen.get("summary.url") or "").rstrip("/").rpartition("/")[2],
         accessible=seen.get("summary.accessible") is not False,
     )
+
+
+def find_shared(stores: Sequence[Datastore]) -> frozenset[StoreId]:
+    """Return the datastores whose storage stands in another datacenter as well.
+
+    Each of several datacenters has an object of its own for the same storage,
+    with the same URL (field reports, vsphere-csi-driver #2187, ManageIQ #428).
+    """
+    times = Counter(store.volume for store in stores if store.volume)
+    return frozenset(store.id for store in stores if times[store.volume] > 1)
+
+
+def drop_twins(
+    stores: Sequence[Datastore], chosen: Sequence[Datastore]
+) -> tuple[tuple[Datastore, ...], tuple[Datastore, ...]]:
+    """Return one object for each storage, of all and of those that were chosen, see ``twins``."""
+    twins = choose_ids((store.id, store.volume) for store in stores)
+    wanted = {twins.get(store.id, store.id) for store in chosen}
+    single = tuple(store for store in stores if store.id not in twins)
+    return single, tuple(store for store in single if store.id in wanted)
 
 
 def choose_datastores(

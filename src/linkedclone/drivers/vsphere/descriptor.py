@@ -78,6 +78,10 @@ def find_parent(hint: str, layer: Layer, stores: Iterable[Datastore]) -> Layer |
 def _find_store(volume: str, layer: Layer, stores: tuple[Datastore, ...]) -> Datastore | None:
     """Return the datastore of a volume id; or of a name, in the datacenter of the layer."""
     here = {store.datacenter for store in stores if store.id == layer.store}
-    by_id = [store for store in stores if store.volume == volume]
+    # Storage that several datacenters share stands in each under an id of its own.
+    by_id = sorted(
+        (store for store in stores if store.volume == volume),
+        key=lambda store: store.datacenter not in here,
+    )
     by_name = [store for store in stores if store.name == volume and store.datacenter in here]
     return next(iter(by_id or by_name), None)

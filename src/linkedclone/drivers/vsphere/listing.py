@@ -11,6 +11,7 @@ from typing import Final
 from linkedclone.drivers.vsphere.datastores import Datastore
 from linkedclone.drivers.vsphere.names import split_file_name
 from linkedclone.drivers.vsphere.native import Native
+from linkedclone.model.ids import StoreId
 from linkedclone.model.observed import Layer
 
 _EXTENT: Final = re.compile(
@@ -28,13 +29,16 @@ class Listing:
     Attributes:
         disks: The size of each file that ends in ``.vmdk``, in bytes; None where unknown.
         configs: The files that describe a VM or a template, of each folder.
+        searched: The datastores whose files these are.
     """
 
     disks: dict[Layer, int | None] = field(default_factory=dict)
     configs: dict[tuple[str, str], list[Layer]] = field(default_factory=lambda: defaultdict(list))
+    searched: set[StoreId] = field(default_factory=set)
 
     def add(self, store: Datastore, results: Iterable[Native]) -> None:
         """Take in the results of one search."""
+        self.searched.add(store.id)
         for result in results:
             _, folder = split_file_name(result.folderPath.rstrip())
             folder = folder.strip("/")

@@ -55,13 +55,14 @@ class Observer:
         Args:
             sizes: Whether the sizes of files and datastores are wanted too.
         """
-        from linkedclone.drivers.vsphere import layout, measuring
+        from linkedclone.drivers.vsphere import layout, measuring, twins
         from linkedclone.model.inventory import Inventory
 
         starts = [self._session.content.rootFolder]
         wanted, ways = self._wanted(whole=True), (*_ALL, *walks.SNAPSHOTS)
+        wanted["Datastore"] = ("name", twins.URL)
         if sizes:
-            wanted = {**wanted, "Datastore": measuring.STORE}
+            wanted["Datastore"] = (*measuring.STORE, twins.URL)
             wanted["VirtualMachine"] = (*self._properties, *layout.PATHS)
         decoder = Decoder()
         around = self._read("read the inventory", starts, wanted, ways, decoder)
@@ -71,7 +72,9 @@ class Observer:
             found = Inventory(
                 vms=vms, blind=_describe_unread(unread.values()), unread=frozenset(unread)
             )
-            return measuring.measure(found, around, decoder.book) if sizes else found
+            if sizes:
+                found = measuring.measure(found, around, decoder.book)
+            return twins.unify(found, twins.find_twins(around.reads.values()))
 
     def observe_vms(self, ids: Sequence[VmId], *, whole: bool) -> dict[VmId, Vm]:
         """Read some VMs in one call; ``whole`` asks for the disks of their snapshots too."""

@@ -58,11 +58,13 @@ class _Use:
     """What the VMs of a datastore read and do.
 
     Attributes:
+        store: The datastore, read together with them.
         begun: When the look began, by the monotonic clock.
         readers: The names of the VMs that read a layer.
         busy: The folders of VMs that a task works on.
     """
 
+    store: Datastore
     begun: float
     readers: Mapping[Layer, frozenset[str]]
     busy: frozenset[str]
@@ -75,7 +77,6 @@ class Remover:
         self._session = session
         self._collector = collector
         self._jobs = jobs
-        self._stores: Mapping[StoreId, Datastore] = {}
         self._uses: dict[StoreId, _Use] = {}
         self._looking = threading.Lock()
 
@@ -88,32 +89,31 @@ class Remover:
         """
         about = str(stray.layer)
         try:
-            store = self._find_store(stray.layer)
-            self._refuse_use(stray.layer, self._look(store))
+            use = self._look(stray.layer)
+            self._refuse_use(stray.layer, use)
+            store = use.store
             files = self._find_files(stray.layer, store)
         except LinkedCloneError as error:
             return self._jobs.failed(about, "remove", error)
         return self._jobs.sequence(about, "remove", [self._deletion(store, f) for f in files])
 
-    def _find_store(self, layer: Layer) -> Datastore:
-        with self._looking:
-            if layer.store not in self._stores:
-                found = read_datastores(self._session, self._collector)
-                self._stores = {store.id: store for store in found}
-        if layer.store not in self._stores:
-            raise NotFoundError(f"the datastore of {layer} is gone")
-        return self._stores[layer.store]
-
     # -- who reads it -----------------------------------------------------------------
 
-    def _look(self, store: Datastore) -> _Use:
+    def _look(self, layer: Layer) -> _Use:
         """Return what the VMs of a datastore read, by a look that began after this call did."""
         asked = time.monotonic()
         with self._looking:
-            use = self._uses.get(store.id)
+            use = self._uses.get(layer.store)
             if use is None or use.begun < asked:
-                use = self._uses[store.id] = self._read_use(store)
+                use = self._uses[layer.store] = self._read_use(self._find_store(layer))
             return use
+
+    def _find_store(self, layer: Layer) -> Datastore:
+        """Return a datastore with the name that it has now: files are deleted by that."""
+        for store in read_datastores(self._session, self._collector):
+            if store.id == layer.store:
+                return store
+        raise NotFoundError(f"the datastore of {layer} is gone")
 
     def _read_use(self, store: Datastore) -> _Use:
         """Read the tasks first: what one of them has done by then shows in the disks."""
@@ -132,6 +132,7 @@ class Remover:
             if vm in seen
         )
         return _Use(
+            store=store,
             begun=begun,
             readers=self._read_readers(store, native),
             busy=frozenset(map(posixpath.dirname, paths)),

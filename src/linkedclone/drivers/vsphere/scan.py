@@ -15,7 +15,13 @@ from pyVmomi import vim
 from linkedclone.drivers.vsphere.attach import Attacher
 from linkedclone.drivers.vsphere.chains import Chains, read_through
 from linkedclone.drivers.vsphere.collector import Collector
-from linkedclone.drivers.vsphere.datastores import Datastore, choose_datastores, read_datastores
+from linkedclone.drivers.vsphere.datastores import (
+    Datastore,
+    choose_datastores,
+    drop_twins,
+    find_shared,
+    read_datastores,
+)
 from linkedclone.drivers.vsphere.listing import Listing
 from linkedclone.drivers.vsphere.names import split_file_name
 from linkedclone.drivers.vsphere.native import Native
@@ -68,18 +74,27 @@ class Scanner:
             HypervisorError: A search failed for another reason.
         """
         known = frozenset(layer.store for vm in inventory.vms for layer in vm.layers)
-        wanted = choose_datastores(stores, scan.places, known)
+        shared = find_shared(stores)
+        chosen = choose_datastores(stores, scan.places, known)
+        stores, wanted = drop_twins(stores, chosen)
         blind = [*inventory.blind, _ELSEWHERE]
         listing = self._search([store for store in wanted if store.accessible], blind)
         blind += [f"no host reaches {store.name}" for store in wanted if not store.accessible]
-        left = sorted({store.name for store in stores if store.id in known} - _names(wanted))
+        unseen = [s for s in stores if s.id in known and s.id not in listing.searched]
+        left = sorted({store.name for store in unseen if store not in wanted})
         if left:
             blind.append(f"files of unregistered VMs on {', '.join(left)} were not looked for")
         candidates = self._drop_new(find_candidates(listing, inventory.vms), inventory.vms)
         chains = Chains(inventory.vms, stores, read_through(self._session, stores))
         chains.follow(candidates)
         foreign = self._find_foreign(candidates, listing, inventory.vms)
-        found = Found(listing=listing, chains=chains, vms=inventory.vms, foreign=foreign)
+        found = Found(
+            listing=listing,
+            chains=chains,
+            vms=inventory.vms,
+            foreign=foreign,
+            veiled=frozenset(s.id for s in stores) if unseen else shared,
+        )
         strays = build_strays(candidates, found)
         blind += _say_unread(chains, strays)
         files = dict(inventory.files)
@@ -107,6 +122,8 @@ class Scanner:
         for moid, store in done.items():
             if moid in seen:
                 listing.add(store, seen[moid].get("info.result") or ())
+            else:
+                blind.append(f"what was found on {store.name} could not be read")
         return listing
 
     def _start(self, store: Datastore) -> Job | PermissionDeniedError:
@@ -173,10 +190,6 @@ def _build_spec() -> Native:
         ),
         matchPattern=["*.vmdk", "*.vmx", "*.vmtx"],
     )
-
-
-def _names(stores: Iterable[Datastore]) -> set[str]:
-    return {store.name for store in stores}
 
 
 def _files(strays: Iterable[Stray], chains: Chains) -> dict[Layer, LayerFile]:

@@ -10,6 +10,7 @@ from typing import Final
 
 from linkedclone.drivers.vsphere.chains import Chains
 from linkedclone.drivers.vsphere.listing import Listing, is_extent_name
+from linkedclone.model.ids import StoreId
 from linkedclone.model.inventory import Stray
 from linkedclone.model.observed import Layer, Vm
 
@@ -29,12 +30,14 @@ class Found:
         chains: What they hang from.
         vms: The VMs that are registered here.
         foreign: The files that describe VMs which are not registered here, by their folder.
+        veiled: Datastores where something may hang from a file that nobody can see from here.
     """
 
     listing: Listing
     chains: Chains
     vms: Sequence[Vm]
     foreign: Mapping[Home, Sequence[Layer]]
+    veiled: frozenset[StoreId] = frozenset()
 
 
 def find_candidates(listing: Listing, vms: Iterable[Vm]) -> list[Layer]:
@@ -76,8 +79,16 @@ def _find_orphans(chains: Mapping[Layer, tuple[Layer, ...]], found: Found) -> fr
 
     A file counts only if no VM that is not registered here lies in that folder,
     it has the name that vSphere itself gives to a further delta of one of the
-    VM's disks there, and it hangs from a file of that VM, or from such a leftover.
+    VM's disks there, and it hangs from a file of such a disk, or from such a
+    leftover. What hangs from a snapshot alone may be a disk that somebody took
+    out of the VM and kept. Nothing counts where a file may hang from it unseen:
+    on datastores with a disk that hides its chain, which lies on one datastore
+    (handbook, section 2); and nowhere while a stray's own chain is not known.
     """
+    if any(found.chains.is_unknown(chain[0]) for chain in chains.values()):
+        return frozenset()
+    disks = (disk for vm in found.vms for disk in vm.disks if disk.hidden)
+    veiled = found.veiled | {layer.store for disk in disks for layer in disk.chain}
     homes: dict[Home, list[Vm]] = defaultdict(list)
     for vm in found.vms:
         if vm.home is not None and vm.home[1]:
@@ -86,14 +97,15 @@ def _find_orphans(chains: Mapping[Layer, tuple[Layer, ...]], found: Found) -> fr
     for layer in sorted(chains, key=lambda layer: len(chains[layer])):
         home = (layer.store, layer.folder)
         below = chains[layer][:-1]
-        owners = [] if found.foreign.get(home) or not below else homes.get(home, [])
+        hopeless = layer.store in veiled or found.foreign.get(home) or not below
+        owners = [] if hopeless else homes.get(home, [])
         if any(_is_delta_of(layer, below[-1], vm, orphans) for vm in owners):
             orphans.add(layer)
     return frozenset(orphans)
 
 
 def _is_delta_of(layer: Layer, parent: Layer, vm: Vm, orphans: set[Layer]) -> bool:
-    layers = vm.layers
+    layers = {own for disk in vm.disks for own in disk.chain}
     stems = {_stem(own.path) for own in layers if (own.store, own.folder) == vm.home}
     named = _DELTA.fullmatch(layer.path)
     hangs = parent in layers or parent in orphans

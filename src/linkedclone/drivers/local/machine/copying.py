@@ -19,7 +19,7 @@ from typing import Any
 
 from linkedclone.drivers.local.machine.arguments import DISK_DEVICE
 from linkedclone.drivers.local.machine.session import Session
-from linkedclone.errors import HypervisorError
+from linkedclone.errors import HypervisorError, NoSpaceError
 
 JOB = "linkedclone-promote"
 NEARLY_BYTES = 16 << 20
@@ -85,20 +85,31 @@ async def move_to_copy(session: Session) -> bool:
         True if the guest ran; it stands still now, until it is told to go on.
 
     Raises:
+        NoSpaceError: The file system is full; the guest stands still on its old disk.
         HypervisorError: It did not come to that; the guest stands still on its old disk,
             or on the copy.
     """
     monitor = session.monitor
     ran = (await monitor.execute("query-status"))["running"]
     await monitor.execute("stop")
-    if await _wait_for(session, {"ready", _ENDED}) == "ready":
+    if await _wait_for(session, {"ready", _ENDED}, needs_room=True) == "ready":
         await monitor.execute("job-complete", id=JOB)
+        await _wait_for(session, {_ENDED}, needs_room=True)
     error = await _end(session)
     if error:
         brief = "QEMU could not copy the disk"
         raise HypervisorError(brief, details=error, hint="try again", kind="drive-mirror")
     await _flush(session)
     return bool(ran)
+
+
+def no_room() -> NoSpaceError:
+    """Return the error for a copy that finds no room."""
+    return NoSpaceError(
+        "there is no room for a copy of the disk",
+        hint="free space in the state folder's file system, then try again",
+        kind="drive-mirror",
+    )
 
 
 async def cancel_copy(session: Session) -> bool:
@@ -111,12 +122,20 @@ async def cancel_copy(session: Session) -> bool:
     return True
 
 
-async def _wait_for(session: Session, statuses: AbstractSet[str]) -> str:
-    """Wait until the job has one of these; return it, empty if the job is gone."""
+async def _wait_for(
+    session: Session, statuses: AbstractSet[str], *, needs_room: bool = False
+) -> str:
+    """Wait until the job has one of these; return it, empty if the job is gone.
+
+    Raises:
+        NoSpaceError: It needs room, and waits because nothing can be written any more.
+    """
     while True:
         job = await _find_job(session)
         if job is None or job["status"] in statuses:
             return str(job["status"]) if job else ""
+        if needs_room and (await observe_copy(session)).full:
+            raise no_room()
         await asyncio.sleep(_POLL_SECONDS)
 
 

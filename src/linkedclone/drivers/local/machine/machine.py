@@ -202,11 +202,11 @@ class Machine:
             self._demand(_go_on)
 
     def _refuse_stuck(self, seen: "Copying", still_seconds: float) -> None:
+        from linkedclone.drivers.local.machine.copying import no_room
+
         name = self.config.name
         if seen.full:
-            hint = "free space in the state folder's file system, then try again"
-            brief = f"there is no room for a copy of the disk of {name}"
-            raise NoSpaceError(brief, hint=hint, kind="drive-mirror")
+            raise no_room()
         if seen.error:
             raise HypervisorError(
                 f"QEMU could not copy the disk of {name}",
