@@ -20,8 +20,11 @@ def render_result(result: Result) -> str:
         lines.append(f"{figures}  {_describe(samples)}".rstrip())
     for target in result.targets:
         ratio = result.ratio(target)
+        between = "/" if target.more_seconds is None else "-"
+        figure = f"{ratio:.2f}" if target.more_seconds is None else f"{ratio:+.2f} s"
         lines.append(
-            f"  {target.of} / {target.to}: {ratio:.2f}, {target}: {_verdict(target.holds(ratio))}"
+            f"  {target.of} {between} {target.to}: {figure}, {target}: "
+            f"{_verdict(target.holds(ratio))}"
         )
     lines.extend(
         f"  {_render_limit(result, limit)}: {_verdict(result.holds(limit))}"
@@ -94,6 +97,7 @@ def _build_row(result: Result) -> dict[str, object]:
                 "ratio": round(result.ratio(target), 3),
                 "at_most": target.at_most,
                 "at_least": target.at_least,
+                "more_seconds": target.more_seconds,
                 "pass": target.holds(result.ratio(target)),
             }
             for target in result.targets

@@ -33,20 +33,28 @@ class Contender:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """A bound on the median of ``of`` divided by the median of ``to``."""
+    """A bound on the median of ``of`` divided by the median of ``to``.
+
+    ``more_seconds`` bounds the difference of the two instead.
+    """
 
     of: str
     to: str
     at_most: float | None = None
     at_least: float | None = None
+    more_seconds: float | None = None
 
     def holds(self, ratio: float) -> bool:
-        """Say whether a ratio is within the bound."""
+        """Say whether a ratio, or a difference in seconds, is within the bound."""
+        if self.more_seconds is not None:
+            return ratio <= self.more_seconds
         if self.at_most is not None and ratio > self.at_most:
             return False
         return self.at_least is None or ratio >= self.at_least
 
     def __str__(self) -> str:
+        if self.more_seconds is not None:
+            return f"at most {self.more_seconds:g} s more"
         if self.at_most is not None:
             return f"at most {self.at_most:g}"
         return f"at least {self.at_least:g}"
@@ -130,7 +138,9 @@ class Result:
         return limit.size_bytes is None or self.sizes[limit.of] <= limit.size_bytes
 
     def ratio(self, target: Target) -> float:
-        """Return the ratio that a target is about."""
+        """Return the ratio, or the difference in seconds, that a target is about."""
+        if target.more_seconds is not None:
+            return self.medians[target.of] - self.medians[target.to]
         return self.medians[target.of] / self.medians[target.to]
 
 

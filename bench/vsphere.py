@@ -17,7 +17,11 @@ POOL = "/DC0/host/DC0_H0/Resources"
 SNAPSHOT = "base"
 GOVC_AT_A_TIME = 8
 
-Measure = Callable[[Simulator, int], None]
+Measure = Callable[..., None]
+"""Makes so many clones at a simulator, of the parent that is named or of the usual one."""
+
+Find = Callable[[Simulator], str]
+"""What the parent is called; asked before the clock runs."""
 
 
 def environment(simulator: Simulator) -> dict[str, str]:
@@ -45,15 +49,17 @@ def vcenter(vms: int) -> Iterator[Simulator]:
         yield simulator
 
 
-def measure(clone: Measure, *, clones: int, vms: int = 4) -> Sample:
+def measure(clone: Measure, *, clones: int, vms: int = 4, find: Find | None = None) -> Sample:
     """Let ``clone`` make so many clones in a fresh vCenter; count the calls it made.
 
     Raises:
         BenchError: It did not make exactly so many.
     """
     with vcenter(vms) as simulator:
+        named = {"parent": find(simulator)} if find else {}
+        simulator.reset_calls()
         begun = time.perf_counter()
-        clone(simulator, clones)
+        clone(simulator, clones, **named)
         seconds = time.perf_counter() - begun
         calls = simulator.calls()
     if calls.get("CloneVM_Task") != clones:
@@ -61,10 +67,21 @@ def measure(clone: Measure, *, clones: int, vms: int = 4) -> Sample:
     return Sample(seconds=seconds, calls=calls)
 
 
-def with_linkedclone(simulator: Simulator, clones: int) -> None:
+def with_linkedclone(simulator: Simulator, clones: int, parent: str = PARENT) -> None:
     """Clone with our command line."""
     names = f"desk-{{001..{clones:03}}}"
-    run(environment(simulator), LINKEDCLONE, "clone", PARENT, names, "-o", "json")
+    run(environment(simulator), LINKEDCLONE, "clone", parent, names, "-o", "json")
+
+
+def bare_name(simulator: Simulator) -> str:  # noqa: ARG001 - asked alike
+    """Return the parent's name alone."""
+    return PARENT.rpartition("/")[2]
+
+
+def uuid_of_parent(simulator: Simulator) -> str:
+    """Return the parent's instance UUID."""
+    words = ("object.collect", "-s", PARENT, "config.instanceUuid")
+    return run(environment(simulator), GOVC, *words).strip()
 
 
 def with_bare_client(simulator: Simulator, clones: int) -> None:
@@ -81,9 +98,11 @@ def with_govc(simulator: Simulator, clones: int) -> None:
         list(threads.map(lambda name: run(settings, GOVC, *clone, name), _names(clones)))
 
 
-def contender(name: str, clone: Measure, *, clones: int, vms: int = 4) -> Contender:
+def contender(
+    name: str, clone: Measure, *, clones: int, vms: int = 4, find: Find | None = None
+) -> Contender:
     """Make a contender of one of the ways above."""
-    return Contender(name=name, run=lambda: measure(clone, clones=clones, vms=vms))
+    return Contender(name=name, run=lambda: measure(clone, clones=clones, vms=vms, find=find))
 
 
 def scaled(name: str, clone: Measure, *, clones: int, measured: int) -> Contender:

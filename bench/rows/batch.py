@@ -1,7 +1,15 @@
-"""A hundred clones at once, in a small inventory and in one of 4,000 VMs."""
+"""A hundred clones at once, in a small inventory and in large ones."""
 
 from bench.row import Comparison, Options, Target, row
-from bench.vsphere import contender, scaled, with_bare_client, with_govc, with_linkedclone
+from bench.vsphere import (
+    bare_name,
+    contender,
+    scaled,
+    uuid_of_parent,
+    with_bare_client,
+    with_govc,
+    with_linkedclone,
+)
 
 CLONES = 100
 
@@ -34,4 +42,24 @@ def inventory(options: Options) -> Comparison:  # noqa: ARG001 - rows are called
             contender("4 VMs", with_linkedclone, clones=CLONES),
         ),
         targets=(Target(of="4,000 VMs", to="4 VMs", at_most=1.15),),
+    )
+
+
+@row("inventory-10k", f"{CLONES} linked clones where 10,000 VMs are")
+def large_inventory(options: Options) -> Comparison:  # noqa: ARG001 - rows are called alike
+    """Ours with the parent by path, UUID and bare name, beside ours in a small inventory."""
+    vms = 10_000
+    small = "4 VMs, by path"
+    return Comparison(
+        contenders=(
+            contender("by path", with_linkedclone, clones=CLONES, vms=vms),
+            contender("by UUID", with_linkedclone, clones=CLONES, vms=vms, find=uuid_of_parent),
+            contender("by bare name", with_linkedclone, clones=CLONES, vms=vms, find=bare_name),
+            contender(small, with_linkedclone, clones=CLONES),
+        ),
+        targets=(
+            Target(of="by path", to=small, at_most=1.15),
+            Target(of="by UUID", to=small, at_most=1.15),
+            Target(of="by bare name", to=small, more_seconds=1.5),
+        ),
     )

@@ -2,8 +2,12 @@
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import pytest
 
 from linkedclone.drivers.base import Driver
+from linkedclone.errors import InputError
 from linkedclone.model.ids import VmId
 from linkedclone.model.observed import Power
 from linkedclone.model.proof import prove_linked
@@ -107,6 +111,21 @@ def test_a_clone_inherits_neither_uuid_nor_mac(rig: Rig, driver: Driver) -> None
     assert made.uuid == step.uuid != parent.uuid
     assert len(rig.macs(made.id)) == len(rig.macs(parent.id)) > 0
     assert not set(rig.macs(made.id)) & set(rig.macs(parent.id))
+
+
+def test_a_clone_gets_the_mac_that_it_is_given(rig: Rig, driver: Driver) -> None:
+    mac = "00:50:56:00:00:01"
+    step = replace(step_for(driver, find(driver, rig.parent), "desk-001"), macs=(mac,))
+    made = make(driver, step)
+    assert rig.macs(made.id) == (mac,)
+    assert made.macs == (mac,)
+
+
+def test_more_macs_than_cards_are_refused_before_the_call(rig: Rig, driver: Driver) -> None:
+    macs = ("00:50:56:00:00:01", "00:50:56:00:00:02")
+    step = replace(step_for(driver, find(driver, rig.parent), "desk-001"), macs=macs)
+    with pytest.raises(InputError, match="given 2 MAC addresses"):
+        driver.preview_clone(step)
 
 
 def test_no_two_clones_have_the_same_mac(rig: Rig, driver: Driver) -> None:

@@ -70,8 +70,8 @@ def test_what_only_some_commands_take_is_a_warning_that_says_which(
 ) -> None:
     simulator.miss_privileges(["Datastore.Browse", "VirtualMachine.Provisioning.PromoteDisks"])
     (cloning,) = findings(env, "privileges")
-    (further,) = findings(env, "further privileges")
+    (further,) = findings(env, "privileges of options")
     assert cloning["verdict"] == "ok"
     assert further["verdict"] == "warning"
-    assert "VirtualMachine.Provisioning.PromoteDisks (promote)" in further["text"]
-    assert "Datastore.Browse (gc and --scan)" in further["text"]
+    assert "promote: VirtualMachine.Provisioning.PromoteDisks" in further["text"]
+    assert "gc and --scan: Datastore.Browse" in further["text"]

@@ -85,9 +85,36 @@ def test_all_pages_are_read(start_simulator: Start) -> None:
     simulator = start_simulator("-vm", "130")
     with opened(simulator) as driver:
         simulator.reset_calls()
-        assert find(driver, "DC0_C0_RP0_VM129").name == "DC0_C0_RP0_VM129"
+        assert find(driver, "dc0_c0_rp0_vm129").name == "DC0_C0_RP0_VM129"
         assert simulator.calls()["ContinueRetrievePropertiesEx"] == 2
         assert len(driver.observe().vms) == 260
         vms = driver.find_vms([f"DC0_H0_VM{n}" for n in range(130)])
         assert len({vm.id for vm in vms}) == 130
         assert {vm.path.rpartition("/")[0] for vm in vms} == {"/DC0/vm"}
+
+
+def test_a_bare_name_among_many_is_asked_of_the_folders(start_simulator: Start) -> None:
+    simulator = start_simulator("-vm", "130")
+    with opened(simulator) as driver:
+        simulator.reset_calls()
+        assert find(driver, "DC0_C0_RP0_VM129").name == "DC0_C0_RP0_VM129"
+        calls = simulator.calls()
+        assert "ContinueRetrievePropertiesEx" not in calls
+        assert calls["RetrievePropertiesEx"] == 4  # a page, the folders, the name, the VM
+        add_folder(driver, "elsewhere")
+        make(driver, step_for(driver, prepare(driver), "DC0_C0_RP0_VM129", folder="elsewhere"))
+        with pytest.raises(AmbiguousError) as caught:
+            find(driver, "DC0_C0_RP0_VM129")
+        assert len(caught.value.candidates) == 2
+        with pytest.raises(NotFoundError, match="there is no VM") as missing:
+            find(driver, "DC0_C0_RP0_VM131")
+        assert "did you mean DC0_C0_RP0_VM" in missing.value.hint
+        vm = find(driver, "DC0_H0_VM77")
+        assert find(driver, vm.id).id == vm.id
+
+
+def test_vms_of_a_vapp_are_found_among_many(start_simulator: Start) -> None:
+    simulator = start_simulator("-vm", "130", "-app", "1")
+    with opened(simulator) as driver:
+        (inside,) = [vm for vm in driver.observe().vms if vm.name == "DC0_C0_APP0_VM3"]
+        assert find(driver, "DC0_C0_APP0_VM3").id == inside.id

@@ -219,3 +219,15 @@ def test_missing_privileges_are_named(simulator: Simulator, driver: Driver) -> N
     assert finding.check == "privileges"
     assert "VirtualMachine.Provisioning.Clone, Datastore.AllocateSpace" in finding.text
     assert finding.remedy
+
+
+def test_missing_privileges_of_options_are_named_with_the_option(
+    simulator: Simulator, driver: Driver
+) -> None:
+    simulator.miss_privileges(["Folder.Create", "VirtualMachine.Provisioning.MarkAsVM"])
+    (required,) = [one for one in driver.diagnose() if one.check == "privileges"]
+    (optional,) = [one for one in driver.diagnose() if one.check == "privileges of options"]
+    assert required.verdict is Verdict.OK
+    assert optional.verdict is Verdict.WARNING
+    assert "--create-folder: Folder.Create" in optional.text
+    assert "--prepare-template: VirtualMachine.Provisioning.MarkAsVM" in optional.text

@@ -1,14 +1,17 @@
-"""The main job: N linked clones of one parent."""
+"""The main job: N clones of one parent, linked unless asked for otherwise."""
+
+from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from linkedclone import __version__
-from linkedclone.drivers.base import Driver
-from linkedclone.errors import LinkedCloneError
+from linkedclone.drivers.base import Driver, Folders, ServerCheck
+from linkedclone.errors import LinkedCloneError, UnsupportedError
 from linkedclone.execution.cloning import Cloning, Made
 from linkedclone.execution.guests import await_guests, is_ready
 from linkedclone.execution.progress import Progress
@@ -17,11 +20,15 @@ from linkedclone.model.ids import VmId
 from linkedclone.model.names import check_name, expand_names
 from linkedclone.model.observed import Power, Snapshot, Vm
 from linkedclone.model.plan import CreateClone, Plan, SetPower, Step, TakeSnapshot, WriteMark
-from linkedclone.model.proof import Mode, Proof
+from linkedclone.model.proof import Mode, Proof, shared_layers
 from linkedclone.model.report import CloneReport, CloneResult, Failure, Stage, Status
-from linkedclone.model.spec import CloneRequest, Wait
-from linkedclone.planning.clone import ClonePlanner, Run
+from linkedclone.model.spec import CloneRequest, Hardware, Target, Wait
+from linkedclone.planning.budget import find_parallel
+from linkedclone.planning.clone import ClonePlanner, Run, rehome
 from linkedclone.planning.verdict import Fate, judge_existing
+
+if TYPE_CHECKING:
+    from linkedclone.model.check import HostCheck
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +41,7 @@ class Prepared:
         plan: What is to be done.
         snapshot_name: What the clones hang from, or will.
         run: The id of this run.
+        target: Where the clones go.
     """
 
     request: CloneRequest
@@ -41,6 +49,7 @@ class Prepared:
     plan: Plan
     snapshot_name: str
     run: str
+    target: Target
 
     @property
     def creates(self) -> tuple[CreateClone, ...]:
@@ -56,6 +65,10 @@ def prepare(driver: Driver, request: CloneRequest) -> Prepared:
         RefusedError: A promise would be broken; nothing was sent.
     """
     request = replace(request, names=expand_names(request.names))
+    if request.macs:
+        from linkedclone.planning.macs import check_macs
+
+        check_macs(request)
     if request.snapshot.kind == "new" and request.snapshot.name:
         check_name(request.snapshot.name)
     (source,) = driver.find_vms([request.parent])
@@ -68,14 +81,62 @@ def prepare(driver: Driver, request: CloneRequest) -> Prepared:
     planner = ClonePlanner(
         request=request, source=source, target=target, identity=driver.identify(), run=run
     )
-    plan = planner.plan(driver.observe_names(target, request.names))
-    return Prepared(
+    # A folder that is yet to be made holds nothing.
+    there = () if target.new_folder else driver.observe_names(target, request.names)
+    plan = planner.plan(there)
+    prepared = Prepared(
         request=request,
         source=source,
         plan=plan,
         snapshot_name=planner.snapshot_name(),
         run=run.id,
+        target=target,
     )
+    _try_out(driver, prepared)
+    return prepared
+
+
+def _try_out(driver: Driver, prepared: Prepared) -> None:
+    """Refuse what the parent's hardware does not allow, before anything is sent.
+
+    The requests are built as they would be sent; one stands for all, but for
+    those with MAC addresses of their own. Where those are given, one read of
+    the inventory tells whether they are free.
+    """
+    request, creates = prepared.request, prepared.creates
+    own = tuple(step for step in creates if step.macs)
+    if own:
+        from linkedclone.planning.macs import refuse_used_macs
+
+        refuse_used_macs(own, driver.observe().vms)
+    if request.hardware != Hardware():
+        own = (*creates[:1], *own)
+    for step in own:
+        driver.preview_clone(step)
+
+
+def check(driver: Driver, prepared: Prepared) -> tuple[HostCheck, ...]:
+    """Let the hypervisor itself look at the first clone of the batch that goes to each place.
+
+    The clones of a batch differ in nothing else that it could refuse.
+
+    Raises:
+        UnsupportedError: It has no such check, or the snapshot is yet to be taken.
+    """
+    if not isinstance(driver, ServerCheck):
+        raise UnsupportedError(
+            "this endpoint has no check of its own for clones",
+            hint="leave --server-check out: the dry run shows the requests all the same",
+            kind="NotSupported",
+        )
+    if any(isinstance(step, TakeSnapshot) for step in prepared.plan.steps):
+        raise UnsupportedError(
+            "the server cannot check a clone of a snapshot that is yet to be taken",
+            hint="take it first: linkedclone snapshot create",
+            kind="NotSupported",
+        )
+    first = {(step.target.datastore, step.target.host): step for step in reversed(prepared.creates)}
+    return tuple(found for step in first.values() for found in driver.check_clone(step))
 
 
 def preview(driver: Driver, prepared: Prepared) -> tuple[Mapping[str, object], ...]:
@@ -89,7 +150,8 @@ def planned_report(prepared: Prepared, endpoint: str) -> CloneReport:
         step.name: CloneResult(name=step.name, status=Status.PLANNED, uuid=step.uuid)
         for step in prepared.creates
     } | {vm.name: _existing_result(prepared, vm) for vm in prepared.plan.existing}
-    return _report(prepared, endpoint, results, seconds=0.0)
+    report = _report(prepared, endpoint, results, seconds=0.0)
+    return replace(report, notes=prepared.plan.notes)
 
 
 class CloneJob:
@@ -99,14 +161,21 @@ class CloneJob:
         self._driver = driver
         self._prepared = prepared
         self._progress = progress
-        self._runner = Runner(driver, progress, prepared.request.parallel)
+        parallel = find_parallel(
+            default=driver.default_parallel,
+            hosts=prepared.target.hosts,
+            disk_move=prepared.request.disk_move,
+            wanted=prepared.request.parallel,
+        )
+        self._runner = Runner(driver, progress, parallel)
         self._cloning = Cloning(self._runner)
 
     def run(self, endpoint: str) -> CloneReport:
         """Make the clones, prove each, wait as far as asked, and report.
 
         Raises:
-            LinkedCloneError: The snapshot that all hang from could not be taken.
+            LinkedCloneError: The snapshot that all hang from could not be
+                taken, or the folder that they go into not be made.
         """
         begun = time.monotonic()
         prepared = self._prepared
@@ -115,7 +184,7 @@ class CloneJob:
             vm.name.casefold(): _existing_result(prepared, vm) for vm in prepared.plan.existing
         }
         results |= self._mend_existing(results)
-        creates = self._with_snapshot()
+        creates = self._with_folder(self._with_snapshot())
         made = self._cloning.make(creates) if creates else []
         results |= {m.step.name.casefold(): _made_result(m, self._runner) for m in made}
         results |= self._start_existing(results, made)
@@ -123,7 +192,11 @@ class CloneJob:
         return replace(
             _report(prepared, endpoint, results, seconds=time.monotonic() - begun),
             interrupted=self._runner.interrupted,
-            notes=self._unused_snapshot(made),
+            notes=(
+                *prepared.plan.notes,
+                *_sharing([m.vm for m in made if m.vm and not m.step.disk_move.linked]),
+                *self._unused_snapshot(made),
+            ),
         )
 
     def _unused_snapshot(self, made: Sequence[Made]) -> tuple[str, ...]:
@@ -156,6 +229,17 @@ class CloneJob:
                 parent, snapshot = self._cloning.take_snapshot(step, self._prepared.source)
                 return [_hang(create, parent, snapshot) for create in creates]
         return creates
+
+    def _with_folder(self, creates: Sequence[CreateClone]) -> Sequence[CreateClone]:
+        """Make the folder that the clones go into, if it is missing."""
+        target = self._prepared.target
+        if not creates or not target.new_folder:
+            return creates
+        if not isinstance(self._driver, Folders):
+            raise UnsupportedError("folders cannot be made here", kind="NotSupported")
+        folder = self._driver.create_folder(target.folder, target.new_folder)
+        identity = self._driver.identify()
+        return [rehome(step, folder, identity, self._prepared.request) for step in creates]
 
     def _start_existing(
         self, results: Mapping[str, CloneResult], made: Sequence[Made]
@@ -227,7 +311,8 @@ def _hang(create: CreateClone, parent: Vm, snapshot: Snapshot) -> CreateClone:
 
 
 def _existing_result(prepared: Prepared, vm: Vm) -> CloneResult:
-    verdict = judge_existing(prepared.source, vm)
+    linked = prepared.request.disk_move.linked
+    verdict = judge_existing(prepared.source, vm, linked=linked)
     status = Status.FAILED if verdict.failure else Status.EXISTING
     result = CloneResult(name=vm.name, status=status, error=verdict.failure)
     return _seen(result, vm, verdict.proof)
@@ -259,13 +344,36 @@ def _unsent(name: str, runner: Runner) -> CloneResult:
     return CloneResult(name=name, status=Status.SKIPPED, error=failure)
 
 
+def _sharing(copies: Sequence[Vm]) -> tuple[str, ...]:
+    """Tell of full clones that came out sharing files with others: those have to stay."""
+    shared = {vm.name: shared_layers(vm) for vm in copies}
+    names = [name for name, layers in shared.items() if layers]
+    if not names:
+        return ()
+    files = sorted({layer for layers in shared.values() for layer in layers})
+    more = f" and {len(files) - 1} more" if len(files) > 1 else ""
+    note = (
+        f"{len(names)} of the full clones ({names[0]}{', …' if len(names) > 1 else ''}) share "
+        f"{files[0]}{more} with others: that base has to stay"
+    )
+    return (note,)
+
+
+def _mode(vm: Vm, *, linked: bool | None) -> Mode:
+    if linked is None:
+        return Mode.UNKNOWN
+    if linked:
+        return Mode.LINKED
+    return Mode.SHARED if shared_layers(vm) else Mode.FULL
+
+
 def _seen(result: CloneResult, vm: Vm, proof: Proof | None) -> CloneResult:
     linked = proof.linked if proof else None
     return replace(
         result,
         id=vm.id,
         uuid=vm.uuid,
-        mode=Mode.LINKED if linked else (Mode.UNKNOWN if linked is None else Mode.FULL),
+        mode=_mode(vm, linked=linked),
         linked=linked,
         proof="hidden" if linked is None else "",
         power=vm.power,
@@ -304,11 +412,18 @@ def _waited(result: CloneResult, vm: Vm | None, wait: Wait, seconds: float) -> C
 def _report(
     prepared: Prepared, endpoint: str, results: Mapping[str, CloneResult], *, seconds: float
 ) -> CloneReport:
-    by_name = {name.casefold(): result for name, result in results.items()}
+    linked = prepared.request.disk_move.linked
+    # What is not there has the mode that was wanted.
+    mode = Mode.LINKED if linked else Mode.FULL
+    by_name = {
+        name.casefold(): result if result.id else replace(result, mode=mode)
+        for name, result in results.items()
+    }
     return CloneReport(
         endpoint=endpoint,
         parent=prepared.source.name,
         snapshot=prepared.snapshot_name,
         clones=tuple(by_name[name.casefold()] for name in prepared.request.names),
         seconds=seconds,
+        linked=linked,
     )

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from linkedclone.app.acting import Acting, Confirm
-from linkedclone.app.clone import CloneJob, Prepared, planned_report, prepare, preview
+from linkedclone.app.clone import CloneJob, Prepared, check, planned_report, prepare, preview
 from linkedclone.drivers.base import Driver, GuestAccess, ImageStore
 from linkedclone.errors import UnsupportedError
 from linkedclone.execution.progress import Progress
@@ -23,6 +23,8 @@ from linkedclone.model.spec import DEFAULT_OWNER, CloneRequest
 
 if TYPE_CHECKING:
     from linkedclone.app.changing import Changes
+    from linkedclone.app.parents import Mending, ParentReport
+    from linkedclone.model.check import HostCheck
     from linkedclone.model.findings import Finding
     from linkedclone.model.images import Image, ImageImport
     from linkedclone.model.space import Usage
@@ -78,6 +80,10 @@ class Connection:
         """Return the requests of a planned batch exactly as they would be sent."""
         return preview(self._driver, prepared)
 
+    def check(self, prepared: Prepared) -> tuple[HostCheck, ...]:
+        """Let the hypervisor itself check a planned batch; see ``app.clone.check``."""
+        return check(self._driver, prepared)
+
     def planned(self, prepared: Prepared) -> CloneReport:
         """Return the report of a batch that is only planned."""
         return planned_report(prepared, self._address)
@@ -94,6 +100,14 @@ class Connection:
         """Make the clones of a batch that was looked up and planned."""
         with self._acting.log(prepared.run, progress) as log:
             return CloneJob(self._driver, prepared, log).run(self._address)
+
+    def prepare_parent(
+        self, ref: str, mending: Mending, *, progress: Progress | None = None
+    ) -> ParentReport:
+        """Check a golden image, given by name, path or UUID, after mending what is asked for."""
+        from linkedclone.app.parents import Parents
+
+        return Parents(self._driver, self._acting).prepare(ref, mending, progress=progress)
 
     # -- looking ----------------------------------------------------------------------
 

@@ -42,6 +42,18 @@ def _global_options() -> list[click.Parameter]:
     ]
 
 
+class HeadedOption(click.Option):
+    """An option that the help lists under a heading of its own.
+
+    Attributes:
+        heading: The heading; options of one heading stand together.
+    """
+
+    def __init__(self, *args: Any, heading: str, **settings: Any) -> None:  # noqa: ANN401 - as inherited
+        super().__init__(*args, **settings)
+        self.heading = heading
+
+
 class Verb(click.Command):
     """A command; takes the global options too, and lists them apart."""
 
@@ -51,10 +63,14 @@ class Verb(click.Command):
         self.params = [*self.params, *_global_options()]
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the command's own options, then those of every command."""
-        shared = [param for param in self.get_params(ctx) if param not in self.own]
-        for heading, params in (("Options", self.own), ("Global options", shared)):
-            options = [param for param in params if isinstance(param, click.Option)]
+        """Write the command's own options, by heading, then those of every command."""
+        groups: dict[str, list[click.Option]] = {"Options": []}
+        for param in self.get_params(ctx):
+            if isinstance(param, click.Option):
+                own = getattr(param, "heading", "Options")
+                heading = own if param in self.own else "Global options"
+                groups.setdefault(heading, []).append(param)
+        for heading, options in groups.items():
             records = [r for option in options if (r := option.get_help_record(ctx)) is not None]
             if records:
                 with formatter.section(heading):

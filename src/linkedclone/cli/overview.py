@@ -9,6 +9,7 @@ PROGRAM = "linkedclone"
 COMMANDS = {
     "Clones": {
         "clone": "Make linked clones of a VM, each proven to be linked.",
+        "prepare": "Check a golden image before it is cloned, and mend it.",
         "delete": "Delete VMs, unless something hangs from them.",
         "start": "Start VMs.",
         "stop": "Stop VMs hard, as if the plug were pulled.",

@@ -36,11 +36,24 @@ def read_memory(text: str) -> int:
     Raises:
         click.BadParameter: It is none.
     """
+    return _read_size(text, "memory size")
+
+
+def read_size(text: str) -> int:
+    """Read a size of a disk, as 40GiB; return bytes.
+
+    Raises:
+        click.BadParameter: It is none.
+    """
+    return _read_size(text, "size")
+
+
+def _read_size(text: str, what: str) -> int:
     from linkedclone.errors import InputError
     from linkedclone.model.sizes import parse_size
 
     try:
-        return parse_size(text, what="memory size")
+        return parse_size(text, what=what)
     except InputError as error:
         words = "; ".join(filter(None, (error.brief, error.hint)))
         raise click.BadParameter(words) from error

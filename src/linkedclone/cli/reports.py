@@ -36,13 +36,20 @@ def _clone_row(clone: CloneResult) -> list[str]:
     return [
         clone.name,
         clone.status.value,
-        "-" if clone.id is None else _YES_NO[clone.linked],
+        "-" if clone.id is None else _linked_word(clone),
         clone.power.value if clone.power else "-",
         _reached_at(clone),
         render_size(clone.own_bytes),
         render_size(clone.shared_bytes),
         render_seconds(clone.seconds),
     ]
+
+
+def _linked_word(clone: CloneResult) -> str:
+    """Say whether a clone is linked; one that was not to be is no failure."""
+    if clone.linked is False and clone.error is None:
+        return clone.mode.value
+    return _YES_NO[clone.linked]
 
 
 def _reached_at(clone: CloneResult) -> str:
@@ -92,9 +99,11 @@ def summarize_clones(report: CloneReport, *, place: str) -> str:
     counts = Counter(clone.status for clone in report.clones)
     words = [f"{counts[status]} {status.value}" for status in Status if counts[status]]
     where = f", in {place}" if place else ""
+    kind = "linked" if report.linked else "full"
+    state = f"at snapshot {report.snapshot}" if report.snapshot else "as it stands"
     line = (
         f"{', '.join(words)} in {render_seconds(report.seconds)}: "
-        f"linked clones of {report.parent} at snapshot {report.snapshot}{where}"
+        f"{kind} clones of {report.parent} {state}{where}"
     )
     good = [c for c in report.clones if c.status in {Status.CREATED, Status.EXISTING}]
     saved = sum(clone.shared_bytes or 0 for clone in good if clone.linked)

@@ -36,7 +36,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from linkedclone.model.findings import Finding
-from linkedclone.model.ids import SnapshotId, VmId
+from linkedclone.model.ids import FolderId, SnapshotId, VmId
 from linkedclone.model.images import Image, ImageImport
 from linkedclone.model.jobs import Job, JobState
 from linkedclone.model.observed import Identity, Mark, Power, Vm
@@ -44,6 +44,7 @@ from linkedclone.model.plan import CreateClone
 from linkedclone.model.spec import CloneRequest, Scan, Target
 
 if TYPE_CHECKING:
+    from linkedclone.model.check import HostCheck
     from linkedclone.model.inventory import Inventory, Stray
 
 
@@ -94,11 +95,15 @@ class Driver(Protocol):
 
         Defaults are the source's own folder, datastore and resource pool (for
         a template: the root pool of its cluster). Reads the stored
-        customization specification if the request names one.
+        customization specification if the request names one. Nothing that the
+        request says of source and place is left out in silence: what the
+        driver has no counterpart for is refused by name.
 
         Raises:
             NotFoundError: A named object does not exist.
             AmbiguousError: A name fits several.
+            UnsupportedError: There is no such thing at this endpoint.
+            RefusedError: The place cannot run clones of this source.
         """
 
     def observe_names(self, target: Target, names: Sequence[str]) -> tuple[Vm, ...]:
@@ -117,12 +122,18 @@ class Driver(Protocol):
     # -- act --------------------------------------------------------------------------
 
     def preview_clone(self, step: CreateClone) -> Mapping[str, object]:
-        """Return the request that :meth:`create_clone` would send, as plain data."""
+        """Return the request that :meth:`create_clone` would send, as plain data.
+
+        Raises:
+            InputError: The parent's hardware does not go with what is wanted.
+            RefusedError: It has no room for what is to be added.
+        """
 
     def create_clone(self, step: CreateClone) -> Job:
-        """Start to make one linked clone; the job's result is its VmId.
+        """Start to make one clone as ``disk_move`` says; the job's result is its VmId.
 
-        ``step.snapshot`` is set. A clone that was made but could not be
+        ``step.snapshot`` is set, unless a parent without snapshots is to be
+        copied. A clone that was made but could not be
         started ends as a failed job, and the VM is there.
         """
 
@@ -143,8 +154,29 @@ class Driver(Protocol):
         and for clones of other tools that are adopted.
         """
 
-    def create_snapshot(self, vm: VmId, name: str, description: str) -> Job:
-        """Start to take a snapshot without memory; the job's result is its SnapshotId."""
+    def create_snapshot(
+        self,
+        vm: VmId,
+        name: str,
+        description: str,
+        *,
+        quiesce: bool = False,
+        memory: bool = False,
+    ) -> Job:
+        """Start to take a snapshot; the job's result is its SnapshotId.
+
+        Args:
+            vm: Of which VM.
+            name: What it is called.
+            description: More words.
+            quiesce: Whether the guest's file systems are brought to rest first;
+                means nothing for a VM that does not run.
+            memory: Whether the memory is kept too; means nothing for a VM that
+                does not run.
+
+        Raises:
+            UnsupportedError: ``quiesce`` or ``memory``, where there is no such thing.
+        """
 
     def delete_snapshot(self, vm: VmId, snapshot: SnapshotId) -> Job:
         """Start to delete one snapshot; its children stay. An absent one counts as deleted."""
@@ -202,6 +234,62 @@ class Registration(Protocol):
 
     def unregister_vm(self, vm: VmId) -> Job:
         """Start to take a powered-off VM out of the inventory; its files stay."""
+
+
+@runtime_checkable
+class Templates(Protocol):
+    """The power to make templates of VMs and the other way round; only some drivers have it."""
+
+    def set_template(self, vm: VmId, *, template: bool, pool: str = "") -> None:
+        """Make a powered-off VM a template, or a template a VM; already so counts as done.
+
+        Short, so there is no job.
+
+        Args:
+            vm: Which one.
+            template: What it is to be.
+            pool: Id of the resource pool that a template is made a VM in.
+        """
+
+
+@runtime_checkable
+class Folders(Protocol):
+    """The power to make inventory folders; only some drivers have it."""
+
+    def create_folder(self, above: FolderId, path: str) -> FolderId:
+        """Make a folder with all that is missing above it; one that is there counts as made.
+
+        Args:
+            above: The folder that it is made below.
+            path: Its path from there, as in ``Target.new_folder``.
+        """
+
+
+@runtime_checkable
+class GoldenImages(Protocol):
+    """The power to look at what only a parent's own hypervisor knows of it."""
+
+    def examine_parent(self, vm: VmId) -> tuple[Finding, ...]:
+        """Check devices, tools and guest of a VM that is to be cloned from. Changes nothing.
+
+        What can be told from a :class:`~linkedclone.model.observed.Vm` is not
+        looked at here.
+        """
+
+    def disconnect_media(self, vm: VmId) -> Job:
+        """Start to take all images and host devices out of the CD and floppy drives."""
+
+
+@runtime_checkable
+class ServerCheck(Protocol):
+    """The power to ask the hypervisor itself whether it would carry a clone out."""
+
+    def check_clone(self, step: CreateClone) -> tuple[HostCheck, ...]:
+        """Let the hypervisor look at the request of a step, without carrying it out; waits.
+
+        Raises:
+            UnsupportedError: This one has no such check.
+        """
 
 
 @runtime_checkable

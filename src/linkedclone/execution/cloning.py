@@ -56,24 +56,33 @@ class Cloning:
         Raises:
             LinkedCloneError: It could not be taken.
         """
+        taken = self._take(step)
+        (parent,) = self._driver.find_vms([source.uuid])
+        for snapshot in parent.snapshots:
+            if snapshot.id == taken:
+                return parent, snapshot
+        raise NotFoundError(
+            f"the snapshot {step.name!r} of {source.name} was taken but is not there",
+            hint="somebody may have deleted it; run the command again",
+        )
+
+    def _take(self, step: TakeSnapshot) -> str | None:
+        """Take a snapshot; return its id."""
+        if step.template_pool:
+            from linkedclone.execution.templates import snapshot_template
+
+            return snapshot_template(self._runner, step)
         landings = self._runner.run_stage([step])
         if not landings:
             raise InterruptedByUserError(
-                f"interrupted: the snapshot {step.name!r} of {source.name} goes on at the endpoint"
+                f"interrupted: the snapshot {step.name!r} of {step.vm_name} goes on at the endpoint"
                 if self._runner.in_flight
                 else "interrupted before anything was sent",
                 hint="no clone was made; run the same command again to make them",
             )
         if landings[0].error:
             raise landings[0].error
-        (parent,) = self._driver.find_vms([source.uuid])
-        for snapshot in parent.snapshots:
-            if snapshot.id == landings[0].result:
-                return parent, snapshot
-        raise NotFoundError(
-            f"the snapshot {step.name!r} of {source.name} was taken but is not there",
-            hint="somebody may have deleted it; run the command again",
-        )
+        return landings[0].result
 
     def make(self, steps: Sequence[CreateClone]) -> list[Made]:
         """Make the clones and judge each; what failed half-way is undone.

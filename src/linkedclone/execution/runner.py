@@ -54,7 +54,13 @@ class Runner:
         driver = self.driver
         match step:
             case TakeSnapshot():
-                return driver.create_snapshot(step.vm, step.name, step.description)
+                return driver.create_snapshot(
+                    step.vm,
+                    step.name,
+                    step.description,
+                    quiesce=step.quiesce,
+                    memory=step.memory,
+                )
             case CreateClone():
                 return driver.create_clone(step)
             case WriteMark():

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from linkedclone.model.ids import SnapshotId, VmId
 from linkedclone.model.observed import Layer, Mark, Power, Snapshot, Vm
-from linkedclone.model.spec import Hardware, Target
+from linkedclone.model.spec import DiskMove, Hardware, Target
 
 if TYPE_CHECKING:
     from linkedclone.model.inventory import Stray
@@ -15,17 +15,31 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TakeSnapshot:
-    """Take a snapshot of a VM."""
+    """Take a snapshot of a VM.
+
+    Attributes:
+        vm: Its id.
+        vm_name: Its name.
+        name: The snapshot's name.
+        description: Its text.
+        quiesce: Whether the guest's file systems are quiesced, if it runs.
+        memory: Whether the memory is kept too, if it runs.
+        template_pool: Id of the pool that a template is made a VM in for the
+            moment; empty for what is a VM.
+    """
 
     vm: VmId
     vm_name: str
     name: str
     description: str = ""
+    quiesce: bool = False
+    memory: bool = False
+    template_pool: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreateClone:
-    """Make one linked clone.
+    """Make one clone, linked unless ``disk_move`` says otherwise.
 
     Attributes:
         source: The parent.
@@ -35,7 +49,9 @@ class CreateClone:
         name: Its name.
         uuid: Its instance UUID, fixed before it exists.
         mark: What it carries from birth.
+        disk_move: What becomes of the disks.
         hardware: What differs from the snapshot's hardware.
+        macs: The MAC addresses of its first cards, as far as they are given.
         annotation: Its notes; None keeps the parent's.
         power_on: Whether it is started as part of the clone call.
     """
@@ -46,7 +62,9 @@ class CreateClone:
     name: str
     uuid: str
     mark: Mark
+    disk_move: DiskMove = DiskMove.LINKED
     hardware: Hardware = field(default_factory=Hardware)
+    macs: tuple[str, ...] = ()
     annotation: str | None = None
     power_on: bool = True
 

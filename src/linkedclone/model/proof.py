@@ -4,14 +4,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from linkedclone.model.observed import Disk, Vm
+from linkedclone.model.observed import Disk, Layer, Vm
+
+DEEPEST = 30
+"""Files in a chain that are still taken for healthy. vSphere supports 32 snapshots a chain
+(field report), and vCloud Director starts a new base at about 31 (handbook, section 3)."""
 
 
 class Mode(StrEnum):
-    """How a VM's disks came to be."""
+    """How a VM's disks came to be; ``shared`` is a copy that still reads files of others."""
 
     LINKED = "linked"
     FULL = "full"
+    SHARED = "shared"
     UNKNOWN = "unknown"
 
 
@@ -29,15 +34,23 @@ class Proof:
     reason: str = ""
 
 
-def prove_linked(clone_disks: Sequence[Disk], snapshot_disks: Sequence[Disk]) -> Proof:
+def prove_linked(
+    clone_disks: Sequence[Disk], snapshot_disks: Sequence[Disk], *, added: int = 0
+) -> Proof:
     """Prove that a new clone hangs from a snapshot.
 
     It does only if the parent of every non-independent disk is a file of that
     snapshot, each such file is used by exactly one disk, and there are as many
     disks as in the snapshot. A chain that the hypervisor hides gives None.
+
+    Args:
+        clone_disks: The clone's disks.
+        snapshot_disks: The snapshot's.
+        added: How many new, empty disks the clone was given besides: so many
+            of one file are left out.
     """
     wanted = {disk.top for disk in snapshot_disks if disk.chain and not disk.independent}
-    disks = [disk for disk in clone_disks if not disk.independent]
+    disks = _without_added([disk for disk in clone_disks if not disk.independent], added)
     if not wanted:
         return Proof(linked=False, reason="the snapshot has no disk that a clone could hang from")
     for disk in disks:
@@ -51,6 +64,37 @@ def prove_linked(clone_disks: Sequence[Disk], snapshot_disks: Sequence[Disk]) ->
     if {disk.chain[-2] for disk in disks} != wanted:
         return Proof(linked=False, reason="two disks hang from the same file")
     return Proof(linked=True)
+
+
+def _without_added(disks: Sequence[Disk], added: int) -> list[Disk]:
+    """Leave out the last ``added`` disks that hang from nothing: new ones come last."""
+    alone = [disk for disk in disks if len(disk.chain) == 1 and not disk.hidden]
+    new = alone[len(alone) - added :] if 0 < added <= len(alone) else []
+    return [disk for disk in disks if disk not in new]
+
+
+def prove_copied(clone_disks: Sequence[Disk], snapshot_disks: Sequence[Disk]) -> Proof:
+    """Look whether a clone that was not to be linked has all its disks.
+
+    Returns:
+        Never linked; a reason only if disks are missing.
+    """
+    if len(clone_disks) < len(snapshot_disks):
+        reason = f"it has {len(clone_disks)} of {len(snapshot_disks)} disks"
+        return Proof(linked=False, reason=reason)
+    return Proof(linked=False)
+
+
+def shared_layers(vm: Vm) -> tuple[Layer, ...]:
+    """Return the files below a VM's disks that do not lie in its own folder.
+
+    Several disks may read one file; it comes once. A disk's top file is the
+    VM's own, wherever it lies.
+    """
+    if vm.home is None:
+        return ()
+    below = (layer for disk in vm.disks for layer in disk.chain[:-1])
+    return tuple(dict.fromkeys(at for at in below if (at.store, at.folder) != vm.home))
 
 
 def hangs_from(vm: Vm, snapshot_disks: Sequence[Disk]) -> Proof:

@@ -109,7 +109,18 @@ class CloneResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CloneReport:
-    """What became of a batch of clones."""
+    """What became of a batch of clones.
+
+    Attributes:
+        endpoint: Where they are.
+        parent: Name of the parent.
+        snapshot: Name of the snapshot; empty where the parent was copied as it stood.
+        clones: What became of each, in the order of the request.
+        seconds: How long it took.
+        interrupted: Whether the user ended it early.
+        notes: What a person should know besides.
+        linked: Whether they were to be linked.
+    """
 
     endpoint: str
     parent: str
@@ -118,6 +129,7 @@ class CloneReport:
     seconds: float
     interrupted: bool = False
     notes: tuple[str, ...] = ()
+    linked: bool = True
 
     @property
     def failed(self) -> tuple[CloneResult, ...]:
@@ -136,7 +148,7 @@ class CloneReport:
         return {
             "endpoint": self.endpoint,
             "parent": self.parent,
-            "snapshot": self.snapshot,
+            "snapshot": self.snapshot or None,
             "clones": [clone.document() for clone in self.clones],
             "seconds": round(self.seconds, 3),
             **({"notes": list(self.notes)} if self.notes else {}),

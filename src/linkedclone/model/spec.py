@@ -17,6 +17,25 @@ class Wait(StrEnum):
     IP = "ip"
 
 
+class DiskMove(StrEnum):
+    """What becomes of the parent's disks in a clone; the words are vSphere's own.
+
+    The five values of VirtualMachineRelocateDiskMoveOptions (API reference;
+    handbook, section 1). Only the first makes a linked clone of a snapshot.
+    """
+
+    LINKED = "createNewChildDiskBacking"
+    SHARED = "moveAllDiskBackingsAndAllowSharing"
+    COPIED = "moveAllDiskBackingsAndDisallowSharing"
+    CONSOLIDATED = "moveAllDiskBackingsAndConsolidate"
+    CHILD_MOST = "moveChildMostDiskBacking"
+
+    @property
+    def linked(self) -> bool:
+        """Whether the clone has to hang from the snapshot, and is undone if it does not."""
+        return self is DiskMove.LINKED
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SnapshotChoice:
     """Which snapshot of the parent to clone from.
@@ -24,37 +43,120 @@ class SnapshotChoice:
     Attributes:
         kind: ``current``, ``named`` (by name, path or id) or ``new`` (take one).
         name: The name, path or id for ``named``; optional for ``new``.
+        quiesce: Whether the guest's file systems are quiesced for a ``new`` one
+            while the parent runs.
+        memory: Whether a ``new`` one of a running parent holds its memory.
+        prepare_template: Whether a template may be made a VM for a moment, so
+            that a snapshot can be taken of it.
     """
 
     kind: Literal["current", "named", "new"] = "current"
     name: str = ""
+    quiesce: bool = False
+    memory: bool = False
+    prepare_template: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewDisk:
+    """An empty data disk that a clone gets beside the parent's disks.
+
+    Attributes:
+        capacity_bytes: Its size, a multiple of 1 KiB.
+        thin: Whether space is taken only as it is written.
+    """
+
+    capacity_bytes: int
+    thin: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Nic:
+    """What is changed of a clone's network cards.
+
+    Attributes:
+        action: ``remap`` one to another network, ``add`` one, ``remove`` one.
+        index: Which of the snapshot's cards, from 0 in the order of the
+            hardware; unused where one is added.
+        network: Name, path or id of the network or port group; unused where
+            one is removed.
+    """
+
+    action: Literal["remap", "add", "remove"]
+    index: int = 0
+    network: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hardware:
-    """Hardware that differs from the snapshot's; None keeps what the snapshot has."""
+    """Hardware that differs from the snapshot's; None keeps what the snapshot has.
+
+    Attributes:
+        cpus: Virtual processors.
+        cores_per_socket: How many of them share a socket; divides ``cpus``.
+        memory_bytes: Memory.
+        cpu_hot_add: Whether processors can be added while it runs.
+        memory_hot_add: Whether memory can be added while it runs.
+        extra_config: Further settings, as key and value; an empty value removes
+            the key (API reference).
+        disks: Data disks that are added.
+        nics: What is changed of the network cards.
+        disk_bytes: The size wanted for the first disk. A linked disk cannot
+            grow, so anything but the snapshot's own size is refused for one.
+        keep_tpm: Whether a virtual TPM is copied with its secrets instead of
+            getting new ones.
+    """
 
     cpus: int | None = None
+    cores_per_socket: int | None = None
     memory_bytes: int | None = None
+    cpu_hot_add: bool | None = None
+    memory_hot_add: bool | None = None
+    extra_config: tuple[tuple[str, str], ...] = ()
+    disks: tuple[NewDisk, ...] = ()
+    nics: tuple[Nic, ...] = ()
+    disk_bytes: int | None = None
+    keep_tpm: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Placement:
-    """Where the clones go, by name or inventory path; empty means the parent's own place."""
+    """Where the clones go: names, inventory paths or ids; empty means the parent's own place.
 
+    Attributes:
+        datacenter: Where all other names are looked up.
+        datastore: Where the deltas go.
+        datastore_cluster: Of its members one that the parent's chain is
+            reachable from as well.
+        resource_pool: The pool.
+        cluster: Its root pool, with the host left to the cluster's own advice.
+        host: The host that runs them.
+        folder: The inventory folder.
+        create_folder: Whether the folder is made if it is missing.
+        spread: Over what the clones of a batch are spread, weighed by free
+            space or load; empty for one place for all.
+    """
+
+    datacenter: str = ""
     datastore: str = ""
+    datastore_cluster: str = ""
     resource_pool: str = ""
+    cluster: str = ""
+    host: str = ""
     folder: str = ""
+    create_folder: bool = False
+    spread: Literal["", "datastore", "host"] = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CloneRequest:
-    """One call of the main job: N linked clones of one parent.
+    """One call of the main job: N clones of one parent, linked unless asked for otherwise.
 
     Attributes:
         parent: The parent's name, inventory path or UUID.
         names: The clones' names, each once.
         snapshot: Which snapshot they hang from.
+        disk_move: What becomes of the disks.
         hardware: What differs from the snapshot's hardware.
         placement: Where they go.
         annotation: The notes of the clones; None keeps the parent's.
@@ -63,6 +165,8 @@ class CloneRequest:
         wait: How far they are followed.
         wait_seconds: How long the guests may take to get there, without any progress.
         parallel: How many are in flight at once; None leaves it to the driver.
+        macs: MAC addresses that clones are given, by name, one for each of the
+            first cards; all others get fresh ones.
         owner: Goes into the mark.
         generation: Distinguishes successive clones of one name in the UUID.
     """
@@ -70,6 +174,7 @@ class CloneRequest:
     parent: str
     names: tuple[str, ...]
     snapshot: SnapshotChoice = field(default_factory=SnapshotChoice)
+    disk_move: DiskMove = DiskMove.LINKED
     hardware: Hardware = field(default_factory=Hardware)
     placement: Placement = field(default_factory=Placement)
     annotation: str | None = None
@@ -78,8 +183,44 @@ class CloneRequest:
     wait: Wait = Wait.TASK
     wait_seconds: float = 300.0
     parallel: int | None = None
+    macs: tuple[tuple[str, tuple[str, ...]], ...] = ()
     owner: str = DEFAULT_OWNER
     generation: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spot:
+    """One of several places that clones can be spread over.
+
+    Attributes:
+        id: The datastore's or host's id.
+        name: Its name, for people.
+        weight: How much more it takes than the others: free bytes of a
+            datastore, free memory bytes of a host.
+    """
+
+    id: str
+    name: str
+    weight: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Network:
+    """A network that was looked up.
+
+    Attributes:
+        wanted: What it was called in the request.
+        id: Its id.
+        name: Its name.
+        switch_uuid: UUID of its distributed switch; empty for a standard network.
+        portgroup_key: Its key there; empty for a standard network.
+    """
+
+    wanted: str
+    id: str
+    name: str
+    switch_uuid: str = ""
+    portgroup_key: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +235,16 @@ class Target:
         pool: Id of the resource pool; empty where the endpoint has none.
         pool_name: Its name, for people.
         customization_spec: The stored specification that the driver has read.
+        host: Id of the host; empty to leave it to the endpoint.
+        host_name: Its name, for people.
+        new_folder: Path of the folder below ``folder`` that has to be made
+            first, its levels joined with slashes and each escaped as in an
+            inventory path; empty if all is there. The clones go into that one.
+        spots: What the batch is spread over; empty for one place for all.
+        hosts: How many hosts can run the clones; 0 where unknown. Bounds what
+            is in flight.
+        networks: The networks that the request names.
+        notes: What a person should know of the choice, as a fallback that was taken.
     """
 
     folder: FolderId
@@ -103,6 +254,13 @@ class Target:
     pool: str = ""
     pool_name: str = ""
     customization_spec: str = ""
+    host: str = ""
+    host_name: str = ""
+    new_folder: str = ""
+    spots: tuple[Spot, ...] = ()
+    hosts: int = 0
+    networks: tuple[Network, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ from linkedclone.model.lineage import Lineage, Origin
 from linkedclone.model.observed import Vm
 from linkedclone.model.proof import Mode
 
-_LINKED = {Mode.LINKED: True, Mode.FULL: False, Mode.UNKNOWN: None}
+_LINKED = {Mode.LINKED: True, Mode.FULL: False, Mode.SHARED: False, Mode.UNKNOWN: None}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

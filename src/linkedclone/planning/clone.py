@@ -2,14 +2,16 @@
 
 import hashlib
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from linkedclone.errors import NameTakenError, RefusedError
-from linkedclone.model.observed import Identity, Mark, Power, Snapshot, Vm
+from linkedclone.model.ids import FolderId
+from linkedclone.model.observed import Disk, Identity, Mark, Power, Snapshot, Vm
 from linkedclone.model.plan import CreateClone, Plan, SetPower, Step, TakeSnapshot, WriteMark
 from linkedclone.model.proof import hangs_from
 from linkedclone.model.spec import CloneRequest, Target
+from linkedclone.planning.hardware import check_disks, check_hardware, note_disks
 from linkedclone.planning.snapshots import choose_snapshot
 
 _NAMESPACE = uuid.UUID("6f0d5b0a-5f0e-5c3e-9d55-0d3f4c6f1b7e")
@@ -46,13 +48,29 @@ def clone_uuid(identity: Identity, target: Target, request: CloneRequest, name: 
 def hash_spec(request: CloneRequest) -> str:
     """Return what tells clones of different shape apart: 16 hexadecimal digits.
 
-    Made of all that a clone is given beside its parent and name: hardware,
-    place, notes, customization. Which fields there are is part of it, so a
+    Made of all that a clone is given beside its parent and name: what becomes
+    of the disks, hardware, place, notes, customization; not of MAC addresses,
+    which belong to single clones as names do. Which fields there are is part of it, so a
     later version with more of them gives another hash; it is for comparing,
     never a proof.
     """
-    shape = (request.hardware, request.placement, request.annotation, request.customization_spec)
+    shape = (
+        request.disk_move.value,
+        request.hardware,
+        request.placement,
+        request.annotation,
+        request.customization_spec,
+    )
     return hashlib.sha256(repr(shape).encode()).hexdigest()[:16]
+
+
+def rehome(
+    step: CreateClone, folder: FolderId, identity: Identity, request: CloneRequest
+) -> CreateClone:
+    """Return the step with its folder, that has been made only now, and the UUID it goes with."""
+    target = replace(step.target, folder=folder, new_folder="")
+    own = clone_uuid(identity, target, request, step.name)
+    return replace(step, target=target, uuid=own, mark=replace(step.mark, uuid=own))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,10 +101,13 @@ class ClonePlanner:
         Raises:
             NameTakenError: Names belong to VMs that are not ours, or that hang
                 from something else. Nothing has been sent then.
-            RefusedError: The snapshot has no disk to hang from.
+            RefusedError: The snapshot has no disk to hang from, or cannot be
+                cloned as is wanted.
+            InputError: The hardware that is wanted does not fit together.
             NoSnapshotError, NotFoundError, AmbiguousError: see
                 :func:`~linkedclone.planning.snapshots.choose_snapshot`.
         """
+        check_hardware(self.request.hardware)
         there = {vm.name.casefold(): vm for vm in seen}
         missing = [name for name in self.request.names if name.casefold() not in there]
         existing = [there[n.casefold()] for n in self.request.names if n.casefold() in there]
@@ -97,27 +118,72 @@ class ClonePlanner:
             for vm in existing
             if vm.mark is not None and vm.valid_mark is None
         )
-        make = tuple(self._create(name, snapshot) for name in missing)
+        targets = self._targets(missing)
+        make = tuple(self._create(name, snapshot, targets[name]) for name in missing)
         start = tuple(self._starts(existing))
         take = self._take(snapshot, needed=bool(make))
         stages = tuple(stage for stage in (mend, take, make + start) if stage)
-        return Plan(stages=stages, existing=tuple(existing))
+        notes = self._notes(snapshot) if make else ()
+        return Plan(stages=stages, existing=tuple(existing), notes=self.target.notes + notes)
+
+    def _notes(self, snapshot: Snapshot | None) -> tuple[str, ...]:
+        """Tell what a person should know of the disks before the clones are made."""
+        return tuple(note_disks(self.request, self.source, self._disks(snapshot)))
+
+    def _targets(self, names: Sequence[str]) -> Mapping[str, Target]:
+        """Return where each clone goes: all to one place, or spread over several."""
+        over = self.request.placement.spread
+        if not over or not self.target.spots:
+            return dict.fromkeys(names, self.target)
+        from linkedclone.planning.spread import place_at, spread
+
+        found = spread(names, self.target.spots)
+        return {name: place_at(self.target, spot, over) for name, spot in found.items()}
 
     def snapshot_name(self) -> str:
-        """Return the name of the snapshot that the clones hang from, or will hang from."""
+        """Return the name of the snapshot that is cloned from, or will be.
+
+        Empty where a parent without snapshots is copied as it stands.
+        """
         snapshot = self._snapshot(missing=False)
         return snapshot.name if snapshot else self._new_name()
 
     def _snapshot(self, *, missing: bool) -> Snapshot | None:
-        snapshot = choose_snapshot(self.source, self.request.snapshot)
-        disks = snapshot.disks if snapshot else self.source.disks
-        if missing and not any(not disk.independent for disk in disks or ()):
-            what = f"snapshot {snapshot.name!r} of {self.source.name}" if snapshot else "the parent"
-            raise RefusedError(
-                f"{what} has no disk that a clone could hang from",
-                hint="independent disks are left out of snapshots; make a disk dependent first",
-            )
+        """Return the snapshot that is cloned from; None for one that is yet to be taken.
+
+        None as well where a parent without snapshots is copied as it stands:
+        only what is linked needs one.
+        """
+        if self._copies_as_it_stands():
+            snapshot = None
+        else:
+            snapshot = choose_snapshot(self.source, self.request.snapshot)
+        if missing:
+            disks = self._disks(snapshot)
+            self._refuse_unlinkable(snapshot, disks)
+            check_disks(self.request, self.source, disks)
         return snapshot
+
+    def _copies_as_it_stands(self) -> bool:
+        """Say whether there is no snapshot to clone from, and no need of one."""
+        wanted = self.request.snapshot
+        if self.request.disk_move.linked or self.source.snapshots:
+            return False
+        return wanted.kind == "current" and not wanted.prepare_template
+
+    def _disks(self, snapshot: Snapshot | None) -> tuple[Disk, ...]:
+        """Return the disks that are cloned."""
+        return self.source.disks if snapshot is None else snapshot.disks or ()
+
+    def _refuse_unlinkable(self, snapshot: Snapshot | None, disks: Iterable[Disk]) -> None:
+        if not self.request.disk_move.linked or any(not disk.independent for disk in disks):
+            return
+        what = f"snapshot {snapshot.name!r} of {self.source.name}" if snapshot else "the parent"
+        raise RefusedError(
+            f"{what} has no disk that a clone could hang from",
+            hint="independent disks are left out of snapshots; make a disk dependent first, "
+            "or make full clones with --full",
+        )
 
     def _refuse_taken(self, existing: Iterable[Vm], snapshot: Snapshot | None) -> None:
         taken = [
@@ -145,7 +211,8 @@ class ClonePlanner:
         if self.request.snapshot.kind == "named" and snapshot is not None:
             if mark.snapshot != snapshot.id:
                 return f"hangs from snapshot {mark.snapshot_name or mark.snapshot!r}"
-            if hangs_from(vm, snapshot.disks or ()).linked is False:
+            linked = hangs_from(vm, snapshot.disks or ()).linked
+            if linked is False and self.request.disk_move.linked:
                 return "bears our mark but is not linked to that snapshot"
         return ""
 
@@ -164,7 +231,7 @@ class ClonePlanner:
         }
         return vm.mark if vm.mark.uuid in wanted else None
 
-    def _create(self, name: str, snapshot: Snapshot | None) -> CreateClone:
+    def _create(self, name: str, snapshot: Snapshot | None, target: Target) -> CreateClone:
         own = clone_uuid(self.identity, self.target, self.request, name)
         mark = Mark(
             owner=self.request.owner,
@@ -180,14 +247,23 @@ class ClonePlanner:
         return CreateClone(
             source=self.source,
             snapshot=snapshot,
-            target=self.target,
+            target=target,
             name=name,
             uuid=own,
             mark=mark,
+            disk_move=self.request.disk_move,
             hardware=self.request.hardware,
+            macs=self._macs(name),
             annotation=self.request.annotation,
             power_on=self.request.power_on,
         )
+
+    def _macs(self, name: str) -> tuple[str, ...]:
+        if not self.request.macs:
+            return ()
+        from linkedclone.planning.macs import macs_of
+
+        return macs_of(self.request, name)
 
     def _starts(self, existing: Iterable[Vm]) -> Iterable[Step]:
         if not self.request.power_on:
@@ -199,12 +275,14 @@ class ClonePlanner:
         )
 
     def _take(self, snapshot: Snapshot | None, *, needed: bool) -> tuple[Step, ...]:
-        if snapshot is not None or not needed:
+        if snapshot is not None or not needed or self._copies_as_it_stands():
             return ()
-        if self.source.template:
+        choice = self.request.snapshot
+        if self.source.template and not choice.prepare_template:
             raise RefusedError(
                 f"{self.source.name} is a template, and a template cannot be snapshotted",
-                hint="convert it to a VM, take the snapshot, convert it back",
+                hint="--prepare-template makes it a VM, takes the snapshot, and makes it "
+                "a template again",
             )
         name = self._new_name()
         if any(there.name == name for there in self.source.snapshots):
@@ -218,8 +296,13 @@ class ClonePlanner:
                 vm_name=self.source.name,
                 name=self._new_name(),
                 description=SNAPSHOT_NOTE,
+                quiesce=choice.quiesce,
+                memory=choice.memory,
+                template_pool=self.target.pool if self.source.template else "",
             ),
         )
 
     def _new_name(self) -> str:
+        if self._copies_as_it_stands():
+            return ""
         return self.request.snapshot.name or self.run.snapshot_name

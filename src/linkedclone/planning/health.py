@@ -7,11 +7,8 @@ from linkedclone.model.findings import Finding, Verdict
 from linkedclone.model.inventory import Inventory
 from linkedclone.model.lineage import Lineage
 from linkedclone.model.observed import Layer, Vm
+from linkedclone.model.proof import DEEPEST
 from linkedclone.model.sizes import render_size
-
-DEEPEST = 30
-"""Files in a chain that are still taken for healthy. vSphere supports 32 snapshots a chain
-(field report), and vCloud Director starts a new base at about 31 (handbook, section 3)."""
 
 GROWN = 0.5
 """The share of its base from which a delta is called large."""

@@ -30,6 +30,9 @@ def parse_snapshot_choice(text: str) -> SnapshotChoice:
 def choose_snapshot(vm: Vm, choice: SnapshotChoice) -> Snapshot | None:
     """Return the snapshot of the VM that is meant; None for one that is yet to be taken.
 
+    That is also the case for ``current`` of a template that has none, if it
+    may be prepared.
+
     Never falls back from one kind to another: a wrong guess would clone from
     the wrong state.
 
@@ -41,14 +44,16 @@ def choose_snapshot(vm: Vm, choice: SnapshotChoice) -> Snapshot | None:
     match choice.kind:
         case "new":
             return None
+        case "current" if choice.prepare_template and vm.template and not vm.snapshots:
+            return None
         case "current":
-            return _current(vm)
+            return _current(vm, prepared=choice.prepare_template)
         case "named":
             hint = f"take it with --snapshot new:{choice.name}"
             return find_snapshot(vm, choice.name, without_any=hint)
 
 
-def _current(vm: Vm) -> Snapshot:
+def _current(vm: Vm, *, prepared: bool) -> Snapshot:
     for snapshot in vm.snapshots:
         if snapshot.current:
             return snapshot
@@ -57,9 +62,16 @@ def _current(vm: Vm) -> Snapshot:
             f"{vm.name} has snapshots but none is current",
             hint="name one with --snapshot: " + _listed(vm.snapshots),
         )
+    if prepared and not vm.template:
+        raise NoSnapshotError(
+            f"{vm.name} has no snapshot to hang linked clones from, and is no template",
+            hint="a run that was killed while it prepared the template leaves it so: make it a "
+            f"template again (govc vm.markastemplate {vm.name}), or take one with --snapshot new",
+        )
     raise NoSnapshotError(
         f"{vm.name} has no snapshot to hang linked clones from",
-        hint="take one in the same go with --snapshot new (or new:NAME)",
+        hint="take one in the same go with "
+        + ("--prepare-template" if vm.template else "--snapshot new (or new:NAME)"),
     )
 
 

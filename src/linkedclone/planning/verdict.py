@@ -5,6 +5,7 @@ from enum import StrEnum
 
 from linkedclone.errors import (
     CustomizationError,
+    HypervisorError,
     LinkedCloneError,
     NameTakenError,
     NotLinkedError,
@@ -12,7 +13,13 @@ from linkedclone.errors import (
 )
 from linkedclone.model.observed import Power, Vm
 from linkedclone.model.plan import CreateClone
-from linkedclone.model.proof import Proof, hangs_from_any, prove_linked
+from linkedclone.model.proof import (
+    Proof,
+    hangs_from,
+    hangs_from_any,
+    prove_copied,
+    prove_linked,
+)
 from linkedclone.model.report import Failure, Stage
 
 
@@ -62,9 +69,9 @@ def judge(
         return _nothing(error, known=known)
     if vm.mark is None or vm.mark.run != step.mark.run:
         return _theirs(step, vm, error)
-    proof = prove_linked(vm.disks, step.snapshot.disks or () if step.snapshot else ())
+    proof = _prove(step, vm)
     mend = vm.mark.uuid == step.uuid and vm.uuid != step.uuid
-    if proof.linked is False:
+    if proof.linked is False and proof.reason:
         return _not_linked(step, proof, error, known=known)
     if error is None or _is_as_wanted(step, vm, error, known=known):
         return CloneVerdict(fate=Fate.CREATED, proof=proof, mark_to_mend=mend)
@@ -79,6 +86,20 @@ def judge(
     return CloneVerdict(fate=Fate.KEPT, proof=proof, failure=kept, mark_to_mend=mend)
 
 
+def _prove(step: CreateClone, vm: Vm) -> Proof:
+    """Look at a clone's disks: what was to be linked hangs from the snapshot, else all are there.
+
+    What is as wanted gives no reason.
+    """
+    snapshot = step.snapshot
+    if not step.disk_move.linked:
+        return prove_copied(
+            vm.disks, step.source.disks if snapshot is None else snapshot.disks or ()
+        )
+    added = len(step.hardware.disks)
+    return prove_linked(vm.disks, snapshot.disks or () if snapshot else (), added=added)
+
+
 def _is_as_wanted(step: CreateClone, vm: Vm, error: LinkedCloneError, *, known: bool) -> bool:
     """Say whether a proven clone is good in spite of an error."""
     if not step.power_on:
@@ -89,16 +110,23 @@ def _is_as_wanted(step: CreateClone, vm: Vm, error: LinkedCloneError, *, known: 
 def _not_linked(
     step: CreateClone, proof: Proof, error: LinkedCloneError | None, *, known: bool
 ) -> CloneVerdict:
-    """Judge what this run has made and what is not a linked clone."""
+    """Judge what this run has made and what does not have the disks that were wanted."""
     if error is not None and not known:
         # What is half-made may still become whole.
         return CloneVerdict(fate=Fate.NOTHING, failure=_goes_on(error))
-    why = error or NotLinkedError(
+    why = error or _unlike(step, proof)
+    return CloneVerdict(fate=Fate.UNDONE, proof=proof, failure=_failure(why))
+
+
+def _unlike(step: CreateClone, proof: Proof) -> LinkedCloneError:
+    if not step.disk_move.linked:
+        brief = f"{step.name} was made without all of its disks"
+        return HypervisorError(brief, details=proof.reason, hint="it was deleted again")
+    return NotLinkedError(
         f"{step.name} was to be a linked clone and is not",
         details=proof.reason,
         hint="it was deleted again; a full copy was not asked for",
     )
-    return CloneVerdict(fate=Fate.UNDONE, proof=proof, failure=_failure(why))
 
 
 def _nothing(error: LinkedCloneError | None, *, known: bool) -> CloneVerdict:
@@ -136,15 +164,22 @@ def _theirs(step: CreateClone, vm: Vm, error: LinkedCloneError | None) -> CloneV
             hint="choose another name",
         )
         return CloneVerdict(fate=Fate.NOTHING, failure=_failure(taken))
-    return judge_existing(step.source, vm)
+    return judge_existing(step.source, vm, linked=step.disk_move.linked)
 
 
-def judge_existing(source: Vm, vm: Vm) -> CloneVerdict:
+def judge_existing(source: Vm, vm: Vm, *, linked: bool = True) -> CloneVerdict:
     """Judge a clone of ours that an earlier or another run has made.
 
     It is proven against any snapshot of the parent. One that is not linked is
     told and never deleted: somebody may have made it independent on purpose.
+
+    Args:
+        source: The parent.
+        vm: The clone.
+        linked: Whether it is to be linked; a full one that is linked is told, too.
     """
+    if not linked:
+        return _judge_copy(source, vm)
     proof = hangs_from_any(vm, source)
     if proof.linked is False:
         unlinked = NotLinkedError(
@@ -155,6 +190,22 @@ def judge_existing(source: Vm, vm: Vm) -> CloneVerdict:
         )
         return CloneVerdict(fate=Fate.NOTHING, proof=proof, failure=_failure(unlinked))
     return CloneVerdict(fate=Fate.EXISTING, proof=proof)
+
+
+def _judge_copy(source: Vm, vm: Vm) -> CloneVerdict:
+    """Judge a clone that was to be full: it must not hang from the snapshot that its mark names.
+
+    Sharing a deeper layer is what the classic way of full clones may come to.
+    """
+    mark = vm.valid_mark
+    marked = [s.disks or () for s in source.snapshots if mark and s.id == mark.snapshot]
+    if any(hangs_from(vm, disks).linked for disks in marked):
+        linked = NameTakenError(
+            f"{vm.name} exists and is a linked clone of {source.name}, not a full one",
+            hint=f"make it independent: linkedclone promote {vm.name}",
+        )
+        return CloneVerdict(fate=Fate.NOTHING, proof=Proof(linked=True), failure=_failure(linked))
+    return CloneVerdict(fate=Fate.EXISTING, proof=Proof(linked=False))
 
 
 def _failure(error: LinkedCloneError) -> Failure:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from linkedclone.cli.hardware import MOVE_TYPES
 from tests.unit.cli.conftest import Run
 
 CLONE = ("clone", "golden")
@@ -18,7 +19,29 @@ CLONE = ("clone", "golden")
         (["--nonsense"], "no such option"),
         ([*CLONE], "missing argument"),
         ([*CLONE, "x", "--snapshto", "new"], "--snapshot"),
-        ([*CLONE, "x", "--full"], "--full"),
+        ([*CLONE, "x", "--ful"], "--full"),
+        ([*CLONE, "x", "--full", "--disk-move-type", MOVE_TYPES[0]], "contradict each other"),
+        ([*CLONE, "x", "--full", "--disk-move-type", MOVE_TYPES[4]], "contradict each other"),
+        ([*CLONE, "x", "--disk-move-type", "linked"], "createNewChildDiskBacking"),
+        ([*CLONE, "x", "--disk", "much"], "'much' is not a size"),
+        ([*CLONE, "x", "--disk", "1GiB", "--full"], "cannot shrink"),
+        ([*CLONE, "x", "--add-disk", "0"], "'--add-disk'"),
+        ([*CLONE, "x", "--add-disk", "1GiB,fat"], "'fat' is no kind of disk"),
+        ([*CLONE, "x", "--add-disk", "1000"], "not a multiple of 1 KiB"),
+        ([*CLONE, "x", "--cores-per-socket", "0"], "'--cores-per-socket'"),
+        ([*CLONE, "x", "--network", ""], "the network has no name"),
+        ([*CLONE, "x", "--network", "1= "], "the network has no name"),
+        ([*CLONE, "x", "--add-nic", ""], "the network has no name"),
+        ([*CLONE, "x", "--remove-nic", "-1"], "'--remove-nic'"),
+        ([*CLONE, "x", "--remove-nic", "one"], "'--remove-nic'"),
+        ([*CLONE, "x", "--mac", "00:50:56:00:00:01"], "is not NAME=MAC"),
+        ([*CLONE, "x", "--mac", "x=nonsense"], "'nonsense' is no MAC address"),
+        ([*CLONE, "x", "--mac", "x=00:50:56:ff:00:00"], "vCenter makes addresses from"),
+        ([*CLONE, "x", "--mac", "y=00:50:56:00:00:01"], "no clone is called so"),
+        ([*CLONE, "x", "--mac", "x=00:50:56:00:00:01,00:50:56:00:00:01"], "to x and to x"),
+        ([*CLONE, "x", "--extra-config", "novalue"], "is not KEY=VALUE"),
+        ([*CLONE, "x", "--extra-config", "=value"], "is not KEY=VALUE"),
+        ([*CLONE, "x", "--server-check"], "add --dry-run"),
         ([*CLONE, ""], "a VM name is empty"),
         ([*CLONE, "a/b"], "characters that it must not have"),
         ([*CLONE, "a\tb"], "characters that it must not have"),

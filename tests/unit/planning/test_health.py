@@ -7,7 +7,8 @@ import pytest
 from linkedclone.model.findings import Verdict
 from linkedclone.model.inventory import Inventory, LayerFile
 from linkedclone.model.observed import Vm
-from linkedclone.planning.health import DEEPEST, find_trouble
+from linkedclone.model.proof import DEEPEST
+from linkedclone.planning.health import find_trouble
 from tests.unit.building import clone_of, disk, hide, layer, sized, stray, vm
 from tests.unit.planning.scene import GOLD, ONE, TWO, seen
 

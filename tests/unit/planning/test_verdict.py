@@ -17,6 +17,7 @@ from linkedclone.errors import (
 )
 from linkedclone.model.observed import Power, Vm
 from linkedclone.model.plan import CreateClone
+from linkedclone.model.spec import DiskMove, Hardware, NewDisk
 from linkedclone.planning.verdict import Fate, judge
 from tests.unit.building import TARGET, clone_of, disk, gold
 
@@ -63,6 +64,7 @@ def renumbered(clone: Vm) -> Vm:
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
+    step: CreateClone = STEP
     there: tuple[Callable[[Vm], Vm], ...] | None = ()
     error: LinkedCloneError | None = None
     known: bool = True
@@ -73,7 +75,59 @@ class Case:
     mend: bool = False
 
 
+def with_new_disk(clone: Vm) -> Vm:
+    return replace(clone, disks=(*clone.disks, disk("desk/desk_1.vmdk")))
+
+
+def sharing(clone: Vm) -> Vm:
+    return replace(clone, disks=(disk("gold/other.vmdk", "desk/desk.vmdk"),))
+
+
+FULL = replace(STEP, disk_move=DiskMove.SHARED)
+ADDED = replace(STEP, hardware=Hardware(disks=(NewDisk(capacity_bytes=1 << 30),)))
+
 CASES = {
+    "full as wanted": Case(step=FULL, there=(on, full), fate=Fate.CREATED, linked=False),
+    "full as wanted, but its base is shared": Case(
+        step=FULL, there=(on, sharing), fate=Fate.CREATED, linked=False
+    ),
+    "full, and its power-on failed": Case(
+        step=FULL,
+        there=(full,),
+        error=PowerOnError("no host"),
+        fate=Fate.KEPT,
+        linked=False,
+        stage="power-on",
+    ),
+    "full and half-made": Case(
+        step=FULL,
+        there=(diskless,),
+        error=NoSpaceError("full"),
+        fate=Fate.UNDONE,
+        linked=False,
+        stage="clone",
+    ),
+    "full, without its disks and without an error": Case(
+        step=FULL, there=(on, diskless), fate=Fate.UNDONE, linked=False, stage="clone"
+    ),
+    "full of a VM without snapshots": Case(
+        step=replace(FULL, snapshot=None), there=(on, full), fate=Fate.CREATED, linked=False
+    ),
+    "full by another run": Case(
+        step=FULL, there=(on, full, of_another_run), fate=Fate.EXISTING, linked=False
+    ),
+    "full was wanted and another run's is linked": Case(
+        step=FULL, there=(on, of_another_run), fate=Fate.NOTHING, stage="submit"
+    ),
+    "linked with a new disk": Case(
+        step=ADDED, there=(on, with_new_disk), fate=Fate.CREATED, linked=True
+    ),
+    "a full copy with a new disk": Case(
+        step=ADDED, there=(on, full, with_new_disk), fate=Fate.UNDONE, linked=False, stage="proof"
+    ),
+    "a disk that nobody asked for": Case(
+        there=(on, with_new_disk), fate=Fate.UNDONE, linked=False, stage="proof"
+    ),
     "good": Case(there=(on,), fate=Fate.CREATED, linked=True),
     "good and left off": Case(power_on=False, fate=Fate.CREATED, linked=True),
     "another uuid was given": Case(
@@ -158,7 +212,7 @@ def test_a_clone_is_judged(name: str) -> None:
         for change in case.there:
             assert clone
             clone = change(clone)
-    step = replace(STEP, power_on=case.power_on)
+    step = replace(case.step, power_on=case.power_on)
     verdict = judge(step, clone, error=case.error, known=case.known)
     assert verdict.fate is case.fate
     assert (verdict.failure.stage if verdict.failure else "") == case.stage

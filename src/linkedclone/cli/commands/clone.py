@@ -1,29 +1,46 @@
 """linkedclone clone."""
 
-from typing import TYPE_CHECKING, TypedDict, Unpack
+from functools import partial
+from typing import TYPE_CHECKING, Literal, Unpack
 
 import click
 
 from linkedclone.cli.choices import Choices
-from linkedclone.cli.grammar import Verb
-from linkedclone.cli.parameters import accel_option, read_duration, read_memory
+from linkedclone.cli.grammar import HeadedOption, Verb
+from linkedclone.cli.hardware import (
+    HardwareOptions,
+    build_disk_move,
+    build_hardware,
+    hardware_options,
+)
+from linkedclone.cli.parameters import accel_option, read_duration
 
 if TYPE_CHECKING:
     from linkedclone.app.clone import Prepared
     from linkedclone.app.connection import Connection
-    from linkedclone.model.spec import CloneRequest
+    from linkedclone.model.check import HostCheck
+    from linkedclone.model.spec import CloneRequest, Placement, SnapshotChoice
+
+_placement = partial(click.option, cls=HeadedOption, heading="Place")
 
 
-class _Options(TypedDict):
+class _Options(HardwareOptions):
     parent: str
     names: tuple[str, ...]
     snapshot: str
-    cpus: int | None
-    memory: int | None
+    quiesce: bool
+    snapshot_memory: bool
+    prepare_template: bool
     annotation: str | None
+    datacenter: str
     datastore: str
+    datastore_cluster: str
     resource_pool: str
+    cluster: str
+    host: str
     folder: str
+    create_folder: bool
+    spread: Literal["datastore", "host"] | None
     customization_spec: str
     power: str
     wait: str
@@ -31,6 +48,7 @@ class _Options(TypedDict):
     parallel: int | None
     accel: str | None
     dry_run: bool
+    server_check: bool
 
 
 @click.command(
@@ -51,12 +69,36 @@ Examples:
     default="current",
     help="current, a name, path or id, or new[:NAME] to take one (default: current).",
 )
-@click.option("--cpus", metavar="N", type=click.IntRange(1, 4096), help="CPUs of each clone.")
-@click.option("--memory", metavar="SIZE", type=read_memory, help="Memory of each clone, as 4GiB.")
+@click.option("--quiesce", is_flag=True, help="Quiesce the running parent for the new snapshot.")
+@click.option(
+    "--snapshot-memory", is_flag=True, help="Keep the running parent's memory in the new snapshot."
+)
+@click.option(
+    "--prepare-template",
+    is_flag=True,
+    help="Take a missing snapshot of a template, which is a VM for that moment.",
+)
+@hardware_options
 @click.option("--annotation", metavar="TEXT", help="Notes of the clones.")
-@click.option("--datastore", metavar="NAME", default="", help="Where the deltas go.")
-@click.option("--resource-pool", metavar="NAME", default="", help="Resource pool of the clones.")
-@click.option("--folder", metavar="NAME", default="", help="Inventory folder of the clones.")
+@_placement("--datacenter", metavar="NAME", default="", help="Where the names below are looked up.")
+@_placement("--datastore", metavar="NAME", default="", help="Where the deltas go.")
+@_placement(
+    "--datastore-cluster", metavar="NAME", default="", help="The freest fitting member of it."
+)
+@_placement("--resource-pool", metavar="NAME", default="", help="Resource pool of the clones.")
+@_placement(
+    "--cluster", metavar="NAME", default="", help="Its root pool; its advice for a single clone."
+)
+@_placement("--host", metavar="NAME", default="", help="Host that runs the clones.")
+@_placement("--folder", metavar="NAME", default="", help="Inventory folder of the clones.")
+@_placement("--create-folder", is_flag=True, help="Make the folder if it is missing.")
+@_placement(
+    "--spread",
+    type=click.Choice(["datastore", "host"]),
+    metavar="datastore|host",
+    default=None,
+    help="Spread the batch, weighed by free space or memory.",
+)
 @click.option(
     "--customization-spec",
     metavar="NAME",
@@ -89,9 +131,14 @@ Examples:
 )
 @accel_option
 @click.option("--dry-run", is_flag=True, help="Print the requests; send nothing.")
+@click.option(
+    "--server-check",
+    is_flag=True,
+    help="With --dry-run: let vCenter's own checker look at the first request.",
+)
 @click.pass_obj
 def command(choices: Choices, **options: Unpack[_Options]) -> int:
-    """Make linked clones of a VM, each proven to be linked.
+    """Make linked clones of a VM, each proven to be linked; or full ones.
 
     PARENT is a name, an inventory path or a UUID. A NAME may hold ranges, as
     in desk-{001..020}. Clones that exist already are left as they are, so the
@@ -102,15 +149,15 @@ def command(choices: Choices, **options: Unpack[_Options]) -> int:
 
     with open_session(choices, accel=options["accel"]) as connection:
         if options["dry_run"]:
-            return _preview(choices, connection, request)
+            check = options["server_check"]
+            return _preview(choices, connection, request, server_check=check)
         return _clone(choices, connection, request)
 
 
 def _build_request(options: _Options) -> "CloneRequest":
     from linkedclone.errors import InputError
     from linkedclone.model.names import expand_names
-    from linkedclone.model.spec import CloneRequest, Hardware, Placement, Wait
-    from linkedclone.planning.snapshots import parse_snapshot_choice
+    from linkedclone.model.spec import CloneRequest, Wait
 
     if options["power"] == "off" and options["wait"] != "task":
         brief = f"--wait {options['wait']} waits for guests, and --power off starts none"
@@ -118,22 +165,63 @@ def _build_request(options: _Options) -> "CloneRequest":
     if options["power"] == "off" and options["accel"]:
         brief = "--accel says how clones are started, and --power off starts none"
         raise InputError(brief, hint="leave one of the two out")
+    if options["server_check"] and not options["dry_run"]:
+        brief = "--server-check checks requests that are not sent"
+        raise InputError(brief, hint="add --dry-run")
     return CloneRequest(
         parent=options["parent"],
         names=expand_names(options["names"]),
-        snapshot=parse_snapshot_choice(options["snapshot"]),
-        hardware=Hardware(cpus=options["cpus"], memory_bytes=options["memory"]),
-        placement=Placement(
-            datastore=options["datastore"],
-            resource_pool=options["resource_pool"],
-            folder=options["folder"],
-        ),
+        snapshot=_build_snapshot(options),
+        disk_move=build_disk_move(options),
+        hardware=build_hardware(options),
+        placement=_build_placement(options),
         annotation=options["annotation"],
         customization_spec=options["customization_spec"],
         power_on=options["power"] == "on",
         wait=Wait(options["wait"]),
         wait_seconds=options["wait_timeout"],
         parallel=options["parallel"],
+        macs=options["mac"],
+    )
+
+
+def _build_snapshot(options: _Options) -> "SnapshotChoice":
+    from dataclasses import replace
+
+    from linkedclone.errors import InputError
+    from linkedclone.planning.snapshots import parse_snapshot_choice
+
+    choice = parse_snapshot_choice(options["snapshot"])
+    quiesce, memory = options["quiesce"], options["snapshot_memory"]
+    if (quiesce or memory) and choice.kind != "new":
+        option = "--quiesce" if quiesce else "--snapshot-memory"
+        brief = f"{option} is about a new snapshot, and --snapshot {options['snapshot']} takes none"
+        raise InputError(brief, hint="add --snapshot new, or leave it out")
+    if quiesce and memory:
+        brief = "--quiesce rests the disks without memory, and --snapshot-memory keeps the memory"
+        raise InputError(brief, hint="leave one of the two out")
+    return replace(
+        choice,
+        quiesce=quiesce,
+        memory=memory,
+        prepare_template=options["prepare_template"],
+    )
+
+
+def _build_placement(options: _Options) -> "Placement":
+    from linkedclone.model.spec import Placement
+
+    spread = options["spread"]
+    return Placement(
+        datacenter=options["datacenter"],
+        datastore=options["datastore"],
+        datastore_cluster=options["datastore_cluster"],
+        resource_pool=options["resource_pool"],
+        cluster=options["cluster"],
+        host=options["host"],
+        folder=options["folder"],
+        create_folder=options["create_folder"],
+        spread=spread or "",
     )
 
 
@@ -164,15 +252,40 @@ def _place(prepared: "Prepared") -> str:
     return ""
 
 
-def _preview(choices: Choices, connection: "Connection", request: "CloneRequest") -> int:
+def _preview(
+    choices: Choices, connection: "Connection", request: "CloneRequest", *, server_check: bool
+) -> int:
     from linkedclone.cli.output import render_document
-    from linkedclone.cli.streams import say, write_result
+    from linkedclone.cli.streams import printable, say, write_result
 
     prepared = connection.prepare(request)
     requests = connection.preview(prepared)
-    document = {**connection.planned(prepared).document(), "requests": list(requests)}
+    report = connection.planned(prepared)
+    document = {**report.document(), "requests": list(requests)}
+    checks = connection.check(prepared) if server_check else ()
+    if server_check:
+        document["checks"] = [check.document() for check in checks]
     write_result(render_document(document, "json" if choices.output == "json" else "yaml"))
     say(f"dry run: nothing was sent. {_describe_plan(prepared)}")
+    for note in report.notes:
+        say(f"note: {printable(note)}")
+    return _say_checks(checks) if server_check else 0
+
+
+def _say_checks(checks: "tuple[HostCheck, ...]") -> int:
+    """Say what the server thinks of the requests; return the exit code."""
+    from linkedclone.cli.streams import printable, say
+    from linkedclone.model.check import would_fail
+
+    for check in checks:
+        host = check.host or "any host"
+        for word, texts in (("error", check.errors), ("warning", check.warnings)):
+            for text in texts:
+                say(printable(f"server check: {word} for {host}: {text}"))
+    if would_fail(checks):
+        say("server check: the server would refuse the clones")
+        return 1
+    say("server check: the server would make the clones")
     return 0
 
 
@@ -182,10 +295,20 @@ def _describe_plan(prepared: "Prepared") -> str:
 
     steps = prepared.plan.steps
     words = [f"take snapshot {step.name} first" for step in steps if isinstance(step, TakeSnapshot)]
-    words.append(f"make {len(prepared.creates)} from {prepared.snapshot_name}")
+    if prepared.target.new_folder:
+        words.append(f"make the folder {prepared.target.folder_path}, from which UUIDs follow")
+    words.append(_describe_creates(prepared))
     if prepared.plan.existing:
         words.append(f"keep {len(prepared.plan.existing)} that exist")
     starts = sum(isinstance(step, SetPower) for step in steps)
     if starts:
         words.append(f"start {starts} of them")
     return "It would " + ", ".join(words)
+
+
+def _describe_creates(prepared: "Prepared") -> str:
+    count = len(prepared.creates)
+    if prepared.request.disk_move.linked:
+        return f"make {count} from {prepared.snapshot_name}"
+    origin = f"from {prepared.snapshot_name}" if prepared.snapshot_name else "of the VM as it is"
+    return f"make {count} full {'copy' if count == 1 else 'copies'} {origin}"

@@ -17,7 +17,7 @@ from linkedclone.drivers.local.record import MachineRecord, SnapshotRecord, VmRe
 from linkedclone.drivers.local.seeds import build_seed
 from linkedclone.drivers.local.staging import at_work, is_at_work
 from linkedclone.drivers.local.store import StoredVm, locked, name_taken, publish_vm, take_uuid
-from linkedclone.errors import GoneError
+from linkedclone.errors import GoneError, InputError
 from linkedclone.model.ids import SnapshotId, VmId
 from linkedclone.model.observed import Mark
 from linkedclone.model.plan import CreateClone
@@ -40,6 +40,7 @@ class NewClone:
         mark: What it carries from birth.
         hardware: What differs from the parent's hardware.
         annotation: Its notes; None keeps the parent's.
+        mac: The MAC address that it is given; empty for a fresh one.
     """
 
     source: VmId
@@ -49,6 +50,7 @@ class NewClone:
     mark: Mark
     hardware: Hardware
     annotation: str | None = None
+    mac: str = ""
 
     @classmethod
     def from_step(cls, step: CreateClone) -> "NewClone":
@@ -63,7 +65,19 @@ class NewClone:
             mark=step.mark,
             hardware=step.hardware,
             annotation=step.annotation,
+            mac="".join(step.macs),
         )
+
+
+def check_macs(step: CreateClone) -> None:
+    """Refuse more MAC addresses than a clone here has cards.
+
+    Raises:
+        InputError: There are more.
+    """
+    if len(step.macs) > 1:
+        brief = f"{step.name} is given {len(step.macs)} MAC addresses, and has one card here"
+        raise InputError(brief, hint="give one")
 
 
 @contextmanager
@@ -179,7 +193,7 @@ def _build_machine(source: StoredVm, wanted: NewClone) -> MachineRecord:
         parent,
         cpus=wanted.hardware.cpus or parent.cpus,
         memory_bytes=wanted.hardware.memory_bytes or parent.memory_bytes,
-        mac=new_mac(),
+        mac=wanted.mac or new_mac(),
         seed=SEED_FILE,
     )
 

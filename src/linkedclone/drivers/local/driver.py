@@ -27,8 +27,15 @@ from typing import TYPE_CHECKING
 
 from linkedclone.config.endpoint import Endpoint
 from linkedclone.drivers.local import access, images, removal, snapshots
-from linkedclone.drivers.local.clones import CLONE, NewClone, await_clone, build_clone, reserve_name
-from linkedclone.drivers.local.finding import find_names, find_target, find_vm
+from linkedclone.drivers.local.clones import (
+    CLONE,
+    NewClone,
+    await_clone,
+    build_clone,
+    check_macs,
+    reserve_name,
+)
+from linkedclone.drivers.local.finding import REFUSED, find_names, find_target, find_vm
 from linkedclone.drivers.local.jobs import JobBoard, Work
 from linkedclone.drivers.local.layout import StateFolder, open_state
 from linkedclone.drivers.local.machines import OpenMachine, open_machine
@@ -39,7 +46,7 @@ from linkedclone.drivers.local.settle import settle_all
 from linkedclone.drivers.local.store import load_vm, locked, save_record
 from linkedclone.drivers.local.sweep import recover
 from linkedclone.drivers.local.translate import translated
-from linkedclone.errors import HypervisorError, NoSnapshotError
+from linkedclone.errors import HypervisorError, NoSnapshotError, UnsupportedError
 from linkedclone.model.findings import Finding
 from linkedclone.model.ids import SnapshotId, VmId
 from linkedclone.model.images import Image, ImageImport
@@ -146,6 +153,7 @@ class LocalDriver:
 
     def preview_clone(self, step: CreateClone) -> Mapping[str, object]:
         """Return what :meth:`create_clone` would make, as plain data."""
+        check_macs(step)
         return {
             "method": CLONE,
             "source": step.source.id,
@@ -154,6 +162,7 @@ class LocalDriver:
             "uuid": step.uuid,
             "delta": {"format": "qcow2", "cluster_bytes": 65536, "extended_l2": True},
             "hardware": asdict(step.hardware),
+            "macs": list(step.macs),
             "annotation": step.annotation,
             "mark": asdict(step.mark),
             "power_on": step.power_on,
@@ -166,6 +175,7 @@ class LocalDriver:
                 f"no snapshot was named that {step.name} could hang from",
                 hint="take one first: linkedclone snapshot create",
             )
+        check_macs(step)
         with ExitStack() as stack, translated(f"cannot {CLONE} {step.name}"):
             entry = stack.enter_context(reserve_name(self._state, step.name))
             run = partial(self._clone, NewClone.from_step(step), entry, power_on=step.power_on)
@@ -185,8 +195,20 @@ class LocalDriver:
         run = partial(await_clone, self._state, step.name)
         return self._board.start(Work(about=step.name, action="attach", run=run))
 
-    def create_snapshot(self, vm: VmId, name: str, description: str) -> Job:
-        """Start to take a snapshot; the job's result is its SnapshotId."""
+    def create_snapshot(
+        self,
+        vm: VmId,
+        name: str,
+        description: str,
+        *,
+        quiesce: bool = False,
+        memory: bool = False,
+    ) -> Job:
+        """Start to take a snapshot of the disks; the job's result is its SnapshotId."""
+        if quiesce or memory:
+            option = "--quiesce" if quiesce else "--snapshot-memory"
+            brief = f"{option} means nothing to local:"
+            raise UnsupportedError(brief, hint=REFUSED[option], kind="NotSupported")
         create = partial(snapshots.create_snapshot, self._state, self._machines)
         return self._start("snapshot", vm, partial(create, vm, name, description))
 

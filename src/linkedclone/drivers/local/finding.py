@@ -4,11 +4,43 @@ from collections.abc import Sequence
 
 from linkedclone.drivers.local.inventory import FOLDER_PATH
 from linkedclone.drivers.local.layout import STORE_NAME, StateFolder, key_of, read_vm_link
+from linkedclone.drivers.refusals import refuse_unsupported
 from linkedclone.errors import NotFoundError
 from linkedclone.model.ids import FolderId, VmId
 from linkedclone.model.spec import CloneRequest, Target
 
 FOLDER = FolderId("vm")
+
+_ONE_PLACE = "leave it out: local: has one place for all"
+_PROMOTE = "make the clone linked, and independent after that: linkedclone promote NAME"
+_FIXED = "leave it out: a machine here gets another size when it is off, by being made anew"
+_ONE_CARD = "leave it out: a VM has one card here, on a network of QEMU's own"
+
+REFUSED = {
+    "--quiesce": "stop the parent before its snapshot is taken: linkedclone stop PARENT",
+    "--snapshot-memory": "leave it out: clones boot from the disks alone",
+    "--prepare-template": "leave it out: local: has no templates, every VM can be snapshotted",
+    "--datacenter": _ONE_PLACE,
+    "--datastore-cluster": _ONE_PLACE,
+    "--cluster": _ONE_PLACE,
+    "--host": _ONE_PLACE,
+    "--create-folder": _ONE_PLACE,
+    "--spread datastore": _ONE_PLACE,
+    "--spread host": _ONE_PLACE,
+    "--full": _PROMOTE,
+    "--disk-move-type": _PROMOTE,
+    "--cores-per-socket": "leave it out: each CPU has a socket of its own here",
+    "--cpu-hot-add": _FIXED,
+    "--memory-hot-add": _FIXED,
+    "--extra-config": "leave it out: machines here have no such settings",
+    "--add-disk": "leave it out: a VM has one disk here; grow it once it is made",
+    "--disk": "leave it out, and grow the disk of the clone once it is made",
+    "--network": _ONE_CARD,
+    "--add-nic": _ONE_CARD,
+    "--remove-nic": _ONE_CARD,
+    "--keep-tpm": "leave it out: machines here have no TPM",
+}
+"""What there is no counterpart for here, and what would help."""
 
 
 def find_vm(state: StateFolder, ref: str) -> VmId:
@@ -37,7 +69,9 @@ def find_target(state: StateFolder, request: CloneRequest) -> Target:
 
     Raises:
         NotFoundError: The request names another.
+        UnsupportedError: It asks for what there is no counterpart for.
     """
+    refuse_unsupported(request, REFUSED, endpoint="local:")
     placement = request.placement
     wanted = (
         ("folder", placement.folder, {FOLDER, FOLDER_PATH}),

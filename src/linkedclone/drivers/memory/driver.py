@@ -12,10 +12,17 @@ from linkedclone.drivers.memory.estate import Estate
 from linkedclone.drivers.memory.faults import Action
 from linkedclone.drivers.memory.hypervisor import MemoryHypervisor
 from linkedclone.drivers.memory.machine import Machine
-from linkedclone.drivers.memory.places import ROOT, ROOT_POOL
-from linkedclone.errors import AmbiguousError, EndpointError, NotFoundError
+from linkedclone.drivers.memory.places import ROOT
+from linkedclone.drivers.memory.targets import REFUSED, find_target
+from linkedclone.errors import (
+    AmbiguousError,
+    EndpointError,
+    InputError,
+    NotFoundError,
+    UnsupportedError,
+)
 from linkedclone.model.findings import Finding, Verdict
-from linkedclone.model.ids import SnapshotId, VmId
+from linkedclone.model.ids import FolderId, SnapshotId, VmId
 from linkedclone.model.inventory import Inventory, Stray
 from linkedclone.model.jobs import Job, JobState
 from linkedclone.model.observed import Identity, Mark, Power, Vm
@@ -81,26 +88,7 @@ class MemoryDriver:
     def resolve_target(self, source: Vm, request: CloneRequest) -> Target:
         """Look up where the clones of this request go."""
         with self._access("resolve_target") as estate:
-            places, wanted = estate.places, request.placement
-            machine = estate.machine(source.id)
-            folder = places.find_folder(wanted.folder) if wanted.folder else machine.folder
-            store = places.find_store(wanted.datastore) if wanted.datastore else machine.home[0]
-            pool = machine.pool or ROOT_POOL
-            if wanted.resource_pool:
-                pool = places.find_pool(wanted.resource_pool)
-            if request.customization_spec not in {"", *places.customizations}:
-                known = ", ".join(sorted(places.customizations))
-                brief = f"there is no customization specification {request.customization_spec!r}"
-                raise NotFoundError(brief, hint=f"there are: {known}")
-            return Target(
-                folder=folder,
-                folder_path=places.folders[folder],
-                datastore=store,
-                datastore_name=places.stores[store],
-                pool=pool,
-                pool_name=places.pools[pool],
-                customization_spec=request.customization_spec,
-            )
+            return find_target(estate, estate.machine(source.id), request)
 
     def observe_names(self, target: Target, names: Sequence[str]) -> tuple[Vm, ...]:
         """Read the VMs that stand in the target's folder under these names."""
@@ -117,15 +105,19 @@ class MemoryDriver:
 
     def preview_clone(self, step: CreateClone) -> Mapping[str, object]:
         """Return the request that :meth:`create_clone` would send, as plain data."""
+        if len(step.macs) > len(step.source.macs):
+            brief = f"{step.name} is given {len(step.macs)} MAC addresses"
+            raise InputError(brief, hint=f"it has {len(step.source.macs)} network cards")
         return {
             "method": "clone",
             "source": step.source.id,
             "snapshot": step.snapshot.id if step.snapshot else None,
             "name": step.name,
             "uuid": step.uuid,
-            "linked": True,
+            "disk_move": step.disk_move.value,
             "target": asdict(step.target),
             "hardware": asdict(step.hardware),
+            "macs": list(step.macs),
             "annotation": step.annotation,
             "mark": asdict(step.mark),
             "power_on": step.power_on,
@@ -141,11 +133,51 @@ class MemoryDriver:
         with self._access("attach_clone"):
             return self._hypervisor.watch_clone(step)
 
-    def create_snapshot(self, vm: VmId, name: str, description: str) -> Job:
-        """Start to take a snapshot; the job's result is its SnapshotId."""
+    def create_snapshot(
+        self,
+        vm: VmId,
+        name: str,
+        description: str,
+        *,
+        quiesce: bool = False,
+        memory: bool = False,
+    ) -> Job:
+        """Start to take a snapshot of the disks; the job's result is its SnapshotId."""
+        if quiesce or memory:
+            option = "--quiesce" if quiesce else "--snapshot-memory"
+            brief = f"{option} means nothing to memory:"
+            raise UnsupportedError(brief, hint=REFUSED[option], kind="NotSupported")
         with self._access("create_snapshot") as estate:
             effect = partial(estate.take_snapshot, vm, name, description)
             return self._start(estate, "snapshot", vm, effect)
+
+    def set_template(self, vm: VmId, *, template: bool, pool: str = "") -> None:
+        """Make a VM a template, or a template a VM."""
+        with self._access("set_template") as estate:
+            estate.set_template(vm, template=template, pool=pool)
+
+    def examine_parent(self, vm: VmId) -> tuple[Finding, ...]:
+        """Look into the CD drive."""
+        with self._access("examine_parent") as estate:
+            loaded = estate.machine(vm).media
+        text = "an image is in the CD drive" if loaded else "no CD is connected"
+        verdict = Verdict.WARNING if loaded else Verdict.OK
+        remedy = "take it out with --disconnect-media" if loaded else ""
+        return (Finding(check="media", verdict=verdict, text=text, remedy=remedy),)
+
+    def disconnect_media(self, vm: VmId) -> Job:
+        """Start to empty the CD drive."""
+
+        def empty(estate: Estate) -> None:
+            estate.machine(vm).media = False
+
+        with self._access("disconnect_media") as estate:
+            return self._start(estate, "disconnect-media", vm, partial(empty, estate))
+
+    def create_folder(self, above: FolderId, path: str) -> FolderId:  # noqa: ARG002
+        """Make a folder; paths begin at the root here."""
+        with self._access("create_folder") as estate:
+            return estate.places.make_folder(path)
 
     def delete_snapshot(self, vm: VmId, snapshot: SnapshotId) -> Job:
         """Start to delete one snapshot; its children stay."""

@@ -13,12 +13,13 @@ from typing import Literal
 
 from linkedclone.drivers.memory.machine import Machine, Point, view, with_sizes
 from linkedclone.drivers.memory.places import ROOT_POOL, Places
-from linkedclone.drivers.memory.storage import Storage
+from linkedclone.drivers.memory.storage import Home, Storage
 from linkedclone.errors import GoneError, HypervisorError, InUseError, UnsupportedError
 from linkedclone.model.ids import FolderId, SnapshotId, StoreId, VmId
 from linkedclone.model.inventory import Inventory, Stray
 from linkedclone.model.observed import Disk, Layer, Power, Vm
 from linkedclone.model.plan import CreateClone
+from linkedclone.model.spec import DiskMove
 
 Linking = Literal["linked", "full", "hidden"]
 """What a clone's disks become: deltas, copies, or deltas whose chain is not shown."""
@@ -87,6 +88,19 @@ class Estate:
             if machine.folder == folder and machine.name.casefold() == wanted:
                 return machine
         return None
+
+    def set_template(self, vm: VmId, *, template: bool, pool: str) -> None:
+        """Make a VM a template, which is in no resource pool, or a template a VM.
+
+        Raises:
+            HypervisorError: It runs.
+        """
+        machine = self.machine(vm)
+        if machine.template is template:
+            return
+        if machine.power is not Power.OFF:
+            raise HypervisorError(f"{machine.name} runs", kind="InvalidPowerState")
+        machine.template, machine.pool = template, "" if template else pool or ROOT_POOL
 
     def view(self, machines: Iterable[Machine], *, with_disks: bool) -> tuple[Vm, ...]:
         """Return VMs as outsiders see them."""
@@ -167,30 +181,55 @@ class Estate:
             self.add_disk(machine, independent=False)
         return machine
 
-    def add_disk(self, machine: Machine, *, independent: bool) -> Disk:
-        """Add a disk of its own to a VM."""
+    def add_disk(
+        self, machine: Machine, *, independent: bool, size_bytes: int = BASE_BYTES
+    ) -> Disk:
+        """Add a disk of its own to a VM; so much of it is written."""
         disk = Disk(
             label=f"Hard disk {len(machine.disks) + 1}",
-            chain=(self.storage.make_base(machine.home, machine.name, BASE_BYTES),),
+            chain=(self.storage.make_base(machine.home, machine.name, size_bytes),),
             capacity_bytes=CAPACITY_BYTES,
             independent=independent,
         )
         machine.disks += (disk,)
         return disk
 
-    def clone(self, step: CreateClone, snapshot: SnapshotId, linking: Linking) -> Machine:
+    def clone(self, step: CreateClone, linking: Linking) -> Machine:
         """Make a clone; it has its mark, and a UUID and MAC addresses of its own, from birth."""
-        source, point = self.point(step.source.id, snapshot)
-        machine = self.clone_without_disks(step, source)
-        storage, home = self.storage, machine.home
-        if linking == "full":
-            machine.disks = storage.copy(home, step.name, point.disks)
+        if step.snapshot is None:
+            source = self.machine(step.source.id)
+            disks = source.disks
         else:
-            linked = storage.link(home, step.name, point.disks)
-            hidden = linking == "hidden"
-            machine.disks = tuple(replace(d, hidden=hidden and not d.independent) for d in linked)
+            source, point = self.point(step.source.id, step.snapshot.id)
+            disks = point.disks
+        machine = self.clone_without_disks(step, source)
+        machine.disks = self._moved(machine.home, step, linking, disks)
+        for disk in step.hardware.disks:
+            made = self.add_disk(machine, independent=False, size_bytes=0)
+            larger = replace(made, capacity_bytes=disk.capacity_bytes)
+            machine.disks = (*machine.disks[:-1], larger)
         machine.whole = True
         return machine
+
+    def _moved(
+        self, home: Home, step: CreateClone, linking: Linking, disks: tuple[Disk, ...]
+    ) -> tuple[Disk, ...]:
+        """Make a clone's disks as its move type says.
+
+        A base is shared where it may be: a real vCenter looks for one with the
+        same content, and finds the parent's.
+        """
+        if step.disk_move.linked and linking != "full":
+            linked = self.storage.link(home, step.name, disks)
+            hidden = linking == "hidden"
+            return tuple(replace(d, hidden=hidden and not d.independent) for d in linked)
+        shares = step.disk_move in {DiskMove.SHARED, DiskMove.CHILD_MOST}
+        copy = self.storage.copy_tops if shares else self.storage.copy
+        moved = copy(home, step.name, disks)
+        size = step.hardware.disk_bytes
+        if size is None or not moved:
+            return moved
+        return (replace(moved[0], capacity_bytes=size), *moved[1:])
 
     def clone_without_disks(self, step: CreateClone, source: Machine) -> Machine:
         """Make what a clone is before it has its disks, and what a failed one may leave."""
@@ -206,7 +245,7 @@ class Estate:
             folder=step.target.folder,
             home=self.storage.make_home(StoreId(step.target.datastore), step.name),
             pool=step.target.pool,
-            macs=tuple(self.fresh_mac() for _ in source.macs),
+            macs=self._macs(step, source),
             whole=False,
             mark=step.mark,
             annotation=annotation,
@@ -215,6 +254,11 @@ class Estate:
         )
         self.machines[machine.id] = machine
         return machine
+
+    def _macs(self, step: CreateClone, source: Machine) -> tuple[str, ...]:
+        """Return the addresses that a clone is given, and fresh ones for its other cards."""
+        fresh = (self.fresh_mac() for _ in source.macs[len(step.macs) :])
+        return (*step.macs, *fresh)
 
     def delete(self, vm: VmId) -> None:
         """Remove a VM with the files that it alone uses; an absent one counts as removed."""

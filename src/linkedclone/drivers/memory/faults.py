@@ -18,6 +18,7 @@ Action = Literal[
     "grow",
     "mark",
     "remove",
+    "disconnect-media",
 ]
 """What jobs do, and what can be made to fail or to take its time."""
 

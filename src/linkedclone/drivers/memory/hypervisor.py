@@ -136,9 +136,14 @@ class MemoryHypervisor:
                 pool=parent.pool,
             )
             step = CreateClone(
-                source=seen, snapshot=None, target=target, name=name, uuid=mark.uuid, mark=mark
+                source=seen,
+                snapshot=next(s for s in seen.snapshots if s.id == snapshot),
+                target=target,
+                name=name,
+                uuid=mark.uuid,
+                mark=mark,
             )
-            made = estate.clone(step, snapshot, "linked")
+            made = estate.clone(step, "linked")
             made.mark = mark if owner else None
             made.power = Power.ON if run else Power.OFF
             return made.id
@@ -163,6 +168,11 @@ class MemoryHypervisor:
         with self._inside() as estate:
             machine = estate.machine(vm)
             machine.template, machine.power, machine.pool = True, Power.OFF, ""
+
+    def insert_media(self, vm: VmId) -> None:
+        """Put an image into the CD drive of a VM."""
+        with self._inside() as estate:
+            estate.machine(vm).media = True
 
     def fail(
         self,
@@ -245,10 +255,10 @@ class MemoryHypervisor:
         """Start to make a clone; its name is taken from now on.
 
         Raises:
-            NoSnapshotError: The step names no snapshot.
+            NoSnapshotError: The step names no snapshot, and the clone is to be linked.
             DuplicateNameError: The name is taken, be it by a clone on its way.
         """
-        if step.snapshot is None:
+        if step.snapshot is None and step.disk_move.linked:
             brief = f"{step.source.name} has no snapshot to hang {step.name} from"
             raise NoSnapshotError(brief, hint="take one with --snapshot new")
         self._faults.strike("clone", step.name, "submit")
@@ -258,9 +268,9 @@ class MemoryHypervisor:
             brief = f"the name {step.name} is taken"
             raise DuplicateNameError(brief, details=details, kind="DuplicateName")
         self._making[place] = step.source.id
-        return self._submit("clone", step.name, partial(self._clone, step, step.snapshot.id))
+        return self._submit("clone", step.name, partial(self._clone, step))
 
-    def _clone(self, step: CreateClone, snapshot: SnapshotId) -> VmId:
+    def _clone(self, step: CreateClone) -> VmId:
         del self._making[_place(step)]
         rule = self._faults.take("clone", step.name, "job")
         if rule is not None:
@@ -268,7 +278,7 @@ class MemoryHypervisor:
                 self._estate.clone_without_disks(step, self._estate.machine(step.source.id))
             raise rule.error
         linking = self._next_linkings.pop(0) if self._next_linkings else "linked"
-        machine = self._estate.clone(step, snapshot, linking)
+        machine = self._estate.clone(step, linking)
         if step.power_on:
             self._faults.strike("power-on", step.name, "job")
             self._estate.set_power(machine.id, Power.ON)

@@ -28,6 +28,7 @@ class Machine:
         pool: Id of its resource pool; empty for a template.
         macs: The addresses of its network cards.
         created: When it was made, by the clock of the estate.
+        media: Whether an image is in its CD drive.
         whole: False for what a failed clone left behind.
         points: Its snapshots, parents before children.
         current: The snapshot that its present state follows.
@@ -43,6 +44,7 @@ class Machine:
     created: datetime
     power: Power = Power.OFF
     template: bool = False
+    media: bool = False
     whole: bool = True
     mark: Mark | None = None
     annotation: str = ""

@@ -48,6 +48,13 @@ class Places:
         """Find a folder by path, id or last name."""
         return _find("folder", self.folders, wanted)
 
+    def place_folder(self, wanted: str) -> FolderId | None:
+        """Return the folder of this path, or None if it has to be made."""
+        try:
+            return self.find_folder(wanted)
+        except NotFoundError:
+            return None
+
     def find_store(self, wanted: str) -> StoreId:
         """Find a datastore by name or id."""
         return _find("datastore", self.stores, wanted)

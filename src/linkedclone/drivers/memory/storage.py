@@ -106,6 +106,17 @@ class Storage:
         """Make the disks of a full clone."""
         return tuple(self._copy(home, name, disk) for disk in disks)
 
+    def copy_tops(self, home: Home, name: str, disks: Iterable[Disk]) -> tuple[Disk, ...]:
+        """Make the disks of a clone that shares all but the top files with its source."""
+        return tuple(
+            replace(
+                disk,
+                chain=(*disk.chain[:-1], self.make_base(home, name, self.size(disk.top))),
+                hidden=False,
+            )
+            for disk in disks
+        )
+
     def _copy(self, home: Home, name: str, disk: Disk) -> Disk:
         size_bytes = sum(self.size(layer) for layer in disk.chain)
         return replace(disk, chain=(self.make_base(home, name, size_bytes),), hidden=False)

@@ -1,4 +1,4 @@
-"""Chooses one object of many by its name or inventory path. Pure."""
+"""Chooses one object of many by its name, inventory path or managed object id. Pure."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def choose(what: str, ref: str, candidates: Mapping[str, Seen], around: Mapping[
 
     Args:
         what: What is looked for, for error texts (``resource pool``).
-        ref: The name or path.
+        ref: The name, path or managed object id; an id counts where no name is like it.
         candidates: The objects to choose from, by id.
         around: The objects above them.
 
@@ -33,6 +33,8 @@ def choose(what: str, ref: str, candidates: Mapping[str, Seen], around: Mapping[
         for moid, path in paths.items()
         if path == wanted or (not ref.startswith("/") and path.endswith(wanted))
     ]
+    if not fits and ref in candidates:
+        return candidates[ref]
     if not fits:
         shown = sorted(paths.values())
         more = ", …" if len(shown) > _SHOWN else ""

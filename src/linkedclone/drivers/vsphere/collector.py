@@ -149,6 +149,24 @@ class Collector:
         pages = self._session.map(lambda some: self._read(some, follow), chunks)
         return pages[0] if len(pages) == 1 else chain.from_iterable(pages)
 
+    def read_first(
+        self, about: str, start: Native, wanted: Wanted, walks: Sequence[Walk]
+    ) -> tuple[dict[str, Seen], bool]:
+        """Read one page only; return it, and whether it was all. See :meth:`read`.
+
+        One call, and another that gives up the pages after it.
+        """
+        options = vmodl.query.PropertyCollector.RetrieveOptions()
+        question = build_filter([start], wanted, walks)
+        page = self._session.read(about, self._native.RetrievePropertiesEx, [question], options)
+        if page is None:
+            return {}, True
+        seen = {one.id: one for one in map(_build_seen, page.objects)}
+        if page.token:
+            cancel = self._native.CancelRetrievePropertiesEx
+            self._session.read(about, cancel, page.token)
+        return seen, not page.token
+
     def _read(
         self, starts: Sequence[Native], follow: Callable[[Sequence[Native]], list[_Out]]
     ) -> list[_Out]:

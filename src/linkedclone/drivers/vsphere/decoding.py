@@ -180,6 +180,8 @@ _DECODERS: Final[Mapping[str, Callable[[Element], Any]]] = {
     "datastore": _read_references,
     "config.template": _read_flag,
     "config.createDate": _read_date,
+    "config.hardware.numCPU": _read_number,
+    "config.hardware.numCoresPerSocket": _read_number,
     "snapshot": read_snapshots,
     "runtime.powerState": _read_reference,
     "guest.net": _read_cards,

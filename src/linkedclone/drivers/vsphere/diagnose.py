@@ -3,48 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
 
 from linkedclone.config.endpoint import Tls
 from linkedclone.drivers.vsphere.datacenters import Datacenters
+from linkedclone.drivers.vsphere.privileges import BY_USE, REQUIRED, every_privilege
 from linkedclone.drivers.vsphere.session import Session
 from linkedclone.errors import LinkedCloneError
 from linkedclone.model.findings import Finding, Verdict
-
-PRIVILEGES: Final = (
-    "VirtualMachine.Provisioning.Clone",
-    "VirtualMachine.Provisioning.DeployTemplate",
-    "VirtualMachine.Provisioning.Customize",
-    "VirtualMachine.Provisioning.ReadCustSpecs",
-    "VirtualMachine.Inventory.CreateFromExisting",
-    "VirtualMachine.Inventory.Delete",
-    "VirtualMachine.Config.CPUCount",
-    "VirtualMachine.Config.Memory",
-    "VirtualMachine.Config.EditDevice",
-    "VirtualMachine.Config.AdvancedConfig",
-    "VirtualMachine.Config.Annotation",
-    "VirtualMachine.Config.Settings",
-    "VirtualMachine.Interact.PowerOn",
-    "VirtualMachine.Interact.PowerOff",
-    "VirtualMachine.State.CreateSnapshot",
-    "VirtualMachine.State.RemoveSnapshot",
-    "VirtualMachine.State.RevertToSnapshot",
-    "Resource.AssignVMToPool",
-    "Datastore.AllocateSpace",
-    "Network.Assign",
-)
-"""What making, starting and deleting linked clones takes. None of them is
-particular to linked clones (handbook, section 4)."""
-
-FURTHER_PRIVILEGES: Final = {
-    "VirtualMachine.Provisioning.PromoteDisks": "promote",
-    "VirtualMachine.Inventory.Unregister": "delete --keep-base",
-    "VirtualMachine.Config.DiskExtend": "larger disks",
-    "Datastore.Browse": "gc and --scan",
-    "Datastore.FileManagement": "gc, and to see what stray files hang from",
-}
-"""What only some commands take, and which (handbook, section 4; for the
-datastore's files the text of the privileges themselves)."""
 
 
 def diagnose(
@@ -107,6 +72,15 @@ def _find_product(session: Session) -> Finding:
     )
 
 
+def _find_privileges(session: Session, datacenters: Datacenters) -> tuple[Finding, ...]:
+    """Tell what the user lacks: of what all clones take, and of what only some options take."""
+    try:
+        missing, where = _missing_privileges(session, datacenters)
+    except LinkedCloneError as error:
+        return (_warn("privileges", error),)
+    return (_find_required(missing, where), _find_optional(missing, where))
+
+
 def _find_reach(reach: Callable[[], tuple[Finding, ...]]) -> tuple[Finding, ...]:
     try:
         return reach()
@@ -118,56 +92,45 @@ def _warn(check: str, error: LinkedCloneError) -> Finding:
     return Finding(check=check, verdict=Verdict.WARNING, text=str(error), remedy=error.hint)
 
 
-def _find_privileges(session: Session, datacenters: Datacenters) -> tuple[Finding, ...]:
-    try:
-        held = _held_privileges(session, datacenters)
-    except LinkedCloneError as error:
-        return (_warn("privileges", error),)
-    where = session.endpoint.datacenter or "the root of the inventory"
-    return _judge_privileges(held, where), _judge_further(held, where)
-
-
-def _judge_privileges(held: frozenset[str], where: str) -> Finding:
-    missing = [privilege for privilege in PRIVILEGES if privilege not in held]
-    if not missing:
-        text = f"all {len(PRIVILEGES)} that linked clones take are held at {where}"
+def _find_required(missing: frozenset[str], where: str) -> Finding:
+    lacking = [privilege for privilege in REQUIRED if privilege in missing]
+    if not lacking:
+        text = f"all {len(REQUIRED)} that linked clones take are held at {where}"
         return Finding(check="privileges", verdict=Verdict.OK, text=text)
     return Finding(
         check="privileges",
         verdict=Verdict.WARNING,
-        text=f"missing at {where}: {', '.join(missing)}",
+        text=f"missing at {where}: {', '.join(lacking)}",
         remedy="give them to the user there, or on the very folder, pool, datastore and "
         "network that the clones use",
     )
 
 
-def _judge_further(held: frozenset[str], where: str) -> Finding:
-    """Say what of the rest is missing; clones can be made and used without."""
-    check = "further privileges"
-    missing = [
-        f"{privilege} ({use})"
-        for privilege, use in FURTHER_PRIVILEGES.items()
-        if privilege not in held
-    ]
-    if not missing:
-        text = f"all {len(FURTHER_PRIVILEGES)} that other commands take are held at {where}"
-        return Finding(check=check, verdict=Verdict.OK, text=text)
+def _find_optional(missing: frozenset[str], where: str) -> Finding:
+    check = "privileges of options"
+    lacking = {use: [one for one in some if one in missing] for use, some in BY_USE.items()}
+    listed = [f"{use}: {', '.join(some)}" for use, some in lacking.items() if some]
+    if not listed:
+        return Finding(check=check, verdict=Verdict.OK, text=f"all are held at {where}")
     return Finding(
         check=check,
         verdict=Verdict.WARNING,
-        text=f"missing at {where}, not needed for cloning: {', '.join(missing)}",
-        remedy="give them to the user if those commands are wanted",
+        text="\n".join([f"missing at {where} for", *listed]),
+        remedy="give them to the user, if these are to be used",
     )
 
 
-def _held_privileges(session: Session, datacenters: Datacenters) -> frozenset[str]:
+def _missing_privileges(session: Session, datacenters: Datacenters) -> tuple[frozenset[str], str]:
+    """Ask for all in one call."""
+    start = datacenters.start()
+    manager = session.content.authorizationManager
     answers = session.read(
         "read the user's privileges",
-        session.content.authorizationManager.HasPrivilegeOnEntities,
-        [datacenters.start()],
+        manager.HasPrivilegeOnEntities,
+        [start],
         session.user.key,
-        [*PRIVILEGES, *FURTHER_PRIVILEGES],
+        list(every_privilege()),
     )
-    return frozenset(
-        item.privId for one in answers for item in one.privAvailability if item.isGranted
-    )
+    held = {item.privId for one in answers for item in one.privAvailability if item.isGranted}
+    where = session.endpoint.datacenter or "the root of the inventory"
+    return frozenset(every_privilege()) - held, where

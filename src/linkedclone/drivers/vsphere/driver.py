@@ -21,11 +21,11 @@ from linkedclone.drivers.vsphere.observe import Observer
 from linkedclone.drivers.vsphere.place import Placer
 from linkedclone.drivers.vsphere.render import render_clone
 from linkedclone.drivers.vsphere.session import Session
-from linkedclone.drivers.vsphere.shapes import Shape
+from linkedclone.drivers.vsphere.shapes import needs_devices
 from linkedclone.drivers.vsphere.tasks import Jobs
 from linkedclone.errors import GoneError, UnsupportedError
 from linkedclone.model.findings import Finding
-from linkedclone.model.ids import SnapshotId, VmId
+from linkedclone.model.ids import FolderId, SnapshotId, VmId
 from linkedclone.model.inventory import Inventory, Stray
 from linkedclone.model.jobs import Job, JobState
 from linkedclone.model.observed import Identity, Mark, Power, Vm
@@ -34,8 +34,12 @@ from linkedclone.model.spec import CloneRequest, Scan, Target
 
 if TYPE_CHECKING:
     from linkedclone.drivers.vsphere.removal import Remover
+    from linkedclone.model.check import HostCheck
 
 _UNSCANNED: Final = "files of unregistered VMs were not looked for (--scan does)"
+
+_TPM_POLICIES: Final = (8, 0)
+"""The version that knows CloneSpec.tpmProvisionPolicy first (API reference)."""
 
 
 class VsphereDriver:
@@ -112,7 +116,8 @@ class VsphereDriver:
     def preview_clone(self, step: CreateClone) -> Mapping[str, object]:
         """Return the arguments of the CloneVM_Task, as plain data."""
         spec = self._build_spec(step)
-        return render_clone(step.source.id, step.target.folder, step.name, spec)
+        folder = "/".join(filter(None, (step.target.folder, step.target.new_folder)))
+        return render_clone(step.source.id, folder, step.name, spec)
 
     def create_clone(self, step: CreateClone) -> Job:
         """Send the CloneVM_Task."""
@@ -126,10 +131,22 @@ class VsphereDriver:
             spec=self._build_spec(step),
         )
 
+    def check_clone(self, step: CreateClone) -> tuple[HostCheck, ...]:
+        """Ask vCenter's own checker what it thinks of the request."""
+        from linkedclone.drivers.vsphere.check import check_clone
+
+        return check_clone(self._session, self._collector, step, self._build_spec(step))
+
     def _build_spec(self, step: CreateClone) -> Native:
-        shape = self._observer.shape(step.snapshot.id) if step.snapshot else Shape()
+        whole = needs_devices(step)
+        if step.snapshot is not None:
+            shape = self._observer.shape(step.snapshot.id, whole=whole)
+        else:
+            # A copy of the VM as it stands, or of a snapshot that is yet to be taken of it.
+            shape = self._observer.present_shape(step.source.id, whole=whole)
         customization = self._specs.read(step.target.customization_spec)
-        return build_clone_spec(step, shape, customization)
+        knows_tpm = self._session.api_version >= _TPM_POLICIES
+        return build_clone_spec(step, shape, customization, knows_tpm=knows_tpm)
 
     def attach_clone(self, step: CreateClone) -> Job:
         """Follow the clone of this name that somebody else is making."""
@@ -141,17 +158,54 @@ class VsphereDriver:
         name = self._observer.name(vm)
         return self._jobs.start(name, "mark", self._vm(vm).ReconfigVM_Task, spec=spec)
 
-    def create_snapshot(self, vm: VmId, name: str, description: str) -> Job:
-        """Take a snapshot without memory and without quiescing."""
+    def create_snapshot(
+        self,
+        vm: VmId,
+        name: str,
+        description: str,
+        *,
+        quiesce: bool = False,
+        memory: bool = False,
+    ) -> Job:
+        """Take a snapshot; what is asked of a running VM is ignored of one that is off.
+
+        Handbook, section 4.
+        """
         return self._jobs.start(
             self._observer.name(vm),
             "snapshot",
             self._vm(vm).CreateSnapshot_Task,
             name=name,
             description=description,
-            memory=False,
-            quiesce=False,
+            memory=memory,
+            quiesce=quiesce,
         )
+
+    def set_template(self, vm: VmId, *, template: bool, pool: str = "") -> None:
+        """Mark a VM as template, or a template as VM."""
+        from linkedclone.drivers.vsphere.templates import set_template
+
+        set_template(self._session, self._collector, vm, template=template, pool=pool)
+
+    def create_folder(self, above: FolderId, path: str) -> FolderId:
+        """Make a folder with all that is missing above it."""
+        from linkedclone.drivers.vsphere.folders import create_folder
+
+        return create_folder(self._session, above, path)
+
+    def examine_parent(self, vm: VmId) -> tuple[Finding, ...]:
+        """Check devices, tools and guest of a VM that is to be cloned from. One read."""
+        from linkedclone.drivers.vsphere.parents import read_parent
+
+        return read_parent(self._session, self._collector, vm)
+
+    def disconnect_media(self, vm: VmId) -> Job:
+        """Take all images and host devices out of the CD and floppy drives."""
+        from linkedclone.drivers.vsphere.parents import build_ejection, read_devices
+
+        spec = build_ejection(read_devices(self._session, self._collector, vm))
+        name = self._observer.name(vm)
+        return self._jobs.start(name, "disconnect-media", self._vm(vm).ReconfigVM_Task, spec=spec)
 
     def delete_snapshot(self, vm: VmId, snapshot: SnapshotId) -> Job:
         """Delete one snapshot; its children stay, its disks are merged where possible."""

@@ -6,10 +6,9 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from linkedclone.drivers.vsphere import walks
 from linkedclone.drivers.vsphere.collector import Collector, Seen
 from linkedclone.drivers.vsphere.datacenters import Datacenters
-from linkedclone.drivers.vsphere.names import unescape
+from linkedclone.drivers.vsphere.namesearch import NameSearch
 from linkedclone.drivers.vsphere.native import kind_of, moid_of
 from linkedclone.drivers.vsphere.observe import Observer
 from linkedclone.drivers.vsphere.session import Session
@@ -35,12 +34,13 @@ class Finder:
         self._observer = observer
         self._datacenters = datacenters
         self._index = session.content.searchIndex
+        self._names = NameSearch(session, collector)
 
     def find_vms(self, refs: Sequence[str]) -> tuple[Vm, ...]:
         """Find one VM for each ref and read them all in one batch.
 
-        A path or a UUID costs one call; bare names cost one paged read of all
-        names together.
+        A path or a UUID costs one call; bare names cost one read of all names
+        together, and some more calls where there are many; see ``namesearch``.
 
         Raises:
             NotFoundError: There is none.
@@ -68,7 +68,7 @@ class Finder:
         found = dict(zip(direct, self._session.map(self._look_up_one, direct), strict=True))
         names = [ref for ref in refs if not found.get(ref)]
         if names:
-            known = self._read_names()
+            known = self._names.read_names(self._datacenters.start(), names)
             found.update((ref, match_name(ref, known)) for ref in names)
         return found
 
@@ -115,12 +115,6 @@ class Finder:
             if natives:
                 return tuple(VmId(moid_of(native)) for native in natives)
         return ()
-
-    def _read_names(self) -> dict[VmId, str]:
-        wanted = {"VirtualMachine": ("name",)}
-        start = self._datacenters.start()
-        seen = self._collector.read("read the names of VMs", [start], wanted, walks.VM_FOLDERS)
-        return {VmId(moid): unescape(str(one.get("name") or "")) for moid, one in seen.items()}
 
     def _refuse_ambiguous(self, ref: str, ids: Sequence[VmId]) -> None:
         vms = self._observer.observe_vms(ids, whole=False).values()

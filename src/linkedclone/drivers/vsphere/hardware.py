@@ -18,6 +18,8 @@ StoreNames = Mapping[str, str]
 _DISK: Final = "VirtualDisk"
 """Nothing is derived from this type; a test asks the API's schema."""
 
+_TPM: Final = "VirtualTPM"
+
 _KEY: Final = NS + "key"
 _INFO: Final = NS + "deviceInfo"
 _LABEL: Final = NS + "label"
@@ -37,7 +39,7 @@ _MAC_KIND: Final = NS + "addressType"
 
 _BEGIN: Final = b"<VirtualDevice "
 _END: Final = b"</VirtualDevice>"
-_COUNTS: Final = (b"VirtualDisk", b"macAddress")
+_COUNTS: Final = (b"VirtualDisk", b"macAddress", b"VirtualTPM")
 """One of these stands in every device that counts; if in others too, they are parsed in vain."""
 
 
@@ -50,11 +52,13 @@ class Hardware:
             its own, as a raw remote device, has no chain.
         macs: The MAC addresses of the network cards, lower case.
         manual_cards: Whether any of those was set by hand.
+        tpm: Whether there is a virtual TPM.
     """
 
     disks: tuple[tuple[int, Disk], ...] = ()
     macs: tuple[str, ...] = ()
     manual_cards: bool = False
+    tpm: bool = False
 
     def chained(self, stores: StoreNames) -> tuple[Disk, ...]:
         """Return the disks that have files, each layer with the id of its datastore.
@@ -127,9 +131,10 @@ def read_hardware(devices: Element, book: LayerBook) -> Hardware:
     """Read the devices of a VM or a snapshot."""
     disks: list[tuple[int, Disk]] = []
     macs: list[str] = []
-    manual = False
+    manual = tpm = False
     for device in devices:
         kind = device.get(TYPE, "")
+        tpm = tpm or kind.endswith(_TPM)
         if kind == _DISK or kind.endswith(":" + _DISK):
             disks.append((int(device.findtext(_KEY, "0")), _read_disk(device, book)))
             continue
@@ -137,7 +142,7 @@ def read_hardware(devices: Element, book: LayerBook) -> Hardware:
         if mac:
             macs.append(mac.lower())
         manual = manual or device.findtext(_MAC_KIND, "").lower() == "manual"
-    return Hardware(disks=tuple(disks), macs=tuple(macs), manual_cards=manual)
+    return Hardware(disks=tuple(disks), macs=tuple(macs), manual_cards=manual, tpm=tpm)
 
 
 def _read_disk(device: Element, book: LayerBook) -> Disk:

@@ -8,7 +8,8 @@ from typing import Final
 
 from linkedclone.drivers.vsphere.collector import CHUNK, Collector
 from linkedclone.drivers.vsphere.names import unescape
-from linkedclone.drivers.vsphere.native import kind_of, moid_of
+from linkedclone.drivers.vsphere.native import Native, kind_of, moid_of
+from linkedclone.drivers.vsphere.pages import Found
 from linkedclone.drivers.vsphere.session import MAX_THREADS, Session
 from linkedclone.model.ids import FolderId, VmId
 
@@ -66,22 +67,29 @@ class Lookup:
             if one is not None and kind_of(one) == "VirtualMachine"
         )
 
-    def _read_children(self, folder: object) -> Sequence[object]:
-        seen = self._collector.read("read the folder", [folder], {"Folder": ("childEntity",)})
-        return [
-            child
-            for one in seen.values()
-            for child in one.get("childEntity") or ()
-            if kind_of(child) == "VirtualMachine"
-        ]
+    def _read_children(self, folder: Native) -> Sequence[str]:
+        """Return the ids of the VMs in a folder; of ten thousand nothing but the ids is decoded."""
+        wanted = {"Folder": ("childEntity",)}
+        pages = self._collector.read_found("read the folder", [folder], wanted, _list_vms)
+        return [child for children in pages for child in children]
 
-    def _match(self, children: Sequence[object], names: Sequence[str]) -> tuple[VmId, ...]:
+    def _match(self, children: Sequence[str], names: Sequence[str]) -> tuple[VmId, ...]:
         wanted = {name.casefold() for name in names}
+        natives = [self._session.managed("VirtualMachine", child) for child in children]
         seen = self._collector.read(
-            "read the names in the folder", children, {"VirtualMachine": ("name",)}
+            "read the names in the folder", natives, {"VirtualMachine": ("name",)}
         )
         return tuple(
             VmId(moid)
             for moid, one in seen.items()
             if unescape(str(one.get("name") or "")).casefold() in wanted
         )
+
+
+def _list_vms(folder: Found) -> list[str]:
+    children = folder.elements.get("childEntity")
+    return [
+        child.text or ""
+        for child in (() if children is None else children)
+        if child.get("type") == "VirtualMachine"
+    ]

@@ -28,7 +28,12 @@ vApp within a vApp, or in a folder that the user may not see."""
 
 _SOME: Final = (*walks.UP, walks.VM_STORES)
 
-_DEVICES: Final = {"VirtualMachineSnapshot": ("config.hardware.device",)}
+_HARDWARE: Final = (
+    "config.hardware.device",
+    "config.hardware.numCPU",
+    "config.hardware.numCoresPerSocket",
+)
+_DEVICES: Final = {"VirtualMachineSnapshot": _HARDWARE}
 
 _MOST_NAMES: Final = 5
 
@@ -36,15 +41,16 @@ _MOST_NAMES: Final = 5
 class Observer:
     """Reads VMs of one endpoint; remembers their names, and the shapes of snapshots.
 
-    A shape never changes. A name may, so it serves error texts only. What
-    stands around the VM that was read last is remembered with just that VM.
+    The shape of a snapshot never changes, that of a VM counts until the VM is
+    read again. A name may change, so it serves error texts only. What stands
+    around the VM that was read last is remembered with just that VM.
     """
 
     def __init__(self, session: Session, collector: Collector) -> None:
         self._session = session
         self._collector = collector
         self._properties = choose_properties(session.content.about.apiVersion)
-        self._shapes: dict[SnapshotId, Shape] = {}
+        self._shapes: dict[str, Shape] = {}
         self._names: dict[VmId, str] = {}
         self._latest: tuple[Vm, Mapping[str, Seen]] | None = None
         self._lock = threading.Lock()
@@ -60,6 +66,7 @@ class Observer:
 
         starts = [self._session.content.rootFolder]
         wanted, ways = self._wanted(whole=True), (*_ALL, *walks.SNAPSHOTS)
+        wanted["VirtualMachineSnapshot"] = ("config.hardware.device",)
         wanted["Datastore"] = ("name", twins.URL)
         if sizes:
             wanted["Datastore"] = (*measuring.STORE, twins.URL)
@@ -117,18 +124,27 @@ class Observer:
         """Return the name that a VM had when it was last read here, for people; else its id."""
         return self._names.get(vm, vm)
 
-    def shape(self, snapshot: SnapshotId) -> Shape:
+    def shape(self, snapshot: SnapshotId, *, whole: bool = False) -> Shape:
         """Return the shape of a snapshot; costs a read only if it was not seen yet.
 
-        Also where it has cards that a clone request is to edit: those have to
-        be read in a form that can be sent back.
+        Also where it has cards that a clone request is to edit, or where
+        ``whole`` asks for all devices: those have to be read in a form that
+        can be sent back.
         """
+        return self._shape("VirtualMachineSnapshot", snapshot, whole=whole)
+
+    def present_shape(self, vm: VmId, *, whole: bool = False) -> Shape:
+        """Return the shape of a VM as it is now; read once until the VM itself is read again."""
+        return self._shape("VirtualMachine", vm, whole=whole)
+
+    def _shape(self, kind: str, moid: str, *, whole: bool) -> Shape:
         with self._lock:
-            if snapshot not in self._shapes:
-                start = self._session.managed("VirtualMachineSnapshot", snapshot)
-                seen = self._collector.read("read the snapshot", [start], _DEVICES)
-                self._shapes |= {SnapshotId(moid): _shape_of(one) for moid, one in seen.items()}
-        return self._shapes.get(snapshot, Shape())
+            known = self._shapes.get(moid)
+            if known is None or (whole and not known.devices):
+                start = self._session.managed(kind, moid)
+                seen = self._collector.read("read the hardware", [start], {kind: _HARDWARE})
+                self._shapes |= {found: _shape_of(one, whole=True) for found, one in seen.items()}
+            return self._shapes.get(moid, Shape())
 
     def _wanted(self, *, whole: bool) -> dict[str, Sequence[str]]:
         devices = _DEVICES if whole else {}
@@ -152,15 +168,25 @@ class Observer:
         for read in around.reads.values():
             if read.kind == "VirtualMachine":
                 vms.append(build_vm(read, around))
+                self._shapes.pop(read.id, None)
             elif read.kind == "VirtualMachineSnapshot":
-                self._remember_shape(SnapshotId(read.id), read.get("config.hardware.device"))
+                self._remember_shape(read)
         self._names.update((vm.id, vm.name) for vm in vms)
         return tuple(vms)
 
-    def _remember_shape(self, snapshot: SnapshotId, hardware: Hardware | None) -> None:
-        if hardware is not None and not hardware.manual_cards:
-            disks = tuple((key, disk.independent) for key, disk in hardware.disks)
-            self._shapes[snapshot] = Shape(disks=disks)
+    def _remember_shape(self, snapshot: Read) -> None:
+        """Remember a snapshot's shape, where it was read whole enough for a plain clone."""
+        hardware: Hardware | None = snapshot.get("config.hardware.device")
+        cpus = snapshot.get("config.hardware.numCPU")
+        if hardware is None or hardware.manual_cards or cpus is None:
+            return
+        shape = Shape(
+            disks=tuple((key, disk.independent) for key, disk in hardware.disks),
+            tpm=hardware.tpm,
+            cpus=cpus or None,
+            cores_per_socket=snapshot.get("config.hardware.numCoresPerSocket") or None,
+        )
+        self._shapes.setdefault(snapshot.id, shape)
 
 
 def _find_unread(reads: Iterable[Read], vms: Iterable[Vm]) -> dict[VmId, str]:
@@ -192,5 +218,10 @@ def _describe_unread(unread: Iterable[str]) -> tuple[str, ...]:
     return (f"the disks of {shown} could not be read: what they hang from is not known",)
 
 
-def _shape_of(snapshot: Seen) -> Shape:
-    return build_shape(snapshot.get("config.hardware.device") or ())
+def _shape_of(seen: Seen, *, whole: bool = False) -> Shape:
+    return build_shape(
+        seen.get("config.hardware.device") or (),
+        cpus=seen.get("config.hardware.numCPU"),
+        cores_per_socket=seen.get("config.hardware.numCoresPerSocket"),
+        whole=whole,
+    )

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from linkedclone.drivers.vsphere import surroundings, walks
 from linkedclone.drivers.vsphere.choose import choose
 from linkedclone.drivers.vsphere.clonespec import memory_mib
-from linkedclone.drivers.vsphere.collector import Collector, Seen
+from linkedclone.drivers.vsphere.collector import Collector, Seen, Wanted
 from linkedclone.drivers.vsphere.customization import StoredSpecs
 from linkedclone.drivers.vsphere.names import split_file_name, unescape
 from linkedclone.drivers.vsphere.native import Native, moid_of
 from linkedclone.drivers.vsphere.observe import Observer
 from linkedclone.drivers.vsphere.paths import build_path, datacenter_of
 from linkedclone.drivers.vsphere.session import Session
+from linkedclone.drivers.vsphere.special import is_special, needed_stores
 from linkedclone.drivers.vsphere.walks import Walk
 from linkedclone.errors import NotFoundError, RefusedError
 from linkedclone.model.ids import FolderId
@@ -23,6 +24,9 @@ from linkedclone.model.observed import Vm
 from linkedclone.model.spec import CloneRequest, Placement, Target
 
 _WANTED: Final = {**surroundings.AROUND, "VirtualMachine": surroundings.OF_SOURCE}
+_PLACES: Final = surroundings.AROUND
+"""Without VMs: below the folders that are walked through stand all there are."""
+
 _AROUND_HOST: Final = (*walks.UP, walks.HOST_CLUSTER, walks.ROOT_POOL, walks.CLUSTER_STORES)
 _FOLDERS: Final = (walks.VM_FOLDER, walks.VM_CHILDREN)
 _POOLS: Final = (
@@ -78,11 +82,13 @@ class Placer:
         wanted = request.placement
         self._specs.read(request.customization_spec)
         place = self._read_place(source)
+        if is_special(request):
+            return self._survey(source, request, place)
         self._read_named(place, wanted)
         folder = self._folder(place, wanted)
         pool = self._pool(place, wanted)
         store = self._store(place, wanted, pool)
-        _check_visible(source, place, pool, store)
+        _check_visible(needed_stores(source, request), place, pool, store)
         return Target(
             folder=FolderId(folder.id),
             folder_path=build_path(folder, place.around),
@@ -91,7 +97,16 @@ class Placer:
             pool=pool.id,
             pool_name=build_path(pool, place.around),
             customization_spec=request.customization_spec,
+            hosts=0 if request.disk_move.linked else _count_hosts(place, pool),
         )
+
+    def _survey(self, source: Vm, request: CloneRequest, place: _Place) -> Target:
+        """Look up a target for which more of the datacenter has to be seen."""
+        from linkedclone.drivers.vsphere.survey import Surveyor
+
+        surveyor = Surveyor(self._session, self._collector)
+        origin = self._datacenter(place)
+        return surveyor.resolve(source, request, place.source, place.around, origin)
 
     def _read_place(self, source: Vm) -> _Place:
         around = dict(self._observer.surroundings(source))
@@ -108,10 +123,12 @@ class Placer:
         ways = (_FOLDERS if wanted.folder else ()) + (_POOLS if wanted.resource_pool else ())
         if ways:
             start = self._session.managed("Datacenter", self._datacenter(place).id)
-            place.around.update(self._read(start, ways))
+            place.around.update(self._read(start, ways, _PLACES))
 
-    def _read(self, start: Native, ways: Sequence[Walk]) -> dict[str, Seen]:
-        return self._collector.read("look up where clones go", [start], _WANTED, ways)
+    def _read(
+        self, start: Native, ways: Sequence[Walk], wanted: Wanted = _WANTED
+    ) -> dict[str, Seen]:
+        return self._collector.read("look up where clones go", [start], wanted, ways)
 
     def _datacenter(self, place: _Place) -> Seen:
         found = datacenter_of(place.source, place.around)
@@ -186,11 +203,20 @@ def _visible(place: _Place, pool: Seen) -> frozenset[str]:
     return frozenset(moid_of(store) for store in stores or ())
 
 
-def _check_visible(source: Vm, place: _Place, pool: Seen, store: Seen) -> None:
+def _count_hosts(place: _Place, pool: Seen) -> int:
+    """Return how many hosts the pool has; 0 where it cannot be told.
+
+    Only asked for copies, which load a host four times as much. Links are
+    done at once, and vCenter queues what is too much (handbook, section 9).
+    """
+    compute = place.around.get(pool.id_at("owner"))
+    return len(compute.get("host") or ()) if compute else 0
+
+
+def _check_visible(base: Mapping[str, str], place: _Place, pool: Seen, store: Seen) -> None:
     """Refuse a place whose hosts do not see the target or the base (handbook, section 3)."""
     visible = _visible(place, pool)
-    needed = {store.id: unescape(str(store.get("name")))}
-    needed |= {layer.store: layer.store_name for layer in source.layers}
+    needed = {store.id: unescape(str(store.get("name"))), **base}
     missing = sorted(name for moid, name in needed.items() if moid not in visible)
     if visible and missing:
         raise RefusedError(

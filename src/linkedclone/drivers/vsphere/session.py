@@ -151,6 +151,12 @@ class Session:
         """False for an ESXi host that was connected to directly."""
         return bool(self.content.about.apiType == "VirtualCenter")
 
+    @property
+    def api_version(self) -> tuple[int, ...]:
+        """The version of the API, as numbers; empty if it is written otherwise."""
+        parts = str(self.content.about.apiVersion or "").split(".")
+        return tuple(map(int, parts)) if all(part.isdecimal() for part in parts) else ()
+
     def require_vcenter(self, what: str) -> None:
         """Refuse what a lone ESXi host cannot do, whatever its licence (handbook, section 8).
 

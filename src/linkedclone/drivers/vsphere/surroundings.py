@@ -16,7 +16,7 @@ OF_SOURCE: Final = (
 AROUND: Final[Mapping[str, Sequence[str]]] = {
     **PARTS,
     "ResourcePool": ("name", "parent", "owner"),
-    "ComputeResource": ("name", "parent", "resourcePool", "datastore"),
+    "ComputeResource": ("name", "parent", "resourcePool", "datastore", "host"),
     "Datastore": ("name", "parent"),
 }
 

@@ -311,5 +311,6 @@ _VERBS: Final = {
     "grow": "grow a disk of",
     "remove": "remove",
     "search": "search",
+    "disconnect-media": "empty the drives of",
 }
 """Actions as error texts name them."""

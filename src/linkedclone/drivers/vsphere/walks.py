@@ -108,7 +108,7 @@ HOST_CHILDREN: Final = Walk(
     name="host children",
     kind="Folder",
     path="childEntity",
-    then=("host children", "pools of cluster", "stores of hosts"),
+    then=("host children", "pools of cluster", "stores of hosts", "hosts of cluster"),
 )
 CLUSTER_POOLS: Final = Walk(
     name="pools of cluster", kind="ComputeResource", path="resourcePool", then=("pools below",)

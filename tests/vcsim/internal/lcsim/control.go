@@ -38,6 +38,8 @@ func (s *Sim) controlHandler() http.Handler {
 	accept(mux, "POST", "privileges", func(p privileges) error { s.rights.set(p.Missing); return nil })
 	accept(mux, "POST", "guest", func(t guestTiming) error { s.guests.set(t); return nil })
 	accept(mux, "POST", "template", func(t named) error { return s.markTemplate(s.context(), t.Name) })
+	accept(mux, "POST", "datastore", s.shapeDatastore)
+	accept(mux, "POST", "host", s.shapeHost)
 	accept(mux, "POST", "files/remove", func(t named) error { return s.loseFile(t.Name) })
 	accept(mux, "POST", "files/grow", func(g growth) error { return s.growFile(g.Name, g.Bytes) })
 	accept(mux, "POST", "hosts/unmount", func(m mount) error { return s.unmount(m.Host, m.Datastore) })

@@ -57,9 +57,19 @@ func (s *Sim) override(ctx *simulator.Context, m *simulator.Method) mo.Reference
 		if dc, ok := ctx.Map.Get(m.This).(*simulator.Datacenter); ok {
 			return &datacenterMethods{Self: m.This, sim: s, dc: dc}
 		}
+	case "ClusterComputeResource":
+		if cluster, ok := ctx.Map.Get(m.This).(*simulator.ClusterComputeResource); ok {
+			return &clusterMethods{Self: m.This, sim: s, cluster: cluster}
+		}
 	case "AuthorizationManager":
 		stock, _ := ctx.Map.Get(m.This).(*simulator.AuthorizationManager)
 		return &rightsMethods{Self: m.This, sim: s, stock: stock}
+	case "VirtualMachineProvisioningChecker":
+		return &checkerMethods{Self: m.This, sim: s}
+	case "SearchIndex":
+		if stock, ok := ctx.Map.Get(m.This).(*simulator.SearchIndex); ok {
+			return &indexMethods{Self: m.This, sim: s, stock: stock}
+		}
 	case "PropertyCollector":
 		return &pageMethods{Self: m.This, ctx: ctx}
 	case "HostDatastoreBrowser":
@@ -81,13 +91,16 @@ var ownMethods = map[string][]string{
 	},
 	"VirtualMachineSnapshot": {"RemoveSnapshot_Task", "RevertToSnapshot_Task", "RenameSnapshot"},
 	"Datacenter":             {"PowerOnMultiVM_Task"},
+	"ClusterComputeResource": {"PlaceVm"},
 	"AuthorizationManager": {
 		"HasPrivilegeOnEntity", "HasPrivilegeOnEntities", "HasUserPrivilegeOnEntities",
 		"FetchUserPrivilegeOnEntities",
 	},
-	"PropertyCollector":    {"CancelRetrievePropertiesEx"},
 	"HostDatastoreBrowser": {methodSearch, methodSearchAll},
 	"FileManager":          {methodDeleteFile},
+	"VirtualMachineProvisioningChecker": {methodCheckClone},
+	"PropertyCollector":                 {"CancelRetrievePropertiesEx"},
+	"SearchIndex":                       {"FindChild"},
 }
 
 // vmMethods, snapshotMethods and datacenterMethods carry our methods; the

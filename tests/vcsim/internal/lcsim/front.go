@@ -65,8 +65,10 @@ func (s *Sim) answer(w http.ResponseWriter, r *http.Request, call request, next 
 		writeFault(w, faultMessage(fault), fault)
 		return
 	}
-	// A clone asks for its own rules: it may have to leave something behind.
-	if strings.HasSuffix(call.method, "_Task") && call.method != methodClone {
+	// A clone asks for its own rules: it may have to leave something behind. A
+	// check tells of a fault instead of failing with it.
+	own := call.method == methodClone || call.method == methodCheckClone
+	if strings.HasSuffix(call.method, "_Task") && !own {
 		if rule := s.faults.take(call.method, atTask, name); rule != nil {
 			s.failTask(w, call, rule)
 			return

@@ -2,7 +2,6 @@ package lcsim
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/vmware/govmomi/simulator"
@@ -95,10 +94,7 @@ func (s *Sim) unmount(host, datastore string) error {
 		if !ok {
 			return fmt.Errorf("host %s has no datastore %q", host, datastore)
 		}
-		ctx.WithLock(h, func() { ctx.Map.RemoveReference(ctx, h, &h.Datastore, ds.Self) })
-		ctx.WithLock(ds, func() {
-			ds.Host = slices.DeleteFunc(slices.Clone(ds.Host), func(m types.DatastoreHostMount) bool { return m.Key == h.Self })
-		})
+		s.hideStore(ctx, ds, h)
 		return nil
 	}
 	return fmt.Errorf("no host %q", host)

@@ -18,12 +18,14 @@ import (
 type nameBook struct {
 	mu   sync.Mutex
 	held map[nameKey]types.ManagedObjectReference
+
+	children *childIndex
 }
 
 type nameKey struct{ folder, name string }
 
-func newNameBook() *nameBook {
-	return &nameBook{held: map[nameKey]types.ManagedObjectReference{}}
+func newNameBook(children *childIndex) *nameBook {
+	return &nameBook{held: map[nameKey]types.ManagedObjectReference{}, children: children}
 }
 
 // claim reserves name in folder for ref, or reports who has it.
@@ -36,17 +38,12 @@ func (b *nameBook) claim(
 	if holder, taken := b.held[key]; taken {
 		return &types.DuplicateName{Name: name, Object: holder}
 	}
-	var fault types.BaseMethodFault
-	ctx.WithLock(folder, func() {
-		if e := ctx.Map.FindByName(name, folder.ChildEntity); e != nil {
-			// Handbook §10: `object` is the existing VM.
-			fault = &types.DuplicateName{Name: name, Object: e.Reference()}
-		}
-	})
-	if fault == nil {
-		b.held[key] = ref
+	if found := b.children.find(ctx, folder, name); found != nil {
+		// Handbook §10: `object` is the existing VM.
+		return &types.DuplicateName{Name: name, Object: *found}
 	}
-	return fault
+	b.held[key] = ref
+	return nil
 }
 
 func (b *nameBook) release(folder *mo.Folder, name string) {

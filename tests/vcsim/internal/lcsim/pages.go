@@ -31,23 +31,54 @@ type pageMethods struct {
 // Reference implements mo.Reference.
 func (m *pageMethods) Reference() types.ManagedObjectReference { return m.Self }
 
-// CancelRetrievePropertiesEx throws away the pages that a token stands for.
+// CancelRetrievePropertiesEx throws away the pages that a token stands for. The
+// token is void at once; the library can only be rid of the rest page by page.
 func (m *pageMethods) CancelRetrievePropertiesEx(
 	ctx *simulator.Context, req *types.CancelRetrievePropertiesEx,
 ) soap.HasFault {
 	body := new(methods.CancelRetrievePropertiesExBody)
-	collector := &simulator.PropertyCollector{}
-	for token := req.Token; ; {
-		res := collector.ContinueRetrievePropertiesEx(ctx, &types.ContinueRetrievePropertiesEx{Token: token})
-		page := res.(*methods.ContinueRetrievePropertiesExBody)
-		if fault := page.Fault(); fault != nil {
-			body.Fault_ = fault
-			return body
-		}
-		if token = page.Res.Returnval.Token; token == "" {
-			break
-		}
+	token, fault := nextPage(ctx, req.Token)
+	if fault != nil {
+		body.Fault_ = fault
+		return body
 	}
+	go func() {
+		for token != "" {
+			token, _ = nextPage(ctx, token)
+		}
+	}()
 	body.Res = new(types.CancelRetrievePropertiesExResponse)
 	return body
+}
+
+// nextPage takes one page and returns the token of the one after it.
+func nextPage(ctx *simulator.Context, token string) (string, *soap.Fault) {
+	collector := &simulator.PropertyCollector{}
+	res := collector.ContinueRetrievePropertiesEx(ctx, &types.ContinueRetrievePropertiesEx{Token: token})
+	page := res.(*methods.ContinueRetrievePropertiesExBody)
+	if fault := page.Fault(); fault != nil {
+		return "", fault
+	}
+	return page.Res.Returnval.Token, nil
+}
+
+// indexMethods answers searches.
+type indexMethods struct {
+	unlocked
+	Self  types.ManagedObjectReference
+	sim   *Sim
+	stock *simulator.SearchIndex
+}
+
+// Reference implements mo.Reference.
+func (m *indexMethods) Reference() types.ManagedObjectReference { return m.Self }
+
+// FindChild finds a child of a folder.
+func (m *indexMethods) FindChild(ctx *simulator.Context, req *types.FindChild) soap.HasFault {
+	folder := folderOf(ctx.Map, req.Entity)
+	if folder == nil {
+		return m.stock.FindChild(ctx, req)
+	}
+	found := m.sim.children.find(ctx, folder, req.Name)
+	return &methods.FindChildBody{Res: &types.FindChildResponse{Returnval: found}}
 }

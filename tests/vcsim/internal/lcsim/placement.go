@@ -110,7 +110,16 @@ func (s *Sim) pickHost(
 	case slices.Contains(hosts, sourceHost):
 		p.host = sourceHost
 	default:
-		p.host = hosts[int(s.serial.Add(1))%len(hosts)]
+		// Handbook §6 [doc] T: a compatible host, which one that does not see
+		// the datastore is not.
+		fit := slices.DeleteFunc(slices.Clone(hosts), func(one types.ManagedObjectReference) bool {
+			host, ok := ctx.Map.Get(one).(*simulator.HostSystem)
+			return !ok || !slices.Contains(host.Datastore, p.datastore.Self)
+		})
+		if len(fit) == 0 {
+			return &types.NoCompatibleHost{}
+		}
+		p.host = fit[int(s.serial.Add(1))%len(fit)]
 	}
 	host, ok := ctx.Map.Get(p.host).(*simulator.HostSystem)
 	if !ok || !slices.Contains(host.Datastore, p.datastore.Self) {

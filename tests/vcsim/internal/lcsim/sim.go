@@ -15,16 +15,17 @@ type Sim struct {
 	opt   Options
 	start time.Time
 
-	disks  *diskStore
-	names  *nameBook
-	ids    *identityBook
-	calls  *callLog
-	faults *faultBook
-	delays *delayBook
-	drops  *dropBook
-	rights *rightsBook
-	modes  *modeBook
-	guests *guestBook
+	disks    *diskStore
+	names    *nameBook
+	children *childIndex
+	ids      *identityBook
+	calls    *callLog
+	faults   *faultBook
+	delays   *delayBook
+	drops    *dropBook
+	rights   *rightsBook
+	modes    *modeBook
+	guests   *guestBook
 
 	serial    atomic.Int64 // task and snapshot numbers
 	snapshots sync.Map     // VM reference -> *atomic.Int32, snapshot ids
@@ -33,20 +34,22 @@ type Sim struct {
 }
 
 func newSim(model *simulator.Model, opt Options) *Sim {
+	children := newChildIndex()
 	return &Sim{
-		model:  model,
-		opt:    opt,
-		start:  time.Now(),
-		disks:  newDiskStore(),
-		names:  newNameBook(),
-		ids:    newIdentityBook(),
-		calls:  newCallLog(),
-		faults: newFaultBook(),
-		delays: newDelayBook(opt.CallDelayMS, opt.TaskDelayMS),
-		drops:  &dropBook{},
-		rights: &rightsBook{},
-		modes:  &modeBook{},
-		guests: &guestBook{},
+		model:    model,
+		opt:      opt,
+		start:    time.Now(),
+		disks:    newDiskStore(),
+		names:    newNameBook(children),
+		children: children,
+		ids:      newIdentityBook(),
+		calls:    newCallLog(),
+		faults:   newFaultBook(),
+		delays:   newDelayBook(opt.CallDelayMS, opt.TaskDelayMS),
+		drops:    &dropBook{},
+		rights:   &rightsBook{},
+		modes:    &modeBook{},
+		guests:   &guestBook{},
 	}
 }
 

@@ -6,7 +6,10 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 )
 
-const methodClone = "CloneVM_Task"
+const (
+	methodClone      = "CloneVM_Task"
+	methodCheckClone = "CheckClone_Task"
+)
 
 // taskNames maps names that the library gives its tasks to the API's own:
 // clients resolve TaskInfo.name as a method and stumble over others.
@@ -54,6 +57,7 @@ var descriptionIDs = map[string]string{
 	methodSearch:                   "HostDatastoreBrowser.searchDatastore",
 	methodSearchAll:                "HostDatastoreBrowser.searchDatastoreSubFolders",
 	methodDeleteFile:               "FileManager.deleteDatastoreFile",
+	methodCheckClone:               "ProvisioningChecker.checkClone",
 }
 
 func descriptionID(method string) string {

@@ -29,6 +29,7 @@ func (w *watcher) PutObject(_ *simulator.Context, obj mo.Reference) {
 // UpdateObject implements simulator.RegisterObject. The library holds the
 // object's lock here.
 func (w *watcher) UpdateObject(_ *simulator.Context, obj mo.Reference, changes []types.PropertyChange) {
+	w.sim.children.renamed(obj.Reference(), changes)
 	vm, ok := obj.(*mo.VirtualMachine)
 	if !ok || !slices.ContainsFunc(changes, endsLibraryChange) {
 		return

@@ -1,0 +1,184 @@
+"""Check a golden image, and mend of it what is asked for."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from linkedclone.app.acting import Acting
+from linkedclone.drivers.base import Driver, GoldenImages
+from linkedclone.errors import LinkedCloneError, RefusedError, UnsupportedError
+from linkedclone.execution.progress import Progress
+from linkedclone.model.findings import Finding, Verdict
+from linkedclone.model.names import check_name
+from linkedclone.model.observed import Power, Vm
+from linkedclone.model.plan import Plan, SetPower
+from linkedclone.model.report import ActionResult, Failure, Status
+from linkedclone.planning.changes import plan_create_snapshot
+from linkedclone.planning.clone import SNAPSHOT_NOTE
+from linkedclone.planning.parents import examine_parent
+
+_TICK_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mending:
+    """What is to be mended of a golden image.
+
+    Attributes:
+        power_off: Stop it hard if it runs. It need not be ours: this is about
+            one VM that was named for just that.
+        disconnect_media: Empty its CD and floppy drives.
+        snapshot: Name of a snapshot that is taken at the end, unless the
+            current one is called so; empty for none.
+    """
+
+    power_off: bool = False
+    disconnect_media: bool = False
+    snapshot: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParentReport:
+    """What was found of a golden image, after what was mended of it.
+
+    Attributes:
+        endpoint: Where it is.
+        name: Its name.
+        findings: How it is now.
+        mended: What was done, in order; the first failure ends it.
+    """
+
+    endpoint: str
+    name: str
+    findings: tuple[Finding, ...]
+    mended: tuple[ActionResult, ...] = ()
+
+    @property
+    def exit_code(self) -> int:
+        """1 if something blocks clones, or could not be mended."""
+        blocked = any(finding.verdict is Verdict.FAILED for finding in self.findings)
+        return int(blocked or any(one.status is not Status.DONE for one in self.mended))
+
+    def document(self) -> dict[str, object]:
+        """Return the JSON form."""
+        return {
+            "endpoint": self.endpoint,
+            "vm": self.name,
+            "findings": [
+                {
+                    "check": finding.check,
+                    "verdict": finding.verdict.value,
+                    "text": finding.text,
+                    "remedy": finding.remedy,
+                }
+                for finding in self.findings
+            ],
+            "mended": [one.document() for one in self.mended],
+        }
+
+
+class Parents:
+    """Looks after golden images of one endpoint."""
+
+    def __init__(self, driver: Driver, acting: Acting) -> None:
+        self._driver = driver
+        self._acting = acting
+
+    def prepare(
+        self, ref: str, mending: Mending, *, progress: Progress | None = None
+    ) -> ParentReport:
+        """Mend what is asked for, then check the VM.
+
+        Raises:
+            InputError: The snapshot's name is not one.
+            NotFoundError, AmbiguousError: The VM is not found.
+            RefusedError: A template was to be snapshotted, or an older snapshot
+                has that name.
+            UnsupportedError: Drives cannot be emptied at this endpoint.
+        """
+        if mending.snapshot:
+            check_name(mending.snapshot)
+        (vm,) = self._driver.find_vms([ref])
+        images = self._driver if isinstance(self._driver, GoldenImages) else None
+        if mending.disconnect_media and images is None:
+            raise UnsupportedError(
+                "--disconnect-media means nothing here",
+                hint="leave it out: VMs of this endpoint have no drives to empty",
+                kind="NotSupported",
+            )
+        _check_snapshot(vm, mending.snapshot)
+        mended = tuple(self._mend(vm, mending, images, progress))
+        if mended:
+            (vm,) = self._driver.find_vms([vm.uuid])
+        native = images.examine_parent(vm.id) if images is not None else ()
+        findings = (*examine_parent(vm), *_stale(vm, mended), *native)
+        return ParentReport(
+            endpoint=self._acting.address, name=vm.name, findings=findings, mended=mended
+        )
+
+    def _mend(
+        self, vm: Vm, mending: Mending, images: GoldenImages | None, progress: Progress | None
+    ) -> Iterator[ActionResult]:
+        """Mend in an order in which the snapshot holds all the rest."""
+        if mending.power_off and vm.power is not Power.OFF:
+            step = SetPower(vm=vm.id, vm_name=vm.name, power=Power.OFF)
+            result = self._carry_out(Plan(stages=((step,),)), progress)
+            yield result
+            if result.status is not Status.DONE:
+                return
+        if mending.disconnect_media and images is not None:
+            result = self._empty_drives(vm, images)
+            yield result
+            if result.status is not Status.DONE:
+                return
+        if mending.snapshot and not _current_is(vm, mending.snapshot):
+            plan = plan_create_snapshot(vm, mending.snapshot, SNAPSHOT_NOTE)
+            yield self._carry_out(plan, progress)
+
+    def _carry_out(self, plan: Plan, progress: Progress | None) -> ActionResult:
+        (result,) = self._acting.carry_out(plan, progress).results
+        return result
+
+    def _empty_drives(self, vm: Vm, images: GoldenImages) -> ActionResult:
+        action = "disconnect-media"
+        try:
+            job = images.disconnect_media(vm.id)
+            while True:
+                (state,) = self._driver.wait([job], _TICK_SECONDS)
+                if state.finished:
+                    break
+            if state.error is not None:
+                raise state.error
+        except LinkedCloneError as error:
+            failure = Failure.from_error(action, error)
+            return ActionResult(
+                name=vm.name, action=action, status=Status.FAILED, id=vm.id, error=failure
+            )
+        return ActionResult(name=vm.name, action=action, status=Status.DONE, id=vm.id)
+
+
+def _current_is(vm: Vm, name: str) -> bool:
+    return any(one.current and one.name == name for one in vm.snapshots)
+
+
+def _check_snapshot(vm: Vm, name: str) -> None:
+    """Refuse a snapshot that cannot be taken, before anything else is mended."""
+    if not name or _current_is(vm, name):
+        return
+    if any(one.name == name for one in vm.snapshots):
+        raise RefusedError(
+            f"{vm.name} has an older snapshot called {name!r}, which is not current",
+            hint="give the new one another name",
+        )
+    plan_create_snapshot(vm, name, SNAPSHOT_NOTE)
+
+
+def _stale(vm: Vm, mended: tuple[ActionResult, ...]) -> Iterator[Finding]:
+    """Tell that clones have the hardware of their snapshot's moment (handbook, section 1)."""
+    done = [one.action for one in mended if one.status is Status.DONE]
+    if "disconnect-media" in done and "snapshot" not in done and vm.snapshots:
+        yield Finding(
+            check="snapshot",
+            verdict=Verdict.WARNING,
+            text="its snapshots are older than what was mended, and clones have their hardware",
+            remedy="take a new one with --snapshot NAME",
+        )

@@ -1,0 +1,68 @@
+"""linkedclone prepare."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from linkedclone.cli.choices import Choices
+from linkedclone.cli.grammar import Verb
+
+if TYPE_CHECKING:
+    from linkedclone.app.parents import ParentReport
+
+
+@click.command(
+    cls=Verb,
+    epilog="""\
+\b
+Examples:
+  linkedclone prepare golden
+  linkedclone prepare golden --power-off --disconnect-media --snapshot 2026-11
+""",
+)
+@click.argument("parent", metavar="PARENT")
+@click.option("--power-off", is_flag=True, help="Stop it hard if it runs, whoever made it.")
+@click.option("--disconnect-media", is_flag=True, help="Empty its CD and floppy drives.")
+@click.option("--snapshot", metavar="NAME", default="", help="Take this snapshot at the end.")
+@click.pass_obj
+def command(
+    choices: Choices, *, parent: str, power_off: bool, disconnect_media: bool, snapshot: str
+) -> int:
+    """Check a golden image before it is cloned, and mend it.
+
+    Looks at its snapshot, power, disks and chains, and on vSphere at drives,
+    network cards, tools and guest system as well. Mends only what the options
+    ask for. Exits with 1 if something would make clones fail.
+    """
+    from linkedclone.app.parents import Mending
+    from linkedclone.cli.output import emit
+    from linkedclone.cli.progress import watch
+    from linkedclone.cli.session import open_session
+
+    mending = Mending(power_off=power_off, disconnect_media=disconnect_media, snapshot=snapshot)
+    with open_session(choices) as connection, watch(choices) as progress:
+        report = connection.prepare_parent(parent, mending, progress=progress)
+    emit(choices, document=report.document, text=lambda: _render(report))
+    _say_mended(report)
+    return report.exit_code
+
+
+def _render(report: "ParentReport") -> str:
+    from linkedclone.cli.setup import render_findings
+
+    return render_findings(report.findings)
+
+
+def _say_mended(report: "ParentReport") -> None:
+    """Say what was done, on standard error."""
+    from linkedclone.cli.streams import printable, say
+
+    for one in report.mended:
+        if one.error is None:
+            say(printable(f"{one.action}: {one.status.value}"))
+            continue
+        say(printable(f"error: {one.action}: {one.error.brief}"))
+        if one.error.details:
+            say(printable(f"  {one.error.details}"))
+        if one.error.hint:
+            say(printable(f"  try: {one.error.hint}"))

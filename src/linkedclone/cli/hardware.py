@@ -1,0 +1,247 @@
+"""The options of ``clone`` that say what becomes of the disks, and what hardware clones get."""
+
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
+
+import click
+
+from linkedclone.cli.grammar import HeadedOption
+from linkedclone.cli.parameters import read_memory, read_size
+
+if TYPE_CHECKING:
+    from linkedclone.model.spec import DiskMove, Hardware, NewDisk, Nic
+
+MOVE_TYPES = (
+    "createNewChildDiskBacking",
+    "moveAllDiskBackingsAndAllowSharing",
+    "moveAllDiskBackingsAndDisallowSharing",
+    "moveAllDiskBackingsAndConsolidate",
+    "moveChildMostDiskBacking",
+)
+"""The values of ``model.spec.DiskMove``: named here, so that --help need not import it."""
+
+DISKS = "Disks"
+HARDWARE = "Hardware (what is not given is the snapshot's)"
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+_INDEXED = re.compile(r"([0-9]{1,4})=(.+)", re.DOTALL)
+
+
+class HardwareOptions(TypedDict):
+    """What the options of this module were set to."""
+
+    full: bool
+    disk_move_type: str | None
+    disk: int | None
+    add_disk: tuple["NewDisk", ...]
+    cpus: int | None
+    cores_per_socket: int | None
+    memory: int | None
+    cpu_hot_add: bool | None
+    memory_hot_add: bool | None
+    network: tuple[tuple[int, str], ...]
+    add_nic: tuple[str, ...]
+    remove_nic: tuple[int, ...]
+    mac: tuple[tuple[str, tuple[str, ...]], ...]
+    extra_config: tuple[tuple[str, str], ...]
+    keep_tpm: bool
+
+
+def _read_new_disk(text: str) -> "NewDisk":
+    from linkedclone.model.spec import NewDisk
+
+    size, _, kind = text.partition(",")
+    if kind.strip() not in {"", "thin", "thick"}:
+        raise click.BadParameter(f"{kind.strip()!r} is no kind of disk; write 40GiB or 40GiB,thick")
+    return NewDisk(capacity_bytes=read_size(size), thin=kind.strip() != "thick")
+
+
+def _read_network(text: str) -> tuple[int, str]:
+    match = _INDEXED.fullmatch(text)
+    index, name = (int(match[1]), match[2]) if match else (0, text)
+    if not name.strip():
+        raise click.BadParameter("the network has no name; write NAME, or 1=NAME for another card")
+    return index, name
+
+
+def _read_name(text: str) -> str:
+    if not text.strip():
+        raise click.BadParameter("the network has no name")
+    return text
+
+
+def _read_macs(text: str) -> tuple[str, tuple[str, ...]]:
+    from linkedclone.errors import InputError
+    from linkedclone.model.macs import parse_mac
+
+    name, equals, macs = text.rpartition("=")
+    if not equals or not name:
+        raise click.BadParameter(f"{text!r} is not NAME=MAC; write desk-1=00:50:56:01:02:03")
+    try:
+        return name, tuple(map(parse_mac, macs.split(",")))
+    except InputError as error:
+        raise click.BadParameter("; ".join(filter(None, (error.brief, error.hint)))) from error
+
+
+def _read_setting(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise click.BadParameter(f"{text!r} is not KEY=VALUE")
+    return key.strip(), value
+
+
+def _option(heading: str, *forms: str, **settings: Any) -> Callable[[_Command], _Command]:  # noqa: ANN401 - click's
+    return click.option(*forms, cls=HeadedOption, heading=heading, **settings)
+
+
+_OPTIONS = (
+    _option(DISKS, "--full", is_flag=True, help="Copy the disks instead of linking to them."),
+    _option(
+        DISKS,
+        "--disk-move-type",
+        type=click.Choice(MOVE_TYPES),
+        metavar="TYPE",
+        help="vSphere's own word for what becomes of the disks: " + ", ".join(MOVE_TYPES) + ".",
+    ),
+    _option(
+        DISKS,
+        "--disk",
+        metavar="SIZE",
+        type=read_size,
+        help="Size of the first disk; only full clones can have another than the snapshot's.",
+    ),
+    _option(
+        DISKS,
+        "--add-disk",
+        metavar="SIZE[,thick]",
+        type=_read_new_disk,
+        multiple=True,
+        help="Add an empty disk, as 40GiB. May be repeated.",
+    ),
+    _option(HARDWARE, "--cpus", metavar="N", type=click.IntRange(1, 4096), help="CPUs."),
+    _option(
+        HARDWARE,
+        "--cores-per-socket",
+        metavar="N",
+        type=click.IntRange(1, 4096),
+        help="How many of them share a socket.",
+    ),
+    _option(HARDWARE, "--memory", metavar="SIZE", type=read_memory, help="Memory, as 4GiB."),
+    _option(
+        HARDWARE,
+        "--cpu-hot-add/--no-cpu-hot-add",
+        default=None,
+        help="Whether CPUs can be added while it runs.",
+    ),
+    _option(
+        HARDWARE,
+        "--memory-hot-add/--no-memory-hot-add",
+        default=None,
+        help="Whether memory can be added while it runs.",
+    ),
+    _option(
+        HARDWARE,
+        "--network",
+        metavar="[INDEX=]NAME",
+        type=_read_network,
+        multiple=True,
+        help="Put a network card on this network: the first, or the one of an index "
+        "counted from 0. May be repeated.",
+    ),
+    _option(
+        HARDWARE,
+        "--add-nic",
+        metavar="NAME",
+        type=_read_name,
+        multiple=True,
+        help="Add a card on this network. May be repeated.",
+    ),
+    _option(
+        HARDWARE,
+        "--remove-nic",
+        metavar="INDEX",
+        type=click.IntRange(min=0),
+        multiple=True,
+        help="Remove a card. May be repeated.",
+    ),
+    _option(
+        HARDWARE,
+        "--mac",
+        metavar="NAME=MAC[,MAC]",
+        type=_read_macs,
+        multiple=True,
+        help="MAC addresses of one clone's first cards; all others get fresh ones. "
+        "May be repeated.",
+    ),
+    _option(
+        HARDWARE,
+        "--extra-config",
+        metavar="KEY=VALUE",
+        type=_read_setting,
+        multiple=True,
+        help="A further setting of the VM; without a value the key goes. May be repeated.",
+    ),
+    _option(
+        HARDWARE,
+        "--keep-tpm",
+        is_flag=True,
+        help="Copy a virtual TPM with its secrets instead of giving each clone a new one.",
+    ),
+)
+
+
+def hardware_options(command: _Command) -> _Command:
+    """Give a command the options of this module, in this order."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def build_disk_move(options: HardwareOptions) -> "DiskMove":
+    """Return what becomes of the disks.
+
+    Raises:
+        InputError: ``--full`` and the move type contradict each other.
+    """
+    from linkedclone.errors import InputError
+    from linkedclone.model.spec import DiskMove
+
+    named = options["disk_move_type"]
+    if named is None:
+        return DiskMove.SHARED if options["full"] else DiskMove.LINKED
+    move = DiskMove(named)
+    if options["full"] and move in {DiskMove.LINKED, DiskMove.CHILD_MOST}:
+        raise InputError(
+            f"--full and --disk-move-type {named} contradict each other",
+            hint="leave one of the two out",
+        )
+    return move
+
+
+def build_hardware(options: HardwareOptions) -> "Hardware":
+    """Return the hardware that is asked for."""
+    from linkedclone.model.spec import Hardware
+
+    return Hardware(
+        cpus=options["cpus"],
+        cores_per_socket=options["cores_per_socket"],
+        memory_bytes=options["memory"],
+        cpu_hot_add=options["cpu_hot_add"],
+        memory_hot_add=options["memory_hot_add"],
+        extra_config=options["extra_config"],
+        disks=options["add_disk"],
+        nics=_build_nics(options),
+        disk_bytes=options["disk"],
+        keep_tpm=options["keep_tpm"],
+    )
+
+
+def _build_nics(options: HardwareOptions) -> tuple["Nic", ...]:
+    from linkedclone.model.spec import Nic
+
+    return (
+        *(Nic(action="remap", index=index, network=name) for index, name in options["network"]),
+        *(Nic(action="add", network=name) for name in options["add_nic"]),
+        *(Nic(action="remove", index=index) for index in options["remove_nic"]),
+    )

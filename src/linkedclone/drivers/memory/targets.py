@@ -1,0 +1,85 @@
+"""Where clones go: the source's own place, or what the request names."""
+
+from linkedclone.drivers.memory.estate import Estate
+from linkedclone.drivers.memory.machine import Machine
+from linkedclone.drivers.memory.places import ROOT, ROOT_FOLDER, ROOT_POOL, Places
+from linkedclone.drivers.refusals import refuse_unsupported
+from linkedclone.errors import InputError, NotFoundError
+from linkedclone.model.ids import FolderId
+from linkedclone.model.spec import CloneRequest, Placement, Spot, Target
+
+_NO_HOSTS = "leave it out: memory: has no hosts and no clusters"
+_NO_MACHINE = "leave it out: of a VM's hardware memory: knows CPUs, memory and disks"
+_NO_NETWORKS = "leave it out: memory: has no networks"
+
+REFUSED = {
+    "--quiesce": "leave it out: nothing runs in these VMs",
+    "--snapshot-memory": "leave it out: nothing runs in these VMs",
+    "--datacenter": "leave it out: memory: has one datacenter",
+    "--datastore-cluster": "name one of its datastores with --datastore",
+    "--cluster": _NO_HOSTS,
+    "--host": _NO_HOSTS,
+    "--spread host": "spread over datastores: --spread datastore",
+    "--cores-per-socket": _NO_MACHINE,
+    "--cpu-hot-add": _NO_MACHINE,
+    "--memory-hot-add": _NO_MACHINE,
+    "--extra-config": _NO_MACHINE,
+    "--network": _NO_NETWORKS,
+    "--add-nic": _NO_NETWORKS,
+    "--remove-nic": _NO_NETWORKS,
+    "--keep-tpm": _NO_MACHINE,
+}
+"""What there is no counterpart for here, and what would help."""
+
+
+def find_target(estate: Estate, machine: Machine, request: CloneRequest) -> Target:
+    """Look up where the clones of this request go.
+
+    Raises:
+        UnsupportedError: The request asks for what there is no counterpart for.
+        NotFoundError: A named object does not exist.
+        AmbiguousError: A name fits several.
+    """
+    refuse_unsupported(request, REFUSED, endpoint="memory:")
+    places, wanted = estate.places, request.placement
+    folder, missing = _find_folder(places, wanted, machine.folder)
+    store = places.find_store(wanted.datastore) if wanted.datastore else machine.home[0]
+    pool = machine.pool or ROOT_POOL
+    if wanted.resource_pool:
+        pool = places.find_pool(wanted.resource_pool)
+    if request.customization_spec not in {"", *places.customizations}:
+        known = ", ".join(sorted(places.customizations))
+        brief = f"there is no customization specification {request.customization_spec!r}"
+        raise NotFoundError(brief, hint=f"there are: {known}")
+    return Target(
+        folder=folder,
+        folder_path=f"{ROOT}/{missing}" if missing else places.folders[folder],
+        datastore=store,
+        datastore_name=places.stores[store],
+        pool=pool,
+        pool_name=places.pools[pool],
+        customization_spec=request.customization_spec,
+        new_folder=missing,
+        spots=_spots(places, wanted),
+    )
+
+
+def _find_folder(places: Places, wanted: Placement, own: FolderId) -> tuple[FolderId, str]:
+    """Return the folder, and the path of what is missing below it."""
+    if not wanted.folder:
+        return own, ""
+    if wanted.create_folder and places.place_folder(wanted.folder) is None:
+        return ROOT_FOLDER, wanted.folder.removeprefix(f"{ROOT}/").strip("/")
+    return places.find_folder(wanted.folder), ""
+
+
+def _spots(places: Places, wanted: Placement) -> tuple[Spot, ...]:
+    """Return all datastores, which are endless here and so weigh the same."""
+    if not wanted.spread:
+        return ()
+    if wanted.datastore:
+        raise InputError(
+            "--spread datastore chooses the datastores, and --datastore names one",
+            hint="leave one of the two out",
+        )
+    return tuple(Spot(id=store, name=name, weight=1) for store, name in places.stores.items())

@@ -1,0 +1,58 @@
+"""The privileges that linked clones take, and those that only some options take.
+
+None of them is particular to linked clones (handbook, section 4). What each
+method needs is told by its page in the API reference, and by pyVmomi's
+metadata. docs/vsphere.md lists them all, held by a test.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+REQUIRED: Final[Mapping[str, str]] = {
+    "VirtualMachine.Provisioning.Clone": "clone a VM",
+    "VirtualMachine.Provisioning.DeployTemplate": "clone a template",
+    "VirtualMachine.Provisioning.Customize": "customize the guest",
+    "VirtualMachine.Provisioning.ReadCustSpecs": "read stored customization specifications",
+    "VirtualMachine.Inventory.CreateFromExisting": "put clones into the folder",
+    "VirtualMachine.Inventory.Delete": "delete clones, and undo what failed half-way",
+    "VirtualMachine.Config.CPUCount": "--cpus",
+    "VirtualMachine.Config.Memory": "--memory",
+    "VirtualMachine.Config.EditDevice": "fresh MAC addresses, other networks",
+    "VirtualMachine.Config.AdvancedConfig": "the mark that tells whose a clone is",
+    "VirtualMachine.Config.Annotation": "--annotation",
+    "VirtualMachine.Config.Settings": "the clone's own UUID",
+    "VirtualMachine.Interact.PowerOn": "start clones",
+    "VirtualMachine.Interact.PowerOff": "stop clones, and before they are deleted",
+    "VirtualMachine.State.CreateSnapshot": "take the snapshot that clones hang from",
+    "VirtualMachine.State.RemoveSnapshot": "delete snapshots",
+    "VirtualMachine.State.RevertToSnapshot": "revert to snapshots",
+    "Resource.AssignVMToPool": "put clones into the resource pool",
+    "Datastore.AllocateSpace": "write the deltas",
+    "Network.Assign": "connect clones to networks",
+}
+"""What making, starting and deleting linked clones takes, and what for."""
+
+BY_USE: Final[Mapping[str, tuple[str, ...]]] = {
+    "--create-folder": ("Folder.Create",),
+    "--prepare-template": (
+        "VirtualMachine.Provisioning.MarkAsTemplate",
+        "VirtualMachine.Provisioning.MarkAsVM",
+    ),
+    "--add-disk": ("VirtualMachine.Config.AddNewDisk",),
+    "--add-nic and --remove-nic": ("VirtualMachine.Config.AddRemoveDevice",),
+    "--disk of full clones, grow": ("VirtualMachine.Config.DiskExtend",),
+    "promote": ("VirtualMachine.Provisioning.PromoteDisks",),
+    "delete --keep-base": ("VirtualMachine.Inventory.Unregister",),
+    "gc and --scan": ("Datastore.Browse",),
+    "gc, and to see what stray files hang from": ("Datastore.FileManagement",),
+    "prepare --disconnect-media": ("VirtualMachine.Interact.SetCDMedia",),
+}
+"""What only some uses take beside that."""
+
+
+def every_privilege() -> tuple[str, ...]:
+    """Return all of them, each once."""
+    optional = (privilege for some in BY_USE.values() for privilege in some)
+    return tuple(dict.fromkeys((*REQUIRED, *optional)))

@@ -1,0 +1,128 @@
+"""Take a snapshot of a template: make it a VM for the moment, and a template again whatever comes.
+
+A template cannot be snapshotted (handbook, section 4). Only a process that is
+killed outright leaves a VM behind; the run log then ends with ``make a VM``.
+"""
+
+import time
+from dataclasses import dataclass
+from typing import Final
+
+from linkedclone.drivers.base import Templates
+from linkedclone.errors import (
+    BusyError,
+    HypervisorError,
+    InterruptedByUserError,
+    LinkedCloneError,
+    UnsupportedError,
+)
+from linkedclone.execution.progress import Event
+from linkedclone.execution.runner import Runner
+from linkedclone.model.jobs import Job, JobStatus
+from linkedclone.model.plan import TakeSnapshot
+
+_TICK_SECONDS: Final = 5.0
+_TRIES: Final = 5
+_PAUSE_SECONDS: Final = 1.0
+
+
+def snapshot_template(runner: Runner, step: TakeSnapshot) -> str:
+    """Take the snapshot of a template; return its id. The VM is a template again at the end.
+
+    An interrupt waits for the snapshot that is under way, because a busy VM
+    cannot be made a template; a second one gives that wait up.
+
+    Raises:
+        UnsupportedError: There are no templates here.
+        InterruptedByUserError: The user interrupted it.
+        LinkedCloneError: It could not be taken, or the VM could not be made a
+            template again.
+    """
+    if not isinstance(runner.driver, Templates):
+        brief = f"{step.vm_name} cannot be made a VM here"
+        raise UnsupportedError(brief, hint="leave --prepare-template out", kind="NotSupported")
+    return _Preparation(runner, runner.driver, step).run()
+
+
+@dataclass(frozen=True, slots=True)
+class _Preparation:
+    """One snapshot of one template."""
+
+    runner: Runner
+    templates: Templates
+    step: TakeSnapshot
+
+    def run(self) -> str:
+        failure: LinkedCloneError | None = None
+        made = ""
+        try:
+            # Also after an answer that was lost: it may be a VM then.
+            self._tell("make a VM", JobStatus.QUEUED)
+            self.templates.set_template(self.step.vm, template=False, pool=self.step.template_pool)
+            self._tell("make a VM", JobStatus.DONE)
+            made = self._take()
+        except LinkedCloneError as error:
+            failure = error
+        except KeyboardInterrupt:
+            self.runner.interrupted = True
+        self._restore(failure)
+        if failure is not None:
+            raise failure
+        if self.runner.interrupted:
+            has = f", with the snapshot {self.step.name!r}" if made else ""
+            raise InterruptedByUserError(
+                f"interrupted: {self.step.vm_name} is a template as before{has}",
+                hint="no clone was made; run the same command again to make them",
+            )
+        return made
+
+    def _take(self) -> str:
+        """Take the snapshot and wait for it, if need be past one interrupt."""
+        job = self.runner.start(self.step)
+        self._tell("snapshot", JobStatus.QUEUED)
+        try:
+            return self._wait(job)
+        except KeyboardInterrupt:
+            self.runner.interrupted = True
+            return self._wait(job)
+
+    def _wait(self, job: Job) -> str:
+        while True:
+            (state,) = self.runner.driver.wait([job], _TICK_SECONDS)
+            if not state.finished:
+                continue
+            if state.error is not None:
+                self._tell("snapshot", JobStatus.FAILED, str(state.error))
+                raise state.error
+            self._tell("snapshot", JobStatus.DONE)
+            return state.result or ""
+
+    def _restore(self, failure: LinkedCloneError | None) -> None:
+        """Make it a template again; retried while it is busy, and past interrupts."""
+        trouble: LinkedCloneError | None = None
+        for _ in range(_TRIES):
+            try:
+                self.templates.set_template(self.step.vm, template=True)
+            except KeyboardInterrupt:
+                self.runner.interrupted = True
+            except BusyError as error:
+                trouble = error
+                time.sleep(_PAUSE_SECONDS)
+            except LinkedCloneError as error:
+                trouble = error
+                break
+            else:
+                self._tell("make a template", JobStatus.DONE)
+                return
+        self._tell("make a template", JobStatus.FAILED, str(trouble or ""))
+        words = [str(error) for error in (failure, trouble) if error is not None]
+        raise HypervisorError(
+            f"{self.step.vm_name} was made a VM and could not be made a template again",
+            details="\n".join(words),
+            hint=f"make it one by hand: govc vm.markastemplate {self.step.vm_name}",
+        ) from trouble
+
+    def _tell(self, action: str, status: JobStatus, text: str = "") -> None:
+        self.runner.progress.update(
+            Event(name=self.step.vm_name, action=action, status=status, text=text)
+        )

@@ -1,0 +1,34 @@
+"""What a hypervisor itself says of a request before it is sent."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostCheck:
+    """The answer for one host.
+
+    Attributes:
+        host: Its name; empty where the answer concerns no single one.
+        errors: Why the clone would fail there, in the server's words.
+        warnings: What else it says.
+    """
+
+    host: str
+    errors: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    def document(self) -> dict[str, object]:
+        """Return the JSON form."""
+        return {
+            "host": self.host or None,
+            "errors": list(self.errors),
+            "warnings": list(self.warnings),
+        }
+
+
+def would_fail(checks: tuple[HostCheck, ...]) -> bool:
+    """Say whether no host is left that would take the clone."""
+    if any(check.errors for check in checks if not check.host):
+        return True
+    hosts = [check for check in checks if check.host]
+    return bool(hosts) and all(check.errors for check in hosts)

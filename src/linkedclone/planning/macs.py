@@ -1,0 +1,62 @@
+"""MAC addresses that clones are given: checked before anything is sent. Pure."""
+
+from collections.abc import Iterable, Sequence
+
+from linkedclone.errors import InputError, RefusedError
+from linkedclone.model.macs import parse_mac
+from linkedclone.model.observed import Vm
+from linkedclone.model.plan import CreateClone
+from linkedclone.model.spec import CloneRequest
+
+
+def macs_of(request: CloneRequest, name: str) -> tuple[str, ...]:
+    """Return the addresses that a clone is given, as they are sent."""
+    for owner, macs in request.macs:
+        if owner.casefold() == name.casefold():
+            return tuple(parse_mac(mac) for mac in macs)
+    return ()
+
+
+def check_macs(request: CloneRequest) -> None:
+    """Refuse addresses that are malformed, given twice, or for clones of no such name.
+
+    Raises:
+        InputError: They are.
+    """
+    known = {name.casefold() for name in request.names}
+    holders: dict[str, str] = {}
+    seen: set[str] = set()
+    for name, macs in request.macs:
+        if name.casefold() not in known:
+            raise InputError(f"a MAC address is given for {name!r}, and no clone is called so")
+        if name.casefold() in seen:
+            raise InputError(
+                f"MAC addresses are given twice for {name!r}",
+                hint=f"all at once: --mac {name}=MAC,MAC",
+            )
+        seen.add(name.casefold())
+        for mac in map(parse_mac, macs):
+            if mac in holders:
+                raise InputError(f"{mac} is given to {holders[mac]} and to {name}")
+            holders[mac] = name
+
+
+def refuse_used_macs(creates: Sequence[CreateClone], vms: Iterable[Vm]) -> None:
+    """Refuse addresses that VMs of the inventory have.
+
+    Raises:
+        RefusedError: One is in use; all are listed.
+    """
+    wanted = {mac: step.name for step in creates for mac in step.macs}
+    used = [
+        f"{mac} for {wanted[mac]}: {vm.path or vm.name} has it"
+        for vm in vms
+        for mac in vm.macs
+        if mac in wanted
+    ]
+    if used:
+        raise RefusedError(
+            f"{len(used)} of the MAC addresses in use already",
+            details="\n".join(sorted(used)),
+            hint="give others, or none: fresh ones are made then",
+        )

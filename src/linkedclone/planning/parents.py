@@ -1,0 +1,92 @@
+"""Whether a VM is fit to be cloned from, as far as every hypervisor can tell. Pure."""
+
+from collections.abc import Iterator
+
+from linkedclone.model.findings import Finding, Verdict
+from linkedclone.model.observed import Disk, Power, Snapshot, Vm
+from linkedclone.model.proof import DEEPEST
+
+
+def examine_parent(vm: Vm) -> tuple[Finding, ...]:
+    """Check what has to be in order before linked clones are made of a VM.
+
+    What would make every clone fail is ``FAILED``; what only hurts is a warning.
+    """
+    current = next((one for one in vm.snapshots if one.current), None)
+    disks = vm.disks if current is None else current.disks or ()
+    return (
+        _find_kind(vm),
+        _find_snapshot(vm, current),
+        _find_power(vm),
+        *_find_disks(disks),
+        _find_depth(vm, disks),
+    )
+
+
+def _find_kind(vm: Vm) -> Finding:
+    if not vm.template:
+        return Finding(check="kind", verdict=Verdict.OK, text="a VM")
+    text = "a template: it can be cloned from, but its snapshots cannot be changed"
+    return Finding(check="kind", verdict=Verdict.OK, text=text)
+
+
+def _find_snapshot(vm: Vm, current: Snapshot | None) -> Finding:
+    if current is not None:
+        text = f"{current.path} is current"
+        if current.created:
+            text += f", taken {current.created:%Y-%m-%d %H:%M}"
+        return Finding(check="snapshot", verdict=Verdict.OK, text=text)
+    if vm.snapshots:
+        paths = ", ".join(one.path for one in vm.snapshots)
+        text, remedy = f"it has {paths}, but none is current", "name one: clone --snapshot NAME"
+    elif vm.template:
+        text, remedy = "the template has none", "clone with --prepare-template, which takes one"
+    else:
+        text, remedy = "it has none to hang linked clones from", "take one with --snapshot NAME"
+    return Finding(check="snapshot", verdict=Verdict.FAILED, text=text, remedy=remedy)
+
+
+def _find_power(vm: Vm) -> Finding:
+    if vm.power is Power.OFF:
+        return Finding(check="power", verdict=Verdict.OK, text="off")
+    return Finding(
+        check="power",
+        verdict=Verdict.WARNING,
+        text=f"{vm.power.value}: a snapshot that is taken now is like a pulled plug to its clones",
+        remedy="shut the guest down, or stop it hard with --power-off, before the snapshot",
+    )
+
+
+def _find_disks(disks: tuple[Disk, ...]) -> Iterator[Finding]:
+    alone = [disk.label for disk in disks if disk.independent]
+    if len(alone) == len(disks):
+        yield Finding(
+            check="disks",
+            verdict=Verdict.FAILED,
+            text="it has no disk that a clone could hang from",
+            remedy="make a disk dependent, so that snapshots hold it",
+        )
+    elif alone:
+        yield Finding(
+            check="disks",
+            verdict=Verdict.WARNING,
+            text=f"{', '.join(alone)}: no snapshot holds it, so it is copied for each clone",
+            remedy="make it dependent before the snapshot is taken, if that is not wanted",
+        )
+    else:
+        text = f"{len(disks)} that clones can hang from"
+        yield Finding(check="disks", verdict=Verdict.OK, text=text)
+
+
+def _find_depth(vm: Vm, disks: tuple[Disk, ...]) -> Finding:
+    """Each clone adds one file to the chain (handbook, section 3)."""
+    depth = 1 + max((len(disk.chain) for disk in disks if not disk.independent), default=0)
+    if depth <= DEEPEST:
+        text = f"chains of its clones are {depth} files deep"
+        return Finding(check="chain depth", verdict=Verdict.OK, text=text)
+    return Finding(
+        check="chain depth",
+        verdict=Verdict.FAILED,
+        text=f"chains of its clones would be {depth} files deep; more than {DEEPEST} are refused",
+        remedy=f"linkedclone promote {vm.name}, then take a new snapshot",
+    )

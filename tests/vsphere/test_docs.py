@@ -1,0 +1,80 @@
+"""What docs/vsphere.md tells people to type works on the simulator, line by line."""
+
+import os
+import re
+import shlex
+import subprocess
+from pathlib import Path
+
+from linkedclone.drivers.vsphere.privileges import REQUIRED, every_privilege
+from tests import command
+from tests.contract.acts import find
+from tests.simulator import BINARY, Simulator
+from tests.vsphere.acts import Start, opened
+
+TEXT = (Path(__file__).parents[2] / "docs" / "vsphere.md").read_text()
+BLOCKS = re.findall(r"^ *```(\w*)\n(.*?)^ *```", TEXT, re.DOTALL | re.MULTILINE)
+
+NAMES = {
+    "golden": "/DC0/vm/DC0_C0_RP0_VM0",
+    "image-template": "/DC0/vm/DC0_C0_RP0_VM1",
+    "ssd2": "LocalDS_1",
+    "tier1": "DC0_POD0",
+    "prod": "DC0_C0",
+    "esx2": "DC0_C0_H1",
+    "vlan20": "DC0_DVPG0",
+    "0=vlan20": "0=DC0_DVPG0",
+    "linux-dhcp": "vcsim-linux",
+}
+"""What the documentation calls things, and what the simulator calls them."""
+
+
+def lines() -> list[list[str]]:
+    """All commands on VMs, with the simulator's names."""
+    typed = [line.strip() for kind, block in BLOCKS if not kind for line in block.splitlines()]
+    words = [shlex.split(line) for line in typed if line.startswith("linkedclone ")]
+    acts = [line for line in words if line[1] in {"clone", "prepare", "tree", "doctor"}]
+    return [[NAMES.get(word, word) for word in line[1:]] for line in acts]
+
+
+def test_every_command_works_in_the_order_in_which_it_stands(
+    start_simulator: Start, tmp_path: Path
+) -> None:
+    simulator = start_simulator("-ds", "3", "-pod", "1", "-pg", "1")
+    simulator.mark_template("DC0_C0_RP0_VM1")
+    with opened(simulator) as driver:
+        base = find(driver, NAMES["golden"]).disks[0].top.store_name
+    others = sorted({"LocalDS_0", "LocalDS_1", "LocalDS_2"} - {base})
+    simulator.control("POST", "datastore", {"name": others[0], "pod": "DC0_POD0"})
+    env = command.environment(simulator, tmp_path)
+    assert len(lines()) > 25
+    blocked = ["prepare", NAMES["golden"]]  # there is no snapshot yet
+    for words in lines():
+        done = command.run(*words, env=env)
+        assert done.returncode == (1 if words == blocked else 0), (words, done.stderr)
+        assert "Traceback" not in done.stderr
+
+
+def test_the_privileges_are_the_ones_that_doctor_looks_for() -> None:
+    tables = re.findall(r"^\| `(\w+\.[\w.]+)` \| (.+) \|$", TEXT, re.MULTILINE)
+    assert {name for name, _ in tables} == set(every_privilege())
+    for name, purpose in REQUIRED.items():
+        assert purpose.split(",")[0].strip("-").split()[0] in dict(tables)[name]
+
+
+def test_the_role_is_made_as_it_stands_there(simulator: Simulator) -> None:
+    (script,) = [block for kind, block in BLOCKS if kind == "sh"]
+    create = script.replace("\\\n", " ").splitlines()[0].split()
+    assert create[:3] == ["govc", "role.create", "linkedclone"]
+    assert set(create[3:]) == set(every_privilege())
+    env = {
+        **os.environ,
+        "GOVC_URL": simulator.url,
+        "GOVC_TLS_CA_CERTS": str(simulator.certificate_file),
+    }
+    govc = str(BINARY.with_name("govc"))
+    subprocess.run([govc, *create[1:]], env=env, check=True, capture_output=True)
+    listed = subprocess.run(
+        [govc, "role.ls", "linkedclone"], env=env, check=True, capture_output=True, text=True
+    )
+    assert set(every_privilege()) <= set(listed.stdout.split())
