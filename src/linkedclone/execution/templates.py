@@ -102,12 +102,14 @@ class _Preparation:
         trouble: LinkedCloneError | None = None
         for _ in range(_TRIES):
             try:
+                if isinstance(trouble, BusyError):
+                    time.sleep(_PAUSE_SECONDS)
                 self.templates.set_template(self.step.vm, template=True)
             except KeyboardInterrupt:
                 self.runner.interrupted = True
+                trouble = None
             except BusyError as error:
                 trouble = error
-                time.sleep(_PAUSE_SECONDS)
             except LinkedCloneError as error:
                 trouble = error
                 break

@@ -73,14 +73,17 @@ def _without_added(disks: Sequence[Disk], added: int) -> list[Disk]:
     return [disk for disk in disks if disk not in new]
 
 
-def prove_copied(clone_disks: Sequence[Disk], snapshot_disks: Sequence[Disk]) -> Proof:
-    """Look whether a clone that was not to be linked has all its disks.
+def prove_copied(
+    clone_disks: Sequence[Disk], snapshot_disks: Sequence[Disk], *, added: int = 0
+) -> Proof:
+    """Look whether a clone that was not to be linked has all its disks, and the ``added`` ones.
 
     Returns:
         Never linked; a reason only if disks are missing.
     """
-    if len(clone_disks) < len(snapshot_disks):
-        reason = f"it has {len(clone_disks)} of {len(snapshot_disks)} disks"
+    wanted = len(snapshot_disks) + added
+    if len(clone_disks) < wanted:
+        reason = f"it has {len(clone_disks)} of {wanted} disks"
         return Proof(linked=False, reason=reason)
     return Proof(linked=False)
 

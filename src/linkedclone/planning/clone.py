@@ -13,6 +13,7 @@ from linkedclone.model.proof import hangs_from
 from linkedclone.model.spec import CloneRequest, Target
 from linkedclone.planning.hardware import check_disks, check_hardware, note_disks
 from linkedclone.planning.snapshots import choose_snapshot
+from linkedclone.planning.verdict import judge_existing
 
 _NAMESPACE = uuid.UUID("6f0d5b0a-5f0e-5c3e-9d55-0d3f4c6f1b7e")
 
@@ -50,14 +51,14 @@ def hash_spec(request: CloneRequest) -> str:
 
     Made of all that a clone is given beside its parent and name: what becomes
     of the disks, hardware, place, notes, customization; not of MAC addresses,
-    which belong to single clones as names do. Which fields there are is part of it, so a
-    later version with more of them gives another hash; it is for comparing,
-    never a proof.
+    which belong to single clones as names do, nor of whether the folder had to
+    be made. Which fields there are is part of it, so a later version with more
+    of them gives another hash; it is for comparing, never a proof.
     """
     shape = (
         request.disk_move.value,
         request.hardware,
-        request.placement,
+        replace(request.placement, create_folder=False),
         request.annotation,
         request.customization_spec,
     )
@@ -272,6 +273,7 @@ class ClonePlanner:
             SetPower(vm=vm.id, vm_name=vm.name, power=Power.ON)
             for vm in existing
             if vm.power is Power.OFF
+            and not judge_existing(self.source, vm, linked=self.request.disk_move.linked).failure
         )
 
     def _take(self, snapshot: Snapshot | None, *, needed: bool) -> tuple[Step, ...]:

@@ -73,6 +73,8 @@ def judge(
     mend = vm.mark.uuid == step.uuid and vm.uuid != step.uuid
     if proof.linked is False and proof.reason:
         return _not_linked(step, proof, error, known=known)
+    if error is not None and not known and _may_be_copying(step, vm):
+        return CloneVerdict(fate=Fate.NOTHING, failure=_goes_on(error))
     if error is None or _is_as_wanted(step, vm, error, known=known):
         return CloneVerdict(fate=Fate.CREATED, proof=proof, mark_to_mend=mend)
     if known and (isinstance(error, CustomizationError) or not step.power_on):
@@ -91,13 +93,16 @@ def _prove(step: CreateClone, vm: Vm) -> Proof:
 
     What is as wanted gives no reason.
     """
-    snapshot = step.snapshot
+    snapshot, added = step.snapshot, len(step.hardware.disks)
     if not step.disk_move.linked:
-        return prove_copied(
-            vm.disks, step.source.disks if snapshot is None else snapshot.disks or ()
-        )
-    added = len(step.hardware.disks)
+        disks = step.source.disks if snapshot is None else snapshot.disks or ()
+        return prove_copied(vm.disks, disks, added=added)
     return prove_linked(vm.disks, snapshot.disks or () if snapshot else (), added=added)
+
+
+def _may_be_copying(step: CreateClone, vm: Vm) -> bool:
+    """Say whether files may still be written: a copy shows all its disks before they are whole."""
+    return not step.disk_move.linked and vm.power is not Power.ON
 
 
 def _is_as_wanted(step: CreateClone, vm: Vm, error: LinkedCloneError, *, known: bool) -> bool:

@@ -65,6 +65,14 @@ NEW = SnapshotChoice(kind="new", name="now")
 PLANS: dict[str, tuple[Callable[[Vm], list[Vm]], dict[str, object], list[list[str]]]] = {
     "nothing there": (lambda _: [], {}, [["clone desk-1", "clone desk-2"]]),
     "all there and running": (lambda g: [started(clone_of(g, n)) for n in NAMES], {}, []),
+    "all there, and one is not linked as is wanted": (
+        lambda g: [
+            clone_of(g, "desk-1"),
+            replace(clone_of(g, "desk-2"), disks=(disk("desk-2/desk-2.vmdk"),)),
+        ],
+        {},
+        [["on desk-1"]],
+    ),
     "one there": (lambda g: [started(clone_of(g, "desk-1"))], {}, [["clone desk-2"]]),
     "one there in other case": (
         lambda g: [started(replace(clone_of(g, "desk-1"), name="DESK-1"))],

@@ -9,7 +9,14 @@ from linkedclone.errors import InputError, LinkedCloneError, NoSnapshotError, Re
 from linkedclone.model.observed import Disk, Vm
 from linkedclone.model.plan import CreateClone, Plan, TakeSnapshot
 from linkedclone.model.proof import DEEPEST
-from linkedclone.model.spec import CloneRequest, DiskMove, Hardware, NewDisk, SnapshotChoice
+from linkedclone.model.spec import (
+    CloneRequest,
+    DiskMove,
+    Hardware,
+    NewDisk,
+    Placement,
+    SnapshotChoice,
+)
 from linkedclone.planning.clone import ClonePlanner, Run, hash_spec
 from linkedclone.planning.hardware import check_hardware
 from tests.unit.building import IDENTITY, TARGET, clone_of, disk, gold, snapshot, vm
@@ -225,3 +232,9 @@ def test_the_hash_of_a_request_covers_what_a_clone_is_given(change: dict[str, An
 def test_the_hash_does_not_cover_what_belongs_to_single_clones() -> None:
     macs = (("desk-1", ("00:50:56:00:00:01",)),)
     assert hash_spec(replace(REQUEST, macs=macs)) == hash_spec(REQUEST)
+
+
+def test_a_folder_that_had_to_be_made_makes_no_other_clone() -> None:
+    there = replace(REQUEST, placement=Placement(folder="VDI"))
+    made = replace(REQUEST, placement=Placement(folder="VDI", create_folder=True))
+    assert hash_spec(made) == hash_spec(there)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final
 
 from linkedclone.drivers.vsphere.choose import choose
@@ -12,7 +12,7 @@ from linkedclone.drivers.vsphere.names import unescape
 from linkedclone.drivers.vsphere.session import Session
 from linkedclone.drivers.vsphere.walks import Walk
 from linkedclone.errors import RefusedError
-from linkedclone.model.spec import Network
+from linkedclone.model.spec import Network, Spot
 
 _KINDS: Final = ("Network", "DistributedVirtualPortgroup", "OpaqueNetwork")
 
@@ -58,6 +58,24 @@ def find_networks(
         if without:
             notes.append(f"network {name!r} does not exist on {', '.join(without)}")
     return found, tuple(notes)
+
+
+def keep_connected(
+    spots: Sequence[Spot], hosts: Sequence[Host], networks: Collection[str]
+) -> tuple[Spot, ...]:
+    """Return those of the hosts to spread over that have all of these networks, by id.
+
+    Raises:
+        RefusedError: None has.
+    """
+    fit = {host.id for host in hosts if set(networks) <= set(host.networks)}
+    kept = tuple(spot for spot in spots if spot.id in fit)
+    if not kept:
+        raise RefusedError(
+            "no host to spread over has all of the networks",
+            hint="name a --cluster whose hosts have them, or leave --spread out",
+        )
+    return kept
 
 
 def build_networks(

@@ -17,7 +17,7 @@ from linkedclone.drivers.vsphere.hosts import check_host, find_fit
 from linkedclone.drivers.vsphere.landscape import Host, Landscape, read_landscape
 from linkedclone.drivers.vsphere.names import split_file_name, unescape
 from linkedclone.drivers.vsphere.native import moid_of
-from linkedclone.drivers.vsphere.networks import build_networks, find_networks
+from linkedclone.drivers.vsphere.networks import build_networks, find_networks, keep_connected
 from linkedclone.drivers.vsphere.paths import PARTS, build_path
 from linkedclone.drivers.vsphere.session import Session
 from linkedclone.drivers.vsphere.special import check_consistent, named_networks, needed_stores
@@ -113,6 +113,9 @@ class Surveyor:
             networks=build_networks(self._session, self._collector, found),
             notes=target.notes + notes,
         )
+        if wanted.spread == "host" and found:
+            ids = {network.id for network in found.values()}
+            target = replace(target, spots=keep_connected(target.spots, running.fit, ids))
         return self._ask(ground, running, target)
 
     def _datacenter(

@@ -1,0 +1,54 @@
+"""A template that was made a VM is made a template again, whatever comes."""
+
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+
+from linkedclone.errors import BusyError, HypervisorError, InterruptedByUserError
+from linkedclone.execution import templates
+from linkedclone.execution.runner import Runner
+from linkedclone.model.ids import VmId
+from linkedclone.model.plan import TakeSnapshot
+
+STEP = TakeSnapshot(
+    vm=VmId("vm-1"), vm_name="gold", name="base", description="", template_pool="pool-1"
+)
+
+
+class Busy:
+    """Cannot take snapshots, and is busy when it is to be made a template the first time."""
+
+    def __init__(self) -> None:
+        self.template = True
+        self.refusals = 1
+
+    def set_template(self, vm: VmId, *, template: bool, pool: str = "") -> None:
+        if template and self.refusals:
+            self.refusals -= 1
+            raise BusyError(f"{vm} is busy in {pool or 'no pool'}")
+        self.template = template
+
+
+def test_an_interrupt_while_it_waits_for_a_busy_vm_leaves_no_vm_behind(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    driver = Busy()
+
+    def start(_: TakeSnapshot) -> None:
+        raise KeyboardInterrupt
+
+    def sleep(_: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("linkedclone.execution.templates.time.sleep", sleep)
+    runner = SimpleNamespace(
+        start=start,
+        driver=driver,
+        interrupted=False,
+        progress=SimpleNamespace(update=lambda _: None),
+    )
+    preparation = templates._Preparation(cast("Runner", runner), driver, STEP)
+    with pytest.raises((InterruptedByUserError, HypervisorError)):
+        preparation.run()
+    assert driver.template
