@@ -208,7 +208,8 @@ def test_an_interrupted_preparation_ends_with_a_template(
 ) -> None:
     simulator.delays(task_ms={"CreateSnapshot_Task": 2000})
     process = command.start("clone", template, "desk-1", "--prepare-template", env=env)
-    while "CreateSnapshot_Task" not in simulator.calls():
+    # Until the answer is there and the task is followed: before that the call may be lost.
+    while "WaitForUpdatesEx" not in simulator.calls():
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
