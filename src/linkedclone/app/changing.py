@@ -51,15 +51,7 @@ class Changes:
         confirm: Confirm | None = None,
         progress: Progress | None = None,
     ) -> ActionReport:
-        """Delete VMs, unless something hangs from them.
-
-        Args:
-            refs: Names, inventory paths or UUIDs.
-            how: What else may go; never what others hang from.
-            scan: Where to look for files of no VM that hang from them.
-            confirm: Shown the plan first; None goes on without asking.
-            progress: Who is told.
-        """
+        """Delete VMs, unless something hangs from them."""
         how = how or Deletion()
         if how.keep_base and not isinstance(self._driver, Registration):
             raise UnsupportedError(
@@ -214,14 +206,7 @@ class Changes:
         confirm: Confirm | None = None,
         progress: Progress | None = None,
     ) -> WasteReport:
-        """Find what nothing uses any more, and remove it.
-
-        Args:
-            kinds: What is removed of it; nothing unless given.
-            scan: Where to look for files.
-            confirm: Shown the plan first; None goes on without asking.
-            progress: Who is told.
-        """
+        """Find what nothing uses any more, and remove it."""
 
         def look() -> tuple[Waste, ...]:
             inventory = self._driver.observe(sizes=True, scan=scan)

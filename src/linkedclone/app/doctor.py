@@ -42,15 +42,7 @@ class Diagnosis:
         """Return the JSON form."""
         return {
             "endpoint": self.endpoint or None,
-            "findings": [
-                {
-                    "check": finding.check,
-                    "verdict": finding.verdict.value,
-                    "text": finding.text,
-                    "remedy": finding.remedy,
-                }
-                for finding in self.findings
-            ],
+            "findings": [finding.document() for finding in self.findings],
         }
 
 

@@ -63,15 +63,7 @@ class ParentReport:
         return {
             "endpoint": self.endpoint,
             "vm": self.name,
-            "findings": [
-                {
-                    "check": finding.check,
-                    "verdict": finding.verdict.value,
-                    "text": finding.text,
-                    "remedy": finding.remedy,
-                }
-                for finding in self.findings
-            ],
+            "findings": [finding.document() for finding in self.findings],
             "mended": [one.document() for one in self.mended],
         }
 

@@ -5,6 +5,7 @@ from collections import Counter
 from linkedclone.cli.failures import describe
 from linkedclone.cli.streams import printable, say
 from linkedclone.cli.tables import GOOD_BAD, Column, render_table
+from linkedclone.model.names import list_names
 from linkedclone.model.report import (
     ActionReport,
     CloneReport,
@@ -84,14 +85,8 @@ def say_failures(failures: list[tuple[str, Failure]]) -> None:
     for name, failure in failures:
         by_reason.setdefault(failure, []).append(printable(name))
     for failure, names in by_reason.items():
-        head = f"{render_names(names)} ({failure.stage})"
+        head = f"{list_names(names)} ({failure.stage})"
         say("\n".join(describe(failure.brief, failure.details, failure.hint, head=head)))
-
-
-def render_names(names: list[str], *, most: int = 5) -> str:
-    """List names, but not too many."""
-    rest = len(names) - most
-    return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def summarize_clones(report: CloneReport, *, place: str) -> str:

@@ -27,3 +27,12 @@ class Finding:
     verdict: Verdict
     text: str
     remedy: str = ""
+
+    def document(self) -> dict[str, object]:
+        """Return the JSON form."""
+        return {
+            "check": self.check,
+            "verdict": self.verdict.value,
+            "text": self.text,
+            "remedy": self.remedy,
+        }

@@ -3,7 +3,7 @@
 Apart from ``observed``, because making clones needs none of it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -110,6 +110,12 @@ class Inventory:
     measured: datetime | None = None
     blind: tuple[str, ...] = ()
     unread: frozenset[VmId] = frozenset()
+
+    def used_bytes(self, layers: Iterable[Layer]) -> int | None:
+        """Return what the files of these layers take, as far as known; None if of none it is."""
+        found = (self.files.get(layer) for layer in layers)
+        known = [file.used_bytes for file in found if file and file.used_bytes is not None]
+        return sum(known) if known else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,7 +1,7 @@
-"""Names of VMs: ranges such as ``desk-{001..020}`` and what a name may be."""
+"""Names of VMs: ranges such as ``desk-{001..020}``, what a name may be, and lists of them."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from linkedclone.errors import InputError
 
@@ -88,6 +88,12 @@ def check_name(name: str) -> None:
             f"the name {name!r} has {len(name)} characters",
             hint=f"{MAX_NAME_LENGTH} are allowed",
         )
+
+
+def list_names(names: Sequence[str], *, most: int = 5) -> str:
+    """List names for people, but not too many: ``a, b and 3 more``."""
+    rest = len(names) - most
+    return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def _check_unique(names: list[str]) -> None:

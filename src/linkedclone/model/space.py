@@ -256,12 +256,8 @@ class _Measuring:
     lineage: Lineage
     sums: dict[StoreId, _StoreSums] = field(default_factory=dict)
 
-    def size(self, layer: Layer) -> int:
-        found = self.inventory.files.get(layer)
-        return (found.used_bytes or 0) if found else 0
-
     def sizes(self, layers: Iterable[Layer]) -> int:
-        return sum(map(self.size, layers))
+        return self.inventory.used_bytes(layers) or 0
 
     def family(self, members: Sequence[Reader]) -> FamilyUsage:
         vms = [member for member in members if isinstance(member, Vm)]
@@ -325,7 +321,7 @@ class _Measuring:
 
     def _add_to_stores(self, vms: Sequence[Vm], layers: Iterable[Layer]) -> None:
         for layer in layers:
-            self.sums.setdefault(layer.store, _StoreSums()).used += self.size(layer)
+            self.sums.setdefault(layer.store, _StoreSums()).used += self.sizes([layer])
         for vm in vms:
             home = _store_of(vm)
             if home is not None:

@@ -84,7 +84,7 @@ def build_tree(inventory: Inventory, parent: Vm | None = None) -> tuple[TreeNode
 
 class _TreeBuilder:
     def __init__(self, inventory: Inventory) -> None:
-        self._files = inventory.files
+        self._sizes = inventory.used_bytes
         self._lineage = Lineage(inventory)
         self._vms = sorted(inventory.vms, key=attrgetter("name"))
         self._strays = sorted(inventory.strays, key=attrgetter("layer"))
@@ -191,12 +191,6 @@ class _TreeBuilder:
         above = self._strays_on.get(stray.layer, ())
         nodes = tuple(self._stray_node(other) for other in above)
         return TreeNode(stray=stray, own_bytes=stray.used_bytes, children=nodes)
-
-    def _sizes(self, layers: Iterable[Layer]) -> int | None:
-        """Return what the files take; None if that is known of none of them."""
-        found = [self._files[layer].used_bytes for layer in layers if layer in self._files]
-        known = [size for size in found if size is not None]
-        return sum(known) if known else None
 
     def _orphans(self) -> tuple[TreeNode, ...]:
         vms = [

@@ -6,14 +6,13 @@ from collections.abc import Callable, Iterable, Iterator
 from linkedclone.model.findings import Finding, Verdict
 from linkedclone.model.inventory import Inventory
 from linkedclone.model.lineage import Lineage
-from linkedclone.model.observed import Layer, Vm
+from linkedclone.model.names import list_names
+from linkedclone.model.observed import Vm
 from linkedclone.model.proof import DEEPEST
 from linkedclone.model.sizes import render_size
 
 GROWN = 0.5
 """The share of its base from which a delta is called large."""
-
-_MOST_NAMES = 5
 
 
 def find_trouble(inventory: Inventory) -> tuple[Finding, ...]:
@@ -54,7 +53,7 @@ def _missing(inventory: Inventory, lineage: Lineage) -> _Trouble:
     gone = sorted(layer for layer, file in inventory.files.items() if file.missing)
     for layer in gone:
         readers = [reader.name for reader in lineage.readers(layer)]
-        text = f"{layer} is missing; it is read by {_names(readers)}"
+        text = f"{layer} is missing; it is read by {list_names(readers)}"
         yield Verdict.FAILED, text, "put the file back in its place, or delete what reads it"
 
 
@@ -83,18 +82,15 @@ def _doubles(
                 holders[value].append(vm.name)
     for value, names in sorted(holders.items()):
         if len(names) > 1:
-            yield Verdict.WARNING, f"the same {what} {value}: {_names(sorted(names))}", remedy
+            yield Verdict.WARNING, f"the same {what} {value}: {list_names(sorted(names))}", remedy
 
 
 def _grown(inventory: Inventory, lineage: Lineage) -> _Trouble:
-    def size(layers: Iterable[Layer]) -> int:
-        files = (inventory.files.get(layer) for layer in layers)
-        return sum(file.used_bytes or 0 for file in files if file)
-
     for vm in sorted(inventory.vms, key=lambda vm: vm.name):
         inherited = lineage.inherited(vm)
-        base = size(inherited)
-        own = size({layer for disk in vm.disks for layer in disk.chain} - inherited)
+        base = inventory.used_bytes(inherited) or 0
+        above = {layer for disk in vm.disks for layer in disk.chain} - inherited
+        own = inventory.used_bytes(above) or 0
         if base and own > GROWN * base:
             text = f"{vm.name} has written {render_size(own)} over a base of {render_size(base)}"
             yield Verdict.WARNING, text, f"clone it anew, or: linkedclone promote {vm.name}"
@@ -105,8 +101,3 @@ def _strays(inventory: Inventory) -> _Trouble:
         used = render_size(sum(stray.used_bytes or 0 for stray in inventory.strays))
         text = f"{len(inventory.strays)} disk files belong to no VM ({used})"
         yield Verdict.WARNING, text, "linkedclone gc"
-
-
-def _names(names: list[str]) -> str:
-    rest = len(names) - _MOST_NAMES
-    return ", ".join(names[:_MOST_NAMES]) + (f" and {rest} more" if rest > 0 else "")

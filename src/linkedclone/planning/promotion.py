@@ -56,7 +56,7 @@ def plan_promote(vms: Sequence[Vm], inventory: Inventory, *, force: bool = False
     copies = {vm.id: lineage.inherited(vm) for vm in linked}
     _refuse_full(linked, [copies[vm.id] for vm in linked], inventory)
     steps = tuple(
-        PromoteVm(vm=vm.id, vm_name=vm.name, copy_bytes=_size(copies[vm.id], inventory))
+        PromoteVm(vm=vm.id, vm_name=vm.name, copy_bytes=inventory.used_bytes(copies[vm.id]))
         for vm in linked
     )
     existing = tuple(vm for vm in vms if vm not in linked)
@@ -81,12 +81,6 @@ def _notes(
     return tuple(f"nothing here uses {layer} afterwards: it may go" for layer in left)
 
 
-def _size(layers: frozenset[Layer], inventory: Inventory) -> int | None:
-    sizes = [inventory.files[layer].used_bytes for layer in layers if layer in inventory.files]
-    known = [size for size in sizes if size is not None]
-    return sum(known) if known else None
-
-
 def _refuse_full(
     vms: Sequence[Vm], copies: Sequence[frozenset[Layer]], inventory: Inventory
 ) -> None:
@@ -100,7 +94,7 @@ def _refuse_full(
         for disk in vm.disks:
             below = frozenset(disk.chain[:-1]) & layers
             if disk.chain:
-                needed[disk.top.store] += _size(below, inventory) or 0
+                needed[disk.top.store] += inventory.used_bytes(below) or 0
     for store in inventory.stores:
         want, free = needed.get(store.id, 0), store.free_bytes
         if free is not None and want > free:

@@ -17,6 +17,7 @@ from linkedclone.drivers.vsphere.shapes import Shape, build_shape
 from linkedclone.drivers.vsphere.vms import Surroundings, build_vm, choose_properties
 from linkedclone.drivers.vsphere.walks import Walk
 from linkedclone.model.ids import SnapshotId, VmId
+from linkedclone.model.names import list_names
 from linkedclone.model.observed import Vm
 
 if TYPE_CHECKING:
@@ -34,8 +35,6 @@ _HARDWARE: Final = (
     "config.hardware.numCoresPerSocket",
 )
 _DEVICES: Final = {"VirtualMachineSnapshot": _HARDWARE}
-
-_MOST_NAMES: Final = 5
 
 
 class Observer:
@@ -210,12 +209,10 @@ def _find_unread(reads: Iterable[Read], vms: Iterable[Vm]) -> dict[VmId, str]:
 
 
 def _describe_unread(unread: Iterable[str]) -> tuple[str, ...]:
-    names = sorted(unread)
+    names = list_names(sorted(unread))
     if not names:
         return ()
-    rest = len(names) - _MOST_NAMES
-    shown = ", ".join(names[:_MOST_NAMES]) + (f" and {rest} more" if rest > 0 else "")
-    return (f"the disks of {shown} could not be read: what they hang from is not known",)
+    return (f"the disks of {names} could not be read: what they hang from is not known",)
 
 
 def _shape_of(seen: Seen, *, whole: bool = False) -> Shape:

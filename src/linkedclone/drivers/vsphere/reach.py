@@ -22,6 +22,7 @@ from linkedclone.model.findings import Finding, Verdict
 from linkedclone.model.ids import VmId
 from linkedclone.model.inventory import Inventory
 from linkedclone.model.lineage import Lineage
+from linkedclone.model.names import list_names
 from linkedclone.model.observed import Vm
 from linkedclone.model.proof import Mode
 
@@ -39,7 +40,6 @@ _WANTED: Final = {
     "ComputeResource": ("name",),
     "Datastore": ("name",),
 }
-_MOST_NAMES: Final = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,12 +140,7 @@ def _describe(gap: Gap, clones: Sequence[str]) -> Finding:
     return Finding(
         check=_CHECK,
         verdict=Verdict.WARNING,
-        text=f"{_list(gap.blind)} of {cluster} cannot see {store}, "
-        f"which clones hang on: {_list(clones)}",
+        text=f"{list_names(gap.blind)} of {cluster} cannot see {store}, "
+        f"which clones hang on: {list_names(clones)}",
         remedy=f"mount {store} there: the clones cannot be started on or moved to such hosts",
     )
-
-
-def _list(names: Sequence[str]) -> str:
-    rest = len(names) - _MOST_NAMES
-    return ", ".join(names[:_MOST_NAMES]) + (f" and {rest} more" if rest > 0 else "")

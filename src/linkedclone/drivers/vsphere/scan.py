@@ -32,11 +32,11 @@ from linkedclone.drivers.vsphere.tasks import Jobs
 from linkedclone.errors import LinkedCloneError, PermissionDeniedError
 from linkedclone.model.inventory import Inventory, LayerFile, Stray
 from linkedclone.model.jobs import Job, JobState
+from linkedclone.model.names import list_names
 from linkedclone.model.observed import Layer, Vm
 from linkedclone.model.spec import Scan
 
 _TICK: Final = 5.0
-_MOST_NAMES: Final = 5
 
 _ELSEWHERE: Final = (
     "what another vCenter keeps on these datastores, and VMs that the user may not see, "
@@ -207,8 +207,7 @@ def _say_unread(chains: Chains, strays: Iterable[Stray]) -> list[str]:
             unread[str(stray.layer)] = reason
     if not unread:
         return []
-    rest = len(unread) - _MOST_NAMES
-    names = ", ".join(list(unread)[:_MOST_NAMES]) + (f" and {rest} more" if rest > 0 else "")
+    names = list_names(list(unread))
     return [f"what these files hang from is not known: {names} ({next(iter(unread.values()))})"]
 
 
