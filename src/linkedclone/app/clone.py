@@ -10,6 +10,14 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from linkedclone import __version__
+from linkedclone.app.outcomes import (
+    build_report,
+    describe_existing,
+    describe_made,
+    describe_waited,
+    mark_failed,
+    tell_sharing,
+)
 from linkedclone.drivers.base import Driver, Folders, ServerCheck
 from linkedclone.errors import LinkedCloneError, UnsupportedError
 from linkedclone.execution.cloning import Cloning, Made
@@ -20,12 +28,11 @@ from linkedclone.model.ids import VmId
 from linkedclone.model.names import check_name, expand_names
 from linkedclone.model.observed import Power, Snapshot, Vm
 from linkedclone.model.plan import CreateClone, Plan, SetPower, Step, TakeSnapshot, WriteMark
-from linkedclone.model.proof import Mode, Proof, shared_layers
 from linkedclone.model.report import CloneReport, CloneResult, Failure, Stage, Status
 from linkedclone.model.spec import CloneRequest, Hardware, Target, Wait
 from linkedclone.planning.budget import find_parallel
 from linkedclone.planning.clone import ClonePlanner, Run, rehome
-from linkedclone.planning.verdict import Fate, judge_existing
+from linkedclone.planning.verdict import Fate
 
 if TYPE_CHECKING:
     from linkedclone.model.check import HostCheck
@@ -149,8 +156,8 @@ def planned_report(prepared: Prepared, endpoint: str) -> CloneReport:
     results = {
         step.name: CloneResult(name=step.name, status=Status.PLANNED, uuid=step.uuid)
         for step in prepared.creates
-    } | {vm.name: _existing_result(prepared, vm) for vm in prepared.plan.existing}
-    report = _report(prepared, endpoint, results, seconds=0.0)
+    } | {vm.name: describe_existing(prepared, vm) for vm in prepared.plan.existing}
+    report = build_report(prepared, endpoint, results, seconds=0.0)
     return replace(report, notes=prepared.plan.notes)
 
 
@@ -181,20 +188,20 @@ class CloneJob:
         prepared = self._prepared
         self._progress.begin(prepared.request.names, "clone")
         results = {
-            vm.name.casefold(): _existing_result(prepared, vm) for vm in prepared.plan.existing
+            vm.name.casefold(): describe_existing(prepared, vm) for vm in prepared.plan.existing
         }
         results |= self._mend_existing(results)
         creates = self._with_folder(self._with_snapshot())
         made = self._cloning.make(creates) if creates else []
-        results |= {m.step.name.casefold(): _made_result(m, self._runner) for m in made}
+        results |= {m.step.name.casefold(): describe_made(m, self._runner) for m in made}
         results |= self._start_existing(results, made)
         results = self._wait_for_guests(results)
         return replace(
-            _report(prepared, endpoint, results, seconds=time.monotonic() - begun),
+            build_report(prepared, endpoint, results, seconds=time.monotonic() - begun),
             interrupted=self._runner.interrupted,
             notes=(
                 *prepared.plan.notes,
-                *_sharing([m.vm for m in made if m.vm and not m.step.disk_move.linked]),
+                *tell_sharing([m.vm for m in made if m.vm and not m.step.disk_move.linked]),
                 *self._unused_snapshot(made),
             ),
         )
@@ -214,7 +221,7 @@ class CloneJob:
         """Finish what a killed run left: a mark that names another UUID than the clone's own."""
         steps: list[Step] = [s for s in self._prepared.plan.steps if isinstance(s, WriteMark)]
         return {
-            name_of(landing.item).casefold(): _failed(
+            name_of(landing.item).casefold(): mark_failed(
                 results[name_of(landing.item).casefold()], Stage.CLONE, landing.error
             )
             for landing in (self._runner.run_stage(steps) if steps else ())
@@ -260,7 +267,7 @@ class CloneJob:
             started[key] = (
                 replace(results[key], power=Power.ON, seconds=landing.seconds)
                 if landing.error is None
-                else _failed(results[key], Stage.POWER_ON, landing.error)
+                else mark_failed(results[key], Stage.POWER_ON, landing.error)
             )
         return started
 
@@ -296,134 +303,13 @@ class CloneJob:
         )
         waited = time.monotonic() - begun
         return {
-            key: _waited(r, latest.get(VmId(r.id)), wait, waited) if r.id and r.id in running else r
+            key: describe_waited(r, latest.get(VmId(r.id)), wait, waited)
+            if r.id and r.id in running
+            else r
             for key, r in results.items()
         }
-
-
-def _failed(result: CloneResult, stage: Stage, error: LinkedCloneError) -> CloneResult:
-    return replace(result, status=Status.FAILED, error=Failure.from_error(stage, error))
 
 
 def _hang(create: CreateClone, parent: Vm, snapshot: Snapshot) -> CreateClone:
     mark = replace(create.mark, snapshot=snapshot.id, snapshot_name=snapshot.name)
     return replace(create, source=parent, snapshot=snapshot, mark=mark)
-
-
-def _existing_result(prepared: Prepared, vm: Vm) -> CloneResult:
-    linked = prepared.request.disk_move.linked
-    verdict = judge_existing(prepared.source, vm, linked=linked)
-    status = Status.FAILED if verdict.failure else Status.EXISTING
-    result = CloneResult(name=vm.name, status=status, error=verdict.failure)
-    return _seen(result, vm, verdict.proof)
-
-
-def _made_result(made: Made, runner: Runner) -> CloneResult:
-    verdict = made.verdict
-    if verdict is None:
-        return _unsent(made.step.name, runner)
-    status = {
-        Fate.CREATED: Status.CREATED,
-        Fate.EXISTING: Status.EXISTING,
-    }.get(verdict.fate, Status.FAILED)
-    result = CloneResult(
-        name=made.step.name, status=status, seconds=made.seconds, error=verdict.failure
-    )
-    if made.vm is None or verdict.fate in {Fate.UNDONE, Fate.NOTHING}:
-        return replace(result, linked=verdict.proof.linked if verdict.proof else None)
-    return _seen(result, made.vm, verdict.proof)
-
-
-def _unsent(name: str, runner: Runner) -> CloneResult:
-    if name in runner.in_flight:
-        brief = "interrupted: this clone goes on at the endpoint"
-        hint = "run the same command again to take it up"
-    else:
-        brief, hint = "interrupted before it was sent", "run the same command again"
-    failure = Failure(stage=Stage.CLONE, brief=brief, hint=hint)
-    return CloneResult(name=name, status=Status.SKIPPED, error=failure)
-
-
-def _sharing(copies: Sequence[Vm]) -> tuple[str, ...]:
-    """Tell of full clones that came out sharing files with others: those have to stay."""
-    shared = {vm.name: shared_layers(vm) for vm in copies}
-    names = [name for name, layers in shared.items() if layers]
-    if not names:
-        return ()
-    files = sorted({layer for layers in shared.values() for layer in layers})
-    more = f" and {len(files) - 1} more" if len(files) > 1 else ""
-    note = (
-        f"{len(names)} of the full clones ({names[0]}{', …' if len(names) > 1 else ''}) share "
-        f"{files[0]}{more} with others: that base has to stay"
-    )
-    return (note,)
-
-
-def _mode(vm: Vm, *, linked: bool | None) -> Mode:
-    if linked is None:
-        return Mode.UNKNOWN
-    if linked:
-        return Mode.LINKED
-    return Mode.SHARED if shared_layers(vm) else Mode.FULL
-
-
-def _seen(result: CloneResult, vm: Vm, proof: Proof | None) -> CloneResult:
-    linked = proof.linked if proof else None
-    return replace(
-        result,
-        id=vm.id,
-        uuid=vm.uuid,
-        mode=_mode(vm, linked=linked),
-        linked=linked,
-        proof="hidden" if linked is None else "",
-        power=vm.power,
-        host_name=vm.host_name,
-        addresses=vm.addresses,
-        ssh=vm.ssh,
-        own_bytes=vm.own_bytes,
-        shared_bytes=vm.shared_bytes,
-    )
-
-
-def _waited(result: CloneResult, vm: Vm | None, wait: Wait, seconds: float) -> CloneResult:
-    total = (result.seconds or 0.0) + seconds
-    if vm is None:
-        failure = Failure(stage=Stage.WAIT, brief="the VM vanished while its guest was waited for")
-        return replace(result, status=Status.FAILED, error=failure, seconds=total)
-    result = replace(
-        result,
-        power=vm.power,
-        host_name=vm.host_name,
-        addresses=vm.addresses,
-        ssh=vm.ssh,
-        seconds=total,
-    )
-    if is_ready(vm, wait):
-        return result
-    what = "its tools did not answer" if wait is Wait.TOOLS else "it reported no address"
-    failure = Failure(
-        stage=Stage.WAIT,
-        brief=f"the clone is good and runs, but {what} in time",
-        hint="look at its console; the guest tools must be installed in the parent",
-    )
-    return replace(result, status=Status.FAILED, error=failure)
-
-
-def _report(
-    prepared: Prepared, endpoint: str, results: Mapping[str, CloneResult], *, seconds: float
-) -> CloneReport:
-    linked = prepared.request.disk_move.linked
-    # What is not there has the mode that was wanted.
-    mode = Mode.LINKED if linked else Mode.FULL
-    by_name = {
-        name.casefold(): result if result.id else replace(result, mode=mode)
-        for name, result in results.items()
-    }
-    return CloneReport(
-        endpoint=endpoint,
-        parent=prepared.source.name,
-        snapshot=prepared.snapshot_name,
-        clones=tuple(by_name[name.casefold()] for name in prepared.request.names),
-        seconds=seconds,
-        linked=linked,
-    )

@@ -1,0 +1,148 @@
+"""What a batch of clones is reported with: verdicts and what was seen, as results."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from linkedclone.errors import LinkedCloneError
+from linkedclone.execution.cloning import Made
+from linkedclone.execution.guests import is_ready
+from linkedclone.execution.runner import Runner
+from linkedclone.model.observed import Vm
+from linkedclone.model.proof import Mode, Proof, shared_layers
+from linkedclone.model.report import CloneReport, CloneResult, Failure, Stage, Status
+from linkedclone.model.spec import Wait
+from linkedclone.planning.verdict import Fate, judge_existing
+
+if TYPE_CHECKING:
+    from linkedclone.app.clone import Prepared
+
+
+def mark_failed(result: CloneResult, stage: Stage, error: LinkedCloneError) -> CloneResult:
+    """Return a result with an error."""
+    return replace(result, status=Status.FAILED, error=Failure.from_error(stage, error))
+
+
+def describe_existing(prepared: Prepared, vm: Vm) -> CloneResult:
+    """Return the result for a clone that was there already."""
+    linked = prepared.request.disk_move.linked
+    verdict = judge_existing(prepared.source, vm, linked=linked)
+    status = Status.FAILED if verdict.failure else Status.EXISTING
+    result = CloneResult(name=vm.name, status=status, error=verdict.failure)
+    return _seen(result, vm, verdict.proof)
+
+
+def describe_made(made: Made, runner: Runner) -> CloneResult:
+    """Return the result for a clone that this run was to make."""
+    verdict = made.verdict
+    if verdict is None:
+        return _unsent(made.step.name, runner)
+    status = {
+        Fate.CREATED: Status.CREATED,
+        Fate.EXISTING: Status.EXISTING,
+    }.get(verdict.fate, Status.FAILED)
+    result = CloneResult(
+        name=made.step.name, status=status, seconds=made.seconds, error=verdict.failure
+    )
+    if made.vm is None or verdict.fate in {Fate.UNDONE, Fate.NOTHING}:
+        return replace(result, linked=verdict.proof.linked if verdict.proof else None)
+    return _seen(result, made.vm, verdict.proof)
+
+
+def _unsent(name: str, runner: Runner) -> CloneResult:
+    if name in runner.in_flight:
+        brief = "interrupted: this clone goes on at the endpoint"
+        hint = "run the same command again to take it up"
+    else:
+        brief, hint = "interrupted before it was sent", "run the same command again"
+    failure = Failure(stage=Stage.CLONE, brief=brief, hint=hint)
+    return CloneResult(name=name, status=Status.SKIPPED, error=failure)
+
+
+def tell_sharing(copies: Sequence[Vm]) -> tuple[str, ...]:
+    """Tell of full clones that came out sharing files with others: those have to stay."""
+    shared = {vm.name: shared_layers(vm) for vm in copies}
+    names = [name for name, layers in shared.items() if layers]
+    if not names:
+        return ()
+    files = sorted({layer for layers in shared.values() for layer in layers})
+    more = f" and {len(files) - 1} more" if len(files) > 1 else ""
+    note = (
+        f"{len(names)} of the full clones ({names[0]}{', …' if len(names) > 1 else ''}) share "
+        f"{files[0]}{more} with others: that base has to stay"
+    )
+    return (note,)
+
+
+def _mode(vm: Vm, *, linked: bool | None) -> Mode:
+    if linked is None:
+        return Mode.UNKNOWN
+    if linked:
+        return Mode.LINKED
+    return Mode.SHARED if shared_layers(vm) else Mode.FULL
+
+
+def _seen(result: CloneResult, vm: Vm, proof: Proof | None) -> CloneResult:
+    linked = proof.linked if proof else None
+    return replace(
+        result,
+        id=vm.id,
+        uuid=vm.uuid,
+        mode=_mode(vm, linked=linked),
+        linked=linked,
+        proof="hidden" if linked is None else "",
+        power=vm.power,
+        host_name=vm.host_name,
+        addresses=vm.addresses,
+        ssh=vm.ssh,
+        own_bytes=vm.own_bytes,
+        shared_bytes=vm.shared_bytes,
+    )
+
+
+def describe_waited(result: CloneResult, vm: Vm | None, wait: Wait, seconds: float) -> CloneResult:
+    """Return the result with what its guest said until the wait ended."""
+    total = (result.seconds or 0.0) + seconds
+    if vm is None:
+        failure = Failure(stage=Stage.WAIT, brief="the VM vanished while its guest was waited for")
+        return replace(result, status=Status.FAILED, error=failure, seconds=total)
+    result = replace(
+        result,
+        power=vm.power,
+        host_name=vm.host_name,
+        addresses=vm.addresses,
+        ssh=vm.ssh,
+        seconds=total,
+    )
+    if is_ready(vm, wait):
+        return result
+    what = "its tools did not answer" if wait is Wait.TOOLS else "it reported no address"
+    failure = Failure(
+        stage=Stage.WAIT,
+        brief=f"the clone is good and runs, but {what} in time",
+        hint="look at its console; the guest tools must be installed in the parent",
+    )
+    return replace(result, status=Status.FAILED, error=failure)
+
+
+def build_report(
+    prepared: Prepared, endpoint: str, results: Mapping[str, CloneResult], *, seconds: float
+) -> CloneReport:
+    """Return the report of a batch, in the order in which the names were given."""
+    linked = prepared.request.disk_move.linked
+    # What is not there has the mode that was wanted.
+    mode = Mode.LINKED if linked else Mode.FULL
+    by_name = {
+        name.casefold(): result if result.id else replace(result, mode=mode)
+        for name, result in results.items()
+    }
+    return CloneReport(
+        endpoint=endpoint,
+        parent=prepared.source.name,
+        snapshot=prepared.snapshot_name,
+        clones=tuple(by_name[name.casefold()] for name in prepared.request.names),
+        seconds=seconds,
+        linked=linked,
+    )
