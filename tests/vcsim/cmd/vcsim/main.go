@@ -41,8 +41,7 @@ func run() error {
 	}
 	fmt.Printf("export GOVC_URL=%s\nexport GOVC_SIM_PID=%d\n", server.URL, os.Getpid())
 	<-stop
-	server.Close()
-	return nil
+	return server.Close()
 }
 
 func parse(args []string) (*simulator.Model, lcsim.Options, bool, error) {
@@ -61,6 +60,7 @@ func parse(args []string) (*simulator.Model, lcsim.Options, bool, error) {
 	f.StringVar(&opt.KeyFile, "tlskey", "", "PEM key of -tlscert")
 	f.StringVar(&opt.CertOut, "cert-out", "", "file to write the served certificate to, as PEM")
 	f.StringVar(&opt.LoadDir, "load", "", "folder of an inventory saved with govc object.save")
+	f.StringVar(&opt.StateDir, "state", "", "folder to keep the inventory in from one start to the next")
 	f.BoolVar(&opt.Control, "control", false, "serve the test-only paths below /_test/")
 	f.IntVar(&opt.CallDelayMS, "delay", 0, "milliseconds that each call takes")
 	f.IntVar(&opt.Clones, "clones", 0, "linked clones per resource pool, besides its VMs")

@@ -49,6 +49,12 @@ func (m *vmMethods) CloneVMTask(ctx *simulator.Context, req *types.CloneVM_Task)
 			if taken != nil {
 				return taken
 			}
+			if told := job.spec.Customization; told != nil {
+				// Arguments are looked at before anything is made [inferred].
+				if fault := checkIdentity(told.Identity); fault != nil {
+					return fault
+				}
+			}
 			return job.check(ctx)
 		},
 		run: job.run,

@@ -101,6 +101,9 @@ func (b *vmBuilder) reset() {
 		ToolsVersion:       "0",
 		ToolsRunningStatus: string(types.VirtualMachineToolsRunningStatusGuestToolsNotRunning),
 		GuestFamily:        vm.Guest.GuestFamily,
+		// Whether a clone's guest info says at first what the parent's said is not
+		// documented; it does here, as the worse case [inferred].
+		CustomizationInfo: deepCopy(vm.Guest).CustomizationInfo,
 	}
 	vm.ResourcePool = b.place.pool
 	vm.Runtime = types.VirtualMachineRuntimeInfo{
@@ -175,6 +178,9 @@ func (b *vmBuilder) configure(spec *types.VirtualMachineConfigSpec) types.BaseMe
 		// Handbook §6 [code] CAPV: set your own instanceUuid. A conflicting one
 		// is replaced by vCenter: then the fresh one stays.
 		c.InstanceUuid = spec.InstanceUuid
+	}
+	if spec.VAppConfigRemoved != nil && *spec.VAppConfigRemoved {
+		c.VAppConfig = nil
 	}
 	b.setExtra(spec.ExtraConfig)
 	return b.change(spec.DeviceChange, "spec.config.deviceChange")

@@ -1,6 +1,9 @@
 package lcsim
 
 import (
+	"encoding/json"
+	"fmt"
+	"net"
 	"time"
 
 	"github.com/vmware/govmomi/simulator"
@@ -30,16 +33,15 @@ func (s *Sim) setCustomization(
 	ctx *simulator.Context, vm *simulator.VirtualMachine, spec *types.CustomizationSpec,
 ) (fault types.BaseMethodFault) {
 	ctx.WithLock(vm, func() {
-		cards := len(cardsOf(vm.Config.Hardware.Device))
-		entries := len(spec.NicSettingMap)
 		switch {
 		case vm.Runtime.PowerState == types.VirtualMachinePowerStatePoweredOn:
 			fault = &types.InvalidPowerState{
 				RequestedState: types.VirtualMachinePowerStatePoweredOff, ExistingState: vm.Runtime.PowerState,
 			}
-		case entries != 0 && entries != cards:
-			fault = &types.NicSettingMismatch{NumberOfNicsInSpec: int32(entries), NumberOfNicsInVM: int32(cards)}
 		default:
+			if fault = s.checkSpecification(ctx, vm, spec); fault != nil {
+				return
+			}
 			if _, waiting := s.pending.LoadOrStore(vm.Self, spec); waiting {
 				fault = &types.CustomizationPending{}
 				return
@@ -67,44 +69,99 @@ func (s *Sim) startCustomization(ctx *simulator.Context, vm *simulator.VirtualMa
 	ctx.WithLock(vm, func() {
 		s.setCustomizationState(ctx, vm, types.GuestInfoCustomizationStatusTOOLSDEPLOYPKG_RUNNING)
 	})
-	apply := func(ctx *simulator.Context) {
+	rule := s.guestRules.take(vm.Name)
+	if rule.Never {
+		return
+	}
+	finish := func(ctx *simulator.Context) {
+		if rule.Event != "" {
+			s.failCustomization(ctx, vm, rule)
+			return
+		}
 		ctx.WithLock(vm, func() { s.applyCustomization(ctx, vm, spec) })
 		s.post(ctx, &types.CustomizationSucceeded{CustomizationEvent: event})
 	}
+	if rule.AfterMS != nil {
+		afterMS = rule.AfterMS
+	}
 	if afterMS == nil {
-		apply(ctx)
+		finish(ctx)
 		return
 	}
-	time.AfterFunc(time.Duration(*afterMS)*time.Millisecond, func() { apply(s.context()) })
+	time.AfterFunc(time.Duration(*afterMS)*time.Millisecond, func() { finish(s.context()) })
 }
 
 // applyCustomization shows the result in guest.*. The caller holds the VM's lock.
 func (s *Sim) applyCustomization(ctx *simulator.Context, vm *simulator.VirtualMachine, spec *types.CustomizationSpec) {
-	switch id := spec.Identity.(type) {
-	case *types.CustomizationLinuxPrep:
-		setHostName(ctx, vm, id.HostName)
-	case *types.CustomizationSysprep:
-		setHostName(ctx, vm, id.UserData.ComputerName)
-	}
-	for i, nic := range spec.NicSettingMap {
-		if ip, fixed := nic.Adapter.Ip.(*types.CustomizationFixedIp); fixed {
-			setGuestAddress(ctx, vm, i, ip.IpAddress)
-		}
-	}
+	s.become(ctx, vm, specifiedIdentity(vm, spec))
 	ctx.Update(vm, []types.PropertyChange{{Name: "config.tools.pendingCustomization", Val: ""}})
 	s.setCustomizationState(ctx, vm, types.GuestInfoCustomizationStatusTOOLSDEPLOYPKG_SUCCEEDED)
 }
 
-// setHostName resolves a name generator (handbook §5 [doc] T).
-func setHostName(ctx *simulator.Context, vm *simulator.VirtualMachine, name types.BaseCustomizationName) {
+// specifiedIdentity reads a specification as the engine in the guest does.
+func specifiedIdentity(vm *simulator.VirtualMachine, spec *types.CustomizationSpec) guestIdentity {
+	who := guestIdentity{dns: spec.GlobalIPSettings.DnsServerList, search: spec.GlobalIPSettings.DnsSuffixList}
+	windows := false
+	switch id := spec.Identity.(type) {
+	case *types.CustomizationLinuxPrep:
+		who.host, who.domain = resolveName(vm, id.HostName), id.Domain
+	case *types.CustomizationSysprep:
+		windows = true
+		who.host, who.domain = resolveName(vm, id.UserData.ComputerName), id.Identification.JoinDomain
+		who.dns = nil // of each card, on Windows (API reference, CustomizationIPSettings)
+	case *types.CustomizationCloudinitPrep:
+		var meta cloudMetadata
+		if json.Unmarshal([]byte(id.Metadata), &meta) == nil {
+			return meta.identity(vm)
+		}
+	}
+	cards := cardsOf(vm.Config.Hardware.Device)
+	who.cards = make([]guestAddress, len(cards))
+	for entry, place := range bySlot(cards) {
+		if entry < len(spec.NicSettingMap) {
+			who.cards[place] = specifiedAddress(spec.NicSettingMap[entry].Adapter, windows)
+		}
+	}
+	return who
+}
+
+func specifiedAddress(told types.CustomizationIPSettings, windows bool) (card guestAddress) {
+	if ip, fixed := told.Ip.(*types.CustomizationFixedIp); fixed {
+		bits := 24
+		if mask := net.ParseIP(told.SubnetMask).To4(); mask != nil {
+			bits, _ = net.IPMask(mask).Size()
+		}
+		card.addresses = append(card.addresses, fmt.Sprintf("%s/%d", ip.IpAddress, bits))
+		card.gateways = append(card.gateways, told.Gateway...)
+	}
+	if six := told.IpV6Spec; six != nil {
+		for _, generator := range six.Ip {
+			if ip, fixed := generator.(*types.CustomizationFixedIpV6); fixed {
+				card.addresses = append(card.addresses, fmt.Sprintf("%s/%d", ip.IpAddress, ip.SubnetMask))
+			}
+		}
+		card.gateways = append(card.gateways, six.Gateway...)
+	}
+	if windows {
+		card.dns = told.DnsServerList
+		if told.DnsDomain != "" {
+			card.search = []string{told.DnsDomain}
+		}
+	}
+	return card
+}
+
+// resolveName asks a name generator (handbook §5 [doc] T); empty where it is not modelled.
+func resolveName(vm *simulator.VirtualMachine, name types.BaseCustomizationName) string {
 	switch n := name.(type) {
 	case *types.CustomizationFixedName:
-		setGuestName(ctx, vm, n.Name)
+		return n.Name
 	case *types.CustomizationPrefixName:
-		setGuestName(ctx, vm, n.Base+"-0")
+		return n.Base + "-0"
 	case *types.CustomizationVirtualMachineName:
-		setGuestName(ctx, vm, vm.Name)
+		return vm.Name
 	}
+	return ""
 }
 
 func (s *Sim) setCustomizationState(

@@ -74,6 +74,8 @@ func (s *Sim) override(ctx *simulator.Context, m *simulator.Method) mo.Reference
 		return &pageMethods{Self: m.This, ctx: ctx}
 	case "HostDatastoreBrowser":
 		return &browserMethods{Self: m.This, sim: s}
+	case "GuestProcessManager":
+		return &processMethods{Self: m.This, sim: s}
 	case "FileManager":
 		stock, _ := ctx.Map.Get(m.This).(*simulator.FileManager)
 		return &fileMethods{Self: m.This, sim: s, stock: stock}
@@ -88,6 +90,7 @@ var ownMethods = map[string][]string{
 		"CreateSnapshot_Task", "CreateSnapshotEx_Task", "RemoveAllSnapshots_Task",
 		"RevertToCurrentSnapshot_Task", "ReconfigVM_Task", "RelocateVM_Task",
 		"PowerOnVM_Task", "PowerOffVM_Task", "CustomizeVM_Task", "RefreshStorageInfo",
+		"ShutdownGuest", "AcquireTicket", "Rename_Task",
 	},
 	"VirtualMachineSnapshot": {"RemoveSnapshot_Task", "RevertToSnapshot_Task", "RenameSnapshot"},
 	"Datacenter":             {"PowerOnMultiVM_Task"},
@@ -95,6 +98,9 @@ var ownMethods = map[string][]string{
 	"AuthorizationManager": {
 		"HasPrivilegeOnEntity", "HasPrivilegeOnEntities", "HasUserPrivilegeOnEntities",
 		"FetchUserPrivilegeOnEntities",
+	},
+	"GuestProcessManager": {
+		"StartProgramInGuest", "ListProcessesInGuest", "TerminateProcessInGuest",
 	},
 	"HostDatastoreBrowser":              {methodSearch, methodSearchAll},
 	"FileManager":                       {methodDeleteFile},

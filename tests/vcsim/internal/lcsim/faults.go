@@ -1,6 +1,7 @@
 package lcsim
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"reflect"
@@ -11,9 +12,10 @@ import (
 
 // Stages at which a rule strikes.
 const (
-	atCall    = "call"    // the call itself is refused
-	atTask    = "task"    // the task ends in error
-	atPowerOn = "poweron" // the clone succeeds, powering it on does not
+	atCall      = "call"      // the call itself is refused
+	atTask      = "task"      // the task ends in error
+	atAdmission = "admission" // PowerOnMultiVM_Task does not try to start the VM
+	atPowerOn   = "poweron"   // the clone succeeds, powering it on does not
 )
 
 // faultRule makes calls fail on demand.
@@ -45,9 +47,9 @@ func (b *faultBook) add(r faultRule) error {
 	switch r.At {
 	case "":
 		r.At = atTask
-	case atCall, atTask, atPowerOn:
+	case atCall, atTask, atPowerOn, atAdmission:
 	default:
-		return fmt.Errorf("at: %q is not one of call, task, poweron", r.At)
+		return fmt.Errorf("at: %q is not one of call, task, poweron, admission", r.At)
 	}
 	if r.Count == 0 {
 		r.Count = 1
@@ -103,7 +105,8 @@ func buildFault(name string, properties json.RawMessage) (types.BaseMethodFault,
 		return nil, fmt.Errorf("fault: %q is not a fault", name)
 	}
 	if len(properties) > 0 {
-		if err := json.Unmarshal(properties, fault); err != nil {
+		// Faults within faults say their type: {"_typeName": "CannotAccessVmDisk"}.
+		if err := types.NewJSONDecoder(bytes.NewReader(properties)).Decode(fault); err != nil {
 			return nil, fmt.Errorf("properties: %w", err)
 		}
 	}

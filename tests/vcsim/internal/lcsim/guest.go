@@ -40,6 +40,11 @@ func (b *guestBook) get() guestTiming {
 func (s *Sim) bootGuest(ctx *simulator.Context, vm *simulator.VirtualMachine) {
 	t := s.guests.get()
 	s.startCustomization(ctx, vm, t.CustomizeMS)
+	if t.CustomizeMS == nil {
+		ctx.WithLock(vm, func() { s.bootCloudInit(ctx, vm) })
+	} else {
+		s.later(vm, t.CustomizeMS, func(ctx *simulator.Context) { s.bootCloudInit(ctx, vm) })
+	}
 	s.later(vm, t.ToolsMS, func(ctx *simulator.Context) {
 		setTools(ctx, vm, true)
 		if vm.Guest.HostName == "" {

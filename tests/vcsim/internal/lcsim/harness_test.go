@@ -44,7 +44,7 @@ func newBench(t *testing.T, change ...func(*simulator.Model, *Options)) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(server.Close)
+	t.Cleanup(func() { _ = server.Close() })
 	b := &bench{T: t, ctx: t.Context(), server: server}
 	b.client, err = govmomi.NewClient(b.ctx, server.URL, true)
 	b.must(err)

@@ -32,6 +32,12 @@ func faultMessage(fault types.BaseMethodFault) string {
 	case *types.NicSettingMismatch:
 		return fmt.Sprintf("The number of network adapters in the virtual machine (%d) and in the customization specification (%d) differ.",
 			f.NumberOfNicsInVM, f.NumberOfNicsInSpec)
+	case *types.UncustomizableGuest:
+		return fmt.Sprintf("Customization of the guest operating system '%s' is not supported in this configuration.", f.UncustomizableGuestOS)
+	case *types.CannotDecryptPasswords:
+		return "The passwords in the customization specification cannot be decrypted."
+	case *types.CustomizationPending:
+		return "A customization operation is already pending on this virtual machine."
 	case *types.RequestCanceled:
 		return "The task was canceled by a user."
 	case *types.NoDiskSpace:

@@ -146,6 +146,16 @@ func (m *datacenterMethods) PowerOnMultiVMTask(ctx *simulator.Context, req *type
 				})
 				continue
 			}
+			if fault := m.sim.admit(vm); fault != nil {
+				result.NotAttempted = append(result.NotAttempted, types.ClusterNotAttemptedVmInfo{
+					Vm: ref, Fault: types.LocalizedMethodFault{Fault: fault, LocalizedMessage: faultMessage(fault)},
+				})
+				continue
+			}
+			if m.sim.life.drsIsManual() {
+				result.Recommendations = append(result.Recommendations, m.sim.recommend(vm))
+				continue
+			}
 			task := m.sim.startPowerOn(ctx, vm)
 			result.Attempted = append(result.Attempted, types.ClusterAttemptedVmInfo{Vm: ref, Task: &task})
 		}

@@ -33,6 +33,17 @@ func (m *vmMethods) ReconfigVMTask(ctx *simulator.Context, req *types.ReconfigVM
 
 func (m *vmMethods) checkReconfigure(ctx *simulator.Context, spec *types.VirtualMachineConfigSpec) (fault types.BaseMethodFault) {
 	ctx.WithLock(m.vm, func() {
+		// [doc] T ReconfigVM_Task: InvalidPowerState if it is powered on and the
+		// hardware cannot take the change; nothing here is hot-pluggable.
+		state, hardware := m.vm.Runtime.PowerState, m.vm.Config.Hardware
+		processors := spec.NumCPUs != 0 && spec.NumCPUs != hardware.NumCPU
+		memory := spec.MemoryMB != 0 && spec.MemoryMB != int64(hardware.MemoryMB)
+		if state == types.VirtualMachinePowerStatePoweredOn && (processors || memory) {
+			fault = &types.InvalidPowerState{
+				RequestedState: types.VirtualMachinePowerStatePoweredOff, ExistingState: state,
+			}
+			return
+		}
 		disks := disksOf(m.vm.Config.Hardware.Device)
 		for i, change := range spec.DeviceChange {
 			c := change.GetVirtualDeviceConfigSpec()

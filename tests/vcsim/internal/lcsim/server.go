@@ -26,6 +26,8 @@ type Options struct {
 
 	Clones  int    // linked clones to make per resource pool
 	LoadDir string // inventory saved by `govc object.save`
+
+	StateDir string // where the inventory is kept from one start to the next
 }
 
 // Server is a running simulator.
@@ -40,6 +42,7 @@ func Start(model *simulator.Model, opt Options) (*Server, error) {
 	if opt.APIVersion != "" {
 		model.ServiceContent.About.ApiVersion = opt.APIVersion
 	}
+	model.ServiceContent.About.FullName += " (simulator)" // nobody takes it for a real one
 	machines := model.Machine
 	if machines > 1 && opt.LoadDir == "" {
 		model.Machine = 1 // the others come from populate
@@ -69,14 +72,18 @@ func Start(model *simulator.Model, opt Options) (*Server, error) {
 	service.Context.Map.AddHandler(&watcher{sim: s})
 	service.Context.Map.Handler = s.dispatch
 	s.dressAll()
-	if opt.LoadDir == "" {
+	restored := false
+	if opt.StateDir != "" {
+		restored, err = s.restore(opt.StateDir)
+	}
+	if opt.LoadDir == "" && err == nil && !restored {
 		err = s.populate(machines, model.Autostart)
 	}
-	if err == nil {
+	if err == nil && !restored {
 		err = s.addFamilies(opt.Clones)
 	}
 	for _, name := range opt.Templates {
-		if err == nil {
+		if err == nil && !restored {
 			err = s.markTemplate(s.context(), name)
 		}
 	}
@@ -92,6 +99,8 @@ func (s *Sim) certificate() (tls.Certificate, error) {
 	var err error
 	if s.opt.CertFile != "" {
 		c, err = tls.LoadX509KeyPair(s.opt.CertFile, s.opt.KeyFile)
+	} else if s.opt.StateDir != "" {
+		c, err = keptCertificate(s.opt.StateDir)
 	} else {
 		c, err = newCertificate()
 	}
@@ -101,8 +110,14 @@ func (s *Sim) certificate() (tls.Certificate, error) {
 	return c, err
 }
 
-// Close stops serving at once and removes the temporary files.
-func (s *Server) Close() {
+// Close stops serving at once, saves the inventory if it is to be kept, and
+// removes the temporary files.
+func (s *Server) Close() error {
+	var err error
 	_ = s.http.Config.Close() // open connections too: nobody waits for pollers
+	if s.opt.StateDir != "" {
+		err = s.save(s.opt.StateDir)
+	}
 	s.model.Remove()
+	return err
 }

@@ -27,10 +27,14 @@ type Sim struct {
 	modes    *modeBook
 	guests   *guestBook
 
-	serial    atomic.Int64 // task and snapshot numbers
-	snapshots sync.Map     // VM reference -> *atomic.Int32, snapshot ids
-	pending   sync.Map     // VM reference -> *types.CustomizationSpec
-	powerOn   sync.Map     // VM reference -> rule that fails its next power-on
+	guestRules guestRules
+	life       lifeRules
+	commands   guestCommands
+	working    sync.RWMutex // held for reading while a task does its work
+	serial     atomic.Int64 // task and snapshot numbers
+	snapshots  sync.Map     // VM reference -> *atomic.Int32, snapshot ids
+	pending    sync.Map     // VM reference -> *types.CustomizationSpec
+	powerOn    sync.Map     // VM reference -> rule that fails its next power-on
 }
 
 func newSim(model *simulator.Model, opt Options) *Sim {

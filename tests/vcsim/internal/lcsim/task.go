@@ -92,6 +92,8 @@ func (s *Sim) perform(
 			return nil, &types.RequestCanceled{}
 		}
 	}
+	s.working.RLock()
+	defer s.working.RUnlock()
 	return w.run(ctx)
 }
 
