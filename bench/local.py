@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 
 from bench.commands import ROOT, BenchError, clean_environment, run
-from linkedclone.drivers.local.clones import new_mac
+from linkedclone.drivers.local.hardware import new_mac
 from linkedclone.drivers.local.machine import (
     MachineConfig,
     build_ssh_command,
@@ -22,7 +22,8 @@ from linkedclone.drivers.local.machine import (
     ensure_key,
 )
 from linkedclone.drivers.local.machine.arguments import build_arguments
-from linkedclone.guest.nocloud import NoCloudSeed, build_seed_iso
+from linkedclone.drivers.local.machine.networks import Card
+from linkedclone.guest.nocloud import admit_key, build_documents, build_seed_iso, plain_guest
 from linkedclone.model.observed import SshAddress
 
 BUILD = ROOT / ".build"
@@ -131,19 +132,16 @@ def _prepare(guest: Guest, folder: Path, key: Path, *, accel: str, port: int) ->
     disk, seed, own_id = folder / "disk.qcow2", folder / "seed.iso", str(uuid.uuid4())
     create_with_qemu_img(guest.disk, disk)
     public = key.with_suffix(".pub").read_text().strip()
-    seed.write_bytes(
-        build_seed_iso(
-            NoCloudSeed(
-                instance_id=own_id, host_name=folder.name, ssh_keys=(public,), user=guest.user
-            )
-        )
-    )
+    mac = new_mac()
+    named = plain_guest(host_name=folder.name, instance_id=own_id)
+    admitted = admit_key(named, user=guest.user, key=public)
+    seed.write_bytes(build_seed_iso(build_documents(admitted, (mac,), user=guest.user)))
     config = MachineConfig(
         name=folder.name,
         uuid=own_id,
         memory_bytes=guest.memory_bytes,
         disk=disk,
-        mac=new_mac(),
+        cards=(Card(mac=mac),),
         seed=seed,
         kernel=guest.kernel,
         initrd=guest.initrd,

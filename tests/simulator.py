@@ -13,7 +13,7 @@ from typing import Any, Self
 from urllib.parse import quote, urlsplit
 
 from linkedclone.config.endpoint import Endpoint, Tls
-from linkedclone.config.secret import Secret
+from linkedclone.model.secret import Secret
 
 BINARY = Path(__file__).parents[1] / ".build" / "bin" / "vcsim"
 USER = "administrator@vsphere.local"
@@ -32,6 +32,7 @@ class Simulator:
     certificate_pem: str
     user: str = USER
     password: str = field(default=PASSWORD, repr=False)
+    flags: tuple[str, ...] = ()
 
     @classmethod
     def start(cls, *args: str) -> "Simulator":
@@ -40,6 +41,44 @@ class Simulator:
             msg = f"{BINARY} is missing: run script/bootstrap"
             raise FileNotFoundError(msg)
         folder = tempfile.TemporaryDirectory(prefix="vcsim-")
+        process, url = cls._launch(folder, args)
+        certificate = Path(folder.name) / "cert.pem"
+        return cls(
+            process=process,
+            folder=folder,
+            host=url.hostname or "127.0.0.1",
+            port=url.port or 443,
+            certificate_pem=certificate.read_text() if certificate.exists() else "",
+            flags=args,
+        )
+
+    @classmethod
+    def start_kept(cls, *args: str) -> "Simulator":
+        """Start one that keeps its inventory, so that it can be :meth:`restarted <restart>`."""
+        started = cls.start(*args)
+        started.stop_process()
+        # A second start, because only now there is a folder to keep it in.
+        started.flags = (*args, "-state", started.folder.name)
+        started.restart()
+        return started
+
+    def stop_process(self) -> None:
+        """End the process as an administrator does; what it keeps is saved."""
+        self.process.terminate()
+        self.process.wait(30)
+        if self.process.stdout is not None:
+            self.process.stdout.close()
+
+    def restart(self) -> None:
+        """Start it again at the same address. Sessions and tasks are forgotten."""
+        place = ("-l", f"{self.host}:{self.port}")
+        self.process, _ = self._launch(self.folder, (*self.flags, *place))
+        self.certificate_pem = self.certificate_file.read_text()
+
+    @classmethod
+    def _launch(
+        cls, folder: "tempfile.TemporaryDirectory[str]", args: Sequence[str]
+    ) -> "tuple[subprocess.Popen[str], Any]":
         certificate = Path(folder.name) / "cert.pem"
         command = [
             str(BINARY),
@@ -55,14 +94,7 @@ class Simulator:
                 text=True,
                 env={**os.environ, "TMPDIR": folder.name},
             )
-        url = cls._await_url(process, Path(folder.name) / "stderr")
-        return cls(
-            process=process,
-            folder=folder,
-            host=url.hostname or "127.0.0.1",
-            port=url.port or 443,
-            certificate_pem=certificate.read_text() if certificate.exists() else "",
-        )
+        return process, cls._await_url(process, Path(folder.name) / "stderr")
 
     @staticmethod
     def _await_url(process: "subprocess.Popen[str]", errors: Path) -> Any:

@@ -14,7 +14,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from linkedclone.app.connect import connect
     from linkedclone.app.connection import Connection
+    from linkedclone.config.customization import read_customization
+    from linkedclone.config.pool import read_pool
     from linkedclone.errors import LinkedCloneError
+    from linkedclone.model.customization import Addresses, Customization, GuestOs, SecretSource
+    from linkedclone.model.pool import PoolSpec, Rollout
     from linkedclone.model.report import ActionReport, CloneReport
     from linkedclone.model.space import Usage
     from linkedclone.model.spec import (
@@ -36,17 +40,23 @@ __version__ = "0.1.0"
 
 __all__ = [
     "ActionReport",
+    "Addresses",
     "CloneReport",
     "CloneRequest",
     "Connection",
+    "Customization",
     "Deletion",
     "DiskMove",
+    "GuestOs",
     "Hardware",
     "LinkedCloneError",
     "NewDisk",
     "Nic",
     "Placement",
+    "PoolSpec",
+    "Rollout",
     "Scan",
+    "SecretSource",
     "SnapshotChoice",
     "TreeNode",
     "Usage",
@@ -54,21 +64,29 @@ __all__ = [
     "WasteKind",
     "WasteReport",
     "connect",
+    "read_customization",
+    "read_pool",
 ]
 
 _HOMES = {
     "ActionReport": "linkedclone.model.report",
+    "Addresses": "linkedclone.model.customization",
     "CloneReport": "linkedclone.model.report",
     "CloneRequest": "linkedclone.model.spec",
     "Connection": "linkedclone.app.connection",
+    "Customization": "linkedclone.model.customization",
     "Deletion": "linkedclone.model.spec",
     "DiskMove": "linkedclone.model.spec",
+    "GuestOs": "linkedclone.model.customization",
     "Hardware": "linkedclone.model.spec",
     "LinkedCloneError": "linkedclone.errors",
     "NewDisk": "linkedclone.model.spec",
     "Nic": "linkedclone.model.spec",
     "Placement": "linkedclone.model.spec",
+    "PoolSpec": "linkedclone.model.pool",
+    "Rollout": "linkedclone.model.pool",
     "Scan": "linkedclone.model.spec",
+    "SecretSource": "linkedclone.model.customization",
     "SnapshotChoice": "linkedclone.model.spec",
     "TreeNode": "linkedclone.model.tree",
     "Usage": "linkedclone.model.space",
@@ -76,6 +94,8 @@ _HOMES = {
     "WasteKind": "linkedclone.model.waste",
     "WasteReport": "linkedclone.model.waste",
     "connect": "linkedclone.app.connect",
+    "read_customization": "linkedclone.config.customization",
+    "read_pool": "linkedclone.config.pool",
 }
 
 

@@ -4,7 +4,29 @@ An error answers three questions: what failed (``brief``), what the other side
 said, unedited (``details``), and what to try next (``hint``).
 """
 
+from enum import StrEnum
 from typing import ClassVar
+
+
+class Transience(StrEnum):
+    """Whether something that went wrong may pass by itself, and why."""
+
+    NEVER = "never"
+    """It will not: the same call fails again."""
+    BUSY = "busy"
+    """Something else works on the object; nothing was done."""
+    HOST = "host"
+    """A host did not answer."""
+    LOCKED = "locked"
+    """Somebody holds a file for the moment."""
+    UNREADABLE = "unreadable"
+    """A host could not get at a file for the moment."""
+    INTERNAL = "internal"
+    """The server failed inside, for reasons of its own."""
+    AWAY = "away"
+    """The endpoint cannot be reached; nothing was sent."""
+    LOST = "lost"
+    """The call was sent, and no answer came: it may have been done."""
 
 
 class LinkedCloneError(Exception):
@@ -16,10 +38,13 @@ class LinkedCloneError(Exception):
         hint: What to try next; may be empty.
         exit_code: What the command line exits with.
         retryable: Whether the same call may succeed a little later.
+        transience: Why it may pass by itself, if it may. How often it is worth
+            another try is decided in ``planning.retries``.
     """
 
     exit_code: ClassVar[int] = 1
     retryable: ClassVar[bool] = False
+    transience: Transience = Transience.NEVER
 
     def __init__(self, brief: str, *, details: str = "", hint: str = "") -> None:
         super().__init__(brief)
@@ -81,6 +106,13 @@ class EndpointError(LinkedCloneError):
     """The endpoint cannot be reached, or what answers there is not what was expected."""
 
 
+class UnreachableError(EndpointError):
+    """The endpoint does not take a connection; whatever was to be sent was not sent."""
+
+    retryable = True
+    transience = Transience.AWAY
+
+
 class CertificateError(EndpointError):
     """The endpoint's certificate is not trusted, or is not the pinned one."""
 
@@ -99,18 +131,41 @@ class HypervisorError(LinkedCloneError):
     """A call or task failed at the hypervisor; subclasses tell the causes that matter apart.
 
     ``kind`` is the native type's name (on vSphere the fault's class name), for
-    reports and logs.
+    reports and logs. ``transience`` is given where it is not the class's own.
     """
 
-    def __init__(self, brief: str, *, details: str = "", hint: str = "", kind: str = "") -> None:
+    def __init__(
+        self,
+        brief: str,
+        *,
+        details: str = "",
+        hint: str = "",
+        kind: str = "",
+        transience: Transience | None = None,
+    ) -> None:
         super().__init__(brief, details=details, hint=hint)
         self.kind = kind
+        if transience is not None:
+            self.transience = transience
 
 
 class BusyError(HypervisorError):
     """The object is busy or the host did not answer; the same call may work a little later."""
 
     retryable = True
+    transience = Transience.BUSY
+
+
+class LostAnswerError(BusyError):
+    """The connection broke after a call was sent: whether it was done has to be looked up."""
+
+    transience = Transience.LOST
+
+
+class LockedError(BusyError):
+    """Another VM or host holds a file."""
+
+    transience = Transience.LOCKED
 
 
 class PermissionDeniedError(HypervisorError):
@@ -123,6 +178,16 @@ class DuplicateNameError(HypervisorError):
 
 class GoneError(HypervisorError):
     """The object was deleted meanwhile."""
+
+
+class LostJobError(GoneError):
+    """The endpoint has forgotten a job: how it ended has to be looked up."""
+
+    transience = Transience.LOST
+
+
+class UnreadableAnswerError(HypervisorError):
+    """The hypervisor's answer cannot be understood."""
 
 
 class NoSpaceError(HypervisorError):

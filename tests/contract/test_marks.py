@@ -55,6 +55,19 @@ def test_a_clone_of_a_clone_has_a_mark_of_its_own(rig: Rig, driver: Driver) -> N
     assert read(driver, child.id).owner == "linkedclone"
 
 
+def test_addresses_stand_in_the_mark_and_no_clone_inherits_them(rig: Rig, driver: Driver) -> None:
+    step = step_for(driver, find(driver, rig.parent), "desk-001")
+    step = replace(step, mark=replace(step.mark, addresses=("10.0.0.5", "fd00::5")))
+    child = make(driver, step)
+    assert child.mark == step.mark
+    take_snapshot(driver, child, "mine")
+    grandchild = make(driver, step_for(driver, read(driver, child.id), "desk-002"))
+    assert grandchild.mark
+    assert grandchild.mark.addresses == ()
+    seen = {vm.name: vm.mark for vm in driver.observe().vms}
+    assert seen["desk-001"] == step.mark
+
+
 def test_a_mark_does_not_count_where_the_hypervisor_gave_another_uuid(
     rig: Rig, driver: Driver
 ) -> None:

@@ -1,10 +1,12 @@
 """Long calls return at once, go on by themselves, and are waited for in one place."""
 
 import time
+from dataclasses import replace
 
-from linkedclone.drivers.base import Driver
+from linkedclone.drivers.base import CustomizationEvents, Driver
+from linkedclone.model.ids import VmId
 from linkedclone.model.jobs import JobStatus
-from linkedclone.model.observed import Power
+from linkedclone.model.observed import CustomizationStatus, Power, Vm
 from tests.contract.acts import clone, find, finish, result_of, step_for
 from tests.contract.rigs.base import Rig
 
@@ -89,3 +91,57 @@ def test_jobs_of_one_connection_go_on_while_another_works(
     ours = driver.create_clone(step_for(driver, parent, "desk-001"))
     theirs = other_driver.create_clone(step_for(other_driver, parent, "desk-002"))
     assert result_of(other_driver, theirs) != result_of(driver, ours)
+
+
+# -- guests -------------------------------------------------------------------------------
+
+
+def start_clone(driver: Driver, rig: Rig, *, customization: str = "") -> Vm:
+    """Make a running clone, customised by a stored specification if one is named."""
+    step = step_for(driver, find(driver, rig.parent), "desk-001")
+    target = replace(step.target, customization_spec=customization)
+    made = result_of(driver, driver.create_clone(replace(step, target=target, power_on=True)))
+    (vm,) = driver.observe_vms([VmId(str(made))])
+    return vm
+
+
+def test_a_guest_that_was_told_nothing_has_no_customization(rig: Rig, driver: Driver) -> None:
+    vm = start_clone(driver, rig)
+    expected = CustomizationStatus.PENDING if driver.customizes_always else CustomizationStatus.NONE
+    assert vm.customization is expected
+
+
+def test_how_far_a_customization_is_shows_on_the_vm(rig: Rig, driver: Driver) -> None:
+    """Where nobody in the guest answers it is never more than pending."""
+    vm = start_clone(driver, rig, customization=rig.customization)
+    if not rig.customization:
+        assert vm.customization is CustomizationStatus.PENDING
+        return
+    deadline = time.monotonic() + 20.0
+    while vm.customization is not CustomizationStatus.SUCCEEDED:
+        assert vm.customization in {CustomizationStatus.PENDING, CustomizationStatus.RUNNING}
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+        (vm,) = driver.observe_vms([vm.id])
+
+
+def test_events_tell_only_of_vms_that_something_happened_to(rig: Rig, driver: Driver) -> None:
+    if not isinstance(driver, CustomizationEvents):
+        return  # its VMs tell all that there is to tell
+    before = driver.read_clock()
+    assert before.tzinfo is not None
+    vm = start_clone(driver, rig, customization=rig.customization)
+    parent = find(driver, rig.parent)
+    deadline = time.monotonic() + 20.0
+    while True:
+        news = driver.observe_customization([vm.id, parent.id], before)
+        assert set(news) <= {vm.id}
+        if news and news[vm.id].status is CustomizationStatus.SUCCEEDED:
+            break
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert driver.observe_customization([parent.id], before) == {}
+
+
+def test_a_guest_that_never_answered_has_no_address(rig: Rig, driver: Driver) -> None:
+    assert start_clone(driver, rig).addresses == ()

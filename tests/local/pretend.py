@@ -1,9 +1,10 @@
 """A machine without QEMU: whether it runs is kept in a file, so that every process sees it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from linkedclone.drivers.local.machine.config import MachineState
+from linkedclone.drivers.local.machine.merging import LayerMerge
 from linkedclone.drivers.local.store import StoredVm
 from linkedclone.model.observed import Power
 
@@ -19,20 +20,41 @@ class PretendMachine:
     def stop(self, *, force: bool) -> None:  # noqa: ARG002
         self._switch.unlink(missing_ok=True)
 
+    def ask_to_stop(self) -> bool:
+        self._switch.unlink(missing_ok=True)
+        return True
+
     def resume(self) -> None:
         pass
 
-    def snapshot_disk(self, new_overlay: Path) -> bool:  # noqa: ARG002
+    def snapshot_disks(
+        self,
+        overlays: Mapping[int, Path],  # noqa: ARG002
+        *,
+        quiesce: bool = False,  # noqa: ARG002
+    ) -> bool:
         return False
 
-    def copy_disk(self, target: Path, commit: Callable[[], None]) -> None:
+    def copy_disks(self, targets: Mapping[int, Path], commit: Callable[[bool], None]) -> None:
         raise NotImplementedError("there is no QEMU to copy anything")
 
-    def cancel_copy(self) -> None:
-        raise NotImplementedError("there is no QEMU that copies")
+    def merge_layers(self, merge: LayerMerge, commit: Callable[[bool], None]) -> None:
+        raise NotImplementedError("there is no QEMU to merge anything")
 
-    def grow_disk(self, capacity_bytes: int) -> None:
+    def read_chains(self) -> dict[int, tuple[Path, ...]]:
+        raise NotImplementedError("there is no QEMU that has anything open")
+
+    def cancel_jobs(self) -> None:
+        raise NotImplementedError("there is no QEMU that does anything")
+
+    def grow_disk(self, capacity_bytes: int, number: int = 0) -> None:
         raise NotImplementedError("there is no QEMU to grow anything")
+
+    def read_files(self, files: Mapping[str, str]) -> Mapping[str, str]:  # noqa: ARG002
+        return {}
+
+    def run_command(self, command: Sequence[str], seconds: float) -> int:  # noqa: ARG002
+        return 0
 
     def observe(self) -> MachineState:
         return MachineState(power=Power.ON if self._switch.exists() else Power.OFF)

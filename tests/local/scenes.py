@@ -3,12 +3,13 @@
 import hashlib
 import subprocess
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from linkedclone.config.endpoint import Endpoint
+from linkedclone.drivers.local.chain import read_chain
 from linkedclone.drivers.local.driver import LocalDriver, open_local
 from linkedclone.drivers.local.layout import StateFolder, open_state
 from linkedclone.drivers.local.machines import OpenMachine
@@ -17,7 +18,8 @@ from linkedclone.drivers.local.store import load_all, locked
 from linkedclone.drivers.local.survey import take_survey
 from linkedclone.model.ids import VmId
 from linkedclone.model.images import ImageImport
-from linkedclone.model.observed import Vm
+from linkedclone.model.observed import Disk, Vm
+from linkedclone.model.spec import Hardware, NewDisk
 from tests.contract.acts import current, find, make, result_of, step_for, take_snapshot
 from tests.local.pretend import open_pretend_machine
 
@@ -74,6 +76,36 @@ def build_family(root: Path) -> None:
         write(top_of(driver.state, grand), at=400_000, length=70000, fill=7)
 
 
+def build_branches(root: Path) -> None:
+    """Make a VM with two disks that both hang from others, and snapshots in two branches.
+
+    It writes after ``x``, and beside that are ``a`` and ``b``.
+    """
+    root.mkdir(parents=True)
+    image = make_image(root / "image.qcow2")
+    with closing(connect(root / "state")) as driver:
+        driver.import_image(ImageImport(file=image, name="golden"))
+        step = step_for(driver, find(driver, "golden"), "middle")
+        disks = (NewDisk(capacity_bytes=CAPACITY_BYTES),)
+        middle = make(driver, replace(step, hardware=Hardware(disks=disks)))
+        _scatter(driver, "middle", 1)
+        take_snapshot(driver, middle, "base")
+        make(driver, step_for(driver, find(driver, "middle"), "desk"))
+        for fill, name in enumerate(("p", "x", "a", "b"), start=2):
+            _scatter(driver, "desk", fill)
+            take_snapshot(driver, find(driver, "desk"), name)
+        _revert(driver, find(driver, "desk"), "x")
+        _scatter(driver, "desk", 6)
+
+
+def _scatter(driver: LocalDriver, name: str, fill: int) -> None:
+    """Write to all disks: where nothing else is, over what is there, and parts of clusters."""
+    for number, disk in enumerate(find(driver, name).disks):
+        top = driver.state.root / disk.top.path
+        write(top, at=131_072 * fill + 4096, length=9000, fill=10 * fill + number)
+        write(top, at=70_000 + 2048 * fill, length=70_000, fill=10 * fill + number)
+
+
 Act = Callable[[LocalDriver, Path], object]
 
 
@@ -102,9 +134,19 @@ def act_delete_used_snapshot(driver: LocalDriver, _: Path) -> object:
     return _delete_snapshot(driver, find(driver, "golden"), "second")
 
 
+def act_rename(driver: LocalDriver, _: Path) -> object:
+    """Rename a parent, whose clones have to go on finding it."""
+    return result_of(driver, driver.rename_vm(find(driver, "kept").id, "Held"))
+
+
 def act_revert(driver: LocalDriver, _: Path) -> object:
     solo = find(driver, "solo")
     return result_of(driver, driver.revert_snapshot(solo.id, solo.snapshots[0].id))
+
+
+def _revert(driver: LocalDriver, vm: Vm, name: str) -> object:
+    (wanted,) = [one.id for one in vm.snapshots if one.name == name]
+    return result_of(driver, driver.revert_snapshot(vm.id, wanted))
 
 
 def _delete(driver: LocalDriver, name: str) -> object:
@@ -138,6 +180,26 @@ def act_grow(driver: LocalDriver, _: Path) -> object:
     return result_of(driver, driver.grow_disk(solo.id, disk.label, 2 * disk.capacity_bytes))
 
 
+def act_take_after_revert(driver: LocalDriver, _: Path) -> object:
+    return take_snapshot(driver, find(driver, "desk"), "again")
+
+
+def act_merge_below_branches(driver: LocalDriver, _: Path) -> object:
+    return _delete_snapshot(driver, find(driver, "desk"), "p")
+
+
+def act_merge_in_side_branch(driver: LocalDriver, _: Path) -> object:
+    return _delete_snapshot(driver, find(driver, "desk"), "a")
+
+
+def act_revert_to_side_branch(driver: LocalDriver, _: Path) -> object:
+    return _revert(driver, find(driver, "desk"), "b")
+
+
+def act_promote_branches(driver: LocalDriver, _: Path) -> object:
+    return result_of(driver, driver.promote_vm(find(driver, "desk").id))
+
+
 ACTS: dict[str, Act] = {
     "clone": act_clone,
     "snapshot": act_snapshot,
@@ -145,6 +207,7 @@ ACTS: dict[str, Act] = {
     "delete-current-snapshot": act_delete_current_snapshot,
     "delete-used-snapshot": act_delete_used_snapshot,
     "revert": act_revert,
+    "rename": act_rename,
     "delete-last": act_delete_last,
     "delete-middle": act_delete_middle,
     "delete-parent": act_delete_parent,
@@ -154,12 +217,24 @@ ACTS: dict[str, Act] = {
 }
 
 
+BRANCH_ACTS: dict[str, Act] = {
+    "take after revert": act_take_after_revert,
+    "merge below branches": act_merge_below_branches,
+    "merge in a side branch": act_merge_in_side_branch,
+    "revert to a side branch": act_revert_to_side_branch,
+    "promote branches": act_promote_branches,
+}
+"""For what :func:`build_branches` makes."""
+
+ALL_ACTS = {**ACTS, **BRANCH_ACTS}
+
+
 @dataclass(frozen=True)
 class View:
     """A VM as its user sees it: contents, not files."""
 
-    content: str
-    snapshots: tuple[tuple[str, str], ...]
+    content: tuple[str, ...]
+    snapshots: tuple[tuple[str, tuple[str, ...]], ...]
     current: str
     independent: bool
 
@@ -175,15 +250,17 @@ def view(root: Path) -> dict[str, View]:
 
 
 def _view(state: StateFolder, vm: Vm) -> View:
-    snapshots = tuple(
-        (one.path, digest(state.root / one.disks[0].top.path)) for one in vm.snapshots if one.disks
-    )
+    snapshots = tuple((one.path, _digest_all(state, one.disks)) for one in vm.snapshots)
     return View(
-        content=digest(top_of(state, vm)),
+        content=_digest_all(state, vm.disks),
         snapshots=snapshots,
         current=current(vm).path if vm.snapshots else "",
         independent=all((layer.store, layer.folder) == vm.home for layer in vm.layers),
     )
+
+
+def _digest_all(state: StateFolder, disks: Sequence[Disk] | None) -> tuple[str, ...]:
+    return tuple(digest(state.root / disk.top.path) for disk in disks or ())
 
 
 def overlay_by_hand(path: Path, backing: Path, *, named: str = "") -> Path:
@@ -196,6 +273,25 @@ def overlay_by_hand(path: Path, backing: Path, *, named: str = "") -> Path:
 
 def digest(disk: Path) -> str:
     """Hash what a guest would read."""
+    files = [file.path for file in read_chain(disk)]
+    return _digest_once(disk, tuple(map(_hash_file, files)))
+
+
+_seen: dict[tuple[str, ...], str] = {}
+"""By the very bytes of all files of a chain: copies of a family are mostly the same."""
+
+
+def _hash_file(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _digest_once(disk: Path, key: tuple[str, ...]) -> str:
+    if key not in _seen:
+        _seen[key] = _digest(disk)
+    return _seen[key]
+
+
+def _digest(disk: Path) -> str:
     with tempfile.NamedTemporaryFile() as flat:
         subprocess.run(
             ["qemu-img", "convert", "-U", "-f", disk.suffix[1:], "-O", "raw", disk, flat.name],
@@ -224,4 +320,10 @@ def check_tidy(root: Path) -> None:
     for folder in state.vms.iterdir():
         assert state.exists(VmId(folder.name)) or any(path.parent == folder for path in wanted)
     for disk in {path for path in wanted if path.suffix == ".qcow2"}:
-        subprocess.run(["qemu-img", "check", "-q", disk], check=True)
+        key = _hash_file(disk)
+        if key not in _checked:
+            subprocess.run(["qemu-img", "check", "-q", disk], check=True)
+            _checked.add(key)
+
+
+_checked: set[str] = set()

@@ -1,16 +1,21 @@
-"""``kill -9`` at any point: the next command finds all of it done or none, and nothing lost."""
+"""``kill -9`` at every step: the next command finds all of it done or none, and nothing lost."""
 
-import random
 import shutil
 from pathlib import Path
 
 import pytest
 
-from tests.local.scenes import ACTS, View, build_family, check_tidy, clean_up, view
+from tests.local.scenes import (
+    ACTS,
+    BRANCH_ACTS,
+    View,
+    build_branches,
+    build_family,
+    check_tidy,
+    clean_up,
+    view,
+)
 from tests.local.victim import run_victim
-
-KILLS_EACH = 5
-SOAK_KILLS_EACH = 50
 
 
 @pytest.fixture(scope="module")
@@ -21,26 +26,45 @@ def family(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def branches(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("crashes") / "branches"
+    build_branches(folder)
+    check_tidy(folder / "state")
+    return folder
+
+
 def copy(family: Path, to: Path) -> Path:
     shutil.copytree(family, to, symlinks=True)
     return to
 
 
-def check_kills(family: Path, scratch: Path, act: str, kills: int) -> None:
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("act", ACTS)
+def test_a_command_killed_at_any_step_is_done_or_undone(
+    family: Path, tmp_path: Path, act: str
+) -> None:
+    check_all_kills(family, tmp_path, act)
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("act", BRANCH_ACTS)
+def test_a_command_about_two_disks_with_branches_is_done_or_undone(
+    branches: Path, tmp_path: Path, act: str
+) -> None:
+    check_all_kills(branches, tmp_path, act)
+
+
+def check_all_kills(family: Path, tmp_path: Path, act: str) -> None:
     before = view(family / "state")
-    whole = copy(family, scratch / "whole")
-    points = run_victim(whole, act, 0)
+    whole = copy(family, tmp_path / "whole")
+    steps = run_victim(whole, act, 0)
+    assert steps > 5
     after = view(whole / "state")
     assert after != before
     check_tidy(whole / "state")
-    chosen = list(range(1, points + 1))
-    if kills < points:
-        # Always the first and the last, and others that are new each day but told.
-        seed = random.SystemRandom().randrange(1 << 32)
-        print(f"seed {seed}")
-        chosen = sorted({1, points, *random.Random(seed).sample(chosen, kills - 2)})
-    for point in chosen:
-        check_one_kill(copy(family, scratch / f"kill-{point}"), act, point, (before, after))
+    for step in range(1, steps + 1):
+        check_one_kill(copy(family, tmp_path / f"kill-{step}"), act, step, (before, after))
 
 
 def check_one_kill(
@@ -59,15 +83,3 @@ def check_one_kill(
     clean_up(root)
     check_tidy(root)
     shutil.rmtree(folder)
-
-
-@pytest.mark.parametrize("act", ACTS)
-def test_a_killed_command_is_done_or_undone(family: Path, tmp_path: Path, act: str) -> None:
-    check_kills(family, tmp_path, act, KILLS_EACH)
-
-
-@pytest.mark.soak
-@pytest.mark.timeout(1800)
-@pytest.mark.parametrize("act", ACTS)
-def test_a_command_killed_often_is_done_or_undone(family: Path, tmp_path: Path, act: str) -> None:
-    check_kills(family, tmp_path, act, SOAK_KILLS_EACH)

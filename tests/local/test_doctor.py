@@ -24,6 +24,7 @@ from linkedclone.drivers.local.locks import hold
 from linkedclone.drivers.local.machine import accel
 from linkedclone.drivers.local.machine.accel import Accelerator
 from linkedclone.drivers.local.machine.config import MachineState
+from linkedclone.drivers.local.record import CardRecord
 from linkedclone.drivers.local.settings import ACCEL_VARIABLE
 from linkedclone.drivers.local.store import StoredVm, load_vm, save_record
 from linkedclone.model.findings import Finding, Verdict
@@ -78,7 +79,8 @@ def look(driver: LocalDriver, check: str) -> Finding:
 def test_all_is_well_on_a_machine_that_is_used(driver: LocalDriver) -> None:
     found = diagnose(driver.state.root, open_pretend_machine)
     checks = ("programs", "accelerator", "permissions", "disk space")
-    assert [one.check for one in found] == [*checks, "leftovers", "machines", "layers"]
+    contained = ("leftovers", "machines", "identities", "layers")
+    assert [one.check for one in found] == [*checks, *contained]
     assert {one.verdict for one in found if one.check != "disk space"} == {Verdict.OK}
     assert not [one for one in found if one.verdict is Verdict.OK and one.remedy]
 
@@ -118,7 +120,7 @@ def test_the_families_are_looked_at_and_nothing_is_changed(
     overlay_by_hand(driver.state.folder(desk.id) / "hand.qcow2", base)
     write(top_of(driver.state, desk), at=0, length=1 << 20, fill=5)
     twin = load_vm(driver.state, find(driver, "golden").id)
-    machine = replace(twin.record.machine, mac=desk.macs[0])
+    machine = replace(twin.record.machine, cards=(CardRecord(mac=desk.macs[0]),))
     save_record(driver.state, twin, replace(twin.record, machine=machine))
     command = ["-o", "json", "doctor", "--endpoint", f"local:{driver.state.root}"]
     before = {path: path.lstat().st_mtime_ns for path in driver.state.root.rglob("*")}

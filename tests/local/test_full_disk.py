@@ -244,7 +244,12 @@ def test_a_guest_that_paused_goes_on_once_there_is_space(paused: tuple[LocalDriv
     assert isinstance(error, NoSpaceError)
     assert "full" in error.details
     assert error.hint
-    assert read(driver, desk.id).power is Power.PAUSED
+    seen = read(driver, desk.id)
+    assert seen.power is Power.PAUSED
+    assert seen.trouble == (
+        "paused: the disk's file system is full; free some space, "
+        "then it goes on with: linkedclone start desk"
+    )
     (found,) = [one for one in driver.diagnose() if one.check == "machines"]
     assert found.text == "paused: desk (the disk's file system is full)"
     assert " start desk " in found.remedy

@@ -1,5 +1,8 @@
 """Images become parents; what would read other files of this machine does not."""
 
+import errno
+import hashlib
+import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import closing
@@ -7,12 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from linkedclone.drivers.local import versions
 from linkedclone.drivers.local.driver import LocalDriver
 from linkedclone.errors import (
     DuplicateNameError,
     HypervisorError,
     InputError,
     InUseError,
+    NoSpaceError,
     NotFoundError,
 )
 from linkedclone.model.images import ImageImport
@@ -119,6 +124,79 @@ def test_a_name_that_is_taken_is_refused_whatever_its_case(
         driver.import_image(ImageImport(file=image, name="Golden"))
 
 
+def test_a_name_that_no_image_has_is_refused(driver: LocalDriver, image: Path) -> None:
+    driver.import_image(ImageImport(file=image, name="golden"))
+    make(driver, step_for(driver, find(driver, "golden"), "desk"))
+    other = make_image(image.with_name("other.qcow2"), fill=2)
+    with pytest.raises(DuplicateNameError, match="taken"):
+        driver.import_image(ImageImport(file=other, name="Desk"))
+
+
+def test_another_file_under_a_name_is_a_new_version_and_the_old_one_stays(
+    driver: LocalDriver, image: Path
+) -> None:
+    driver.import_image(ImageImport(file=image, name="golden"))
+    first = find(driver, "golden")
+    clone = make(driver, step_for(driver, first, "desk"))
+    for fill in (2, 3):
+        other = make_image(image.with_name(f"{fill}.qcow2"), fill=fill)
+        driver.import_image(ImageImport(file=other, name="golden"))
+    seen = [(i.name, i.version, i.dependants) for i in driver.list_images()]
+    assert seen == [("golden", 3, ()), ("golden@2", 2, ()), ("golden@1", 1, ("desk",))]
+    assert find(driver, "golden@1").uuid == first.uuid
+    assert digest(top_of(driver.state, find(driver, "desk"))) == digest(image)
+    new = make(driver, step_for(driver, find(driver, "golden"), "new"))
+    old = make(driver, step_for(driver, find(driver, "golden@1"), "old"))
+    assert digest(top_of(driver.state, new)) == digest(image.with_name("3.qcow2"))
+    assert old.disks[0].chain[0] == clone.disks[0].chain[0]
+    check_tidy(driver.state.root)
+
+
+def test_the_newest_version_that_is_left_bears_the_plain_name(
+    driver: LocalDriver, image: Path
+) -> None:
+    driver.import_image(ImageImport(file=image, name="golden"))
+    make(driver, step_for(driver, find(driver, "golden"), "desk"))
+    other = make_image(image.with_name("other.qcow2"), fill=2)
+    driver.import_image(ImageImport(file=other, name="golden"))
+    with pytest.raises(InUseError) as caught:
+        driver.remove_image("golden@1")
+    assert caught.value.dependants == ("desk",)
+    driver.remove_image("golden")
+    assert [(i.name, i.version) for i in driver.list_images()] == [("golden", 1)]
+    driver.import_image(ImageImport(file=other, name="golden"))
+    assert [i.name for i in driver.list_images()] == ["golden", "golden@1"]
+
+
+def test_the_name_of_an_older_version_is_not_given_to_an_image(
+    driver: LocalDriver, image: Path
+) -> None:
+    with pytest.raises(InputError, match="older version"):
+        driver.import_image(ImageImport(file=image, name="golden@1"))
+
+
+def test_a_failed_import_leaves_the_name_with_the_version_that_had_it(
+    driver: LocalDriver, image: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driver.import_image(ImageImport(file=image, name="golden"))
+
+    def fill(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(versions, "publish_vm", fill)
+    other = make_image(image.with_name("other.qcow2"), fill=2)
+    with pytest.raises(NoSpaceError):
+        driver.import_image(ImageImport(file=other, name="golden"))
+    assert [image.name for image in driver.list_images()] == ["golden"]
+
+
+def test_a_file_with_another_sum_is_refused(driver: LocalDriver, image: Path) -> None:
+    right = hashlib.sha256(image.read_bytes()).hexdigest()
+    with pytest.raises(InputError, match="not what was wanted"):
+        driver.import_image(ImageImport(file=image, name="golden", sha256="0" * 64))
+    driver.import_image(ImageImport(file=image, name="golden", sha256=right))
+
+
 def test_an_image_with_a_backing_file_is_refused(driver: LocalDriver, image: Path) -> None:
     child = image.with_name("child.qcow2")
     subprocess.run(
@@ -181,6 +259,30 @@ def test_a_file_that_is_no_image_is_refused(
     image.write_bytes(content)
     with pytest.raises((InputError, HypervisorError), match=said):
         driver.import_image(ImageImport(file=image, name="golden"))
+    check_tidy(driver.state.root)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"\n<!DOCTYPE html><html>not found</html>", "web page"),
+        (b"<HTML><body>", "web page"),
+        (b"\x1f\x8b\x08" + bytes(600), "packed"),
+        (b"\xfd7zXZ\0" + bytes(600), "packed"),
+        (bytes(257) + b"ustar" + bytes(600), "packed"),
+        (b"vhdxfile" + bytes(600), "another kind"),
+        (b"<<< Oracle VM VirtualBox Disk Image >>>" + bytes(600), "another kind"),
+    ],
+)
+def test_what_is_no_disk_is_taken_for_one_only_if_that_is_said(
+    driver: LocalDriver, tmp_path: Path, content: bytes, said: str
+) -> None:
+    image = tmp_path / "image"
+    image.write_bytes(content)
+    with pytest.raises(InputError, match=said):
+        driver.import_image(ImageImport(file=image, name="golden"))
+    assert not driver.observe().vms
+    driver.import_image(ImageImport(file=image, name="golden", format="raw"))
     check_tidy(driver.state.root)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from linkedclone.drivers.local.driver import LocalDriver
-from linkedclone.drivers.local.machines import parse_file_name
+from linkedclone.drivers.local.machine.filenames import parse_file_name
 from linkedclone.drivers.local.record import FILE_NAME
 from linkedclone.drivers.local.sweep import sweep
 from linkedclone.errors import HypervisorError

@@ -2,18 +2,25 @@
 
 import random
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from linkedclone.drivers.local import publish
+from linkedclone.drivers.local import sweep as sweeping
 from linkedclone.drivers.local.driver import LocalDriver
+from linkedclone.drivers.local.layout import StateFolder
+from linkedclone.drivers.local.publish import write_new
+from linkedclone.drivers.local.survey import Survey, take_survey
 from linkedclone.errors import DuplicateNameError, GoneError
 from linkedclone.model.images import ImageImport
 from linkedclone.model.jobs import JobStatus
 from tests.contract.acts import find, finish, make, read, renamed, step_for, take_snapshot
-from tests.local.scenes import check_tidy, connect, make_image
+from tests.local import crowd
+from tests.local.scenes import check_tidy, clean_up, connect, make_image
 
 ROUNDS = 10
 FORKED = get_context("forkserver")
@@ -47,7 +54,9 @@ def test_a_parent_that_is_deleted_while_it_is_cloned_leaves_whole_clones(
         cut = random.Random(turn).randrange(6)
         jobs = [driver.create_clone(step) for step in steps[:cut]]
         deletion = other_driver.delete_vm(parent.id)
-        jobs += [driver.create_clone(step) for step in steps[cut:]]
+        for step in steps[cut:]:
+            with suppress(GoneError):  # told at once, if it is gone by then
+                jobs.append(driver.create_clone(step))
         (deleted,) = finish(other_driver, [deletion])
         assert deleted.error is None
         states = finish(driver, jobs)
@@ -128,3 +137,97 @@ def test_of_several_processes_one_makes_each_clone(driver: LocalDriver, image: P
     assert sum(outcomes.get() for _ in processes) == len(names)
     assert {vm.name for vm in driver.observe().vms} == {"golden", *names}
     check_tidy(driver.state.root)
+
+
+def test_a_record_whose_new_version_was_swept_away_is_written_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sweep takes what has no name yet for the rest of a killed command."""
+    written: list[Path] = []
+
+    def write_and_lose(path: Path, *about: Any, **options: Any) -> None:
+        write_new(path, *about, **options)
+        written.append(path)
+        if len(written) < 3:
+            path.unlink()
+
+    monkeypatch.setattr(publish, "write_new", write_and_lose)
+    publish.replace_file(tmp_path / "vm.json", b"new", durable=True)
+    assert (tmp_path / "vm.json").read_bytes() == b"new"
+    assert len(set(written)) == 3
+    assert list(tmp_path.iterdir()) == [tmp_path / "vm.json"]
+    with pytest.raises(FileNotFoundError):
+        publish.replace_file(tmp_path / "gone" / "vm.json", b"new", durable=True)
+
+
+def test_an_entry_that_its_command_removes_while_a_sweep_comes_to_it_is_done(
+    driver: LocalDriver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A command that ends takes its entry away, the lock in it first: it looks dead then."""
+    entry = driver.state.staging / "0badcafe.delete.desk"
+    entry.mkdir()
+
+    def end_meanwhile(state: StateFolder) -> Survey:
+        entry.rmdir()
+        return take_survey(state)
+
+    monkeypatch.setattr(sweeping, "take_survey", end_meanwhile)
+    assert sweeping.sweep(driver.state) == ()
+    assert list(driver.state.staging.iterdir()) == []
+
+
+def test_a_vm_whose_folder_goes_while_all_are_read_is_no_error(
+    driver: LocalDriver, image: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first look for files of nobody takes no lock: it would wait for every deletion."""
+    driver.import_image(ImageImport(file=image, name="golden"))
+    gone = driver.state.vms / "desk.0badcafe"
+    gone.mkdir()
+
+    def list_and_delete(state: StateFolder) -> tuple[Path, ...]:
+        folders = list_folders(state)
+        if gone.exists():
+            gone.rmdir()
+        return folders
+
+    list_folders = sweeping._list_folders
+    monkeypatch.setattr(sweeping, "_list_folders", list_and_delete)
+    assert [vm.name for vm in driver.observe().vms] == ["golden"]
+    assert not gone.exists()
+
+
+PROCESSES = 8
+SECONDS = 6.0
+
+
+def check_crowd(folder: Path, *, seconds: float) -> None:
+    root = folder / "state"
+    crowd.build(root, folder / "base.qcow2")
+    seed = random.SystemRandom().randrange(1 << 32)
+    print(f"seed {seed}")
+    told = FORKED.SimpleQueue()
+    processes = [
+        FORKED.Process(target=crowd.take_part, args=(root, seed + n, seconds, told))
+        for n in range(PROCESSES)
+    ]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+        assert process.exitcode == 0
+    outcomes = [told.get() for _ in processes]
+    assert [problems for _, _, problems in outcomes if problems] == []
+    assert sum(done for _, done, _ in outcomes) > PROCESSES
+    assert crowd.check_family(root) > 1
+    clean_up(root)
+    check_tidy(root)
+
+
+def test_many_processes_on_one_family_lose_nothing(tmp_path: Path) -> None:
+    check_crowd(tmp_path, seconds=SECONDS)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(1800)
+def test_many_processes_on_one_family_lose_nothing_for_long(tmp_path: Path) -> None:
+    check_crowd(tmp_path, seconds=300.0)

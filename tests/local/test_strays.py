@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -46,6 +47,26 @@ from tests.local.scenes import (
     top_of,
     write,
 )
+
+
+def test_an_image_that_was_fetched_in_part_long_ago_is_waste(driver: LocalDriver) -> None:
+    driver.state.downloads.mkdir()
+    part, young = (driver.state.downloads / f"{n}123456789abcdef.part" for n in "01")
+    for path in (part, part.with_suffix(".json"), young):
+        path.write_bytes(b"x" * 4096)
+    long_ago = time.time() - 8 * 86400
+    os.utime(part, (long_ago, long_ago))
+    connection = Connection(driver, address="local:")
+    assert not driver.observe(sizes=True).strays
+    with hold(part):
+        assert not connection.collect_waste(scan=Scan()).found
+    (waste,) = connection.collect_waste(scan=Scan()).found
+    assert "fetched in part" in waste.reason
+    assert str(part.relative_to(driver.state.root)) in waste.name
+    report = connection.collect_waste([WasteKind.FILE], scan=Scan())
+    assert report.exit_code == 0
+    assert list(driver.state.downloads.iterdir()) == [young]
+    check_tidy(driver.state.root)
 
 
 @pytest.fixture

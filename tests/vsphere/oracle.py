@@ -1,5 +1,6 @@
 """What pyVmomi makes of the same answers, as our data: slowly, attribute by attribute."""
 
+import json
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
@@ -16,7 +17,16 @@ from linkedclone.drivers.vsphere.session import Session
 from linkedclone.drivers.vsphere.vms import PROPERTIES
 from linkedclone.model.ids import SnapshotId, StoreId, VmId
 from linkedclone.model.inventory import Inventory, LayerFile, Store
-from linkedclone.model.observed import Disk, Layer, Mark, Power, Snapshot, Vm
+from linkedclone.model.observed import (
+    CustomizationStatus,
+    Disk,
+    Layer,
+    Mark,
+    PoolState,
+    Power,
+    Snapshot,
+    Vm,
+)
 
 MARKS = {
     "owner": "owner",
@@ -88,6 +98,10 @@ def _vm(seen: Seen, around: Mapping[str, Seen]) -> Vm:
         macs=tuple(one.macAddress.lower() for one in devices if _is_card(one)),
         bios_uuid=bios if bios != instance else "",
         instance_id=metadata.split('"')[3] if metadata else "",
+        customization=_customization(seen),
+        cpus=seen.get("config.hardware.numCPU"),
+        memory_bytes=seen.get("config.hardware.memoryMB") << 20,
+        booted=seen.get("runtime.bootTime"),
     )
 
 
@@ -142,7 +156,19 @@ def _extra(seen: Seen, key: str) -> str:
 
 def _mark(seen: Seen) -> Mark | None:
     found = {field: _extra(seen, f"linkedclone.{key}") for key, field in MARKS.items()}
-    return Mark(**found) if found["owner"] and found["uuid"] else None
+    if not found["owner"] or not found["uuid"]:
+        return None
+    addresses = tuple(_extra(seen, "linkedclone.addresses").split())
+    pool = _extra(seen, "linkedclone.pool")
+    state = PoolState(**json.loads(pool)) if pool else None
+    return Mark(addresses=addresses, pool=state, **found)
+
+
+def _customization(seen: Seen) -> CustomizationStatus:
+    info = seen.get("guest.customizationInfo")
+    if info is None or info.customizationStatus == "TOOLSDEPLOYPKG_IDLE":
+        return CustomizationStatus.NONE
+    return CustomizationStatus(info.customizationStatus.partition("_")[2].lower())
 
 
 def _addresses(seen: Seen) -> Iterator[str]:

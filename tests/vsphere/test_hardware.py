@@ -151,6 +151,8 @@ REFUSED = {
     "no virtual TPM": (["--keep-tpm"], []),
     "sockets of 3 cores": (["--cores-per-socket", "3"], []),
     "multiple of 4 MiB": (["--memory", "1025KiB"], []),
+    "--firmware means nothing to vSphere": (["--firmware", "uefi"], ["of its parent"]),
+    "--display means nothing to vSphere": (["--display"], ["has a screen"]),
     "linkedclone's own": (["--extra-config", "linkedclone.uuid=x"], []),
 }
 

@@ -68,10 +68,11 @@ class Acting:
         progress: Progress | None,
         *,
         check: Check | None = None,
+        parallel: int | None = None,
     ) -> ActionReport:
-        """Carry out a plan."""
+        """Carry out a plan; how many steps are in flight at once is left to the driver if None."""
         with self.log(uuid4().hex, progress) as log:
             names = tuple(dict.fromkeys(name_of(step) for step in plan.steps))
             log.begin(names, action_of(plan.steps[-1]) if plan.steps else "nothing")
-            runner = Runner(self._driver, log)
+            runner = Runner(self._driver, log, parallel)
             return runner.run(plan, endpoint=self.address, check=check)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Sequence
 
 from linkedclone import __version__
 from linkedclone.app.acting import Acting, Confirm
-from linkedclone.drivers.base import Driver, ImageStore, Registration
+from linkedclone.drivers.base import Driver, GuestPower, ImageStore, Registration
 from linkedclone.errors import LinkedCloneError, UnsupportedError
 from linkedclone.execution.progress import Progress
 from linkedclone.execution.runner import key_of
@@ -25,7 +25,7 @@ from linkedclone.planning.changes import (
 )
 from linkedclone.planning.deletion import plan_delete
 from linkedclone.planning.guards import check_steps, needs_check, refuse_busy
-from linkedclone.planning.power import plan_power, plan_restart
+from linkedclone.planning.power import AskGuests, plan_power, plan_restart
 from linkedclone.planning.promotion import plan_promote
 from linkedclone.planning.snapshots import find_snapshot
 from linkedclone.planning.waste import find_waste, plan_removal
@@ -77,26 +77,43 @@ class Changes:
         power: Power,
         *,
         force: bool = False,
+        guests: AskGuests | None = None,
+        parallel: int | None = None,
         progress: Progress | None = None,
     ) -> ActionReport:
-        """Start VMs, or stop them hard."""
-        plan = plan_power(self._find(refs), power, force=force)
-        return self.acting.carry_out(plan, progress)
+        """Start VMs, or stop them: hard, or by asking their guests."""
+        self._require_guests(guests)
+        plan = plan_power(self._find(refs), power, force=force, guests=guests)
+        return self.acting.carry_out(plan, progress, parallel=parallel)
 
     def restart(
-        self, refs: Sequence[str], *, force: bool = False, progress: Progress | None = None
+        self,
+        refs: Sequence[str],
+        *,
+        force: bool = False,
+        guests: AskGuests | None = None,
+        progress: Progress | None = None,
     ) -> ActionReport:
-        """Stop VMs hard and start them again."""
-        plan = plan_restart(self._find(refs), force=force)
+        """Stop VMs, hard or by asking their guests, and start them again."""
+        self._require_guests(guests)
+        plan = plan_restart(self._find(refs), force=force, guests=guests)
         return self.acting.carry_out(plan, progress)
 
     def create_snapshot(
-        self, ref: str, name: str, *, description: str = "", progress: Progress | None = None
+        self,
+        ref: str,
+        name: str,
+        *,
+        description: str = "",
+        quiesce: bool = False,
+        memory: bool = False,
+        progress: Progress | None = None,
     ) -> ActionReport:
-        """Take a snapshot without memory."""
+        """Take a snapshot."""
         check_name(name)
         (vm,) = self._driver.find_vms([ref])
-        return self.acting.carry_out(plan_create_snapshot(vm, name, description), progress)
+        plan = plan_create_snapshot(vm, name, description, quiesce=quiesce, memory=memory)
+        return self.acting.carry_out(plan, progress)
 
     def delete_snapshot(
         self,
@@ -239,6 +256,12 @@ class Changes:
             notes=tuple(blind),
             interrupted=report.interrupted,
         )
+
+    def _require_guests(self, guests: AskGuests | None) -> None:
+        if guests is not None and not isinstance(self._driver, GuestPower):
+            raise UnsupportedError(
+                "guests cannot be asked here", hint="leave --guest out", kind="NotSupported"
+            )
 
     def _find(self, refs: Sequence[str]) -> tuple[Vm, ...]:
         """Find VMs, each once however often it was named."""

@@ -14,21 +14,19 @@ from linkedclone.app.outcomes import (
     build_report,
     describe_existing,
     describe_made,
-    describe_waited,
     mark_failed,
     tell_sharing,
 )
+from linkedclone.app.waiting import await_guests, list_started
 from linkedclone.drivers.base import Driver, Folders, ServerCheck
 from linkedclone.errors import LinkedCloneError, UnsupportedError
 from linkedclone.execution.cloning import Cloning, Made
-from linkedclone.execution.guests import await_guests, is_ready
 from linkedclone.execution.progress import Progress
 from linkedclone.execution.runner import Runner, name_of
-from linkedclone.model.ids import VmId
 from linkedclone.model.names import check_name, expand_names
 from linkedclone.model.observed import Power, Snapshot, Vm
 from linkedclone.model.plan import CreateClone, Plan, SetPower, Step, TakeSnapshot, WriteMark
-from linkedclone.model.report import CloneReport, CloneResult, Failure, Stage, Status
+from linkedclone.model.report import CloneReport, CloneResult, Stage, Status
 from linkedclone.model.spec import CloneRequest, Hardware, Target, Wait
 from linkedclone.planning.budget import find_parallel
 from linkedclone.planning.clone import ClonePlanner, Run, rehome
@@ -72,12 +70,20 @@ def prepare(driver: Driver, request: CloneRequest) -> Prepared:
         RefusedError: A promise would be broken; nothing was sent.
     """
     request = replace(request, names=expand_names(request.names))
+    if request.wait is not Wait.TASK or request.network_filter:
+        from linkedclone.planning.courses import check_wait
+
+        check_wait(request, customizes_always=driver.customizes_always)
     if request.macs:
         from linkedclone.planning.macs import check_macs
 
         check_macs(request)
     if request.snapshot.kind == "new" and request.snapshot.name:
         check_name(request.snapshot.name)
+    if request.customization is not None:
+        from linkedclone.app.customizing import settle
+
+        request = settle(request)
     (source,) = driver.find_vms([request.parent])
     target = driver.resolve_target(source, request)
     run = Run(
@@ -90,11 +96,10 @@ def prepare(driver: Driver, request: CloneRequest) -> Prepared:
     )
     # A folder that is yet to be made holds nothing.
     there = () if target.new_folder else driver.observe_names(target, request.names)
-    plan = planner.plan(there)
     prepared = Prepared(
         request=request,
         source=source,
-        plan=plan,
+        plan=_keep_single(driver, request, planner.plan(there)),
         snapshot_name=planner.snapshot_name(),
         run=run.id,
         target=target,
@@ -103,21 +108,41 @@ def prepare(driver: Driver, request: CloneRequest) -> Prepared:
     return prepared
 
 
+def _keep_single(driver: Driver, request: CloneRequest, plan: Plan) -> Plan:
+    """Refuse MAC addresses that are in use, and give each guest what it alone has.
+
+    What has to be single among all VMs takes one read of the inventory.
+    """
+    creates = [step for step in plan.steps if isinstance(step, CreateClone)]
+    wanted = request.customization
+    own = tuple(step for step in creates if step.macs)
+    look = own or (creates and wanted is not None and wanted.gives_addresses)
+    vms = driver.observe().vms if look else ()
+    if own:
+        from linkedclone.planning.macs import refuse_used_macs
+
+        refuse_used_macs(own, vms)
+    if wanted is None:
+        return plan
+    from linkedclone.app.customizing import add_guests
+
+    return add_guests(plan, request, vms)
+
+
 def _try_out(driver: Driver, prepared: Prepared) -> None:
     """Refuse what the parent's hardware does not allow, before anything is sent.
 
     The requests are built as they would be sent; one stands for all, but for
-    those with MAC addresses of their own. Where those are given, one read of
-    the inventory tells whether they are free.
+    those with MAC addresses of their own, and the one with the longest name:
+    only a stored specification may tell that the guests are of Windows, whose
+    names are short.
     """
     request, creates = prepared.request, prepared.creates
     own = tuple(step for step in creates if step.macs)
-    if own:
-        from linkedclone.planning.macs import refuse_used_macs
-
-        refuse_used_macs(own, driver.observe().vms)
-    if request.hardware != Hardware():
+    if request.hardware != Hardware() or request.customization is not None:
         own = (*creates[:1], *own)
+    if creates and request.customization is not None and request.customization_spec:
+        own = (*own, max(creates, key=lambda step: len(step.name)))
     for step in own:
         driver.preview_clone(step)
 
@@ -175,7 +200,7 @@ class CloneJob:
             wanted=prepared.request.parallel,
         )
         self._runner = Runner(driver, progress, parallel)
-        self._cloning = Cloning(self._runner)
+        self._cloning = Cloning(self._runner, keep_failed=prepared.request.keep_failed)
 
     def run(self, endpoint: str) -> CloneReport:
         """Make the clones, prove each, wait as far as asked, and report.
@@ -195,7 +220,9 @@ class CloneJob:
         made = self._cloning.make(creates) if creates else []
         results |= {m.step.name.casefold(): describe_made(m, self._runner) for m in made}
         results |= self._start_existing(results, made)
-        results = self._wait_for_guests(results)
+        clashed, clashes = self._find_clashes(results)
+        results |= clashed
+        results = self._wait_for_guests(results, made)
         return replace(
             build_report(prepared, endpoint, results, seconds=time.monotonic() - begun),
             interrupted=self._runner.interrupted,
@@ -203,8 +230,24 @@ class CloneJob:
                 *prepared.plan.notes,
                 *tell_sharing([m.vm for m in made if m.vm and not m.step.disk_move.linked]),
                 *self._unused_snapshot(made),
+                *clashes,
             ),
         )
+
+    def _find_clashes(
+        self, results: Mapping[str, CloneResult]
+    ) -> tuple[Mapping[str, CloneResult], tuple[str, ...]]:
+        """Look once more whether the addresses that were given out are single."""
+        wanted = self._prepared.request.customization
+        if wanted is None or not wanted.gives_addresses or self._runner.interrupted:
+            return {}, ()
+        from linkedclone.app.customizing import tell_clashes
+
+        try:
+            vms = self._driver.observe().vms
+        except LinkedCloneError as error:
+            return {}, (f"whether another VM has one of the addresses is not known: {error}",)
+        return tell_clashes(results, vms)
 
     def _unused_snapshot(self, made: Sequence[Made]) -> tuple[str, ...]:
         """Tell of a snapshot that this run took and that nothing of its own hangs from."""
@@ -265,49 +308,30 @@ class CloneJob:
         for landing in self._runner.run_stage(steps):
             key = name_of(landing.item).casefold()
             started[key] = (
-                replace(results[key], power=Power.ON, seconds=landing.seconds)
+                _started(results[key], landing.seconds)
                 if landing.error is None
                 else mark_failed(results[key], Stage.POWER_ON, landing.error)
             )
         return started
 
-    def _wait_for_guests(self, results: dict[str, CloneResult]) -> dict[str, CloneResult]:
-        wait = self._prepared.request.wait
-        running = [
-            r.id for r in results.values() if r.id and r.error is None and r.power is Power.ON
-        ]
-        if wait is Wait.TASK or not running or self._runner.interrupted:
-            return results
-        try:
-            return self._follow_guests(results, wait, running)
-        except KeyboardInterrupt:
-            self._runner.interrupted = True
-            return results
-        except LinkedCloneError as error:
-            failure = Failure.from_error(Stage.WAIT, error)
-            return {
-                key: replace(r, status=Status.FAILED, error=failure) if r.id in running else r
-                for key, r in results.items()
-            }
-
-    def _follow_guests(
-        self, results: dict[str, CloneResult], wait: Wait, running: Sequence[str]
+    def _wait_for_guests(
+        self, results: dict[str, CloneResult], made: Sequence[Made]
     ) -> dict[str, CloneResult]:
-        begun = time.monotonic()
-        latest = await_guests(
-            self._driver,
-            self._driver.observe_vms([VmId(vm_id) for vm_id in running]),
-            ready=lambda vm: is_ready(vm, wait),
-            quiet_seconds=self._prepared.request.wait_seconds,
-            progress=self._progress,
-        )
-        waited = time.monotonic() - begun
-        return {
-            key: describe_waited(r, latest.get(VmId(r.id)), wait, waited)
-            if r.id and r.id in running
-            else r
-            for key, r in results.items()
-        }
+        """Follow the guests, those of other runs' clones too, as far as was asked for."""
+        if self._runner.interrupted:
+            return results
+        now = self._runner.pace.now()
+        started = list_started(self._prepared.plan.existing, made, now)
+        request = self._prepared.request
+        results, interrupted = await_guests(self._runner, request, results, started)
+        self._runner.interrupted |= interrupted
+        return results
+
+
+def _started(result: CloneResult, seconds: float) -> CloneResult:
+    """Return the result of a clone that was there, off, and has been started."""
+    stages = (*result.stages, ("powered_on", seconds))
+    return replace(result, power=Power.ON, seconds=seconds, stages=stages)
 
 
 def _hang(create: CreateClone, parent: Vm, snapshot: Snapshot) -> CreateClone:

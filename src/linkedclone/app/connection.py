@@ -10,28 +10,36 @@ from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 from linkedclone.app.acting import Acting, Confirm
 from linkedclone.app.clone import CloneJob, Prepared, check, planned_report, prepare, preview
-from linkedclone.drivers.base import Driver, GuestAccess, ImageStore
+from linkedclone.drivers.base import DiskFiles, Driver, GraphicalConsole, GuestAccess, ImageStore
 from linkedclone.errors import UnsupportedError
 from linkedclone.execution.progress import Progress
-from linkedclone.model.observed import Identity, Power, Snapshot
+from linkedclone.model.observed import Identity, Power, Snapshot, Vm
 from linkedclone.model.report import ActionReport, CloneReport
 from linkedclone.model.spec import DEFAULT_OWNER, CloneRequest
 
 if TYPE_CHECKING:
+    from socket import socket
+
     from linkedclone.app.changing import Changes
+    from linkedclone.app.life import Life
     from linkedclone.app.parents import Mending, ParentReport
+    from linkedclone.app.pools import Pools
+    from linkedclone.model.access import ConsoleAddress
+    from linkedclone.model.ansible import AnsibleHost
     from linkedclone.model.check import HostCheck
     from linkedclone.model.findings import Finding
-    from linkedclone.model.images import Image, ImageImport
+    from linkedclone.model.ids import VmId
+    from linkedclone.model.images import Image, ImageBuild, ImageImport, Rebased, TellBytes
     from linkedclone.model.space import Usage
-    from linkedclone.model.spec import Deletion, Scan
+    from linkedclone.model.spec import Deletion, Placement, Scan
     from linkedclone.model.tree import TreeNode
     from linkedclone.model.views import VmRow
     from linkedclone.model.waste import WasteKind, WasteReport
+    from linkedclone.planning.power import AskGuests
 
 
 class Connection:
@@ -145,6 +153,10 @@ class Connection:
         found = self._driver.find_vms([parent])[0] if parent else None
         return measure(self._driver.observe(sizes=True, scan=scan), found)
 
+    def find(self, refs: Sequence[str]) -> tuple[Vm, ...]:
+        """Return VMs, given by name, inventory path or UUID."""
+        return self._driver.find_vms(refs)
+
     def snapshots(self, ref: str) -> tuple[Snapshot, ...]:
         """Return the snapshots of a VM, parents before children."""
         (vm,) = self._driver.find_vms([ref])
@@ -184,22 +196,69 @@ class Connection:
         power: Power,
         *,
         force: bool = False,
+        guests: AskGuests | None = None,
+        parallel: int | None = None,
         progress: Progress | None = None,
     ) -> ActionReport:
-        """Start VMs, or stop them hard."""
-        return self._changes.set_power(refs, power, force=force, progress=progress)
+        """Start VMs, or stop them: hard, or by asking their guests first."""
+        return self._changes.set_power(
+            refs, power, force=force, guests=guests, parallel=parallel, progress=progress
+        )
 
     def restart(
-        self, refs: Sequence[str], *, force: bool = False, progress: Progress | None = None
+        self,
+        refs: Sequence[str],
+        *,
+        force: bool = False,
+        guests: AskGuests | None = None,
+        progress: Progress | None = None,
     ) -> ActionReport:
-        """Stop VMs hard and start them again."""
-        return self._changes.restart(refs, force=force, progress=progress)
+        """Stop VMs, hard or by asking their guests first, and start them again."""
+        return self._changes.restart(refs, force=force, guests=guests, progress=progress)
+
+    def rename(
+        self, ref: str, name: str, *, force: bool = False, progress: Progress | None = None
+    ) -> ActionReport:
+        """Give a VM another name; its UUID, its mark and what it hangs from stay."""
+        return self._life.rename(ref, name, force=force, progress=progress)
+
+    def relocate(
+        self,
+        refs: Sequence[str],
+        placement: Placement,
+        *,
+        force: bool = False,
+        progress: Progress | None = None,
+    ) -> ActionReport:
+        """Move VMs; each is proven to hang from what it hung from before.
+
+        Args:
+            refs: Names, inventory paths or UUIDs.
+            placement: Where to: a datastore, a host, a cluster or a resource pool.
+            force: Also those that are not ours.
+            progress: Who is told.
+        """
+        return self._life.relocate(refs, placement, force=force, progress=progress)
 
     def create_snapshot(
-        self, ref: str, name: str, *, description: str = "", progress: Progress | None = None
+        self,
+        ref: str,
+        name: str,
+        *,
+        description: str = "",
+        quiesce: bool = False,
+        memory: bool = False,
+        progress: Progress | None = None,
     ) -> ActionReport:
-        """Take a snapshot without memory."""
-        return self._changes.create_snapshot(ref, name, description=description, progress=progress)
+        """Take a snapshot; of a running VM quiesced by its guest, or with its memory, if wanted."""
+        return self._changes.create_snapshot(
+            ref,
+            name,
+            description=description,
+            quiesce=quiesce,
+            memory=memory,
+            progress=progress,
+        )
 
     def delete_snapshot(
         self,
@@ -289,17 +348,86 @@ class Connection:
         """
         return self._changes.collect_waste(kinds, scan=scan, confirm=confirm, progress=progress)
 
+    # -- pools ------------------------------------------------------------------------
+
+    @cached_property
+    def pools(self) -> Pools:
+        """Pools of this endpoint: look at them, plan them, bring them to their spec."""
+        from linkedclone.app.pools import Pools
+
+        return Pools(self._driver, self._acting)
+
     # -- what only some endpoints can -------------------------------------------------
 
-    def import_image(self, wanted: ImageImport) -> VmRow:
-        """Make a parent with the snapshot ``base`` of an image file; return it."""
-        made = self._images().import_image(wanted)
+    def import_image(self, wanted: ImageImport, tell: TellBytes | None = None) -> VmRow:
+        """Make a parent with the snapshot ``base`` of an image; return it.
+
+        An image that has the name already becomes an older version of it.
+        ``tell`` is told how it gets on.
+        """
+        from linkedclone.model.images import tell_nobody
+
+        made = self._images().import_image(wanted, tell or tell_nobody)
+        return self._show_made(made)
+
+    def build_image(self, wanted: ImageBuild, tell: TellBytes | None = None) -> VmRow:
+        """Make a parent with the snapshot ``base`` of a distribution's packages; return it."""
+        from linkedclone.model.images import tell_nobody
+
+        made = self._images().build_image(wanted, tell or tell_nobody)
+        return self._show_made(made)
+
+    def _show_made(self, made: VmId) -> VmRow:
         (vm,) = self._driver.observe_vms([made])
         return self.show(vm.uuid)
 
     def images(self) -> tuple[Image, ...]:
         """Return the imported images, by name."""
         return self._images().list_images()
+
+    def export_disk(
+        self,
+        ref: str,
+        file: Path,
+        file_format: Literal["qcow2", "raw", "vmdk"],
+        *,
+        snapshot: str = "",
+        disk: str = "",
+        tell: TellBytes | None = None,
+    ) -> None:
+        """Write a disk of a VM, or of one of its snapshots, to one file.
+
+        Args:
+            ref: The VM: name, path or UUID.
+            file: Where to; nothing may be there.
+            file_format: What it is to be.
+            snapshot: The snapshot, by name, path or id; empty for a VM that is off.
+            disk: The disk, by its label; empty for the first.
+            tell: Is told how far it is.
+        """
+        from linkedclone.model.images import DiskExport, tell_nobody
+        from linkedclone.planning.snapshots import find_snapshot
+
+        files = self._disk_files()
+        (vm,) = self._driver.find_vms([ref])
+        wanted = DiskExport(
+            vm=vm.id,
+            file=file,
+            format=file_format,
+            snapshot=find_snapshot(vm, snapshot).id if snapshot else None,
+            disk=disk,
+        )
+        files.export_disk(wanted, tell or tell_nobody)
+
+    def move_state(self, target: Path, tell: TellBytes | None = None) -> None:
+        """Move all that the endpoint keeps to another path; the connection ends with that."""
+        from linkedclone.model.images import tell_nobody
+
+        self._disk_files().move_state(target, tell or tell_nobody)
+
+    def rebase_layers(self, file: Path) -> Rebased:
+        """Let all that miss a layer hang from the file that it is now."""
+        return self._disk_files().rebase_layers(file)
 
     def remove_image(self, name: str) -> None:
         """Delete an image that nothing hangs from."""
@@ -319,12 +447,56 @@ class Connection:
             vm.id, input_descriptor=input_descriptor, output_descriptor=output_descriptor
         )
 
+    def connect_ssh(self, ref: str) -> socket:
+        """Return a connection to the SSH server of a running VM."""
+        access = self._access()
+        (vm,) = self._driver.find_vms([ref])
+        return access.connect_ssh(vm.id)
+
+    def write_ssh_config(self) -> Path:
+        """Write what plain ``ssh NAME`` needs of all VMs; return the file to include."""
+        return self._access().write_ssh_config()
+
+    def build_unit(self) -> str:
+        """Return a systemd unit, a template, that starts the VM that its instance names."""
+        return self._access().build_unit()
+
+    @property
+    def has_serial_consoles(self) -> bool:
+        """Whether :meth:`attach_console` works here."""
+        return isinstance(self._driver, GuestAccess)
+
+    def describe_console(self, ref: str) -> ConsoleAddress:
+        """Say where the screen of a running VM is; on vSphere this gets a ticket for it."""
+        if not isinstance(self._driver, GraphicalConsole):
+            brief = f"{self._address} has no screens to look at"
+            raise UnsupportedError(brief, hint="vsphere: and local: have", kind="NotSupported")
+        (vm,) = self._driver.find_vms([ref])
+        return self._driver.describe_console(vm.id)
+
+    def hosts(self, parent: str | None = None, *, every: bool = False) -> tuple[AnsibleHost, ...]:
+        """Return VMs as Ansible is told of them, by name; linked clones unless ``every`` one.
+
+        Args:
+            parent: Only what hangs from this VM, directly or by way of others.
+            every: Also what hangs from nothing.
+        """
+        from linkedclone.app.hosts import list_hosts
+
+        found = self._driver.find_vms([parent])[0] if parent else None
+        return list_hosts(self._driver, self._address, found, every=every)
+
     # -- inside -----------------------------------------------------------------------
 
     def _images(self) -> ImageStore:
         if isinstance(self._driver, ImageStore):
             return self._driver
         raise self._cannot("hold images")
+
+    def _disk_files(self) -> DiskFiles:
+        if isinstance(self._driver, DiskFiles):
+            return self._driver
+        raise self._cannot("export, move or rebase disk files")
 
     def _access(self) -> GuestAccess:
         if isinstance(self._driver, GuestAccess):
@@ -336,6 +508,12 @@ class Connection:
         from linkedclone.app.changing import Changes
 
         return Changes(self._driver, self._acting)
+
+    @cached_property
+    def _life(self) -> Life:
+        from linkedclone.app.life import Life
+
+        return Life(self._driver, self._acting)
 
     def _cannot(self, what: str) -> UnsupportedError:
         brief = f"{self._address} cannot {what}"

@@ -17,11 +17,11 @@ from linkedclone.config.passwords import forget, remember
 from linkedclone.config.places import certificate_folder, config_file, password_folder
 from linkedclone.config.private import write_private
 from linkedclone.config.resolve import locate_endpoint
-from linkedclone.config.secret import Secret
 from linkedclone.config.url import is_url, parse_url, redact
 from linkedclone.drivers.registry import fetch_certificate
 from linkedclone.errors import CertificateError, InputError, LinkedCloneError, NotFoundError
 from linkedclone.model.observed import Identity
+from linkedclone.model.secret import Secret
 
 Store = Literal["keyring", "file", "none"]
 

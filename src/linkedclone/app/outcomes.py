@@ -8,13 +8,11 @@ from typing import TYPE_CHECKING
 
 from linkedclone.errors import LinkedCloneError
 from linkedclone.execution.cloning import Made
-from linkedclone.execution.guests import is_ready
 from linkedclone.execution.runner import Runner
-from linkedclone.model.observed import Vm
+from linkedclone.model.observed import Power, Vm
 from linkedclone.model.proof import Mode, Proof, shared_layers
 from linkedclone.model.report import CloneReport, CloneResult, Failure, Stage, Status
-from linkedclone.model.spec import Wait
-from linkedclone.planning.verdict import Fate, judge_existing
+from linkedclone.planning.verdict import CloneVerdict, Fate, judge_existing
 
 if TYPE_CHECKING:
     from linkedclone.app.clone import Prepared
@@ -44,11 +42,33 @@ def describe_made(made: Made, runner: Runner) -> CloneResult:
         Fate.EXISTING: Status.EXISTING,
     }.get(verdict.fate, Status.FAILED)
     result = CloneResult(
-        name=made.step.name, status=status, seconds=made.seconds, error=verdict.failure
+        name=made.step.name,
+        status=status,
+        seconds=made.seconds,
+        task=made.task,
+        stages=_stages(made, verdict),
+        error=verdict.failure,
     )
     if made.vm is None or verdict.fate in {Fate.UNDONE, Fate.NOTHING}:
         return replace(result, linked=verdict.proof.linked if verdict.proof else None)
     return _seen(result, made.vm, verdict.proof)
+
+
+def _stages(made: Made, verdict: CloneVerdict) -> tuple[tuple[str, float], ...]:
+    """Return the seconds of each stage that the clone itself went through.
+
+    Where the call that makes a clone starts it too, it runs when its task ends.
+    """
+    taken = made.submitted_seconds
+    if taken is None or made.seconds is None:
+        return ()
+    submitted = ("submitted", taken)
+    if made.vm is None or verdict.fate in {Fate.UNDONE, Fate.NOTHING}:
+        return (submitted,)
+    cloned = ("cloned", made.seconds - taken)
+    if made.vm.power is not Power.ON:
+        return (submitted, cloned)
+    return (submitted, cloned, ("powered_on", 0.0))
 
 
 def _unsent(name: str, runner: Runner) -> CloneResult:
@@ -102,31 +122,6 @@ def _seen(result: CloneResult, vm: Vm, proof: Proof | None) -> CloneResult:
     )
 
 
-def describe_waited(result: CloneResult, vm: Vm | None, wait: Wait, seconds: float) -> CloneResult:
-    """Return the result with what its guest said until the wait ended."""
-    total = (result.seconds or 0.0) + seconds
-    if vm is None:
-        failure = Failure(stage=Stage.WAIT, brief="the VM vanished while its guest was waited for")
-        return replace(result, status=Status.FAILED, error=failure, seconds=total)
-    result = replace(
-        result,
-        power=vm.power,
-        host_name=vm.host_name,
-        addresses=vm.addresses,
-        ssh=vm.ssh,
-        seconds=total,
-    )
-    if is_ready(vm, wait):
-        return result
-    what = "its tools did not answer" if wait is Wait.TOOLS else "it reported no address"
-    failure = Failure(
-        stage=Stage.WAIT,
-        brief=f"the clone is good and runs, but {what} in time",
-        hint="look at its console; the guest tools must be installed in the parent",
-    )
-    return replace(result, status=Status.FAILED, error=failure)
-
-
 def build_report(
     prepared: Prepared, endpoint: str, results: Mapping[str, CloneResult], *, seconds: float
 ) -> CloneReport:
@@ -135,9 +130,16 @@ def build_report(
     # What is not there has the mode that was wanted.
     mode = Mode.LINKED if linked else Mode.FULL
     by_name = {
-        name.casefold(): result if result.id else replace(result, mode=mode)
+        name.casefold(): _without_passwords(result if result.id else replace(result, mode=mode))
         for name, result in results.items()
     }
+    if networks := prepared.request.network_filter:
+        from linkedclone.model.networks import choose_addresses
+
+        by_name = {
+            key: replace(result, addresses=choose_addresses(result.addresses, networks))
+            for key, result in by_name.items()
+        }
     return CloneReport(
         endpoint=endpoint,
         parent=prepared.source.name,
@@ -146,3 +148,16 @@ def build_report(
         seconds=seconds,
         linked=linked,
     )
+
+
+def _without_passwords(result: CloneResult) -> CloneResult:
+    """Return a result whose error does not repeat what was sent to the endpoint."""
+    error = result.error
+    if error is None:
+        return result
+    from linkedclone.config.secret import scrub
+
+    clean = replace(
+        error, brief=scrub(error.brief), details=scrub(error.details), hint=scrub(error.hint)
+    )
+    return replace(result, error=clean)

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar
 
 import click
 
@@ -46,6 +46,8 @@ class HardwareOptions(TypedDict):
     mac: tuple[tuple[str, tuple[str, ...]], ...]
     extra_config: tuple[tuple[str, str], ...]
     keep_tpm: bool
+    firmware: Literal["bios", "uefi"] | None
+    display: bool
 
 
 def _read_new_disk(text: str) -> "NewDisk":
@@ -188,6 +190,20 @@ _OPTIONS = (
         is_flag=True,
         help="Copy a virtual TPM with its secrets instead of giving each clone a new one.",
     ),
+    _option(
+        HARDWARE,
+        "--firmware",
+        metavar="bios|uefi",
+        type=click.Choice(("bios", "uefi")),
+        default=None,
+        help="What it boots with. For local: only.",
+    ),
+    _option(
+        HARDWARE,
+        "--display",
+        is_flag=True,
+        help="Give it a screen, see 'console --graphical'. For local: only.",
+    ),
 )
 
 
@@ -234,6 +250,8 @@ def build_hardware(options: HardwareOptions) -> "Hardware":
         nics=_build_nics(options),
         disk_bytes=options["disk"],
         keep_tpm=options["keep_tpm"],
+        firmware=options["firmware"] or "",
+        display=options["display"],
     )
 
 

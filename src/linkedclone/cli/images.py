@@ -11,6 +11,7 @@ def image_document(image: Image) -> dict[str, object]:
     """Return the JSON form."""
     return {
         "name": image.name,
+        "version": image.version,
         "id": image.vm,
         "source": image.source,
         "format": image.format,
@@ -25,6 +26,7 @@ def render_images(images: Sequence[Image]) -> str:
     """Draw a table of images."""
     columns = [
         Column(title="IMAGE"),
+        Column(title="VERSION", right=True),
         Column(title="FORMAT"),
         Column(title="SIZE", right=True),
         Column(title="FILE", right=True),
@@ -34,6 +36,7 @@ def render_images(images: Sequence[Image]) -> str:
     rows = [
         [
             image.name,
+            str(image.version),
             image.format,
             render_size(image.capacity_bytes),
             render_size(image.file_bytes),

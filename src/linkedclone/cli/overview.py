@@ -14,9 +14,15 @@ COMMANDS = {
         "start": "Start VMs.",
         "stop": "Stop VMs hard, as if the plug were pulled.",
         "restart": "Stop VMs hard and start them again.",
+        "rename": "Give a VM another name.",
+        "relocate": "Move VMs so that they stay linked.",
         "promote": "Make linked clones full ones.",
         "grow": "Make a disk of a VM larger.",
         "adopt": "Mark linked clones of other tools as ours.",
+    },
+    "Pools": {
+        "pool": "Keep a set of linked clones as a file says.",
+        "schema": "Print the JSON Schema of pool files.",
     },
     "Look": {
         "list": "List all VMs with what they hang from.",
@@ -24,12 +30,16 @@ COMMANDS = {
         "tree": "Draw parents, snapshots and clones as a tree.",
         "usage": "Show what families take, and what they save.",
         "gc": "Find what nothing uses any more; with --yes remove it.",
+        "console": "Join a VM's serial console, or say where its screen is.",
+        "inventory": "Print the linked clones as a dynamic inventory of Ansible.",
         "snapshot": "List, take, delete and revert to snapshots.",
     },
     "On this machine (local:)": {
         "image": "Make parents from disk images, list and remove them.",
         "ssh": "Log in to a running clone.",
-        "console": "Join this terminal to a VM's serial console; Ctrl-] leaves it.",
+        "export": "Write a disk of a VM to one file that needs nothing else.",
+        "move": "Move the state folder to another path or file system.",
+        "unit": "Print a systemd unit that starts VMs when you log in, or at boot.",
     },
     "Set up": {
         "endpoints": "Add, list, test and remove hypervisors.",

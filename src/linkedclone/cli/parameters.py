@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -93,3 +94,9 @@ def expand_refs(refs: Iterable[str]) -> tuple[str, ...]:
     for ref in refs:
         found.extend(expand_names([ref]) if "{" in ref else [ref])
     return tuple(dict.fromkeys(found))
+
+
+pool_file = click.argument("file", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False))
+"""A pool's file; whether it is there is found out when it is read."""
+
+yes_option = click.option("-y", "--yes", is_flag=True, help="Do not ask.")

@@ -42,8 +42,8 @@ class Lines:
         say(f"{action}: {len(names)} VM{'' if len(names) == 1 else 's'}")
 
     def update(self, event: Event) -> None:
-        """Tell of an end; what is under way is not worth a line."""
-        if event.status in _ENDED:
+        """Tell of an end; what is under way is worth a line only with words, as a retry."""
+        if event.status in _ENDED or event.text:
             text = f": {event.text}" if event.text else ""
             say(printable(f"{event.name}: {event.action} {event.status.value}{text}"))
 
@@ -68,8 +68,11 @@ class Board:
     def begin(self, names: tuple[str, ...], action: str) -> None:
         """Learn what the run is about, and show the board from now on.
 
-        Not earlier: before, a person may be asked.
+        Not earlier: before, a person may be asked. What begins within a run, as
+        the clones of a pool's wave, is shown on the same board.
         """
+        if self._live is not None:
+            return
         from rich.console import Console
         from rich.live import Live
 
@@ -97,6 +100,8 @@ class Board:
         since = before.since if before else time.monotonic()
         if event.status is JobStatus.FAILED:
             self._failed.add(event.name)
+        else:
+            self._failed.discard(event.name)  # tried again
         self._lines[event.name] = _Line(event=event, since=since)
 
     def draw(self, width: int, height: int) -> "RenderableType":
@@ -148,4 +153,6 @@ class Board:
 
 
 def _how_far(event: Event) -> str:
+    if event.text and event.status not in _ENDED:
+        return event.text
     return f"{event.percent} %" if event.percent else event.status.value

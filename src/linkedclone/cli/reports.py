@@ -30,7 +30,19 @@ def render_clones(report: CloneReport) -> str:
         Column(title="SHARED", right=True, from_width=60),
         Column(title="TIME", right=True),
     ]
-    return render_table(columns, [_clone_row(clone) for clone in report.clones])
+    rows = [_clone_row(clone) for clone in report.clones]
+    waits = [_render_waits(clone) for clone in report.clones]
+    if any(waits):
+        columns.append(Column(title="OF WHICH", from_width=110))
+        rows = [[*row, wait or "-"] for row, wait in zip(rows, waits, strict=True)]
+    return render_table(columns, rows)
+
+
+def _render_waits(clone: CloneResult) -> str:
+    """Say how long a guest was waited for, stage by stage."""
+    made = {"submitted", "cloned", "powered_on"}
+    waits = [(name, seconds) for name, seconds in clone.stages if name not in made]
+    return ", ".join(f"{name} {render_seconds(seconds)}" for name, seconds in waits)
 
 
 def _clone_row(clone: CloneResult) -> list[str]:
@@ -100,15 +112,32 @@ def summarize_clones(report: CloneReport, *, place: str) -> str:
         f"{', '.join(words)} in {render_seconds(report.seconds)}: "
         f"{kind} clones of {report.parent} {state}{where}"
     )
+    line += _summarize_each([c for c in report.clones if c.status is Status.CREATED])
     good = [c for c in report.clones if c.status in {Status.CREATED, Status.EXISTING}]
     saved = sum(clone.shared_bytes or 0 for clone in good if clone.linked)
     if saved:
         own = sum(clone.own_bytes or 0 for clone in good)
         line += f"\n{render_size(own)} used, {render_size(saved)} saved against full copies"
+        line += f" of {render_size(own + saved)}"
     line += "".join(f"\nnote: {note}" for note in report.notes)
     if report.interrupted and not counts[Status.SKIPPED]:
         line += "\ninterrupted; run the same command again to finish"
     return printable_lines(line)
+
+
+def _summarize_each(made: list[CloneResult]) -> str:
+    """Say what one clone of a batch costs: how long it took, and what it takes."""
+    seconds = sorted(clone.seconds for clone in made if clone.seconds is not None)
+    if len(seconds) < 2:
+        return ""
+    text = (
+        f"\neach took {render_seconds(seconds[len(seconds) // 2])} (median), "
+        f"the slowest {render_seconds(seconds[-1])}"
+    )
+    own = sorted(clone.own_bytes for clone in made if clone.own_bytes is not None)
+    return (
+        f"{text}; each has {render_size(own[len(own) // 2])} of its own (median)" if own else text
+    )
 
 
 def printable_lines(text: str) -> str:

@@ -19,10 +19,10 @@ from linkedclone.app.endpoints import (
 from linkedclone.cli.streams import has_terminal, printable, say, shows_on_terminal
 from linkedclone.cli.tables import GOOD_BAD, Column, render_table
 from linkedclone.config.endpoint import Endpoint, Tls
-from linkedclone.config.secret import Secret
 from linkedclone.errors import CertificateError, InputError
 from linkedclone.model.findings import Finding
 from linkedclone.model.observed import Identity
+from linkedclone.model.secret import Secret
 
 _MOST_PARENTS = 20
 

@@ -72,6 +72,7 @@ def render_vm(row: VmRow) -> str:
         ("id", vm.id),
         ("uuid", vm.uuid),
         ("power", "template" if vm.template else vm.power.value),
+        ("trouble", "; ".join(vm.trouble.splitlines())),
         ("owner", vm.owner or "not made by linkedclone"),
         ("mode", row.mode.value),
         ("parent", row.parent),

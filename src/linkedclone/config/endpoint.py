@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from linkedclone.config.secret import Secret
 from linkedclone.errors import InputError
+from linkedclone.model.secret import Secret
 
 ACCELERATORS = ("auto", "kvm", "tcg")
 """What machines of ``local:`` may be run with; ``auto`` finds out whether KVM works."""
@@ -45,6 +45,8 @@ class Endpoint:
         path: What stands behind the colon of a local or memory endpoint.
         tls: How its certificate is checked.
         timeout_seconds: How long one call may take to answer.
+        patience_seconds: How long a run waits for it to come back when it goes
+            away, as for a vCenter that is restarted.
         accel: One of ``ACCELERATORS``, for machines that are started at a local
             endpoint; empty leaves it to ``LINKEDCLONE_ACCEL``.
         origin: Where it was taken from, in words for people.
@@ -60,6 +62,7 @@ class Endpoint:
     path: str = ""
     tls: Tls = field(default_factory=Tls)
     timeout_seconds: float = 60.0
+    patience_seconds: float = 300.0
     accel: str = ""
     origin: str = ""
 

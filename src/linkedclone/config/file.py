@@ -9,15 +9,18 @@ endpoints:
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from io import StringIO
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from linkedclone.config.url import is_url, parse_url, redact
+from linkedclone.config.yamlfile import YamlFile, build_yaml, read_into
 from linkedclone.errors import InputError
+from linkedclone.model.problems import Problem
 
 _FORBID = {"extra": "forbid"}
+_WHAT = "configuration file"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,10 +87,10 @@ class ConfigFile:
         except FileNotFoundError:
             return cls(path, Settings(), None)  # no YAML library is imported for nothing
         except (OSError, UnicodeDecodeError) as error:
-            brief = f"the configuration file {path} cannot be read"
+            brief = f"the {_WHAT} {path} cannot be read"
             raise InputError(brief, details=str(error)) from error
-        document = _parse(path, text)
-        return cls(path, _validate(path, document), document)
+        file = YamlFile.parse(path, text, what=_WHAT)
+        return cls(path, _validate(file), file.root)
 
     def resolve(self, path: Path) -> Path:
         """Return a path of the file as an absolute one."""
@@ -100,7 +103,7 @@ class ConfigFile:
             LinkedCloneError: The file cannot be written.
         """
         if self._document is None:
-            self._document = _parse(self.path, "")
+            self._document = YamlFile.parse(self.path, "", what=_WHAT).root
         document = self._document
         if document.get("endpoints") is None:
             document["endpoints"] = {}
@@ -127,7 +130,7 @@ class ConfigFile:
         from linkedclone.config.private import write_private
 
         text = StringIO()
-        _yaml().dump(self._document, text)
+        build_yaml().dump(self._document, text)
         write_private(self.path, text.getvalue())
         return ConfigFile.load(self.path)
 
@@ -144,90 +147,31 @@ def _as_mapping(settings: EndpointSettings) -> dict[str, object]:
     return {key: value for key, value in everything.items() if value is not None}
 
 
-def _yaml() -> Any:  # noqa: ANN401 - ruamel has no types of use here
-    from ruamel.yaml import YAML
-
-    yaml = YAML()  # Round trip: keeps comments, and constructs plain data only.
-    yaml.width = 4096
-    yaml.indent(mapping=2, sequence=4, offset=2)
-    return yaml
-
-
-def _parse(path: Path, text: str) -> Any:  # noqa: ANN401 - ruamel's own tree
-    from ruamel.yaml.error import MarkedYAMLError, YAMLError
-
-    try:
-        document = _yaml().load(text)
-        if document is None:
-            # Nothing, or comments alone, which are kept.
-            document = _yaml().load(f"{text.rstrip()}\n{{}}\n")
-            document.fa.set_block_style()
-    except MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line = f"line {mark.line + 1}: " if mark else ""
-        brief = f"the configuration file {path} is not YAML"
-        # A duplicate key is told with both values, and one of them may be a password.
-        problem = str(error.problem).partition(" with value ")[0]
-        raise InputError(brief, details=f"{line}{problem}") from None
-    except YAMLError as error:
-        brief = f"the configuration file {path} is not YAML"
-        raise InputError(brief, details=redact(str(error).splitlines()[0])) from error
-    return document
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Problem:
-    place: tuple[str, ...]
-    text: str
-
-
-def _validate(path: Path, document: Any) -> Settings:  # noqa: ANN401 - ruamel's own tree
-    from pydantic import TypeAdapter, ValidationError
-
-    problems: list[_Problem] = []
-    settings = Settings()
-    plain = _plain(document)
-    try:
-        settings = TypeAdapter(Settings).validate_python(plain)
-    except ValidationError as error:
-        # The input is left out on purpose: it may be a password in the wrong place.
-        for one in error.errors(include_input=False, include_url=False, include_context=False):
-            place = tuple(str(part) for part in one["loc"])
-            problems.append(_Problem(place=place, text=_reword(one["type"], one["msg"])))
+def _validate(file: YamlFile) -> Settings:
+    plain = _drop_empty(file.plain())
+    checked = read_into(Settings, plain)
+    problems = [_keep_passwords_out(problem) for problem in checked.problems]
     problems += _contradictions(plain)
-    if not problems:
-        return settings
-    listed = sorted((_line_of(document, p.place), p) for p in problems)
-    many = "an error" if len(problems) == 1 else f"{len(problems)} errors"
-    raise InputError(
-        f"the configuration file {path} has {many}",
-        details="\n".join(
-            f"line {line}: {'.'.join(p.place) or 'file'}: {p.text}" for line, p in listed
-        ),
-    )
+    if problems or checked.value is None:
+        raise file.complain(problems)
+    return checked.value
 
 
-def _plain(value: Any) -> Any:  # noqa: ANN401 - any YAML value
-    """Turn ruamel's values into plain ones; empty ``endpoints:`` counts as none."""
-    if isinstance(value, Mapping):
-        return {k: _plain(v) for k, v in value.items() if not (k == "endpoints" and v is None)}
-    return str(value) if isinstance(value, str) else value
+def _drop_empty(plain: Any) -> Any:  # noqa: ANN401 - any YAML value
+    """Let an empty ``endpoints:`` count as none."""
+    if isinstance(plain, dict) and "endpoints" in plain and plain["endpoints"] is None:
+        return {key: value for key, value in plain.items() if key != "endpoints"}
+    return plain
 
 
-def _reword(kind: str, message: str) -> str:
-    known = {
-        "unexpected_keyword_argument": "unknown setting",
-        "missing": "missing",
-        "missing_argument": "missing",
-        "literal_error": "can only be: keyring (a password itself does not belong here)",
-        "bool_parsing": "has to be true or false",
-        "dataclass_type": "has to be a mapping (key: value)",
-        "dict_type": "has to be a mapping (name: settings)",
-    }
-    return known.get(kind, message)
+def _keep_passwords_out(problem: Problem) -> Problem:
+    """Say of ``password:`` that it is no place for one."""
+    if problem.place[-1:] != ("password",) or not problem.text.startswith("can only be"):
+        return problem
+    return replace(problem, text=f"{problem.text} (a password itself does not belong here)")
 
 
-def _contradictions(document: Any) -> Iterator[_Problem]:  # noqa: ANN401 - any YAML value
+def _contradictions(document: Any) -> Iterator[Problem]:  # noqa: ANN401 - any YAML value
     """Find what is wrong between settings, also where one of them is wrong in itself."""
     if not isinstance(document, dict):
         return
@@ -236,11 +180,11 @@ def _contradictions(document: Any) -> Iterator[_Problem]:  # noqa: ANN401 - any 
         return
     default = document.get("default")
     if isinstance(default, str) and default not in endpoints:
-        yield _Problem(place=("default",), text=f"there is no endpoint {default!r}")
+        yield Problem(place=("default",), text=f"there is no endpoint {default!r}")
     for name, endpoint in endpoints.items():
         if isinstance(endpoint, dict):
             for key, text in _faults(endpoint):
-                yield _Problem(place=("endpoints", str(name), key), text=text)
+                yield Problem(place=("endpoints", str(name), key), text=text)
 
 
 def _faults(endpoint: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -261,15 +205,3 @@ def _faults(endpoint: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             yield "url", "holds a password; use password_file, or password: keyring"
     except InputError as error:
         yield "url", str(error)
-
-
-def _line_of(document: Any, place: tuple[str, ...]) -> int:  # noqa: ANN401 - ruamel's own tree
-    """Return the line that a place stands in, or that of the nearest thing around it."""
-    line, node = 1, document
-    for key in place:
-        try:
-            line = node.lc.key(key)[0] + 1
-            node = node[key]
-        except (AttributeError, KeyError, TypeError):
-            break
-    return int(line)

@@ -6,9 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from linkedclone.config.endpoint import Endpoint, Tls
-from linkedclone.config.secret import Secret
 from linkedclone.config.url import Address, parse_bool, parse_url
 from linkedclone.errors import InputError
+from linkedclone.model.secret import Secret
 
 _SHA256_DIGITS = 64
 

@@ -13,6 +13,8 @@ from linkedclone.config.places import config_file
 from linkedclone.config.url import Address, is_url, parse_url, redact
 from linkedclone.errors import InputError
 
+_LONGEST_PATIENCE = 86_400.0
+
 NOTHING_CONFIGURED = "nothing is configured"
 """The origin of the endpoint that is used when none was named anywhere."""
 
@@ -54,7 +56,29 @@ def resolve_endpoint(
     if not found.endpoint.host:
         return found.endpoint
     password = find_password(found.endpoint, found.stored, environ, ask)
-    return replace(found.endpoint, password=password)
+    patience = read_patience(environ)
+    found_one = replace(found.endpoint, password=password)
+    return found_one if patience is None else replace(found_one, patience_seconds=patience)
+
+
+def read_patience(environ: Mapping[str, str]) -> float | None:
+    """Read ``LINKEDCLONE_PATIENCE``, the seconds that a run waits for an endpoint; None if unset.
+
+    Raises:
+        InputError: It is no number of seconds.
+    """
+    text = environ.get("LINKEDCLONE_PATIENCE", "").strip()
+    if not text:
+        return None
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds <= _LONGEST_PATIENCE:
+        brief = f"LINKEDCLONE_PATIENCE is {text!r}, which is no number of seconds"
+        hint = f"0 waits for nothing, 300 is usual, {_LONGEST_PATIENCE:.0f} the most"
+        raise InputError(brief, hint=hint)
+    return seconds
 
 
 def locate_endpoint(

@@ -1,48 +1,15 @@
-"""A string that does not show itself, and how to keep it out of texts that others made."""
+"""Keep the passwords that this process knows out of texts that others made."""
 
 import os
 import re
 from typing import Final
-from weakref import WeakSet
 
-_SHORTEST_SCRUBBED = 4
+from linkedclone.model.secret import Secret, known_secrets
+
+_SHORTEST_SCRUBBED: Final = 4
 """Shorter ones would be found in every other word, and so be told by what is missing."""
 
 _IN_URL = re.compile(r"(?:\w+://)?+[^:]*:(.*)@", re.DOTALL)
-
-_ALIVE: "WeakSet[Secret]" = WeakSet()
-
-
-class Secret:
-    """A password. Printing, logging or comparing by ``repr`` never shows it."""
-
-    __slots__ = ("__weakref__", "_value")
-
-    SHOWN: Final = "********"
-
-    def __init__(self, value: str) -> None:
-        self._value = value
-        _ALIVE.add(self)
-
-    def reveal(self) -> str:
-        """Return the password itself; to be called only where it goes on the wire."""
-        return self._value
-
-    def __repr__(self) -> str:
-        return f"Secret({self.SHOWN!r})"
-
-    def __str__(self) -> str:
-        return self.SHOWN
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Secret) and other._value == self._value
-
-    def __hash__(self) -> int:
-        return hash(self._value)
-
-    def __reduce__(self) -> tuple[type["Secret"], tuple[str]]:
-        msg = "a secret is not written to files"
-        raise TypeError(msg)
 
 
 def scrub(text: str) -> str:
@@ -53,12 +20,21 @@ def scrub(text: str) -> str:
     """
     from urllib.parse import quote
 
-    values = {secret.reveal() for secret in list(_ALIVE)} | _environment_passwords()
+    values = {secret.reveal() for secret in known_secrets()} | _environment_passwords()
     for value in sorted(values, key=len, reverse=True):
         if len(value) >= _SHORTEST_SCRUBBED:
             for form in (value, quote(value, safe=""), quote(value)):
-                text = text.replace(form, Secret.SHOWN)
+                text = _pattern(form).sub(Secret.SHOWN, text)
     return text
+
+
+def _pattern(form: str) -> re.Pattern[str]:
+    """Return what finds a password; one that is a plain word counts only as a whole one.
+
+    Or the rest of a longer word, as ``…word`` where ``pass`` was, would tell it.
+    """
+    whole = r"(?<![^\W\d_]){}(?![^\W\d_])" if form.isalpha() else "{}"
+    return re.compile(whole.format(re.escape(form)))
 
 
 def _environment_passwords() -> set[str]:

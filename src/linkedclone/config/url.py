@@ -4,8 +4,8 @@ import re
 from dataclasses import dataclass
 from urllib.parse import parse_qsl, unquote
 
-from linkedclone.config.secret import Secret
 from linkedclone.errors import InputError
+from linkedclone.model.secret import Secret
 
 PATH_KINDS = ("local", "memory")
 """Kinds of endpoint that are written ``kind:path`` and need no host."""

@@ -37,13 +37,27 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from linkedclone.model.findings import Finding
 from linkedclone.model.ids import FolderId, SnapshotId, VmId
-from linkedclone.model.images import Image, ImageImport
+from linkedclone.model.images import (
+    DiskExport,
+    Image,
+    ImageBuild,
+    ImageImport,
+    Rebased,
+    TellBytes,
+    tell_nobody,
+)
 from linkedclone.model.jobs import Job, JobState
-from linkedclone.model.observed import Identity, Mark, Power, Vm
-from linkedclone.model.plan import CreateClone
-from linkedclone.model.spec import CloneRequest, Scan, Target
+from linkedclone.model.observed import CustomizationNews, Identity, Mark, Power, Vm
+from linkedclone.model.plan import CreateClone, ReconfigureVm, RelocateVm
+from linkedclone.model.spec import CloneRequest, Placement, Scan, Target
 
 if TYPE_CHECKING:
+    from datetime import datetime
+    from pathlib import Path
+    from socket import socket
+
+    from linkedclone.errors import LinkedCloneError
+    from linkedclone.model.access import ConsoleAddress, GuestLogin, SshLogin
     from linkedclone.model.check import HostCheck
     from linkedclone.model.inventory import Inventory, Stray
 
@@ -54,6 +68,18 @@ class Driver(Protocol):
     @property
     def default_parallel(self) -> int:
         """How many clones may be in flight at once unless the user says otherwise."""
+
+    @property
+    def patience_seconds(self) -> float:
+        """How long a run waits for the endpoint to come back; 0 where it cannot go away."""
+
+    @property
+    def customizes_always(self) -> bool:
+        """Whether every clone's guest is told who it is, asked for or not.
+
+        Such a driver reports ``Vm.customization`` of all its clones, whatever
+        the way that the documents take.
+        """
 
     def identify(self) -> Identity:
         """Say what the endpoint is. Costs no call: it was read when connecting."""
@@ -213,6 +239,24 @@ class Driver(Protocol):
     def set_power(self, vm: VmId, power: Power) -> Job:
         """Start (``Power.ON``) or stop hard (``Power.OFF``); already there counts as done."""
 
+    @property
+    def section(self) -> str:
+        """The part of a pool's file that is about this hypervisor: ``vsphere`` or ``local``."""
+
+    def reconfigure_vm(self, step: ReconfigureVm) -> Job:
+        """Start to change processors, memory, notes or mark of a VM that is off.
+
+        Where it runs, and more than notes and mark is to change, the job or the
+        call fails with a RefusedError or a HypervisorError, and the VM is as it was.
+        """
+
+    def rename_vm(self, vm: VmId, name: str) -> Job:
+        """Start to give a VM another name; its UUID, its files and what hangs from it stay.
+
+        The job or the call fails with a
+        :class:`~linkedclone.errors.DuplicateNameError` where the name is taken.
+        """
+
     def wait(self, jobs: Sequence[Job], timeout_seconds: float) -> tuple[JobState, ...]:
         """Wait until one of the jobs has finished, or for so long; return the states of all.
 
@@ -226,6 +270,124 @@ class Driver(Protocol):
 
     def close(self) -> None:
         """End the connection; never raises. Jobs go on at the endpoint."""
+
+
+@runtime_checkable
+class GuestPower(Protocol):
+    """The power to ask a guest to shut itself down; only some drivers have it."""
+
+    @property
+    def asks_deaf_guests(self) -> bool:
+        """Whether a guest may be asked that does not hear yet, so that it has to be asked again.
+
+        To ask once more does no harm to one that heard.
+        """
+
+    def shut_down_guest(self, vm: VmId) -> None:
+        """Ask the guest to shut down, and return at once; one that is off counts as done.
+
+        Raises:
+            RefusedError: Its tools or agent do not answer, so nobody would hear it.
+        """
+
+
+@runtime_checkable
+class BatchPower(Protocol):
+    """The power to start many VMs with one call; only some drivers have it."""
+
+    def start_vms(self, ids: Sequence[VmId]) -> Mapping[VmId, Job | LinkedCloneError]:
+        """Start to start VMs: for each a job, or why it was not even tried.
+
+        Waits until the hypervisor has decided which it admits.
+        """
+
+
+@runtime_checkable
+class Relocation(Protocol):
+    """The power to move VMs between datastores, hosts and pools; only some drivers have it."""
+
+    def resolve_relocation(self, vm: Vm, placement: Placement) -> Target:
+        """Look up where a VM is to go. What is not named stays as it is, with an empty id.
+
+        Raises:
+            NotFoundError: A named object does not exist.
+            AmbiguousError: A name fits several.
+            RefusedError: The place cannot run the VM: its hosts do not reach the
+                datastores of its chain.
+            UnsupportedError: There is no such thing at this endpoint.
+        """
+
+    def relocate_vm(self, step: RelocateVm) -> Job:
+        """Start to move a VM so that it hangs from what it hung from before."""
+
+
+@runtime_checkable
+class GraphicalConsole(Protocol):
+    """The power to say how a VM's screen can be looked at; only some drivers have it."""
+
+    def describe_console(self, vm: VmId) -> ConsoleAddress:
+        """Say where the screen of a running VM is.
+
+        Raises:
+            RefusedError: It does not run, or has no screen.
+        """
+
+
+@runtime_checkable
+class CustomizationEvents(Protocol):
+    """The power to tell more of a customization than the VM itself does."""
+
+    def read_clock(self) -> datetime:
+        """Return what time it is at the endpoint. One call."""
+
+    def observe_customization(
+        self, ids: Sequence[VmId], since: datetime
+    ) -> Mapping[VmId, CustomizationNews]:
+        """Read what became of the customization of VMs since a moment of the endpoint's clock.
+
+        One batched read. VMs of which nothing was told are left out.
+        """
+
+
+@runtime_checkable
+class SshLogins(Protocol):
+    """The power to say how one logs in to guests; only some drivers have it."""
+
+    def describe_logins(self, vms: Sequence[Vm]) -> Mapping[VmId, SshLogin]:
+        """Say how one logs in by SSH from here; VMs that cannot be reached are left out.
+
+        Costs no look at the machines: what was seen of them is given.
+        """
+
+
+@runtime_checkable
+class GuestCommands(Protocol):
+    """The power to run commands inside guests; only some drivers have it."""
+
+    def run_in_guest(
+        self, vm: VmId, command: Sequence[str], *, login: GuestLogin | None, seconds: float
+    ) -> int:
+        """Run a command inside a guest, without a terminal; return its exit status. Waits.
+
+        Args:
+            vm: A running VM.
+            command: Program and arguments; found on the guest's path.
+            login: Who runs it, where the hypervisor asks for somebody.
+            seconds: How long it may take.
+
+        Raises:
+            BusyError: The guest does not answer, or the command takes too long.
+            AuthenticationError: The guest does not let that user in.
+            HypervisorError: There is no such program.
+        """
+
+
+@runtime_checkable
+class GuestPorts(Protocol):
+    """The power to say how a port of a guest is reached from here, where its address is not."""
+
+    def find_port(self, vm: Vm, port: int) -> tuple[str, int] | None:
+        """Return host and port to connect to; None if it cannot be reached from here."""
 
 
 @runtime_checkable
@@ -296,8 +458,15 @@ class ServerCheck(Protocol):
 class ImageStore(Protocol):
     """The power to make parents from image files; only some drivers have it."""
 
-    def import_image(self, wanted: ImageImport) -> VmId:
-        """Make a parent VM with the snapshot ``base`` of an image file."""
+    def import_image(self, wanted: ImageImport, tell: TellBytes = tell_nobody) -> VmId:
+        """Make a parent VM with the snapshot ``base`` of an image; waits.
+
+        An image that has the name already becomes an older version of it.
+        ``tell`` is told how it gets on.
+        """
+
+    def build_image(self, wanted: ImageBuild, tell: TellBytes = tell_nobody) -> VmId:
+        """Make a parent VM with the snapshot ``base`` of a distribution's packages; waits."""
 
     def list_images(self) -> tuple[Image, ...]:
         """Return all imported images, by name."""
@@ -312,6 +481,37 @@ class ImageStore(Protocol):
 
 
 @runtime_checkable
+class DiskFiles(Protocol):
+    """The power over the files of VMs themselves; only some drivers have it."""
+
+    def export_disk(self, wanted: DiskExport, tell: TellBytes = tell_nobody) -> None:
+        """Write a disk of a VM that is off, or of a snapshot, to one file; waits.
+
+        The file is there whole or not at all, and is never written over.
+
+        Raises:
+            InUseError: The VM runs, and no snapshot was named.
+        """
+
+    def move_state(self, target: Path, tell: TellBytes = tell_nobody) -> None:
+        """Move everything that the endpoint keeps to another path; waits.
+
+        The connection is of no use after that.
+
+        Raises:
+            InUseError: VMs run.
+        """
+
+    def rebase_layers(self, file: Path) -> Rebased:
+        """Let all that miss a layer hang from the file that it is now; waits.
+
+        Raises:
+            InputError: It is no layer that is missed.
+            InUseError: VMs that read it run.
+        """
+
+
+@runtime_checkable
 class GuestAccess(Protocol):
     """The power to get into a guest from here; only some drivers have it."""
 
@@ -320,3 +520,12 @@ class GuestAccess(Protocol):
 
     def attach_console(self, vm: VmId, *, input_descriptor: int, output_descriptor: int) -> None:
         """Join a terminal to the serial console until Ctrl-] is typed or the VM stops."""
+
+    def connect_ssh(self, vm: VmId) -> socket:
+        """Return a connection to the SSH server of a running VM."""
+
+    def write_ssh_config(self) -> Path:
+        """Write what plain ``ssh NAME`` needs of all VMs; return the file to include."""
+
+    def build_unit(self) -> str:
+        """Return a systemd unit, a template, that starts the VM that its instance names."""

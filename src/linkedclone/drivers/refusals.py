@@ -28,12 +28,15 @@ ASKED: Final[Mapping[str, Callable[[CloneRequest], object]]] = {
     "--memory-hot-add": lambda request: request.hardware.memory_hot_add is not None,
     "--extra-config": lambda request: request.hardware.extra_config,
     "--add-disk": lambda request: request.hardware.disks,
+    "--add-disk SIZE,thick": lambda request: any(not d.thin for d in request.hardware.disks),
     "--disk": lambda request: request.hardware.disk_bytes is not None,
     "--network": lambda request: _changes_nics(request, "remap"),
     "--add-nic": lambda request: _changes_nics(request, "add"),
     "--remove-nic": lambda request: _changes_nics(request, "remove"),
     "--mac": lambda request: request.macs,
     "--keep-tpm": lambda request: request.hardware.keep_tpm,
+    "--firmware": lambda request: request.hardware.firmware,
+    "--display": lambda request: request.hardware.display,
 }
 """Options of source, place, mode and hardware, and whether a request makes use of each."""
 

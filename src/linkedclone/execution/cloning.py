@@ -10,16 +10,20 @@ from linkedclone.errors import (
     GoneError,
     InterruptedByUserError,
     LinkedCloneError,
+    LostJobError,
     NotFoundError,
+    Transience,
 )
 from linkedclone.execution.flight import Landing
 from linkedclone.execution.looking import EarlyLook
+from linkedclone.execution.progress import Event
 from linkedclone.execution.runner import Runner, name_of, subject_of
 from linkedclone.model.ids import VmId
-from linkedclone.model.jobs import Job
-from linkedclone.model.observed import Power, Snapshot, Vm
+from linkedclone.model.jobs import Job, JobStatus
+from linkedclone.model.observed import LEFT_FAILED, Mark, Power, Snapshot, Vm
 from linkedclone.model.plan import CreateClone, DeleteVm, SetPower, Step, TakeSnapshot, WriteMark
 from linkedclone.model.report import Failure, Stage
+from linkedclone.planning.retries import plan_pause
 from linkedclone.planning.verdict import CloneVerdict, Fate, judge
 
 Landings = dict[str, Landing[Step]]
@@ -35,19 +39,35 @@ class Made:
         verdict: The judgement; None if the run was interrupted before it ended.
         vm: The clone as it was seen last.
         seconds: How long it took.
+        submitted_seconds: Of these, until the hypervisor took the call; None if
+            it did not.
+        landed: When its job ended, by ``time.monotonic``.
+        task: What the hypervisor calls the job that made it, or that failed to.
+        failed_task: Why that job failed, where the hypervisor itself told so.
     """
 
     step: CreateClone
     verdict: CloneVerdict | None
     vm: Vm | None = None
     seconds: float | None = None
+    submitted_seconds: float | None = None
+    landed: float = 0.0
+    task: str = ""
+    failed_task: LinkedCloneError | None = None
 
 
 class Cloning:
-    """Makes the clones of one batch through a runner."""
+    """Makes the clones of one batch through a runner.
 
-    def __init__(self, runner: Runner) -> None:
+    Args:
+        runner: Carries the steps out.
+        keep_failed: Whether what a failed clone call has left is kept, to be
+            looked at.
+    """
+
+    def __init__(self, runner: Runner, *, keep_failed: bool = False) -> None:
         self._runner = runner
+        self._keep_failed = keep_failed
         self._driver: Driver = runner.driver
 
     def take_snapshot(self, step: TakeSnapshot, source: Vm) -> tuple[Vm, Snapshot]:
@@ -57,7 +77,7 @@ class Cloning:
             LinkedCloneError: It could not be taken.
         """
         taken = self._take(step)
-        (parent,) = self._driver.find_vms([source.uuid])
+        (parent,) = self._runner.outage.ask(lambda: self._driver.find_vms([source.uuid]))
         for snapshot in parent.snapshots:
             if snapshot.id == taken:
                 return parent, snapshot
@@ -88,8 +108,42 @@ class Cloning:
         """Make the clones and judge each; what failed half-way is undone.
 
         A clone whose name is taken meanwhile is waited for, whoever makes it;
-        if that comes to nothing it is submitted once more.
+        if that comes to nothing it is submitted once more. One whose task
+        failed for a reason that may pass is made again, once nothing is left
+        of the first try.
         """
+        made = self._make_once(steps)
+        failures = 0
+        try:
+            while again := self._worth_another_try(made, failures := failures + 1):
+                redone = {m.step.name: m for m in self._make_once(again)}
+                made = [redone.get(m.step.name, m) for m in made]
+        except KeyboardInterrupt:
+            self._runner.interrupted = True
+        return made
+
+    def _worth_another_try(self, made: Sequence[Made], failures: int) -> list[CreateClone]:
+        """Return the clones to make again, after a pause; those of other reasons stay failed."""
+        if self._runner.interrupted:
+            return []
+        pauses = {
+            m.step.name: plan_pause(m.failed_task, failures=failures)
+            for m in made
+            if m.failed_task is not None and _left_nothing(m)
+        }
+        again = {name: pause for name, pause in pauses.items() if pause is not None}
+        if not again:
+            return []
+        pause = self._runner.pace.spread(max(again.values()))
+        for m in made:
+            if m.step.name in again and m.failed_task is not None:
+                text = f"{m.failed_task.brief}; again in {pause:.1f} s"
+                event = Event(name=m.step.name, action="retry", status=JobStatus.QUEUED, text=text)
+                self._runner.progress.update(event)
+        self._runner.pace.sleep(pause)
+        return [m.step for m in made if m.step.name in again]
+
+    def _make_once(self, steps: Sequence[CreateClone]) -> list[Made]:
         look = EarlyLook(self._driver)
         landings = _by_name(self._runner.run_stage(steps, landed=look.landed))
         self._attach(landings)
@@ -122,13 +176,9 @@ class Cloning:
         try:
             vms = self._look(steps, landings, look)
             steps = self._with_latest_parent(steps, vms)
-        except LinkedCloneError as error:
+        except (LinkedCloneError, KeyboardInterrupt) as error:
             # Nothing can be seen any more; what was made is there all the same.
-            vms = {}
-            landings = {
-                name: replace(landing, error=landing.error or error, known=False)
-                for name, landing in landings.items()
-            }
+            vms, landings = {}, self._unseen(landings, error)
         made = []
         for step in steps:
             landing = landings.get(step.name)
@@ -136,9 +186,41 @@ class Cloning:
                 made.append(Made(step=step, verdict=None))
                 continue
             vm = vms.get(step.name.casefold())
-            verdict = judge(step, vm, error=landing.error, known=landing.known)
-            made.append(Made(step=step, verdict=verdict, vm=vm, seconds=landing.seconds))
+            verdict = judge(
+                step,
+                vm,
+                error=landing.error,
+                known=landing.known,
+                keep_failed=self._keep_failed,
+            )
+            told = landing.error if landing.accepted and landing.known else None
+            made.append(
+                Made(
+                    step=step,
+                    verdict=verdict,
+                    vm=vm,
+                    seconds=landing.seconds,
+                    submitted_seconds=landing.submitted_seconds,
+                    landed=landing.landed,
+                    task=landing.task,
+                    failed_task=told,
+                )
+            )
         return self._mend_marks(made)
+
+    def _unseen(self, landings: Landings, error: BaseException) -> Landings:
+        """Return how calls ended where nothing can be looked at; what was never sent stays so."""
+        if isinstance(error, LinkedCloneError):
+            why: LinkedCloneError = error
+        else:
+            self._runner.interrupted = True
+            why = InterruptedByUserError("interrupted before the clones were looked at")
+        return {
+            name: landing
+            if _was_never_sent(landing)
+            else replace(landing, error=landing.error or why, known=False)
+            for name, landing in landings.items()
+        }
 
     def _look(
         self, steps: Sequence[CreateClone], landings: Landings, look: EarlyLook
@@ -150,9 +232,10 @@ class Cloning:
             for step in steps
             if (landing := landings.get(step.name)) is not None and landing.error
         ]
-        seen = look.observe(done)
+        ask = self._runner.outage.ask
+        seen = ask(lambda: look.observe(done))
         if doubtful:
-            seen += self._driver.observe_names(steps[0].target, doubtful)
+            seen += ask(lambda: self._driver.observe_names(steps[0].target, doubtful))
         return {vm.name.casefold(): vm for vm in seen}
 
     def _with_latest_parent(
@@ -167,15 +250,16 @@ class Cloning:
         ]
         if not theirs:
             return steps
-        (parent,) = self._driver.find_vms([steps[0].source.uuid])
+        source = steps[0].source.uuid
+        (parent,) = self._runner.outage.ask(lambda: self._driver.find_vms([source]))
         return [replace(step, source=parent) for step in steps]
 
     def _mend_marks(self, made: list[Made]) -> list[Made]:
-        """Rewrite the marks of clones that the hypervisor gave another UUID than asked for."""
+        """Rewrite marks that name another UUID than their clone's, or that say it is a good one."""
         mend: list[Step] = [
-            WriteMark(vm=m.vm.id, vm_name=m.vm.name, mark=replace(m.vm.mark, uuid=m.vm.uuid))
+            WriteMark(vm=m.vm.id, vm_name=m.vm.name, mark=mark)
             for m in made
-            if m.vm and m.vm.mark and m.verdict and m.verdict.mark_to_mend
+            if m.vm and (mark := _mended(m))
         ]
         trouble = {
             name_of(landing.item): landing.error
@@ -210,13 +294,41 @@ def _by_name(landings: Sequence[Landing[Step]]) -> Landings:
 def _is_open(landing: Landing[Step]) -> bool:
     """Say whether a clone may be under way although its call has failed."""
     lost_answer = not landing.accepted and isinstance(landing.error, BusyError)
-    return lost_answer or isinstance(landing.error, DuplicateNameError)
+    return lost_answer or isinstance(landing.error, DuplicateNameError | LostJobError)
+
+
+def _was_never_sent(landing: Landing[Step]) -> bool:
+    away = landing.error is not None and landing.error.transience is Transience.AWAY
+    return away and not landing.accepted
+
+
+def _left_nothing(made: Made) -> bool:
+    """Say whether a clone that failed has left nothing behind, or what it left was undone."""
+    verdict = made.verdict
+    if verdict is None or verdict.failure is None or verdict.failure.stage == Stage.UNDO:
+        return False
+    return verdict.fate is Fate.UNDONE or (verdict.fate is Fate.NOTHING and made.vm is None)
+
+
+def _mended(made: Made) -> Mark | None:
+    """Return the mark that a clone is to have; None if its own is right."""
+    vm, verdict = made.vm, made.verdict
+    if vm is None or vm.mark is None or verdict is None:
+        return None
+    if verdict.left_failed:
+        return replace(vm.mark, uuid=vm.uuid, spec=LEFT_FAILED)
+    return replace(vm.mark, uuid=vm.uuid) if verdict.mark_to_mend else None
 
 
 def _unmended(made: Made, trouble: LinkedCloneError | None) -> Made:
-    """Tell that a good clone's mark still names another UUID than the clone's own."""
+    """Tell that a clone's mark does not say what it should."""
     if trouble is None or made.verdict is None:
         return made
+    if made.verdict.left_failed and (first := made.verdict.failure):
+        told = f"{first.brief}; and it could not be marked as failed: {trouble.brief}"
+        hint = f"delete it before anybody takes it up: linkedclone delete {made.step.name}"
+        failure = replace(first, brief=told, hint=hint)
+        return replace(made, verdict=replace(made.verdict, failure=failure))
     failure = Failure(
         stage=Stage.CLONE,
         brief=f"{made.step.name} was made, but its mark could not be written: {trouble.brief}",

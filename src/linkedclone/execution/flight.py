@@ -5,11 +5,18 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor
 from concurrent.futures import wait as wait_for_futures
-from dataclasses import dataclass
-from typing import Generic, TypeVar
+from dataclasses import dataclass, replace
+from typing import Generic, Protocol, TypeVar
 
 from linkedclone.drivers.base import Driver
-from linkedclone.errors import BusyError, EndpointError, GoneError, LinkedCloneError
+from linkedclone.errors import (
+    BusyError,
+    EndpointError,
+    LinkedCloneError,
+    LostJobError,
+    Transience,
+)
+from linkedclone.execution.outage import REAL, Outage, Pace
 from linkedclone.execution.progress import Event, Progress
 from linkedclone.model.ids import JobId
 from linkedclone.model.jobs import Job, JobState, JobStatus
@@ -21,6 +28,7 @@ threads, 0.27 s with 16; more gain little, since each costs 1.5 ms of processor 
 _TICK_SECONDS = 5.0
 
 Item = TypeVar("Item")
+Again_contra = TypeVar("Again_contra", contravariant=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +43,10 @@ class Landing(Generic[Item]):
         known: True if the hypervisor itself told how the job ended; False where
             it could not be asked, or has forgotten the job.
         seconds: From the start of the call to the end of the job.
+        submitted_seconds: Of these, until the hypervisor took the call; None if
+            it did not.
+        landed: When it ended, by ``time.monotonic``.
+        task: What the hypervisor calls the job; empty where it has no word for it.
     """
 
     item: Item
@@ -43,6 +55,33 @@ class Landing(Generic[Item]):
     accepted: bool
     known: bool
     seconds: float
+    submitted_seconds: float | None = None
+    landed: float = 0.0
+    task: str = ""
+
+
+class Retry(Protocol[Again_contra]):
+    """Decides whether an item that failed is started again."""
+
+    def __call__(
+        self, item: Again_contra, error: LinkedCloneError, /, *, failures: int, accepted: bool
+    ) -> float | None:
+        """Return the seconds to wait before it is; None for an end."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endurance(Generic[Item]):
+    """What is put up with before an item counts as failed.
+
+    Attributes:
+        retry: Decides what is started again.
+        outage: Waits for the endpoint where it goes away; shared by a run.
+        pace: Where time and chance come from.
+    """
+
+    retry: Retry[Item]
+    outage: Outage
+    pace: Pace = REAL
 
 
 class Flight(Generic[Item]):
@@ -60,13 +99,24 @@ class Flight(Generic[Item]):
         describe: Callable[[Item], str],
         parallel: int,
         progress: Progress,
+        endurance: Endurance[Item] | None = None,
     ) -> None:
         self._driver = driver
         self._start = start
         self._describe = describe
         self._parallel = parallel
         self._progress = progress
+        self._retry = endurance.retry if endurance else None
+        self._pace = endurance.pace if endurance else REAL
+        self._outage = (
+            endurance.outage
+            if endurance
+            else Outage(address="", patience_seconds=0.0, progress=progress)
+        )
+        self._held: list[tuple[float, Item]] = []
+        self._failures: dict[int, int] = {}
         self._since: dict[int, float] = {}
+        self._taken: dict[int, float] = {}
         self._flying: dict[JobId, tuple[Job, Item]] = {}
         self._seen: dict[JobId, tuple[JobStatus, int | None]] = {}
 
@@ -79,21 +129,22 @@ class Flight(Generic[Item]):
         """Run them all.
 
         Raises nothing of its own: an item's error comes with its landing. A
-        failure to wait at all (the endpoint is gone) lands every item that is
-        in flight with that error.
+        failure to wait at all (the endpoint is gone, for longer than is put up
+        with) lands every item that is in flight with that error.
         """
         queue = deque(items)
         submitting: dict[Future[Job], Item] = {}
         pool = ThreadPoolExecutor(max_workers=SUBMIT_THREADS, thread_name_prefix="submit")
         try:
-            while queue or submitting or self._flying:
+            while queue or submitting or self._flying or self._held:
+                queue.extend(self._release(idle=not (queue or submitting or self._flying)))
                 while queue and len(submitting) + len(self._flying) < self._parallel:
                     item = queue.popleft()
-                    self._since[id(item)] = time.monotonic()
+                    self._since.setdefault(id(item), time.monotonic())
                     submitting[pool.submit(self._start, item)] = item
                 yield from self._collect(submitting)
                 if self._flying and (queue or not submitting):
-                    yield from self._poll(0.0 if submitting else _TICK_SECONDS)
+                    yield from self._poll(0.0 if submitting else self._tick())
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
             self._note_submitted(submitting)
@@ -107,13 +158,55 @@ class Flight(Generic[Item]):
             error = future.exception()
             if error is None:
                 job = future.result()
+                self._outage.over()
                 self._flying[job.id] = (job, item)
+                self._taken[id(item)] = time.monotonic()
                 self._tell(item, job.action, JobStatus.QUEUED)
             elif isinstance(error, LinkedCloneError):
-                known = not isinstance(error, BusyError | EndpointError)
-                yield self._land(item, None, error, accepted=False, known=known)
+                if not self._hold(item, error, accepted=False):
+                    yield self._land(item, None, error, accepted=False, known=_was_told(error))
             else:
                 raise error
+
+    # -- trying again -----------------------------------------------------------------
+
+    def _hold(self, item: Item, error: LinkedCloneError, *, accepted: bool) -> bool:
+        """Keep an item for another try, if it is worth one and safe."""
+        if error.transience is Transience.AWAY and not accepted:
+            pause = self._outage.pause(error)
+        else:
+            self._failures[id(item)] = failures = self._failures.get(id(item), 0) + 1
+            retry = self._retry
+            pause = retry(item, error, failures=failures, accepted=accepted) if retry else None
+            if pause is not None:
+                pause = self._pace.spread(pause)
+                text = f"{error.brief}; again in {pause:.1f} s"
+                self._tell(item, "retry", JobStatus.QUEUED, text=text)
+        if pause is None:
+            return False
+        self._held.append((self._pace.now() + pause, item))
+        return True
+
+    def _release(self, *, idle: bool) -> list[Item]:
+        """Return the items whose pause is over; where there is nothing else to do, wait for it."""
+        if not self._held:
+            return []
+        if idle:
+            first = min(due for due, _ in self._held)
+            self._pace.sleep(max(first - self._pace.now(), 0.0))
+        now = self._pace.now()
+        ready = [item for due, item in self._held if due <= now]
+        self._held = [(due, item) for due, item in self._held if due > now]
+        return ready
+
+    def _tick(self) -> float:
+        """Return how long jobs may be waited for at once."""
+        if not self._held:
+            return _TICK_SECONDS
+        first = min(due for due, _ in self._held)
+        return min(max(first - self._pace.now(), 0.0), _TICK_SECONDS)
+
+    # -- waiting ----------------------------------------------------------------------
 
     def _note_submitted(self, submitting: dict[Future[Job], Item]) -> None:
         """After an interrupt: calls that were under way have been accepted meanwhile."""
@@ -127,16 +220,26 @@ class Flight(Generic[Item]):
         try:
             states = self._driver.wait(jobs, timeout)
         except LinkedCloneError as error:
-            for _, item in self._flying.values():
-                yield self._land(item, None, error, accepted=True, known=False)
+            pause = self._outage.pause(error)
+            if pause is not None:
+                # What is in flight goes on at the endpoint, or is looked up when it is back.
+                self._pace.sleep(pause)
+                return
+            for job, item in self._flying.values():
+                landing = self._land(item, None, error, accepted=True, known=False)
+                yield replace(landing, task=job.task)
             self._flying.clear()
             return
+        self._outage.over()
         for state in states:
             item = self._flying[state.job.id][1]
             if state.finished:
                 del self._flying[state.job.id]
-                known = not isinstance(state.error, GoneError)
-                yield self._land(item, state.result, state.error, accepted=True, known=known)
+                if state.error is not None and self._hold(item, state.error, accepted=True):
+                    continue
+                known = not isinstance(state.error, LostJobError)
+                landing = self._land(item, state.result, state.error, accepted=True, known=known)
+                yield replace(landing, task=state.job.task)
             else:
                 self._tell_change(item, state)
 
@@ -149,13 +252,17 @@ class Flight(Generic[Item]):
         accepted: bool,
         known: bool,
     ) -> Landing[Item]:
+        now, since = time.monotonic(), self._since.pop(id(item))
+        taken = self._taken.pop(id(item), None)
         return Landing(
             item=item,
             result=result,
             error=error,
             accepted=accepted,
             known=known,
-            seconds=time.monotonic() - self._since.pop(id(item)),
+            seconds=now - since,
+            submitted_seconds=None if taken is None else taken - since,
+            landed=now,
         )
 
     def _tell_change(self, item: Item, state: JobState) -> None:
@@ -164,6 +271,22 @@ class Flight(Generic[Item]):
             self._seen[state.job.id] = now
             self._tell(item, state.job.action, state.status, state.percent)
 
-    def _tell(self, item: Item, action: str, status: JobStatus, percent: int | None = None) -> None:
-        event = Event(name=self._describe(item), action=action, status=status, percent=percent)
+    def _tell(
+        self,
+        item: Item,
+        action: str,
+        status: JobStatus,
+        percent: int | None = None,
+        *,
+        text: str = "",
+    ) -> None:
+        name = self._describe(item)
+        event = Event(name=name, action=action, status=status, percent=percent, text=text)
         self._progress.update(event)
+
+
+def _was_told(error: LinkedCloneError) -> bool:
+    """Say whether the failure of a call leaves no doubt that nothing was done."""
+    if error.transience is Transience.AWAY:
+        return True
+    return not isinstance(error, BusyError | EndpointError)

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, TextIO
 
+from linkedclone.config.secret import scrub
 from linkedclone.execution.progress import Event, Progress
 from linkedclone.model.jobs import JobStatus
 
@@ -17,6 +18,7 @@ class RunLog:
     """Writes each event as a line of JSON, and passes it on.
 
     A log that cannot be written is no reason to fail: the run goes on without it.
+    There is none of a run that has nothing to tell.
     """
 
     def __init__(self, folder: Path | None, run: str, listener: Progress) -> None:
@@ -24,10 +26,16 @@ class RunLog:
         self._run = run
         self._listener = listener
         self._file: TextIO | None = None
+        self._opened = False
+        self._actions: dict[str, str] = {}
 
     def __enter__(self) -> Self:
-        if self._folder is None:
-            return self
+        return self
+
+    def _open(self) -> TextIO | None:
+        if self._opened or self._folder is None:
+            return self._file
+        self._opened = True
         try:
             self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             _prune(self._folder)
@@ -35,7 +43,7 @@ class RunLog:
             self._file = (self._folder / name).open("w", encoding="utf-8")
         except OSError:
             self._file = None
-        return self
+        return self._file
 
     def __exit__(
         self,
@@ -54,8 +62,10 @@ class RunLog:
         self._listener.begin(names, action)
 
     def update(self, event: Event) -> None:
-        """Note what happened; mere percentages are left out."""
-        if event.status is not JobStatus.RUNNING:
+        """Note what happened; mere percentages are left out, and what is noted already."""
+        under_way = event.status is JobStatus.RUNNING
+        if not under_way or self._actions.get(event.name) != event.action:
+            self._actions[event.name] = event.action
             self._write(
                 {
                     "name": event.name,
@@ -67,12 +77,15 @@ class RunLog:
         self._listener.update(event)
 
     def _write(self, record: dict[str, object]) -> None:
-        if self._file is None:
+        file = self._open()
+        if file is None:
             return
-        line = {"at": datetime.now(UTC).isoformat(timespec="milliseconds"), **record}
+        # Texts of servers may repeat what was sent to them.
+        safe = {key: scrub(v) if isinstance(v, str) else v for key, v in record.items()}
+        line = {"at": datetime.now(UTC).isoformat(timespec="milliseconds"), **safe}
         try:
-            self._file.write(json.dumps(line, ensure_ascii=False) + "\n")
-            self._file.flush()
+            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+            file.flush()
         except OSError:
             self._file = None
 

@@ -1,13 +1,16 @@
 """Carry out a plan, stage by stage."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import assert_never
 
-from linkedclone.drivers.base import Driver, Registration
+from linkedclone.drivers.base import Driver, Registration, Relocation
 from linkedclone.errors import LinkedCloneError, UnsupportedError
-from linkedclone.execution.flight import Flight, Landing
+from linkedclone.execution.flight import Endurance, Flight, Landing
+from linkedclone.execution.outage import REAL, Outage, Pace
 from linkedclone.execution.progress import Event, Progress
+from linkedclone.execution.shutdowns import STOPPED_HARD
+from linkedclone.execution.ways import Way, Ways
 from linkedclone.model.jobs import Job, JobStatus
 from linkedclone.model.observed import Power
 from linkedclone.model.plan import (
@@ -17,15 +20,20 @@ from linkedclone.model.plan import (
     GrowDisk,
     Plan,
     PromoteVm,
+    ReconfigureVm,
+    RelocateVm,
     RemoveStray,
+    RenameVm,
     RevertSnapshot,
     SetPower,
+    ShutDownGuest,
     Step,
     TakeSnapshot,
     UnregisterVm,
     WriteMark,
 )
 from linkedclone.model.report import ActionReport, ActionResult, Failure, Status
+from linkedclone.planning.retries import plan_retry
 
 Check = Callable[[Sequence[Step]], Sequence[tuple[Step, LinkedCloneError]]]
 """Returns the steps that must not be carried out any more, each with the reason."""
@@ -40,16 +48,43 @@ class Runner:
         parallel: How many jobs may be in flight at once.
         interrupted: Set once the user interrupted; nothing more is started then.
         in_flight: Names of the VMs whose jobs go on at the hypervisor all the same.
+        outage: Waits for the endpoint where it goes away in the middle of the run.
+        pace: Where time and chance come from.
     """
 
-    def __init__(self, driver: Driver, progress: Progress, parallel: int | None = None) -> None:
+    def __init__(
+        self,
+        driver: Driver,
+        progress: Progress,
+        parallel: int | None = None,
+        *,
+        pace: Pace = REAL,
+    ) -> None:
+        self.pace = pace
+        self.outage = Outage(
+            address=driver.identify().address,
+            patience_seconds=driver.patience_seconds,
+            progress=progress,
+            pace=pace,
+        )
         self.driver = driver
         self.progress = progress
         self.parallel = parallel or driver.default_parallel
-        self.interrupted = False
+        self._interrupted = False
         self.in_flight: tuple[str, ...] = ()
 
-    def start(self, step: Step) -> Job:  # noqa: C901 - one case for each step
+    @property
+    def interrupted(self) -> bool:
+        """Whether the user interrupted: nothing more is started then, and nothing waited for."""
+        return self._interrupted
+
+    @interrupted.setter
+    def interrupted(self, interrupted: bool) -> None:
+        self._interrupted = interrupted
+        if interrupted:
+            self.outage.give_up()
+
+    def start(self, step: Step) -> Job:  # noqa: C901, PLR0912 - one case for each step
         """Start the one call that a step stands for."""
         driver = self.driver
         match step:
@@ -67,6 +102,15 @@ class Runner:
                 return driver.write_mark(step.vm, step.mark)
             case SetPower():
                 return driver.set_power(step.vm, step.power)
+            case ShutDownGuest():
+                msg = f"a guest's shutdown is no job, and cannot be started alone: {step!r}"
+                raise TypeError(msg)
+            case RenameVm():
+                return driver.rename_vm(step.vm, step.new_name)
+            case ReconfigureVm():
+                return driver.reconfigure_vm(step)
+            case RelocateVm():
+                return self._relocate(step)
             case DeleteVm():
                 return driver.delete_vm(step.vm)
             case DeleteSnapshot():
@@ -93,6 +137,15 @@ class Runner:
             kind="NotSupported",
         )
 
+    def _relocate(self, step: RelocateVm) -> Job:
+        if isinstance(self.driver, Relocation):
+            return self.driver.relocate_vm(step)
+        raise UnsupportedError(
+            f"{step.vm_name} cannot be moved here",
+            hint="there is one place for all",
+            kind="NotSupported",
+        )
+
     def run_stage(
         self,
         steps: Sequence[Step],
@@ -107,24 +160,43 @@ class Runner:
             start: What starts a step, if not :meth:`start`.
             landed: Who is told of each end at once; must not wait.
         """
-        flight: Flight[Step] = Flight(
+        landings: list[Landing[Step]] = []
+        for way, some in self._ways(steps, start):
+            try:
+                for landing in way.run(some):
+                    landings.append(landing)
+                    self.tell(landing)
+                    if landed is not None:
+                        landed(landing)
+            except KeyboardInterrupt:
+                self.interrupted = True
+                self.in_flight = way.in_flight
+                break
+        return landings
+
+    def _ways(
+        self, steps: Sequence[Step], start: Callable[[Step], Job] | None
+    ) -> Iterable[tuple[Way, Sequence[Step]]]:
+        if start is not None:
+            return [(self._flight(start), steps)]
+        ways = Ways(
             self.driver,
-            start=start or self.start,
-            describe=name_of,
+            start=self.start,
+            fly=self._flight,
             parallel=self.parallel,
             progress=self.progress,
         )
-        landings: list[Landing[Step]] = []
-        try:
-            for landing in flight.run(steps):
-                landings.append(landing)
-                self.tell(landing)
-                if landed is not None:
-                    landed(landing)
-        except KeyboardInterrupt:
-            self.interrupted = True
-            self.in_flight = flight.in_flight
-        return landings
+        return ways.choose(steps)
+
+    def _flight(self, start: Callable[[Step], Job]) -> Flight[Step]:
+        return Flight(
+            self.driver,
+            start=start,
+            describe=name_of,
+            parallel=self.parallel,
+            progress=self.progress,
+            endurance=Endurance(retry=plan_retry, outage=self.outage, pace=self.pace),
+        )
 
     def tell(self, landing: Landing[Step]) -> None:
         """Pass the end of one step on to whoever wants to know."""
@@ -156,7 +228,9 @@ class Runner:
                     results[key_of(step)] = _pending(step, self, left_out=step not in steps)
             if self.interrupted:
                 continue
-            refused = _ask(check, steps) if number and check else ()
+            refused = self._ask(check, steps) if number and check else ()
+            if refused is None:
+                continue
             for step, error in refused:
                 results[key_of(step)] = _failure(step, error)
                 failed.add(subject_of(step))
@@ -173,6 +247,21 @@ class Runner:
             interrupted=self.interrupted,
             notes=plan.notes,
         )
+
+    def _ask(
+        self, check: Check, steps: Sequence[Step]
+    ) -> Sequence[tuple[Step, LinkedCloneError]] | None:
+        """Ask what must not be carried out; where nobody can tell, nothing is.
+
+        None if the user interrupted it.
+        """
+        try:
+            return self.outage.ask(lambda: check(steps))
+        except KeyboardInterrupt:
+            self.interrupted = True
+            return None
+        except LinkedCloneError as error:
+            return [(step, error) for step in steps]
 
     def _mark_in_flight(self, result: ActionResult) -> ActionResult:
         if result.status is Status.SKIPPED and result.name in self.in_flight:
@@ -220,7 +309,7 @@ def key_of(step: Step) -> str:
             return subject_of(step)
 
 
-def action_of(step: Step) -> str:  # noqa: C901 - one case for each step
+def action_of(step: Step) -> str:  # noqa: C901, PLR0912 - one case for each step
     """Return in a word or two what a step does."""
     match step:
         case TakeSnapshot():
@@ -231,6 +320,14 @@ def action_of(step: Step) -> str:  # noqa: C901 - one case for each step
             return "mark"
         case SetPower():
             return "power-on" if step.power is Power.ON else "power-off"
+        case ShutDownGuest():
+            return "shut-down"
+        case RenameVm():
+            return "rename"
+        case ReconfigureVm():
+            return "reconfigure"
+        case RelocateVm():
+            return "relocate"
         case DeleteVm():
             return "delete"
         case DeleteSnapshot():
@@ -261,14 +358,6 @@ def _pending(step: Step, runner: Runner, *, left_out: bool) -> ActionResult:
     )
 
 
-def _ask(check: Check, steps: Sequence[Step]) -> Sequence[tuple[Step, LinkedCloneError]]:
-    """Ask what must not be carried out; where nobody can tell, nothing is."""
-    try:
-        return check(steps)
-    except LinkedCloneError as error:
-        return [(step, error) for step in steps]
-
-
 def _failure(step: Step, error: LinkedCloneError) -> ActionResult:
     action = action_of(step)
     return ActionResult(
@@ -292,5 +381,14 @@ def _result(landing: Landing[Step]) -> ActionResult:
         id=made or (None if isinstance(step, CreateClone) else subject_of(step)),
         key=key_of(step),
         seconds=landing.seconds,
+        note=_note(landing),
+        task=landing.task,
         error=Failure.from_error(action, landing.error) if landing.error else None,
     )
+
+
+def _note(landing: Landing[Step]) -> str:
+    if isinstance(landing.item, RenameVm) and landing.error is None:
+        return f"now called {landing.item.new_name}"
+    hard = isinstance(landing.item, ShutDownGuest) and landing.result == STOPPED_HARD
+    return "its guest did not shut down, so it was stopped hard" if hard else ""

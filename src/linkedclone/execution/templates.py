@@ -88,7 +88,7 @@ class _Preparation:
 
     def _wait(self, job: Job) -> str:
         while True:
-            (state,) = self.runner.driver.wait([job], _TICK_SECONDS)
+            (state,) = self.runner.outage.ask(lambda: self.runner.driver.wait([job], _TICK_SECONDS))
             if not state.finished:
                 continue
             if state.error is not None:

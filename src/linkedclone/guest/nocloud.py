@@ -1,114 +1,144 @@
 """NoCloud: the documents that tell a guest who it is, and the disk that carries them.
 
 cloud-init reads them from a file system labelled ``cidata`` (NoCloud in the
-cloud-init documentation). They are written as JSON, which is YAML too: so no
-value has to be escaped twice.
+cloud-init documentation). What they say of a guest is made in ``cloudconfig``,
+for all hypervisors alike.
 """
 
 import io
-import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from linkedclone.guest.cloudconfig import (
+    CLOUD_CONFIG,
+    build_cloud_config,
+    build_meta_data,
+    build_network,
+    build_vendor_data,
+    encode_document,
+)
+from linkedclone.guest.multipart import join_documents
+from linkedclone.model.customization import CloudInit, Customization, GuestOs, GuestUser
+from linkedclone.model.guest import Guest
 
 VOLUME_LABEL = "cidata"
-CLOUD_CONFIG = "#cloud-config\n"
+ROOT = "root"
+
+_RUN_SCRIPT = (
+    'f=$(mktemp -p /var/tmp) && printf %s "$0" >"$f" && chmod 700 "$f" && "$f" "$1"; '
+    's=$?; rm -f "$f"; exit $s'
+)
+"""Run a script that is given as an argument, by the interpreter that its first line names.
+
+Not from ``/run`` or ``/tmp``: systems mount those so that nothing in them can be run.
+"""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StaticNetwork:
-    """A fixed address.
+def plain_guest(*, host_name: str, instance_id: str) -> Guest:
+    """Return a guest of which nothing is wanted but a name of its own, and DHCP."""
+    return Guest(
+        customization=Customization(os=GuestOs.CLOUD_INIT),
+        host_name=host_name,
+        instance_id=instance_id,
+    )
 
-    Attributes:
-        address: With its prefix length (``10.0.0.10/24``).
-        gateway: The default route; empty for none.
-        dns: Name servers.
-        search: Domains to look names up in.
+
+def admit_key(guest: Guest, *, user: str, key: str) -> Guest:
+    """Return the guest with one more public key that may log in, whoever else may.
+
+    Args:
+        guest: Who the guest is to be.
+        user: Who logs in with the key: ``root``, a user that is made if the
+            guest has none of that name, or empty for the image's own default user.
+        key: The public key.
     """
+    wanted = guest.customization.cloud_init
+    if user in {"", ROOT}:
+        admitted = replace(wanted, ssh_keys=(*wanted.ssh_keys, key))
+    else:
+        admitted = replace(wanted, users=_admit(wanted.users, user, key))
+    return replace(guest, customization=replace(guest.customization, cloud_init=admitted))
 
-    address: str
-    gateway: str = ""
-    dns: tuple[str, ...] = ()
-    search: tuple[str, ...] = ()
+
+def _admit(users: tuple[GuestUser, ...], name: str, key: str) -> tuple[GuestUser, ...]:
+    if all(user.name != name for user in users):
+        return (*users, GuestUser(name=name, ssh_keys=(key,), sudo=True))
+    return tuple(
+        replace(user, ssh_keys=(*user.ssh_keys, key)) if user.name == name else user
+        for user in users
+    )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NoCloudSeed:
-    """Who a guest is to be.
+def as_cloud_init(guest: Guest) -> Guest:
+    """Say for cloud-init what a customization of ``os: linux`` says, as far as that can do it.
 
-    Attributes:
-        instance_id: New for each generation of a guest: cloud-init then makes
-            host keys, users and all else anew. The same at a mere restart.
-        host_name: What the guest is called.
-        ssh_keys: Public keys that may log in.
-        user: Who they log in as: ``root``, a user to be made (with sudo), or
-            empty for the image's own default user.
-        mac: MAC address of the card that ``network`` is for; empty for the
-            first Ethernet card.
-        network: A fixed address; None asks DHCP.
+    Root's password becomes a user's; the script is dealt with in :func:`build_documents`.
     """
+    wanted = guest.customization
+    if wanted.os is not GuestOs.LINUX:
+        return guest
+    password = wanted.linux.password
+    users = (GuestUser(name=ROOT, password=password),) if password else ()
+    return replace(guest, customization=replace(wanted, cloud_init=CloudInit(users=users)))
 
-    instance_id: str
-    host_name: str
-    ssh_keys: tuple[str, ...] = ()
-    user: str = ""
-    mac: str = ""
-    network: StaticNetwork | None = None
 
+def build_documents(guest: Guest, macs: Sequence[str], *, user: str = "") -> dict[str, bytes]:
+    """Build the seed's files by name; they hold passwords in clear.
 
-def build_documents(seed: NoCloudSeed) -> dict[str, bytes]:
-    """Build the seed's files by name."""
-    return {
-        "meta-data": _encode(build_meta_data(seed)),
-        "user-data": CLOUD_CONFIG.encode() + _encode(build_user_data(seed)),
-        "network-config": _encode(build_network_config(seed)),
+    Args:
+        guest: Who the guest is to be.
+        macs: The MAC addresses of its cards, in the order of the hardware.
+        user: Who logs in with the guest's keys, as in :func:`admit_key`.
+
+    Raises:
+        InputError: cloud-init would not know what a document is that is passed on.
+    """
+    wanted = guest.customization
+    network = build_network(guest.cards, macs, dns=wanted.dns, search=wanted.search)
+    documents = {
+        "meta-data": encode_document(build_meta_data(guest)),
+        "user-data": _build_user_data(guest, user),
+        "network-config": encode_document(network),
     }
+    vendor = build_vendor_data(guest)
+    return {**documents, "vendor-data": vendor} if vendor else documents
 
 
-def build_meta_data(seed: NoCloudSeed) -> dict[str, object]:
-    """Build the instance's identity."""
-    return {"instance-id": seed.instance_id, "local-hostname": seed.host_name}
+def _build_user_data(guest: Guest, user: str) -> bytes:
+    # Users of a document that is passed on are joined to these: whoever is
+    # missing here would be missing in the guest.
+    config: dict[str, object] = {"users": ["default"], **build_cloud_config(guest)}
+    if user == ROOT:
+        config["disable_root"] = False
+    if guest.customization.os is GuestOs.LINUX and guest.customization.linux.script:
+        config |= _build_script(guest.customization.linux.script)
+    own = CLOUD_CONFIG + encode_document(config)
+    passed_on = guest.customization.cloud_init.user_data
+    return join_documents(own.decode(), passed_on) if passed_on else own
 
 
-def build_user_data(seed: NoCloudSeed) -> dict[str, object]:
-    """Build the cloud-config: host name, host keys made anew, and who may log in."""
-    keys = list(seed.ssh_keys)
-    common: dict[str, object] = {
-        "hostname": seed.host_name,
-        "preserve_hostname": False,
-        "manage_etc_hosts": True,
-        "ssh_deletekeys": True,
-    }
-    match seed.user:
-        case "":
-            return {**common, "ssh_authorized_keys": keys}
-        case "root":
-            return {**common, "disable_root": False, "ssh_authorized_keys": keys}
-        case name:
-            user = {
-                "name": name,
-                "sudo": "ALL=(ALL) NOPASSWD:ALL",
-                "lock_passwd": True,
-                "ssh_authorized_keys": keys,
-            }
-            return {**common, "users": ["default", user]}
+def _build_script(script: str) -> dict[str, object]:
+    """Let a script run where LinuxPrep runs it: before and after all else, once.
+
+    cloud-init runs ``bootcmd`` first of all, but at each boot, so that its own
+    ``cloud-init-per`` has to see to the rest; ``runcmd`` comes last.
+    """
+    run = ("sh", "-c", _RUN_SCRIPT, script)
+    before = ["cloud-init-per", "instance", "precustomization", *run, "precustomization"]
+    return {"bootcmd": [before], "runcmd": [shlex.join((*run, "postcustomization"))]}
 
 
-def build_network_config(seed: NoCloudSeed) -> dict[str, object]:
-    """Build the network configuration, version 2 of cloud-init's format."""
-    match = {"macaddress": seed.mac.lower()} if seed.mac else {"name": "e*"}
-    return {"version": 2, "ethernets": {"primary": {"match": match, **_addresses(seed.network)}}}
-
-
-def build_seed_iso(seed: NoCloudSeed) -> bytes:
+def build_seed_iso(documents: Mapping[str, bytes]) -> bytes:
     """Build the disk image: ISO 9660 with Joliet and Rock Ridge names, 60 KB, in 1-2 ms.
 
-    The files depend on the seed alone; the image carries the time of writing.
+    The files depend on the documents alone; the image carries the time of writing.
     """
     from pycdlib import PyCdlib
 
     image = PyCdlib()
     image.new(interchange_level=3, joliet=3, rock_ridge="1.09", vol_ident=VOLUME_LABEL)
-    for number, (name, data) in enumerate(build_documents(seed).items()):
+    for number, (name, data) in enumerate(documents.items()):
         image.add_fp(
             io.BytesIO(data),
             len(data),
@@ -120,20 +150,3 @@ def build_seed_iso(seed: NoCloudSeed) -> bytes:
     image.write_fp(out)
     image.close()
     return out.getvalue()
-
-
-def _addresses(network: StaticNetwork | None) -> dict[str, object]:
-    if network is None:
-        return {"dhcp4": True}
-    found: dict[str, object] = {"addresses": [network.address]}
-    if network.gateway:
-        # netplan's word "default" is unknown to older versions of cloud-init.
-        everything = "::/0" if ":" in network.gateway else "0.0.0.0/0"
-        found["routes"] = [{"to": everything, "via": network.gateway}]
-    if network.dns or network.search:
-        found["nameservers"] = {"addresses": list(network.dns), "search": list(network.search)}
-    return found
-
-
-def _encode(document: Mapping[str, object]) -> bytes:
-    return json.dumps(document, indent=2, ensure_ascii=False).encode() + b"\n"

@@ -24,11 +24,14 @@ class Job:
         id: Its id at the endpoint (on vSphere the task's).
         about: Name of the VM that it is about.
         action: What it does, in one word (``clone``, ``delete``, ``power-on``).
+        task: What the hypervisor calls it in its own logs (on vSphere the
+            task's id); empty where it has no word for it.
     """
 
     id: JobId
     about: str
     action: str
+    task: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import Final
 
 from linkedclone.model.ids import SnapshotId, StoreId, VmId
 
@@ -15,6 +16,33 @@ class Power(StrEnum):
     SUSPENDED = "suspended"
     PAUSED = "paused"
     UNKNOWN = "unknown"
+
+
+class CustomizationStatus(StrEnum):
+    """How far the customization of a guest is."""
+
+    NONE = "none"
+    PENDING = "pending"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CustomizationNews:
+    """What was told last of a guest's customization.
+
+    Attributes:
+        status: How far it is.
+        text: The hypervisor's own words; empty if all is well.
+        event: What the hypervisor calls the kind of news (``CustomizationNetworkSetupFailed``).
+        log: Where the guest keeps its log of it, if that is told.
+    """
+
+    status: CustomizationStatus
+    text: str = ""
+    event: str = ""
+    log: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -93,6 +121,36 @@ class Snapshot:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PoolState:
+    """What a pool keeps on each of its clones: the hypervisor's own object is the only record.
+
+    Attributes:
+        slot: The name that the clone has in the pool, whatever it is called at
+            the moment.
+        generation: How often it has been made anew.
+        failures: How often in a row it came up unhealthy on this image.
+        hold: Why it is to be left alone; empty if it is not.
+        previous_parent: UUID of the parent before the last recompose.
+        previous_snapshot: Id of the snapshot before it.
+        claim: The run that works on the pool; on one clone of it only.
+        claimed: When that run last said so, in seconds since the epoch.
+    """
+
+    slot: str = ""
+    generation: int = 0
+    failures: int = 0
+    hold: str = ""
+    previous_parent: str = ""
+    previous_snapshot: str = ""
+    claim: str = ""
+    claimed: int = 0
+
+
+LEFT_FAILED: Final = "failed"
+"""What stands in a mark instead of a digest, of a clone that is kept to be looked at."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Mark:
     """What a clone of ours carries from birth. Clones of a clone inherit it, hence ``uuid``.
 
@@ -104,9 +162,13 @@ class Mark:
         parent_name: Its name at the time.
         snapshot: Id of the snapshot that the clone hangs from.
         snapshot_name: Its name at the time.
-        spec: Hash of what was asked for, see ``planning.clone.hash_spec``; empty
-            for a clone that was adopted.
+        spec: Digest of what was asked for, see ``planning.shape``; empty for a
+            clone that was adopted, ``LEFT_FAILED`` for one that was kept as its
+            failed call left it: nobody takes that up for a good one.
         version: The version of linkedclone that made it.
+        addresses: The fixed addresses that its guest was given, without prefix
+            lengths: they count as used while it is off, too.
+        pool: What its pool keeps on it; None for what belongs to none.
     """
 
     owner: str
@@ -118,6 +180,8 @@ class Mark:
     snapshot_name: str = ""
     spec: str = ""
     version: str = ""
+    addresses: tuple[str, ...] = ()
+    pool: PoolState | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,7 +208,9 @@ class Vm:
         snapshots: All its snapshots, parents before children.
         mark: The mark that it carries, valid or not; see ``owner``.
         host_name: What the guest says it is called.
-        addresses: What the guest says its addresses are.
+        addresses: What the guest says the addresses of its own cards are, in the
+            order of the cards; loopback, link-local ones and those of bridges
+            inside the guest are left out.
         ssh: Where SSH to it can be reached, if the driver knows.
         tools_running: Whether the guest's tools or agent answer.
         own_bytes: Storage that nothing else uses; None where unknown.
@@ -154,6 +220,14 @@ class Vm:
         bios_uuid: The UUID that its firmware shows to the guest, where it is
             another than ``uuid``; lower case.
         instance_id: What cloud-init in the guest tells one instance from another by.
+        customization: How far the guest's customization is.
+        customization_error: What the guest or the hypervisor says of a failed one.
+        cpus: Its virtual processors; None where they were not read.
+        memory_bytes: Its memory; None where it was not read.
+        booted: When it was started last, with time zone, where known.
+        trouble: Why it does not run as it should, and what to do: why it is
+            paused, or what was left behind by an end that nobody asked for;
+            empty if nothing is the matter.
     """
 
     id: VmId
@@ -176,6 +250,12 @@ class Vm:
     macs: tuple[str, ...] = ()
     bios_uuid: str = ""
     instance_id: str = ""
+    customization: CustomizationStatus = CustomizationStatus.NONE
+    customization_error: str = ""
+    cpus: int | None = None
+    memory_bytes: int | None = None
+    booted: datetime | None = None
+    trouble: str = ""
 
     @property
     def valid_mark(self) -> Mark | None:

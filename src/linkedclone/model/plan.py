@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from linkedclone.model.guest import Guest
 from linkedclone.model.ids import SnapshotId, VmId
 from linkedclone.model.observed import Layer, Mark, Power, Snapshot, Vm
 from linkedclone.model.spec import DiskMove, Hardware, Target
@@ -53,6 +54,8 @@ class CreateClone:
         hardware: What differs from the snapshot's hardware.
         macs: The MAC addresses of its first cards, as far as they are given.
         annotation: Its notes; None keeps the parent's.
+        guest: Who the guest is to be; None leaves it as the parent's is, or to
+            the stored specification of the target alone.
         power_on: Whether it is started as part of the clone call.
     """
 
@@ -66,6 +69,7 @@ class CreateClone:
     hardware: Hardware = field(default_factory=Hardware)
     macs: tuple[str, ...] = ()
     annotation: str | None = None
+    guest: Guest | None = None
     power_on: bool = True
 
 
@@ -76,6 +80,76 @@ class SetPower:
     vm: VmId
     vm_name: str
     power: Power
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShutDownGuest:
+    """Ask the guest of a VM to shut down, and wait until the VM is off.
+
+    Attributes:
+        vm: Its id.
+        vm_name: Its name.
+        deadline_seconds: How long the guest may take.
+        then_off: Whether it is stopped hard after that; else it is a failure.
+    """
+
+    vm: VmId
+    vm_name: str
+    deadline_seconds: float
+    then_off: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RenameVm:
+    """Give a VM another name; its files keep theirs.
+
+    Attributes:
+        vm: Its id.
+        vm_name: Its name until then.
+        new_name: Its name from then on.
+    """
+
+    vm: VmId
+    vm_name: str
+    new_name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReconfigureVm:
+    """Change what can be changed of a VM without making it anew; it is off.
+
+    Attributes:
+        vm: Its id.
+        vm_name: Its name.
+        cpus: Its virtual processors; None keeps them.
+        memory_bytes: Its memory; None keeps it.
+        annotation: Its notes; None keeps them.
+        mark: The whole mark that it bears from then on; None keeps it.
+    """
+
+    vm: VmId
+    vm_name: str
+    cpus: int | None = None
+    memory_bytes: int | None = None
+    annotation: str | None = None
+    mark: Mark | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RelocateVm:
+    """Move a VM; what it hangs from stays where it is.
+
+    Attributes:
+        vm: Its id.
+        vm_name: Its name.
+        target: Where it goes; empty ids leave it where it is.
+        moves_disks: Whether its own layers go to another datastore.
+    """
+
+    vm: VmId
+    vm_name: str
+    target: Target
+    moves_disks: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,6 +262,10 @@ Step = (
     | CreateClone
     | WriteMark
     | SetPower
+    | ShutDownGuest
+    | RenameVm
+    | ReconfigureVm
+    | RelocateVm
     | DeleteVm
     | UnregisterVm
     | DeleteSnapshot

@@ -131,3 +131,27 @@ def hangs_from_any(vm: Vm, parent: Vm) -> Proof:
     if below & parent.layers:
         return Proof(linked=True)
     return proofs[0] if proofs else hangs_from(vm, ())
+
+
+def prove_kept(before: Vm, after: Vm) -> Proof:
+    """Prove that a VM hangs from exactly what it hung from, whatever became of its own layers.
+
+    Args:
+        before: The VM as it was.
+        after: The same VM after it was moved.
+
+    Returns:
+        Linked, if below each disk's top lie the same files as before; None as
+        ``linked`` where a chain is hidden. A disk that hung from nothing still has to.
+    """
+    below = {disk.label: disk.chain[:-1] for disk in before.disks}
+    if {disk.label for disk in after.disks} != set(below):
+        return Proof(linked=False, reason="it has other disks than before")
+    for disk in after.disks:
+        wanted, found = below[disk.label], disk.chain[:-1]
+        if found != wanted and not disk.hidden:
+            had, has = (str(chain[-1]) if chain else "nothing" for chain in (wanted, found))
+            return Proof(linked=False, reason=f"{disk.label} hung from {had}, now from {has}")
+    if any(disk.hidden for disk in (*before.disks, *after.disks)):
+        return Proof(linked=None, reason="the hypervisor hides the chain (native clone)")
+    return Proof(linked=True)

@@ -64,7 +64,13 @@ class Failure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CloneResult:
-    """What became of one clone. Fields are those of the JSON document."""
+    """What became of one clone. Fields are those of the JSON document.
+
+    ``stages`` holds the seconds that each stage took which the clone went
+    through, in order: ``submitted``, ``cloned``, ``powered_on``, ``tools``,
+    ``customized``, ``address``. ``task`` is what the hypervisor calls the job
+    that made it, to be looked up in its own logs.
+    """
 
     name: str
     status: Status
@@ -80,6 +86,8 @@ class CloneResult:
     seconds: float | None = None
     own_bytes: int | None = None
     shared_bytes: int | None = None
+    stages: tuple[tuple[str, float], ...] = ()
+    task: str = ""
     error: Failure | None = None
 
     def document(self) -> dict[str, object]:
@@ -100,6 +108,10 @@ class CloneResult:
             "own_bytes": self.own_bytes,
             "shared_bytes": self.shared_bytes,
         }
+        if self.stages:
+            document["stages"] = {name: round(seconds, 3) for name, seconds in self.stages}
+        if self.task:
+            document["task"] = self.task
         if self.proof:
             document["proof"] = self.proof
         if self.error:
@@ -169,6 +181,7 @@ class ActionResult:
     key: str = ""
     seconds: float | None = None
     note: str = ""
+    task: str = ""
     error: Failure | None = None
 
     def document(self) -> dict[str, object]:
@@ -182,6 +195,8 @@ class ActionResult:
         }
         if self.note:
             document["note"] = self.note
+        if self.task:
+            document["task"] = self.task
         if self.error:
             document["error"] = self.error.document()
         return document

@@ -4,7 +4,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
 
+from linkedclone.model.customization import Customization
+from linkedclone.model.guest import Secrets
 from linkedclone.model.ids import FolderId
+from linkedclone.model.observed import PoolState
 
 DEFAULT_OWNER = "linkedclone"
 
@@ -14,6 +17,7 @@ class Wait(StrEnum):
 
     TASK = "task"
     TOOLS = "tools"
+    CUSTOMIZED = "customized"
     IP = "ip"
 
 
@@ -105,6 +109,8 @@ class Hardware:
             grow, so anything but the snapshot's own size is refused for one.
         keep_tpm: Whether a virtual TPM is copied with its secrets instead of
             getting new ones.
+        firmware: What the machine boots with; empty keeps the parent's.
+        display: Whether a machine that has none gets a screen to look at.
     """
 
     cpus: int | None = None
@@ -117,6 +123,8 @@ class Hardware:
     nics: tuple[Nic, ...] = ()
     disk_bytes: int | None = None
     keep_tpm: bool = False
+    firmware: Literal["", "bios", "uefi"] = ""
+    display: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,6 +157,25 @@ class Placement:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Own:
+    """What a single clone of a batch has of its own.
+
+    Attributes:
+        generation: Distinguishes successive clones of one name in the UUID;
+            None for the request's.
+        called: What its guest is called after, where that is not its name.
+        addresses: Fixed addresses that it is given before any other, without
+            prefix lengths.
+        pool: What its pool keeps on it.
+    """
+
+    generation: int | None = None
+    called: str = ""
+    addresses: tuple[str, ...] = ()
+    pool: PoolState | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CloneRequest:
     """One call of the main job: N clones of one parent, linked unless asked for otherwise.
 
@@ -161,14 +188,23 @@ class CloneRequest:
         placement: Where they go.
         annotation: The notes of the clones; None keeps the parent's.
         customization_spec: Name of a customization specification stored at the endpoint.
+        customization: Who the guests are to be; overrides what the stored
+            specification says.
+        secrets: The passwords that the customization names the sources of.
         power_on: Whether they are started.
         wait: How far they are followed.
-        wait_seconds: How long the guests may take to get there, without any progress.
+        wait_seconds: How long a guest may take for one stage without any
+            progress; None for each stage's own default.
+        network_filter: Networks in CIDR notation: only addresses in one of them
+            count as a guest's own; empty for all.
+        keep_failed: Whether a clone is kept that its customization failed at,
+            to be looked at.
         parallel: How many are in flight at once; None leaves it to the driver.
         macs: MAC addresses that clones are given, by name, one for each of the
             first cards; all others get fresh ones.
         owner: Goes into the mark.
         generation: Distinguishes successive clones of one name in the UUID.
+        own: What single clones have of their own, by name.
     """
 
     parent: str
@@ -179,13 +215,26 @@ class CloneRequest:
     placement: Placement = field(default_factory=Placement)
     annotation: str | None = None
     customization_spec: str = ""
+    customization: Customization | None = None
+    secrets: Secrets = field(default=(), repr=False)
     power_on: bool = True
     wait: Wait = Wait.TASK
-    wait_seconds: float = 300.0
+    wait_seconds: float | None = None
+    network_filter: tuple[str, ...] = ()
+    keep_failed: bool = False
     parallel: int | None = None
     macs: tuple[tuple[str, tuple[str, ...]], ...] = ()
     owner: str = DEFAULT_OWNER
     generation: int = 0
+    own: tuple[tuple[str, Own], ...] = ()
+
+    def own_of(self, name: str) -> Own:
+        """Return what a clone has of its own."""
+        return dict(self.own).get(name) or Own()
+
+    def called(self, name: str) -> str:
+        """Return what a clone's guest is called after."""
+        return self.own_of(name).called or name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

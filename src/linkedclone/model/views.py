@@ -42,6 +42,7 @@ class VmRow:
             "mode": self.mode.value,
             "linked": self.linked,
             "power": self.vm.power.value,
+            "trouble": self.vm.trouble or None,
             "owner": self.vm.owner,
             "own_bytes": self.vm.own_bytes,
             "shared_bytes": self.vm.shared_bytes,

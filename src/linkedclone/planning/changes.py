@@ -24,8 +24,17 @@ from linkedclone.planning.guards import (
 )
 
 
-def plan_create_snapshot(vm: Vm, name: str, description: str) -> Plan:
+def plan_create_snapshot(
+    vm: Vm, name: str, description: str, *, quiesce: bool = False, memory: bool = False
+) -> Plan:
     """Take a snapshot. Allowed on what is not ours: golden images rarely are.
+
+    Args:
+        vm: The VM.
+        name: What it is called.
+        description: More words.
+        quiesce: Whether a running guest's file systems are brought to rest first.
+        memory: Whether the memory of a running VM is kept too.
 
     Raises:
         RefusedError: The VM is a template.
@@ -35,7 +44,14 @@ def plan_create_snapshot(vm: Vm, name: str, description: str) -> Plan:
             f"{vm.name} is a template, and a template cannot be snapshotted",
             hint="convert it to a VM, take the snapshot, convert it back",
         )
-    step = TakeSnapshot(vm=vm.id, vm_name=vm.name, name=name, description=description)
+    step = TakeSnapshot(
+        vm=vm.id,
+        vm_name=vm.name,
+        name=name,
+        description=description,
+        quiesce=quiesce,
+        memory=memory,
+    )
     return Plan(stages=((step,),))
 
 

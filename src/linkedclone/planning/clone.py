@@ -1,6 +1,5 @@
 """Plan N linked clones of one parent."""
 
-import hashlib
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,6 +11,7 @@ from linkedclone.model.plan import CreateClone, Plan, SetPower, Step, TakeSnapsh
 from linkedclone.model.proof import hangs_from
 from linkedclone.model.spec import CloneRequest, Target
 from linkedclone.planning.hardware import check_disks, check_hardware, note_disks
+from linkedclone.planning.shape import describe_shape, render_shape
 from linkedclone.planning.snapshots import choose_snapshot
 from linkedclone.planning.verdict import judge_existing
 
@@ -42,27 +42,10 @@ def clone_uuid(identity: Identity, target: Target, request: CloneRequest, name: 
     It is made of the endpoint's own id, the folder's id, the owner, the name
     and the generation; never of the endpoint's address, which may change.
     """
-    parts = (identity.instance, target.folder, request.owner, name, str(request.generation))
+    own = request.own_of(name).generation
+    generation = str(request.generation if own is None else own)
+    parts = (identity.instance, target.folder, request.owner, name, generation)
     return str(uuid.uuid5(_NAMESPACE, "\n".join(parts)))
-
-
-def hash_spec(request: CloneRequest) -> str:
-    """Return what tells clones of different shape apart: 16 hexadecimal digits.
-
-    Made of all that a clone is given beside its parent and name: what becomes
-    of the disks, hardware, place, notes, customization; not of MAC addresses,
-    which belong to single clones as names do, nor of whether the folder had to
-    be made. Which fields there are is part of it, so a later version with more
-    of them gives another hash; it is for comparing, never a proof.
-    """
-    shape = (
-        request.disk_move.value,
-        request.hardware,
-        replace(request.placement, create_folder=False),
-        request.annotation,
-        request.customization_spec,
-    )
-    return hashlib.sha256(repr(shape).encode()).hexdigest()[:16]
 
 
 def rehome(
@@ -71,7 +54,9 @@ def rehome(
     """Return the step with its folder, that has been made only now, and the UUID it goes with."""
     target = replace(step.target, folder=folder, new_folder="")
     own = clone_uuid(identity, target, request, step.name)
-    return replace(step, target=target, uuid=own, mark=replace(step.mark, uuid=own))
+    guest = step.guest and replace(step.guest, instance_id=own)
+    mark = replace(step.mark, uuid=own)
+    return replace(step, target=target, uuid=own, mark=mark, guest=guest)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,7 +105,8 @@ class ClonePlanner:
             if vm.mark is not None and vm.valid_mark is None
         )
         targets = self._targets(missing)
-        make = tuple(self._create(name, snapshot, targets[name]) for name in missing)
+        shape = render_shape(describe_shape(self.request)) if missing else ""
+        make = tuple(self._create(name, snapshot, targets[name], shape=shape) for name in missing)
         start = tuple(self._starts(existing))
         take = self._take(snapshot, needed=bool(make))
         stages = tuple(stage for stage in (mend, take, make + start) if stage)
@@ -232,7 +218,9 @@ class ClonePlanner:
         }
         return vm.mark if vm.mark.uuid in wanted else None
 
-    def _create(self, name: str, snapshot: Snapshot | None, target: Target) -> CreateClone:
+    def _create(
+        self, name: str, snapshot: Snapshot | None, target: Target, *, shape: str
+    ) -> CreateClone:
         own = clone_uuid(self.identity, self.target, self.request, name)
         mark = Mark(
             owner=self.request.owner,
@@ -242,7 +230,8 @@ class ClonePlanner:
             parent_name=self.source.name,
             snapshot=snapshot.id if snapshot else "",
             snapshot_name=snapshot.name if snapshot else self._new_name(),
-            spec=hash_spec(self.request),
+            spec=shape,
+            pool=self.request.own_of(name).pool,
             version=self.run.version,
         )
         return CreateClone(

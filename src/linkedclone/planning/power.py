@@ -1,35 +1,73 @@
 """Plan what is started and stopped."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from linkedclone.model.observed import Power, Vm
-from linkedclone.model.plan import Plan, SetPower
+from linkedclone.model.plan import Plan, SetPower, ShutDownGuest, Step
 from linkedclone.planning.guards import refuse_foreign, refuse_templates
 
+DEADLINE_SECONDS = 300.0
+"""How long a guest may take to shut down unless somebody says otherwise: services
+that hang are given 90 s each by systemd's defaults, and Windows may install updates."""
 
-def plan_power(vms: Sequence[Vm], power: Power, *, force: bool = False) -> Plan:
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskGuests:
+    """That guests are asked to shut down, instead of being stopped hard.
+
+    Attributes:
+        deadline_seconds: How long each may take.
+        then_off: Whether one that does not obey is stopped hard after all.
+    """
+
+    deadline_seconds: float = DEADLINE_SECONDS
+    then_off: bool = False
+
+
+def plan_power(
+    vms: Sequence[Vm], power: Power, *, force: bool = False, guests: AskGuests | None = None
+) -> Plan:
     """Start or stop VMs; those that are there already are left alone.
+
+    Args:
+        vms: Which.
+        power: On or off.
+        force: Also those that are not ours.
+        guests: How guests are asked before they are stopped; None stops hard.
+            A guest that does not run, as in a suspended VM, is not asked.
 
     Raises:
         NotOursError: One is not ours.
         RefusedError: One is a template.
     """
     refuse_foreign(vms, action="start" if power is Power.ON else "stop", force=force)
-    refuse_templates(vms, action="started")
-    steps = tuple(
-        SetPower(vm=vm.id, vm_name=vm.name, power=power) for vm in vms if vm.power is not power
-    )
+    refuse_templates(vms, action="started" if power is Power.ON else "stopped")
+    steps = tuple(_step(vm, power, guests) for vm in vms if vm.power is not power)
     existing = tuple(vm for vm in vms if vm.power is power)
     return Plan(stages=(steps,) if steps else (), existing=existing)
 
 
-def plan_restart(vms: Sequence[Vm], *, force: bool = False) -> Plan:
-    """Stop the VMs that run, then start all.
+def plan_restart(
+    vms: Sequence[Vm], *, force: bool = False, guests: AskGuests | None = None
+) -> Plan:
+    """Stop the VMs that run, then start all; one that does not stop is left as it is.
 
     Raises:
         NotOursError: One is not ours.
         RefusedError: One is a template.
     """
-    stop = plan_power(vms, Power.OFF, force=force)
+    stop = plan_power(vms, Power.OFF, force=force, guests=guests)
     start = tuple(SetPower(vm=vm.id, vm_name=vm.name, power=Power.ON) for vm in vms)
     return Plan(stages=(*stop.stages, start))
+
+
+def _step(vm: Vm, power: Power, guests: AskGuests | None) -> Step:
+    if power is Power.OFF and guests is not None:
+        return ShutDownGuest(
+            vm=vm.id,
+            vm_name=vm.name,
+            deadline_seconds=guests.deadline_seconds,
+            then_off=guests.then_off,
+        )
+    return SetPower(vm=vm.id, vm_name=vm.name, power=power)

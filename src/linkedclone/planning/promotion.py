@@ -51,7 +51,7 @@ def plan_promote(vms: Sequence[Vm], inventory: Inventory, *, force: bool = False
     if running:
         raise RefusedError(
             f"a VM that runs can be promoted only without snapshots: {', '.join(running)}",
-            hint="delete its snapshots; on vSphere it is enough to stop it",
+            hint="stop it first, or delete its snapshots",
         )
     copies = {vm.id: lineage.inherited(vm) for vm in linked}
     _refuse_full(linked, [copies[vm.id] for vm in linked], inventory)

@@ -1,6 +1,6 @@
 """Judge what a clone call has left behind: keep it, undo it, or leave it to its owner."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from linkedclone.errors import (
@@ -11,7 +11,7 @@ from linkedclone.errors import (
     NotLinkedError,
     PowerOnError,
 )
-from linkedclone.model.observed import Power, Vm
+from linkedclone.model.observed import LEFT_FAILED, Power, Vm
 from linkedclone.model.plan import CreateClone
 from linkedclone.model.proof import (
     Proof,
@@ -45,16 +45,24 @@ class CloneVerdict:
         failure: Why it failed; None if it did not.
         mark_to_mend: True if the hypervisor gave it another UUID than its mark
             names.
+        left_failed: True if it is kept as its failed call left it: its mark has
+            to say so, or a later run would take it up.
     """
 
     fate: Fate
     proof: Proof | None = None
     failure: Failure | None = None
     mark_to_mend: bool = False
+    left_failed: bool = False
 
 
 def judge(
-    step: CreateClone, vm: Vm | None, *, error: LinkedCloneError | None, known: bool
+    step: CreateClone,
+    vm: Vm | None,
+    *,
+    error: LinkedCloneError | None,
+    known: bool,
+    keep_failed: bool = False,
 ) -> CloneVerdict:
     """Judge one clone.
 
@@ -64,6 +72,8 @@ def judge(
         error: What the call or job ended with.
         known: True if the hypervisor itself told how it ended. Where it could
             not be asked, nothing is undone: the job may go on.
+        keep_failed: Whether what a failed job has left is kept, to be looked
+            at. What is not linked although its job succeeded goes all the same.
     """
     if vm is None:
         return _nothing(error, known=known)
@@ -72,13 +82,15 @@ def judge(
     proof = _prove(step, vm)
     mend = vm.mark.uuid == step.uuid and vm.uuid != step.uuid
     if proof.linked is False and proof.reason:
-        return _not_linked(step, proof, error, known=known)
+        verdict = _not_linked(step, proof, error, known=known)
+        return _spare(step, verdict, error) if keep_failed else verdict
     if error is not None and not known and _may_be_copying(step, vm):
         return CloneVerdict(fate=Fate.NOTHING, failure=_goes_on(error))
     if error is None or _is_as_wanted(step, vm, error, known=known):
         return CloneVerdict(fate=Fate.CREATED, proof=proof, mark_to_mend=mend)
     if known and (isinstance(error, CustomizationError) or not step.power_on):
-        return CloneVerdict(fate=Fate.UNDONE, proof=proof, failure=_failure(error))
+        verdict = CloneVerdict(fate=Fate.UNDONE, proof=proof, failure=_failure(error))
+        return _spare(step, verdict, error) if keep_failed else verdict
     kept = Failure(
         stage=Stage.POWER_ON,
         brief=f"{step.name} was made but could not be started: {error.brief}",
@@ -121,6 +133,22 @@ def _not_linked(
         return CloneVerdict(fate=Fate.NOTHING, failure=_goes_on(error))
     why = error or _unlike(step, proof)
     return CloneVerdict(fate=Fate.UNDONE, proof=proof, failure=_failure(why))
+
+
+def _spare(
+    step: CreateClone, verdict: CloneVerdict, error: LinkedCloneError | None
+) -> CloneVerdict:
+    """Keep what a failed job has left, as was asked for, and say so."""
+    if verdict.fate is not Fate.UNDONE or error is None:
+        return verdict
+    kept = Failure(
+        stage=stage_of(error),
+        brief=f"{error.brief}; {step.name} was kept as it was left",
+        details=error.details,
+        hint=f"look at it, then delete it before you try again: linkedclone delete {step.name}. "
+        f"As for the cause: {error.hint}",
+    )
+    return replace(verdict, fate=Fate.KEPT, failure=kept, left_failed=True)
 
 
 def _unlike(step: CreateClone, proof: Proof) -> LinkedCloneError:
@@ -176,13 +204,16 @@ def judge_existing(source: Vm, vm: Vm, *, linked: bool = True) -> CloneVerdict:
     """Judge a clone of ours that an earlier or another run has made.
 
     It is proven against any snapshot of the parent. One that is not linked is
-    told and never deleted: somebody may have made it independent on purpose.
+    told and never deleted: somebody may have made it independent on purpose. So
+    is one that was kept as its failed call left it.
 
     Args:
         source: The parent.
         vm: The clone.
         linked: Whether it is to be linked; a full one that is linked is told, too.
     """
+    if vm.valid_mark and vm.valid_mark.spec == LEFT_FAILED:
+        return CloneVerdict(fate=Fate.NOTHING, failure=_failure(_was_left(vm)))
     if not linked:
         return _judge_copy(source, vm)
     proof = hangs_from_any(vm, source)
@@ -195,6 +226,14 @@ def judge_existing(source: Vm, vm: Vm, *, linked: bool = True) -> CloneVerdict:
         )
         return CloneVerdict(fate=Fate.NOTHING, proof=proof, failure=_failure(unlinked))
     return CloneVerdict(fate=Fate.EXISTING, proof=proof)
+
+
+def _was_left(vm: Vm) -> LinkedCloneError:
+    return NameTakenError(
+        f"{vm.name} is what a failed call has left, kept with --keep-failed, and not a good clone",
+        details="it was neither finished nor customized, so it is left alone",
+        hint=f"look at it, then delete it and run this again: linkedclone delete {vm.name}",
+    )
 
 
 def _judge_copy(source: Vm, vm: Vm) -> CloneVerdict:

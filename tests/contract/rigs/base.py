@@ -32,6 +32,8 @@ Action = Literal[
     "grow",
     "mark",
     "remove",
+    "rename",
+    "relocate",
 ]
 """What can be made to fail; ``power-on-of-clone`` strikes the start within a clone call."""
 
@@ -94,6 +96,9 @@ class Rig(Protocol):
 
     def add_folder(self, name: str) -> None:
         """Make an inventory folder beside the VMs."""
+
+    def add_store(self) -> str:
+        """Return the name of a datastore that no VM is on, made if need be."""
 
     def leave_orphan(self, name: str) -> str:
         """Leave a delta over a VM's disk behind in its folder, as a task does that died.

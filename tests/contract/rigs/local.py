@@ -97,11 +97,16 @@ class StormyMachine:
         self._weather = weather
         self.observe = self._machine.observe
         self.stop = self._machine.stop
+        self.ask_to_stop = self._machine.ask_to_stop
         self.resume = self._machine.resume
-        self.snapshot_disk = self._machine.snapshot_disk
-        self.copy_disk = self._machine.copy_disk
-        self.cancel_copy = self._machine.cancel_copy
+        self.snapshot_disks = self._machine.snapshot_disks
+        self.copy_disks = self._machine.copy_disks
+        self.merge_layers = self._machine.merge_layers
+        self.read_chains = self._machine.read_chains
+        self.cancel_jobs = self._machine.cancel_jobs
         self.grow_disk = self._machine.grow_disk
+        self.read_files = self._machine.read_files
+        self.run_command = self._machine.run_command
 
     def start(self, deadline_seconds: float) -> None:
         if fault := self._weather.take("power-on-of-clone", self._name, "job"):
@@ -165,6 +170,9 @@ class LocalRig:
     def add_folder(self, name: str) -> None:  # noqa: ARG002
         pytest.skip("local: has one folder")
 
+    def add_store(self) -> str:
+        pytest.skip("local: has one place")
+
     def leave_orphan(self, name: str) -> str:
         with closing(self.connect()) as driver:
             (vm,) = driver.find_vms([name])
@@ -184,7 +192,7 @@ class LocalRig:
         return frozenset(str(replace(layer, store_name=STORE_NAME)) for layer in layers)
 
     def macs(self, vm: VmId) -> tuple[str, ...]:
-        return (load_vm(self.state, vm).record.machine.mac,)
+        return load_vm(self.state, vm).record.machine.macs
 
     def close(self) -> None:
         self.weather.over.set()

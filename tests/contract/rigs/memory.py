@@ -55,6 +55,9 @@ class MemoryRig:
     def add_folder(self, name: str) -> None:
         self.hypervisor.add_folder(name)
 
+    def add_store(self) -> str:
+        return "ssd2"
+
     def leave_orphan(self, name: str) -> str:
         (vm,) = [vm for vm in self.hypervisor.vms if vm.name == name]
         return str(self.hypervisor.add_orphan(vm.id))

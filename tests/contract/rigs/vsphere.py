@@ -29,6 +29,8 @@ METHODS: dict[Action, str] = {
     "grow": "ReconfigVM_Task",
     "mark": "ReconfigVM_Task",
     "remove": "DeleteDatastoreFile_Task",
+    "rename": "Rename_Task",
+    "relocate": "RelocateVM_Task",
 }
 
 FAULTS = {
@@ -98,6 +100,9 @@ class VsphereRig:
     def add_folder(self, name: str) -> None:
         self._content.rootFolder.childEntity[0].vmFolder.CreateFolder(name)
 
+    def add_store(self) -> str:
+        return "LocalDS_1"
+
     def leave_orphan(self, name: str) -> str:
         return self.simulator.leave_orphan(name)
 
@@ -134,5 +139,5 @@ class VsphereRig:
 
 @contextmanager
 def open_rig() -> Iterator[Rig]:
-    with Simulator.start() as simulator, closing(VsphereRig(simulator)) as rig:
+    with Simulator.start("-ds", "2") as simulator, closing(VsphereRig(simulator)) as rig:
         yield rig

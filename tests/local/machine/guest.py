@@ -15,7 +15,13 @@ from linkedclone.drivers.local.machine import (
     MachineState,
     build_ssh_command,
 )
-from linkedclone.guest.nocloud import NoCloudSeed, build_seed_iso
+from linkedclone.drivers.local.machine.networks import Card
+from linkedclone.guest.nocloud import (
+    admit_key,
+    build_documents,
+    build_seed_iso,
+    plain_guest,
+)
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 BUILD = REPOSITORY / "script/build-guest"
@@ -46,19 +52,17 @@ class DemoGuest:
         disk = folder / "disk.qcow2"
         create_overlay(disk, self.disk)
         identity = str(uuid.uuid4())
-        seed = NoCloudSeed(
-            instance_id=identity,
-            host_name=name,
-            ssh_keys=(Path(f"{self.key}.pub").read_text().strip(),),
-            user="root",
-        )
-        (folder / "seed.iso").write_bytes(build_seed_iso(seed))
+        key = Path(f"{self.key}.pub").read_text().strip()
+        plain = plain_guest(host_name=name, instance_id=identity)
+        mac = f"52:54:00:{identity[0:2]}:{identity[2:4]}:{identity[4:6]}"
+        documents = build_documents(admit_key(plain, user="root", key=key), (mac,), user="root")
+        (folder / "seed.iso").write_bytes(build_seed_iso(documents))
         config = MachineConfig(
             name=name,
             uuid=identity,
             memory_bytes=int(self.manifest["memory_bytes"]),
             disk=disk,
-            mac=f"52:54:00:{identity[0:2]}:{identity[2:4]}:{identity[4:6]}",
+            cards=(Card(mac=mac),),
             seed=folder / "seed.iso",
             kernel=self.kernel,
             initrd=self.folder / "initrd",

@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 from linkedclone.drivers.local.machine.arguments import MIB, build_arguments
-from linkedclone.drivers.local.machine.config import MachineConfig
+from linkedclone.drivers.local.machine.config import DataDisk, MachineConfig
+from linkedclone.drivers.local.machine.networks import Card, parse_network
 
+CODE = Path("/firmware/code.fd")
 GOLDEN = Path(__file__).parent / "golden"
 
 FROM_DISK = MachineConfig(
@@ -15,7 +17,7 @@ FROM_DISK = MachineConfig(
     uuid="7c2f5c1e-55b6-5d0b-9d0a-0f5f4a1f6f10",
     memory_bytes=1024 * MIB,
     disk=Path("/vms/web-001/disk.qcow2"),
-    mac="52:54:00:12:34:56",
+    cards=(Card(mac="52:54:00:12:34:56"),),
 )
 WITH_EVERYTHING = MachineConfig(
     name="a,b",
@@ -24,17 +26,36 @@ WITH_EVERYTHING = MachineConfig(
     memory_bytes=128 * MIB,
     disk=Path("/vms/a,b/top disk.raw"),
     disk_format="raw",
-    mac="52:54:00:12:34:56",
+    data_disks=(
+        DataDisk(file=Path("/vms/a,b/data.qcow2")),
+        DataDisk(file=Path("/vms/a,b/more.raw"), format="raw"),
+    ),
+    cards=(
+        Card(mac="52:54:00:12:34:51", network=parse_network("isolated")),
+        Card(mac="52:54:00:12:34:52"),
+        Card(mac="52:54:00:12:34:53"),
+        Card(
+            mac="52:54:00:12:34:54",
+            network=parse_network("private:lab"),
+            group="239.192.1.2:20000",
+        ),
+        Card(mac="52:54:00:12:34:55", network=parse_network("bridge:br0")),
+    ),
     seed=Path("/vms/a,b/seed.iso"),
     kernel=Path("/vms/kernel"),
     initrd=Path("/vms/initrd"),
     append="console=ttyS0 quiet",
+    variables=Path("/vms/a,b/uefi-variables.fd"),
+    display=True,
 )
 CASES = {
     "from-disk-tcg": (FROM_DISK, "tcg"),
     "from-disk-kvm": (FROM_DISK, "kvm"),
     "everything": (WITH_EVERYTHING, "tcg"),
-    "kernel-without-initrd": (replace(WITH_EVERYTHING, initrd=None, append=None, seed=None), "tcg"),
+    "kernel-without-initrd": (
+        replace(FROM_DISK, kernel=Path("/vms/kernel"), seed=Path("/vms/seed.iso"), cards=()),
+        "tcg",
+    ),
 }
 
 
@@ -42,7 +63,8 @@ CASES = {
 def test_arguments_are_as_recorded(case: str) -> None:
     config, accel = CASES[case]
     recorded = GOLDEN / f"{case}.txt"
-    assert _one_option_a_line(build_arguments(config, accel=accel)) == recorded.read_text()
+    arguments = build_arguments(config, accel=accel, firmware=CODE)
+    assert _one_option_a_line(arguments) == recorded.read_text()
 
 
 def _one_option_a_line(arguments: tuple[str, ...]) -> str:
@@ -56,7 +78,7 @@ def _one_option_a_line(arguments: tuple[str, ...]) -> str:
 
 
 def test_every_field_changes_the_arguments() -> None:
-    before = build_arguments(WITH_EVERYTHING, accel="tcg")
+    before = build_arguments(WITH_EVERYTHING, accel="tcg", firmware=CODE)
     changes: dict[str, object] = {
         "name": "other",
         "uuid": "00000000-0000-4000-8000-000000000000",
@@ -64,13 +86,16 @@ def test_every_field_changes_the_arguments() -> None:
         "memory_bytes": 256 * MIB,
         "disk": Path("/other"),
         "disk_format": "vmdk",
-        "mac": "52:54:00:00:00:00",
+        "data_disks": WITH_EVERYTHING.data_disks[:1],
+        "cards": WITH_EVERYTHING.cards[1:],
         "seed": None,
         "kernel": None,
         "initrd": None,
         "append": "other",
+        "variables": None,
+        "display": False,
     }
     assert {*changes, "accel"} == set(MachineConfig.__dataclass_fields__)
     for name, value in changes.items():
         changed = replace(WITH_EVERYTHING, **{name: value})  # type: ignore[arg-type]  # any field
-        assert build_arguments(changed, accel="tcg") != before, name
+        assert build_arguments(changed, accel="tcg", firmware=CODE) != before, name

@@ -128,7 +128,7 @@ def test_snapshots_of_a_running_disk_are_quiesced_and_freeze_the_old_layer(pair:
     for number in (1, 2):
         upper = lower.with_name(f"disk-{number}.qcow2")
         create_overlay(upper, lower)
-        assert guest.machine.snapshot_disk(upper)
+        assert guest.machine.snapshot_disks({0: upper}, quiesce=number == 2)
         sealed = lower.read_bytes()
         guest.ssh(f"echo {number} >/root/after; sync")
         assert lower.read_bytes() == sealed
@@ -139,7 +139,7 @@ def test_snapshots_of_a_running_disk_are_quiesced_and_freeze_the_old_layer(pair:
 def test_a_refused_snapshot_leaves_the_guest_running(pair: Pair) -> None:
     guest = pair[0]
     with pytest.raises(HypervisorError) as caught:
-        guest.machine.snapshot_disk(guest.machine.folder / "absent.qcow2")
+        guest.machine.snapshot_disks({0: guest.machine.folder / "absent.qcow2"})
     assert caught.value.kind == "GenericError"
     assert guest.ssh("echo written >/root/x && cat /root/x") == "written"
 

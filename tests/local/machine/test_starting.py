@@ -23,10 +23,11 @@ STARTER = """
 import sys
 from pathlib import Path
 from linkedclone.drivers.local.machine import Machine, MachineConfig
+from linkedclone.drivers.local.machine.networks import Card
 folder, uuid, disk = sys.argv[1:]
 config = MachineConfig(
-    name="outlives", uuid=uuid, memory_bytes=96 << 20, disk=Path(disk), mac="52:54:00:00:00:01",
-    accel="tcg",
+    name="outlives", uuid=uuid, memory_bytes=96 << 20, disk=Path(disk),
+    cards=(Card(mac="52:54:00:00:00:01"),), accel="tcg",
 )
 Machine(Path(folder), config).start()
 """
@@ -133,7 +134,7 @@ def test_a_machine_that_never_ran_is_off_at_no_cost(make_guest: MakeGuest) -> No
     with pytest.raises(GoneError):
         machine.resume()
     with pytest.raises(GoneError):
-        machine.snapshot_disk(machine.folder / "x")
+        machine.snapshot_disks({0: machine.folder / "x"})
     assert not machine.folder.exists()
 
 

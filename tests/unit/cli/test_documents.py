@@ -54,6 +54,7 @@ def _shape(*documents: object) -> Shape:
         ("gc", 0, ["gc"]),
         ("Actions", 0, ["delete", "golden", "--cascade", "--yes", "--force"]),
         ("snapshot list", 0, ["snapshot", "list", "golden"]),
+        ("inventory", 0, ["inventory", "--host", "desk-1"]),
         ("doctor", 0, ["doctor"]),
         ("Errors", 0, ["show", "absent"]),
     ],

@@ -9,8 +9,8 @@ from keyring.backend import KeyringBackend
 from linkedclone.config.endpoint import Endpoint
 from linkedclone.config.passwords import Stored, find_password, forget, recall, remember
 from linkedclone.config.private import write_private
-from linkedclone.config.secret import Secret
 from linkedclone.errors import InputError, LinkedCloneError
+from linkedclone.model.secret import Secret
 
 HERE = Endpoint(kind="vsphere", host="h", user="u")
 

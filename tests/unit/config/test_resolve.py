@@ -5,8 +5,8 @@ import pytest
 
 from linkedclone.config.endpoint import Endpoint
 from linkedclone.config.resolve import NOTHING_CONFIGURED, locate_endpoint, resolve_endpoint
-from linkedclone.config.secret import Secret
 from linkedclone.errors import InputError
+from linkedclone.model.secret import Secret
 
 Configure = Callable[..., dict[str, str]]
 

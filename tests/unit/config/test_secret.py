@@ -2,7 +2,8 @@ import pickle
 
 import pytest
 
-from linkedclone.config.secret import Secret, scrub
+from linkedclone.config.secret import scrub
+from linkedclone.model.secret import Secret
 
 CANARY = "c4nary p@ss/w"
 
@@ -37,6 +38,15 @@ def test_scrubbing_knows_the_environment(
 ) -> None:
     monkeypatch.setenv(name, value)
     assert scrub(f"<{shown}>") == "<********>"
+
+
+def test_a_password_that_is_a_plain_word_is_not_told_by_the_rest_of_a_longer_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("GOVC_PASSWORD", "pass")
+    assert scrub("a password: pass, user:pass@host, 'pass1'") == (
+        "a password: ********, user:********@host, '********1'"
+    )
 
 
 def test_scrubbing_leaves_other_texts_alone(monkeypatch: pytest.MonkeyPatch) -> None:

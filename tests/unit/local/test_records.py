@@ -14,6 +14,8 @@ from linkedclone.drivers.local.fingerprint import (
     sample_offsets,
 )
 from linkedclone.drivers.local.record import (
+    CardRecord,
+    ExtraDisk,
     MachineRecord,
     SnapshotRecord,
     VmRecord,
@@ -26,11 +28,15 @@ from linkedclone.model.observed import Mark
 
 KIB = 1 << 10
 
+CARDS = (
+    CardRecord(mac="02:00:00:00:00:01"),
+    CardRecord(mac="02:00:00:00:00:02", network="private:lab", group="239.192.1.2:20000"),
+)
 RECORD = VmRecord(
     name="Gründesk",
     uuid="11111111-2222-4333-8444-555555555555",
     disk="disk-1.qcow2",
-    machine=MachineRecord(cpus=2, memory_bytes=1 << 30, mac="02:00:00:00:00:01", user="root"),
+    machine=MachineRecord(cpus=2, memory_bytes=1 << 30, cards=CARDS, user="root"),
     mark=Mark(owner="desktops", uuid="u", run="r", parent_uuid="p", version="1"),
     annotation="two\nlines",
     snapshots=(
@@ -40,10 +46,14 @@ RECORD = VmRecord(
             file="disk-0.raw",
             created=datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=UTC),
             description="fresh",
+            extra_disks=(ExtraDisk(label="Hard disk 2", file="disk-4.qcow2"),),
         ),
     ),
     image="/images/image.raw",
+    merging=("disk-6.qcow2", "disk-1.qcow2"),
+    halted=True,
     created=datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC),
+    extra_disks=(ExtraDisk(label="Hard disk 2", file="disk-5.qcow2"),),
 )
 
 FINGERPRINT = Fingerprint(size=10, mtime_ns=20, inode=30, sampled_sha256="ab")
@@ -62,7 +72,9 @@ def test_a_record_says_nothing_of_lineage() -> None:
     """Who hangs from whom is in the disks; only the mark names the parent, for people."""
     document = json.loads(render_record(RECORD))
     assert not {"parent", "backing", "chain", "children"} & set(document)
-    assert set(document["snapshots"][0]) == {"id", "name", "file", "created", "description"}
+    assert set(document["snapshots"][0]) == {
+        *("id", "name", "file", "created", "description", "extra_disks"),
+    }
 
 
 @pytest.mark.parametrize(
@@ -82,9 +94,21 @@ def test_a_record_of_a_newer_version_is_told() -> None:
 
 def test_a_record_of_an_older_version_is_read() -> None:
     document = json.loads(render_record(RECORD))
-    for later in ("created", "copy"):
+    for later in ("created", "copy", "extra_disks"):
         del document[later]
-    assert parse_record(json.dumps(document).encode(), "x") == replace(RECORD, created=None)
+    del document["snapshots"][0]["extra_disks"]
+    for later in ("cards", "firmware", "display"):
+        del document["machine"][later]
+    document["machine"]["mac"] = CARDS[0].mac  # the one card that a machine had
+    (snapshot,) = RECORD.snapshots
+    older = replace(
+        RECORD,
+        created=None,
+        extra_disks=(),
+        snapshots=(replace(snapshot, extra_disks=()),),
+        machine=replace(RECORD.machine, cards=CARDS[:1]),
+    )
+    assert parse_record(json.dumps(document).encode(), "x") == older
 
 
 @pytest.mark.parametrize("created", [3, "yesterday", {}])
@@ -95,9 +119,12 @@ def test_a_record_with_a_date_that_is_none_is_told(created: object) -> None:
 
 
 def test_a_layer_that_a_machine_is_moved_to_counts_as_named() -> None:
-    assert RECORD.files == ("disk-0.raw", "disk-1.qcow2")
-    assert replace(RECORD, copy="disk-2.qcow2").files[-1] == "disk-2.qcow2"
-    assert replace(RECORD, pending="disk-2.qcow2").files[-1] == "disk-2.qcow2"
+    assert RECORD.files == ("disk-0.raw", "disk-4.qcow2", "disk-1.qcow2", "disk-5.qcow2")
+    assert RECORD.disk_files == ("disk-1.qcow2", "disk-5.qcow2")
+    assert "disk-2.qcow2" in replace(RECORD, copy="disk-2.qcow2").files
+    assert "disk-2.qcow2" in replace(RECORD, pending="disk-2.qcow2").files
+    moving = ExtraDisk(label="Hard disk 2", file="a", pending="b", copy="c")
+    assert replace(RECORD, extra_disks=(moving,)).files[-3:] == ("a", "b", "c")
 
 
 def test_a_fingerprint_is_read_as_it_was_written() -> None:

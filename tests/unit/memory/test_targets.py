@@ -64,6 +64,11 @@ REQUESTS = {
     "--add-nic": replace(PLAIN, hardware=Hardware(nics=(Nic(action="add", network="n"),))),
     "--remove-nic": replace(PLAIN, hardware=Hardware(nics=(Nic(action="remove"),))),
     "--mac": replace(PLAIN, macs=(("desk-1", ("02:00:00:00:00:07",)),)),
+    "--firmware": replace(PLAIN, hardware=Hardware(firmware="uefi")),
+    "--display": replace(PLAIN, hardware=Hardware(display=True)),
+    "--add-disk SIZE,thick": replace(
+        PLAIN, hardware=Hardware(disks=(NewDisk(capacity_bytes=1 << 30, thin=False),))
+    ),
     "--keep-tpm": replace(PLAIN, hardware=Hardware(keep_tpm=True)),
 }
 """A request for each option that some driver has no counterpart for."""
@@ -105,9 +110,16 @@ def test_every_option_that_may_be_refused_has_a_request_here() -> None:
 
 def test_what_is_not_refused_is_modelled() -> None:
     disks = {"--full", "--disk-move-type", "--add-disk", "--disk", "--mac"}
+    disks |= {"--add-disk SIZE,thick"}
     places = {"--prepare-template", "--create-folder", "--spread datastore"}
     assert set(ASKED) - set(MEMORY_REFUSED) == disks | places
-    assert set(ASKED) - set(LOCAL_REFUSED) == {"--mac"}
+    cards = {"--network", "--add-nic", "--remove-nic", "--mac"}
+    assert set(ASKED) - set(LOCAL_REFUSED) == cards | {
+        "--add-disk",
+        "--firmware",
+        "--display",
+        "--quiesce",
+    }
 
 
 @pytest.mark.parametrize("option", sorted(MEMORY_REFUSED))

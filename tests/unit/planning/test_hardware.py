@@ -14,10 +14,9 @@ from linkedclone.model.spec import (
     DiskMove,
     Hardware,
     NewDisk,
-    Placement,
     SnapshotChoice,
 )
-from linkedclone.planning.clone import ClonePlanner, Run, hash_spec
+from linkedclone.planning.clone import ClonePlanner, Run
 from linkedclone.planning.hardware import check_hardware
 from tests.unit.building import IDENTITY, TARGET, clone_of, disk, gold, snapshot, vm
 
@@ -214,27 +213,3 @@ def test_independent_disks_alone_are_enough_for_a_full_clone() -> None:
     with pytest.raises(RefusedError, match="no disk that a clone could hang from") as caught:
         plan(source)
     assert "--full" in caught.value.hint
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"disk_move": DiskMove.SHARED},
-        {"hardware": Hardware(cores_per_socket=1)},
-        {"hardware": Hardware(keep_tpm=True)},
-        {"annotation": "x"},
-    ],
-)
-def test_the_hash_of_a_request_covers_what_a_clone_is_given(change: dict[str, Any]) -> None:
-    assert hash_spec(replace(REQUEST, **change)) != hash_spec(REQUEST)
-
-
-def test_the_hash_does_not_cover_what_belongs_to_single_clones() -> None:
-    macs = (("desk-1", ("00:50:56:00:00:01",)),)
-    assert hash_spec(replace(REQUEST, macs=macs)) == hash_spec(REQUEST)
-
-
-def test_a_folder_that_had_to_be_made_makes_no_other_clone() -> None:
-    there = replace(REQUEST, placement=Placement(folder="VDI"))
-    made = replace(REQUEST, placement=Placement(folder="VDI", create_folder=True))
-    assert hash_spec(made) == hash_spec(there)

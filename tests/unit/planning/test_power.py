@@ -6,8 +6,8 @@ import pytest
 
 from linkedclone.errors import NotOursError, RefusedError
 from linkedclone.model.observed import Power
-from linkedclone.model.plan import SetPower
-from linkedclone.planning.power import plan_power, plan_restart
+from linkedclone.model.plan import SetPower, ShutDownGuest
+from linkedclone.planning.power import AskGuests, plan_power, plan_restart
 from tests.unit.planning.scene import GOLD, ONE, TWO
 
 RUNNING = replace(TWO, power=Power.ON)
@@ -50,3 +50,23 @@ def test_restart_stops_what_runs_and_starts_all() -> None:
         [(step.vm_name, step.power) for step in stage if isinstance(step, SetPower)]
         for stage in plan.stages
     ] == [[("two", Power.OFF)], [("one", Power.ON), ("two", Power.ON)]]
+
+
+def test_guests_are_asked_only_where_the_vm_is_not_off() -> None:
+    guests = AskGuests(deadline_seconds=90, then_off=True)
+    plan = plan_power([ONE, RUNNING], Power.OFF, guests=guests)
+    assert plan.steps == (
+        ShutDownGuest(vm=RUNNING.id, vm_name="two", deadline_seconds=90, then_off=True),
+    )
+    assert plan.existing == (ONE,)
+
+
+def test_starting_asks_no_guest() -> None:
+    plan = plan_power([ONE], Power.ON, guests=AskGuests())
+    assert [type(step) for step in plan.steps] == [SetPower]
+
+
+def test_restart_asks_what_runs_and_starts_all() -> None:
+    stop, start = plan_restart([ONE, RUNNING], guests=AskGuests()).stages
+    assert [type(step) for step in stop] == [ShutDownGuest]
+    assert [type(step) for step in start] == [SetPower, SetPower]

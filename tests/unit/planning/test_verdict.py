@@ -15,10 +15,10 @@ from linkedclone.errors import (
     NoSpaceError,
     PowerOnError,
 )
-from linkedclone.model.observed import Power, Vm
+from linkedclone.model.observed import LEFT_FAILED, Power, Vm
 from linkedclone.model.plan import CreateClone
 from linkedclone.model.spec import DiskMove, Hardware, NewDisk
-from linkedclone.planning.verdict import Fate, judge
+from linkedclone.planning.verdict import Fate, judge, judge_existing
 from tests.unit.building import TARGET, clone_of, disk, gold
 
 GOLD = gold()
@@ -252,3 +252,44 @@ def test_a_clone_is_judged(name: str) -> None:
     if case.fate in {Fate.CREATED, Fate.EXISTING, Fate.KEPT, Fate.UNDONE}:
         assert verdict.proof
         assert verdict.proof.linked is case.linked
+
+
+KEPT = {
+    "its customization was refused": CustomizationError("two cards", hint="count them"),
+    "its job failed, and nothing was to be started": NoSpaceError("full"),
+}
+
+
+@pytest.mark.parametrize("name", KEPT)
+def test_what_a_failed_job_left_is_kept_if_that_was_asked_for(name: str) -> None:
+    error = KEPT[name]
+    step = replace(STEP, power_on=isinstance(error, CustomizationError))
+    gone = judge(step, CLONE, error=error, known=True)
+    kept = judge(step, CLONE, error=error, known=True, keep_failed=True)
+    assert (gone.fate, kept.fate) == (Fate.UNDONE, Fate.KEPT)
+    assert kept.failure
+    assert gone.failure
+    assert kept.failure.stage == gone.failure.stage
+    assert "desk was kept as it was left" in kept.failure.brief
+    assert "linkedclone delete desk" in kept.failure.hint
+    assert (gone.left_failed, kept.left_failed) == (False, True)
+
+
+@pytest.mark.parametrize("linked", [True, False])
+def test_what_was_kept_after_a_failure_is_never_a_good_clone(linked: bool) -> None:
+    assert CLONE.mark
+    left = replace(CLONE, mark=replace(CLONE.mark, spec=LEFT_FAILED))
+    verdict = judge_existing(STEP.source, left, linked=linked)
+    assert verdict.fate is Fate.NOTHING
+    assert verdict.failure
+    assert "linkedclone delete" in verdict.failure.hint
+
+
+def test_half_a_clone_is_kept_if_that_was_asked_for() -> None:
+    kept = judge(STEP, diskless(CLONE), error=NoSpaceError("full"), known=True, keep_failed=True)
+    assert kept.fate is Fate.KEPT
+
+
+def test_a_full_copy_that_nobody_asked_for_goes_all_the_same() -> None:
+    verdict = judge(STEP, full(on(CLONE)), error=None, known=True, keep_failed=True)
+    assert verdict.fate is Fate.UNDONE

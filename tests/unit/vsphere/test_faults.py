@@ -3,7 +3,8 @@
 import pytest
 from pyVmomi import vim, vmodl
 
-from linkedclone.drivers.vsphere.faults import RULES, translate
+from linkedclone.drivers.vsphere.faultrules import RULES
+from linkedclone.drivers.vsphere.faults import fill, translate
 from linkedclone.errors import (
     AuthenticationError,
     BusyError,
@@ -12,6 +13,7 @@ from linkedclone.errors import (
     GoneError,
     HypervisorError,
     LinkedCloneError,
+    LockedError,
     NoSpaceError,
     PermissionDeniedError,
     PowerOnError,
@@ -33,7 +35,7 @@ EXPECTED: list[tuple[type, type[LinkedCloneError]]] = [
     (vim.fault.DuplicateName, DuplicateNameError),
     (vim.fault.InvalidState, HypervisorError),
     (vim.fault.InvalidPowerState, HypervisorError),
-    (vim.fault.FileLocked, BusyError),
+    (vim.fault.FileLocked, LockedError),
     (vim.fault.NoDiskSpace, NoSpaceError),
     (vim.fault.InsufficientStorageSpace, NoSpaceError),
     (vim.fault.CannotAccessVmComponent, HypervisorError),
@@ -129,3 +131,29 @@ def test_messages_and_causes_are_kept() -> None:
 
 def test_a_fault_without_words_shows_its_type() -> None:
     assert translate(vim.fault.TaskInProgress(), "x").details == "TaskInProgress"
+
+
+@pytest.mark.parametrize(
+    ("template", "text"),
+    [
+        ("full", "full"),
+        ("the store[ {name}] is full", "the store ssd1 is full"),
+        ("the store[ {other}] is full", "the store is full"),
+        ("[{name}][ and {other}]", "ssd1"),
+    ],
+)
+def test_a_template_leaves_out_what_is_not_known(template: str, text: str) -> None:
+    assert fill(template, {"name": "ssd1", "other": ""}) == text
+
+
+def test_every_template_can_be_filled_with_nothing() -> None:
+    for rule in RULES.values():
+        for template in (rule.reason, rule.hint):
+            assert not set(fill(template, {})) & set("{}[]")
+
+
+def test_objects_are_called_by_their_names_where_somebody_can_be_asked() -> None:
+    fault = vim.fault.DuplicateName(name="a", object=vim.VirtualMachine("vm-42", None))
+    error = translate(fault, "x", name_of=lambda _: "golden")
+    assert "by golden" in error.brief
+    assert "object: VirtualMachine:vm-42 (golden)" in error.details

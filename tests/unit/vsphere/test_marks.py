@@ -1,9 +1,11 @@
 """Marks survive the way into extraConfig and back."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
+
+import pytest
 
 from linkedclone.drivers.vsphere.marks import PATHS, read_mark, write_mark
-from linkedclone.model.observed import Mark
+from linkedclone.model.observed import Mark, PoolState
 from tests.unit.vsphere.build import MARK
 
 
@@ -18,7 +20,7 @@ def test_a_mark_comes_back_as_it_was_written() -> None:
 def test_every_field_has_its_key() -> None:
     assert set(PATHS.values()) == {field.name for field in fields(Mark)}
     keys = ["owner", "uuid", "run", "parent", "parent_name", "snapshot", "snapshot_name"]
-    keys += ["spec", "version"]
+    keys += ["spec", "version", "addresses", "pool"]
     assert list(write_mark(MARK)) == ["linkedclone." + key for key in keys]
 
 
@@ -36,3 +38,25 @@ def test_the_uuid_is_compared_in_lower_case() -> None:
     mark = read({"linkedclone.owner": "a", "linkedclone.uuid": "ABC"})
     assert mark is not None
     assert mark.uuid == "abc"
+
+
+@pytest.mark.parametrize(
+    "state", [None, PoolState(), PoolState(slot="desk-1", generation=2, hold='for "Anne"')]
+)
+def test_what_a_pool_keeps_comes_back(state: PoolState | None) -> None:
+    mark = replace(MARK, pool=state, addresses=("10.0.0.10", "fd00::10"))
+    assert read(write_mark(mark)) == mark
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("nonsense", PoolState()),
+        ("[1]", PoolState()),
+        ('{"slot": "desk-1", "generation": "two", "later": 1}', PoolState(slot="desk-1")),
+    ],
+)
+def test_a_state_that_cannot_be_read_counts_as_empty(text: str, expected: PoolState) -> None:
+    mark = read({**write_mark(MARK), "linkedclone.pool": text})
+    assert mark is not None
+    assert mark.pool == expected

@@ -75,7 +75,7 @@ def test_a_whole_vm() -> None:
     assert vm.home == ("datastore-1", "desk")
     assert vm.power is Power.ON
     assert vm.tools_running
-    assert vm.addresses == ("10.0.0.8", "2001:db8::8", "10.0.0.9")
+    assert vm.addresses == ("10.0.0.8", "10.0.0.9", "2001:db8::8")
     assert (vm.own_bytes, vm.shared_bytes) == (30, 70)
     assert vm.created == datetime(2026, 11, 2, 3, 4, 5, 678901, tzinfo=UTC)
     assert vm.macs == ("00:50:56:aa:02:03",)
@@ -149,7 +149,12 @@ def test_an_old_server_is_not_asked_for_what_it_does_not_know() -> None:
     assert "config.createDate" not in choose_properties("6.5")
     assert "config.createDate" in choose_properties("6.7")
     assert "config.createDate" in choose_properties("8.0.3.0")
-    assert set(choose_properties("8.0")) - set(choose_properties("6.5")) == {"config.createDate"}
+    assert "guest.customizationInfo" not in choose_properties("7.0.1.1")
+    assert "guest.customizationInfo" in choose_properties("7.0.2.0")
+    assert set(choose_properties("8.0")) - set(choose_properties("6.5")) == {
+        "config.createDate",
+        "guest.customizationInfo",
+    }
 
 
 def test_what_stands_in_a_folder_that_cannot_be_seen_has_a_short_path() -> None:

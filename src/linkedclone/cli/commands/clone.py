@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal, Unpack
 import click
 
 from linkedclone.cli.choices import Choices
+from linkedclone.cli.customizing import GuestOptions, add_customization, guest_options
 from linkedclone.cli.grammar import HeadedOption, Verb
 from linkedclone.cli.hardware import (
     HardwareOptions,
@@ -13,7 +14,7 @@ from linkedclone.cli.hardware import (
     build_hardware,
     hardware_options,
 )
-from linkedclone.cli.parameters import accel_option, read_duration
+from linkedclone.cli.parameters import accel_option
 
 if TYPE_CHECKING:
     from linkedclone.app.clone import Prepared
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 _placement = partial(click.option, cls=HeadedOption, heading="Place")
 
 
-class _Options(HardwareOptions):
+class _Options(HardwareOptions, GuestOptions):
     parent: str
     names: tuple[str, ...]
     snapshot: str
@@ -41,10 +42,7 @@ class _Options(HardwareOptions):
     folder: str
     create_folder: bool
     spread: Literal["datastore", "host"] | None
-    customization_spec: str
     power: str
-    wait: str
-    wait_timeout: float
     parallel: int | None
     accel: str | None
     dry_run: bool
@@ -58,6 +56,7 @@ class _Options(HardwareOptions):
 Examples:
   linkedclone clone golden desk-{001..020}
   linkedclone clone golden web --cpus 2 --memory 4GiB --wait ip
+  linkedclone clone golden desk-{01..20} --customize desks.yaml
   linkedclone clone golden desk-1 --snapshot new:2026-11 --dry-run
 """,
 )
@@ -99,32 +98,13 @@ Examples:
     default=None,
     help="Spread the batch, weighed by free space or memory.",
 )
-@click.option(
-    "--customization-spec",
-    metavar="NAME",
-    default="",
-    help="Customization specification stored at the endpoint.",
-)
+@guest_options
 @click.option(
     "--power",
     type=click.Choice(["on", "off"]),
     metavar="on|off",
     default="on",
     help="Whether the clones are started (default: on).",
-)
-@click.option(
-    "--wait",
-    type=click.Choice(["task", "tools", "ip"]),
-    metavar="task|tools|ip",
-    default="task",
-    help="How far each clone is followed (default: task).",
-)
-@click.option(
-    "--wait-timeout",
-    metavar="TIME",
-    type=read_duration,
-    default="5m",
-    help="How long guests may take without any progress (default: 5m).",
 )
 @click.option(
     "--parallel", metavar="N", type=click.IntRange(min=1), help="How many at once at most."
@@ -144,7 +124,7 @@ def command(choices: Choices, **options: Unpack[_Options]) -> int:
     in desk-{001..020}. Clones that exist already are left as they are, so the
     command can be repeated.
     """
-    request = _build_request(options)
+    request = add_customization(_build_request(options), options["customize"])
     from linkedclone.cli.session import open_session
 
     with open_session(choices, accel=options["accel"]) as connection:
@@ -180,6 +160,8 @@ def _build_request(options: _Options) -> "CloneRequest":
         power_on=options["power"] == "on",
         wait=Wait(options["wait"]),
         wait_seconds=options["wait_timeout"],
+        network_filter=options["network_filter"],
+        keep_failed=options["keep_failed"],
         parallel=options["parallel"],
         macs=options["mac"],
     )

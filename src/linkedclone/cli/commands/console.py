@@ -1,32 +1,71 @@
 """linkedclone console."""
 
 import sys
+from typing import TYPE_CHECKING
 
 import click
 
 from linkedclone.cli.choices import Choices
 from linkedclone.cli.grammar import Verb
 
+if TYPE_CHECKING:
+    from linkedclone.app.connection import Connection
+    from linkedclone.model.access import ConsoleAddress
+
 
 @click.command(cls=Verb)
 @click.argument("name", metavar="NAME")
+@click.option(
+    "-g",
+    "--graphical",
+    is_flag=True,
+    help="Say how to look at its screen; on vSphere that is all there is.",
+)
+@click.option("--url", is_flag=True, help="The same, but print the URL alone.")
 @click.pass_obj
-def command(choices: Choices, name: str) -> int:
-    """Join this terminal to a VM's serial console; Ctrl-] leaves it.
+def command(choices: Choices, name: str, *, graphical: bool, url: bool) -> int:
+    """Join a VM's serial console, or say where its screen is.
 
-    For local: only.
+    On local: this terminal joins the serial console, and Ctrl-] leaves it. With
+    --graphical, and on vSphere always, it says instead how to look at the VM's
+    screen. A URL of vSphere holds a ticket: good for one connection, and for a
+    short time.
     """
     from linkedclone.cli.session import open_session
+
+    with open_session(choices) as connection:
+        if not (graphical or url) and connection.has_serial_consoles:
+            _attach(connection, name)
+            return 0
+        address = connection.describe_console(name)
+    _show(choices, name, address, url_alone=url)
+    return 0
+
+
+def _attach(connection: "Connection", name: str) -> None:
     from linkedclone.cli.streams import say
     from linkedclone.errors import InputError
 
     if sys.stdin is None or sys.stdout is None:
         raise InputError("a console needs standard input and output, and one is closed")
-    with open_session(choices) as connection:
-        say(f"console of {name}: Ctrl-] leaves it")
-        connection.attach_console(
-            name,
-            input_descriptor=sys.stdin.fileno(),
-            output_descriptor=sys.stdout.fileno(),
-        )
-    return 0
+    say(f"console of {name}: Ctrl-] leaves it")
+    connection.attach_console(
+        name,
+        input_descriptor=sys.stdin.fileno(),
+        output_descriptor=sys.stdout.fileno(),
+    )
+
+
+def _show(choices: Choices, name: str, address: "ConsoleAddress", *, url_alone: bool) -> None:
+    from linkedclone.cli.output import emit
+    from linkedclone.cli.streams import printable, say
+
+    lines = [address.url]
+    if address.page and not url_alone:
+        lines.append(address.page)
+    emit(
+        choices,
+        document=lambda: {"name": name, **address.document()},
+        text=lambda: "\n".join(map(printable, lines)),
+    )
+    say(f"note: {printable(address.how)}")

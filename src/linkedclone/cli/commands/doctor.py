@@ -1,5 +1,7 @@
 """linkedclone doctor."""
 
+from pathlib import Path
+
 import click
 
 from linkedclone.cli.choices import Choices
@@ -7,12 +9,19 @@ from linkedclone.cli.grammar import Verb
 
 
 @click.command(cls=Verb)
+@click.option(
+    "--rebase",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="First let all that misses a layer hang from FILE, where that layer lies now (local:).",
+)
 @click.pass_obj
-def command(choices: Choices) -> int:
+def command(choices: Choices, *, rebase: Path | None) -> int:
     """Check what linked clones need of an endpoint.
 
     From the configuration file over connection, certificate and login to the
-    privileges held. Changes nothing; exits with 1 if a check failed.
+    privileges held. Changes nothing unless --rebase is given; exits with 1 if a
+    check failed.
     """
     from linkedclone.app.doctor import diagnose
     from linkedclone.cli.output import emit
@@ -20,6 +29,8 @@ def command(choices: Choices) -> int:
     from linkedclone.cli.setup import render_findings
     from linkedclone.cli.streams import has_terminal
 
+    if rebase is not None:
+        _rebase(choices, rebase)
     diagnosis = diagnose(choices.endpoint, ask=ask_password if has_terminal() else None)
     emit(
         choices,
@@ -27,3 +38,12 @@ def command(choices: Choices) -> int:
         text=lambda: render_findings(diagnosis.findings),
     )
     return diagnosis.exit_code
+
+
+def _rebase(choices: Choices, file: Path) -> None:
+    from linkedclone.cli.session import open_session
+    from linkedclone.cli.streams import printable, say
+
+    with open_session(choices) as connection:
+        done = connection.rebase_layers(file)
+    say(printable(f"{', '.join(done.vms)} hang from {done.file}: {done.layers} layers changed"))

@@ -22,6 +22,9 @@ def command(choices: Choices) -> int:
         document=lambda: {"vms": [row.document() for row in rows]},
         text=lambda: render_vms(rows),
     )
+    for row in rows:
+        if row.vm.trouble:
+            say(f"{row.vm.name}: {'; '.join(row.vm.trouble.splitlines())}")
     if not rows:
         say("there are no VMs here, or none that you may see")
     return 0

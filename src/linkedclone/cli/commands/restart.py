@@ -4,25 +4,41 @@ import click
 
 from linkedclone.cli.choices import Choices
 from linkedclone.cli.grammar import Verb
+from linkedclone.cli.guests import guest_options, read_asking
 from linkedclone.cli.parameters import accel_option
 
 
 @click.command(cls=Verb)
 @click.argument("names", metavar="NAME...", nargs=-1, required=True)
+@guest_options
 @click.option("--force", is_flag=True, help="Also VMs that linkedclone did not make.")
 @accel_option
 @click.pass_obj
-def command(choices: Choices, names: tuple[str, ...], *, force: bool, accel: str | None) -> int:
+def command(  # noqa: PLR0913 - one for each option
+    choices: Choices,
+    names: tuple[str, ...],
+    *,
+    guest: bool,
+    deadline: float | None,
+    then_off: bool,
+    force: bool,
+    accel: str | None,
+) -> int:
     """Stop VMs hard and start them again.
 
-    A NAME may hold ranges, as in desk-{001..020}. Those that are off are started.
+    With --guest the guest is asked to shut down instead, and waited for; a VM
+    that runs on is left as it is. A NAME may hold ranges, as in
+    desk-{001..020}. Those that are off are started.
     """
-    from linkedclone.cli.acting import finish
     from linkedclone.cli.parameters import expand_refs
+
+    guests = read_asking(guest=guest, deadline=deadline, then_off=then_off)
+    refs = expand_refs(names)
+
+    from linkedclone.cli.acting import finish
     from linkedclone.cli.progress import watch
     from linkedclone.cli.session import open_session
 
-    refs = expand_refs(names)
     with open_session(choices, accel=accel) as connection, watch(choices) as progress:
-        report = connection.restart(refs, force=force, progress=progress)
+        report = connection.restart(refs, force=force, guests=guests, progress=progress)
     return finish(choices, report)

@@ -10,9 +10,19 @@ from linkedclone.cli.parameters import accel_option
 @click.command(cls=Verb)
 @click.argument("names", metavar="NAME...", nargs=-1, required=True)
 @click.option("--force", is_flag=True, help="Also VMs that linkedclone did not make.")
+@click.option(
+    "--parallel", metavar="N", type=click.IntRange(min=1), help="How many at once at most."
+)
 @accel_option
 @click.pass_obj
-def command(choices: Choices, names: tuple[str, ...], *, force: bool, accel: str | None) -> int:
+def command(
+    choices: Choices,
+    names: tuple[str, ...],
+    *,
+    force: bool,
+    parallel: int | None,
+    accel: str | None,
+) -> int:
     """Start VMs.
 
     A NAME may hold ranges, as in desk-{001..020}. Those that run already are left alone.
@@ -25,5 +35,7 @@ def command(choices: Choices, names: tuple[str, ...], *, force: bool, accel: str
 
     refs = expand_refs(names)
     with open_session(choices, accel=accel) as connection, watch(choices) as progress:
-        report = connection.set_power(refs, Power.ON, force=force, progress=progress)
+        report = connection.set_power(
+            refs, Power.ON, force=force, parallel=parallel, progress=progress
+        )
     return finish(choices, report)

@@ -4,24 +4,41 @@ import click
 
 from linkedclone.cli.choices import Choices
 from linkedclone.cli.grammar import Verb
+from linkedclone.cli.guests import guest_options, read_asking
 
 
 @click.command(cls=Verb)
 @click.argument("names", metavar="NAME...", nargs=-1, required=True)
+@guest_options
 @click.option("--force", is_flag=True, help="Also VMs that linkedclone did not make.")
 @click.pass_obj
-def command(choices: Choices, names: tuple[str, ...], *, force: bool) -> int:
+def command(
+    choices: Choices,
+    names: tuple[str, ...],
+    *,
+    guest: bool,
+    deadline: float | None,
+    then_off: bool,
+    force: bool,
+) -> int:
     """Stop VMs hard, as if the plug were pulled.
 
-    A NAME may hold ranges, as in desk-{001..020}. Those that are off already are left alone.
+    With --guest the guest is asked to shut down instead, and waited for. A NAME
+    may hold ranges, as in desk-{001..020}. Those that are off already are left
+    alone.
     """
-    from linkedclone.cli.acting import finish
     from linkedclone.cli.parameters import expand_refs
+
+    guests = read_asking(guest=guest, deadline=deadline, then_off=then_off)
+    refs = expand_refs(names)
+
+    from linkedclone.cli.acting import finish
     from linkedclone.cli.progress import watch
     from linkedclone.cli.session import open_session
     from linkedclone.model.observed import Power
 
-    refs = expand_refs(names)
     with open_session(choices) as connection, watch(choices) as progress:
-        report = connection.set_power(refs, Power.OFF, force=force, progress=progress)
+        report = connection.set_power(
+            refs, Power.OFF, force=force, guests=guests, progress=progress
+        )
     return finish(choices, report)

@@ -1,23 +1,46 @@
 """Make linked clones."""
 
 import os
-import secrets
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from linkedclone.drivers.local.hardware import build_machine, check_disks, disk_label
 from linkedclone.drivers.local.layers import build_delta
 from linkedclone.drivers.local.layout import StateFolder, key_of, new_disk_name, new_vm_id
 from linkedclone.drivers.local.locks import hold
+from linkedclone.drivers.local.machines import VARIABLES_FILE
 from linkedclone.drivers.local.publish import whole_file, write_new
-from linkedclone.drivers.local.record import MachineRecord, SnapshotRecord, VmRecord
-from linkedclone.drivers.local.seeds import build_seed
+from linkedclone.drivers.local.qcow2 import build_empty, round_to_sectors
+from linkedclone.drivers.local.record import (
+    UEFI,
+    ExtraDisk,
+    MachineRecord,
+    SnapshotRecord,
+    VmRecord,
+)
+from linkedclone.drivers.local.seeds import (
+    SEED_MODE,
+    build_seed,
+    check_guest,
+    name_guest,
+    place_guest,
+)
+from linkedclone.drivers.local.settle import refuse_unsettled
 from linkedclone.drivers.local.staging import at_work, is_at_work
-from linkedclone.drivers.local.store import StoredVm, locked, name_taken, publish_vm, take_uuid
-from linkedclone.errors import GoneError, InputError
+from linkedclone.drivers.local.store import (
+    StoredVm,
+    load_vm,
+    locked,
+    name_taken,
+    publish_vm,
+    take_uuid,
+)
+from linkedclone.errors import GoneError
+from linkedclone.model.guest import Guest
 from linkedclone.model.ids import SnapshotId, VmId
 from linkedclone.model.observed import Mark
 from linkedclone.model.plan import CreateClone
@@ -40,7 +63,8 @@ class NewClone:
         mark: What it carries from birth.
         hardware: What differs from the parent's hardware.
         annotation: Its notes; None keeps the parent's.
-        mac: The MAC address that it is given; empty for a fresh one.
+        macs: The MAC addresses of its first cards, as far as they are given.
+        guest: Who its guest is to be; None names it after the clone.
     """
 
     source: VmId
@@ -50,7 +74,8 @@ class NewClone:
     mark: Mark
     hardware: Hardware
     annotation: str | None = None
-    mac: str = ""
+    macs: tuple[str, ...] = ()
+    guest: Guest | None = None
 
     @classmethod
     def from_step(cls, step: CreateClone) -> "NewClone":
@@ -65,19 +90,24 @@ class NewClone:
             mark=step.mark,
             hardware=step.hardware,
             annotation=step.annotation,
-            mac="".join(step.macs),
+            macs=step.macs,
+            guest=step.guest,
         )
 
 
-def check_macs(step: CreateClone) -> None:
-    """Refuse more MAC addresses than a clone here has cards.
+def plan_machine(state: StateFolder, step: CreateClone) -> MachineRecord:
+    """Return the hardware that a clone would get; its own MAC addresses are others.
 
     Raises:
-        InputError: There are more.
+        InputError: The parent's hardware does not go with what is wanted.
+        NotFoundError: There is no such network.
+        GoneError: The parent does not exist.
     """
-    if len(step.macs) > 1:
-        brief = f"{step.name} is given {len(step.macs)} MAC addresses, and has one card here"
-        raise InputError(brief, hint="give one")
+    source = load_vm(state, step.source.id).record
+    check_disks(len(source.disk_files), step.hardware)
+    planned = build_machine(source.machine, step.hardware, step.macs, store=state.store)
+    check_guest(step.guest, planned)
+    return planned
 
 
 @contextmanager
@@ -119,23 +149,29 @@ def build_clone(state: StateFolder, wanted: NewClone, entry: Path) -> VmId:
         locked(state, wanted.source, shared=True) as source,
         hold(state.family_lock, shared=True),
     ):
+        refuse_unsettled(source)
         vm = new_vm_id(wanted.name)
-        delta = build_delta(state, source, find_snapshot(source, wanted.snapshot).file)
         built = entry / "vm"
         built.mkdir()
-        disk = new_disk_name("qcow2")
-        write_new(built / disk, delta, durable=state.durable)
+        disk, *further = _build_disks(state, source, wanted, built)
         own = take_uuid(state, wanted.uuid, vm)
-        machine = _build_machine(source, wanted)
+        hardware = build_machine(
+            source.record.machine, wanted.hardware, wanted.macs, store=state.store
+        )
+        guest = wanted.guest or name_guest(wanted.name, own)
+        machine = place_guest(replace(hardware, seed=SEED_FILE), guest)
+        if machine.firmware == UEFI:
+            _copy_variables(state, source.folder, built)
         for file in filter(None, (machine.kernel, machine.initrd)):
             # Shared with the parent, and there as long as one of the two is.
             os.link(source.folder / file, built / file)
-        seed = build_seed(state, name=wanted.name, instance_id=own, user=machine.user)
-        write_new(built / machine.seed, whole_file(seed), durable=state.durable)
+        seed = whole_file(build_seed(state, guest, macs=machine.macs, user=machine.user))
+        write_new(built / machine.seed, seed, durable=state.durable, mode=SEED_MODE)
         record = VmRecord(
             name=wanted.name,
             uuid=own,
-            disk=disk,
+            disk=disk.file,
+            extra_disks=tuple(further),
             machine=machine,
             mark=wanted.mark,
             annotation=_annotation(source, wanted),
@@ -187,17 +223,29 @@ def _annotation(source: StoredVm, wanted: NewClone) -> str:
     return source.record.annotation if wanted.annotation is None else wanted.annotation
 
 
-def _build_machine(source: StoredVm, wanted: NewClone) -> MachineRecord:
-    parent = source.record.machine
-    return replace(
-        parent,
-        cpus=wanted.hardware.cpus or parent.cpus,
-        memory_bytes=wanted.hardware.memory_bytes or parent.memory_bytes,
-        mac=wanted.mac or new_mac(),
-        seed=SEED_FILE,
-    )
+def _build_disks(
+    state: StateFolder, source: StoredVm, wanted: NewClone, built: Path
+) -> tuple[ExtraDisk, ...]:
+    """Make a delta over each disk that the snapshot froze, and the empty disks that are added."""
+    frozen = find_snapshot(source, wanted.snapshot)
+    check_disks(len(frozen.files), wanted.hardware)
+    contents = [
+        *(build_delta(state, source, file) for file in frozen.files),
+        *(build_empty(round_to_sectors(new.capacity_bytes)) for new in wanted.hardware.disks),
+    ]
+    disks = []
+    for number, content in enumerate(contents):
+        disk = ExtraDisk(label=disk_label(number), file=new_disk_name("qcow2"))
+        write_new(built / disk.file, content, durable=state.durable)
+        disks.append(disk)
+    return tuple(disks)
 
 
-def new_mac() -> str:
-    """Return a MAC address that no VM anywhere has: locally administered, 40 random bits."""
-    return ":".join(f"{byte:02x}" for byte in (0x02, *secrets.token_bytes(5)))
+def _copy_variables(state: StateFolder, parent: Path, built: Path) -> None:
+    """Give a clone the parent's UEFI variables: what boots may be named nowhere else.
+
+    A parent that was never started has none; then they are made at the first start.
+    """
+    with suppress(FileNotFoundError):
+        content = whole_file((parent / VARIABLES_FILE).read_bytes())
+        write_new(built / VARIABLES_FILE, content, durable=state.durable)

@@ -2,24 +2,46 @@
 
 A layer may be merged if no other VM reads it and exactly one layer of the same
 VM hangs from it. The upper one's data are committed down, with the base always
-named, so the read-only chain below is never touched; then the lower file takes
-the upper one's name. That rename is what commits the merge, and neither
-``vm.json`` nor any layer above has to change. A kill before it loses nothing:
-the upper layer still covers all that was copied down.
+named, so the read-only chain below is never touched. That nothing else reads the
+lower layer is found out by a survey under the family lock, and holds afterwards:
+it is one of the VM's own that no snapshot names, so only a command that has the
+VM's lock could hang anything from it.
+
+**Not open in a machine**, the lower file takes the upper one's name after that.
+The rename is what commits the merge, and neither ``vm.json`` nor any layer above
+has to change. A kill before it loses nothing: the upper layer still covers all
+that was copied down.
+
+**Open in a machine**, QEMU merges while the guest goes on (``machine/merging.py``)
+and the lower file keeps its name, for QEMU opens files again by their names. The
+record names both as ``merging`` meanwhile, see ``settle``. A merge in the middle of
+a chain ends with QEMU's change of the header above; a snapshot that named the
+upper layer names the lower one then. A merge of the layer that the guest writes to
+ends with the replaced ``vm.json``, for which the guest stands still a moment.
 """
 
 from collections import Counter
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
-from linkedclone.drivers.local.chain import ImageFormat
-from linkedclone.drivers.local.layout import StateFolder
+from linkedclone.drivers.local.chain import ImageFormat, read_chain
+from linkedclone.drivers.local.disks import renamed_layer, with_files
+from linkedclone.drivers.local.layout import StateFolder, backing_path
 from linkedclone.drivers.local.locks import hold
-from linkedclone.drivers.local.seals import seal, unseal
-from linkedclone.drivers.local.store import LockedVm, StoredVm
+from linkedclone.drivers.local.machines import OpenMachine
+from linkedclone.drivers.local.record import VmRecord
+from linkedclone.drivers.local.rehanging import rehang
+from linkedclone.drivers.local.seals import seal_if_possible, unseal
+from linkedclone.drivers.local.settle import settle
+from linkedclone.drivers.local.starting import observe_power
+from linkedclone.drivers.local.store import LockedVm, StoredVm, load_vm, save_record
 from linkedclone.drivers.local.survey import Survey, take_survey
+from linkedclone.drivers.local.sweep import drop_layers
 from linkedclone.drivers.local.tool import run_qemu_img
+from linkedclone.errors import GoneError, HypervisorError
+from linkedclone.model.observed import Power
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,28 +50,103 @@ class Merge:
 
     Attributes:
         lower: What takes the data.
-        upper: What goes, and leaves its name.
+        upper: What goes. Off, it leaves its name.
     """
 
     lower: Path
     upper: Path
 
 
-def consolidate(state: StateFolder, vm: LockedVm) -> None:
-    """Merge all that can be merged; the VM is off and its lock is held.
+def consolidate(state: StateFolder, machines: OpenMachine, vm: LockedVm) -> LockedVm:
+    """Merge all that can be merged, running or not; return the VM as it is then.
+
+    The VM's lock is held, and it is settled.
 
     Raises:
-        NoSpaceError: The disk is full; the VM is as it was then.
-        HypervisorError: qemu-img failed.
+        NoSpaceError: The disk is full; the VM holds what it held.
+        HypervisorError: QEMU or qemu-img failed; the VM holds what it held.
     """
+    runs = observe_power(machines, vm) is not Power.OFF
     while (merge := _look_for_merge(state, vm)) is not None:
-        unseal(merge.lower)
-        if merge.upper != vm.top:
-            unseal(merge.upper)
-        run_qemu_img(build_commit(merge), folder=vm.folder, lock=vm.lock)
-        merge.lower.rename(merge.upper)
-        if merge.upper != vm.top:
-            seal(state, merge.upper)
+        number = _find_disk(vm, merge) if runs else None
+        if number is None:
+            _merge_files(state, vm, merge)
+            continue
+        try:
+            vm = _merge_running(state, machines, vm, merge, number)
+        except GoneError:  # the guest ended meanwhile
+            vm = settle(state, machines, _reload(state, vm))
+            runs = observe_power(machines, vm) is not Power.OFF
+            if runs:
+                raise
+    return vm
+
+
+def _find_disk(vm: StoredVm, merge: Merge) -> int | None:
+    """Return the disk in whose chain the layers are; None if they are in a side branch."""
+    chains = enumerate(read_chain(top) for top in vm.disk_tops)
+    return next((n for n, chain in chains if merge.upper in {f.path for f in chain}), None)
+
+
+def _merge_files(state: StateFolder, vm: LockedVm, merge: Merge) -> None:
+    unseal(merge.lower)
+    if merge.upper not in vm.disk_tops:
+        unseal(merge.upper)
+    run_qemu_img(build_commit(merge), folder=vm.folder, lock=vm.lock)
+    merge.lower.rename(merge.upper)
+    if merge.upper not in vm.disk_tops:
+        seal_if_possible(state, merge.upper)
+
+
+def _merge_running(
+    state: StateFolder, machines: OpenMachine, vm: LockedVm, merge: Merge, number: int
+) -> LockedVm:
+    from linkedclone.drivers.local.machine.merging import LayerMerge
+
+    active = merge.upper == vm.disk_tops[number]
+    marked = save_record(
+        state, vm, replace(vm.record, merging=(merge.lower.name, merge.upper.name))
+    )
+    changing = (merge.lower, *_list_over(vm, merge, number))
+    for layer in changing:
+        unseal(layer)
+
+    def commit(ran: bool) -> None:  # noqa: FBT001 - called by the machine
+        if active:
+            moved = with_files(vm.record, {number: merge.lower.name})
+        else:
+            rehang(state, vm, merge.upper, merge.lower)
+            moved = renamed_layer(vm.record, merge.upper.name, merge.lower.name)
+        save_record(state, vm, replace(moved, halted=ran))
+        after.append(replace(moved, halted=False))
+
+    after: list[VmRecord] = []
+    backing = "" if active else backing_path(vm.id, merge.lower.name)
+    layers = LayerMerge(number=number, lower=merge.lower, upper=merge.upper, backing=backing)
+    try:
+        machines(vm).merge_layers(layers, commit)
+    except (HypervisorError, OSError):
+        # If that fails too, the next command about this VM does it.
+        with suppress(HypervisorError, OSError):
+            settle(state, machines, _reload(state, marked))
+        raise
+    merged = save_record(state, vm, after[0]) if active else replace(vm, record=after[0])
+    drop_layers(state, [merge.upper])
+    for layer in changing:
+        if layer not in merged.disk_tops:
+            seal_if_possible(state, layer)
+    return merged
+
+
+def _reload(state: StateFolder, vm: LockedVm) -> LockedVm:
+    return replace(vm, record=load_vm(state, vm.id).record)
+
+
+def _list_over(vm: StoredVm, merge: Merge, number: int) -> tuple[Path, ...]:
+    """Return the layer over the upper one, whose header QEMU changes, if it is a sealed one."""
+    chain = read_chain(vm.disk_tops[number])
+    pairs = pairwise(file.path for file in chain[:-1])
+    return tuple(over for upper, over in pairs if upper == merge.upper)
 
 
 def _look_for_merge(state: StateFolder, vm: LockedVm) -> Merge | None:
@@ -85,6 +182,6 @@ def _count_children(survey: Survey) -> Counter[Path]:
 
 
 def build_commit(merge: Merge) -> tuple[str, ...]:
-    """Build qemu-img's arguments. Pure. Without ``-b`` it might write into a shared base."""
+    """Build qemu-img's arguments. Pure. Without ``-b`` the header would say where it all goes."""
     qcow2 = ImageFormat.QCOW2.value
     return ("commit", "-q", "-d", "-f", qcow2, "-b", str(merge.lower), str(merge.upper))

@@ -1,14 +1,19 @@
 """What is in the state folder, for ``doctor``: leftovers, machines, layers. Changes nothing."""
 
+import os
 import shlex
+import stat
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from linkedclone.drivers.local.chain import format_by_suffix
 from linkedclone.drivers.local.layout import StateFolder
 from linkedclone.drivers.local.locks import hold
+from linkedclone.drivers.local.lost import find_lost, hangs_as_before
 from linkedclone.drivers.local.machine.arguments import QMP_SOCKET
 from linkedclone.drivers.local.machines import RUN_FOLDER, OpenMachine
 from linkedclone.drivers.local.seals import check_seal, is_sealed
@@ -16,6 +21,7 @@ from linkedclone.drivers.local.settings import default_root
 from linkedclone.drivers.local.staging import list_dead, list_living
 from linkedclone.drivers.local.starting import find_processes, runs_in
 from linkedclone.drivers.local.store import StoredVm, load_all
+from linkedclone.drivers.local.strays import list_abandoned
 from linkedclone.drivers.local.survey import take_survey
 from linkedclone.drivers.local.sweep import list_unreached
 from linkedclone.errors import BusyError, LinkedCloneError
@@ -79,7 +85,7 @@ def _find_faults(
     ended = [
         (vm, machine.last_words)
         for vm, machine in seen
-        if machine.power is Power.OFF and _has_stale_socket(vm)
+        if machine.power is Power.OFF and (machine.last_words or _has_stale_socket(vm))
     ]
     for told, vms in (("paused", paused), ("ended without having been stopped", ended)):
         if vms:
@@ -113,7 +119,16 @@ def check_layers(state: StateFolder) -> Iterator[Finding]:
     """Look at all VMs and all layers: whether they can be read, and are what was sealed."""
     survey = take_survey(state)
     back = "put the files back in their places"
-    faults = [(doubt, back) for doubt in dict.fromkeys(survey.doubts)]
+    missing = {
+        f"{file.path} is missing": file.path
+        for chain in survey.chains.values()
+        for file in chain
+        if file.missing
+    }
+    faults = [
+        (doubt, (doubt in missing and suggest_return(state, missing[doubt])) or back)
+        for doubt in dict.fromkeys(survey.doubts)
+    ]
     layers = {file.path for chain in survey.chains.values() for file in chain if not file.missing}
     for layer in sorted(layers):
         if is_sealed(layer):
@@ -121,11 +136,53 @@ def check_layers(state: StateFolder) -> Iterator[Finding]:
                 check_seal(state, layer)
             except LinkedCloneError as error:
                 faults.append((str(error), error.hint or back))
+            faults += _find_open(layer)
     for text, remedy in faults:
         yield Finding(check="layers", verdict=Verdict.FAILED, text=text, remedy=remedy)
     if not faults:
         text = f"{len(survey.stored.vms)} VMs, {len(layers)} layers, all sound"
         yield Finding(check="layers", verdict=Verdict.OK, text=text)
+
+
+def suggest_return(state: StateFolder, layer: Path) -> str:
+    """Return what brings a missing layer back; empty if it is not found."""
+    try:
+        found = find_lost(state, layer)
+    except OSError:
+        return ""
+    if len(found) > 1:
+        return f"several files look like it, and differ: compare {shlex.join(map(str, found))}"
+    if not found:
+        there = build_command(state, "doctor", "--rebase", "FILE")
+        return f"put the file back in its place, or say where it lies now: {there}"
+    back = shlex.join(("mv", "-n", str(found[0]), str(layer)))
+    told = f"it lies at {found[0]}, unchanged. To put it back: {back}"
+    with suppress(OSError, LinkedCloneError):
+        if hangs_as_before(layer, found[0], format_by_suffix(layer)):
+            leave = build_command(state, "doctor", "--rebase", str(found[0]))
+            return f"{told}; to leave it there: {leave}"
+    return told
+
+
+def _find_open(layer: Path) -> Iterator[tuple[str, str]]:
+    """Tell of a sealed layer that can be written to, or cannot be read."""
+    mode, quoted = stat.S_IMODE(layer.stat().st_mode), shlex.quote(str(layer))
+    if mode & 0o222:
+        yield f"{layer} is sealed, and can be written to", f"chmod a-w {quoted}"
+    if not os.access(layer, os.R_OK):
+        yield f"{layer} cannot be read", f"chmod a+r {quoted}"
+
+
+def check_downloads(state: StateFolder) -> Iterator[Finding]:
+    """Look for images that somebody began to fetch long ago."""
+    for part in list_abandoned(state):
+        size, shown = render_size(part.stat().st_blocks * 512), shlex.quote(str(part))
+        yield Finding(
+            check="downloads",
+            verdict=Verdict.WARNING,
+            text=f"{size} of an image were fetched, and nothing came for a week",
+            remedy=f"image import the same URL again, or: rm {shown}",
+        )
 
 
 def build_command(state: StateFolder, verb: str, *names: str) -> str:

@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from linkedclone.config.endpoint import Endpoint
-from linkedclone.drivers.local import contents, host
+from linkedclone.drivers.local import contents, host, identities
 from linkedclone.drivers.local.layout import StateFolder, find_state
 from linkedclone.drivers.local.machines import OpenMachine, open_machine
 from linkedclone.drivers.local.observing_all import observe_all
@@ -64,7 +64,9 @@ def _look_into(state: StateFolder, machines: OpenMachine) -> tuple[Finding, ...]
     return (
         *_run("leftovers", lambda: contents.check_leftovers(state)),
         *_run("machines", lambda: contents.check_machines(state, machines)),
+        *_run("identities", lambda: identities.check_identities(state, machines)),
         *_run("layers", lambda: contents.check_layers(state)),
+        *_run("downloads", lambda: contents.check_downloads(state)),
     )
 
 

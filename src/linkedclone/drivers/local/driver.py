@@ -17,6 +17,7 @@ which come from there being no daemon:
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -32,30 +33,40 @@ from linkedclone.drivers.local.clones import (
     NewClone,
     await_clone,
     build_clone,
-    check_macs,
+    plan_machine,
     reserve_name,
 )
 from linkedclone.drivers.local.finding import REFUSED, find_names, find_target, find_vm
 from linkedclone.drivers.local.jobs import JobBoard, Work
-from linkedclone.drivers.local.layout import StateFolder, open_state
+from linkedclone.drivers.local.layout import MOVED_FROM, MOVING, StateFolder, open_state
 from linkedclone.drivers.local.machines import OpenMachine, open_machine
 from linkedclone.drivers.local.observing import observe_some
-from linkedclone.drivers.local.power import set_power
+from linkedclone.drivers.local.power import set_power, shut_down_guest
+from linkedclone.drivers.local.room import check_batch
 from linkedclone.drivers.local.settings import find_accel, find_root
-from linkedclone.drivers.local.settle import settle_all
-from linkedclone.drivers.local.store import load_vm, locked, save_record
+from linkedclone.drivers.local.settle import settle_all, settle_source
+from linkedclone.drivers.local.store import load_vm, locked, save_record, write_ssh_config
 from linkedclone.drivers.local.sweep import recover
 from linkedclone.drivers.local.translate import translated
 from linkedclone.errors import HypervisorError, NoSnapshotError, UnsupportedError
 from linkedclone.model.findings import Finding
 from linkedclone.model.ids import SnapshotId, VmId
-from linkedclone.model.images import Image, ImageImport
+from linkedclone.model.images import (
+    DiskExport,
+    Image,
+    ImageBuild,
+    ImageImport,
+    Rebased,
+    TellBytes,
+    tell_nobody,
+)
 from linkedclone.model.jobs import Job, JobState
 from linkedclone.model.observed import Identity, Mark, Power, Vm
-from linkedclone.model.plan import CreateClone
+from linkedclone.model.plan import CreateClone, ReconfigureVm
 from linkedclone.model.spec import CloneRequest, Scan, Target
 
 if TYPE_CHECKING:
+    from linkedclone.model.access import ConsoleAddress, GuestLogin, SshLogin
     from linkedclone.model.inventory import Inventory, Stray
 
 IMMUTABLE_VARIABLE = "LINKEDCLONE_LOCAL_IMMUTABLE"
@@ -74,6 +85,10 @@ def open_local(endpoint: Endpoint) -> LocalDriver:
     machines = partial(open_machine, accel=find_accel(endpoint.accel))
     root = find_root(endpoint)
     with translated(f"cannot open {root}"):
+        if (root / MOVING).exists() or (root / MOVED_FROM).exists():
+            from linkedclone.drivers.local.moving import finish_move
+
+            finish_move(root)
         state = open_state(root, immutable=os.environ.get(IMMUTABLE_VARIABLE, "yes") != "no")
         if recover(state):
             settle_all(state, machines)
@@ -106,6 +121,16 @@ class LocalDriver:
         """How many clones may be in flight at once unless the user says otherwise."""
         return max(4, os.cpu_count() or 1)
 
+    @property
+    def patience_seconds(self) -> float:
+        """Nothing is between this process and its hypervisor that could go away."""
+        return 0.0
+
+    @property
+    def customizes_always(self) -> bool:
+        """Yes: every clone boots with a seed of its own."""
+        return True
+
     def identify(self) -> Identity:
         """Say what the endpoint is: the id is that of the state folder, wherever it is."""
         return Identity(
@@ -137,9 +162,13 @@ class LocalDriver:
         seen = {vm.id: vm for vm in found}
         return tuple(seen[vm] for vm in ids if vm in seen)
 
-    def resolve_target(self, source: Vm, request: CloneRequest) -> Target:  # noqa: ARG002
-        """Return the one place that there is."""
-        return find_target(self._state, request)
+    def resolve_target(self, source: Vm, request: CloneRequest) -> Target:
+        """Return the one place that there is, if it has the memory for clones that are started."""
+        target = find_target(self._state, request)
+        with translated("cannot read the VMs"):
+            parent = load_vm(self._state, source.id).record.machine
+            check_batch(self._state, request, parent.memory_bytes)
+        return target
 
     def observe_names(self, target: Target, names: Sequence[str]) -> tuple[Vm, ...]:  # noqa: ARG002
         """Read the VMs that have these names."""
@@ -153,7 +182,7 @@ class LocalDriver:
 
     def preview_clone(self, step: CreateClone) -> Mapping[str, object]:
         """Return what :meth:`create_clone` would make, as plain data."""
-        check_macs(step)
+        machine = plan_machine(self._state, step)
         return {
             "method": CLONE,
             "source": step.source.id,
@@ -163,6 +192,7 @@ class LocalDriver:
             "delta": {"format": "qcow2", "cluster_bytes": 65536, "extended_l2": True},
             "hardware": asdict(step.hardware),
             "macs": list(step.macs),
+            "networks": [card.network for card in machine.cards],
             "annotation": step.annotation,
             "mark": asdict(step.mark),
             "power_on": step.power_on,
@@ -175,7 +205,7 @@ class LocalDriver:
                 f"no snapshot was named that {step.name} could hang from",
                 hint="take one first: linkedclone snapshot create",
             )
-        check_macs(step)
+        plan_machine(self._state, step)
         with ExitStack() as stack, translated(f"cannot {CLONE} {step.name}"):
             entry = stack.enter_context(reserve_name(self._state, step.name))
             run = partial(self._clone, NewClone.from_step(step), entry, power_on=step.power_on)
@@ -185,6 +215,7 @@ class LocalDriver:
             )
 
     def _clone(self, wanted: NewClone, entry: Path, *, power_on: bool) -> str:
+        settle_source(self._state, self._machines, wanted.source)
         vm = build_clone(self._state, wanted, entry)
         if power_on:
             set_power(self._state, self._machines, vm, Power.ON)
@@ -205,12 +236,14 @@ class LocalDriver:
         memory: bool = False,
     ) -> Job:
         """Start to take a snapshot of the disks; the job's result is its SnapshotId."""
-        if quiesce or memory:
-            option = "--quiesce" if quiesce else "--snapshot-memory"
-            brief = f"{option} means nothing to local:"
-            raise UnsupportedError(brief, hint=REFUSED[option], kind="NotSupported")
+        if memory:
+            raise UnsupportedError(
+                "snapshots with memory mean nothing to local:",
+                hint=REFUSED["--snapshot-memory"],
+                kind="NotSupported",
+            )
         create = partial(snapshots.create_snapshot, self._state, self._machines)
-        return self._start("snapshot", vm, partial(create, vm, name, description))
+        return self._start("snapshot", vm, partial(create, vm, name, description, quiesce=quiesce))
 
     def delete_snapshot(self, vm: VmId, snapshot: SnapshotId) -> Job:
         """Start to delete one snapshot; its children stay, and so do layers in use."""
@@ -257,6 +290,34 @@ class LocalDriver:
         action = "power-on" if power is Power.ON else "power-off"
         return self._start(action, vm, partial(set_power, self._state, self._machines, vm, power))
 
+    @property
+    def asks_deaf_guests(self) -> bool:
+        """Yes: while a guest boots, nobody in it listens to the power button."""
+        return True
+
+    def shut_down_guest(self, vm: VmId) -> None:
+        """Ask the guest by its agent or its power button; see ``power``."""
+        with translated(f"cannot shut down the guest of {self._name(vm)}"):
+            shut_down_guest(self._state, self._machines, vm)
+
+    def rename_vm(self, vm: VmId, name: str) -> Job:
+        """Give a VM another name; see ``renaming``."""
+        from linkedclone.drivers.local.renaming import rename_vm
+
+        return self._start("rename", vm, partial(rename_vm, self._state, vm, name))
+
+    @property
+    def section(self) -> str:
+        """The part of a pool's file that is about this machine."""
+        return "local"
+
+    def reconfigure_vm(self, step: ReconfigureVm) -> Job:
+        """Change a VM that is off."""
+        from linkedclone.drivers.local.reconfigure import reconfigure_vm
+
+        run = partial(reconfigure_vm, self._state, self._machines, step)
+        return self._start("reconfigure", step.vm, run)
+
     def write_mark(self, vm: VmId, mark: Mark) -> Job:
         """Put a mark on a VM."""
         return self._start("mark", vm, partial(_write_mark, self._state, vm, mark))
@@ -276,10 +337,17 @@ class LocalDriver:
 
     # -- images -----------------------------------------------------------------------
 
-    def import_image(self, wanted: ImageImport) -> VmId:
-        """Make a parent VM with the snapshot ``base`` of an image file; see ``images``."""
-        with translated(f"cannot import {wanted.file}"):
-            return images.import_image(self._state, wanted)
+    def import_image(self, wanted: ImageImport, tell: TellBytes = tell_nobody) -> VmId:
+        """Make a parent VM with the snapshot ``base`` of an image; see ``images``."""
+        with translated(f"cannot import {wanted.file or 'the image'}"):
+            return images.import_image(self._state, wanted, tell)
+
+    def build_image(self, wanted: ImageBuild, tell: TellBytes = tell_nobody) -> VmId:
+        """Make a parent VM of a distribution's packages; see ``building``."""
+        from linkedclone.drivers.local.building import build_image
+
+        with translated(f"cannot build {wanted.name}"):
+            return build_image(self._state, wanted, tell)
 
     def list_images(self) -> tuple[Image, ...]:
         """Return all imported images, by name."""
@@ -298,6 +366,11 @@ class LocalDriver:
         with translated("cannot read the VM"):
             return access.build_ssh(self._state, self._machines, vm, command)
 
+    def describe_logins(self, vms: Sequence[Vm]) -> Mapping[VmId, SshLogin]:
+        """Say how one logs in to running guests by SSH; see ``access``."""
+        with translated("cannot read the VMs"):
+            return access.describe_logins(self._state, vms)
+
     def attach_console(self, vm: VmId, *, input_descriptor: int, output_descriptor: int) -> None:
         """Join a terminal to a VM's serial console; see ``access``."""
         with translated("cannot attach to the console"):
@@ -308,7 +381,66 @@ class LocalDriver:
                 output_descriptor=output_descriptor,
             )
 
+    def run_in_guest(
+        self,
+        vm: VmId,
+        command: Sequence[str],
+        *,
+        login: GuestLogin | None,  # noqa: ARG002 - the agent is root, and asks for nobody
+        seconds: float,
+    ) -> int:
+        """Run a command through the guest's agent, as root; see ``machine.commands``."""
+        with translated(f"cannot run {command[0]} in the guest of {self._name(vm)}"):
+            return self._machines(load_vm(self._state, vm)).run_command(command, seconds)
+
+    def find_port(self, vm: Vm, port: int) -> tuple[str, int] | None:
+        """Say how a port of a guest is reached from here; see ``access``."""
+        with translated("cannot read the VM"):
+            return access.find_port(self._state, vm, port)
+
+    def connect_ssh(self, vm: VmId) -> socket.socket:
+        """Connect to the SSH server of a running VM; see ``access``."""
+        with translated("cannot read the VM"):
+            return access.connect_ssh(self._state, vm)
+
+    def write_ssh_config(self) -> Path:
+        """Write what plain ``ssh NAME`` needs; return the file to include; see ``sshconfig``."""
+        with translated("cannot write the SSH configuration"):
+            return write_ssh_config(self._state)
+
+    def build_unit(self) -> str:
+        """Return a systemd unit that starts VMs; see ``unit``."""
+        from linkedclone.drivers.local.unit import render_unit
+
+        return render_unit(self._state.root)
+
+    def describe_console(self, vm: VmId) -> ConsoleAddress:
+        """Say where the screen of a running VM is; see ``access``."""
+        with translated("cannot read the VM"):
+            return access.describe_console(self._state, vm)
+
     # -- the rest ---------------------------------------------------------------------
+
+    def move_state(self, target: Path, tell: TellBytes = tell_nobody) -> None:
+        """Move the whole state folder; see ``moving``."""
+        from linkedclone.drivers.local.moving import move_state
+
+        with translated(f"cannot move to {target}"):
+            move_state(self._state, self._machines, target, tell)
+
+    def rebase_layers(self, file: Path) -> Rebased:
+        """Let all that miss a layer hang from where it is now; see ``rebasing``."""
+        from linkedclone.drivers.local.rebasing import rebase_layers
+
+        with translated(f"cannot hang anything from {file}"):
+            return rebase_layers(self._state, self._machines, file)
+
+    def export_disk(self, wanted: DiskExport, tell: TellBytes = tell_nobody) -> None:
+        """Write a disk to one file; see ``exporting``."""
+        from linkedclone.drivers.local.exporting import export_disk
+
+        with translated(f"cannot export to {wanted.file}"):
+            export_disk(self._state, self._machines, wanted, tell)
 
     def diagnose(self) -> tuple[Finding, ...]:
         """Check what linked clones need of this machine, for ``doctor``."""

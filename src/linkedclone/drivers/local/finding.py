@@ -2,22 +2,25 @@
 
 from collections.abc import Sequence
 
+from linkedclone.drivers.local.bridges import check_bridge
 from linkedclone.drivers.local.inventory import FOLDER_PATH
 from linkedclone.drivers.local.layout import STORE_NAME, StateFolder, key_of, read_vm_link
+from linkedclone.drivers.local.machine.firmware import find_firmware
+from linkedclone.drivers.local.machine.networks import NetworkKind, parse_network
+from linkedclone.drivers.local.record import UEFI
+from linkedclone.drivers.local.seeds import check_customization
 from linkedclone.drivers.refusals import refuse_unsupported
 from linkedclone.errors import NotFoundError
 from linkedclone.model.ids import FolderId, VmId
-from linkedclone.model.spec import CloneRequest, Target
+from linkedclone.model.spec import CloneRequest, Network, Nic, Target
 
 FOLDER = FolderId("vm")
 
 _ONE_PLACE = "leave it out: local: has one place for all"
 _PROMOTE = "make the clone linked, and independent after that: linkedclone promote NAME"
 _FIXED = "leave it out: a machine here gets another size when it is off, by being made anew"
-_ONE_CARD = "leave it out: a VM has one card here, on a network of QEMU's own"
 
 REFUSED = {
-    "--quiesce": "stop the parent before its snapshot is taken: linkedclone stop PARENT",
     "--snapshot-memory": "leave it out: clones boot from the disks alone",
     "--prepare-template": "leave it out: local: has no templates, every VM can be snapshotted",
     "--datacenter": _ONE_PLACE,
@@ -33,11 +36,8 @@ REFUSED = {
     "--cpu-hot-add": _FIXED,
     "--memory-hot-add": _FIXED,
     "--extra-config": "leave it out: machines here have no such settings",
-    "--add-disk": "leave it out: a VM has one disk here; grow it once it is made",
+    "--add-disk SIZE,thick": "write --add-disk SIZE: a disk takes space here as it is written",
     "--disk": "leave it out, and grow the disk of the clone once it is made",
-    "--network": _ONE_CARD,
-    "--add-nic": _ONE_CARD,
-    "--remove-nic": _ONE_CARD,
     "--keep-tpm": "leave it out: machines here have no TPM",
 }
 """What there is no counterpart for here, and what would help."""
@@ -72,6 +72,7 @@ def find_target(state: StateFolder, request: CloneRequest) -> Target:
         UnsupportedError: It asks for what there is no counterpart for.
     """
     refuse_unsupported(request, REFUSED, endpoint="local:")
+    check_customization(request.customization)
     placement = request.placement
     wanted = (
         ("folder", placement.folder, {FOLDER, FOLDER_PATH}),
@@ -84,9 +85,29 @@ def find_target(state: StateFolder, request: CloneRequest) -> Target:
             raise NotFoundError(
                 f"there is no {what} {name!r}", hint="leave it out: local: has one place for all"
             )
+    if request.hardware.firmware == UEFI:
+        find_firmware()
     return Target(
         folder=FOLDER,
         folder_path=FOLDER_PATH,
         datastore=state.store,
         datastore_name=STORE_NAME,
+        networks=_find_networks(request.hardware.nics),
     )
+
+
+def _find_networks(nics: Sequence[Nic]) -> tuple[Network, ...]:
+    """Read the networks that the request names; a bridge has to be usable.
+
+    Raises:
+        NotFoundError: There is no such network.
+        RefusedError: QEMU may not use a bridge.
+    """
+    wanted = dict.fromkeys(nic.network for nic in nics if nic.action != "remove")
+    found = []
+    for text in wanted:
+        network = parse_network(text)
+        if network.kind is NetworkKind.BRIDGE:
+            check_bridge(network.name)
+        found.append(Network(wanted=text, id=str(network), name=str(network)))
+    return tuple(found)

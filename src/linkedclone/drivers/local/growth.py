@@ -9,7 +9,7 @@ from linkedclone.drivers.local.qcow2 import MAX_VIRTUAL_BYTES, round_to_sectors
 from linkedclone.drivers.local.settle import settle
 from linkedclone.drivers.local.staging import at_work
 from linkedclone.drivers.local.starting import observe_power
-from linkedclone.drivers.local.store import locked
+from linkedclone.drivers.local.store import StoredVm, locked
 from linkedclone.drivers.local.tool import run_qemu_img
 from linkedclone.errors import InputError, NotFoundError
 from linkedclone.model.ids import VmId
@@ -36,19 +36,31 @@ def grow_disk(
     wanted = round_to_sectors(capacity_bytes)
     with at_work(state, "grow", state.link(vm).name), locked(state, vm) as found:
         stored = settle(state, machines, found)
-        if label != DISK_LABEL:
-            raise NotFoundError(
-                f"{stored.record.name} has no disk {label!r}", hint=f"it has one, {DISK_LABEL!r}"
-            )
-        if not _is_growth(read_chain(stored.top)[-1].virtual_bytes, wanted):
+        number = _find_disk(stored, label)
+        top = stored.disk_tops[number]
+        if not _is_growth(read_chain(top)[-1].virtual_bytes, wanted):
             return
         check_disk(state, stored)
         if observe_power(machines, stored) is not Power.OFF:
-            machines(stored).grow_disk(wanted)
+            machines(stored).grow_disk(wanted, number)
             return
-        image_format = format_by_suffix(stored.top).value
-        arguments = ("resize", "-q", "-f", image_format, str(stored.top), str(wanted))
+        image_format = format_by_suffix(top).value
+        arguments = ("resize", "-q", "-f", image_format, str(top), str(wanted))
         run_qemu_img(arguments, folder=stored.folder, lock=stored.lock)
+
+
+def _find_disk(vm: StoredVm, label: str) -> int:
+    """Return the number of the disk with this label, counted from 0.
+
+    Raises:
+        NotFoundError: There is none.
+    """
+    labels = [DISK_LABEL, *(disk.label for disk in vm.record.extra_disks)]
+    if label not in labels:
+        raise NotFoundError(
+            f"{vm.record.name} has no disk {label!r}", hint=f"it has: {', '.join(labels)}"
+        )
+    return labels.index(label)
 
 
 def _is_growth(now: int, wanted: int) -> bool:

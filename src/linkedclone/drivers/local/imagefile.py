@@ -10,7 +10,13 @@ from linkedclone.drivers.local import qcow2, vmdk
 from linkedclone.drivers.local.chain import ImageFormat
 from linkedclone.errors import InputError, NotFoundError
 
-_HEAD_BYTES = 64
+_HEAD_BYTES = 512
+_PACKED = (b"\x1f\x8b", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd", b"BZh", b"PK\x03\x04")
+"""How gzip, xz, zstd, bzip2 and zip files begin."""
+_TAR, _TAR_OFFSET = b"ustar", 257
+_OTHER_KINDS = (b"vhdxfile", b"conectix", b"<<< ")
+"""How images of Hyper-V, Virtual PC and VirtualBox begin."""
+_PAGES = (b"<!doctype", b"<html", b"<?xml", b"<head")
 _FICLONE = 0x40049409
 """linux/fs.h: share the blocks of another file, on btrfs, XFS and others."""
 _COPY_BYTES = 64 << 20
@@ -20,29 +26,55 @@ _REFUSED_FEATURES = {
 }
 
 
-def detect_format(path: Path) -> ImageFormat:
+def detect_format(path: Path, what: str = "") -> ImageFormat:
     """Tell what an image file is, by its first bytes.
+
+    Args:
+        path: The file.
+        what: What it is called in errors, if not by its path.
 
     Raises:
         NotFoundError: It does not exist, or is no file.
         InputError: It is a description of other files, or empty.
     """
+    what = what or str(path)
     if not path.is_file():
-        raise NotFoundError(f"{path} is not a file", hint="name a qcow2, raw or vmdk image")
+        raise NotFoundError(f"{what} is not a file", hint="name a qcow2, raw or vmdk image")
     with path.open("rb") as file:
         head = file.read(_HEAD_BYTES)
     if not head:
-        raise InputError(f"{path} is empty", hint="name a qcow2, raw or vmdk image")
+        raise InputError(f"{what} is empty", hint="name a qcow2, raw or vmdk image")
     if head.startswith(qcow2.MAGIC):
         return ImageFormat.QCOW2
     if head.startswith(vmdk.MAGIC):
         return ImageFormat.VMDK
     if head.startswith(vmdk.DESCRIPTOR_FILE):
         raise InputError(
-            f"{path} only describes other files",
+            f"{what} only describes other files",
             hint="make one file of them: qemu-img convert -O qcow2 IN OUT",
         )
     return ImageFormat.RAW
+
+
+def refuse_no_disk(path: Path, what: str) -> None:
+    """Refuse what would pass for a raw disk only because anything does.
+
+    Raises:
+        InputError: It is packed, an image of another kind, or a web page.
+    """
+    with path.open("rb") as file:
+        head = file.read(_HEAD_BYTES)
+    if head.startswith(_PACKED) or head[_TAR_OFFSET:].startswith(_TAR):
+        raise InputError(f"{what} is packed", hint="unpack it, and import what is in it")
+    if head.startswith(_OTHER_KINDS):
+        raise InputError(
+            f"{what} is an image of another kind", hint="qemu-img convert -O qcow2 IN OUT"
+        )
+    if head.lstrip().lower().startswith(_PAGES):
+        raise InputError(
+            f"{what} is a web page and no image",
+            hint="look at the address in a browser; --format raw takes it all the same",
+        )
 
 
 def check_importable(path: Path, image_format: ImageFormat) -> None:

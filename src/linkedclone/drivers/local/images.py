@@ -3,27 +3,40 @@
 import os
 import secrets
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from linkedclone.drivers.local.chain import ImageFormat, read_disk_file
-from linkedclone.drivers.local.clones import new_mac
-from linkedclone.drivers.local.imagefile import check_importable, detect_format, take_in
+from linkedclone.drivers.local.hardware import new_mac
+from linkedclone.drivers.local.imagefile import (
+    check_importable,
+    detect_format,
+    refuse_no_disk,
+    take_in,
+)
 from linkedclone.drivers.local.layers import build_delta_over
 from linkedclone.drivers.local.layout import StateFolder, key_of, new_disk_name, new_vm_id
-from linkedclone.drivers.local.locks import hold
 from linkedclone.drivers.local.machines import OpenMachine
 from linkedclone.drivers.local.publish import write_new
-from linkedclone.drivers.local.record import MachineRecord, SnapshotRecord, VmRecord
+from linkedclone.drivers.local.record import CardRecord, MachineRecord, SnapshotRecord, VmRecord
 from linkedclone.drivers.local.removal import delete_vm
 from linkedclone.drivers.local.seals import seal_if_possible
 from linkedclone.drivers.local.staging import at_work
-from linkedclone.drivers.local.store import StoredVm, name_taken, publish_vm, take_uuid
+from linkedclone.drivers.local.store import StoredVm
 from linkedclone.drivers.local.survey import Survey, take_survey
+from linkedclone.drivers.local.versions import (
+    name_newest,
+    plain_name,
+    publish_version,
+    refuse_same,
+    refuse_taken,
+    refuse_version_name,
+    version_of,
+)
 from linkedclone.errors import HypervisorError, InputError, InUseError, NotFoundError
 from linkedclone.model.ids import SnapshotId, VmId
-from linkedclone.model.images import Image, ImageImport
+from linkedclone.model.images import Image, ImageImport, TellBytes, tell_nobody
 from linkedclone.model.names import check_name
 
 BASE_SNAPSHOT = "base"
@@ -38,28 +51,56 @@ class _Built:
     record: VmRecord
 
 
-def import_image(state: StateFolder, wanted: ImageImport) -> VmId:
-    """Take an image file in and make a parent of it; return the VM's id.
+def import_image(state: StateFolder, wanted: ImageImport, tell: TellBytes = tell_nobody) -> VmId:
+    """Take an image in and make a parent of it; return the VM's id.
 
     The file becomes the sealed base layer as it is, whatever its format; the
-    parent writes to a delta over it.
+    parent writes to a delta over it. An image that has the name already
+    becomes an older version; see ``versions``.
+
+    Args:
+        state: The state folder.
+        wanted: The image.
+        tell: Is told how far it is.
 
     Raises:
         InputError: The name or the file will not do; the error says why.
-        DuplicateNameError: The name is taken.
+        DuplicateNameError: The name is taken by what is no image, or this very
+            image has it.
+        LinkedCloneError: It cannot be fetched; see ``downloading``.
         OSError: It cannot be read or written.
     """
     check_name(wanted.name)
-    image_format = _choose_format(wanted)
+    refuse_version_name(wanted.name)
+    refuse_taken(state, wanted.name)
+    if not wanted.url:
+        return _import_file(state, wanted, tell)
+    from linkedclone.drivers.local.downloading import downloaded, show_url
+    from linkedclone.drivers.local.fetching import ask_server, check_url
+
+    check_url(wanted.url)
+    with downloaded(
+        state.downloads, wanted.url, sha256=wanted.sha256, ask=ask_server, tell=tell
+    ) as part:
+        source = wanted.source or show_url(wanted.url)
+        found = replace(wanted, file=part, url="", sha256="", move=True, source=source)
+        return _import_file(state, found, tell)
+
+
+def _import_file(state: StateFolder, wanted: ImageImport, tell: TellBytes) -> VmId:
+    if wanted.file is None:
+        raise InputError("no image was named", hint="name a file or a URL")
+    image_format = _choose_format(wanted.file, wanted.format, wanted.source or str(wanted.file))
     check_importable(wanted.file, image_format)
-    key = key_of(wanted.name)
-    if state.holder(key) is not None:
-        raise name_taken(wanted.name)
-    with at_work(state, "import", key) as entry:
-        built = _build(state, wanted, image_format, entry / "vm")
-        with hold(state.family_lock, shared=True):
-            take_uuid(state, built.record.uuid, built.id)
-            publish_vm(state, built.folder, built.id, built.record)
+    if wanted.sha256:
+        from linkedclone.drivers.local.downloading import hash_file, refuse_other
+
+        refuse_other(str(wanted.file), wanted.sha256, hash_file(wanted.file, tell))
+    refuse_same(state, wanted.name, wanted.file)
+    with at_work(state, "import", key_of(wanted.name)) as entry:
+        tell("importing")
+        built = _build(state, wanted, wanted.file, image_format, entry / "vm")
+        publish_version(state, built.folder, built.id, built.record)
         stored = StoredVm(id=built.id, folder=state.folder(built.id), record=built.record)
         if wanted.move:
             wanted.file.unlink()  # before the seal: an immutable file keeps all its names
@@ -67,50 +108,52 @@ def import_image(state: StateFolder, wanted: ImageImport) -> VmId:
     return built.id
 
 
-def _choose_format(wanted: ImageImport) -> ImageFormat:
-    found = detect_format(wanted.file)
-    if not wanted.format:
+def _choose_format(file: Path, wanted: str, what: str) -> ImageFormat:
+    found = detect_format(file, what)
+    if not wanted:
+        if found is ImageFormat.RAW:
+            refuse_no_disk(file, what)
         return found
     try:
-        return ImageFormat(wanted.format)
+        return ImageFormat(wanted)
     except ValueError as error:
         known = ", ".join(ImageFormat)
-        brief = f"there is no image format {wanted.format!r}"
+        brief = f"there is no image format {wanted!r}"
         raise InputError(brief, hint=f"known are: {known}") from error
 
 
 def _build(
-    state: StateFolder, wanted: ImageImport, image_format: ImageFormat, folder: Path
+    state: StateFolder, wanted: ImageImport, file: Path, image_format: ImageFormat, folder: Path
 ) -> _Built:
     folder.mkdir()
     vm = new_vm_id(wanted.name)
     base = new_disk_name(image_format.value)
-    take_in(wanted.file, folder / base, move=wanted.move, durable=state.durable)
+    take_in(file, folder / base, move=wanted.move, durable=state.durable)
     seen = read_disk_file(folder / base, image_format)
     if seen.virtual_bytes == 0:
         raise HypervisorError(
-            f"{wanted.file} is an empty disk",
+            f"{file} is an empty disk",
             kind=image_format.value,
             hint="name an image that boots",
         )
-    for file in (wanted.kernel, wanted.initrd):
-        if file is not None:
-            name = "kernel" if file is wanted.kernel else "initrd"
-            take_in(file, folder / name, move=False, durable=state.durable)
-    record = _build_record(wanted, base)
+    for name, extra in (("kernel", wanted.kernel), ("initrd", wanted.initrd)):
+        if extra is not None:
+            take_in(extra, folder / name, move=False, durable=state.durable)
+    record = _build_record(wanted, file, base)
     owner = StoredVm(id=vm, folder=folder, record=record)
     delta = build_delta_over(seen, owner)
     write_new(folder / record.disk, delta, durable=state.durable)
     return _Built(id=vm, folder=folder, record=record)
 
 
-def _build_record(wanted: ImageImport, base: str) -> VmRecord:
+def _build_record(wanted: ImageImport, file: Path, base: str) -> VmRecord:
+    source = wanted.source or os.path.abspath(file)  # noqa: PTH100 - links stay as they are
     snapshot = SnapshotRecord(
         id=SnapshotId(f"snapshot-{secrets.token_hex(6)}"),
         name=BASE_SNAPSHOT,
         file=base,
         created=datetime.now(UTC),
-        description=f"imported from {wanted.file.name}",
+        description=f"imported from {wanted.source or file.name}",
     )
     return VmRecord(
         name=wanted.name,
@@ -119,22 +162,24 @@ def _build_record(wanted: ImageImport, base: str) -> VmRecord:
         machine=MachineRecord(
             cpus=wanted.cpus,
             memory_bytes=wanted.memory_bytes,
-            mac=new_mac(),
+            cards=(CardRecord(mac=new_mac()),),
             kernel="kernel" if wanted.kernel else "",
             initrd="initrd" if wanted.initrd else "",
             append=wanted.append,
             user=wanted.user,
+            firmware=wanted.firmware,
         ),
         snapshots=(snapshot,),
         created=snapshot.created,
-        image=os.path.abspath(wanted.file),  # noqa: PTH100 - links stay as they are
+        image=source,
     )
 
 
 def list_images(state: StateFolder) -> tuple[Image, ...]:
-    """Return all images, by name, with the VMs and the foreign files that hang from each."""
+    """Return all images, by name, the newest version first, with what hangs from each."""
     survey = take_survey(state)
-    return tuple(_describe(state, vm, survey) for vm in survey.stored.vms if vm.record.image)
+    images = [_describe(state, vm, survey) for vm in survey.stored.vms if vm.record.image]
+    return tuple(sorted(images, key=lambda image: (plain_name(image.name), -image.version)))
 
 
 def _describe(state: StateFolder, vm: StoredVm, survey: Survey) -> Image:
@@ -147,6 +192,7 @@ def _describe(state: StateFolder, vm: StoredVm, survey: Survey) -> Image:
     return Image(
         vm=vm.id,
         name=vm.record.name,
+        version=version_of(vm.record),
         source=vm.record.image,
         format=base.format.value,
         capacity_bytes=base.virtual_bytes,
@@ -162,6 +208,8 @@ def _layers(vm: StoredVm, survey: Survey) -> set[Path]:
 
 def remove_image(state: StateFolder, machines: OpenMachine, name: str) -> None:
     """Delete an image's parent VM and its base.
+
+    What is the newest version after that bears the plain name.
 
     Raises:
         NotFoundError: There is no such image.
@@ -179,3 +227,4 @@ def remove_image(state: StateFolder, machines: OpenMachine, name: str) -> None:
             hint="delete those first",
         )
     delete_vm(state, machines, image.vm)
+    name_newest(state, plain_name(image.name))

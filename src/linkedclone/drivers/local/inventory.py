@@ -1,25 +1,26 @@
 """From VMs as they are kept to VMs as everybody sees them. Pure but for file sizes."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from linkedclone.drivers.local.hardware import disk_label
 from linkedclone.drivers.local.layout import STORE_NAME, VMS, StateFolder
-from linkedclone.drivers.local.record import SnapshotRecord
+from linkedclone.drivers.local.record import ExtraDisk, SnapshotRecord
 from linkedclone.drivers.local.store import StoredVm
 from linkedclone.drivers.local.survey import Chain
 from linkedclone.model.ids import VmId
-from linkedclone.model.observed import Disk, Layer, Snapshot, Vm
+from linkedclone.model.observed import Disk, Layer, Power, Snapshot, Vm
 
 if TYPE_CHECKING:
     from linkedclone.drivers.local.machine.config import MachineState
 
 FOLDER_PATH = "/vm"
-DISK_LABEL = "Hard disk 1"
-"""What the one disk of a VM is called, as on vSphere."""
+DISK_LABEL = disk_label(0)
+"""What the first disk of a VM is called."""
 _BLOCK_BYTES = 512
 
 
@@ -51,7 +52,7 @@ def build_vm(state: StateFolder, vm: StoredVm, seen: Seen, machine: "MachineStat
         path=f"{FOLDER_PATH}/{record.name}",
         home=(state.store, f"{VMS}/{vm.id}"),
         power=machine.power,
-        disks=(_build_disk(state, seen.chains[vm.top]),),
+        disks=_build_disks(state, vm, record.disk, record.extra_disks, seen),
         snapshots=_build_snapshots(state, vm, seen),
         mark=record.mark,
         host_name=machine.host_name,
@@ -61,10 +62,31 @@ def build_vm(state: StateFolder, vm: StoredVm, seen: Seen, machine: "MachineStat
         own_bytes=own,
         shared_bytes=shared,
         created=_find_birth(vm),
-        macs=(record.machine.mac.lower(),),
+        macs=record.machine.macs,
         # What its NoCloud seed says, see ``clones``; an image's parent has none.
-        instance_id=record.uuid if record.machine.seed else "",
+        instance_id=(record.machine.instance_id or record.uuid) if record.machine.seed else "",
+        customization=machine.customization,
+        customization_error=machine.customization_error,
+        cpus=record.machine.cpus,
+        memory_bytes=record.machine.memory_bytes,
+        booted=machine.booted,
+        trouble=tell_trouble(record.name, machine),
     )
+
+
+def tell_trouble(name: str, machine: "MachineState") -> str:
+    """Say why a machine does not run as it should, and what to do; empty if nothing is wrong."""
+    start = f"linkedclone start {name}"
+    match machine.power:
+        case Power.PAUSED:
+            first = "free some space" if "full" in machine.reason else "when that is mended"
+            return f"paused: {machine.reason}; {first}, then it goes on with: {start}"
+        case Power.OFF if machine.last_words:
+            return f"ended without having been stopped: {machine.last_words}"
+        case Power.UNKNOWN:
+            return machine.reason
+        case _:
+            return ""
 
 
 def build_unreadable(state: StateFolder, vm: VmId) -> Vm:
@@ -85,9 +107,16 @@ def _find_birth(vm: StoredVm) -> datetime | None:
     return None
 
 
-def _build_disk(state: StateFolder, chain: Chain) -> Disk:
+def _build_disks(
+    state: StateFolder, vm: StoredVm, first: str, further: Sequence[ExtraDisk], seen: Seen
+) -> tuple[Disk, ...]:
+    ends = ((DISK_LABEL, first), *((disk.label, disk.file) for disk in further))
+    return tuple(_build_disk(state, label, seen.chains[vm.folder / file]) for label, file in ends)
+
+
+def _build_disk(state: StateFolder, label: str, chain: Chain) -> Disk:
     return Disk(
-        label=DISK_LABEL,
+        label=label,
         chain=build_layers(state, chain),
         capacity_bytes=chain[-1].virtual_bytes,
     )
@@ -102,7 +131,7 @@ def build_layers(state: StateFolder, chain: Chain) -> tuple[Layer, ...]:
 
 
 def _build_snapshots(state: StateFolder, vm: StoredVm, seen: Seen) -> tuple[Snapshot, ...]:
-    """Build the tree from the chains: a snapshot follows those whose layers are below its own."""
+    """Build the tree from the first disk's chains: a snapshot follows those below its own."""
     ends = {vm.folder / record.file: record for record in vm.record.snapshots}
     below_top = [file.path for file in seen.chains[vm.top][:-1] if file.path in ends]
     ordered = sorted(ends, key=lambda end: (len(seen.chains[end]), ends[end].created))
@@ -113,7 +142,9 @@ def _build_snapshots(state: StateFolder, vm: StoredVm, seen: Seen) -> tuple[Snap
             path="/".join(record.name for record in _ancestry(seen.chains[end], ends)),
             created=ends[end].created,
             current=below_top[-1:] == [end],
-            disks=(_build_disk(state, seen.chains[end]),) if seen.with_snapshot_disks else None,
+            disks=_build_disks(state, vm, ends[end].file, ends[end].extra_disks, seen)
+            if seen.with_snapshot_disks
+            else None,
             description=ends[end].description,
         )
         for end in ordered
@@ -145,18 +176,19 @@ def allocated_bytes(path: Path) -> int | None:
         return None
 
 
-def needs_survey(state: StateFolder, vm: StoredVm, chain: Chain) -> bool:
+def needs_survey(state: StateFolder, vm: StoredVm, chains: Mapping[Path, Chain]) -> bool:
     """Say whether only a look at all VMs tells what this one shares.
 
     Not for the usual clone: the layers below its own belong to VMs that exist.
     """
-    folders = {file.path.parent for file in chain[:-1]}
+    folders = {file.path.parent for top in vm.disk_tops for file in chains[top][:-1]}
     if vm.record.snapshots or vm.folder in folders:
         return True
     return not all(state.exists(VmId(folder.name)) for folder in folders)
 
 
-def assume_shared(vm: StoredVm, chain: Chain) -> dict[Path, set[VmId]]:
+def assume_shared(vm: StoredVm, chains: Mapping[Path, Chain]) -> dict[Path, set[VmId]]:
     """Return the users of a usual clone's layers: those below belong to others too."""
-    users = {file.path: {vm.id, VmId(file.path.parent.name)} for file in chain[:-1]}
-    return {**users, vm.top: {vm.id}}
+    below = (file.path for top in vm.disk_tops for file in chains[top][:-1])
+    users = {path: {vm.id, VmId(path.parent.name)} for path in below}
+    return {**users, **{top: {vm.id} for top in vm.disk_tops}}

@@ -41,21 +41,22 @@ def build_delta_over(layer: DiskFile, owner: StoredVm) -> SparseFile:
 
 
 def check_disk(state: StateFolder, vm: StoredVm) -> None:
-    """Make sure that a VM's disk may be written to: it is its own, and all below are sound.
+    """Make sure that a VM's disks may be written to: they are its own, and all below are sound.
 
     Raises:
         RefusedError: It would be written to over a missing or changed layer, or is sealed.
-        InUseError: A foreign file hangs from it.
+        InUseError: A foreign file hangs from one.
     """
-    chain = read_chain(vm.top)
-    check_layers(state, chain[:-1])
-    if is_sealed(vm.top):
-        raise RefusedError(
-            f"the disk of {vm.record.name} is a sealed layer",
-            details=f"{state.relative(vm.top)} has a seal",
-            hint="other VMs may read it: revert to a snapshot to get a new layer over it",
-        )
-    readers = [disk.path for disk in find_foreign(state) if disk.hangs_from([vm.top])]
+    for top in vm.disk_tops:
+        chain = read_chain(top)
+        check_layers(state, chain[:-1])
+        if is_sealed(top):
+            raise RefusedError(
+                f"the disk of {vm.record.name} is a sealed layer",
+                details=f"{state.relative(top)} has a seal",
+                hint="other VMs may read it: revert to a snapshot to get a new layer over it",
+            )
+    readers = [disk.path for disk in find_foreign(state) if disk.hangs_from(vm.disk_tops)]
     if readers:
         raise InUseError(
             f"disk files that were made by hand hang from the disk of {vm.record.name}",

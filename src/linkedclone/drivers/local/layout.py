@@ -7,19 +7,24 @@
     names/KEY                 symbolic link to ../vms/ID: the VM exists while this link does
     uuids/UUID                symbolic link to the same: who took a UUID
     vms/ID/                   one VM's own files; ID is KEY and a random tag
+        keys                  of a renamed VM: under which KEY to look for it
         vm.json               what disks cannot say: name, UUID, mark, hardware, snapshots
         lock                  the VM's lock
         disk-TAG.qcow2        a layer: the one that is written to, or a sealed one
         disk-TAG.qcow2.seal   the fingerprint of a sealed layer
         *                     whatever was put there by hand; never touched, see ``foreign``
-        seed.iso, kernel, initrd, run/    what the machine needs
+        seed.iso, kernel, initrd, uefi-variables.fd, run/    what the machine needs
+        ssh_config            what plain ``ssh NAME`` needs; see ``sshconfig``
     staging/TAG.ACTION.KEY/   a command at work; its lock is held for as long as it lives
+    moving, moved-from        notes of a move that is under way, see ``moving``
+    downloads/                images that were fetched in part, see ``downloading``
     id_ed25519, …pub          the SSH key that the guests let in
 
 **Names.** KEY is the name folded to lower case, with all but letters, digits,
 ``.``, ``_`` and ``-`` of ASCII escaped. Making the link is what makes the VM,
 removing it is what deletes the VM; both are atomic, and the link cannot be made
-twice. Whatever is in ``vms`` without a link is the rest of a deleted VM: layers
+twice. Renaming a VM moves its link; its ID stays, for the chains name it.
+Whatever is in ``vms`` without a link is the rest of a deleted VM: layers
 that other VMs still read, until the last of those goes.
 
 **Lineage** is in the qcow2 headers alone. Every backing path is written as
@@ -44,6 +49,7 @@ import re
 import secrets
 import unicodedata
 import uuid
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,6 +57,10 @@ from linkedclone.model.ids import StoreId, VmId
 
 STORE_NAME = "local"
 VMS = "vms"
+MOVING = "moving"
+MOVED_FROM = "moved-from"
+KEYS_FILE = "keys"
+SSH_CONFIG = "ssh_config"
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyz0123456789._-")
 _LONGEST_KEY = 120
 _NO_KEY = "%"
@@ -95,6 +105,16 @@ class StateFolder:
         return self.root / "staging"
 
     @property
+    def downloads(self) -> Path:
+        """The folder of images that are being fetched, or were in part; made when needed."""
+        return self.root / "downloads"
+
+    @property
+    def images_lock(self) -> Path:
+        """The lock of whoever gives images their names."""
+        return self.root / "images.lock"
+
+    @property
     def family_lock(self) -> Path:
         """The lock that stands between using layers and removing them."""
         return self.root / "lock"
@@ -103,10 +123,29 @@ class StateFolder:
         """Return the folder of a VM's own files."""
         return self.vms / vm
 
-    def link(self, vm: VmId) -> Path:
-        """Return the link that makes the VM exist."""
+    def birth_link(self, vm: VmId) -> Path:
+        """Return the link that makes the VM exist under its first name."""
         key = vm.rpartition(".")[0]
         return self.names / (key if _is_key(key) else _NO_KEY)
+
+    def link(self, vm: VmId) -> Path:
+        """Return the link that makes the VM exist; its first one, if it does not."""
+        born = self.birth_link(vm)
+        if self.holder(born.name) == vm:
+            return born
+        renamed = (key for key in self._read_keys(vm) if self.holder(key) == vm)
+        return self.names / next(renamed, born.name)
+
+    def keys(self, vm: VmId) -> Path:
+        """Return the file that names the keys under which a renamed VM can stand."""
+        return self.folder(vm) / KEYS_FILE
+
+    def _read_keys(self, vm: VmId) -> tuple[str, ...]:
+        try:
+            lines = self.keys(vm).read_text(errors="replace").split()
+        except OSError:
+            return ()
+        return tuple(filter(_is_key, lines))
 
     def exists(self, vm: VmId) -> bool:
         """Say whether the VM exists."""
@@ -145,13 +184,13 @@ def make_vm_link(link: Path, vm: VmId) -> None:
 
 
 def open_state(root: Path, *, durable: bool = True, immutable: bool = True) -> StateFolder:
-    """Open a state folder, or make it.
+    """Open a state folder, or make it, for its user alone: disks hold the guests' secrets.
 
     Raises:
         OSError: It can neither be read nor made.
     """
     root = Path(os.path.abspath(root))  # noqa: PTH100 - links in the user's path stay as they are
-    root.mkdir(parents=True, exist_ok=True, mode=0o755)
+    root.mkdir(parents=True, exist_ok=True, mode=0o700)
     store = StoreId(_read_id(root))
     state = StateFolder(root=root, store=store, durable=durable, immutable=immutable)
     for folder in (state.names, state.uuids, state.vms, state.staging):
@@ -199,6 +238,11 @@ def key_of(name: str) -> str:
         digest = hashlib.sha256(folded.encode()).hexdigest()[:16]
         plain = f"{plain[:_LONGEST_KEY]}%{digest}"
     return plain
+
+
+def render_keys(keys: Iterable[str]) -> bytes:
+    """Return the content of a VM's file of keys: where its link can be while it is moved."""
+    return "".join(f"{key}\n" for key in keys).encode()
 
 
 def _is_key(text: str) -> bool:

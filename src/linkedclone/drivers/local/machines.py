@@ -1,18 +1,21 @@
 """From a VM as it is kept to the machine that runs it."""
 
-import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from linkedclone.drivers.local.chain import format_by_suffix
+from linkedclone.drivers.local.record import UEFI
+from linkedclone.drivers.local.room import admitted
 from linkedclone.drivers.local.store import StoredVm
-from linkedclone.errors import HypervisorError
 
 if TYPE_CHECKING:
     from linkedclone.drivers.local.machine import Machine, MachineState
+    from linkedclone.drivers.local.machine.merging import LayerMerge
 
 RUN_FOLDER = "run"
+VARIABLES_FILE = "uefi-variables.fd"
 
 
 class VmMachine(Protocol):
@@ -24,23 +27,38 @@ class VmMachine(Protocol):
     def resume(self) -> None:
         """Let it go on after it paused."""
 
-    def snapshot_disk(self, new_overlay: Path) -> bool:
-        """Let it go on writing in an overlay that exists already over its present disk."""
+    def snapshot_disks(self, overlays: Mapping[int, Path], *, quiesce: bool = False) -> bool:
+        """Let it go on writing in overlays that exist already over its present disks."""
 
-    def copy_disk(self, target: Path, commit: Callable[[], None]) -> None:
-        """Copy its whole disk while it runs, and let it go on in the copy."""
+    def copy_disks(self, targets: Mapping[int, Path], commit: Callable[[bool], None]) -> None:
+        """Copy its disks whole while it runs, and let it go on in the copies."""
 
-    def cancel_copy(self) -> None:
-        """End a copy that is under way."""
+    def merge_layers(self, merge: "LayerMerge", commit: Callable[[bool], None]) -> None:
+        """Merge two layers of a disk while it runs."""
 
-    def grow_disk(self, capacity_bytes: int) -> None:
-        """Make its disk larger while it runs."""
+    def read_chains(self) -> Mapping[int, tuple[Path, ...]]:
+        """Return the layers that it has open of each disk, the one it writes to first."""
+
+    def cancel_jobs(self) -> None:
+        """End copies and merges that are under way."""
+
+    def grow_disk(self, capacity_bytes: int, number: int = 0) -> None:
+        """Make one of its disks larger while it runs; they are counted from 0."""
 
     def stop(self, *, force: bool) -> None:
         """Stop it; return when it has stopped."""
 
+    def ask_to_stop(self) -> bool:
+        """Ask the guest to shut down, and return at once; False if it cannot hear."""
+
     def observe(self) -> "MachineState":
         """Look at it; never raises."""
+
+    def run_command(self, command: Sequence[str], seconds: float) -> int:
+        """Run a command in its guest; return its exit status."""
+
+    def read_files(self, files: Mapping[str, str]) -> Mapping[str, str]:
+        """Read small files of its guest, each by what it is called; empty if nobody answers."""
 
 
 OpenMachine = Callable[[StoredVm], VmMachine]
@@ -55,7 +73,8 @@ def open_machine(vm: StoredVm, *, accel: str | None = None) -> "Machine":
         accel: ``kvm`` or ``tcg``, if it is started; None finds out what works.
     """
     from linkedclone.drivers.local.machine import Machine
-    from linkedclone.drivers.local.machine.config import MachineConfig
+    from linkedclone.drivers.local.machine.config import DataDisk, MachineConfig
+    from linkedclone.drivers.local.machine.networks import Card, parse_network
 
     machine = vm.record.machine
     return Machine(
@@ -67,61 +86,33 @@ def open_machine(vm: StoredVm, *, accel: str | None = None) -> "Machine":
             memory_bytes=machine.memory_bytes,
             disk=vm.top,
             disk_format=format_by_suffix(vm.top),
-            mac=machine.mac,
+            data_disks=tuple(
+                DataDisk(file=top, format=format_by_suffix(top)) for top in vm.disk_tops[1:]
+            ),
+            cards=tuple(
+                Card(
+                    mac=card.mac,
+                    network=parse_network(card.network),
+                    group=card.group,
+                    address=card.address,
+                    gateway=card.gateway,
+                )
+                for card in machine.cards
+            ),
             seed=_optional(vm.folder, machine.seed),
             kernel=_optional(vm.folder, machine.kernel),
             initrd=_optional(vm.folder, machine.initrd),
             append=machine.append,
+            variables=vm.folder / VARIABLES_FILE if machine.firmware == UEFI else None,
+            display=machine.display,
             accel=accel,
+        ),
+        # One gate for all VMs of a state folder.
+        admit=partial(
+            admitted, vm.folder.parent.parent / "starting", vm.record.name, machine.memory_bytes
         ),
     )
 
 
 def _optional(folder: Path, file_name: str) -> Path | None:
     return folder / file_name if file_name else None
-
-
-def read_current_disk(vm: StoredVm) -> Path | None:
-    """Ask a running machine which layer it writes to; None if it does not run.
-
-    QMP: ``query-block``, ``inserted.file`` of the disk's backend.
-
-    Raises:
-        BusyError: It does not answer in time.
-        EndpointError: Another machine answers.
-    """
-    from linkedclone.drivers.local.machine.arguments import DISK_DEVICE
-    from linkedclone.drivers.local.machine.lock import hold_lock
-    from linkedclone.drivers.local.machine.machine import LOCK
-    from linkedclone.drivers.local.machine.session import ANSWER_SECONDS, Session, with_session
-
-    async def ask(session: Session) -> Path | None:
-        for device in await session.monitor.execute("query-block"):
-            if device["device"] == DISK_DEVICE and "inserted" in device:
-                return Path(parse_file_name(device["inserted"]["file"]))
-        return None
-
-    folder = vm.folder / RUN_FOLDER
-    with hold_lock(folder / LOCK, deadline_seconds=ANSWER_SECONDS):
-        return with_session(folder, vm.record.uuid, ask)
-
-
-def parse_file_name(told: str) -> str:
-    """Return the file that QEMU means. Pure.
-
-    After a disk was moved to another layer, QEMU 7.2 tells the whole tree as
-    ``json:{…}``, because the backing file it has open and the one that the
-    header names were given in different words.
-    """
-    if not told.startswith("json:"):
-        return told
-    node: object = json.loads(told.removeprefix("json:"))
-    while isinstance(node, dict) and "filename" not in node:
-        node = node.get("file")
-    if not isinstance(node, dict):
-        raise HypervisorError(
-            "QEMU does not say which file it writes to",
-            details=told,
-            hint="stop the VM, then try again",
-        )
-    return str(node["filename"])

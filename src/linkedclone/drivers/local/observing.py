@@ -34,14 +34,12 @@ def observe_some(
     reader, foreign = ChainReader(), frozenset[Path]()
     try:
         chains = {top: reader.read(top) for vm in stored.vms for top in vm.tops}
-        usual = not any(needs_survey(state, vm, chains[vm.top]) for vm in stored.vms)
+        usual = not any(needs_survey(state, vm, chains) for vm in stored.vms)
     except (HypervisorError, OSError):
         usual, chains = False, {}
     if usual:
         users = {
-            path: users
-            for vm in stored.vms
-            for path, users in assume_shared(vm, chains[vm.top]).items()
+            path: users for vm in stored.vms for path, users in assume_shared(vm, chains).items()
         }
     else:
         survey = take_survey(state)

@@ -9,7 +9,7 @@ from linkedclone.drivers.local.machines import OpenMachine
 from linkedclone.drivers.local.measuring import measure_inventory
 from linkedclone.drivers.local.observing import build_all
 from linkedclone.drivers.local.scanning import Findings, scan_places
-from linkedclone.drivers.local.strays import build_foreign, find_orphans
+from linkedclone.drivers.local.strays import build_abandoned, build_foreign, find_orphans
 from linkedclone.drivers.local.survey import Survey, take_survey
 from linkedclone.model.inventory import Inventory
 from linkedclone.model.spec import Scan
@@ -39,6 +39,7 @@ def observe_all(
     strays = (
         *build_foreign(state, _list_unread(survey, found)),
         *find_orphans(state, survey),
+        *(build_abandoned(state) if sizes and scan else ()),
     )
     inventory = Inventory(
         vms=tuple(sorted(vms, key=lambda vm: vm.name)),

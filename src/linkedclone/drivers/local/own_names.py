@@ -6,14 +6,16 @@ folder of a VM that was really used.
 
 import re
 
-from linkedclone.drivers.local.layout import is_disk_name
-from linkedclone.drivers.local.machines import RUN_FOLDER
+from linkedclone.drivers.local.layout import KEYS_FILE, SSH_CONFIG, is_disk_name
+from linkedclone.drivers.local.machines import RUN_FOLDER, VARIABLES_FILE
 from linkedclone.drivers.local.publish import TEMPORARY_SUFFIX
 from linkedclone.drivers.local.record import FILE_NAME
 from linkedclone.drivers.local.seals import SEAL_SUFFIX
 from linkedclone.drivers.local.store import LOCK_NAME
 
-_FIXED = frozenset({FILE_NAME, LOCK_NAME, RUN_FOLDER, "seed.iso", "kernel", "initrd"})
+_RECORDS = {FILE_NAME, KEYS_FILE, LOCK_NAME, SSH_CONFIG}
+_MACHINE = {RUN_FOLDER, VARIABLES_FILE, "seed.iso", "kernel", "initrd"}
+_FIXED = frozenset(_RECORDS | _MACHINE)
 _KNOWN_HOSTS = re.compile(r"known_hosts(\..+)?")
 """``ssh`` writes beside it before it replaces it, and keeps the one before."""
 _TEMPORARY = re.compile(rf"\..+\.[0-9a-f]{{8}}{re.escape(TEMPORARY_SUFFIX)}")

@@ -1,12 +1,13 @@
 """Start and stop VMs."""
 
+from linkedclone.drivers.local.bridges import check_bridges
 from linkedclone.drivers.local.layers import check_disk
 from linkedclone.drivers.local.layout import StateFolder
 from linkedclone.drivers.local.machines import OpenMachine
 from linkedclone.drivers.local.settle import settle
 from linkedclone.drivers.local.starting import observe_power
 from linkedclone.drivers.local.store import locked
-from linkedclone.errors import UnsupportedError
+from linkedclone.errors import RefusedError, UnsupportedError
 from linkedclone.model.ids import VmId
 from linkedclone.model.observed import Power
 
@@ -18,7 +19,9 @@ def set_power(state: StateFolder, machines: OpenMachine, vm: VmId, power: Power)
 
     Raises:
         GoneError: It does not exist.
-        RefusedError: A layer that it would run on is missing, changed or not its own.
+        RefusedError: A layer that it would run on is missing, changed or not its own,
+            there is not enough memory, or QEMU may not use a bridge.
+        NotFoundError: A bridge is gone.
         PowerOnError: QEMU does not start.
         UnsupportedError: Another power state is asked for.
     """
@@ -39,4 +42,25 @@ def set_power(state: StateFolder, machines: OpenMachine, vm: VmId, power: Power)
             machine.resume()
             return
         check_disk(state, stored)
+        check_bridges(stored.record.machine)
         machine.start(START_DEADLINE_SECONDS)
+
+
+def shut_down_guest(state: StateFolder, machines: OpenMachine, vm: VmId) -> None:
+    """Ask a guest to shut down, and return at once; one that is off counts as done.
+
+    Where no agent answers, the power button is pressed: most systems listen to
+    it, and whether this one does, only its going off can tell.
+
+    Raises:
+        GoneError: It does not exist.
+        RefusedError: It stands still, so it cannot hear.
+    """
+    with locked(state, vm) as found:
+        stored = settle(state, machines, found)
+        if not machines(stored).ask_to_stop():
+            name = stored.record.name
+            raise RefusedError(
+                f"the guest of {name} stands still, and cannot be asked",
+                hint=f"let it go on with 'linkedclone start {name}', or stop it hard",
+            )

@@ -5,6 +5,12 @@ moved into the VM's folder, the replaced ``vm.json`` is what commits it, and the
 old layer goes. A kill before that loses the copy alone, and one after it leaves
 the old layer to the next command.
 
+**Off, with snapshots**, only what is shared is copied: the highest layer of others
+below each disk, with all below it. Then the VM's own layers hang from the copy in
+its place, which the header of the lowest one commits. All that the snapshots froze
+stays what it was, for the copy holds the same. A kill in between leaves some disks
+on their copies and the rest where it was.
+
 **Running**, QEMU copies the disk into a new file in the VM's folder while the
 guest goes on, and then moves the guest onto it. The record names that file as
 ``copy`` from the beginning, so that nobody takes it for a leftover; ``settle``
@@ -13,25 +19,31 @@ finds out after a kill which of the two the machine has.
 
 import json
 import os
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 from linkedclone.drivers.local.chain import ImageFormat, format_by_suffix, read_chain
+from linkedclone.drivers.local.disks import with_copies, with_files
 from linkedclone.drivers.local.inventory import allocated_bytes
-from linkedclone.drivers.local.layers import check_disk
+from linkedclone.drivers.local.layers import check_disk, check_layers
 from linkedclone.drivers.local.layout import StateFolder, new_disk_name
 from linkedclone.drivers.local.locks import hold
 from linkedclone.drivers.local.machines import OpenMachine
 from linkedclone.drivers.local.publish import sync_folder
 from linkedclone.drivers.local.qcow2 import CLUSTER_BYTES
+from linkedclone.drivers.local.rehanging import rehang
+from linkedclone.drivers.local.seals import seal_if_possible
 from linkedclone.drivers.local.settle import settle
 from linkedclone.drivers.local.staging import at_work
 from linkedclone.drivers.local.starting import observe_power
-from linkedclone.drivers.local.store import LockedVm, StoredVm, locked, save_record
+from linkedclone.drivers.local.store import LockedVm, StoredVm, load_vm, locked, save_record
+from linkedclone.drivers.local.survey import take_survey
 from linkedclone.drivers.local.sweep import drop_top, sweep
 from linkedclone.drivers.local.tool import free_bytes, run_qemu_img
-from linkedclone.errors import HypervisorError, NoSpaceError, RefusedError
+from linkedclone.errors import HypervisorError, InUseError, NoSpaceError, RefusedError
 from linkedclone.model.ids import VmId
 from linkedclone.model.observed import Power
 from linkedclone.model.sizes import render_size
@@ -45,8 +57,8 @@ def promote_vm(state: StateFolder, machines: OpenMachine, vm: VmId) -> None:
 
     Raises:
         GoneError: It does not exist.
-        RefusedError: It has snapshots, or a layer below it is missing or changed.
-        InUseError: A foreign file hangs from its disk.
+        RefusedError: It runs and has snapshots, or a layer below it is missing or changed.
+        InUseError: A foreign file hangs from its disk, or anything from its snapshots.
         NoSpaceError: The copy does not fit; the VM is as it was.
         HypervisorError: QEMU or qemu-img failed; the VM is as it was.
     """
@@ -54,12 +66,14 @@ def promote_vm(state: StateFolder, machines: OpenMachine, vm: VmId) -> None:
         stored = settle(state, machines, found)
         if not _shares(stored):
             return
-        _refuse_snapshots(stored)
         check_disk(state, stored)
-        if observe_power(machines, stored) is Power.OFF:
-            _copy(state, stored, entry)
-        else:
+        if observe_power(machines, stored) is not Power.OFF:
+            _refuse_snapshots(stored)
             _copy_running(state, machines, stored)
+        elif stored.record.snapshots:
+            _copy_shared(state, stored, entry)
+        else:
+            _copy(state, stored, entry)
 
 
 def _shares(vm: StoredVm) -> bool:
@@ -72,8 +86,8 @@ def _refuse_snapshots(vm: StoredVm) -> None:
     if names:
         name = vm.record.name
         raise RefusedError(
-            f"{name} has snapshots, and what they froze cannot be rewritten: {', '.join(names)}",
-            hint=f"delete them first: linkedclone snapshot delete {name} NAME",
+            f"{name} runs and has snapshots, whose layers it has open: {', '.join(names)}",
+            hint=f"stop it first, or delete them: linkedclone snapshot delete {name} NAME",
         )
 
 
@@ -81,23 +95,84 @@ def _refuse_snapshots(vm: StoredVm) -> None:
 
 
 def _copy(state: StateFolder, vm: LockedVm, entry: Path) -> None:
-    _refuse_full(vm, vm.top)
-    disk = new_disk_name(ImageFormat.QCOW2)
-    made = entry / disk
-    run_qemu_img(build_convert(vm.top, made), folder=vm.folder, lock=vm.lock)
-    if state.durable:
-        _sync(made)
+    _refuse_full(vm, vm.disk_tops)
+    disks = dict(enumerate(_convert(state, vm, vm.disk_tops, entry)))
     try:
-        # From the move to the record the new layer has no name: see layout.
+        # From the move to the record the new layers have no name: see layout.
         with hold(state.family_lock, shared=True):
-            made.rename(vm.folder / disk)
-            if state.durable:
-                sync_folder(vm.folder)
-            save_record(state, vm, replace(vm.record, disk=disk))
+            _take_over(state, vm, entry, tuple(disks.values()))
+            save_record(state, vm, with_files(vm.record, disks))
     except OSError:
-        sweep(state)  # whichever of the two layers the record does not name goes
+        sweep(state)  # whichever of the layers the record does not name go
         raise
     drop_top(state, vm)
+
+
+def _copy_shared(state: StateFolder, vm: LockedVm, entry: Path) -> None:
+    for snapshot in vm.record.snapshots:
+        for file in snapshot.files:  # a changed layer would be sealed anew below
+            check_layers(state, read_chain(vm.folder / file))
+    shared = _list_shared(vm)
+    _refuse_readers(state, vm)
+    _refuse_full(vm, shared)
+    copies = _convert(state, vm, shared, entry)
+    try:
+        # From the move to the change of a header a copy has no name: see layout.
+        with hold(state.family_lock, shared=True):
+            _take_over(state, vm, entry, copies)
+            for layer, copy in zip(shared, copies, strict=True):
+                rehang(state, vm, layer, vm.folder / copy)
+                seal_if_possible(state, vm.folder / copy)
+    finally:
+        sweep(state)  # what was shared, or copies from which nothing hangs
+
+
+def _refuse_readers(state: StateFolder, vm: StoredVm) -> None:
+    """Refuse to change a header below a layer that others read: they may have it open."""
+    survey = take_survey(state)
+    own = {file.path for top in vm.tops for file in read_chain(top)[:-1]}
+    own = {path for path in own if path.parent == vm.folder}
+    readers = {one for path in own for one in survey.users.get(path, ())} - {vm.id}
+    names = [one.record.name for one in survey.stored.vms if one.id in readers]
+    foreign = [disk.path for disk in survey.foreign if disk.hangs_from(own)]
+    if names or foreign:
+        raise InUseError(
+            f"others hang from snapshots of {vm.record.name}",
+            dependants=(*names, *map(state.relative, foreign)),
+            hint="promote or delete those first",
+        )
+
+
+def _list_shared(vm: StoredVm) -> tuple[Path, ...]:
+    """Return the layers of others from which the VM's own hang."""
+    pairs = (pair for top in vm.tops for pair in pairwise(read_chain(top)))
+    return tuple(
+        dict.fromkeys(
+            lower.path
+            for lower, upper in pairs
+            if lower.path.parent != vm.folder and upper.path.parent == vm.folder
+        )
+    )
+
+
+def _convert(
+    state: StateFolder, vm: LockedVm, ends: Sequence[Path], entry: Path
+) -> tuple[str, ...]:
+    """Copy whole chains into new files in ``staging``; return the names of those."""
+    copies = tuple(new_disk_name(ImageFormat.QCOW2) for _ in ends)
+    for end, copy in zip(ends, copies, strict=True):
+        run_qemu_img(build_convert(end, entry / copy), folder=vm.folder, lock=vm.lock)
+        if state.durable:
+            _sync(entry / copy)
+    return copies
+
+
+def _take_over(state: StateFolder, vm: StoredVm, entry: Path, copies: Sequence[str]) -> None:
+    """Move copies into the VM's folder."""
+    for copy in copies:
+        (entry / copy).rename(vm.folder / copy)
+    if state.durable:
+        sync_folder(vm.folder)
 
 
 def build_convert(top: Path, made: Path) -> tuple[str, ...]:
@@ -118,26 +193,33 @@ def _sync(path: Path) -> None:
 
 
 def _copy_running(state: StateFolder, machines: OpenMachine, vm: LockedVm) -> None:
-    chain = read_chain(vm.top)
-    # The copy job zeroes the whole file first: an L2 table for every 256 MiB.
-    tables = chain[-1].virtual_bytes >> 12
-    _refuse_full(vm, chain[-2].path, (allocated_bytes(vm.top) or 0) + tables)
-    disk = new_disk_name(ImageFormat.QCOW2)
-    # From here to the record the new file has no name: see layout.
+    chains = {n: read_chain(top) for n, top in enumerate(vm.disk_tops)}
+    shared = {n: c for n, c in chains.items() if any(f.path.parent != vm.folder for f in c)}
+    # A copy job zeroes the whole file first: an L2 table for every 256 MiB.
+    more = sum(
+        (allocated_bytes(c[-1].path) or 0) + (c[-1].virtual_bytes >> 12) for c in shared.values()
+    )
+    _refuse_full(vm, [chain[-2].path for chain in shared.values()], more)
+    disks = {number: new_disk_name(ImageFormat.QCOW2) for number in shared}
+    targets = {number: vm.folder / disk for number, disk in disks.items()}
+    # From here to the record the new files have no name: see layout.
     with hold(state.family_lock, shared=True):
-        create = build_create(vm.folder / disk, chain[-1].virtual_bytes)
-        run_qemu_img(create, folder=vm.folder, lock=vm.lock)
-        copying = save_record(state, vm, replace(vm.record, copy=disk))
+        for number, target in targets.items():
+            create = build_create(target, shared[number][-1].virtual_bytes)
+            run_qemu_img(create, folder=vm.folder, lock=vm.lock)
+        copying = save_record(state, vm, with_copies(vm.record, disks))
+    moved = with_files(vm.record, disks)
 
-    def commit() -> None:
-        save_record(state, vm, replace(vm.record, disk=disk))
+    def commit(ran: bool) -> None:  # noqa: FBT001 - called by the machine
+        save_record(state, vm, replace(moved, halted=ran))
 
     try:
-        machines(copying).copy_disk(vm.folder / disk, commit)
+        machines(copying).copy_disks(targets, commit)
+        save_record(state, vm, moved)
     except (HypervisorError, OSError):
         # If that fails too, the next command about this VM does it.
         with suppress(HypervisorError, OSError):
-            settle(state, machines, copying)
+            settle(state, machines, replace(copying, record=load_vm(state, vm.id).record))
         raise
     drop_top(state, vm)
 
@@ -150,21 +232,22 @@ def build_create(made: Path, virtual_bytes: int) -> tuple[str, ...]:
 # -- space ----------------------------------------------------------------------------
 
 
-def _refuse_full(vm: LockedVm, end: Path, more_bytes: int = 0) -> None:
-    """Refuse a copy for which there is no room, before it takes the room that there is.
+def _refuse_full(vm: LockedVm, ends: Sequence[Path], more_bytes: int = 0) -> None:
+    """Refuse copies for which there is no room, before they take the room that there is.
 
     Guests that run would be paused by it.
 
     Args:
         vm: The VM.
-        end: The end of a chain that can be measured: nobody writes to it.
-        more_bytes: What the copy takes beyond that, at most.
+        ends: The ends of chains that can be measured: nobody writes to them.
+        more_bytes: What the copies take beyond those, at most.
 
     Raises:
-        NoSpaceError: It would not fit.
+        NoSpaceError: They would not fit.
     """
-    told = run_qemu_img(build_measure(end), folder=vm.folder, lock=vm.lock)
-    needed, free = int(json.loads(told)["required"]) + more_bytes, free_bytes(vm.folder)
+    told = (run_qemu_img(build_measure(end), folder=vm.folder, lock=vm.lock) for end in ends)
+    needed = sum(int(json.loads(one)["required"]) for one in told) + more_bytes
+    free = free_bytes(vm.folder)
     if needed > free:
         raise NoSpaceError(
             f"there is no room for the disk of {vm.record.name}",

@@ -9,11 +9,15 @@ An existing file is replaced by rename.
 import errno
 import os
 import secrets
+import threading
+from collections import defaultdict
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from linkedclone.drivers.local.qcow2 import SparseFile
 
 TEMPORARY_SUFFIX = ".tmp"
+_ATTEMPTS = 20
 _NO_UNNAMED_FILES = {errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT, errno.EINVAL, errno.ENOSYS}
 
 
@@ -72,15 +76,21 @@ def _publish_by_name(path: Path, content: SparseFile, *, durable: bool) -> None:
         sync_folder(path.parent)
 
 
-def write_new(path: Path, content: SparseFile, *, durable: bool) -> None:
+def write_new(path: Path, content: SparseFile, *, durable: bool, mode: int = 0o644) -> None:
     """Write a new file in plain steps, for folders that nobody looks into yet.
+
+    Args:
+        path: Where; the folder exists.
+        content: What.
+        durable: Whether it also outlives a power failure, from the moment this returns.
+        mode: Its permissions, from its first byte on.
 
     Raises:
         FileExistsError: The path is taken.
         OSError: It cannot be written.
     """
     flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
-    descriptor = os.open(path, flags, 0o644)
+    descriptor = os.open(path, flags, mode)
     try:
         _fill(descriptor, content, durable=durable)
     finally:
@@ -93,13 +103,20 @@ def replace_file(path: Path, content: bytes, *, durable: bool) -> None:
     Raises:
         OSError: It cannot be written; the old content stands then.
     """
-    temporary = _temporary(path)
-    try:
-        write_new(temporary, whole_file(content), durable=durable)
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    for left in reversed(range(_ATTEMPTS)):
+        temporary = _temporary(path)
+        try:
+            write_new(temporary, whole_file(content), durable=durable)
+            temporary.replace(path)
+            break
+        except FileNotFoundError:
+            # A sweeper took it for the rest of a killed command: not everybody who
+            # writes here holds the family lock.
+            if not left or not path.parent.is_dir():
+                raise
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
     if durable:
         sync_folder(path.parent)
 
@@ -116,6 +133,34 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+@dataclass(slots=True)
+class _Turns:
+    """Who synchronises a folder: the numbers of the last one that began and that ended."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    begun: int = 0
+    ended: int = 0
+
+
+_turns: defaultdict[Path, _Turns] = defaultdict(_Turns)
+
+
+def sync_folder_together(folder: Path) -> None:
+    """Do what :func:`sync_folder` does, once for all threads that want it at one time.
+
+    Whoever comes while one is at it is not served by that one, but all that came
+    by its end are served by the next.
+    """
+    turns = _turns[folder]
+    wanted = turns.begun + 1
+    with turns.lock:
+        if turns.ended >= wanted:
+            return
+        turns.begun += 1
+        sync_folder(folder)
+        turns.ended = turns.begun
 
 
 def _fill(descriptor: int, content: SparseFile, *, durable: bool) -> None:

@@ -106,19 +106,31 @@ def build_overlay(virtual_bytes: int, backing_path: str, backing_format: str) ->
     Raises:
         ValueError: The size is not in range, or the path is empty or too long.
     """
-    if virtual_bytes % SECTOR_BYTES or not 0 < virtual_bytes <= MAX_VIRTUAL_BYTES:
-        raise ValueError(f"no virtual size: {virtual_bytes}")
     name = backing_path.encode()
     if not 0 < len(name) <= MAX_BACKING_PATH_BYTES:
         raise ValueError(f"a backing path has 1 to {MAX_BACKING_PATH_BYTES} bytes: {backing_path}")
+    return _build(virtual_bytes, _build_extensions(backing_format.encode()), name)
+
+
+def build_empty(virtual_bytes: int) -> SparseFile:
+    """Build an empty disk that hangs from nothing and reads as zeros.
+
+    Raises:
+        ValueError: The size is not in range.
+    """
+    return _build(virtual_bytes, _EXTENSION.pack(0, 0), b"")
+
+
+def _build(virtual_bytes: int, extensions: bytes, name: bytes) -> SparseFile:
+    if virtual_bytes % SECTOR_BYTES or not 0 < virtual_bytes <= MAX_VIRTUAL_BYTES:
+        raise ValueError(f"no virtual size: {virtual_bytes}")
     l1_entries = -(-virtual_bytes // _L2_COVERS_BYTES)
     l1_clusters = -(-l1_entries * 8 // CLUSTER_BYTES)
     clusters = _L1_CLUSTER + l1_clusters
-    extensions = _build_extensions(backing_format.encode())
     header = _V2.pack(
         MAGIC,
         3,
-        _HEADER_BYTES + len(extensions),
+        _HEADER_BYTES + len(extensions) if name else 0,
         len(name),
         _CLUSTER_BITS,
         virtual_bytes,

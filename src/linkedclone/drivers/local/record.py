@@ -3,26 +3,55 @@
 import json
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import cast
+from typing import Any, cast
 
 from linkedclone.errors import HypervisorError
 from linkedclone.model.ids import SnapshotId
-from linkedclone.model.observed import Mark
+from linkedclone.model.observed import Mark, PoolState
 
 FILE_NAME = "vm.json"
 FORMAT = 1
 
 
+USER_NETWORK = "user"
+"""QEMU's own network behind the user's, with SSH to the first card on it."""
+
+BIOS, UEFI = "bios", "uefi"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExtraDisk:
+    """A disk beside the first, or what a snapshot froze of it.
+
+    Attributes:
+        label: What it is called (``Hard disk 2``); the same in all snapshots.
+        file: File name of the layer that is written to, or that was frozen.
+        pending: As ``VmRecord.pending``: all disks are moved at once.
+        copy: As ``VmRecord.copy``.
+    """
+
+    label: str
+    file: str
+    pending: str = ""
+    copy: str = ""
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The file names of its layers that it names."""
+        return tuple(filter(None, (self.file, self.pending, self.copy)))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SnapshotRecord:
-    """A name for a sealed layer.
+    """A name for sealed layers, one of each disk.
 
     Attributes:
         id: Its id.
         name: Its name.
-        file: The layer's file name in the VM's folder.
+        file: The first disk's layer, as a file name in the VM's folder.
         created: When it was taken.
         description: The text given then.
+        extra_disks: The layers of the further disks.
     """
 
     id: SnapshotId
@@ -30,6 +59,32 @@ class SnapshotRecord:
     file: str
     created: datetime
     description: str = ""
+    extra_disks: tuple[ExtraDisk, ...] = ()
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The file names of all layers that it froze, the first disk's first."""
+        return (self.file, *(disk.file for disk in self.extra_disks))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CardRecord:
+    """A network card.
+
+    Attributes:
+        mac: Its MAC address.
+        network: What it is on, as ``networks.parse_network`` reads it.
+        group: For a private network, its multicast group and port.
+        address: The fixed IPv4 address that the guest was given for it, with
+            its prefix length; empty for none.
+        gateway: The default route that goes with it; empty for none.
+    """
+
+    mac: str
+    network: str = USER_NETWORK
+    group: str = ""
+    address: str = ""
+    gateway: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,22 +94,34 @@ class MachineRecord:
     Attributes:
         cpus: How many.
         memory_bytes: How much.
-        mac: The MAC address of its network card.
+        cards: Its network cards, in the order of the hardware.
+        firmware: What it boots with: ``bios`` or ``uefi``.
+        display: Whether it has a screen.
         seed: File name of the NoCloud seed in the VM's folder; empty for none.
         kernel: File name of a kernel to boot directly; empty for none.
         initrd: File name of its initial RAM disk; empty for none.
         append: Its command line.
         user: Who logs in to the guest by SSH; empty for its own default user.
+        instance_id: What the seed tells cloud-init the instance is; empty in a
+            record of an older version, which took the UUID for it.
     """
 
     cpus: int
     memory_bytes: int
-    mac: str
+    cards: tuple[CardRecord, ...]
+    firmware: str = BIOS
+    display: bool = False
     seed: str = ""
     kernel: str = ""
     initrd: str = ""
     append: str = ""
     user: str = ""
+    instance_id: str = ""
+
+    @property
+    def macs(self) -> tuple[str, ...]:
+        """The MAC addresses of its cards, lower case."""
+        return tuple(card.mac.lower() for card in self.cards)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,12 +136,21 @@ class VmRecord:
         mark: The mark that it carries.
         annotation: Its notes.
         snapshots: Its snapshots, in the order in which they were taken.
-        image: The file that it was imported from; empty for all but images.
+        image: What it was imported from; empty for all but images.
+        image_version: Which import of its name it is, from 1; 0 for all but
+            images, and in a record of an older version.
         pending: File name of the layer that a running machine is just being
             moved to; empty but for a moment, see ``settle``.
         copy: File name of the layer that a running machine's disk is just being
             copied to; empty but while it is promoted, see ``settle``.
+        merging: File names of the two layers, lower and upper, that a running machine
+            is just merging into the lower; empty but for that time, see ``settle``.
+        halted: Whether a command made the running guest stand still for a move, and
+            has not let it go on yet.
+        renaming: What it is just being renamed to; empty but for a moment, see
+            ``renaming``.
         created: When the VM was made; None in a record of an older version.
+        extra_disks: Its disks beside the first, in the order of the hardware.
     """
 
     name: str
@@ -85,15 +161,27 @@ class VmRecord:
     annotation: str = ""
     snapshots: tuple[SnapshotRecord, ...] = ()
     image: str = ""
+    image_version: int = 0
     pending: str = ""
     copy: str = ""
+    merging: tuple[str, ...] = ()
+    halted: bool = False
+    renaming: str = ""
     created: datetime | None = None
+    extra_disks: tuple[ExtraDisk, ...] = ()
 
     @property
     def files(self) -> tuple[str, ...]:
-        """The file names of its layers that it names: the frozen ones, and the disk."""
+        """The file names of its layers that it names: the frozen ones, and the disks."""
         moving = filter(None, (self.pending, self.copy))
-        return (*(snapshot.file for snapshot in self.snapshots), self.disk, *moving)
+        frozen = (file for snapshot in self.snapshots for file in snapshot.files)
+        further = (file for disk in self.extra_disks for file in disk.files)
+        return (*frozen, self.disk, *moving, *further)
+
+    @property
+    def disk_files(self) -> tuple[str, ...]:
+        """The file names of the layers that are written to, the first disk's first."""
+        return (self.disk, *(disk.file for disk in self.extra_disks))
 
 
 def render_record(record: VmRecord) -> bytes:
@@ -129,24 +217,42 @@ def parse_record(content: bytes, what: str) -> VmRecord:
 
 
 def _parse(document: dict[str, object]) -> VmRecord:
-    machine = cast("dict[str, object]", document.pop("machine"))
-    mark = cast("dict[str, str] | None", document.pop("mark"))
-    snapshots = cast("list[dict[str, str]]", document.pop("snapshots"))
+    machine = cast("dict[str, Any]", document.pop("machine"))
+    mark = cast("dict[str, Any] | None", document.pop("mark"))
+    snapshots = cast("list[dict[str, Any]]", document.pop("snapshots"))
+    extra_disks = cast("list[dict[str, str]]", document.pop("extra_disks", []))
     created = cast("str | None", document.pop("created", None))
+    merging = cast("list[str]", document.pop("merging", []))
     return VmRecord(
-        machine=MachineRecord(**machine),  # type: ignore[arg-type]  # checked by the constructor's names
-        mark=Mark(**mark) if mark else None,
+        machine=_parse_machine(machine),
+        mark=_parse_mark(mark) if mark else None,
         snapshots=tuple(_parse_snapshot(snapshot) for snapshot in snapshots),
         created=datetime.fromisoformat(created) if created else None,
+        extra_disks=tuple(ExtraDisk(**disk) for disk in extra_disks),
+        merging=tuple(merging),
         **document,  # type: ignore[arg-type]  # checked by the constructor's names
     )
 
 
-def _parse_snapshot(document: dict[str, str]) -> SnapshotRecord:
+def _parse_mark(document: dict[str, Any]) -> Mark:
+    pool = document.get("pool")
+    addresses = tuple(document.get("addresses", ()))
+    return Mark(**{**document, "addresses": addresses, "pool": PoolState(**pool) if pool else None})
+
+
+def _parse_machine(document: dict[str, Any]) -> MachineRecord:
+    """Read the hardware; older versions had one card, of which they wrote the address alone."""
+    mac = document.pop("mac", None)
+    cards = document.pop("cards", None) or ([] if mac is None else [{"mac": mac}])
+    return MachineRecord(cards=tuple(CardRecord(**card) for card in cards), **document)
+
+
+def _parse_snapshot(document: dict[str, Any]) -> SnapshotRecord:
     return SnapshotRecord(
         id=SnapshotId(document["id"]),
         name=document["name"],
         file=document["file"],
         created=datetime.fromisoformat(document["created"]),
         description=document["description"],
+        extra_disks=tuple(ExtraDisk(**disk) for disk in document.get("extra_disks", ())),
     )

@@ -25,7 +25,7 @@ from linkedclone.drivers.local.publish import replace_file
 from linkedclone.errors import RefusedError
 
 SEAL_SUFFIX = ".seal"
-_SEALED_MODE = 0o444
+SEALED_MODE = 0o444
 _WRITABLE_MODE = 0o644
 
 # linux/fs.h; the numbers are those of 64-bit machines.
@@ -52,7 +52,7 @@ def seal(state: StateFolder, layer: Path) -> None:
     """
     if is_sealed(layer):
         return
-    layer.chmod(_SEALED_MODE)
+    layer.chmod(SEALED_MODE)
     content = render_fingerprint(take_fingerprint(layer))
     replace_file(seal_path(layer), content, durable=state.durable)
     if state.immutable:

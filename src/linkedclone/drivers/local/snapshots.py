@@ -6,18 +6,27 @@ seal comes after it, see ``seals``.
 """
 
 import secrets
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 
 from linkedclone.drivers.local.chain import read_chain
 from linkedclone.drivers.local.clones import find_snapshot
 from linkedclone.drivers.local.consolidate import consolidate
+from linkedclone.drivers.local.disks import (
+    list_disks,
+    list_frozen,
+    with_disks,
+    with_files,
+    with_pending,
+)
 from linkedclone.drivers.local.layers import build_delta, build_delta_over, check_layers
 from linkedclone.drivers.local.layout import StateFolder, new_disk_name
 from linkedclone.drivers.local.locks import hold
-from linkedclone.drivers.local.machines import OpenMachine, VmMachine
+from linkedclone.drivers.local.machines import OpenMachine
 from linkedclone.drivers.local.publish import publish_file
-from linkedclone.drivers.local.record import SnapshotRecord
+from linkedclone.drivers.local.record import ExtraDisk, SnapshotRecord
 from linkedclone.drivers.local.seals import seal_if_possible
 from linkedclone.drivers.local.settle import settle
 from linkedclone.drivers.local.staging import at_work
@@ -30,63 +39,94 @@ from linkedclone.model.observed import Power
 
 
 def create_snapshot(
-    state: StateFolder, machines: OpenMachine, vm: VmId, name: str, description: str
+    state: StateFolder,
+    machines: OpenMachine,
+    vm: VmId,
+    name: str,
+    description: str,
+    *,
+    quiesce: bool = False,
 ) -> SnapshotId:
-    """Freeze a VM's disk under a name; return the snapshot's id. A running VM runs on.
+    """Freeze a VM's disks under a name; return the snapshot's id. A running VM runs on.
+
+    Args:
+        state: The state folder.
+        machines: Gives the VM's machine.
+        vm: Which one.
+        name: What the snapshot is called.
+        description: More words.
+        quiesce: Whether it is taken only if the file systems of a running guest can
+            be brought to rest for it; else they are where that is possible.
 
     Raises:
         GoneError: The VM does not exist.
-        RefusedError: A layer of its chain is missing or changed.
-        HypervisorError: The machine refuses to be moved to a new layer.
+        RefusedError: A layer of its chain is missing or changed, or the guest cannot
+            be brought to rest.
+        HypervisorError: The machine refuses to be moved to new layers.
     """
     with at_work(state, "snapshot", state.link(vm).name), locked(state, vm) as found:
         stored = settle(state, machines, found)
+        first, *further = list_disks(stored.record)
         snapshot = SnapshotRecord(
             id=SnapshotId(f"snapshot-{secrets.token_hex(6)}"),
             name=name,
-            file=stored.record.disk,
+            file=first.file,
             created=datetime.now(UTC),
             description=description,
+            extra_disks=tuple(ExtraDisk(label=disk.label, file=disk.file) for disk in further),
         )
-        machine = machines(stored)
-        # From here to the record the new layer has no name: see layout.
+        frozen = stored.disk_tops
+        # From here to the record the new layers have no name: see layout.
         with hold(state.family_lock, shared=True):
-            disk = _publish_next(state, stored)
+            disks = _publish_next(state, stored)
             if observe_power(machines, stored) is not Power.OFF:
-                stored = _move_running(state, machine, stored, disk)
-            frozen = stored.top
+                stored = _move_running(state, machines, stored, disks, quiesce=quiesce)
             snapshots = (*stored.record.snapshots, snapshot)
-            record = replace(stored.record, disk=disk, pending="", snapshots=snapshots)
+            record = replace(with_files(stored.record, disks), snapshots=snapshots)
             save_record(state, stored, record)
-        seal_if_possible(state, frozen)
+        for layer in frozen:
+            seal_if_possible(state, layer)
         return snapshot.id
 
 
-def _publish_next(state: StateFolder, vm: LockedVm) -> str:
-    """Make an empty layer over the VM's disk; return its file name."""
-    chain = read_chain(vm.top)
-    check_layers(state, chain[:-1])
-    if chain[-1].missing:
-        raise RefusedError(
-            f"the disk of {vm.record.name} is missing",
-            details=str(vm.top),
-            hint="put the file back in its place",
-        )
-    disk = new_disk_name("qcow2")
-    publish_file(vm.folder / disk, build_delta_over(chain[-1], vm), durable=state.durable)
-    return disk
+def _publish_next(state: StateFolder, vm: LockedVm) -> dict[int, str]:
+    """Make an empty layer over each of the VM's disks; return their file names by disk."""
+    chains = [read_chain(top) for top in vm.disk_tops]
+    for chain in chains:
+        check_layers(state, chain[:-1])
+        if chain[-1].missing:
+            raise RefusedError(
+                f"the disk of {vm.record.name} is missing",
+                details=str(chain[-1].path),
+                hint="put the file back in its place",
+            )
+    disks = {}
+    for number, chain in enumerate(chains):
+        disks[number] = new_disk_name("qcow2")
+        delta = build_delta_over(chain[-1], vm)
+        publish_file(vm.folder / disks[number], delta, durable=state.durable)
+    return disks
 
 
-def _move_running(state: StateFolder, machine: VmMachine, vm: LockedVm, disk: str) -> LockedVm:
-    """Let a running machine go on in a new layer; see ``settle`` for what a kill leaves."""
+def _move_running(
+    state: StateFolder,
+    machines: OpenMachine,
+    vm: LockedVm,
+    disks: Mapping[int, str],
+    *,
+    quiesce: bool,
+) -> LockedVm:
+    """Let a running machine go on in new layers; see ``settle`` for what a kill leaves."""
     before = vm.record
-    moving = save_record(state, vm, replace(before, pending=disk))
+    moving = save_record(state, vm, with_pending(before, disks))
+    overlays = {number: vm.folder / disk for number, disk in disks.items()}
     try:
-        machine.snapshot_disk(vm.folder / disk)
-    except HypervisorError as error:
-        if not isinstance(error, GoneError | BusyError):  # it refused, and has the old layer
+        machines(vm).snapshot_disks(overlays, quiesce=quiesce)
+    except (HypervisorError, RefusedError) as error:
+        if not isinstance(error, GoneError | BusyError):  # it refused, and has the old layers
             save_record(state, moving, before)
-            remove(vm.folder / disk)
+            for overlay in overlays.values():
+                remove(overlay)
         raise
     return moving
 
@@ -105,14 +145,17 @@ def revert_snapshot(
     """
     with at_work(state, "revert", state.link(vm).name), locked(state, vm) as found:
         stored = settle(state, machines, found)
-        frozen = find_snapshot(stored, snapshot)
+        frozen = list_frozen(find_snapshot(stored, snapshot))
         if observe_power(machines, stored) is not Power.OFF:
             machines(stored).stop(force=True)
         with hold(state.family_lock, shared=True):
-            disk = new_disk_name("qcow2")
-            delta = build_delta(state, stored, frozen.file)
-            publish_file(stored.folder / disk, delta, durable=state.durable)
-            save_record(state, stored, replace(stored.record, disk=disk))
+            disks = []
+            for below in frozen:
+                disk = new_disk_name("qcow2")
+                delta = build_delta(state, stored, below.file)
+                publish_file(stored.folder / disk, delta, durable=state.durable)
+                disks.append(replace(below, file=disk))
+            save_record(state, stored, with_disks(stored.record, disks))
         drop_top(state, stored)
 
 
@@ -121,21 +164,24 @@ def delete_snapshot(
 ) -> None:
     """Take a snapshot's name away; absent counts as done.
 
-    Its layer stays if anything else reads it, or the VM runs; else it is merged
-    with the one above. A layer that stayed is merged by a later deletion.
+    Its layers stay if anything else reads them; else each is merged with the one
+    above, also while the VM runs. What a killed or failed command left unmerged is
+    merged by a later deletion.
 
     Raises:
         BusyError: Another command works on the VM.
+        NoSpaceError: There is no room to merge; the name is gone, and nothing else.
+        HypervisorError: QEMU or qemu-img failed to merge, likewise.
     """
-    try:
-        with at_work(state, "delete-snapshot", state.link(vm).name), locked(state, vm) as found:
-            stored = settle(state, machines, found)
-            left = tuple(s for s in stored.record.snapshots if s.id != snapshot)
-            if len(left) == len(stored.record.snapshots):
-                return
-            stored = save_record(state, stored, replace(stored.record, snapshots=left))
-            if observe_power(machines, stored) is Power.OFF:
-                consolidate(state, stored)
-            sweep(state)
-    except GoneError:
-        return
+    with (
+        suppress(GoneError),
+        at_work(state, "delete-snapshot", state.link(vm).name),
+        locked(state, vm) as found,
+    ):
+        stored = settle(state, machines, found)
+        left = tuple(s for s in stored.record.snapshots if s.id != snapshot)
+        if len(left) == len(stored.record.snapshots):
+            return
+        stored = save_record(state, stored, replace(stored.record, snapshots=left))
+        consolidate(state, machines, stored)
+        sweep(state)

@@ -16,7 +16,18 @@ _LOCK = "lock"
 def at_work(state: StateFolder, action: str, key: str) -> Iterator[Path]:
     """Stand in ``staging`` while the block runs; yields a folder to build in.
 
-    Whatever is left in the folder at the end is removed.
+    As :func:`at_work_with_lock`.
+    """
+    with at_work_with_lock(state, action, key) as (entry, _):
+        yield entry
+
+
+@contextmanager
+def at_work_with_lock(state: StateFolder, action: str, key: str) -> Iterator[tuple[Path, int]]:
+    """Stand in ``staging`` while the block runs; yields a folder to build in, and its lock.
+
+    Whatever is left in the folder at the end is removed. A program that inherits
+    the lock keeps its files when this process is killed, until it ends too.
 
     Args:
         state: The state folder.
@@ -33,8 +44,8 @@ def at_work(state: StateFolder, action: str, key: str) -> Iterator[Path]:
         with hold(state.family_lock, shared=True):
             entry.mkdir()
             stack.callback(shutil.rmtree, entry, ignore_errors=True)
-            stack.enter_context(hold(entry / _LOCK))
-        yield entry
+            lock = stack.enter_context(hold(entry / _LOCK))
+        yield entry, lock
         shutil.rmtree(entry, ignore_errors=True)
 
 

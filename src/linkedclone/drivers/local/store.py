@@ -2,15 +2,22 @@
 
 import uuid
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
-from linkedclone.drivers.local.layout import StateFolder, make_vm_link, read_vm_link
-from linkedclone.drivers.local.locks import hold
-from linkedclone.drivers.local.publish import replace_file, sync_folder, whole_file, write_new
+from linkedclone.drivers.local.layout import SSH_CONFIG, StateFolder, make_vm_link, read_vm_link
+from linkedclone.drivers.local.locks import DEFAULT_DEADLINE_SECONDS, hold
+from linkedclone.drivers.local.publish import (
+    replace_file,
+    sync_folder,
+    sync_folder_together,
+    whole_file,
+    write_new,
+)
 from linkedclone.drivers.local.record import FILE_NAME, VmRecord, parse_record, render_record
+from linkedclone.drivers.local.sshconfig import render_entry, render_include
 from linkedclone.errors import DuplicateNameError, GoneError, HypervisorError
 from linkedclone.model.ids import VmId
 
@@ -33,12 +40,17 @@ class StoredVm:
 
     @property
     def top(self) -> Path:
-        """The layer that is written to."""
+        """The layer of the first disk that is written to."""
         return self.folder / self.record.disk
 
     @property
+    def disk_tops(self) -> tuple[Path, ...]:
+        """The layers that are written to, the first disk's first."""
+        return tuple(self.folder / file for file in self.record.disk_files)
+
+    @property
     def tops(self) -> tuple[Path, ...]:
-        """The ends of all its chains: what its snapshots froze, and its disk."""
+        """The ends of all its chains: what its snapshots froze, and its disks."""
         return tuple(self.folder / file for file in self.record.files)
 
 
@@ -103,8 +115,20 @@ def load_all(state: StateFolder) -> Stored:
 
 
 @contextmanager
-def locked(state: StateFolder, vm: VmId, *, shared: bool = False) -> Iterator[LockedVm]:
+def locked(
+    state: StateFolder,
+    vm: VmId,
+    *,
+    shared: bool = False,
+    deadline_s: float = DEFAULT_DEADLINE_SECONDS,
+) -> Iterator[LockedVm]:
     """Hold a VM's lock while the block runs; yields the VM as it is under the lock.
+
+    Args:
+        state: The state folder.
+        vm: The VM.
+        shared: Whether other shared holders are let in.
+        deadline_s: How long to wait for others.
 
     Raises:
         GoneError: It does not exist.
@@ -114,7 +138,8 @@ def locked(state: StateFolder, vm: VmId, *, shared: bool = False) -> Iterator[Lo
         try:
             # Never made here: a folder that is just being removed would not become empty.
             path = state.folder(vm) / LOCK_NAME
-            descriptor = stack.enter_context(hold(path, shared=shared, create=False))
+            lock = hold(path, shared=shared, create=False, deadline_s=deadline_s)
+            descriptor = stack.enter_context(lock)
         except FileNotFoundError as error:
             raise _gone(vm) from error
         found = load_vm(state, vm)
@@ -127,6 +152,8 @@ def save_record(state: StateFolder, vm: AnyVm, record: VmRecord) -> AnyVm:
     To be called under the VM's lock.
     """
     replace_file(vm.folder / FILE_NAME, render_record(record), durable=state.durable)
+    if (record.name, record.uuid) != (vm.record.name, vm.record.uuid):
+        write_ssh_entry(state, vm.folder, record)
     return replace(vm, record=record)
 
 
@@ -141,20 +168,40 @@ def publish_vm(state: StateFolder, built: Path, vm: VmId, record: VmRecord) -> N
     """
     (built / LOCK_NAME).touch(exist_ok=False)
     write_new(built / FILE_NAME, whole_file(render_record(record)), durable=state.durable)
+    entry = render_entry(state, state.folder(vm), record)
+    write_new(built / SSH_CONFIG, whole_file(entry), durable=False)  # it can be written again
     if state.durable:
         sync_folder(built)
     folder = state.folder(vm)
     built.rename(folder)
     try:
-        make_vm_link(state.link(vm), vm)
+        make_vm_link(state.birth_link(vm), vm)
     except OSError as error:
         folder.rename(built)
         if isinstance(error, FileExistsError):
             raise name_taken(record.name) from error
         raise
     if state.durable:
-        sync_folder(state.vms)
-        sync_folder(state.names)
+        sync_folder_together(state.vms)
+        sync_folder_together(state.names)
+
+
+def write_ssh_entry(state: StateFolder, folder: Path, record: VmRecord) -> None:
+    """Write what plain ``ssh NAME`` needs of a VM. To be called under the VM's lock."""
+    replace_file(folder / SSH_CONFIG, render_entry(state, folder, record), durable=False)
+
+
+def write_ssh_config(state: StateFolder) -> Path:
+    """Write what plain ``ssh NAME`` needs of all VMs; return the file to include.
+
+    Also for VMs of older versions, and after the state folder was moved.
+    """
+    for vm in load_all(state).vms:
+        with suppress(GoneError), locked(state, vm.id) as stored:
+            write_ssh_entry(state, stored.folder, stored.record)
+    include = state.root / SSH_CONFIG
+    replace_file(include, render_include(state), durable=False)
+    return include
 
 
 def take_uuid(state: StateFolder, wanted: str, vm: VmId) -> str:
@@ -182,7 +229,7 @@ def withdraw_vm(state: StateFolder, vm: StoredVm) -> None:
     if read_vm_link(taken) == vm.id:
         taken.unlink()
     if state.durable:
-        sync_folder(state.names)
+        sync_folder_together(state.names)
 
 
 def name_taken(name: str) -> DuplicateNameError:

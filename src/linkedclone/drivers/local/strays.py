@@ -2,18 +2,21 @@
 
 A **foreign** file (see ``foreign``) is always somebody's. An **orphan** has a
 name that this driver gives and is reached by nothing; that is only said while no
-command is at work, for such a one has files that no record names yet.
+command is at work, for such a one has files that no record names yet. An image
+that was fetched in part, and that nobody went on with for a week, counts as one.
 """
 
+import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from linkedclone.drivers.local.chain import DiskFile, ImageFormat
+from linkedclone.drivers.local.downloading import PART_SUFFIX, forget
 from linkedclone.drivers.local.foreign import ForeignDisk
 from linkedclone.drivers.local.inventory import allocated_bytes, build_layers
 from linkedclone.drivers.local.layout import StateFolder, is_disk_name, key_of
-from linkedclone.drivers.local.locks import hold
+from linkedclone.drivers.local.locks import hold, is_held
 from linkedclone.drivers.local.seals import seal_path
 from linkedclone.drivers.local.staging import at_work, list_living
 from linkedclone.drivers.local.survey import Chain, ChainReader, Survey, take_survey
@@ -23,6 +26,8 @@ from linkedclone.model.inventory import Stray
 
 MADE_BY_HAND = "made by hand or by another tool"
 LEFT_BEHIND = "left by a killed command"
+FETCHED_IN_PART = "fetched in part, and nothing came for a week"
+_OLD_DOWNLOAD_SECONDS = 7 * 86400.0
 
 
 def build_stray(state: StateFolder, chain: Chain, *, about: str, orphaned: bool = False) -> Stray:
@@ -55,6 +60,19 @@ def find_orphans(state: StateFolder, survey: Survey) -> tuple[Stray, ...]:
     return ()
 
 
+def list_abandoned(state: StateFolder) -> tuple[Path, ...]:
+    """Return the images that somebody began to fetch long ago."""
+    limit = time.time() - _OLD_DOWNLOAD_SECONDS
+    parts = sorted(state.downloads.glob(f"*{PART_SUFFIX}"))
+    return tuple(p for p in parts if p.stat().st_mtime < limit and not is_held(p))
+
+
+def build_abandoned(state: StateFolder) -> tuple[Stray, ...]:
+    """Build what is seen of images that were fetched in part long ago."""
+    chains = ((DiskFile(path=p, format=ImageFormat.RAW),) for p in list_abandoned(state))
+    return tuple(build_stray(state, c, about=FETCHED_IN_PART, orphaned=True) for c in chains)
+
+
 def _list_disks(state: StateFolder, survey: Survey) -> tuple[Path, ...]:
     return tuple(path for path in list_unreached(state, survey) if is_disk_name(path.name))
 
@@ -75,12 +93,18 @@ def _read_orphan(path: Path) -> Chain:
 def remove_stray(state: StateFolder, stray: Stray) -> None:
     """Remove a disk file of no VM from the state folder; an absent one counts as removed.
 
+    Of an image that was fetched in part, what is noted of it goes too.
+
     Raises:
         RefusedError: It lies elsewhere, or nobody can tell what reads it.
         InUseError: Something reads it.
         BusyError: Other commands use layers for too long.
     """
     path = state.root / stray.layer.path
+    if path.parent == state.downloads and path.suffix == PART_SUFFIX:
+        with suppress(FileNotFoundError), hold(path, create=False, deadline_s=0):
+            forget(path)
+        return
     if ".." in path.parts or not path.is_relative_to(state.vms) or path == state.vms:
         raise RefusedError(
             f"{stray.layer.path} is not a file of the state folder",

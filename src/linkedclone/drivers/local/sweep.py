@@ -60,7 +60,8 @@ def sweep(state: StateFolder, *, deadline_s: float = 60.0) -> tuple[str, ...]:
                 _sweep_folder(folder, wanted, named=folder.name in named)
         # The entries go last: they are what makes a killed sweep begin again.
         for entry in dead:
-            shutil.rmtree(entry)
+            with suppress(FileNotFoundError):  # its command lives, and removes it itself
+                shutil.rmtree(entry)
         return survey.doubts
 
 
@@ -89,7 +90,10 @@ def _list_folders(state: StateFolder) -> tuple[Path, ...]:
 
 def _unreached_in(folder: Path, wanted: AbstractSet[Path], *, named: bool) -> tuple[Path, ...]:
     is_ours = is_storage_name if named else is_own_name
-    paths = tuple(folder.iterdir())
+    try:
+        paths = tuple(folder.iterdir())
+    except FileNotFoundError:  # a VM that is just being deleted, where no lock is held
+        return ()
     kept = {path for path in paths if path in wanted}
     kept |= {seal_path(path) for path in kept}
     return tuple(path for path in paths if path not in kept and is_ours(path.name))
@@ -108,12 +112,16 @@ def _is_folder(path: Path) -> bool:
 
 def remove(path: Path) -> None:
     """Remove a file, sealed or not, or a folder; absent counts as done."""
+    if is_disk_name(path.name) and not _is_folder(path):
+        unseal(path)
+    _remove_unsealed(path)
+
+
+def _remove_unsealed(path: Path) -> None:
     if _is_folder(path):
         shutil.rmtree(path)
-        return
-    if is_disk_name(path.name):
-        unseal(path)
-    path.unlink(missing_ok=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def remove_withdrawn(state: StateFolder, vm: StoredVm) -> None:
@@ -123,9 +131,9 @@ def remove_withdrawn(state: StateFolder, vm: StoredVm) -> None:
     hang from a disk that is written to, and the layer below is still named by a
     VM that lives.
     """
-    below = _layer_below(vm.top)
+    below = _layers_below(vm.disk_tops)
     plain = not vm.record.snapshots and _remove_plain(state, vm.folder)
-    if not plain or (below is not None and not _is_named(state, below)):
+    if not plain or not all(_is_named(state, layer) for layer in below):
         sweep(state)
 
 
@@ -142,7 +150,7 @@ def _remove_plain(state: StateFolder, folder: Path) -> bool:
         if sealed or not ours or _is_kept(state, folder, paths):
             return False
         for path in paths:
-            remove(path)
+            _remove_unsealed(path)
         folder.rmdir()
     return True
 
@@ -155,23 +163,47 @@ def _is_kept(state: StateFolder, folder: Path, paths: Sequence[Path]) -> bool:
 
 
 def drop_top(state: StateFolder, before: StoredVm) -> None:
-    """Remove the layer that a VM wrote to until now, and what only that reached.
+    """Remove the layers that a VM wrote to until now, and what only those reached.
 
-    The VM's record names another by now.
+    The VM's record names others by now; what it still names stays.
     """
-    below = _layer_below(before.top)
-    alone = below is None or _is_named(state, below)
-    if alone and not any(disk.may_hang_from([before.top]) for disk in find_foreign_together(state)):
-        remove(before.top)
+    named = load_vm(state, before.id).record.files
+    tops = [top for top in before.disk_tops if top.name not in named]
+    drop_layers(state, tops)
+
+
+def drop_layers(state: StateFolder, layers: Sequence[Path]) -> None:
+    """Remove layers that a VM read until now, and what only those reached; absent counts as done.
+
+    The VM's record names others in their place by now.
+    """
+    alone = all(_is_named(state, layer) for layer in _layers_below(layers))
+    read = alone and any(_is_read(state, layer) for layer in layers)
+    foreign = alone and any(disk.may_hang_from(layers) for disk in find_foreign_together(state))
+    if alone and not read and not foreign:
+        for layer in layers:
+            remove(layer)
     else:
         sweep(state)
 
 
-def _layer_below(top: Path) -> Path | None:
-    with suppress(HypervisorError, OSError):
-        chain = ChainReader().read(top)
-        return chain[-2].path if len(chain) > 1 else None
-    return None
+def _layers_below(tops: Sequence[Path]) -> tuple[Path, ...]:
+    """Return the layer below each, where there is one that can be read."""
+    reader, found = ChainReader(), list[Path]()
+    for top in tops:
+        with suppress(HypervisorError, OSError):
+            found.extend(file.path for file in reader.read(top)[-2:-1])
+    return tuple(found)
+
+
+def _is_read(state: StateFolder, layer: Path) -> bool:
+    """Say whether the VM in whose folder a layer is reads it; also if nobody can tell."""
+    reader = ChainReader()
+    try:
+        tops = load_vm(state, VmId(layer.parent.name)).tops
+        return any(file.path == layer for top in tops for file in reader.read(top))
+    except (HypervisorError, OSError):
+        return True
 
 
 def _is_named(state: StateFolder, layer: Path) -> bool:

@@ -3,7 +3,7 @@
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 
 from linkedclone.config.endpoint import Endpoint
@@ -11,23 +11,28 @@ from linkedclone.drivers.memory.demo import make_scene
 from linkedclone.drivers.memory.estate import Estate
 from linkedclone.drivers.memory.faults import Action
 from linkedclone.drivers.memory.hypervisor import MemoryHypervisor
+from linkedclone.drivers.memory.inside import refuse_card_mismatch, render_guest
 from linkedclone.drivers.memory.machine import Machine
 from linkedclone.drivers.memory.places import ROOT
 from linkedclone.drivers.memory.targets import REFUSED, find_target
 from linkedclone.errors import (
     AmbiguousError,
+    BusyError,
     EndpointError,
+    HypervisorError,
     InputError,
     NotFoundError,
+    RefusedError,
     UnsupportedError,
 )
+from linkedclone.model.access import GuestLogin
 from linkedclone.model.findings import Finding, Verdict
 from linkedclone.model.ids import FolderId, SnapshotId, VmId
 from linkedclone.model.inventory import Inventory, Stray
 from linkedclone.model.jobs import Job, JobState
 from linkedclone.model.observed import Identity, Mark, Power, Vm
-from linkedclone.model.plan import CreateClone
-from linkedclone.model.spec import CloneRequest, Scan, Target
+from linkedclone.model.plan import CreateClone, ReconfigureVm, RelocateVm
+from linkedclone.model.spec import CloneRequest, Placement, Scan, Target
 
 POLL_SECONDS = 0.1
 """The longest that a waiting driver goes without looking."""
@@ -50,6 +55,16 @@ class MemoryDriver:
     def default_parallel(self) -> int:
         """How many clones may be in flight at once unless the user says otherwise."""
         return 32
+
+    @property
+    def patience_seconds(self) -> float:
+        """Nothing is between this process and its hypervisor that could go away."""
+        return 0.0
+
+    @property
+    def customizes_always(self) -> bool:
+        """No, as on vSphere."""
+        return False
 
     def identify(self) -> Identity:
         """Say what the endpoint is."""
@@ -108,6 +123,7 @@ class MemoryDriver:
         if len(step.macs) > len(step.source.macs):
             brief = f"{step.name} is given {len(step.macs)} MAC addresses"
             raise InputError(brief, hint=f"it has {len(step.source.macs)} network cards")
+        refuse_card_mismatch(step)
         return {
             "method": "clone",
             "source": step.source.id,
@@ -119,6 +135,7 @@ class MemoryDriver:
             "hardware": asdict(step.hardware),
             "macs": list(step.macs),
             "annotation": step.annotation,
+            "guest": render_guest(step.guest),
             "mark": asdict(step.mark),
             "power_on": step.power_on,
         }
@@ -202,6 +219,46 @@ class MemoryDriver:
             action: Action = "power-on" if power is Power.ON else "power-off"
             return self._start(estate, action, vm, partial(estate.set_power, vm, power))
 
+    @property
+    def asks_deaf_guests(self) -> bool:
+        """No: a deaf guest stays deaf."""
+        return False
+
+    def shut_down_guest(self, vm: VmId) -> None:
+        """Ask the guest to shut down; it may be deaf, or have no tools."""
+        with self._access("shut_down_guest") as estate:
+            machine = estate.machine(vm)
+            if machine.power is Power.OFF:
+                return
+            if machine.power is not Power.ON or machine.guest == "mute":
+                raise RefusedError(
+                    f"the guest of {machine.name} cannot be asked: its tools do not answer",
+                    hint="stop it hard: linkedclone stop without --guest, or with --then-off",
+                )
+            if machine.guest == "obeys":
+                self._start(estate, "shut-down", vm, partial(estate.set_power, vm, Power.OFF))
+
+    def resolve_relocation(self, vm: Vm, placement: Placement) -> Target:
+        """Look up the datastore or resource pool that a VM is to go to."""
+        request = CloneRequest(parent=vm.name, names=(vm.name,), placement=placement)
+        with self._access("resolve_relocation") as estate:
+            target = find_target(estate, estate.machine(vm.id), request)
+        return replace(
+            target,
+            datastore=target.datastore if placement.datastore else "",
+            pool=target.pool if placement.resource_pool else "",
+        )
+
+    def relocate_vm(self, step: RelocateVm) -> Job:
+        """Start to move a VM; only the layers that it writes to go to another datastore."""
+        with self._access("relocate_vm") as estate:
+            return self._start(estate, "relocate", step.vm, partial(estate.relocate, step))
+
+    def rename_vm(self, vm: VmId, name: str) -> Job:
+        """Start to give a VM another name; its UUID, its files and what hangs from it stay."""
+        with self._access("rename_vm") as estate:
+            return self._start(estate, "rename", vm, partial(self._hypervisor.rename, vm, name))
+
     def unregister_vm(self, vm: VmId) -> Job:
         """Start to take a VM out of the inventory; its files stay."""
         with self._access("unregister_vm") as estate:
@@ -227,6 +284,36 @@ class MemoryDriver:
         with self._access("remove_stray") as estate:
             effect = partial(estate.remove_stray, stray.layer)
             return self._hypervisor.start("remove", str(stray.layer), effect)
+
+    @property
+    def section(self) -> str:
+        """The part of a pool's file that is about this hypervisor: it has vSphere's words."""
+        return "vsphere"
+
+    def reconfigure_vm(self, step: ReconfigureVm) -> Job:
+        """Start to change processors, memory, notes or mark of a VM that is off."""
+        with self._access("reconfigure_vm") as estate:
+            return self._start(estate, "reconfigure", step.vm, partial(estate.reconfigure, step))
+
+    def run_in_guest(
+        self,
+        vm: VmId,
+        command: Sequence[str],
+        *,
+        login: GuestLogin | None,  # noqa: ARG002 - guests here let everybody in
+        seconds: float,  # noqa: ARG002 - nothing takes any time
+    ) -> int:
+        """Say with what a program ends, as the test that set the scene has told."""
+        with self._access("run_in_guest") as estate:
+            machine = estate.machine(vm)
+            if machine.power is not Power.ON:
+                raise BusyError(f"{machine.name} does not run", hint="start it first")
+            programs, program = self._hypervisor.programs, command[0]
+            status = programs.get((machine.name, program), programs.get(("", program)))
+        if status is None:
+            brief = f"there is no program {program} in the guest of {machine.name}"
+            raise HypervisorError(brief, hint="look at its path inside the guest", kind="NotFound")
+        return status
 
     def write_mark(self, vm: VmId, mark: Mark) -> Job:
         """Start to put a mark on a VM."""

@@ -11,14 +11,22 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
+from linkedclone.drivers.memory.inside import Inside
 from linkedclone.drivers.memory.machine import Machine, Point, view, with_sizes
 from linkedclone.drivers.memory.places import ROOT_POOL, Places
 from linkedclone.drivers.memory.storage import Home, Storage
-from linkedclone.errors import GoneError, HypervisorError, InUseError, UnsupportedError
+from linkedclone.errors import (
+    DuplicateNameError,
+    GoneError,
+    HypervisorError,
+    InUseError,
+    RefusedError,
+    UnsupportedError,
+)
 from linkedclone.model.ids import FolderId, SnapshotId, StoreId, VmId
 from linkedclone.model.inventory import Inventory, Stray
-from linkedclone.model.observed import Disk, Layer, Power, Vm
-from linkedclone.model.plan import CreateClone
+from linkedclone.model.observed import CustomizationStatus, Disk, Layer, Power, Vm
+from linkedclone.model.plan import CreateClone, ReconfigureVm, RelocateVm
 from linkedclone.model.spec import DiskMove
 
 Linking = Literal["linked", "full", "hidden"]
@@ -236,6 +244,7 @@ class Estate:
         number = self._number("vm")
         taken = {machine.uuid for machine in self.machines.values()}
         annotation = source.annotation if step.annotation is None else step.annotation
+        is_told = bool(step.guest or step.target.customization_spec)
         machine = Machine(
             id=VmId(f"vm-{number}"),
             created=_FIRST + timedelta(minutes=number),
@@ -246,6 +255,7 @@ class Estate:
             home=self.storage.make_home(StoreId(step.target.datastore), step.name),
             pool=step.target.pool,
             macs=self._macs(step, source),
+            inside=Inside(wanted=step.guest) if is_told else None,
             whole=False,
             mark=step.mark,
             annotation=annotation,
@@ -348,6 +358,63 @@ class Estate:
             raise HypervisorError(brief, details="The VM is a template or unfinished.")
         machine.power = power
 
+    def booted(self) -> tuple[Machine, ...]:
+        """Return the VMs that run and whose guests have yet to become who they are to be."""
+        return tuple(
+            machine
+            for machine in self.machines.values()
+            if machine.inside is not None
+            and machine.inside.status is CustomizationStatus.PENDING
+            and machine.power is Power.ON
+        )
+
+    def relocate(self, step: RelocateVm) -> None:
+        """Move a VM: to another pool, and with its top layers to another datastore.
+
+        What those hang from stays where it is (handbook, section 1: moveChildMost).
+        """
+        machine, store = self.machine(step.vm), StoreId(step.target.datastore)
+        machine.pool = step.target.pool or machine.pool
+        if not store or not step.moves_disks:
+            return
+        before = machine.layers
+        left = machine.home
+        machine.home = self.storage.make_home(store, machine.name)
+        machine.disks = self.storage.copy_tops(machine.home, machine.name, machine.disks)
+        self.storage.drop_home(left)
+        self.storage.remove_unused(before, self.used())
+
+    def reconfigure(self, step: ReconfigureVm) -> None:
+        """Change processors, memory, notes or mark.
+
+        Raises:
+            RefusedError: It runs, and more than notes and mark is to change.
+        """
+        machine = self.machine(step.vm)
+        cpus = step.cpus or machine.cpus
+        memory_bytes = step.memory_bytes or machine.memory_bytes
+        changed = (cpus, memory_bytes) != (machine.cpus, machine.memory_bytes)
+        if changed and machine.power is not Power.OFF:
+            raise RefusedError(
+                f"{machine.name} runs, and its hardware changes only while it is off",
+                hint=f"linkedclone stop {machine.name}",
+            )
+        machine.cpus, machine.memory_bytes = cpus, memory_bytes
+        machine.annotation = machine.annotation if step.annotation is None else step.annotation
+        machine.mark = step.mark or machine.mark
+
+    def rename(self, vm: VmId, name: str) -> None:
+        """Give a VM another name; its files keep theirs.
+
+        Raises:
+            DuplicateNameError: Another VM of its folder has it.
+        """
+        machine = self.machine(vm)
+        holder = self.at(machine.folder, name)
+        if holder is not None and holder is not machine:
+            raise name_taken(name)
+        machine.name = name
+
     def take_snapshot(self, vm: VmId, name: str, description: str) -> SnapshotId:
         """Freeze a VM's disks, and move the VM onto new deltas.
 
@@ -417,6 +484,12 @@ class Estate:
         self.storage.merge(gone, lower)
         machine.disks = _without(gone, machine.disks)
         machine.points = tuple(replace(p, disks=_without(gone, p.disks)) for p in machine.points)
+
+
+def name_taken(name: str) -> DuplicateNameError:
+    """Return the error for a name that another VM of the folder has, or is getting."""
+    details = f"The name '{name}' already exists."
+    return DuplicateNameError(f"the name {name} is taken", details=details, kind="DuplicateName")
 
 
 def _without(layer: Layer, disks: tuple[Disk, ...]) -> tuple[Disk, ...]:

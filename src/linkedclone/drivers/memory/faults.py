@@ -3,12 +3,21 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from linkedclone.errors import HypervisorError, LinkedCloneError, PowerOnError
+from linkedclone.errors import (
+    CustomizationError,
+    HypervisorError,
+    LinkedCloneError,
+    PowerOnError,
+)
 
 Action = Literal[
     "clone",
     "power-on",
     "power-off",
+    "shut-down",
+    "rename",
+    "customize",
+    "relocate",
     "delete",
     "unregister",
     "snapshot",
@@ -17,6 +26,7 @@ Action = Literal[
     "promote",
     "grow",
     "mark",
+    "reconfigure",
     "remove",
     "disconnect-media",
 ]
@@ -51,6 +61,8 @@ def default_error(action: Action) -> LinkedCloneError:
     """Return what an action fails with unless a test says otherwise."""
     brief = f"{action} failed"
     details = "A general system error occurred."
+    if action == "customize":
+        return CustomizationError(brief, details=details, kind="CustomizationFault")
     if action == "power-on":
         return PowerOnError(brief, details=details, kind="SystemError")
     return HypervisorError(brief, details=details, kind="SystemError")
@@ -65,6 +77,10 @@ class Faults:
     def add(self, rule: Rule) -> None:
         """Arm a failure."""
         self._rules.append(rule)
+
+    def clear(self) -> None:
+        """Disarm all that are left."""
+        self._rules.clear()
 
     def take(self, action: Action, name: str, at: At) -> Rule | None:
         """Use up one matching failure, the oldest first."""

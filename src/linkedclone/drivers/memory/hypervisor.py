@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 
-from linkedclone.drivers.memory.estate import Estate, Linking
+from linkedclone.drivers.memory.estate import Estate, Linking, name_taken
 from linkedclone.drivers.memory.faults import Action, At, Faults, Rule, default_error
+from linkedclone.drivers.memory.machine import Guest, Machine
 from linkedclone.drivers.memory.schedule import Effect, Schedule
 from linkedclone.errors import (
-    DuplicateNameError,
     EndpointError,
     GoneError,
     LinkedCloneError,
@@ -19,7 +19,7 @@ from linkedclone.errors import (
 )
 from linkedclone.model.ids import FolderId, SnapshotId, VmId
 from linkedclone.model.jobs import Job, JobState
-from linkedclone.model.observed import Disk, Layer, Mark, Power, Vm
+from linkedclone.model.observed import CustomizationStatus, Disk, Layer, Mark, Power, Vm
 from linkedclone.model.plan import CreateClone
 from linkedclone.model.spec import Target
 
@@ -33,6 +33,8 @@ class MemoryHypervisor:
 
     Attributes:
         delays: How many seconds a job of each action takes; none unless given.
+        programs: With what each program ends, by VM and program; an empty name
+            stands for every VM. A program that is not there does not exist.
         calls: How often each method of a driver reached it.
         now: The clock that jobs are timed by.
         sleep: What waiting drivers pass the time with; has to let ``now`` go on.
@@ -50,6 +52,7 @@ class MemoryHypervisor:
         self.sleep = sleep
         self.instance = instance
         self.delays: dict[Action, float] = {}
+        self.programs: dict[tuple[str, str], int] = {}
         self.calls: Counter[str] = Counter()
         self._lock = threading.RLock()
         self._estate = Estate()
@@ -70,14 +73,35 @@ class MemoryHypervisor:
             if self._down is not None:
                 raise self._down
             self.calls[call] += 1
-            self._schedule.run_due()
+            self._run_due()
             yield self._estate
 
     @contextmanager
     def _inside(self) -> Iterator[Estate]:
         with self._lock:
-            self._schedule.run_due()
+            self._run_due()
             yield self._estate
+
+    def _run_due(self) -> None:
+        """Let every due job take effect; guests of VMs that run by then begin to customize."""
+        self._schedule.run_due()
+        booted = self._estate.booted()
+        for machine in booted:
+            if machine.inside is not None:
+                machine.inside.status = CustomizationStatus.RUNNING
+                self._submit("customize", machine.name, partial(self._customize, machine))
+        if booted:
+            self._schedule.run_due()
+
+    def _customize(self, machine: Machine) -> None:
+        """Let a guest become who it is to be, or fail in it."""
+        rule = self._faults.take("customize", machine.name, "job")
+        if machine.inside is None:
+            return
+        if rule is None:
+            machine.inside.succeed()
+        else:
+            machine.inside.fail(str(rule.error))
 
     # -- to set the scene -------------------------------------------------------------
 
@@ -169,6 +193,11 @@ class MemoryHypervisor:
             machine = estate.machine(vm)
             machine.template, machine.power, machine.pool = True, Power.OFF, ""
 
+    def set_guest(self, vm: VmId, guest: Guest) -> None:
+        """Say how a guest takes it to be asked to shut down."""
+        with self._inside() as estate:
+            estate.machine(vm).guest = guest
+
     def insert_media(self, vm: VmId) -> None:
         """Put an image into the CD drive of a VM."""
         with self._inside() as estate:
@@ -188,13 +217,19 @@ class MemoryHypervisor:
 
         ``leave`` leaves the half-made VM of a failed clone behind: marked, and
         without disks. ``power-on`` strikes clones that are to be started, too:
-        the clone is there then, off. ``times`` below zero means for ever.
+        the clone is there then, off. ``customize`` strikes the call, or the
+        guest once it runs. ``times`` below zero means for ever.
         """
         error = error or default_error(action)
         with self._lock:
             self._faults.add(
                 Rule(action=action, name=name, error=error, at=at, times=times, leave=leave)
             )
+
+    def heal(self) -> None:
+        """Let nothing fail any more."""
+        with self._lock:
+            self._faults.clear()
 
     def degrade(self, times: int = 1) -> None:
         """Make the next clones full ones, without a word."""
@@ -262,11 +297,11 @@ class MemoryHypervisor:
             brief = f"{step.source.name} has no snapshot to hang {step.name} from"
             raise NoSnapshotError(brief, hint="take one with --snapshot new")
         self._faults.strike("clone", step.name, "submit")
+        if step.guest is not None:
+            self._faults.strike("customize", step.name, "submit")
         place = _place(step)
         if place in self._making or self._estate.at(step.target.folder, step.name):
-            details = f"The name '{step.name}' already exists."
-            brief = f"the name {step.name} is taken"
-            raise DuplicateNameError(brief, details=details, kind="DuplicateName")
+            raise name_taken(step.name)
         self._making[place] = step.source.id
         return self._submit("clone", step.name, partial(self._clone, step))
 
@@ -283,6 +318,12 @@ class MemoryHypervisor:
             self._faults.strike("power-on", step.name, "job")
             self._estate.set_power(machine.id, Power.ON)
         return machine.id
+
+    def rename(self, vm: VmId, name: str) -> None:
+        """Give a VM another name, unless it is taken, be it by a clone on its way."""
+        if (self._estate.machine(vm).folder, name.casefold()) in self._making:
+            raise name_taken(name)
+        self._estate.rename(vm, name)
 
     @property
     def sources(self) -> frozenset[VmId]:

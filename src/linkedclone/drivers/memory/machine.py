@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Literal
 
+from linkedclone.drivers.memory.inside import Inside, show_inside
 from linkedclone.drivers.memory.storage import Home, Storage
 from linkedclone.model.ids import FolderId, SnapshotId, VmId
 from linkedclone.model.observed import Disk, Layer, Mark, Power, Snapshot, Vm
@@ -20,6 +22,10 @@ class Point:
     disks: tuple[Disk, ...]
 
 
+Guest = Literal["obeys", "deaf", "mute"]
+"""How a guest takes it to be asked to shut down: it does, it does not, or it has no tools."""
+
+
 @dataclass(slots=True, kw_only=True)
 class Machine:
     """A VM. Its disks tell the truth, also where outsiders see a hidden chain.
@@ -29,6 +35,8 @@ class Machine:
         macs: The addresses of its network cards.
         created: When it was made, by the clock of the estate.
         media: Whether an image is in its CD drive.
+        guest: How its guest takes it to be asked to shut down.
+        inside: Who its guest is to be; None for a guest that nothing is told.
         whole: False for what a failed clone left behind.
         points: Its snapshots, parents before children.
         current: The snapshot that its present state follows.
@@ -45,6 +53,8 @@ class Machine:
     power: Power = Power.OFF
     template: bool = False
     media: bool = False
+    guest: Guest = "obeys"
+    inside: Inside | None = None
     whole: bool = True
     mark: Mark | None = None
     annotation: str = ""
@@ -71,7 +81,7 @@ class Machine:
 
 def view(machine: Machine, path: str, *, with_disks: bool) -> Vm:
     """Return a VM as outsiders see it; ``with_disks`` adds the disks of its snapshots."""
-    return Vm(
+    seen = Vm(
         id=machine.id,
         name=machine.name,
         uuid=machine.uuid,
@@ -95,7 +105,10 @@ def view(machine: Machine, path: str, *, with_disks: bool) -> Vm:
         mark=machine.mark,
         created=machine.created,
         macs=machine.macs,
+        cpus=machine.cpus,
+        memory_bytes=machine.memory_bytes,
     )
+    return show_inside(seen, machine.inside)
 
 
 def with_sizes(vm: Vm, mine: frozenset[Layer], others: frozenset[Layer], files: Storage) -> Vm:

@@ -28,6 +28,8 @@ REFUSED = {
     "--add-nic": _NO_NETWORKS,
     "--remove-nic": _NO_NETWORKS,
     "--keep-tpm": _NO_MACHINE,
+    "--firmware": _NO_MACHINE,
+    "--display": _NO_MACHINE,
 }
 """What there is no counterpart for here, and what would help."""
 

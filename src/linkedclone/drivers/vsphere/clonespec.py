@@ -9,23 +9,31 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from pyVmomi import vim
 
 from linkedclone.drivers.vsphere.cards import CardChanges, build_card_changes
 from linkedclone.drivers.vsphere.marks import write_mark
-from linkedclone.drivers.vsphere.native import Native
+from linkedclone.drivers.vsphere.native import Native, build_data
 from linkedclone.drivers.vsphere.shapes import Shape
 from linkedclone.errors import InputError
 from linkedclone.model.plan import CreateClone
 from linkedclone.model.spec import DiskMove, Hardware
 
+if TYPE_CHECKING:
+    from linkedclone.drivers.vsphere.customizing import Customizing
+
 _MEMORY_STEP: Final = 4 << 20
 
 
 def build_clone_spec(
-    step: CreateClone, shape: Shape, customization: Native, *, knows_tpm: bool = True
+    step: CreateClone,
+    shape: Shape,
+    stored: Native,
+    *,
+    knows_tpm: bool = True,
+    version: tuple[int, ...] = (),
 ) -> Native:
     """Return the CloneSpec of a step.
 
@@ -33,31 +41,45 @@ def build_clone_spec(
         step: The step; without a snapshot the spec has none either. One that
             is to be linked is good for showing only, then.
         shape: The hardware that is cloned, as far as it needs care.
-        customization: The stored Specification, or None.
+        stored: The stored Specification, or None.
         knows_tpm: Whether the server knows what may become of a virtual TPM
             (vSphere 8.0; older ones always copy it).
+        version: The API version of the server; empty where unknown.
 
     Raises:
         InputError: The snapshot's hardware does not go with what is wanted, or
             vCenter does not take a number.
+        UnsupportedError: The server is too old for a part of the customization.
         RefusedError: There is no room for a further disk.
     """
     _check_processors(step.hardware, shape)
     cards = _build_card_changes(step, shape)
+    customizing = _build_customizing(step, shape, stored, version)
     snapshot = step.snapshot and vim.vm.Snapshot(step.snapshot.id, None)
     return vim.vm.CloneSpec(
         location=_build_location(step, shape, cards.location),
         template=False,
         powerOn=step.power_on,
         snapshot=snapshot or None,
-        customization=customization,
-        config=_build_config(step, (*cards.config, *_build_disk_changes(step, shape))),
+        customization=customizing.specification if customizing else None,
+        config=_build_config(step, (*cards.config, *_build_disk_changes(step, shape)), customizing),
         tpmProvisionPolicy=_build_tpm_policy(step, shape, knows_tpm=knows_tpm),
     )
 
 
 def _build_card_changes(step: CreateClone, shape: Shape) -> CardChanges:
     return build_card_changes(step, shape) if shape.devices or shape.manual_cards else CardChanges()
+
+
+def _build_customizing(
+    step: CreateClone, shape: Shape, stored: Native, version: tuple[int, ...]
+) -> Customizing | None:
+    """Return what is said of the guest; the code for it is loaded only if there is something."""
+    if step.guest is None and stored is None:
+        return None
+    from linkedclone.drivers.vsphere.customizing import build_customizing
+
+    return build_customizing(step, shape, stored, version)
 
 
 def _build_disk_changes(step: CreateClone, shape: Shape) -> Sequence[Native]:
@@ -147,8 +169,11 @@ def _build_locators(
     ]
 
 
-def _build_config(step: CreateClone, changes: Sequence[Native]) -> Native:
+def _build_config(
+    step: CreateClone, changes: Sequence[Native], customizing: Customizing | None
+) -> Native:
     hardware = step.hardware
+    settings = customizing.settings if customizing else {}
     return vim.vm.ConfigSpec(
         instanceUuid=step.uuid,
         numCPUs=hardware.cpus,
@@ -157,8 +182,16 @@ def _build_config(step: CreateClone, changes: Sequence[Native]) -> Native:
         cpuHotAddEnabled=hardware.cpu_hot_add,
         memoryHotAddEnabled=hardware.memory_hot_add,
         annotation=step.annotation,
-        extraConfig=_build_options(write_mark(step.mark) | dict(hardware.extra_config)),
+        extraConfig=[
+            *_build_options(write_mark(step.mark) | dict(hardware.extra_config)),
+            # Not remembered: they may hold passwords.
+            *(
+                build_data(vim.option.OptionValue, key=key, value=value)
+                for key, value in settings.items()
+            ),
+        ],
         deviceChange=list(changes),
+        vAppConfigRemoved=True if customizing and customizing.removes_vapp else None,
     )
 
 

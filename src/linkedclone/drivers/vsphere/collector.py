@@ -23,6 +23,7 @@ from linkedclone.drivers.vsphere.pages import (
 from linkedclone.drivers.vsphere.session import Session
 from linkedclone.drivers.vsphere.walks import Walk
 from linkedclone.drivers.vsphere.wire import undecoded
+from linkedclone.errors import HypervisorError
 
 CHUNK: Final = 100
 """Objects asked for in one request: the page size of the server (handbook, section 2)."""
@@ -173,10 +174,15 @@ class Collector:
         """Read, leaving out the starting objects that turn out to be gone."""
         left = list(starts)
         while left:
+            logins = self._session.logins
             try:
                 return follow(left)
             except _Vanished as vanished:
                 left = [start for start in left if moid_of(start) != vanished.id]
+            except HypervisorError:
+                # The tokens of further pages end with the session that they were given in.
+                if logins == self._session.logins:
+                    raise
         return []
 
     def _pages(self, about: str, question: Native) -> list[Seen]:

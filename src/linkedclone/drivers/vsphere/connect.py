@@ -18,6 +18,7 @@ from linkedclone.drivers.vsphere import tls
 from linkedclone.drivers.vsphere.greeting import PATH, Greeting
 from linkedclone.drivers.vsphere.native import Native
 from linkedclone.drivers.vsphere.session import Session
+from linkedclone.drivers.vsphere.stub import Stub
 from linkedclone.errors import EndpointError, LinkedCloneError
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def open_vsphere(endpoint: Endpoint, greeting: Greeting | None = None) -> Driver
         InputError: A CA file or a pinned certificate cannot be read.
     """
     greeting = greeting or Greeting(endpoint)
-    stub = SoapStubAdapter(
+    stub = Stub(
         host=endpoint.host,
         port=endpoint.port,
         path=PATH,

@@ -37,8 +37,7 @@ field by field.
 
 from __future__ import annotations
 
-import ipaddress
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from sys import intern
@@ -47,6 +46,7 @@ from xml.etree.ElementTree import Element
 
 from linkedclone.drivers.vsphere import marks, metadata
 from linkedclone.drivers.vsphere.collector import Seen
+from linkedclone.drivers.vsphere.guestinfo import read_cards, read_customization
 from linkedclone.drivers.vsphere.hardware import LayerBook, read_hardware
 from linkedclone.drivers.vsphere.pages import NS, Found
 from linkedclone.drivers.vsphere.snapshots import read_snapshots
@@ -60,8 +60,6 @@ INSTANCE_ID: Final = "instance-id"
 _VALUE: Final = NS + "value"
 _UNSHARED: Final = NS + "unshared"
 _COMMITTED: Final = NS + "committed"
-_IP_CONFIG: Final = NS + "ipConfig"
-_IP_ADDRESS: Final = NS + "ipAddress"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,32 +145,6 @@ def _read_usage(usage: Element) -> tuple[int, int]:
     return own, shared
 
 
-def _read_cards(cards: Element) -> tuple[str, ...]:
-    """Return the addresses that the guest reports, card by card."""
-    return tuple(filter(_is_reachable, _addresses(cards)))
-
-
-def _addresses(cards: Element) -> Iterator[str]:
-    for card in cards:
-        config = card.find(_IP_CONFIG)
-        configured: Iterable[Element] = () if config is None else config.findall(_IP_ADDRESS)
-        found = [item.findtext(_IP_ADDRESS) or "" for item in configured]
-        yield from found or (item.text or "" for item in card.findall(_IP_ADDRESS))
-
-
-def _read_address(element: Element) -> tuple[str, ...]:
-    address = element.text or ""
-    return (address,) if _is_reachable(address) else ()
-
-
-def _is_reachable(text: str) -> bool:
-    try:
-        address = ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return not (address.is_link_local or address.is_loopback or address.is_unspecified)
-
-
 _DECODERS: Final[Mapping[str, Callable[[Element], Any]]] = {
     "parent": _read_reference,
     "parentVApp": _read_reference,
@@ -182,10 +154,12 @@ _DECODERS: Final[Mapping[str, Callable[[Element], Any]]] = {
     "config.createDate": _read_date,
     "config.hardware.numCPU": _read_number,
     "config.hardware.numCoresPerSocket": _read_number,
+    "config.hardware.memoryMB": _read_number,
     "snapshot": read_snapshots,
     "runtime.powerState": _read_reference,
-    "guest.net": _read_cards,
-    "guest.ipAddress": _read_address,
+    "runtime.bootTime": _read_date,
+    "guest.net": read_cards,
+    "guest.customizationInfo": read_customization,
     "guest.toolsRunningStatus": _read_reference,
     "storage.perDatastoreUsage": _read_usage,
     "layoutEx.timestamp": _read_date,

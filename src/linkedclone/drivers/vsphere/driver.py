@@ -28,12 +28,18 @@ from linkedclone.model.findings import Finding
 from linkedclone.model.ids import FolderId, SnapshotId, VmId
 from linkedclone.model.inventory import Inventory, Stray
 from linkedclone.model.jobs import Job, JobState
-from linkedclone.model.observed import Identity, Mark, Power, Vm
-from linkedclone.model.plan import CreateClone
-from linkedclone.model.spec import CloneRequest, Scan, Target
+from linkedclone.model.observed import CustomizationNews, Identity, Mark, Power, Vm
+from linkedclone.model.plan import CreateClone, ReconfigureVm, RelocateVm
+from linkedclone.model.spec import CloneRequest, Placement, Scan, Target
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
+    from linkedclone.drivers.vsphere.events import CustomizationLog
+    from linkedclone.drivers.vsphere.guestcommands import GuestCommandRunner
     from linkedclone.drivers.vsphere.removal import Remover
+    from linkedclone.errors import LinkedCloneError
+    from linkedclone.model.access import ConsoleAddress, GuestLogin
     from linkedclone.model.check import HostCheck
 
 _UNSCANNED: Final = "files of unregistered VMs were not looked for (--scan does)"
@@ -66,6 +72,16 @@ class VsphereDriver:
         host (handbook, section 9).
         """
         return 128
+
+    @property
+    def patience_seconds(self) -> float:
+        """As long as the endpoint's settings say: a vCenter takes minutes to restart."""
+        return self._session.endpoint.patience_seconds
+
+    @property
+    def customizes_always(self) -> bool:
+        """No: a guest is customised only if a specification says so."""
+        return False
 
     def identify(self) -> Identity:
         """Say what the endpoint is."""
@@ -144,9 +160,10 @@ class VsphereDriver:
         else:
             # A copy of the VM as it stands, or of a snapshot that is yet to be taken of it.
             shape = self._observer.present_shape(step.source.id, whole=whole)
-        customization = self._specs.read(step.target.customization_spec)
-        knows_tpm = self._session.api_version >= _TPM_POLICIES
-        return build_clone_spec(step, shape, customization, knows_tpm=knows_tpm)
+        stored = self._specs.read(step.target.customization_spec)
+        version = self._session.api_version
+        knows_tpm = version >= _TPM_POLICIES
+        return build_clone_spec(step, shape, stored, knows_tpm=knows_tpm, version=version)
 
     def attach_clone(self, step: CreateClone) -> Job:
         """Follow the clone of this name that somebody else is making."""
@@ -282,6 +299,91 @@ class VsphereDriver:
                 return self._jobs.start(name, "power-off", native.PowerOffVM_Task)
             case _:
                 raise UnsupportedError(f"cannot put a VM into the state {power.value!r}")
+
+    @property
+    def asks_deaf_guests(self) -> bool:
+        """No: only a guest whose tools run can be asked."""
+        return False
+
+    def shut_down_guest(self, vm: VmId) -> None:
+        """Ask the guest through VMware Tools."""
+        from linkedclone.drivers.vsphere.guestpower import shut_down_guest
+
+        shut_down_guest(self._session, vm, self._observer.name(vm))
+
+    def start_vms(self, ids: Sequence[VmId]) -> Mapping[VmId, Job | LinkedCloneError]:
+        """Start many with one call for each datacenter; see ``powering``."""
+        from linkedclone.drivers.vsphere.powering import Powering
+
+        return Powering(self._session, self._collector, self._observer, self._jobs).start(ids)
+
+    def resolve_relocation(self, vm: Vm, placement: Placement) -> Target:
+        """Look up where a VM is to go; see ``relocation``."""
+        from linkedclone.drivers.vsphere.relocation import resolve_relocation
+
+        self._session.require_vcenter("move VMs")
+        return resolve_relocation(self._placer, vm, placement)
+
+    def relocate_vm(self, step: RelocateVm) -> Job:
+        """Send the RelocateVM_Task; reads the VM's disks first."""
+        from linkedclone.drivers.vsphere.relocation import build_relocation
+
+        disks = [key for key, _ in self._observer.present_shape(step.vm).disks]
+        name, spec = self._observer.name(step.vm), build_relocation(step, disks)
+        return self._jobs.start(name, "relocate", self._vm(step.vm).RelocateVM_Task, spec=spec)
+
+    def describe_console(self, vm: VmId) -> ConsoleAddress:
+        """Get a ticket for the VM's screen; see ``screens``."""
+        from linkedclone.drivers.vsphere.screens import describe_console
+
+        return describe_console(self._session, self._observer, vm)
+
+    @property
+    def section(self) -> str:
+        """The part of a pool's file that is about vSphere."""
+        return "vsphere"
+
+    def reconfigure_vm(self, step: ReconfigureVm) -> Job:
+        """Change processors, memory, notes or mark; vCenter refuses hardware of what runs."""
+        from linkedclone.drivers.vsphere.reconfigure import build_changes
+
+        native, name = self._vm(step.vm), self._observer.name(step.vm)
+        spec = build_changes(step)
+        return self._jobs.start(name, "reconfigure", native.ReconfigVM_Task, spec=spec)
+
+    def run_in_guest(
+        self, vm: VmId, command: Sequence[str], *, login: GuestLogin | None, seconds: float
+    ) -> int:
+        """Run a command inside a guest through VMware Tools; see ``guestcommands``."""
+        return self._guest_commands.run(vm, command, login=login, seconds=seconds)
+
+    @cached_property
+    def _guest_commands(self) -> GuestCommandRunner:
+        from linkedclone.drivers.vsphere.guestcommands import GuestCommandRunner
+
+        return GuestCommandRunner(self._session, self._collector, self._observer)
+
+    def rename_vm(self, vm: VmId, name: str) -> Job:
+        """Send the Rename_Task: folder and files on the datastore keep their names."""
+        return self._jobs.start(
+            self._observer.name(vm), "rename", self._vm(vm).Rename_Task, newName=name
+        )
+
+    def read_clock(self) -> datetime:
+        """Return what time it is at the server."""
+        return self._customization_log.read_clock()
+
+    def observe_customization(
+        self, ids: Sequence[VmId], since: datetime
+    ) -> Mapping[VmId, CustomizationNews]:
+        """Read what the events since a moment tell of customizations; one call for all VMs."""
+        return self._customization_log.observe(ids, since)
+
+    @cached_property
+    def _customization_log(self) -> CustomizationLog:
+        from linkedclone.drivers.vsphere.events import CustomizationLog
+
+        return CustomizationLog(self._session)
 
     def wait(self, jobs: Sequence[Job], timeout_seconds: float) -> tuple[JobState, ...]:
         """Wait until one of the jobs has finished, or for so long."""

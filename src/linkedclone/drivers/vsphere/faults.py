@@ -3,14 +3,17 @@
 A fault is looked up by its own type name, then by those of its base types, the
 nearest first: so NotAuthenticated is a lost session although it is a kind of
 NoPermission, and a fault that came with a newer vCenter falls to its family.
+The rows are in ``faultrules``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Final
 
+from linkedclone.drivers.vsphere.faultrules import ARGUMENTS, RULES, UNKNOWN, Rule
 from linkedclone.drivers.vsphere.native import (
     Native,
     fields_of,
@@ -19,171 +22,40 @@ from linkedclone.drivers.vsphere.native import (
     kind_of,
     moid_of,
 )
-from linkedclone.errors import (
-    AuthenticationError,
-    BusyError,
-    CustomizationError,
-    DuplicateNameError,
-    GoneError,
-    HypervisorError,
-    LinkedCloneError,
-    NoSpaceError,
-    NotFoundError,
-    PermissionDeniedError,
-    PowerOnError,
-    SessionLostError,
-    UnsupportedError,
-)
+from linkedclone.errors import HypervisorError, LinkedCloneError
+
+NameOf = Callable[[Native], str]
+"""Returns the name of a managed object; empty where it has none."""
+
+_MOST_NAMES: Final = 4
+"""So many objects are asked for their names, at a read each."""
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """What one family of faults becomes.
-
-    Attributes:
-        error: The class that is raised.
-        reason: What it means, to stand behind a colon.
-        hint: What to try next.
-    """
-
-    error: type[LinkedCloneError]
-    reason: str
-    hint: str
+def no_name(managed: Native) -> str:  # noqa: ARG001 - what a NameOf takes
+    """Name nothing, where nobody can be asked."""
+    return ""
 
 
-_LATER = "try again in a little while"
-_PRIVILEGE = (
-    "give the user the privilege on that object; 'linkedclone doctor' lists what is missing"
-)
-_CUSTOMIZE = "check the customization specification against the guest and its network cards"
-_CAPACITY = "free resources or choose another place with --resource-pool, then run it again"
-_LOG = "look at the task and at vCenter's log (vpxd.log) for the cause"
-_CHAIN = "all datastores of the parent's disk chain have to be reachable from every host in use"
-
-RULES: Final[dict[str, Rule]] = {
-    "TaskInProgress": Rule(BusyError, "another task holds the object", _LATER),
-    "ConcurrentAccess": Rule(BusyError, "it was changed by somebody else meanwhile", _LATER),
-    "HostCommunication": Rule(
-        BusyError, "the ESXi host does not answer", "check the host's connection, then try again"
-    ),
-    "NotAuthenticated": Rule(SessionLostError, "the session has ended", "run the command again"),
-    "NoPermission": Rule(PermissionDeniedError, "the user lacks a privilege", _PRIVILEGE),
-    "SecurityError": Rule(PermissionDeniedError, "the user may not do that", _PRIVILEGE),
-    "InvalidLogin": Rule(
-        AuthenticationError,
-        "user name or password is wrong",
-        "check both; the name is mostly user@domain, as administrator@vsphere.local",
-    ),
-    "InvalidArgument": Rule(
-        HypervisorError,
-        "vCenter does not accept an argument",
-        "invalidProperty names it; spec.location.pool: give --resource-pool; "
-        "spec.snapshot: the parent has no such snapshot, see --snapshot",
-    ),
-    "InvalidName": Rule(HypervisorError, "vCenter does not accept the name", "choose another name"),
-    "DuplicateName": Rule(
-        DuplicateNameError,
-        "the name is taken in that folder",
-        "run it again to take up a clone of ours, or choose another name",
-    ),
-    "InvalidState": Rule(
-        HypervisorError, "the VM is not in the state for it", "look at its state and its tasks"
-    ),
-    "InvalidPowerState": Rule(
-        HypervisorError,
-        "the VM's power state does not allow it",
-        "start or stop the VM first: existingState is what it is in",
-    ),
-    "FileLocked": Rule(
-        BusyError, "another VM or host holds a disk file", "find out who runs on that file"
-    ),
-    "NoDiskSpace": Rule(NoSpaceError, "the datastore is full", "free space or take --datastore"),
-    "InsufficientStorageSpace": Rule(
-        NoSpaceError, "the datastore is full", "free space or take --datastore"
-    ),
-    "CannotAccessVmComponent": Rule(
-        HypervisorError, "the host cannot reach a part of the VM", _CHAIN
-    ),
-    "FileFault": Rule(HypervisorError, "a file cannot be used", _CHAIN),
-    "CannotDeleteFile": Rule(
-        HypervisorError,
-        "the file cannot be deleted",
-        "look whether a VM of another vCenter or a backup holds it",
-    ),
-    "InvalidDatastore": Rule(HypervisorError, "the datastore cannot be used", _CHAIN),
-    "NotSupported": Rule(
-        UnsupportedError,
-        "the endpoint does not support it",
-        "cloning needs a vCenter and an ordinary VM: not a lone ESXi host, not a template",
-    ),
-    "MethodNotFound": Rule(
-        UnsupportedError, "the endpoint does not know this call", "a newer vCenter may"
-    ),
-    "MethodDisabled": Rule(
-        UnsupportedError,
-        "another product has locked this operation on the object",
-        "release it there: 'source' names the product",
-    ),
-    "MigrationFault": Rule(
-        HypervisorError, "the disk chain cannot go there", "keep to the parent's datastore"
-    ),
-    "DeltaDiskFormatNotSupported": Rule(
-        HypervisorError,
-        "that datastore does not take this kind of delta disk",
-        "keep to the parent's datastore, or to one of the same type and version",
-    ),
-    "CustomizationFault": Rule(
-        CustomizationError, "the guest customization is refused", _CUSTOMIZE
-    ),
-    "NicSettingMismatch": Rule(
-        CustomizationError,
-        "the specification's network settings do not fit the VM's cards",
-        "the specification needs one entry for each network card, or none at all",
-    ),
-    "RestrictedVersion": Rule(
-        UnsupportedError, "the licence does not allow it", "the free ESXi licence is read-only"
-    ),
-    "NotEnoughLicenses": Rule(
-        UnsupportedError, "there are not enough licences", "add a licence in vCenter"
-    ),
-    "NoCompatibleHost": Rule(
-        PowerOnError, "no host can take the VM", "'error' gives the reason of each host"
-    ),
-    "InsufficientResourcesFault": Rule(PowerOnError, "resources do not suffice", _CAPACITY),
-    "InsufficientFailoverResourcesFault": Rule(
-        PowerOnError,
-        "the cluster's admission control does not allow another running VM",
-        "free resources, or change the cluster's admission control, then start it",
-    ),
-    "ManagedObjectNotFound": Rule(
-        GoneError, "the object was deleted meanwhile", "look again: linkedclone list"
-    ),
-    "NotFound": Rule(NotFoundError, "it does not exist", "check the name"),
-    "RequestCanceled": Rule(
-        HypervisorError, "the task was cancelled at the server", "run it again if that was a slip"
-    ),
-    "SystemError": Rule(HypervisorError, "vCenter failed inside", _LOG),
-    "VmConfigFault": Rule(HypervisorError, "the VM's configuration does not allow it", _LOG),
-}
-"""By the fault's type name. Several kinds share their family's rule."""
-
-_UNKNOWN = Rule(HypervisorError, "vCenter refuses", _LOG)
-
-
-def translate(fault: BaseException, about: str) -> LinkedCloneError:
+def translate(fault: BaseException, about: str, *, name_of: NameOf = no_name) -> LinkedCloneError:
     """Return our error for a fault.
 
     Args:
         fault: A vmodl.MethodFault, from a call or a task.
         about: What was being done, as ``clone desk-001``.
+        name_of: Asked for the names of objects that the fault names by id.
     """
     kinds = [native_name(cls) for cls in type(fault).__mro__]
-    rule = next((RULES[kind] for kind in kinds if kind in RULES), _UNKNOWN)
-    brief = f"could not {about}: {rule.reason}"
-    details = "\n".join(dict.fromkeys(_words(fault)))
+    rule = next((RULES[kind] for kind in kinds if kind in RULES), UNKNOWN)
+    words = _Words(name_of)
+    facts = words.facts(fault)
+    rule = _of_argument(rule, facts)
+    brief = f"could not {about}: {fill(rule.reason, facts)}"
+    details = "\n".join(dict.fromkeys(words.say(fault)))
+    hint = fill(rule.hint, facts)
     if issubclass(rule.error, HypervisorError):
-        return rule.error(brief, details=details, hint=rule.hint, kind=kinds[0])
-    return rule.error(brief, details=details, hint=rule.hint)
+        kind, transience = kinds[0], rule.transience
+        return rule.error(brief, details=details, hint=hint, kind=kind, transience=transience)
+    return rule.error(brief, details=details, hint=hint)
 
 
 def native_name(cls: type) -> str:
@@ -191,35 +63,103 @@ def native_name(cls: type) -> str:
     return cls.__name__.rpartition(".")[2]
 
 
-def _words(fault: Native) -> Iterator[str]:
-    """Yield what the server says: its sentences, then the fault's own fields."""
-    yield getattr(fault, "msg", None) or native_name(type(fault))
-    for message in getattr(fault, "faultMessage", None) or ():
-        if message.message:
-            yield message.message
-    yield from _show_fields(fault, ": ")
-    cause = getattr(fault, "faultCause", None)
-    if cause is not None:
-        yield f"caused by: {_show(cause)}"
+def fill(template: str, facts: Mapping[str, str]) -> str:
+    """Put facts into a template; parts in brackets that lack one are left out."""
+
+    def part(match: re.Match[str]) -> str:
+        text = match[1]
+        if not all(facts.get(name) for name in _FIELD.findall(text)):
+            return ""
+        return _FIELD.sub(lambda field: facts[field[1]], text)
+
+    return _PART.sub(part, template)
 
 
-_GENERAL = frozenset({"dynamicType", "dynamicProperty", "msg", "faultCause", "faultMessage"})
+_FIELD: Final = re.compile(r"\{(\w+)\}")
+_PART: Final = re.compile(r"\[([^\]]*)\]")
 
 
-def _show_fields(thing: Native, equals: str) -> Iterator[str]:
-    for name, _, value in fields_of(thing) if is_data(thing) else ():
-        shown = "" if name in _GENERAL or value is None else _show(value)
-        if shown:
-            yield f"{name}{equals}{shown}"
+def _of_argument(rule: Rule, facts: Mapping[str, str]) -> Rule:
+    """Return the row for the argument that is invalid, if there is one."""
+    words = re.findall(r"[a-z]+", facts.get("invalidProperty", "").lower())
+    for word in reversed(words):
+        for argument, reason, hint in ARGUMENTS:
+            if word == argument:
+                return replace(rule, reason=f"{reason}[ ({{invalidProperty}})]", hint=hint)
+    return rule
 
 
-def _show(value: Native) -> str:
-    if isinstance(value, BaseException):
-        return ", ".join(_words(value))
-    if is_managed(value):
-        return f"{kind_of(value)}:{moid_of(value)}"
-    if is_data(value):
-        return " ".join(_show_fields(value, "="))
-    if isinstance(value, list):
-        return ", ".join(filter(None, map(_show, value)))
-    return str(value)
+_GENERAL: Final = frozenset({"dynamicType", "dynamicProperty", "msg", "faultCause", "faultMessage"})
+
+
+class _Words:
+    """Puts what a fault says and holds into words."""
+
+    def __init__(self, name_of: NameOf) -> None:
+        self._name_of = name_of
+        self._names: dict[str, str] = {}
+
+    def facts(self, fault: Native) -> dict[str, str]:
+        """Return the fields of a fault as a sentence names them."""
+        fields = fields_of(fault) if is_data(fault) else ()
+        facts = {
+            name: self._call(value)
+            for name, _, value in fields
+            if name not in _GENERAL and value is not None
+        }
+        facts["privileges"] = ", ".join(_privileges(fault)) or facts.get("privilegeId", "")
+        if not facts.get("object") and getattr(fault, "missingPrivileges", None):
+            facts["object"] = self._call(fault.missingPrivileges[0].entity)
+        return facts
+
+    def say(self, fault: Native) -> Iterator[str]:
+        """Yield what the server says: its sentences, then the fault's own fields."""
+        yield getattr(fault, "msg", None) or native_name(type(fault))
+        for message in getattr(fault, "faultMessage", None) or ():
+            if message.message:
+                yield message.message
+        yield from self._show_fields(fault, ": ")
+        cause = getattr(fault, "faultCause", None)
+        if cause is not None:
+            yield f"caused by: {self._show(cause)}"
+
+    def _call(self, value: Native) -> str:
+        if is_managed(value):
+            return self._named(value) or f"{kind_of(value)}:{moid_of(value)}"
+        if isinstance(value, list):
+            return ", ".join(filter(None, map(self._call, value)))
+        return self._show(value)
+
+    def _named(self, managed: Native) -> str:
+        moid = moid_of(managed)
+        if moid not in self._names and len(self._names) < _MOST_NAMES:
+            self._names[moid] = self._name_of(managed)
+        return self._names.get(moid, "")
+
+    def _show_fields(self, thing: Native, equals: str) -> Iterator[str]:
+        for name, _, value in fields_of(thing) if is_data(thing) else ():
+            shown = "" if name in _GENERAL or value is None else self._show(value)
+            if shown:
+                yield f"{name}{equals}{shown}"
+
+    def _show(self, value: Native) -> str:
+        if isinstance(value, BaseException):
+            return ", ".join(self.say(value))
+        if is_managed(value):
+            name = self._named(value)
+            return f"{kind_of(value)}:{moid_of(value)}" + (f" ({name})" if name else "")
+        if is_data(value):
+            return " ".join(self._show_fields(value, "="))
+        if isinstance(value, list):
+            return ", ".join(filter(None, map(self._show, value)))
+        return str(value)
+
+
+def _privileges(fault: Native) -> Iterator[str]:
+    """Yield the privileges that are missing: 8.0 lists all, older ones name the first."""
+    named = dict.fromkeys(
+        privilege
+        for entity in getattr(fault, "missingPrivileges", None) or ()
+        for privilege in entity.privilegeIds or ()
+    )
+    yield from named

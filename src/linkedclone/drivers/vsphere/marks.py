@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from typing import Final
+from dataclasses import fields
+from typing import Any, Final
 
-from linkedclone.model.observed import Mark
+from linkedclone.model.observed import Mark, PoolState
 
 _PREFIX: Final = "linkedclone."
 
@@ -19,6 +21,8 @@ _KEYS: Final[Mapping[str, str]] = {
     "snapshot_name": "snapshot_name",
     "spec": "spec",
     "version": "version",
+    "addresses": "addresses",
+    "pool": "pool",
 }
 """The key behind the prefix, and the field of the mark."""
 
@@ -42,7 +46,34 @@ def write_mark(mark: Mark) -> dict[str, str]:
     All keys are written, empty ones too: a clone inherits its parent's
     entries, and an empty value removes a key (handbook, section 6).
     """
-    return {_PREFIX + key: getattr(mark, field) for key, field in _KEYS.items()}
+    texts = {field: getattr(mark, field) for field in _KEYS.values()}
+    texts["addresses"] = " ".join(mark.addresses)
+    texts["pool"] = _render_state(mark.pool)
+    return {_PREFIX + key: texts[field] for key, field in _KEYS.items()}
+
+
+def _render_state(state: PoolState | None) -> str:
+    """Write what a pool keeps as one entry: each key costs every read of every VM."""
+    if state is None:
+        return ""
+    plain = PoolState()
+    held = {one.name: getattr(state, one.name) for one in fields(PoolState)}
+    return json.dumps({name: it for name, it in held.items() if it != getattr(plain, name)})
+
+
+def _read_state(text: str) -> PoolState | None:
+    """Read it; what this version does not know, or cannot read, counts as not there."""
+    if not text:
+        return None
+    try:
+        held: dict[str, Any] = json.loads(text)
+        kinds = {one.name: type(one.default) for one in fields(PoolState)}
+        known: dict[str, Any] = {
+            key: value for key, value in held.items() if isinstance(value, kinds.get(key, ()))
+        }
+        return PoolState(**known)
+    except (ValueError, AttributeError):
+        return PoolState()
 
 
 def read_mark(values: Mapping[str, object]) -> Mark | None:
@@ -50,4 +81,6 @@ def read_mark(values: Mapping[str, object]) -> Mark | None:
     if not values.get(_OWNER) or not values.get(_UUID):
         return None
     found = {field: str(values[path]) for path, field in PATHS.items() if path in values}
-    return Mark(**{**found, "uuid": found["uuid"].lower()})
+    addresses = tuple(found.pop("addresses", "").split())
+    pool = _read_state(found.pop("pool", ""))
+    return Mark(**{**found, "uuid": found["uuid"].lower()}, addresses=addresses, pool=pool)

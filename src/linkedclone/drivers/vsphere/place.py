@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from linkedclone.drivers.refusals import refuse_unsupported
 from linkedclone.drivers.vsphere import surroundings, walks
 from linkedclone.drivers.vsphere.choose import choose
 from linkedclone.drivers.vsphere.clonespec import memory_mib
@@ -22,6 +23,12 @@ from linkedclone.errors import NotFoundError, RefusedError
 from linkedclone.model.ids import FolderId
 from linkedclone.model.observed import Vm
 from linkedclone.model.spec import CloneRequest, Placement, Target
+
+REFUSED: Final = {
+    "--firmware": "leave it out: a clone boots with the firmware of its parent",
+    "--display": "leave it out: every VM has a screen",
+}
+"""What there is no counterpart for here, and what would help."""
 
 _WANTED: Final = {**surroundings.AROUND, "VirtualMachine": surroundings.OF_SOURCE}
 _PLACES: Final = surroundings.AROUND
@@ -74,10 +81,12 @@ class Placer:
             NotFoundError: A named object does not exist.
             AmbiguousError: A name fits several.
             RefusedError: The hosts of the pool do not see a datastore that is needed.
-            UnsupportedError: The endpoint is an ESXi host.
+            UnsupportedError: The endpoint is an ESXi host, or there is no such
+                thing as is asked for.
             InputError: The memory size is not one that vCenter takes.
         """
         self._session.require_vcenter("make clones")
+        refuse_unsupported(request, REFUSED, endpoint="vSphere")
         memory_mib(request.hardware)
         wanted = request.placement
         self._specs.read(request.customization_spec)

@@ -48,6 +48,9 @@ BY_USE: Final[Mapping[str, tuple[str, ...]]] = {
     "gc and --scan": ("Datastore.Browse",),
     "gc, and to see what stray files hang from": ("Datastore.FileManagement",),
     "prepare --disconnect-media": ("VirtualMachine.Interact.SetCDMedia",),
+    "rename": ("VirtualMachine.Config.Rename",),
+    "relocate": ("Resource.ColdMigrate", "Resource.HotMigrate"),
+    "console": ("VirtualMachine.Interact.ConsoleInteract",),
 }
 """What only some uses take beside that."""
 

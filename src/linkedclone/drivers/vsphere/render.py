@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from linkedclone.config.secret import Secret
 from linkedclone.drivers.vsphere.native import (
     Native,
     fields_of,
@@ -14,6 +13,7 @@ from linkedclone.drivers.vsphere.native import (
     kind_of,
     moid_of,
 )
+from linkedclone.model.secret import Secret
 
 _HIDDEN: Final = frozenset(
     {
@@ -25,6 +25,10 @@ _HIDDEN: Final = frozenset(
     }
 )
 """Fields that hold passwords, keys, or documents that may hold them."""
+
+
+_GUESTINFO: Final = "guestinfo."
+_HARMLESS: Final = ".encoding"
 
 
 def render_clone(source: str, folder: str, name: str, spec: Native) -> Mapping[str, object]:
@@ -55,6 +59,8 @@ def render(value: Native) -> Native:
 
 def _render_object(value: Native) -> dict[str, object]:
     kind = kind_of(value)
+    if kind == "OptionValue" and str(value.key).startswith(_GUESTINFO):
+        return {"key": value.key, "value": _render_document(value.key, str(value.value))}
     return {
         name: Secret.SHOWN if (kind, name) in _HIDDEN else _render_field(field, declared)
         for name, declared, field in fields_of(value)
@@ -63,7 +69,22 @@ def _render_object(value: Native) -> dict[str, object]:
 
 
 def _render_field(field: Native, declared: type) -> object:
+    if isinstance(field, list):
+        item = getattr(declared, "Item", object)
+        return [_render_field(one, item) for one in field]
     shown = render(field)
-    if isinstance(shown, dict) and type(field) is not declared:
+    if isinstance(shown, dict) and is_data(field) and type(field) is not declared:
         return {"_type": kind_of(field), **shown}
     return shown
+
+
+def _render_document(key: str, value: str) -> str:
+    """Show a setting for cloud-init: metadata unpacked, what may hold passwords by its size."""
+    name = key.removeprefix(_GUESTINFO)
+    if not value or name.endswith(_HARMLESS):
+        return value
+    from linkedclone.guest.guestinfo import unpack_document
+
+    if name == "metadata" and (text := unpack_document(value)):
+        return text
+    return f"{Secret.SHOWN} ({len(value):,} bytes, which may hold passwords)"

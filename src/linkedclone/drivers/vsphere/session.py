@@ -7,12 +7,12 @@ Every call of the driver goes through :meth:`Session.call` or
 from __future__ import annotations
 
 import http.client
-import socket
 import ssl
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final, TypeVar
 from xml.etree.ElementTree import ParseError
 from xml.parsers.expat import ExpatError
@@ -22,8 +22,18 @@ from pyVmomi import vim, vmodl
 from linkedclone.config.endpoint import Endpoint
 from linkedclone.drivers.vsphere import tls
 from linkedclone.drivers.vsphere.faults import translate
+from linkedclone.drivers.vsphere.keepalive import SILENCE_SECONDS, KeepAlive
+from linkedclone.drivers.vsphere.names import unescape
 from linkedclone.drivers.vsphere.native import Native, NativeCall
-from linkedclone.errors import AuthenticationError, BusyError, HypervisorError, UnsupportedError
+from linkedclone.drivers.vsphere.stub import NotConnectedError
+from linkedclone.errors import (
+    AuthenticationError,
+    LinkedCloneError,
+    LostAnswerError,
+    UnreachableError,
+    UnreadableAnswerError,
+    UnsupportedError,
+)
 
 if TYPE_CHECKING:
     from pyVmomi import SoapStubAdapter
@@ -34,11 +44,24 @@ _MALFORMED = (http.client.HTTPException, ExpatError, ParseError)
 _NATIVE = (vmodl.MethodFault, OSError, *_MALFORMED)
 """All that a call can raise for the server's or the network's sake; TLS errors are OSErrors."""
 
+_BROKEN = (
+    ConnectionError,
+    http.client.HTTPException,
+    ssl.SSLEOFError,
+    ssl.SSLZeroReturnError,
+    ssl.SSLSyscallError,
+)
+"""How a connection ends that the other side has closed, as idle ones."""
+
 _UNREADABLE = (AttributeError, KeyError, TypeError, ValueError)
 """How pyVmomi stumbles over answers that it cannot decode."""
 
 _In = TypeVar("_In")
 _Out = TypeVar("_Out")
+
+_STALE_SECONDS: Final = 60.0
+"""After so much silence connections are opened anew: a server or a firewall may
+have dropped the idle ones, which shows only when a call is lost on them."""
 
 MAX_THREADS: Final = 16
 """Calls that the driver itself has in flight at once. One call costs pyVmomi
@@ -52,16 +75,29 @@ class Session:
         endpoint: Where it is.
         content: The ServiceContent, read when connecting.
         user: The UserSession that the login returned.
+        logins: How often it has logged in. What the server keeps for a session
+            (filters, page tokens) is gone when this has changed.
     """
 
-    def __init__(self, endpoint: Endpoint, stub: SoapStubAdapter, content: Native) -> None:
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        stub: SoapStubAdapter,
+        content: Native,
+        *,
+        silence_seconds: float = SILENCE_SECONDS,
+    ) -> None:
         self.endpoint = endpoint
         self.content = content
         self._stub = stub
         self._lock = threading.Lock()
-        self._logins = 0
+        self.logins = 0
         self.user: Native = None
+        self._refused: AuthenticationError | None = None
+        self._cookie = ""
+        self._used = time.monotonic()
         self._login()
+        self._keep_alive = KeepAlive(self, silence_seconds)
 
     # -- calls ------------------------------------------------------------------------
 
@@ -69,7 +105,7 @@ class Session:
         """Send a call that changes something; it is sent once.
 
         A lost connection leaves open whether the server has done it: that is a
-        BusyError, and what makes a retry safe is the caller's business.
+        LostAnswerError, and what makes a retry safe is the caller's business.
         """
         with self._translated(about):
             return self._authenticated(method, *given, **named)
@@ -82,19 +118,64 @@ class Session:
         with self._translated(about):
             try:
                 return self._authenticated(method, *given, **named)
-            except (ConnectionError, http.client.HTTPException):
+            except _BROKEN:
+                self._stub.DropConnections()
                 return self._authenticated(method, *given, **named)
 
+    def ping(self) -> None:
+        """Tell the server that somebody is still there; what goes wrong is left to the next call.
+
+        CurrentTime, as govmomi does it (handbook, section 11).
+        """
+        with suppress(*_NATIVE, *_UNREADABLE):
+            vim.ServiceInstance("ServiceInstance", self._stub).CurrentTime()
+        self._used = time.monotonic()
+
+    @property
+    def silent_seconds(self) -> float:
+        """For how long nothing was sent."""
+        return time.monotonic() - self._used
+
     def _authenticated(self, method: NativeCall, *given: object, **named: object) -> Native:
-        logins = self._logins
+        if self.silent_seconds > _STALE_SECONDS:
+            self._stub.DropConnections()
+        logins = self.logins
         try:
-            return method(*given, **named)
+            answer = method(*given, **named)
         except vim.fault.NotAuthenticated:
             # The server has done nothing, so sending it again is safe.
-            with self._lock:
-                if logins == self._logins:
-                    self._login()
-            return method(*given, **named)
+            self._login_again(logins)
+            answer = method(*given, **named)
+        self._used = time.monotonic()
+        return answer
+
+    def _login_again(self, logins: int) -> None:
+        """Log in, unless another thread has done so since ``logins``; nothing was done before.
+
+        A password that was refused is never sent again: several threads that
+        try it would lock the account.
+        """
+        with self._lock:
+            if self._refused is not None:
+                raise self._refused
+            if logins != self.logins:
+                # An answer to a call of the dead session may have brought a cookie of its own.
+                self._stub.cookie = self._cookie
+                return
+            try:
+                self._login()
+            except AuthenticationError as error:
+                brief = f"the session at {self.endpoint.host} has ended, and the login is refused"
+                hint = (
+                    "the password may have been changed meanwhile: give the new one, run it again"
+                )
+                self._refused = AuthenticationError(brief, details=error.details, hint=hint)
+                raise self._refused from error
+            except LostAnswerError as error:
+                # Whatever was to be sent was not sent yet.
+                raise UnreachableError(
+                    error.brief, details=error.details, hint=error.hint
+                ) from error
 
     def _login(self) -> None:
         failure: Exception | None = None
@@ -106,7 +187,9 @@ class Session:
                 failure = error.with_traceback(None)
             if failure is not None:
                 raise failure
-        self._logins += 1
+        self._cookie = self._stub.cookie
+        self._used = time.monotonic()
+        self.logins += 1
 
     def _send_login(self) -> Native:
         password = self.endpoint.password
@@ -123,24 +206,41 @@ class Session:
         try:
             yield
         except vmodl.MethodFault as fault:
-            raise translate(fault, about) from fault
+            raise translate(fault, about, name_of=self.name_of) from fault
         except ssl.SSLCertVerificationError as error:
             raise tls.distrusted(self.endpoint, error) from error
-        except (ConnectionRefusedError, socket.gaierror) as error:
-            raise tls.unreachable(self.endpoint.host, self.endpoint.port, error) from error
+        except NotConnectedError as error:
+            reason = error.__cause__ if isinstance(error.__cause__, OSError) else error
+            raise tls.unreachable(self.endpoint.host, self.endpoint.port, reason) from error
         except (OSError, *_MALFORMED) as error:
             brief = f"could not {about}: the connection to {self.endpoint.host} broke"
             details = f"{type(error).__name__}: {error}"
             hint = "look whether it was done before doing it again; running the command again does"
-            raise BusyError(brief, details=details, hint=hint) from error
+            raise LostAnswerError(brief, details=details, hint=hint) from error
         except _UNREADABLE as error:
-            raise HypervisorError(
+            raise UnreadableAnswerError(
                 f"could not {about}: the answer of {self.endpoint.host} cannot be read",
                 details=f"{type(error).__name__}: {error}",
                 hint="look whether it was done; a newer linkedclone may understand this vCenter",
             ) from error
 
     # -- objects ----------------------------------------------------------------------
+
+    def name_of(self, managed: Native) -> str:
+        """Return the name of an object that an error is about: one read; empty if it has none.
+
+        Faults name objects by their ids only.
+        """
+        query = vmodl.query.PropertyCollector
+        question = query.FilterSpec(
+            objectSet=[query.ObjectSpec(obj=managed, skip=False)],
+            propSet=[query.PropertySpec(type=type(managed), all=False, pathSet=["name"])],
+        )
+        with suppress(*_NATIVE, *_UNREADABLE, LinkedCloneError):
+            collector = self.content.propertyCollector
+            page = collector.RetrievePropertiesEx([question], query.RetrieveOptions())
+            return unescape(str(page.objects[0].propSet[0].val))
+        return ""
 
     def managed(self, kind: str, moid: str) -> Native:
         """Return the managed object of a type (``VirtualMachine``) and id. Costs no call."""
@@ -181,6 +281,7 @@ class Session:
 
     def close(self) -> None:
         """Log out and close the connections; never raises."""
+        self._keep_alive.stop()
         try:
             self.content.sessionManager.Logout()
         except (*_NATIVE, *_UNREADABLE):

@@ -55,8 +55,10 @@ def build_shape(
 
 
 def needs_devices(step: CreateClone) -> bool:
-    """Say whether the request of a step changes devices, so that all of them have to be known."""
+    """Say whether all devices have to be known: some are changed, or the cards are counted."""
     hardware = step.hardware
+    if step.guest is not None or step.target.customization_spec:
+        return True
     return bool(hardware.nics or hardware.disks or step.macs or hardware.disk_bytes is not None)
 
 

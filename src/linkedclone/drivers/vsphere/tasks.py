@@ -15,13 +15,14 @@ import math
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
-from pyVmomi import vim, vmodl
+from pyVmomi import vim
 
 from linkedclone.drivers.vsphere.attach import Attacher, Attachment
 from linkedclone.drivers.vsphere.collector import Collector, Seen
-from linkedclone.drivers.vsphere.faults import translate
+from linkedclone.drivers.vsphere.faults import NameOf, no_name, translate
 from linkedclone.drivers.vsphere.native import Native, NativeCall, is_managed, moid_of
 from linkedclone.drivers.vsphere.sequence import Sequences, Start
 from linkedclone.drivers.vsphere.session import Session
@@ -34,7 +35,9 @@ from linkedclone.errors import (
     GoneError,
     HypervisorError,
     LinkedCloneError,
+    LostJobError,
     PowerOnError,
+    UnreadableAnswerError,
 )
 from linkedclone.model.ids import FolderId, JobId, VmId
 from linkedclone.model.jobs import Job, JobState, JobStatus
@@ -58,8 +61,9 @@ _WATCH_SECONDS: Final = 1
 """The shortest time that WaitForUpdatesEx can be told to wait, and how late a job
 is noticed that another thread starts meanwhile."""
 
-_PATIENCE: Final = 20.0
-"""Seconds that the endpoint may be silent, as during a fail-over of its network."""
+_PATIENCE: Final = 5.0
+"""Seconds that the endpoint may be silent before those who wait are told, as
+during a fail-over of its network. For how long they go on is their business."""
 
 _FINAL: Final = (CertificateError, AuthenticationError)
 
@@ -111,7 +115,7 @@ class Jobs:
             if not _is_so_already(action, error):
                 raise
             return self.done(about, action)
-        return self._begin(Job(id=JobId(moid_of(task)), about=about, action=action))
+        return self._begin(build_job(moid_of(task), about, action))
 
     def done(self, about: str, action: str) -> Job:
         """Return a job that is done, for what needs no call."""
@@ -119,6 +123,10 @@ class Jobs:
         with self._lock:
             self._states[job.id] = JobState(job=job, status=JobStatus.DONE)
         return job
+
+    def follow(self, about: str, action: str, task: Native) -> Job:
+        """Return a job that follows a task which another call has started."""
+        return self._begin(build_job(moid_of(task), about, action))
 
     def failed(self, about: str, action: str, error: LinkedCloneError) -> Job:
         """Return a job that has failed, for what was found before any call."""
@@ -234,7 +242,7 @@ class Jobs:
         if any(moid not in seen for moid in ids):
             seen = self._poll_tasks(natives)
         states = [
-            self._sequences.go_on(build_state(job, seen.get(moid)))
+            self._sequences.go_on(build_state(job, seen.get(moid), name_of=self._session.name_of))
             for job, moid in zip(tasks, ids, strict=True)
         ]
         return states + self._attacher.observe(followed)
@@ -243,22 +251,40 @@ class Jobs:
         """Read tasks; why they failed, which costs more to decode, only of those that did."""
         seen = self._collector.read("follow tasks", tasks, self._progress, lazily=True)
         failed = [task for task in tasks if _has_failed(seen.get(moid_of(task)))]
-        return seen | self._collector.read("read why tasks failed", failed, self._wanted)
+        return seen | self._read_failures(failed)
+
+    def _read_failures(self, tasks: Sequence[Native]) -> dict[str, Seen]:
+        """Read tasks with why they failed; a reason that cannot be decoded hides no other."""
+        about = "read why tasks failed"
+        try:
+            return self._collector.read(about, tasks, self._wanted)
+        except UnreadableAnswerError:
+            if len(tasks) < 2:
+                return {}  # what was seen before is kept: that it failed
+        single = (self._read_failures([task]) for task in tasks)
+        return {moid: one for found in single for moid, one in found.items()}
 
 
 def _has_failed(task: Seen | None) -> bool:
     return task is not None and _STATUS.get(str(task.get("info.state"))) is JobStatus.FAILED
 
 
-def build_state(job: Job, task: Seen | None) -> JobState:
+def build_job(moid: str, about: str, action: str) -> Job:
+    """Return the job that one task stands for."""
+    return Job(id=JobId(moid), about=about, action=action, task=moid)
+
+
+def build_state(job: Job, task: Seen | None, *, name_of: NameOf = no_name) -> JobState:
     """Return what a task says of its job; a task that is gone has failed."""
     if task is None:
         brief = f"could not follow the task to {_VERBS[job.action]} {job.about}: it is gone"
         hint = "look whether it was done: linkedclone list"
-        return JobState(job=job, status=JobStatus.FAILED, error=GoneError(brief, hint=hint))
+        lost = LostJobError(brief, details=_name_task(job), hint=hint)
+        return JobState(job=job, status=JobStatus.FAILED, error=lost)
+    job = replace(job, task=task.id)
     status = _STATUS.get(str(task.get("info.state")), JobStatus.RUNNING)
     if status is JobStatus.FAILED:
-        return _build_failure(job, task.get("info.error"))
+        return _build_failure(job, task.get("info.error"), name_of)
     return JobState(
         job=job,
         status=status,
@@ -273,14 +299,37 @@ def _result_of(task: Seen) -> str | None:
     return moid_of(made) if made is not None and is_managed(made) else None
 
 
-def _build_failure(job: Job, fault: Native) -> JobState:
-    error = translate(fault or vmodl.fault.SystemError(), f"{_VERBS[job.action]} {job.about}")
+def _name_task(job: Job) -> str:
+    return f"task: {job.task}" if job.task else ""
+
+
+def _build_failure(job: Job, fault: Native, name_of: NameOf = no_name) -> JobState:
+    about = f"{_VERBS[job.action]} {job.about}"
+    if fault is None:
+        error: LinkedCloneError = HypervisorError(
+            f"could not {about}: vCenter gave a reason that cannot be read",
+            hint="look the task up in vCenter; a newer linkedclone may understand it",
+        )
+    else:
+        error = translate(fault, about, name_of=name_of)
     error.__cause__ = fault
+    error.details = "\n".join(filter(None, (error.details, _name_task(job))))
     if _is_so_already(job.action, error):
         return JobState(job=job, status=JobStatus.DONE)
     if job.action == "power-on" and type(error) is HypervisorError:
-        error = PowerOnError(error.brief, details=error.details, hint=error.hint, kind=error.kind)
+        error = PowerOnError(
+            error.brief,
+            details=error.details,
+            hint=error.hint,
+            kind=error.kind,
+            transience=error.transience,
+        )
     return JobState(job=job, status=JobStatus.FAILED, error=error)
+
+
+def find_fault(about: str, action: str, fault: Native) -> LinkedCloneError | None:
+    """Return what a fault means for an action; None where it says that all is so already."""
+    return _build_failure(Job(id=JobId(""), about=about, action=action), fault).error
 
 
 def _is_so_already(action: str, error: LinkedCloneError) -> bool:
@@ -306,6 +355,9 @@ _VERBS: Final = {
     "power-on": "start",
     "power-off": "stop",
     "mark": "mark",
+    "reconfigure": "change the hardware of",
+    "rename": "rename",
+    "relocate": "move",
     "promote": "promote",
     "unregister": "unregister",
     "grow": "grow a disk of",

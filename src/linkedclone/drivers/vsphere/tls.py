@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from linkedclone.config.endpoint import Endpoint, Tls
-from linkedclone.errors import CertificateError, EndpointError, InputError
+from linkedclone.errors import CertificateError, EndpointError, InputError, UnreachableError
 
 _NO_CHECK_TIME = 0x200000
 """OpenSSL's X509_V_FLAG_NO_CHECK_TIME, for which Python has no name."""
@@ -178,7 +178,7 @@ def distrusted(endpoint: Endpoint, reason: ssl.SSLError) -> CertificateError:
     return CertificateError(brief, details=details + shown, hint=_PIN_AGAIN)
 
 
-def unreachable(host: str, port: int, reason: OSError) -> EndpointError:
+def unreachable(host: str, port: int, reason: OSError) -> UnreachableError:
     """Return the error for a server that cannot be reached."""
     match reason:
         case socket.gaierror():
@@ -191,7 +191,7 @@ def unreachable(host: str, port: int, reason: OSError) -> EndpointError:
         case _:
             brief = f"{host}:{port} cannot be reached"
             hint = "check the address and the network"
-    return EndpointError(brief, details=str(reason), hint=hint)
+    return UnreachableError(brief, details=str(reason), hint=hint)
 
 
 def _unverified(context: ssl.SSLContext) -> ssl.SSLContext:

@@ -8,6 +8,7 @@ from typing import Final
 
 from linkedclone.drivers.vsphere import metadata
 from linkedclone.drivers.vsphere.decoding import INSTANCE_ID, Read
+from linkedclone.drivers.vsphere.guestinfo import choose_addresses, settle
 from linkedclone.drivers.vsphere.hardware import Hardware, StoreNames, find_store
 from linkedclone.drivers.vsphere.marks import PATHS, read_mark
 from linkedclone.drivers.vsphere.names import split_file_name, unescape
@@ -25,20 +26,24 @@ PROPERTIES: Final = (
     "config.template",
     "config.createDate",
     "config.files.vmPathName",
+    "config.hardware.numCPU",
+    "config.hardware.memoryMB",
     "config.hardware.device",
     *PATHS,
     *metadata.PATHS,
     "snapshot",
     "runtime.powerState",
+    "runtime.bootTime",
     "guest.hostName",
     "guest.ipAddress",
     "guest.net",
     "guest.toolsRunningStatus",
+    "guest.customizationInfo",
     "storage.perDatastoreUsage",
 )
 """What is read of a VM: leaf properties only."""
 
-_SINCE: Final = {"config.createDate": (6, 7)}
+_SINCE: Final = {"config.createDate": (6, 7), "guest.customizationInfo": (7, 0, 2)}
 """The API that knows a property first. An older one refuses a whole read for its sake."""
 
 _POWER: Final = {
@@ -50,7 +55,7 @@ _POWER: Final = {
 
 def choose_properties(api_version: str) -> tuple[str, ...]:
     """Return those of the :data:`PROPERTIES` that an API version as ``8.0.3.0`` knows."""
-    numbers = tuple(int(part) for part in api_version.split(".")[:2] if part.isdecimal())
+    numbers = tuple(int(part) for part in api_version.split(".") if part.isdecimal())
     return tuple(path for path in PROPERTIES if numbers >= _SINCE.get(path, ()))
 
 
@@ -102,7 +107,9 @@ def build_vm(read: Read, around: Surroundings) -> Vm:
     stores = around.store_names(read)
     hardware = around.hardware(read.id) or Hardware()
     bios, instance = get("config.uuid", "").lower(), get("config.instanceUuid", "").lower()
+    memory = get("config.hardware.memoryMB")
     own, shared = get("storage.perDatastoreUsage", (None, None))
+    customization = settle(get("guest.customizationInfo"), get("config.createDate"))
     return Vm(
         id=VmId(read.id),
         name=unescape(get("name", "")),
@@ -115,7 +122,7 @@ def build_vm(read: Read, around: Surroundings) -> Vm:
         snapshots=tuple(_settle(snapshot, stores, around) for snapshot in get("snapshot", ())),
         mark=read_mark(read.values),
         host_name=get("guest.hostName", ""),
-        addresses=_build_addresses(get("guest.net", ()), get("guest.ipAddress", ())),
+        addresses=choose_addresses(get("guest.net", ()), get("guest.ipAddress", ""), hardware.macs),
         tools_running=get("guest.toolsRunningStatus") == "guestToolsRunning",
         own_bytes=own,
         shared_bytes=shared,
@@ -123,6 +130,11 @@ def build_vm(read: Read, around: Surroundings) -> Vm:
         macs=hardware.macs,
         bios_uuid="" if bios == (instance or bios) else bios,
         instance_id=get(INSTANCE_ID, ""),
+        customization=customization.status,
+        customization_error=customization.error,
+        cpus=get("config.hardware.numCPU"),
+        memory_bytes=None if memory is None else memory << 20,
+        booted=get("runtime.bootTime"),
     )
 
 
@@ -135,7 +147,3 @@ def _settle(snapshot: Snapshot, stores: StoreNames, around: Surroundings) -> Sna
     """Return a snapshot with its disks, where those were read."""
     hardware = around.hardware(snapshot.id)
     return snapshot if hardware is None else replace(snapshot, disks=hardware.chained(stores))
-
-
-def _build_addresses(of_cards: tuple[str, ...], single: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys((*of_cards, *single))) if of_cards or single else ()

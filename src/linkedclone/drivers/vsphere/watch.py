@@ -13,15 +13,16 @@ from pyVmomi import vmodl
 from linkedclone.drivers.vsphere.collector import Seen, Wanted, build_filter
 from linkedclone.drivers.vsphere.native import Native, kind_of, moid_of
 from linkedclone.drivers.vsphere.session import Session
-from linkedclone.errors import LinkedCloneError
+from linkedclone.errors import LinkedCloneError, Transience
 
 
 class Watch:
     """Waits for changes of some objects. Called by one thread at a time.
 
     Its filter stays at the server until other objects are watched, or the
-    session ends. After the first failure, as where a proxy cuts long calls
-    off, it is of no use any more: then the caller has to poll.
+    session ends: then a new one is made. After the first failure in a session
+    that goes on, as where a proxy cuts long calls off, it is of no use any
+    more: then the caller has to poll.
 
     Attributes:
         works: False after a failure.
@@ -32,10 +33,16 @@ class Watch:
         self._session = session
         self._native = session.content.propertyCollector
         self._wanted = wanted
+        self._logins = 0
+        self._forget()
+
+    def _forget(self) -> None:
+        """Forget a filter that has ended with its session."""
         self._filter: Native = None
         self._watched: frozenset[str] = frozenset()
         self._version = ""
         self._known: dict[str, Seen] = {}
+        self._logins = self._session.logins
 
     def observe(self, objects: Sequence[Native], seconds: int) -> Mapping[str, Seen]:
         """Wait for a change, at most so long; return what is known of the objects, by id.
@@ -46,12 +53,17 @@ class Watch:
         """
         if not self.works:
             return {}
+        if self._logins != self._session.logins:
+            self._forget()
         try:
             self._watch(objects)
-            return self._wait(seconds)
-        except LinkedCloneError:
-            self.works = False
+            news = self._wait(seconds)
+        except LinkedCloneError as error:
+            away = error.transience is Transience.AWAY
+            self.works = away or self._logins != self._session.logins
             return {}
+        # What a session that ended meanwhile had to tell is told by no other.
+        return news if self._logins == self._session.logins else {}
 
     def _watch(self, objects: Sequence[Native]) -> None:
         ids = frozenset(map(moid_of, objects))

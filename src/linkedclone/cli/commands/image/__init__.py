@@ -6,7 +6,8 @@ command = subgroup(
     "image",
     "Make parents from disk images, list and remove them.",
     {
-        "import": "Make a parent VM with the snapshot base of an image file.",
+        "build": "Make a parent VM with the snapshot base of Debian's packages.",
+        "import": "Make a parent VM with the snapshot base of an image.",
         "list": "List the imported images.",
         "remove": "Remove an image that nothing hangs from.",
     },

@@ -1,14 +1,19 @@
 # ruff: noqa: N999 - the module bears the name of its command
 """linkedclone image import."""
 
+import re
 from pathlib import Path
-from typing import TypedDict, Unpack
+from typing import TYPE_CHECKING, Literal, TypedDict, Unpack
 
 import click
 
 from linkedclone.cli.choices import Choices
 from linkedclone.cli.grammar import Verb
 
+if TYPE_CHECKING:
+    from linkedclone.model.images import ImageImport
+
+_URL = re.compile("[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 _FILE = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
 
 
@@ -23,12 +28,23 @@ class _Machine(TypedDict):
     initrd: Path | None
     append: str
     user: str
+    firmware: Literal["bios", "uefi"]
+    sha256: str
     move: bool
 
 
-@click.command(cls=Verb)
-@click.argument("file", metavar="FILE", type=_FILE)
+@click.command(
+    cls=Verb,
+    epilog="""\
+\b
+Examples:
+  linkedclone image import debian-12.qcow2 --name debian --memory 512MiB
+  linkedclone image import https://server.example/debian-12.qcow2 --sha256 SUM
+""",
+)
+@click.argument("source", metavar="FILE|URL")
 @click.option("--name", metavar="NAME", help="The parent's name (default: that of the file).")
+@click.option("--sha256", metavar="SUM", default="", help="The SHA-256 that the file has to have.")
 @click.option(
     "--format",
     "image_format",
@@ -46,25 +62,57 @@ class _Machine(TypedDict):
     default="root",
     help="Who logs in by SSH; made if need be (default: root).",
 )
+@click.option(
+    "--firmware",
+    type=click.Choice(("bios", "uefi")),
+    default="bios",
+    help="What the machine boots with (default: bios).",
+)
 @click.option("--move", is_flag=True, help="Move the file into place instead of copying it.")
 @click.pass_obj
-def command(choices: Choices, file: Path, **machine: Unpack[_Machine]) -> int:
-    """Make a parent VM with the snapshot base of an image file.
+def command(choices: Choices, source: str, **machine: Unpack[_Machine]) -> int:
+    """Make a parent VM with the snapshot base of an image.
 
-    Clones hang from that snapshot: linkedclone clone NAME desk-{001..005}
+    An image that has the name already is kept as NAME@1, NAME@2 …; clones of
+    NAME are of the newest from then on. What was fetched of a URL is kept when
+    it breaks off: the same command goes on from there.
     """
     from linkedclone.cli.output import emit
     from linkedclone.cli.session import open_session
     from linkedclone.cli.streams import say
+    from linkedclone.cli.transfers import watch_bytes
     from linkedclone.cli.views import describe_vm, render_vm
+
+    wanted = _build_import(source, machine)
+    with open_session(choices) as connection, watch_bytes(choices) as tell:
+        row = connection.import_image(wanted, tell)
+    emit(choices, document=lambda: describe_vm(row), text=lambda: render_vm(row))
+    say(f"go on with: linkedclone clone {wanted.name} desk-{{001..005}}")
+    return 0
+
+
+def _build_import(source: str, machine: _Machine) -> "ImageImport":
+    """Make a request of the arguments.
+
+    Raises:
+        InputError: A name, a size or a sum is none.
+    """
     from linkedclone.model.images import ImageImport
     from linkedclone.model.names import check_name
     from linkedclone.model.sizes import parse_size
 
-    name = machine["name"] or file.name.partition(".")[0]
+    is_url = _URL.match(source) is not None
+    file = None if is_url else _FILE.convert(source, None, None).resolve()
+    last = source.partition("?")[0].rstrip("/").rpartition("/")[2] if file is None else file.name
+    name = machine["name"] or last.partition(".")[0]
     check_name(name)
-    wanted = ImageImport(
-        file=file.resolve(),
+    if is_url and machine["move"]:
+        raise click.UsageError("--move is for files: what is fetched is not copied")
+    _check_sum(machine["sha256"])
+    return ImageImport(
+        file=file,
+        url=source if is_url else "",
+        sha256=machine["sha256"].lower(),
         name=name,
         format=machine["image_format"] or "",
         cpus=machine["cpus"],
@@ -73,10 +121,15 @@ def command(choices: Choices, file: Path, **machine: Unpack[_Machine]) -> int:
         initrd=machine["initrd"],
         append=machine["append"],
         user=machine["user"],
+        firmware=machine["firmware"],
         move=machine["move"],
     )
-    with open_session(choices) as connection:
-        row = connection.import_image(wanted)
-    emit(choices, document=lambda: describe_vm(row), text=lambda: render_vm(row))
-    say(f"go on with: linkedclone clone {name} desk-{{001..005}}")
-    return 0
+
+
+def _check_sum(text: str) -> None:
+    from linkedclone.errors import InputError
+
+    if text and not re.fullmatch("[0-9a-fA-F]{64}", text):
+        raise InputError(
+            f"{text!r} is no SHA-256", hint="it has 64 hexadecimal digits: sha256sum FILE tells it"
+        )

@@ -10,15 +10,36 @@ from linkedclone.cli.grammar import Verb
 @click.argument("vm", metavar="VM")
 @click.argument("name", metavar="NAME")
 @click.option("--description", metavar="TEXT", default="", help="What it is for.")
+@click.option("--quiesce", is_flag=True, help="Bring a running guest's file systems to rest first.")
+@click.option("--memory", is_flag=True, help="Keep the memory of a running VM too.")
 @click.pass_obj
-def command(choices: Choices, vm: str, name: str, description: str) -> int:
-    """Take a snapshot of a VM, without memory."""
+def command(
+    choices: Choices,
+    vm: str,
+    name: str,
+    description: str,
+    *,
+    quiesce: bool,
+    memory: bool,
+) -> int:
+    """Take a snapshot of a VM, without memory unless it is asked for."""
     from linkedclone.cli.acting import finish
     from linkedclone.cli.progress import watch
     from linkedclone.cli.session import open_session
+    from linkedclone.errors import InputError
     from linkedclone.model.names import check_name
 
     check_name(name)
+    if quiesce and memory:
+        brief = "--quiesce rests the disks without memory, and --memory keeps the memory"
+        raise InputError(brief, hint="leave one of the two out")
     with open_session(choices) as connection, watch(choices) as progress:
-        report = connection.create_snapshot(vm, name, description=description, progress=progress)
+        report = connection.create_snapshot(
+            vm,
+            name,
+            description=description,
+            quiesce=quiesce,
+            memory=memory,
+            progress=progress,
+        )
     return finish(choices, report)

@@ -1,15 +1,16 @@
 """What is done to a running machine over one connection."""
 
 import asyncio
+from collections.abc import Mapping
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 
 from linkedclone.drivers.local.machine.agent import Agent
-from linkedclone.drivers.local.machine.arguments import DISK_DEVICE
+from linkedclone.drivers.local.machine.arguments import disk_device
 from linkedclone.drivers.local.machine.config import MachineState
 from linkedclone.drivers.local.machine.observing import observe_session
 from linkedclone.drivers.local.machine.session import Session
-from linkedclone.errors import BusyError, HypervisorError
+from linkedclone.errors import BusyError, HypervisorError, RefusedError
 from linkedclone.model.observed import Power
 
 FREEZE_SECONDS = 10.0
@@ -41,18 +42,33 @@ async def resume(session: Session) -> MachineState:
     return await observe_session(session)
 
 
-async def snapshot_disk(session: Session, new_overlay: Path) -> bool:
-    """Put an overlay on the disk, with the guest's file systems frozen where that is possible."""
-    arguments = {
-        "device": DISK_DEVICE,
-        "snapshot-file": str(new_overlay),
-        "format": "qcow2",
-        "mode": "existing",
-    }
+async def snapshot_disks(
+    session: Session, overlays: Mapping[int, Path], *, quiesce: bool = False
+) -> bool:
+    """Put overlays on disks, with the guest's file systems frozen where that is possible."""
+    actions = [
+        {
+            "type": "blockdev-snapshot-sync",
+            "data": {
+                "device": disk_device(number),
+                "snapshot-file": str(overlay),
+                "format": "qcow2",
+                "mode": "existing",
+            },
+        }
+        for number, overlay in overlays.items()
+    ]
+    runs = (await session.monitor.execute("query-status"))["running"]
     async with AsyncExitStack() as stack:
-        quiesced = await _freeze(session, stack)
-        await session.monitor.execute("blockdev-snapshot-sync", **arguments)
-    return quiesced
+        quiesced = runs and await _freeze(session, stack)
+        if quiesce and runs and not quiesced:
+            raise RefusedError(
+                "the guest's file systems cannot be brought to rest",
+                details="the guest agent does not answer, or could not freeze them in time",
+                hint="leave --quiesce out, or stop the VM",
+            )
+        await session.monitor.execute("transaction", actions=actions)
+    return bool(quiesced)
 
 
 async def _freeze(session: Session, stack: AsyncExitStack) -> bool:

@@ -4,12 +4,12 @@ import asyncio
 import json
 import secrets
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
-from ipaddress import ip_address
 from typing import Any
 
 from linkedclone.errors import BusyError, HypervisorError
+from linkedclone.model.networks import ReportedCard, find_own, order_addresses
 
 DELIMITER = b"\xff"
 LINE_LIMIT = 16 << 20
@@ -75,11 +75,22 @@ class Agent:
         answer = await self.execute("guest-get-host-name")
         return str(answer["host-name"])
 
-    async def addresses(self) -> tuple[str, ...]:
-        """The guest's addresses, without loopback and link-local ones."""
-        cards = await self.execute("guest-network-get-interfaces")
-        texts = [a["ip-address"] for card in cards for a in card.get("ip-addresses", ())]
-        return tuple(text for text in texts if _is_useful(text))
+    async def addresses(self, macs: Sequence[str] = ()) -> tuple[str, ...]:
+        """The addresses of the guest's own cards, without loopback and link-local ones.
+
+        Args:
+            macs: The MAC addresses of the machine's cards, lower case, in
+                their order; empty for all that the guest has, bridges too.
+        """
+        reported = [
+            ReportedCard(
+                mac=card.get("hardware-address", ""),
+                addresses=tuple(a["ip-address"] for a in card.get("ip-addresses", ())),
+            )
+            for card in await self.execute("guest-network-get-interfaces")
+        ]
+        own = find_own(reported, macs)
+        return order_addresses(address for card in own for address in card.addresses)
 
     def _send(self, command: str, arguments: dict[str, object], *, prefix: bytes = b"") -> None:
         message: dict[str, object] = {"execute": command}
@@ -107,8 +118,3 @@ async def open_agent(client_socket: socket.socket, *, seconds: float) -> AsyncIt
         yield agent
     finally:
         writer.close()
-
-
-def _is_useful(text: str) -> bool:
-    address = ip_address(text.partition("%")[0])
-    return not (address.is_loopback or address.is_link_local)

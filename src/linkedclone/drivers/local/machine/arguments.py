@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from linkedclone.drivers.local.machine.config import MachineConfig
+from linkedclone.drivers.local.machine.networks import Card, build_netdevs
 
 PROGRAM = "qemu-system-x86_64"
 
@@ -11,6 +12,7 @@ QMP_SOCKET = "qmp.sock"
 AGENT_SOCKET = "agent.sock"
 CONSOLE_SOCKET = "console.sock"
 CONSOLE_LOG = "console.log"
+VNC_SOCKET = "vnc.sock"
 
 DISK_DEVICE = "disk0"
 AGENT_CHARDEV = "agent0"
@@ -19,12 +21,18 @@ AGENT_PORT = "org.qemu.guest_agent.0"
 MIB = 1 << 20
 
 
-def build_arguments(config: MachineConfig, *, accel: str) -> tuple[str, ...]:
+def build_arguments(
+    config: MachineConfig, *, accel: str, firmware: Path | None = None
+) -> tuple[str, ...]:
     """Build the command line of a machine, the program's name first.
 
-    The disk pauses the guest when the file system is full instead of handing
-    it an error, the SSH port is left to the kernel to choose (host port 0), and
-    nothing that is listened on can be reached from another host.
+    A disk pauses the guest when the file system is full instead of handing it
+    an error, and nothing that is listened on can be reached from another host.
+
+    Args:
+        config: What the machine is to be.
+        accel: ``kvm`` or ``tcg``.
+        firmware: The UEFI firmware's code; None boots with BIOS.
     """
     return (
         PROGRAM,
@@ -36,11 +44,12 @@ def build_arguments(config: MachineConfig, *, accel: str) -> tuple[str, ...]:
         *("-cpu", "host" if accel == "kvm" else "max"),
         *("-smp", str(config.cpus)),
         *("-m", f"{config.memory_bytes // MIB}M"),
+        *_firmware(firmware, config.variables),
         *_kernel(config),
-        *_disk(config),
+        *_disk(DISK_DEVICE, config.disk, config.disk_format, bootindex=1),
+        *_data_disks(config),
         *_seed(config.seed),
-        *("-netdev", "user,id=net0,hostfwd=tcp:127.0.0.1:0-:22"),
-        *("-device", f"virtio-net-pci,netdev=net0,mac={config.mac},romfile="),
+        *_cards(config.cards),
         *("-object", "rng-random,id=rng0,filename=/dev/urandom"),
         *("-device", "virtio-rng-pci,rng=rng0"),
         *("-device", "virtio-serial-pci"),
@@ -50,6 +59,7 @@ def build_arguments(config: MachineConfig, *, accel: str) -> tuple[str, ...]:
         *("-serial", "chardev:console0"),
         *("-chardev", f"socket,id=qmp0,path={QMP_SOCKET},server=on,wait=off"),
         *("-mon", "chardev=qmp0,mode=control"),
+        *_display(config),
     )
 
 
@@ -73,12 +83,57 @@ def _kernel(config: MachineConfig) -> tuple[str, ...]:
     return ("-kernel", str(config.kernel), *initrd, *append)
 
 
-def _disk(config: MachineConfig) -> tuple[str, ...]:
-    drive = (
-        f"if=none,id={DISK_DEVICE},file.driver=file,file.filename={_quote(config.disk)},"
-        f"format={config.disk_format},discard=unmap,werror=enospc,rerror=stop"
+def disk_device(number: int) -> str:
+    """Return the id of a disk, counted from 0 in the order of the hardware."""
+    return f"disk{number}"
+
+
+def _firmware(code: Path | None, variables: Path | None) -> tuple[str, ...]:
+    if code is None or variables is None:
+        return ()
+    return (
+        *("-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={_quote(code)}"),
+        *("-drive", f"if=pflash,unit=1,format=raw,file={_quote(variables)}"),
     )
-    return ("-drive", drive, "-device", f"virtio-blk-pci,drive={DISK_DEVICE},bootindex=1")
+
+
+def _disk(device: str, file: Path, disk_format: str, *, bootindex: int = 0) -> tuple[str, ...]:
+    drive = (
+        f"if=none,id={device},file.driver=file,file.filename={_quote(file)},"
+        f"format={disk_format},discard=unmap,werror=enospc,rerror=stop"
+    )
+    order = f",bootindex={bootindex}" if bootindex else ""
+    return ("-drive", drive, "-device", f"virtio-blk-pci,drive={device}{order}")
+
+
+def _data_disks(config: MachineConfig) -> tuple[str, ...]:
+    numbered = enumerate(config.data_disks, start=1)
+    disks = (_disk(disk_device(number), disk.file, disk.format) for number, disk in numbered)
+    return tuple(argument for disk in disks for argument in disk)
+
+
+def _cards(cards: tuple[Card, ...]) -> tuple[str, ...]:
+    """Give the cards no ROM: nothing is booted over the network."""
+    built = zip(build_netdevs(cards), cards, strict=True)
+    return tuple(
+        argument
+        for number, (netdev, card) in enumerate(built)
+        for argument in (
+            *("-netdev", netdev),
+            *("-device", f"virtio-net-pci,netdev=net{number},mac={card.mac},romfile="),
+        )
+    )
+
+
+def _display(config: MachineConfig) -> tuple[str, ...]:
+    """A screen, and a pointer that is where the viewer's is."""
+    if not config.display:
+        return ()
+    return (
+        *("-device", "VGA"),
+        *("-device", "qemu-xhci", "-device", "usb-tablet"),
+        *("-vnc", f"unix:{VNC_SOCKET}"),
+    )
 
 
 def _seed(seed: Path | None) -> tuple[str, ...]:

@@ -1,9 +1,24 @@
 """What a machine is to be, and what is seen of it."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
-from linkedclone.model.observed import Power, SshAddress
+from linkedclone.drivers.local.machine.networks import Card
+from linkedclone.model.observed import CustomizationStatus, Power, SshAddress
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataDisk:
+    """A disk beside the one that is booted from.
+
+    Attributes:
+        file: Its top layer.
+        format: That layer's format.
+    """
+
+    file: Path
+    format: str = "qcow2"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,12 +32,16 @@ class MachineConfig:
         memory_bytes: Memory of the guest; QEMU wants whole MiB.
         disk: The disk's top layer.
         disk_format: That layer's format.
-        mac: MAC address of its one network card.
+        data_disks: The disks beside it, in the order of the hardware.
+        cards: Its network cards, in the order of the hardware.
         seed: The NoCloud seed (ISO 9660), attached as a read-only virtio disk:
             cloud kernels have no driver for a SATA CD-ROM.
         kernel: Boot this kernel directly; None boots from the disk.
         initrd: The initial RAM disk that belongs to the kernel.
         append: The kernel's command line.
+        variables: The UEFI variables of the machine, made at its first start;
+            None boots with BIOS.
+        display: Whether it has a screen, to be looked at through VNC.
         accel: ``kvm`` or ``tcg``; None chooses by a boot probe.
     """
 
@@ -32,11 +51,14 @@ class MachineConfig:
     memory_bytes: int
     disk: Path
     disk_format: str = "qcow2"
-    mac: str
+    data_disks: tuple[DataDisk, ...] = ()
+    cards: tuple[Card, ...] = ()
     seed: Path | None = None
     kernel: Path | None = None
     initrd: Path | None = None
     append: str | None = None
+    variables: Path | None = None
+    display: bool = False
     accel: str | None = None
 
 
@@ -52,8 +74,12 @@ class MachineState:
         agent: Whether the guest agent answers; it starts last in the guest.
         host_name: What the guest says it is called.
         addresses: The guest's addresses, without loopback and link-local ones.
+        customization: How far cloud-init in the guest is; NONE if there is no
+            seed, or nobody in the guest to be asked.
+        customization_error: What it says of a failure.
         last_words: For a machine that ended without having been asked to: what
             QEMU left behind.
+        booted: When QEMU was started, if it runs.
     """
 
     power: Power
@@ -62,4 +88,7 @@ class MachineState:
     agent: bool = False
     host_name: str = ""
     addresses: tuple[str, ...] = ()
+    customization: CustomizationStatus = CustomizationStatus.NONE
+    customization_error: str = ""
     last_words: str = ""
+    booted: datetime | None = None

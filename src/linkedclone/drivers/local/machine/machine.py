@@ -2,58 +2,64 @@
 
 import subprocess
 import time
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
-from linkedclone.drivers.local.machine.accel import choose_accelerator
+from linkedclone.drivers.local.machine.accel import BOOT_ID, choose_accelerator
 from linkedclone.drivers.local.machine.arguments import (
     AGENT_SOCKET,
     CONSOLE_LOG,
     CONSOLE_SOCKET,
-    DISK_DEVICE,
     QMP_SOCKET,
+    VNC_SOCKET,
     build_arguments,
+    disk_device,
 )
 from linkedclone.drivers.local.machine.config import MachineConfig, MachineState
+from linkedclone.drivers.local.machine.disks import SNAPSHOT_SECONDS, RunningDisks, Work
+from linkedclone.drivers.local.machine.firmware import prepare_firmware
 from linkedclone.drivers.local.machine.lock import hold_lock
-from linkedclone.drivers.local.machine.process import ProcessHandle, launch, read_tail
+from linkedclone.drivers.local.machine.process import (
+    ProcessHandle,
+    drop_warnings,
+    launch,
+    read_tail,
+)
 from linkedclone.drivers.local.machine.session import ANSWER_SECONDS, Session, with_session
 from linkedclone.errors import (
     BusyError,
     EndpointError,
     GoneError,
-    HypervisorError,
     LinkedCloneError,
     NoSpaceError,
     PowerOnError,
 )
-from linkedclone.model.observed import Power
-
-if TYPE_CHECKING:
-    from linkedclone.drivers.local.machine.copying import Copying
+from linkedclone.model.observed import Power, SshAddress
 
 QEMU_LOG = "qemu.log"
 LOCK = "machine.lock"
 CONSOLE_LOCK = "console.lock"
+BOOT_FILE = "boot"
+"""Which boot of the host (random(4): boot_id) the machine was started in."""
 
 OBSERVE_SECONDS = 5.0
 START_SECONDS = 30.0
 STOP_SECONDS = 60.0
 QUIT_SECONDS = 10.0
-SNAPSHOT_SECONDS = 60.0
-MOVE_SECONDS = 120.0
-STILL_SECONDS = 300.0
-"""How long a block job may copy nothing before it is given up."""
-COPY_POLL_SECONDS = 0.1
 POLL_SECONDS = 0.01
 
 T = TypeVar("T")
-Work = Callable[[Session], Awaitable[T]]
+
+Admit = Callable[[], AbstractContextManager[None]]
+"""Lets a machine be started, or refuses it; held until QEMU's process is there."""
 
 
-class Machine:
+class Machine(RunningDisks):
     """A machine in its folder. Makes nothing by itself; may be used from several threads.
 
     The folder holds the sockets, the logs and the lock, and may have any
@@ -61,9 +67,10 @@ class Machine:
     process with the same folder and configuration can do everything.
     """
 
-    def __init__(self, folder: Path, config: MachineConfig) -> None:
+    def __init__(self, folder: Path, config: MachineConfig, admit: Admit = nullcontext) -> None:
         self.folder = folder
         self.config = config
+        self._admit = admit
 
     @property
     def console_log(self) -> Path:
@@ -76,6 +83,7 @@ class Machine:
         QEMU lives on when this process ends.
 
         Raises:
+            RefusedError: It is not admitted.
             PowerOnError: QEMU ended, with its last words, or did not answer in time.
             BusyError: Another command works on the machine.
             EndpointError: Another machine runs in the folder.
@@ -86,8 +94,12 @@ class Machine:
         with hold_lock(self.folder / LOCK, deadline_seconds=deadline_seconds):
             if with_session(self.folder, self.config.uuid, _answers):
                 return
-            arguments = build_arguments(self.config, accel=accel)
-            process = launch(arguments, self.folder, self.folder / QEMU_LOG)
+            firmware = prepare_firmware(self.config.variables)
+            arguments = build_arguments(self.config, accel=accel, firmware=firmware)
+            with suppress(OSError):  # it only makes last words clearer
+                (self.folder / BOOT_FILE).write_text(BOOT_ID.read_text())
+            with self._admit():
+                process = launch(arguments, self.folder, self.folder / QEMU_LOG)
             try:
                 self._wait_for_answer(process, deadline)
             except BaseException:
@@ -114,8 +126,23 @@ class Machine:
                     self._end(handle)
             finally:
                 handle.close()
-        for name in (QMP_SOCKET, AGENT_SOCKET, CONSOLE_SOCKET, QEMU_LOG):
+        for name in (QMP_SOCKET, AGENT_SOCKET, CONSOLE_SOCKET, VNC_SOCKET, QEMU_LOG):
             (self.folder / name).unlink(missing_ok=True)
+
+    def ask_to_stop(self) -> bool:
+        """Ask the guest to shut down, by its agent or else by the power button.
+
+        Returns at once. Off already is heard; a guest that stands still is not.
+
+        Raises:
+            BusyError: Another command works on the machine.
+            EndpointError: Another machine runs in the folder.
+        """
+        try:
+            heard = self._ask(_ask_to_power_off)
+        except GoneError:
+            return True  # The guest was quicker than the answer.
+        return heard is not False
 
     def observe(self) -> MachineState:
         """Look at the machine. Never raises; what goes wrong is the state's ``reason``.
@@ -124,12 +151,81 @@ class Machine:
         in the middle of a snapshot is thawed.
         """
         try:
-            state = self._ask(_observe, deadline_seconds=OBSERVE_SECONDS)
+            macs = tuple(card.mac.lower() for card in self.config.cards)
+            look = partial(_observe, seeded=self.config.seed is not None, macs=macs)
+            state = self._ask(look, deadline_seconds=OBSERVE_SECONDS)
         except GoneError:
             state = None
         except (LinkedCloneError, OSError) as error:
             return MachineState(power=Power.UNKNOWN, reason=str(error))
-        return state or MachineState(power=Power.OFF, last_words=self._read_last_words())
+        if state is None:
+            return MachineState(power=Power.OFF, last_words=self._read_last_words())
+        return replace(state, booted=self._find_start())
+
+    def _find_start(self) -> datetime | None:
+        """Return when QEMU made its QMP socket, which is the first that it does."""
+        with suppress(OSError):
+            made = (self.folder / QMP_SOCKET).stat().st_mtime
+            return datetime.fromtimestamp(made, tz=UTC)
+        return None
+
+    def find_ssh(self) -> SshAddress | None:
+        """Say where its port 22 is reached from here, without asking the guest; None if nowhere.
+
+        Raises:
+            BusyError: It does not answer in time.
+            EndpointError: Another machine answers.
+        """
+        return self._ask(_find_ssh)
+
+    def read_files(self, files: Mapping[str, str]) -> Mapping[str, str]:
+        """Read small files of the guest through its agent, each by what it is called.
+
+        Empty if the machine does not run, or no agent answers.
+
+        Raises:
+            BusyError: The agent does not get on.
+            HypervisorError: The agent is not let read files.
+        """
+
+        async def work(session: Session) -> Mapping[str, str]:
+            from linkedclone.drivers.local.machine.customizing import read_texts
+
+            async with session.agent() as agent:
+                return {} if agent is None else await read_texts(agent, files)
+
+        return self._ask(work, deadline_seconds=OBSERVE_SECONDS) or {}
+
+    def run_command(self, command: Sequence[str], seconds: float) -> int:
+        """Run a command in the guest through its agent; return its exit status.
+
+        The machine's lock is held only for moments, so it can be looked at meanwhile.
+
+        Args:
+            command: Program and arguments.
+            seconds: How long it may take; then it is ended.
+
+        Raises:
+            BusyError: No agent answers, or the command takes too long.
+            HypervisorError: There is no such program, or the agent is not let run any.
+            GoneError: The machine does not run.
+        """
+        from linkedclone.drivers.local.machine import commands
+
+        deadline, name = time.monotonic() + seconds, self.config.name
+        pid = self._demand(partial(commands.begin_command, name=name, command=command))
+        pause = POLL_SECONDS
+        while True:
+            (status,) = self._demand(partial(commands.poll_command, name=name, pid=pid))
+            if status is not None:
+                return status
+            if time.monotonic() + pause >= deadline:
+                with suppress(LinkedCloneError):
+                    self._demand(partial(commands.end_command, name=name, pid=pid))
+                brief = f"{command[0]} took longer than {seconds:g} s in the guest of {name}"
+                raise BusyError(brief, hint="make it quicker: it is run again and again")
+            time.sleep(pause)
+            pause = min(1.0, 2 * pause)
 
     def resume(self) -> None:
         """Let a paused guest go on: after space was freed nothing is lost.
@@ -143,97 +239,12 @@ class Machine:
             hint = "free space in the state folder's file system, then try again"
             raise NoSpaceError(f"{self.config.name} paused again", details=state.reason, hint=hint)
 
-    def snapshot_disk(self, new_overlay: Path) -> bool:
-        """Go on writing in the new overlay, whose backing file is the present top layer.
-
-        The overlay exists already (QMP: ``blockdev-snapshot-sync`` with mode
-        ``existing``). From the next start on the configuration has to name it.
-
-        Returns:
-            True if the guest agent froze the file systems for it, so that they
-            are whole in the frozen layer; False leaves what a power failure leaves.
-
-        Raises:
-            HypervisorError: QEMU refuses; the machine goes on with the old layer.
-            GoneError: The machine does not run.
-        """
-
-        async def work(session: Session) -> bool:
-            from linkedclone.drivers.local.machine.acting import snapshot_disk
-
-            return await snapshot_disk(session, new_overlay)
-
-        return self._demand(work, deadline_seconds=SNAPSHOT_SECONDS)
-
-    def copy_disk(self, target: Path, commit: Callable[[], None]) -> None:
-        """Copy the whole disk while the guest goes on, and let it go on in the copy.
-
-        From the next start on the configuration has to name the copy.
+    def grow_disk(self, capacity_bytes: int, number: int = 0) -> None:
+        """Make a disk larger; the guest sees it at once (QMP: ``block_resize``).
 
         Args:
-            target: An empty qcow2 file of the disk's size without a backing file.
-            commit: Called once the disk is the copy, while the guest stands
-                still: both hold the same then. Only after it the guest goes on.
-
-        Raises:
-            NoSpaceError: The file system is full.
-            BusyError: It does not get on.
-            HypervisorError: QEMU refuses or fails. It may have the one disk or
-                the other then, its guest may stand still, and the job may go on;
-                see :meth:`cancel_copy`.
-            GoneError: The machine does not run, or ended meanwhile.
-        """
-        from linkedclone.drivers.local.machine import copying
-
-        async def start(session: Session) -> copying.Copying:
-            return await copying.start_copy(session, target)
-
-        seen, since = self._demand(start), time.monotonic()
-        while not seen.nearly:
-            time.sleep(COPY_POLL_SECONDS)
-            before = seen
-            with suppress(BusyError):  # as long as it lasts, that is no progress
-                seen = self._demand(copying.observe_copy)
-            since = time.monotonic() if seen.copied != before.copied else since
-            self._refuse_stuck(seen, time.monotonic() - since)
-        ran = self._demand(copying.move_to_copy, deadline_seconds=MOVE_SECONDS)
-        commit()
-        if ran:
-            self._demand(_go_on)
-
-    def _refuse_stuck(self, seen: "Copying", still_seconds: float) -> None:
-        from linkedclone.drivers.local.machine.copying import no_room
-
-        name = self.config.name
-        if seen.full:
-            raise no_room()
-        if seen.error:
-            raise HypervisorError(
-                f"QEMU could not copy the disk of {name}",
-                details=seen.error,
-                hint="stop the VM, then promote it",
-                kind="drive-mirror",
-            )
-        if still_seconds > STILL_SECONDS:
-            raise BusyError(
-                f"QEMU does not get on with copying the disk of {name}",
-                hint="the host may be busy: try again",
-                kind="drive-mirror",
-            )
-
-    def cancel_copy(self) -> None:
-        """End a copy that is under way; none counts as ended. The machine keeps the disk it has.
-
-        Raises:
-            BusyError: It does not end in time.
-            GoneError: The machine does not run.
-        """
-        from linkedclone.drivers.local.machine import copying
-
-        self._demand(copying.cancel_copy, deadline_seconds=SNAPSHOT_SECONDS)
-
-    def grow_disk(self, capacity_bytes: int) -> None:
-        """Make the disk larger; the guest sees it at once (QMP: ``block_resize``).
+            capacity_bytes: Its new size.
+            number: Which one, counted from 0 in the order of the hardware.
 
         Raises:
             HypervisorError: QEMU refuses; the disk is as it was.
@@ -241,7 +252,8 @@ class Machine:
         """
 
         async def work(session: Session) -> bool:
-            await session.monitor.execute("block_resize", device=DISK_DEVICE, size=capacity_bytes)
+            device = disk_device(number)
+            await session.monitor.execute("block_resize", device=device, size=capacity_bytes)
             return True
 
         self._demand(work, deadline_seconds=SNAPSHOT_SECONDS)
@@ -322,12 +334,20 @@ class Machine:
         QEMU removes its sockets when it ends by itself, also on signals that
         it can catch.
         """
-        words = read_tail(self.folder / QEMU_LOG)
+        words = drop_warnings(read_tail(self.folder / QEMU_LOG))
         if words or not (self.folder / QMP_SOCKET).exists():
             return words
         lines = read_tail(self.console_log).splitlines()
         told = f"; the console's last line is: {lines[-1]}" if lines else ""
-        return f"QEMU was killed, or the host went down{told}"
+        if self._ran_before_boot():
+            return f"this host went down, or was started anew, while it ran{told}"
+        return f"QEMU was killed (dmesg tells if that was for want of memory){told}"
+
+    def _ran_before_boot(self) -> bool:
+        """Say whether the host was booted since the machine was started."""
+        with suppress(OSError):
+            return (self.folder / BOOT_FILE).read_text() != BOOT_ID.read_text()
+        return False
 
 
 # The QMP library takes 70 ms to import, so what uses it is imported when something listens.
@@ -352,21 +372,22 @@ async def _ask_to_power_off(session: Session) -> bool:
     return await ask_to_power_off(session)
 
 
-async def _observe(session: Session) -> MachineState:
+async def _observe(session: Session, *, seeded: bool, macs: tuple[str, ...]) -> MachineState:
     from linkedclone.drivers.local.machine.observing import observe_session
 
-    return await observe_session(session)
+    return await observe_session(session, seeded=seeded, macs=macs)
+
+
+async def _find_ssh(session: Session) -> SshAddress | None:
+    from linkedclone.drivers.local.machine.observing import observe_ssh
+
+    return await observe_ssh(session.monitor)
 
 
 async def _resume(session: Session) -> MachineState:
     from linkedclone.drivers.local.machine.acting import resume
 
     return await resume(session)
-
-
-async def _go_on(session: Session) -> bool:
-    await session.monitor.execute("cont")
-    return True
 
 
 async def _quit(session: Session) -> None:

@@ -55,6 +55,11 @@ def read_tail(log: Path) -> str:
         return ""
 
 
+def drop_warnings(said: str) -> str:
+    """Leave out what QEMU only warned of: it says that at the start, and goes on. Pure."""
+    return "\n".join(line for line in said.splitlines() if ": warning: " not in line)
+
+
 class ProcessHandle:
     """A process that is held by a descriptor, so that its number cannot be reused meanwhile."""
 

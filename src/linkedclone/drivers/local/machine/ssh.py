@@ -17,12 +17,26 @@ def build_ssh_command(
 ) -> tuple[str, ...]:
     """Build the argument list of ``ssh`` for one machine. Pure.
 
-    The user's own configuration and known hosts stay out of it. The host key
-    is learned at the first connection and held to from then on, in a file that
-    belongs to the machine: whoever gives the guest a new identity removes it.
-    The port changes with every start, so the key is filed under a fixed alias.
+    The user's own configuration stays out of it.
     """
-    options = {
+    options = build_options(key=key, known_hosts=known_hosts)
+    return (
+        *("ssh", "-F", "none", "-p", str(address.port)),
+        *(part for name, value in options.items() for part in ("-o", f"{name}={value}")),
+        f"{user}@{address.host}",
+        *command,
+    )
+
+
+def build_options(*, key: Path, known_hosts: Path) -> dict[str, str]:
+    """Build the options of ``ssh`` for one machine. Pure.
+
+    The user's own known hosts stay out of it. The host key is learned at the
+    first connection and held to from then on, in a file that belongs to the
+    machine: whoever gives the guest a new identity removes it. The port changes
+    with every start, so the key is filed under a fixed alias.
+    """
+    return {
         "IdentityFile": _quote(key),
         "IdentitiesOnly": "yes",
         "UserKnownHostsFile": _quote(known_hosts),
@@ -31,12 +45,6 @@ def build_ssh_command(
         "HostKeyAlias": "guest",
         "LogLevel": "ERROR",
     }
-    return (
-        *("ssh", "-F", "none", "-p", str(address.port)),
-        *(part for name, value in options.items() for part in ("-o", f"{name}={value}")),
-        f"{user}@{address.host}",
-        *command,
-    )
 
 
 def ensure_key(folder: Path) -> Path:

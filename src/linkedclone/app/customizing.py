@@ -1,0 +1,132 @@
+"""What a customization adds to the main job: checks, guests, and addresses that stay single."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from linkedclone.config.customization import settle_customization
+from linkedclone.config.guest_secrets import find_secrets
+from linkedclone.errors import InputError
+from linkedclone.guest.identity import build_guest
+from linkedclone.guest.naming import check_host_names
+from linkedclone.model.observed import Vm
+from linkedclone.model.plan import CreateClone, Plan, Step
+from linkedclone.model.report import CloneResult, Failure, Stage, Status
+from linkedclone.model.spec import CloneRequest
+from linkedclone.planning.addresses import (
+    Clash,
+    find_clashes,
+    give_addresses,
+    list_given,
+    used_addresses,
+)
+
+
+def settle(request: CloneRequest) -> CloneRequest:
+    """Check the customization of a request, and complete it: texts of files, secrets.
+
+    What the command line has done already is not done again. Files are
+    relative to the working folder here, and nobody is asked.
+
+    Raises:
+        InputError: Something is wrong with it, a name makes no host name, or a
+            password is missing.
+    """
+    if request.customization is None:
+        return request
+    here = Path.cwd()
+    customization = settle_customization(request.customization, here)
+    stored = customization.stored
+    if request.customization_spec and stored and request.customization_spec != stored:
+        raise InputError(
+            f"the stored specification is {request.customization_spec!r} on the command line "
+            f"and {stored!r} in the customization",
+            hint="leave one of the two out",
+        )
+    check_host_names(customization, [request.called(name) for name in request.names])
+    return replace(
+        request,
+        customization=customization,
+        customization_spec=request.customization_spec or stored,
+        secrets=find_secrets(customization, folder=here, environ=os.environ, known=request.secrets),
+    )
+
+
+def add_guests(plan: Plan, request: CloneRequest, vms: Sequence[Vm]) -> Plan:
+    """Tell each clone of a plan who its guest is to be.
+
+    Args:
+        plan: The plan, without guests.
+        request: What is wanted, settled.
+        vms: All VMs, where addresses are given out; they have to stay single.
+
+    Raises:
+        InputError: There are too few addresses.
+    """
+    if request.customization is None:
+        return plan
+    names = [step.name for step in plan.steps if isinstance(step, CreateClone)]
+    kept = {name: own.addresses for name, own in request.own if own.addresses}
+    cards = give_addresses(request.customization, names, used_addresses(vms), kept)
+
+    def add(step: Step) -> Step:
+        if not isinstance(step, CreateClone) or request.customization is None:
+            return step
+        guest = build_guest(
+            request.customization,
+            name=request.called(step.name),
+            uuid=step.uuid,
+            cards=cards[step.name],
+            secrets=request.secrets,
+        )
+        mark = replace(step.mark, addresses=list_given(guest.cards))
+        return replace(step, guest=guest, mark=mark)
+
+    return replace(plan, stages=tuple(tuple(map(add, stage)) for stage in plan.stages))
+
+
+def tell_clashes(
+    results: Mapping[str, CloneResult], vms: Sequence[Vm]
+) -> tuple[dict[str, CloneResult], tuple[str, ...]]:
+    """Fail the clones whose address another VM has, too, and that have to give way.
+
+    They are kept: nothing is lost, and what the guest did with the address can
+    be looked at.
+
+    Args:
+        results: What became of each clone.
+        vms: All VMs, read after the last clone was made.
+
+    Returns:
+        The results that change, and notes about clashes that others give way in.
+    """
+    here = {result.id: key for key, result in results.items() if result.id}
+    clones = [vm for vm in vms if vm.id in here]
+    changed: dict[str, CloneResult] = {}
+    notes: list[str] = []
+    for clash in find_clashes(clones, vms):
+        key = here[clash.clone.id]
+        if not clash.loses:
+            if clash.other.id not in here:
+                notes.append(f"{_describe(clash)}; that one has to give way")
+        elif results[key].error is None:
+            changed[key] = replace(results[key], status=Status.FAILED, error=_clash_failure(clash))
+    return changed, tuple(notes)
+
+
+def _describe(clash: Clash) -> str:
+    other = clash.other.path or clash.other.name
+    return f"{clash.clone.name} was given {clash.address}, and {other} has it, too"
+
+
+def _clash_failure(clash: Clash) -> Failure:
+    name = clash.clone.name
+    return Failure(
+        stage=Stage.CUSTOMIZE,
+        brief=_describe(clash),
+        hint="it was kept; another command gave the address out at the same time, so delete it "
+        f"and run this again: linkedclone delete {name}",
+    )

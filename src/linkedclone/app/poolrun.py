@@ -1,0 +1,397 @@
+"""One run over a pool: waves of changes, each after a new look, until it is as is wanted."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Final
+from uuid import uuid4
+
+from linkedclone.app.clone import CloneJob, prepare
+from linkedclone.app.poolclaim import PoolClaim
+from linkedclone.app.poolsteps import (
+    build_rename,
+    build_start,
+    build_stop,
+    find_leaving,
+    find_names,
+    shut_down,
+    start,
+    vm_of,
+)
+from linkedclone.app.pooltally import HEALTH, Tally, say_again
+from linkedclone.errors import BusyError, LinkedCloneError
+from linkedclone.execution.health import HealthLook
+from linkedclone.execution.outage import Pace
+from linkedclone.execution.progress import Event
+from linkedclone.execution.runner import Runner
+from linkedclone.model.ids import VmId
+from linkedclone.model.jobs import JobStatus
+from linkedclone.model.observed import Power, Vm
+from linkedclone.model.plan import (
+    DeleteVm,
+    Plan,
+    ReconfigureVm,
+    SetPower,
+    Step,
+    WriteMark,
+)
+from linkedclone.model.pool import Act, Change, Fitness, PoolPlan
+from linkedclone.model.poolreport import PoolReport
+from linkedclone.model.report import ActionResult, Status
+from linkedclone.planning.deletion import plan_delete
+from linkedclone.planning.guards import check_steps
+from linkedclone.planning.pool import PoolSight, hardware_to_change, members_of, plan_pool, state_of
+from linkedclone.planning.poolwork import add_clones, find_recovered, forgive
+from linkedclone.planning.rollout import Wave, choose_wave
+from linkedclone.planning.shape import render_shape
+
+if TYPE_CHECKING:
+    from linkedclone.app.acting import Acting
+    from linkedclone.app.pools import Pools, PoolScene
+    from linkedclone.drivers.base import Driver
+    from linkedclone.execution.progress import Progress
+
+_FIRST_PAUSE: Final = 0.2
+_LONGEST_PAUSE: Final = 2.0
+
+
+class PoolRun:
+    """Brings one pool to its spec.
+
+    Each wave is planned on a fresh look, so whatever somebody else does in
+    between is seen. A stop, or a kill, leaves a pool that the next run goes on
+    with: nothing is remembered outside of the hypervisor.
+    """
+
+    def __init__(
+        self,
+        driver: Driver,
+        acting: Acting,
+        pools: Pools,
+        scene: PoolScene,
+        *,
+        pace: Pace,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._driver = driver
+        self._acting = acting
+        self._pools = pools
+        self._scene = scene
+        self._pace = pace
+        self._clock = clock
+        self._run = uuid4().hex
+        self._tally = Tally()
+        self._health = HealthLook(
+            driver, scene.spec, secrets=scene.request.secrets, pace=pace, clock=clock
+        )
+        self._interrupted = False
+        self._claimed: tuple[VmId, ...] = ()
+        self._progress: Progress
+        self._claim: PoolClaim
+
+    def run(self, progress: Progress | None) -> PoolReport:
+        """Carry it out.
+
+        Raises:
+            BusyError: Another run works on the pool.
+        """
+        begun = time.monotonic()
+        scene = self._scene
+        stopped, plan = "", PoolPlan()
+        name = f"pool-{scene.spec.pool}-{self._run}"
+        with self._acting.log(name, progress) as log:
+            self._progress = log
+            self._claim = PoolClaim(
+                self._driver,
+                scene.spec.pool,
+                self._run,
+                pace=self._pace,
+                clock=self._clock,
+                progress=log,
+            )
+            try:
+                stopped, plan = self._loop()
+            except KeyboardInterrupt:
+                self._interrupted = True
+            except LinkedCloneError as error:
+                if not self._tally.results:
+                    raise
+                # What was done by then is not to be lost for the sake of an outage.
+                stopped = str(error)
+            finally:
+                self._claim.leave(self._claimed)
+        self._tally.note_lost()
+        return PoolReport(
+            endpoint=self._acting.address,
+            pool=scene.spec.pool,
+            image=scene.image,
+            results=tuple(self._tally.results),
+            skipped=plan.skipped,
+            stopped=stopped,
+            seconds=time.monotonic() - begun,
+            interrupted=self._interrupted,
+            notes=plan.notes,
+        )
+
+    # -- waves ------------------------------------------------------------------------
+
+    def _loop(self) -> tuple[str, PoolPlan]:
+        """Go on until nothing is left to do, or nothing more may be done; return why."""
+        spec, begun = self._scene.spec, False
+        while True:
+            sight = self._look()
+            plan = plan_pool(spec, sight)
+            if self._tally.failures >= spec.rollout.stop_after_failures:
+                return self._tally.say_failures(), plan
+            chosen = choose_wave(spec, sight, plan)
+            wave = replace(chosen, changes=tuple(filter(self._tally.may, chosen.changes)))
+            if not begun and (wave.changes or self._starting(sight)):
+                begun = True
+                self._progress.begin(find_names(plan, self._starting(sight)), "pool")
+            if wave.changes:
+                stays = self._claim.take(self._find_members(sight), find_leaving(wave))
+                self._carry_out(wave, sight, claim="" if stays else self._claim.text)
+                if self._interrupted:
+                    return "", plan
+            elif self._starting(sight):
+                self._await_guests(sight, first=bool(chosen.waits))
+            else:
+                self._forgive(sight)
+                again = say_again(chosen.changes[0]) if chosen.changes else ""
+                return again or chosen.waits, plan
+
+    def _find_members(self, sight: PoolSight) -> tuple[Vm, ...]:
+        return members_of(sight.inventory, self._scene.spec.pool)
+
+    def _look(self) -> PoolSight:
+        """Look at everything, and count the clones of this run that do not come up."""
+        sight = self._pools.look(self._scene, self._health)
+        members = self._find_members(sight)
+        self._claimed = tuple(vm.id for vm in members if state_of(vm).claim)
+        for vm in members:
+            found = sight.health.get(vm.id)
+            if found is not None and found.fitness is Fitness.UNHEALTHY:
+                failure = self._tally.note_sick(vm, found.reason)
+                if failure:
+                    self._tell(vm.name, HEALTH, JobStatus.FAILED, failure.brief)
+        return sight
+
+    def _starting(self, sight: PoolSight) -> list[Vm]:
+        members = self._find_members(sight)
+        return [vm for vm in members if sight.fitness(vm) is Fitness.STARTING]
+
+    def _await_guests(self, sight: PoolSight, *, first: bool) -> None:
+        """Wait for the clones that come up.
+
+        Args:
+            sight: What is seen.
+            first: Whether to go on as soon as one of them is healthy, because
+                something waits for that. Whatever else becomes of one ends it.
+        """
+        waiting = self._starting(sight)
+        for vm in waiting:
+            self._tell(vm.name, "wait for health", JobStatus.RUNNING)
+        pause = _FIRST_PAUSE
+        while waiting:
+            self._pace.sleep(pause)
+            pause = min(_LONGEST_PAUSE, pause * 1.5)
+            self._claim.renew()
+            seen = self._driver.observe_vms([vm.id for vm in waiting])
+            health = self._health.look(seen)
+            found = {vm.id: health[vm.id].fitness for vm in seen}
+            for vm in seen:
+                if found[vm.id] is Fitness.HEALTHY:
+                    self._tell(vm.name, "wait for health", JobStatus.DONE)
+            left = [vm for vm in seen if found[vm.id] is Fitness.STARTING]
+            healthy = sum(fitness is Fitness.HEALTHY for fitness in found.values())
+            if len(left) + healthy < len(waiting) or (healthy and first):
+                return
+            waiting = left
+
+    # -- one wave ---------------------------------------------------------------------
+
+    def _carry_out(self, wave: Wave, sight: PoolSight, *, claim: str) -> None:
+        """Carry out a wave: what is quick first, then what goes, then what comes."""
+        by_act: dict[Act, list[Change]] = {}
+        for change in wave.changes:
+            by_act.setdefault(change.act, []).append(change)
+        self._act(by_act.get(Act.RENAME, []), build_rename)
+        self._act(by_act.get(Act.START, []), build_start)
+        self._act(self._still(by_act.get(Act.STOP, [])), build_stop)
+        self._reconfigure(by_act.get(Act.RECONFIGURE, []), sight)
+        replaced = by_act.get(Act.REPLACE, [])
+        leaving = [change for change in replaced if change.slot not in wave.surging]
+        deleted = self._delete([*by_act.get(Act.DELETE, []), *leaving])
+        coming = [
+            *map(self._hand_on, by_act.get(Act.CREATE, [])),
+            *(change for change in replaced if change.slot in wave.surging),
+            *(change for change in leaving if change.vm and change.vm.id in deleted),
+        ]
+        if coming and not self._interrupted:
+            self._create(coming, wave, sight, claim)
+
+    def _hand_on(self, change: Change) -> Change:
+        """Let a clone that is missing have what the one had whose place it takes."""
+        lost = self._tally.lost.get(change.slot)
+        return replace(change, vm=lost.vm, reasons=lost.reasons) if lost else change
+
+    def _still(self, changes: Sequence[Change]) -> list[Change]:
+        """Leave out what by now is held, in use, gone or not of the pool; the next look tells."""
+        ids = [change.vm.id for change in changes if change.vm]
+        if not ids or self._interrupted:
+            return []
+        return self._leave_out(changes, self._driver.observe_vms(ids))
+
+    def _leave_out(self, changes: Sequence[Change], vms: Iterable[Vm]) -> list[Change]:
+        pool = self._scene.spec.pool
+        free = {vm.id: vm for vm in vms if vm.owner == pool and not state_of(vm).hold}
+        going = [change.vm.id for change in changes if change.vm and change.vm.id in free]
+        used = self._health.find_used([free[vm_id] for vm_id in going])
+        return [
+            replace(change, vm=free[change.vm.id])
+            for change in changes
+            if change.vm and change.vm.id in free and change.vm.id not in used
+        ]
+
+    def _act(self, changes: Sequence[Change], build: Callable[[Change], Step]) -> None:
+        steps = {build(change): change for change in changes}
+        if not steps or self._interrupted:
+            return
+        report = self._runner_run(Plan(stages=(tuple(steps),)))
+        for step, change in steps.items():
+            self._tally.note(change, report[vm_of(step)])
+            if isinstance(step, SetPower) and change.vm:
+                self._health.started[change.vm.id] = self._clock()
+
+    def _reconfigure(self, changes: Sequence[Change], sight: PoolSight) -> None:
+        """Shut down what has to be off, change it, and start it again.
+
+        A guest may take minutes to shut down, so its mark is read anew then.
+        """
+        changes = self._still(changes)
+        running = [
+            change.vm
+            for change in changes
+            if change.vm and change.vm.power is Power.ON
+            if hardware_to_change(change.vm, self._scene.spec) != (None, None)
+        ]
+        results = self._run_steps([shut_down(vm) for vm in running])
+        down = [vm for vm in running if results[vm.id].status is Status.DONE]
+        failed = {vm.id for vm in running} - {vm.id for vm in down}
+        left = self._still([c for c in changes if c.vm and c.vm.id not in failed])
+        steps = [self._build_reconfiguration(c.vm, sight) for c in left if c.vm]
+        results |= self._run_steps(steps)
+        for vm_id, result in self._run_steps([start(vm) for vm in down]).items():
+            if result.status is not Status.DONE and results[vm_id].status is Status.DONE:
+                results[vm_id] = result
+            self._health.started[VmId(vm_id)] = self._clock()
+        told = failed | {change.vm.id for change in left if change.vm}
+        for change in changes:
+            if change.vm and change.vm.id in told and change.vm.id in results:
+                self._tally.note(change, results[change.vm.id])
+
+    def _run_steps(self, steps: Sequence[Step]) -> dict[str, ActionResult]:
+        return self._runner_run(Plan(stages=(tuple(steps),))) if steps else {}
+
+    def _build_reconfiguration(self, vm: Vm, sight: PoolSight) -> ReconfigureVm:
+        spec, mark = self._scene.spec, vm.valid_mark
+        cpus, memory = hardware_to_change(vm, spec)
+        return ReconfigureVm(
+            vm=vm.id,
+            vm_name=vm.name,
+            cpus=cpus,
+            memory_bytes=memory,
+            annotation=spec.annotation,
+            mark=replace(mark, spec=render_shape(sight.shape)) if mark else None,
+        )
+
+    def _delete(self, changes: Sequence[Change]) -> set[VmId]:
+        """Delete clones behind the guards; return those that are gone.
+
+        A replaced one is noted only if it could not be deleted.
+        """
+        if not changes or self._interrupted:
+            return set()
+        inventory = self._driver.observe()
+        going = {c.vm.id: c for c in self._leave_out(changes, inventory.vms) if c.vm}
+        if not going:
+            return set()
+        try:
+            plan = plan_delete([c.vm for c in going.values() if c.vm], inventory)
+        except LinkedCloneError as error:
+            if len(going) > 1:  # one that is refused is not to keep the others
+                return {gone for change in going.values() for gone in self._delete([change])}
+            for change in going.values():
+                self._tally.fail(change, error)
+            return set()
+        report = self._runner_run(plan, check=True)
+        gone: set[VmId] = set()
+        for vm_id, change in going.items():
+            result = report.get(vm_id)
+            if result is None or result.status is Status.DONE:
+                gone.add(vm_id)
+                if change.act is Act.DELETE and result is not None:
+                    self._tally.note(change, result)
+                elif change.act is Act.REPLACE:
+                    self._tally.lost[change.slot] = change
+            else:
+                self._tally.note(change, result)
+        return gone
+
+    def _create(self, changes: Sequence[Change], wave: Wave, sight: PoolSight, claim: str) -> None:
+        scene = self._scene
+        request = add_clones(scene.request, scene.spec, sight, changes, wave.surging, claim)
+        try:
+            prepared = prepare(self._driver, request)
+            report = CloneJob(self._driver, prepared, self._progress).run(self._acting.address)
+        except LinkedCloneError as error:
+            for change in changes:
+                self._tally.fail(change, error)
+            return
+        self._interrupted |= report.interrupted
+        for change, result in zip(changes, report.clones, strict=True):
+            self._tally.note_clone(change, result)
+            if result.id:
+                self._tally.lost.pop(change.slot, None)
+                self._health.started[VmId(result.id)] = self._clock()
+        if claim and report.clones[0].id:
+            self._claim.stand_on(VmId(report.clones[0].id))
+
+    def _runner_run(self, plan: Plan, *, check: bool = False) -> dict[str, ActionResult]:
+        runner = Runner(self._driver, self._progress, pace=self._pace)
+        ask = self._check if check else None
+        report = runner.run(plan, endpoint=self._acting.address, check=ask)
+        self._interrupted |= report.interrupted
+        return {result.key: result for result in report.results}
+
+    def _check(self, steps: Sequence[Step]) -> Sequence[tuple[Step, LinkedCloneError]]:
+        """Look once more right before clones go: who depends on them, who holds them."""
+        inventory = self._driver.observe()
+        refused = check_steps(steps, inventory)
+        told = {id(step) for step, _ in refused}
+        here = {vm.id: vm for vm in inventory.vms}
+        for step in steps:
+            vm = here.get(step.vm) if isinstance(step, DeleteVm) else None
+            if vm is not None and id(step) not in told and state_of(vm).hold:
+                brief = f"{vm.name} is held by now: {state_of(vm).hold}"
+                refused.append((step, BusyError(brief, hint="linkedclone pool release")))
+        return refused
+
+    def _tell(self, name: str, action: str, status: JobStatus, text: str = "") -> None:
+        self._progress.update(Event(name=name, action=action, status=status, text=text))
+
+    # -- marks ------------------------------------------------------------------------
+
+    def _forgive(self, sight: PoolSight) -> None:
+        """Take the count of failures from the clones that have become healthy."""
+        recovered = find_recovered(self._find_members(sight), sight)
+        # As the marks stand by now: somebody may have held one.
+        seen = self._driver.observe_vms([vm.id for vm in recovered]) if recovered else ()
+        steps = [
+            WriteMark(vm=vm.id, vm_name=vm.name, mark=mark) for vm in seen if (mark := forgive(vm))
+        ]
+        if steps:
+            Runner(self._driver, self._progress, pace=self._pace).run_stage(steps)

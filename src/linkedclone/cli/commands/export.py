@@ -1,0 +1,61 @@
+"""linkedclone export."""
+
+from pathlib import Path
+from typing import Literal
+
+import click
+
+from linkedclone.cli.choices import Choices
+from linkedclone.cli.grammar import Verb
+
+FileFormat = Literal["qcow2", "raw", "vmdk"]
+_SUFFIXES: dict[str, FileFormat] = {".vmdk": "vmdk", ".raw": "raw", ".img": "raw"}
+
+
+@click.command(
+    cls=Verb,
+    epilog="""\
+\b
+Examples:
+  linkedclone export web-1 web-1.qcow2
+  linkedclone export web-1 web-1.vmdk --snapshot ready
+""",
+)
+@click.argument("name", metavar="NAME")
+@click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
+@click.option(
+    "--format",
+    "file_format",
+    type=click.Choice(("qcow2", "raw", "vmdk")),
+    help="What the file is to be (default: what its name ends in, else qcow2).",
+)
+@click.option(
+    "--snapshot", metavar="NAME", default="", help="What a snapshot froze; the VM may run."
+)
+@click.option("--disk", metavar="LABEL", default="", help="Another disk than the first.")
+@click.pass_obj
+def command(
+    choices: Choices,
+    name: str,
+    file: Path,
+    *,
+    file_format: FileFormat | None,
+    snapshot: str,
+    disk: str,
+) -> int:
+    """Write a disk of a VM to one file that needs nothing else.
+
+    The VM is off, or a snapshot is named. What is there is not written over.
+    """
+    from linkedclone.cli.output import emit
+    from linkedclone.cli.session import open_session
+    from linkedclone.cli.streams import say
+    from linkedclone.cli.transfers import watch_bytes
+
+    file_format = file_format or _SUFFIXES.get(file.suffix.lower(), "qcow2")
+    with open_session(choices) as connection, watch_bytes(choices) as tell:
+        connection.export_disk(name, file, file_format, snapshot=snapshot, disk=disk, tell=tell)
+    document = {"vm": name, "file": str(file.absolute()), "format": file_format}
+    emit(choices, document=lambda: document, text=lambda: "")
+    say(f"wrote {file}")
+    return 0

@@ -1,0 +1,73 @@
+"""linkedclone image build."""
+
+from typing import TypedDict, Unpack
+
+import click
+
+from linkedclone.cli.choices import Choices
+from linkedclone.cli.grammar import Verb
+
+
+class _Wanted(TypedDict):
+    """What is to be built; see :class:`~linkedclone.model.images.ImageBuild`."""
+
+    name: str
+    release: str
+    package: tuple[str, ...]
+    size: str
+    cpus: int
+    memory: str
+
+
+@click.command(
+    cls=Verb,
+    epilog="""\
+\b
+Examples:
+  linkedclone image build debian
+  linkedclone image build debian --name web --package nginx --memory 1GiB
+""",
+)
+@click.argument("distribution", metavar="debian", type=click.Choice(("debian",)))
+@click.option("--name", metavar="NAME", default="debian", help="The parent's name.")
+@click.option(
+    "--release",
+    metavar="NAME",
+    default="bookworm",
+    help="The release's code name (default: bookworm).",
+)
+@click.option(
+    "--package", metavar="NAME", multiple=True, help="One more package; may be given again."
+)
+@click.option("--size", metavar="SIZE", default="8GiB", help="Size of the disk (default: 8GiB).")
+@click.option("--cpus", type=click.IntRange(1, 64), default=1, help="Processors (default: 1).")
+@click.option("--memory", metavar="SIZE", default="512MiB", help="Memory (default: 512MiB).")
+@click.pass_obj
+def command(choices: Choices, distribution: str, **wanted: Unpack[_Wanted]) -> int:  # noqa: ARG001
+    """Make a parent VM with the snapshot base of Debian's packages.
+
+    The distribution's own kernel, cloud-init, guest agent and SSH server, of
+    the packages that this machine installs from. Takes a minute or two, and
+    root. An image that has the name already is kept as NAME@1, NAME@2 …
+    """
+    from linkedclone.cli.output import emit
+    from linkedclone.cli.session import open_session
+    from linkedclone.cli.streams import say
+    from linkedclone.cli.transfers import watch_bytes
+    from linkedclone.cli.views import describe_vm, render_vm
+    from linkedclone.model.images import ImageBuild
+    from linkedclone.model.sizes import parse_size
+
+    build = ImageBuild(
+        name=wanted["name"],
+        release=wanted["release"],
+        packages=wanted["package"],
+        capacity_bytes=parse_size(wanted["size"], what="disk size"),
+        cpus=wanted["cpus"],
+        memory_bytes=parse_size(wanted["memory"], what="memory size"),
+    )
+    with open_session(choices) as connection, watch_bytes(choices) as tell:
+        row = connection.build_image(build, tell)
+    emit(choices, document=lambda: describe_vm(row), text=lambda: render_vm(row))
+    say(f"go on with: linkedclone clone {build.name} desk-{{001..005}} --wait customized")
+    return 0

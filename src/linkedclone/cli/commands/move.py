@@ -1,0 +1,31 @@
+"""linkedclone move."""
+
+from pathlib import Path
+
+import click
+
+from linkedclone.cli.choices import Choices
+from linkedclone.cli.grammar import Verb
+
+
+@click.command(cls=Verb)
+@click.argument("path", metavar="PATH", type=click.Path(path_type=Path))
+@click.pass_obj
+def command(choices: Choices, path: Path) -> int:
+    """Move the state folder to another path or file system.
+
+    All machines are off; who hangs from whom stays. From then on it is the
+    endpoint local:PATH.
+    """
+    from linkedclone.cli.output import emit
+    from linkedclone.cli.session import open_session
+    from linkedclone.cli.streams import say
+    from linkedclone.cli.transfers import watch_bytes
+
+    with open_session(choices) as connection, watch_bytes(choices) as tell:
+        before = connection.address
+        connection.move_state(path, tell)
+    document = {"from": before, "endpoint": f"local:{path.absolute()}"}
+    emit(choices, document=lambda: document, text=lambda: "")
+    say(f"moved: from now on it is --endpoint local:{path.absolute()}")
+    return 0

@@ -1,0 +1,38 @@
+"""linkedclone pool delete."""
+
+from pathlib import Path
+from typing import Unpack
+
+import click
+
+from linkedclone.cli.choices import Choices, Sure
+from linkedclone.cli.grammar import Verb, asks_first
+from linkedclone.cli.parameters import pool_file
+
+
+@click.command(cls=Verb)
+@pool_file
+@asks_first("Also clones that are held, and a base that belongs to no VM any more.")
+@click.pass_obj
+def command(choices: Choices, file: Path, **sure: Unpack[Sure]) -> int:
+    """Delete all clones of a pool, unless something hangs from them.
+
+    FILE itself stays, and so does the golden image. Held clones are refused
+    without --force.
+    """
+    from linkedclone.cli.acting import ask_unless, finish, require_answer
+
+    require_answer(sure["yes"], verb="pool delete")
+
+    from linkedclone.cli.pools import read_spec
+    from linkedclone.cli.progress import watch
+    from linkedclone.cli.session import open_session
+
+    spec = read_spec(file)
+    with open_session(choices) as connection:
+        question = ask_unless(sure["yes"], connection.address)
+        with watch(choices) as progress:
+            report = connection.pools.delete(
+                spec.pool, force=sure["force"], confirm=question, progress=progress
+            )
+    return finish(choices, report, question)

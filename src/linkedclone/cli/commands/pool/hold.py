@@ -1,0 +1,34 @@
+"""linkedclone pool hold."""
+
+from pathlib import Path
+
+import click
+
+from linkedclone.cli.choices import Choices
+from linkedclone.cli.grammar import Verb
+from linkedclone.cli.parameters import pool_file
+
+
+@click.command(cls=Verb)
+@pool_file
+@click.argument("names", metavar="NAME...", nargs=-1, required=True)
+@click.option("--reason", metavar="TEXT", default="by hand", help="Why (default: by hand).")
+@click.pass_obj
+def command(choices: Choices, file: Path, names: tuple[str, ...], reason: str) -> int:
+    """Keep clones of a pool from being changed, whatever its file says.
+
+    The reason stands on the clone itself, so everybody sees it.
+    pool release ends it.
+
+    A NAME may hold ranges, as in desk-{001..020}.
+    """
+    from linkedclone.cli.acting import finish
+    from linkedclone.cli.parameters import expand_refs
+    from linkedclone.cli.pools import read_spec
+    from linkedclone.cli.progress import watch
+    from linkedclone.cli.session import open_session
+
+    spec, refs = read_spec(file), expand_refs(names)
+    with open_session(choices) as connection, watch(choices) as progress:
+        report = connection.pools.hold(spec.pool, refs, reason.strip() or "by hand", progress)
+    return finish(choices, report)

@@ -1,0 +1,28 @@
+"""linkedclone pool recompose."""
+
+from pathlib import Path
+
+import click
+
+from linkedclone.cli.choices import Choices
+from linkedclone.cli.grammar import Verb
+from linkedclone.cli.parameters import pool_file, yes_option
+
+
+@click.command(cls=Verb)
+@pool_file
+@click.option("--snapshot", metavar="SNAPSHOT", required=True, help="Its name, path or id.")
+@click.option("--parent", metavar="PARENT", help="Another golden image (default: the file's).")
+@yes_option
+@click.pass_obj
+def command(choices: Choices, file: Path, snapshot: str, parent: str | None, *, yes: bool) -> int:
+    """Move a pool onto another snapshot or parent, a few clones at a time.
+
+    FILE is changed to say so, and then applied: canaries first, if it has
+    some. If the new image turns out bad, pool rollback leads back.
+    """
+    from linkedclone.cli.pools import change_and_apply, read_spec
+
+    read_spec(file)
+    settings = {"snapshot": snapshot, **({"parent": parent} if parent else {})}
+    return change_and_apply(choices, file, settings, yes=yes, verb="pool recompose")

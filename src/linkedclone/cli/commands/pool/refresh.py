@@ -1,0 +1,48 @@
+"""linkedclone pool refresh."""
+
+from pathlib import Path
+
+import click
+
+from linkedclone.cli.choices import Choices
+from linkedclone.cli.grammar import Verb
+from linkedclone.cli.parameters import pool_file, yes_option
+
+
+@click.command(cls=Verb)
+@pool_file
+@click.argument("names", metavar="[NAME]...", nargs=-1)
+@click.option("--all", "everything", is_flag=True, help="All clones of the pool.")
+@click.option(
+    "--grown", is_flag=True, help="Those that have grown beyond refresh_above of the file."
+)
+@yes_option
+@click.pass_obj
+def command(
+    choices: Choices,
+    file: Path,
+    names: tuple[str, ...],
+    *,
+    everything: bool,
+    grown: bool,
+    yes: bool,
+) -> int:
+    """Make clones anew on the same image: as they were when they were made.
+
+    What they wrote since is lost. A NAME may hold ranges. Whatever else the
+    file asks for is done as well, as by pool apply.
+    """
+    from linkedclone.cli.parameters import expand_refs
+    from linkedclone.cli.pools import apply_pool, open_pool, read_spec
+    from linkedclone.errors import InputError
+
+    if sum([bool(names), everything, grown]) != 1:
+        brief = "name the clones, or give one of --all and --grown"
+        raise InputError(brief, hint="linkedclone pool status shows the clones")
+    spec = read_spec(file)
+    if grown and spec.refresh_above is None:
+        brief = f"--grown needs refresh_above in {file}"
+        raise InputError(brief, hint="write, for example, refresh_above: 8GiB")
+    asked = expand_refs(names)
+    with open_pool(choices, file, spec, asked=asked, everything=everything) as opened:
+        return apply_pool(choices, opened, yes=yes, verb="pool refresh")

@@ -1,0 +1,25 @@
+"""linkedclone pool rollback."""
+
+from pathlib import Path
+
+import click
+
+from linkedclone.cli.choices import Choices
+from linkedclone.cli.grammar import Verb
+from linkedclone.cli.parameters import pool_file, yes_option
+
+
+@click.command(cls=Verb)
+@pool_file
+@yes_option
+@click.pass_obj
+def command(choices: Choices, file: Path, *, yes: bool) -> int:
+    """Move a pool back onto the image that it hung from before.
+
+    The clones themselves know which that was. FILE is changed to say so, and
+    then applied. Clones that are on that image still are left as they are.
+    """
+    from linkedclone.cli.pools import change_and_apply, find_rollback, read_spec
+
+    settings = find_rollback(choices, read_spec(file))
+    return change_and_apply(choices, file, settings, yes=yes, verb="pool rollback")

@@ -1,0 +1,25 @@
+"""linkedclone pool status."""
+
+from pathlib import Path
+
+import click
+
+from linkedclone.cli.choices import Choices
+from linkedclone.cli.grammar import Verb
+from linkedclone.cli.parameters import pool_file
+
+
+@click.command(cls=Verb)
+@pool_file
+@click.pass_obj
+def command(choices: Choices, file: Path) -> int:
+    """Show how each clone of a pool stands: health, image, size, age, hold."""
+    from linkedclone.cli.output import emit
+    from linkedclone.cli.pools import open_pool, read_spec
+    from linkedclone.cli.poolviews import render_status, say_status
+
+    with open_pool(choices, file, read_spec(file)) as opened:
+        status = opened.pools.status(opened.scene)
+    emit(choices, document=status.document, text=lambda: render_status(status))
+    say_status(status)
+    return 0

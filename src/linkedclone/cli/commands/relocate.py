@@ -1,0 +1,54 @@
+"""linkedclone relocate."""
+
+import click
+
+from linkedclone.cli.choices import Choices
+from linkedclone.cli.grammar import Verb
+
+
+@click.command(cls=Verb)
+@click.argument("names", metavar="NAME...", nargs=-1, required=True)
+@click.option("--datastore", metavar="NAME", default="", help="Where what they write goes.")
+@click.option("--host", metavar="NAME", default="", help="The host that runs them.")
+@click.option("--cluster", metavar="NAME", default="", help="The cluster that runs them.")
+@click.option("--resource-pool", metavar="NAME", default="", help="The resource pool.")
+@click.option("--force", is_flag=True, help="Also VMs that linkedclone did not make.")
+@click.pass_obj
+def command(  # noqa: PLR0913 - one for each option
+    choices: Choices,
+    names: tuple[str, ...],
+    *,
+    datastore: str,
+    host: str,
+    cluster: str,
+    resource_pool: str,
+    force: bool,
+) -> int:
+    """Move VMs so that they stay linked.
+
+    Only what a VM writes itself moves; what it hangs from stays where it is,
+    and has to be reachable from the new place. Afterwards each VM is read back,
+    and proven to hang from what it hung from. A NAME may hold ranges, as in
+    desk-{001..020}.
+    """
+    from linkedclone.cli.parameters import expand_refs
+    from linkedclone.errors import InputError
+    from linkedclone.model.spec import Placement
+
+    if not any((datastore, host, cluster, resource_pool)):
+        raise InputError(
+            "nothing says where to",
+            hint="name a --datastore, --host, --cluster or --resource-pool",
+        )
+    refs = expand_refs(names)
+
+    from linkedclone.cli.acting import finish
+    from linkedclone.cli.progress import watch
+    from linkedclone.cli.session import open_session
+
+    placement = Placement(
+        datastore=datastore, host=host, cluster=cluster, resource_pool=resource_pool
+    )
+    with open_session(choices) as connection, watch(choices) as progress:
+        report = connection.relocate(refs, placement, force=force, progress=progress)
+    return finish(choices, report)

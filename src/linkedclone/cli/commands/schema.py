@@ -1,0 +1,24 @@
+"""linkedclone schema."""
+
+import click
+
+from linkedclone.cli.choices import Choices
+from linkedclone.cli.grammar import Verb
+
+
+@click.command(cls=Verb)
+@click.pass_obj
+def command(choices: Choices) -> int:
+    """Print the JSON Schema of pool files.
+
+    Editors that know YAML language servers complete and check with it: save it
+    as pool.schema.json, and begin a pool's file with the line
+    "# yaml-language-server: $schema=pool.schema.json".
+    """
+    from linkedclone.cli.output import render_document
+    from linkedclone.cli.streams import write_result
+    from linkedclone.config.schema import build_schema
+
+    output = "yaml" if choices.output == "yaml" else "json"
+    write_result(render_document(build_schema(), output))
+    return 0

@@ -1,0 +1,139 @@
+"""The options of ``clone`` that say who the guests are to be, and how far they are followed."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
+
+import click
+
+from linkedclone.cli.grammar import HeadedOption
+from linkedclone.cli.parameters import read_duration
+
+if TYPE_CHECKING:
+    from linkedclone.model.spec import CloneRequest
+
+GUESTS = "Guests"
+WAITS = ("task", "tools", "customized", "ip")
+"""The values of ``model.spec.Wait``: named here, so that --help need not import it."""
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+class GuestOptions(TypedDict):
+    """What the options of this module were set to."""
+
+    customize: str | None
+    customization_spec: str
+    keep_failed: bool
+    wait: str
+    wait_timeout: float | None
+    network_filter: tuple[str, ...]
+
+
+def _read_network(text: str) -> str:
+    from ipaddress import ip_network
+
+    try:
+        return str(ip_network(text.strip()))
+    except ValueError as error:
+        raise click.BadParameter(f"{error}; write it as 10.0.0.0/24") from error
+
+
+def _each_network(
+    _context: click.Context, _parameter: click.Parameter, texts: tuple[str, ...]
+) -> tuple[str, ...]:
+    return tuple(_read_network(text) for text in texts)
+
+
+_OPTIONS = (
+    click.option(
+        "--customize",
+        cls=HeadedOption,
+        heading=GUESTS,
+        metavar="FILE",
+        help="YAML file that says who the guests are to be: host name, addresses, domain ...",
+    ),
+    click.option(
+        "--customization-spec",
+        cls=HeadedOption,
+        heading=GUESTS,
+        metavar="NAME",
+        default="",
+        help="Customization specification stored at the endpoint; FILE overrides it.",
+    ),
+    click.option(
+        "--keep-failed",
+        cls=HeadedOption,
+        heading=GUESTS,
+        is_flag=True,
+        help="Keep a clone whose customization fails, to look at it.",
+    ),
+    click.option(
+        "--wait",
+        cls=HeadedOption,
+        heading=GUESTS,
+        type=click.Choice(WAITS),
+        metavar="|".join(WAITS),
+        default="task",
+        help="How far each clone is followed (default: task).",
+    ),
+    click.option(
+        "--wait-timeout",
+        cls=HeadedOption,
+        heading=GUESTS,
+        metavar="TIME",
+        type=read_duration,
+        default=None,
+        help="How long a guest may take for a stage without progress (default: the stage's own).",
+    ),
+    click.option(
+        "--network-filter",
+        cls=HeadedOption,
+        heading=GUESTS,
+        metavar="CIDR",
+        multiple=True,
+        callback=_each_network,
+        help="Count only addresses in this network; may be repeated.",
+    ),
+)
+
+
+def guest_options(command: _Command) -> _Command:
+    """Give a command the options of this module, in this order."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def add_customization(request: "CloneRequest", file: str | None) -> "CloneRequest":
+    """Read the customization of a request out of its file, and look its passwords up.
+
+    Raises:
+        InputError: The file is wrong, or a password cannot be had.
+    """
+    if file is None:
+        return request
+    import os
+    from dataclasses import replace
+    from pathlib import Path
+
+    from linkedclone.cli.streams import has_terminal
+    from linkedclone.config.customization import read_customization
+    from linkedclone.config.guest_secrets import find_secrets
+    from linkedclone.guest.naming import check_host_names
+
+    path = Path(file)
+    customization = read_customization(path)
+    # Before anybody is asked for a password.
+    check_host_names(customization, request.names)
+    secrets = find_secrets(
+        customization,
+        folder=path.parent,
+        environ=os.environ,
+        ask=_ask if has_terminal() else None,
+    )
+    return replace(request, customization=customization, secrets=secrets)
+
+
+def _ask(what: str) -> str:
+    typed: str = click.prompt(what, hide_input=True, err=True)
+    return typed

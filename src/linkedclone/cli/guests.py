@@ -1,0 +1,52 @@
+"""Options of commands that ask guests to shut down."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from linkedclone.cli.parameters import read_duration
+
+if TYPE_CHECKING:
+    from linkedclone.planning.power import AskGuests
+
+
+def _read(_context: click.Context, _parameter: click.Parameter, text: str | None) -> float | None:
+    return None if text is None else read_duration(text)
+
+
+def guest_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the options that :func:`read_asking` takes."""
+    for option in (
+        click.option(
+            "--then-off", is_flag=True, help="With --guest: stop hard what runs on after that."
+        ),
+        click.option(
+            "--deadline",
+            metavar="TIME",
+            callback=_read,
+            help="With --guest: how long each guest may take, as 90s or 5m (default: 5m).",
+        ),
+        click.option(
+            "--guest", is_flag=True, help="Ask the guest to shut down, instead of pulling the plug."
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def read_asking(*, guest: bool, deadline: float | None, then_off: bool) -> "AskGuests | None":
+    """Return how guests are asked; None where they are not.
+
+    Raises:
+        InputError: A deadline or ``--then-off`` without ``--guest``.
+    """
+    from linkedclone.errors import InputError
+    from linkedclone.planning.power import DEADLINE_SECONDS, AskGuests
+
+    if not guest and (deadline is not None or then_off):
+        option = "--then-off" if then_off else "--deadline"
+        raise InputError(f"{option} says something of --guest only", hint="add --guest")
+    if not guest:
+        return None
+    return AskGuests(deadline_seconds=deadline or DEADLINE_SECONDS, then_off=then_off)

@@ -1,0 +1,178 @@
+"""What the commands about pools have in common: reading the file, asking, showing."""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from linkedclone.cli.choices import Choices
+from linkedclone.cli.output import emit
+from linkedclone.cli.poolviews import (
+    render_report,
+    say_skipped,
+    summarize_plan,
+    summarize_report,
+)
+from linkedclone.cli.reports import say_failures
+from linkedclone.cli.streams import has_terminal, printable, say
+from linkedclone.errors import InputError
+from linkedclone.model.pool import Act, PoolSpec
+from linkedclone.model.poolreport import PoolOutlook
+
+if TYPE_CHECKING:
+    from linkedclone.app.connection import Connection
+    from linkedclone.app.pools import Pools, PoolScene
+
+_TAKES_AWAY = frozenset({Act.DELETE, Act.REPLACE, Act.RECONFIGURE, Act.STOP})
+"""What is asked about first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenPool:
+    """A pool whose endpoint is open, looked up once.
+
+    Attributes:
+        connection: The endpoint.
+        pools: What is asked of it about pools.
+        spec: What the file says.
+        scene: What was looked up.
+    """
+
+    connection: "Connection"
+    pools: "Pools"
+    spec: PoolSpec
+    scene: "PoolScene"
+
+
+def read_spec(file: Path) -> PoolSpec:
+    """Read a pool's file; answers before any endpoint is opened."""
+    from linkedclone.config.pool import read_pool
+
+    return read_pool(file)
+
+
+@contextmanager
+def open_pool(
+    choices: Choices,
+    file: Path,
+    spec: PoolSpec,
+    *,
+    asked: Sequence[str] = (),
+    everything: bool = False,
+) -> Iterator[OpenPool]:
+    """Open the endpoint and look up what the pool is made of.
+
+    Args:
+        choices: The options of every command.
+        file: The pool's file.
+        spec: What it says.
+        asked: Clones that are to be made anew.
+        everything: Whether all are.
+    """
+    from linkedclone.cli.session import open_session
+    from linkedclone.config.pool import find_pool_secrets
+
+    ask = _ask_secret if has_terminal() else None
+    secrets = find_pool_secrets(spec, folder=file.parent, environ=os.environ, ask=ask)
+    with open_session(choices) as connection:
+        pools = connection.pools
+        scene = pools.survey(spec, asked=asked, everything=everything, secrets=secrets)
+        yield OpenPool(connection=connection, pools=pools, spec=spec, scene=scene)
+
+
+def _ask_secret(what: str) -> str:
+    typed: str = click.prompt(what, hide_input=True, err=True)
+    return typed
+
+
+class PoolQuestion:
+    """Shows what would be done to a pool, and asks whether it may; creations alone need no asking.
+
+    Attributes:
+        refused: True once the answer was no.
+    """
+
+    def __init__(self, *, verb: str) -> None:
+        self._verb = verb
+        self.refused = False
+
+    def __call__(self, outlook: PoolOutlook) -> bool:
+        """Ask.
+
+        Raises:
+            InputError: Somebody has to be asked, and there is no terminal.
+        """
+        if not any(change.act in _TAKES_AWAY for change in outlook.plan.changes):
+            return True
+        if not has_terminal():
+            brief = f"{self._verb} asks before it replaces or deletes, and there is no terminal"
+            raise InputError(brief, hint="look with pool plan, then repeat with --yes")
+        say(printable(f"at {outlook.endpoint}, pool {outlook.pool}:"))
+        for line in summarize_plan(outlook.plan):
+            say(f"  {printable(line)}")
+        self.refused = not click.confirm("Go on?", err=True)
+        return not self.refused
+
+
+def ask_pool_unless(yes: bool, *, verb: str) -> PoolQuestion | None:  # noqa: FBT001 - a flag of the command line
+    """Return who asks; None if it was answered on the command line."""
+    return None if yes else PoolQuestion(verb=verb)
+
+
+def apply_pool(choices: Choices, opened: OpenPool, *, yes: bool, verb: str) -> int:
+    """Bring a pool to its spec, and show what was done; return the exit code."""
+    from linkedclone.cli.progress import watch
+
+    question = ask_pool_unless(yes, verb=verb)
+    with watch(choices) as progress:
+        report = opened.pools.apply(opened.scene, confirm=question, progress=progress)
+    emit(choices, document=report.document, text=lambda: render_report(report))
+    say_failures([(r.slot, r.error) for r in report.results if r.error])
+    if question is not None and question.refused:
+        say("nothing was done")
+        return 1
+    say_skipped(report)
+    say(printable(summarize_report(report)))
+    return report.exit_code
+
+
+# -- changes of the file ----------------------------------------------------------------
+
+
+def change_and_apply(
+    choices: Choices, file: Path, settings: Mapping[str, object], *, yes: bool, verb: str
+) -> int:
+    """Change settings of a pool's file, and apply it; the file stays as it was if nothing is done.
+
+    The new settings are looked up first, and a person is asked; then the file
+    is written, so that whatever happens later it says what is wanted.
+    """
+    from linkedclone.config.pool import preview_settings, write_settings
+
+    spec = preview_settings(file, settings)
+    with open_pool(choices, file, spec) as opened:
+        question = ask_pool_unless(yes, verb=verb)
+        outlook = opened.pools.plan(opened.scene)
+        if question is not None and not outlook.plan.empty and not question(outlook):
+            say("nothing was done")
+            return 1
+        write_settings(file, settings)
+        for key, value in settings.items():
+            say(printable(f"{file}: {key} is {value} from now on"))
+        return apply_pool(choices, opened, yes=True, verb=verb)
+
+
+def find_rollback(choices: Choices, spec: PoolSpec) -> dict[str, object]:
+    """Return the settings that lead a pool back to the image before."""
+    from linkedclone.cli.session import open_session
+
+    with open_session(choices) as connection:
+        parent, snapshot = connection.pools.previous_of(spec)
+    settings: dict[str, object] = {"snapshot": snapshot}
+    if parent:
+        settings["parent"] = parent
+    return settings

@@ -1,0 +1,153 @@
+"""Pools as people are shown them: what would be done, what was done, how they stand."""
+
+from linkedclone.cli.ages import read_clock, render_age
+from linkedclone.cli.ranges import collapse_names
+from linkedclone.cli.reports import render_seconds
+from linkedclone.cli.streams import printable, say
+from linkedclone.cli.tables import GOOD_BAD, Column, render_table
+from linkedclone.model.pool import Act, Fitness, PoolPlan
+from linkedclone.model.poolreport import PoolOutlook, PoolReport, PoolRow, PoolStatus
+from linkedclone.model.report import Status
+from linkedclone.model.sizes import render_size
+
+_FITNESS = {
+    Fitness.HEALTHY.value: "green",
+    Fitness.STARTING.value: "cyan",
+    Fitness.UNHEALTHY.value: "bold red",
+    Fitness.UNKNOWN.value: "yellow",
+}
+
+
+def render_outlook(outlook: PoolOutlook) -> str:
+    """Draw the table of what would be done."""
+    columns = [
+        Column(title="NAME"),
+        Column(title="ACT", styles={"delete": "bold red", "replace": "yellow", "create": "green"}),
+        Column(title="WHY"),
+        Column(title="LEFT ALONE", from_width=90),
+    ]
+    rows = [
+        [change.slot, change.act.value, "; ".join(map(str, change.reasons)), ""]
+        for change in outlook.plan.changes
+    ]
+    rows += [
+        [skip.slot, skip.act.value, "; ".join(map(str, skip.reasons)), skip.because]
+        for skip in outlook.plan.skipped
+    ]
+    return render_table(columns, rows)
+
+
+def say_outlook(outlook: PoolOutlook) -> None:
+    """Say in a line or two what would be done."""
+    parent, snapshot = outlook.image
+    say(printable(f"pool {outlook.pool} on {parent}, snapshot {snapshot}"))
+    if outlook.plan.empty:
+        say("nothing to do: it is as its file wants it")
+    for line in summarize_plan(outlook.plan):
+        say(printable(line))
+    for note in outlook.plan.notes:
+        say(f"note: {printable(note)}")
+
+
+def summarize_plan(plan: PoolPlan) -> list[str]:
+    """Return a plan as a few lines: how many of what, with names as ranges and the reasons."""
+    lines = []
+    for act in Act:
+        changes = [change for change in plan.changes if change.act is act]
+        if changes:
+            names = ", ".join(collapse_names(change.slot for change in changes))
+            whys = sorted({reason.why.value for change in changes for reason in change.reasons})
+            lines.append(f"{act.value} {len(changes)}: {names} ({', '.join(whys)})")
+    if plan.skipped:
+        names = ", ".join(collapse_names(skip.slot for skip in plan.skipped))
+        lines.append(f"leave {len(plan.skipped)} alone: {names}")
+    return lines
+
+
+def render_report(report: PoolReport) -> str:
+    """Draw the table of what was done."""
+    columns = [
+        Column(title="NAME"),
+        Column(title="ACT"),
+        Column(title="STATUS", styles=GOOD_BAD),
+        Column(title="TIME", right=True, from_width=50),
+        Column(title="OWN", right=True, from_width=60),
+        Column(title="WHY", from_width=80),
+    ]
+    rows = [
+        [
+            result.slot,
+            result.act.value,
+            result.status.value,
+            render_seconds(result.seconds),
+            render_size(result.own_bytes),
+            "; ".join(map(str, result.reasons)),
+        ]
+        for result in report.results
+    ]
+    return render_table(columns, rows)
+
+
+def say_skipped(report: PoolReport) -> None:
+    """Tell what was left alone, and why."""
+    for skip in report.skipped:
+        whys = ", ".join(reason.why.value for reason in skip.reasons)
+        say(printable(f"left alone: {skip.slot} ({whys}): {skip.because}"))
+
+
+def summarize_report(report: PoolReport) -> str:
+    """Say in a line or two what came of a run."""
+    done = sum(result.status is Status.DONE for result in report.results)
+    failed = sum(result.status is Status.FAILED for result in report.results)
+    took = render_seconds(report.seconds)
+    line = f"pool {report.pool}: {done} done"
+    line += f", {failed} failed" if failed else ""
+    line += f" in {took}, on {report.image[0]}, snapshot {report.image[1]}"
+    if report.interrupted:
+        return f"{line}\ninterrupted; run it again to go on"
+    if report.stopped:
+        return f"{line}\n{report.stopped}; run pool apply again to go on, or pool rollback"
+    if not report.results and not report.skipped:
+        return f"nothing to do: pool {report.pool} is as its file wants it"
+    return line
+
+
+def render_status(status: PoolStatus) -> str:
+    """Draw the table of a pool's clones."""
+    columns = [
+        Column(title="NAME"),
+        Column(title="POWER", styles=GOOD_BAD),
+        Column(title="HEALTH", styles=_FITNESS),
+        Column(title="SNAPSHOT", from_width=60),
+        Column(title="OWN", right=True),
+        Column(title="AGE", right=True, from_width=50),
+        Column(title="ADDRESS", from_width=100),
+        Column(title="HOLD", from_width=80),
+        Column(title="REASON", from_width=90),
+    ]
+    return render_table(columns, [_status_row(row) for row in status.rows])
+
+
+def _status_row(row: PoolRow) -> list[str]:
+    image = row.image or "-"
+    return [
+        row.slot if row.slot == row.name else f"{row.slot} ({row.name})",
+        row.power.value,
+        row.fitness.value,
+        image if row.current else f"{image} (old)",
+        render_size(row.own_bytes),
+        render_age(row.created, read_clock()),
+        row.addresses[0] if row.addresses else "-",
+        row.hold or ("in use" if row.in_use else "-"),
+        row.reason or "-",
+    ]
+
+
+def say_status(status: PoolStatus) -> None:
+    """Say in a line how a pool stands."""
+    parent, snapshot = status.image
+    line = f"pool {status.pool}: {status.healthy} of {status.size} healthy, on {parent}, "
+    line += f"snapshot {snapshot}"
+    if status.pending:
+        line += f"; pool plan has {status.pending} to do"
+    say(printable(line))

@@ -1,0 +1,165 @@
+"""Read a pool's file, whole, with all its errors at once; and write single settings back."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+from linkedclone.config.customization import read_customization_values
+from linkedclone.config.guest_secrets import AskFor, look_up_all
+from linkedclone.config.yamlfile import YamlFile, build_yaml, read_into
+from linkedclone.errors import InputError
+from linkedclone.guest.checking import find_sources
+from linkedclone.model.durations import parse_duration
+from linkedclone.model.guest import Secrets
+from linkedclone.model.pool import PoolSpec
+from linkedclone.model.poolrules import check_pool
+from linkedclone.model.problems import Place, Problem
+from linkedclone.model.sizes import parse_size
+
+WHAT: Final = "pool file"
+
+_SIZES: Final[tuple[Place, ...]] = (("hardware", "memory"), ("refresh_above",))
+_DURATIONS: Final[tuple[Place, ...]] = (("max_age",), ("health", "within"))
+_DISKS: Final[Place] = ("hardware", "add_disks")
+_CUSTOMIZATION: Final = "customization"
+
+
+def read_pool(path: Path) -> PoolSpec:
+    """Read a pool's file.
+
+    Raises:
+        InputError: It cannot be read, or is wrong; every error is listed with
+            line and place.
+    """
+    file = YamlFile.load(path, what=WHAT)
+    return check_file(file)
+
+
+def check_file(file: YamlFile) -> PoolSpec:
+    """Return what a file says that was read.
+
+    Raises:
+        InputError: It is wrong; every error is listed with line and place.
+    """
+    plain, problems = _with_numbers(file.plain())
+    guest, guest_problems = None, tuple[Problem, ...]()
+    if isinstance(plain, dict) and plain.get(_CUSTOMIZATION) is not None:
+        checked_guest = read_customization_values(plain[_CUSTOMIZATION], file.path.parent)
+        guest = checked_guest.value
+        guest_problems = tuple(
+            replace(problem, place=(_CUSTOMIZATION, *problem.place))
+            for problem in checked_guest.problems
+        )
+        plain = {key: value for key, value in plain.items() if key != _CUSTOMIZATION}
+    checked = read_into(PoolSpec, plain)
+    further = check_pool(checked.value) if checked.value is not None else ()
+    found = (*problems, *checked.and_also(further), *guest_problems)
+    if found or checked.value is None:
+        raise file.complain(found)
+    return replace(checked.value, customization=guest)
+
+
+def preview_settings(path: Path, settings: Mapping[str, object]) -> PoolSpec:
+    """Return what a file would say with changed settings; it is left as it is.
+
+    Raises:
+        InputError: It would be wrong.
+    """
+    return check_file(_load_with(path, settings))
+
+
+def find_pool_secrets(
+    spec: PoolSpec, *, folder: Path, environ: Mapping[str, str], ask: AskFor | None = None
+) -> Secrets:
+    """Look up every password that a pool needs: its customization's, and that of its probe.
+
+    Raises:
+        InputError: Some cannot be had; all of them are told.
+    """
+    sources = list(find_sources(spec.customization) if spec.customization else ())
+    if spec.health.password is not None:
+        sources.append((("health", "password"), spec.health.password))
+    return look_up_all(sources, folder=folder, environ=environ, ask=ask)
+
+
+def write_settings(path: Path, settings: Mapping[str, object]) -> PoolSpec:
+    """Change settings at the top of a pool's file; comments and order stay.
+
+    Returns:
+        What the file says from then on.
+
+    Raises:
+        InputError: It would be wrong then; it is as it was.
+        LinkedCloneError: It cannot be written.
+    """
+    from io import StringIO
+
+    from linkedclone.config.private import write_private
+
+    file = _load_with(path, settings)
+    spec = check_file(file)
+    text = StringIO()
+    build_yaml().dump(file.root, text)
+    mode = path.stat().st_mode & 0o777
+    write_private(path, text.getvalue())
+    path.chmod(mode)
+    return spec
+
+
+def _load_with(path: Path, settings: Mapping[str, object]) -> YamlFile:
+    """Read a file, and change settings of it; what is no mapping is left for its check to tell."""
+    file = YamlFile.load(path, what=WHAT)
+    if isinstance(file.root, dict):
+        file.root.update(settings)
+    return file
+
+
+def _with_numbers(plain: Any) -> tuple[Any, list[Problem]]:  # noqa: ANN401 - any YAML value
+    """Turn sizes and lengths of time into numbers; those that are none are left out, and told."""
+    problems: list[Problem] = []
+    if not isinstance(plain, dict):
+        return plain, problems
+    for place, read in _find_numbers(plain):
+        plain = _change(plain, place, read, problems)
+    return plain, problems
+
+
+def _find_numbers(plain: Mapping[str, Any]) -> Iterator[tuple[Place, Callable[[str], float]]]:
+    yield from ((place, parse_size) for place in _SIZES)
+    yield from ((place, parse_duration) for place in _DURATIONS)
+    hardware = plain.get("hardware")
+    disks = hardware.get("add_disks") if isinstance(hardware, dict) else None
+    if isinstance(disks, list):
+        yield from (((*_DISKS, index), parse_size) for index in range(len(disks)))
+
+
+def _change(
+    plain: Any,  # noqa: ANN401 - any YAML value
+    place: Place,
+    read: Callable[[str], float],
+    problems: list[Problem],
+    above: Place = (),
+) -> Any:  # noqa: ANN401 - any YAML value
+    part, *below = place
+    held = (isinstance(plain, dict) and part in plain) or isinstance(plain, list)
+    if not held:
+        return plain
+    value = plain[part]
+    if below:
+        changed = _change(value, tuple(below), read, problems, (*above, part))
+    elif isinstance(value, str):
+        try:
+            changed = read(value)
+        except InputError as error:
+            words = "; ".join(filter(None, (error.brief, error.hint)))
+            problems.append(Problem(place=(*above, part), text=words))
+            changed = None
+    else:
+        return plain
+    if isinstance(plain, list):
+        rest = [changed if index == part else one for index, one in enumerate(plain)]
+        return rest if changed is not None else [one for one in rest if one is not None]
+    if changed is None:
+        return {key: one for key, one in plain.items() if key != part}
+    return {**plain, part: changed}

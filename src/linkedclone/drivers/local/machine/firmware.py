@@ -1,0 +1,105 @@
+"""UEFI firmware: where the distribution keeps it, and a machine's own variables."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from linkedclone.drivers.local.publish import replace_file
+from linkedclone.errors import PowerOnError
+
+DESCRIPTORS = (Path("/etc/qemu/firmware"), Path("/usr/share/qemu/firmware"))
+"""Where firmware describes itself (QEMU: docs/interop/firmware.json)."""
+
+_UNWANTED = frozenset({"secure-boot", "enrolled-keys", "requires-smm"})
+"""Features of firmware that boots signed systems only, or wants another machine."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Firmware:
+    """UEFI firmware for a machine.
+
+    Attributes:
+        code: The firmware; never written to.
+        variables: The machine's own variables, or the template that they are copied from.
+    """
+
+    code: Path
+    variables: Path
+
+
+def find_firmware(folders: tuple[Path, ...] | None = None) -> Firmware:
+    """Find firmware for x86-64 guests on q35, without secure boot, with its variables' template.
+
+    Descriptors are taken in the order of their names, those of the
+    administrator's folder first; one of the same name stands in for the other
+    (QEMU: docs/interop/firmware.json).
+
+    Raises:
+        PowerOnError: None is installed.
+    """
+    files: dict[str, Path] = {}
+    for folder in reversed(folders or DESCRIPTORS):
+        files |= {path.name: path for path in folder.glob("*.json")}
+    for name in sorted(files):
+        found = _read_descriptor(files[name])
+        if found is not None and found.code.exists() and found.variables.exists():
+            return found
+    raise PowerOnError(
+        "there is no UEFI firmware for QEMU here",
+        details=f"none is described in {' or '.join(map(str, folders or DESCRIPTORS))}",
+        hint="apt-get install ovmf",
+        kind="firmware",
+    )
+
+
+def prepare_firmware(variables: Path | None) -> Path | None:
+    """Return the firmware's code for a machine that has variables; None for one with BIOS.
+
+    A machine that was never started gets its variables now. They are the
+    firmware's own template, so that what boots is found by the firmware itself.
+
+    Raises:
+        PowerOnError: No firmware is installed.
+        OSError: The variables cannot be written.
+    """
+    if variables is None:
+        return None
+    firmware = find_firmware()
+    if not variables.exists():
+        replace_file(variables, firmware.variables.read_bytes(), durable=False)
+    return firmware.code
+
+
+def _read_descriptor(path: Path) -> Firmware | None:
+    try:
+        return parse_descriptor(json.loads(path.read_text()))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None  # another program's, or for a newer QEMU
+
+
+def parse_descriptor(document: dict[str, Any]) -> Firmware | None:
+    """Read a descriptor; None if its firmware is not for our machines. Pure.
+
+    Raises:
+        KeyError: It is no descriptor that we understand.
+        TypeError: The same.
+    """
+    fits = any(
+        target["architecture"] == "x86_64"
+        and any(machine.startswith("pc-q35") for machine in target["machines"])
+        for target in document["targets"]
+    )
+    mapping = document["mapping"]
+    if (
+        not fits
+        or "uefi" not in document["interface-types"]
+        or mapping["device"] != "flash"
+        or not _UNWANTED.isdisjoint(document["features"])
+        or {mapping["executable"]["format"], mapping["nvram-template"]["format"]} != {"raw"}
+    ):
+        return None
+    return Firmware(
+        code=Path(mapping["executable"]["filename"]),
+        variables=Path(mapping["nvram-template"]["filename"]),
+    )

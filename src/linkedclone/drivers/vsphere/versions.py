@@ -1,0 +1,37 @@
+"""What needs a newer server is refused by name: pyVmomi would leave it out without a word.
+
+A field that is younger than the server is not written at all, and an object of
+a younger type as one of the type that it was made from (pyVmomi,
+``SoapAdapter.SoapSerializer``).
+"""
+
+from __future__ import annotations
+
+from linkedclone.errors import UnsupportedError
+
+
+def require_version(
+    version: tuple[int, ...], needed: tuple[int, ...], what: str, hint: str
+) -> None:
+    """Refuse what the server does not know yet.
+
+    Args:
+        version: The server's API version; empty where it is not known.
+        needed: The version that knows it first.
+        what: What it is called in the request.
+        hint: What to do instead.
+
+    Raises:
+        UnsupportedError: The server is older.
+    """
+    if version and version < needed:
+        raise UnsupportedError(
+            f"{what} needs vSphere {_show(needed)}",
+            details=f"the server's API is {_show(version)}",
+            hint=hint,
+            kind="NotSupported",
+        )
+
+
+def _show(version: tuple[int, ...]) -> str:
+    return ".".join(map(str, version))

@@ -1,0 +1,110 @@
+"""What cloud-init reads from a VM's ``guestinfo`` settings: names and values. Pure.
+
+cloud-init's VMware datasource takes three documents, each packed as the
+setting with ``.encoding`` behind its name says (cloud-init, DataSourceVMware).
+It looks here before it looks for a customization of vSphere's own, so what a
+clone would inherit from its parent is always replaced or removed.
+"""
+
+import base64
+import gzip
+import zlib
+from collections.abc import Sequence
+from typing import Final
+
+from linkedclone.errors import InputError
+from linkedclone.guest.cloudconfig import (
+    build_meta_data,
+    build_network,
+    build_user_data,
+    build_vendor_data,
+    encode_document,
+)
+from linkedclone.model.guest import Guest
+
+DOCUMENTS: Final = ("metadata", "userdata", "vendordata")
+ENCODING: Final = "gzip+base64"
+PREFIX: Final = "guestinfo."
+
+_SYSTEM: Final = 9
+"""Where a gzip header tells the operating system (RFC 1952, section 2.3)."""
+
+LARGEST: Final = 512 << 10
+"""Bytes that a packed document may have.
+
+No limit of single settings is documented. This is what the API reference allows
+the same documents in a customization (CustomizationCloudinitPrep); the guest's
+tools, which hand them on, know messages of 64 KiB and more in several pieces."""
+
+
+def build_guestinfo(
+    guest: Guest, macs: Sequence[str] = (), *, names: Sequence[str] = ()
+) -> dict[str, str]:
+    """Build the settings that make a guest what it is to be; may hold passwords.
+
+    A document with passwords is overwritten by cloud-init as soon as it has
+    been read (its key ``redact``), so that it does not stay in the settings,
+    where everybody can read it who can read the VM.
+
+    Args:
+        guest: Who it is to be.
+        macs: MAC addresses of its cards, as far as they are known.
+        names: What the guest calls the cards whose address is not known.
+
+    Raises:
+        InputError: A document is too large, or a card cannot be told from others.
+    """
+    found = build_removal()
+    documents = {
+        "metadata": encode_document(build_vmware_meta_data(guest, macs, names=names)),
+        "userdata": build_user_data(guest),
+        "vendordata": build_vendor_data(guest),
+    }
+    for name, document in documents.items():
+        if document:
+            found[f"{PREFIX}{name}"] = _pack(name, document)
+            found[f"{PREFIX}{name}.encoding"] = ENCODING
+    return found
+
+
+def build_removal() -> dict[str, str]:
+    """Return what removes the documents that a clone inherits from its parent."""
+    keys = [f"{PREFIX}{name}{end}" for name in DOCUMENTS for end in ("", ".encoding")]
+    return dict.fromkeys(keys, "")
+
+
+def build_vmware_meta_data(
+    guest: Guest, macs: Sequence[str] = (), *, names: Sequence[str] = ()
+) -> dict[str, object]:
+    """Build the metadata of cloud-init's VMware datasource: identity, network, what to forget.
+
+    Raises:
+        InputError: A card cannot be told from others.
+    """
+    wanted = guest.customization
+    network = build_network(guest.cards, macs, names=names, dns=wanted.dns, search=wanted.search)
+    found = build_meta_data(guest, network)
+    if guest.secrets:
+        found["redact"] = ["userdata"]
+    return found
+
+
+def unpack_document(text: str) -> str:
+    """Return a document as it was before it was packed here; empty if it was not."""
+    try:
+        return gzip.decompress(base64.b64decode(text, validate=True)).decode()
+    except (ValueError, OSError, EOFError, zlib.error):
+        return ""
+
+
+def _pack(name: str, document: bytes) -> str:
+    """Pack a document; without time and system in the header, so that equal ones stay equal."""
+    raw = gzip.compress(document, mtime=0)
+    packed = base64.b64encode(raw[:_SYSTEM] + b"\xff" + raw[_SYSTEM + 1 :]).decode()
+    if len(packed) > LARGEST:
+        raise InputError(
+            f"guestinfo.{name} would have {len(packed):,} bytes when packed",
+            hint=f"{LARGEST:,} are allowed; let the guest fetch what is large, with run "
+            "or #include",
+        )
+    return packed

@@ -1,0 +1,171 @@
+"""VMs as a dynamic inventory of Ansible: the JSON of its script format. Pure.
+
+The format is that of Ansible's developer guide, "Developing dynamic inventory":
+groups with their hosts, and ``_meta.hostvars`` so that Ansible need not ask for
+each host. A group's name is a valid variable name, or Ansible warns.
+"""
+
+import hashlib
+import re
+import shlex
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from linkedclone.model.access import SshLogin
+from linkedclone.model.observed import Vm
+
+_INVALID = re.compile(r"[^A-Za-z0-9_]")
+_TEMPLATE = re.compile(r"\{(?=[{%#])")
+_TAG_LETTERS = 6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnsibleHost:
+    """One VM as Ansible is told of it.
+
+    Attributes:
+        vm: The VM.
+        endpoint: Where it is.
+        parent: Name of the VM that it hangs from; empty if none.
+        parent_id: What tells that from others of its name.
+        snapshot: Name of the snapshot that it hangs from; empty if none.
+        snapshot_id: What tells that from others of its name.
+        linked: Whether it is linked; None where that cannot be seen.
+        login: How to log in; None leaves it to its first address.
+    """
+
+    vm: Vm
+    endpoint: str
+    parent: str = ""
+    parent_id: str = ""
+    snapshot: str = ""
+    snapshot_id: str = ""
+    linked: bool | None = None
+    login: SshLogin | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Group:
+    """A group before it has a name: what it says, and what tells it from others that say so."""
+
+    words: str
+    key: str
+
+    @property
+    def name(self) -> str:
+        return _INVALID.sub("_", self.words)
+
+    @property
+    def tagged(self) -> str:
+        digest = hashlib.sha256(f"{self.words}\n{self.key}".encode()).hexdigest()
+        return f"{self.name}_{digest[:_TAG_LETTERS]}"
+
+
+def build_inventory(hosts: Sequence[AnsibleHost]) -> dict[str, object]:
+    """Return what ``--list`` prints."""
+    members: dict[_Group, list[AnsibleHost]] = defaultdict(list)
+    for host in hosts:
+        for group in _groups(host):
+            members[group].append(host)
+    titles = _name_groups(tuple(members))
+    names = name_hosts(hosts, taken=titles.values())
+    groups = {
+        titles[group]: {"hosts": sorted(names[host.vm.id] for host in some)}
+        for group, some in members.items()
+    }
+    return {
+        "_meta": {"hostvars": {names[h.vm.id]: describe_host(h) for h in hosts}},
+        "all": {"hosts": sorted(names.values()), "children": sorted(groups)},
+        **dict(sorted(groups.items())),
+    }
+
+
+def name_hosts(hosts: Sequence[AnsibleHost], taken: Iterable[str] = ()) -> dict[str, str]:
+    """Return what each VM is called, by id: its name, with a part of its UUID where that is taken.
+
+    Two VMs of one name stay apart, and no host is called like a group.
+    """
+    counts = Counter(host.vm.name for host in hosts)
+    reserved = {"all", "ungrouped", "_meta", *taken}
+    return {
+        host.vm.id: _plain(host.vm.name)
+        if counts[host.vm.name] == 1 and host.vm.name not in reserved
+        else f"{_plain(host.vm.name)}-{(host.vm.uuid or host.vm.id)[:8]}"
+        for host in hosts
+    }
+
+
+def _plain(text: str) -> str:
+    """Pull apart what Ansible would take for a template and run: names come from anybody."""
+    return _TEMPLATE.sub("{ ", text)
+
+
+def _defused(value: object) -> object:
+    if isinstance(value, list):
+        return [_defused(part) for part in value]
+    return _plain(value) if isinstance(value, str) else value
+
+
+def find_variables(inventory: Mapping[str, object], name: str) -> dict[str, object] | None:
+    """Return what ``--host NAME`` prints; None if there is no such host."""
+    meta = inventory["_meta"]
+    variables = meta["hostvars"] if isinstance(meta, dict) else {}
+    found = variables.get(name)
+    return dict(found) if found is not None else None
+
+
+def describe_host(host: AnsibleHost) -> dict[str, object]:
+    """Return the variables of one host; where to log in is left out where it is not known."""
+    vm = host.vm
+    variables: dict[str, object] = {
+        "linkedclone_name": vm.name,
+        "linkedclone_id": vm.id,
+        "linkedclone_uuid": vm.uuid,
+        "linkedclone_path": vm.path,
+        "linkedclone_endpoint": host.endpoint,
+        "linkedclone_parent": host.parent or None,
+        "linkedclone_snapshot": host.snapshot or None,
+        "linkedclone_linked": host.linked,
+        "linkedclone_power": vm.power.value,
+        "linkedclone_owner": vm.owner,
+        "linkedclone_addresses": list(vm.addresses),
+    }
+    return {key: _defused(value) for key, value in (variables | _describe_login(host)).items()}
+
+
+def _describe_login(host: AnsibleHost) -> dict[str, object]:
+    login = host.login
+    if login is None:
+        return {"ansible_host": host.vm.addresses[0]} if host.vm.addresses else {}
+    options = (f"-o {name}={value}" for name, value in login.options)
+    return {
+        "ansible_host": login.host,
+        "ansible_port": login.port,
+        "ansible_user": login.user,
+        "ansible_ssh_private_key_file": login.key_file,
+        "ansible_ssh_common_args": " ".join(
+            shlex.quote(part) for option in options for part in option.split(" ", 1)
+        ),
+    }
+
+
+def _groups(host: AnsibleHost) -> tuple[_Group, ...]:
+    found = [_Group(words=f"power_{host.vm.power.value}", key="")]
+    if host.vm.owner:
+        found.append(_Group(words=f"owner_{host.vm.owner}", key=""))
+    if host.parent:
+        found.append(_Group(words=f"parent_{host.parent}", key=host.parent_id))
+    if host.parent and host.snapshot:
+        words = f"snapshot_{host.parent}_{host.snapshot}"
+        found.append(_Group(words=words, key=f"{host.parent_id}/{host.snapshot_id}"))
+    return tuple(found)
+
+
+def _name_groups(groups: Sequence[_Group]) -> Mapping[_Group, str]:
+    """Return the groups' names; those that would be called the same have a tag each.
+
+    The tag is made of the group alone, so it stays when others come and go.
+    """
+    counts = Counter(group.name for group in groups)
+    return {group: group.name if counts[group.name] == 1 else group.tagged for group in groups}

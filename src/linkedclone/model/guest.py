@@ -1,0 +1,60 @@
+"""Who one guest is to be: a customization worked out for a single clone."""
+
+from dataclasses import dataclass, field
+
+from linkedclone.model.customization import Customization, SecretSource
+from linkedclone.model.secret import Secret
+
+Secrets = tuple[tuple[SecretSource, Secret], ...]
+"""The passwords of a customization, each with where it was found."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GuestCard:
+    """What one network card of a guest gets.
+
+    Attributes:
+        dhcp: IPv4 by DHCP.
+        dhcp6: IPv6 by DHCP.
+        addresses: Fixed addresses with their prefix length (``10.0.0.10/24``),
+            at most one of each family.
+        gateways: Default routes, at most one of each family.
+        dns: Name servers.
+        search: Domains to look names up in.
+    """
+
+    dhcp: bool = True
+    dhcp6: bool = False
+    addresses: tuple[str, ...] = ()
+    gateways: tuple[str, ...] = ()
+    dns: tuple[str, ...] = ()
+    search: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Guest:
+    """Who one guest is to be.
+
+    Attributes:
+        customization: What the whole batch has in common.
+        host_name: What this guest is called.
+        instance_id: What cloud-init tells it from others by: new for each
+            generation of a clone.
+        cards: What its cards get, in the order of the hardware; empty leaves
+            all of them to DHCP.
+        secrets: The passwords.
+    """
+
+    customization: Customization
+    host_name: str
+    instance_id: str
+    cards: tuple[GuestCard, ...] = ()
+    secrets: Secrets = field(default=(), repr=False)
+
+    def reveal(self, source: SecretSource | None) -> str:
+        """Return a password; empty for none. Only for what goes on the wire or into the guest.
+
+        Raises:
+            KeyError: It was not looked up.
+        """
+        return "" if source is None else dict(self.secrets)[source].reveal()

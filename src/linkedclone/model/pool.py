@@ -1,0 +1,294 @@
+"""Pools: what a named set of clones is to be, what of it is kept on its VMs, what is to change."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import ClassVar, Literal
+
+from linkedclone.model.customization import Customization, SecretSource
+from linkedclone.model.observed import Vm
+
+_FORBID = {"extra": "forbid"}
+
+Keep = Literal["address", "mac"]
+"""What a clone hands on to the one that replaces it, besides its name."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolHardware:
+    """Hardware of the clones that differs from the snapshot's.
+
+    Attributes:
+        cpus: Virtual processors; changed without a replacement, while the VM is off.
+        memory: Bytes of memory; changed in the same way.
+        cores_per_socket: How many processors share a socket.
+        add_disks: Sizes of further, empty disks, in bytes.
+        extra_config: Further settings, as key and value (vSphere).
+    """
+
+    __pydantic_config__: ClassVar[Mapping[str, str]] = _FORBID
+
+    cpus: int | None = None
+    memory: int | None = None
+    cores_per_socket: int | None = None
+    add_disks: tuple[int, ...] = ()
+    extra_config: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VspherePlace:
+    """What only vSphere knows: where the clones go, and their first card's network."""
+
+    __pydantic_config__: ClassVar[Mapping[str, str]] = _FORBID
+
+    datacenter: str = ""
+    datastore: str = ""
+    datastore_cluster: str = ""
+    resource_pool: str = ""
+    cluster: str = ""
+    host: str = ""
+    folder: str = ""
+    create_folder: bool = False
+    spread: Literal["", "datastore", "host"] = ""
+    network: str = ""
+    keep_tpm: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalPlace:
+    """What only this machine's QEMU knows."""
+
+    __pydantic_config__: ClassVar[Mapping[str, str]] = _FORBID
+
+    network: str = ""
+    firmware: Literal["", "bios", "uefi"] = ""
+    display: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probe:
+    """How the guests of a pool are found healthy, besides running and answering.
+
+    Attributes:
+        customized: Whether the customization must have succeeded.
+        address: Whether the guest must have an address of its own.
+        tcp: A port that must take connections on that address; 0 for none.
+        command: What must end with 0 inside the guest; empty for nothing.
+        user: Who runs commands inside the guest, where the hypervisor asks for
+            somebody (vSphere); for ``in_use`` too.
+        password: That user's password.
+        within: Seconds that a clone may take to become healthy once it runs.
+    """
+
+    __pydantic_config__: ClassVar[Mapping[str, str]] = _FORBID
+
+    customized: bool = True
+    address: bool = True
+    tcp: int = 0
+    command: tuple[str, ...] = ()
+    user: str = ""
+    password: SecretSource | None = None
+    within: float = 600.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rollout:
+    """How fast a pool may change.
+
+    Attributes:
+        max_unavailable: How many of ``size`` may be missing or unhealthy for
+            the sake of a change.
+        max_surge: How many may be there above ``size``: the new one is healthy
+            before the old one goes.
+        canary: How many go first onto a new image; the others follow once
+            those are healthy.
+        stop_after_failures: After how many failures of one run nothing more is begun.
+    """
+
+    __pydantic_config__: ClassVar[Mapping[str, str]] = _FORBID
+
+    max_unavailable: int = 1
+    max_surge: int = 0
+    canary: int = 0
+    stop_after_failures: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolSpec:
+    """What a pool is to be, as its file states it.
+
+    Attributes:
+        pool: Its name: the owner in the marks of its clones.
+        parent: The golden image: name, inventory path or UUID.
+        snapshot: Name, path or id of the snapshot; empty for the current one.
+        size: How many clones.
+        name: What they are called: ``{n}`` or ``{n:03}`` is their number.
+        first: The lowest number.
+        power: Whether they run.
+        annotation: Their notes; None keeps the parent's.
+        hardware: What differs from the snapshot's hardware.
+        vsphere: Place, on vSphere.
+        local: Place, on this machine.
+        customization: Who the guests are to be.
+        health: When a clone counts as healthy.
+        in_use: A command that ends with 0 inside a guest that somebody uses;
+            such clones are left alone.
+        refresh_above: Bytes of its own above which a clone is made anew.
+        max_age: Seconds after which a clone is made anew.
+        keep: What a clone hands on to its replacement; excludes ``max_surge``,
+            where both are there for a while.
+        rollout: How fast the pool may change.
+    """
+
+    __pydantic_config__: ClassVar[Mapping[str, str]] = _FORBID
+
+    pool: str
+    parent: str
+    size: int
+    name: str
+    snapshot: str = ""
+    first: int = 1
+    power: Literal["on", "off"] = "on"
+    annotation: str | None = None
+    hardware: PoolHardware = field(default_factory=PoolHardware)
+    vsphere: VspherePlace = field(default_factory=VspherePlace)
+    local: LocalPlace = field(default_factory=LocalPlace)
+    customization: Customization | None = None
+    health: Probe = field(default_factory=Probe)
+    in_use: tuple[str, ...] = ()
+    refresh_above: int | None = None
+    max_age: float | None = None
+    keep: tuple[Keep, ...] = ()
+    rollout: Rollout = field(default_factory=Rollout)
+
+    @property
+    def slots(self) -> tuple[str, ...]:
+        """The names that the clones are to have."""
+        return tuple(self.name.format(n=self.first + index) for index in range(self.size))
+
+    @property
+    def running(self) -> bool:
+        """Whether the clones are to run."""
+        return self.power == "on"
+
+
+class Fitness(StrEnum):
+    """Whether a clone does what it is there for."""
+
+    HEALTHY = "healthy"
+    STARTING = "starting"
+    UNHEALTHY = "unhealthy"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Health:
+    """What was found when a clone was looked at.
+
+    Attributes:
+        fitness: The outcome. ``starting`` may yet become healthy.
+        reason: Why it is not healthy.
+        in_use: Whether somebody uses it, or nobody can tell.
+        unasked: Why nobody can tell; empty if it was asked.
+    """
+
+    fitness: Fitness
+    reason: str = ""
+    in_use: bool = False
+    unasked: str = ""
+
+
+class Why(StrEnum):
+    """Why something is to change."""
+
+    MISSING = "missing"
+    SURPLUS = "surplus"
+    REPLACED = "replaced"
+    IMAGE = "image changed"
+    SPEC = "spec changed"
+    UNLINKED = "not linked any more"
+    UNHEALTHY = "unhealthy"
+    GROWN = "too grown"
+    OLD = "too old"
+    ASKED = "asked for"
+    RENAMED = "renamed"
+    POWER = "power"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reason:
+    """One reason, with the figures that it rests on."""
+
+    why: Why
+    text: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.why.value}: {self.text}" if self.text else self.why.value
+
+
+class Act(StrEnum):
+    """What is done."""
+
+    CREATE = "create"
+    DELETE = "delete"
+    REPLACE = "replace"
+    RECONFIGURE = "reconfigure"
+    RENAME = "rename"
+    START = "start"
+    STOP = "stop"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """What is to be done to one clone of a pool.
+
+    Attributes:
+        act: What.
+        slot: The name that the clone has, or is to have.
+        vm: The clone, if it is there.
+        reasons: Why; the weightiest first.
+    """
+
+    act: Act
+    slot: str
+    vm: Vm | None = None
+    reasons: tuple[Reason, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Skip:
+    """What would be done, and is not.
+
+    Attributes:
+        slot: The clone's name.
+        vm: The clone.
+        act: What would be done.
+        reasons: Why it would.
+        because: Why it is not.
+    """
+
+    slot: str
+    vm: Vm
+    act: Act
+    reasons: tuple[Reason, ...]
+    because: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolPlan:
+    """What is to change in a pool; empty if it is as its spec wants it.
+
+    Attributes:
+        changes: What is to be done, in the order in which it should be.
+        skipped: What is left alone.
+        notes: What a person should know.
+    """
+
+    changes: tuple[Change, ...] = ()
+    skipped: tuple[Skip, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def empty(self) -> bool:
+        """True if there is nothing to do."""
+        return not self.changes

@@ -1,0 +1,92 @@
+"""Plan what each guest of a batch is followed through."""
+
+from linkedclone.errors import InputError
+from linkedclone.guest.naming import make_host_name
+from linkedclone.model.customization import GuestOs
+from linkedclone.model.guest import Guest
+from linkedclone.model.networks import check_networks
+from linkedclone.model.observed import Vm
+from linkedclone.model.spec import CloneRequest, Wait
+from linkedclone.planning.followed import Course, Evidence, GuestStage
+
+
+def check_wait(request: CloneRequest, *, customizes_always: bool) -> None:
+    """Refuse to wait for what will not come, before anything is sent.
+
+    Raises:
+        InputError: A customization is to be waited for and none is asked for,
+            guests are to be waited for and none is started, or a network is none.
+    """
+    check_networks(request.network_filter)
+    if request.wait is not Wait.TASK and not request.power_on:
+        raise InputError(
+            f"guests are to be waited for ({request.wait.value}), and none is started",
+            hint="let the clones be started, or wait for their tasks alone",
+        )
+    if request.wait is Wait.CUSTOMIZED and not (is_customized(request) or customizes_always):
+        raise InputError(
+            "--wait customized waits for a customization, and none is asked for",
+            hint="add --customize FILE or --customization-spec NAME, or wait for tools or ip",
+        )
+
+
+def is_customized(request: CloneRequest) -> bool:
+    """Say whether a request asks for a customization."""
+    return request.customization is not None or bool(request.customization_spec)
+
+
+def plan_course(
+    request: CloneRequest,
+    vm: Vm,
+    guest: Guest | None,
+    *,
+    customizes_always: bool,
+    has_events: bool = False,
+) -> Course:
+    """Plan what one guest is followed through.
+
+    Args:
+        request: What is wanted.
+        vm: The clone.
+        guest: Who it was made to be; None for one that another run has made:
+            its name follows from the request, its addresses from its mark.
+        customizes_always: What the driver says.
+        has_events: Whether it keeps events of customizations.
+    """
+    customization = request.customization
+    os = customization.os if customization else None
+    shown = (
+        not customizes_always
+        and customization is not None
+        and os is GuestOs.CLOUD_INIT
+        and customization.cloud_init.transport == "guestinfo"
+        # What is stored goes by a customization of vSphere's own, whatever the file says.
+        and not request.customization_spec
+    )
+    marked = vm.valid_mark.addresses if vm.valid_mark else ()
+    named = make_host_name(customization, vm.name) if customization else ""
+    cards = guest.cards if guest else ()
+    given = tuple(one.partition("/")[0] for card in cards for one in card.addresses)
+    return Course(
+        stages=_choose_stages(request),
+        evidence=Evidence.SHOWN if shown else Evidence.TOLD,
+        host_name=guest.host_name if guest else named,
+        fixed=given if guest else marked,
+        networks=request.network_filter,
+        seconds=request.wait_seconds,
+        os=os,
+        has_events=has_events,
+    )
+
+
+def _choose_stages(request: CloneRequest) -> tuple[GuestStage, ...]:
+    match request.wait:
+        case Wait.TASK:
+            return ()
+        case Wait.TOOLS:
+            return (GuestStage.TOOLS,)
+        case Wait.CUSTOMIZED:
+            return (GuestStage.TOOLS, GuestStage.CUSTOMIZED)
+        case Wait.IP:
+            customized = (GuestStage.CUSTOMIZED,) if is_customized(request) else ()
+            return (GuestStage.TOOLS, *customized, GuestStage.ADDRESS)

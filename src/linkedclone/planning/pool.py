@@ -1,0 +1,379 @@
+"""Plan what has to change in a pool for it to be as its spec wants it. Pure.
+
+Every clone has a slot: the name that it has in the pool, kept in its mark. A
+slot may hold two clones for a while, when the new one is to be healthy before
+the old one goes; the newer then bears another name until it is renamed.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Final
+
+from linkedclone.model.ids import VmId
+from linkedclone.model.inventory import Inventory
+from linkedclone.model.lineage import Lineage
+from linkedclone.model.names import list_names
+from linkedclone.model.observed import Layer, PoolState, Power, Snapshot, Vm
+from linkedclone.model.pool import (
+    Act,
+    Change,
+    Fitness,
+    Health,
+    PoolPlan,
+    PoolSpec,
+    Reason,
+    Skip,
+    Why,
+)
+from linkedclone.model.proof import shared_layers
+from linkedclone.model.sizes import render_size
+from linkedclone.planning.shape import changed_parts
+
+QUARANTINE_AFTER: Final = 3
+"""Failures in a row on one image after which a clone is not made anew any more."""
+
+_IN_PLACE: Final = frozenset({"cpus", "memory", "notes"})
+"""The parts of a clone's shape that are changed without making it anew."""
+
+_RANKS: Final[Mapping[Fitness, int]] = {
+    Fitness.HEALTHY: 0,
+    Fitness.STARTING: 1,
+    Fitness.UNKNOWN: 2,
+    Fitness.UNHEALTHY: 3,
+}
+
+_PARTS: Final[Mapping[str, str]] = {
+    "cpus": "CPUs",
+    "memory": "memory",
+    "hardware": "hardware",
+    "place": "place",
+    "notes": "annotation",
+    "guest": "customization",
+    "move": "kind of clone",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolSight:
+    """What is seen of a pool at one moment, and what its clones are to be made of.
+
+    Attributes:
+        parent: The golden image.
+        snapshot: What the clones are to hang from, with its disks.
+        folder: Inventory path of the folder that they stand in.
+        shape: What they are to be given, see ``planning.shape``.
+        inventory: All VMs, with sizes.
+        health: What was found of the clones; one that was not looked at is unknown.
+        now: The moment, with time zone.
+        asked: Clones that somebody wants made anew.
+    """
+
+    parent: Vm
+    snapshot: Snapshot
+    folder: str
+    shape: Mapping[str, str]
+    inventory: Inventory
+    now: datetime
+    health: Mapping[VmId, Health] = field(default_factory=dict)
+    asked: frozenset[VmId] = frozenset()
+
+    def fitness(self, vm: Vm) -> Fitness:
+        """Return what is known of a clone's health."""
+        found = self.health.get(vm.id)
+        return found.fitness if found else Fitness.UNKNOWN
+
+
+def members_of(inventory: Inventory, pool: str) -> tuple[Vm, ...]:
+    """Return a pool's clones: those whose valid mark names it."""
+    return tuple(vm for vm in inventory.vms if vm.owner == pool)
+
+
+def state_of(vm: Vm) -> PoolState:
+    """Return what the pool keeps on a clone."""
+    mark = vm.valid_mark
+    return mark.pool if mark and mark.pool else PoolState(slot=vm.name)
+
+
+def slot_of(vm: Vm) -> str:
+    """Return the slot that a clone belongs to."""
+    return state_of(vm).slot or vm.name
+
+
+def on_image(vm: Vm, sight: PoolSight) -> bool:
+    """Say whether a clone hangs from the snapshot that is wanted; from its disks, if they tell.
+
+    From that one itself: what hangs from a later snapshot of the same parent
+    reads the layers of the earlier ones, too.
+    """
+    if any(disk.hidden for disk in vm.disks):
+        mark = vm.valid_mark
+        return mark is not None and mark.snapshot == sight.snapshot.id
+    wanted = {
+        disk.top for disk in sight.snapshot.disks or () if disk.chain and not disk.independent
+    }
+    return bool(wanted) and wanted <= _forks(vm)
+
+
+def _forks(vm: Vm) -> set[Layer]:
+    """Return where the disks of a clone leave those of its parent: its own layers lie at home."""
+    found = set()
+    for disk in vm.disks:
+        others = [at for at in disk.chain[:-1] if (at.store, at.folder) != vm.home]
+        found.update(others[-1:])
+    return found
+
+
+def is_behind(vm: Vm, spec: PoolSpec, sight: PoolSight) -> bool:
+    """Say whether a clone is of another image or another shape than is wanted."""
+    return not on_image(vm, sight) or bool(_parts_to_renew(vm, spec, sight))
+
+
+def _parts_to_renew(vm: Vm, spec: PoolSpec, sight: PoolSight) -> tuple[str, ...]:
+    """Return the parts of a clone's shape that have changed and cannot be changed in place."""
+    changed = _changed(vm, sight)
+    mendable = _mendable(spec) if changed else frozenset()
+    return tuple(part for part in changed if part not in mendable)
+
+
+def _changed(vm: Vm, sight: PoolSight) -> tuple[str, ...]:
+    mark = vm.valid_mark
+    return changed_parts(mark.spec if mark else "", sight.shape)
+
+
+def _mendable(spec: PoolSpec) -> frozenset[str]:
+    """Return the parts that can be changed in place: what the snapshot has is not known."""
+    hardware = spec.hardware
+    wanted = {"cpus": hardware.cpus, "memory": hardware.memory, "notes": spec.annotation}
+    return frozenset(part for part in _IN_PLACE if wanted[part] is not None)
+
+
+def hardware_to_change(vm: Vm, spec: PoolSpec) -> tuple[int | None, int | None]:
+    """Return the CPUs and bytes of memory that a clone is to have instead; None for as it is.
+
+    A clone has to be off for these, and for nothing else that is changed in place.
+    """
+    cpus, memory = spec.hardware.cpus, spec.hardware.memory
+    return None if cpus == vm.cpus else cpus, None if memory == vm.memory_bytes else memory
+
+
+def plan_pool(spec: PoolSpec, sight: PoolSight) -> PoolPlan:
+    """Plan all that has to change, whatever may be done at once: see ``rollout`` for that."""
+    return _Planner(spec, sight).plan()
+
+
+class _Planner:
+    def __init__(self, spec: PoolSpec, sight: PoolSight) -> None:
+        self._spec = spec
+        self._sight = sight
+        self._lineage = Lineage(sight.inventory)
+        self._changes: list[Change] = []
+        self._skipped: list[Skip] = []
+        self._notes: list[str] = []
+        self._standing = {
+            vm.name.casefold(): vm
+            for vm in sight.inventory.vms
+            if vm.path.rpartition("/")[0] == sight.folder
+        }
+
+    def plan(self) -> PoolPlan:
+        members = members_of(self._sight.inventory, self._spec.pool)
+        by_slot: dict[str, list[Vm]] = {}
+        for vm in members:
+            by_slot.setdefault(slot_of(vm).casefold(), []).append(vm)
+        for slot in self._spec.slots:
+            self._plan_slot(slot, by_slot.pop(slot.casefold(), []))
+        for vm in sorted((vm for vms in by_slot.values() for vm in vms), key=_by_name):
+            self._act(Act.DELETE, slot_of(vm), vm, [Reason(why=Why.SURPLUS)])
+        self._note_moved(members)
+        return PoolPlan(
+            changes=tuple(self._changes),
+            skipped=tuple(self._skipped),
+            notes=tuple(self._notes),
+        )
+
+    # -- one slot ---------------------------------------------------------------------
+
+    def _plan_slot(self, slot: str, vms: Sequence[Vm]) -> None:
+        if not vms:
+            self._plan_missing(slot)
+            return
+        stays, *others = sorted(vms, key=self._rank)
+        coming = [vm for vm in vms if self._sight.fitness(vm) is Fitness.STARTING]
+        if others and coming and self._spec.running:
+            self._notes += [f"{vm.name} is coming up for {slot}" for vm in coming]
+            return
+        failed = self._find_failed(stays, others)
+        for vm in others:
+            if vm is not failed:
+                self._act(Act.DELETE, slot, vm, self._reasons_to_drop(vm, stays))
+        if failed is None:
+            self._plan_member(slot, stays)
+            return
+        # The old one goes on serving, and the new one is what is tried again: its
+        # failures are counted on itself, so that this too comes to an end.
+        self._act(Act.REPLACE, slot, failed, list(self._condition(failed)))
+        renew = self._reasons_to_replace(stays)
+        self._skip(Act.REPLACE, slot, stays, renew, f"{failed.name} has to be healthy first")
+
+    def _find_failed(self, stays: Vm, others: Iterable[Vm]) -> Vm | None:
+        """Find the clone that was to take the place of one that is to go, and is not healthy."""
+        sick = [vm for vm in others if self._sight.fitness(vm) is Fitness.UNHEALTHY]
+        if not sick or not self._reasons_to_replace(stays):
+            return None
+        return next((vm for vm in sick if not is_behind(vm, self._spec, self._sight)), None)
+
+    def _plan_missing(self, slot: str) -> None:
+        there = self._standing.get(slot.casefold())
+        reasons = (Reason(why=Why.MISSING),)
+        if there is None:
+            self._changes.append(Change(act=Act.CREATE, slot=slot, reasons=reasons))
+            return
+        because = "its name is taken by a VM that is not of this pool"
+        self._skip(Act.CREATE, slot, there, reasons, because)
+
+    def _rank(self, vm: Vm) -> tuple[int, bool, int, str]:
+        """Sort the clones of one slot: the one that should stay comes first."""
+        fitness = _RANKS[self._sight.fitness(vm)]
+        return fitness, not on_image(vm, self._sight), -state_of(vm).generation, vm.uuid
+
+    def _reasons_to_drop(self, vm: Vm, stays: Vm) -> list[Reason]:
+        """Say why a slot's second clone goes."""
+        found = self._sight.health.get(vm.id)
+        if found and found.fitness is Fitness.UNHEALTHY:
+            return [Reason(why=Why.UNHEALTHY, text=found.reason)]
+        return [Reason(why=Why.REPLACED, text=f"{stays.name} serves in its place")]
+
+    def _plan_member(self, slot: str, vm: Vm) -> None:
+        renew = self._reasons_to_replace(vm)
+        if renew:
+            self._act(Act.REPLACE, slot, vm, renew)
+            return
+        if vm.name != slot:
+            self._plan_rename(slot, vm)
+        change = self._reasons_to_reconfigure(vm)
+        # A guest that is suspended can only be shut down once it goes on.
+        between = vm.power not in {Power.ON, Power.OFF}
+        if not change or (between and self._spec.running):
+            self._plan_power(slot, vm)
+        elif between and hardware_to_change(vm, self._spec) != (None, None):
+            self._skip(Act.RECONFIGURE, slot, vm, change, f"it is {vm.power.value}")
+        else:
+            self._act(Act.RECONFIGURE, slot, vm, change)
+
+    def _plan_rename(self, slot: str, vm: Vm) -> None:
+        there = self._standing.get(slot.casefold())
+        reason = Reason(why=Why.RENAMED, text=f"it is called {vm.name}")
+        if there is None or there.id == vm.id:
+            self._changes.append(Change(act=Act.RENAME, slot=slot, vm=vm, reasons=(reason,)))
+        elif there.owner != self._spec.pool or slot_of(there) != slot:
+            self._skip(Act.RENAME, slot, vm, (reason,), f"{there.path or there.name} is there")
+
+    def _plan_power(self, slot: str, vm: Vm) -> None:
+        running = vm.power is Power.ON
+        if running == self._spec.running or vm.power is Power.UNKNOWN:
+            return
+        if not self._spec.running and vm.power is not Power.ON:
+            return
+        act = Act.START if self._spec.running else Act.STOP
+        self._act(act, slot, vm, [Reason(why=Why.POWER, text=f"it is {vm.power.value}")])
+
+    # -- reasons ----------------------------------------------------------------------
+
+    def _reasons_to_replace(self, vm: Vm) -> list[Reason]:
+        return [*self._image(vm), *self._shape(vm), *self._condition(vm)]
+
+    def _image(self, vm: Vm) -> Iterable[Reason]:
+        sight = self._sight
+        if on_image(vm, sight):
+            return
+        mark = vm.valid_mark
+        if not shared_layers(vm) and not any(disk.hidden for disk in vm.disks):
+            yield Reason(why=Why.UNLINKED, text="its disks are its own")
+            return
+        held = f"{mark.parent_name}, {mark.snapshot_name}" if mark else "another image"
+        wanted = f"{sight.parent.name}, {sight.snapshot.name}"
+        yield Reason(why=Why.IMAGE, text=f"{held} → {wanted}")
+
+    def _shape(self, vm: Vm) -> Iterable[Reason]:
+        parts = _parts_to_renew(vm, self._spec, self._sight)
+        if parts:
+            yield Reason(why=Why.SPEC, text=", ".join(_PARTS[part] for part in parts))
+
+    def _condition(self, vm: Vm) -> Iterable[Reason]:
+        spec, sight = self._spec, self._sight
+        found = sight.health.get(vm.id)
+        if found and found.fitness is Fitness.UNHEALTHY:
+            yield Reason(why=Why.UNHEALTHY, text=found.reason)
+        if spec.refresh_above is not None and (vm.own_bytes or 0) > spec.refresh_above:
+            sizes = f"{render_size(vm.own_bytes)} of {render_size(spec.refresh_above)}"
+            yield Reason(why=Why.GROWN, text=sizes)
+        if spec.max_age is not None and vm.created is not None:
+            age = sight.now - vm.created
+            if age > timedelta(seconds=spec.max_age):
+                yield Reason(why=Why.OLD, text=f"made {vm.created:%Y-%m-%d %H:%M}")
+        if vm.id in sight.asked:
+            yield Reason(why=Why.ASKED)
+
+    def _reasons_to_reconfigure(self, vm: Vm) -> list[Reason]:
+        hardware = self._spec.hardware
+        mendable = _mendable(self._spec)
+        parts = {part for part in _changed(vm, self._sight) if part in mendable}
+        seen = {"cpus": (vm.cpus, hardware.cpus), "memory": (vm.memory_bytes, hardware.memory)}
+        for part, (held, wanted) in seen.items():
+            if wanted is not None and held is not None and held != wanted:
+                parts.add(part)
+            elif wanted is not None and held == wanted:
+                parts.discard(part)
+        names = [_PARTS[part] for part in sorted(parts)]
+        return [Reason(why=Why.SPEC, text=", ".join(names))] if names else []
+
+    # -- what is left alone -----------------------------------------------------------
+
+    def _act(self, act: Act, slot: str, vm: Vm, reasons: Sequence[Reason]) -> None:
+        because = self._why_not(act, vm, reasons)
+        if because:
+            self._skip(act, slot, vm, reasons, because)
+        else:
+            self._changes.append(Change(act=act, slot=slot, vm=vm, reasons=tuple(reasons)))
+
+    def _skip(self, act: Act, slot: str, vm: Vm, reasons: Sequence[Reason], because: str) -> None:
+        self._skipped.append(
+            Skip(slot=slot, vm=vm, act=act, reasons=tuple(reasons), because=because)
+        )
+
+    def _why_not(self, act: Act, vm: Vm, reasons: Sequence[Reason]) -> str:
+        state = state_of(vm)
+        if state.hold:
+            return f"held: {state.hold}"
+        if act is Act.START:
+            return ""
+        found = self._sight.health.get(vm.id)
+        if found and found.in_use:
+            return found.unasked or "in use"
+        if act not in {Act.DELETE, Act.REPLACE}:
+            return ""
+        names = sorted({reader.name for reader in self._lineage.dependants(vm)})
+        if names:
+            return f"others hang from it: {list_names(names)}"
+        if any(self._lineage.owner(layer) is None for layer in self._lineage.lost_with([vm])):
+            return (
+                "it is the last on a base that belongs to no VM any more, and would take it along"
+            )
+        broken = {reason.why for reason in reasons} == {Why.UNHEALTHY}
+        if broken and act is Act.REPLACE and state.failures >= QUARANTINE_AFTER:
+            return f"quarantined: it failed {state.failures} times on this image"
+        return ""
+
+    def _note_moved(self, members: Iterable[Vm]) -> None:
+        moved = sorted(
+            vm.path
+            for vm in members
+            if vm.path and vm.path.rpartition("/")[0] != self._sight.folder
+        )
+        if moved:
+            self._notes.append(f"not in {self._sight.folder}: {list_names(moved)}")
+
+
+def _by_name(vm: Vm) -> tuple[str, str]:
+    return vm.name, vm.uuid

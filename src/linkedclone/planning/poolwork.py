@@ -1,0 +1,249 @@
+"""From what is to change in a pool to requests and marks. Pure."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from linkedclone.errors import InputError, RefusedError
+from linkedclone.model.observed import Mark, PoolState, Vm
+from linkedclone.model.pool import Change, Fitness, PoolSpec, Why
+from linkedclone.model.spec import (
+    CloneRequest,
+    Hardware,
+    NewDisk,
+    Nic,
+    Own,
+    Placement,
+    SnapshotChoice,
+)
+from linkedclone.planning.pool import PoolSight, slot_of, state_of
+
+
+def build_request(spec: PoolSpec, *, section: str) -> CloneRequest:
+    """Return the request that all clones of a pool have in common, without names.
+
+    Args:
+        spec: The pool.
+        section: The part of the spec that is about this hypervisor: ``vsphere``
+            or ``local``.
+    """
+    snapshot = SnapshotChoice()
+    if spec.snapshot:
+        snapshot = SnapshotChoice(kind="named", name=spec.snapshot)
+    return CloneRequest(
+        parent=spec.parent,
+        names=(),
+        snapshot=snapshot,
+        hardware=_build_hardware(spec, section),
+        placement=_build_placement(spec) if section == "vsphere" else Placement(),
+        annotation=spec.annotation,
+        customization=spec.customization,
+        customization_spec=spec.customization.stored if spec.customization else "",
+        power_on=spec.running,
+        owner=spec.pool,
+    )
+
+
+def _build_hardware(spec: PoolSpec, section: str) -> Hardware:
+    wanted = spec.hardware
+    network = spec.vsphere.network if section == "vsphere" else spec.local.network
+    nics = (Nic(action="remap", index=0, network=network),) if network else ()
+    here = section == "local"
+    return Hardware(
+        cpus=wanted.cpus,
+        cores_per_socket=wanted.cores_per_socket,
+        memory_bytes=wanted.memory,
+        extra_config=tuple(wanted.extra_config.items()),
+        disks=tuple(NewDisk(capacity_bytes=size) for size in wanted.add_disks),
+        nics=nics,
+        keep_tpm=spec.vsphere.keep_tpm and not here,
+        firmware=spec.local.firmware if here else "",
+        display=spec.local.display and here,
+    )
+
+
+def _build_placement(spec: PoolSpec) -> Placement:
+    place = spec.vsphere
+    return Placement(
+        datacenter=place.datacenter,
+        datastore=place.datastore,
+        datastore_cluster=place.datastore_cluster,
+        resource_pool=place.resource_pool,
+        cluster=place.cluster,
+        host=place.host,
+        folder=place.folder,
+        create_folder=place.create_folder,
+        spread=place.spread,
+    )
+
+
+def add_clones(
+    request: CloneRequest,
+    spec: PoolSpec,
+    sight: PoolSight,
+    changes: Iterable[Change],
+    surging: frozenset[str],
+    claim: str = "",
+) -> CloneRequest:
+    """Return the request with the clones that a wave's changes make.
+
+    Args:
+        request: What they have in common.
+        spec: The pool.
+        sight: What is seen.
+        changes: Creations and replacements.
+        surging: Slots of those that are made beside the clone they replace.
+        claim: Who works on the pool, if the first of them is to say so from its birth on.
+    """
+    changes = tuple(changes)
+    taken = _taken_names(sight, changes, surging)
+    names: list[str] = []
+    own: list[tuple[str, Own]] = []
+    macs: list[tuple[str, tuple[str, ...]]] = []
+    for change in changes:
+        state = build_state(change, sight, taken)
+        if claim and not names:
+            state = replace(state, claim=claim, claimed=int(sight.now.timestamp()))
+        beside = change.slot.casefold() in taken
+        name = _name_beside(change.slot, state.generation) if beside else change.slot
+        before = change.vm.valid_mark if change.vm else None
+        kept = before.addresses if before and "address" in spec.keep else ()
+        names.append(name)
+        called = change.slot if name != change.slot else ""
+        made = Own(generation=state.generation, called=called, addresses=kept, pool=state)
+        own.append((name, made))
+        if change.vm and change.vm.macs and "mac" in spec.keep:
+            macs.append((name, change.vm.macs))
+    return replace(request, names=tuple(names), own=tuple(own), macs=tuple(macs))
+
+
+def _taken_names(
+    sight: PoolSight, changes: Iterable[Change], surging: frozenset[str]
+) -> frozenset[str]:
+    """Return the names that stay taken while the changes are carried out, in lower case."""
+    going = {change.vm.id for change in changes if change.vm and change.slot not in surging}
+    return frozenset(
+        vm.name.casefold()
+        for vm in sight.inventory.vms
+        if vm.id not in going and vm.path.rpartition("/")[0] == sight.folder
+    )
+
+
+def _name_beside(slot: str, generation: int) -> str:
+    return f"{slot}.{generation}"
+
+
+def build_state(change: Change, sight: PoolSight, taken: frozenset[str] = frozenset()) -> PoolState:
+    """Return what the mark of a new clone says of its place in the pool.
+
+    Failures are counted on one image: they go on where an unhealthy clone is
+    replaced by one of the same image, and begin anew on another.
+    """
+    old = change.vm
+    if old is None:
+        generation = _free_generation(change.slot, sight, taken)
+        return PoolState(slot=change.slot, generation=generation)
+    state, mark = state_of(old), old.valid_mark
+    whys = {reason.why for reason in change.reasons}
+    moved = bool(whys & {Why.IMAGE})
+    failures = state.failures + 1 if Why.UNHEALTHY in whys and not moved else 0
+    previous = (
+        (mark.parent_uuid, mark.snapshot)
+        if mark and moved
+        else (
+            state.previous_parent,
+            state.previous_snapshot,
+        )
+    )
+    return PoolState(
+        slot=change.slot,
+        generation=_free_generation(change.slot, sight, taken),
+        failures=failures,
+        previous_parent=previous[0],
+        previous_snapshot=previous[1],
+    )
+
+
+def _free_generation(slot: str, sight: PoolSight, taken: frozenset[str]) -> int:
+    """Return a generation that no clone of the slot has had, as far as they are there."""
+    known = [
+        state_of(vm).generation
+        for vm in sight.inventory.vms
+        if vm.valid_mark and vm.valid_mark.pool and slot_of(vm).casefold() == slot.casefold()
+    ]
+    found = max(known) + 1 if known else 0
+    while _name_beside(slot, found).casefold() in taken:
+        found += 1
+    return found
+
+
+def find_recovered(members: Iterable[Vm], sight: PoolSight) -> tuple[Vm, ...]:
+    """Return the clones that have become healthy after failures."""
+    return tuple(
+        vm
+        for vm in members
+        if vm.valid_mark and state_of(vm).failures and sight.fitness(vm) is Fitness.HEALTHY
+    )
+
+
+def forgive(vm: Vm) -> Mark | None:
+    """Return the mark of a clone without failures; None if there is nothing to forgive."""
+    mark, state = vm.valid_mark, state_of(vm)
+    return replace(mark, pool=replace(state, failures=0)) if mark and state.failures else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Image:
+    """A golden image: a parent by UUID, and one of its snapshots by id."""
+
+    parent: str
+    snapshot: str
+
+
+def find_previous(members: Sequence[Vm], pool: str, current: Image) -> Image:
+    """Return the image that a pool hung from before: what most came from, or are on still.
+
+    A recompose that was stopped leaves clones on the image before; those are
+    asked what they are on, not what they came from.
+
+    Args:
+        members: The pool's clones.
+        pool: Its name.
+        current: The image that is wanted now.
+
+    Raises:
+        RefusedError: No clone knows of one.
+    """
+    known: Counter[Image] = Counter()
+    for vm in members:
+        mark, state = vm.valid_mark, state_of(vm)
+        held = Image(parent=mark.parent_uuid, snapshot=mark.snapshot) if mark else current
+        if held == current:
+            held = Image(parent=state.previous_parent, snapshot=state.previous_snapshot)
+        if held.snapshot:
+            known[held] += 1
+    if not known:
+        raise RefusedError(
+            f"no clone of {pool} hung from another image before",
+            hint="name the image yourself: linkedclone pool recompose FILE --snapshot S",
+        )
+    return known.most_common(1)[0][0]
+
+
+def find_members(members: Sequence[Vm], names: Sequence[str], pool: str) -> tuple[Vm, ...]:
+    """Find clones of a pool by slot, name or UUID.
+
+    Raises:
+        InputError: Some are none of its clones; all of them are listed.
+    """
+    by_key: dict[str, Vm] = {}
+    for vm in members:
+        for key in (vm.uuid, slot_of(vm), vm.name):
+            by_key[key.casefold()] = vm
+    missing = [name for name in names if name.casefold() not in by_key]
+    if missing:
+        raise InputError(
+            f"not in the pool {pool}: {', '.join(missing)}",
+            hint="linkedclone pool status shows its clones",
+        )
+    return tuple({by_key[name.casefold()].id: by_key[name.casefold()] for name in names}.values())

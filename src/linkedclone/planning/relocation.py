@@ -1,0 +1,123 @@
+"""Plan where VMs move, so that they hang from what they hung from before."""
+
+from collections.abc import Mapping, Sequence
+
+from linkedclone.errors import NoSpaceError, RefusedError
+from linkedclone.model.ids import StoreId, VmId
+from linkedclone.model.inventory import Inventory
+from linkedclone.model.lineage import Lineage
+from linkedclone.model.observed import Vm
+from linkedclone.model.plan import Plan, RelocateVm
+from linkedclone.model.sizes import render_size
+from linkedclone.model.spec import Target
+from linkedclone.planning.guards import (
+    latest,
+    refuse_foreign,
+    refuse_templates,
+    refuse_unread,
+    refuse_used,
+    what_to_know,
+)
+
+
+def plan_relocate(
+    vms: Sequence[Vm],
+    targets: Mapping[VmId, Target],
+    inventory: Inventory,
+    *,
+    moves_disks: bool,
+    force: bool = False,
+) -> Plan:
+    """Move VMs; one whose disks are all at the datastore already is not moved for its sake.
+
+    Args:
+        vms: Which.
+        targets: Where each goes; an empty id leaves that as it is.
+        inventory: All that is seen, with sizes.
+        moves_disks: Whether a datastore was named.
+        force: Also those that are not ours.
+
+    Raises:
+        NotOursError: One is not ours.
+        RefusedError: One is a template, has disks whose chains are not shown,
+            or snapshots whose layers would be left behind.
+        InUseError: Something hangs from its layers.
+        NoSpaceError: They do not fit.
+    """
+    vms = latest(vms, inventory)
+    refuse_foreign(vms, action="move", force=force)
+    refuse_templates(vms, action="moved")
+    refuse_unread(vms, inventory, action="move", force=False)
+    moving = [vm for vm in vms if moves_disks and _leaves(vm, targets[vm.id])]
+    _refuse_hidden(moving)
+    lineage = Lineage(inventory)
+    for vm in moving:
+        hint = "move what hangs from it instead, or promote that first: linkedclone tree"
+        refuse_used(f"refusing to move the disks of {vm.name}", lineage.dependants(vm), hint=hint)
+    _refuse_snapshots(moving)
+    _refuse_full(moving, targets, inventory)
+    steps = tuple(
+        RelocateVm(vm=vm.id, vm_name=vm.name, target=targets[vm.id], moves_disks=vm in moving)
+        for vm in vms
+        if vm in moving or targets[vm.id].host or targets[vm.id].pool
+    )
+    still = tuple(vm for vm in vms if vm.id not in {step.vm for step in steps})
+    notes = dict.fromkeys(note for vm in vms for note in targets[vm.id].notes)
+    return Plan(
+        stages=(steps,) if steps else (),
+        existing=still,
+        notes=(*notes, *what_to_know(moving, inventory)),
+    )
+
+
+def _leaves(vm: Vm, target: Target) -> bool:
+    """Say whether any of a VM's own files would have to go to another datastore."""
+    own = {disk.top.store for disk in vm.disks} | ({vm.home[0]} if vm.home else set())
+    return own != {StoreId(target.datastore)}
+
+
+def _refuse_hidden(vms: Sequence[Vm]) -> None:
+    """Refuse native clones: their delta and its base need one datastore (handbook, section 2)."""
+    hidden = [vm.name for vm in vms if any(disk.hidden for disk in vm.disks)]
+    if hidden:
+        raise RefusedError(
+            f"native linked clones cannot be moved: {', '.join(hidden)}",
+            details="the storage keeps the delta and its base together, and does not show the "
+            "chain (CannotMoveVmWithNativeDeltaDisk)",
+            hint="promote it first, or make a new clone at the target",
+        )
+
+
+def _refuse_snapshots(vms: Sequence[Vm]) -> None:
+    """Refuse to tear a VM from its own snapshots.
+
+    Only the top layer of the present configuration moves (handbook, section
+    1), so what the snapshots froze would stay in the old folder, and nobody
+    could say whose it is.
+    """
+    kept = [vm.name for vm in vms if vm.snapshots]
+    if kept:
+        raise RefusedError(
+            f"refusing to move the disks of VMs with snapshots of their own: {', '.join(kept)}",
+            details="only the layer that is written to moves; what the snapshots froze stays",
+            hint="delete the snapshots first: linkedclone snapshot delete",
+        )
+
+
+def _refuse_full(vms: Sequence[Vm], targets: Mapping[VmId, Target], inventory: Inventory) -> None:
+    """Refuse what does not fit, as far as sizes are known."""
+    free = {store.id: store for store in inventory.stores}
+    needed: dict[StoreId, int] = {}
+    for vm in vms:
+        store = StoreId(targets[vm.id].datastore)
+        tops = [disk.top for disk in vm.disks if disk.top.store != store]
+        needed[store] = needed.get(store, 0) + (inventory.used_bytes(tops) or 0)
+    for store, wanted in needed.items():
+        place = free.get(store)
+        if place is not None and place.free_bytes is not None and wanted > place.free_bytes:
+            raise NoSpaceError(
+                f"{place.name} has no room for what would move there",
+                details=f"{render_size(wanted)} are to move, "
+                f"{render_size(place.free_bytes)} are free",
+                hint="free space there, or name another --datastore",
+            )

@@ -1,0 +1,35 @@
+"""Plan the renaming of a VM."""
+
+from linkedclone.errors import InputError
+from linkedclone.model.names import check_name
+from linkedclone.model.observed import Vm
+from linkedclone.model.plan import Plan, RenameVm
+from linkedclone.planning.guards import refuse_foreign
+
+
+def plan_rename(vm: Vm, name: str, *, force: bool = False) -> Plan:
+    """Give a VM another name; what it is called already needs nothing.
+
+    Whether another VM of its folder has the name, the hypervisor alone can
+    tell: between a look and the call somebody could take it.
+
+    Raises:
+        InputError: It is no name for a VM.
+        NotOursError: The VM is not ours.
+    """
+    check_name(name)
+    refuse_foreign([vm], action="rename", force=force)
+    if not vm.uuid:
+        raise InputError(
+            f"{vm.name} cannot be read, and so cannot be renamed", hint="linkedclone doctor"
+        )
+    if name == vm.name:
+        return Plan(existing=(vm,))
+    step = RenameVm(vm=vm.id, vm_name=vm.name, new_name=name)
+    return Plan(stages=((step,),), notes=_notes(vm))
+
+
+def _notes(vm: Vm) -> tuple[str, ...]:
+    if vm.snapshots:
+        return ("clones that hang from it keep hanging: lineage is in the disks, not in names",)
+    return ()

@@ -1,0 +1,171 @@
+"""Choose what of a pool's plan may be done now, within the budgets of its rollout. Pure.
+
+The plan says all that has to change. A wave is as much of it as may be under
+way at once; after it everything is looked at and planned anew.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from linkedclone.model.observed import Power, Vm
+from linkedclone.model.pool import Act, Change, Fitness, PoolPlan, PoolSpec, Why
+from linkedclone.planning.pool import PoolSight, hardware_to_change, is_behind, members_of, slot_of
+
+_AT_ONCE: Final = frozenset({Act.CREATE, Act.DELETE, Act.RENAME, Act.START, Act.STOP})
+"""What makes nothing unavailable that serves; who wants a pool off, wants all of it off."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wave:
+    """What may be done now.
+
+    Attributes:
+        changes: The changes.
+        surging: Slots of those replacements whose new clone is made before
+            the old one goes.
+        waits: Why nothing more may be done now; empty if nothing is left.
+    """
+
+    changes: tuple[Change, ...] = ()
+    surging: frozenset[str] = frozenset()
+    waits: str = ""
+
+
+def choose_wave(spec: PoolSpec, sight: PoolSight, plan: PoolPlan) -> Wave:
+    """Choose what may be done now; nothing at all if it has to be waited for clones to come up."""
+    census = _Census(spec, sight, plan)
+    quick = [change for change in plan.changes if _makes_nothing_unavailable(change, spec)]
+    at_once = _fit_numbers(spec, census, quick)
+    careful = [c for c in plan.changes if not _makes_nothing_unavailable(c, spec)]
+    if not careful:
+        later = len(at_once) < len(plan.changes)
+        return Wave(changes=at_once, waits="the others follow" if later else "")
+    careful.sort(key=lambda change: census.serves(change.vm))
+    new_image = [change for change in careful if _onto_new(change)]
+    others = [change for change in careful if not _onto_new(change)]
+    allowed = census.allowed_canaries() if spec.rollout.canary else len(new_image)
+    # What is not chosen for the canary's sake waits; the rest goes its way.
+    candidates = [*others, *new_image[:allowed]]
+    chosen, surging = _fit(spec, census, candidates)
+    waits = ""
+    if len(chosen) < len(careful):
+        waits = _say_why(spec, census, held_back=len(new_image) > allowed)
+    elif len(at_once) + len(careful) < len(plan.changes):
+        waits = "the others follow"
+    return Wave(changes=(*at_once, *chosen), surging=frozenset(surging), waits=waits)
+
+
+def _fit_numbers(
+    spec: PoolSpec, census: "_Census", changes: Sequence[Change]
+) -> tuple[Change, ...]:
+    """Let surplus clones serve for slots whose own are yet to come, as after a change of names.
+
+    Each slot that is coming holds one of them back, but for as many as may be
+    unavailable; and as long as they are there, clones that are missing are made
+    as far as ``max_surge`` allows.
+    """
+    serving = [c for c in changes if _is_surplus(c) and census.serves(c.vm)]
+    held_back = max(0, census.coming - spec.rollout.max_unavailable)
+    going = max(0, len(serving) - held_back)
+    staying = {change.slot for change in serving[going:]}
+    missing = [change for change in changes if change.act is Act.CREATE]
+    beyond = max(0, len(staying) - spec.rollout.max_surge)
+    later = {change.slot for change in missing[max(0, len(missing) - beyond) :]}
+    return tuple(
+        change
+        for change in changes
+        if not (change.slot in staying and _is_surplus(change))
+        and not (change.slot in later and change.act is Act.CREATE)
+    )
+
+
+def _is_surplus(change: Change) -> bool:
+    return change.act is Act.DELETE and any(r.why is Why.SURPLUS for r in change.reasons)
+
+
+def _makes_nothing_unavailable(change: Change, spec: PoolSpec) -> bool:
+    if change.act is Act.RECONFIGURE and change.vm:
+        return hardware_to_change(change.vm, spec) == (None, None)
+    return change.act in _AT_ONCE
+
+
+def _onto_new(change: Change) -> bool:
+    whys = {reason.why for reason in change.reasons}
+    return change.act is Act.REPLACE and bool(whys & {Why.IMAGE, Why.SPEC})
+
+
+def _fit(
+    spec: PoolSpec, census: "_Census", candidates: Iterable[Change]
+) -> tuple[list[Change], list[str]]:
+    """Take candidates as long as the budgets last; clones that do not serve anyway cost nothing."""
+    room = max(0, spec.size + spec.rollout.max_surge - census.total)
+    spare = max(0, spec.rollout.max_unavailable - census.unavailable)
+    chosen: list[Change] = []
+    surging: list[str] = []
+    for change in candidates:
+        if not census.serves(change.vm):
+            chosen.append(change)
+        elif change.act is Act.REPLACE and spec.rollout.max_surge and room > 0:
+            room -= 1
+            chosen.append(change)
+            surging.append(change.slot)
+        elif spare > 0:
+            spare -= 1
+            chosen.append(change)
+        elif change.act is Act.RECONFIGURE and not spec.rollout.max_unavailable and room > 0:
+            # What may never be off cannot be changed in place: another takes its place.
+            room -= 1
+            chosen.append(replace(change, act=Act.REPLACE))
+            surging.append(change.slot)
+    return chosen, surging
+
+
+def _say_why(spec: PoolSpec, census: "_Census", *, held_back: bool) -> str:
+    if held_back and census.fresh_healthy < spec.rollout.canary:
+        return f"{spec.rollout.canary} on the new image have to be healthy first"
+    if census.unavailable:
+        return f"{census.unavailable} of {spec.size} are missing or not healthy"
+    return "the others follow"
+
+
+class _Census:
+    """Counts a pool's clones: what serves, what is on the way."""
+
+    def __init__(self, spec: PoolSpec, sight: PoolSight, plan: PoolPlan) -> None:
+        self._spec = spec
+        self._sight = sight
+        members = members_of(sight.inventory, spec.pool)
+        wanted = {slot.casefold() for slot in spec.slots}
+        serving = {slot_of(vm).casefold() for vm in members if self.serves(vm)} & wanted
+        creates = sum(change.act is Act.CREATE for change in plan.changes)
+        self.total = len(members) + creates
+        self.unavailable = len(wanted) - len(serving)
+        starting = {slot_of(vm).casefold() for vm in members if self._is_starting(vm)}
+        due = {
+            change.slot.casefold()
+            for change in plan.changes
+            if change.act in {Act.CREATE, Act.REPLACE, Act.START}
+        }
+        self.coming = len((wanted - serving) & (starting | due))
+        fresh = [vm for vm in members if not is_behind(vm, spec, sight)]
+        self.fresh = len(fresh)
+        self.fresh_healthy = sum(self.serves(vm) for vm in fresh)
+
+    def serves(self, vm: Vm | None) -> bool:
+        """Say whether a clone does what it is there for; in a pool that is off, all do."""
+        if vm is None:
+            return False
+        if not self._spec.running:
+            return True
+        return vm.power is Power.ON and self._sight.fitness(vm) is Fitness.HEALTHY
+
+    def _is_starting(self, vm: Vm) -> bool:
+        return self._sight.fitness(vm) is Fitness.STARTING
+
+    def allowed_canaries(self) -> int:
+        """Return how many may go onto the new image now."""
+        canary = self._spec.rollout.canary
+        if self.fresh_healthy >= canary:
+            return self._spec.size
+        return max(0, canary - self.fresh)

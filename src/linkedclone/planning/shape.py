@@ -1,0 +1,67 @@
+"""What tells clones of different shape apart, part by part: a digest that a mark can hold.
+
+A pool compares the digest that a clone bears with that of what is wanted now,
+and so knows which part has changed. It is for comparing, never a proof.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import MISSING, Field, fields, is_dataclass, replace
+from typing import Final
+
+from linkedclone.model.spec import CloneRequest
+
+_DIGITS: Final = 8
+
+
+def describe_shape(request: CloneRequest) -> Mapping[str, str]:
+    """Return a digest of each part of what a clone is given beside its parent and name.
+
+    Not of MAC addresses and host names, which belong to single clones, nor of
+    whether the folder had to be made.
+    """
+    hardware = request.hardware
+    parts: dict[str, object] = {
+        "move": request.disk_move.value,
+        "cpus": hardware.cpus,
+        "memory": hardware.memory_bytes,
+        "hardware": replace(hardware, cpus=None, memory_bytes=None),
+        "place": replace(request.placement, create_folder=False),
+        "notes": request.annotation,
+        "guest": (request.customization_spec, request.customization),
+    }
+    return {part: _digest(value) for part, value in parts.items()}
+
+
+def render_shape(shape: Mapping[str, str]) -> str:
+    """Write a shape as the text that stands in a mark."""
+    return " ".join(f"{part}={digest}" for part, digest in shape.items())
+
+
+def changed_parts(text: str, wanted: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the parts in which a mark's shape differs from what is wanted.
+
+    Parts that the mark does not know, as one of an older version, are not
+    compared; so nothing is made anew for the sake of an upgrade.
+    """
+    pairs = (item.partition("=") for item in text.split())
+    held = {part: digest for part, _, digest in pairs if digest}
+    return tuple(part for part, digest in wanted.items() if held.get(part, digest) != digest)
+
+
+def _digest(value: object) -> str:
+    return hashlib.sha256(repr(_given(value)).encode()).hexdigest()[:_DIGITS]
+
+
+def _given(value: object) -> object:
+    """Return data without what has its default: so a later version with more fields agrees."""
+    if is_dataclass(value):
+        pairs = ((one.name, getattr(value, one.name), one) for one in fields(value))
+        return tuple((name, _given(held)) for name, held, one in pairs if held != _default(one))
+    if isinstance(value, tuple):
+        return tuple(_given(one) for one in value)
+    return value
+
+
+def _default(one: Field[object]) -> object:
+    return one.default if one.default_factory is MISSING else one.default_factory()

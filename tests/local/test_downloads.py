@@ -1,0 +1,352 @@
+"""Images are fetched whole or not at all, and never from the beginning without need."""
+
+import errno
+import hashlib
+import os
+import ssl
+import subprocess
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from linkedclone.drivers.local import downloading
+from linkedclone.drivers.local.driver import LocalDriver
+from linkedclone.errors import (
+    AuthenticationError,
+    BusyError,
+    CertificateError,
+    EndpointError,
+    InputError,
+    LinkedCloneError,
+    NoSpaceError,
+    NotFoundError,
+    UnreachableError,
+)
+from linkedclone.model.images import ImageImport
+from tests.contract.acts import find
+from tests.local.fileserver import Behaviour, serving
+from tests.local.scenes import check_tidy, clean_up, connect, digest, make_image, top_of
+from tests.local.victim import run_killed
+
+
+@pytest.fixture(autouse=True)
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(downloading, "_PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(downloading, "_LOCK_SECONDS", 0.0)
+    monkeypatch.setattr(downloading, "CHUNK_BYTES", 1 << 14)
+
+
+@pytest.fixture
+def driver(tmp_path: Path) -> Iterator[LocalDriver]:
+    with closing(connect(tmp_path / "state")) as opened:
+        yield opened
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Path:
+    return make_image(tmp_path / "image.qcow2")
+
+
+def sum_of(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def fetch(driver: LocalDriver, url: str, sha256: str = "") -> None:
+    driver.import_image(ImageImport(url=url, name="golden", sha256=sha256))
+
+
+def check_fetched(driver: LocalDriver, image: Path) -> None:
+    assert digest(top_of(driver.state, find(driver, "golden"))) == digest(image)
+    assert list(driver.state.downloads.iterdir()) == []
+    check_tidy(driver.state.root)
+
+
+def kept_bytes(driver: LocalDriver) -> int:
+    return sum(p.stat().st_size for p in driver.state.downloads.glob("*.part"))
+
+
+def test_an_image_is_fetched_and_told_of(driver: LocalDriver, image: Path) -> None:
+    told: list[tuple[str, int, int]] = []
+    does = Behaviour(content=image.read_bytes())
+    with serving(does) as url:
+        wanted = ImageImport(url=url + "?token=s3cret", name="golden")
+        driver.import_image(wanted, lambda what, done=0, total=0: told.append((what, done, total)))
+    check_fetched(driver, image)
+    size = len(does.content)
+    assert ("fetching", size, size) in told
+    (seen,) = driver.list_images()
+    assert seen.source == url
+
+
+@pytest.mark.parametrize("right", [True, False])
+def test_the_sum_decides(driver: LocalDriver, image: Path, right: bool) -> None:
+    content = image.read_bytes()
+    with serving(Behaviour(content=content)) as url:
+        if right:
+            fetch(driver, url, sum_of(content).upper())
+            check_fetched(driver, image)
+        else:
+            with pytest.raises(InputError, match="not what was wanted") as caught:
+                fetch(driver, url, sum_of(b"other"))
+            assert sum_of(content) in caught.value.details
+            assert driver.list_images() == ()
+
+
+def test_a_slip_in_the_sum_costs_no_second_download(driver: LocalDriver, image: Path) -> None:
+    does = Behaviour(content=image.read_bytes())
+    with serving(does) as url:
+        with pytest.raises(InputError):
+            fetch(driver, url, sum_of(b"other"))
+        fetch(driver, url, sum_of(does.content))
+    assert len(does.asked) == 1
+    check_fetched(driver, image)
+
+
+def test_what_was_damaged_on_the_way_is_fetched_anew(driver: LocalDriver, image: Path) -> None:
+    right = image.read_bytes()
+    does = Behaviour(content=b"x" * len(right))
+    with serving(does) as url:
+        with pytest.raises(InputError):
+            fetch(driver, url, sum_of(right))
+        does.content = right
+        fetch(driver, url, sum_of(right))
+    assert does.asked[-1][1] == ""
+    check_fetched(driver, image)
+
+
+def test_a_lost_connection_is_gone_on_with(driver: LocalDriver, image: Path) -> None:
+    does = Behaviour(content=image.read_bytes(), break_after=[100_000, 0, 50_000])
+    with serving(does) as url:
+        fetch(driver, url)
+    ranges = [asked for _, asked in does.asked]
+    assert ranges == ["", "bytes=100000-", "bytes=100000-", "bytes=150000-"]
+    check_fetched(driver, image)
+
+
+def test_a_server_that_brings_nothing_is_given_up_and_gone_on_with_later(
+    driver: LocalDriver, image: Path
+) -> None:
+    does = Behaviour(content=image.read_bytes(), break_after=[100_000, *[0] * downloading.TRIES])
+    with serving(does) as url:
+        with pytest.raises(UnreachableError) as caught:
+            fetch(driver, url)
+        assert "same command" in caught.value.hint
+        assert kept_bytes(driver) == 100_000
+        fetch(driver, url)
+    assert does.asked[-1][1] == "bytes=100000-"
+    check_fetched(driver, image)
+
+
+def break_off(driver: LocalDriver, does: Behaviour, url: str, at: int) -> None:
+    """Leave a part of the file, as Ctrl-C or a killed command does."""
+
+    def interrupt(what: str, done_bytes: int = 0, total_bytes: int = 0) -> None:
+        if what == "fetching" and done_bytes >= at:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        driver.import_image(ImageImport(url=url, name="golden"), interrupt)
+    assert at <= kept_bytes(driver) < len(does.content)
+    does.asked.clear()
+
+
+def test_an_interrupt_keeps_what_came(driver: LocalDriver, image: Path) -> None:
+    does = Behaviour(content=image.read_bytes())
+    with serving(does) as url:
+        break_off(driver, does, url, 200_000)
+        fetch(driver, url)
+    assert int(does.asked[0][1].removeprefix("bytes=").rstrip("-")) >= 200_000
+    check_fetched(driver, image)
+
+
+@pytest.mark.parametrize(
+    ("ranges", "checks"), [(True, True), (True, False), (False, True)], ids=str
+)
+def test_a_file_that_changed_meanwhile_is_fetched_anew(
+    driver: LocalDriver, image: Path, tmp_path: Path, ranges: bool, checks: bool
+) -> None:
+    other = make_image(tmp_path / "other.qcow2", fill=9)
+    does = Behaviour(content=image.read_bytes(), ranges=ranges, checks=checks)
+    with serving(does) as url:
+        break_off(driver, does, url, 200_000)
+        does.content, does.etag = other.read_bytes(), '"two"'
+        fetch(driver, url)
+    check_fetched(driver, other)
+
+
+def test_a_server_without_ranges_is_asked_for_all_of_it_again(
+    driver: LocalDriver, image: Path
+) -> None:
+    does = Behaviour(content=image.read_bytes(), ranges=False, break_after=[100_000])
+    with serving(does) as url:
+        fetch(driver, url)
+    check_fetched(driver, image)
+
+
+@pytest.mark.parametrize("with_sum", [True, False])
+def test_without_an_entity_tag_only_a_sum_lets_it_go_on(
+    driver: LocalDriver, image: Path, with_sum: bool
+) -> None:
+    does = Behaviour(content=image.read_bytes(), etag="")
+    with serving(does) as url:
+        break_off(driver, does, url, 200_000)
+        fetch(driver, url, sum_of(does.content) if with_sum else "")
+    assert bool(does.asked[0][1]) is with_sum
+    check_fetched(driver, image)
+
+
+def test_a_file_without_a_length_is_fetched(driver: LocalDriver, image: Path) -> None:
+    with serving(Behaviour(content=image.read_bytes(), tells_length=False)) as url:
+        fetch(driver, url)
+    check_fetched(driver, image)
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (404, NotFoundError),
+        (410, NotFoundError),
+        (401, AuthenticationError),
+        (403, AuthenticationError),
+        (418, EndpointError),
+    ],
+)
+def test_a_refusal_is_told_at_once(
+    driver: LocalDriver, image: Path, status: int, kind: type[LinkedCloneError]
+) -> None:
+    does = Behaviour(content=image.read_bytes(), statuses=[status])
+    with serving(does) as url, pytest.raises(kind) as caught:
+        fetch(driver, url)
+    assert str(status) in caught.value.details
+    assert caught.value.hint
+    assert len(does.asked) == 1
+
+
+def test_a_busy_server_is_asked_again(driver: LocalDriver, image: Path) -> None:
+    with serving(Behaviour(content=image.read_bytes(), statuses=[503, 429])) as url:
+        fetch(driver, url)
+    check_fetched(driver, image)
+
+
+def test_a_redirect_is_followed(driver: LocalDriver, image: Path) -> None:
+    does = Behaviour(content=image.read_bytes(), break_after=[100_000])
+    with serving(does) as url:
+        does.location = url
+        fetch(driver, url.replace("/file", "/elsewhere"))
+    assert does.asked[-1] == ("/file.qcow2", "bytes=100000-")
+    check_fetched(driver, image)
+
+
+def test_nobody_is_sent_on_to_a_file_of_this_machine(driver: LocalDriver, image: Path) -> None:
+    does = Behaviour(content=image.read_bytes(), location="file:///etc/passwd")
+    with serving(does) as url, pytest.raises(EndpointError):
+        fetch(driver, url.replace("/file", "/elsewhere"))
+
+
+@pytest.mark.parametrize(
+    "url", ["ftp://h/x.qcow2", "file:///etc/passwd", "http:///x", "https://h/"]
+)
+def test_an_address_of_no_file_is_refused(driver: LocalDriver, url: str) -> None:
+    with pytest.raises(InputError, match="no address"):
+        fetch(driver, url)
+
+
+def test_who_logs_in_is_told_to_fetch_it_elsewhere(driver: LocalDriver) -> None:
+    with pytest.raises(InputError, match="user's name") as caught:
+        fetch(driver, "http://ada:secret@127.0.0.1:1/file")
+    assert "secret" not in str(caught.value)
+
+
+def test_a_server_that_does_not_listen_is_told(driver: LocalDriver, image: Path) -> None:
+    with serving(Behaviour(content=image.read_bytes())) as url:
+        pass
+    with pytest.raises(UnreachableError):
+        fetch(driver, url)
+
+
+def test_a_certificate_that_nobody_trusts_is_refused(
+    driver: LocalDriver, image: Path, tmp_path: Path
+) -> None:
+    pem = tmp_path / "pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", pem, "-out",
+         tmp_path / "crt", "-subj", "/CN=127.0.0.1", "-days", "1"],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(tmp_path / "crt", pem)
+    does = Behaviour(content=image.read_bytes())
+    with serving(does, context) as url, pytest.raises(CertificateError):
+        fetch(driver, url)
+    assert driver.list_images() == ()
+
+
+def test_a_file_that_has_no_room_is_refused_before_it_comes(
+    driver: LocalDriver, image: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(downloading, "free_bytes", lambda _: 1000)
+    with serving(Behaviour(content=image.read_bytes())) as url, pytest.raises(NoSpaceError):
+        fetch(driver, url)
+    assert kept_bytes(driver) == 0
+
+
+def test_a_disk_that_fills_up_keeps_what_came(
+    driver: LocalDriver, image: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fill(file: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    does = Behaviour(content=image.read_bytes())
+    with serving(does) as url:
+        with monkeypatch.context() as patch:
+            patch.setattr(downloading, "_flush", fill)
+            with pytest.raises(NoSpaceError, match="no room"):
+                fetch(driver, url)
+        assert kept_bytes(driver) > 0
+        fetch(driver, url)
+    check_fetched(driver, image)
+
+
+def test_two_commands_do_not_fetch_one_file(driver: LocalDriver, image: Path) -> None:
+    with serving(Behaviour(content=image.read_bytes())) as url:
+        seen: list[type[Exception]] = []
+
+        def again(what: str, done_bytes: int = 0, total_bytes: int = 0) -> None:
+            if what == "fetching" and not seen:
+                with pytest.raises(BusyError) as caught:
+                    fetch(driver, url)
+                seen.append(caught.type)
+
+        driver.import_image(ImageImport(url=url, name="golden"), again)
+    assert seen == [BusyError]
+    check_fetched(driver, image)
+
+
+def fetch_there(root: Path, url: str) -> None:
+    with closing(connect(root)) as driver:
+        fetch(driver, url)
+
+
+@pytest.mark.timeout(600)
+def test_a_kill_at_any_step_leaves_what_came_and_nothing_else(tmp_path: Path, image: Path) -> None:
+    does = Behaviour(content=image.read_bytes())
+    with serving(does) as url:
+        steps = run_killed(fetch_there, (tmp_path / "whole", url), 0)
+        assert steps > 10
+        for step in range(1, steps + 1):
+            root = tmp_path / f"kill-{step}"
+            run_killed(fetch_there, (root, url), step)
+            clean_up(root)
+            with closing(connect(root)) as driver:
+                seen = [vm.name for vm in driver.observe().vms]
+                left = {path.suffix for path in driver.state.downloads.glob("*")}
+                assert list(driver.state.staging.iterdir()) == []
+                assert left <= {".part", ".json", ".tmp"}, step
+                if not seen:
+                    fetch(driver, url)
+                    check_fetched(driver, image)
+                else:
+                    assert seen == ["golden"]
+                    check_tidy(root)

@@ -1,0 +1,111 @@
+"""What doctor tells of layers that moved, images fetched in part, and guests that are twins."""
+
+import os
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from linkedclone.drivers.local.driver import LocalDriver
+from linkedclone.drivers.local.identities import find_twins
+from linkedclone.drivers.local.store import StoredVm
+from linkedclone.model.findings import Finding, Verdict
+from tests.contract.acts import find
+from tests.local.pretend import PretendMachine
+from tests.local.scenes import build_family, connect
+
+IDS = {"golden": "one", "solo": "one", "kept": "other"}
+
+
+class TellingMachine(PretendMachine):
+    """A machine whose guest tells a machine-id; one whose VM is not known runs without an agent."""
+
+    def __init__(self, vm: StoredVm) -> None:
+        super().__init__(vm.folder)
+        self._name = vm.record.name
+
+    def read_files(self, files: Mapping[str, str]) -> Mapping[str, str]:  # noqa: ARG002
+        known = IDS.get(self._name)
+        return {"machine-id": f"{known}\n"} if known else {}
+
+
+@pytest.fixture
+def driver(tmp_path: Path) -> Iterator[LocalDriver]:
+    build_family(tmp_path / "here")
+    with closing(connect(tmp_path / "here/state")) as opened:
+        yield opened
+
+
+def told(driver: LocalDriver, check: str) -> list[Finding]:
+    return [finding for finding in driver.diagnose() if finding.check == check]
+
+
+def base_of(driver: LocalDriver, name: str) -> Path:
+    return driver.state.root / find(driver, name).disks[0].chain[0].path
+
+
+@pytest.mark.parametrize("above", [0, 2, 3], ids=["beside", "state folder", "above it"])
+def test_a_layer_that_was_moved_is_found_and_put_back(driver: LocalDriver, above: int) -> None:
+    base = base_of(driver, "solo")
+    base.rename(base.parents[above] / "elsewhere")
+    (finding,) = told(driver, "layers")
+    assert finding.verdict is Verdict.FAILED
+    _, colon, command = finding.remedy.partition("To put it back: ")
+    assert colon
+    assert os.system(command.partition(";")[0]) == 0
+    assert [f.verdict for f in told(driver, "layers")] == [Verdict.OK]
+
+
+def test_a_file_that_is_another_one_is_not_taken_for_a_missing_layer(driver: LocalDriver) -> None:
+    base = base_of(driver, "solo")
+    there = base.with_name("elsewhere")
+    base.rename(there)
+    there.chmod(0o644)
+    there.write_bytes(bytes(there.stat().st_size))
+    (finding,) = told(driver, "layers")
+    assert finding.remedy.startswith("put the file back in its place, or say where it lies")
+
+
+def test_a_sealed_layer_that_can_be_written_to_is_told(driver: LocalDriver) -> None:
+    base = base_of(driver, "solo")
+    base.chmod(0o644)
+    (finding,) = told(driver, "layers")
+    assert finding.text == f"{base} is sealed, and can be written to"
+    assert os.system(finding.remedy) == 0
+    assert [f.verdict for f in told(driver, "layers")] == [Verdict.OK]
+
+
+def test_an_image_that_was_fetched_in_part_long_ago_is_told(driver: LocalDriver) -> None:
+    driver.state.downloads.mkdir()
+    part = driver.state.downloads / "0123456789abcdef.part"
+    part.write_bytes(b"x" * 4096)
+    assert told(driver, "downloads") == []
+    long_ago = time.time() - 8 * 86400
+    os.utime(part, (long_ago, long_ago))
+    (finding,) = told(driver, "downloads")
+    assert str(part) in finding.remedy
+
+
+def test_running_guests_with_one_machine_id_are_told(tmp_path: Path) -> None:
+    build_family(tmp_path / "here")
+    with closing(connect(tmp_path / "here/state", TellingMachine)) as driver:
+        (finding,) = told(driver, "identities")
+    assert finding.text == "golden, solo have one machine-id: one"
+
+
+@pytest.mark.parametrize(
+    ("facts", "said"),
+    [
+        ([("a", "machine-id", "1"), ("b", "machine-id", "2")], []),
+        ([("a", "machine-id", ""), ("b", "machine-id", "")], []),
+        ([("a", "machine-id", "1"), ("b", "MAC address", "1")], []),
+        ([("a", "MAC address", "1"), ("a", "MAC address", "1")], []),
+        ([(n, "SSH host key", "k") for n in "abc"], ["a, b, c have one SSH host key: k"]),
+    ],
+)
+def test_only_what_two_guests_share_is_told(
+    facts: list[tuple[str, str, str]], said: list[str]
+) -> None:
+    assert [finding.text for finding in find_twins(facts)] == said

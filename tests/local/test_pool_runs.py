@@ -1,0 +1,319 @@
+"""Pools on this machine, by the command line: killed, at the same time, and always answering."""
+
+import os
+import random
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any, Self
+
+import pytest
+
+from linkedclone.drivers.local.driver import IMMUTABLE_VARIABLE
+from linkedclone.drivers.local.machines import open_machine
+from linkedclone.drivers.local.store import load_vm
+from linkedclone.model.images import ImageImport
+from tests import command
+from tests.local.machine.guest import OUT, read_manifest
+from tests.local.scenes import check_tidy, clean_up, connect, make_image
+
+UNBOOTED = """\
+pool: desks
+parent: golden
+snapshot: {snapshot}
+size: {size}
+name: "desk-{{n}}"
+power: "off"
+rollout: {{{rollout}}}
+"""
+
+BOOTED = """\
+pool: desks
+parent: golden
+snapshot: {snapshot}
+size: {size}
+name: "desk-{{n}}"
+hardware: {{memory: 128MiB}}
+health: {{tcp: 22, within: 5m}}
+rollout: {{{rollout}}}
+"""
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path / "state"
+
+
+@pytest.fixture
+def env(tmp_path: Path, root: Path) -> dict[str, str]:
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("GOVC_", "LINKEDCLONE_"))}
+    return kept | {
+        "HOME": str(tmp_path),
+        "XDG_CONFIG_HOME": str(tmp_path / "config"),
+        "XDG_STATE_HOME": str(tmp_path / "xdg"),
+        "LINKEDCLONE_ENDPOINT": f"local:{root}",
+        IMMUTABLE_VARIABLE: "no",
+    }
+
+
+def run(*words: str, env: Mapping[str, str]) -> dict[str, Any]:
+    code, document = command.run_json(*words, env=env)
+    assert code == 0, document
+    return document
+
+
+def write_pool(folder: Path, text: str = UNBOOTED, **settings: Any) -> str:
+    settings = {"snapshot": "base", "size": 3, "rollout": "max_unavailable: 1", **settings}
+    file = folder / "desks.yaml"
+    file.write_text(text.format(**settings))
+    return str(file)
+
+
+def apply(file: str, env: Mapping[str, str]) -> tuple[int, dict[str, Any]]:
+    return command.run_json("pool", "apply", file, "--yes", env=env)
+
+
+def make_golden(folder: Path, env: Mapping[str, str]) -> None:
+    """A golden image with two snapshots, and a clone of it that is in no pool."""
+    run("image", "import", str(make_image(folder / "disk.qcow2")), "--name", "golden", env=env)
+    run("snapshot", "create", "golden", "new", env=env)
+    run("clone", "golden", "bystander", "--snapshot", "base", "--power", "off", env=env)
+
+
+def check_at_spec(file: str, env: Mapping[str, str], root: Path, size: int) -> None:
+    """Exactly the clones that the file wants, and nothing left over on the disk."""
+    wanted = {f"desk-{n}" for n in range(1, size + 1)}
+    names = [vm["name"] for vm in run("list", env=env)["vms"]]
+    assert sorted(names) == sorted({"golden", "bystander", *wanted})
+    found = run("pool", "status", file, env=env)["vms"]
+    assert all(row["current"] for row in found)
+    assert run("pool", "plan", file, "--check", env=env)["changes"] == []
+    assert run("gc", env=env)["waste"] == []
+    doctor = command.run("doctor", env=env)
+    assert doctor.returncode == 0, doctor.stdout
+    clean_up(root)
+    check_tidy(root)
+
+
+# -- killed -----------------------------------------------------------------------------
+
+
+def check_killed(folder: Path, env: Mapping[str, str], root: Path, seed: int) -> None:
+    chance = random.Random(seed)
+    rollout = chance.choice(("max_unavailable: 2", "max_unavailable: 0, max_surge: 2"))
+    make_golden(folder, env)
+    bystander = run("show", "bystander", env=env)
+    assert apply(write_pool(folder, size=4, rollout=rollout), env)[0] == 0
+    file = write_pool(folder, size=5, snapshot="new", rollout=rollout)
+    process = command.start("pool", "apply", file, "--yes", env=env)
+    time.sleep(chance.uniform(0.2, 2.5))
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    code, report = apply(file, env)
+    assert code == 0, report
+    check_at_spec(file, env, root, 5)
+    assert run("show", "bystander", env=env) == bystander
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_run_killed_at_a_random_point_is_gone_on_with(
+    tmp_path: Path, env: dict[str, str], root: Path, seed: int
+) -> None:
+    check_killed(tmp_path, env, root, seed)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("seed", range(100, 150))
+def test_a_run_killed_at_fifty_random_points_is_gone_on_with(
+    tmp_path: Path, env: dict[str, str], root: Path, seed: int
+) -> None:
+    check_killed(tmp_path, env, root, seed)
+
+
+def test_of_two_runs_one_goes_on_and_the_other_says_so(
+    tmp_path: Path, env: dict[str, str], root: Path
+) -> None:
+    make_golden(tmp_path, env)
+    assert apply(write_pool(tmp_path, size=8), env)[0] == 0
+    file = write_pool(tmp_path, size=8, snapshot="new")
+    both = [command.start("pool", "apply", file, "--yes", env=env) for _ in range(2)]
+    told = [process.communicate(timeout=120) for process in both]
+    assert sorted(process.returncode for process in both) == [0, 1], told
+    (refused,) = (err for (_, err), one in zip(told, both, strict=True) if one.returncode)
+    assert "another run works on the pool desks" in refused
+    check_at_spec(file, env, root, 8)
+
+
+def test_clones_that_others_touch_meanwhile_are_mended_or_left_alone(
+    tmp_path: Path, env: dict[str, str], root: Path
+) -> None:
+    make_golden(tmp_path, env)
+    assert apply(write_pool(tmp_path, size=8), env)[0] == 0
+    file = write_pool(tmp_path, size=8, snapshot="new")
+    process = command.start("pool", "apply", file, "--yes", env=env)
+    deeds = (
+        ("pool", "hold", file, "desk-8", "--reason", "Anne"),
+        ("rename", "desk-7", "annes"),
+        ("delete", "desk-6", "--yes"),
+    )
+    for deed in deeds:
+        assert "Traceback" not in command.run(*deed, env=env).stderr
+    _, err = process.communicate(timeout=120)
+    assert "Traceback" not in err
+    for _ in range(2):
+        apply(file, env)
+    rows = {row["name"]: row for row in run("pool", "status", file, env=env)["vms"]}
+    assert set(rows) == {f"desk-{n}" for n in range(1, 9)}
+    assert rows["desk-8"]["hold"] == "Anne"
+    assert run("pool", "plan", file, env=env)["changes"] == []
+    run("pool", "release", file, "desk-8", env=env)
+    assert apply(file, env)[0] == 0
+    check_at_spec(file, env, root, 8)
+
+
+# -- guests that run --------------------------------------------------------------------
+
+
+@contextmanager
+def booting(root: Path, env: Mapping[str, str]) -> Iterator[None]:
+    """Import the demo guest as the golden image; stop all machines at last."""
+    manifest = read_manifest()
+    with closing(connect(root, open_machine)) as driver:
+        driver.import_image(
+            ImageImport(
+                file=OUT / "disk.qcow2",
+                name="golden",
+                memory_bytes=int(manifest["memory_bytes"]),
+                kernel=OUT / "kernel",
+                initrd=OUT / "initrd",
+                append=str(manifest["append"]),
+                user="root",
+            )
+        )
+    try:
+        yield
+    finally:
+        with closing(connect(root, open_machine)) as driver:
+            for vm in driver.observe().vms:
+                open_machine(load_vm(driver.state, vm.id)).stop(force=True)
+
+
+def make_changed_image(env: Mapping[str, str]) -> None:
+    """Boot a clone of the golden image, write into it, shut it down: the next golden image."""
+    run("clone", "golden", "next", "--power", "on", env=env)
+    wait_until(lambda: say_to("next", "echo new >/etc/edition && sync", env) is not None)
+    run("stop", "next", env=env)
+    run("snapshot", "create", "next", "new", env=env)
+
+
+def say_to(name: str, words: str, env: Mapping[str, str]) -> str | None:
+    """Run a command inside a guest by SSH; None if it does not answer, or fails."""
+    done = command.run("ssh", name, words, env=env)
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+class Knocker:
+    """Keeps asking every clone's SSH port for its banner, and counts how many answer at once."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._end = threading.Event()
+        self._ports: list[int] = []
+        self.counts: list[int] = []
+        self._threads = [threading.Thread(target=one) for one in (self._look, self._knock)]
+
+    def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _look(self) -> None:
+        with closing(connect(self._root, open_machine)) as driver:
+            while not self._end.wait(0.1):
+                vms = [vm for vm in driver.observe().vms if vm.owner == "desks"]
+                self._ports = [vm.ssh.port for vm in vms if vm.ssh]
+
+    def _knock(self) -> None:
+        with ThreadPoolExecutor(6) as threads:  # all at the same moment
+            while not self._end.wait(0.05):
+                self.counts.append(sum(threads.map(_greets, list(self._ports))))
+
+    @property
+    def fewest(self) -> int:
+        """The fewest that answered at once, from when all three had."""
+        return min(self.counts[self.counts.index(3) :])
+
+
+def _greets(port: int) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=2) as connection:
+            return connection.recv(4) == b"SSH-"
+    except OSError:
+        return False
+
+
+@pytest.mark.timeout(600)
+def test_of_three_guests_two_always_answer_while_they_move_to_a_changed_image(
+    tmp_path: Path, env: dict[str, str], root: Path
+) -> None:
+    with booting(root, env):
+        make_changed_image(env)
+        file = write_pool(tmp_path, BOOTED)
+        assert apply(file, env)[0] == 0
+        with Knocker(root) as knocker:
+            wait_until(lambda: 3 in knocker.counts)
+            onto = ("--parent", "next", "--snapshot", "new")
+            code, report = command.run_json("pool", "recompose", file, *onto, "--yes", env=env)
+            looked = len(knocker.counts)
+            wait_until(lambda: len(knocker.counts) > looked + 3)
+        assert code == 0, report
+        assert len(report["results"]) == 3
+        assert knocker.fewest >= 2
+        for name in ("desk-1", "desk-2", "desk-3"):
+            assert say_to(name, "cat /etc/edition", env) == "new"
+
+
+def wait_until(condition: Any) -> None:
+    deadline = time.monotonic() + 120
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("seed", range(3))
+def test_guests_that_run_are_moved_on_by_the_next_run_after_a_kill(
+    tmp_path: Path, env: dict[str, str], root: Path, seed: int
+) -> None:
+    chance = random.Random(seed)
+    with booting(root, env):
+        run("snapshot", "create", "golden", "new", env=env)
+        file = write_pool(tmp_path, BOOTED)
+        assert apply(file, env)[0] == 0
+        file = write_pool(tmp_path, BOOTED, snapshot="new")
+        process = command.start("pool", "apply", file, "--yes", env=env)
+        time.sleep(chance.uniform(0.5, 20.0))
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        code, report = apply(file, env)
+        assert code == 0, report
+        rows = run("pool", "status", file, env=env)["vms"]
+        assert {row["name"] for row in rows} == {"desk-1", "desk-2", "desk-3"}
+        assert all(row["current"] and row["health"] == "healthy" for row in rows), rows
+        assert run("pool", "plan", file, env=env)["changes"] == []
+    check_tidy(root)
+    ended = subprocess.run(["pgrep", "-f", str(root)], capture_output=True, check=False)
+    assert ended.stdout == b"", "a machine of no VM runs on"

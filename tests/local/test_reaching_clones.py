@@ -1,0 +1,183 @@
+"""Two clones that run: over a private network to each other, and by plain ssh from here."""
+
+import os
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from linkedclone.drivers.local.driver import IMMUTABLE_VARIABLE, LocalDriver
+from linkedclone.drivers.local.machines import open_machine
+from linkedclone.drivers.local.store import load_vm
+from linkedclone.model.images import ImageImport
+from linkedclone.model.observed import Power, Vm
+from linkedclone.model.spec import Hardware, Nic
+from tests.contract.acts import find, make, read, renamed, result_of, running, set_power, step_for
+from tests.local.machine.guest import OUT, read_manifest
+from tests.local.scenes import connect, make_image
+
+BOOT_SECONDS = 120.0
+NETWORKS = ("private:lab", "isolated")
+
+SET_ADDRESS = """
+for card in /sys/class/net/*; do
+  read -r mac <$card/address
+  [ "$mac" = {mac} ] || continue
+  ip address add {address} dev "${{card##*/}}" && ip link set "${{card##*/}}" up
+done
+ip address | grep -q {address}
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pair:
+    driver: LocalDriver
+    first: Vm
+    second: Vm
+
+    @property
+    def config(self) -> Path:
+        return self.driver.write_ssh_config()
+
+    def ssh(self, name: str, command: str) -> subprocess.CompletedProcess[str]:
+        """Run a command as plain ssh does for a user who includes our file."""
+        arguments = ("ssh", "-F", self.config, "-o", "BatchMode=yes", name, command)
+        return subprocess.run(
+            arguments,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    def tell(self, name: str, command: str) -> str:
+        done = self.ssh(name, command)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+    """Two clones with a card on the user network, one on a private and one on no network."""
+    manifest = read_manifest()
+    folder = tmp_path_factory.mktemp("two clones") / "100% state"
+    before = os.environ.get(IMMUTABLE_VARIABLE)
+    os.environ[IMMUTABLE_VARIABLE] = "no"
+    with closing(connect(folder, open_machine)) as driver:
+        driver.import_image(
+            ImageImport(
+                file=OUT / "disk.qcow2",
+                name="golden",
+                memory_bytes=int(manifest["memory_bytes"]),
+                kernel=OUT / "kernel",
+                initrd=OUT / "initrd",
+                append=str(manifest["append"]),
+                user="root",
+            )
+        )
+        nics = tuple(Nic(action="add", network=network) for network in NETWORKS)
+        step = replace(
+            running(step_for(driver, find(driver, "golden"), "Web-1")), hardware=Hardware(nics=nics)
+        )
+        made = []
+        try:
+            made = [make(driver, one) for one in (step, renamed(step, "web-2"))]
+            for vm in made:
+                wait_for(driver, vm, lambda seen: seen.tools_running)
+            yield Pair(driver=driver, first=made[0], second=made[1])
+        finally:
+            for vm in driver.observe().vms:
+                open_machine(load_vm(driver.state, vm.id)).stop(force=True)
+            if before is None:
+                del os.environ[IMMUTABLE_VARIABLE]
+            else:
+                os.environ[IMMUTABLE_VARIABLE] = before
+
+
+def wait_for(driver: LocalDriver, vm: Vm, condition: Callable[[Vm], bool]) -> Vm:
+    deadline = time.monotonic() + BOOT_SECONDS
+    while not condition(seen := read(driver, vm.id)):
+        assert time.monotonic() < deadline, seen
+        time.sleep(0.2)
+    return seen
+
+
+def test_clones_reach_each_other_over_a_private_network_and_over_no_other(pair: Pair) -> None:
+    for name, vm, own in (("web-1", pair.first, 1), ("web-2", pair.second, 2)):
+        for mac, network in zip(vm.macs[1:], ("10.77.0", "10.78.0"), strict=True):
+            pair.tell(name, SET_ADDRESS.format(mac=mac, address=f"{network}.{own}/24"))
+    assert "1 packets received" in pair.tell("web-1", "ping -c 1 -W 30 10.77.0.2")
+    assert "1 packets received" in pair.tell("web-2", "ping -c 1 -W 30 10.77.0.1")
+    assert pair.ssh("web-1", "ping -c 1 -W 1 10.78.0.2").returncode == 1  # isolated
+
+
+def test_plain_ssh_reaches_a_clone_by_its_name(pair: Pair) -> None:
+    for name in ("Web-1", "web-1"):
+        assert pair.tell(name, "hostname") == "web-1"
+    assert pair.tell("web-2", "hostname") == "web-2"
+    keys = [
+        (load_vm(pair.driver.state, vm.id).folder / "known_hosts").read_text()
+        for vm in (pair.first, pair.second)
+    ]
+    assert len({key.split()[-1] for key in keys}) == 2
+
+
+def test_plain_ssh_asks_for_the_port_each_time(pair: Pair) -> None:
+    before = pair.first.ssh
+    set_power(pair.driver, pair.first, Power.OFF)
+    off = pair.ssh("web-1", "true")
+    assert off.returncode == 255
+    assert "linkedclone start Web-1" in off.stderr
+    set_power(pair.driver, pair.first, Power.ON)
+    seen = wait_for(pair.driver, pair.first, lambda seen: seen.tools_running)
+    assert seen.ssh is not None
+    assert before is not None
+    assert pair.tell("web-1", "hostname") == "web-1"
+
+
+def test_plain_ssh_reaches_a_renamed_clone_by_its_new_name(pair: Pair) -> None:
+    result_of(pair.driver, pair.driver.rename_vm(pair.second.id, "mail"))
+    arguments = ("ssh", "-F", pair.driver.state.root / "ssh_config", "-G")
+    known = {
+        name: "ProxyCommand".lower()
+        in subprocess.run((*arguments, name), capture_output=True, text=True, check=True).stdout
+        for name in ("mail", "web-2")
+    }
+    assert known == {"mail": True, "web-2": False}
+    assert pair.tell("mail", "hostname") == "web-2"
+    result_of(pair.driver, pair.driver.rename_vm(pair.second.id, "web-2"))
+
+
+def test_entries_come_and_go_with_their_vms(tmp_path: Path) -> None:
+    image = make_image(tmp_path / "image.qcow2")
+    with closing(connect(tmp_path / "state")) as driver:
+        driver.import_image(ImageImport(file=image, name="golden"))
+        config = driver.write_ssh_config()
+        assert not knows(config, "desk")
+        desk = make(driver, step_for(driver, find(driver, "golden"), "desk"))
+        assert knows(config, "desk")
+        assert not knows(config, "desk2")
+        result_of(driver, driver.delete_vm(desk.id))
+        assert not knows(config, "desk")
+
+
+def test_a_name_that_ssh_takes_for_a_pattern_has_no_entry(tmp_path: Path) -> None:
+    image = make_image(tmp_path / "image.qcow2")
+    with closing(connect(tmp_path / "state")) as driver:
+        driver.import_image(ImageImport(file=image, name="golden"))
+        config = driver.write_ssh_config()
+        make(driver, step_for(driver, find(driver, "golden"), "*"))
+        make(driver, step_for(driver, find(driver, "golden"), "!a b"))
+        assert not knows(config, "anything")
+        assert not knows(config, "b")
+
+
+def knows(config: Path, name: str) -> bool:
+    command = ("ssh", "-F", config, "-G", name)
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return "proxycommand" in done.stdout

@@ -1,0 +1,375 @@
+"""Runs over pools while somebody else changes the same clones, and while things go wrong."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from linkedclone.drivers.memory.driver import MemoryDriver
+from linkedclone.errors import BusyError
+from linkedclone.execution.claims import Claimant
+from linkedclone.model.observed import CustomizationStatus, Power, Vm
+from linkedclone.model.pool import Act, PoolHardware, PoolSpec, Rollout
+from linkedclone.model.poolreport import PoolReport
+from linkedclone.model.report import Status
+from linkedclone.planning.pool import state_of
+from tests.unit.app.pooling import Stage, pool
+
+GIB = 1 << 30
+SURGE = Rollout(max_unavailable=0, max_surge=2, canary=1)
+
+
+@pytest.fixture
+def stage() -> Stage:
+    return Stage()
+
+
+class Meddling:
+    """A driver around whose calls somebody else does something."""
+
+    def __init__(self, driver: MemoryDriver) -> None:
+        self._driver = driver
+        self.before: dict[str, Callable[..., object]] = {}
+        self.after: dict[str, Callable[..., object]] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._driver, name)
+        if name not in self.before and name not in self.after:
+            return found
+
+        def call(*given: Any, **named: Any) -> Any:
+            self.before.get(name, _nothing)(*given)
+            result = found(*given, **named)
+            self.after.get(name, _nothing)(*given)
+            return result
+
+        return call
+
+
+def _nothing(*_given: object) -> None:
+    return
+
+
+def run_with(stage: Stage, driver: Meddling, spec: PoolSpec) -> PoolReport:
+    pools = stage.pools(driver)
+    return pools.apply(pools.survey(spec))
+
+
+def write_state(stage: Stage, vm: Vm, **state: Any) -> None:
+    """Write into a mark at once, as somebody else's command does."""
+    (now,) = (one for one in stage.hypervisor.vms if one.id == vm.id)
+    assert now.mark
+    mark = replace(now.mark, pool=replace(state_of(now), **state))
+    stage.hypervisor.set_mark(vm.id, mark)
+
+
+def names_of(report: PoolReport, status: Status) -> list[str]:
+    return [result.slot for result in report.results if result.status is status]
+
+
+# -- holds that come in between ---------------------------------------------------------
+
+
+@pytest.mark.parametrize("power", [Power.ON, Power.OFF])
+def test_what_is_held_right_before_it_goes_is_neither_stopped_nor_deleted(
+    stage: Stage, power: Power
+) -> None:
+    spec = pool(3, power=power.value, rollout=Rollout(max_unavailable=3))
+    stage.apply(spec)
+    before = stage.members(spec)["desk-2"]
+    driver = Meddling(MemoryDriver(stage.hypervisor))
+    # The run has seen everything by the time that it writes its claim.
+    driver.before["write_mark"] = lambda *_: write_state(stage, before, hold="Anne")
+    report = run_with(stage, driver, replace(spec, snapshot="new"))
+    after = stage.members(spec)["desk-2"]
+    assert (after.id, after.power, state_of(after).hold) == (before.id, power, "Anne")
+    assert [skip.slot for skip in report.skipped] == ["desk-2"]
+    assert report.exit_code == 0
+
+
+def test_what_is_held_while_its_guest_shuts_down_is_not_reconfigured_and_runs_again(
+    stage: Stage,
+) -> None:
+    stage.apply(pool(1))
+    before = stage.members(pool(1))["desk-1"]
+    driver = Meddling(MemoryDriver(stage.hypervisor))
+    driver.after["shut_down_guest"] = lambda *_: write_state(stage, before, hold="Anne")
+    run_with(stage, driver, pool(1, hardware=PoolHardware(memory=4 * GIB)))
+    after = stage.members(pool(1))["desk-1"]
+    assert state_of(after).hold == "Anne"
+    assert (after.power, after.memory_bytes) == (Power.ON, before.memory_bytes)
+
+
+def test_forgiving_failures_does_not_lose_a_hold(stage: Stage) -> None:
+    stage.apply(pool(2))
+    vm = stage.members(pool(2))["desk-1"]
+    write_state(stage, vm, failures=2)
+    driver = Meddling(MemoryDriver(stage.hypervisor))
+    driver.after["observe"] = lambda *_: write_state(stage, vm, hold="Anne")
+    run_with(stage, driver, pool(2))
+    assert state_of(stage.members(pool(2))["desk-1"]).hold == "Anne"
+
+
+def test_what_was_released_from_the_pool_in_between_stays(stage: Stage) -> None:
+    stage.apply(pool(2))
+    vm = stage.members(pool(2))["desk-2"]
+    driver = Meddling(MemoryDriver(stage.hypervisor))
+    driver.before["write_mark"] = lambda *_: stage.hypervisor.set_mark(vm.id, None)
+    run_with(stage, driver, pool(1))
+    assert vm.id in {one.id for one in stage.hypervisor.vms}
+
+
+# -- runs that would never end ----------------------------------------------------------
+
+
+def test_clones_that_are_too_old_at_once_are_made_anew_once_a_run(stage: Stage) -> None:
+    spec = pool(2, max_age=0.0, rollout=Rollout(max_unavailable=2))
+    stage.apply(spec)
+    stage.seconds += 60
+    report = stage.apply(spec)
+    assert names_of(report, Status.DONE) == ["desk-1", "desk-2"]
+    assert "too old" in report.stopped
+
+
+def test_a_guest_that_goes_off_again_is_not_started_for_ever(stage: Stage) -> None:
+    stage.apply(pool(2))
+    vm = stage.members(pool(2))["desk-1"]
+    admin = MemoryDriver(stage.hypervisor)
+    admin.wait([admin.set_power(vm.id, Power.OFF)], 1.0)
+    driver = Meddling(MemoryDriver(stage.hypervisor))
+    driver.after["wait"] = lambda *_: admin.set_power(vm.id, Power.OFF)
+    report = run_with(stage, driver, pool(2))
+    assert report.exit_code != 0
+    assert "desk-1" in report.stopped
+
+
+# -- images -----------------------------------------------------------------------------
+
+
+def test_rollback_leads_to_the_image_that_most_are_on_still(stage: Stage) -> None:
+    third = stage.hypervisor.add_snapshot(stage.parent, "third")
+    spec = pool(5, rollout=Rollout(max_unavailable=5, canary=1))
+    stage.apply(spec)
+    stage.apply(replace(spec, snapshot="new"))
+    stage.hypervisor.fail("customize", name="desk-1", times=-1)
+    broken = replace(spec, snapshot="third")
+    assert stage.apply(broken).exit_code != 0
+    pools, scene = stage.survey(broken)
+    assert scene.snapshot.id == third
+    assert pools.previous(scene) == ("", "new")
+
+
+def test_rollback_knows_the_image_where_the_canary_could_not_even_be_made(stage: Stage) -> None:
+    spec = pool(5, rollout=Rollout(max_unavailable=5, canary=1))
+    stage.apply(spec)
+    stage.hypervisor.fail("clone", name="desk-1", times=-1)
+    broken = replace(spec, snapshot="new")
+    assert stage.apply(broken).exit_code != 0
+    pools, scene = stage.survey(broken)
+    assert pools.previous(scene) == ("", "old")
+
+
+def test_with_surge_the_others_wait_for_the_canary_to_be_healthy(stage: Stage) -> None:
+    spec = pool(5, rollout=SURGE)
+    stage.apply(spec)
+    stage.hypervisor.delays["customize"] = 5.0
+    most: list[int] = []
+
+    def look() -> None:
+        vms = stage.members(spec).values()
+        new = [vm for vm in vms if vm.mark and vm.mark.snapshot_name == "new"]
+        if not any(vm.customization is CustomizationStatus.SUCCEEDED for vm in new):
+            most.append(len(new))
+
+    stage.looks.append(look)
+    assert stage.apply(replace(spec, snapshot="new")).exit_code == 0
+    assert max(most) == 1
+
+
+def test_with_surge_a_broken_image_is_quarantined_and_the_old_ones_go_on(stage: Stage) -> None:
+    spec = pool(3, rollout=SURGE)
+    stage.apply(spec)
+    before = {name: vm.id for name, vm in stage.members(spec).items()}
+    for slot in spec.slots:
+        for generation in range(1, 9):
+            stage.hypervisor.fail("customize", name=f"{slot}.{generation}", times=-1)
+    broken = replace(spec, snapshot="new")
+    for _ in range(6):
+        stage.apply(broken)
+    members = stage.members(broken)
+    assert {name: members[name].id for name in before} == before
+    report = stage.apply(broken)
+    assert report.results == ()
+    assert report.stopped == "1 on the new image have to be healthy first"
+    assert any("quarantined" in skip.because for skip in report.skipped)
+    assert stage.members(broken) == members
+    assert len(members) == 4
+    stage.hypervisor.heal()
+    assert stage.apply(spec).exit_code == 0
+    assert {name: vm.id for name, vm in stage.members(spec).items()} == before
+
+
+def test_the_last_clone_on_a_base_of_no_vm_is_left_alone_and_said_so(stage: Stage) -> None:
+    other = stage.hypervisor.add_vm("other")
+    stage.hypervisor.add_snapshot(other, "first")
+    spec = pool(3, rollout=Rollout(max_unavailable=3))
+    stage.apply(spec)
+    stage.hypervisor.forget(stage.parent)
+    moved = replace(spec, parent="other", snapshot="first")
+    for _ in range(3):
+        stage.apply(moved)
+    report = stage.apply(moved)
+    assert report.exit_code == 0, report.stopped
+    assert ["base" in skip.because for skip in report.skipped] == [True]
+    assert stage.is_settled(moved)
+    assert sorted(stage.members(moved)) == sorted(moved.slots)
+
+
+def count_customized(stage: Stage, spec: PoolSpec) -> int:
+    statuses = [vm.customization for vm in stage.members(spec).values()]
+    return statuses.count(CustomizationStatus.SUCCEEDED)
+
+
+# -- names and numbers ------------------------------------------------------------------
+
+
+def test_other_names_are_given_without_an_outage(stage: Stage) -> None:
+    spec = pool(5, rollout=Rollout(max_unavailable=2))
+    stage.apply(spec)
+    stage.hypervisor.delays["customize"] = 5.0
+    fewest: list[int] = []
+    stage.looks.append(lambda: fewest.append(count_customized(stage, spec)))
+    other = replace(spec, name="vdi-{n}")
+    assert stage.apply(other).exit_code == 0
+    assert sorted(stage.members(other)) == sorted(other.slots)
+    assert min(fewest) >= 3
+
+
+def test_fewer_are_wanted_and_the_rest_goes_at_once(stage: Stage) -> None:
+    stage.apply(pool(5))
+    assert stage.apply(pool(2)).exit_code == 0
+    assert sorted(stage.members(pool(2))) == ["desk-1", "desk-2"]
+
+
+def test_what_is_renamed_and_started_is_told_twice(stage: Stage) -> None:
+    stage.apply(pool(1))
+    vm = stage.members(pool(1))["desk-1"]
+    admin = MemoryDriver(stage.hypervisor)
+    admin.wait([admin.rename_vm(vm.id, "annes"), admin.set_power(vm.id, Power.OFF)], 1.0)
+    stage.hypervisor.fail("rename", times=1)
+    report = stage.apply(pool(1, rollout=Rollout(stop_after_failures=3)))
+    assert names_of(report, Status.FAILED) == ["desk-1"]
+    told = [(result.act, result.status) for result in report.results]
+    assert (Act.RENAME, Status.FAILED) in told
+    assert (Act.START, Status.DONE) in told
+    assert stage.is_settled(pool(1))
+
+
+def test_notes_are_changed_without_a_stop(stage: Stage) -> None:
+    stage.apply(pool(2))
+    driver = Meddling(MemoryDriver(stage.hypervisor))
+    driver.before["shut_down_guest"] = lambda *_: pytest.fail("a guest is shut down")
+    driver.before["set_power"] = lambda *_: pytest.fail("a guest is stopped")
+    noted = pool(2, annotation="for the audit")
+    assert run_with(stage, driver, noted).exit_code == 0
+    assert stage.is_settled(noted)
+
+
+def test_what_may_never_be_off_is_replaced_for_the_sake_of_its_memory(stage: Stage) -> None:
+    stage.apply(pool(2))
+    wanted = pool(
+        2, hardware=PoolHardware(memory=4 * GIB), rollout=Rollout(max_unavailable=0, max_surge=1)
+    )
+    assert stage.apply(wanted).exit_code == 0
+    assert {vm.memory_bytes for vm in stage.members(wanted).values()} == {4 * GIB}
+    assert stage.is_settled(wanted)
+
+
+def test_a_pool_is_switched_off_though_none_may_be_unavailable(stage: Stage) -> None:
+    wanted = pool(2, rollout=Rollout(max_unavailable=0, max_surge=1))
+    stage.apply(wanted)
+    assert stage.apply(replace(wanted, power="off")).exit_code == 0
+    assert {vm.power for vm in stage.members(wanted).values()} == {Power.OFF}
+
+
+def test_what_is_suspended_goes_on_before_its_memory_is_changed(stage: Stage) -> None:
+    stage.apply(pool(1))
+    vm = stage.members(pool(1))["desk-1"]
+    admin = MemoryDriver(stage.hypervisor)
+    admin.wait([admin.set_power(vm.id, Power.SUSPENDED)], 1.0)
+    wanted = pool(1, hardware=PoolHardware(memory=4 * GIB))
+    assert stage.apply(wanted).exit_code == 0
+    assert stage.members(wanted)["desk-1"].memory_bytes == 4 * GIB
+    assert stage.is_settled(wanted)
+
+
+# -- claims -----------------------------------------------------------------------------
+
+
+def try_another(stage: Stage, spec: PoolSpec, told: list[str]) -> Callable[[], None]:
+    def second() -> None:
+        if told:
+            return
+        told.append("")
+        try:
+            stage.apply(spec)
+        except BusyError as error:
+            told.append(error.brief)
+
+    return second
+
+
+@pytest.mark.parametrize("size", [1, 3])
+def test_a_claim_outlives_the_clone_that_it_stood_on(stage: Stage, size: int) -> None:
+    spec = pool(size, rollout=Rollout(max_unavailable=size))
+    stage.apply(spec)
+    stage.hypervisor.delays["customize"] = 1.0
+    told: list[str] = []
+    wanted = replace(spec, snapshot="new")
+    stage.looks.append(try_another(stage, wanted, told))
+    assert stage.apply(wanted).exit_code == 0
+    assert told == ["", "another run works on the pool desks"]
+    assert not any(state_of(vm).claim for vm in stage.members(spec).values())
+
+
+def test_a_pool_that_is_being_made_is_claimed_too(stage: Stage) -> None:
+    stage.hypervisor.delays["customize"] = 1.0
+    told: list[str] = []
+    stage.looks.append(try_another(stage, pool(4), told))
+    assert stage.apply(pool(3)).exit_code == 0
+    assert told == ["", "another run works on the pool desks"]
+    assert not any(state_of(vm).claim for vm in stage.members(pool(3)).values())
+
+
+def test_of_two_claims_in_one_moment_the_later_stands_and_the_other_does_nothing(
+    stage: Stage,
+) -> None:
+    stage.apply(pool(3))
+    before = stage.members(pool(3))
+    anchor = min(before.values(), key=lambda vm: vm.uuid)
+    other = str(Claimant(run="0" * 32, host="elsewhere", pid=7, started="1"))
+    now = int(stage.clock().timestamp())
+    driver = Meddling(MemoryDriver(stage.hypervisor))
+    hook = lambda *_: write_state(stage, anchor, claim=other, claimed=now)  # noqa: E731
+    driver.after["wait"] = hook
+    with pytest.raises(BusyError, match="another run"):
+        run_with(stage, driver, pool(3, snapshot="new"))
+    assert {name: vm.id for name, vm in stage.members(pool(3)).items()} == {
+        name: vm.id for name, vm in before.items()
+    }
+
+
+def test_a_claim_is_renewed_while_guests_are_waited_for(stage: Stage) -> None:
+    stage.apply(pool(3))
+    stage.hypervisor.delays["customize"] = 500.0
+    stage.seconds += 3600
+    ages: list[float] = []
+
+    def look() -> None:
+        claimed = [state_of(vm).claimed for vm in stage.members(pool(3)).values()]
+        ages.append(stage.clock().timestamp() - max(claimed))
+
+    stage.looks.append(look)
+    assert stage.apply(pool(3, snapshot="new", rollout=Rollout(max_unavailable=3))).exit_code == 0
+    assert max(ages[1:]) < 60

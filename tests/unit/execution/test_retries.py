@@ -1,0 +1,374 @@
+"""What is tried again, how often and how long after; what is never sent twice. As tables."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from linkedclone.app.clone import prepare
+from linkedclone.drivers.memory.driver import MemoryDriver
+from linkedclone.drivers.memory.hypervisor import MemoryHypervisor
+from linkedclone.errors import (
+    BusyError,
+    HypervisorError,
+    LinkedCloneError,
+    LockedError,
+    LostAnswerError,
+    LostJobError,
+    NoSpaceError,
+    Transience,
+    UnreachableError,
+)
+from linkedclone.execution.cloning import Cloning
+from linkedclone.execution.outage import Outage, Pace
+from linkedclone.execution.progress import Event
+from linkedclone.execution.runner import Runner
+from linkedclone.model.ids import SnapshotId, VmId
+from linkedclone.model.jobs import Job, JobState
+from linkedclone.model.observed import Mark, Power
+from linkedclone.model.plan import (
+    CreateClone,
+    DeleteSnapshot,
+    DeleteVm,
+    GrowDisk,
+    Plan,
+    PromoteVm,
+    RevertSnapshot,
+    SetPower,
+    Step,
+    TakeSnapshot,
+    WriteMark,
+)
+from linkedclone.model.report import Status
+from linkedclone.model.spec import CloneRequest
+from linkedclone.planning.retries import ALLOWANCES, may_repeat, plan_retry
+from linkedclone.planning.verdict import Fate
+
+VM, SNAPSHOT = VmId("vm-1"), SnapshotId("snapshot-1")
+DELETE = DeleteVm(vm=VM, vm_name="a")
+START = SetPower(vm=VM, vm_name="a", power=Power.ON)
+TAKE = TakeSnapshot(vm=VM, vm_name="a", name="s")
+REVERT = RevertSnapshot(vm=VM, vm_name="a", snapshot=SNAPSHOT, name="s")
+
+IDEMPOTENT: tuple[Step, ...] = (
+    DELETE,
+    START,
+    DeleteSnapshot(vm=VM, vm_name="a", snapshot=SNAPSHOT, name="s"),
+    PromoteVm(vm=VM, vm_name="a"),
+    GrowDisk(vm=VM, vm_name="a", disk="Hard disk 1", capacity_bytes=1),
+    WriteMark(vm=VM, vm_name="a", mark=Mark(owner="linkedclone", uuid="u")),
+)
+
+
+@pytest.fixture
+def lab() -> MemoryHypervisor:
+    hypervisor = MemoryHypervisor()
+    hypervisor.add_snapshot(hypervisor.add_vm("gold"), "base")
+    return hypervisor
+
+
+@pytest.fixture
+def create(lab: MemoryHypervisor) -> CreateClone:
+    request = CloneRequest(parent="gold", names=("desk-1",))
+    return prepare(MemoryDriver(lab, "memory:"), request).creates[0]
+
+
+@pytest.mark.parametrize("step", IDEMPOTENT, ids=lambda step: type(step).__name__)
+@pytest.mark.parametrize("accepted", [False, True])
+def test_what_counts_as_done_the_second_time_may_be_sent_whatever_happened(
+    step: Step, *, accepted: bool
+) -> None:
+    assert all(may_repeat(step, why, accepted=accepted) for why in Transience)
+
+
+@pytest.mark.parametrize(
+    ("transience", "accepted", "snapshot", "clone"),
+    [
+        (Transience.BUSY, False, True, True),
+        (Transience.BUSY, True, True, False),  # a clone's leavings are undone first
+        (Transience.INTERNAL, False, True, True),
+        (Transience.INTERNAL, True, False, False),
+        (Transience.LOST, False, False, False),
+        (Transience.LOST, True, False, False),
+    ],
+)
+def test_a_snapshot_or_a_clone_is_sent_again_only_if_nothing_was_done(
+    create: CreateClone, transience: Transience, *, accepted: bool, snapshot: bool, clone: bool
+) -> None:
+    assert may_repeat(TAKE, transience, accepted=accepted) is snapshot
+    assert may_repeat(REVERT, transience, accepted=accepted) is snapshot
+    assert may_repeat(create, transience, accepted=accepted) is clone
+
+
+@pytest.mark.parametrize(
+    ("error", "tries"),
+    [
+        (BusyError("busy"), 6),
+        (BusyError("host", transience=Transience.HOST), 3),
+        (LockedError("locked"), 2),
+        (HypervisorError("unable to access", transience=Transience.UNREADABLE), 3),
+        (HypervisorError("broken", transience=Transience.INTERNAL), 1),
+        (LostAnswerError("lost"), 3),
+        (NoSpaceError("full"), 0),
+        (HypervisorError("no"), 0),
+    ],
+    ids=str,
+)
+def test_each_cause_has_so_many_tries(error: LinkedCloneError, tries: int) -> None:
+    pauses = [plan_retry(DELETE, error, failures=n, accepted=False) for n in range(1, 9)]
+    given = [pause for pause in pauses if pause is not None]
+    assert len(given) == tries
+    assert given == sorted(given)
+    assert sum(given) < 40
+
+
+def test_every_allowance_is_bounded() -> None:
+    for allowance in ALLOWANCES.values():
+        assert allowance.pause_seconds(allowance.tries + 1) is None
+
+
+# -- doing it -------------------------------------------------------------------------
+
+
+class Clock:
+    """Time that passes only when somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.time = 0.0
+        self.slept: list[float] = []
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.time += seconds
+
+    def pace(self) -> Pace:
+        return Pace(now=lambda: self.time, sleep=self.sleep, chance=lambda: 0.5)
+
+
+class Told:
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+
+    def begin(self, names: tuple[str, ...], action: str) -> None:
+        pass
+
+    def update(self, event: Event) -> None:
+        self.events.append(event)
+
+    def texts(self, action: str) -> list[str]:
+        return [event.text for event in self.events if event.action == action]
+
+
+class Away(MemoryDriver):
+    """An endpoint that is away for some seconds of a clock."""
+
+    patience_seconds = 60.0
+
+    def __init__(self, lab: MemoryHypervisor, clock: Clock, since: float, until: float) -> None:
+        super().__init__(lab, "memory:")
+        self._clock, self._since, self._until = clock, since, until
+
+    def _knock(self) -> None:
+        if self._since <= self._clock.time < self._until:
+            raise UnreachableError("refused")
+
+    def create_clone(self, step: CreateClone) -> Job:
+        self._knock()
+        return super().create_clone(step)
+
+    def delete_vm(self, vm: VmId) -> Job:
+        self._knock()
+        return super().delete_vm(vm)
+
+    def wait(self, jobs: Sequence[Job], timeout_seconds: float) -> tuple[JobState, ...]:
+        self._knock()
+        return super().wait(jobs, timeout_seconds)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def told() -> Told:
+    return Told()
+
+
+def test_a_busy_object_is_deleted_a_little_later_and_that_is_told(
+    lab: MemoryHypervisor, clock: Clock, told: Told
+) -> None:
+    vm = lab.add_vm("old")
+    lab.fail("delete", "old", error=BusyError("another task"), at="submit")
+    lab.fail("delete", "old", error=BusyError("another task"))
+    runner = Runner(MemoryDriver(lab, "memory:"), told, pace=clock.pace())
+    report = runner.run(Plan(stages=((DeleteVm(vm=vm, vm_name="old"),),)), endpoint="memory:")
+    assert [result.status for result in report.results] == [Status.DONE]
+    assert told.texts("retry") == [
+        "another task; again in 0.5 s",
+        "another task; again in 1.0 s",
+    ]
+    assert "old" not in {vm.name for vm in lab.vms}
+
+
+def test_what_stays_busy_fails_after_a_bounded_time(
+    lab: MemoryHypervisor, clock: Clock, told: Told
+) -> None:
+    vm = lab.add_vm("old")
+    lab.fail("delete", "old", error=BusyError("another task"), times=-1)
+    runner = Runner(MemoryDriver(lab, "memory:"), told, pace=clock.pace())
+    report = runner.run(Plan(stages=((DeleteVm(vm=vm, vm_name="old"),),)), endpoint="memory:")
+    assert [result.status for result in report.results] == [Status.FAILED]
+    assert lab.calls["delete_vm"] == 7
+    assert sum(clock.slept) < 40
+
+
+def test_a_snapshot_whose_job_failed_is_not_taken_again(
+    lab: MemoryHypervisor, clock: Clock, told: Told
+) -> None:
+    (gold,) = lab.vms
+    broken = HypervisorError("broken", transience=Transience.INTERNAL)
+    lab.fail("snapshot", "gold", error=broken)
+    runner = Runner(MemoryDriver(lab, "memory:"), told, pace=clock.pace())
+    (landing,) = runner.run_stage([TakeSnapshot(vm=gold.id, vm_name="gold", name="s")])
+    assert landing.error is broken
+    assert lab.calls["create_snapshot"] == 1
+
+
+def test_a_clone_whose_task_failed_is_undone_and_made_again(
+    lab: MemoryHypervisor, clock: Clock, told: Told, create: CreateClone
+) -> None:
+    lab.fail("clone", "desk-1", error=LockedError("locked"), leave=True)
+    runner = Runner(MemoryDriver(lab, "memory:"), told, pace=clock.pace())
+    (made,) = Cloning(runner).make([create])
+    assert made.verdict is not None
+    assert made.verdict.fate is Fate.CREATED
+    assert (lab.calls["create_clone"], lab.calls["delete_vm"]) == (2, 1)
+    assert told.texts("retry") == ["locked; again in 2.0 s"]
+
+
+def test_a_clone_that_cannot_be_undone_is_not_made_again(
+    lab: MemoryHypervisor, clock: Clock, told: Told, create: CreateClone
+) -> None:
+    lab.fail("clone", "desk-1", error=LockedError("locked"), leave=True)
+    lab.fail("delete", "desk-1", error=HypervisorError("no"))
+    runner = Runner(MemoryDriver(lab, "memory:"), told, pace=clock.pace())
+    (made,) = Cloning(runner).make([create])
+    assert made.verdict is not None
+    assert made.verdict.failure is not None
+    assert lab.calls["create_clone"] == 1
+
+
+def test_what_does_not_pass_is_not_tried_again(
+    lab: MemoryHypervisor, clock: Clock, told: Told, create: CreateClone
+) -> None:
+    lab.fail("clone", "desk-1", error=NoSpaceError("full"))
+    Cloning(Runner(MemoryDriver(lab, "memory:"), told, pace=clock.pace())).make([create])
+    assert lab.calls["create_clone"] == 1
+    assert clock.slept == []
+
+
+@pytest.mark.parametrize("since", [0.0, 0.1], ids=["before a call", "while it is waited for"])
+def test_an_endpoint_that_comes_back_is_waited_for(
+    lab: MemoryHypervisor, clock: Clock, told: Told, since: float
+) -> None:
+    # One alone while it is waited for: others would not be sent any more.
+    names = ("a",) if since else ("a", "b", "c")
+    steps = [DeleteVm(vm=lab.add_vm(name), vm_name=name) for name in names]
+    driver = Away(lab, clock, since, since + 20.0)
+    if since:
+        lab.delays["delete"] = 0.05
+        clock.time = 0.1 - 1e-9
+        real = driver.delete_vm
+
+        def delete_vm(vm: VmId) -> Job:
+            job = real(vm)
+            clock.time = max(clock.time, 0.1)
+            return job
+
+        driver.delete_vm = delete_vm  # type: ignore[method-assign]
+    runner = Runner(driver, told, pace=clock.pace())
+    report = runner.run(Plan(stages=(tuple(steps),)), endpoint="memory:")
+    assert [result.status for result in report.results] == [Status.DONE] * len(names)
+    waits = told.texts("connection")
+    assert len(waits) == 2
+    assert "waiting for it, at most 60 s" in waits[0]
+    assert "answers again" in waits[1]
+
+
+def test_an_endpoint_that_stays_away_ends_the_run_with_a_true_report(
+    lab: MemoryHypervisor, clock: Clock, told: Told, create: CreateClone
+) -> None:
+    runner = Runner(Away(lab, clock, 0.0, 1e9), told, pace=clock.pace())
+    (made,) = Cloning(runner).make([create])
+    assert made.verdict is not None
+    assert made.verdict.failure is not None
+    assert made.verdict.failure.brief == "refused"  # it was never sent, so nothing may go on
+    assert 55 < clock.time < 70
+
+
+def test_an_interrupt_ends_the_waiting(lab: MemoryHypervisor, told: Told) -> None:
+    def interrupt(seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    steps = [DeleteVm(vm=lab.add_vm("a"), vm_name="a")]
+    runner = Runner(Away(lab, Clock(), 0.0, 1e9), told, pace=Pace(sleep=interrupt))
+    report = runner.run(Plan(stages=(tuple(steps),)), endpoint="memory:")
+    assert report.interrupted
+    assert [result.status for result in report.results] == [Status.SKIPPED]
+
+
+def test_a_job_that_was_forgotten_is_started_again_where_that_is_safe(
+    lab: MemoryHypervisor, clock: Clock, told: Told
+) -> None:
+    vm = lab.add_vm("old")
+    lab.fail("delete", "old", error=LostJobError("the task is gone"))
+    runner = Runner(MemoryDriver(lab, "memory:"), told, pace=clock.pace())
+    (landing,) = runner.run_stage([DeleteVm(vm=vm, vm_name="old")])
+    assert landing.error is None
+
+
+def test_a_clone_whose_job_was_forgotten_is_looked_up_and_made_once(
+    lab: MemoryHypervisor, clock: Clock, told: Told, create: CreateClone
+) -> None:
+    lab.fail("clone", "desk-1", error=LostJobError("the task is gone"))
+    runner = Runner(MemoryDriver(lab, "memory:"), told, pace=clock.pace())
+    (made,) = Cloning(runner).make([create])
+    assert made.verdict is not None
+    assert made.verdict.fate is Fate.CREATED
+    assert [vm.name for vm in lab.vms].count("desk-1") == 1
+    assert lab.calls["attach_clone"] == 1
+
+
+def test_a_question_is_asked_again_until_it_is_answered(clock: Clock, told: Told) -> None:
+    answers: list[object] = [UnreachableError("refused"), LostAnswerError("reset"), "here"]
+
+    def ask() -> str:
+        answer = answers.pop(0)
+        if isinstance(answer, LinkedCloneError):
+            raise answer
+        return str(answer)
+
+    outage = Outage(address="x", patience_seconds=9.0, progress=told, pace=clock.pace())
+    assert outage.ask(ask) == "here"
+    assert clock.slept == [0.5, 1.0]
+
+
+def test_who_has_given_up_asks_once(clock: Clock, told: Told) -> None:
+    def ask() -> str:
+        raise UnreachableError("refused")
+
+    outage = Outage(address="x", patience_seconds=9.0, progress=told, pace=clock.pace())
+    outage.give_up()
+    with pytest.raises(UnreachableError):
+        outage.ask(ask)
+    assert clock.slept == []
+
+
+def test_a_question_that_is_wrong_is_asked_once(clock: Clock, told: Told) -> None:
+    def ask() -> str:
+        raise NoSpaceError("full")
+
+    outage = Outage(address="x", patience_seconds=9.0, progress=told, pace=clock.pace())
+    with pytest.raises(NoSpaceError):
+        outage.ask(ask)
+    assert clock.slept == []

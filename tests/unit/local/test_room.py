@@ -1,0 +1,105 @@
+"""Whether there is memory for one more guest."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from linkedclone.drivers.local import room
+from linkedclone.drivers.local.layout import make_vm_link, open_state
+from linkedclone.drivers.local.room import (
+    OVERCOMMIT_VARIABLE,
+    OVERHEAD_BYTES,
+    Room,
+    admitted,
+    check_batch,
+    check_room,
+    need_of,
+    observe_room,
+)
+from linkedclone.errors import RefusedError
+from linkedclone.model.ids import VmId
+from linkedclone.model.spec import CloneRequest, Hardware
+
+GIB, MIB = 1 << 30, 1 << 20
+
+
+def test_a_guest_needs_its_memory_and_what_qemu_takes() -> None:
+    small = Room(available_bytes=GIB + OVERHEAD_BYTES, promised_bytes=0)
+    check_room(small, {"desk": GIB})
+    with pytest.raises(RefusedError, match="to start desk") as caught:
+        check_room(Room(available_bytes=small.available_bytes - 1, promised_bytes=0), {"desk": GIB})
+    assert "1.1 GiB are needed" in caught.value.details
+    assert OVERCOMMIT_VARIABLE in caught.value.hint
+
+
+def test_what_is_promised_to_others_is_not_there() -> None:
+    with pytest.raises(RefusedError) as caught:
+        check_room(Room(available_bytes=8 * GIB, promised_bytes=7 * GIB), {"desk": GIB})
+    assert "8.0 GiB are available, 7.0 GiB of it promised" in caught.value.details
+
+
+def test_a_batch_is_counted_together() -> None:
+    small = Room(available_bytes=3 * need_of(GIB), promised_bytes=0)
+    check_room(small, dict.fromkeys("abc", GIB))
+    with pytest.raises(RefusedError, match="to start 4 machines"):
+        check_room(small, dict.fromkeys("abcd", GIB))
+    check_room(Room(available_bytes=0, promised_bytes=0), {})
+
+
+def test_only_new_clones_that_are_started_count_in_a_batch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = open_state(tmp_path / "state")
+    make_vm_link(state.names / "desk-1", VmId("desk-1.00000000"))
+    two = Room(available_bytes=2 * need_of(GIB), promised_bytes=0)
+    monkeypatch.setattr(room, "observe_room", lambda: two)
+    request = CloneRequest(parent="golden", names=("Desk-1", "desk-2", "desk-3"))
+    check_batch(state, request, GIB)
+    more = replace(request, names=(*request.names, "desk-4"))
+    with pytest.raises(RefusedError, match="to start 3 machines"):
+        check_batch(state, more, GIB)
+    check_batch(state, replace(more, power_on=False), GIB)
+    check_batch(state, replace(more, hardware=Hardware(memory_bytes=GIB // 2)), GIB)
+    with pytest.raises(RefusedError):
+        check_batch(state, replace(request, hardware=Hardware(memory_bytes=2 * GIB)), GIB)
+
+
+def make_process(folder: Path, pid: int, comm: str, memory: str, resident_kib: int) -> None:
+    (folder / str(pid)).mkdir()
+    (folder / str(pid) / "comm").write_text(f"{comm}\n")
+    words = ("qemu-system-x86_64", "-name", "x", "-m", memory, "-smp", "1")
+    (folder / str(pid) / "cmdline").write_text("\0".join(words) + "\0")
+    (folder / str(pid) / "status").write_text(f"Name:\tx\nVmRSS:\t  {resident_kib} kB\n")
+
+
+def test_only_what_guests_have_not_taken_yet_counts_against_what_is_available(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "meminfo").write_text("MemTotal: 9 kB\nMemAvailable:    4194304 kB\n")
+    make_process(tmp_path, 10, "qemu-system-x86", "1024M", resident_kib=256 << 10)
+    make_process(tmp_path, 11, "qemu-system-x86", "64M", resident_kib=4 << 20)  # took more
+    make_process(tmp_path, 12, "bash", "4096M", resident_kib=0)
+    make_process(tmp_path, 13, "qemu-system-x86", "size=1G,slots=2", resident_kib=0)
+    (tmp_path / "14").mkdir()  # has just ended
+    (tmp_path / "self").mkdir()
+    seen = observe_room(tmp_path)
+    assert seen.available_bytes == 4 * GIB
+    assert seen.promised_bytes == need_of(GIB) - 256 * MIB
+
+
+def test_this_machine_has_some_memory() -> None:
+    assert observe_room().available_bytes > 0
+
+
+def test_a_start_is_refused_unless_it_is_wanted_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = False
+    with pytest.raises(RefusedError), admitted(tmp_path / "gate", "desk", 1 << 50):
+        begun = True
+    assert not begun
+    monkeypatch.setenv(OVERCOMMIT_VARIABLE, "yes")
+    with admitted(tmp_path / "gate", "desk", 1 << 50):
+        begun = True
+    assert begun

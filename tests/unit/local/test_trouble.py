@@ -1,0 +1,37 @@
+"""What is said of a machine that does not run as it should."""
+
+import pytest
+
+from linkedclone.drivers.local.inventory import tell_trouble
+from linkedclone.drivers.local.machine.config import MachineState
+from linkedclone.model.observed import Power
+
+FULL = "the disk's file system is full"
+
+
+@pytest.mark.parametrize(
+    ("state", "told"),
+    [
+        (MachineState(power=Power.ON), ""),
+        (MachineState(power=Power.OFF), ""),
+        (MachineState(power=Power.SUSPENDED), ""),
+        (
+            MachineState(power=Power.PAUSED, reason=FULL),
+            f"paused: {FULL}; free some space, then it goes on with: linkedclone start desk",
+        ),
+        (
+            MachineState(power=Power.PAUSED, reason="a disk error"),
+            (
+                "paused: a disk error; when that is mended, then it goes on with: "
+                "linkedclone start desk"
+            ),
+        ),
+        (
+            MachineState(power=Power.OFF, last_words="qemu: terminating on signal 15"),
+            "ended without having been stopped: qemu: terminating on signal 15",
+        ),
+        (MachineState(power=Power.UNKNOWN, reason="another answers"), "another answers"),
+    ],
+)
+def test_trouble_is_told_with_the_way_on(state: MachineState, told: str) -> None:
+    assert tell_trouble("desk", state) == told

@@ -1,0 +1,47 @@
+"""What is given another name."""
+
+from dataclasses import replace
+
+import pytest
+
+from linkedclone.errors import InputError, NotOursError
+from linkedclone.model.plan import RenameVm
+from linkedclone.planning.renaming import plan_rename
+from tests.unit.planning.scene import GOLD, MIDDLE, ONE
+
+
+def test_a_clone_of_ours_is_renamed() -> None:
+    plan = plan_rename(ONE, "uno")
+    assert plan.steps == (RenameVm(vm=ONE.id, vm_name="one", new_name="uno"),)
+    assert plan.notes == ()
+
+
+def test_what_is_called_so_already_needs_nothing() -> None:
+    plan = plan_rename(ONE, "one")
+    assert plan.empty
+    assert plan.existing == (ONE,)
+
+
+def test_the_case_alone_is_a_new_name() -> None:
+    assert not plan_rename(ONE, "One").empty
+
+
+def test_what_is_not_ours_needs_force() -> None:
+    with pytest.raises(NotOursError, match="gold"):
+        plan_rename(GOLD, "au")
+    assert not plan_rename(GOLD, "au", force=True).empty
+
+
+def test_the_family_of_what_has_snapshots_is_told_to_stay() -> None:
+    assert "keep hanging" in plan_rename(MIDDLE, "mid").notes[0]
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "..", " a", "x" * 81, "-x", "a%2fb", "a\nb"])
+def test_what_is_no_name_is_refused(name: str) -> None:
+    with pytest.raises(InputError):
+        plan_rename(ONE, name)
+
+
+def test_a_vm_that_cannot_be_read_is_not_renamed() -> None:
+    with pytest.raises(InputError, match="cannot be read"):
+        plan_rename(replace(ONE, uuid="", mark=None), "uno", force=True)
