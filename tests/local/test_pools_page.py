@@ -42,7 +42,8 @@ class WelcomingMachine(PretendMachine):
 
     def __init__(self, vm: StoredVm) -> None:
         super().__init__(vm.folder)
-        self._addresses = vm.record.mark.addresses if vm.record.mark else ()
+        given = vm.record.mark.addresses if vm.record.mark else ()
+        self._addresses = given or ("10.0.2.15",)
 
     def observe(self) -> MachineState:
         seen = super().observe()

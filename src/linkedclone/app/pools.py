@@ -172,9 +172,8 @@ class Pools:
     def previous(self, scene: PoolScene) -> tuple[str, str]:
         """Return parent and snapshot of the image before the last recompose, as a file names them.
 
-        By name, where that is the parent of the spec and the name stands for
-        one snapshot alone; else by UUID and id. The parent is empty where it is
-        the spec's own.
+        By name, where a name stands for one VM or snapshot alone; else by UUID
+        and id. The parent is empty where it is the spec's own.
 
         Raises:
             RefusedError: No clone knows of one, or it is not there any more.
@@ -220,8 +219,10 @@ class Pools:
                 if snapshot.id == image.snapshot:
                     same = [s for s in parent.snapshots if s.name == snapshot.name]
                     named = snapshot.name if len(same) == 1 else snapshot.id
-                    same_parent = wanted is not None and parent.id == wanted.id
-                    return "" if same_parent else parent.uuid, named
+                    if wanted is not None and parent.id == wanted.id:
+                        return "", named
+                    called = [vm for vm in inventory.vms if vm.name == parent.name]
+                    return parent.name if len(called) == 1 else parent.uuid, named
         raise RefusedError(
             f"the image that {spec.pool} hung from before is not there any more",
             details=f"parent {image.parent}, snapshot {image.snapshot}",

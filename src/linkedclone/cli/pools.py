@@ -13,9 +13,9 @@ from linkedclone.cli.choices import Choices
 from linkedclone.cli.output import emit
 from linkedclone.cli.poolviews import (
     render_report,
+    say_report,
     say_skipped,
     summarize_plan,
-    summarize_report,
 )
 from linkedclone.cli.reports import say_failures
 from linkedclone.cli.streams import has_terminal, printable, say
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 _TAKES_AWAY = frozenset({Act.DELETE, Act.REPLACE, Act.RECONFIGURE, Act.STOP})
 """What is asked about first."""
+
+_UNASKED = "at a terminal it shows first what it would do; or repeat with --yes"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +112,7 @@ class PoolQuestion:
             return True
         if not has_terminal():
             brief = f"{self._verb} asks before it replaces or deletes, and there is no terminal"
-            raise InputError(brief, hint="look with pool plan, then repeat with --yes")
+            raise InputError(brief, hint=_UNASKED)
         say(printable(f"at {outlook.endpoint}, pool {outlook.pool}:"))
         for line in summarize_plan(outlook.plan):
             say(f"  {printable(line)}")
@@ -136,7 +138,7 @@ def apply_pool(choices: Choices, opened: OpenPool, *, yes: bool, verb: str) -> i
         say("nothing was done")
         return 1
     say_skipped(report)
-    say(printable(summarize_report(report)))
+    say_report(report)
     return report.exit_code
 
 

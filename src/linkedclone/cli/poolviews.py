@@ -42,7 +42,8 @@ def say_outlook(outlook: PoolOutlook) -> None:
     parent, snapshot = outlook.image
     say(printable(f"pool {outlook.pool} on {parent}, snapshot {snapshot}"))
     if outlook.plan.empty:
-        say("nothing to do: it is as its file wants it")
+        nothing = "can be done now" if outlook.plan.skipped else "to do: it is as its file wants it"
+        say(f"nothing {nothing}")
     for line in summarize_plan(outlook.plan):
         say(printable(line))
     for note in outlook.plan.notes:
@@ -95,7 +96,7 @@ def say_skipped(report: PoolReport) -> None:
         say(printable(f"left alone: {skip.slot} ({whys}): {skip.because}"))
 
 
-def summarize_report(report: PoolReport) -> str:
+def say_report(report: PoolReport) -> None:
     """Say in a line or two what came of a run."""
     done = sum(result.status is Status.DONE for result in report.results)
     failed = sum(result.status is Status.FAILED for result in report.results)
@@ -103,13 +104,13 @@ def summarize_report(report: PoolReport) -> str:
     line = f"pool {report.pool}: {done} done"
     line += f", {failed} failed" if failed else ""
     line += f" in {took}, on {report.image[0]}, snapshot {report.image[1]}"
+    if not (report.interrupted or report.stopped or report.results or report.skipped):
+        line = f"nothing to do: pool {report.pool} is as its file wants it"
+    say(printable(line))
     if report.interrupted:
-        return f"{line}\ninterrupted; run it again to go on"
-    if report.stopped:
-        return f"{line}\n{report.stopped}; run pool apply again to go on, or pool rollback"
-    if not report.results and not report.skipped:
-        return f"nothing to do: pool {report.pool} is as its file wants it"
-    return line
+        say("interrupted; run it again to go on")
+    elif report.stopped:
+        say(printable(f"{report.stopped}; run pool apply again to go on, or pool rollback"))
 
 
 def render_status(status: PoolStatus) -> str:

@@ -50,7 +50,8 @@ class YamlFile:
             text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             brief = f"the {what} {path} cannot be read"
-            raise InputError(brief, details=str(error)) from error
+            details = getattr(error, "strerror", None) or str(error)
+            raise InputError(brief, details=details) from error
         return cls.parse(path, text, what=what)
 
     @classmethod

@@ -244,6 +244,6 @@ def find_members(members: Sequence[Vm], names: Sequence[str], pool: str) -> tupl
     if missing:
         raise InputError(
             f"not in the pool {pool}: {', '.join(missing)}",
-            hint="linkedclone pool status shows its clones",
+            hint="linkedclone pool status FILE shows its clones",
         )
     return tuple({by_key[name.casefold()].id: by_key[name.casefold()] for name in names}.values())

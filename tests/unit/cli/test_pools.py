@@ -92,6 +92,15 @@ def test_a_plan_shows_what_would_be_done_and_does_nothing(
     assert not members(family)
 
 
+def test_a_plan_that_can_do_nothing_does_not_say_that_all_is_well(run: Run, pool: Pool) -> None:
+    assert run("clone", "golden", "dt-{001..003}").code == 0
+    outcome = pool("plan", "--check")
+    assert outcome.code == 0
+    assert "nothing can be done now" in outcome.err
+    assert "as its file wants it" not in outcome.err
+    assert "leave 3 alone: dt-{001..003}" in outcome.err
+
+
 def test_check_ends_with_3_until_nothing_is_to_do(pool: Pool) -> None:
     assert pool("plan", "--check").code == 3
     assert pool("apply").code == 0
@@ -161,6 +170,17 @@ def test_recompose_and_rollback_move_the_pool_and_the_file(
     assert made("rollback", "--yes").code == 0
     assert file.read_text() == TEXT
     assert {vm.mark.snapshot_name for vm in members(family).values() if vm.mark} == {"base"}
+
+
+def test_rollback_onto_another_parent_writes_its_name_where_that_is_clear(
+    run: Run, family: MemoryHypervisor, made: Pool, file: Path
+) -> None:
+    assert run("clone", "golden", "next", "--power", "off").code == 0
+    assert run("snapshot", "create", "next", "new").code == 0
+    assert made("recompose", "--parent", "next", "--snapshot", "new", "--yes").code == 0
+    assert "\nparent: next " in file.read_text()
+    assert made("rollback", "--yes").code == 0
+    assert file.read_text() == TEXT
 
 
 def test_a_file_that_names_its_snapshot_by_id_is_led_back(
@@ -234,6 +254,7 @@ def test_where_nobody_can_be_asked_nothing_is_replaced(
     outcome = made(verb, *words.get(verb, []))
     assert outcome.code == 2
     assert "--yes" in outcome.err
+    assert "at a terminal" in outcome.err
     assert file.read_text() == text
     assert members(family) == before
 
@@ -336,6 +357,8 @@ def test_a_broken_image_is_told_and_the_way_back_named(
     assert outcome.code in {1, 4}
     assert "dt-001 was made and does not become healthy" in outcome.err
     assert "run pool apply again to go on, or pool rollback" in outcome.err
+    assert "\N{REPLACEMENT CHARACTER}" not in outcome.err
+    assert any(line.startswith("pool desktops: ") for line in outcome.err.splitlines())
     on = {name: vm.mark.snapshot_name for name, vm in members(family).items() if vm.mark}
     assert on == {"dt-001": "2026-11", "dt-002": "base", "dt-003": "base"}
     family.heal()

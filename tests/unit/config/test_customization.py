@@ -227,8 +227,9 @@ def test_what_is_no_plain_yaml_is_refused(tmp_path: Path, text: str) -> None:
 
 
 def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match="cannot be read") as caught:
         read_customization(tmp_path / "nowhere.yaml")
+    assert caught.value.details == "No such file or directory"
 
 
 def test_a_text_file_that_is_no_text_or_empty_is_told(tmp_path: Path) -> None:

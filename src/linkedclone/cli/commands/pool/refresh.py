@@ -38,7 +38,7 @@ def command(
 
     if sum([bool(names), everything, grown]) != 1:
         brief = "name the clones, or give one of --all and --grown"
-        raise InputError(brief, hint="linkedclone pool status shows the clones")
+        raise InputError(brief, hint="linkedclone pool status FILE shows the clones")
     spec = read_spec(file)
     if grown and spec.refresh_above is None:
         brief = f"--grown needs refresh_above in {file}"
