@@ -37,7 +37,7 @@ def launched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The accelerators that QEMU would have been started with."""
     seen: list[str] = []
 
-    def build(_config: MachineConfig, *, accel: str) -> Sequence[str]:
+    def build(_config: MachineConfig, *, accel: str, **_others: object) -> Sequence[str]:
         seen.append(accel)
         raise InputError("seen enough")
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -130,21 +131,24 @@ def run_ansible(driver: LocalDriver, folder: Path, program: str, *words: str) ->
     script = folder / "clones"
     script.write_text('#!/bin/sh\nexec linkedclone inventory "$@"\n')
     script.chmod(0o755)
-    env = {
-        **os.environ,
-        "PATH": f"{BIN}:{os.environ['PATH']}",
-        "HOME": str(folder),
-        "LINKEDCLONE_ENDPOINT": f"local:{driver.state.root}",
-        "ANSIBLE_HOME": str(folder / "ansible"),
-    }
-    done = subprocess.run(
-        [str(BIN / program), "-i", str(script), *words],
-        env=env,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=180,
-    )
+    with TemporaryDirectory() as sockets:
+        env = {
+            **os.environ,
+            "PATH": f"{BIN}:{os.environ['PATH']}",
+            "HOME": str(folder),
+            "LINKEDCLONE_ENDPOINT": f"local:{driver.state.root}",
+            "ANSIBLE_HOME": str(folder / "ansible"),
+            # Its sockets have to fit into 108 bytes, which pytest's folders may not.
+            "ANSIBLE_SSH_CONTROL_PATH_DIR": sockets,
+        }
+        done = subprocess.run(
+            [str(BIN / program), "-i", str(script), *words],
+            env=env,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=180,
+        )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

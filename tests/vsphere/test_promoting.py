@@ -14,6 +14,7 @@ from linkedclone.errors import (
     HypervisorError,
     InputError,
     LinkedCloneError,
+    LockedError,
     NoSpaceError,
     NotFoundError,
     PermissionDeniedError,
@@ -101,7 +102,7 @@ def test_a_running_clone_with_a_snapshot_is_refused_by_the_server_too(
     [
         ("NoDiskSpace", NoSpaceError),
         ("InsufficientStorageSpace", NoSpaceError),
-        ("FileLocked", BusyError),
+        ("FileLocked", LockedError),
         ("NotSupported", UnsupportedError),
         ("MethodDisabled", UnsupportedError),
         ("CannotAccessVmComponent", HypervisorError),

@@ -17,6 +17,7 @@ from linkedclone.errors import (
     HypervisorError,
     InUseError,
     LinkedCloneError,
+    LockedError,
     NotFoundError,
     PermissionDeniedError,
     RefusedError,
@@ -428,7 +429,7 @@ def test_a_delta_is_left_while_a_task_works_on_the_vm_in_its_folder(
 @pytest.mark.parametrize(
     ("fault", "error"),
     [
-        ("FileLocked", BusyError),
+        ("FileLocked", LockedError),
         ("CannotDeleteFile", HypervisorError),
         ("NoPermission", PermissionDeniedError),
     ],

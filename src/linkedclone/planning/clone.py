@@ -296,4 +296,9 @@ class ClonePlanner:
     def _new_name(self) -> str:
         if self._copies_as_it_stands():
             return ""
-        return self.request.snapshot.name or self.run.snapshot_name
+        if self.request.snapshot.name:
+            return self.request.snapshot.name
+        name = self.run.snapshot_name
+        # Made of the time: two runs of one second would want the same.
+        taken = any(there.name == name for there in self.source.snapshots)
+        return f"{name}-{self.run.id[:4]}" if taken else name

@@ -272,3 +272,10 @@ def test_snapshots_without_a_current_one_are_listed() -> None:
     with pytest.raises(NotFoundError) as caught:
         choose_snapshot(source, SnapshotChoice())
     assert "old" in caught.value.hint
+
+
+def test_two_runs_of_one_second_take_snapshots_of_different_names() -> None:
+    before = replace(gold(), snapshots=(replace(gold().snapshots[0], name=RUN.snapshot_name),))
+    plan = planner(before, snapshot=SnapshotChoice(kind="new")).plan([])
+    (take,) = (step for step in plan.steps if isinstance(step, TakeSnapshot))
+    assert take.name == f"{RUN.snapshot_name}-run-"

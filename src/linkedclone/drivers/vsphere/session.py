@@ -239,7 +239,9 @@ class Session:
         with suppress(*_NATIVE, *_UNREADABLE, LinkedCloneError):
             collector = self.content.propertyCollector
             page = collector.RetrievePropertiesEx([question], query.RetrieveOptions())
-            return unescape(str(page.objects[0].propSet[0].val))
+            for one in page.objects:
+                for found in one.propSet:
+                    return unescape(str(found.val))
         return ""
 
     def managed(self, kind: str, moid: str) -> Native:
