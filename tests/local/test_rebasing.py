@@ -262,7 +262,10 @@ def rebase_there(root: Path, there: Path) -> None:
 
 
 @pytest.mark.timeout(600)
-def test_a_kill_at_any_step_loses_nothing_and_the_same_command_ends_it(tmp_path: Path) -> None:
+def test_a_kill_at_any_step_loses_nothing_and_the_same_command_ends_it(
+    tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """Every third step, and with ``--soak`` each."""
     build_family(tmp_path / "family")
     with closing(connect(tmp_path / "family/state")) as driver:
         take_snapshot(driver, find(driver, "grand"), "top")
@@ -277,7 +280,7 @@ def test_a_kill_at_any_step_loses_nothing_and_the_same_command_ends_it(tmp_path:
 
     steps = run_killed(rebase_there, copied("whole"), 0)
     assert steps > 10
-    for step in range(1, steps + 1):
+    for step in range(1, steps + 1, 1 if request.config.getoption("--soak") else 3):
         root, layer = copied(f"kill-{step}")
         run_killed(rebase_there, (root, layer), step)
         clean_up(root)
