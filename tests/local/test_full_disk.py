@@ -30,7 +30,7 @@ from tests.contract.acts import (
     step_for,
     take_snapshot,
 )
-from tests.local.machine.guest import OUT, read_manifest
+from tests.local.machine.guest import build_import
 from tests.local.scenes import check_tidy, connect, make_image, top_of, view, write
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a small filesystem")
@@ -206,22 +206,11 @@ BOOT_SECONDS = 90.0
 @pytest.fixture
 def paused(tmp_path: Path) -> Iterator[tuple[LocalDriver, Path]]:
     """A clone of the demo guest that paused while it wrote, and the file that is in its way."""
-    manifest = read_manifest()
     with (
         small_filesystem(tmp_path / "small", "64m") as folder,
         closing(connect(folder / "state", open_machine)) as driver,
     ):
-        driver.import_image(
-            ImageImport(
-                file=OUT / "disk.qcow2",
-                name="golden",
-                memory_bytes=int(manifest["memory_bytes"]),
-                kernel=OUT / "kernel",
-                initrd=OUT / "initrd",
-                append=str(manifest["append"]),
-                user="root",
-            )
-        )
+        driver.import_image(build_import())
         desk = make(driver, running(step_for(driver, find(driver, "golden"), "desk")))
         try:
             wait_for(driver, desk, lambda seen: seen.tools_running)

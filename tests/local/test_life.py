@@ -34,7 +34,7 @@ from tests.contract.acts import (
     set_power,
     step_for,
 )
-from tests.local.machine.guest import OUT, read_manifest
+from tests.local.machine.guest import build_import
 from tests.local.scenes import check_tidy, connect, make_image
 
 BOOT_SECONDS = 180.0
@@ -99,20 +99,9 @@ def test_a_vm_of_the_first_name_of_another_is_not_mistaken_for_it(driver: LocalD
 
 @pytest.fixture(scope="module")
 def booted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalDriver]:
-    manifest = read_manifest()
     folder = tmp_path_factory.mktemp("a life")
     with closing(connect(folder / "state", open_machine)) as opened:
-        opened.import_image(
-            ImageImport(
-                file=OUT / "disk.qcow2",
-                name="golden",
-                memory_bytes=int(manifest["memory_bytes"]),
-                kernel=OUT / "kernel",
-                initrd=OUT / "initrd",
-                append=str(manifest["append"]),
-                user="root",
-            )
-        )
+        opened.import_image(build_import())
         make(opened, running(step_for(opened, find(opened, "golden"), "desk")))
         yield opened
         for vm in opened.observe().vms:

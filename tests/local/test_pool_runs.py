@@ -18,9 +18,8 @@ import pytest
 from linkedclone.drivers.local.driver import IMMUTABLE_VARIABLE
 from linkedclone.drivers.local.machines import open_machine
 from linkedclone.drivers.local.store import load_vm
-from linkedclone.model.images import ImageImport
 from tests import command
-from tests.local.machine.guest import OUT, read_manifest
+from tests.local.machine.guest import build_import
 from tests.local.scenes import check_tidy, clean_up, connect, make_image
 
 UNBOOTED = """\
@@ -184,19 +183,8 @@ def test_clones_that_others_touch_meanwhile_are_mended_or_left_alone(
 @contextmanager
 def booting(root: Path, env: Mapping[str, str]) -> Iterator[None]:
     """Import the demo guest as the golden image; stop all machines at last."""
-    manifest = read_manifest()
     with closing(connect(root, open_machine)) as driver:
-        driver.import_image(
-            ImageImport(
-                file=OUT / "disk.qcow2",
-                name="golden",
-                memory_bytes=int(manifest["memory_bytes"]),
-                kernel=OUT / "kernel",
-                initrd=OUT / "initrd",
-                append=str(manifest["append"]),
-                user="root",
-            )
-        )
+        driver.import_image(build_import())
     try:
         yield
     finally:

@@ -501,21 +501,10 @@ def ssh(driver: LocalDriver, vm: VmId, command: str) -> str:
 
 def test_a_guest_writes_on_while_it_is_promoted_and_sees_its_disk_grow(tmp_path: Path) -> None:
     """With a folder that was really used: all in it has a name that we know for ours."""
-    from tests.local.machine.guest import OUT, read_manifest
+    from tests.local.machine.guest import build_import
 
-    manifest = read_manifest()
     with closing(connect(tmp_path / "state", open_machine)) as driver:
-        driver.import_image(
-            ImageImport(
-                file=OUT / "disk.qcow2",
-                name="golden",
-                memory_bytes=int(manifest["memory_bytes"]),
-                kernel=OUT / "kernel",
-                initrd=OUT / "initrd",
-                append=str(manifest["append"]),
-                user="root",
-            )
-        )
+        driver.import_image(build_import())
         desk = make(driver, running(step_for(driver, find(driver, "golden"), "desk"))).id
         try:
             wait_for(driver, desk, lambda seen: seen.tools_running)

@@ -17,10 +17,9 @@ from linkedclone.drivers.local.machine.monitor import Monitor
 from linkedclone.drivers.local.machine.session import Session
 from linkedclone.drivers.local.machines import open_machine
 from linkedclone.drivers.local.store import load_vm
-from linkedclone.model.images import ImageImport
 from linkedclone.model.observed import Power
 from tests.contract.acts import find, make, read, result_of, running, set_power, step_for
-from tests.local.machine.guest import OUT, read_manifest
+from tests.local.machine.guest import build_import
 from tests.local.scenes import check_tidy, clean_up, connect
 from tests.local.test_full_disk import ssh, wait_for
 
@@ -32,19 +31,8 @@ AFTER_FREEZE, AFTER_MOVE, IN_FREEZE = "frozen", "frozen and moved", "while it fr
 @pytest.fixture(scope="module")
 def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalDriver]:
     """The small guest, with its agent up."""
-    manifest = read_manifest()
     with closing(connect(tmp_path_factory.mktemp("quiet") / "state", open_machine)) as opened:
-        opened.import_image(
-            ImageImport(
-                file=OUT / "disk.qcow2",
-                name="golden",
-                memory_bytes=int(manifest["memory_bytes"]),
-                kernel=OUT / "kernel",
-                initrd=OUT / "initrd",
-                append=str(manifest["append"]),
-                user="root",
-            )
-        )
+        opened.import_image(build_import())
         desk = make(opened, running(step_for(opened, find(opened, "golden"), "desk")))
         try:
             wait_for(opened, desk, lambda seen: seen.tools_running)

@@ -17,7 +17,7 @@ from linkedclone.model.images import ImageImport
 from linkedclone.model.observed import Power, Vm
 from linkedclone.model.spec import Hardware, Nic
 from tests.contract.acts import find, make, read, renamed, result_of, running, set_power, step_for
-from tests.local.machine.guest import OUT, read_manifest
+from tests.local.machine.guest import build_import
 from tests.local.scenes import connect, make_image
 
 BOOT_SECONDS = 120.0
@@ -64,22 +64,11 @@ class Pair:
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
     """Two clones with a card on the user network, one on a private and one on no network."""
-    manifest = read_manifest()
     folder = tmp_path_factory.mktemp("two clones") / "100% state"
     before = os.environ.get(IMMUTABLE_VARIABLE)
     os.environ[IMMUTABLE_VARIABLE] = "no"
     with closing(connect(folder, open_machine)) as driver:
-        driver.import_image(
-            ImageImport(
-                file=OUT / "disk.qcow2",
-                name="golden",
-                memory_bytes=int(manifest["memory_bytes"]),
-                kernel=OUT / "kernel",
-                initrd=OUT / "initrd",
-                append=str(manifest["append"]),
-                user="root",
-            )
-        )
+        driver.import_image(build_import())
         nics = tuple(Nic(action="add", network=network) for network in NETWORKS)
         step = replace(
             running(step_for(driver, find(driver, "golden"), "Web-1")), hardware=Hardware(nics=nics)

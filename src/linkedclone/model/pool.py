@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 
 from linkedclone.model.customization import Customization, SecretSource
 from linkedclone.model.observed import Vm
+from linkedclone.model.spec import Placement
 
 _FORBID = {"extra": "forbid"}
 
@@ -36,20 +37,16 @@ class PoolHardware:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class VspherePlace:
-    """What only vSphere knows: where the clones go, and their first card's network."""
+class VspherePlace(Placement):
+    """What only vSphere knows: where the clones go, and their first card's network.
+
+    Attributes:
+        network: The network of the first card; empty keeps the snapshot's.
+        keep_tpm: Whether a virtual TPM is copied with its secrets.
+    """
 
     __pydantic_config__: ClassVar[Mapping[str, str]] = _FORBID
 
-    datacenter: str = ""
-    datastore: str = ""
-    datastore_cluster: str = ""
-    resource_pool: str = ""
-    cluster: str = ""
-    host: str = ""
-    folder: str = ""
-    create_folder: bool = False
-    spread: Literal["", "datastore", "host"] = ""
     network: str = ""
     keep_tpm: bool = False
 

@@ -89,10 +89,7 @@ class PoolReport:
     def document(self) -> dict[str, object]:
         """Return the JSON form."""
         return {
-            "endpoint": self.endpoint,
-            "pool": self.pool,
-            "parent": self.image[0],
-            "snapshot": self.image[1],
+            **_render_head(self),
             "results": [result.document() for result in self.results],
             "skipped": [_render_skip(skip) for skip in self.skipped],
             "stopped": self.stopped or None,
@@ -113,10 +110,7 @@ class PoolOutlook:
     def document(self) -> dict[str, object]:
         """Return the JSON form."""
         return {
-            "endpoint": self.endpoint,
-            "pool": self.pool,
-            "parent": self.image[0],
-            "snapshot": self.image[1],
+            **_render_head(self),
             "changes": [_render_change(change) for change in self.plan.changes],
             "skipped": [_render_skip(skip) for skip in self.plan.skipped],
             **({"notes": list(self.plan.notes)} if self.plan.notes else {}),
@@ -198,15 +192,23 @@ class PoolStatus:
     def document(self) -> dict[str, object]:
         """Return the JSON form."""
         return {
-            "endpoint": self.endpoint,
-            "pool": self.pool,
-            "parent": self.image[0],
-            "snapshot": self.image[1],
+            **_render_head(self),
             "size": self.size,
             "healthy": self.healthy,
             "pending": self.pending,
             "vms": [row.document() for row in self.rows],
         }
+
+
+def _render_head(told: PoolReport | PoolOutlook | PoolStatus) -> dict[str, object]:
+    """Say which pool it is about, and what its clones are to hang from."""
+    parent, snapshot = told.image
+    return {
+        "endpoint": told.endpoint,
+        "pool": told.pool,
+        "parent": parent,
+        "snapshot": snapshot,
+    }
 
 
 def _render_reasons(reasons: Iterable[Reason]) -> list[dict[str, str]]:

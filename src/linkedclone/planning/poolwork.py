@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 from linkedclone.errors import InputError, RefusedError
 from linkedclone.model.observed import Mark, PoolState, Vm
@@ -63,18 +63,7 @@ def _build_hardware(spec: PoolSpec, section: str) -> Hardware:
 
 
 def _build_placement(spec: PoolSpec) -> Placement:
-    place = spec.vsphere
-    return Placement(
-        datacenter=place.datacenter,
-        datastore=place.datastore,
-        datastore_cluster=place.datastore_cluster,
-        resource_pool=place.resource_pool,
-        cluster=place.cluster,
-        host=place.host,
-        folder=place.folder,
-        create_folder=place.create_folder,
-        spread=place.spread,
-    )
+    return Placement(**{one.name: getattr(spec.vsphere, one.name) for one in fields(Placement)})
 
 
 def add_clones(

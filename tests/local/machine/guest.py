@@ -22,6 +22,7 @@ from linkedclone.guest.nocloud import (
     build_seed_iso,
     plain_guest,
 )
+from linkedclone.model.images import ImageImport
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 BUILD = REPOSITORY / "script/build-guest"
@@ -133,3 +134,17 @@ def read_manifest() -> dict[str, str | int]:
     subprocess.run((BUILD, OUT), check=True, stdout=subprocess.DEVNULL)
     manifest: dict[str, str | int] = json.loads((OUT / "guest.json").read_text())
     return manifest
+
+
+def build_import() -> ImageImport:
+    """Return how the guest becomes the golden image of a state folder; it is built if need be."""
+    manifest = read_manifest()
+    return ImageImport(
+        file=OUT / "disk.qcow2",
+        name="golden",
+        memory_bytes=int(manifest["memory_bytes"]),
+        kernel=OUT / "kernel",
+        initrd=OUT / "initrd",
+        append=str(manifest["append"]),
+        user="root",
+    )
