@@ -2,8 +2,14 @@
 
 import pytest
 
-from linkedclone.drivers.vsphere.pages import foretell_token, objects_of, parse, token_of
-from linkedclone.errors import BusyError, HypervisorError
+from linkedclone.drivers.vsphere.answers import parse
+from linkedclone.drivers.vsphere.pages import foretell_token, objects_of, token_of
+from linkedclone.errors import (
+    AuthenticationError,
+    BusyError,
+    HypervisorError,
+    UnreadableAnswerError,
+)
 from tests.replay import open_replay
 
 VM = """<objects><obj type="VirtualMachine">{moid}</obj>
@@ -17,14 +23,26 @@ SNAPSHOT = """<propSet><name>snapshot</name><val xsi:type="VirtualMachineSnapsho
 <name>base</name></rootSnapshotList></val></propSet>"""
 
 
+ROOT = """<objects><obj type="Folder">group-d1</obj>
+<propSet><name>name</name><val xsi:type="xsd:string">Datacenters</val></propSet></objects>"""
+
+
 def page(*objects: str, token: str = "", behind: str = "") -> bytes:
+    return answer("RetrievePropertiesEx", ROOT, *objects, token=token, behind=behind)
+
+
+def next_page(*objects: str, token: str = "") -> bytes:
+    return answer("ContinueRetrievePropertiesEx", *objects, token=token)
+
+
+def answer(method: str, *objects: str, token: str = "", behind: str = "") -> bytes:
     marked = f"<token>{token}</token>" if token else ""
     return f"""<?xml version="1.0" encoding="UTF-8"?>
 <soapenv:Envelope xmlns:soapenv="http://schemas.xmlsoap.org/soap/envelope/"
 xmlns:xsd="http://www.w3.org/2001/XMLSchema"
 xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"><soapenv:Body>
-<RetrievePropertiesExResponse xmlns="urn:vim25"><returnval>{marked}{"".join(objects)}{behind}
-</returnval></RetrievePropertiesExResponse></soapenv:Body></soapenv:Envelope>""".encode()
+<{method}Response xmlns="urn:vim25"><returnval>{marked}{"".join(objects)}{behind}
+</returnval></{method}Response></soapenv:Body></soapenv:Envelope>""".encode()
 
 
 def vm(moid: str, more: str = DEVICES) -> str:
@@ -41,18 +59,26 @@ def test_the_token_is_known_before_the_page_is_parsed() -> None:
 
 def test_a_property_without_a_value_is_missing() -> None:
     body = page(VM.format(moid="vm-1", more="<propSet><name>parent</name></propSet>"))
-    (found,) = objects_of(parse(body))
+    _, found = objects_of(parse(body))
     assert (found.kind, found.id, list(found.elements)) == ("VirtualMachine", "vm-1", ["name"])
 
 
-def test_an_answer_that_found_nothing_has_no_objects() -> None:
-    empty = page().replace(b"<returnval>\n</returnval>", b"")
+def test_an_answer_that_says_nothing_of_what_it_was_asked_for_is_no_empty_inventory() -> None:
+    silent = answer("RetrievePropertiesEx")
+    empty = silent.replace(b"<returnval>\n</returnval>", b"")
     assert list(objects_of(parse(empty))) == []
-    assert open_replay([empty]).observe().vms == ()
+    for body in (
+        empty,
+        silent,
+        silent.replace(b"<returnval>\n", b"<returnval>" + vm("vm-1").encode()),
+    ):
+        with pytest.raises(HypervisorError, match="says nothing of Folder:group-d1"):
+            open_replay([body] * 2).observe()
+    assert open_replay([page()]).observe().vms == ()
 
 
 def test_pages_are_followed_to_the_last() -> None:
-    pages = [page(vm("vm-1"), token="1"), page(vm("vm-2"), token="2"), page(vm("vm-3"))]
+    pages = [page(vm("vm-1"), token="1"), next_page(vm("vm-2"), token="2"), next_page(vm("vm-3"))]
     inventory = open_replay(pages).observe()
     assert [one.id for one in inventory.vms] == ["vm-1", "vm-2", "vm-3"]
     assert inventory.blind == ()
@@ -61,21 +87,78 @@ def test_pages_are_followed_to_the_last() -> None:
 def test_a_page_that_leads_on_unseen_is_refused() -> None:
     late = page(vm("vm-1"), behind="<token>1</token>")
     with pytest.raises(HypervisorError, match="cannot be read"):
-        open_replay([late, page(vm("vm-2"))]).observe()
+        open_replay([late, next_page(vm("vm-2"))]).observe()
 
 
 @pytest.mark.parametrize("number", [0, 1])
 def test_half_an_answer_is_told(number: int) -> None:
-    pages = [page(vm("vm-1"), token="1"), page(vm("vm-2"))]
+    pages = [page(vm("vm-1"), token="1"), next_page(vm("vm-2"))]
     pages[number] = pages[number][:-60]
     with pytest.raises(BusyError, match=r"the connection to .* broke"):
-        open_replay(pages).observe()
+        open_replay(pages[: number + 1] * 6).observe()
+
+
+def test_a_page_that_was_cut_off_is_read_again() -> None:
+    first, second = page(vm("vm-1"), token="1"), next_page(vm("vm-2"))
+    for cut in ([first[:200], first, second], [first, second[:-60], first, second]):
+        assert [one.id for one in open_replay(cut).observe().vms] == ["vm-1", "vm-2"]
 
 
 def test_a_number_that_is_none_is_told() -> None:
     broken = "<propSet><name>config.createDate</name><val>yesterday</val></propSet>"
     with pytest.raises(HypervisorError, match="cannot be read"):
         open_replay([page(vm("vm-1", broken))]).observe()
+
+
+# -- answers that are not whole ------------------------------------------------------------
+
+ENDED = """<missingSet><path>name</path><fault><fault xsi:type="NotAuthenticated">
+<object type="Folder">group-d1</object><privilegeId>System.View</privilegeId></fault>
+<localizedMessage></localizedMessage></fault></missingSet>"""
+VOID = answer(
+    "RetrievePropertiesEx", f'<objects><obj type="Folder">group-d1</obj>{ENDED}</objects>'
+)
+
+
+def test_a_void_page_is_never_an_empty_inventory() -> None:
+    whole = page(vm("vm-1"))
+    assert [one.id for one in open_replay([VOID, whole]).observe().vms] == ["vm-1"]
+    with pytest.raises(AuthenticationError, match="does not know the session") as caught:
+        open_replay([VOID, VOID, whole]).observe()
+    assert "System.View" in caught.value.details
+
+
+def test_one_property_that_a_lost_session_hides_costs_a_second_read() -> None:
+    hidden = page(vm("vm-1", DEVICES + ENDED.replace("name", "snapshot")), vm("vm-2"))
+    whole = page(vm("vm-1", DEVICES + SNAPSHOT), vm("vm-2"))
+    assert len(open_replay([hidden, whole]).observe().vms[0].snapshots) == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        (b"<html><body>Please log in</body></html>", "a document of <html>"),
+        (b"<!DOCTYPE html><html></html>", "begins with '<!DOCTYPE html>"),
+        (b"Bad gateway", "begins with 'Bad gateway'"),
+        (b"", "an empty answer"),
+        (b" \n ", "an empty answer"),
+        (answer("FindByUuid"), "a <FindByUuidResponse> where"),
+        (page(vm("")), "without a type or an id"),
+        (page(vm("vm-1").replace('obj type="VirtualMachine"', "obj")), "without a type or an id"),
+        (page("<a>" * 2000 + "</a>" * 2000), "nested more than 400 deep"),
+        (
+            b'<!DOCTYPE a [<!ENTITY x "yyyyyyyy"><!ENTITY z "&x;&x;&x;&x;">]>' + page("&z;"),
+            "begins with '<!DOCTYPE a",
+        ),
+    ],
+)
+def test_an_answer_of_another_shape_is_an_error_that_names_what_came(
+    body: bytes, told: str
+) -> None:
+    with pytest.raises(UnreadableAnswerError, match="answered with something else") as caught:
+        open_replay([body] * 6).observe()
+    assert told in caught.value.details
+    assert [one.id for one in open_replay([body, page(vm("vm-1"))]).observe().vms] == ["vm-1"]
 
 
 # -- what could not be read ----------------------------------------------------------------

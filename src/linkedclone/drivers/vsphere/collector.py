@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain
 from typing import Final, Generic, TypeVar
 
 from pyVmomi import vim, vmodl
 
+from linkedclone.drivers.vsphere.answers import StrangeAnswerError, judge, parse
+from linkedclone.drivers.vsphere.faults import tell
 from linkedclone.drivers.vsphere.lazy import decode
 from linkedclone.drivers.vsphere.native import Native, kind_of, moid_of
 from linkedclone.drivers.vsphere.pages import (
     Found,
     foretell_token,
     objects_of,
-    parse,
     token_of,
     without_collections,
 )
 from linkedclone.drivers.vsphere.session import Session
 from linkedclone.drivers.vsphere.walks import Walk
 from linkedclone.drivers.vsphere.wire import undecoded
-from linkedclone.errors import HypervisorError
+from linkedclone.errors import HypervisorError, LostAnswerError
 
 CHUNK: Final = 100
 """Objects asked for in one request: the page size of the server (handbook, section 2)."""
@@ -40,12 +42,15 @@ class Seen:
     Attributes:
         kind: Its type's bare name (``VirtualMachine``).
         id: Its managed object id.
-        values: Its properties by path; what is unset or unreadable is missing.
+        values: Its properties by path; what is unset or refused is missing.
+        refused: The properties that the server refused to tell, each with its
+            words. What is missing from both is unset.
     """
 
     kind: str
     id: str
     values: Mapping[str, Native]
+    refused: Mapping[str, str] = field(default_factory=dict)
 
     def get(self, path: str) -> Native:
         """Return a property, or None."""
@@ -56,6 +61,12 @@ class Seen:
         value = self.values.get(path)
         return "" if value is None else moid_of(value)
 
+
+_FIRST: Final = "RetrievePropertiesEx"
+_NEXT: Final = "ContinueRetrievePropertiesEx"
+
+_ATTEMPTS: Final = 3
+"""How often a question is asked whose session ends, or whose pages are lost, on the way."""
 
 _Out = TypeVar("_Out")
 
@@ -105,6 +116,7 @@ class Collector:
             return {seen.id: seen for seen in pages}
         chunks = self._read_chunks(
             starts,
+            wanted,
             lambda some: self._pages(about, build_filter(some, wanted, walks)),
             walks,
         )
@@ -129,6 +141,7 @@ class Collector:
         pages = _Pages(lighten=lighten, take=take)
         return self._read_chunks(
             starts,
+            wanted,
             lambda some: self._raw_pages(about, build_filter(some, wanted, walks), pages),
             walks,
         )
@@ -137,17 +150,18 @@ class Collector:
         """Return an object whose values are decoded when they are looked at."""
         stub = self._native._stub  # noqa: SLF001 - what references are bound to
         values = {name: decode(value, object, stub) for name, value in found.elements.items()}
-        return Seen(kind=found.kind, id=found.id, values=values)
+        return Seen(kind=found.kind, id=found.id, values=values, refused=found.refused)
 
     def _read_chunks(
         self,
         starts: Sequence[Native],
-        follow: Callable[[Sequence[Native]], list[_Out]],
+        wanted: Wanted,
+        follow: Callable[[Sequence[Native]], _Taken[_Out]],
         walks: Sequence[Walk],
     ) -> Iterable[_Out]:
         size = _WALKING_CHUNK if walks else CHUNK
         chunks = [starts[at : at + size] for at in range(0, len(starts), size)]
-        pages = self._session.map(lambda some: self._read(some, follow), chunks)
+        pages = self._session.map(lambda some: self._read(some, wanted, follow), chunks)
         return pages[0] if len(pages) == 1 else chain.from_iterable(pages)
 
     def read_first(
@@ -160,32 +174,43 @@ class Collector:
         options = vmodl.query.PropertyCollector.RetrieveOptions()
         question = build_filter([start], wanted, walks)
         page = self._session.read(about, self._native.RetrievePropertiesEx, [question], options)
-        if page is None:
-            return {}, True
-        seen = {one.id: one for one in map(_build_seen, page.objects)}
-        if page.token:
+        seen = {} if page is None else {one.id: one for one in map(_build_seen, page.objects)}
+        whole = page is None or not page.token
+        if whole:
+            self._session.read(about, _require, [start], wanted, seen)
+        else:
             cancel = self._native.CancelRetrievePropertiesEx
             self._session.read(about, cancel, page.token)
-        return seen, not page.token
+        return seen, whole
 
     def _read(
-        self, starts: Sequence[Native], follow: Callable[[Sequence[Native]], list[_Out]]
+        self,
+        starts: Sequence[Native],
+        wanted: Wanted,
+        follow: Callable[[Sequence[Native]], _Taken[_Out]],
     ) -> list[_Out]:
         """Read, leaving out the starting objects that turn out to be gone."""
         left = list(starts)
+        again = _ATTEMPTS
         while left:
             logins = self._session.logins
             try:
-                return follow(left)
+                taken = follow(left)
             except _Vanished as vanished:
                 left = [start for start in left if moid_of(start) != vanished.id]
-            except HypervisorError:
-                # The tokens of further pages end with the session that they were given in.
-                if logins == self._session.logins:
+            except HypervisorError as error:
+                # The tokens of further pages end with the session that they were
+                # given in, and a page that was lost is not told twice.
+                again -= 1
+                ended = logins != self._session.logins
+                if not again or not (ended or _was_lost(error)):
                     raise
+            else:
+                self._session.read(taken.about, _require, left, wanted, taken.ids)
+                return taken.out
         return []
 
-    def _pages(self, about: str, question: Native) -> list[Seen]:
+    def _pages(self, about: str, question: Native) -> _Taken[Seen]:
         options = vmodl.query.PropertyCollector.RetrieveOptions()
         page = self._session.read(
             about, _noticing(self._native.RetrievePropertiesEx), [question], options
@@ -195,23 +220,42 @@ class Collector:
             found.extend(map(_build_seen, page.objects))
             if not page.token:
                 break
-            page = self._session.read(about, self._native.ContinueRetrievePropertiesEx, page.token)
-        return found
+            page = self._session.read_on(
+                about, self._native.ContinueRetrievePropertiesEx, page.token
+            )
+        return _Taken(about=about, out=found, ids={one.id for one in found})
 
-    def _raw_pages(self, about: str, question: Native, pages: _Pages[_Out]) -> list[_Out]:
+    def _raw_pages(self, about: str, question: Native, pages: _Pages[_Out]) -> _Taken[_Out]:
         options = vmodl.query.PropertyCollector.RetrieveOptions()
-        first = _noticing(undecoded(self._native, "RetrievePropertiesEx"))
-        onward = undecoded(self._native, "ContinueRetrievePropertiesEx")
-        taken: list[_Out] = []
+        method = _FIRST
+        first = _noticing(undecoded(self._native, _FIRST))
+        onward = undecoded(self._native, _NEXT)
+        taken: _Taken[_Out] = _Taken(about=about, out=[], ids=set())
         body = self._session.read(about, first, [question], options)
         with ThreadPoolExecutor(1) as ahead:
             while True:
                 token = foretell_token(body)
-                coming = token and ahead.submit(self._session.read, about, onward, token)
-                taken += self._session.read(about, pages.take_apart, body, token)
+                coming = token and ahead.submit(self._session.read_on, about, onward, token)
+                take = partial(pages.take_apart, method=method, taken=taken)
+                self._session.read_on(about, take, body, token)
                 if not coming:
                     return taken
-                body = coming.result()
+                method, body = _NEXT, coming.result()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Taken(Generic[_Out]):
+    """What was made of all pages of an answer.
+
+    Attributes:
+        about: What was being done.
+        out: What was made of the objects.
+        ids: Which objects were told of.
+    """
+
+    about: str
+    out: list[_Out]
+    ids: set[str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -221,19 +265,42 @@ class _Pages(Generic[_Out]):
     lighten: Callable[[bytes], bytes]
     take: Callable[[Found], _Out]
 
-    def take_apart(self, body: bytes, token: str) -> list[_Out]:
+    def take_apart(self, body: bytes, token: str, *, method: str, taken: _Taken[_Out]) -> None:
         """Take a page apart that leads on by a token.
 
         Raises:
-            ParseError: It is no XML.
+            StrangeAnswerError: It is no page of this method.
             ValueError: It leads on by another token, so that pages would be lost.
         """
         with without_collections():
             answer = parse(self.lighten(body))
+            if judge(answer, method, result_due=method == _NEXT) is not None:
+                msg = "a fault where a page was due"
+                raise StrangeAnswerError(msg)
             if token_of(answer) != token:
                 msg = "the page has its token in another place"
                 raise ValueError(msg)
-            return list(map(self.take, objects_of(answer)))
+            for found in objects_of(answer):
+                taken.ids.add(found.id)
+                taken.out.append(self.take(found))
+
+
+def _was_lost(error: HypervisorError) -> bool:
+    strange = isinstance(error.__cause__, StrangeAnswerError)
+    return strange or isinstance(error, LostAnswerError)
+
+
+def _require(starts: Sequence[Native], wanted: Wanted, ids: Container[str]) -> None:
+    """Refuse an answer that says nothing of an object that it was asked for.
+
+    One that is gone is told by a fault, and one that may not be read by refused
+    properties: so silence is no answer.
+    """
+    kinds = tuple(getattr(vim, kind) for kind in wanted)
+    for start in starts:
+        if isinstance(start, kinds) and moid_of(start) not in ids:
+            msg = f"an answer that says nothing of {kind_of(start)}:{moid_of(start)}"
+            raise StrangeAnswerError(msg)
 
 
 class _Vanished(Exception):  # noqa: N818 - never leaves this module
@@ -263,7 +330,13 @@ def _build_seen(content: Native) -> Seen:
         kind=kind_of(content.obj),
         id=moid_of(content.obj),
         values={item.name: item.val for item in content.propSet},
+        refused=refused_of(content),
     )
+
+
+def refused_of(content: Native) -> Mapping[str, str]:
+    """Return the properties of an object that were refused, each with the fault's words."""
+    return {one.path: tell(one.fault) for one in content.missingSet}
 
 
 def build_filter(starts: Sequence[Native], wanted: Wanted, walks: Sequence[Walk]) -> Native:

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import http.client
-import io
 import ssl
 from typing import TYPE_CHECKING, Final
-from xml.parsers.expat import ExpatError
 
-from pyVmomi import SoapStubAdapter, vim, vmodl
-from pyVmomi.SoapAdapter import SoapResponseDeserializer
+from pyVmomi import vim, vmodl
 from pyVmomi.VmomiSupport import GetServiceVersions, versionIdMap
 
 from linkedclone.ahead import import_ahead
 from linkedclone.config.endpoint import Endpoint
 from linkedclone.drivers.vsphere import tls
+from linkedclone.drivers.vsphere.answers import CutOffError, StrangeAnswerError
+from linkedclone.drivers.vsphere.bounded import OversizedError
+from linkedclone.drivers.vsphere.faults import translate
 from linkedclone.drivers.vsphere.greeting import PATH, Greeting
 from linkedclone.drivers.vsphere.native import Native
 from linkedclone.drivers.vsphere.session import Session
-from linkedclone.drivers.vsphere.stub import Stub
+from linkedclone.drivers.vsphere.stub import Reply, Stub
 from linkedclone.errors import EndpointError, LinkedCloneError
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def open_vsphere(endpoint: Endpoint, greeting: Greeting | None = None) -> Driver
         raise
 
 
-def _read_content(endpoint: Endpoint, stub: SoapStubAdapter, greeting: Greeting) -> Native:
+def _read_content(endpoint: Endpoint, stub: Stub, greeting: Greeting) -> Native:
     """Return the service content; anything but a sound answer is told apart here."""
     try:
         content = _decode(stub, greeting)
@@ -76,30 +76,25 @@ def _read_content(endpoint: Endpoint, stub: SoapStubAdapter, greeting: Greeting)
         raise tls.distrusted(endpoint, error) from error
     except ssl.SSLError as error:
         raise _not_a_vcenter(endpoint, f"it does not speak TLS: {error}") from error
-    except (http.client.HTTPException, ExpatError, vmodl.MethodFault) as error:
+    except (StrangeAnswerError, CutOffError, OversizedError) as error:
+        raise _not_a_vcenter(endpoint, str(error)) from error
+    except http.client.HTTPException as error:
         raise _not_a_vcenter(endpoint, f"{type(error).__name__}: {error}") from error
+    except vmodl.MethodFault as fault:
+        raise translate(fault, f"connect to {endpoint.host}") from fault
     except OSError as error:
         raise tls.unreachable(endpoint.host, endpoint.port, error) from error
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        # pyVmomi's ways to stumble over XML that is not SOAP.
-        raise _not_a_vcenter(endpoint, f"{type(error).__name__}: {error}") from error
     if not isinstance(content, vim.ServiceInstanceContent):
         raise _not_a_vcenter(endpoint, "it answers something else than a service content")
     return content
 
 
-def _decode(stub: SoapStubAdapter, greeting: Greeting) -> Native:
+def _decode(stub: Stub, greeting: Greeting) -> Native:
     """Return what the greeting was answered with, as pyVmomi's own call would return it."""
     answer = greeting.answer()
     stub.ReturnConnection(answer.connection)
-    if answer.status not in {200, 500}:
-        msg = f"{answer.status} {answer.reason}"
-        raise http.client.HTTPException(msg)
-    decoder = SoapResponseDeserializer(stub)
-    content = decoder.Deserialize(io.BytesIO(answer.body), vim.ServiceInstanceContent)
-    if isinstance(content, vmodl.MethodFault):
-        raise content
-    return content
+    reply = Reply(status=answer.status, reason=answer.reason, body=answer.body)
+    return stub.read_reply(reply, vim.ServiceInstance._GetMethodInfo("RetrieveContent"))  # noqa: SLF001 - as pyVmomi calls itself
 
 
 def _not_a_vcenter(endpoint: Endpoint, details: str) -> EndpointError:

@@ -100,7 +100,7 @@ class Decoder:
 
             parts = (values.pop(path, None) for path in layout.PATHS)
             values[LAYOUT] = layout.read_layout(*parts)
-        return Read(kind=found.kind, id=found.id, values=values)
+        return Read(kind=found.kind, id=found.id, values=values, refused=found.refused)
 
 
 def _read_text(element: Element) -> str:

@@ -58,6 +58,13 @@ def translate(fault: BaseException, about: str, *, name_of: NameOf = no_name) ->
     return rule.error(brief, details=details, hint=hint)
 
 
+def tell(fault: Native) -> str:
+    """Return a fault in one line: its type, and what it says."""
+    kind = native_name(type(fault))
+    said = ", ".join(part for part in dict.fromkeys(_Words(no_name).say(fault)) if part != kind)
+    return f"{kind}: {said}" if said else kind
+
+
 def native_name(cls: type) -> str:
     """Return a native type's bare name, as ``DuplicateName`` for ``vim.fault.DuplicateName``."""
     return cls.__name__.rpartition(".")[2]

@@ -7,7 +7,6 @@ certificate was checked.
 
 from __future__ import annotations
 
-import http.client
 from dataclasses import dataclass
 from functools import partial
 from threading import Thread
@@ -15,6 +14,12 @@ from typing import TYPE_CHECKING, Final
 
 from linkedclone.config.endpoint import Endpoint
 from linkedclone.drivers.vsphere import tls
+from linkedclone.drivers.vsphere.bounded import (
+    ANSWER_BYTES,
+    GREETING_BYTES,
+    BoundedConnection,
+    read_whole,
+)
 
 if TYPE_CHECKING:
     import ssl
@@ -47,7 +52,7 @@ class Answer:
     status: int
     reason: str
     body: bytes
-    connection: http.client.HTTPSConnection
+    connection: BoundedConnection
 
 
 class Greeting:
@@ -59,9 +64,10 @@ class Greeting:
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.context: ssl.SSLContext = tls.build_context(endpoint.tls)
-        self._connection = http.client.HTTPSConnection(
+        self._connection = BoundedConnection(
             endpoint.host, endpoint.port, timeout=endpoint.timeout_seconds, context=self.context
         )
+        self._connection.most_bytes = GREETING_BYTES
         self._answer: Answer | Exception
         self._thread = Thread(target=self._send, name="greeting", daemon=True)
         self._thread.start()
@@ -83,10 +89,12 @@ class Greeting:
         try:
             self._connection.request("POST", PATH, _REQUEST, _HEADERS)
             answer = self._connection.getresponse()
+            body = read_whole(answer, GREETING_BYTES)
+            self._connection.most_bytes = ANSWER_BYTES
             self._answer = Answer(
                 status=answer.status,
                 reason=answer.reason,
-                body=answer.read(),
+                body=body,
                 connection=self._connection,
             )
         except Exception as error:  # noqa: BLE001 - raised where it is waited for

@@ -5,16 +5,24 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
-from xml.etree import ElementTree as ET
 from xml.etree.ElementTree import Element
 from xml.parsers import expat
 
-NS: Final = "{urn:vim25}"
-TYPE: Final = "{http://www.w3.org/2001/XMLSchema-instance}type"
+from linkedclone.drivers.vsphere.answers import NS, RESULT, TYPE, parse, read_refused
 
-_RESULT: Final = NS + "returnval"
+__all__ = [
+    "NS",
+    "TYPE",
+    "Found",
+    "foretell_token",
+    "objects_of",
+    "parse",
+    "token_of",
+    "without_collections",
+]
+
 _OBJECTS: Final = NS + "objects"
 _OBJ: Final = NS + "obj"
 _PROPERTY: Final = NS + "propSet"
@@ -30,27 +38,19 @@ class Found:
     Attributes:
         kind: Its type's bare name (``VirtualMachine``).
         id: Its managed object id.
-        elements: Its properties by path; what is unset or unreadable is missing.
+        elements: Its properties by path; what is unset or refused is missing.
+        refused: The properties that the server refused to tell, each with its words.
     """
 
     kind: str
     id: str
     elements: Mapping[str, Element]
-
-
-def parse(body: bytes) -> Element:
-    """Parse an answer.
-
-    Raises:
-        ParseError: It is no XML.
-    """
-    # It comes from the server that we have logged in at, over verified TLS.
-    return ET.fromstring(body)  # noqa: S314
+    refused: Mapping[str, str] = field(default_factory=dict)
 
 
 def objects_of(answer: Element) -> Iterator[Found]:
     """Yield the objects of an answer."""
-    result = next(answer.iter(_RESULT), None)
+    result = next(answer.iter(RESULT), None)
     for content in () if result is None else result.findall(_OBJECTS):
         obj = content.find(_OBJ)
         if obj is None:
@@ -60,12 +60,17 @@ def objects_of(answer: Element) -> Iterator[Found]:
             name, value = item.findtext(_NAME), item.find(_VALUE)
             if name and value is not None:
                 elements[name] = value
-        yield Found(kind=obj.get("type", ""), id=obj.text or "", elements=elements)
+        yield Found(
+            kind=obj.get("type", ""),
+            id=obj.text or "",
+            elements=elements,
+            refused=read_refused(content),
+        )
 
 
 def token_of(answer: Element) -> str:
     """Return what asks for the next page; empty on the last."""
-    result = next(answer.iter(_RESULT), None)
+    result = next(answer.iter(RESULT), None)
     return "" if result is None else result.findtext(_TOKEN) or ""
 
 

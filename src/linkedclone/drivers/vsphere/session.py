@@ -21,6 +21,8 @@ from pyVmomi import vim, vmodl
 
 from linkedclone.config.endpoint import Endpoint
 from linkedclone.drivers.vsphere import tls
+from linkedclone.drivers.vsphere.answers import StrangeAnswerError
+from linkedclone.drivers.vsphere.bounded import OversizedError
 from linkedclone.drivers.vsphere.faults import translate
 from linkedclone.drivers.vsphere.keepalive import SILENCE_SECONDS, KeepAlive
 from linkedclone.drivers.vsphere.names import unescape
@@ -53,8 +55,11 @@ _BROKEN = (
 )
 """How a connection ends that the other side has closed, as idle ones."""
 
-_UNREADABLE = (AttributeError, KeyError, TypeError, ValueError)
-"""How pyVmomi stumbles over answers that it cannot decode."""
+_UNREADABLE = (AttributeError, KeyError, TypeError, ValueError, RecursionError)
+"""How decoders stumble over answers that they do not know."""
+
+_STRANGE = (StrangeAnswerError, OversizedError)
+"""Answers of another shape than the call's."""
 
 _In = TypeVar("_In")
 _Out = TypeVar("_Out")
@@ -104,31 +109,39 @@ class Session:
     def call(self, about: str, method: NativeCall, *given: object, **named: object) -> Native:
         """Send a call that changes something; it is sent once.
 
-        A lost connection leaves open whether the server has done it: that is a
-        LostAnswerError, and what makes a retry safe is the caller's business.
+        A lost connection leaves open whether the server has done it, and so does
+        an answer of another shape: that is a LostAnswerError, and what makes a
+        retry safe is the caller's business.
         """
-        with self._translated(about):
+        with self._translated(about, changes=True):
             return self._authenticated(method, *given, **named)
 
     def read(self, about: str, method: NativeCall, *given: object, **named: object) -> Native:
-        """Send a call that only reads; sent again once if the connection breaks.
+        """Send a call that only reads; sent again once if its answer is lost or not whole.
 
         A server closes idle connections, which shows only at the next call.
         """
         with self._translated(about):
             try:
                 return self._authenticated(method, *given, **named)
-            except _BROKEN:
+            except (*_BROKEN, StrangeAnswerError):
                 self._stub.DropConnections()
                 return self._authenticated(method, *given, **named)
+
+    def read_on(self, about: str, method: NativeCall, *given: object) -> Native:
+        """Send a call that reads, and that the server may answer only once, as for a page."""
+        with self._translated(about):
+            return self._authenticated(method, *given)
 
     def ping(self) -> None:
         """Tell the server that somebody is still there; what goes wrong is left to the next call.
 
-        CurrentTime, as govmomi does it (handbook, section 11).
+        CurrentTime, as govmomi does it (handbook, section 11). Where the session
+        has ended, it logs in again; a login that is refused is told by the next call.
         """
-        with suppress(*_NATIVE, *_UNREADABLE):
-            vim.ServiceInstance("ServiceInstance", self._stub).CurrentTime()
+        server = vim.ServiceInstance("ServiceInstance", self._stub)
+        with suppress(LinkedCloneError):
+            self.read("keep the session", server.CurrentTime)
         self._used = time.monotonic()
 
     @property
@@ -202,9 +215,16 @@ class Session:
         return manager.Login(self.endpoint.user, password.reveal(), None)
 
     @contextmanager
-    def _translated(self, about: str) -> Iterator[None]:
+    def _translated(self, about: str, *, changes: bool = False) -> Iterator[None]:
         try:
             yield
+        except vim.fault.NotAuthenticated as fault:
+            # The login of a moment ago did not help.
+            raise AuthenticationError(
+                f"could not {about}: {self.endpoint.host} does not know the session of this login",
+                details=translate(fault, about).details,
+                hint="run it again; if it stays, several servers may share this address",
+            ) from fault
         except vmodl.MethodFault as fault:
             raise translate(fault, about, name_of=self.name_of) from fault
         except ssl.SSLCertVerificationError as error:
@@ -212,6 +232,8 @@ class Session:
         except NotConnectedError as error:
             reason = error.__cause__ if isinstance(error.__cause__, OSError) else error
             raise tls.unreachable(self.endpoint.host, self.endpoint.port, reason) from error
+        except _STRANGE as error:
+            raise self._strange(error, about, changes=changes) from error
         except (OSError, *_MALFORMED) as error:
             brief = f"could not {about}: the connection to {self.endpoint.host} broke"
             details = f"{type(error).__name__}: {error}"
@@ -223,6 +245,15 @@ class Session:
                 details=f"{type(error).__name__}: {error}",
                 hint="look whether it was done; a newer linkedclone may understand this vCenter",
             ) from error
+
+    def _strange(self, error: Exception, about: str, *, changes: bool) -> LinkedCloneError:
+        """Return what an answer of another shape means; what a call has done is not known then."""
+        brief = f"could not {about}: {self.endpoint.host} answered with something else"
+        if changes:
+            hint = "look whether it was done before doing it again; running the command again does"
+            return LostAnswerError(brief, details=str(error), hint=hint)
+        hint = "look whether a proxy or another server answers at this address: linkedclone doctor"
+        return UnreadableAnswerError(brief, details=str(error), hint=hint)
 
     # -- objects ----------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from pyVmomi import vmodl
 
-from linkedclone.drivers.vsphere.collector import Seen, Wanted, build_filter
+from linkedclone.drivers.vsphere.collector import Seen, Wanted, build_filter, refused_of
 from linkedclone.drivers.vsphere.native import Native, kind_of, moid_of
 from linkedclone.drivers.vsphere.session import Session
 from linkedclone.errors import LinkedCloneError, Transience
@@ -96,4 +96,5 @@ class Watch:
             return
         before = self._known[moid].values if moid in self._known else {}
         values = {**before, **{item.name: item.val for item in change.changeSet}}
-        self._known[moid] = Seen(kind=kind_of(change.obj), id=moid, values=values)
+        refused = refused_of(change)
+        self._known[moid] = Seen(kind=kind_of(change.obj), id=moid, values=values, refused=refused)

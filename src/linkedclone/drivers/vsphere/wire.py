@@ -6,16 +6,9 @@ of the answer is left out. A fault is decoded and raised as pyVmomi does it.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
-from typing import Final
-
-from pyVmomi.SoapAdapter import SoapResponseDeserializer
 
 from linkedclone.drivers.vsphere.native import Native
-
-_OK: Final = 200
-_FAULT: Final = 500
 
 
 def undecoded(managed: Native, method: str) -> Callable[..., bytes]:
@@ -27,31 +20,7 @@ def undecoded(managed: Native, method: str) -> Callable[..., bytes]:
     info = type(managed)._GetMethodInfo(method)  # noqa: SLF001 - as pyVmomi calls itself
 
     def call(*arguments: object) -> bytes:
-        status, body = _post(stub, stub.SerializeRequest(managed, info, list(arguments)))
-        if status == _OK:
-            return body
-        raise SoapResponseDeserializer(stub).Deserialize(io.BytesIO(body), info.result)
+        body: bytes = stub.fetch(managed, info, list(arguments))
+        return body
 
     return call
-
-
-def _post(stub: Native, request: bytes) -> tuple[int, bytes]:
-    headers = {
-        "Content-Type": "text/xml; charset=UTF-8",
-        "Cookie": stub.cookie,
-        "SOAPAction": stub.versionId,
-    }
-    connection = stub.GetConnection()
-    try:
-        connection.request("POST", stub.path, request, headers)
-        answer = connection.getresponse()
-        body = answer.read()
-    except BaseException:
-        # Half an answer must not be taken for the beginning of the next one.
-        connection.close()
-        raise
-    stub.ReturnConnection(connection)
-    if answer.status not in {_OK, _FAULT}:
-        msg = f"{answer.status} {answer.reason}"
-        raise ConnectionError(msg)
-    return answer.status, body

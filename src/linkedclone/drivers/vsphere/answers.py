@@ -1,0 +1,218 @@
+"""Judges answers of the endpoint before anything is made of them.
+
+An answer that is not whole is never read as "there is nothing" (DESIGN, promise
+8). Every answer passes :func:`judge`, those that pyVmomi decodes and those that
+are taken apart as XML:
+
+- it has to be the SOAP envelope of the method that was called, with a result
+  where the API's schema requires one;
+- a property that is refused because the session has ended (``missingSet`` with
+  NotAuthenticated, in an answer that is otherwise a success; recorded from real
+  vCenters) is the same as a fault of the whole call;
+- each object that it tells of has a type and an id.
+
+Other refused properties are no reason to refuse the answer: they are kept with
+the object (:func:`read_refused`), and who asked has to look.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Final
+from xml.etree import ElementTree as ET
+from xml.etree.ElementTree import Element, ParseError
+
+from pyVmomi import vim
+
+NS: Final = "{urn:vim25}"
+TYPE: Final = "{http://www.w3.org/2001/XMLSchema-instance}type"
+RESULT: Final = NS + "returnval"
+
+_SOAP: Final = "{http://schemas.xmlsoap.org/soap/envelope/}"
+_ENVELOPE: Final = _SOAP + "Envelope"
+_BODY: Final = _SOAP + "Body"
+_FAULT: Final = _SOAP + "Fault"
+
+_MISSING: Final = NS + "missingSet"
+_OBJ: Final = NS + "obj"
+_PATH: Final = NS + "path"
+_WORDS: Final = NS + "localizedMessage"
+_INNER: Final = NS + "fault"
+
+_OBJECTS: Final[Mapping[str, tuple[str, ...]]] = {
+    "RetrievePropertiesEx": ("objects",),
+    "ContinueRetrievePropertiesEx": ("objects",),
+    "RetrieveProperties": (".",),
+    "WaitForUpdatesEx": ("filterSet", "objectSet"),
+}
+"""Where the objects of a property answer stand below its result."""
+
+_ENDED: Final = "NotAuthenticated"
+_DEEPEST: Final = 400
+"""Elements within elements. A disk of 255 layers nests 260 deep, and nothing deeper."""
+
+_SHOWN: Final = 200
+
+
+class StrangeAnswerError(OSError):
+    """Something else came than an answer to the call; the text says what."""
+
+
+class CutOffError(ConnectionError):
+    """The answer ends in the middle."""
+
+
+def parse(body: bytes) -> Element:
+    """Parse an answer.
+
+    Raises:
+        StrangeAnswerError: It is not XML, is nested too deeply, or has a document type.
+        CutOffError: It is XML that ends in the middle.
+    """
+    if b"<!DOCTYPE" in body or b"\0" in body[:4]:
+        # SOAP has no document types; they are where entities are defined that
+        # expand without bounds. No server sends UTF-16, which could hide one.
+        raise StrangeAnswerError(describe(body))
+    try:
+        root = ET.fromstring(body)  # noqa: S314 - without a document type it defines no entities
+    except ParseError as error:
+        if _begins_soap(body) and not body.rstrip().endswith(b"Envelope>"):
+            msg = f"the answer ends in the middle, after {len(body)} bytes: {error}"
+            raise CutOffError(msg) from error
+        msg = f"{describe(body)} ({error})"
+        raise StrangeAnswerError(msg) from error
+    _bound_depth(root)
+    return root
+
+
+def _begins_soap(body: bytes) -> bool:
+    head = body[:_SHOWN].lstrip(b"\xef\xbb\xbf \r\n\t")
+    return head.startswith(b"<?xml") or b"Envelope" in head
+
+
+def _bound_depth(root: Element) -> None:
+    level = [root]
+    for _ in range(_DEEPEST):
+        level = [below for one in level for below in one]
+        if not level:
+            return
+    msg = f"an answer that is nested more than {_DEEPEST} deep"
+    raise StrangeAnswerError(msg)
+
+
+def judge(answer: Element, method: str, *, result_due: bool) -> Element | None:
+    """Return the fault of an answer, or None where it is the sound result of a method.
+
+    Args:
+        answer: The whole document.
+        method: The method that was called, as it stands in the WSDL.
+        result_due: Whether the method always returns something.
+
+    Raises:
+        StrangeAnswerError: It is no answer to this method.
+        vim.fault.NotAuthenticated: A property was not told because the session has ended.
+    """
+    content = _open(answer)
+    if content.tag == _FAULT:
+        return content
+    if content.tag != f"{NS}{method}Response":
+        msg = f"a <{_bare(content.tag)}> where a <{method}Response> was due"
+        raise StrangeAnswerError(msg)
+    results = content.findall(RESULT)
+    if result_due and not results:
+        msg = f"a <{method}Response> without a result"
+        raise StrangeAnswerError(msg)
+    if method in _OBJECTS:
+        _judge_objects(results, _OBJECTS[method])
+    return None
+
+
+def _open(answer: Element) -> Element:
+    body = answer.find(_BODY) if answer.tag == _ENVELOPE else None
+    if body is None:
+        msg = f"a document of <{_bare(answer.tag)}>"
+        raise StrangeAnswerError(msg)
+    if len(body) != 1:
+        msg = f"an envelope of {len(body)} answers"
+        raise StrangeAnswerError(msg)
+    return body[0]
+
+
+def _judge_objects(results: Iterable[Element], where: tuple[str, ...]) -> None:
+    path = "/".join(part if part == "." else NS + part for part in where)
+    for result in results:
+        for unseen in result.findall(f"{NS}filterSet/{NS}missingObjects"):
+            _judge_refusal(unseen)
+        for one in result.findall(path):
+            obj = one.find(_OBJ)
+            if obj is None or not obj.text or not obj.get("type"):
+                msg = "a property answer about an object without a type or an id"
+                raise StrangeAnswerError(msg)
+            for missing in one.findall(_MISSING):
+                _judge_refusal(missing)
+
+
+def _judge_refusal(missing: Element) -> None:
+    fault = missing.find(f"{_INNER}/{_INNER}")
+    if fault is not None and _bare_type(fault) == _ENDED:
+        raise vim.fault.NotAuthenticated(msg=fault_words(missing.find(_INNER)))
+
+
+def says_ended(body: bytes) -> bool:
+    """Say whether an answer has to be judged at once: a property may not be told for its session.
+
+    A look at the bytes, which costs nothing: long answers are parsed later.
+    """
+    return _ENDED.encode() in body
+
+
+def is_plainly_sound(body: bytes, method: str) -> bool:
+    """Say whether an answer looks whole without being parsed: it begins and ends as it should."""
+    return (
+        f"<{method}Response".encode() in body[:2048]
+        and body[-64:].rstrip().endswith(b"Envelope>")
+        and not says_ended(body)
+    )
+
+
+def read_refused(content: Element) -> Mapping[str, str]:
+    """Return the properties of an object that were refused, each with the fault's words."""
+    return {
+        missing.findtext(_PATH) or "": fault_words(missing.find(_INNER))
+        for missing in content.findall(_MISSING)
+    }
+
+
+def fault_words(localized: Element | None) -> str:
+    """Return a LocalizedMethodFault in words: its type, what it says, and its plain fields."""
+    if localized is None:
+        return "no reason is given"
+    fault = localized.find(_INNER)
+    kind = "" if fault is None else _bare_type(fault)
+    message = (localized.findtext(_WORDS) or "").strip()
+    fields = () if fault is None else _fields(fault)
+    said = ", ".join(part for part in (message, *fields) if part)
+    return ": ".join(part for part in (kind, said) if part) or "no reason is given"
+
+
+def _fields(fault: Element) -> Iterator[str]:
+    for field in fault:
+        text = (field.text or "").strip()
+        if text and not len(field):
+            yield f"{_bare(field.tag)} {text}"
+
+
+def _bare_type(element: Element) -> str:
+    return element.get(TYPE, "").rpartition(":")[2]
+
+
+def _bare(tag: str) -> str:
+    return tag.rpartition("}")[2]
+
+
+def describe(body: bytes) -> str:
+    """Say what came instead of an answer, for people: its beginning on one line."""
+    text = " ".join(body[: 4 * _SHOWN].decode(errors="replace").split())
+    if not text:
+        return "an empty answer"
+    return f"an answer that begins with {text[:_SHOWN]!r}"
