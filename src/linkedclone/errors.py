@@ -63,7 +63,17 @@ class InputError(LinkedCloneError):
 
 
 class NotFoundError(InputError):
-    """A VM, snapshot or other object that was named does not exist."""
+    """A VM, snapshot or other object that was named does not exist.
+
+    ``missing`` holds the references to VMs that fit none, as they were given; it
+    is empty where something else was not found.
+    """
+
+    def __init__(
+        self, brief: str, *, details: str = "", hint: str = "", missing: tuple[str, ...] = ()
+    ) -> None:
+        super().__init__(brief, details=details, hint=hint)
+        self.missing = missing
 
 
 class AmbiguousError(InputError):

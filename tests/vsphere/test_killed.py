@@ -2,6 +2,7 @@
 
 import random
 import signal
+import subprocess
 import time
 from pathlib import Path
 
@@ -53,17 +54,55 @@ def test_two_at_the_same_time_make_each_clone_once(env: dict[str, str]) -> None:
     assert listed(env) == sorted(WANTED)
 
 
-def test_ctrl_c_says_what_goes_on_at_the_server(env: dict[str, str], simulator: Simulator) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_ctrl_c_sigterm_and_sighup_say_what_goes_on_at_the_server_and_log_out(
+    env: dict[str, str], simulator: Simulator, number: signal.Signals
+) -> None:
     simulator.delays(call_ms=10, task_ms={"CloneVM_Task": 5000})
     process = command.start("clone", PARENT, RANGE, env=env)
     deadline = time.monotonic() + 30
     while simulator.calls().get("CloneVM_Task", 0) < CLONES and time.monotonic() < deadline:
         time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
+    before = simulator.calls().get("Logout", 0)
+    process.send_signal(number)
     out, err = process.communicate(timeout=30)
     assert process.returncode == 130
+    assert simulator.calls()["Logout"] == before + 1
     assert "Traceback" not in err
     assert "goes on" in out + err or "go on" in out + err
     code, _ = command.run_json("clone", PARENT, RANGE, env=env)
     assert code == 0
     assert listed(env) == sorted(WANTED)
+
+
+def await_call(simulator: Simulator, method: str) -> None:
+    deadline = time.monotonic() + 60
+    while not simulator.calls().get(method) and time.monotonic() < deadline:
+        time.sleep(0.05)
+
+
+def test_a_second_signal_ends_the_command_at_once(
+    env: dict[str, str], simulator: Simulator
+) -> None:
+    simulator.reset_calls()
+    simulator.delays(call_ms=0, task_ms={"CloneVM_Task": 60_000})
+    process = command.start("clone", PARENT, "desk-1", env=env)
+    await_call(simulator, "CloneVM_Task")
+    simulator.delays(call_ms=60_000)
+    process.send_signal(signal.SIGTERM)
+    await_call(simulator, "Logout")
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(30) == -signal.SIGTERM
+
+
+def test_nohup_keeps_sighup_ignored(env: dict[str, str], simulator: Simulator) -> None:
+    simulator.reset_calls()
+    simulator.delays(call_ms=0, task_ms={"CloneVM_Task": 2000})
+    arguments = ["nohup", str(command.COMMAND), "clone", PARENT, "desk-1"]
+    process = subprocess.Popen(
+        arguments, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    await_call(simulator, "CloneVM_Task")
+    process.send_signal(signal.SIGHUP)
+    assert process.wait(60) == 0
+    assert listed(env) == ["desk-1"]

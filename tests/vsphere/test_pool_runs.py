@@ -109,7 +109,7 @@ def test_a_run_killed_at_fifty_random_points_is_gone_on_with(
     check_killed(env, simulator, tmp_path, seed)
 
 
-def test_ctrl_c_ends_a_run_with_130_and_the_next_one_goes_on(
+def test_sigterm_ends_a_run_with_130_as_ctrl_c_does_and_the_next_one_goes_on(
     env: dict[str, str], simulator: Simulator, tmp_path: Path
 ) -> None:
     simulator.delays(task_ms={"CloneVM_Task": 3000})
@@ -118,7 +118,7 @@ def test_ctrl_c_ends_a_run_with_130_and_the_next_one_goes_on(
     deadline = time.monotonic() + 60
     while not simulator.calls().get("CloneVM_Task") and time.monotonic() < deadline:
         time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGTERM)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
     assert "Traceback" not in err

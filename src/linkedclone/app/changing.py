@@ -1,11 +1,13 @@
 """What is done to VMs that exist: each method looks, plans behind the guards, asks, and acts."""
 
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 
 from linkedclone import __version__
 from linkedclone.app.acting import Acting, Confirm
+from linkedclone.app.presence import Found, find_present
 from linkedclone.drivers.base import Driver, GuestPower, ImageStore, Registration
-from linkedclone.errors import LinkedCloneError, UnsupportedError
+from linkedclone.errors import LinkedCloneError, NotFoundError, UnsupportedError
 from linkedclone.execution.progress import Progress
 from linkedclone.execution.runner import key_of
 from linkedclone.model.ids import VmId
@@ -59,7 +61,8 @@ class Changes:
                 hint="a base stays here anyway while anything needs it",
                 kind="NotSupported",
             )
-        vms = self._find(refs)
+        found = self._find_deletable(refs)
+        vms = found.vms
 
         def plan() -> Plan:
             going = vms
@@ -67,9 +70,13 @@ class Changes:
                 going = (*vms, *Lineage(self._driver.observe()).descendants(vms))
             # In this order: a clone that is made in between stands in the inventory.
             refuse_busy(going, self._sources(going), action="delete")
-            return plan_delete(vms, self._driver.observe(scan=scan), how)
+            planned = plan_delete(vms, self._driver.observe(scan=scan), how)
+            return replace(planned, notes=(*planned.notes, *(found.notes if confirm else ())))
 
-        return self._guarded(plan, scan=scan, confirm=confirm, progress=progress)
+        report = self._guarded(plan, scan=scan, confirm=confirm, progress=progress)
+        if confirm is not None and not report.results:
+            return report  # The answer was no: nothing is told to be done.
+        return found.tell(report, action="delete", counts_as_done=True)
 
     def set_power(
         self,
@@ -83,8 +90,12 @@ class Changes:
     ) -> ActionReport:
         """Start VMs, or stop them: hard, or by asking their guests."""
         self._require_guests(guests)
-        plan = plan_power(self._find(refs), power, force=force, guests=guests)
-        return self.acting.carry_out(plan, progress, parallel=parallel)
+        found = find_present(self._driver, refs)
+        plan = plan_power(found.vms, power, force=force, guests=guests)
+        report = self.acting.carry_out(plan, progress, parallel=parallel)
+        stop = "shut-down" if guests else "power-off"
+        action = "power-on" if power is Power.ON else stop
+        return found.tell(report, action=action, counts_as_done=False)
 
     def restart(
         self,
@@ -96,8 +107,10 @@ class Changes:
     ) -> ActionReport:
         """Stop VMs, hard or by asking their guests, and start them again."""
         self._require_guests(guests)
-        plan = plan_restart(self._find(refs), force=force, guests=guests)
-        return self.acting.carry_out(plan, progress)
+        found = find_present(self._driver, refs)
+        plan = plan_restart(found.vms, force=force, guests=guests)
+        report = self.acting.carry_out(plan, progress)
+        return found.tell(report, action="power-on", counts_as_done=False)
 
     def create_snapshot(
         self,
@@ -166,13 +179,18 @@ class Changes:
         progress: Progress | None = None,
     ) -> ActionReport:
         """Make linked clones full ones: each gets a copy of what it shares."""
-        vms = self._find(refs)
+        found = find_present(self._driver, refs)
+        vms = found.vms
 
         def plan() -> Plan:
             refuse_busy(vms, self._sources(vms), action="promote")
-            return plan_promote(vms, self._driver.observe(sizes=True, scan=scan), force=force)
+            planned = plan_promote(vms, self._driver.observe(sizes=True, scan=scan), force=force)
+            return replace(planned, notes=(*planned.notes, *(found.notes if confirm else ())))
 
-        return self._guarded(plan, scan=scan, confirm=confirm, progress=progress)
+        report = self._guarded(plan, scan=scan, confirm=confirm, progress=progress)
+        if confirm is not None and not report.results:
+            return report
+        return found.tell(report, action="promote", counts_as_done=False)
 
     def grow_disk(
         self,
@@ -185,7 +203,7 @@ class Changes:
         progress: Progress | None = None,
     ) -> ActionReport:
         """Make a disk larger; the guest has to grow its file system itself."""
-        (vm,) = self._find([ref])
+        (vm,) = self._driver.find_vms([ref])
         wanted = GrowDisk(vm=vm.id, vm_name=vm.name, disk=disk, capacity_bytes=capacity_bytes)
 
         def plan() -> Plan:
@@ -206,14 +224,16 @@ class Changes:
     ) -> ActionReport:
         """Mark linked clones of other tools as ours."""
         check_name(owner)
+        found = find_present(self._driver, refs)
         plan = plan_adopt(
-            self._find(refs),
+            found.vms,
             self._driver.observe(),
             owner=owner,
             version=__version__,
             force=force,
         )
-        return self.acting.carry_out(plan, progress)
+        report = self.acting.carry_out(plan, progress)
+        return found.tell(report, action="mark", counts_as_done=False)
 
     def collect_waste(
         self,
@@ -263,9 +283,19 @@ class Changes:
                 "guests cannot be asked here", hint="leave --guest out", kind="NotSupported"
             )
 
-    def _find(self, refs: Sequence[str]) -> tuple[Vm, ...]:
-        """Find VMs, each once however often it was named."""
-        return tuple({vm.id: vm for vm in self._driver.find_vms(refs)}.values())
+    def _find_deletable(self, refs: Sequence[str]) -> Found:
+        """Find the VMs to delete; those that are not there count as deleted.
+
+        Raises:
+            NotFoundError: None of them exists, so that a wrong name is told.
+        """
+        try:
+            return find_present(self._driver, refs)
+        except NotFoundError as error:
+            if not error.missing:
+                raise
+            hint = f"{error.hint}; what was deleted before needs nothing more"
+            raise NotFoundError(error.brief, hint=hint, missing=error.missing) from error
 
     def _sources(self, vms: Sequence[Vm]) -> frozenset[VmId]:
         return self._driver.observe_sources([vm.id for vm in vms])

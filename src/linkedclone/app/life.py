@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from linkedclone.app.presence import find_present
 from linkedclone.drivers.base import Driver, Relocation
 from linkedclone.errors import InputError, LinkedCloneError, UnsupportedError
 from linkedclone.model.ids import VmId
@@ -59,7 +60,8 @@ class Life:
             raise InputError(
                 "nothing says where to", hint="name a --datastore, --host, --cluster or pool"
             )
-        vms = tuple({vm.id: vm for vm in driver.find_vms(refs)}.values())
+        found = find_present(driver, refs)
+        vms = found.vms
         targets = {vm.id: driver.resolve_relocation(vm, placement) for vm in vms}
 
         def plan() -> Plan:
@@ -70,7 +72,8 @@ class Life:
 
         before = {vm.id: vm for vm in self._driver.observe_vms([vm.id for vm in vms])}
         report = self._acting.guarded(plan, confirm=None, progress=progress)
-        return self._proven(report, before)
+        proven = self._proven(report, before)
+        return found.tell(proven, action="relocate", counts_as_done=False)
 
     def _proven(self, report: ActionReport, before: dict[VmId, Vm]) -> ActionReport:
         """Read back what was moved; what hangs from something else now has failed, loudly."""

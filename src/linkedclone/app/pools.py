@@ -124,7 +124,10 @@ class Pools:
         if not asked and not everything:
             return scene
         members = members_of(self._driver.observe(), spec.pool)
-        found = members if everything else find_members(members, asked, spec.pool)
+        # A clone that is missing is made anew anyway.
+        found = (
+            members if everything else find_members(members, asked, spec.pool, making=spec.slots)
+        )
         return replace(scene, asked=frozenset(vm.id for vm in found))
 
     def look(self, scene: PoolScene, health: HealthLook, *, sizes: bool = False) -> PoolSight:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code.
 
-    0 done, 1 failed, 2 wrong input, 4 partly done, 130 interrupted.
+    0 done, 1 failed, 2 wrong input, 4 partly done, 130 interrupted, by whichever signal.
     """
     try:
         return _main(list(sys.argv[1:] if arguments is None else arguments))
@@ -37,6 +37,9 @@ def _main(given: list[str]) -> int:
 
     gc.set_threshold(100_000)
     atexit.register(gc.freeze)
-    from linkedclone.cli.running import run
+    from linkedclone.cli.signals import interruptible
 
-    return run(given)
+    with interruptible():
+        from linkedclone.cli.running import run
+
+        return run(given)

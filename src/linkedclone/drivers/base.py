@@ -112,7 +112,7 @@ class Driver(Protocol):
         The result is whole: with the disks of their snapshots.
 
         Raises:
-            NotFoundError: There is none.
+            NotFoundError: Some do not exist; ``missing`` names all of them.
             AmbiguousError: A name fits several; the candidates are listed by path.
         """
 

@@ -4,10 +4,11 @@ Each driver has a table of its own: option and what would help instead. An
 option that is in no table is honoured.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from linkedclone.errors import UnsupportedError
+from linkedclone.errors import NotFoundError, UnsupportedError
+from linkedclone.model.names import list_names
 from linkedclone.model.spec import CloneRequest, DiskMove
 
 ASKED: Final[Mapping[str, Callable[[CloneRequest], object]]] = {
@@ -60,3 +61,14 @@ def refuse_unsupported(request: CloneRequest, table: Mapping[str, str], *, endpo
         if ASKED[option](request):
             brief = f"{option} means nothing to {endpoint}"
             raise UnsupportedError(brief, hint=hint, kind="NotSupported")
+
+
+def no_such_vms(refs: Sequence[str], *, hint: str = "") -> NotFoundError:
+    """Return the error that names every reference which fits no VM."""
+    refs = tuple(dict.fromkeys(refs))
+    what = "there is no VM" if len(refs) == 1 else f"{len(refs)} VMs do not exist:"
+    return NotFoundError(
+        f"{what} {list_names([repr(ref) for ref in refs])}",
+        hint=hint or "linkedclone list shows all VMs",
+        missing=refs,
+    )

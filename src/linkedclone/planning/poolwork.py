@@ -219,8 +219,17 @@ def find_previous(members: Sequence[Vm], pool: str, current: Image) -> Image:
     return known.most_common(1)[0][0]
 
 
-def find_members(members: Sequence[Vm], names: Sequence[str], pool: str) -> tuple[Vm, ...]:
+def find_members(
+    members: Sequence[Vm], names: Sequence[str], pool: str, *, making: Sequence[str] = ()
+) -> tuple[Vm, ...]:
     """Find clones of a pool by slot, name or UUID.
+
+    Args:
+        members: The clones of the pool.
+        names: Which are wanted.
+        pool: Its name.
+        making: The slots that are filled by what is asked for, so that a clone
+            that is missing there is not told as wrong.
 
     Raises:
         InputError: Some are none of its clones; all of them are listed.
@@ -229,6 +238,8 @@ def find_members(members: Sequence[Vm], names: Sequence[str], pool: str) -> tupl
     for vm in members:
         for key in (vm.uuid, slot_of(vm), vm.name):
             by_key[key.casefold()] = vm
+    filled = {slot.casefold() for slot in making} - by_key.keys()
+    names = [name for name in names if name.casefold() not in filled]
     missing = [name for name in names if name.casefold() not in by_key]
     if missing:
         raise InputError(

@@ -266,3 +266,46 @@ def test_the_board_stays_within_the_terminal(width: int, height: int) -> None:
     assert max(map(len, lines)) <= width
     assert "50 of 100  25 failed" in lines[0]
     assert "more" in lines[-1]
+
+
+def test_a_delete_of_a_range_with_gaps_deletes_the_rest_and_can_be_repeated(run: Run) -> None:
+    """Item 20: what is absent counts as deleted, as long as something that was named is there."""
+    family = ["-e", "memory:family", "-o", "json"]
+    outcome = run(*family, "delete", "kiosk-{1..4}", "--yes")
+    assert outcome.code == 0
+    became = {r["name"]: (r["status"], r.get("note")) for r in outcome.document["results"]}
+    gone = ("done", "there is no such VM; nothing to do")
+    assert became == {
+        "kiosk-1": ("done", None),
+        "kiosk-2": ("done", None),
+        "kiosk-3": gone,
+        "kiosk-4": gone,
+    }
+
+
+@pytest.mark.parametrize("names", ["kiosk-{3..5}", "koisk-1", "/vm/kiosk-7"])
+def test_a_delete_of_names_that_all_fit_no_vm_is_an_error(run: Run, names: str) -> None:
+    outcome = run("-e", "memory:family", "delete", names, "--yes")
+    assert outcome.code == 2
+    assert "linkedclone list" in outcome.err
+
+
+@pytest.mark.parametrize("verb", [["start"], ["stop"], ["promote", "--yes"], ["adopt"]])
+def test_other_verbs_act_on_what_is_there_and_fail_for_what_is_not(
+    run: Run, verb: list[str]
+) -> None:
+    outcome = run("-e", "memory:family", "-o", "json", *verb, "kiosk-{1..3}")
+    failed = [r["name"] for r in outcome.document["results"] if r["status"] == "failed"]
+    assert failed == ["kiosk-3"]
+    assert outcome.code in {1, 4}
+
+
+def test_a_deletion_that_is_answered_with_no_tells_of_nothing_done(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("linkedclone.cli.acting.has_terminal", lambda: True)
+    monkeypatch.setattr("click.confirm", lambda *_, **__: False)
+    outcome = run("-e", "memory:family", "delete", "kiosk-{2..3}")
+    assert outcome.code == 1
+    assert "there is no VM 'kiosk-3'" in outcome.err
+    assert "kiosk-3" not in outcome.out

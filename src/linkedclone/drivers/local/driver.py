@@ -36,7 +36,7 @@ from linkedclone.drivers.local.clones import (
     plan_machine,
     reserve_name,
 )
-from linkedclone.drivers.local.finding import REFUSED, find_names, find_target, find_vm
+from linkedclone.drivers.local.finding import REFUSED, find_names, find_target, find_vms
 from linkedclone.drivers.local.jobs import JobBoard, Work
 from linkedclone.drivers.local.layout import MOVED_FROM, MOVING, StateFolder, open_state
 from linkedclone.drivers.local.machines import OpenMachine, open_machine
@@ -48,6 +48,7 @@ from linkedclone.drivers.local.settle import settle_all, settle_source
 from linkedclone.drivers.local.store import load_vm, locked, save_record, write_ssh_config
 from linkedclone.drivers.local.sweep import recover
 from linkedclone.drivers.local.translate import translated
+from linkedclone.drivers.refusals import no_such_vms
 from linkedclone.errors import HypervisorError, NoSnapshotError, UnsupportedError
 from linkedclone.model.findings import Finding
 from linkedclone.model.ids import SnapshotId, VmId
@@ -157,10 +158,13 @@ class LocalDriver:
     def find_vms(self, refs: Sequence[str]) -> tuple[Vm, ...]:
         """Find VMs by name, path or UUID; names that differ only in case are the same."""
         with translated("cannot read the VMs"):
-            ids = [find_vm(self._state, ref) for ref in refs]
+            ids = find_vms(self._state, refs)
             found = observe_some(self._state, self._machines, ids, with_snapshot_disks=True)
         seen = {vm.id: vm for vm in found}
-        return tuple(seen[vm] for vm in ids if vm in seen)
+        gone = [ref for ref, vm in zip(refs, ids, strict=True) if vm not in seen]
+        if gone:
+            raise no_such_vms(gone)
+        return tuple(seen[vm] for vm in ids)
 
     def resolve_target(self, source: Vm, request: CloneRequest) -> Target:
         """Return the one place that there is, if it has the memory for clones that are started."""

@@ -9,7 +9,7 @@ from linkedclone.drivers.local.machine.firmware import find_firmware
 from linkedclone.drivers.local.machine.networks import NetworkKind, parse_network
 from linkedclone.drivers.local.record import UEFI
 from linkedclone.drivers.local.seeds import check_customization
-from linkedclone.drivers.refusals import refuse_unsupported
+from linkedclone.drivers.refusals import no_such_vms, refuse_unsupported
 from linkedclone.errors import NotFoundError
 from linkedclone.model.ids import FolderId, VmId
 from linkedclone.model.spec import CloneRequest, Network, Nic, Target
@@ -43,19 +43,25 @@ REFUSED = {
 """What there is no counterpart for here, and what would help."""
 
 
-def find_vm(state: StateFolder, ref: str) -> VmId:
-    """Find a VM by name, path or UUID.
+def find_vms(state: StateFolder, refs: Sequence[str]) -> list[VmId]:
+    """Find VMs by name, path or UUID.
 
     Raises:
-        NotFoundError: There is none.
+        NotFoundError: Some do not exist; all of them are named.
     """
+    found = {ref: _find_vm(state, ref) for ref in refs}
+    missing = [ref for ref, vm in found.items() if vm is None]
+    if missing:
+        raise no_such_vms(missing)
+    return [vm for ref in refs if (vm := found[ref]) is not None]
+
+
+def _find_vm(state: StateFolder, ref: str) -> VmId | None:
     name = ref.removeprefix(f"{FOLDER_PATH}/")
     found = None if "/" in name else state.holder(key_of(name))
     if found is None and "/" not in ref:
         found = read_vm_link(state.uuids / ref.lower())
-    if found is None or not state.exists(found):
-        raise NotFoundError(f"there is no VM {ref!r}", hint="linkedclone list shows them")
-    return found
+    return found if found is not None and state.exists(found) else None
 
 
 def find_names(state: StateFolder, names: Sequence[str]) -> tuple[VmId, ...]:

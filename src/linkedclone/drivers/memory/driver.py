@@ -15,13 +15,13 @@ from linkedclone.drivers.memory.inside import refuse_card_mismatch, render_guest
 from linkedclone.drivers.memory.machine import Machine
 from linkedclone.drivers.memory.places import ROOT
 from linkedclone.drivers.memory.targets import REFUSED, find_target
+from linkedclone.drivers.refusals import no_such_vms
 from linkedclone.errors import (
     AmbiguousError,
     BusyError,
     EndpointError,
     HypervisorError,
     InputError,
-    NotFoundError,
     RefusedError,
     UnsupportedError,
 )
@@ -98,7 +98,11 @@ class MemoryDriver:
     def find_vms(self, refs: Sequence[str]) -> tuple[Vm, ...]:
         """Find VMs by name, inventory path or UUID."""
         with self._access("find_vms") as estate:
-            return estate.view([_find(estate, ref) for ref in refs], with_disks=True)
+            found = {ref: _find(estate, ref) for ref in refs}
+            if missing := [ref for ref, machine in found.items() if machine is None]:
+                raise no_such_vms(missing)
+            machines = (found[ref] for ref in refs)
+            return estate.view([m for m in machines if m is not None], with_disks=True)
 
     def resolve_target(self, source: Vm, request: CloneRequest) -> Target:
         """Look up where the clones of this request go."""
@@ -364,21 +368,19 @@ class MemoryDriver:
         self._closed = True
 
 
-def _find(estate: Estate, ref: str) -> Machine:
+def _find(estate: Estate, ref: str) -> Machine | None:
     wanted = _as_uuid(ref)
     paths = {ref, f"{ROOT}/{ref}"}
     machines = estate.machines.values()
     exact = [m for m in machines if m.uuid == wanted or ("/" in ref and estate.path(m) in paths)]
     found = exact or [m for m in machines if m.name == ref]
-    if not found:
-        raise NotFoundError(f"there is no VM {ref!r}", hint="linkedclone list shows what there is")
     if len(found) > 1:
         raise AmbiguousError(
             f"{len(found)} VMs are called {ref!r}",
             candidates=tuple(sorted(estate.path(machine) for machine in found)),
             hint="give the path",
         )
-    return found[0]
+    return found[0] if found else None
 
 
 def _as_uuid(text: str) -> str | None:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
+from linkedclone.drivers.refusals import no_such_vms
 from linkedclone.drivers.vsphere.collector import Collector, Seen
 from linkedclone.drivers.vsphere.datacenters import Datacenters
 from linkedclone.drivers.vsphere.namesearch import NameSearch
@@ -43,7 +44,7 @@ class Finder:
         together, and some more calls where there are many; see ``namesearch``.
 
         Raises:
-            NotFoundError: There is none.
+            NotFoundError: Some do not exist; all of them are named.
             AmbiguousError: A name fits several; the candidates are listed by path.
         """
         found = self._look_up(refs)
@@ -53,7 +54,7 @@ class Finder:
         vms = self._read([found[ref][0] for ref in refs])
         for ref in refs:
             if found[ref][0] not in vms:
-                raise NotFoundError(f"{ref!r} was deleted just now")
+                raise no_such_vms([ref], hint="it was deleted just now")
         return tuple(vms[found[ref][0]] for ref in refs)
 
     def _read(self, ids: Sequence[VmId]) -> Mapping[VmId, Vm]:
@@ -67,9 +68,13 @@ class Finder:
         direct = [ref for ref in refs if "/" in ref or _UUID.fullmatch(ref)]
         found = dict(zip(direct, self._session.map(self._look_up_one, direct), strict=True))
         names = [ref for ref in refs if not found.get(ref)]
+        known: Mapping[VmId, str] = {}
         if names:
             known = self._names.read_names(self._datacenters.start(), names)
             found.update((ref, match_name(ref, known)) for ref in names)
+        missing = [ref for ref in refs if not found[ref]]
+        if missing:
+            raise no_such_vms(missing, hint=_suggest(missing[0], known))
         return found
 
     def _look_up_one(self, ref: str) -> tuple[VmId, ...]:
@@ -85,10 +90,7 @@ class Finder:
             if kind == "VirtualMachine":
                 return (VmId(moid_of(native)),)
             raise NotFoundError(f"{ref!r} is not a VM but a {kind}")
-        raise NotFoundError(
-            f"there is no VM at {ref!r}",
-            hint="a path is written /DATACENTER/vm/FOLDER/NAME; the bare name does, too",
-        )
+        return ()
 
     def _paths(self, ref: str) -> Iterator[str]:
         """Yield the full paths that a ref may stand for, the likeliest first.
@@ -138,10 +140,7 @@ def _day(seen: Seen | None) -> str:
 def match_name(ref: str, known: Mapping[VmId, str]) -> tuple[VmId, ...]:
     """Return the VMs whose name is the ref, else those where only case differs, else by id.
 
-    vCenter itself compares names without regard to case.
-
-    Raises:
-        NotFoundError: There is none; the hint names the most similar ones.
+    vCenter itself compares names without regard to case. Empty if there is none.
     """
     exact = tuple(moid for moid, name in known.items() if name == ref)
     if exact:
@@ -149,10 +148,14 @@ def match_name(ref: str, known: Mapping[VmId, str]) -> tuple[VmId, ...]:
     folded = tuple(moid for moid, name in known.items() if name.casefold() == ref.casefold())
     if folded:
         return folded
-    if VmId(ref) in known:
-        return (VmId(ref),)
+    return (VmId(ref),) if VmId(ref) in known else ()
+
+
+def _suggest(ref: str, known: Mapping[VmId, str]) -> str:
+    """Say how a VM that was not found may be called; empty if nothing is similar."""
     from difflib import get_close_matches
 
+    if "/" in ref:
+        return "a path is written /DATACENTER/vm/FOLDER/NAME; the bare name works, too"
     close = get_close_matches(ref, dict.fromkeys(known.values()), n=3)
-    hint = "did you mean " + " or ".join(close) + "?" if close else "linkedclone list shows all VMs"
-    raise NotFoundError(f"there is no VM {ref!r}", hint=hint)
+    return "did you mean " + " or ".join(close) + "?" if close else ""
