@@ -217,14 +217,10 @@ def test_an_image_with_a_data_file_is_refused(driver: LocalDriver, tmp_path: Pat
         driver.import_image(ImageImport(file=image, name="golden"))
 
 
-def test_an_encrypted_image_is_refused(driver: LocalDriver, tmp_path: Path) -> None:
-    image = tmp_path / "image.qcow2"
-    secret = ["--object", "secret,id=s,data=x"]
-    options = "encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10"
-    subprocess.run(
-        ["qemu-img", "create", "-q", *secret, "-f", "qcow2", "-o", options, image, "1M"],
-        check=True,
-    )
+def test_an_encrypted_image_is_refused(driver: LocalDriver, image: Path) -> None:
+    with image.open("r+b") as file:  # by hand: qemu-img would measure how fast this machine is
+        file.seek(32)
+        file.write((2).to_bytes(4, "big"))
     with pytest.raises(InputError, match="encrypted"):
         driver.import_image(ImageImport(file=image, name="golden"))
 

@@ -1,13 +1,18 @@
 """Chains of disk files, read from the files: qcow2 over qcow2, raw or vmdk."""
 
+import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
 from linkedclone.drivers.local import vmdk
-from linkedclone.drivers.local.qcow2 import read_header, round_to_sectors
+from linkedclone.drivers.local.qcow2 import (
+    INCOMPATIBLE_DATA_FILE,
+    read_header,
+    round_to_sectors,
+)
 from linkedclone.errors import HypervisorError
 
 MAX_LAYERS = 200
@@ -86,6 +91,19 @@ def read_disk_file(path: Path, image_format: ImageFormat) -> DiskFile:
 def _read_qcow2(path: Path) -> DiskFile:
     header = read_header(path)
     size = round_to_sectors(header.virtual_bytes)
+    if header.incompatible & INCOMPATIBLE_DATA_FILE:
+        raise HypervisorError(
+            f"{path} keeps its data in another file",
+            kind="qcow2",
+            hint="restore that file from a backup",
+        )
+    if ":" in header.backing_path.partition("/")[0]:  # as QEMU tells ``nbd:…`` from a path
+        raise HypervisorError(
+            f"{path} hangs from what is no file of this machine",
+            details=repr(header.backing_path),
+            kind="qcow2",
+            hint="write it in as a path: qemu-img rebase -u -b BACKING -F FORMAT",
+        )
     if not header.backing_path:
         return DiskFile(path=path, format=ImageFormat.QCOW2, virtual_bytes=size)
     try:
@@ -130,3 +148,39 @@ def read_chain(
             )
         files.append(read(files[-1].backing, files[-1].backing_format))
     return tuple(reversed(files))
+
+
+def name_chain(chain: Sequence[DiskFile]) -> str:
+    """Return a chain as QEMU's programs take it for a file: each layer with its format. Pure.
+
+    They open these files and nothing else: no format is guessed, and no reference
+    in a header is followed (QEMU: ``json:`` in qemu-block-drivers(7)).
+
+    Args:
+        chain: The layers, base first.
+    """
+    node: dict[str, object] | None = None
+    for layer in chain:
+        below = node
+        node = {
+            "driver": layer.format.value,
+            "file": {"driver": "file", "filename": str(layer.path)},
+        }
+        if layer.format is not ImageFormat.RAW:
+            node["backing"] = below
+    return f"json:{json.dumps(node)}"
+
+
+def name_disk(top: Path) -> str:
+    """Return the whole chain of a disk as QEMU's programs take it for a file.
+
+    Raises:
+        HypervisorError: A header is not sound, or a file is missing.
+        OSError: A file cannot be read.
+    """
+    chain = read_chain(top)
+    if chain[0].missing:
+        raise HypervisorError(
+            f"{chain[0].path} is missing", hint="linkedclone doctor says what to do"
+        )
+    return name_chain(chain)

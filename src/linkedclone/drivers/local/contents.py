@@ -4,13 +4,13 @@ import os
 import shlex
 import stat
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from linkedclone.drivers.local.chain import format_by_suffix
+from linkedclone.drivers.local.chain import DiskFile, format_by_suffix
 from linkedclone.drivers.local.layout import StateFolder
 from linkedclone.drivers.local.locks import hold
 from linkedclone.drivers.local.lost import find_lost, hangs_as_before
@@ -24,6 +24,7 @@ from linkedclone.drivers.local.store import StoredVm, load_all
 from linkedclone.drivers.local.strays import list_abandoned
 from linkedclone.drivers.local.survey import take_survey
 from linkedclone.drivers.local.sweep import list_unreached
+from linkedclone.drivers.local.tool import check_image
 from linkedclone.errors import BusyError, LinkedCloneError
 from linkedclone.model.findings import Finding, Verdict
 from linkedclone.model.observed import Power
@@ -129,7 +130,10 @@ def check_layers(state: StateFolder) -> Iterator[Finding]:
         (doubt, (doubt in missing and suggest_return(state, missing[doubt])) or back)
         for doubt in dict.fromkeys(survey.doubts)
     ]
-    layers = {file.path for chain in survey.chains.values() for file in chain if not file.missing}
+    layers = {
+        file.path: file for chain in survey.chains.values() for file in chain if not file.missing
+    }
+    faults += _find_broken(survey.stored.vms, layers)
     for layer in sorted(layers):
         if is_sealed(layer):
             try:
@@ -142,6 +146,19 @@ def check_layers(state: StateFolder) -> Iterator[Finding]:
     if not faults:
         text = f"{len(survey.stored.vms)} VMs, {len(layers)} layers, all sound"
         yield Finding(check="layers", verdict=Verdict.OK, text=text)
+
+
+def _find_broken(
+    vms: Iterable[StoredVm], layers: Mapping[Path, DiskFile]
+) -> Iterator[tuple[str, str]]:
+    """Let QEMU's own tool look at all layers that no machine has open to write."""
+    busy = {t for vm in vms if (vm.folder / RUN_FOLDER / QMP_SOCKET).exists() for t in vm.disk_tops}
+    still = [layers[path] for path in sorted(layers.keys() - busy)]
+    with ThreadPoolExecutor(_THREADS) as pool:
+        for layer, fault in zip(still, pool.map(check_image, still), strict=True):
+            if fault:
+                text = f"{layer.path} is broken: {fault.splitlines()[0]}"
+                yield text, "restore that file from a backup"
 
 
 def suggest_return(state: StateFolder, layer: Path) -> str:

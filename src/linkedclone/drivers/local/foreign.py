@@ -171,9 +171,9 @@ def _read_chain(state: StateFolder, path: Path, found: ImageFormat) -> tuple[Dis
 def _read_file(state: StateFolder, path: Path, image_format: ImageFormat) -> DiskFile:
     try:
         recorded, below = _read_backing(path, image_format)
-        if image_format is ImageFormat.RAW or not below:
+        if image_format is ImageFormat.RAW or (image_format is ImageFormat.QCOW2 and not below):
             return read_disk_file(path, image_format)
-        backing = _locate(state, path, below)
+        backing = _locate(state, path, below) if below else None
         return DiskFile(
             path=path,
             format=image_format,
@@ -199,7 +199,7 @@ def _read_backing(path: Path, image_format: ImageFormat) -> tuple[str, str]:
 
 def _read_size(path: Path, image_format: ImageFormat) -> int:
     if image_format is ImageFormat.VMDK:
-        return vmdk.read_capacity(path)
+        return vmdk.read_size(path)
     return qcow2.round_to_sectors(qcow2.read_header(path).virtual_bytes)
 
 

@@ -7,14 +7,10 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from linkedclone.drivers.local.chain import ImageFormat, read_disk_file
+from linkedclone.drivers.local.chain import DiskFile, ImageFormat, read_disk_file
 from linkedclone.drivers.local.hardware import new_mac
-from linkedclone.drivers.local.imagefile import (
-    check_importable,
-    detect_format,
-    refuse_no_disk,
-    take_in,
-)
+from linkedclone.drivers.local.imagefile import check_importable, detect_format
+from linkedclone.drivers.local.intake import let_go, take_in
 from linkedclone.drivers.local.layers import build_delta_over
 from linkedclone.drivers.local.layout import StateFolder, key_of, new_disk_name, new_vm_id
 from linkedclone.drivers.local.machines import OpenMachine
@@ -22,14 +18,14 @@ from linkedclone.drivers.local.publish import write_new
 from linkedclone.drivers.local.record import CardRecord, MachineRecord, SnapshotRecord, VmRecord
 from linkedclone.drivers.local.removal import delete_vm
 from linkedclone.drivers.local.seals import seal_if_possible
-from linkedclone.drivers.local.staging import at_work
+from linkedclone.drivers.local.staging import at_work_with_lock
 from linkedclone.drivers.local.store import StoredVm
 from linkedclone.drivers.local.survey import Survey, take_survey
 from linkedclone.drivers.local.versions import (
+    find_unfinished,
     name_newest,
     plain_name,
     publish_version,
-    refuse_same,
     refuse_taken,
     refuse_version_name,
     version_of,
@@ -54,9 +50,11 @@ class _Built:
 def import_image(state: StateFolder, wanted: ImageImport, tell: TellBytes = tell_nobody) -> VmId:
     """Take an image in and make a parent of it; return the VM's id.
 
-    The file becomes the sealed base layer as it is, whatever its format; the
-    parent writes to a delta over it. An image that has the name already
-    becomes an older version; see ``versions``.
+    The file is taken into the state folder first, and what is there is examined.
+    It becomes the sealed base layer as it is, whatever its format; the parent
+    writes to a delta over it. An image that has the name already becomes an older
+    version; see ``versions``. What a killed command left unsealed of the same
+    import is taken up.
 
     Args:
         state: The state folder.
@@ -90,30 +88,51 @@ def import_image(state: StateFolder, wanted: ImageImport, tell: TellBytes = tell
 def _import_file(state: StateFolder, wanted: ImageImport, tell: TellBytes) -> VmId:
     if wanted.file is None:
         raise InputError("no image was named", hint="name a file or a URL")
-    image_format = _choose_format(wanted.file, wanted.format, wanted.source or str(wanted.file))
-    check_importable(wanted.file, image_format)
+    with at_work_with_lock(state, "import", key_of(wanted.name)) as (entry, lock):
+        tell("importing")
+        folder = entry / "vm"
+        folder.mkdir()
+        base = folder / "image"
+        taken = take_in(wanted.file, base, move=wanted.move, durable=state.durable)
+        seen = _examine(wanted, base, lock, tell)
+        vm = find_unfinished(state, wanted.name, seen.path)
+        if vm is None:
+            built = _build(state, wanted, seen, folder)
+            publish_version(state, built.folder, built.id, built.record)
+            vm = StoredVm(id=built.id, folder=state.folder(built.id), record=built.record)
+        if wanted.move:
+            let_go(wanted.file, taken)  # before the seal: an immutable file keeps all its names
+        seal_if_possible(state, vm.tops[0])
+    return vm.id
+
+
+def _examine(wanted: ImageImport, base: Path, lock: int, tell: TellBytes) -> DiskFile:
+    """Look at the image where only we can change it; return it under the name that it keeps.
+
+    Raises:
+        InputError: It is not what was wanted, or nothing to make a parent of.
+    """
+    what = wanted.source or str(wanted.file)
     if wanted.sha256:
         from linkedclone.drivers.local.downloading import hash_file, refuse_other
 
-        refuse_other(str(wanted.file), wanted.sha256, hash_file(wanted.file, tell))
-    refuse_same(state, wanted.name, wanted.file)
-    with at_work(state, "import", key_of(wanted.name)) as entry:
-        tell("importing")
-        built = _build(state, wanted, wanted.file, image_format, entry / "vm")
-        publish_version(state, built.folder, built.id, built.record)
-        stored = StoredVm(id=built.id, folder=state.folder(built.id), record=built.record)
-        if wanted.move:
-            wanted.file.unlink()  # before the seal: an immutable file keeps all its names
-        seal_if_possible(state, stored.tops[0])
-    return built.id
+        refuse_other(what, wanted.sha256, hash_file(base, tell))
+    image_format = _choose_format(base, wanted.format, what)
+    named = base.rename(base.with_name(new_disk_name(image_format.value)))
+    try:
+        seen = read_disk_file(named, image_format)
+    except HypervisorError:
+        # Whatever is wrong with the header is told of the file that was named.
+        seen = DiskFile(path=named, format=image_format)
+    check_importable(seen, what, lock=lock, tell=tell)
+    if seen.virtual_bytes == 0:
+        raise InputError(f"{what} is an empty disk", hint="name an image that boots")
+    return seen
 
 
-def _choose_format(file: Path, wanted: str, what: str) -> ImageFormat:
-    found = detect_format(file, what)
+def _choose_format(base: Path, wanted: str, what: str) -> ImageFormat:
     if not wanted:
-        if found is ImageFormat.RAW:
-            refuse_no_disk(file, what)
-        return found
+        return detect_format(base, what)
     try:
         return ImageFormat(wanted)
     except ValueError as error:
@@ -122,31 +141,20 @@ def _choose_format(file: Path, wanted: str, what: str) -> ImageFormat:
         raise InputError(brief, hint=f"known are: {known}") from error
 
 
-def _build(
-    state: StateFolder, wanted: ImageImport, file: Path, image_format: ImageFormat, folder: Path
-) -> _Built:
-    folder.mkdir()
-    vm = new_vm_id(wanted.name)
-    base = new_disk_name(image_format.value)
-    take_in(file, folder / base, move=wanted.move, durable=state.durable)
-    seen = read_disk_file(folder / base, image_format)
-    if seen.virtual_bytes == 0:
-        raise HypervisorError(
-            f"{file} is an empty disk",
-            kind=image_format.value,
-            hint="name an image that boots",
-        )
+def _build(state: StateFolder, wanted: ImageImport, base: DiskFile, folder: Path) -> _Built:
     for name, extra in (("kernel", wanted.kernel), ("initrd", wanted.initrd)):
         if extra is not None:
             take_in(extra, folder / name, move=False, durable=state.durable)
-    record = _build_record(wanted, file, base)
+    vm = new_vm_id(wanted.name)
+    record = _build_record(wanted, base.path.name)
     owner = StoredVm(id=vm, folder=folder, record=record)
-    delta = build_delta_over(seen, owner)
+    delta = build_delta_over(base, owner)
     write_new(folder / record.disk, delta, durable=state.durable)
     return _Built(id=vm, folder=folder, record=record)
 
 
-def _build_record(wanted: ImageImport, file: Path, base: str) -> VmRecord:
+def _build_record(wanted: ImageImport, base: str) -> VmRecord:
+    file = wanted.file or Path()
     source = wanted.source or os.path.abspath(file)  # noqa: PTH100 - links stay as they are
     snapshot = SnapshotRecord(
         id=SnapshotId(f"snapshot-{secrets.token_hex(6)}"),

@@ -208,7 +208,7 @@ def _copy_tree(root: Path, copy: Path, tell: TellBytes) -> None:
 
 
 def _copy_file(path: Path, there: Path) -> None:
-    from linkedclone.drivers.local.imagefile import take_in
+    from linkedclone.drivers.local.intake import take_in
 
     take_in(path, there, move=False, durable=True)
     shutil.copystat(path, there)

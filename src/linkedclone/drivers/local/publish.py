@@ -42,14 +42,20 @@ def publish_file(path: Path, content: SparseFile, *, durable: bool) -> None:
         return
     try:
         _fill(descriptor, content, durable=durable)
-        _name(descriptor, path)
+        name_file(descriptor, path)
     finally:
         os.close(descriptor)
     if durable:
         sync_folder(path.parent)
 
 
-def _name(descriptor: int, path: Path) -> None:
+def name_file(descriptor: int, path: Path) -> None:
+    """Give an open file a name, whatever names it has.
+
+    Raises:
+        FileExistsError: The name is taken.
+        OSError: The file system has no hard links, or it is another one.
+    """
     # Without a directory descriptor Python calls link(), which links the
     # symbolic link in /proc itself; with one, linkat() with AT_SYMLINK_FOLLOW.
     folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -11,10 +11,11 @@ Format: docs/interop/qcow2.txt of QEMU. Extended L2 entries need QEMU 5.2.
 """
 
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from linkedclone.errors import HypervisorError
+from linkedclone.errors import HypervisorError, InputError
 
 SECTOR_BYTES = 512
 CLUSTER_BYTES = 1 << 16
@@ -27,6 +28,8 @@ _V2 = struct.Struct(">4sIQIIQIIQQIIQ")
 _V3_MORE = struct.Struct(">QQQII")
 _HEADER_BYTES = _V2.size + _V3_MORE.size
 _EXTENSION = struct.Struct(">II")
+_EXTENSION_BYTES = 1024
+"""How much of an extension is kept: the one that is read is a short word."""
 _BACKING_FORMAT = 0xE2792ACA
 
 _CLUSTER_BITS = 16
@@ -37,9 +40,20 @@ _REFCOUNT_TABLE_CLUSTER = 1
 _REFCOUNT_BLOCK_CLUSTER = 2
 _L1_CLUSTER = 3
 
+INCOMPATIBLE_DIRTY = 1 << 0
 INCOMPATIBLE_CORRUPT = 1 << 1
 INCOMPATIBLE_DATA_FILE = 1 << 2
+INCOMPATIBLE_COMPRESSION = 1 << 3
 INCOMPATIBLE_EXTENDED_L2 = 1 << 4
+_KNOWN_INCOMPATIBLE = INCOMPATIBLE_DIRTY | INCOMPATIBLE_COMPRESSION | INCOMPATIBLE_EXTENDED_L2
+_AUTOCLEAR_BITMAPS = 1 << 0
+_ENCRYPTION = 0x0537BE77
+_DATA_FILE = 0x44415441
+_KNOWN_EXTENSIONS = frozenset({_BACKING_FORMAT, 0x6803F857, 0x23852875})
+"""Backing format, feature names and bitmaps: those that name nothing that is opened."""
+_CLUSTER_BITS_RANGE = range(9, 22)
+_MAX_HEAD_BYTES = 1 << 21
+"""The first cluster of the largest size; all that the header has stands in it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +87,9 @@ class Qcow2Header:
             own folder unless it is absolute; empty for none.
         backing_format: Its recorded format; empty where none is recorded.
         incompatible: The incompatible feature bits; 0 in version 2.
+        autoclear: The bits of features that other programs may take away.
+        extensions: The kinds of header extensions, as far as they were read.
+        cluster_bits: The size of a cluster, as a power of 2.
         encrypted: Whether the image is encrypted.
         internal_snapshots: How many internal snapshots it holds.
     """
@@ -82,6 +99,9 @@ class Qcow2Header:
     backing_path: str = ""
     backing_format: str = ""
     incompatible: int = 0
+    autoclear: int = 0
+    extensions: tuple[int, ...] = ()
+    cluster_bits: int = _CLUSTER_BITS
     encrypted: bool = False
     internal_snapshots: int = 0
 
@@ -173,12 +193,69 @@ def read_header(path: Path) -> Qcow2Header:
         header = parse_header(head, str(path))
         if header is None:
             file.seek(0)
-            header = parse_header(file.read(CLUSTER_BYTES * 32), str(path))
+            header = parse_header(file.read(_MAX_HEAD_BYTES), str(path))
     if header is None:
         raise HypervisorError(
             f"{path} is cut short", kind="qcow2", hint="restore that file from a backup"
         )
     return header
+
+
+def check_stands_alone(path: Path, what: str) -> None:
+    """Refuse an image whose header holds anything but what a disk that stands alone needs.
+
+    Raises:
+        InputError: It needs other files, is encrypted, corrupt or of features that
+            are not known.
+        HypervisorError: Its header is not sound.
+        OSError: It cannot be read.
+    """
+    with path.open("rb", buffering=0) as file:
+        header = parse_header(file.read(_MAX_HEAD_BYTES), what)
+    if header is None:
+        raise _no_sense(what, "the file is cut short")
+    if header.cluster_bits not in _CLUSTER_BITS_RANGE:
+        raise _no_sense(what, f"its clusters have 2^{header.cluster_bits} bytes")
+    if header.virtual_bytes > MAX_VIRTUAL_BYTES:
+        raise _no_sense(what, f"it claims {header.virtual_bytes} bytes")
+    if header.backing_path:
+        raise InputError(
+            f"{what} needs its backing file {header.backing_path!r}",
+            hint="where that file is yours, make one file of the two: "
+            "qemu-img convert -f qcow2 -O qcow2 IN OUT",
+        )
+    _check_features(header, what)
+
+
+def _check_features(header: Qcow2Header, what: str) -> None:
+    convert = "qemu-img convert -f qcow2 -O qcow2 IN OUT"
+    if header.encrypted or _ENCRYPTION in header.extensions:
+        raise InputError(f"{what} is encrypted", hint=f"decrypt it with {convert}")
+    if header.incompatible & INCOMPATIBLE_DATA_FILE or _DATA_FILE in header.extensions:
+        raise InputError(
+            f"{what} keeps its data in another file",
+            hint=f"where that file is yours, make one file of the two: {convert}",
+        )
+    if header.incompatible & INCOMPATIBLE_CORRUPT:
+        raise InputError(f"{what} is marked corrupt", hint="mend it: qemu-img check -r all FILE")
+    unknown = header.incompatible & ~_KNOWN_INCOMPATIBLE
+    further = sorted(set(header.extensions) - _KNOWN_EXTENSIONS)
+    if unknown or further or header.autoclear & ~_AUTOCLEAR_BITMAPS:
+        raise InputError(
+            f"{what} has features that are not known here",
+            details=f"incompatible features {unknown:#x}, autoclear features "
+            f"{header.autoclear:#x}, extensions {', '.join(map(hex, further)) or 'none'}",
+            hint=f"where a newer QEMU reads it: {convert}",
+        )
+
+
+def _no_sense(what: str, details: str = "") -> HypervisorError:
+    return HypervisorError(
+        f"{what} has a header that makes no sense",
+        details=details,
+        kind="qcow2",
+        hint="restore that file from a backup, or fetch it again",
+    )
 
 
 def parse_header(head: bytes, what: str = "the image") -> Qcow2Header | None:
@@ -193,39 +270,47 @@ def parse_header(head: bytes, what: str = "the image") -> Qcow2Header | None:
         )
     if len(head) < _V2.size:
         return None
-    _, version, offset, length, _, size, crypt, _, _, _, _, snapshots, _ = _V2.unpack_from(head)
+    _, version, offset, length, bits, size, crypt, _, _, _, _, snapshots, _ = _V2.unpack_from(head)
     if version not in {2, 3} or length > MAX_BACKING_PATH_BYTES:
-        raise HypervisorError(
-            f"{what} has a header that makes no sense",
-            kind="qcow2",
-            hint="restore that file from a backup",
-        )
-    incompatible, header_bytes = 0, _V2.size
+        raise _no_sense(what, f"its version is {version}")
+    incompatible, autoclear, header_bytes = 0, 0, _V2.size
     if version == 3:
         if len(head) < _HEADER_BYTES:
             return None
-        incompatible, _, _, _, header_bytes = _V3_MORE.unpack_from(head, _V2.size)
+        incompatible, _, autoclear, _, header_bytes = _V3_MORE.unpack_from(head, _V2.size)
     if offset + length > len(head):
         return None
+    end = offset or (1 << min(bits, max(_CLUSTER_BITS_RANGE)))
+    extensions = _read_extensions(head[:end], header_bytes)
     return Qcow2Header(
         version=version,
         virtual_bytes=size,
-        backing_path=head[offset : offset + length].decode(errors="surrogateescape"),
-        backing_format=_find_backing_format(head, header_bytes) if offset else "",
+        backing_path=head[offset : offset + length].decode(errors="surrogateescape")
+        if offset
+        else "",
+        backing_format=_find_backing_format(extensions) if offset else "",
         incompatible=incompatible,
+        autoclear=autoclear,
+        extensions=tuple(kind for kind, _ in extensions),
+        cluster_bits=bits,
         encrypted=crypt != 0,
         internal_snapshots=snapshots,
     )
 
 
-def _find_backing_format(head: bytes, position: int) -> str:
-    """Walk the header extensions, which version 2 has as well."""
+def _find_backing_format(extensions: Sequence[tuple[int, bytes]]) -> str:
+    found = (content for kind, content in extensions if kind == _BACKING_FORMAT)
+    return next(found, b"").decode("ascii", errors="replace")
+
+
+def _read_extensions(head: bytes, position: int) -> tuple[tuple[int, bytes], ...]:
+    """Walk the header extensions, which version 2 has as well; cut short where the head ends."""
+    found = list[tuple[int, bytes]]()
     while position + _EXTENSION.size <= len(head):
         kind, length = _EXTENSION.unpack_from(head, position)
         position += _EXTENSION.size
         if kind == 0:
             break
-        if kind == _BACKING_FORMAT:
-            return head[position : position + length].decode("ascii", errors="replace")
+        found.append((kind, head[position : position + min(length, _EXTENSION_BYTES)]))
         position += length + (-length % 8)
-    return ""
+    return tuple(found)

@@ -5,6 +5,7 @@ older one is renamed to ``debian@1``, ``debian@2``, which changes nothing of its
 files, nor of what hangs from them.
 """
 
+import filecmp
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -64,20 +65,20 @@ def refuse_taken(state: StateFolder, name: str) -> None:
         raise name_taken(name)
 
 
-def refuse_same(state: StateFolder, name: str, file: Path) -> None:
-    """Refuse an image that is there already, as the newest version of its name.
+def find_unfinished(state: StateFolder, name: str, file: Path) -> StoredVm | None:
+    """Find what a killed import of this very file left: the newest version, without its seal.
 
     Raises:
-        DuplicateNameError: It is.
+        DuplicateNameError: The newest version of the name is this file, and sealed.
     """
     holder = _find_holder(state, name)
     if holder is None or not holder.record.snapshots:
-        return
+        return None
     base = holder.folder / holder.record.snapshots[0].file
     try:
         sealed = parse_fingerprint(seal_path(base).read_bytes(), str(base))
     except FileNotFoundError:
-        return
+        return holder if _is_same(base, file) else None
     found = take_fingerprint(file)
     if (found.size, found.sampled_sha256) == (sealed.size, sealed.sampled_sha256):
         raise DuplicateNameError(
@@ -85,6 +86,14 @@ def refuse_same(state: StateFolder, name: str, file: Path) -> None:
             hint="give it another --name, or use the one that is there",
             kind="names",
         )
+    return None
+
+
+def _is_same(base: Path, file: Path) -> bool:
+    try:
+        return base.suffix == file.suffix and filecmp.cmp(base, file, shallow=False)
+    except FileNotFoundError:
+        return False
 
 
 def publish_version(state: StateFolder, built: Path, vm: VmId, record: VmRecord) -> None:

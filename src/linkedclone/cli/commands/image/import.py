@@ -102,7 +102,7 @@ def _build_import(source: str, machine: _Machine) -> "ImageImport":
     from linkedclone.model.sizes import parse_size
 
     is_url = _URL.match(source) is not None
-    file = None if is_url else _FILE.convert(source, None, None).resolve()
+    file = None if is_url else _FILE.convert(source, None, None).absolute()
     last = source.partition("?")[0].rstrip("/").rpartition("/")[2] if file is None else file.name
     name = machine["name"] or last.partition(".")[0]
     check_name(name)
