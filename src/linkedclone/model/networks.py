@@ -1,10 +1,24 @@
-"""Addresses that guests report: which are their own, and which networks they lie in."""
+"""Addresses and names that guests report: which are valid, their own, in which networks.
 
+Whoever is root in a guest decides what it reports, on every hypervisor. What is not
+wholly an address or a host name is not used: it would get into tables, inventories
+of Ansible and arguments of ssh.
+"""
+
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 from linkedclone.errors import InputError
+
+_HOST_NAME = re.compile(
+    r"(?=.{1,253}\Z)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)*",
+    re.ASCII | re.IGNORECASE,
+)
+"""RFC 1123, section 2.1."""
+_LONGEST_ADDRESS = 45
+"""Of an IPv6 address that ends as an IPv4 one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,18 +55,36 @@ def _is_own(card: ReportedCard, places: dict[str, int]) -> bool:
 
 
 def order_addresses(addresses: Iterable[str]) -> tuple[str, ...]:
-    """Return the addresses that can be reached from outside, each once, IPv4 before IPv6."""
-    found = dict.fromkeys(address for address in addresses if is_reachable(address))
-    return tuple(sorted(found, key=lambda address: ":" in address))
+    """Return the addresses that can be reached from outside, each once, IPv4 before IPv6.
+
+    They are written as ``ipaddress`` writes them, whatever the guest's way is.
+    """
+    read = (read_address(address) for address in addresses)
+    found = dict.fromkeys(address for address in read if address is not None)
+    return tuple(str(address) for address in sorted(found, key=lambda address: address.version))
 
 
-def is_reachable(address: str) -> bool:
-    """Say whether a text is an address that others can reach a guest at."""
+def read_address(text: str) -> IPv4Address | IPv6Address | None:
+    """Read an address at which others can reach a guest; None if the text is not one.
+
+    An address with a zone is not one: a zone has a meaning inside of the guest only,
+    and may be any text.
+    """
+    if len(text) > _LONGEST_ADDRESS or "%" in text:
+        return None
     try:
-        found = ip_address(address.partition("%")[0])
+        found = ip_address(text)
     except ValueError:
-        return False
-    return not (found.is_link_local or found.is_loopback or found.is_unspecified)
+        return None
+    plain = found.ipv4_mapped or found if isinstance(found, IPv6Address) else found
+    hidden = plain.is_link_local or plain.is_loopback or plain.is_unspecified
+    nobodys = plain.is_multicast or (plain.version == 4 and plain.is_reserved)
+    return None if hidden or nobodys else found
+
+
+def read_host_name(text: str) -> str:
+    """Return a host name that a guest reports; empty if it is not a valid one."""
+    return text if _HOST_NAME.fullmatch(text) else ""
 
 
 def check_networks(networks: Sequence[str]) -> None:

@@ -2,10 +2,12 @@
 
 from datetime import UTC, datetime
 
+import pytest
 from pyVmomi import vim
 
 from linkedclone.drivers.vsphere.vms import choose_properties
 from linkedclone.model.observed import Power
+from tests.local.hostile import ADDRESSES, HOST_NAMES
 from tests.unit.vsphere.build import UUID, card, disk, seen, vm_of
 
 AROUND = (
@@ -28,6 +30,20 @@ def test_a_half_made_vm_comes_out_empty() -> None:
     assert vm.power is Power.UNKNOWN
     assert vm.own_bytes is None
     assert vm.owner is None
+
+
+@pytest.mark.parametrize("text", ADDRESSES)
+def test_what_a_guest_reports_is_an_address_as_a_whole_or_not_used(text: str) -> None:
+    told = "".join(c for c in text if c.isprintable())  # what XML can carry
+    card = vim.vm.GuestInfo.NicInfo(connected=True, deviceConfigId=4000, ipAddress=[told])
+    vm = vm_of(seen("VirtualMachine", "vm-1", guest__net=[card], guest__ipAddress=told))
+    assert vm.addresses == ()
+
+
+@pytest.mark.parametrize("text", HOST_NAMES)
+def test_what_a_guest_reports_is_a_host_name_or_not_used(text: str) -> None:
+    told = "".join(c for c in text if c.isprintable() or c == "\n")
+    assert vm_of(seen("VirtualMachine", "vm-1", guest__hostName=told)).host_name == ""
 
 
 def test_a_whole_vm() -> None:

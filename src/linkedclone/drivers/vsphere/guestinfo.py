@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final
 from xml.etree.ElementTree import Element
 
@@ -89,12 +89,21 @@ def choose_addresses(
 
 def read_customization(info: Element) -> CustomizationInfo:
     """Read what the guest info says of a customization."""
-    moment = info.findtext(_START) or info.findtext(_END)
+    moment = info.findtext(_START) or info.findtext(_END) or ""
     return CustomizationInfo(
         status=_STATUSES.get(info.findtext(_STATUS) or "", CustomizationStatus.NONE),
-        moment=datetime.fromisoformat(moment) if moment else None,
+        moment=_read_moment(moment),
         error=info.findtext(_ERROR) or "",
     )
+
+
+def _read_moment(text: str) -> datetime | None:
+    """Return a moment; None if it is not one: the guest's tools have told it."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 _PAST: Final = {

@@ -14,6 +14,7 @@ from linkedclone.drivers.vsphere.marks import PATHS, read_mark
 from linkedclone.drivers.vsphere.names import split_file_name, unescape
 from linkedclone.drivers.vsphere.paths import above_of, build_prefix
 from linkedclone.model.ids import StoreId, VmId
+from linkedclone.model.networks import read_host_name
 from linkedclone.model.observed import Power, Snapshot, Vm
 
 PROPERTIES: Final = (
@@ -121,7 +122,7 @@ def build_vm(read: Read, around: Surroundings) -> Vm:
         disks=hardware.chained(stores),
         snapshots=tuple(_settle(snapshot, stores, around) for snapshot in get("snapshot", ())),
         mark=read_mark(read.values),
-        host_name=get("guest.hostName", ""),
+        host_name=read_host_name(get("guest.hostName", "")),
         addresses=choose_addresses(get("guest.net", ()), get("guest.ipAddress", ""), hardware.macs),
         tools_running=get("guest.toolsRunningStatus") == "guestToolsRunning",
         own_bytes=own,
