@@ -56,7 +56,7 @@ class PretendMachine:
     def run_command(self, command: Sequence[str], seconds: float) -> int:  # noqa: ARG002
         return 0
 
-    def observe(self) -> MachineState:
+    def observe(self, *, guest: bool = True) -> MachineState:  # noqa: ARG002
         return MachineState(power=Power.ON if self._switch.exists() else Power.OFF)
 
 

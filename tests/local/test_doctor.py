@@ -451,7 +451,7 @@ class Stuck(PretendMachine):
         super().__init__(vm.folder)
         self._state = states.get(vm.record.name, MachineState(power=Power.OFF))
 
-    def observe(self) -> MachineState:
+    def observe(self, *, guest: bool = True) -> MachineState:  # noqa: ARG002
         return self._state
 
 

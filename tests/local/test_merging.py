@@ -243,7 +243,7 @@ def wait_for_merge(driver: LocalDriver, vm: Vm) -> None:
 
     async def look(session: Session) -> bool:
         jobs = await session.monitor.execute("query-jobs")
-        return any(job["id"] == merging.JOB for job in jobs)
+        return any(job["id"].text() == merging.JOB for job in jobs)
 
     while not machine._demand(look):
         assert time.monotonic() < deadline

@@ -45,8 +45,8 @@ class WelcomingMachine(PretendMachine):
         given = vm.record.mark.addresses if vm.record.mark else ()
         self._addresses = given or ("10.0.2.15",)
 
-    def observe(self) -> MachineState:
-        seen = super().observe()
+    def observe(self, *, guest: bool = True) -> MachineState:
+        seen = super().observe(guest=guest)
         if seen.power is not Power.ON:
             return seen
         succeeded = CustomizationStatus.SUCCEEDED

@@ -13,8 +13,8 @@ import pytest
 from linkedclone.drivers.local import snapshots
 from linkedclone.drivers.local.driver import LocalDriver
 from linkedclone.drivers.local.machine import machine
+from linkedclone.drivers.local.machine.process import runs_in
 from linkedclone.drivers.local.machines import RUN_FOLDER, open_machine
-from linkedclone.drivers.local.starting import runs_in
 from linkedclone.drivers.local.store import load_vm
 from linkedclone.errors import RefusedError
 from linkedclone.model.ids import VmId

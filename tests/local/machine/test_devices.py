@@ -16,10 +16,9 @@ from linkedclone.drivers.local.machine.arguments import VNC_SOCKET
 from linkedclone.drivers.local.machine.config import DataDisk, MachineConfig
 from linkedclone.drivers.local.machine.machine import Machine
 from linkedclone.drivers.local.machine.networks import Card, find_group, parse_network
-from linkedclone.drivers.local.machine.process import drop_warnings
+from linkedclone.drivers.local.machine.process import drop_warnings, find_processes
 from linkedclone.drivers.local.machine.sockets import connect
 from linkedclone.drivers.local.qcow2 import build_empty
-from linkedclone.drivers.local.starting import find_processes
 from linkedclone.model.observed import Power
 
 MIB = 1 << 20

@@ -1,10 +1,10 @@
 """What QEMU tells of its jobs and files, as tables."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from linkedclone.drivers.local.machine.answers import Answer
 from linkedclone.drivers.local.machine.blockjobs import Progress, combine, judge_job
 from linkedclone.drivers.local.machine.merging import find_node
 from linkedclone.errors import HypervisorError
@@ -12,15 +12,15 @@ from linkedclone.errors import HypervisorError
 MIB = 1 << 20
 
 
-def job(status: str, **more: object) -> dict[str, Any]:
-    return {"id": "linkedclone-merge", "status": status, **more}
+def job(status: str, **more: object) -> Answer:
+    return Answer({"id": "linkedclone-merge", "status": status, **more})
 
 
-def block(offset: int, length: int, *, ready: bool = False, status: str = "ok") -> dict[str, Any]:
-    return {"offset": offset, "len": length, "ready": ready, "io-status": status}
+def block(offset: int, length: int, *, ready: bool = False, status: str = "ok") -> Answer:
+    return Answer({"offset": offset, "len": length, "ready": ready, "io-status": status})
 
 
-JOBS: dict[str, tuple[dict[str, Any] | None, dict[str, Any] | None, Progress]] = {
+JOBS: dict[str, tuple[Answer | None, Answer | None, Progress]] = {
     "gone": (None, None, Progress(ended=True, error="the job is gone")),
     "ended well": (job("concluded"), None, Progress(ended=True, nearly=True)),
     "failed": (
@@ -73,11 +73,11 @@ def test_a_layer_is_found_by_its_file_and_not_by_its_name(tmp_path: Path) -> Non
         {"node-name": "plain", "drv": "qcow2", "file": f"{tmp_path}/vms/../b.qcow2"},
         {"node-name": "layer", "drv": "qcow2", "file": told},
     ]
-    assert find_node(nodes, layer) == "layer"
-    assert find_node(nodes, other) == "other"
+    assert find_node(Answer(nodes), layer) == "layer"
+    assert find_node(Answer(nodes), other) == "other"
 
 
 def test_a_layer_that_the_machine_does_not_have_open_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "a.qcow2").touch()
     with pytest.raises(HypervisorError, match="does not have a layer"):
-        find_node([], tmp_path / "a.qcow2")
+        find_node(Answer([]), tmp_path / "a.qcow2")

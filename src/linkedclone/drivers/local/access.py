@@ -9,11 +9,11 @@ from pathlib import Path
 
 from linkedclone.drivers.local.layout import StateFolder
 from linkedclone.drivers.local.machine.networks import NetworkKind, parse_network
+from linkedclone.drivers.local.machine.process import find_processes
 from linkedclone.drivers.local.machines import RUN_FOLDER, OpenMachine, open_machine
 from linkedclone.drivers.local.record import USER_NETWORK
 from linkedclone.drivers.local.seeds import private_key
 from linkedclone.drivers.local.sshconfig import DEFAULT_USER, KNOWN_HOSTS
-from linkedclone.drivers.local.starting import find_processes
 from linkedclone.drivers.local.store import StoredVm, load_vm
 from linkedclone.errors import BusyError, GoneError, HypervisorError, RefusedError
 from linkedclone.model.access import ConsoleAddress, SshLogin
@@ -40,7 +40,7 @@ def build_ssh(
     from linkedclone.drivers.local.machine.ssh import build_ssh_command
 
     stored = load_vm(state, vm)
-    address = machines(stored).observe().ssh
+    address = machines(stored).observe(guest=False).ssh
     if address is None:
         raise _unreachable(stored)
     return build_ssh_command(
@@ -129,7 +129,7 @@ def connect_ssh(state: StateFolder, vm: VmId) -> socket.socket:
 
 def _unreachable(vm: StoredVm) -> HypervisorError:
     name = vm.record.name
-    seen = open_machine(vm).observe()
+    seen = open_machine(vm).observe(guest=False)
     if seen.power is Power.OFF:
         hint = f"start it first: linkedclone start {name}"
     elif not any(card.network == USER_NETWORK for card in vm.record.machine.cards):
@@ -155,7 +155,7 @@ def describe_console(state: StateFolder, vm: VmId) -> ConsoleAddress:
             f"{name} has no screen",
             hint=f"clone it with --display, or use its serial console: linkedclone console {name}",
         )
-    if open_machine(stored).observe().power is Power.OFF or not path.exists():
+    if open_machine(stored).observe(guest=False).power is Power.OFF or not path.exists():
         raise RefusedError(f"{name} does not run", hint=f"linkedclone start {name}")
     if len(os.fsencode(path)) > SOCKET_PATH_BYTES:
         # The machine's working directory is the same folder by a short name.

@@ -15,11 +15,11 @@ from linkedclone.drivers.local.layout import StateFolder
 from linkedclone.drivers.local.locks import hold
 from linkedclone.drivers.local.lost import find_lost, hangs_as_before
 from linkedclone.drivers.local.machine.arguments import QMP_SOCKET
+from linkedclone.drivers.local.machine.process import find_processes, runs_in
 from linkedclone.drivers.local.machines import RUN_FOLDER, OpenMachine
 from linkedclone.drivers.local.seals import check_seal, is_sealed
 from linkedclone.drivers.local.settings import default_root
 from linkedclone.drivers.local.staging import list_dead, list_living
-from linkedclone.drivers.local.starting import find_processes, runs_in
 from linkedclone.drivers.local.store import StoredVm, load_all
 from linkedclone.drivers.local.strays import list_abandoned
 from linkedclone.drivers.local.survey import take_survey
@@ -69,7 +69,7 @@ def check_machines(state: StateFolder, machines: OpenMachine) -> Iterator[Findin
     """Look for machines that do not go on by themselves."""
     stored = load_all(state).vms
     with ThreadPoolExecutor(_THREADS) as pool:
-        seen = tuple(pool.map(lambda vm: (vm, machines(vm).observe()), stored))
+        seen = tuple(pool.map(lambda vm: (vm, machines(vm).observe(guest=False)), stored))
     faults = tuple(_find_faults(state, seen))
     if faults:
         yield from faults

@@ -51,8 +51,8 @@ class VmMachine(Protocol):
     def ask_to_stop(self) -> bool:
         """Ask the guest to shut down, and return at once; False if it cannot hear."""
 
-    def observe(self) -> "MachineState":
-        """Look at it; never raises."""
+    def observe(self, *, guest: bool = True) -> "MachineState":
+        """Look at it, and if wanted ask its guest too; never raises."""
 
     def run_command(self, command: Sequence[str], seconds: float) -> int:
         """Run a command in its guest; return its exit status."""

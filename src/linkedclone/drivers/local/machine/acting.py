@@ -21,7 +21,7 @@ SETTLE_SECONDS = 0.5
 
 async def ask_to_power_off(session: Session) -> bool:
     """Ask the guest, by its agent or else by the power button; False if it cannot hear."""
-    if (await session.monitor.execute("query-status"))["status"] != "running":
+    if (await session.monitor.execute("query-status"))["status"].text() != "running":
         return False
     with suppress(BusyError, HypervisorError):
         async with session.agent() as agent:
@@ -34,12 +34,12 @@ async def ask_to_power_off(session: Session) -> bool:
 
 async def resume(session: Session) -> MachineState:
     """Let a paused guest go on and look how it does."""
-    state = await observe_session(session)
+    state = await observe_session(session, guest=False)
     if state.power is not Power.PAUSED:
         return state
     await session.monitor.execute("cont")
     await asyncio.sleep(SETTLE_SECONDS)
-    return await observe_session(session)
+    return await observe_session(session, guest=False)
 
 
 async def snapshot_disks(
@@ -58,7 +58,7 @@ async def snapshot_disks(
         }
         for number, overlay in overlays.items()
     ]
-    runs = (await session.monitor.execute("query-status"))["running"]
+    runs = (await session.monitor.execute("query-status"))["running"].flag()
     async with AsyncExitStack() as stack:
         quiesced = runs and await _freeze(session, stack)
         if quiesce and runs and not quiesced:
@@ -68,7 +68,7 @@ async def snapshot_disks(
                 hint="leave --quiesce out, or stop the VM",
             )
         await session.monitor.execute("transaction", actions=actions)
-    return bool(quiesced)
+    return quiesced
 
 
 async def _freeze(session: Session, stack: AsyncExitStack) -> bool:

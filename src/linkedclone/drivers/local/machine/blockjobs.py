@@ -10,8 +10,8 @@ from collections.abc import Collection, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
 
+from linkedclone.drivers.local.machine.answers import Answer
 from linkedclone.drivers.local.machine.session import Session
 from linkedclone.errors import HypervisorError, NoSpaceError
 
@@ -43,12 +43,14 @@ class Progress:
 
 async def observe_jobs(session: Session, ids: Sequence[str]) -> Progress:
     """Say how far jobs are."""
-    jobs = {job["id"]: job for job in await session.monitor.execute("query-jobs")}
-    blocks = {job["device"]: job for job in await session.monitor.execute("query-block-jobs")}
+    jobs = {job["id"].text(): job for job in await session.monitor.execute("query-jobs")}
+    blocks = {
+        job["device"].text(): job for job in await session.monitor.execute("query-block-jobs")
+    }
     return combine([judge_job(jobs.get(one), blocks.get(one)) for one in ids])
 
 
-def judge_job(job: dict[str, Any] | None, block: dict[str, Any] | None) -> Progress:
+def judge_job(job: Answer | None, block: Answer | None) -> Progress:
     """Say how far one job is, from what QEMU tells of it. Pure.
 
     Args:
@@ -57,17 +59,23 @@ def judge_job(job: dict[str, Any] | None, block: dict[str, Any] | None) -> Progr
     """
     if job is None:
         return Progress(ended=True, error="the job is gone")
-    if job["status"] == ENDED:
-        return Progress(ended=True, nearly=True, error=str(job.get("error", "")))
+    status = job["status"].text()
+    if status == ENDED:
+        return Progress(ended=True, nearly=True, error=_read_error(job))
     if block is None:
         return Progress()
-    left = block["len"] - block["offset"]
-    started = job["status"] in {"running", "ready"} and block["len"] > 0
+    length, offset = block["len"].number(), block["offset"].number()
+    started = status in {"running", "ready"} and length > 0
     return Progress(
-        copied=block["offset"],
-        nearly=block["ready"] or (started and left <= NEARLY_BYTES),
-        full=block["io-status"] == "nospace",
+        copied=offset,
+        nearly=block["ready"].flag() or (started and length - offset <= NEARLY_BYTES),
+        full=block["io-status"].text() == "nospace",
     )
+
+
+def _read_error(job: Answer) -> str:
+    error = job.get("error")
+    return "" if error is None else error.text()
 
 
 def combine(seen: Collection[Progress]) -> Progress:
@@ -83,9 +91,9 @@ def combine(seen: Collection[Progress]) -> Progress:
 
 async def stop_guest(session: Session) -> bool:
     """Let the guest stand still; return whether it ran."""
-    ran = (await session.monitor.execute("query-status"))["running"]
+    ran = (await session.monitor.execute("query-status"))["running"].flag()
     await session.monitor.execute("stop")
-    return bool(ran)
+    return ran
 
 
 async def move_guest(session: Session, jobs: Sequence[str], devices: Sequence[str]) -> bool:
@@ -135,11 +143,12 @@ def no_room() -> NoSpaceError:
 async def cancel_jobs(session: Session) -> bool:
     """End all jobs of ours and return True. The machine keeps the layers that it has."""
     for job in await session.monitor.execute("query-jobs"):
-        if job["id"].startswith(PREFIX):
+        name = job["id"].text()
+        if name.startswith(PREFIX):
             with suppress(HypervisorError):  # it ended by itself meanwhile
-                if job["status"] != ENDED:
-                    await session.monitor.execute("block-job-cancel", device=job["id"], force=True)
-            await end_job(session, job["id"])
+                if job["status"].text() != ENDED:
+                    await session.monitor.execute("block-job-cancel", device=name, force=True)
+            await end_job(session, name)
     return True
 
 
@@ -153,8 +162,9 @@ async def wait_for(
     """
     while True:
         found = await _find_job(session, job)
-        if found is None or found["status"] in statuses:
-            return str(found["status"]) if found else ""
+        status = "" if found is None else found["status"].text()
+        if found is None or status in statuses:
+            return status
         if needs_room and (await observe_jobs(session, [job])).full:
             raise no_room()
         await asyncio.sleep(_POLL_SECONDS)
@@ -166,13 +176,13 @@ async def end_job(session: Session, job: str) -> str:
         return "the job is gone"
     found = await _find_job(session, job)
     await session.monitor.execute("job-dismiss", id=job)
-    return str((found or {}).get("error", ""))
+    return "" if found is None else _read_error(found)
 
 
 async def _flush(session: Session, device: str) -> None:
     """Have all written that QEMU still holds, before anybody counts on the file."""
     arguments = {"command-line": f'qemu-io {device} "flush"'}
-    told = await session.monitor.execute("human-monitor-command", **arguments)
+    told = (await session.monitor.execute("human-monitor-command", **arguments)).text()
     if told.strip():
         raise HypervisorError(
             "QEMU could not write all to the disk",
@@ -182,6 +192,6 @@ async def _flush(session: Session, device: str) -> None:
         )
 
 
-async def _find_job(session: Session, job: str) -> dict[str, Any] | None:
-    jobs: list[dict[str, Any]] = await session.monitor.execute("query-jobs")
-    return next((found for found in jobs if found["id"] == job), None)
+async def _find_job(session: Session, job: str) -> Answer | None:
+    jobs = await session.monitor.execute("query-jobs")
+    return next((found for found in jobs if found["id"].text() == job), None)

@@ -34,7 +34,7 @@ async def begin_command(session: Session, name: str, command: Sequence[str]) -> 
                 hint="look at its path inside the guest",
                 kind=error.kind,
             ) from error
-    return int(answer["pid"])
+    return answer["pid"].number()
 
 
 async def poll_command(session: Session, name: str, pid: int) -> tuple[int | None]:
@@ -46,10 +46,12 @@ async def poll_command(session: Session, name: str, pid: int) -> tuple[int | Non
     """
     async with _agent(session, name) as agent:
         answer = await agent.execute("guest-exec-status", pid=pid)
-    if not answer["exited"]:
+    if not answer["exited"].flag():
         return (None,)
-    signal = answer.get("signal")
-    return (int(answer.get("exitcode", 0)) if signal is None else _SIGNALLED + int(signal),)
+    signal, code = answer.get("signal"), answer.get("exitcode")
+    if signal is not None:
+        return (_SIGNALLED + signal.number(),)
+    return (0 if code is None else code.number(),)
 
 
 async def end_command(session: Session, name: str, pid: int) -> bool:

@@ -1,12 +1,12 @@
 """How far cloud-init in a guest is, read through the guest agent."""
 
 import base64
-import json
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 from linkedclone.drivers.local.machine.agent import Agent
-from linkedclone.errors import HypervisorError
+from linkedclone.drivers.local.machine.answers import AGENT, decode_answer, refuse_answer
+from linkedclone.errors import BusyError, HypervisorError
 from linkedclone.model.observed import CustomizationNews, CustomizationStatus
 
 RESULT: Final = "/run/cloud-init/result.json"
@@ -23,13 +23,15 @@ async def read_customization(agent: Agent) -> CustomizationNews:
     """Read how far it is: one small file, or a look for another one.
 
     Raises:
-        BusyError: The agent hung up.
+        BusyError: The agent hung up, or its answer is not one.
     """
     try:
         content = await _read_file(agent, RESULT)
         if content is not None:
             return parse_result(content)
         begun = await _read_file(agent, STATUS) is not None
+    except BusyError:
+        raise
     except HypervisorError as error:
         return CustomizationNews(status=CustomizationStatus.PENDING, text=str(error))
     status = CustomizationStatus.RUNNING if begun else CustomizationStatus.PENDING
@@ -39,10 +41,9 @@ async def read_customization(agent: Agent) -> CustomizationNews:
 def parse_result(content: bytes) -> CustomizationNews:
     """Understand ``result.json``: no errors in it, and all is well. Pure."""
     try:
-        document: Any = json.loads(content)
-        errors = [str(error) for error in document["v1"]["errors"]]
-    except (ValueError, TypeError, KeyError) as error:
-        text = f"{RESULT} cannot be understood: {error!r}"
+        errors = [error.text() for error in decode_answer(content, AGENT)["v1"]["errors"]]
+    except BusyError as error:
+        text = f"{RESULT} cannot be understood: {error.details}"
         return CustomizationNews(status=CustomizationStatus.RUNNING, text=text)
     if errors:
         return CustomizationNews(status=CustomizationStatus.FAILED, text="; ".join(errors))
@@ -57,16 +58,23 @@ async def _read_file(agent: Agent, path: str) -> bytes | None:
         BusyError: The agent hung up.
     """
     try:
-        handle = await agent.execute("guest-file-open", path=path, mode="r")
+        opened = await agent.execute("guest-file-open", path=path, mode="r")
+        handle = opened.number()
     except HypervisorError as error:
-        if error.kind in _NOT_LET:
+        if error.kind in _NOT_LET or isinstance(error, BusyError):
             raise
         return None
     try:
         answer = await agent.execute("guest-file-read", handle=handle, count=_LARGEST_BYTES)
     finally:
         await agent.execute("guest-file-close", handle=handle)
-    return base64.b64decode(answer["buf-b64"])
+    try:
+        content = base64.b64decode(answer["buf-b64"].text(), validate=True)
+    except ValueError as error:
+        raise refuse_answer(AGENT, "the content of a file is not base64") from error
+    if len(content) > _LARGEST_BYTES:
+        raise refuse_answer(AGENT, "a file is longer than what was asked for")
+    return content
 
 
 async def read_texts(agent: Agent, files: Mapping[str, str]) -> dict[str, str]:

@@ -1,8 +1,8 @@
 """How QEMU names the files that it has open."""
 
-import json
 from pathlib import Path
 
+from linkedclone.drivers.local.machine.answers import QEMU, Answer, decode_answer
 from linkedclone.errors import HypervisorError
 
 
@@ -15,16 +15,16 @@ def parse_file_name(told: str) -> str:
     """
     if not told.startswith("json:"):
         return told
-    node: object = json.loads(told.removeprefix("json:"))
-    while isinstance(node, dict) and "filename" not in node:
+    node: Answer | None = decode_answer(told.removeprefix("json:").encode(), QEMU)
+    while node is not None and (name := node.get("filename")) is None:
         node = node.get("file")
-    if not isinstance(node, dict):
+    if node is None or name is None:
         raise HypervisorError(
             "QEMU does not say which file it writes to",
             details=told,
             hint="stop the VM, then try again",
         )
-    return str(node["filename"])
+    return name.text()
 
 
 def is_same(one: Path, other: Path) -> bool:

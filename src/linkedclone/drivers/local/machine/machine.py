@@ -27,6 +27,7 @@ from linkedclone.drivers.local.machine.lock import hold_lock
 from linkedclone.drivers.local.machine.process import (
     ProcessHandle,
     drop_warnings,
+    find_processes,
     launch,
     read_tail,
 )
@@ -35,6 +36,7 @@ from linkedclone.errors import (
     BusyError,
     EndpointError,
     GoneError,
+    HypervisorError,
     LinkedCloneError,
     NoSpaceError,
     PowerOnError,
@@ -47,7 +49,8 @@ CONSOLE_LOCK = "console.lock"
 BOOT_FILE = "boot"
 """Which boot of the host (random(4): boot_id) the machine was started in."""
 
-OBSERVE_SECONDS = 5.0
+OBSERVE_SECONDS = 9.0
+"""More than the guest's agent may take by itself."""
 START_SECONDS = 30.0
 STOP_SECONDS = 60.0
 QUIT_SECONDS = 10.0
@@ -112,6 +115,7 @@ class Machine(RunningDisks):
 
         Args:
             force: Do not ask the guest; its file systems see a power failure.
+                A QEMU that does not answer either is killed.
             deadline_seconds: How long the guest may take; then QEMU is ended.
                 A paused guest cannot be asked and is ended at once.
 
@@ -119,15 +123,46 @@ class Machine(RunningDisks):
             BusyError: Another command works on the machine.
             EndpointError: Another machine runs in the folder.
         """
-        handle = self._ask(_open_handle)
-        if handle is not None:
-            try:
-                if force or not (self._ask_guest() and handle.wait(deadline_seconds)):
-                    self._end(handle)
-            finally:
-                handle.close()
+        try:
+            handle = self._ask(_open_handle)
+        except BusyError:
+            if not force:
+                raise
+            self._kill()
+        else:
+            if handle is not None:
+                self._stop(handle, deadline_seconds=0 if force else deadline_seconds)
         for name in (QMP_SOCKET, AGENT_SOCKET, CONSOLE_SOCKET, VNC_SOCKET, QEMU_LOG):
             (self.folder / name).unlink(missing_ok=True)
+
+    def _stop(self, handle: ProcessHandle, *, deadline_seconds: float) -> None:
+        try:
+            obeys = deadline_seconds > 0 and self._ask_guest() and handle.wait(deadline_seconds)
+            if not obeys:
+                self._end(handle)
+        finally:
+            handle.close()
+
+    def _kill(self) -> None:
+        """Kill a QEMU that does not answer.
+
+        Raises:
+            BusyError: Another command works on the machine, or no process of it is found.
+        """
+        with hold_lock(self.folder / LOCK, deadline_seconds=ANSWER_SECONDS):
+            found = tuple(find_processes(self.folder))
+            if not found and (self.folder / QMP_SOCKET).exists():
+                raise BusyError(
+                    f"what answers for {self.config.name} is not a QEMU of this user",
+                    details=f"it listens at {self.folder / QMP_SOCKET}",
+                    hint="end that process",
+                )
+            for pid in found:
+                with suppress(ProcessLookupError):
+                    handle = ProcessHandle(pid)
+                    handle.kill()
+                    handle.wait(QUIT_SECONDS)
+                    handle.close()
 
     def ask_to_stop(self) -> bool:
         """Ask the guest to shut down, by its agent or else by the power button.
@@ -144,18 +179,23 @@ class Machine(RunningDisks):
             return True  # The guest was quicker than the answer.
         return heard is not False
 
-    def observe(self) -> MachineState:
+    def observe(self, *, guest: bool = True) -> MachineState:
         """Look at the machine. Never raises; what goes wrong is the state's ``reason``.
 
         Off costs some microseconds. A guest that a killed command left frozen
         in the middle of a snapshot is thawed.
+
+        Args:
+            guest: Whether the guest's agent is asked too. Without it nothing that
+                the guest says or does changes what is seen.
         """
+        macs = tuple(card.mac.lower() for card in self.config.cards)
+        look = partial(_observe, guest=guest, seeded=self.config.seed is not None, macs=macs)
         try:
-            macs = tuple(card.mac.lower() for card in self.config.cards)
-            look = partial(_observe, seeded=self.config.seed is not None, macs=macs)
-            state = self._ask(look, deadline_seconds=OBSERVE_SECONDS)
-        except GoneError:
-            state = None
+            try:
+                state = self._ask(look, deadline_seconds=OBSERVE_SECONDS)
+            except GoneError:  # it has ended, unless it still listens
+                state = self._ask(look, deadline_seconds=OBSERVE_SECONDS)
         except (LinkedCloneError, OSError) as error:
             return MachineState(power=Power.UNKNOWN, reason=str(error))
         if state is None:
@@ -322,7 +362,7 @@ class Machine(RunningDisks):
             return True  # The guest was quicker than the answer.
 
     def _end(self, handle: ProcessHandle) -> None:
-        with suppress(BusyError, GoneError):
+        with suppress(HypervisorError, EndpointError):
             self._ask(_quit)
         if not handle.wait(QUIT_SECONDS):
             handle.kill()
@@ -372,10 +412,12 @@ async def _ask_to_power_off(session: Session) -> bool:
     return await ask_to_power_off(session)
 
 
-async def _observe(session: Session, *, seeded: bool, macs: tuple[str, ...]) -> MachineState:
+async def _observe(
+    session: Session, *, guest: bool, seeded: bool, macs: tuple[str, ...]
+) -> MachineState:
     from linkedclone.drivers.local.machine.observing import observe_session
 
-    return await observe_session(session, seeded=seeded, macs=macs)
+    return await observe_session(session, guest=guest, seeded=seeded, macs=macs)
 
 
 async def _find_ssh(session: Session) -> SshAddress | None:

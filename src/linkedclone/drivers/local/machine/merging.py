@@ -12,8 +12,8 @@ a base the job would write into the lowest layer of the chain, which clones shar
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from linkedclone.drivers.local.machine.answers import Answer
 from linkedclone.drivers.local.machine.arguments import disk_device
 from linkedclone.drivers.local.machine.blockjobs import PREFIX
 from linkedclone.drivers.local.machine.filenames import is_same, parse_file_name
@@ -62,15 +62,16 @@ async def start_merge(session: Session, merge: LayerMerge) -> bool:
     return True
 
 
-def find_node(nodes: list[dict[str, Any]], layer: Path) -> str:
+def find_node(nodes: Answer, layer: Path) -> str:
     """Find the node that has a layer open, among what ``query-named-block-nodes`` tells.
 
     Raises:
         HypervisorError: None has.
     """
     for node in nodes:
-        if node["drv"] != _FILE_DRIVER and is_same(Path(parse_file_name(node["file"])), layer):
-            return str(node["node-name"])
+        file_name = parse_file_name(node["file"].text())
+        if node["drv"].text() != _FILE_DRIVER and is_same(Path(file_name), layer):
+            return node["node-name"].text()
     raise HypervisorError(
         "QEMU does not have a layer that is to be merged",
         details=str(layer),
@@ -82,15 +83,16 @@ def find_node(nodes: list[dict[str, Any]], layer: Path) -> str:
 async def read_chains(session: Session) -> dict[int, tuple[Path, ...]]:
     """Return the layers that a machine has open of each disk, the one it writes to first."""
     found = await session.monitor.execute("query-block")
-    images = {block["device"]: block["inserted"]["image"] for block in found if "inserted" in block}
+    inserted = ((block["device"].text(), block.get("inserted")) for block in found)
+    images = {device: medium["image"] for device, medium in inserted if medium is not None}
     numbered = ((number, images.get(disk_device(number))) for number in range(len(images)))
     return {number: _list_files(image) for number, image in numbered if image is not None}
 
 
-def _list_files(image: dict[str, Any] | None) -> tuple[Path, ...]:
+def _list_files(image: Answer | None) -> tuple[Path, ...]:
     files = []
     while image is not None:
-        told = parse_file_name(image["filename"])
+        told = parse_file_name(image["filename"].text())
         files.append(Path(os.path.normpath(told)))  # ours are told as FOLDER/../../vms/ID/FILE
         image = image.get("backing-image")
     return tuple(files)

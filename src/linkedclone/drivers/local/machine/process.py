@@ -5,13 +5,14 @@ import select
 import signal
 import subprocess
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from linkedclone.errors import PowerOnError
 
 LOG_BYTES = 4096
+_PROCESSES = Path("/proc")
 
 
 def launch(arguments: Sequence[str], folder: Path, log: Path) -> subprocess.Popen[bytes]:
@@ -58,6 +59,32 @@ def read_tail(log: Path) -> str:
 def drop_warnings(said: str) -> str:
     """Leave out what QEMU only warned of: it says that at the start, and goes on. Pure."""
     return "\n".join(line for line in said.splitlines() if ": warning: " not in line)
+
+
+def runs_in(folder: Path) -> bool:
+    """Say whether a QEMU of this user has its working directory there."""
+    return next(find_processes(folder), None) is not None
+
+
+def find_processes(folder: Path) -> Iterator[int]:
+    """Find the QEMUs of this user that have their working directory there."""
+    try:
+        wanted = folder.stat()
+    except FileNotFoundError:
+        return
+    for entry in _PROCESSES.iterdir():
+        if entry.name.isdigit() and _is_qemu_in(entry, wanted):
+            yield int(entry.name)
+
+
+def _is_qemu_in(process: Path, wanted: os.stat_result) -> bool:
+    try:
+        seen = (process / "cwd").stat()
+        if not os.path.samestat(seen, wanted):
+            return False
+        return (process / "comm").read_text().startswith("qemu-system")
+    except OSError:  # another user's, or ended meanwhile
+        return False
 
 
 class ProcessHandle:

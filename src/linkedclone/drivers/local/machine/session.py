@@ -51,7 +51,7 @@ class Session:
         from linkedclone.drivers.local.machine.agent import open_agent
 
         ports = await self.monitor.execute("query-chardev")
-        if not any(p["label"] == AGENT_CHARDEV and p["frontend-open"] for p in ports):
+        if not any(p["label"].text() == AGENT_CHARDEV and p["frontend-open"].flag() for p in ports):
             yield None
             return
         client = connect(self.folder, AGENT_SOCKET, timeout_seconds=AGENT_SECONDS)
@@ -74,7 +74,7 @@ def with_session(
     only when something listens. A QEMU that is just ending is waited for.
 
     Raises:
-        BusyError: It does not answer in time.
+        BusyError: It does not answer in time, or hangs up again and again.
         GoneError: It ended while it was being worked on.
         EndpointError: Another machine answers.
     """
@@ -85,9 +85,11 @@ def with_session(
         left = max(POLL_SECONDS, deadline - time.monotonic())
         try:
             return run_async(_session(folder, uuid, client, work), deadline_seconds=left)
-        except _EndingError:
+        except _EndingError as error:
             if time.monotonic() >= deadline:
-                raise
+                raise BusyError(
+                    "QEMU does not answer", details=error.details, hint="try again in a moment"
+                ) from error
             time.sleep(POLL_SECONDS)
     return None
 
@@ -101,7 +103,7 @@ async def _session(
     async with AsyncExitStack() as stack:
         try:
             monitor = await stack.enter_async_context(open_monitor(client))
-            answer = (await monitor.execute("query-uuid"))["UUID"]
+            answer = (await monitor.execute("query-uuid"))["UUID"].text()
         except GoneError as error:
             raise _EndingError(error.brief, details=error.details) from error
         if answer.lower() != uuid.lower():

@@ -1,0 +1,105 @@
+"""A guest whose agent answers with rubbish harms no command, least of all one about others."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from pathlib import Path
+
+import pytest
+
+from linkedclone.cli.main import main
+from linkedclone.drivers.local.layout import open_state
+from linkedclone.drivers.local.machines import open_machine
+from linkedclone.drivers.local.store import load_all
+from linkedclone.model.images import ImageImport
+from linkedclone.model.observed import Power
+from tests.contract.acts import find, make, result_of, step_for
+from tests.local.false_qemu import MUTE
+from tests.local.scenes import connect, make_image
+
+ROOT = Path(__file__).parents[2]
+BEGIN_SECONDS = 60.0
+
+Begin = Callable[[str, str], Path]
+
+
+@pytest.fixture
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("LINKEDCLONE_CONFIG", str(tmp_path / "config.yaml"))
+    root = tmp_path / "state"
+    monkeypatch.setenv("LINKEDCLONE_ENDPOINT", f"local:{root}")
+    with closing(connect(root)) as driver:
+        file = make_image(tmp_path / "image.qcow2")
+        driver.import_image(ImageImport(file=file, name="golden"))
+        for name in ("bad", "good"):
+            make(driver, step_for(driver, find(driver, "golden"), name))
+    return root
+
+
+@pytest.fixture
+def run(state: Path) -> Iterator[Begin]:
+    """Let a VM of the state folder run with an agent of a certain kind; return its folder."""
+    with ExitStack() as stack:
+
+        def begin(name: str, case: str) -> Path:
+            stored = load_all(open_state(state, immutable=False)).vms
+            (vm,) = [vm for vm in stored if vm.record.name == name]
+            folder = vm.folder / "run"
+            folder.mkdir(exist_ok=True)
+            command = (sys.executable, "-m", "tests.local.false_qemu", vm.record.uuid, case)
+            process = stack.enter_context(
+                subprocess.Popen(command, cwd=folder, env={"PYTHONPATH": str(ROOT)})
+            )
+            stack.callback(process.kill)
+            deadline = time.monotonic() + BEGIN_SECONDS
+            while not (folder / "qmp.sock").exists():
+                assert process.poll() is None
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
+            return folder
+
+        yield begin
+
+
+def test_a_hostile_agent_keeps_no_command_from_its_work(
+    run: Begin, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run("bad", "addresses that are a number")
+    for command in (
+        ("list",),
+        ("show", "bad"),
+        ("usage",),
+        ("inventory", "--list"),
+        ("gc", "--yes"),
+        ("delete", "good", "--yes"),
+        ("list", "-o", "json"),
+        ("stop", "bad"),
+        ("delete", "bad", "--yes"),
+    ):
+        code = main(list(command))
+        told = capsys.readouterr()
+        assert "bug in linkedclone" not in told.err
+        assert code == 0, (command, told)
+
+
+@pytest.mark.parametrize("case", ["deep objects", "half a surrogate", "an endless number"])
+def test_a_guest_is_listed_and_stopped_whatever_its_agent_says(
+    run: Begin, capsys: pytest.CaptureFixture[str], case: str
+) -> None:
+    run("bad", case)
+    assert main(["list"]) == 0
+    assert "on" in capsys.readouterr().out
+    assert main(["stop", "bad"]) == 0
+
+
+def test_a_hard_stop_and_a_deletion_never_ask_the_agent(state: Path, run: Begin) -> None:
+    folder = run("bad", MUTE)
+    with closing(connect(state, open_machine)) as driver:
+        (vm,) = [vm for vm in driver.state.list_vms() if vm.startswith("bad.")]
+        result_of(driver, driver.set_power(vm, Power.OFF))
+        assert not (folder / "qmp.sock").exists()
+        result_of(driver, driver.delete_vm(vm))
+        assert not (folder / "asked").exists()
+        assert vm not in driver.state.list_vms()
