@@ -1,10 +1,14 @@
 """Every fault of the handbook's section 10 has its class, its hint and the server's words."""
 
+from typing import Any
+
 import pytest
 from pyVmomi import vim, vmodl
 
+from linkedclone.drivers.vsphere.answers import StrangeAnswerError
 from linkedclone.drivers.vsphere.faultrules import RULES
 from linkedclone.drivers.vsphere.faults import fill, translate
+from linkedclone.drivers.vsphere.stub import Reply, Stub
 from linkedclone.errors import (
     AuthenticationError,
     BusyError,
@@ -157,3 +161,88 @@ def test_objects_are_called_by_their_names_where_somebody_can_be_asked() -> None
     error = translate(fault, "x", name_of=lambda _: "golden")
     assert "by golden" in error.brief
     assert "object: VirtualMachine:vm-42 (golden)" in error.details
+
+
+# -- what pyVmomi does not know ------------------------------------------------------------
+
+ENVELOPE = """<?xml version="1.0" encoding="UTF-8"?>
+<soapenv:Envelope xmlns:soapenv="http://schemas.xmlsoap.org/soap/envelope/"
+xmlns:xsd="http://www.w3.org/2001/XMLSchema"
+xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"><soapenv:Body>{content}
+</soapenv:Body></soapenv:Envelope>"""
+FAULT = """<soapenv:Fault><faultcode>ServerFaultCode</faultcode>
+<faultstring>{words}</faultstring>{detail}</soapenv:Fault>"""
+UPDATES = """<RetrievePropertiesExResponse xmlns="urn:vim25"><returnval><objects>
+<obj type="Task">task-1</obj><propSet><name>info.error</name>{error}</propSet>
+</objects></returnval></RetrievePropertiesExResponse>"""
+
+
+def called(method: str, content: str, status: int = 200) -> object:
+    stub = Stub(host="nowhere.invalid")
+    kinds: dict[str, tuple[Any, str]] = {
+        "clone": (vim.VirtualMachine, "Clone"),
+        "read": (vmodl.query.PropertyCollector, "RetrievePropertiesEx"),
+    }
+    kind, name = kinds[method]
+    body = ENVELOPE.format(content=content).encode()
+    reply = Reply(status=status, reason="OK", body=body)
+    return stub.read_reply(reply, kind._GetMethodInfo(name))
+
+
+def refusal(words: str, detail: str = "") -> LinkedCloneError:
+    with pytest.raises(vmodl.MethodFault) as caught:
+        called("clone", FAULT.format(words=words, detail=detail), 500)
+    return translate(caught.value, "clone desk-001")
+
+
+def test_a_fault_without_a_detail_keeps_its_words() -> None:
+    for detail in ("", "<detail/>", "<detail></detail>"):
+        assert (
+            "fault.RequestCanceled.summary"
+            in refusal("fault.RequestCanceled.summary", detail).details
+        )
+
+
+def test_a_fault_that_is_not_known_keeps_its_name_its_words_and_what_it_holds() -> None:
+    detail = """<detail><QuantumStorageFault xmlns="urn:vim25" xsi:type="QuantumStorage">
+    <faultMessage><key>a.b</key><message>the second sentence</message></faultMessage>
+    <depth>12</depth></QuantumStorageFault></detail>"""
+    for written in (detail, detail.replace(' xsi:type="QuantumStorage"', "")):
+        error = refusal("No quantum.", written)
+        assert isinstance(error, HypervisorError)
+        assert error.kind == "QuantumStorage"
+        for words in ("No quantum.", "the second sentence", "depth: 12"):
+            assert words in error.details
+
+
+def test_an_enum_value_that_is_not_known_loses_no_words() -> None:
+    detail = """<detail><InvalidPowerStateFault xmlns="urn:vim25" xsi:type="InvalidPowerState">
+    <requestedState>poweredOn</requestedState><existingState>hibernated</existingState>
+    </InvalidPowerStateFault></detail>"""
+    error = refusal("Not now.", detail)
+    assert isinstance(error, HypervisorError)
+    assert error.kind == "InvalidPowerState"
+    assert "hibernated" in error.details
+
+
+@pytest.mark.parametrize("kind", ["QuantumStorage", "NoDiskSpace"])
+def test_why_a_task_failed_is_told_whatever_the_fault(kind: str) -> None:
+    error = f"""<val xsi:type="LocalizedMethodFault"><fault xsi:type="{kind}">
+    <faultCause><fault xsi:type="SolarFlare"><wind>strong</wind></fault>
+    <localizedMessage>The sun.</localizedMessage></faultCause>
+    <datastore>ds1</datastore><mood>low</mood></fault>
+    <localizedMessage>It is full.</localizedMessage></val>"""
+    answer: Any = called("read", UPDATES.format(error=error))
+    fault = answer.objects[0].propSet[0].val
+    told = translate(fault, "clone desk-001")
+    assert isinstance(told, HypervisorError)
+    assert told.kind == kind
+    for words in ("It is full.", "ds1", "mood: low", "strong", "The sun."):
+        assert words in told.details
+
+
+def test_a_device_of_a_type_that_is_not_known_is_not_made_into_another() -> None:
+    error = """<val xsi:type="ArrayOfVirtualDevice"><VirtualDevice xsi:type="VirtualQubit">
+    <key>7</key></VirtualDevice></val>"""
+    with pytest.raises(StrangeAnswerError, match="VirtualQubit"):
+        called("read", UPDATES.format(error=error))

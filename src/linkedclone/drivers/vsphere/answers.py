@@ -127,6 +127,11 @@ def judge(answer: Element, method: str, *, result_due: bool) -> Element | None:
     return None
 
 
+def results_of(answer: Element) -> Iterator[Element]:
+    """Yield the results in an answer that was judged."""
+    yield from _open(answer).iterfind(RESULT)
+
+
 def _open(answer: Element) -> Element:
     body = answer.find(_BODY) if answer.tag == _ENVELOPE else None
     if body is None:

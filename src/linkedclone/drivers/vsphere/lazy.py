@@ -62,11 +62,11 @@ def _field_type(vim_type: type, name: str) -> type:
 def decode(element: Element, declared: type, stub: Native) -> Native:
     """Return the value of an element as its own ``xsi:type`` says, else as declared."""
     actual = element.get(TYPE)
-    vim_type = (actual and _named_type(actual)) or declared
+    vim_type = (actual and named_type(actual)) or declared
     if issubclass(vim_type, list):
         return [decode(item, vim_type.Item, stub) for item in element]  # type: ignore[attr-defined]  # as above
     if issubclass(vim_type, VmomiSupport.ManagedObject):
-        kind = _named_type(element.get("type", "")) or vim_type
+        kind = named_type(element.get("type", "")) or vim_type
         return kind(element.text, stub)
     if issubclass(vim_type, VmomiSupport.DataObject):
         return Lazy(element, vim_type, stub)
@@ -84,7 +84,7 @@ def _decode_scalar(text: str, vim_type: type) -> Native:
 
 
 @lru_cache(maxsize=1024)
-def _named_type(name: str) -> type | None:
+def named_type(name: str) -> type | None:
     """Return pyVmomi's type of an ``xsi:type``; None for one that it does not know."""
     if name == "ManagedObjectReference":
         return VmomiSupport.ManagedObject  # type: ignore[no-any-return]  # pyVmomi has no types

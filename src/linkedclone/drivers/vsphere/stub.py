@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import http.client
 import ssl
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
+from xml.etree.ElementTree import Element
 
 from pyVmomi import SoapStubAdapter, VmomiSupport, vmodl
 from pyVmomi.SoapAdapter import SoapResponseDeserializer
 
-from linkedclone.drivers.vsphere import answers
+from linkedclone.drivers.vsphere import answers, tolerant
 from linkedclone.drivers.vsphere.bounded import BoundedConnection, read_whole
 from linkedclone.drivers.vsphere.native import Native
 
@@ -73,8 +75,7 @@ class Stub(SoapStubAdapter):  # type: ignore[misc]  # pyVmomi has no types
 
     def read_reply(self, reply: Reply, info: Native) -> Native:
         """Judge what came for a method, and return it decoded; raise its fault."""
-        self._judge(reply, info)
-        return self._decode(reply.body, info)
+        return self._decode(self._judge(reply, info), reply.body, info)
 
     def fetch(self, mo: Native, info: Native, args: list[object]) -> bytes:
         """Call a method and return its answer as it came; raise its fault.
@@ -87,20 +88,26 @@ class Stub(SoapStubAdapter):  # type: ignore[misc]  # pyVmomi has no types
             self._judge(reply, info)
         return reply.body
 
-    def _decode(self, body: bytes, info: Native) -> Native:
+    def _decode(self, answer: Element, body: bytes, info: Native) -> Native:
         """Return what an answer that was judged says, as pyVmomi's objects."""
         try:
             result = SoapResponseDeserializer(self).Deserialize(body, info.result)
+        except _UNDECODABLE:
+            result = self._decode_unknown(answer, info)
+        _check_result(result, info)
+        return result
+
+    def _decode_unknown(self, answer: Element, info: Native) -> Native:
+        try:
+            return tolerant.decode_results(list(answers.results_of(answer)), info.result, self)
         except _UNDECODABLE as error:
             msg = f"an answer that cannot be decoded: {type(error).__name__}: {error}"
             raise answers.StrangeAnswerError(msg) from error
-        _check_result(result, info)
-        return result
 
     def _ask(self, mo: Native, info: Native, args: list[object]) -> Reply:
         return self.exchange(self.SerializeRequest(mo, info, args))
 
-    def _judge(self, reply: Reply, info: Native) -> None:
+    def _judge(self, reply: Reply, info: Native) -> Element:
         if reply.status not in {_OK, _FAULT}:
             msg = f"{reply.status} {reply.reason}"
             raise http.client.HTTPException(msg)
@@ -111,6 +118,7 @@ class Stub(SoapStubAdapter):  # type: ignore[misc]  # pyVmomi has no types
         if reply.status != _OK:
             msg = f"a result with the status {reply.status} {reply.reason}"
             raise answers.StrangeAnswerError(msg)
+        return answer
 
     def exchange(self, request: bytes) -> Reply:
         """Send a request and read what comes back, within bounds."""
@@ -138,15 +146,14 @@ class Stub(SoapStubAdapter):  # type: ignore[misc]  # pyVmomi has no types
             raise answers.StrangeAnswerError(msg)
         return Reply(status=answer.status, reason=answer.reason, body=body)
 
-    def _read_fault(self, body: bytes, fault: Native) -> BaseException:
-        try:
+    def _read_fault(self, body: bytes, fault: Element) -> BaseException:
+        """Return a fault as pyVmomi decodes it, or in the server's words if it cannot."""
+        with suppress(*_UNDECODABLE):
             decoded = SoapResponseDeserializer(self).Deserialize(body, object)
-        except _UNDECODABLE:
-            decoded = None
-        if isinstance(decoded, vmodl.MethodFault):
-            return decoded
-        unknown: Native = vmodl.RuntimeFault
-        return unknown(msg=fault.findtext("faultstring"))  # type: ignore[no-any-return]  # pyVmomi has no types
+            if isinstance(decoded, vmodl.MethodFault):
+                return decoded
+        unknown: BaseException = tolerant.decode_soap_fault(fault, self)
+        return unknown
 
 
 def is_result_due(info: Native) -> bool:
@@ -161,8 +168,11 @@ def is_result_due(info: Native) -> bool:
 
 def _check_result(result: Native, info: Native) -> None:
     """Refuse a reference of another type or without an id, as for a task that is none."""
-    if result is None or not issubclass(info.result, VmomiSupport.ManagedObject):
+    several = issubclass(info.result, list)
+    kind = info.result.Item if several else info.result
+    if result is None or not issubclass(kind, VmomiSupport.ManagedObject):
         return
-    if not isinstance(result, info.result) or not result._GetMoId():  # noqa: SLF001 - the only way
-        msg = f"a result that is not a {info.result._wsdlName}"  # noqa: SLF001 - the only way
-        raise answers.StrangeAnswerError(msg)
+    for one in result if several else (result,):
+        if not isinstance(one, kind) or not one._GetMoId():  # noqa: SLF001 - the only way to the id
+            msg = f"a result that is not a {kind._wsdlName}"  # noqa: SLF001 - the only way to the name
+            raise answers.StrangeAnswerError(msg)
