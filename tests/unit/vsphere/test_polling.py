@@ -5,10 +5,17 @@ from pyVmomi import vim, vmodl
 
 from linkedclone.drivers.vsphere.attach import Attachment, CloneTasks
 from linkedclone.drivers.vsphere.attach import build_state as build_attached
+from linkedclone.drivers.vsphere.collector import Seen
 from linkedclone.drivers.vsphere.connect import choose_version
 from linkedclone.drivers.vsphere.lookup import prefers_finds
 from linkedclone.drivers.vsphere.tasks import build_state, pause_seconds
-from linkedclone.errors import DuplicateNameError, GoneError, HypervisorError, PowerOnError
+from linkedclone.errors import (
+    DuplicateNameError,
+    GoneError,
+    HypervisorError,
+    LostJobError,
+    PowerOnError,
+)
 from linkedclone.model.ids import FolderId, JobId, VmId
 from linkedclone.model.jobs import Job, JobStatus
 from tests.unit.vsphere.build import seen
@@ -59,6 +66,20 @@ def test_a_failed_task_gives_its_translated_error() -> None:
 
 def test_a_task_that_is_gone_has_failed() -> None:
     assert isinstance(build_state(job(), None).error, GoneError)
+
+
+@pytest.mark.parametrize("state", [None, "", "meditating"])
+def test_a_task_whose_state_is_not_told_is_not_running(state: str | None) -> None:
+    task = Seen(
+        kind="Task",
+        id="task-1",
+        values={} if state is None else {"info.state": state},
+        refused={"info.state": "NoPermission: privilegeId System.View"} if state is None else {},
+    )
+    ended = build_state(job(), task)
+    assert isinstance(ended.error, LostJobError)
+    assert (state or "System.View") in ended.error.details or state == ""
+    assert "look whether it was done" in ended.error.hint
 
 
 def test_deleting_what_is_gone_is_done() -> None:

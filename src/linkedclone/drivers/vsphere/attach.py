@@ -14,6 +14,7 @@ from typing import Final
 from linkedclone.drivers.vsphere.collector import Collector, Seen
 from linkedclone.drivers.vsphere.lookup import Lookup
 from linkedclone.drivers.vsphere.names import unescape
+from linkedclone.drivers.vsphere.native import moid_of
 from linkedclone.drivers.vsphere.session import Session
 from linkedclone.drivers.vsphere.walks import VM_TASKS
 from linkedclone.errors import GoneError
@@ -83,15 +84,21 @@ class Attacher:
 
     def _read_tasks(self, sources: set[VmId]) -> Mapping[VmId, CloneTasks]:
         natives = [self._session.managed("VirtualMachine", source) for source in sources]
-        wanted = {"Task": ("info.descriptionId", "info.state", "info.result", "info.entity")}
+        wanted = {
+            "Task": ("info.descriptionId", "info.state", "info.result", "info.entity"),
+            "VirtualMachine": ("recentTask",),
+        }
+        seen = self._collector.read("follow clones", natives, wanted, [VM_TASKS])
         found: dict[VmId, CloneTasks] = defaultdict(CloneTasks)
-        for task in self._collector.read("follow clones", natives, wanted, [VM_TASKS]).values():
-            if task.get("info.descriptionId") == _CLONE:
-                tasks = found[VmId(task.id_at("info.entity"))]
-                state = str(task.get("info.state"))
+        for one in seen.values():
+            if one.kind != "Task":
+                one.told("recentTask")
+            elif one.demand("info.descriptionId") == _CLONE:
+                tasks = found[VmId(moid_of(one.demand("info.entity")))]
+                state = str(one.demand("info.state"))
                 tasks.running |= state in {"queued", "running"}
                 if state == "success":
-                    tasks.made.add(VmId(task.id_at("info.result")))
+                    tasks.made.add(VmId(one.id_at("info.result")))
         return found
 
     def _read_names(self, attachments: Sequence[Attachment]) -> dict[tuple[FolderId, str], Seen]:

@@ -17,7 +17,7 @@ from linkedclone.drivers.vsphere.names import unescape
 from linkedclone.drivers.vsphere.native import Native, moid_of
 from linkedclone.drivers.vsphere.session import Session
 from linkedclone.drivers.vsphere.tasks import pause_seconds
-from linkedclone.errors import BusyError, HypervisorError, UnsupportedError
+from linkedclone.errors import BusyError, GoneError, HypervisorError, UnsupportedError
 from linkedclone.model.check import HostCheck
 from linkedclone.model.plan import CreateClone
 
@@ -72,11 +72,13 @@ def _await(collector: Collector, task: Native, about: str) -> Sequence[Native]:
     begun = time.monotonic()
     while (age := time.monotonic() - begun) < _PATIENCE_SECONDS:
         seen = collector.read(about, [task], _TASK).get(moid_of(task))
-        state = str(seen.get("info.state")) if seen else ""
-        if seen and state == "error":
-            raise translate(seen.get("info.error"), about)
-        if seen and state == "success":
-            return tuple(seen.get("info.result") or ())
+        if seen is None:
+            raise GoneError(f"could not {about}: the task is gone", hint="run it again")
+        state = str(seen.demand("info.state"))
+        if state == "error":
+            raise translate(seen.demand("info.error"), about)
+        if state == "success":
+            return tuple(seen.told("info.result") or ())
         time.sleep(pause_seconds(age, jobs=1))
     raise BusyError(f"could not {about}: no answer in {_PATIENCE_SECONDS:.0f} seconds")
 

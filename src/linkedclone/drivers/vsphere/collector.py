@@ -25,7 +25,12 @@ from linkedclone.drivers.vsphere.pages import (
 from linkedclone.drivers.vsphere.session import Session
 from linkedclone.drivers.vsphere.walks import Walk
 from linkedclone.drivers.vsphere.wire import undecoded
-from linkedclone.errors import HypervisorError, LostAnswerError
+from linkedclone.errors import (
+    GoneError,
+    HypervisorError,
+    LostAnswerError,
+    UnreadableAnswerError,
+)
 
 CHUNK: Final = 100
 """Objects asked for in one request: the page size of the server (handbook, section 2)."""
@@ -56,10 +61,40 @@ class Seen:
         """Return a property, or None."""
         return self.values.get(path)
 
+    def told(self, path: str) -> Native:
+        """Return a property, or None if it is unset.
+
+        Raises:
+            UnreadableAnswerError: The server refused to tell it, so it may be anything.
+        """
+        if path in self.refused:
+            raise _unread(self, path)
+        return self.values.get(path)
+
+    def demand(self, path: str) -> Native:
+        """Return a property that is always set: without it nothing can be decided.
+
+        Raises:
+            UnreadableAnswerError: It is not there.
+        """
+        value = self.values.get(path)
+        if value is None:
+            raise _unread(self, path)
+        return value
+
     def id_at(self, path: str) -> str:
         """Return the id of the object that a property refers to, or an empty string."""
         value = self.values.get(path)
         return "" if value is None else moid_of(value)
+
+
+def _unread(seen: Seen, path: str) -> UnreadableAnswerError:
+    return UnreadableAnswerError(
+        f"could not read {path} of {seen.kind}:{seen.id}",
+        details=seen.refused.get(path, "the server says neither what it is nor why"),
+        hint="what cannot be read counts as unknown, and nothing is done; "
+        "'linkedclone doctor' lists the privileges that are missing",
+    )
 
 
 _FIRST: Final = "RetrievePropertiesEx"
@@ -197,7 +232,14 @@ class Collector:
             try:
                 taken = follow(left)
             except _Vanished as vanished:
-                left = [start for start in left if moid_of(start) != vanished.id]
+                there = [start for start in left if moid_of(start) != vanished.id]
+                if len(there) == len(left):
+                    raise GoneError(
+                        f"could not {vanished.about}: {vanished.id} does not exist any more",
+                        hint="run it again",
+                        kind="ManagedObjectNotFound",
+                    ) from vanished
+                left = there
             except HypervisorError as error:
                 # The tokens of further pages end with the session that they were
                 # given in, and a page that was lost is not told twice.
@@ -213,7 +255,7 @@ class Collector:
     def _pages(self, about: str, question: Native) -> _Taken[Seen]:
         options = vmodl.query.PropertyCollector.RetrieveOptions()
         page = self._session.read(
-            about, _noticing(self._native.RetrievePropertiesEx), [question], options
+            about, _noticing(self._native.RetrievePropertiesEx, about), [question], options
         )
         found: list[Seen] = []
         while page is not None:
@@ -228,7 +270,7 @@ class Collector:
     def _raw_pages(self, about: str, question: Native, pages: _Pages[_Out]) -> _Taken[_Out]:
         options = vmodl.query.PropertyCollector.RetrieveOptions()
         method = _FIRST
-        first = _noticing(undecoded(self._native, _FIRST))
+        first = _noticing(undecoded(self._native, _FIRST), about)
         onward = undecoded(self._native, _NEXT)
         taken: _Taken[_Out] = _Taken(about=about, out=[], ids=set())
         body = self._session.read(about, first, [question], options)
@@ -306,12 +348,13 @@ def _require(starts: Sequence[Native], wanted: Wanted, ids: Container[str]) -> N
 class _Vanished(Exception):  # noqa: N818 - never leaves this module
     """A starting object does not exist any more."""
 
-    def __init__(self, moid: str) -> None:
+    def __init__(self, moid: str, about: str) -> None:
         super().__init__(moid)
         self.id = moid
+        self.about = about
 
 
-def _noticing(method: Native) -> Native:
+def _noticing(method: Native, about: str) -> Native:
     """Wrap the call so that an object that is gone is told apart from other faults."""
 
     def call(*arguments: object) -> Native:
@@ -320,7 +363,7 @@ def _noticing(method: Native) -> Native:
         except vmodl.fault.ManagedObjectNotFound as fault:
             if fault.obj is None:
                 raise
-            raise _Vanished(str(moid_of(fault.obj))) from None
+            raise _Vanished(str(moid_of(fault.obj)), about) from None
 
     return call
 

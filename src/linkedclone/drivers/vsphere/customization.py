@@ -41,7 +41,7 @@ class StoredSpecs:
             return self._session.read(about, manager.GetCustomizationSpec, name).spec
         except NotFoundError as error:
             seen = self._collector.read(about, [manager], {"CustomizationSpecManager": ("info",)})
-            names = sorted(item.name for one in seen.values() for item in one.get("info") or ())
+            names = sorted(item.name for one in seen.values() for item in one.told("info") or ())
             raise NotFoundError(
                 f"there is no customization specification {name!r}",
                 details=error.details,

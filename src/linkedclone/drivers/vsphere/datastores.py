@@ -36,7 +36,7 @@ class Datastore:
         datacenter_path: The inventory path of that, without a slash in front.
         browser: Its HostDatastoreBrowser.
         volume: What hosts call it below ``/vmfs/volumes``, beside its name.
-        accessible: Whether any host reaches it.
+        accessible: Whether any host reaches it, and can tell which storage it is.
     """
 
     id: StoreId
@@ -75,7 +75,7 @@ def _build(seen: Seen, around: Mapping[str, Seen]) -> Datastore:
         datacenter_path=build_path(datacenter, around).lstrip("/") if datacenter else "",
         browser=seen.get("browser"),
         volume=str(seen.get("summary.url") or "").rstrip("/").rpartition("/")[2],
-        accessible=seen.get("summary.accessible") is not False,
+        accessible=bool(seen.get("summary.accessible") and seen.get("summary.url")),
     )
 
 

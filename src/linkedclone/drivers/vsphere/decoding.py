@@ -48,7 +48,7 @@ from linkedclone.drivers.vsphere import marks, metadata
 from linkedclone.drivers.vsphere.collector import Seen
 from linkedclone.drivers.vsphere.guestinfo import read_cards, read_customization
 from linkedclone.drivers.vsphere.hardware import LayerBook, read_hardware
-from linkedclone.drivers.vsphere.pages import NS, Found
+from linkedclone.drivers.vsphere.pages import NS, TYPE, Found
 from linkedclone.drivers.vsphere.snapshots import read_snapshots
 
 LAYOUT: Final = "layoutEx"
@@ -123,6 +123,12 @@ def _read_reference(element: Element) -> str:
     return intern(element.text or "")
 
 
+def _read_one_or_all(element: Element) -> str | tuple[str, ...]:
+    """Read what is one reference of a snapshot, and a list of them of a datastore."""
+    several = "ArrayOf" in element.get(TYPE, "")
+    return _read_references(element) if several else _read_reference(element)
+
+
 def _read_flag(element: Element) -> bool:
     return element.text in {"true", "1"}
 
@@ -150,6 +156,7 @@ _DECODERS: Final[Mapping[str, Callable[[Element], Any]]] = {
     "parentVApp": _read_reference,
     "parentFolder": _read_reference,
     "datastore": _read_references,
+    "vm": _read_one_or_all,
     "config.template": _read_flag,
     "config.createDate": _read_date,
     "config.hardware.numCPU": _read_number,

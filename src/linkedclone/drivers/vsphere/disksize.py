@@ -26,7 +26,7 @@ def read_disk(collector: Collector, vm: Native, name: VmId | str, label: str) ->
     seen = next(iter(collector.read(f"read {name}", [vm], wanted).values()), None)
     if seen is None:
         raise GoneError(f"{name} is gone", hint="look again: linkedclone list")
-    for device in seen.get("config.hardware.device") or ():
+    for device in seen.demand("config.hardware.device"):
         if is_disk(device) and label_of(device) == label:
             return device
     raise NotFoundError(f"{name} has no disk {label!r}")

@@ -13,8 +13,9 @@ from linkedclone.drivers.vsphere.namesearch import NameSearch
 from linkedclone.drivers.vsphere.native import kind_of, moid_of
 from linkedclone.drivers.vsphere.observe import Observer
 from linkedclone.drivers.vsphere.session import Session
-from linkedclone.errors import AmbiguousError, NotFoundError
+from linkedclone.errors import AmbiguousError, NotFoundError, UnreadableAnswerError
 from linkedclone.model.ids import VmId
+from linkedclone.model.names import list_names
 from linkedclone.model.observed import Vm
 
 _UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
@@ -74,6 +75,7 @@ class Finder:
             found.update((ref, match_name(ref, known)) for ref in names)
         missing = [ref for ref in refs if not found[ref]]
         if missing:
+            _refuse_nameless(missing[0], known)
             raise no_such_vms(missing, hint=_suggest(missing[0], known))
         return found
 
@@ -135,6 +137,17 @@ def _day(seen: Seen | None) -> str:
     """Write when a VM was made; vCenter knows it since 6.7."""
     created = seen.get("config.createDate") if seen is not None else None
     return f"{created:%Y-%m-%d %H:%M}" if created is not None else "date unknown"
+
+
+def _refuse_nameless(ref: str, known: Mapping[VmId, str]) -> None:
+    """Refuse to say that there is no such VM where it may be one whose name is not told."""
+    nameless = sorted(moid for moid, name in known.items() if not name)
+    if nameless:
+        raise UnreadableAnswerError(
+            f"could not find {ref!r}: the names of some VMs cannot be read",
+            details=list_names(nameless),
+            hint="name the VM by its id, or let an administrator give the user the role Read-only",
+        )
 
 
 def match_name(ref: str, known: Mapping[VmId, str]) -> tuple[VmId, ...]:

@@ -122,7 +122,7 @@ class GuestCommandRunner:
             seen = self._collector.read("look what guest it is", [start], wanted)
             if vm not in seen:
                 raise GoneError(f"{self._observer.name(vm)} was deleted meanwhile")
-            known = str(seen[vm].get("guest.guestFamily") or "")
+            known = str(seen[vm].told("guest.guestFamily") or "")
             with self._lock:
                 self._families |= {vm: known} if known else {}
         return known
@@ -133,7 +133,7 @@ class GuestCommandRunner:
         start = self._session.content.guestOperationsManager
         wanted = {"GuestOperationsManager": ("processManager",)}
         (seen,) = self._collector.read("find the process manager", [start], wanted).values()
-        return seen.get("processManager")
+        return seen.demand("processManager")
 
 
 def _no_program(name: str, program: str, details: str) -> HypervisorError:

@@ -155,7 +155,9 @@ def _build_host(seen: Seen) -> Host:
 
 
 def _trouble(seen: Seen) -> str:
-    state = str(seen.get("runtime.connectionState") or "connected")
+    state = str(seen.get("runtime.connectionState") or "")
+    if not state or "runtime.inMaintenanceMode" in seen.refused:
+        return "cannot be read"
     if state != "connected":
         return "is not responding" if state == "notResponding" else f"is {state}"
     return "is in maintenance mode" if seen.get("runtime.inMaintenanceMode") else ""

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Final
 
+from linkedclone.drivers.vsphere.answers import StrangeAnswerError
 from linkedclone.drivers.vsphere.collector import CHUNK, Collector
 from linkedclone.drivers.vsphere.names import unescape
 from linkedclone.drivers.vsphere.native import Native, kind_of, moid_of
@@ -87,6 +88,10 @@ class Lookup:
 
 
 def _list_vms(folder: Found) -> list[str]:
+    if "childEntity" in folder.refused:
+        raise StrangeAnswerError(
+            f"the folder's content is refused: {folder.refused['childEntity']}"
+        )
     children = folder.elements.get("childEntity")
     return [
         child.text or ""

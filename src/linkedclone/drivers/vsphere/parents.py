@@ -214,4 +214,4 @@ def _label(device: Native) -> str:
 
 
 def _devices(seen: Seen) -> Sequence[Native]:
-    return tuple(seen.get("config.hardware.device") or ())
+    return tuple(seen.demand("config.hardware.device"))

@@ -95,7 +95,7 @@ class Reach:
         stores = [self._session.managed("Datastore", gap.store.id) for gap in gaps]
         wanted = {"Datastore": ("vm",)}
         users = self._collector.read("read who uses datastores", stores, wanted).values()
-        natives = {moid_of(vm): vm for store in users for vm in store.get("vm") or ()}
+        natives = {moid_of(vm): vm for store in users for vm in store.told("vm") or ()}
         wanted = {"VirtualMachine": ("runtime.host",)}
         seen = self._collector.read("read where VMs run", list(natives.values()), wanted)
         clusters = {
@@ -123,7 +123,7 @@ def find_gaps(around: Mapping[str, Seen]) -> tuple[Gap, ...]:
 
 def _blind_hosts(hosts: Sequence[Seen]) -> dict[str, tuple[str, ...]]:
     """Return for each datastore that not all of these hosts see those that do not."""
-    sees = {host.id: {moid_of(ref) for ref in host.get("datastore") or ()} for host in hosts}
+    sees = {host.id: {moid_of(ref) for ref in host.told("datastore") or ()} for host in hosts}
     missing = {
         store: tuple(sorted(_name(host) for host in hosts if store not in sees[host.id]))
         for store in set().union(*sees.values())

@@ -25,12 +25,12 @@ from typing import Final
 from linkedclone.drivers.vsphere import walks
 from linkedclone.drivers.vsphere.collector import Collector
 from linkedclone.drivers.vsphere.datastores import Datastore, read_datastores
-from linkedclone.drivers.vsphere.decoding import Decoder
+from linkedclone.drivers.vsphere.decoding import Decoder, Read
 from linkedclone.drivers.vsphere.descriptor import HEAD_BYTES, parse_descriptor
 from linkedclone.drivers.vsphere.folder import read_head
 from linkedclone.drivers.vsphere.hardware import Hardware, drop_devices
 from linkedclone.drivers.vsphere.names import split_file_name, unescape
-from linkedclone.drivers.vsphere.native import Native
+from linkedclone.drivers.vsphere.native import Native, moid_of
 from linkedclone.drivers.vsphere.session import Session
 from linkedclone.drivers.vsphere.tasks import Jobs
 from linkedclone.errors import (
@@ -39,14 +39,17 @@ from linkedclone.errors import (
     LinkedCloneError,
     NotFoundError,
     RefusedError,
+    UnreadableAnswerError,
 )
 from linkedclone.model.ids import StoreId
 from linkedclone.model.inventory import Stray
 from linkedclone.model.jobs import Job
+from linkedclone.model.names import list_names
 from linkedclone.model.observed import Layer
 
 _WANTED_OF_TASKS: Final = {
-    "VirtualMachine": ("config.files.vmPathName",),
+    "Datastore": ("vm",),
+    "VirtualMachine": ("config.files.vmPathName", "recentTask"),
     "Task": ("info.state", "info.entity"),
 }
 _TASKS_OF_USERS: Final = (replace(walks.STORE_USERS, then=("tasks of vm",)), walks.VM_TASKS)
@@ -121,13 +124,16 @@ class Remover:
         native = self._session.managed("Datastore", store.id)
         about = "read running tasks"
         seen = self._collector.read(about, [native], _WANTED_OF_TASKS, _TASKS_OF_USERS)
+        seen[store.id].told("vm")
         working = {
-            one.id_at("info.entity")
+            moid_of(one.demand("info.entity"))
             for one in seen.values()
-            if one.kind == "Task" and str(one.get("info.state")) in {"queued", "running"}
+            if one.kind == "Task" and one.demand("info.state") in {"queued", "running"}
         }
+        for one in seen.values():
+            one.told("recentTask")
         paths = (
-            split_file_name(str(seen[vm].get("config.files.vmPathName") or ""))[1]
+            split_file_name(str(seen[vm].demand("config.files.vmPathName")))[1]
             for vm in working
             if vm in seen
         )
@@ -140,18 +146,22 @@ class Remover:
 
     def _read_readers(self, store: Datastore, native: Native) -> Mapping[Layer, frozenset[str]]:
         wanted = {
-            "VirtualMachine": ("name", "config.hardware.device"),
+            "Datastore": ("vm",),
+            "VirtualMachine": ("name", "config.hardware.device", "snapshot"),
             "VirtualMachineSnapshot": ("vm", "config.hardware.device"),
         }
         found = self._collector.read_found(
             "read disks", [native], wanted, Decoder().decode, _USERS, lighten=drop_devices
         )
         around = {read.id: read for read in found}
+        _require_all(store, around)
         readers: dict[Layer, set[str]] = defaultdict(set)
         for read in around.values():
+            if read.kind == "Datastore":
+                continue
             vm = read if read.kind == "VirtualMachine" else around.get(read.id_at("vm"))
             name = unescape(str(vm.get("name"))) if vm else "a VM"
-            hardware: Hardware = read.get("config.hardware.device") or Hardware()
+            hardware: Hardware = read.demand("config.hardware.device")
             for disk in hardware.chained({store.name: store.id}):
                 for layer in disk.chain:
                     readers[layer].add(name)
@@ -204,4 +214,22 @@ class Remover:
             manager.DeleteDatastoreFile_Task,
             name=f"[{store.name}] {path}",
             datacenter=self._session.managed("Datacenter", store.datacenter),
+        )
+
+
+def _require_all(store: Datastore, around: Mapping[str, Read]) -> None:
+    """Refuse a look that leaves out a VM of the datastore, or a snapshot of one.
+
+    Raises:
+        UnreadableAnswerError: It is not known what some VM reads.
+    """
+    listed = set(around[store.id].told("vm") or ())
+    for read in around.values():
+        listed.update(one.id for one in read.told("snapshot") or ())
+    unseen = sorted(listed - around.keys())
+    if unseen:
+        raise UnreadableAnswerError(
+            f"could not read what all VMs of {store.name} use",
+            details=f"not told: {list_names(unseen)}",
+            hint="look again; if it stays, the user may not see these",
         )

@@ -120,8 +120,9 @@ class Scanner:
         about, wanted = "read what a search found", {"Task": ("info.result",)}
         seen = self._collector.read(about, tasks, wanted, lazily=True)
         for moid, store in done.items():
-            if moid in seen:
-                listing.add(store, seen[moid].get("info.result") or ())
+            found = seen[moid].get("info.result") if moid in seen else None
+            if found is not None:
+                listing.add(store, found)
             else:
                 blind.append(f"what was found on {store.name} could not be read")
         return listing

@@ -58,9 +58,10 @@ def build_spots(land: Landscape, stores: Iterable[Seen], hosts: Sequence[Host]) 
 
 def unfit(store: Seen, hosts: Sequence[Host]) -> str:
     """Say why a datastore cannot take clones that run on any of the hosts; empty if it can."""
-    if store.get("summary.accessible") is False:
-        return "is not accessible"
-    mode = str(store.get("summary.maintenanceMode") or "normal")
+    accessible = store.get("summary.accessible")
+    if not accessible:
+        return "is not accessible" if accessible is False else "cannot be read"
+    mode = str(store.told("summary.maintenanceMode") or "normal")
     if mode != "normal":
         return "is in maintenance mode"
     blind = sorted(host.name for host in hosts if store.id not in host.stores)

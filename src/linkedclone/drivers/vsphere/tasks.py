@@ -239,7 +239,7 @@ class Jobs:
         ids = [self._sequences.task_of(job) for job in tasks]
         natives = [self._session.managed("Task", moid) for moid in ids]
         seen = self._watch.observe(natives, _WATCH_SECONDS) if watching else {}
-        if any(moid not in seen for moid in ids):
+        if any(moid not in seen or status_of(seen[moid]) is None for moid in ids):
             seen = self._poll_tasks(natives)
         states = [
             self._sequences.go_on(build_state(job, seen.get(moid), name_of=self._session.name_of))
@@ -265,8 +265,13 @@ class Jobs:
         return {moid: one for found in single for moid, one in found.items()}
 
 
+def status_of(task: Seen) -> JobStatus | None:
+    """Return how far a task is; None if its state was not told, or is none that is known."""
+    return _STATUS.get(str(task.get("info.state")))
+
+
 def _has_failed(task: Seen | None) -> bool:
-    return task is not None and _STATUS.get(str(task.get("info.state"))) is JobStatus.FAILED
+    return task is not None and status_of(task) is JobStatus.FAILED
 
 
 def build_job(moid: str, about: str, action: str) -> Job:
@@ -275,14 +280,17 @@ def build_job(moid: str, about: str, action: str) -> Job:
 
 
 def build_state(job: Job, task: Seen | None, *, name_of: NameOf = no_name) -> JobState:
-    """Return what a task says of its job; a task that is gone has failed."""
+    """Return what a task says of its job.
+
+    One that is gone has failed, and so has one whose state is not told: it would
+    be waited for for ever.
+    """
     if task is None:
-        brief = f"could not follow the task to {_VERBS[job.action]} {job.about}: it is gone"
-        hint = "look whether it was done: linkedclone list"
-        lost = LostJobError(brief, details=_name_task(job), hint=hint)
-        return JobState(job=job, status=JobStatus.FAILED, error=lost)
+        return _build_loss(job, "it is gone")
     job = replace(job, task=task.id)
-    status = _STATUS.get(str(task.get("info.state")), JobStatus.RUNNING)
+    status = status_of(task)
+    if status is None:
+        return _build_loss(job, "its state cannot be read", _why_unknown(task))
     if status is JobStatus.FAILED:
         return _build_failure(job, task.get("info.error"), name_of)
     return JobState(
@@ -291,6 +299,20 @@ def build_state(job: Job, task: Seen | None, *, name_of: NameOf = no_name) -> Jo
         percent=task.get("info.progress"),
         result=_result_of(task),
     )
+
+
+def _build_loss(job: Job, reason: str, details: str = "") -> JobState:
+    lost = LostJobError(
+        f"could not follow the task to {_VERBS[job.action]} {job.about}: {reason}",
+        details="\n".join(filter(None, (details, _name_task(job)))),
+        hint="look whether it was done: linkedclone list",
+    )
+    return JobState(job=job, status=JobStatus.FAILED, error=lost)
+
+
+def _why_unknown(task: Seen) -> str:
+    told = task.get("info.state")
+    return f"its state is {told!r}" if told else task.refused.get("info.state", "")
 
 
 def _result_of(task: Seen) -> str | None:
