@@ -90,6 +90,19 @@ def test_again_makes_nothing_new_and_reports_existing(
     assert "CloneVM_Task" not in simulator.calls()
 
 
+def test_a_clone_that_is_there_and_differs_from_what_is_asked_for_is_told_so(
+    simulator: Simulator, env: dict[str, str], parent: str
+) -> None:
+    command.run("clone", parent, "desk-1", env=env)
+    asked = ["--snapshot", "new:never", "--cpus", "3", "--annotation", "mine"]
+    code, report = command.run_json("clone", parent, "desk-1", *asked, env=env)
+    (clone,) = report["clones"]
+    assert (code, clone["status"], clone["snapshot"]) == (4, "differs", report["snapshot"])
+    assert [one["field"] for one in clone["differences"]] == ["snapshot", "cpus", "notes"]
+    assert clone["snapshot"] != "never"
+    assert simulator.calls()["CreateSnapshot_Task"] == 1
+
+
 def test_without_a_snapshot_it_is_refused_and_nothing_is_sent(
     simulator: Simulator, env: dict[str, str]
 ) -> None:

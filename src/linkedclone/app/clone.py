@@ -34,6 +34,7 @@ from linkedclone.planning.verdict import Fate
 
 if TYPE_CHECKING:
     from linkedclone.model.check import HostCheck
+    from linkedclone.planning.differences import Wanted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +46,7 @@ class Prepared:
         source: The parent.
         plan: What is to be done.
         snapshot_name: What the clones hang from, or will.
+        snapshot: The snapshot, if it is there already.
         run: The id of this run.
         target: Where the clones go.
     """
@@ -55,6 +57,14 @@ class Prepared:
     snapshot_name: str
     run: str
     target: Target
+    snapshot: Snapshot | None = None
+
+    @property
+    def wanted(self) -> Wanted:
+        """What clones that are there already are compared with."""
+        from linkedclone.planning.differences import Wanted
+
+        return Wanted(request=self.request, target=self.target, snapshot=self.snapshot)
 
     @property
     def creates(self) -> tuple[CreateClone, ...]:
@@ -103,6 +113,7 @@ def prepare(driver: Driver, request: CloneRequest) -> Prepared:
         snapshot_name=planner.snapshot_name(),
         run=run.id,
         target=target,
+        snapshot=planner.wanted_snapshot(),
     )
     _try_out(driver, prepared)
     return prepared
@@ -179,7 +190,13 @@ def preview(driver: Driver, prepared: Prepared) -> tuple[Mapping[str, object], .
 def planned_report(prepared: Prepared, endpoint: str) -> CloneReport:
     """Return the report of a dry run: nothing was made."""
     results = {
-        step.name: CloneResult(name=step.name, status=Status.PLANNED, uuid=step.uuid)
+        step.name: CloneResult(
+            name=step.name,
+            status=Status.PLANNED,
+            uuid=step.uuid,
+            parent=prepared.source.name,
+            snapshot=prepared.snapshot_name,
+        )
         for step in prepared.creates
     } | {vm.name: describe_existing(prepared, vm) for vm in prepared.plan.existing}
     report = build_report(prepared, endpoint, results, seconds=0.0)
@@ -218,7 +235,7 @@ class CloneJob:
         results |= self._mend_existing(results)
         creates = self._with_folder(self._with_snapshot())
         made = self._cloning.make(creates) if creates else []
-        results |= {m.step.name.casefold(): describe_made(m, self._runner) for m in made}
+        results |= {m.step.name.casefold(): describe_made(m, self._runner, prepared) for m in made}
         results |= self._start_existing(results, made)
         clashed, clashes = self._find_clashes(results)
         results |= clashed

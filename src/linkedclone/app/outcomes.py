@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ from linkedclone.planning.verdict import CloneVerdict, Fate, judge_existing
 
 if TYPE_CHECKING:
     from linkedclone.app.clone import Prepared
+    from linkedclone.planning.differences import Wanted
 
 
 def mark_failed(result: CloneResult, stage: Stage, error: LinkedCloneError) -> CloneResult:
@@ -27,12 +28,25 @@ def describe_existing(prepared: Prepared, vm: Vm) -> CloneResult:
     """Return the result for a clone that was there already."""
     linked = prepared.request.disk_move.linked
     verdict = judge_existing(prepared.source, vm, linked=linked)
-    status = Status.FAILED if verdict.failure else Status.EXISTING
-    result = CloneResult(name=vm.name, status=status, error=verdict.failure)
-    return _seen(result, vm, verdict.proof)
+    result = CloneResult(name=vm.name, status=Status.FAILED, error=verdict.failure)
+    if verdict.failure is None:
+        result = replace(result, status=Status.EXISTING)
+    return _compared(_seen(result, vm, verdict.proof), vm, prepared.source, prepared.wanted)
 
 
-def describe_made(made: Made, runner: Runner) -> CloneResult:
+def _compared(result: CloneResult, vm: Vm, source: Vm, wanted: Wanted) -> CloneResult:
+    """Tell what a clone that was there hangs from, and in what it differs from what is wanted."""
+    from linkedclone.planning.differences import find_base, find_differences
+
+    base = find_base(vm, source, linked=wanted.request.disk_move.linked)
+    result = replace(result, parent=base.parent, snapshot=base.snapshot)
+    differences = find_differences(wanted, vm, base)
+    if result.status is not Status.EXISTING or not differences:
+        return result
+    return replace(result, status=Status.DIFFERS, differences=differences)
+
+
+def describe_made(made: Made, runner: Runner, prepared: Prepared) -> CloneResult:
     """Return the result for a clone that this run was to make."""
     verdict = made.verdict
     if verdict is None:
@@ -51,7 +65,12 @@ def describe_made(made: Made, runner: Runner) -> CloneResult:
     )
     if made.vm is None or verdict.fate in {Fate.UNDONE, Fate.NOTHING}:
         return replace(result, linked=verdict.proof.linked if verdict.proof else None)
-    return _seen(result, made.vm, verdict.proof)
+    result = _seen(result, made.vm, verdict.proof)
+    step, snapshot = made.step, made.step.snapshot
+    if verdict.fate is Fate.EXISTING:
+        here = replace(prepared.wanted, snapshot=snapshot)
+        return _compared(result, made.vm, step.source, here)
+    return replace(result, parent=step.source.name, snapshot=snapshot.name if snapshot else "")
 
 
 def _stages(made: Made, verdict: CloneVerdict) -> tuple[tuple[str, float], ...]:
@@ -143,11 +162,19 @@ def build_report(
     return CloneReport(
         endpoint=endpoint,
         parent=prepared.source.name,
-        snapshot=prepared.snapshot_name,
+        snapshot=_common_snapshot(prepared, by_name.values()),
         clones=tuple(by_name[name.casefold()] for name in prepared.request.names),
         seconds=seconds,
         linked=linked,
     )
+
+
+def _common_snapshot(prepared: Prepared, results: Iterable[CloneResult]) -> str:
+    """Return the snapshot that a batch hangs from; one that was never taken is not told."""
+    if prepared.creates:
+        return prepared.snapshot_name
+    names = {result.snapshot for result in results if result.id}
+    return names.pop() if len(names) == 1 else ""
 
 
 def _without_passwords(result: CloneResult) -> CloneResult:

@@ -73,7 +73,8 @@ class Tally:
         failed = result.status is Status.FAILED
         if failed:
             self.failures += 1
-        elif result.id:
+        elif result.id and result.status is not Status.DIFFERS:
+            # What differs is not of this run: it may be made anew.
             self.made.add(VmId(result.id))
         kept = result.status in {Status.FAILED, Status.SKIPPED}
         self._add(

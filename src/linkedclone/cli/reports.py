@@ -10,6 +10,7 @@ from linkedclone.model.report import (
     ActionReport,
     CloneReport,
     CloneResult,
+    Difference,
     Failure,
     Status,
 )
@@ -31,6 +32,15 @@ def render_clones(report: CloneReport) -> str:
         Column(title="TIME", right=True),
     ]
     rows = [_clone_row(clone) for clone in report.clones]
+    if any(clone.snapshot not in {"", report.snapshot} for clone in report.clones):
+        columns.append(Column(title="SNAPSHOT"))
+        rows = [[*row, c.snapshot or "-"] for row, c in zip(rows, report.clones, strict=True)]
+    if any(clone.differences for clone in report.clones):
+        columns.append(Column(title="DIFFERS IN"))
+        rows = [
+            [*row, ", ".join(map(_name_field, c.differences)) or "-"]
+            for row, c in zip(rows, report.clones, strict=True)
+        ]
     waits = [_render_waits(clone) for clone in report.clones]
     if any(waits):
         columns.append(Column(title="OF WHICH", from_width=110))
@@ -82,8 +92,38 @@ def render_seconds(seconds: float | None) -> str:
 
 
 def say_clone_failures(report: CloneReport) -> None:
-    """Tell why clones failed."""
+    """Tell why clones failed, and in what those that were there differ from what was asked for."""
     say_failures([(c.name, c.error) for c in report.clones if c.error])
+    same: dict[str, list[str]] = {}
+    for clone in report.clones:
+        if clone.differences:
+            words = "; ".join(map(_render_difference, clone.differences))
+            same.setdefault(words, []).append(printable(clone.name))
+    for words, names in same.items():
+        say(f"{list_names(names)} (there already): {printable(words)}")
+    if same:
+        say("try: delete what is to be made anew, and run this again")
+
+
+def _render_difference(one: Difference) -> str:
+    """Say what is wanted and what is there, as far as either is known."""
+    name = _name_field(one)
+    if one.wanted is None:
+        return f"another {name} than asked for"
+    wanted, found = (_render_value(one.field, value) for value in (one.wanted, one.found))
+    return (
+        f"{name} {found} instead of {wanted}" if one.found is not None else f"{name} not {wanted}"
+    )
+
+
+def _name_field(one: Difference) -> str:
+    return one.field.removesuffix("_bytes").replace("_", " ")
+
+
+def _render_value(field: str, value: object) -> str:
+    if field.endswith("_bytes") and isinstance(value, int):
+        return render_size(value)
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def say_action_failures(report: ActionReport) -> None:
@@ -107,13 +147,14 @@ def summarize_clones(report: CloneReport, *, place: str) -> str:
     words = [f"{counts[status]} {status.value}" for status in Status if counts[status]]
     where = f", in {place}" if place else ""
     kind = "linked" if report.linked else "full"
-    state = f"at snapshot {report.snapshot}" if report.snapshot else "as it stands"
+    state = _render_state(report)
     line = (
         f"{', '.join(words)} in {render_seconds(report.seconds)}: "
         f"{kind} clones of {report.parent} {state}{where}"
     )
     line += _summarize_each([c for c in report.clones if c.status is Status.CREATED])
-    good = [c for c in report.clones if c.status in {Status.CREATED, Status.EXISTING}]
+    there = {Status.CREATED, Status.EXISTING, Status.DIFFERS}
+    good = [c for c in report.clones if c.status in there]
     saved = sum(clone.shared_bytes or 0 for clone in good if clone.linked)
     if saved:
         own = sum(clone.own_bytes or 0 for clone in good)
@@ -123,6 +164,14 @@ def summarize_clones(report: CloneReport, *, place: str) -> str:
     if report.interrupted and not counts[Status.SKIPPED]:
         line += "\ninterrupted; run the same command again to finish"
     return printable_lines(line)
+
+
+def _render_state(report: CloneReport) -> str:
+    """Say what the clones of a batch hang from; the table has it where they hang from several."""
+    several = any(clone.snapshot not in {"", report.snapshot} for clone in report.clones)
+    if report.snapshot:
+        return f"at snapshot {report.snapshot}" + (" (the new ones)" if several else "")
+    return "at several snapshots" if several else "as it stands"
 
 
 def _summarize_each(made: list[CloneResult]) -> str:

@@ -13,6 +13,7 @@ from linkedclone.cli.widths import fit, width_of
 GOOD_BAD = {
     "created": "green",
     "existing": "green",
+    "differs": "yellow",
     "done": "green",
     "planned": "cyan",
     "failed": "bold red",

@@ -14,6 +14,7 @@ class Status(StrEnum):
     PLANNED = "planned"
     CREATED = "created"
     EXISTING = "existing"
+    DIFFERS = "differs"
     FAILED = "failed"
     SKIPPED = "skipped"
     DONE = "done"
@@ -63,17 +64,41 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """What a clone that was there already has otherwise than it was asked for.
+
+    Attributes:
+        field: What differs, as it is called in the JSON document.
+        wanted: What was asked for; None where it does not fit into a value.
+        found: What the clone has; None where that cannot be read.
+    """
+
+    field: str
+    wanted: object = None
+    found: object = None
+
+    def document(self) -> dict[str, object]:
+        """Return the JSON form."""
+        return {"field": self.field, "wanted": self.wanted, "found": self.found}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CloneResult:
     """What became of one clone. Fields are those of the JSON document.
 
     ``stages`` holds the seconds that each stage took which the clone went
     through, in order: ``submitted``, ``cloned``, ``powered_on``, ``tools``,
     ``customized``, ``address``. ``task`` is what the hypervisor calls the job
-    that made it, to be looked up in its own logs.
+    that made it, to be looked up in its own logs. ``parent`` and ``snapshot`` are
+    what the clone itself hangs from; ``differences`` is what one that was there
+    has otherwise than it was asked for.
     """
 
     name: str
     status: Status
+    parent: str = ""
+    snapshot: str = ""
+    differences: tuple[Difference, ...] = ()
     id: str | None = None
     uuid: str | None = None
     mode: Mode = Mode.LINKED
@@ -108,6 +133,10 @@ class CloneResult:
             "own_bytes": self.own_bytes,
             "shared_bytes": self.shared_bytes,
         }
+        if self.parent:
+            document |= {"parent": self.parent, "snapshot": self.snapshot or None}
+        if self.differences:
+            document["differences"] = [one.document() for one in self.differences]
         if self.stages:
             document["stages"] = {name: round(seconds, 3) for name, seconds in self.stages}
         if self.task:
@@ -126,7 +155,9 @@ class CloneReport:
     Attributes:
         endpoint: Where they are.
         parent: Name of the parent.
-        snapshot: Name of the snapshot; empty where the parent was copied as it stood.
+        snapshot: Name of the snapshot that its clones hang from; empty where the
+            parent was copied as it stood, or where nothing was made and those
+            that were there hang from several.
         clones: What became of each, in the order of the request.
         seconds: How long it took.
         interrupted: Whether the user ended it early.
@@ -150,10 +181,12 @@ class CloneReport:
 
     @property
     def exit_code(self) -> int:
-        """0 all done, 1 all failed, 4 partly, 130 interrupted."""
+        """0 all as wanted, 1 all failed, 4 partly or something differs, 130 interrupted."""
         if self.interrupted:
             return 130
-        return exit_code(len(self.failed), len(self.clones))
+        code = exit_code(len(self.failed), len(self.clones))
+        differs = any(clone.status is Status.DIFFERS for clone in self.clones)
+        return 4 if differs and code == 0 else code
 
     def document(self) -> dict[str, object]:
         """Return the JSON form."""

@@ -11,7 +11,7 @@ from linkedclone.model.plan import CreateClone, Plan, SetPower, Step, TakeSnapsh
 from linkedclone.model.proof import hangs_from
 from linkedclone.model.spec import CloneRequest, Target
 from linkedclone.planning.hardware import check_disks, check_hardware, note_disks
-from linkedclone.planning.shape import describe_shape, render_shape
+from linkedclone.planning.shape import describe_wanted, render_shape
 from linkedclone.planning.snapshots import choose_snapshot
 from linkedclone.planning.verdict import judge_existing
 
@@ -105,7 +105,7 @@ class ClonePlanner:
             if vm.mark is not None and vm.valid_mark is None
         )
         targets = self._targets(missing)
-        shape = render_shape(describe_shape(self.request)) if missing else ""
+        shape = render_shape(describe_wanted(self.request)) if missing else ""
         make = tuple(self._create(name, snapshot, targets[name], shape=shape) for name in missing)
         start = tuple(self._starts(existing))
         take = self._take(snapshot, needed=bool(make))
@@ -127,12 +127,19 @@ class ClonePlanner:
         found = spread(names, self.target.spots)
         return {name: place_at(self.target, spot, over) for name, spot in found.items()}
 
+    def wanted_snapshot(self) -> Snapshot | None:
+        """Return the snapshot that is cloned from; None for one that is yet to be taken.
+
+        None as well where a parent without snapshots is copied as it stands.
+        """
+        return self._snapshot(missing=False)
+
     def snapshot_name(self) -> str:
         """Return the name of the snapshot that is cloned from, or will be.
 
         Empty where a parent without snapshots is copied as it stands.
         """
-        snapshot = self._snapshot(missing=False)
+        snapshot = self.wanted_snapshot()
         return snapshot.name if snapshot else self._new_name()
 
     def _snapshot(self, *, missing: bool) -> Snapshot | None:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass, replace
 from typing import Final
 
-from linkedclone.model.spec import CloneRequest
+from linkedclone.model.spec import CloneRequest, Hardware
 
 _DIGITS: Final = 8
 
@@ -33,6 +33,34 @@ def describe_shape(request: CloneRequest) -> Mapping[str, str]:
     return {part: _digest(value) for part, value in parts.items()}
 
 
+def describe_wanted(request: CloneRequest) -> Mapping[str, str]:
+    """Return a clone's shape, and digests of single settings of its hardware and place.
+
+    A pool does not compare those: the coarser parts hold them, too.
+    """
+    hardware, place = request.hardware, request.placement
+    parts: dict[str, object] = {
+        "networks": hardware.nics,
+        "disks": (hardware.disks, hardware.disk_bytes),
+        "settings": other_settings(hardware),
+        "stores": place.datastore_cluster,
+        "resources": (place.resource_pool, place.cluster),
+        "host": place.host,
+    }
+    return {**describe_shape(request), **{part: _digest(value) for part, value in parts.items()}}
+
+
+def other_settings(hardware: Hardware) -> Hardware:
+    """Return the hardware without its CPUs, memory, disks and network cards."""
+    return replace(hardware, cpus=None, memory_bytes=None, disks=(), disk_bytes=None, nics=())
+
+
+def held_parts(text: str) -> Mapping[str, str]:
+    """Return the digests that a mark holds, by their parts."""
+    pairs = (item.partition("=") for item in text.split())
+    return {part: digest for part, _, digest in pairs if digest}
+
+
 def render_shape(shape: Mapping[str, str]) -> str:
     """Write a shape as the text that stands in a mark."""
     return " ".join(f"{part}={digest}" for part, digest in shape.items())
@@ -44,8 +72,7 @@ def changed_parts(text: str, wanted: Mapping[str, str]) -> tuple[str, ...]:
     Parts that the mark does not know, as one of an older version, are not
     compared; so nothing is made anew for the sake of an upgrade.
     """
-    pairs = (item.partition("=") for item in text.split())
-    held = {part: digest for part, _, digest in pairs if digest}
+    held = held_parts(text)
     return tuple(part for part, digest in wanted.items() if held.get(part, digest) != digest)
 
 

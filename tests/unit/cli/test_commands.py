@@ -8,7 +8,7 @@ from tests.unit.cli.conftest import Run
 
 CLONE_KEYS = {
     *("name", "id", "uuid", "mode", "linked", "power", "host_name", "addresses", "ssh"),
-    *("seconds", "status", "own_bytes", "shared_bytes", "stages"),
+    *("seconds", "status", "own_bytes", "shared_bytes", "stages", "parent", "snapshot"),
 }
 
 
@@ -309,3 +309,30 @@ def test_a_deletion_that_is_answered_with_no_tells_of_nothing_done(
     assert outcome.code == 1
     assert "there is no VM 'kiosk-3'" in outcome.err
     assert "kiosk-3" not in outcome.out
+
+
+def test_a_clone_that_is_there_is_told_with_its_own_snapshot_and_what_differs(run: Run) -> None:
+    """Item 13: neither the snapshot that is asked for nor hardware is claimed of it."""
+    family = ["-e", "memory:family"]
+    asked = ["--cpus", "8", "--snapshot", "new:never"]
+    outcome = run(*family, "-o", "json", "clone", "golden", "desk-1", *asked)
+    assert outcome.code == 4
+    (clone,) = outcome.document["clones"]
+    assert (clone["status"], clone["parent"], clone["snapshot"]) == ("differs", "golden", "base")
+    assert clone["differences"] == [
+        {"field": "snapshot", "wanted": "never", "found": "base"},
+        {"field": "cpus", "wanted": 8, "found": 1},
+    ]
+    assert outcome.document["snapshot"] == "base"
+    outcome = run(*family, "clone", "golden", "desk-1", "new-1", *asked)
+    assert "desk-1 (there already): snapshot base instead of never; cpus 1 instead of 8" in (
+        outcome.err
+    )
+    assert outcome.out.splitlines()[0].split()[-3:] == ["SNAPSHOT", "DIFFERS", "IN"]
+
+
+def test_a_snapshot_that_is_not_needed_is_neither_taken_nor_told(run: Run) -> None:
+    asked = ["clone", "golden", "desk-1", "--snapshot", "new:never"]
+    outcome = run("-e", "memory:family", *asked)
+    assert "at snapshot base" in outcome.err
+    assert "at snapshot never" not in outcome.err
