@@ -1,13 +1,42 @@
 """What qemu-img is told when two layers become one."""
 
+import json
 from pathlib import Path
 
+import pytest
+
+from linkedclone.drivers.local.chain import DiskFile, ImageFormat, name_chain
 from linkedclone.drivers.local.consolidate import Merge, build_commit
+from linkedclone.errors import HypervisorError
+
+BASE, LOWER, UPPER = (Path(f"/s/vms/a,b/disk-0000000{n}") for n in (1, 2, 3))
+CHAIN = tuple(
+    DiskFile(path=path, format=kind)
+    for path, kind in (
+        (BASE, ImageFormat.VMDK),
+        (LOWER, ImageFormat.QCOW2),
+        (UPPER, ImageFormat.QCOW2),
+    )
+)
 
 
-def test_both_layers_of_a_merge_are_named() -> None:
-    """Without a base it would go into whatever the upper one's header names by then."""
-    lower, upper = Path("/s/vms/a/disk-00000001.qcow2"), Path("/s/vms/a/disk-00000002.qcow2")
-    told = build_commit(Merge(lower=lower, upper=upper))
-    assert told[told.index("-b") + 1] == str(lower)
-    assert told[-1] == str(upper)
+def test_qemu_is_told_the_whole_chain_and_follows_no_reference() -> None:
+    """Else it would go into whatever the headers name by then."""
+    told = build_commit(CHAIN, Merge(lower=LOWER, upper=UPPER))
+    node = json.loads(told[-1].removeprefix("json:"))
+    seen = []
+    while node is not None:
+        assert node["file"]["driver"] == "file"
+        seen.append((node["file"]["filename"], node["driver"]))
+        node = node["backing"]
+    assert seen == [(str(UPPER), "qcow2"), (str(LOWER), "qcow2"), (str(BASE), "vmdk")]
+
+
+def test_a_raw_base_has_nothing_below_it() -> None:
+    raw = DiskFile(path=BASE, format=ImageFormat.RAW)
+    assert "backing" not in name_chain((raw,))
+
+
+def test_layers_that_hang_from_something_else_by_now_are_not_merged() -> None:
+    with pytest.raises(HypervisorError, match="have changed"):
+        build_commit(CHAIN, Merge(lower=BASE, upper=UPPER))

@@ -26,7 +26,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
-from linkedclone.drivers.local.chain import ImageFormat, read_chain
+from linkedclone.drivers.local.chain import ImageFormat, name_chain, read_chain
 from linkedclone.drivers.local.disks import renamed_layer, with_files
 from linkedclone.drivers.local.layout import StateFolder, backing_path
 from linkedclone.drivers.local.locks import hold
@@ -37,7 +37,7 @@ from linkedclone.drivers.local.seals import seal_if_possible, unseal
 from linkedclone.drivers.local.settle import settle
 from linkedclone.drivers.local.starting import observe_power
 from linkedclone.drivers.local.store import LockedVm, StoredVm, load_vm, save_record
-from linkedclone.drivers.local.survey import Survey, take_survey
+from linkedclone.drivers.local.survey import Chain, Survey, take_survey
 from linkedclone.drivers.local.sweep import drop_layers
 from linkedclone.drivers.local.tool import run_qemu_img
 from linkedclone.errors import GoneError, HypervisorError
@@ -89,10 +89,11 @@ def _find_disk(vm: StoredVm, merge: Merge) -> int | None:
 
 
 def _merge_files(state: StateFolder, vm: LockedVm, merge: Merge) -> None:
+    commit = build_commit(read_chain(merge.upper), merge)
     unseal(merge.lower)
     if merge.upper not in vm.disk_tops:
         unseal(merge.upper)
-    run_qemu_img(build_commit(merge), folder=vm.folder, lock=vm.lock)
+    run_qemu_img(commit, folder=vm.folder, lock=vm.lock)
     merge.lower.rename(merge.upper)
     if merge.upper not in vm.disk_tops:
         seal_if_possible(state, merge.upper)
@@ -181,7 +182,16 @@ def _count_children(survey: Survey) -> Counter[Path]:
     return Counter(lower for lower, _ in pairs)
 
 
-def build_commit(merge: Merge) -> tuple[str, ...]:
-    """Build qemu-img's arguments. Pure. Without ``-b`` the header would say where it all goes."""
-    qcow2 = ImageFormat.QCOW2.value
-    return ("commit", "-q", "-d", "-f", qcow2, "-b", str(merge.lower), str(merge.upper))
+def build_commit(chain: Chain, merge: Merge) -> tuple[str, ...]:
+    """Build qemu-img's arguments. Pure. All goes into the layer below, which is named there.
+
+    Raises:
+        HypervisorError: The layer below is another one by now.
+    """
+    if [layer.path for layer in chain[-2:]] != [merge.lower, merge.upper]:
+        raise HypervisorError(
+            "the layers that are to be merged have changed",
+            details=f"{merge.upper} does not hang from {merge.lower}",
+            hint="repeat the command",
+        )
+    return ("commit", "-q", "-d", name_chain(chain))

@@ -7,7 +7,7 @@ import secrets
 import subprocess
 from pathlib import Path
 
-from linkedclone.drivers.local.chain import format_by_suffix
+from linkedclone.drivers.local.chain import name_disk
 from linkedclone.drivers.local.clones import find_snapshot
 from linkedclone.drivers.local.inventory import allocated_bytes
 from linkedclone.drivers.local.layout import StateFolder
@@ -105,8 +105,7 @@ def _measure(source: Path, image_format: str, vm: LockedVm) -> int:
     if image_format == "vmdk":  # qemu-img measures raw and qcow2 alone
         return sum(allocated_bytes(file.path) or 0 for file in ChainReader().read(source))
     arguments = ("measure", "--output=json", "-U", "-O", image_format)
-    read = ("-f", format_by_suffix(source).value, str(source))
-    told = run_qemu_img((*arguments, *read), folder=source.parent, lock=vm.lock)
+    told = run_qemu_img((*arguments, name_disk(source)), folder=source.parent, lock=vm.lock)
     return int(json.loads(told)["required"])
 
 
@@ -116,8 +115,8 @@ def _convert(
     options = ("-o", "subformat=streamOptimized") if image_format == "vmdk" else ()
     with subprocess.Popen(  # noqa: S603 - no shell, and the paths are absolute
         [
-            *("qemu-img", "convert", "-p", "-U", "-f", format_by_suffix(source).value),
-            *("-O", image_format, *options, str(source), str(scratch)),
+            *("qemu-img", "convert", "-p", "-U", "-O", image_format, *options),
+            *(name_disk(source), str(scratch)),
         ],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

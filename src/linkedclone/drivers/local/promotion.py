@@ -25,7 +25,7 @@ from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
-from linkedclone.drivers.local.chain import ImageFormat, format_by_suffix, read_chain
+from linkedclone.drivers.local.chain import ImageFormat, name_disk, read_chain
 from linkedclone.drivers.local.disks import with_copies, with_files
 from linkedclone.drivers.local.inventory import allocated_bytes
 from linkedclone.drivers.local.layers import check_disk, check_layers
@@ -176,9 +176,8 @@ def _take_over(state: StateFolder, vm: StoredVm, entry: Path, copies: Sequence[s
 
 
 def build_convert(top: Path, made: Path) -> tuple[str, ...]:
-    """Build qemu-img's arguments for a copy of a whole chain. Pure."""
-    image_format = format_by_suffix(top).value
-    return ("convert", "-q", "-f", image_format, "-O", "qcow2", "-o", _OPTIONS, str(top), str(made))
+    """Build qemu-img's arguments for a copy of a whole chain."""
+    return ("convert", "-q", "-O", "qcow2", "-o", _OPTIONS, name_disk(top), str(made))
 
 
 def _sync(path: Path) -> None:
@@ -258,9 +257,5 @@ def _refuse_full(vm: LockedVm, ends: Sequence[Path], more_bytes: int = 0) -> Non
 
 
 def build_measure(end: Path) -> tuple[str, ...]:
-    """Build qemu-img's arguments for measuring what a copy of a chain would take. Pure."""
-    image_format = format_by_suffix(end).value
-    return (
-        *("measure", "--output=json", "-f", image_format, "-O", "qcow2", "-o", _OPTIONS),
-        str(end),
-    )
+    """Build qemu-img's arguments for measuring what a copy of a chain would take."""
+    return ("measure", "--output=json", "-O", "qcow2", "-o", _OPTIONS, name_disk(end))

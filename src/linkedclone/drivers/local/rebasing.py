@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-from linkedclone.drivers.local.chain import DiskFile, format_by_suffix, read_disk_file
+from linkedclone.drivers.local.chain import DiskFile, format_by_suffix, name_chain, read_disk_file
 from linkedclone.drivers.local.disks import renamed_layer
 from linkedclone.drivers.local.layout import StateFolder, backing_path, key_of
 from linkedclone.drivers.local.locks import hold
@@ -252,8 +252,8 @@ def _prove(state: StateFolder, changed: Sequence[Path], vms: Iterable[LockedVm],
     """
     survey = take_survey(state)
     for path in changed:
-        arguments = ("check", "-q", "-f", format_by_suffix(path).value, str(path))
-        run_qemu_img(arguments, folder=path.parent, lock=lock)
+        alone = read_disk_file(path, format_by_suffix(path))
+        run_qemu_img(("check", "-q", name_chain((alone,))), folder=path.parent, lock=lock)
     chains = (survey.chains[top] for vm in vms for top in _tops(state, vm))
     for layer in sorted({file.path for chain in chains for file in chain[:-1]}):
         check_seal(state, layer)

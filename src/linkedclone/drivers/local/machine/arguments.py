@@ -92,8 +92,8 @@ def _firmware(code: Path | None, variables: Path | None) -> tuple[str, ...]:
     if code is None or variables is None:
         return ()
     return (
-        *("-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={_quote(code)}"),
-        *("-drive", f"if=pflash,unit=1,format=raw,file={_quote(variables)}"),
+        *("-drive", f"if=pflash,unit=0,readonly=on,{_raw(code)}"),
+        *("-drive", f"if=pflash,unit=1,{_raw(variables)}"),
     )
 
 
@@ -139,8 +139,12 @@ def _display(config: MachineConfig) -> tuple[str, ...]:
 def _seed(seed: Path | None) -> tuple[str, ...]:
     if seed is None:
         return ()
-    drive = f"if=none,id=seed0,file.driver=file,file.filename={_quote(seed)},format=raw,readonly=on"
+    drive = f"if=none,id=seed0,{_raw(seed)},readonly=on"
     return ("-drive", drive, "-device", "virtio-blk-pci,drive=seed0")
+
+
+def _raw(file: Path) -> str:
+    return f"file.driver=file,file.filename={_quote(file)},format=raw"
 
 
 def _console() -> str:
