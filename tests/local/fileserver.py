@@ -22,6 +22,10 @@ class Behaviour:
         break_after: Bytes after which each of the next connections ends, in order.
         statuses: What it answers to the next requests instead.
         location: Where it sends everybody who asks for another path than ``/file``.
+        range_told: What it says instead of the range that it serves.
+        length_told: How long it says that all content is, if not as long as it is.
+        alternates: Another file that every second answer is of, as of a second mirror.
+        endless: Whether it goes on for ever after the file.
     """
 
     content: bytes
@@ -32,6 +36,10 @@ class Behaviour:
     break_after: list[int] = field(default_factory=list)
     statuses: list[int] = field(default_factory=list)
     location: str = ""
+    range_told: str = ""
+    length_told: int = 0
+    alternates: bytes = b""
+    endless: bool = False
     asked: list[tuple[str, str]] = field(default_factory=list)
 
 
@@ -65,17 +73,23 @@ class _Handler(BaseHTTPRequestHandler):
         if first is not None and first >= len(does.content):
             self._refuse(416, len(does.content))
             return
+        if does.alternates:
+            does.content, does.alternates = does.alternates, does.content
+            does.etag = f'"{len(does.asked) % 2}"'
         body = does.content[first or 0 :]
         self.send_response(200 if first is None else 206)
         if first is not None:
             last = len(does.content) - 1
-            self.send_header("Content-Range", f"bytes {first}-{last}/{len(does.content)}")
+            told = does.range_told or f"bytes {first}-{last}/{len(does.content)}"
+            self.send_header("Content-Range", told)
         if does.etag:
             self.send_header("ETag", does.etag)
         if does.tells_length:
-            self.send_header("Content-Length", str(len(body)))
+            self.send_header("Content-Length", str(does.length_told or len(body)))
         self.end_headers()
         self.wfile.write(body[: does.break_after.pop(0)] if does.break_after else body)
+        while does.endless:
+            self.wfile.write(bytes(1 << 16))
         self.close_connection = True
 
     def _find_first(self, does: Behaviour) -> int | None:

@@ -3,15 +3,17 @@
 import errno
 import hashlib
 import os
+import socket
 import ssl
 import subprocess
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from linkedclone.drivers.local import downloading
+from linkedclone.drivers.local import downloading, fetching
 from linkedclone.drivers.local.driver import LocalDriver
 from linkedclone.errors import (
     AuthenticationError,
@@ -24,7 +26,7 @@ from linkedclone.errors import (
     NotFoundError,
     UnreachableError,
 )
-from linkedclone.model.images import ImageImport
+from linkedclone.model.images import ImageImport, tell_nobody
 from tests.contract.acts import find
 from tests.local.fileserver import Behaviour, serving
 from tests.local.scenes import check_tidy, clean_up, connect, digest, make_image, top_of
@@ -350,3 +352,145 @@ def test_a_kill_at_any_step_leaves_what_came_and_nothing_else(tmp_path: Path, im
                 else:
                     assert seen == ["golden"]
                     check_tidy(root)
+
+
+# -- servers that mislead (item 30) ---------------------------------------------------
+
+
+def test_mirrors_that_differ_are_given_up(driver: LocalDriver, image: Path) -> None:
+    content = image.read_bytes()
+    breaks = [100_000] * 100
+    does = Behaviour(content=content, checks=False, alternates=content + b"x", break_after=breaks)
+    with serving(does) as url, pytest.raises(EndpointError, match="another file each time"):
+        fetch(driver, url)
+    assert len(does.asked) <= 2 * downloading.RESTARTS
+
+
+@pytest.mark.parametrize("etag", ['"two"', ""])
+def test_a_part_of_another_file_is_never_put_behind_the_first(
+    driver: LocalDriver, image: Path, etag: str
+) -> None:
+    """Also where the server did not say how long the first was, or forgets its tag."""
+    content = image.read_bytes()
+    does = Behaviour(content=content, checks=False, tells_length=False)
+    with serving(does) as url:
+        break_off(driver, does, url, 200_000)
+        does.etag = etag
+        fetch(driver, url)
+    assert [asked for _, asked in does.asked][-1] == ""
+    check_fetched(driver, image)
+
+
+@pytest.mark.parametrize(
+    "told",
+    ["", "bytes", "bytes 5-2/10", "bytes 0-99999999/10", "items 1-2/3", "bytes 1-2/3, bytes 4-5/6"],
+)
+def test_a_part_without_a_range_that_makes_sense_is_not_taken(
+    driver: LocalDriver, image: Path, told: str
+) -> None:
+    does = Behaviour(content=image.read_bytes(), range_told=told or " ", break_after=[100_000])
+    with serving(does) as url, pytest.raises(UnreachableError):
+        fetch(driver, url)
+    assert driver.list_images() == ()
+
+
+def test_a_file_that_ends_before_its_length_is_not_taken(driver: LocalDriver, image: Path) -> None:
+    content = image.read_bytes()
+    does = Behaviour(content=content, length_told=len(content) + 1, ranges=False)
+    with serving(does) as url, pytest.raises(UnreachableError) as caught:
+        fetch(driver, url)
+    assert f"{len(content)} of {len(content) + 1}" in caught.value.details
+    assert driver.list_images() == ()
+
+
+def test_a_raw_disk_whose_length_nobody_tells_wants_a_sum(driver: LocalDriver) -> None:
+    content = bytes([1]) * 4096
+    with serving(Behaviour(content=content, tells_length=False)) as url:
+        with pytest.raises(InputError, match="came whole"):
+            fetch(driver, url)
+        fetch(driver, url, sum_of(content))
+    assert [image.format for image in driver.list_images()] == ["raw"]
+
+
+def test_a_body_without_end_does_not_fill_the_disk(
+    driver: LocalDriver, image: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free = iter([1 << 30] * 20)
+    monkeypatch.setattr(downloading, "free_bytes", lambda _: next(free, 1000))
+    does = Behaviour(content=image.read_bytes(), tells_length=False, endless=True)
+    with serving(does) as url, pytest.raises(NoSpaceError) as caught:
+        fetch(driver, url)
+    assert "no end was told" in caught.value.details
+    assert kept_bytes(driver) == 0
+
+
+@dataclass
+class TooMuch:
+    """An answer that has more than it tells."""
+
+    status: int = 200
+    offset: int = 0
+    total_bytes: int = 10
+    validator: str = ""
+    bounded: bool = True
+
+    def read(self, count: int) -> bytes:
+        return bytes(min(count, 7))
+
+
+def test_what_goes_on_beyond_its_end_is_refused(tmp_path: Path) -> None:
+    ask = lambda *_, **__: nullcontext(TooMuch())  # noqa: E731 - as a server
+    fetching_it = downloading.downloaded(
+        tmp_path / "d", "http://h/x", sha256="", ask=ask, tell=tell_nobody
+    )
+    with pytest.raises(EndpointError, match="beyond its end"), fetching_it:
+        pass
+
+
+def test_a_server_that_brings_a_byte_now_and_then_is_given_up(
+    driver: LocalDriver, image: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(downloading, "_SLOW_SECONDS", 0.0)
+    monkeypatch.setattr(downloading, "_SLOW_BYTES", 1 << 30)
+    does = Behaviour(content=image.read_bytes())
+    with serving(does) as url, pytest.raises(UnreachableError, match="cannot be fetched") as caught:
+        fetch(driver, url)
+    assert "hardly anything" in caught.value.details
+
+
+def test_one_command_does_not_fetch_for_ever(
+    driver: LocalDriver, image: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(downloading, "DEADLINE_SECONDS", -1.0)
+    with serving(Behaviour(content=image.read_bytes())) as url, pytest.raises(UnreachableError):
+        fetch(driver, url)
+
+
+def test_headers_without_end_are_hung_up_on(
+    driver: LocalDriver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fetching, "HEADER_SECONDS", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as listening:  # takes connections, says nothing
+        address = f"http://127.0.0.1:{listening.getsockname()[1]}/file"
+        with pytest.raises(UnreachableError):
+            fetch(driver, address)
+
+
+def test_a_redirect_to_a_users_name_is_not_followed(driver: LocalDriver, image: Path) -> None:
+    does = Behaviour(content=image.read_bytes(), location="http://ada:secret@127.0.0.1:1/file")
+    with serving(does) as url, pytest.raises(EndpointError) as caught:
+        fetch(driver, url.replace("/file", "/elsewhere"))
+    assert "secret" not in str(caught.value)
+
+
+def test_a_download_that_came_in_part_is_refused_on_the_command_line(
+    image: Path, tmp_path: Path
+) -> None:
+    does = Behaviour(content=image.read_bytes()[:700_000], tells_length=False)
+    with serving(does) as url:
+        command = [".venv/bin/linkedclone", "image", "import", url, "--name", "golden"]
+        endpoint = ["--endpoint", f"local:{tmp_path / 'state'}"]
+        done = subprocess.run([*command, *endpoint], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "is broken" in done.stderr
+    assert "Traceback" not in done.stderr

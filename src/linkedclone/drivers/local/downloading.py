@@ -7,7 +7,6 @@ where the server still has the same file (``If-Range``, RFC 9110, section
 13.1.5), or where a SHA-256 tells in the end; anything else is fetched anew.
 """
 
-import errno
 import hashlib
 import json
 import os
@@ -22,7 +21,8 @@ from urllib.parse import urlsplit, urlunsplit
 from linkedclone.drivers.local.locks import hold
 from linkedclone.drivers.local.publish import TEMPORARY_SUFFIX, replace_file
 from linkedclone.drivers.local.tool import free_bytes
-from linkedclone.errors import InputError, NoSpaceError, UnreachableError
+from linkedclone.drivers.local.translate import NO_SPACE
+from linkedclone.errors import EndpointError, InputError, NoSpaceError, UnreachableError
 from linkedclone.model.images import TellBytes
 from linkedclone.model.sizes import render_size
 
@@ -30,11 +30,21 @@ PART_SUFFIX = ".part"
 NOTE_SUFFIX = ".json"
 CHUNK_BYTES = 1 << 20
 TRIES = 5
-"""How often in a row a connection may bring nothing before it is given up."""
+"""How often in a row a connection may bring next to nothing before it is given up."""
+RESTARTS = 3
+"""How often a file may turn out to be another one in one command."""
+DEADLINE_SECONDS = 24 * 3600.0
+"""How long one command fetches at most; what came is kept."""
+_PROGRESS_BYTES = 1 << 15
+_SLOW_SECONDS, _SLOW_BYTES = 60.0, 1 << 16
+"""A server that brings less than that in that time is given up like one that says nothing."""
+_RESERVE_BYTES = 64 << 20
+"""What a file whose length is not told leaves free."""
 _PAUSE_SECONDS = 1.0
 _LOCK_SECONDS = 1.0
 NOT_SATISFIABLE = 416
 _CHANGED = "the file at the server is another one by now"
+_SLOW = "hardly anything came for a minute"
 _GO_ON = "the same command goes on from there"
 
 
@@ -72,11 +82,15 @@ class Answer(Protocol):
         """The length of the file; 0 if that is not told."""
 
     @property
+    def bounded(self) -> bool:
+        """Whether the end of the content can be told from a lost connection."""
+
+    @property
     def validator(self) -> str:
         """What tells this version of the file from others; empty if nothing does for sure."""
 
     def read(self, count: int) -> bytes:
-        """Return the next bytes; none at the end.
+        """Return the next bytes, as soon as there are any; none at the end.
 
         Raises:
             UnreachableError: The connection was lost.
@@ -95,9 +109,25 @@ class Ask(Protocol):
         """
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Download:
+    """A file that was fetched.
+
+    Attributes:
+        file: Where it is.
+        whole: Whether it is known to be all that there is: by its SHA-256, or
+            because the server told where it ends.
+    """
+
+    file: Path
+    whole: bool
+
+
 @contextmanager
-def downloaded(folder: Path, url: str, *, sha256: str, ask: Ask, tell: TellBytes) -> Iterator[Path]:
-    """Fetch a file; yields its path, and forgets it when the block ends well.
+def downloaded(
+    folder: Path, url: str, *, sha256: str, ask: Ask, tell: TellBytes
+) -> Iterator[Download]:
+    """Fetch a file; yields where it is, and forgets it when the block ends well.
 
     Args:
         folder: Where it is put; made if need be.
@@ -122,7 +152,7 @@ def downloaded(folder: Path, url: str, *, sha256: str, ask: Ask, tell: TellBytes
         if not fetch.is_wanted_after_all(sha256):
             fetch.run(trusting=bool(sha256))
             fetch.check(sha256)
-        yield part
+        yield Download(file=part, whole=bool(sha256) or fetch.bounded)
         forget(part)
 
 
@@ -196,6 +226,8 @@ class _Fetch:
         self._ask = ask
         self._tell = tell
         self._note = _read_note(part, url)
+        self._restarts = 0
+        self.bounded = True
 
     def is_wanted_after_all(self, sha256: str) -> bool:
         """Say whether what was refused the last time is what is wanted now."""
@@ -205,14 +237,15 @@ class _Fetch:
         """Fetch what is missing; ``trusting`` goes on also where it may be another file by now."""
         if self._note.refused_sha256 or not (self._note.validator or trusting):
             self._begin_anew(Note(url=self._note.url))
-        failures, last = 0, ""
-        while failures < TRIES:
+        failures, last, since = 0, "", time.monotonic()
+        while failures < TRIES and time.monotonic() - since < DEADLINE_SECONDS:
             before = self._size
             try:
                 self._fetch_rest()
             except UnreachableError as error:
-                failures, last = (0 if self._size > before else failures + 1), str(error)
-                time.sleep(_PAUSE_SECONDS * failures)
+                grown = self._size - before
+                failures, last = (0 if grown >= _PROGRESS_BYTES else failures + 1), str(error)
+                time.sleep(_PAUSE_SECONDS * max(failures, 1))
             else:
                 return
         raise UnreachableError(
@@ -240,12 +273,12 @@ class _Fetch:
             return
         with self._ask(self._url, offset=size, validator=self._note.validator) as answer:
             if answer.status == NOT_SATISFIABLE:  # it ends where we stand, or is another one
-                if size != answer.total_bytes:
-                    self._begin_anew(Note(url=self._note.url))
+                if not size or size != answer.total_bytes:
+                    self._restart()
                     raise UnreachableError(_CHANGED, hint=_GO_ON)
                 return
             if answer.offset != size or self._is_another(answer):
-                self._begin_anew(Note(url=self._note.url))
+                self._restart(counted=bool(answer.offset))
                 if answer.offset:
                     raise UnreachableError(_CHANGED, hint=_GO_ON)
             self._note = replace(
@@ -255,35 +288,74 @@ class _Fetch:
             self._refuse_too_large(answer.total_bytes - self._size)
             self._write(answer)
 
+    def _restart(self, *, counted: bool = True) -> None:
+        """Begin anew, for the server has another file by now.
+
+        Raises:
+            EndpointError: It had another one again and again.
+        """
+        self._begin_anew(Note(url=self._note.url))
+        self._restarts += counted
+        if self._restarts >= RESTARTS:
+            raise EndpointError(
+                f"{show_url(self._url)} is another file each time",
+                details=_CHANGED,
+                hint="its mirrors may differ: name the address of one of them",
+            )
+
     def _is_another(self, answer: Answer) -> bool:
         """Say whether a server that goes on goes on with another file: some ignore If-Range."""
-        before = self._note.validator, self._note.total_bytes
-        return (
-            bool(answer.offset)
-            and all(before)
-            and before
-            != (
-                answer.validator,
-                answer.total_bytes,
-            )
-        )
+        if not answer.offset:
+            return False
+        before, note = self._note.validator, self._note
+        lengths = {note.total_bytes, answer.total_bytes} - {0}
+        return (bool(before) and before != answer.validator) or len(lengths) > 1
 
-    def _write(self, answer: "Answer") -> None:
+    def _write(self, answer: Answer) -> None:
+        total, since, least = answer.total_bytes, time.monotonic(), 0
         with self._part.open("r+b") as file:
             done = file.seek(0, os.SEEK_END)
             while chunk := answer.read(CHUNK_BYTES):
-                try:
-                    file.write(chunk)
-                    _flush(file)
-                except OSError as error:
-                    if error.errno != errno.ENOSPC:
-                        raise
-                    raise self._no_space() from error
+                self._refuse_endless(done + len(chunk), total)
+                self._append(file, chunk)
                 done += len(chunk)
-                self._tell("fetching", done, answer.total_bytes)
-        if answer.total_bytes and done < answer.total_bytes:
-            told = f"it stopped after {done} of {answer.total_bytes} bytes"
+                least += len(chunk)
+                self._tell("fetching", done, total)
+                if time.monotonic() - since >= _SLOW_SECONDS:
+                    if least < _SLOW_BYTES and done != total:
+                        raise UnreachableError(_SLOW, hint=_GO_ON)
+                    since, least = time.monotonic(), 0
+        if done < total:
+            told = f"it stopped after {done} of {total} bytes"
             raise UnreachableError(told, hint=_GO_ON)
+        self.bounded = answer.bounded
+
+    def _append(self, file: BinaryIO, chunk: bytes) -> None:
+        try:
+            file.write(chunk)
+            _flush(file)
+        except OSError as error:
+            if error.errno not in NO_SPACE:
+                raise
+            raise self._no_space(str(error)) from error
+
+    def _refuse_endless(self, done: int, total: int) -> None:
+        """Refuse what goes on beyond its end, or would fill the file system.
+
+        Raises:
+            EndpointError: More comes than was told.
+            NoSpaceError: Its length was not told, and there is hardly any room left.
+        """
+        if total and done > total:
+            self._begin_anew(Note(url=self._note.url))
+            raise EndpointError(
+                f"{show_url(self._url)} goes on beyond its end",
+                details=f"it was to have {total} bytes",
+                hint="fetch it yourself, then import the file",
+            )
+        if not total and free_bytes(self._part.parent) < _RESERVE_BYTES:
+            self._begin_anew(Note(url=self._note.url))  # nothing says that it ever ends
+            raise self._no_space(f"{render_size(done)} came, and no end was told")
 
     def _refuse_too_large(self, missing_bytes: int) -> None:
         if missing_bytes > free_bytes(self._part.parent):

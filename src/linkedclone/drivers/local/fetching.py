@@ -2,10 +2,12 @@
 
 import http.client
 import re
+import socket
 import ssl
+import threading
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import IO, Final
 from urllib.error import HTTPError, URLError
@@ -25,7 +27,10 @@ from linkedclone.errors import (
 SCHEMES: Final = ("http", "https")
 SILENCE_SECONDS: Final = 30.0
 """How long a server may say nothing."""
-_RANGE = re.compile(r"bytes (?:([0-9]+)-[0-9]+|\*)/([0-9]+|\*)")
+HEADER_SECONDS: Final = 120.0
+"""How long an answer may take until its content begins, with all that it is sent on to."""
+_RANGE = re.compile(r"bytes (?:([0-9]{1,18})-([0-9]{1,18})|\*)/([0-9]{1,18}|\*)", re.IGNORECASE)
+_LENGTH = re.compile(r"[0-9]{1,18}")
 _GONE: Final = frozenset({404, 410})
 _CLOSED: Final = frozenset({401, 403, 407})
 _LATER: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
@@ -57,6 +62,7 @@ class HttpAnswer:
     offset: int
     total_bytes: int
     validator: str
+    bounded: bool = True
     body: http.client.HTTPResponse | None = None
 
     def read(self, count: int) -> bytes:
@@ -64,7 +70,7 @@ class HttpAnswer:
         if self.body is None:
             return b""
         try:
-            return self.body.read(count)
+            return self.body.read1(count)
         except (OSError, http.client.HTTPException) as error:
             hint = "the same command goes on from there"
             raise UnreachableError(
@@ -91,13 +97,13 @@ def ask_server(url: str, *, offset: int, validator: str) -> Iterator[HttpAnswer]
         with error:
             if error.code != NOT_SATISFIABLE:
                 raise _explain_status(url, error) from error
-            _, total = _read_range(error.headers.get("Content-Range", ""))
+            _, total = _read_range(error.headers.get("Content-Range", "")) or (0, 0)
             yield HttpAnswer(status=NOT_SATISFIABLE, offset=0, total_bytes=total, validator="")
             return
     except (OSError, http.client.HTTPException) as error:
         raise _explain_failure(url, error) from error
     with answer:
-        yield _understand(answer)
+        yield _understand(url, answer)
 
 
 class _Redirect(urllib.request.HTTPRedirectHandler):
@@ -119,15 +125,47 @@ class _Redirect(urllib.request.HTTPRedirectHandler):
                 f"{show_url(req.full_url)} sends on to {show_url(newurl)}",
                 hint="that is less safe than what was asked for: name that address yourself",
             )
+        if urlsplit(newurl).username is not None:
+            raise EndpointError(
+                f"{show_url(req.full_url)} sends on to {show_url(newurl)} with a user's name",
+                hint="fetch it yourself, then import the file",
+            )
+        fp.close()  # else all that it says is read into memory
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
+class _Watched(urllib.request.HTTPHandler):
+    """Opens connections, and remembers them so that they can be ended."""
+
+    def __init__(self, opened: list[http.client.HTTPConnection]) -> None:
+        super().__init__()
+        self._opened = opened
+        self._context = ssl.create_default_context()
+
+    def http_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(self._connect, req)  # type: ignore[arg-type]  # with a timeout alone
+
+    def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(self._connect_safely, req)  # type: ignore[arg-type]  # likewise
+
+    https_request = urllib.request.AbstractHTTPHandler.do_request_
+
+    def _connect(self, host: str, /, *, timeout: float) -> http.client.HTTPConnection:
+        self._opened.append(http.client.HTTPConnection(host, timeout=timeout))
+        return self._opened[-1]
+
+    def _connect_safely(self, host: str, /, *, timeout: float) -> http.client.HTTPConnection:
+        made = http.client.HTTPSConnection(host, timeout=timeout, context=self._context)
+        self._opened.append(made)
+        return self._opened[-1]
+
+
 def _open(request: urllib.request.Request) -> http.client.HTTPResponse:
+    opened: list[http.client.HTTPConnection] = []
     opener = urllib.request.OpenerDirector()
     handlers = (
         urllib.request.ProxyHandler(),
-        urllib.request.HTTPHandler(),
-        urllib.request.HTTPSHandler(context=ssl.create_default_context()),
+        _Watched(opened),
         urllib.request.HTTPDefaultErrorHandler(),
         urllib.request.HTTPErrorProcessor(),
         urllib.request.UnknownHandler(),
@@ -135,21 +173,43 @@ def _open(request: urllib.request.Request) -> http.client.HTTPResponse:
     )
     for handler in handlers:
         opener.add_handler(handler)
-    answer: http.client.HTTPResponse = opener.open(request, timeout=SILENCE_SECONDS)
+    # A server that says a byte now and then is never silent for long.
+    watch = threading.Timer(HEADER_SECONDS, _hang_up, (opened,))
+    watch.daemon = True
+    watch.start()
+    try:
+        answer: http.client.HTTPResponse = opener.open(request, timeout=SILENCE_SECONDS)
+    finally:
+        watch.cancel()
     return answer
 
 
-def _understand(answer: http.client.HTTPResponse) -> HttpAnswer:
-    offset = 0
+def _hang_up(opened: Sequence[http.client.HTTPConnection]) -> None:
+    for connection in opened:
+        found: socket.socket | None = connection.sock
+        if found is not None:
+            with suppress(OSError):
+                found.shutdown(socket.SHUT_RDWR)
+
+
+def _understand(url: str, answer: http.client.HTTPResponse) -> HttpAnswer:
     length = answer.headers.get("Content-Length", "")
-    total = int(length) if length.isdecimal() else 0
+    offset, total = 0, int(length) if _LENGTH.fullmatch(length) else 0
     if answer.status == http.client.PARTIAL_CONTENT:
-        offset, total = _read_range(answer.headers.get("Content-Range", ""))
+        found = _read_range(answer.headers.get("Content-Range", ""))
+        if found is None:
+            raise UnreachableError(
+                f"{show_url(url)} answers with a part, and does not say which",
+                details=f"Content-Range: {answer.headers.get('Content-Range', 'none')[:200]}",
+                hint="try again, or fetch it yourself, then import the file",
+            )
+        offset, total = found
     return HttpAnswer(
         status=answer.status,
         offset=offset,
         total_bytes=total,
         validator=_find_validator(answer.headers),
+        bounded=bool(total) or answer.chunked,
         body=answer,
     )
 
@@ -160,13 +220,21 @@ def _find_validator(headers: http.client.HTTPMessage) -> str:
     return tag if tag.startswith('"') else headers.get("Last-Modified", "")
 
 
-def _read_range(text: str) -> tuple[int, int]:
-    """Return where the content begins, and the whole length; 0 where that is not told."""
+def _read_range(text: str) -> tuple[int, int] | None:
+    """Return where the content begins, and the whole length; 0 where that is not told.
+
+    None if it makes no sense.
+    """
     match = _RANGE.fullmatch(text.strip())
     if match is None:
-        return 0, 0
-    first, total = match.groups()
-    return int(first or 0), 0 if total == "*" else int(total)
+        return None
+    first, last, total = match.groups()
+    whole = 0 if total == "*" else int(total)
+    if first is None:
+        return 0, whole
+    if int(first) > int(last) or (whole and int(last) >= whole):
+        return None
+    return int(first), whole
 
 
 def _explain_status(url: str, error: HTTPError) -> LinkedCloneError:

@@ -79,13 +79,15 @@ def import_image(state: StateFolder, wanted: ImageImport, tell: TellBytes = tell
     check_url(wanted.url)
     with downloaded(
         state.downloads, wanted.url, sha256=wanted.sha256, ask=ask_server, tell=tell
-    ) as part:
+    ) as fetched:
         source = wanted.source or show_url(wanted.url)
-        found = replace(wanted, file=part, url="", sha256="", move=True, source=source)
-        return _import_file(state, found, tell)
+        found = replace(wanted, file=fetched.file, url="", sha256="", move=True, source=source)
+        return _import_file(state, found, tell, whole=fetched.whole)
 
 
-def _import_file(state: StateFolder, wanted: ImageImport, tell: TellBytes) -> VmId:
+def _import_file(
+    state: StateFolder, wanted: ImageImport, tell: TellBytes, *, whole: bool = True
+) -> VmId:
     if wanted.file is None:
         raise InputError("no image was named", hint="name a file or a URL")
     with at_work_with_lock(state, "import", key_of(wanted.name)) as (entry, lock):
@@ -95,6 +97,12 @@ def _import_file(state: StateFolder, wanted: ImageImport, tell: TellBytes) -> Vm
         base = folder / "image"
         taken = take_in(wanted.file, base, move=wanted.move, durable=state.durable)
         seen = _examine(wanted, base, lock, tell)
+        if seen.format is ImageFormat.RAW and not whole:
+            raise InputError(
+                f"nothing tells whether {wanted.source} came whole",
+                details="the server does not say how long it is, and a raw disk does not either",
+                hint="give its sum: --sha256 SUM",
+            )
         vm = find_unfinished(state, wanted.name, seen.path)
         if vm is None:
             built = _build(state, wanted, seen, folder)

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from linkedclone.errors import HypervisorError, NoSpaceError, PermissionDeniedError
 
-_NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _NOT_ALLOWED = {errno.EACCES, errno.EPERM, errno.EROFS}
 _READ_ONLY_HINT = "its file system is mounted read-only: see mount and dmesg for why"
 
@@ -21,7 +21,7 @@ def translate_os_error(error: OSError, what: str) -> HypervisorError:
     """
     details = str(error)
     kind = errno.errorcode.get(error.errno or 0, type(error).__name__)
-    if error.errno in _NO_SPACE:
+    if error.errno in NO_SPACE:
         return NoSpaceError(
             f"{what}: the disk is full",
             details=details,
