@@ -1,6 +1,9 @@
 """Files of no VM: found on the datastore, told apart, and removed only when that is safe."""
 
 import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -57,6 +60,28 @@ def scan(driver: Driver, *places: str) -> Inventory:
 
 def strays(driver: Driver) -> dict[str, Stray]:
     return {stray.layer.path: stray for stray in scan(driver).strays}
+
+
+def strays_while(
+    driver: Driver, simulator: Simulator, act: Callable[[], object]
+) -> dict[str, Stray]:
+    """Look for strays; act while the search is under way, which ends only after that."""
+
+    def act_meanwhile() -> None:
+        while not simulator.calls().get(SEARCH):
+            time.sleep(0.02)
+        try:
+            act()
+        finally:
+            simulator.delays()
+
+    simulator.reset_calls()
+    simulator.delays(task_ms={SEARCH: 200_000})
+    with ThreadPoolExecutor(1) as meanwhile:
+        acting = meanwhile.submit(act_meanwhile)
+        found = strays(driver)
+        acting.result()
+    return found
 
 
 def paths(stray: Stray) -> list[str]:
@@ -202,12 +227,8 @@ def test_extents_are_no_strays(
 def test_a_delta_that_is_made_during_the_search_is_no_stray(
     simulator: Simulator, driver: Driver, clone: Vm
 ) -> None:
-    simulator.delays(task_ms={SEARCH: 1500})
     snapshot = ("snapshot.create", "-vm", "desk-1", "meanwhile")
-    taker = threading.Timer(0.5, govc.run, (simulator, *snapshot))
-    taker.start()
-    found = strays(driver)
-    taker.join()
+    found = strays_while(driver, simulator, lambda: govc.run(simulator, *snapshot))
     assert len(find(driver, "desk-1").snapshots) == 1
     assert found == {}
 
@@ -288,11 +309,7 @@ def test_a_session_that_ends_during_the_search_is_taken_up_again(
     simulator: Simulator, driver: Driver, clone: Vm
 ) -> None:
     govc.run(simulator, "vm.unregister", "desk-1")
-    simulator.delays(task_ms={SEARCH: 1500})
-    ender = threading.Timer(0.5, simulator.end_sessions)
-    ender.start()
-    found = strays(driver)
-    ender.join()
+    found = strays_while(driver, simulator, simulator.end_sessions)
     assert paths(found["desk-1/desk-1.vmdk"]) == [BASE, "desk-1/desk-1.vmdk"]
 
 

@@ -10,9 +10,10 @@ import (
 
 // delayBook says how long calls and tasks take.
 type delayBook struct {
-	mu    sync.Mutex
-	call  time.Duration
-	tasks map[string]time.Duration
+	mu      sync.Mutex
+	call    time.Duration
+	tasks   map[string]time.Duration
+	changed chan struct{} // closed when the delays change
 }
 
 func newDelayBook(callMS int, taskMS map[string]int) *delayBook {
@@ -24,6 +25,10 @@ func newDelayBook(callMS int, taskMS map[string]int) *delayBook {
 func (b *delayBook) set(callMS int, taskMS map[string]int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if b.changed != nil {
+		close(b.changed)
+	}
+	b.changed = make(chan struct{})
 	b.call = time.Duration(callMS) * time.Millisecond
 	b.tasks = map[string]time.Duration{}
 	for name, ms := range taskMS {
@@ -39,10 +44,20 @@ func (b *delayBook) set(callMS int, taskMS map[string]int) {
 	simulator.TaskDelay.MethodDelay = stock
 }
 
-func (b *delayBook) task(method string) time.Duration {
+// waitTask spends one of so many parts of the time that a method's task takes;
+// it ends early when the delays change. False if the task takes no time.
+func (b *delayBook) waitTask(method string, parts int) bool {
 	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.tasks[method]
+	d, changed := b.tasks[method]/time.Duration(parts), b.changed
+	b.mu.Unlock()
+	if d <= 0 {
+		return false
+	}
+	select {
+	case <-time.After(d):
+	case <-changed:
+	}
+	return true
 }
 
 // waitCall is the time a call spends on the wire.

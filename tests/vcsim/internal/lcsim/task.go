@@ -82,10 +82,8 @@ func (s *Sim) perform(
 		}
 	}
 	const steps = 4
-	pause := s.delays.task(w.method) / steps
 	for step := range steps {
-		if pause > 0 {
-			time.Sleep(pause)
+		if s.delays.waitTask(w.method, steps) {
 			s.setTask(ctx, task, map[string]types.AnyType{"info.progress": int32(20 * (step + 1))})
 		}
 		if s.cancelled(ctx, task) {
