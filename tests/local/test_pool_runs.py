@@ -144,7 +144,7 @@ def test_of_two_runs_one_goes_on_and_the_other_says_so(
     file = write_pool(tmp_path, size=8, snapshot="new")
     both = [command.start("pool", "apply", file, "--yes", env=env) for _ in range(2)]
     told = [process.communicate(timeout=120) for process in both]
-    assert sorted(process.returncode for process in both) == [0, 1], told
+    assert sorted(process.wait() for process in both) == [0, 1], told
     (refused,) = (err for (_, err), one in zip(told, both, strict=True) if one.returncode)
     assert "another run works on the pool desks" in refused
     check_at_spec(file, env, root, 8)

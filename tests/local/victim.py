@@ -11,11 +11,11 @@ import signal
 import sys
 from collections.abc import Callable
 from contextlib import closing
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 from linkedclone.drivers.local.machine.monitor import Monitor
+from tests.command import FORKED
 from tests.local.scenes import ALL_ACTS, connect
 
 _CHANGES = frozenset(
@@ -34,9 +34,6 @@ _CHANGES = frozenset(
 )
 _WRITING = os.O_WRONLY | os.O_RDWR
 QMP_EVENT = "tests.local.qmp"
-
-_forked = get_context("forkserver")
-_forked.set_forkserver_preload(["tests.local.victim"])
 
 
 def is_step(event: str, arguments: tuple[Any, ...]) -> bool:
@@ -72,8 +69,8 @@ def run_killed(work: Callable[..., object], arguments: tuple[Any, ...], kill_at:
         arguments: What it is called with.
         kill_at: Before which step it is killed, counted from 1; 0 lets it come to its end.
     """
-    events = _forked.SimpleQueue()
-    process = _forked.Process(target=_run, args=(work, arguments, kill_at, events))
+    events = FORKED.SimpleQueue()
+    process = FORKED.Process(target=_run, args=(work, arguments, kill_at, events))
     process.start()
     process.join()
     if kill_at and process.exitcode == -signal.SIGKILL:

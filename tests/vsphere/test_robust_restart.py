@@ -4,7 +4,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from subprocess import Popen
 from typing import Any
 
 import pytest
@@ -50,12 +49,12 @@ def await_that(happened: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
-def finish(process: "Popen[str]") -> tuple[int, dict[str, Any], str]:
+def finish(process: command.Command) -> tuple[int, dict[str, Any], str]:
     import json
 
     out, err = process.communicate(timeout=120)
     assert "Traceback" not in err, err
-    return process.returncode, json.loads(out), err
+    return process.wait(), json.loads(out), err
 
 
 def restart(simulator: Simulator, *, away_seconds: float) -> None:
