@@ -10,11 +10,24 @@ from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, Final, Generic, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Final,
+    Generic,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 from linkedclone.config.url import redact
 from linkedclone.errors import InputError
 from linkedclone.model.problems import Place, Problem, show_place
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 _T = TypeVar("_T")
 
@@ -168,11 +181,20 @@ _OF_A_KEY: Final = "[key]"
 """What pydantic puts behind the place of an error that is the key's own."""
 
 
+@cache
+def _build_adapter(kind: type[_T]) -> "TypeAdapter[_T]":
+    """Return what reads a dataclass; to build one takes longer than to read many files."""
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(kind)
+
+
 def _validate(kind: type[_T], plain: object) -> tuple[_T | None, tuple[Problem, ...]]:
-    from pydantic import TypeAdapter, ValidationError
+    from pydantic import ValidationError
 
     try:
-        return TypeAdapter(kind).validate_python(plain), ()
+        adapter = _build_adapter(kind)  # type: ignore[arg-type]  # classes can be hashed
+        return adapter.validate_python(plain), ()
     except ValidationError as error:
         # The input is left out on purpose: it may be a password in the wrong place.
         found: dict[Place, Problem] = {}
