@@ -5,17 +5,20 @@ with its own pid, signals, environment and output, without the half second that 
 imports take. What concerns the start itself runs :data:`COMMAND`.
 """
 
+import fcntl
 import json
 import os
 import pkgutil
 import signal
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Mapping
 from importlib import import_module
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -48,11 +51,7 @@ class Command:
     def __init__(self, *args: str, env: Mapping[str, str]) -> None:
         self.args = args
         (out, their_out), (err, their_err) = FORKED.Pipe(duplex=False), FORKED.Pipe(duplex=False)
-        given = (args, dict(env), str(Path.cwd()), their_out, their_err)
-        self._process = FORKED.Process(target=_serve, args=given)
-        self._process.start()
-        their_out.close()
-        their_err.close()
+        self._process = fork(*args, env=env, out=their_out, err=their_err)
         self.stdout = _open(out)
         self.stderr = _open(err)
 
@@ -115,19 +114,34 @@ def _open(connection: Connection) -> TextIO:
     return os.fdopen(number, encoding="utf-8")
 
 
+def fork(*args: str, env: Mapping[str, str], out: Connection, err: Connection) -> BaseProcess:
+    """Start a command that writes to these, which are closed here; a terminal becomes its own."""
+    given = (args, dict(env), str(Path.cwd()), out, err)
+    process = FORKED.Process(target=_serve, args=given)
+    process.start()
+    out.close()
+    err.close()
+    return process
+
+
 def _serve(
     args: tuple[str, ...], env: dict[str, str], folder: str, out: Connection, err: Connection
 ) -> None:
     """Be the command: what :data:`COMMAND` is for the rest of the process."""
     os.setsid()
     os.chdir(folder)
+    if terminal := os.isatty(out.fileno()):
+        fcntl.ioctl(out.fileno(), termios.TIOCSCTTY, 0)
+        os.dup2(out.fileno(), 0)
     os.dup2(out.fileno(), 1)
     os.dup2(err.fileno(), 2)
     out.close()
     err.close()
     os.environ.clear()
     os.environ.update(env)
-    sys.stdin = open(os.devnull)  # noqa: PTH123, SIM115 - as for a process
+    source = 0 if terminal else os.open(os.devnull, os.O_RDONLY)
+    sys.stdin = os.fdopen(source, encoding="utf-8", closefd=False)
+    sys.stdout.reconfigure(line_buffering=terminal)  # type: ignore[union-attr]  # a real stream
     sys.argv = ["linkedclone", *args]
     sys.path[:0] = filter(None, env.get("PYTHONPATH", "").split(os.pathsep))
     from linkedclone.cli.main import main

@@ -2,14 +2,15 @@
 
 import fcntl
 import os
-import pty
 import re
 import select
 import struct
-import sys
 import termios
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
+
+from tests.command import fork
 
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
 _PATIENCE_SECONDS = 30.0
@@ -39,11 +40,10 @@ def run_on_terminal(
 
     As a person does, only once nothing new has been shown for ``pause_seconds``.
     """
-    command = [sys.executable, "-m", "linkedclone", *args]
-    pid, terminal = pty.fork()
-    if pid == 0:
-        os.execvpe(command[0], command, {**os.environ, **env})
+    terminal, theirs = os.openpty()
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    out, err = Connection(theirs), Connection(os.dup(theirs))
+    process = fork(*args, env={**os.environ, **env}, out=out, err=err)
     answers = list(typed)
     shown = b""
     while select.select([terminal], [], [], _PATIENCE_SECONDS)[0]:
@@ -58,5 +58,6 @@ def run_on_terminal(
         if asked and not select.select([terminal], [], [], pause_seconds)[0]:
             os.write(terminal, answers.pop(0)[1].encode())
     os.close(terminal)
-    _, status = os.waitpid(pid, 0)
-    return Screen(code=os.waitstatus_to_exitcode(status), raw=shown.decode(errors="replace"))
+    process.join()
+    assert process.exitcode is not None
+    return Screen(code=process.exitcode, raw=shown.decode(errors="replace"))
