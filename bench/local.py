@@ -21,6 +21,7 @@ from linkedclone.drivers.local.machine import (
     choose_accelerator,
     ensure_key,
 )
+from linkedclone.drivers.local.machine.accel import choose_cpu
 from linkedclone.drivers.local.machine.arguments import build_arguments
 from linkedclone.drivers.local.machine.networks import Card
 from linkedclone.guest.nocloud import admit_key, build_documents, build_seed_iso, plain_guest
@@ -148,7 +149,7 @@ def _prepare(guest: Guest, folder: Path, key: Path, *, accel: str, port: int) ->
         append=guest.append,
     )
     fixed = _ANY_PORT.replace(":0-", f":{port}-")
-    arguments = build_arguments(config, accel=accel)
+    arguments = build_arguments(config, accel=accel, cpu=choose_cpu(accel))
     return BareMachine(
         name=folder.name,
         folder=folder,

@@ -9,6 +9,7 @@ import pytest
 
 from linkedclone.drivers.local.machine import accel
 from linkedclone.drivers.local.machine.accel import choose_accelerator, probe_accelerator
+from linkedclone.errors import InputError
 from tests.local.machine.guest import DemoGuest
 
 WORKS = "echo '[0.0] Linux version 6.1'; exec sleep 60"
@@ -100,6 +101,32 @@ def test_the_verdict_is_kept_until_the_host_boots_again(
 
     kept.write_text("{broken")
     assert choose_accelerator(kernel, cache=cache).name == "kvm"
+
+
+@pytest.mark.parametrize(
+    ("told", "cpu"),
+    [
+        ("QEMU emulator version 7.2.22 (Debian 1:7.2+dfsg-7)", "max,cx16=off"),
+        ("QEMU emulator version 9.2.0", "max,cx16=off"),
+        ("QEMU emulator version 10.0.2", "max"),
+        ("QEMU emulator version 11.0.0", "max"),
+        ("something else", "max,cx16=off"),
+    ],
+)
+def test_old_emulation_has_no_cmpxchg16b_which_kills_new_kernels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: str, cpu: str
+) -> None:
+    program = tmp_path / "qemu"
+    program.write_text(f"#!/bin/sh\necho '{told}'\n")
+    program.chmod(0o755)
+    monkeypatch.delenv(accel.CPU_VARIABLE, raising=False)
+    assert accel.choose_cpu("tcg", str(program)) == cpu
+    assert accel.choose_cpu("kvm", str(program)) == "host"
+    monkeypatch.setenv(accel.CPU_VARIABLE, "Nehalem,-vmx")
+    assert accel.choose_cpu("tcg", str(program)) == "Nehalem,-vmx"
+    monkeypatch.setenv(accel.CPU_VARIABLE, "max -monitor stdio")
+    with pytest.raises(InputError, match="not a CPU model"):
+        accel.choose_cpu("tcg", str(program))
 
 
 def test_a_cache_that_cannot_be_written_does_no_harm(

@@ -22,7 +22,7 @@ MIB = 1 << 20
 
 
 def build_arguments(
-    config: MachineConfig, *, accel: str, firmware: Path | None = None
+    config: MachineConfig, *, accel: str, cpu: str = "", firmware: Path | None = None
 ) -> tuple[str, ...]:
     """Build the command line of a machine, the program's name first.
 
@@ -32,6 +32,7 @@ def build_arguments(
     Args:
         config: What the machine is to be.
         accel: ``kvm`` or ``tcg``.
+        cpu: The model of the guest's CPUs; empty takes all that the accelerator has.
         firmware: The UEFI firmware's code; None boots with BIOS.
     """
     return (
@@ -41,7 +42,7 @@ def build_arguments(
         *("-no-user-config", "-nodefaults", "-display", "none"),
         *("-machine", "q35"),
         *("-accel", _accelerator(accel, config.memory_bytes)),
-        *("-cpu", "host" if accel == "kvm" else "max"),
+        *("-cpu", cpu or ("host" if accel == "kvm" else "max")),
         *("-smp", str(config.cpus)),
         *("-m", f"{config.memory_bytes // MIB}M"),
         *_firmware(firmware, config.variables),

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from linkedclone.drivers.local.machine.accel import BOOT_ID, choose_accelerator
+from linkedclone.drivers.local.machine.accel import BOOT_ID, choose_accelerator, choose_cpu
 from linkedclone.drivers.local.machine.arguments import (
     AGENT_SOCKET,
     CONSOLE_LOG,
@@ -98,7 +98,9 @@ class Machine(RunningDisks):
             if with_session(self.folder, self.config.uuid, _answers):
                 return
             firmware = prepare_firmware(self.config.variables)
-            arguments = build_arguments(self.config, accel=accel, firmware=firmware)
+            arguments = build_arguments(
+                self.config, accel=accel, cpu=choose_cpu(accel), firmware=firmware
+            )
             with suppress(OSError):  # it only makes last words clearer
                 (self.folder / BOOT_FILE).write_text(BOOT_ID.read_text())
             with self._admit():
