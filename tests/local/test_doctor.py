@@ -497,6 +497,22 @@ def test_the_socket_of_a_machine_that_was_killed_is_told(driver: LocalDriver) ->
     assert " start desk " in found.remedy
 
 
+def test_what_a_guest_has_filled_the_disk_with_is_told(driver: LocalDriver) -> None:
+    log = driver.state.folder(find(driver, "desk").id) / "run/console.log"
+    log.parent.mkdir()
+    log.write_bytes(b"again and again " * (2 << 20))
+    found = look(driver, "machines")
+    assert found.verdict is Verdict.WARNING
+    assert str(log) in found.text
+    assert found.remedy.startswith("truncate ")
+    carry_out(found.remedy)
+    assert look(driver, "machines").verdict is Verdict.OK
+
+
+def test_what_guests_reach_of_this_machine_is_told(driver: LocalDriver) -> None:
+    assert "10.0.2.2" in look(driver, "networks").text
+
+
 # -- layers ---------------------------------------------------------------------------
 
 

@@ -68,6 +68,7 @@ class DemoGuest:
             kernel=self.kernel,
             initrd=self.folder / "initrd",
             append=str(self.manifest["append"]),
+            console_log=True,
             accel="tcg",
         )
         return RunningGuest(machine=Machine(folder / "run", config), key=self.key)

@@ -47,6 +47,7 @@ WITH_EVERYTHING = MachineConfig(
     append="console=ttyS0 quiet",
     variables=Path("/vms/a,b/uefi-variables.fd"),
     display=True,
+    console_log=True,
 )
 CASES = {
     "from-disk-tcg": (FROM_DISK, "tcg"),
@@ -94,6 +95,7 @@ def test_every_field_changes_the_arguments() -> None:
         "append": "other",
         "variables": None,
         "display": False,
+        "console_log": False,
     }
     assert {*changes, "accel"} == set(MachineConfig.__dataclass_fields__)
     for name, value in changes.items():

@@ -58,7 +58,7 @@ def test_uefi_firmware_comes_up_and_keeps_variables_of_its_own(
     config: MachineConfig, start: Callable[[MachineConfig], Machine], tmp_path: Path
 ) -> None:
     variables = tmp_path / "variables.fd"
-    machine = start(replace(config, memory_bytes=256 * MIB, variables=variables))
+    machine = start(replace(config, memory_bytes=256 * MIB, variables=variables, console_log=True))
     template = variables.stat().st_size
     deadline = time.monotonic() + FIRMWARE_SECONDS
     while "UEFI Interactive Shell" not in machine.console_log.read_text(errors="replace"):

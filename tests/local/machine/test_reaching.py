@@ -8,6 +8,7 @@ import socket
 import subprocess
 import termios
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,9 +17,11 @@ from linkedclone.drivers.local.machine.agent import open_agent
 from linkedclone.drivers.local.machine.console import attach
 from linkedclone.drivers.local.machine.lock import hold_lock
 from linkedclone.drivers.local.machine.loop import run_async
+from linkedclone.drivers.local.machine.networks import Card, parse_network
 from linkedclone.drivers.local.machine.ssh import build_ssh_command, ensure_key
 from linkedclone.errors import BusyError
 from linkedclone.model.observed import SshAddress
+from tests.local.machine.conftest import MakeGuest
 
 
 def test_the_ssh_command_leaves_the_user_s_own_files_out() -> None:
@@ -167,3 +170,35 @@ def test_a_silent_agent_is_busy() -> None:
 
     with there, pytest.raises(BusyError, match="does not answer"):
         run_async(ask(), deadline_seconds=10)
+
+
+SET_UP = """
+for card in /sys/class/net/*; do
+  read -r mac <$card/address
+  [ "$mac" = {mac} ] || continue
+  ip address add {address} dev "${{card##*/}}"; ip link set "${{card##*/}}" up
+done
+"""
+
+
+def test_a_guest_on_a_closed_network_is_reached_and_reaches_nothing(make_guest: MakeGuest) -> None:
+    plain = make_guest()
+    closed = replace(plain.machine.config.cards[0], network=parse_network("closed"))
+    opened = Card(mac="52:54:00:00:00:02", address="10.9.0.15/24", gateway="10.9.0.2")
+    guest = plain.with_changes(cards=(closed, opened))
+    guest.machine.start()
+    guest.wait_until_ready()
+    guest.ssh(SET_UP.format(mac=opened.mac, address=opened.address))
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(60)
+        port = server.getsockname()[1]
+
+        def answer() -> None:
+            client, _ = server.accept()
+            with client:
+                client.sendall(b"the host's own")
+
+        threading.Thread(target=answer, daemon=True).start()
+        fetch = "nc -w 10 {} {} </dev/null 2>&1 || true"
+        assert "own" not in guest.ssh(fetch.format("10.0.2.2", port))
+        assert guest.ssh(fetch.format("10.9.0.2", port)) == "the host's own"

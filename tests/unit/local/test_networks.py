@@ -16,7 +16,7 @@ MAC = "02:00:00:00:00:01"
 
 
 @pytest.mark.parametrize(
-    "text", ["user", "isolated", "private:lab", "private:a.b_c-1", "bridge:br0"]
+    "text", ["user", "closed", "isolated", "private:lab", "private:a.b_c-1", "bridge:br0"]
 )
 def test_a_network_is_read_as_it_is_written(text: str) -> None:
     assert str(parse_network(text)) == text
@@ -51,6 +51,11 @@ def test_ssh_goes_to_the_first_card_on_the_user_network_alone() -> None:
     assert isolated == "hubport,id=net0,hubid=0"
     assert "hostfwd=tcp:127.0.0.1:0-" in first
     assert "hostfwd" not in second
+
+
+def test_a_closed_network_lets_ssh_in_and_nothing_out() -> None:
+    (closed,) = build_netdevs((Card(mac=MAC, network=parse_network("closed")),))
+    assert closed == "user,id=net0,restrict=on,hostfwd=tcp:127.0.0.1:0-:22"
 
 
 def test_a_private_network_is_one_for_a_state_folder_and_bound_to_loopback() -> None:

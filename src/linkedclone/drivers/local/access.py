@@ -11,7 +11,6 @@ from linkedclone.drivers.local.layout import StateFolder
 from linkedclone.drivers.local.machine.networks import NetworkKind, parse_network
 from linkedclone.drivers.local.machine.process import find_processes
 from linkedclone.drivers.local.machines import RUN_FOLDER, OpenMachine, open_machine
-from linkedclone.drivers.local.record import USER_NETWORK
 from linkedclone.drivers.local.seeds import private_key
 from linkedclone.drivers.local.sshconfig import DEFAULT_USER, KNOWN_HOSTS
 from linkedclone.drivers.local.store import StoredVm, load_vm
@@ -132,8 +131,8 @@ def _unreachable(vm: StoredVm) -> HypervisorError:
     seen = open_machine(vm).observe(guest=False)
     if seen.power is Power.OFF:
         hint = f"start it first: linkedclone start {name}"
-    elif not any(card.network == USER_NETWORK for card in vm.record.machine.cards):
-        hint = f"it has no card on the network {USER_NETWORK!r}; use: linkedclone console {name}"
+    elif not any(parse_network(c.network).kind.is_behind_qemu for c in vm.record.machine.cards):
+        hint = f"it has no card on the network 'user' or 'closed'; use: linkedclone console {name}"
     else:
         hint = f"linkedclone show {name} says how it is"
     return HypervisorError(f"{name} cannot be reached by SSH", hint=hint, kind="power")

@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from linkedclone.drivers.local.chain import DiskFile, format_by_suffix
+from linkedclone.drivers.local.inventory import allocated_bytes
 from linkedclone.drivers.local.layout import StateFolder
 from linkedclone.drivers.local.locks import hold
 from linkedclone.drivers.local.lost import find_lost, hangs_as_before
-from linkedclone.drivers.local.machine.arguments import QMP_SOCKET
-from linkedclone.drivers.local.machine.process import find_processes, runs_in
+from linkedclone.drivers.local.machine.arguments import CONSOLE_LOG, QMP_SOCKET
+from linkedclone.drivers.local.machine.networks import NetworkKind, parse_network
+from linkedclone.drivers.local.machine.process import QEMU_LOG, find_processes, runs_in
 from linkedclone.drivers.local.machines import RUN_FOLDER, OpenMachine
 from linkedclone.drivers.local.seals import check_seal, is_sealed
 from linkedclone.drivers.local.settings import default_root
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
 
 _LOOK_SECONDS = 2.0
 _THREADS = 8
+LARGE_LOG_BYTES = 16 << 20
 
 
 def check_leftovers(state: StateFolder) -> Iterator[Finding]:
@@ -70,13 +73,39 @@ def check_machines(state: StateFolder, machines: OpenMachine) -> Iterator[Findin
     stored = load_all(state).vms
     with ThreadPoolExecutor(_THREADS) as pool:
         seen = tuple(pool.map(lambda vm: (vm, machines(vm).observe(guest=False)), stored))
-    faults = tuple(_find_faults(state, seen))
+    faults = (*_find_faults(state, seen), *_find_large_logs(stored))
     if faults:
         yield from faults
         return
     running = sum(machine.power is Power.ON for _, machine in seen)
     text = f"{running} of {len(seen)} run, and none is stuck"
     yield Finding(check="machines", verdict=Verdict.OK, text=text)
+
+
+def _find_large_logs(stored: Sequence[StoredVm]) -> Iterator[Finding]:
+    """Look at what is kept of guests' consoles and of QEMU's warnings: nothing bounds that."""
+    for vm in stored:
+        for name in (CONSOLE_LOG, QEMU_LOG):
+            path = vm.folder / RUN_FOLDER / name
+            used = allocated_bytes(path) or 0
+            if used > LARGE_LOG_BYTES:
+                yield Finding(
+                    check="machines",
+                    verdict=Verdict.WARNING,
+                    text=f"{path} takes {render_size(used)}, and grows with what the guest does",
+                    remedy=f"truncate --size=0 {shlex.quote(str(path))}",
+                )
+
+
+def check_networks(state: StateFolder) -> Iterator[Finding]:
+    """Say which guests reach what listens on this machine's loopback interface."""
+    cards = [card for vm in load_all(state).vms for card in vm.record.machine.cards]
+    if any(parse_network(card.network).kind is NetworkKind.USER for card in cards):
+        text = (
+            "guests on the network 'user' reach what listens on 127.0.0.1 of this machine, as "
+            "10.0.2.2, and with it the SSH ports of other guests; on 'closed' they reach nothing"
+        )
+        yield Finding(check="networks", verdict=Verdict.OK, text=text)
 
 
 def _find_faults(

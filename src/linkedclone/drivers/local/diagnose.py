@@ -64,6 +64,7 @@ def _look_into(state: StateFolder, machines: OpenMachine) -> tuple[Finding, ...]
     return (
         *_run("leftovers", lambda: contents.check_leftovers(state)),
         *_run("machines", lambda: contents.check_machines(state, machines)),
+        *_run("networks", lambda: contents.check_networks(state)),
         *_run("identities", lambda: identities.check_identities(state, machines)),
         *_run("layers", lambda: contents.check_layers(state)),
         *_run("downloads", lambda: contents.check_downloads(state)),

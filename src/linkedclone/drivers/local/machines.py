@@ -1,5 +1,6 @@
 """From a VM as it is kept to the machine that runs it."""
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 RUN_FOLDER = "run"
 VARIABLES_FILE = "uefi-variables.fd"
+CONSOLE_LOG_VARIABLE = "LINKEDCLONE_LOCAL_CONSOLE_LOG"
+"""Set to ``yes``, all that guests started now write to their serial consoles is kept."""
 
 
 class VmMachine(Protocol):
@@ -105,6 +108,7 @@ def open_machine(vm: StoredVm, *, accel: str | None = None) -> "Machine":
             append=machine.append,
             variables=vm.folder / VARIABLES_FILE if machine.firmware == UEFI else None,
             display=machine.display,
+            console_log=os.environ.get(CONSOLE_LOG_VARIABLE, "no") == "yes",
             accel=accel,
         ),
         # One gate for all VMs of a state folder.

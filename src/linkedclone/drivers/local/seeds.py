@@ -8,7 +8,6 @@ from pathlib import Path
 
 from linkedclone.drivers.local.layout import StateFolder
 from linkedclone.drivers.local.machine.networks import (
-    NetworkKind,
     choose_user_addresses,
     parse_network,
 )
@@ -69,7 +68,7 @@ def check_guest(guest: Guest | None, machine: MachineRecord) -> None:
             hint="list one entry of addresses for each card, or add a card: --add-nic",
         )
     for card in place_guest(machine, guest).cards:
-        if card.address and parse_network(card.network).kind is NetworkKind.USER:
+        if card.address and parse_network(card.network).kind.is_behind_qemu:
             choose_user_addresses(IPv4Interface(card.address), card.gateway)
     build_documents(as_cloud_init(guest), machine.macs)
 

@@ -56,7 +56,7 @@ def build_arguments(
         *("-device", "virtio-serial-pci"),
         *("-chardev", f"socket,id={AGENT_CHARDEV},path={AGENT_SOCKET},server=on,wait=off"),
         *("-device", f"virtserialport,chardev={AGENT_CHARDEV},name={AGENT_PORT}"),
-        *("-chardev", _console()),
+        *("-chardev", _console(logged=config.console_log)),
         *("-serial", "chardev:console0"),
         *("-chardev", f"socket,id=qmp0,path={QMP_SOCKET},server=on,wait=off"),
         *("-mon", "chardev=qmp0,mode=control"),
@@ -148,8 +148,13 @@ def _raw(file: Path) -> str:
     return f"file.driver=file,file.filename={_quote(file)},format=raw"
 
 
-def _console() -> str:
-    return f"socket,id=console0,path={CONSOLE_SOCKET},server=on,wait=off,logfile={CONSOLE_LOG}"
+def _console(*, logged: bool) -> str:
+    """Keep what the guest writes only on demand: QEMU sets no bound to the file.
+
+    It is appended to, so that it can be emptied while the machine runs.
+    """
+    log = f",logfile={CONSOLE_LOG},logappend=on" if logged else ""
+    return f"socket,id=console0,path={CONSOLE_SOCKET},server=on,wait=off{log}"
 
 
 def _quote(value: str | Path) -> str:

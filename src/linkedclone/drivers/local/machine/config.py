@@ -42,6 +42,8 @@ class MachineConfig:
         variables: The UEFI variables of the machine, made at its first start;
             None boots with BIOS.
         display: Whether it has a screen, to be looked at through VNC.
+        console_log: Whether all that the guest writes to its serial console is kept;
+            nothing bounds that file.
         accel: ``kvm`` or ``tcg``; None chooses by a boot probe.
     """
 
@@ -59,6 +61,7 @@ class MachineConfig:
     append: str | None = None
     variables: Path | None = None
     display: bool = False
+    console_log: bool = False
     accel: str | None = None
 
 

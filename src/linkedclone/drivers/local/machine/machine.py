@@ -25,6 +25,7 @@ from linkedclone.drivers.local.machine.disks import SNAPSHOT_SECONDS, RunningDis
 from linkedclone.drivers.local.machine.firmware import prepare_firmware
 from linkedclone.drivers.local.machine.lock import hold_lock
 from linkedclone.drivers.local.machine.process import (
+    QEMU_LOG,
     ProcessHandle,
     drop_warnings,
     find_processes,
@@ -43,7 +44,6 @@ from linkedclone.errors import (
 )
 from linkedclone.model.observed import Power, SshAddress
 
-QEMU_LOG = "qemu.log"
 LOCK = "machine.lock"
 CONSOLE_LOCK = "console.lock"
 BOOT_FILE = "boot"
@@ -77,7 +77,7 @@ class Machine(RunningDisks):
 
     @property
     def console_log(self) -> Path:
-        """What the guest has written to its serial console since the last start."""
+        """What the guest has written to its serial console since the last start, if it is kept."""
         return self.folder / CONSOLE_LOG
 
     def start(self, deadline_seconds: float = START_SECONDS) -> None:
@@ -103,6 +103,7 @@ class Machine(RunningDisks):
             )
             with suppress(OSError):  # it only makes last words clearer
                 (self.folder / BOOT_FILE).write_text(BOOT_ID.read_text())
+            self.console_log.unlink(missing_ok=True)
             with self._admit():
                 process = launch(arguments, self.folder, self.folder / QEMU_LOG)
             try:

@@ -2,6 +2,7 @@
 
 =================  =====================================================================
 ``user``           QEMU's own network behind the user's; SSH from this host to the first
+``closed``         the same, out of which the guest reaches nothing
 ``private:NAME``   a wire between the clones of one state folder that are on it
 ``bridge:BRIDGE``  a bridge of this host, through QEMU's set-uid helper
 ``isolated``       a card with nothing at its other end
@@ -17,7 +18,7 @@ from itertools import islice
 
 from linkedclone.errors import InputError, NotFoundError
 
-_KNOWN = "known are: user, private:NAME, bridge:BRIDGE, isolated"
+_KNOWN = "known are: user, closed, private:NAME, bridge:BRIDGE, isolated"
 _PRIVATE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _BRIDGE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,14}")
 """At most 15 bytes (IFNAMSIZ, linux/if.h), and nothing that QEMU's options would split at."""
@@ -31,9 +32,15 @@ class NetworkKind(StrEnum):
     """The kinds of networks, as people write them."""
 
     USER = "user"
+    CLOSED = "closed"
     PRIVATE = "private"
     BRIDGE = "bridge"
     ISOLATED = "isolated"
+
+    @property
+    def is_behind_qemu(self) -> bool:
+        """Say whether it is QEMU's own network, in which QEMU forwards SSH."""
+        return self in {NetworkKind.USER, NetworkKind.CLOSED}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +118,7 @@ def build_netdevs(cards: tuple[Card, ...]) -> tuple[str, ...]:
 
     The SSH port is left to the kernel to choose (host port 0).
     """
-    first = next((n for n, c in enumerate(cards) if c.network.kind is NetworkKind.USER), None)
+    first = next((n for n, c in enumerate(cards) if c.network.kind.is_behind_qemu), None)
     return tuple(
         _build_netdev(card, f"net{number}", reachable=number == first)
         for number, card in enumerate(cards)
@@ -122,6 +129,10 @@ def _build_netdev(card: Card, own: str, *, reachable: bool) -> str:
     match card.network.kind:
         case NetworkKind.USER:
             return f"user,id={own}" + _build_user_options(card, reachable=reachable)
+        case NetworkKind.CLOSED:
+            # What it leaves is QEMU's DHCP and the forwarded port (QEMU's manual, ``restrict``).
+            options = _build_user_options(card, reachable=reachable)
+            return f"user,id={own},restrict=on" + options
         case NetworkKind.PRIVATE:
             return f"socket,id={own},mcast={card.group},localaddr=127.0.0.1"
         case NetworkKind.BRIDGE:

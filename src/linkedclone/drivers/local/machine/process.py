@@ -11,6 +11,7 @@ from pathlib import Path
 
 from linkedclone.errors import PowerOnError
 
+QEMU_LOG = "qemu.log"
 LOG_BYTES = 4096
 _PROCESSES = Path("/proc")
 
@@ -26,7 +27,8 @@ def launch(arguments: Sequence[str], folder: Path, log: Path) -> subprocess.Pope
     Raises:
         PowerOnError: There is no QEMU.
     """
-    with log.open("wb") as output:
+    log.unlink(missing_ok=True)
+    with log.open("ab") as output:  # so that it can be emptied meanwhile
         try:
             process = subprocess.Popen(  # noqa: S603 - no shell; build_arguments quotes
                 arguments,
