@@ -79,7 +79,7 @@ def look(driver: LocalDriver, check: str) -> Finding:
 def test_all_is_well_on_a_machine_that_is_used(driver: LocalDriver) -> None:
     found = diagnose(driver.state.root, open_pretend_machine)
     checks = ("programs", "accelerator", "permissions", "disk space")
-    contained = ("leftovers", "machines", "identities", "layers")
+    contained = ("leftovers", "machines", "networks", "identities", "layers")
     assert [one.check for one in found] == [*checks, *contained]
     assert {one.verdict for one in found if one.check != "disk space"} == {Verdict.OK}
     assert not [one for one in found if one.verdict is Verdict.OK and one.remedy]
