@@ -1,5 +1,7 @@
 """Disks leave as one file that holds all that they shared."""
 
+import errno
+import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import closing
@@ -8,7 +10,7 @@ from typing import Literal
 
 import pytest
 
-from linkedclone.drivers.local import exporting
+from linkedclone.drivers.local import exporting, publish
 from linkedclone.drivers.local.driver import LocalDriver
 from linkedclone.errors import InputError, InUseError, NoSpaceError, NotFoundError
 from linkedclone.model.images import DiskExport
@@ -122,3 +124,46 @@ def test_a_disk_that_is_not_there_is_told(driver: LocalDriver, tmp_path: Path) -
     with pytest.raises(NotFoundError, match="Hard disk 9") as caught:
         driver.export_disk(wanted)
     assert "Hard disk 1" in caught.value.hint
+
+
+@pytest.mark.parametrize("renames", [True, False])
+def test_a_file_system_without_hard_links_takes_an_export(
+    driver: LocalDriver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, renames: bool
+) -> None:
+    """Item 30: FAT, exFAT and some network shares; not all of them rename without replacing."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(os, "link", refuse)
+    if not renames:
+        monkeypatch.setattr(publish, "_rename_without_replacing", lambda *_: errno.EINVAL)
+    grand, out = find(driver, "grand"), tmp_path / "out"
+    export(driver, grand, out)
+    assert compare(out, "qcow2", top_of(driver.state, grand)) == 0
+    out.write_text("mine")
+
+    def appear(*_: object) -> None:
+        (tmp_path / "late").write_text("mine")
+
+    wanted = DiskExport(vm=grand.id, file=tmp_path / "late", format="raw")
+    with pytest.raises(InputError, match="there already"):
+        driver.export_disk(wanted, appear)
+    assert (tmp_path / "late").read_text() == "mine"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["here", "late", "out"]
+
+
+def test_a_limit_on_file_sizes_is_told_as_such(driver: LocalDriver, tmp_path: Path) -> None:
+    """Item 12a, on the command line: qemu-img is ended by a signal then, and says nothing."""
+    state, out = driver.state.root, tmp_path / "out"
+    command = f"ulimit -f 512; exec .venv/bin/linkedclone --endpoint local:{state}"
+    done = subprocess.run(
+        ["bash", "-c", f"{command} export grand {out} --format raw"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "no file may have more than 512 KiB here" in done.stderr
+    assert "ulimit -f unlimited" in done.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["here"]

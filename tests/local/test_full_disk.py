@@ -12,6 +12,7 @@ import pytest
 
 from linkedclone.drivers.local.driver import LocalDriver
 from linkedclone.drivers.local.machines import open_machine
+from linkedclone.drivers.local.translate import translate_os_error
 from linkedclone.errors import NoSpaceError
 from linkedclone.model.images import ImageImport
 from linkedclone.model.jobs import JobStatus
@@ -37,9 +38,10 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a sm
 
 
 @contextmanager
-def small_filesystem(folder: Path, size: str) -> Iterator[Path]:
+def small_filesystem(folder: Path, size: str, inodes: int = 0) -> Iterator[Path]:
     folder.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder], check=True)
+    options = f"size={size},nr_inodes={inodes}"
+    subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", folder], check=True)
     try:
         yield folder
     finally:
@@ -279,3 +281,41 @@ def ssh(driver: LocalDriver, vm: Vm, command: str) -> list[str]:
         arguments, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=True
     )
     return done.stdout.split()
+
+
+@as_root
+def test_a_file_system_without_inodes_is_not_told_as_a_full_disk(tmp_path: Path) -> None:
+    """Item 30."""
+    image = make_image(tmp_path / "image.qcow2")
+    with (
+        small_filesystem(tmp_path / "small", "64m", inodes=60) as folder,
+        closing(connect(folder / "state")) as driver,
+    ):
+        driver.import_image(ImageImport(file=image, name="golden"))
+        step = step_for(driver, find(driver, "golden"), "desk")
+        with suppress(OSError):
+            for number in range(60):
+                (folder / str(number)).touch()
+        for act in (
+            lambda: driver.create_clone(step),
+            lambda: driver.import_image(ImageImport(file=image, name="other")),
+        ):
+            with pytest.raises(NoSpaceError, match="no inodes left") as caught:
+                act()
+            assert "not for more files" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [
+        (errno.ENOSPC, "the disk is full"),
+        (errno.EDQUOT, "the disk quota is used up"),
+        (errno.EFBIG, "does not take so large a file"),
+    ],
+)
+def test_what_has_run_out_is_told_by_its_number(number: int, said: str) -> None:
+    """Item 30."""
+    error = translate_os_error(OSError(number, os.strerror(number)), "cannot clone web-1")
+    assert isinstance(error, NoSpaceError)
+    assert said in error.brief
+    assert error.hint

@@ -21,7 +21,7 @@ from urllib.parse import urlsplit, urlunsplit
 from linkedclone.drivers.local.locks import hold
 from linkedclone.drivers.local.publish import TEMPORARY_SUFFIX, replace_file
 from linkedclone.drivers.local.tool import free_bytes
-from linkedclone.drivers.local.translate import NO_SPACE
+from linkedclone.drivers.local.translate import NO_SPACE, explain_no_space
 from linkedclone.errors import EndpointError, InputError, NoSpaceError, UnreachableError
 from linkedclone.model.images import TellBytes
 from linkedclone.model.sizes import render_size
@@ -337,7 +337,7 @@ class _Fetch:
         except OSError as error:
             if error.errno not in NO_SPACE:
                 raise
-            raise self._no_space(str(error)) from error
+            raise self._no_space(explain_no_space(error)[0]) from error
 
     def _refuse_endless(self, done: int, total: int) -> None:
         """Refuse what goes on beyond its end, or would fill the file system.

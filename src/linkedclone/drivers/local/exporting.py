@@ -12,13 +12,12 @@ from linkedclone.drivers.local.clones import find_snapshot
 from linkedclone.drivers.local.inventory import allocated_bytes
 from linkedclone.drivers.local.layout import StateFolder
 from linkedclone.drivers.local.machines import OpenMachine
-from linkedclone.drivers.local.publish import sync_folder
+from linkedclone.drivers.local.publish import rename_new, sync_folder
 from linkedclone.drivers.local.starting import observe_power
 from linkedclone.drivers.local.store import LockedVm, locked
 from linkedclone.drivers.local.survey import ChainReader
-from linkedclone.drivers.local.tool import free_bytes, run_qemu_img
+from linkedclone.drivers.local.tool import explain_failure, free_bytes, run_qemu_img
 from linkedclone.errors import (
-    HypervisorError,
     InputError,
     InUseError,
     NoSpaceError,
@@ -135,21 +134,14 @@ def _convert(
             process.terminate()
             raise
     if process.returncode:
-        if "No space left" in words:
-            raise _no_room(scratch, total)
-        raise HypervisorError(
-            "qemu-img convert failed",
-            details=words.strip(),
-            hint="linkedclone doctor looks at programs, permissions, disk space and files",
-            kind="qemu-img",
-        )
+        raise explain_failure("convert", process.returncode, words, scratch.parent)
 
 
 def _publish(scratch: Path, target: Path) -> None:
     with scratch.open("rb") as file:
         os.fsync(file.fileno())
     try:
-        os.link(scratch, target)
+        rename_new(scratch, target)
     except FileExistsError as error:
         raise InputError(f"{target} is there already", hint="name another file") from error
     sync_folder(target.parent)

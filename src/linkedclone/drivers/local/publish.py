@@ -18,6 +18,11 @@ from linkedclone.drivers.local.qcow2 import SparseFile
 
 TEMPORARY_SUFFIX = ".tmp"
 _ATTEMPTS = 20
+_NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EINVAL}
+_NO_SUCH_RENAME = {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP}
+_AT_FDCWD = -100
+_NO_REPLACE = 1
+"""linux/fs.h: RENAME_NOREPLACE."""
 _NO_UNNAMED_FILES = {errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT, errno.EINVAL, errno.ENOSYS}
 
 
@@ -80,6 +85,45 @@ def _publish_by_name(path: Path, content: SparseFile, *, durable: bool) -> None:
         temporary.unlink(missing_ok=True)
     if durable:
         sync_folder(path.parent)
+
+
+def rename_new(path: Path, target: Path) -> None:
+    """Give a file another name that nothing has, at one moment; both are in one folder.
+
+    Where the file system has no hard links (FAT, exFAT, some network shares), the
+    kernel is asked to rename without replacing; where it cannot do that either, the
+    name is taken by an empty file, which is replaced.
+
+    Raises:
+        FileExistsError: Something has the name.
+        OSError: It cannot be done; the file has its old name then.
+    """
+    try:
+        os.link(path, target)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+    else:
+        path.unlink()
+        return
+    number = _rename_without_replacing(path, target)
+    if number in _NO_SUCH_RENAME:
+        os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC))
+        path.replace(target)
+    elif number:
+        raise OSError(number, os.strerror(number), str(target))
+
+
+def _rename_without_replacing(path: Path, target: Path) -> int:
+    """Call renameat2(2), which Python does not offer; return its error number, 0 for none."""
+    import ctypes
+
+    try:
+        rename = ctypes.CDLL(None, use_errno=True).renameat2
+    except AttributeError:  # an old C library
+        return errno.ENOSYS
+    old, new = os.fsencode(path), os.fsencode(target)
+    return ctypes.get_errno() if rename(_AT_FDCWD, old, _AT_FDCWD, new, _NO_REPLACE) else 0
 
 
 def write_new(path: Path, content: SparseFile, *, durable: bool, mode: int = 0o644) -> None:

@@ -1,17 +1,19 @@
 """Run ``qemu-img``, which does what has to move data from one layer to another."""
 
+import errno
 import os
 import resource
+import signal
 import subprocess
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from linkedclone.drivers.local.chain import DiskFile, ImageFormat, name_chain
-from linkedclone.errors import HypervisorError, NoSpaceError, UnsupportedError
+from linkedclone.drivers.local.translate import has_no_inodes, translate_os_error
+from linkedclone.errors import HypervisorError, UnsupportedError
 
 _FULL_BELOW_BYTES = 4 << 20
-_FEW_INODES = 8
 _SOUND = frozenset({0, 3})
 """qemu-img check: no errors, or clusters that nothing uses, which does no harm."""
 _CHECK_MEMORY_BYTES = 8 << 30
@@ -38,18 +40,29 @@ def run_qemu_img(arguments: Sequence[str], *, folder: Path, lock: int) -> str:
     done = _run(arguments, folder=folder, locks=(lock,))
     if done.returncode == 0:
         return done.stdout
-    details = done.stderr.strip()
-    # Its exit status is 1 whatever happened, and its words are not for programs.
-    full = explain_full(folder)
-    if full:
-        raise NoSpaceError(
-            f"qemu-img {arguments[0]}: {full}",
-            details=details,
-            hint="free some space",
-            kind="qemu-img",
-        )
-    raise HypervisorError(
-        f"qemu-img {arguments[0]} failed",
+    raise explain_failure(arguments[0], done.returncode, done.stderr, folder)
+
+
+def explain_failure(verb: str, status: int, words: str, folder: Path) -> HypervisorError:
+    """Return why qemu-img failed: its exit status is 1 for all, and its words are no contract.
+
+    Args:
+        verb: What it was to do.
+        status: How it ended.
+        words: What it said.
+        folder: Where it wrote to.
+    """
+    what, details = f"qemu-img {verb}", words.strip()
+    if status == -signal.SIGXFSZ:
+        return translate_os_error(OSError(errno.EFBIG, os.strerror(errno.EFBIG)), what)
+    for number in (errno.EDQUOT, errno.EFBIG, errno.ENOSPC):
+        text = os.strerror(number)  # its locale is C
+        if details.endswith(text) or (number == errno.ENOSPC and _is_full(folder)):
+            found = translate_os_error(OSError(number, details or text, str(folder)), what)
+            found.kind = "qemu-img"
+            return found
+    return HypervisorError(
+        f"{what} failed",
         details=details,
         hint="linkedclone doctor looks at programs, permissions, disk space and files",
         kind="qemu-img",
@@ -95,6 +108,7 @@ def _run(
             errors="replace",
             pass_fds=locks,
             cwd=folder,
+            env={**os.environ, "LC_ALL": "C"},
         ) as process:
             if bounded:
                 _bound(process.pid)
@@ -125,11 +139,5 @@ def free_bytes(folder: Path) -> int:
     return seen.f_bavail * seen.f_frsize
 
 
-def explain_full(folder: Path) -> str:
-    """Say what a file system has run out of; empty if of nothing."""
-    seen = os.statvfs(folder)
-    if seen.f_bavail * seen.f_frsize < _FULL_BELOW_BYTES:
-        return "the disk is full"
-    if seen.f_files and seen.f_favail < _FEW_INODES:
-        return "the file system has no inodes left"
-    return ""
+def _is_full(folder: Path) -> bool:
+    return free_bytes(folder) < _FULL_BELOW_BYTES or has_no_inodes(folder)

@@ -2,12 +2,18 @@
 
 import errno
 import os
+import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from linkedclone.errors import HypervisorError, NoSpaceError, PermissionDeniedError
+from linkedclone.model.sizes import render_size
 
 NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_FEW_INODES = 8
+_OTHER = "another folder: --endpoint local:/path"
+_FREE = f"free some space, or use {_OTHER}"
 _NOT_ALLOWED = {errno.EACCES, errno.EPERM, errno.EROFS}
 _READ_ONLY_HINT = "its file system is mounted read-only: see mount and dmesg for why"
 
@@ -22,12 +28,8 @@ def translate_os_error(error: OSError, what: str) -> HypervisorError:
     details = str(error)
     kind = errno.errorcode.get(error.errno or 0, type(error).__name__)
     if error.errno in NO_SPACE:
-        return NoSpaceError(
-            f"{what}: the disk is full",
-            details=details,
-            hint="free some space, or use another folder: --endpoint local:/path",
-            kind=kind,
-        )
+        words, hint = explain_no_space(error)
+        return NoSpaceError(f"{what}: {words}", details=details, hint=hint, kind=kind)
     if error.errno in _NOT_ALLOWED:
         owner = f"the files must belong to the user who runs this (now user id {os.getuid()})"
         return PermissionDeniedError(
@@ -38,6 +40,41 @@ def translate_os_error(error: OSError, what: str) -> HypervisorError:
         )
     hint = "linkedclone doctor looks at programs, permissions, disk space and files"
     return HypervisorError(what, details=details, hint=hint, kind=kind)
+
+
+def explain_no_space(error: OSError) -> tuple[str, str]:
+    """Say what has run out when the system takes no more, and what helps."""
+    if error.errno == errno.EDQUOT:
+        return "the disk quota is used up", f"see: quota -u {os.getuid()}; then {_FREE}"
+    if error.errno == errno.EFBIG:
+        limit, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
+        if limit != resource.RLIM_INFINITY:
+            return (
+                f"no file may have more than {render_size(limit)} here",
+                "the limit is one of this shell or service: ulimit -f unlimited",
+            )
+        return "the file system does not take so large a file", f"use {_OTHER}"
+    folder = _find_folder(error)
+    if folder is not None and has_no_inodes(folder):
+        return (
+            "the file system has no inodes left",
+            f"there is room, but not for more files: remove some, or use {_OTHER}",
+        )
+    return "the disk is full", _FREE
+
+
+def _find_folder(error: OSError) -> Path | None:
+    """Return the nearest folder that there is to the file of an error; None if it names none."""
+    if not isinstance(error.filename, str | bytes):
+        return None
+    path = Path(os.fsdecode(error.filename))
+    return next((folder for folder in (path, *path.parents) if folder.is_dir()), None)
+
+
+def has_no_inodes(folder: Path) -> bool:
+    """Say whether a file system takes no more files, though it may have room."""
+    seen = os.statvfs(folder)
+    return bool(seen.f_files) and seen.f_favail < _FEW_INODES
 
 
 @contextmanager
