@@ -136,6 +136,38 @@ def test_a_run_killed_at_fifty_random_points_is_gone_on_with(
     check_killed(tmp_path, env, root, seed)
 
 
+def test_two_pool_files_of_one_name_spare_each_other(tmp_path: Path, env: dict[str, str]) -> None:
+    make_golden(tmp_path, env)
+    desks = write_pool(tmp_path)
+    assert apply(desks, env)[0] == 0
+    run("image", "import", str(make_image(tmp_path / "other.qcow2")), "--name", "silver", env=env)
+    seats = tmp_path / "seats.yaml"
+    text = UNBOOTED.replace("golden", "silver").replace("desk-{{n}}", "seat-{{n}}")
+    seats.write_text(text.format(snapshot="base", size=1, rollout="max_unavailable: 1"))
+    code, report = apply(str(seats), env)
+    assert code == 0
+    assert [one["name"] for one in report["refused"]] == ["desk-1", "desk-2", "desk-3"]
+    assert run("pool", "plan", desks, "--check", env=env)["changes"] == []
+    run("pool", "delete", str(seats), "--yes", env=env)
+    names = {vm["name"] for vm in run("list", env=env)["vms"]}
+    assert {"desk-1", "desk-2", "desk-3"} <= names
+    assert "seat-1" not in names
+    code, document = command.run_json("pool", "delete", str(seats), "--yes", env=env)
+    assert code == 1
+    assert "no clone that bears the name" in document["error"]["brief"]
+    # The owner of the file gives other numbers, and says so.
+    renamed = write_pool(tmp_path, UNBOOTED.replace("desk-", "pc-"))
+    run("pool", "adopt", renamed, "desk-{1..3}", env=env)
+    assert apply(renamed, env)[0] == 0
+    names = {vm["name"] for vm in run("list", env=env)["vms"]}
+    assert names == {"golden", "silver", "bystander", "pc-1", "pc-2", "pc-3"}
+    # A recompose onto another parent takes them along, and rollback leads back.
+    run("pool", "recompose", renamed, "--parent", "silver", "--snapshot", "base", "--yes", env=env)
+    assert {vm["parent"] for vm in run("list", env=env)["vms"] if "pc-" in vm["name"]} == {"silver"}
+    run("pool", "rollback", renamed, "--yes", env=env)
+    assert {vm["parent"] for vm in run("list", env=env)["vms"] if "pc-" in vm["name"]} == {"golden"}
+
+
 def test_of_two_runs_one_goes_on_and_the_other_says_so(
     tmp_path: Path, env: dict[str, str], root: Path
 ) -> None:

@@ -24,7 +24,7 @@ from linkedclone.model.pool import (
 )
 from linkedclone.model.poolreport import PoolOutlook, PoolReport
 from linkedclone.model.secret import Secret
-from linkedclone.planning.pool import members_of, state_of
+from linkedclone.planning.membership import namesakes_of, state_of
 from tests import command
 from tests.contract.acts import find, finish, result_of
 from tests.simulator import Simulator
@@ -62,7 +62,7 @@ class World:
         return self.pools.plan(self.pools.survey(spec))
 
     def members(self, spec: PoolSpec) -> dict[str, Vm]:
-        return {vm.name: vm for vm in members_of(self.driver.observe(), spec.pool)}
+        return {vm.name: vm for vm in namesakes_of(self.driver.observe(), spec.pool)}
 
     def on(self, spec: PoolSpec) -> dict[str, str]:
         """Return on which snapshot each clone is, by the mark."""
@@ -293,3 +293,34 @@ def test_the_command_line_does_it_all(world: World, tmp_path: Path) -> None:
     assert (code, status["healthy"], status["pending"], status["snapshot"]) == (0, 2, 0, "old")
     assert run("scale", "0", "--yes") == 0
     assert run("delete", "--yes") == 0
+
+
+def test_pools_of_one_name_in_two_datacenters_spare_each_other(
+    start_simulator: Start, tmp_path: Path
+) -> None:
+    simulator = start_simulator("-dc", "2")
+    file = tmp_path / "desks.yaml"
+    named: dict[str, set[str]] = {}
+    for number, pattern in enumerate(("desk-{n}", "seat-{n}")):
+        parent = f"/DC{number}/vm/DC{number}_H0_VM0"
+        settings = f'pool: desks\nparent: {parent}\nsize: 2\nname: "{pattern}"\npower: "off"\n'
+        (tmp_path / f"{number}.yaml").write_text(settings)
+        with opened(simulator) as driver:
+            result_of(driver, driver.set_power(find(driver, parent).id, Power.OFF))
+            result_of(driver, driver.create_snapshot(find(driver, parent).id, "base", ""))
+    for number in (0, 1, 0, 1):
+        file = tmp_path / f"{number}.yaml"
+        env = command.environment(simulator, tmp_path) | {"GOVC_DATACENTER": f"DC{number}"}
+        code, report = command.run_json("pool", "apply", str(file), "--yes", env=env)
+        assert code == 0, report
+        named[str(number)] = {one["path"] for one in report.get("refused", ())}
+    assert named == {
+        "0": {"/DC1/vm/seat-1", "/DC1/vm/seat-2"},
+        "1": {"/DC0/vm/desk-1", "/DC0/vm/desk-2"},
+    }
+    env = command.environment(simulator, tmp_path)
+    code, report = command.run_json("pool", "delete", str(tmp_path / "1.yaml"), "--yes", env=env)
+    assert code == 0, report
+    with opened(simulator) as driver:
+        left = {vm.name for vm in namesakes_of(driver.observe(), "desks")}
+    assert left == {"desk-1", "desk-2"}

@@ -13,7 +13,7 @@ from linkedclone.execution.runner import Runner
 from linkedclone.model.ids import VmId
 from linkedclone.model.observed import Vm
 from linkedclone.model.plan import WriteMark
-from linkedclone.planning.pool import state_of
+from linkedclone.planning.membership import state_of
 
 if TYPE_CHECKING:
     from linkedclone.drivers.base import Driver
@@ -26,6 +26,28 @@ the mark and its own writing, which are two calls in a row."""
 
 _TRIES: Final = 3
 """On how many clones it is tried: one may be locked by a backup."""
+
+
+def refuse_claimed(vms: Iterable[Vm], pool: str, now: datetime) -> None:
+    """Refuse to change the marks of clones while a run works on their pool.
+
+    Raises:
+        BusyError: One does.
+    """
+    for vm in vms:
+        state = state_of(vm)
+        claimant = parse_claim(state.claim)
+        if claimant is not None and is_valid(state, now):
+            raise _busy(pool, claimant, state.claimed, now)
+
+
+def _busy(pool: str, claimant: Claimant, claimed: int, now: datetime) -> BusyError:
+    since = datetime.fromtimestamp(claimed, tz=now.tzinfo)
+    return BusyError(
+        f"another run works on the pool {pool}",
+        details=f"process {claimant.pid} on {claimant.host} said so at {since:%H:%M:%S}",
+        hint="wait until it ends; one that was killed elsewhere counts for ten minutes",
+    )
 
 
 class PoolClaim:
@@ -130,15 +152,7 @@ class PoolClaim:
             if claimant is None or claimant.run == self._run or not is_valid(state_of(vm), now):
                 continue
             if not claimed or claimant.run < self._run:
-                raise self._busy(claimant, state_of(vm).claimed, now)
-
-    def _busy(self, claimant: Claimant, claimed: int, now: datetime) -> BusyError:
-        since = datetime.fromtimestamp(claimed, tz=now.tzinfo)
-        return BusyError(
-            f"another run works on the pool {self._pool}",
-            details=f"process {claimant.pid} on {claimant.host} said so at {since:%H:%M:%S}",
-            hint="wait until it ends; one that was killed elsewhere counts for ten minutes",
-        )
+                raise _busy(self._pool, claimant, state_of(vm).claimed, now)
 
     def _is_mine(self, vm: Vm) -> bool:
         claimant = parse_claim(state_of(vm).claim)

@@ -1,45 +1,54 @@
-"""Hold clones of a pool, so that nothing is done to them, and release them."""
+"""What is written into the marks of a pool's clones by hand: holding, releasing, adopting."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from linkedclone.model.plan import Plan, WriteMark
-from linkedclone.planning.pool import members_of, slot_of, state_of
-from linkedclone.planning.poolwork import find_members
+from linkedclone.planning.membership import slot_of, state_of
 
 if TYPE_CHECKING:
     from linkedclone.app.acting import Acting
     from linkedclone.drivers.base import Driver
     from linkedclone.execution.progress import Progress
+    from linkedclone.model.observed import PoolState, Vm
     from linkedclone.model.report import ActionReport
 
 
 def set_hold(
     driver: Driver,
     acting: Acting,
-    pool: str,
-    names: Sequence[str],
+    vms: Sequence[Vm],
     reason: str,
     progress: Progress | None = None,
 ) -> ActionReport:
     """Write into the marks why clones are held; an empty reason releases them.
 
     Who is released has its failures forgiven, too: a quarantine ends so.
-
-    Raises:
-        InputError: Some are not in the pool.
     """
-    members = members_of(driver.observe(), pool)
-    found = find_members(members, names, pool) if names else members
+
+    def change(vm: Vm) -> PoolState:
+        state = state_of(vm)
+        failures = state.failures if reason else 0
+        return replace(state, slot=slot_of(vm), hold=reason, failures=failures)
+
+    return write_states(driver, acting, vms, change, progress)
+
+
+def write_states(
+    driver: Driver,
+    acting: Acting,
+    vms: Sequence[Vm],
+    change: Callable[[Vm], PoolState],
+    progress: Progress | None = None,
+) -> ActionReport:
+    """Write what a pool keeps on its clones, where it is not so already."""
     steps = []
     # As the marks stand by now: a run over the pool may write its claim at the same time.
-    for vm in driver.observe_vms([vm.id for vm in found]) if found else ():
-        mark, state = vm.valid_mark, state_of(vm)
-        failures = state.failures if reason else 0
-        wanted = replace(state, slot=slot_of(vm), hold=reason, failures=failures)
+    for vm in driver.observe_vms([vm.id for vm in vms]) if vms else ():
+        mark, wanted = vm.valid_mark, change(vm)
         if mark is not None and wanted != mark.pool:
             steps.append(WriteMark(vm=vm.id, vm_name=vm.name, mark=replace(mark, pool=wanted)))
     return acting.carry_out(Plan(stages=(tuple(steps),) if steps else ()), progress)

@@ -43,7 +43,8 @@ from linkedclone.model.poolreport import PoolReport
 from linkedclone.model.report import ActionResult, Status
 from linkedclone.planning.deletion import plan_delete
 from linkedclone.planning.guards import check_steps
-from linkedclone.planning.pool import PoolSight, hardware_to_change, members_of, plan_pool, state_of
+from linkedclone.planning.membership import state_of
+from linkedclone.planning.pool import PoolSight, hardware_to_change, plan_pool
 from linkedclone.planning.poolwork import add_clones, find_recovered, forgive
 from linkedclone.planning.rollout import Wave, choose_wave
 from linkedclone.planning.shape import render_shape
@@ -134,6 +135,7 @@ class PoolRun:
             seconds=time.monotonic() - begun,
             interrupted=self._interrupted,
             notes=plan.notes,
+            refused=plan.refused,
         )
 
     # -- waves ------------------------------------------------------------------------
@@ -164,7 +166,7 @@ class PoolRun:
                 return again or chosen.waits, plan
 
     def _find_members(self, sight: PoolSight) -> tuple[Vm, ...]:
-        return members_of(sight.inventory, self._scene.spec.pool)
+        return sight.members(self._scene.spec)
 
     def _look(self) -> PoolSight:
         """Look at everything, and count the clones of this run that do not come up."""
@@ -246,8 +248,8 @@ class PoolRun:
         return self._leave_out(changes, self._driver.observe_vms(ids))
 
     def _leave_out(self, changes: Sequence[Change], vms: Iterable[Vm]) -> list[Change]:
-        pool = self._scene.spec.pool
-        free = {vm.id: vm for vm in vms if vm.owner == pool and not state_of(vm).hold}
+        identity = self._scene.identity
+        free = {vm.id: vm for vm in vms if identity.fits(vm) and not state_of(vm).hold}
         going = [change.vm.id for change in changes if change.vm and change.vm.id in free]
         used = self._health.find_used([free[vm_id] for vm_id in going])
         return [
@@ -375,9 +377,15 @@ class PoolRun:
         here = {vm.id: vm for vm in inventory.vms}
         for step in steps:
             vm = here.get(step.vm) if isinstance(step, DeleteVm) else None
-            if vm is not None and id(step) not in told and state_of(vm).hold:
+            if vm is None or id(step) in told:
+                continue
+            if state_of(vm).hold:
                 brief = f"{vm.name} is held by now: {state_of(vm).hold}"
                 refused.append((step, BusyError(brief, hint="linkedclone pool release")))
+            elif not self._scene.identity.fits(vm):
+                brief = f"{vm.name} belongs to another pool by now"
+                details = self._scene.identity.explain(vm)
+                refused.append((step, BusyError(brief, details=details)))
         return refused
 
     def _tell(self, name: str, action: str, status: JobStatus, text: str = "") -> None:

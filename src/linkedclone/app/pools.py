@@ -8,23 +8,26 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from linkedclone.app.customizing import settle
-from linkedclone.errors import InputError, RefusedError
+from linkedclone.errors import InputError, LinkedCloneError, RefusedError
 from linkedclone.execution.health import HealthLook
 from linkedclone.execution.outage import REAL, Pace
 from linkedclone.model.ids import VmId
 from linkedclone.model.names import list_names
 from linkedclone.model.observed import Snapshot, Vm
-from linkedclone.model.pool import PoolPlan, PoolSpec
+from linkedclone.model.pool import ADOPT_HINT, PoolPlan, PoolSpec, Stranger
 from linkedclone.model.poolreport import PoolOutlook, PoolReport, PoolRow, PoolStatus
 from linkedclone.model.report import ActionReport
-from linkedclone.planning.pool import (
-    PoolSight,
+from linkedclone.planning.membership import (
+    PoolIdentity,
+    choose_to_adopt,
+    find_accepted,
+    find_strangers,
+    members_by_name,
     members_of,
-    on_image,
-    plan_pool,
     slot_of,
     state_of,
 )
+from linkedclone.planning.pool import PoolSight, on_image, plan_pool
 from linkedclone.planning.poolwork import Image, build_request, find_members, find_previous
 from linkedclone.planning.shape import describe_shape
 from linkedclone.planning.snapshots import choose_snapshot
@@ -57,6 +60,7 @@ class PoolScene:
         snapshot: What they are to hang from.
         target: Where they go.
         asked: Clones that somebody wants made anew.
+        accepted: Clones that belong to the pool though their marks do not say so yet.
     """
 
     spec: PoolSpec
@@ -65,6 +69,17 @@ class PoolScene:
     snapshot: Snapshot
     target: Target
     asked: frozenset[VmId] = field(default_factory=frozenset)
+    accepted: frozenset[VmId] = field(default_factory=frozenset)
+
+    @property
+    def identity(self) -> PoolIdentity:
+        """What a clone has to fit to belong to the pool."""
+        return PoolIdentity(
+            spec=self.spec,
+            parent=self.parent,
+            place=self.target.folder_path,
+            accepted=self.accepted,
+        )
 
     @property
     def image(self) -> tuple[str, str]:
@@ -92,6 +107,7 @@ class Pools:
         asked: Sequence[str] = (),
         everything: bool = False,
         secrets: Secrets = (),
+        before: PoolSpec | None = None,
     ) -> PoolScene:
         """Look up what a pool is made of.
 
@@ -100,6 +116,8 @@ class Pools:
             asked: Clones that are to be made anew, by slot, name or UUID.
             everything: Whether all are to be made anew.
             secrets: The passwords of its customization.
+            before: What the spec was, if a person has just changed it on purpose:
+                the clones that belonged to the pool then do so still.
 
         Raises:
             InputError: The spec names what does not exist, or asks for clones
@@ -121,9 +139,14 @@ class Pools:
         scene = PoolScene(
             spec=spec, request=request, parent=parent, snapshot=snapshot, target=target
         )
+        if before is not None:
+            inventory = self._driver.observe()
+            found_before = self._identify_before(before)
+            accepted = find_accepted(inventory, scene.identity, found_before, before.parent)
+            scene = replace(scene, accepted=accepted)
         if not asked and not everything:
             return scene
-        members = members_of(self._driver.observe(), spec.pool)
+        members = members_of(self._driver.observe(), scene.identity)
         # A clone that is missing is made anew anyway.
         found = (
             members if everything else find_members(members, asked, spec.pool, making=spec.slots)
@@ -140,7 +163,7 @@ class Pools:
         """
         spec = scene.spec
         inventory = self._driver.observe(sizes=sizes or spec.refresh_above is not None)
-        members = members_of(inventory, spec.pool)
+        members = members_of(inventory, scene.identity)
         return PoolSight(
             parent=scene.parent,
             snapshot=scene.snapshot,
@@ -150,6 +173,7 @@ class Pools:
             health=health.look(members),
             now=self._clock(),
             asked=scene.asked,
+            accepted=scene.accepted,
         )
 
     def plan(self, scene: PoolScene) -> PoolOutlook:
@@ -162,7 +186,7 @@ class Pools:
         spec, health = scene.spec, self._health(scene)
         sight = self.look(scene, health, sizes=True)
         plan = plan_pool(spec, sight)
-        rows = (_describe(vm, sight) for vm in members_of(sight.inventory, spec.pool))
+        rows = (_describe(vm, sight) for vm in sight.members(spec))
         return PoolStatus(
             endpoint=self._acting.address,
             pool=spec.pool,
@@ -170,6 +194,7 @@ class Pools:
             image=scene.image,
             rows=tuple(sorted(rows, key=lambda row: (row.slot, row.name))),
             pending=len(plan.changes),
+            refused=plan.refused,
         )
 
     def previous(self, scene: PoolScene) -> tuple[str, str]:
@@ -202,7 +227,7 @@ class Pools:
         if parent is not None and snapshot is not None:
             current = Image(parent=parent.uuid, snapshot=snapshot.id)
         else:
-            marks = [vm.valid_mark for vm in members_of(self._driver.observe(), spec.pool)]
+            marks = [vm.valid_mark for vm in self._members_before(spec)]
             current = next(
                 (
                     Image(parent=mark.parent_uuid, snapshot=mark.snapshot)
@@ -215,7 +240,7 @@ class Pools:
 
     def _find_previous(self, spec: PoolSpec, wanted: Vm | None, current: Image) -> tuple[str, str]:
         inventory = self._driver.observe()
-        image = find_previous(members_of(inventory, spec.pool), spec.pool, current)
+        image = find_previous(self._members_before(spec), spec.pool, current)
         parents = [vm for vm in inventory.vms if vm.uuid == image.parent]
         for parent in parents:
             for snapshot in parent.snapshots:
@@ -253,43 +278,160 @@ class Pools:
         run = PoolRun(self._driver, self._acting, self, scene, pace=self._pace, clock=self._clock)
         return run.run(progress)
 
-    def hold(
-        self, pool: str, names: Sequence[str], reason: str, progress: Progress | None = None
+    def keep(self, scene: PoolScene, progress: Progress | None = None) -> None:
+        """Write into the marks that clones belong to a pool whose file was changed on purpose.
+
+        Before the file is written: whichever of the two a stop leaves undone, no
+        run takes these clones for those of another pool and deletes them.
+
+        Raises:
+            BusyError: Another run works on the pool.
+            LinkedCloneError: Some marks could not be written.
+        """
+        from linkedclone.app.poolholds import write_states
+
+        vms = [vm for vm in self._driver.observe().vms if vm.id in scene.accepted]
+        self._refuse_busy(vms, scene.spec.pool)
+        identity = scene.identity
+        report = write_states(
+            self._driver, self._acting, vms, lambda vm: identity.sign(state_of(vm)), progress
+        )
+        failed = [result for result in report.results if result.error]
+        if failed:
+            names = list_names([result.name for result in failed])
+            raise LinkedCloneError(
+                f"the marks of {len(failed)} clones could not be written: {names}",
+                details="; ".join(r.error.brief for r in failed if r.error),
+                hint="nothing else was changed; run the command again",
+            )
+
+    def adopt(
+        self, spec: PoolSpec, names: Sequence[str] = (), progress: Progress | None = None
     ) -> ActionReport:
-        """Keep clones from being changed, or let them go again with an empty reason."""
+        """Take clones into a pool that bear its name and do not fit its file.
+
+        Args:
+            spec: The pool.
+            names: Which, by name, path or UUID; empty for all.
+            progress: Is told how it gets on.
+
+        Raises:
+            BusyError: Another run works on them.
+            RefusedError: A name fits none of them, or several.
+        """
+        from linkedclone.app.poolholds import write_states
+
+        identity = self._identify(spec)
+        strangers = find_strangers(self._driver.observe(), identity)
+        vms = choose_to_adopt(strangers, names, spec.pool)
+        self._refuse_busy(vms, spec.pool)
+        return write_states(
+            self._driver,
+            self._acting,
+            vms,
+            lambda vm: identity.sign(replace(state_of(vm), slot=slot_of(vm))),
+            progress,
+        )
+
+    def _refuse_busy(self, vms: Sequence[Vm], pool: str) -> None:
+        from linkedclone.app.poolclaim import refuse_claimed
+
+        refuse_claimed(vms, pool, self._clock())
+
+    def hold(
+        self,
+        pool: PoolSpec | str,
+        names: Sequence[str],
+        reason: str,
+        progress: Progress | None = None,
+    ) -> ActionReport:
+        """Keep clones from being changed, or let them go again with an empty reason.
+
+        Raises:
+            InputError: Some are not in the pool.
+            RefusedError: No more than a name was given, and several pools have it.
+        """
         from linkedclone.app.poolholds import set_hold
 
-        return set_hold(self._driver, self._acting, pool, names, reason, progress)
+        members, _ = self._find_members(pool)
+        called = pool if isinstance(pool, str) else pool.pool
+        found = find_members(members, names, called) if names else members
+        return set_hold(self._driver, self._acting, found, reason, progress)
 
     def delete(
         self,
-        pool: str,
+        pool: PoolSpec | str,
         *,
         force: bool = False,
         confirm: Confirm | None = None,
         progress: Progress | None = None,
     ) -> ActionReport:
-        """Delete all clones of a pool behind the guards; held ones only with force."""
+        """Delete all clones of a pool behind the guards; held ones only with force.
+
+        Raises:
+            RefusedError: Some are held, or no clone of the pool's name fits it, or
+                no more than a name was given, and several pools have it.
+        """
         from linkedclone.app.changing import Changes
         from linkedclone.model.spec import Deletion
 
-        members = members_of(self._driver.observe(), pool)
+        members, strangers = self._find_members(pool)
+        called = pool if isinstance(pool, str) else pool.pool
         held = [vm.name for vm in members if state_of(vm).hold]
         if held and not force:
             raise RefusedError(
-                f"{len(held)} of the pool {pool} are held: {list_names(held)}",
+                f"{len(held)} of the pool {called} are held: {list_names(held)}",
                 hint="release them first: linkedclone pool release; or delete them with --force",
             )
+        notes = say_strangers(strangers, called)
         if not members:
+            if strangers:
+                raise RefusedError(
+                    f"no clone that bears the name of the pool {called} fits its file",
+                    details="\n".join(
+                        f"{one.vm.path or one.vm.name}: {one.because}" for one in strangers
+                    ),
+                    hint=ADOPT_HINT,
+                )
             return ActionReport(endpoint=self._acting.address)
-        return Changes(self._driver, self._acting).delete(
+        report = Changes(self._driver, self._acting).delete(
             [vm.uuid for vm in members],
             Deletion(force=force),
             confirm=confirm,
             progress=progress,
         )
+        return replace(report, notes=(*report.notes, *notes))
 
     # -- inside -----------------------------------------------------------------------
+
+    def _find_members(self, pool: PoolSpec | str) -> tuple[tuple[Vm, ...], tuple[Stranger, ...]]:
+        """Return the clones of a pool, and those that bear its name and do not fit it."""
+        if isinstance(pool, str):
+            return members_by_name(self._driver.observe(), pool), ()
+        identity = self._identify(pool)
+        inventory = self._driver.observe()
+        return members_of(inventory, identity), find_strangers(inventory, identity)
+
+    def _identify(self, spec: PoolSpec) -> PoolIdentity:
+        request = build_request(spec, section=self._driver.section)
+        (parent,) = self._driver.find_vms([spec.parent])
+        target = self._driver.resolve_target(parent, request)
+        return PoolIdentity(spec=spec, parent=parent, place=target.folder_path)
+
+    def _identify_before(self, spec: PoolSpec) -> PoolIdentity | None:
+        """Return what a pool was; None where its parent or place is not there any more."""
+        try:
+            return self._identify(spec)
+        except (InputError, RefusedError):
+            return None
+
+    def _members_before(self, spec: PoolSpec) -> tuple[Vm, ...]:
+        """Return the clones of a pool whose parent may be gone; they know it by name still."""
+        inventory = self._driver.observe()
+        identity = self._identify_before(spec)
+        if identity is not None:
+            return members_of(inventory, identity)
+        return members_by_name(inventory, spec.pool)
 
     def _health(self, scene: PoolScene) -> HealthLook:
         return HealthLook(
@@ -307,6 +449,16 @@ class Pools:
             image=scene.image,
             plan=plan,
         )
+
+
+def say_strangers(strangers: Sequence[Stranger], pool: str) -> tuple[str, ...]:
+    """Say which clones bear a pool's name and are left alone, in one sentence; none for none."""
+    if not strangers:
+        return ()
+    names = list_names([one.vm.path or one.vm.name for one in strangers])
+    whys = list_names(list(dict.fromkeys(one.because for one in strangers)), most=2)
+    head = f"{len(strangers)} clones marked for a pool {pool} do not fit the file"
+    return (f"{head} and are left alone: {names} ({whys})",)
 
 
 def _describe(vm: Vm, sight: PoolSight) -> PoolRow:

@@ -65,6 +65,7 @@ def open_pool(
     *,
     asked: Sequence[str] = (),
     everything: bool = False,
+    before: PoolSpec | None = None,
 ) -> Iterator[OpenPool]:
     """Open the endpoint and look up what the pool is made of.
 
@@ -74,6 +75,7 @@ def open_pool(
         spec: What it says.
         asked: Clones that are to be made anew.
         everything: Whether all are.
+        before: What the file said before a command changed it on purpose.
     """
     from linkedclone.cli.session import open_session
     from linkedclone.config.pool import find_pool_secrets
@@ -82,7 +84,9 @@ def open_pool(
     secrets = find_pool_secrets(spec, folder=file.parent, environ=os.environ, ask=ask)
     with open_session(choices) as connection:
         pools = connection.pools
-        scene = pools.survey(spec, asked=asked, everything=everything, secrets=secrets)
+        scene = pools.survey(
+            spec, asked=asked, everything=everything, secrets=secrets, before=before
+        )
         yield OpenPool(connection=connection, pools=pools, spec=spec, scene=scene)
 
 
@@ -146,22 +150,38 @@ def apply_pool(choices: Choices, opened: OpenPool, *, yes: bool, verb: str) -> i
 
 
 def change_and_apply(
-    choices: Choices, file: Path, settings: Mapping[str, object], *, yes: bool, verb: str
+    choices: Choices,
+    file: Path,
+    settings: Mapping[str, object],
+    *,
+    yes: bool,
+    verb: str,
+    before: PoolSpec | None = None,
 ) -> int:
     """Change settings of a pool's file, and apply it; the file stays as it was if nothing is done.
 
     The new settings are looked up first, and a person is asked; then the file
     is written, so that whatever happens later it says what is wanted.
+
+    Args:
+        choices: The options of every command.
+        file: The pool's file.
+        settings: What it is to say.
+        yes: Whether a person has answered already.
+        verb: The command.
+        before: What the file said, if its clones are to come along onto another parent.
     """
     from linkedclone.config.pool import preview_settings, write_settings
 
     spec = preview_settings(file, settings)
-    with open_pool(choices, file, spec) as opened:
+    with open_pool(choices, file, spec, before=before) as opened:
         question = ask_pool_unless(yes, verb=verb)
         outlook = opened.pools.plan(opened.scene)
         if question is not None and not outlook.plan.empty and not question(outlook):
             say("nothing was done")
             return 1
+        if opened.scene.accepted:
+            opened.pools.keep(opened.scene)
         write_settings(file, settings)
         for key, value in settings.items():
             say(printable(f"{file}: {key} is {value} from now on"))

@@ -1,11 +1,14 @@
 """Pools as people are shown them: what would be done, what was done, how they stand."""
 
+from collections.abc import Sequence
+
 from linkedclone.cli.ages import read_clock, render_age
 from linkedclone.cli.ranges import collapse_names
 from linkedclone.cli.reports import render_seconds
 from linkedclone.cli.streams import printable, say
 from linkedclone.cli.tables import GOOD_BAD, Column, render_table
-from linkedclone.model.pool import Act, Fitness, PoolPlan
+from linkedclone.model.names import list_names
+from linkedclone.model.pool import ADOPT_HINT, Act, Fitness, PoolPlan, Stranger
 from linkedclone.model.poolreport import PoolOutlook, PoolReport, PoolRow, PoolStatus
 from linkedclone.model.report import Status
 from linkedclone.model.sizes import render_size
@@ -48,6 +51,19 @@ def say_outlook(outlook: PoolOutlook) -> None:
         say(printable(line))
     for note in outlook.plan.notes:
         say(f"note: {printable(note)}")
+    say_refused(outlook.plan.refused)
+
+
+def say_refused(refused: Sequence[Stranger]) -> None:
+    """Tell which clones bear the pool's name and do not fit its file, and the way out."""
+    by_reason: dict[str, list[str]] = {}
+    for one in refused:
+        by_reason.setdefault(one.because, []).append(one.vm.path or one.vm.name)
+    for because, names in by_reason.items():
+        shown = list_names(collapse_names(names))
+        say(printable(f"refused: {shown}: marked for a pool of this name, but {because}"))
+    if refused:
+        say(f"hint: {ADOPT_HINT}")
 
 
 def summarize_plan(plan: PoolPlan) -> list[str]:
@@ -94,6 +110,7 @@ def say_skipped(report: PoolReport) -> None:
     for skip in report.skipped:
         whys = ", ".join(reason.why.value for reason in skip.reasons)
         say(printable(f"left alone: {skip.slot} ({whys}): {skip.because}"))
+    say_refused(report.refused)
 
 
 def say_report(report: PoolReport) -> None:
@@ -152,3 +169,4 @@ def say_status(status: PoolStatus) -> None:
     if status.pending:
         line += f"; pool plan has {status.pending} to do"
     say(printable(line))
+    say_refused(status.refused)

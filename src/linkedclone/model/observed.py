@@ -1,6 +1,6 @@
 """What is seen at an endpoint: VMs, their disks and the chains below them."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from enum import StrEnum
 from typing import Final
@@ -120,6 +120,10 @@ class Snapshot:
     description: str = ""
 
 
+UNREADABLE_STATE: Final = "what its mark says of the pool cannot be read"
+"""Why a clone counts as held whose mark was cut, or written by something else."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolState:
     """What a pool keeps on each of its clones: the hypervisor's own object is the only record.
@@ -134,6 +138,10 @@ class PoolState:
         previous_snapshot: Id of the snapshot before it.
         claim: The run that works on the pool; on one clone of it only.
         claimed: When that run last said so, in seconds since the epoch.
+        pattern: How the pool numbers its clones, see ``PoolSpec.numbering``; empty
+            in a mark of version 0.1.0, as the two below.
+        place: Inventory path of the folder that the pool makes its clones in.
+        parent: UUID of the pool's parent, as its file has it.
     """
 
     slot: str = ""
@@ -144,6 +152,23 @@ class PoolState:
     previous_snapshot: str = ""
     claim: str = ""
     claimed: int = 0
+    pattern: str = ""
+    place: str = ""
+    parent: str = ""
+
+    @classmethod
+    def read(cls, document: object) -> "PoolState":
+        """Read what a mark holds as plain data; what this version does not know is left out.
+
+        Where it cannot be understood, the clone counts as held: so it is left
+        alone, whatever was meant.
+        """
+        kinds = {one.name: type(one.default) for one in fields(cls)}
+        if not isinstance(document, dict):
+            return cls(hold=UNREADABLE_STATE)
+        given = {key: value for key, value in document.items() if key in kinds}
+        known = {key: value for key, value in given.items() if type(value) is kinds[key]}
+        return cls(**known if known == given else {**known, "hold": UNREADABLE_STATE})
 
 
 LEFT_FAILED: Final = "failed"

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import ClassVar, Literal
+from typing import ClassVar, Final, Literal
 
 from linkedclone.model.customization import Customization, SecretSource
 from linkedclone.model.observed import Vm
@@ -164,6 +164,11 @@ class PoolSpec:
         return tuple(self.name.format(n=self.first + index) for index in range(self.size))
 
     @property
+    def numbering(self) -> str:
+        """How the clones are numbered, as their marks say it; two pools of one name differ here."""
+        return f"{self.name} from {self.first}"
+
+    @property
     def running(self) -> bool:
         """Whether the clones are to run."""
         return self.power == "on"
@@ -271,6 +276,24 @@ class Skip:
     because: str
 
 
+ADOPT_HINT: Final = (
+    "two pools may have one name; if these are this pool's: linkedclone pool adopt FILE NAME"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stranger:
+    """A clone that bears the pool's name and does not fit its file: it is never changed.
+
+    Attributes:
+        vm: The clone.
+        because: What differs.
+    """
+
+    vm: Vm
+    because: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolPlan:
     """What is to change in a pool; empty if it is as its spec wants it.
@@ -279,11 +302,13 @@ class PoolPlan:
         changes: What is to be done, in the order in which it should be.
         skipped: What is left alone.
         notes: What a person should know.
+        refused: Clones of the pool's name that do not fit its file.
     """
 
     changes: tuple[Change, ...] = ()
     skipped: tuple[Skip, ...] = ()
     notes: tuple[str, ...] = ()
+    refused: tuple[Stranger, ...] = ()
 
     @property
     def empty(self) -> bool:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from linkedclone.model.observed import Power
-from linkedclone.model.pool import Act, Change, Fitness, PoolPlan, Reason, Skip
+from linkedclone.model.pool import Act, Change, Fitness, PoolPlan, Reason, Skip, Stranger
 from linkedclone.model.report import Failure, Status, exit_code
 
 
@@ -64,6 +64,7 @@ class PoolReport:
         seconds: How long it took.
         interrupted: Whether the user ended it.
         notes: What a person should know besides.
+        refused: Clones of the pool's name that do not fit its file.
     """
 
     endpoint: str
@@ -75,6 +76,7 @@ class PoolReport:
     seconds: float = 0.0
     interrupted: bool = False
     notes: tuple[str, ...] = ()
+    refused: tuple[Stranger, ...] = ()
 
     @property
     def exit_code(self) -> int:
@@ -95,6 +97,7 @@ class PoolReport:
             "stopped": self.stopped or None,
             "seconds": round(self.seconds, 3),
             **({"notes": list(self.notes)} if self.notes else {}),
+            **_render_refused(self.refused),
         }
 
 
@@ -114,6 +117,7 @@ class PoolOutlook:
             "changes": [_render_change(change) for change in self.plan.changes],
             "skipped": [_render_skip(skip) for skip in self.plan.skipped],
             **({"notes": list(self.plan.notes)} if self.plan.notes else {}),
+            **_render_refused(self.plan.refused),
         }
 
 
@@ -183,6 +187,7 @@ class PoolStatus:
     image: tuple[str, str]
     rows: tuple[PoolRow, ...]
     pending: int = 0
+    refused: tuple[Stranger, ...] = ()
 
     @property
     def healthy(self) -> int:
@@ -197,6 +202,7 @@ class PoolStatus:
             "healthy": self.healthy,
             "pending": self.pending,
             "vms": [row.document() for row in self.rows],
+            **_render_refused(self.refused),
         }
 
 
@@ -209,6 +215,15 @@ def _render_head(told: PoolReport | PoolOutlook | PoolStatus) -> dict[str, objec
         "parent": parent,
         "snapshot": snapshot,
     }
+
+
+def _render_refused(refused: Iterable[Stranger]) -> dict[str, object]:
+    """List the clones that bear the pool's name and do not fit its file, if there are some."""
+    found = [
+        {"name": one.vm.name, "id": one.vm.id, "path": one.vm.path, "because": one.because}
+        for one in refused
+    ]
+    return {"refused": found} if found else {}
 
 
 def _render_reasons(reasons: Iterable[Reason]) -> list[dict[str, str]]:

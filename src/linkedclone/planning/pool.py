@@ -14,7 +14,7 @@ from linkedclone.model.ids import VmId
 from linkedclone.model.inventory import Inventory
 from linkedclone.model.lineage import Lineage
 from linkedclone.model.names import list_names
-from linkedclone.model.observed import Layer, PoolState, Power, Snapshot, Vm
+from linkedclone.model.observed import Power, Snapshot, Vm
 from linkedclone.model.pool import (
     Act,
     Change,
@@ -28,6 +28,14 @@ from linkedclone.model.pool import (
 )
 from linkedclone.model.proof import shared_layers
 from linkedclone.model.sizes import render_size
+from linkedclone.planning.membership import (
+    PoolIdentity,
+    find_forks,
+    find_strangers,
+    members_of,
+    slot_of,
+    state_of,
+)
 from linkedclone.planning.shape import changed_parts
 
 QUARANTINE_AFTER: Final = 3
@@ -67,6 +75,7 @@ class PoolSight:
         health: What was found of the clones; one that was not looked at is unknown.
         now: The moment, with time zone.
         asked: Clones that somebody wants made anew.
+        accepted: Clones that belong to the pool though their marks do not say so.
     """
 
     parent: Vm
@@ -77,27 +86,22 @@ class PoolSight:
     now: datetime
     health: Mapping[VmId, Health] = field(default_factory=dict)
     asked: frozenset[VmId] = frozenset()
+    accepted: frozenset[VmId] = frozenset()
+
+    def identify(self, spec: PoolSpec) -> PoolIdentity:
+        """Return what a clone has to fit to belong to the pool."""
+        return PoolIdentity(
+            spec=spec, parent=self.parent, place=self.folder, accepted=self.accepted
+        )
+
+    def members(self, spec: PoolSpec) -> tuple[Vm, ...]:
+        """Return the pool's clones."""
+        return members_of(self.inventory, self.identify(spec))
 
     def fitness(self, vm: Vm) -> Fitness:
         """Return what is known of a clone's health."""
         found = self.health.get(vm.id)
         return found.fitness if found else Fitness.UNKNOWN
-
-
-def members_of(inventory: Inventory, pool: str) -> tuple[Vm, ...]:
-    """Return a pool's clones: those whose valid mark names it."""
-    return tuple(vm for vm in inventory.vms if vm.owner == pool)
-
-
-def state_of(vm: Vm) -> PoolState:
-    """Return what the pool keeps on a clone."""
-    mark = vm.valid_mark
-    return mark.pool if mark and mark.pool else PoolState(slot=vm.name)
-
-
-def slot_of(vm: Vm) -> str:
-    """Return the slot that a clone belongs to."""
-    return state_of(vm).slot or vm.name
 
 
 def on_image(vm: Vm, sight: PoolSight) -> bool:
@@ -112,16 +116,7 @@ def on_image(vm: Vm, sight: PoolSight) -> bool:
     wanted = {
         disk.top for disk in sight.snapshot.disks or () if disk.chain and not disk.independent
     }
-    return bool(wanted) and wanted <= _forks(vm)
-
-
-def _forks(vm: Vm) -> set[Layer]:
-    """Return where the disks of a clone leave those of its parent: its own layers lie at home."""
-    found = set()
-    for disk in vm.disks:
-        others = [at for at in disk.chain[:-1] if (at.store, at.folder) != vm.home]
-        found.update(others[-1:])
-    return found
+    return bool(wanted) and wanted <= find_forks(vm)
 
 
 def is_behind(vm: Vm, spec: PoolSpec, sight: PoolSight) -> bool:
@@ -177,7 +172,7 @@ class _Planner:
         }
 
     def plan(self) -> PoolPlan:
-        members = members_of(self._sight.inventory, self._spec.pool)
+        members = self._sight.members(self._spec)
         by_slot: dict[str, list[Vm]] = {}
         for vm in members:
             by_slot.setdefault(slot_of(vm).casefold(), []).append(vm)
@@ -190,6 +185,7 @@ class _Planner:
             changes=tuple(self._changes),
             skipped=tuple(self._skipped),
             notes=tuple(self._notes),
+            refused=find_strangers(self._sight.inventory, self._sight.identify(self._spec)),
         )
 
     # -- one slot ---------------------------------------------------------------------
@@ -266,7 +262,7 @@ class _Planner:
         reason = Reason(why=Why.RENAMED, text=f"it is called {vm.name}")
         if there is None or there.id == vm.id:
             self._changes.append(Change(act=Act.RENAME, slot=slot, vm=vm, reasons=(reason,)))
-        elif there.owner != self._spec.pool or slot_of(there) != slot:
+        elif not self._sight.identify(self._spec).fits(there) or slot_of(there) != slot:
             self._skip(Act.RENAME, slot, vm, (reason,), f"{there.path or there.name} is there")
 
     def _plan_power(self, slot: str, vm: Vm) -> None:

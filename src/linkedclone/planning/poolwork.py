@@ -16,7 +16,8 @@ from linkedclone.model.spec import (
     Placement,
     SnapshotChoice,
 )
-from linkedclone.planning.pool import PoolSight, slot_of, state_of
+from linkedclone.planning.membership import slot_of, state_of
+from linkedclone.planning.pool import PoolSight
 
 
 def build_request(spec: PoolSpec, *, section: str) -> CloneRequest:
@@ -90,7 +91,7 @@ def add_clones(
     own: list[tuple[str, Own]] = []
     macs: list[tuple[str, tuple[str, ...]]] = []
     for change in changes:
-        state = build_state(change, sight, taken)
+        state = sight.identify(spec).sign(build_state(change, sight, taken))
         if claim and not names:
             state = replace(state, claim=claim, claimed=int(sight.now.timestamp()))
         beside = change.slot.casefold() in taken

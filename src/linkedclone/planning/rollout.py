@@ -10,7 +10,8 @@ from typing import Final
 
 from linkedclone.model.observed import Power, Vm
 from linkedclone.model.pool import Act, Change, Fitness, PoolPlan, PoolSpec, Why
-from linkedclone.planning.pool import PoolSight, hardware_to_change, is_behind, members_of, slot_of
+from linkedclone.planning.membership import slot_of
+from linkedclone.planning.pool import PoolSight, hardware_to_change, is_behind
 
 _AT_ONCE: Final = frozenset({Act.CREATE, Act.DELETE, Act.RENAME, Act.START, Act.STOP})
 """What makes nothing unavailable that serves; who wants a pool off, wants all of it off."""
@@ -135,7 +136,7 @@ class _Census:
     def __init__(self, spec: PoolSpec, sight: PoolSight, plan: PoolPlan) -> None:
         self._spec = spec
         self._sight = sight
-        members = members_of(sight.inventory, spec.pool)
+        members = sight.members(spec)
         wanted = {slot.casefold() for slot in spec.slots}
         serving = {slot_of(vm).casefold() for vm in members if self.serves(vm)} & wanted
         creates = sum(change.act is Act.CREATE for change in plan.changes)

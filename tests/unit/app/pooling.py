@@ -18,7 +18,7 @@ from linkedclone.model.customization import Addresses, Customization, GuestOs
 from linkedclone.model.observed import Vm
 from linkedclone.model.pool import PoolSpec, Rollout
 from linkedclone.model.poolreport import PoolReport
-from linkedclone.planning.pool import members_of
+from linkedclone.planning.membership import members_of, namesakes_of
 
 GUESTS = Customization(os=GuestOs.LINUX, addresses=(Addresses(range="10.0.0.10-10.0.0.200/24"),))
 """Guests in memory are seen to come up only if they were to be somebody."""
@@ -106,8 +106,15 @@ class Stage:
         return pools.plan(scene).plan.empty
 
     def members(self, spec: PoolSpec) -> dict[str, Vm]:
+        """Return all clones that are marked for a pool of this name."""
         inventory = MemoryDriver(self.hypervisor).observe()
-        return {vm.name: vm for vm in members_of(inventory, spec.pool)}
+        return {vm.name: vm for vm in namesakes_of(inventory, spec.pool)}
+
+    def own_members(self, spec: PoolSpec) -> dict[str, Vm]:
+        """Return the clones that belong to this very pool."""
+        _, scene = self.survey(spec)
+        inventory = MemoryDriver(self.hypervisor).observe()
+        return {vm.name: vm for vm in members_of(inventory, scene.identity)}
 
     def snapshots(self, spec: PoolSpec) -> dict[str, str]:
         """Return on which snapshot each clone is, by the mark."""

@@ -11,7 +11,7 @@ from linkedclone.drivers.memory.driver import MemoryDriver
 from linkedclone.model.ids import VmId
 from linkedclone.model.observed import CustomizationStatus, Power, Vm
 from linkedclone.model.pool import PoolHardware, PoolPlan, Rollout
-from linkedclone.planning.pool import state_of
+from linkedclone.planning.membership import state_of
 from tests.unit.app.pooling import Stage, pool
 
 GIB = 1 << 30
@@ -46,7 +46,17 @@ class Drift(RuleBasedStateMachine):
         self.spec = pool(size, rollout=rollout)
         self.foreign: dict[VmId, Vm] = {}
         self.count = 0
+        self.make_namesake()
         self.stage.apply(self.spec)
+
+    def make_namesake(self) -> None:
+        """Another pool has the same name, and is nobody's business here."""
+        hypervisor = self.stage.hypervisor
+        hypervisor.add_snapshot(hypervisor.add_vm("silver"), "old")
+        self.namesake = replace(pool(2), parent="silver", name="seat-{n}")
+        self.stage.apply(self.namesake)
+        for vm in self.stage.members(self.namesake).values():
+            self.remember(vm.id)
 
     # -- by hand ----------------------------------------------------------------------
 
@@ -55,7 +65,7 @@ class Drift(RuleBasedStateMachine):
         return MemoryDriver(self.stage.hypervisor)
 
     def pick(self, number: int) -> Vm | None:
-        members = sorted(self.stage.members(self.spec).values(), key=lambda vm: vm.uuid)
+        members = sorted(self.stage.own_members(self.spec).values(), key=lambda vm: vm.uuid)
         return members[number % len(members)] if members else None
 
     def fresh_name(self) -> str:
@@ -96,11 +106,11 @@ class Drift(RuleBasedStateMachine):
     def hold(self, number: int) -> None:
         vm = self.pick(number)
         if vm:
-            self.stage.survey(self.spec)[0].hold("desks", [vm.uuid], "Anne")
+            self.stage.survey(self.spec)[0].hold(self.spec, [vm.uuid], "Anne")
 
     @rule()
     def release(self) -> None:
-        self.stage.survey(self.spec)[0].hold("desks", [], "")
+        self.stage.survey(self.spec)[0].hold(self.spec, [], "")
 
     @rule(number=NUMBER)
     def clone_by_hand(self, number: int) -> None:
@@ -164,7 +174,14 @@ class Drift(RuleBasedStateMachine):
 
     @rule(name=st.sampled_from(["desk-{n}", "vdi-{n}"]), first=st.integers(0, 3))
     def rename_all(self, name: str, first: int) -> None:
+        """Somebody gives other names, and says that the clones are still the pool's."""
+        members = [vm.uuid for vm in self.stage.own_members(self.spec).values()]
         self.spec = replace(self.spec, name=name, first=first)
+        pools, scene = self.stage.survey(self.spec)
+        strangers = {one.vm.uuid for one in pools.plan(scene).plan.refused}
+        left_out = [uuid for uuid in members if uuid in strangers]
+        if left_out:
+            pools.adopt(self.spec, left_out)
 
     @rule(rollout=ROLLOUTS)
     def roll_otherwise(self, rollout: Rollout) -> None:
@@ -176,7 +193,7 @@ class Drift(RuleBasedStateMachine):
     @rule()
     def apply(self) -> None:
         """Applied until nothing fails any more, there is nothing left to do; or it is said why."""
-        held = {vm.id for vm in self.stage.members(self.spec).values() if state_of(vm).hold}
+        held = {vm.id for vm in self.stage.own_members(self.spec).values() if state_of(vm).hold}
         report = self.stage.apply(self.spec)
         tries = 0
         while report.results:
@@ -200,7 +217,7 @@ class Drift(RuleBasedStateMachine):
         return bool(plan.skipped) and bool(stopped)
 
     def check_members(self, plan: PoolPlan) -> None:
-        members = self.stage.members(self.spec)
+        members = self.stage.own_members(self.spec)
         left = {skip.slot for skip in plan.skipped} | {change.slot for change in plan.changes}
         for slot in set(self.spec.slots) - left:
             vm = members[slot]

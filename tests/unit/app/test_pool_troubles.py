@@ -13,7 +13,7 @@ from linkedclone.model.observed import CustomizationStatus, Power, Vm
 from linkedclone.model.pool import Act, PoolHardware, PoolSpec, Rollout
 from linkedclone.model.poolreport import PoolReport
 from linkedclone.model.report import Status
-from linkedclone.planning.pool import state_of
+from linkedclone.planning.membership import state_of
 from tests.unit.app.pooling import Stage, pool
 
 GIB = 1 << 30
@@ -217,6 +217,7 @@ def test_the_last_clone_on_a_base_of_no_vm_is_left_alone_and_said_so(stage: Stag
     stage.apply(spec)
     stage.hypervisor.forget(stage.parent)
     moved = replace(spec, parent="other", snapshot="first")
+    stage.pools().adopt(moved)
     for _ in range(3):
         stage.apply(moved)
     report = stage.apply(moved)
@@ -241,6 +242,7 @@ def test_other_names_are_given_without_an_outage(stage: Stage) -> None:
     fewest: list[int] = []
     stage.looks.append(lambda: fewest.append(count_customized(stage, spec)))
     other = replace(spec, name="vdi-{n}")
+    stage.pools().adopt(other)
     assert stage.apply(other).exit_code == 0
     assert sorted(stage.members(other)) == sorted(other.slots)
     assert min(fewest) >= 3

@@ -47,9 +47,11 @@ def member(
     **seen: Any,
 ) -> Vm:
     """A clone of the pool on one of the parent's snapshots."""
+    wanted = spec()
+    signed = {"pattern": wanted.numbering, "place": FOLDER, "parent": GOLD.uuid}
     made = clone_of(replace(GOLD, snapshots=(image,)), name or slot, owner=POOL)
     assert made.mark
-    kept = PoolState(slot=slot, **(state or {}))
+    kept = PoolState(slot=slot, **{**signed, **(state or {})})
     mark = replace(made.mark, spec=shape, pool=kept)
     return replace(made, power=power, mark=mark, **seen)
 

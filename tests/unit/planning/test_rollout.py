@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from linkedclone.model.observed import Power, Vm
 from linkedclone.model.pool import Act, Change, Fitness, Health, PoolSpec, Rollout
-from linkedclone.planning.pool import PoolSight, members_of, plan_pool, slot_of, state_of
+from linkedclone.planning.membership import slot_of, state_of
+from linkedclone.planning.pool import PoolSight, plan_pool
 from linkedclone.planning.rollout import Wave, choose_wave
 from tests.unit.planning.pools import HEALTHY, NEW, OLD, SICK, STARTING, member, sight, spec
 
@@ -243,4 +244,4 @@ def test_a_plan_of_a_thousand_is_no_work_that_grows_with_its_square() -> None:
     wanted = spec(1000)
     plan = plan_pool(wanted, sight(*vms))
     assert len(plan.changes) == 1000
-    assert len(members_of(sight(*vms).inventory, "desks")) == 1000
+    assert len(sight(*vms).members(spec(1000))) == 1000

@@ -5,7 +5,7 @@ from dataclasses import fields, replace
 import pytest
 
 from linkedclone.drivers.vsphere.marks import PATHS, read_mark, write_mark
-from linkedclone.model.observed import Mark, PoolState
+from linkedclone.model.observed import UNREADABLE_STATE, Mark, PoolState
 from tests.unit.vsphere.build import MARK
 
 
@@ -51,12 +51,21 @@ def test_what_a_pool_keeps_comes_back(state: PoolState | None) -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("nonsense", PoolState()),
-        ("[1]", PoolState()),
-        ('{"slot": "desk-1", "generation": "two", "later": 1}', PoolState(slot="desk-1")),
+        ("nonsense", PoolState(hold=UNREADABLE_STATE)),
+        ("[1]", PoolState(hold=UNREADABLE_STATE)),
+        ("[" * 100_000, PoolState(hold=UNREADABLE_STATE)),
+        ('{"hold": "for Anne", "slot": "desk-', PoolState(hold=UNREADABLE_STATE)),
+        (
+            '{"slot": "desk-1", "generation": "two", "later": 1}',
+            PoolState(slot="desk-1", hold=UNREADABLE_STATE),
+        ),
+        ('{"slot": "desk-1", "hold": ["Anne"]}', PoolState(slot="desk-1", hold=UNREADABLE_STATE)),
+        ('{"slot": "desk-1", "later": 1}', PoolState(slot="desk-1")),
     ],
 )
-def test_a_state_that_cannot_be_read_counts_as_empty(text: str, expected: PoolState) -> None:
+def test_a_clone_whose_pool_state_cannot_be_read_counts_as_held(
+    text: str, expected: PoolState
+) -> None:
     mark = read({**write_mark(MARK), "linkedclone.pool": text})
     assert mark is not None
     assert mark.pool == expected

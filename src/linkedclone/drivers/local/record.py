@@ -237,7 +237,9 @@ def _parse(document: dict[str, object]) -> VmRecord:
 def _parse_mark(document: dict[str, Any]) -> Mark:
     pool = document.get("pool")
     addresses = tuple(document.get("addresses", ()))
-    return Mark(**{**document, "addresses": addresses, "pool": PoolState(**pool) if pool else None})
+    return Mark(
+        **{**document, "addresses": addresses, "pool": PoolState.read(pool) if pool else None}
+    )
 
 
 def _parse_machine(document: dict[str, Any]) -> MachineRecord:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import fields
-from typing import Any, Final
+from typing import Final
 
 from linkedclone.model.observed import Mark, PoolState
 
@@ -62,18 +62,14 @@ def _render_state(state: PoolState | None) -> str:
 
 
 def _read_state(text: str) -> PoolState | None:
-    """Read it; what this version does not know, or cannot read, counts as not there."""
+    """Read it; a clone whose entry cannot be read counts as held, see ``PoolState.read``."""
     if not text:
         return None
     try:
-        held: dict[str, Any] = json.loads(text)
-        kinds = {one.name: type(one.default) for one in fields(PoolState)}
-        known: dict[str, Any] = {
-            key: value for key, value in held.items() if isinstance(value, kinds.get(key, ()))
-        }
-        return PoolState(**known)
-    except (ValueError, AttributeError):
-        return PoolState()
+        held: object = json.loads(text)
+    except (ValueError, RecursionError):
+        held = None
+    return PoolState.read(held)
 
 
 def read_mark(values: Mapping[str, object]) -> Mark | None:

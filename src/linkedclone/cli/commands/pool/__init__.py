@@ -14,6 +14,7 @@ command = subgroup(
         "rollback": "Move a pool back onto the image before.",
         "scale": "Change how many clones there are.",
         "hold": "Keep clones from being changed.",
+        "adopt": "Take clones in that bear the pool's name and do not fit its file.",
         "release": "Let held or quarantined clones go again.",
         "delete": "Delete a whole pool, unless something hangs from it.",
     },

@@ -18,7 +18,8 @@ def command(choices: Choices, file: Path, **sure: Unpack[Sure]) -> int:
     """Delete all clones of a pool, unless something hangs from them.
 
     FILE itself stays, and so does the golden image. Held clones are refused
-    without --force.
+    without --force. Clones that bear the pool's name and do not fit FILE are
+    left alone and named.
     """
     from linkedclone.cli.acting import ask_unless, finish, require_answer
 
@@ -33,6 +34,6 @@ def command(choices: Choices, file: Path, **sure: Unpack[Sure]) -> int:
         question = ask_unless(sure["yes"], connection.address)
         with watch(choices) as progress:
             report = connection.pools.delete(
-                spec.pool, force=sure["force"], confirm=question, progress=progress
+                spec, force=sure["force"], confirm=question, progress=progress
             )
     return finish(choices, report, question)

@@ -30,5 +30,5 @@ def command(choices: Choices, file: Path, names: tuple[str, ...], reason: str) -
 
     spec, refs = read_spec(file), expand_refs(names)
     with open_session(choices) as connection, watch(choices) as progress:
-        report = connection.pools.hold(spec.pool, refs, reason.strip() or "by hand", progress)
+        report = connection.pools.hold(spec, refs, reason.strip() or "by hand", progress)
     return finish(choices, report)

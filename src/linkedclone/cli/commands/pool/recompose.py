@@ -23,6 +23,6 @@ def command(choices: Choices, file: Path, snapshot: str, parent: str | None, *, 
     """
     from linkedclone.cli.pools import change_and_apply, read_spec
 
-    read_spec(file)
+    before = read_spec(file)
     settings = {"snapshot": snapshot, **({"parent": parent} if parent else {})}
-    return change_and_apply(choices, file, settings, yes=yes, verb="pool recompose")
+    return change_and_apply(choices, file, settings, yes=yes, verb="pool recompose", before=before)

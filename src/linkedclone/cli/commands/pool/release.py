@@ -26,5 +26,5 @@ def command(choices: Choices, file: Path, names: tuple[str, ...]) -> int:
 
     spec, refs = read_spec(file), expand_refs(names)
     with open_session(choices) as connection, watch(choices) as progress:
-        report = connection.pools.hold(spec.pool, refs, "", progress)
+        report = connection.pools.hold(spec, refs, "", progress)
     return finish(choices, report)

@@ -21,5 +21,6 @@ def command(choices: Choices, file: Path, *, yes: bool) -> int:
     """
     from linkedclone.cli.pools import change_and_apply, find_rollback, read_spec
 
-    settings = find_rollback(choices, read_spec(file))
-    return change_and_apply(choices, file, settings, yes=yes, verb="pool rollback")
+    before = read_spec(file)
+    settings = find_rollback(choices, before)
+    return change_and_apply(choices, file, settings, yes=yes, verb="pool rollback", before=before)

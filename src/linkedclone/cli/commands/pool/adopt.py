@@ -1,0 +1,35 @@
+"""linkedclone pool adopt."""
+
+from pathlib import Path
+
+import click
+
+from linkedclone.cli.choices import Choices
+from linkedclone.cli.grammar import Verb
+from linkedclone.cli.parameters import pool_file
+
+
+@click.command(cls=Verb)
+@pool_file
+@click.argument("names", metavar="NAME...", nargs=-1, required=True)
+@click.pass_obj
+def command(choices: Choices, file: Path, names: tuple[str, ...]) -> int:
+    """Take clones into a pool that bear its name and do not fit its file.
+
+    Clones that were made for another numbering, folder or parent than FILE's
+    are never changed or deleted for this pool: another pool may have the same
+    name. After an intended change of FILE this command says that they belong to
+    it. Nothing but their marks is written; pool plan then shows what follows.
+
+    A NAME is a name, an inventory path or a UUID, and may hold ranges.
+    """
+    from linkedclone.cli.acting import finish
+    from linkedclone.cli.parameters import expand_refs
+    from linkedclone.cli.pools import read_spec
+    from linkedclone.cli.progress import watch
+    from linkedclone.cli.session import open_session
+
+    spec, refs = read_spec(file), expand_refs(names)
+    with open_session(choices) as connection, watch(choices) as progress:
+        report = connection.pools.adopt(spec, refs, progress)
+    return finish(choices, report)

@@ -1,0 +1,213 @@
+"""Who belongs to a pool: more than a name, for two pools may bear the same one. Pure.
+
+A clone says in its mark what it belongs to: the owner's name, the numbering of
+its slots, the folder, the parent. What does not fit the pool's file is never
+changed or deleted for that pool; it is named, with what differs. What a clone
+of an older version does not say is judged by what is seen.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from linkedclone.errors import RefusedError
+from linkedclone.model.ids import VmId
+from linkedclone.model.inventory import Inventory
+from linkedclone.model.names import list_names
+from linkedclone.model.observed import Layer, Mark, PoolState, Vm
+from linkedclone.model.pool import PoolSpec, Stranger
+
+_FIELD: Final = re.compile(r"\{n[^}]*\}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolIdentity:
+    """What a clone has to fit to belong to a pool.
+
+    Attributes:
+        spec: The pool, for its name and its numbering.
+        parent: The golden image.
+        place: Inventory path of the folder that its clones are made in.
+        accepted: Clones that a person has said belong to it, though their
+            marks do not say so yet.
+    """
+
+    spec: PoolSpec
+    parent: Vm
+    place: str
+    accepted: frozenset[VmId] = field(default_factory=frozenset)
+
+    def fits(self, vm: Vm) -> bool:
+        """Say whether a VM belongs to the pool."""
+        if vm.owner != self.spec.pool:
+            return False
+        return vm.id in self.accepted or not any(self._differences(vm))
+
+    def sign(self, state: PoolState) -> PoolState:
+        """Return what a clone's mark says of its place in the pool, with what it belongs to."""
+        return replace(
+            state, pattern=self.spec.numbering, place=self.place, parent=self.parent.uuid
+        )
+
+    def explain(self, vm: Vm) -> str:
+        """Say why a VM of the pool's name does not fit."""
+        return "; ".join(self._differences(vm))
+
+    def _differences(self, vm: Vm) -> Iterator[str]:
+        mark, state = vm.valid_mark, state_of(vm)
+        if mark is None:
+            yield "it has no mark of its own"
+            return
+        if not _is_numbered(state, vm.name, self.spec):
+            held = state.pattern or f"the slot {state.slot or vm.name}"
+            yield f"it belongs to {held}, and the file says {self.spec.numbering}"
+        place = state.place or _folder_of(vm)
+        if place != self.place:
+            yield f"it belongs in {place}, and the file's clones are in {self.place}"
+        if not self._is_of_parent(vm, mark, state):
+            held = mark.parent_name or mark.parent_uuid or "another image"
+            yield f"it belongs on {held}, and the file's parent is {self.parent.name}"
+
+    def _is_of_parent(self, vm: Vm, mark: Mark, state: PoolState) -> bool:
+        if state.parent:
+            return state.parent == self.parent.uuid
+        frozen = {disk.top for one in self.parent.snapshots for disk in one.disks or ()}
+        return mark.parent_uuid == self.parent.uuid or bool(find_forks(vm) & frozen)
+
+
+def _is_numbered(state: PoolState, name: str, spec: PoolSpec) -> bool:
+    """Say whether a clone has a slot of the pool's numbering; in this size, or another."""
+    if state.pattern:
+        return state.pattern == spec.numbering
+    before, after = _FIELD.split(spec.name, maxsplit=1)
+    slot = (state.slot or name).casefold()
+    found = re.fullmatch(
+        f"{re.escape(before.casefold())}([0-9]{{1,9}}){re.escape(after.casefold())}", slot
+    )
+    if found is None or int(found[1]) < spec.first:
+        return False
+    return spec.name.format(n=int(found[1])).casefold() == slot
+
+
+def _folder_of(vm: Vm) -> str:
+    return vm.path.rpartition("/")[0]
+
+
+def members_of(inventory: Inventory, identity: PoolIdentity) -> tuple[Vm, ...]:
+    """Return a pool's clones: those whose valid mark names it, and that fit it."""
+    return tuple(vm for vm in inventory.vms if identity.fits(vm))
+
+
+def find_strangers(inventory: Inventory, identity: PoolIdentity) -> tuple[Stranger, ...]:
+    """Return the clones of the pool's name that do not fit it, each with the reason."""
+    found = [vm for vm in namesakes_of(inventory, identity.spec.pool) if not identity.fits(vm)]
+    found.sort(key=lambda vm: (vm.path, vm.name, vm.uuid))
+    return tuple(Stranger(vm=vm, because=identity.explain(vm)) for vm in found)
+
+
+def namesakes_of(inventory: Inventory, pool: str) -> tuple[Vm, ...]:
+    """Return all clones whose valid mark names a pool; of one pool or of several."""
+    return tuple(vm for vm in inventory.vms if vm.owner == pool)
+
+
+def members_by_name(inventory: Inventory, pool: str) -> tuple[Vm, ...]:
+    """Return the clones of a pool of which no more than the name is known.
+
+    Raises:
+        RefusedError: Several pools have that name.
+    """
+    found = namesakes_of(inventory, pool)
+    kinds: dict[tuple[str, str, str], list[str]] = {}
+    for vm in found:
+        state, mark = state_of(vm), vm.valid_mark
+        parent = state.parent or (mark.parent_uuid if mark else "")
+        kinds.setdefault((state.pattern, state.place or _folder_of(vm), parent), []).append(vm.name)
+    if len(kinds) > 1:
+        raise RefusedError(
+            f"several pools are called {pool}",
+            details="\n".join(
+                f"{pattern or 'without numbering'} in {place}: {list_names(names)}"
+                for (pattern, place, _), names in sorted(kinds.items())
+            ),
+            hint="name the pool by its file",
+        )
+    return found
+
+
+def find_accepted(
+    inventory: Inventory, identity: PoolIdentity, before: PoolIdentity | None, parent: str
+) -> frozenset[VmId]:
+    """Find the clones that a pool takes along when its file changes on purpose.
+
+    Args:
+        inventory: All VMs.
+        identity: The pool as the changed file describes it.
+        before: As the file described it before; None if that cannot be looked up.
+        parent: The parent as the file named it before: a clone still counts
+            where another VM has that name by now, or none has.
+    """
+    name = parent.rpartition("/")[2]
+    return frozenset(
+        vm.id
+        for vm in namesakes_of(inventory, identity.spec.pool)
+        if identity.fits(vm)
+        or (before is not None and before.fits(vm))
+        or _was_called(identity, vm, name)
+    )
+
+
+def _was_called(identity: PoolIdentity, vm: Vm, parent: str) -> bool:
+    mark, state = vm.valid_mark, state_of(vm)
+    return (
+        mark is not None
+        and mark.parent_name == parent
+        and _is_numbered(state, vm.name, identity.spec)
+        and (state.place or _folder_of(vm)) == identity.place
+    )
+
+
+def choose_to_adopt(
+    strangers: Sequence[Stranger], names: Iterable[str], pool: str
+) -> tuple[Vm, ...]:
+    """Return those of a pool's strangers that are named by name, path or UUID; all for none.
+
+    Raises:
+        RefusedError: A name fits none of them, or several.
+    """
+    chosen: dict[VmId, Vm] = {}
+    for name in names:
+        key = name.casefold()
+        found = [
+            one.vm
+            for one in strangers
+            if key in {one.vm.name.casefold(), one.vm.path.casefold(), one.vm.uuid}
+        ]
+        if len(found) != 1:
+            why = "is not a clone" if not found else f"fits {len(found)} clones"
+            raise RefusedError(
+                f"{name} {why} that bears the name of the pool {pool} and does not fit its file",
+                hint="linkedclone pool status FILE lists them; a path or UUID names one exactly",
+            )
+        chosen[found[0].id] = found[0]
+    return tuple(chosen.values()) if chosen else tuple(one.vm for one in strangers)
+
+
+def state_of(vm: Vm) -> PoolState:
+    """Return what the pool keeps on a clone."""
+    mark = vm.valid_mark
+    return mark.pool if mark and mark.pool else PoolState(slot=vm.name)
+
+
+def slot_of(vm: Vm) -> str:
+    """Return the slot that a clone belongs to."""
+    return state_of(vm).slot or vm.name
+
+
+def find_forks(vm: Vm) -> set[Layer]:
+    """Return where the disks of a clone leave those of its parent: its own layers lie at home."""
+    found = set()
+    for disk in vm.disks:
+        others = [at for at in disk.chain[:-1] if (at.store, at.folder) != vm.home]
+        found.update(others[-1:])
+    return found
