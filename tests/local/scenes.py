@@ -8,6 +8,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from linkedclone.app.connection import Connection
 from linkedclone.config.endpoint import Endpoint
 from linkedclone.drivers.local.chain import read_chain
 from linkedclone.drivers.local.driver import LocalDriver, open_local
@@ -19,7 +20,8 @@ from linkedclone.drivers.local.survey import take_survey
 from linkedclone.model.ids import VmId
 from linkedclone.model.images import ImageImport
 from linkedclone.model.observed import Disk, Vm
-from linkedclone.model.spec import Hardware, NewDisk
+from linkedclone.model.spec import Hardware, NewDisk, Scan
+from linkedclone.model.waste import WasteKind
 from tests.contract.acts import current, find, make, result_of, step_for, take_snapshot
 from tests.local.pretend import open_pretend_machine
 
@@ -304,6 +306,12 @@ def _digest(disk: Path) -> str:
 def clean_up(root: Path) -> None:
     """Do what every command begins with."""
     open_local(Endpoint(kind="local", path=str(root))).close()
+
+
+def collect_files(driver: LocalDriver) -> None:
+    """Do what ``gc --yes`` does about files."""
+    connection = Connection(driver, address="local:")
+    assert connection.collect_waste([WasteKind.FILE], scan=Scan()).exit_code == 0
 
 
 def check_tidy(root: Path) -> None:

@@ -79,7 +79,7 @@ def look(driver: LocalDriver, check: str) -> Finding:
 def test_all_is_well_on_a_machine_that_is_used(driver: LocalDriver) -> None:
     found = diagnose(driver.state.root, open_pretend_machine)
     checks = ("programs", "accelerator", "permissions", "disk space")
-    contained = ("leftovers", "machines", "networks", "identities", "layers")
+    contained = ("links", "leftovers", "machines", "networks", "identities", "layers")
     assert [one.check for one in found] == [*checks, *contained]
     assert {one.verdict for one in found if one.check != "disk space"} == {Verdict.OK}
     assert not [one for one in found if one.verdict is Verdict.OK and one.remedy]
@@ -420,8 +420,10 @@ def test_files_that_nothing_reaches_go_with_the_command_that_is_named(driver: Lo
     (gone / "disk-00000001.qcow2").touch()
     found = look(driver, "leftovers")
     assert found.verdict is Verdict.WARNING
-    assert found.text.startswith("nothing reaches 2 files (8.0 KiB), as ")
+    assert found.text.startswith("nothing reads 2 layers (8.0 KiB), as ")
     carry_out(found.remedy)
+    assert stray.exists()
+    carry_out(f"{found.remedy} --yes")
     assert not stray.exists()
     assert not gone.exists()
     assert look(driver, "leftovers").verdict is Verdict.OK

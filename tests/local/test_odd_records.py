@@ -9,13 +9,13 @@ import pytest
 from linkedclone.drivers.local.driver import LocalDriver
 from linkedclone.drivers.local.machine.filenames import parse_file_name
 from linkedclone.drivers.local.record import FILE_NAME
-from linkedclone.drivers.local.sweep import sweep
+from linkedclone.drivers.local.survey import take_survey
 from linkedclone.errors import HypervisorError
 from linkedclone.model.findings import Verdict
 from linkedclone.model.images import ImageImport
 from linkedclone.model.observed import Power
 from tests.contract.acts import delete, error_of, find, make, step_for
-from tests.local.scenes import check_tidy, connect, make_image
+from tests.local.scenes import check_tidy, collect_files, connect, make_image
 
 
 @pytest.fixture
@@ -42,10 +42,10 @@ def test_a_broken_record_is_listed_and_nothing_of_it_is_swept(
     assert isinstance(error_of(driver, lambda: driver.set_power(vm.id, Power.ON)), HypervisorError)
     assert {f.check: f.verdict for f in driver.diagnose()}["layers"] is Verdict.FAILED
     delete(driver, find(driver, "golden"))
-    assert sweep(driver.state)
+    assert take_survey(driver.state).doubts
     record.write_bytes(kept)
     assert find(driver, "desk-1") == vm or find(driver, "desk-1").disks == vm.disks
-    assert sweep(driver.state) == ()
+    collect_files(driver)
     check_tidy(driver.state.root)
 
 
@@ -53,7 +53,7 @@ def test_a_record_that_was_taken_away_is_listed(driver: LocalDriver) -> None:
     vm = find(driver, "desk-1")
     (driver.state.folder(vm.id) / FILE_NAME).unlink()
     assert "desk-1" in {one.name for one in driver.observe().vms}
-    assert sweep(driver.state)
+    assert take_survey(driver.state).doubts
 
 
 @pytest.mark.parametrize(

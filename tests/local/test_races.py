@@ -184,14 +184,13 @@ def test_a_vm_whose_folder_goes_while_all_are_read_is_no_error(
     gone = driver.state.vms / "desk.0badcafe"
     gone.mkdir()
 
-    def list_and_delete(state: StateFolder) -> tuple[Path, ...]:
-        folders = list_folders(state)
+    def delete_and_list(folder: Path) -> list[str]:
         if gone.exists():
             gone.rmdir()
-        return folders
+        return list_names(folder)
 
-    list_folders = sweeping._list_folders
-    monkeypatch.setattr(sweeping, "_list_folders", list_and_delete)
+    list_names = sweeping._list_names
+    monkeypatch.setattr(sweeping, "_list_names", delete_and_list)
     assert [vm.name for vm in driver.observe().vms] == ["golden"]
     assert not gone.exists()
 

@@ -40,6 +40,7 @@ from tests.contract.acts import (
 from tests.local.scenes import (
     check_tidy,
     clean_up,
+    collect_files,
     connect,
     digest,
     make_image,
@@ -318,7 +319,7 @@ def test_a_base_that_only_an_overlay_made_by_hand_reads_is_kept(driver: LocalDri
     sweep(driver.state)
     assert digest(hand) == before
     hand.unlink()
-    sweep(driver.state)
+    collect_files(driver)
     assert list(driver.state.vms.iterdir()) == []
 
 
@@ -384,7 +385,7 @@ def test_while_a_foreign_file_cannot_be_read_nothing_goes(driver: LocalDriver) -
         result_of(driver, driver.delete_vm(vm.id))
     assert base.exists()
     broken.unlink()
-    sweep(driver.state)
+    collect_files(driver)
     assert list(driver.state.vms.iterdir()) == []
 
 

@@ -14,7 +14,14 @@ from typing import TYPE_CHECKING, Literal, Self
 
 from linkedclone.app.acting import Acting, Confirm
 from linkedclone.app.clone import CloneJob, Prepared, check, planned_report, prepare, preview
-from linkedclone.drivers.base import DiskFiles, Driver, GraphicalConsole, GuestAccess, ImageStore
+from linkedclone.drivers.base import (
+    DiskFiles,
+    Driver,
+    GraphicalConsole,
+    GuestAccess,
+    ImageStore,
+    OpeningNotes,
+)
 from linkedclone.errors import UnsupportedError
 from linkedclone.execution.progress import Progress
 from linkedclone.model.observed import Identity, Power, Snapshot, Vm
@@ -73,6 +80,11 @@ class Connection:
     def address(self) -> str:
         """The endpoint as it is shown, without a password."""
         return self._address
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a person has to know of what was found when the endpoint was opened."""
+        return self._driver.notes if isinstance(self._driver, OpeningNotes) else ()
 
     def identify(self) -> Identity:
         """Say what the endpoint is."""
@@ -428,6 +440,10 @@ class Connection:
     def rebase_layers(self, file: Path) -> Rebased:
         """Let all that miss a layer hang from the file that it is now."""
         return self._disk_files().rebase_layers(file)
+
+    def relink_vms(self) -> tuple[str, ...]:
+        """Make VMs exist again whose files are there without their names; return the names."""
+        return self._disk_files().relink_vms()
 
     def remove_image(self, name: str) -> None:
         """Delete an image that nothing hangs from."""

@@ -8,7 +8,7 @@ import click
 
 from linkedclone.app.connect import connect
 from linkedclone.cli.choices import Choices
-from linkedclone.cli.streams import has_terminal, say
+from linkedclone.cli.streams import has_terminal, printable, say
 from linkedclone.config.endpoint import Endpoint, with_accel
 from linkedclone.config.resolve import NOTHING_CONFIGURED, resolve_endpoint
 
@@ -32,6 +32,8 @@ def open_session(choices: Choices, *, accel: str | None = None) -> Iterator["Con
         endpoint = with_accel(endpoint, accel)
     announce(endpoint, choices)
     with connect(endpoint) as connection:
+        for note in connection.notes:
+            say(printable(f"note: {note}"))
         yield connection
 
 

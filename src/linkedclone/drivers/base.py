@@ -510,6 +510,18 @@ class DiskFiles(Protocol):
             InUseError: VMs that read it run.
         """
 
+    def relink_vms(self) -> tuple[str, ...]:
+        """Make VMs exist again whose files are there without their names; return the names."""
+
+
+@runtime_checkable
+class OpeningNotes(Protocol):
+    """What a driver has to say of what it found when it was opened; only some have anything."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences for people: what was removed, and what has to be mended."""
+
 
 @runtime_checkable
 class GuestAccess(Protocol):

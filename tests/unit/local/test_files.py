@@ -164,6 +164,7 @@ def test_a_dead_command_is_cleaned_up_after(tmp_path: Path) -> None:
     state = open_state(tmp_path)
     dead = state.staging / "00000000.clone.desk"
     (dead / "vm").mkdir(parents=True)
+    (dead / "register").write_text("vms/desk.00000000\nvms\nvms/../../precious\n/etc\n")
     (state.vms / "desk.00000000").mkdir()
     (state.vms / "desk.00000000" / "vm.json").touch()
     assert not is_at_work(state, "clone", "desk")

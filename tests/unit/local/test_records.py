@@ -165,3 +165,44 @@ def test_of_a_large_file_the_ends_and_blocks_between_are_hashed(size: int) -> No
     assert offsets[0] == 0
     assert offsets[-1] == size - 64 * KIB
     assert list(offsets) == sorted(set(offsets))
+
+
+def _change(*path: "str | int", value: object) -> bytes:
+    document = json.loads(render_record(RECORD))
+    inner = document
+    for key in path[:-1]:
+        inner = inner[key]
+    inner[path[-1]] = value
+    return json.dumps(document).encode()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        _change("disk", value="/etc/passwd"),
+        _change("disk", value="../golden.1/disk-0.raw"),
+        _change("disk", value=".."),
+        _change("disk", value=""),
+        _change("disk", value=None),
+        _change("snapshots", 0, "file", value="../../../precious"),
+        _change("snapshots", 0, "created", value="2026-01-02"),
+        _change("snapshots", 0, "extra_disks", 0, "file", value="/dev/sda"),
+        _change("extra_disks", 0, "copy", value="a/b"),
+        _change("merging", value=["disk-6.qcow2", "/x"]),
+        _change("machine", "seed", value="../x"),
+        _change("machine", "kernel", value="/boot/vmlinuz"),
+        _change("machine", "cpus", value="two"),
+        _change("machine", "memory_bytes", value=True),
+        _change("machine", "cards", 0, "mac", value=7),
+        _change("mark", "pool", value={"generation": "one"}),
+        _change("uuid", value="../../names/desk"),
+        _change("name", value=["x"]),
+        b"[" * 100_000,
+    ],
+)
+def test_a_record_that_names_what_it_may_not_or_holds_other_types_is_refused(
+    content: bytes,
+) -> None:
+    """Issue 13, item 6."""
+    with pytest.raises(HypervisorError, match=r"vm\.json cannot be understood"):
+        parse_record(content, "vm.json")

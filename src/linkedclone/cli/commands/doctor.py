@@ -15,13 +15,18 @@ from linkedclone.cli.grammar import Verb
     metavar="FILE",
     help="First let all that misses a layer hang from FILE, where that layer lies now (local:).",
 )
+@click.option(
+    "--relink",
+    is_flag=True,
+    help="First link VMs again whose folders lost their links in a copy (local:).",
+)
 @click.pass_obj
-def command(choices: Choices, *, rebase: Path | None) -> int:
+def command(choices: Choices, *, rebase: Path | None, relink: bool) -> int:
     """Check what linked clones need of an endpoint.
 
     From the configuration file over connection, certificate and login to the
-    privileges held. Changes nothing unless --rebase is given; exits with 1 if a
-    check failed.
+    privileges held. Changes nothing unless --rebase or --relink is given;
+    exits with 1 if a check failed.
     """
     from linkedclone.app.doctor import diagnose
     from linkedclone.cli.output import emit
@@ -31,6 +36,8 @@ def command(choices: Choices, *, rebase: Path | None) -> int:
 
     if rebase is not None:
         _rebase(choices, rebase)
+    if relink:
+        _relink(choices)
     diagnosis = diagnose(choices.endpoint, ask=ask_password if has_terminal() else None)
     emit(
         choices,
@@ -47,3 +54,12 @@ def _rebase(choices: Choices, file: Path) -> None:
     with open_session(choices) as connection:
         done = connection.rebase_layers(file)
     say(printable(f"{', '.join(done.vms)} hang from {done.file}: {done.layers} layers changed"))
+
+
+def _relink(choices: Choices) -> None:
+    from linkedclone.cli.session import open_session
+    from linkedclone.cli.streams import printable, say
+
+    with open_session(choices) as connection:
+        names = connection.relink_vms()
+    say(printable(f"linked again: {', '.join(names)}" if names else "no VM was linked again"))

@@ -21,14 +21,16 @@ from linkedclone.drivers.local.machine.process import QEMU_LOG, find_processes, 
 from linkedclone.drivers.local.machines import RUN_FOLDER, OpenMachine
 from linkedclone.drivers.local.seals import check_seal, is_sealed
 from linkedclone.drivers.local.settings import default_root
-from linkedclone.drivers.local.staging import list_dead, list_living
+from linkedclone.drivers.local.staging import describe_entry, list_dead, list_living
 from linkedclone.drivers.local.store import StoredVm, load_all
 from linkedclone.drivers.local.strays import list_abandoned
 from linkedclone.drivers.local.survey import take_survey
 from linkedclone.drivers.local.sweep import list_unreached
 from linkedclone.drivers.local.tool import check_image
+from linkedclone.drivers.local.unlinked import find_unlinked, list_odd_names
 from linkedclone.errors import BusyError, LinkedCloneError
 from linkedclone.model.findings import Finding, Verdict
+from linkedclone.model.names import list_names
 from linkedclone.model.observed import Power
 from linkedclone.model.sizes import render_size
 
@@ -41,7 +43,7 @@ LARGE_LOG_BYTES = 16 << 20
 
 
 def check_leftovers(state: StateFolder) -> Iterator[Finding]:
-    """Look for rests of killed commands, and for files that nothing reaches."""
+    """Look for rests of killed commands, and for layers that nothing reads."""
     check, clean = "leftovers", build_command(state, "list")
     with ExitStack() as stack:
         try:
@@ -54,15 +56,17 @@ def check_leftovers(state: StateFolder) -> Iterator[Finding]:
         # Whoever deletes a VM lets go of the lock before its files are gone.
         unreached = () if living else list_unreached(state, take_survey(state))
     if dead:
-        actions = Counter(entry.name.split(".")[1] if "." in entry.name else "?" for entry in dead)
+        actions = Counter(describe_entry(entry)[0] for entry in dead)
         told = ", ".join(f"{count} {action}" for action, count in sorted(actions.items()))
         text = f"commands were killed midway: {told}"
         yield Finding(check=check, verdict=Verdict.WARNING, text=text, remedy=clean)
     elif unreached:
         size = sum(path.lstat().st_blocks * 512 for path in unreached)
-        text = f"nothing reaches {len(unreached)} files ({render_size(size)}), as {unreached[0]}"
-        # An entry that nobody holds makes the next command sweep.
-        remedy = f"mkdir {shlex.quote(str(state.staging / 'sweep'))} && {clean}"
+        text = (
+            f"nothing reads {len(unreached)} layers ({render_size(size)}), as {unreached[0]}; "
+            "gc shows them, and with --yes removes them"
+        )
+        remedy = build_command(state, "gc")
         yield Finding(check=check, verdict=Verdict.WARNING, text=text, remedy=remedy)
     else:
         yield Finding(check=check, verdict=Verdict.OK, text="there are none")
@@ -155,8 +159,12 @@ def check_layers(state: StateFolder) -> Iterator[Finding]:
         for file in chain
         if file.missing
     }
+    hints = {str(error): error.hint for _, error in survey.stored.unreadable}
     faults = [
-        (doubt, (doubt in missing and suggest_return(state, missing[doubt])) or back)
+        (
+            doubt,
+            (doubt in missing and suggest_return(state, missing[doubt])) or hints.get(doubt, back),
+        )
         for doubt in dict.fromkeys(survey.doubts)
     ]
     layers = {
@@ -217,6 +225,29 @@ def _find_open(layer: Path) -> Iterator[tuple[str, str]]:
         yield f"{layer} is sealed, and can be written to", f"chmod a-w {quoted}"
     if not os.access(layer, os.R_OK):
         yield f"{layer} cannot be read", f"chmod a+r {quoted}"
+
+
+def check_links(state: StateFolder) -> Iterator[Finding]:
+    """Look for VMs whose folders are there without links, and for names that link to no VM."""
+    check, found = "links", find_unlinked(state)
+    free = [vm.name for vm in found if not vm.obstacle]
+    if free:
+        text = f"VM folders without a link, as in a copy that lost them: {list_names(free)}"
+        remedy = build_command(state, "doctor", "--relink")
+        yield Finding(check=check, verdict=Verdict.FAILED, text=text, remedy=remedy)
+    for vm in found:
+        if vm.obstacle:
+            text = f"{vm.folder} is kept, and not linked as a VM: {vm.obstacle}"
+            verdict = Verdict.OK if vm.copied else Verdict.WARNING
+            yield Finding(check=check, verdict=verdict, text=text)
+    odd = () if free else list_odd_names(state)
+    if not found and not odd:
+        text = "every VM has its own, and none leads elsewhere"
+        yield Finding(check=check, verdict=Verdict.OK, text=text)
+    for link in odd:
+        aside = shlex.join(("mv", "-n", str(link), f"{state.root / link.name}.old"))
+        text = f"{link} is not a link to a VM, and keeps its name taken"
+        yield Finding(check=check, verdict=Verdict.WARNING, text=text, remedy=aside)
 
 
 def check_downloads(state: StateFolder) -> Iterator[Finding]:

@@ -47,6 +47,8 @@ def diagnose(root: Path, machines: OpenMachine, *, accel: str = "") -> tuple[Fin
     permissions = _run("permissions", lambda: host.check_permissions(root))
     state = None if _is_closed(permissions) else _find_state(root)
     kernels = _list_kernels(state) if state is not None else ()
+    if state is None and permissions and not _is_closed(permissions):
+        permissions += _run("state folder", lambda: _tell_state(root))
     findings = (
         *_run("programs", host.check_programs),
         *_run("accelerator", lambda: host.check_accelerator(accel, kernels)),
@@ -62,6 +64,7 @@ def _is_closed(findings: Iterable[Finding]) -> bool:
 
 def _look_into(state: StateFolder, machines: OpenMachine) -> tuple[Finding, ...]:
     return (
+        *_run("links", lambda: contents.check_links(state)),
         *_run("leftovers", lambda: contents.check_leftovers(state)),
         *_run("machines", lambda: contents.check_machines(state, machines)),
         *_run("networks", lambda: contents.check_networks(state)),
@@ -82,9 +85,15 @@ def _run(check: str, work: Callable[[], Iterable[Finding]]) -> tuple[Finding, ..
 
 
 def _find_state(root: Path) -> StateFolder | None:
-    with suppress(OSError):
+    with suppress(OSError, LinkedCloneError):
         return find_state(root)
     return None
+
+
+def _tell_state(root: Path) -> Iterable[Finding]:
+    """Raise why a state folder cannot be opened; none at all is no finding."""
+    find_state(root)
+    return ()
 
 
 def _list_kernels(state: StateFolder) -> tuple[Path, ...]:

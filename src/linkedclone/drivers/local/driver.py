@@ -48,6 +48,7 @@ from linkedclone.drivers.local.settle import settle_all, settle_source
 from linkedclone.drivers.local.store import load_vm, locked, save_record, write_ssh_config
 from linkedclone.drivers.local.sweep import recover
 from linkedclone.drivers.local.translate import translated
+from linkedclone.drivers.local.unlinked import tell_unlinked
 from linkedclone.drivers.refusals import no_such_vms
 from linkedclone.errors import HypervisorError, NoSnapshotError, UnsupportedError
 from linkedclone.model.findings import Finding
@@ -91,9 +92,15 @@ def open_local(endpoint: Endpoint) -> LocalDriver:
 
             finish_move(root)
         state = open_state(root, immutable=os.environ.get(IMMUTABLE_VARIABLE, "yes") != "no")
-        if recover(state):
+        killed = recover(state)
+        if killed:
             settle_all(state, machines)
-    return LocalDriver(state, address=endpoint.address, machines=machines)
+    return LocalDriver(
+        state,
+        address=endpoint.address,
+        machines=machines,
+        notes=(*killed, *tell_unlinked(state)),
+    )
 
 
 class LocalDriver:
@@ -106,11 +113,18 @@ class LocalDriver:
         address: str = "local:",
         machines: OpenMachine = open_machine,
         board: JobBoard | None = None,
+        notes: tuple[str, ...] = (),
     ) -> None:
         self._state = state
         self._address = address
         self._machines = machines
         self._board = board or JobBoard()
+        self._notes = notes
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was removed of killed commands, and what a person has to know of the folder."""
+        return self._notes
 
     @property
     def state(self) -> StateFolder:
@@ -438,6 +452,13 @@ class LocalDriver:
 
         with translated(f"cannot hang anything from {file}"):
             return rebase_layers(self._state, self._machines, file)
+
+    def relink_vms(self) -> tuple[str, ...]:
+        """Link VMs again whose folders lost their links; see ``unlinked``."""
+        from linkedclone.drivers.local.unlinked import relink_vms
+
+        with translated("cannot link VMs again"):
+            return relink_vms(self._state)
 
     def export_disk(self, wanted: DiskExport, tell: TellBytes = tell_nobody) -> None:
         """Write a disk to one file; see ``exporting``."""

@@ -1,5 +1,8 @@
 """Disk files that others made: by hand with ``qemu-img create -b``, or with another tool.
 
+A copy of ours counts as one: in the folder of an unlinked VM (see ``unlinked``), in a
+folder that we did not name, or in a folder below a VM's.
+
 Nothing says of them what they are, so they are told by their first bytes and by
 the names that disk files usually have, and their headers are read with more
 patience than our own. What they hang from is kept like what a VM hangs from.
@@ -23,9 +26,10 @@ from linkedclone.drivers.local.chain import (
     read_chain,
     read_disk_file,
 )
-from linkedclone.drivers.local.layout import StateFolder, is_disk_name
+from linkedclone.drivers.local.layout import StateFolder, is_disk_name, is_vm_id
 from linkedclone.drivers.local.own_names import is_own_name
 from linkedclone.drivers.local.shared_look import SharedLook
+from linkedclone.drivers.local.unlinked import is_unlinked
 from linkedclone.errors import HypervisorError
 
 _MAGIC = {qcow2.MAGIC: ImageFormat.QCOW2, vmdk.MAGIC: ImageFormat.VMDK}
@@ -65,7 +69,7 @@ class ForeignDisk:
 
 def find_foreign(state: StateFolder) -> tuple[ForeignDisk, ...]:
     """Read all disk files in the VMs' folders that have no name of ours."""
-    found = (read_foreign(state, path) for path in sorted(_list_unknown(state.vms)))
+    found = (read_foreign(state, path) for path in sorted(_list_unknown(state)))
     return tuple(disk for disk in found if disk is not None)
 
 
@@ -79,9 +83,20 @@ def _shared_look(state: StateFolder) -> SharedLook[tuple[ForeignDisk, ...]]:
     return SharedLook(partial(find_foreign, state))
 
 
-def _list_unknown(top: Path) -> Iterator[Path]:
-    """List the files without a name of ours in a folder and those below; no link is followed."""
-    left = [str(top)]
+def _list_unknown(state: StateFolder) -> Iterator[Path]:
+    """List all files in the VMs' folders, and below, but those of ours; no link is followed."""
+    copies: dict[Path, bool] = {}
+    for path in _walk(str(state.vms)):
+        folder = path.parent
+        if is_own_name(path.name) and folder not in copies:
+            ours = folder.parent == state.vms and is_vm_id(folder.name)
+            copies[folder] = not ours or is_unlinked(state, folder)
+        if not is_own_name(path.name) or copies[folder]:
+            yield path
+
+
+def _walk(top: str) -> Iterator[Path]:
+    left = [top]
     while left:
         try:
             files, folders = _look_into(left.pop())
@@ -92,7 +107,7 @@ def _list_unknown(top: Path) -> Iterator[Path]:
 
 
 _Content = tuple[tuple[str, ...], tuple[str, ...]]
-"""The files of a folder that have no name of ours, and the folders in it."""
+"""The files of a folder that may be disks, and the folders in it."""
 
 
 def _look_into(folder: str) -> _Content:
@@ -121,9 +136,13 @@ def _list_folder(folder: str) -> _Content:
         for entry in entries:
             if entry.is_dir(follow_symlinks=False):
                 folders.append(entry.path)
-            elif entry.is_file(follow_symlinks=False) and not is_own_name(entry.name):
+            elif entry.is_file(follow_symlinks=False) and _may_be_disk(entry.name):
                 files.append(entry.path)
     return tuple(files), tuple(folders)
+
+
+def _may_be_disk(name: str) -> bool:
+    return is_disk_name(name) or not is_own_name(name)
 
 
 def read_foreign(state: StateFolder, path: Path) -> ForeignDisk | None:

@@ -7,7 +7,7 @@ from linkedclone.drivers.local.layout import StateFolder
 from linkedclone.drivers.local.machines import OpenMachine
 from linkedclone.drivers.local.qcow2 import MAX_VIRTUAL_BYTES, round_to_sectors
 from linkedclone.drivers.local.settle import settle
-from linkedclone.drivers.local.staging import at_work
+from linkedclone.drivers.local.staging import at_work_on
 from linkedclone.drivers.local.starting import observe_power
 from linkedclone.drivers.local.store import StoredVm, locked
 from linkedclone.drivers.local.tool import run_qemu_img
@@ -34,7 +34,7 @@ def grow_disk(
         HypervisorError: QEMU or qemu-img failed; the disk is as it was.
     """
     wanted = round_to_sectors(capacity_bytes)
-    with at_work(state, "grow", state.link(vm).name), locked(state, vm) as found:
+    with at_work_on(state, "grow", vm), locked(state, vm) as found:
         stored = settle(state, machines, found)
         number = _find_disk(stored, label)
         top = stored.disk_tops[number]

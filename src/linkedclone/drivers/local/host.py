@@ -75,11 +75,13 @@ def check_accelerator(accel: str, kernels: Sequence[Path]) -> Iterator[Finding]:
 
 def check_permissions(root: Path) -> Iterator[Finding]:
     """Look at every folder from ``/`` to the state and at those in it: one that is closed fails."""
-    fault = _find_closed(root) or _find_foreign(root) or _find_open_key(root)
-    if fault is not None:
-        text, remedy = fault
-        yield Finding(check="permissions", verdict=Verdict.FAILED, text=text, remedy=remedy)
-        return
+    fault = _find_closed(root) or _find_foreign(root)
+    key = None if fault else _find_open_key(root)
+    for check, found in (("permissions", fault), ("ssh key", key)):
+        if found is not None:
+            text, remedy = found
+            yield Finding(check=check, verdict=Verdict.FAILED, text=text, remedy=remedy)
+            return
     there = "can be read and written" if root.exists() else "is made when it is first needed"
     yield Finding(check="permissions", verdict=Verdict.OK, text=f"{root} {there}")
 

@@ -1,5 +1,6 @@
 """From VMs as they are kept to VMs as everybody sees them. Pure but for file sizes."""
 
+import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -8,12 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from linkedclone.drivers.local.hardware import disk_label
-from linkedclone.drivers.local.layout import STORE_NAME, VMS, StateFolder
+from linkedclone.drivers.local.layout import STORE_NAME, VMS, StateFolder, read_vm_link
 from linkedclone.drivers.local.record import ExtraDisk, SnapshotRecord
 from linkedclone.drivers.local.store import StoredVm
 from linkedclone.drivers.local.survey import Chain
+from linkedclone.errors import HypervisorError
 from linkedclone.model.ids import VmId
-from linkedclone.model.observed import Disk, Layer, Power, Snapshot, Vm
+from linkedclone.model.observed import Disk, Layer, Mark, Power, Snapshot, Vm
+from linkedclone.model.spec import DEFAULT_OWNER
 
 if TYPE_CHECKING:
     from linkedclone.drivers.local.machine.config import MachineState
@@ -89,11 +92,23 @@ def tell_trouble(name: str, machine: "MachineState") -> str:
             return ""
 
 
-def build_unreadable(state: StateFolder, vm: VmId) -> Vm:
+def build_unreadable(state: StateFolder, vm: VmId, why: HypervisorError) -> Vm:
     """Build what can be said of a VM whose record cannot be read: that it is there."""
-    name = state.link(vm).name
-    path = f"{FOLDER_PATH}/{name}"
-    return Vm(id=vm, name=name, uuid="", path=path, home=(state.store, f"{VMS}/{vm}"))
+    name, folder = state.link(vm).name, state.folder(vm)
+    links = (link for link in state.uuids.iterdir() if read_vm_link(link) == vm)
+    uuid = next((link.name for link in links), "")
+    # Where nothing is left, there is nothing that was not made here.
+    gone = bool(uuid) and not os.path.lexists(folder)
+    return Vm(
+        id=vm,
+        name=name,
+        uuid=uuid,
+        path=f"{FOLDER_PATH}/{name}",
+        home=(state.store, f"{VMS}/{vm}"),
+        power=Power.OFF if gone else Power.UNKNOWN,
+        mark=Mark(owner=DEFAULT_OWNER, uuid=uuid) if gone else None,
+        trouble=f"{why}; {why.hint}",
+    )
 
 
 def _find_birth(vm: StoredVm) -> datetime | None:

@@ -24,8 +24,10 @@
 ``.``, ``_`` and ``-`` of ASCII escaped. Making the link is what makes the VM,
 removing it is what deletes the VM; both are atomic, and the link cannot be made
 twice. Renaming a VM moves its link; its ID stays, for the chains name it.
-Whatever is in ``vms`` without a link is the rest of a deleted VM: layers
-that other VMs still read, until the last of those goes.
+A folder in ``vms`` without a link and without a ``vm.json`` is the rest of a
+deleted VM: layers that other VMs still read, until the last of those goes. One
+with a ``vm.json`` and without a link is an **unlinked VM**: a copy that lost its
+links, or a copy that a person made. It is kept as it is, see ``unlinked``.
 
 **Lineage** is in the qcow2 headers alone. Every backing path is written as
 ``../../vms/ID/FILE``, so the folder can be moved as a whole. Sealing a layer
@@ -38,21 +40,28 @@ whoever removes layers holds it exclusive and looks who reads them only then. So
 a layer cannot vanish between check and use.
 
 **Crashes.** A command that changes anything stands in ``staging`` while it
-works. A killed one leaves its entry without a holder; the next command finds
-it, removes it, and sweeps every layer of ours that nothing reaches: no VM, and
-no disk file that somebody else put there.
+works, and registers there what it makes and what it takes away. A killed one
+leaves its entry without a holder. The next command finds it, and removes of what
+is registered what nothing reaches. What no entry names is never removed unasked.
+
+**Files of other programs** (``.DS_Store``, ``lost+found``, copies) may be in any
+of these folders. They are passed over, and never removed.
 """
 
+import errno
 import hashlib
 import os
 import re
 import secrets
+import stat
 import unicodedata
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from linkedclone.errors import HypervisorError
 from linkedclone.model.ids import StoreId, VmId
 
 STORE_NAME = "local"
@@ -60,12 +69,17 @@ VMS = "vms"
 MOVING = "moving"
 MOVED_FROM = "moved-from"
 KEYS_FILE = "keys"
+RECORD = "vm.json"
 SSH_CONFIG = "ssh_config"
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyz0123456789._-")
 _LONGEST_KEY = 120
 _NO_KEY = "%"
 """The key of ids that are none of ours; no name has it."""
 _DISK_NAME = re.compile(r"disk-[0-9a-f]{8}\.(qcow2|raw|vmdk)")
+_VM_ID = re.compile(r"[a-z0-9_%-][a-z0-9._%-]*\.[0-9a-f]{8}")
+_LARGEST_NOTE_BYTES = 16 << 20
+"""More than any file has that is not a disk, and that we write and read whole."""
+_NOT_A_LINK = {errno.EINVAL, errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,15 +140,24 @@ class StateFolder:
     def birth_link(self, vm: VmId) -> Path:
         """Return the link that makes the VM exist under its first name."""
         key = vm.rpartition(".")[0]
-        return self.names / (key if _is_key(key) else _NO_KEY)
+        return self.names / (key if is_key(key) else _NO_KEY)
 
     def link(self, vm: VmId) -> Path:
         """Return the link that makes the VM exist; its first one, if it does not."""
         born = self.birth_link(vm)
         if self.holder(born.name) == vm:
             return born
-        renamed = (key for key in self._read_keys(vm) if self.holder(key) == vm)
+        renamed = (key for key in self._list_later_keys(vm) if self.holder(key) == vm)
         return self.names / next(renamed, born.name)
+
+    def _list_later_keys(self, vm: VmId) -> Iterator[str]:
+        """List where a renamed VM can stand: what its file says, else all, if that was lost."""
+        yield from self._read_keys(vm)
+        folder = self.folder(vm)
+        # The folder of a deleted VM whose layers are kept has no record.
+        if os.path.lexists(folder / RECORD) or not os.path.lexists(folder):
+            with suppress(FileNotFoundError):
+                yield from os.listdir(self.names)  # noqa: PTH208 - several times faster
 
     def keys(self, vm: VmId) -> Path:
         """Return the file that names the keys under which a renamed VM can stand."""
@@ -142,10 +165,10 @@ class StateFolder:
 
     def _read_keys(self, vm: VmId) -> tuple[str, ...]:
         try:
-            lines = self.keys(vm).read_text(errors="replace").split()
-        except OSError:
+            lines = read_note(self.keys(vm)).decode(errors="replace").split()
+        except (OSError, HypervisorError):
             return ()
-        return tuple(filter(_is_key, lines))
+        return tuple(filter(is_key, lines))
 
     def exists(self, vm: VmId) -> bool:
         """Say whether the VM exists."""
@@ -157,7 +180,11 @@ class StateFolder:
 
     def list_vms(self) -> tuple[VmId, ...]:
         """Return all VMs that exist, by key."""
-        found = (self.holder(key) for key in sorted(os.listdir(self.names)))  # noqa: PTH208
+        try:
+            keys = sorted(os.listdir(self.names))  # noqa: PTH208 - several times faster
+        except FileNotFoundError:  # a copy without empty folders
+            return ()
+        found = (self.holder(key) for key in keys if is_key(key))
         return tuple(vm for vm in found if vm is not None)
 
     def relative(self, path: Path) -> str:
@@ -167,11 +194,20 @@ class StateFolder:
 
 
 def read_vm_link(link: Path) -> VmId | None:
-    """Return the VM that a link points to; None if there is no link."""
+    """Return the VM that a link points to; None if there is no link of ours."""
     try:
-        return VmId(os.readlink(link).rpartition("/")[2])  # noqa: PTH115 - several times faster
-    except FileNotFoundError:
-        return None
+        target = os.readlink(link)  # noqa: PTH115 - several times faster
+    except OSError as error:
+        if error.errno in _NOT_A_LINK:
+            return None
+        raise
+    return parse_vm_link(target)
+
+
+def parse_vm_link(target: str) -> VmId | None:
+    """Return the VM that a link's target names; None if we make no such links. Pure."""
+    above, _, name = target.rpartition("/")
+    return VmId(name) if above == f"../{VMS}" and name not in {"", ".", ".."} else None
 
 
 def make_vm_link(link: Path, vm: VmId) -> None:
@@ -191,7 +227,8 @@ def open_state(root: Path, *, durable: bool = True, immutable: bool = True) -> S
     """
     root = Path(os.path.abspath(root))  # noqa: PTH100 - links in the user's path stay as they are
     root.mkdir(parents=True, exist_ok=True, mode=0o700)
-    store = StoreId(_read_id(root))
+    _make_id(root)
+    store = _read_store(root)
     state = StateFolder(root=root, store=store, durable=durable, immutable=immutable)
     for folder in (state.names, state.uuids, state.vms, state.staging):
         folder.mkdir(exist_ok=True)
@@ -206,17 +243,54 @@ def find_state(root: Path) -> StateFolder | None:
     """
     root = Path(os.path.abspath(root))  # noqa: PTH100 - as above
     try:
-        store = StoreId((root / "id").read_text().strip())
+        store = _read_store(root)
     except FileNotFoundError:
         return None
     state = StateFolder(root=root, store=store)
-    folders = (state.names, state.uuids, state.vms, state.staging)
-    return state if all(folder.is_dir() for folder in folders) else None
+    return state if state.vms.is_dir() else None
 
 
-def _read_id(root: Path) -> str:
+def read_note(path: Path) -> bytes:
+    """Read a small file of ours whole.
+
+    Raises:
+        FileNotFoundError: There is none.
+        HypervisorError: It is not a regular file, or longer than any that we write.
+        OSError: It cannot be read.
+    """
+    # Without waiting: opening a pipe would last until its other end is opened.
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        seen = os.fstat(descriptor)
+        if not stat.S_ISREG(seen.st_mode) or seen.st_size > _LARGEST_NOTE_BYTES:
+            raise HypervisorError(
+                f"{path} cannot be understood",
+                details="it is not a regular file, or too long",
+                hint="restore that file from a backup",
+                kind=path.name,
+            )
+        with open(descriptor, "rb", closefd=False) as file:
+            return file.read(_LARGEST_NOTE_BYTES)
+    finally:
+        os.close(descriptor)
+
+
+def _read_store(root: Path) -> StoreId:
+    text = read_note(root / "id").decode(errors="replace").strip()
+    try:
+        return StoreId(str(uuid.UUID(text)))
+    except ValueError as error:
+        raise HypervisorError(
+            f"{root / 'id'} does not hold a UUID",
+            details=repr(text[:80]),
+            hint="restore that file from a backup: the UUIDs of all clones are made from it",
+            kind="id",
+        ) from error
+
+
+def _make_id(root: Path) -> None:
     path = root / "id"
-    if not path.exists():
+    if not os.path.lexists(path):
         made = root / f".id.{secrets.token_hex(4)}.tmp"
         made.write_text(f"{uuid.uuid4()}\n")
         try:
@@ -225,7 +299,6 @@ def _read_id(root: Path) -> str:
             pass  # another command was quicker: its id counts
         finally:
             made.unlink()
-    return path.read_text().strip()
 
 
 def key_of(name: str) -> str:
@@ -245,7 +318,8 @@ def render_keys(keys: Iterable[str]) -> bytes:
     return "".join(f"{key}\n" for key in keys).encode()
 
 
-def _is_key(text: str) -> bool:
+def is_key(text: str) -> bool:
+    """Say whether it is what a name can be filed under; see :func:`key_of`."""
     return bool(text) and not text.startswith(".") and set(text) <= _PLAIN | {"%"}
 
 
@@ -261,6 +335,11 @@ def new_vm_id(name: str) -> VmId:
 def new_disk_name(suffix: str) -> str:
     """Return a name for a new layer that no other layer of any VM has."""
     return f"disk-{secrets.token_hex(4)}.{suffix}"
+
+
+def is_vm_id(name: str) -> bool:
+    """Say whether it is an id as :func:`new_vm_id` gives; a copy by hand has another name."""
+    return _VM_ID.fullmatch(name) is not None
 
 
 def is_disk_name(name: str) -> bool:

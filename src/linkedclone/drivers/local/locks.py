@@ -42,7 +42,9 @@ def hold(
         FileNotFoundError: The file is missing and not to be made, or its folder is.
     """
     mode = os.O_CREAT if create else 0
-    descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | mode, 0o644)
+    # Without waiting: in the place of the file there may be a pipe.
+    flags = os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK | mode
+    descriptor = os.open(path, flags, 0o644)
     try:
         _wait(descriptor, path, shared=shared, deadline_s=deadline_s)
         yield descriptor
@@ -53,8 +55,8 @@ def hold(
 def is_held(path: Path) -> bool:
     """Say whether somebody holds the lock; a lock whose file is missing is held by nobody."""
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-    except FileNotFoundError:
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK)
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         return False
     try:
         return not _take(descriptor, fcntl.LOCK_SH)

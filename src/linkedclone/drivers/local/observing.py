@@ -48,7 +48,7 @@ def observe_some(
     seen = Seen(
         chains=chains, users=users, foreign=foreign, with_snapshot_disks=with_snapshot_disks
     )
-    unreadable = tuple(build_unreadable(state, vm) for vm, _ in stored.unreadable)
+    unreadable = tuple(build_unreadable(state, vm, why) for vm, why in stored.unreadable)
     return build_all(state, machines, stored.vms, seen) + unreadable
 
 

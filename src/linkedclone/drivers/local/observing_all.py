@@ -1,5 +1,6 @@
 """Read the whole state folder: all VMs, all files of nobody among theirs, and sizes if wanted."""
 
+import os
 from pathlib import Path
 
 from linkedclone.drivers.local.foreign import ForeignDisk
@@ -34,7 +35,7 @@ def observe_all(
     survey = take_survey(state)
     found = scan_places(state, scan.places, _list_known(survey)) if scan else Findings()
     seen = Seen(chains=survey.chains, users=survey.users, foreign=_list_shared(survey, found))
-    unreadable = tuple(build_unreadable(state, vm) for vm, _ in survey.stored.unreadable)
+    unreadable = tuple(build_unreadable(state, vm, why) for vm, why in survey.stored.unreadable)
     vms = build_all(state, machines, survey.stored.vms, seen) + unreadable
     strays = (
         *build_foreign(state, _list_unread(survey, found)),
@@ -45,7 +46,10 @@ def observe_all(
         vms=tuple(sorted(vms, key=lambda vm: vm.name)),
         strays=tuple(sorted(strays, key=lambda stray: stray.layer)),
         blind=(_tell_limits(state, scan), *found.blind),
-        unread=frozenset(vm for vm, _ in survey.stored.unreadable),
+        # Of a folder that is missing it is known that it holds nothing.
+        unread=frozenset(
+            vm for vm, _ in survey.stored.unreadable if os.path.lexists(state.folder(vm))
+        ),
     )
     return measure_inventory(state, inventory) if sizes else inventory
 

@@ -14,17 +14,23 @@ from linkedclone.drivers.local.seals import SEAL_SUFFIX
 from linkedclone.drivers.local.store import LOCK_NAME
 
 _RECORDS = {FILE_NAME, KEYS_FILE, LOCK_NAME, SSH_CONFIG}
+_UNREADABLE = f"{FILE_NAME}.unreadable"
 _MACHINE = {RUN_FOLDER, VARIABLES_FILE, "seed.iso", "kernel", "initrd"}
-_FIXED = frozenset(_RECORDS | _MACHINE)
+_FIXED = frozenset(_RECORDS | _MACHINE | {_UNREADABLE})
 _KNOWN_HOSTS = re.compile(r"known_hosts(\..+)?")
 """``ssh`` writes beside it before it replaces it, and keeps the one before."""
 _TEMPORARY = re.compile(rf"\..+\.[0-9a-f]{{8}}{re.escape(TEMPORARY_SUFFIX)}")
 
 
+def is_temporary_name(name: str) -> bool:
+    """Say whether it is a name of ours for a file in the making."""
+    return _TEMPORARY.fullmatch(name) is not None
+
+
 def is_storage_name(name: str) -> bool:
     """Say whether it is a name of ours for a layer, for its seal, or for a file in the making."""
     layer = is_disk_name(name.removesuffix(SEAL_SUFFIX))
-    return layer or _TEMPORARY.fullmatch(name) is not None
+    return layer or is_temporary_name(name)
 
 
 def is_own_name(name: str) -> bool:

@@ -3,11 +3,12 @@
 from linkedclone.drivers.local.bridges import check_bridges
 from linkedclone.drivers.local.layers import check_disk
 from linkedclone.drivers.local.layout import StateFolder
-from linkedclone.drivers.local.machines import OpenMachine
+from linkedclone.drivers.local.machine.process import runs_in
+from linkedclone.drivers.local.machines import RUN_FOLDER, OpenMachine
 from linkedclone.drivers.local.settle import settle
 from linkedclone.drivers.local.starting import observe_power
-from linkedclone.drivers.local.store import locked
-from linkedclone.errors import RefusedError, UnsupportedError
+from linkedclone.drivers.local.store import load_vm, locked
+from linkedclone.errors import GoneError, HypervisorError, RefusedError, UnsupportedError
 from linkedclone.model.ids import VmId
 from linkedclone.model.observed import Power
 
@@ -29,6 +30,8 @@ def set_power(state: StateFolder, machines: OpenMachine, vm: VmId, power: Power)
         raise UnsupportedError(
             f"a VM here cannot be put to {power.value}", kind="power", hint="it can be on or off"
         )
+    if power is Power.OFF and _is_broken(state, vm):
+        return
     with locked(state, vm) as found:
         stored = settle(state, machines, found)
         machine = machines(stored)
@@ -44,6 +47,17 @@ def set_power(state: StateFolder, machines: OpenMachine, vm: VmId, power: Power)
         check_disk(state, stored)
         check_bridges(stored.record.machine)
         machine.start(START_DEADLINE_SECONDS)
+
+
+def _is_broken(state: StateFolder, vm: VmId) -> bool:
+    """Say whether a VM's record cannot be read, and no machine runs for it."""
+    try:
+        load_vm(state, vm)
+    except GoneError:
+        return False
+    except HypervisorError:
+        return not runs_in(state.folder(vm) / RUN_FOLDER)
+    return False
 
 
 def shut_down_guest(state: StateFolder, machines: OpenMachine, vm: VmId) -> None:

@@ -37,11 +37,11 @@ from linkedclone.drivers.local.qcow2 import CLUSTER_BYTES
 from linkedclone.drivers.local.rehanging import rehang
 from linkedclone.drivers.local.seals import seal_if_possible
 from linkedclone.drivers.local.settle import settle
-from linkedclone.drivers.local.staging import at_work
+from linkedclone.drivers.local.staging import at_work_on, register
 from linkedclone.drivers.local.starting import observe_power
 from linkedclone.drivers.local.store import LockedVm, StoredVm, load_vm, locked, save_record
 from linkedclone.drivers.local.survey import take_survey
-from linkedclone.drivers.local.sweep import drop_top, sweep
+from linkedclone.drivers.local.sweep import drop_top, list_reached, sweep
 from linkedclone.drivers.local.tool import free_bytes, run_qemu_img
 from linkedclone.errors import HypervisorError, InUseError, NoSpaceError, RefusedError
 from linkedclone.model.ids import VmId
@@ -62,14 +62,15 @@ def promote_vm(state: StateFolder, machines: OpenMachine, vm: VmId) -> None:
         NoSpaceError: The copy does not fit; the VM is as it was.
         HypervisorError: QEMU or qemu-img failed; the VM is as it was.
     """
-    with at_work(state, "promote", state.link(vm).name) as entry, locked(state, vm) as found:
+    with at_work_on(state, "promote", vm) as entry, locked(state, vm) as found:
         stored = settle(state, machines, found)
         if not _shares(stored):
             return
         check_disk(state, stored)
+        register(state, entry, list_reached(stored.tops))
         if observe_power(machines, stored) is not Power.OFF:
             _refuse_snapshots(stored)
-            _copy_running(state, machines, stored)
+            _copy_running(state, machines, stored, entry)
         elif stored.record.snapshots:
             _copy_shared(state, stored, entry)
         else:
@@ -103,7 +104,8 @@ def _copy(state: StateFolder, vm: LockedVm, entry: Path) -> None:
             _take_over(state, vm, entry, tuple(disks.values()))
             save_record(state, vm, with_files(vm.record, disks))
     except OSError:
-        sweep(state)  # whichever of the layers the record does not name go
+        # Whichever of the layers the record does not name go.
+        sweep(state, [*(vm.folder / disk for disk in disks.values()), *list_reached(vm.disk_tops)])
         raise
     drop_top(state, vm)
 
@@ -116,6 +118,7 @@ def _copy_shared(state: StateFolder, vm: LockedVm, entry: Path) -> None:
     _refuse_readers(state, vm)
     _refuse_full(vm, shared)
     copies = _convert(state, vm, shared, entry)
+    before = list_reached(vm.tops)
     try:
         # From the move to the change of a header a copy has no name: see layout.
         with hold(state.family_lock, shared=True):
@@ -124,7 +127,8 @@ def _copy_shared(state: StateFolder, vm: LockedVm, entry: Path) -> None:
                 rehang(state, vm, layer, vm.folder / copy)
                 seal_if_possible(state, vm.folder / copy)
     finally:
-        sweep(state)  # what was shared, or copies from which nothing hangs
+        # What was shared, or copies from which nothing hangs.
+        sweep(state, [*before, *(vm.folder / copy for copy in copies)])
 
 
 def _refuse_readers(state: StateFolder, vm: StoredVm) -> None:
@@ -169,6 +173,7 @@ def _convert(
 
 def _take_over(state: StateFolder, vm: StoredVm, entry: Path, copies: Sequence[str]) -> None:
     """Move copies into the VM's folder."""
+    register(state, entry, [vm.folder / copy for copy in copies])
     for copy in copies:
         (entry / copy).rename(vm.folder / copy)
     if state.durable:
@@ -191,7 +196,7 @@ def _sync(path: Path) -> None:
 # -- running --------------------------------------------------------------------------
 
 
-def _copy_running(state: StateFolder, machines: OpenMachine, vm: LockedVm) -> None:
+def _copy_running(state: StateFolder, machines: OpenMachine, vm: LockedVm, entry: Path) -> None:
     chains = {n: read_chain(top) for n, top in enumerate(vm.disk_tops)}
     shared = {n: c for n, c in chains.items() if any(f.path.parent != vm.folder for f in c)}
     # A copy job zeroes the whole file first: an L2 table for every 256 MiB.
@@ -201,6 +206,7 @@ def _copy_running(state: StateFolder, machines: OpenMachine, vm: LockedVm) -> No
     _refuse_full(vm, [chain[-2].path for chain in shared.values()], more)
     disks = {number: new_disk_name(ImageFormat.QCOW2) for number in shared}
     targets = {number: vm.folder / disk for number, disk in disks.items()}
+    register(state, entry, targets.values())
     # From here to the record the new files have no name: see layout.
     with hold(state.family_lock, shared=True):
         for number, target in targets.items():

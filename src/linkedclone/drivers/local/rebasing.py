@@ -47,11 +47,10 @@ from linkedclone.drivers.local.seals import (
     unseal,
 )
 from linkedclone.drivers.local.settle import settle
-from linkedclone.drivers.local.staging import at_work
+from linkedclone.drivers.local.staging import at_work, register
 from linkedclone.drivers.local.starting import observe_power
-from linkedclone.drivers.local.store import LockedVm, locked, save_record
+from linkedclone.drivers.local.store import LOCK_NAME, LockedVm, locked, save_record
 from linkedclone.drivers.local.survey import Survey, take_survey
-from linkedclone.drivers.local.sweep import sweep
 from linkedclone.drivers.local.tool import run_qemu_img
 from linkedclone.errors import BusyError, InputError, InUseError, RefusedError
 from linkedclone.model.ids import VmId
@@ -96,10 +95,12 @@ def rebase_layers(state: StateFolder, machines: OpenMachine, file: Path) -> Reba
     """
     file = Path(os.path.abspath(file))  # noqa: PTH100 - links in the user's path stay as they are
     with ExitStack() as stack:
-        stack.enter_context(at_work(state, "rebase", key_of(file.name)))
+        entry = stack.enter_context(at_work(state, "rebase", key_of(file.name)))
         before = _find(state, file)
         wanted = sorted({vm for lost in before for vm in lost.vms})
         vms = {vm: _take(state, machines, vm, stack) for vm in wanted}
+        # Where headers and records are written anew.
+        register(state, entry, [vm.folder / LOCK_NAME for vm in vms.values()])
         running = [vm.record.name for vm in vms.values() if _runs(machines, vm)]
         if running:
             brief = f"VMs run that read {file}"
@@ -110,7 +111,6 @@ def rebase_layers(state: StateFolder, machines: OpenMachine, file: Path) -> Reba
             raise BusyError("VMs were made meanwhile", hint="repeat the command", kind="flock")
         done = [path for lost in losses for path in _rebase(state, lost, vms, lock)]
         _prove(state, done, vms.values(), lock)
-    sweep(state)  # what killed commands left had to stay while a layer was missed
     names = sorted(vm.record.name for vm in vms.values())
     return Rebased(file=str(file), layers=len(done), vms=tuple(names))
 

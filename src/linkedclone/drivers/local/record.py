@@ -1,9 +1,13 @@
 """``vm.json``: what the disks of a VM cannot say. Pure: text in, data out, and back."""
 
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Hashable
+from dataclasses import asdict, dataclass, is_dataclass
 from datetime import datetime
-from typing import Any, cast
+from functools import cache
+from types import UnionType
+from typing import Any, cast, get_args, get_origin, get_type_hints
+from uuid import UUID
 
 from linkedclone.errors import HypervisorError
 from linkedclone.model.ids import SnapshotId
@@ -208,12 +212,62 @@ def parse_record(content: bytes, what: str) -> VmRecord:
         if document.pop("format") != FORMAT:
             brief = f"{what} was written by a newer version"
             raise HypervisorError(brief, hint="use that version", kind="vm.json")
-        return _parse(document)
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        record = _parse(document)
+        _check_types(record)
+        _check_names(record)
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         brief = f"{what} cannot be understood"
         raise HypervisorError(
             brief, details=repr(error), kind="vm.json", hint="restore that file from a backup"
         ) from error
+    return record
+
+
+def _check_types(value: object) -> None:
+    """Make sure that a dataclass and those in it hold what they say: JSON may hold anything.
+
+    Raises:
+        TypeError: A field holds something else.
+    """
+    for name, kind in _list_fields(cast("Hashable", type(value))):
+        held = getattr(value, name)
+        if not _fits(held, kind):
+            raise TypeError(f"{name}: {held!r:.80}")
+
+
+@cache
+def _list_fields(kind: Hashable) -> tuple[tuple[str, Any], ...]:
+    return tuple(get_type_hints(kind).items())
+
+
+def _fits(value: object, kind: Any) -> bool:  # noqa: ANN401 - whatever a field is said to be
+    if isinstance(kind, UnionType):
+        return any(_fits(value, one) for one in get_args(kind))
+    if get_origin(kind) is tuple:
+        return isinstance(value, tuple) and all(_fits(one, get_args(kind)[0]) for one in value)
+    kind = getattr(kind, "__supertype__", kind)
+    if is_dataclass(value):
+        _check_types(value)
+    return isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
+
+
+def _check_names(record: VmRecord) -> None:
+    """Make sure that a record names nothing outside of the VM's own folder.
+
+    Raises:
+        ValueError: It does, or its UUID or name could not be one.
+    """
+    if record.uuid != str(UUID(record.uuid)) or not record.name:
+        raise ValueError(record.uuid)
+    if any(s.created.tzinfo is None for s in record.snapshots):
+        raise ValueError("a time without its zone")
+    machine = record.machine
+    files = (*record.files, *record.merging, machine.seed, machine.kernel, machine.initrd)
+    for file in filter(None, files):
+        if file.startswith(".") or set(file) & {"/", "\0"}:
+            raise ValueError(file)
+    if not all(record.files):
+        raise ValueError("a disk without a file")
 
 
 def _parse(document: dict[str, object]) -> VmRecord:

@@ -1,11 +1,15 @@
 """Delete VMs, and keep the layers that others read."""
 
+from contextlib import ExitStack, suppress
+
 from linkedclone.drivers.local.layout import StateFolder
-from linkedclone.drivers.local.machines import OpenMachine
-from linkedclone.drivers.local.staging import at_work
+from linkedclone.drivers.local.locks import hold
+from linkedclone.drivers.local.machine.process import runs_in
+from linkedclone.drivers.local.machines import RUN_FOLDER, OpenMachine
+from linkedclone.drivers.local.staging import at_work_on, register
 from linkedclone.drivers.local.starting import observe_power
-from linkedclone.drivers.local.store import locked, withdraw_vm
-from linkedclone.drivers.local.sweep import remove_withdrawn
+from linkedclone.drivers.local.store import LOCK_NAME, load_vm, locked, withdraw_broken, withdraw_vm
+from linkedclone.drivers.local.sweep import list_reached, remove_withdrawn, sweep
 from linkedclone.errors import GoneError, HypervisorError
 from linkedclone.model.ids import VmId
 from linkedclone.model.observed import Power
@@ -22,7 +26,14 @@ def delete_vm(state: StateFolder, machines: OpenMachine, vm: VmId) -> None:
         BusyError: Another command works on it.
     """
     try:
-        with at_work(state, "delete", state.link(vm).name), locked(state, vm) as stored:
+        load_vm(state, vm)
+    except GoneError:
+        return
+    except HypervisorError:
+        _delete_broken(state, vm)
+        return
+    try:
+        with at_work_on(state, "delete", vm) as entry, locked(state, vm) as stored:
             power = observe_power(machines, stored)
             if power is not Power.OFF:
                 raise HypervisorError(
@@ -30,7 +41,25 @@ def delete_vm(state: StateFolder, machines: OpenMachine, vm: VmId) -> None:
                     hint="stop it first",
                     kind="InvalidPowerState",
                 )
+            register(state, entry, [stored.folder, *list_reached(stored.tops)])
             withdraw_vm(state, stored)
             remove_withdrawn(state, stored)
     except GoneError:
         return
+
+
+def _delete_broken(state: StateFolder, vm: VmId) -> None:
+    """Delete a VM whose record cannot be read, with the layers that nothing else reads."""
+    folder = state.folder(vm)
+    with at_work_on(state, "delete", vm) as entry, ExitStack() as stack:
+        if runs_in(folder / RUN_FOLDER):
+            raise HypervisorError(
+                f"a QEMU process runs in {folder / RUN_FOLDER}",
+                hint="end that process first: linkedclone doctor",
+                kind="InvalidPowerState",
+            )
+        with suppress(FileNotFoundError, NotADirectoryError):
+            stack.enter_context(hold(folder / LOCK_NAME, create=False))
+        register(state, entry, [folder])
+        withdraw_broken(state, vm)
+        sweep(state, [folder])

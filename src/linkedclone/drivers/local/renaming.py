@@ -12,7 +12,7 @@ from dataclasses import replace
 from linkedclone.drivers.local.layout import StateFolder, key_of, render_keys
 from linkedclone.drivers.local.locks import hold
 from linkedclone.drivers.local.publish import replace_file, sync_folder
-from linkedclone.drivers.local.staging import at_work, is_at_work
+from linkedclone.drivers.local.staging import at_work_on, is_at_work
 from linkedclone.drivers.local.store import LockedVm, locked, name_taken, save_record
 from linkedclone.model.ids import VmId
 
@@ -28,8 +28,8 @@ def rename_vm(state: StateFolder, vm: VmId, name: str) -> None:
         GoneError: The VM does not exist.
         BusyError: Another command works on it.
     """
-    old, new = state.link(vm), state.names / key_of(name)
-    with at_work(state, RENAME, old.name), locked(state, vm) as found:
+    new = state.names / key_of(name)
+    with at_work_on(state, RENAME, vm), locked(state, vm) as found:
         stored = settle_name(state, found)
         if name == stored.record.name:
             return

@@ -37,6 +37,7 @@ from linkedclone.drivers.local.machines import OpenMachine
 from linkedclone.drivers.local.record import ExtraDisk, VmRecord
 from linkedclone.drivers.local.rehanging import rehang
 from linkedclone.drivers.local.renaming import settle_name
+from linkedclone.drivers.local.staging import at_work_on, register
 from linkedclone.drivers.local.starting import observe_power
 from linkedclone.drivers.local.store import (
     LOCK_NAME,
@@ -47,7 +48,7 @@ from linkedclone.drivers.local.store import (
     locked,
     save_record,
 )
-from linkedclone.drivers.local.sweep import drop_layers, remove
+from linkedclone.drivers.local.sweep import drop_layers, list_reached, remove
 from linkedclone.errors import BusyError, HypervisorError, NoSpaceError
 from linkedclone.model.ids import VmId
 from linkedclone.model.observed import Power
@@ -101,9 +102,12 @@ def _settle_layers(
         rehang(state, vm, vm.folder / upper, vm.folder / lower)
         record = renamed_layer(record, upper, lower)
         left.add(upper)
-    settled = _save(state, vm, record, [disk.copy for disk in disks if disk.copy in left])
-    if left:
-        drop_layers(state, [vm.folder / name for name in sorted(left)])
+    gone = [vm.folder / name for name in sorted(left)]
+    with at_work_on(state, "settle", vm.id) as entry:
+        register(state, entry, list_reached(gone) if gone else ())
+        settled = _save(state, vm, record, [disk.copy for disk in disks if disk.copy in left])
+        if gone:
+            drop_layers(state, gone)
     return settled
 
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 from linkedclone.drivers.local.chain import read_chain
 from linkedclone.drivers.local.clones import find_snapshot
@@ -29,10 +30,10 @@ from linkedclone.drivers.local.publish import publish_file
 from linkedclone.drivers.local.record import ExtraDisk, SnapshotRecord
 from linkedclone.drivers.local.seals import seal_if_possible
 from linkedclone.drivers.local.settle import settle
-from linkedclone.drivers.local.staging import at_work
+from linkedclone.drivers.local.staging import at_work_on, register
 from linkedclone.drivers.local.starting import observe_power
 from linkedclone.drivers.local.store import LockedVm, locked, save_record
-from linkedclone.drivers.local.sweep import drop_top, remove, sweep
+from linkedclone.drivers.local.sweep import drop_top, list_reached, remove, sweep
 from linkedclone.errors import BusyError, GoneError, HypervisorError, RefusedError
 from linkedclone.model.ids import SnapshotId, VmId
 from linkedclone.model.observed import Power
@@ -64,7 +65,7 @@ def create_snapshot(
             be brought to rest.
         HypervisorError: The machine refuses to be moved to new layers.
     """
-    with at_work(state, "snapshot", state.link(vm).name), locked(state, vm) as found:
+    with at_work_on(state, "snapshot", vm) as entry, locked(state, vm) as found:
         stored = settle(state, machines, found)
         first, *further = list_disks(stored.record)
         snapshot = SnapshotRecord(
@@ -78,7 +79,7 @@ def create_snapshot(
         frozen = stored.disk_tops
         # From here to the record the new layers have no name: see layout.
         with hold(state.family_lock, shared=True):
-            disks = _publish_next(state, stored)
+            disks = _publish_next(state, stored, entry)
             if observe_power(machines, stored) is not Power.OFF:
                 stored = _move_running(state, machines, stored, disks, quiesce=quiesce)
             snapshots = (*stored.record.snapshots, snapshot)
@@ -89,7 +90,7 @@ def create_snapshot(
         return snapshot.id
 
 
-def _publish_next(state: StateFolder, vm: LockedVm) -> dict[int, str]:
+def _publish_next(state: StateFolder, vm: LockedVm, entry: Path) -> dict[int, str]:
     """Make an empty layer over each of the VM's disks; return their file names by disk."""
     chains = [read_chain(top) for top in vm.disk_tops]
     for chain in chains:
@@ -100,9 +101,9 @@ def _publish_next(state: StateFolder, vm: LockedVm) -> dict[int, str]:
                 details=str(chain[-1].path),
                 hint="put the file back in its place",
             )
-    disks = {}
+    disks = {number: new_disk_name("qcow2") for number in range(len(chains))}
+    register(state, entry, [vm.folder / disk for disk in disks.values()])
     for number, chain in enumerate(chains):
-        disks[number] = new_disk_name("qcow2")
         delta = build_delta_over(chain[-1], vm)
         publish_file(vm.folder / disks[number], delta, durable=state.durable)
     return disks
@@ -143,18 +144,18 @@ def revert_snapshot(
         GoneError: The VM or the snapshot does not exist.
         RefusedError: A layer below the snapshot is missing or changed.
     """
-    with at_work(state, "revert", state.link(vm).name), locked(state, vm) as found:
+    with at_work_on(state, "revert", vm) as entry, locked(state, vm) as found:
         stored = settle(state, machines, found)
         frozen = list_frozen(find_snapshot(stored, snapshot))
         if observe_power(machines, stored) is not Power.OFF:
             machines(stored).stop(force=True)
         with hold(state.family_lock, shared=True):
-            disks = []
-            for below in frozen:
-                disk = new_disk_name("qcow2")
+            disks = [replace(below, file=new_disk_name("qcow2")) for below in frozen]
+            register(state, entry, [stored.folder / disk.file for disk in disks])
+            register(state, entry, list_reached(stored.disk_tops))
+            for below, disk in zip(frozen, disks, strict=True):
                 delta = build_delta(state, stored, below.file)
-                publish_file(stored.folder / disk, delta, durable=state.durable)
-                disks.append(replace(below, file=disk))
+                publish_file(stored.folder / disk.file, delta, durable=state.durable)
             save_record(state, stored, with_disks(stored.record, disks))
         drop_top(state, stored)
 
@@ -175,13 +176,15 @@ def delete_snapshot(
     """
     with (
         suppress(GoneError),
-        at_work(state, "delete-snapshot", state.link(vm).name),
+        at_work_on(state, "delete-snapshot", vm) as entry,
         locked(state, vm) as found,
     ):
         stored = settle(state, machines, found)
         left = tuple(s for s in stored.record.snapshots if s.id != snapshot)
         if len(left) == len(stored.record.snapshots):
             return
+        reached = list_reached(stored.tops)
+        register(state, entry, reached)
         stored = save_record(state, stored, replace(stored.record, snapshots=left))
         consolidate(state, machines, stored)
-        sweep(state)
+        sweep(state, reached)

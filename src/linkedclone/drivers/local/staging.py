@@ -1,15 +1,32 @@
-"""Commands at work: where they build, and how the next command tells that one died."""
+"""Commands at work: where they build, and how the next command tells that one died.
 
+An entry **registers** what its command makes and what it takes away, before it
+does so: layers, and whole VMs that are being made or deleted. That is the one
+evidence by which anything is ever swept.
+"""
+
+import os
+import re
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from linkedclone.drivers.local.layout import StateFolder
+from linkedclone.drivers.local.layout import (
+    VMS,
+    StateFolder,
+    is_disk_name,
+    is_vm_id,
+    read_note,
+)
 from linkedclone.drivers.local.locks import hold, is_held
+from linkedclone.errors import HypervisorError
+from linkedclone.model.ids import VmId
 
 _LOCK = "lock"
+_REGISTER = "register"
+_ENTRY = re.compile(r"[0-9a-f]{8}\.(?P<action>[a-z-]+)\.(?P<key>.+)")
 
 
 @contextmanager
@@ -26,8 +43,10 @@ def at_work(state: StateFolder, action: str, key: str) -> Iterator[Path]:
 def at_work_with_lock(state: StateFolder, action: str, key: str) -> Iterator[tuple[Path, int]]:
     """Stand in ``staging`` while the block runs; yields a folder to build in, and its lock.
 
-    Whatever is left in the folder at the end is removed. A program that inherits
-    the lock keeps its files when this process is killed, until it ends too.
+    Whatever is left in the folder at the end is removed. If the command failed
+    after it had registered anything, what may be left of that is for the next one.
+    A program that inherits the lock keeps its files when this process is killed,
+    until it ends too.
 
     Args:
         state: The state folder.
@@ -43,22 +62,95 @@ def at_work_with_lock(state: StateFolder, action: str, key: str) -> Iterator[tup
         # entry before its own lock is taken.
         with hold(state.family_lock, shared=True):
             entry.mkdir()
-            stack.callback(shutil.rmtree, entry, ignore_errors=True)
             lock = stack.enter_context(hold(entry / _LOCK))
-        yield entry, lock
+        try:
+            yield entry, lock
+        except BaseException:
+            _empty(state, entry)
+            raise
         shutil.rmtree(entry, ignore_errors=True)
+
+
+def _empty(state: StateFolder, entry: Path) -> None:
+    """Remove an entry, or what was built in it if there is anything left to be swept."""
+    if all(path.name == _LOCK for path in read_register(state, entry)):
+        shutil.rmtree(entry, ignore_errors=True)
+        return
+    for path in entry.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        elif path.name not in {_REGISTER, _LOCK}:
+            path.unlink(missing_ok=True)
+
+
+@contextmanager
+def at_work_on(state: StateFolder, action: str, vm: VmId) -> Iterator[Path]:
+    """As :func:`at_work`, for a VM that is there."""
+    with at_work(state, action, state.link(vm).name) as entry:
+        register(state, entry, [state.folder(vm) / _LOCK])
+        yield entry
+
+
+def register(state: StateFolder, entry: Path, paths: Iterable[Path]) -> None:
+    """Write down what a command is about to make or to take away.
+
+    Args:
+        state: The state folder.
+        entry: Where the command stands in ``staging``.
+        paths: Layers in VMs' folders; the folders of VMs that are made or deleted as a
+            whole; the lock of a VM in whose folder files are written anew.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    lines = "".join(f"{path.relative_to(state.root)}\n" for path in paths)
+    flags = os.O_CREAT | os.O_APPEND | os.O_WRONLY | os.O_CLOEXEC
+    descriptor = os.open(entry / _REGISTER, flags, 0o644)
+    try:
+        os.write(descriptor, lines.encode())
+    finally:
+        os.close(descriptor)
+
+
+def forget_registered(entry: Path) -> None:
+    """Take back what was registered: all of it is as it is to be."""
+    (entry / _REGISTER).unlink(missing_ok=True)
+
+
+def read_register(state: StateFolder, entry: Path) -> frozenset[Path]:
+    """Return what a command registered; what could not be a layer or a VM of ours is left out."""
+    try:
+        lines = read_note(entry / _REGISTER).decode(errors="replace").splitlines()
+    except (OSError, HypervisorError):
+        return frozenset()
+    return frozenset(state.root / line for line in lines if _may_be_registered(line))
+
+
+def _may_be_registered(line: str) -> bool:
+    match line.split("/"):
+        case [top, vm]:
+            return top == VMS and is_vm_id(vm)
+        case [top, vm, layer]:
+            return top == VMS and is_vm_id(vm) and (is_disk_name(layer) or layer == _LOCK)
+        case _:
+            return False
+
+
+def describe_entry(entry: Path) -> tuple[str, str]:
+    """Return what an entry's command does, and the key of the VM that it does it to."""
+    found = _ENTRY.fullmatch(entry.name)
+    return (found["action"], found["key"]) if found else (entry.name, "")
 
 
 def is_at_work(state: StateFolder, action: str, key: str) -> bool:
     """Say whether some command that lives is doing this to a VM of this key."""
-    ending = f".{action}.{key}"
-    entries = state.staging.iterdir()
-    return any(e.name.endswith(ending) and is_held(e / _LOCK) for e in entries)
+    wanted = (e for e in _list_entries(state) if describe_entry(e) == (action, key))
+    return any(is_held(entry / _LOCK) for entry in wanted)
 
 
 def list_living(state: StateFolder) -> tuple[Path, ...]:
     """Return the entries of commands that are at work now."""
-    return tuple(entry for entry in state.staging.iterdir() if is_held(entry / _LOCK))
+    return tuple(entry for entry in _list_entries(state) if is_held(entry / _LOCK))
 
 
 def list_dead(state: StateFolder) -> tuple[Path, ...]:
@@ -67,4 +159,15 @@ def list_dead(state: StateFolder) -> tuple[Path, ...]:
     Only the holder of the family lock may remove them: without it an entry
     that is just being made may be among them.
     """
-    return tuple(entry for entry in state.staging.iterdir() if not is_held(entry / _LOCK))
+    return tuple(entry for entry in _list_entries(state) if not is_held(entry / _LOCK))
+
+
+def _list_entries(state: StateFolder) -> Iterator[Path]:
+    """List what commands of ours made there, and nothing that others put there."""
+    try:
+        entries = tuple(os.scandir(state.staging))
+    except FileNotFoundError:  # a copy without empty folders
+        return
+    for entry in entries:
+        if _ENTRY.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False):
+            yield Path(entry.path)

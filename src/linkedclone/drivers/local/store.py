@@ -7,7 +7,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
-from linkedclone.drivers.local.layout import SSH_CONFIG, StateFolder, make_vm_link, read_vm_link
+from linkedclone.drivers.local.layout import (
+    SSH_CONFIG,
+    StateFolder,
+    make_vm_link,
+    read_note,
+    read_vm_link,
+)
 from linkedclone.drivers.local.locks import DEFAULT_DEADLINE_SECONDS, hold
 from linkedclone.drivers.local.publish import (
     replace_file,
@@ -18,6 +24,7 @@ from linkedclone.drivers.local.publish import (
 )
 from linkedclone.drivers.local.record import FILE_NAME, VmRecord, parse_record, render_record
 from linkedclone.drivers.local.sshconfig import render_entry, render_include
+from linkedclone.drivers.local.staging import forget_registered, register
 from linkedclone.errors import DuplicateNameError, GoneError, HypervisorError
 from linkedclone.model.ids import VmId
 
@@ -91,12 +98,14 @@ def load_vm(state: StateFolder, vm: VmId) -> StoredVm:
     folder = state.folder(vm)
     path = folder / FILE_NAME
     try:
-        content = path.read_bytes()
-    except FileNotFoundError as error:
-        raise _gone(vm) from error
+        record = parse_record(read_note(path), str(path))
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise _missing(state, vm) from error
+    except HypervisorError as error:
+        raise _unreadable(state, vm, error) from error
     if not state.exists(vm):
         raise _gone(vm)
-    return StoredVm(id=vm, folder=folder, record=parse_record(content, str(path)))
+    return StoredVm(id=vm, folder=folder, record=record)
 
 
 def load_all(state: StateFolder) -> Stored:
@@ -106,9 +115,8 @@ def load_all(state: StateFolder) -> Stored:
     for vm in state.list_vms():
         try:
             vms.append(load_vm(state, vm))
-        except GoneError as error:
-            if state.exists(vm):  # its vm.json was taken away by hand
-                unreadable.append((vm, error))
+        except GoneError:
+            continue
         except HypervisorError as error:
             unreadable.append((vm, error))
     return Stored(vms=tuple(vms), unreadable=tuple(unreadable))
@@ -134,14 +142,15 @@ def locked(
         GoneError: It does not exist.
         BusyError: Another command works on it for too long.
     """
+    path = state.folder(vm) / LOCK_NAME
     with ExitStack() as stack:
         try:
-            # Never made here: a folder that is just being removed would not become empty.
-            path = state.folder(vm) / LOCK_NAME
+            # Not made: a folder that is just being removed would not become empty.
             lock = hold(path, shared=shared, create=False, deadline_s=deadline_s)
             descriptor = stack.enter_context(lock)
-        except FileNotFoundError as error:
-            raise _gone(vm) from error
+        except (FileNotFoundError, NotADirectoryError):
+            load_vm(state, vm)  # says whether it is gone or broken; else the lock alone is missing
+            descriptor = stack.enter_context(hold(path, shared=shared, deadline_s=deadline_s))
         found = load_vm(state, vm)
         yield LockedVm(id=vm, folder=found.folder, record=found.record, lock=descriptor)
 
@@ -158,7 +167,7 @@ def save_record(state: StateFolder, vm: AnyVm, record: VmRecord) -> AnyVm:
 
 
 def publish_vm(state: StateFolder, built: Path, vm: VmId, record: VmRecord) -> None:
-    """Make a VM exist from a folder that was built aside.
+    """Make a VM exist from a folder that was built in an entry of ``staging``.
 
     To be called under the shared family lock: between the two steps the folder
     has no name, and the sweeper would take it.
@@ -166,21 +175,25 @@ def publish_vm(state: StateFolder, built: Path, vm: VmId, record: VmRecord) -> N
     Raises:
         DuplicateNameError: The name is taken.
     """
-    (built / LOCK_NAME).touch(exist_ok=False)
     write_new(built / FILE_NAME, whole_file(render_record(record)), durable=state.durable)
     entry = render_entry(state, state.folder(vm), record)
     write_new(built / SSH_CONFIG, whole_file(entry), durable=False)  # it can be written again
     if state.durable:
         sync_folder(built)
     folder = state.folder(vm)
-    built.rename(folder)
-    try:
-        make_vm_link(state.birth_link(vm), vm)
-    except OSError as error:
-        folder.rename(built)
-        if isinstance(error, FileExistsError):
-            raise name_taken(record.name) from error
-        raise
+    register(state, built.parent, [folder])
+    with hold(built / LOCK_NAME):  # without a link it would be taken for one that lost it
+        built.rename(folder)
+        try:
+            make_vm_link(state.birth_link(vm), vm)
+        except OSError as error:
+            folder.rename(built)
+            forget_registered(built.parent)
+            if isinstance(error, FileExistsError):
+                raise name_taken(record.name) from error
+            raise
+    forget_registered(built.parent)
+    register(state, built.parent, [folder / LOCK_NAME])
     if state.durable:
         sync_folder_together(state.vms)
         sync_folder_together(state.names)
@@ -215,7 +228,8 @@ def take_uuid(state: StateFolder, wanted: str, vm: VmId) -> str:
         make_vm_link(link, vm)
     except FileExistsError:
         holder = read_vm_link(link)
-        if holder is not None and state.exists(holder):
+        taken = holder is not None and state.exists(holder)
+        if taken or (link.is_dir() and not link.is_symlink()):
             return take_uuid(state, str(uuid.uuid4()), vm)
         link.unlink(missing_ok=True)
         return take_uuid(state, wanted, vm)
@@ -223,8 +237,9 @@ def take_uuid(state: StateFolder, wanted: str, vm: VmId) -> str:
 
 
 def withdraw_vm(state: StateFolder, vm: StoredVm) -> None:
-    """Make a VM not exist any more; its files are still there. To be called under its lock."""
+    """Make a VM not exist any more; its layers are still there. To be called under its lock."""
     state.link(vm.id).unlink()
+    (vm.folder / FILE_NAME).unlink(missing_ok=True)  # without a link it would be an unlinked VM's
     taken = state.uuids / vm.record.uuid
     if read_vm_link(taken) == vm.id:
         taken.unlink()
@@ -239,6 +254,40 @@ def name_taken(name: str) -> DuplicateNameError:
         hint="choose another, or delete that VM; names that differ only in case are the same",
         kind="names",
     )
+
+
+def withdraw_broken(state: StateFolder, vm: VmId) -> None:
+    """Make a VM not exist any more whose record cannot be read; its layers are still there."""
+    folder = state.folder(vm)
+    links = [link for link in state.uuids.iterdir() if read_vm_link(link) == vm]
+    for link in (state.link(vm), *links):
+        link.unlink(missing_ok=True)
+    if folder.is_dir():
+        with suppress(FileNotFoundError):
+            (folder / FILE_NAME).rename(folder / f"{FILE_NAME}.unreadable")
+    if state.durable:
+        sync_folder_together(state.names)
+
+
+def _missing(state: StateFolder, vm: VmId) -> HypervisorError:
+    if not state.exists(vm):
+        return _gone(vm)
+    missing = state.folder(vm) if not state.folder(vm).is_dir() else state.folder(vm) / FILE_NAME
+    name = state.link(vm).name
+    force = " --force" if state.folder(vm).is_dir() else ""
+    return HypervisorError(
+        f"{name} is broken: {missing} is missing",
+        hint=f"put it back from a backup, or clear {name} away: linkedclone delete {name}{force}",
+        kind="vm.json",
+    )
+
+
+def _unreadable(state: StateFolder, vm: VmId, error: HypervisorError) -> HypervisorError:
+    if not state.exists(vm):
+        return _gone(vm)
+    name = state.link(vm).name
+    hint = f"{error.hint}, or clear {name} away: linkedclone delete {name} --force"
+    return HypervisorError(error.brief, details=error.details, hint=hint, kind=error.kind)
 
 
 def _gone(vm: VmId) -> GoneError:

@@ -20,12 +20,14 @@ from linkedclone.drivers.local.locks import hold, is_held
 from linkedclone.drivers.local.seals import seal_path
 from linkedclone.drivers.local.staging import at_work, list_living
 from linkedclone.drivers.local.survey import Chain, ChainReader, Survey, take_survey
-from linkedclone.drivers.local.sweep import list_unreached, remove
+from linkedclone.drivers.local.sweep import list_unreached, remove, remove_rests
+from linkedclone.drivers.local.unlinked import is_unlinked
 from linkedclone.errors import BusyError, HypervisorError, InUseError, RefusedError
 from linkedclone.model.inventory import Stray
 
 MADE_BY_HAND = "made by hand or by another tool"
-LEFT_BEHIND = "left by a killed command"
+OF_UNLINKED = "of a VM folder without a link, see linkedclone doctor"
+LEFT_BEHIND = "no VM reads it"
 FETCHED_IN_PART = "fetched in part, and nothing came for a week"
 _OLD_DOWNLOAD_SECONDS = 7 * 86400.0
 
@@ -43,7 +45,14 @@ def build_stray(state: StateFolder, chain: Chain, *, about: str, orphaned: bool 
 
 def build_foreign(state: StateFolder, disks: Iterable[ForeignDisk]) -> tuple[Stray, ...]:
     """Build what is seen of foreign files."""
-    return tuple(build_stray(state, disk.chain, about=MADE_BY_HAND) for disk in disks)
+    return tuple(
+        build_stray(
+            state,
+            disk.chain,
+            about=OF_UNLINKED if is_unlinked(state, disk.path.parent) else MADE_BY_HAND,
+        )
+        for disk in disks
+    )
 
 
 def find_orphans(state: StateFolder, survey: Survey) -> tuple[Stray, ...]:
@@ -116,8 +125,7 @@ def remove_stray(state: StateFolder, stray: Stray) -> None:
         _refuse_read(state, path)
         remove(path)
         seal_path(path).unlink(missing_ok=True)
-        with suppress(OSError):  # it is not empty, or a VM's
-            path.parent.rmdir()
+        remove_rests(state)
 
 
 def _refuse_read(state: StateFolder, path: Path) -> None:

@@ -1,24 +1,29 @@
-"""Remove what nothing reaches: rests of killed commands, and layers of deleted VMs.
+"""Remove what killed commands left, and layers of deleted VMs that nothing reads any more.
 
-The reference count is the reachability from all ``vm.json`` files and from all
-foreign disk files through the headers, looked at afresh under the exclusive
-family lock. When anything cannot be read or is missing, nothing is removed: the
-layers below it may be wanted. And only what bears a name that we give is ever
-removed, see ``own_names``.
+Only what a command registered in ``staging`` is ever removed, and what the
+command at work hands over itself: never whatever nothing reaches, for that may be
+the only copy of something. The rest is told, and ``gc`` removes it when asked to.
+
+Of what is registered, that goes which nothing reaches from the ``vm.json`` files,
+from foreign disk files, and from layers that nobody registered, looked at afresh
+under the exclusive family lock. When anything cannot be read or is missing, no
+layer is removed: those below it may be wanted.
 """
 
+import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from pathlib import Path
 
 from linkedclone.drivers.local.foreign import find_foreign_together
-from linkedclone.drivers.local.layout import StateFolder, is_disk_name, read_vm_link
+from linkedclone.drivers.local.layout import StateFolder, is_disk_name, is_vm_id, read_vm_link
 from linkedclone.drivers.local.locks import hold
-from linkedclone.drivers.local.own_names import is_own_name, is_storage_name
+from linkedclone.drivers.local.own_names import is_own_name, is_temporary_name
+from linkedclone.drivers.local.record import FILE_NAME
 from linkedclone.drivers.local.seals import SEAL_SUFFIX, seal_path, unseal
-from linkedclone.drivers.local.staging import list_dead
+from linkedclone.drivers.local.staging import describe_entry, list_dead, read_register
 from linkedclone.drivers.local.store import StoredVm, load_vm
 from linkedclone.drivers.local.survey import ChainReader, Survey, take_survey
 from linkedclone.errors import BusyError, HypervisorError
@@ -27,21 +32,42 @@ from linkedclone.model.ids import VmId
 _RECOVERY_DEADLINE_SECONDS = 2.0
 
 
-def recover(state: StateFolder) -> bool:
-    """Clean up after commands that were killed; return whether there were any.
+def recover(state: StateFolder) -> tuple[str, ...]:
+    """Clean up after commands that were killed; return what was done, as sentences.
 
     To be called at the beginning of every command. If others are at work for
     long, the clean-up is left to a later command.
     """
-    if not list_dead(state):
-        return False
-    with suppress(BusyError):
-        sweep(state, deadline_s=_RECOVERY_DEADLINE_SECONDS)
-    return True
+    dead = list_dead(state)
+    if not dead:
+        return ()
+    try:
+        doubts = sweep(state, deadline_s=_RECOVERY_DEADLINE_SECONDS)
+    except BusyError:
+        return ()
+    done = (
+        "its files stay, for not everything can be read (linkedclone doctor)"
+        if doubts
+        else "what it left was removed"
+    )
+    told = (describe_entry(entry) for entry in dead if not entry.exists())
+    return tuple(
+        f"a command did not come to its end: {action} {key}; {done}" for action, key in told
+    )
 
 
-def sweep(state: StateFolder, *, deadline_s: float = 60.0) -> tuple[str, ...]:
-    """Remove everything that nothing reaches; return the doubts that forbade it.
+def sweep(
+    state: StateFolder, paths: Iterable[Path] = (), *, deadline_s: float = 60.0
+) -> tuple[str, ...]:
+    """Remove what nothing reaches of what dead commands registered, and of some paths more.
+
+    Args:
+        state: The state folder.
+        paths: Layers, and folders of VMs that were withdrawn, as commands register them.
+        deadline_s: How long to wait for others.
+
+    Returns:
+        The doubts that forbade it.
 
     Raises:
         BusyError: Others use layers for that long.
@@ -49,61 +75,105 @@ def sweep(state: StateFolder, *, deadline_s: float = 60.0) -> tuple[str, ...]:
     """
     with hold(state.family_lock, deadline_s=deadline_s):
         dead = list_dead(state)
-        survey = take_survey(state)
-        if not survey.doubts:
-            named = {vm.id for vm in survey.stored.vms}
-            for link in tuple(state.uuids.iterdir()):
-                if read_vm_link(link) not in named:
-                    link.unlink(missing_ok=True)
-            wanted = _list_wanted(survey)
-            for folder in _list_folders(state):
-                _sweep_folder(folder, wanted, named=folder.name in named)
+        registered = {path for entry in dead for path in read_register(state, entry)}
+        registered.update(paths)
+        doubts = _remove_registered(state, registered) if registered else ()
+        _remove_stale_links(state)
         # The entries go last: they are what makes a killed sweep begin again.
         for entry in dead:
             with suppress(FileNotFoundError):  # its command lives, and removes it itself
                 shutil.rmtree(entry)
+        return doubts
+
+
+def _remove_registered(state: StateFolder, registered: AbstractSet[Path]) -> tuple[str, ...]:
+    folders = [path for path in registered if path.parent == state.vms and _is_folder(path)]
+    gone = [folder for folder in folders if not state.exists(VmId(folder.name))]
+    for folder in gone:  # else it would be an unlinked VM, which is kept
+        (folder / FILE_NAME).unlink(missing_ok=True)
+    survey = take_survey(state)
+    if survey.doubts:
         return survey.doubts
+    layers = {path for path in registered if is_disk_name(path.name)}
+    wanted = _list_wanted(state, survey, layers.union(gone))
+    for folder in {path.parent for path in registered} - {state.vms}:
+        _sweep_folder(folder, [path.name for path in layers if path.parent == folder], wanted)
+    for folder in gone:
+        _sweep_folder(folder, filter(is_own_name, _list_names(folder)), wanted)
+    remove_rests(state)
+    return ()
+
+
+def _list_wanted(state: StateFolder, survey: Survey, going: AbstractSet[Path]) -> AbstractSet[Path]:
+    """Return what stays: all that is reached, also from layers that are not to go.
+
+    And the folders in which somebody keeps a disk file.
+    """
+    left = (path for path in _list_disks(state) if path not in survey.reached)
+    unasked = (path for path in left if going.isdisjoint((path, path.parent)))
+    reader, read = ChainReader(), set[Path]()
+    for path in unasked:
+        read.add(path)
+        with suppress(HypervisorError, OSError):
+            read.update(file.path for file in reader.read(path))
+    return survey.reached.union(read, *(disk.path.parents for disk in survey.foreign))
+
+
+def _remove_stale_links(state: StateFolder) -> None:
+    """Remove the links of UUIDs that VMs had which are gone with their folders."""
+    for link in tuple(state.uuids.iterdir()):
+        vm = read_vm_link(link)
+        if vm is not None and not os.path.lexists(state.folder(vm)) and not state.exists(vm):
+            link.unlink(missing_ok=True)
 
 
 def list_unreached(state: StateFolder, survey: Survey) -> tuple[Path, ...]:
-    """Return what a sweep would remove. To be called under the family lock."""
+    """Return the layers that nothing reaches, by path. To be called under the family lock."""
     if survey.doubts:
         return ()
-    named = {vm.id for vm in survey.stored.vms}
-    wanted = _list_wanted(survey)
-    return tuple(
-        path
-        for folder in sorted(_list_folders(state))
-        for path in _unreached_in(folder, wanted, named=folder.name in named)
-    )
+    return tuple(path for path in sorted(_list_disks(state)) if path not in survey.reached)
 
 
-def _list_wanted(survey: Survey) -> AbstractSet[Path]:
-    """Return what stays: all that is reached, and folders in which somebody keeps a disk file."""
-    return survey.reached.union(*(disk.path.parents for disk in survey.foreign))
+def _list_disks(state: StateFolder) -> Iterator[Path]:
+    """List all layers in folders that we named; a link is not ours."""
+    for folder in state.vms.iterdir():
+        if is_vm_id(folder.name) and _is_folder(folder):
+            yield from (folder / name for name in _list_names(folder) if is_disk_name(name))
 
 
-def _list_folders(state: StateFolder) -> tuple[Path, ...]:
-    """Return the folders of all VMs, and of those that were; a link is not ours."""
-    return tuple(path for path in state.vms.iterdir() if _is_folder(path))
-
-
-def _unreached_in(folder: Path, wanted: AbstractSet[Path], *, named: bool) -> tuple[Path, ...]:
-    is_ours = is_storage_name if named else is_own_name
+def _list_names(folder: Path) -> list[str]:
     try:
-        paths = tuple(folder.iterdir())
+        return os.listdir(folder)  # noqa: PTH208 - several times faster
     except FileNotFoundError:  # a VM that is just being deleted, where no lock is held
-        return ()
-    kept = {path for path in paths if path in wanted}
-    kept |= {seal_path(path) for path in kept}
-    return tuple(path for path in paths if path not in kept and is_ours(path.name))
+        return []
 
 
-def _sweep_folder(folder: Path, wanted: AbstractSet[Path], *, named: bool) -> None:
-    for path in _unreached_in(folder, wanted, named=named):
-        remove(path)
-    if not named and not any(folder.iterdir()):
-        folder.rmdir()
+def _sweep_folder(folder: Path, names: Iterable[str], wanted: AbstractSet[Path]) -> None:
+    """Remove what has these names and is not wanted, with what is half written in the folder."""
+    there = _list_names(folder)
+    going = {*names, *filter(is_temporary_name, there)}
+    kept = {path.name for path in wanted if path.parent == folder}
+    kept |= {seal_path(folder / name).name for name in kept}
+    for name in sorted(going.intersection(there) - kept):
+        remove(folder / name)
+
+
+def remove_rests(state: StateFolder) -> None:
+    """Remove the folders of deleted VMs in which no layer is kept any more, and nothing else is."""
+    for folder in tuple(state.vms.iterdir()):
+        if _is_rest(state, folder):
+            names = _list_names(folder)
+            if all(is_own_name(name) and not is_disk_name(name) for name in names):
+                for name in names:
+                    remove(folder / name)
+                folder.rmdir()
+
+
+def _is_rest(state: StateFolder, folder: Path) -> bool:
+    """Say whether a folder is what is left of a deleted VM, or of one that was never made."""
+    vm = VmId(folder.name)
+    ours = folder.parent == state.vms and is_vm_id(vm) and _is_folder(folder)
+    return ours and not os.path.lexists(folder / FILE_NAME) and not state.exists(vm)
 
 
 def _is_folder(path: Path) -> bool:
@@ -131,10 +201,11 @@ def remove_withdrawn(state: StateFolder, vm: StoredVm) -> None:
     hang from a disk that is written to, and the layer below is still named by a
     VM that lives.
     """
+    reached = list_reached(vm.tops)
     below = _layers_below(vm.disk_tops)
     plain = not vm.record.snapshots and _remove_plain(state, vm.folder)
     if not plain or not all(_is_named(state, layer) for layer in below):
-        sweep(state)
+        sweep(state, [vm.folder, *reached])
 
 
 def _remove_plain(state: StateFolder, folder: Path) -> bool:
@@ -177,6 +248,7 @@ def drop_layers(state: StateFolder, layers: Sequence[Path]) -> None:
 
     The VM's record names others in their place by now.
     """
+    reached = list_reached(layers)
     alone = all(_is_named(state, layer) for layer in _layers_below(layers))
     read = alone and any(_is_read(state, layer) for layer in layers)
     foreign = alone and any(disk.may_hang_from(layers) for disk in find_foreign_together(state))
@@ -184,7 +256,19 @@ def drop_layers(state: StateFolder, layers: Sequence[Path]) -> None:
         for layer in layers:
             remove(layer)
     else:
-        sweep(state)
+        sweep(state, reached)
+
+
+def list_reached(tops: Sequence[Path]) -> tuple[Path, ...]:
+    """Return all layers of the state folder that some read, and those themselves, as far as known.
+
+    That is what a command registers that may take the last reader away from them.
+    """
+    reader, found = ChainReader(), dict.fromkeys(tops)
+    for top in tops:
+        with suppress(HypervisorError, OSError):
+            found.update(dict.fromkeys(file.path for file in reader.read(top)))
+    return tuple(path for path in found if path.parent.parent == tops[0].parent.parent)
 
 
 def _layers_below(tops: Sequence[Path]) -> tuple[Path, ...]:

@@ -72,7 +72,7 @@ def find_processes(folder: Path) -> Iterator[int]:
     """Find the QEMUs of this user that have their working directory there."""
     try:
         wanted = folder.stat()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return
     for entry in _PROCESSES.iterdir():
         if entry.name.isdigit() and _is_qemu_in(entry, wanted):

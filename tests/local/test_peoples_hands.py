@@ -1,0 +1,379 @@
+"""The state folder in people's hands: copied, archived, restored, tidied (issue 13, 24, 26, 30)."""
+
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from linkedclone.drivers.local.diagnose import diagnose
+from linkedclone.drivers.local.driver import LocalDriver
+from linkedclone.drivers.local.layout import open_state
+from linkedclone.drivers.local.record import FILE_NAME
+from linkedclone.drivers.local.unlinked import find_unlinked
+from linkedclone.errors import GoneError, HypervisorError
+from linkedclone.model.findings import Finding, Verdict
+from linkedclone.model.images import ImageImport
+from linkedclone.model.observed import Power
+from tests.command import COMMAND
+from tests.contract.acts import delete, error_of, find, make, step_for, take_snapshot
+from tests.local.pretend import open_pretend_machine
+from tests.local.scenes import (
+    check_tidy,
+    clean_up,
+    collect_files,
+    connect,
+    make_image,
+    top_of,
+    view,
+    write,
+)
+
+NAMES = ["desk", "golden", "other"]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A state folder with a parent and two clones, one with a snapshot; each test has a copy."""
+    folder = tmp_path_factory.mktemp("made")
+    image = make_image(folder / "image.qcow2")
+    with closing(connect(folder / "state")) as driver:
+        driver.import_image(ImageImport(file=image, name="golden"))
+        for fill, name in enumerate(("desk", "other"), start=5):
+            clone = make(driver, step_for(driver, find(driver, "golden"), name))
+            write(top_of(driver.state, clone), at=200_000, length=70_000, fill=fill)
+        take_snapshot(driver, find(driver, "desk"), "mine")
+    return folder / "state"
+
+
+@pytest.fixture
+def root(made: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(made, tmp_path / "state", symlinks=True))
+
+
+@pytest.fixture
+def driver(root: Path) -> Iterator[LocalDriver]:
+    with closing(connect(root)) as opened:
+        yield opened
+
+
+def names_in(root: Path) -> list[str]:
+    with closing(connect(root)) as driver:
+        return [vm.name for vm in driver.observe().vms]
+
+
+def folder_of(driver: LocalDriver, name: str) -> Path:
+    return driver.state.folder(find(driver, name).id)
+
+
+def finding(root: Path, check: str) -> Finding:
+    return next(f for f in diagnose(root, open_pretend_machine) if f.check == check)
+
+
+def run(*command: str, root: Path) -> "subprocess.CompletedProcess[str]":
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("GOVC_", "LINKEDCLONE_E"))}
+    env = kept | {"HOME": str(root.parent), "LINKEDCLONE_ENDPOINT": f"local:{root}"}
+    arguments = [str(COMMAND) if word == "linkedclone" else word for word in command]
+    return subprocess.run(arguments, capture_output=True, text=True, env=env, check=False)
+
+
+# -- 24: copies that lost their links -------------------------------------------------
+
+
+def lose_links(made: Path, copy: Path) -> None:
+    """As rsync without -l does."""
+    shutil.copytree(made, copy, symlinks=True)
+    for link in (path for path in copy.rglob("*") if path.is_symlink()):
+        link.unlink()
+
+
+def follow_links(made: Path, copy: Path) -> None:
+    """As ``cp -rL`` does."""
+    shutil.copytree(made, copy)
+
+
+def zip_links(made: Path, copy: Path) -> None:
+    """As ``zip -y`` and an ``unzip`` that makes files of links do."""
+    archive = copy.with_suffix(".zip")
+    with zipfile.ZipFile(archive, "w") as file:
+        for path in sorted(made.rglob("*")):
+            name = str(path.relative_to(made))
+            if path.is_symlink():
+                file.writestr(name, str(path.readlink()))
+            elif path.is_file():  # folders are left out, and so are empty ones
+                file.write(path, name)
+    with zipfile.ZipFile(archive) as file:
+        file.extractall(copy)
+
+
+@pytest.mark.parametrize("copy_to", [lose_links, follow_links, zip_links])
+def test_a_copy_that_lost_its_links_loses_nothing_and_is_linked_again(
+    made: Path, tmp_path: Path, copy_to: Callable[[Path, Path], None]
+) -> None:
+    copy = tmp_path / "copy"
+    copy_to(made, copy)
+    files = set(copy.rglob("vms/*/disk-*"))
+    with closing(connect(copy)) as driver:
+        collect_files(driver)
+    clean_up(copy)
+    assert set(copy.rglob("vms/*/disk-*")) == files
+    found = finding(copy, "links")
+    assert found.verdict is Verdict.FAILED
+    assert all(name in found.text for name in NAMES)
+    with closing(connect(copy)) as driver:
+        assert sorted(driver.relink_vms()) == NAMES
+        assert driver.relink_vms() == ()
+    assert view(copy) == view(made)
+    assert finding(copy, "links").verdict is Verdict.OK
+
+
+def test_doctor_s_advice_about_lost_links_brings_all_vms_back_as_printed(
+    made: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "copy"
+    lose_links(made, copy)
+    listed = run("linkedclone", "list", root=copy)
+    assert "note: VM folders without a link: desk, golden, other" in listed.stderr
+    assert run("linkedclone", "gc", "--yes", root=copy).returncode == 0
+    told = run("linkedclone", "-o", "json", "doctor", root=copy)
+    (advice,) = [f["remedy"] for f in json.loads(told.stdout)["findings"] if f["check"] == "links"]
+    assert "linked again" in run(*shlex.split(advice), root=copy).stderr
+    assert view(copy) == view(made)
+
+
+def test_a_copy_beside_a_vm_s_folder_is_kept_with_what_it_reads(
+    driver: LocalDriver, root: Path
+) -> None:
+    folder = folder_of(driver, "desk")
+    copies = [folder.with_name("desk.X.bak"), folder.with_name("desk.00000000")]
+    for copy in copies:
+        shutil.copytree(folder, copy)
+    (driver.state.staging / "0badcafe.clone.desk").mkdir()
+    clean_up(root)
+    for name in NAMES:
+        delete(driver, find(driver, name))
+    collect_files(driver)
+    for copy in copies:
+        assert {path.name for path in copy.iterdir()} >= {FILE_NAME, "lock"}
+        for disk in copy.glob("disk-*.qcow2"):
+            subprocess.run(["qemu-img", "check", "-q", disk], check=True)
+    assert names_in(root) == []
+
+
+def test_a_copy_of_a_vm_is_told_and_never_linked_in_its_place(
+    driver: LocalDriver, root: Path
+) -> None:
+    folder = folder_of(driver, "desk")
+    shutil.copytree(folder, folder.with_name("desk.00000000"))
+    found = finding(root, "links")
+    assert found.verdict is Verdict.OK
+    assert "it is a copy of desk" in found.text
+    assert driver.relink_vms() == ()
+
+
+def test_two_folders_that_claim_one_name_are_told_and_not_linked(root: Path) -> None:
+    driver = connect(root)
+    folder = folder_of(driver, "desk")
+    shutil.copytree(folder, folder.with_name("desk.00000000"))
+    (root / "names" / "desk").unlink()
+    assert [vm.obstacle for vm in find_unlinked(driver.state)] == [
+        "more than one folder without a link is of a VM named desk"
+    ] * 2
+    assert driver.relink_vms() == ()
+
+
+def test_a_renamed_vm_is_linked_under_the_name_that_it_has(driver: LocalDriver, root: Path) -> None:
+    job = driver.rename_vm(find(driver, "desk").id, "Held")
+    driver.wait([job], 60)
+    (root / "names" / "held").unlink()
+    assert driver.relink_vms() == ("Held",)
+    assert find(driver, "held").name == "Held"
+
+
+def test_an_older_record_that_was_put_back_loses_no_newer_layer(
+    driver: LocalDriver, root: Path
+) -> None:
+    folder = folder_of(driver, "desk")
+    older = (folder / FILE_NAME).read_bytes()
+    take_snapshot(driver, find(driver, "desk"), "newer")
+    newer = (folder / FILE_NAME).read_bytes()
+    before = view(root)
+    (folder / FILE_NAME).write_bytes(older)
+    (driver.state.staging / "0badcafe.snapshot.desk").mkdir()
+    clean_up(root)
+    delete(driver, find(driver, "other"))
+    assert finding(root, "leftovers").verdict is Verdict.WARNING
+    (folder / FILE_NAME).write_bytes(newer)
+    del before["other"]
+    assert view(root) == before
+
+
+def test_layers_of_a_deleted_vm_that_nothing_reads_any_more_are_shown_and_collected(
+    driver: LocalDriver, root: Path
+) -> None:
+    delete(driver, find(driver, "golden"))
+    for name in ("desk", "other"):  # as a version that registered nothing left them
+        vm = find(driver, name)
+        driver.state.link(vm.id).unlink()
+        shutil.rmtree(driver.state.folder(vm.id))
+    clean_up(root)
+    assert list(driver.state.vms.iterdir())
+    found = finding(root, "leftovers")
+    assert "nothing reads 1 layers" in found.text
+    assert "linkedclone gc" in found.remedy
+    collect_files(driver)
+    assert list(driver.state.vms.iterdir()) == []
+    check_tidy(root)
+
+
+def test_what_is_removed_of_a_killed_command_is_told(root: Path) -> None:
+    (root / "staging" / "0badcafe.clone.desk-7").mkdir()
+    listed = run("linkedclone", "list", root=root)
+    assert "note: a command did not come to its end: clone desk-7" in listed.stderr
+    assert "note" not in run("linkedclone", "list", root=root).stderr
+
+
+def test_a_register_names_nothing_but_layers_and_vms(root: Path, tmp_path: Path) -> None:
+    precious = tmp_path / "precious"
+    precious.mkdir()
+    entry = root / "staging" / "0badcafe.delete.desk"
+    entry.mkdir()
+    lines = (precious, "vms", "id", "names/desk", "vms/../../precious", "vms/../names", "")
+    (entry / "register").write_text("".join(f"{line}\n" for line in lines))
+    before = view(root)
+    clean_up(root)
+    assert precious.exists()
+    assert view(root) == before
+
+
+# -- 26: VMs that were broken by hand -------------------------------------------------
+
+
+def break_folder(folder: Path) -> None:
+    shutil.rmtree(folder)
+
+
+def empty_folder(folder: Path) -> None:
+    shutil.rmtree(folder)
+    folder.mkdir()
+
+
+def file_for_folder(folder: Path) -> None:
+    shutil.rmtree(folder)
+    folder.touch()
+
+
+def remove_record(folder: Path) -> None:
+    (folder / FILE_NAME).unlink()
+
+
+def cut_record(folder: Path) -> None:
+    (folder / FILE_NAME).write_bytes((folder / FILE_NAME).read_bytes()[:300])
+
+
+def pipe_for_record(folder: Path) -> None:
+    (folder / FILE_NAME).unlink()
+    os.mkfifo(folder / FILE_NAME)
+
+
+def folder_for_record(folder: Path) -> None:
+    (folder / FILE_NAME).unlink()
+    (folder / FILE_NAME).mkdir()
+
+
+def deep_record(folder: Path) -> None:
+    (folder / FILE_NAME).write_text("[" * 100_000)
+
+
+BREAKS = [
+    break_folder,
+    empty_folder,
+    file_for_folder,
+    remove_record,
+    cut_record,
+    pipe_for_record,
+    folder_for_record,
+    deep_record,
+]
+
+
+@pytest.mark.parametrize("do_break", BREAKS)
+def test_a_vm_that_was_broken_by_hand_is_told_and_cleared_by_delete(
+    driver: LocalDriver, root: Path, do_break: Callable[[Path], None]
+) -> None:
+    vm = find(driver, "other")
+    do_break(driver.state.folder(vm.id))
+    assert names_in(root) == NAMES
+    (seen,) = driver.find_vms(["other"])
+    assert "linkedclone delete other" in seen.trouble
+    for act in (lambda: driver.set_power(vm.id, Power.ON), lambda: driver.promote_vm(vm.id)):
+        error = error_of(driver, act)
+        assert isinstance(error, HypervisorError)
+        assert not isinstance(error, GoneError)
+    assert finding(root, "layers").verdict is Verdict.FAILED
+    delete(driver, vm)
+    assert names_in(root) == ["desk", "golden"]
+    make(driver, step_for(driver, find(driver, "golden"), "other"))
+    if do_break is not file_for_folder:  # which is not ours
+        check_tidy(root)
+
+
+def test_a_folder_that_was_removed_by_hand_is_cleared_by_a_plain_delete(root: Path) -> None:
+    with closing(connect(root)) as driver:
+        job = driver.rename_vm(find(driver, "other").id, "held")
+        driver.wait([job], 60)
+        shutil.rmtree(folder_of(driver, "held"))
+    assert "held is broken" in run("linkedclone", "show", "held", root=root).stdout
+    started = run("linkedclone", "start", "held", root=root)
+    assert started.returncode == 1
+    assert "held is broken" in started.stderr + started.stdout
+    assert run("linkedclone", "delete", "held", "--yes", root=root).returncode == 0
+    assert names_in(root) == ["desk", "golden"]
+
+
+@pytest.mark.parametrize("target", ["/etc", "../vms/..", "../../precious", ""])
+def test_a_name_that_links_elsewhere_is_told_and_counts_for_nothing(
+    root: Path, target: str
+) -> None:
+    link = root / "names" / "odd"
+    if target:
+        link.symlink_to(target)
+    else:
+        link.mkdir()
+    assert names_in(root) == NAMES
+    found = finding(root, "links")
+    assert "names/odd" in found.text
+    subprocess.run(shlex.split(found.remedy), check=True)
+    assert finding(root, "links").verdict is Verdict.OK
+
+
+# -- 30: files of other programs ------------------------------------------------------
+
+
+def test_files_of_other_programs_in_any_folder_stop_no_command(
+    driver: LocalDriver, root: Path
+) -> None:
+    (root / "downloads").mkdir(exist_ok=True)
+    vm = folder_of(driver, "desk")
+    folders = [root, *(root / n for n in ("names", "uuids", "vms", "staging", "downloads")), vm]
+    for folder in folders:
+        for name in (".DS_Store", "Thumbs.db", "vm.json~", ".nfs000000000001", "desktop.ini"):
+            (folder / name).write_bytes(b"\0\1")
+        for name in ("lost+found", ".Trash-0", "@eaDir"):
+            (folder / name).mkdir()
+    (root / "staging" / "0badcafe.clone.other").mkdir()
+    clean_up(root)
+    make(driver, step_for(driver, find(driver, "golden"), "fresh"))
+    delete(driver, find(driver, "other"))
+    collect_files(driver)
+    assert names_in(root) == ["desk", "fresh", "golden"]
+    verdicts = {f.check: f.verdict for f in diagnose(root, open_pretend_machine)}
+    assert verdicts["leftovers"] is verdicts["layers"] is Verdict.OK
+    assert all((folder / ".DS_Store").exists() for folder in folders)
+    assert open_state(root).list_vms()
