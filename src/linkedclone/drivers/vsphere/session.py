@@ -212,6 +212,8 @@ class Session:
                 hint="set GOVC_PASSWORD, or keep one: linkedclone endpoints add NAME URL",
             )
         manager = self.content.sessionManager
+        # A session that the server half remembers would refuse a second login.
+        self._stub.cookie = ""
         return manager.Login(self.endpoint.user, password.reveal(), None)
 
     @contextmanager
