@@ -1,6 +1,7 @@
 """The state folder is moved whole, whatever kills the command that moves it."""
 
 import errno
+import json
 import os
 import shutil
 import signal
@@ -19,6 +20,7 @@ from linkedclone.drivers.local.driver import LocalDriver, open_local
 from linkedclone.drivers.local.locks import hold
 from linkedclone.errors import (
     BusyError,
+    HypervisorError,
     InputError,
     InUseError,
     LinkedCloneError,
@@ -267,3 +269,72 @@ def reopen(root: Path) -> LocalDriver:
     opened = open_local(Endpoint(kind="local", path=str(root)))
     opened.close()
     return opened
+
+
+# -- issue 13, item 27: links on the way ----------------------------------------------
+
+
+@pytest.mark.parametrize("far", [False, True], ids=["renamed", "copied"])
+def test_a_state_folder_behind_a_link_is_moved_and_not_the_link(
+    state: Path, elsewhere: Path, far: bool
+) -> None:
+    before, link = look(state), state.parent / "link"
+    link.symlink_to(state)
+    target = (elsewhere if far else state.parent) / "there"
+    with closing(connect(link)) as driver:
+        driver.move_state(target)
+    assert target.is_dir()
+    assert not target.is_symlink()
+    assert not state.exists()
+    assert look(target) == before
+    check_works(target)
+    with pytest.raises(HypervisorError, match="where nothing is"):
+        open_local(Endpoint(kind="local", path=str(link)))
+
+
+def test_what_a_link_would_leave_behind_is_refused(state: Path) -> None:
+    before = look(state)
+    inside = state.parent / "inside"
+    inside.symlink_to(state / "vms")
+    (state.parent / "dangling").symlink_to(state.parent / "nothing")
+    with closing(connect(state)) as driver:
+        for target in (inside / "there", state.parent / "dangling"):
+            with pytest.raises(InputError):
+                driver.move_state(target)
+        (state / "vms").rename(state.parent / "vms")
+        (state / "vms").symlink_to("../vms")
+        with pytest.raises(InputError, match="is a link to"):
+            driver.move_state(state.parent / "there")
+    assert look(state) == before
+
+
+# -- issue 13, item 6: notes that nobody can trust ------------------------------------
+
+
+@pytest.mark.parametrize("store", ["own", "other", ""])
+@pytest.mark.parametrize("there", ["nothing", "folder", "state"])
+def test_a_planted_note_of_a_move_deletes_nothing(state: Path, there: str, store: str) -> None:
+    before, precious = look(state), state.parent / "precious"
+    own = (state / "id").read_text().strip()
+    if there == "state":  # such as a copy for safety
+        shutil.copytree(state, precious, symlinks=True)
+    elif there == "folder":
+        precious.mkdir()
+        (precious / "moving").write_text("{}")
+    files = sorted(state.parent.rglob("*"))
+    note = {"target": str(precious), "copy": str(precious), "id": own if store == "own" else store}
+    (state / "moving").write_text(json.dumps(note))
+    (state / "moved-from").write_text(json.dumps(str(precious)))
+    reopen(state)
+    assert sorted(state.parent.rglob("*")) == files
+    assert look(state) == before
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "7", '{"target": 1, "id": []}', "[" * 100_000])
+@pytest.mark.parametrize("name", ["moving", "moved-from"])
+def test_a_note_that_is_not_one_is_cleared_away(state: Path, name: str, content: str) -> None:
+    before = look(state)
+    (state / name).write_text(content)
+    reopen(state)
+    assert not (state / name).exists()
+    assert look(state) == before

@@ -87,7 +87,7 @@ def open_local(endpoint: Endpoint) -> LocalDriver:
     machines = partial(open_machine, accel=find_accel(endpoint.accel))
     root = find_root(endpoint)
     with translated(f"cannot open {root}"):
-        if (root / MOVING).exists() or (root / MOVED_FROM).exists():
+        if os.path.lexists(root / MOVING) or os.path.lexists(root / MOVED_FROM):
             from linkedclone.drivers.local.moving import finish_move
 
             finish_move(root)

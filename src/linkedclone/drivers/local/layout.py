@@ -226,6 +226,12 @@ def open_state(root: Path, *, durable: bool = True, immutable: bool = True) -> S
         OSError: It can neither be read nor made.
     """
     root = Path(os.path.abspath(root))  # noqa: PTH100 - links in the user's path stay as they are
+    if root.is_symlink() and not root.exists():
+        raise HypervisorError(
+            f"{root} is a link to {os.path.realpath(root)}, where nothing is",
+            hint=f"if the state folder was moved, change the link: ln -sfn NEW_PATH {root}",
+            kind="ENOENT",
+        )
     root.mkdir(parents=True, exist_ok=True, mode=0o700)
     _make_id(root)
     store = _read_store(root)

@@ -9,6 +9,11 @@ it on, and notes in both from which the next command clears up:
 - ``moving`` in the old folder: where the copy is made, and where it goes;
 - ``moved-from`` in the new one: what is to be removed, and that the entries for
   plain ``ssh`` may name the old path still. A rename leaves this one alone.
+
+A note is believed only if the folder that it names bears the other one, about
+this very move: a copy of a state folder has its notes too, and anyone may write
+one. Links on the way to the folder are resolved, so that the folder moves and not
+a link to it.
 """
 
 import errno
@@ -23,9 +28,18 @@ from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 
-from linkedclone.drivers.local.layout import MOVED_FROM, MOVING, SSH_CONFIG, StateFolder, find_state
+from linkedclone.drivers.local.layout import (
+    MOVED_FROM,
+    MOVING,
+    SSH_CONFIG,
+    StateFolder,
+    find_state,
+    is_vm_id,
+    read_note,
+)
 from linkedclone.drivers.local.locks import hold, is_held
-from linkedclone.drivers.local.machines import OpenMachine
+from linkedclone.drivers.local.machine.process import runs_in
+from linkedclone.drivers.local.machines import RUN_FOLDER, OpenMachine
 from linkedclone.drivers.local.publish import sync_folder
 from linkedclone.drivers.local.seals import is_sealed, set_immutable
 from linkedclone.drivers.local.staging import list_living
@@ -34,6 +48,7 @@ from linkedclone.drivers.local.store import load_all, locked, write_ssh_config, 
 from linkedclone.drivers.local.tool import free_bytes
 from linkedclone.errors import (
     BusyError,
+    HypervisorError,
     InputError,
     InUseError,
     NoSpaceError,
@@ -64,7 +79,9 @@ def move_state(state: StateFolder, machines: OpenMachine, target: Path, tell: Te
         NoSpaceError: There is no room.
         OSError: It cannot be read or written; the old folder is whole then.
     """
-    target = Path(os.path.abspath(target))  # noqa: PTH100 - links in the user's path stay as they are
+    state = replace(state, root=Path(os.path.realpath(state.root)))
+    target = Path(os.path.realpath(target.parent)) / os.path.basename(os.path.abspath(target))  # noqa: PTH100, PTH119 - abspath keeps a link at its end
+    _check_source(state)
     _check_target(state.root, target)
     with ExitStack() as stack:
         _take_all_locks(state, machines, stack)
@@ -99,29 +116,94 @@ def finish_move(root: Path) -> None:
         NotFoundError: It was moved.
         OSError: Something cannot be removed.
     """
-    if (root / MOVED_FROM).exists():
-        with suppress(ValueError):  # a full disk left no more of it
-            _remove_old(Path(json.loads((root / MOVED_FROM).read_text())), root)
+    root = Path(os.path.realpath(root))
+    if os.path.lexists(root / MOVED_FROM):
+        old = _read_path(root / MOVED_FROM)
+        if old is not None and _is_moved(old, root):
+            _remove_old(old)
         state = find_state(root)
         if state is not None:
             _write_ssh_entries(state)
         (root / MOVED_FROM).unlink(missing_ok=True)
-    try:
-        note = json.loads((root / MOVING).read_text())
-    except (FileNotFoundError, ValueError):
+    if not os.path.lexists(root / MOVING):
         return
     if is_held(root / MOVING):
         raise BusyError(f"{root} is just being moved", hint="wait for it to end", kind="flock")
-    target = Path(note["target"])
-    if _read_id(target) == note["id"]:
-        _remove_old(root, target)
+    target, store = _read_moving(root)
+    if target is not None and _is_moved(root, target):
+        _remove_old(root)
         raise NotFoundError(f"{root} was moved to {target}", hint=f"--endpoint local:{target}")
-    _drop_copy(Path(note["copy"]), root / MOVING)
+    if target is None or store != _read_id(root):
+        (root / MOVING).unlink()  # cut by a full disk before anything was copied, or not ours
+        return
+    _drop_copy(_choose_copy(target, store), root / MOVING)
+
+
+def _choose_copy(target: Path, store: str) -> Path:
+    """Return where a copy is made before it takes its name."""
+    return target.with_name(f".{target.name}.{store[:8]}.moving")
+
+
+def _read_moving(root: Path) -> tuple[Path | None, str]:
+    """Return what the note in an old folder says: where it goes, and which folder it is."""
+    try:
+        note = json.loads(read_note(root / MOVING))
+        target, store = Path(note["target"]), str(note["id"])
+    except (OSError, HypervisorError, ValueError, TypeError, LookupError, RecursionError):
+        return None, ""
+    return (target if target.is_absolute() else None), store
+
+
+def _read_path(note: Path) -> Path | None:
+    """Return the path that the note in a new folder names."""
+    try:
+        path = Path(json.loads(read_note(note)))
+    except (OSError, HypervisorError, ValueError, TypeError, RecursionError):
+        return None
+    return path if path.is_absolute() else None
+
+
+def _is_moved(old: Path, new: Path) -> bool:
+    """Say whether two folders bear each other's notes, about one move of one state folder."""
+    target, store = _read_moving(old)
+    if target is None or old.is_symlink() or new.is_symlink() or old.stat().st_uid != os.geteuid():
+        return False
+    there = os.path.realpath(target) == os.path.realpath(new)
+    came = _read_path(new / MOVED_FROM)
+    named = came is not None and os.path.realpath(came) == os.path.realpath(old)
+    return there and named and bool(store) and store == _read_id(new)
+
+
+def _check_source(state: StateFolder) -> None:
+    """Refuse to move what would not come along as a whole."""
+    for folder in (state.root, state.names, state.uuids, state.vms, state.staging):
+        if folder != state.root and folder.is_symlink():
+            raise InputError(
+                f"{folder} is a link to {folder.readlink()}, and its content would stay there",
+                hint="put the folder itself in the place of the link first",
+            )
+        if os.path.ismount(folder):
+            raise InputError(
+                f"{folder} is where a file system is mounted, and cannot be moved",
+                hint="mount that file system elsewhere, or copy the folder",
+            )
+    for folder in state.vms.iterdir():
+        if is_vm_id(folder.name) and folder.is_symlink():
+            raise InputError(
+                f"{folder} is a link to {folder.readlink()}, and its content would stay there",
+                hint="put the folder itself in the place of the link first",
+            )
 
 
 def _check_target(root: Path, target: Path) -> None:
     if not target.parent.is_dir():
         raise InputError(f"there is no folder {target.parent}", hint="make it first")
+    if target.is_symlink():
+        raise InputError(
+            f"{root} cannot be moved to {target}",
+            details=f"that is a link to {target.readlink()}",
+            hint="name a path at which nothing is",
+        )
     if os.path.ismount(target):
         raise InputError(
             f"{root} cannot be moved to {target}",
@@ -146,6 +228,9 @@ def _take_all_locks(state: StateFolder, machines: OpenMachine, stack: ExitStack)
         stack.enter_context(locked(state, vm.id, deadline_s=_DEADLINE_SECONDS))
         if observe_power(machines, vm) is not Power.OFF:
             running.append(vm.record.name)
+    known = {vm.id for vm in vms}
+    others = (folder for folder in state.vms.iterdir() if folder.name not in known)
+    running += [folder.name for folder in others if runs_in(folder / RUN_FOLDER)]
     if running:
         raise InUseError(
             f"machines run in {state.root}", dependants=tuple(running), hint="stop them first"
@@ -162,10 +247,10 @@ def _allow_files(count: int) -> None:
 
 
 def _move_far(state: StateFolder, target: Path, tell: TellBytes) -> None:
-    copy = target.with_name(f".{target.name}.{state.store[:8]}.moving")
+    copy = _choose_copy(target, state.store)
     note = state.root / MOVING
     with hold(note):
-        note.write_text(json.dumps({"target": str(target), "copy": str(copy), "id": state.store}))
+        note.write_text(json.dumps({"target": str(target), "id": state.store}))
         try:
             _remove_tree(copy)
             _copy_tree(state.root, copy, tell)
@@ -176,7 +261,7 @@ def _move_far(state: StateFolder, target: Path, tell: TellBytes) -> None:
             _drop_copy(copy, note)
             raise
         _guard_seals(target, immutable=state.immutable)
-        _remove_old(state.root, target)
+        _remove_old(state.root)
 
 
 def _copy_tree(root: Path, copy: Path, tell: TellBytes) -> None:
@@ -241,10 +326,8 @@ def _guard_seals(root: Path, *, immutable: bool) -> None:
             set_immutable(path, on=True)
 
 
-def _remove_old(old: Path, new: Path) -> None:
-    """Remove the old folder, if it is the one that the new one was copied from."""
-    if not (old / MOVING).exists() or old == new:
-        return
+def _remove_old(old: Path) -> None:
+    """Remove the folder that the new one was copied from."""
     for path in old.iterdir():
         if path.name not in {MOVING, "id"}:
             _remove_tree(path)
@@ -278,6 +361,6 @@ def _remove_tree(path: Path) -> None:
 
 
 def _read_id(root: Path) -> str:
-    with suppress(OSError):
-        return (root / "id").read_text().strip()
+    with suppress(OSError, HypervisorError):
+        return read_note(root / "id").decode(errors="replace").strip()
     return ""
