@@ -16,6 +16,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import cast
 
+from linkedclone.drivers.local.reading import open_regular
 from linkedclone.errors import HypervisorError
 
 _BLOCK_BYTES = 1 << 16
@@ -57,12 +58,9 @@ def take_fingerprint(path: Path) -> Fingerprint:
 def _hash(path: str, size: int, _mtime_ns: int, _ctime_ns: int, _inode: int) -> str:
     """Hash the samples, once per state of the file: what cannot be set back is in the key."""
     digest = hashlib.sha256()
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
+    with open_regular(Path(path)) as file:
         for offset in sample_offsets(size):
-            digest.update(os.pread(descriptor, _BLOCK_BYTES, offset))
-    finally:
-        os.close(descriptor)
+            digest.update(os.pread(file.fileno(), _BLOCK_BYTES, offset))
     return digest.hexdigest()
 
 

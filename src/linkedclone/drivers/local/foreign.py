@@ -36,6 +36,8 @@ _MAGIC = {qcow2.MAGIC: ImageFormat.QCOW2, vmdk.MAGIC: ImageFormat.VMDK}
 _SUFFIXES = frozenset({".qcow2", ".raw", ".vmdk", ".img"})
 _SETTLED_NS = 1_000_000_000
 """How old a change has to be so that a second one cannot hide behind the same time stamp."""
+_LONGEST_NAME = 4096
+"""Of a path (PATH_MAX, linux/limits.h)."""
 _PROTOCOL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 
 
@@ -98,10 +100,14 @@ def _list_unknown(state: StateFolder) -> Iterator[Path]:
 def _walk(top: str) -> Iterator[Path]:
     left = [top]
     while left:
+        folder = left.pop()
         try:
-            files, folders = _look_into(left.pop())
-        except (FileNotFoundError, PermissionError):
-            continue  # a VM that is just being deleted, or another user's folder
+            files, folders = _look_into(folder)
+        except (FileNotFoundError, NotADirectoryError):
+            continue  # a VM that is just being deleted
+        except OSError:
+            yield Path(folder)  # what is in it could hang from anything
+            continue
         left.extend(folders)
         yield from map(Path, files)
 
@@ -242,6 +248,10 @@ def _locate(state: StateFolder, path: Path, name: str) -> Path | None:
         HypervisorError: It is written in a way that is not understood.
     """
     name = _plain_name(name).removeprefix("file:")
+    if "\0" in name or len(name) > _LONGEST_NAME:
+        raise HypervisorError(
+            "the name of its backing file is not one", hint="move that file away", kind="qcow2"
+        )
     if _PROTOCOL.match(name.partition("/")[0]):  # as QEMU tells ``nbd:…`` from a path
         return None
     plain = Path(os.path.normpath(path.parent / name))
@@ -258,7 +268,7 @@ def _plain_name(name: str) -> str:
         return name
     try:
         node: object = json.loads(name.removeprefix("json:"))
-    except ValueError:
+    except (ValueError, RecursionError):
         node = None
     while isinstance(node, dict):
         found = node.get("filename", node.get("file.filename"))

@@ -53,7 +53,6 @@ import hashlib
 import os
 import re
 import secrets
-import stat
 import unicodedata
 import uuid
 from collections.abc import Iterable, Iterator
@@ -61,6 +60,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from linkedclone.drivers.local.reading import open_regular
 from linkedclone.errors import HypervisorError
 from linkedclone.model.ids import StoreId, VmId
 
@@ -264,21 +264,15 @@ def read_note(path: Path) -> bytes:
         HypervisorError: It is not a regular file, or longer than any that we write.
         OSError: It cannot be read.
     """
-    # Without waiting: opening a pipe would last until its other end is opened.
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    try:
-        seen = os.fstat(descriptor)
-        if not stat.S_ISREG(seen.st_mode) or seen.st_size > _LARGEST_NOTE_BYTES:
+    with open_regular(path) as file:
+        if os.fstat(file.fileno()).st_size > _LARGEST_NOTE_BYTES:
             raise HypervisorError(
                 f"{path} cannot be understood",
-                details="it is not a regular file, or too long",
+                details="it is too long",
                 hint="restore that file from a backup",
                 kind=path.name,
             )
-        with open(descriptor, "rb", closefd=False) as file:
-            return file.read(_LARGEST_NOTE_BYTES)
-    finally:
-        os.close(descriptor)
+        return file.read(_LARGEST_NOTE_BYTES)
 
 
 def _read_store(root: Path) -> StoreId:

@@ -13,7 +13,7 @@ from linkedclone.drivers.local.fingerprint import (
     parse_fingerprint,
     take_fingerprint,
 )
-from linkedclone.drivers.local.layout import StateFolder
+from linkedclone.drivers.local.layout import StateFolder, read_note
 from linkedclone.drivers.local.qcow2 import read_header
 from linkedclone.drivers.local.seals import seal_path
 from linkedclone.errors import HypervisorError
@@ -28,7 +28,7 @@ def read_seal(layer: Path, found: Path) -> Fingerprint | None:
     places = (layer, found) if found.name == layer.name else (layer,)
     for place in map(seal_path, places):
         with suppress(OSError, HypervisorError):
-            return parse_fingerprint(place.read_bytes(), str(place))
+            return parse_fingerprint(read_note(place), str(place))
     return None
 
 

@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import replace
+from pathlib import Path
 
 from linkedclone.drivers.local.inventory import allocated_bytes
 from linkedclone.drivers.local.layout import STORE_NAME, StateFolder
@@ -23,7 +24,18 @@ def measure_inventory(state: StateFolder, inventory: Inventory) -> Inventory:
 def _measure(state: StateFolder, layer: Layer) -> LayerFile:
     path = state.root / layer.path
     used = allocated_bytes(path)
-    return LayerFile(used_bytes=used, missing=used is None and not path.exists())
+    return LayerFile(used_bytes=used, missing=used is None and _is_missing(path))
+
+
+def _is_missing(path: Path) -> bool:
+    """Say whether a file is not there; one that cannot be looked at may be."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def _measure_store(state: StateFolder) -> Store:

@@ -15,11 +15,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from linkedclone.drivers.local.reading import open_regular
 from linkedclone.errors import HypervisorError, InputError
 
 SECTOR_BYTES = 512
 CLUSTER_BYTES = 1 << 16
 MAX_VIRTUAL_BYTES = 64 << 40
+_LARGEST_BYTES = (1 << 63) - SECTOR_BYTES
+_MOST_L1_ENTRIES = (32 << 20) // 8
+"""The largest size and the longest L1 table that QEMU opens (block/qcow2.h)."""
 MAX_BACKING_PATH_BYTES = 1023
 """Longest backing file name that QEMU reads (qcow2.txt, ``backing_file_size``)."""
 
@@ -188,7 +192,7 @@ def read_header(path: Path) -> Qcow2Header:
         HypervisorError: The file is not a sound qcow2 image.
         OSError: It cannot be read.
     """
-    with path.open("rb", buffering=0) as file:
+    with open_regular(path) as file:
         head = file.read(4096)
         header = parse_header(head, str(path))
         if header is None:
@@ -210,7 +214,7 @@ def check_stands_alone(path: Path, what: str) -> None:
         HypervisorError: Its header is not sound.
         OSError: It cannot be read.
     """
-    with path.open("rb", buffering=0) as file:
+    with open_regular(path) as file:
         header = parse_header(file.read(_MAX_HEAD_BYTES), what)
     if header is None:
         raise _no_sense(what, "the file is cut short")
@@ -270,9 +274,12 @@ def parse_header(head: bytes, what: str = "the image") -> Qcow2Header | None:
         )
     if len(head) < _V2.size:
         return None
-    _, version, offset, length, bits, size, crypt, _, _, _, _, snapshots, _ = _V2.unpack_from(head)
+    fields = _V2.unpack_from(head)
+    _, version, offset, length, bits, size, crypt, l1_entries, *_, snapshots, _ = fields
     if version not in {2, 3} or length > MAX_BACKING_PATH_BYTES:
         raise _no_sense(what, f"its version is {version}")
+    if size > _LARGEST_BYTES or l1_entries > _MOST_L1_ENTRIES:
+        raise _no_sense(what, f"it claims {size} bytes in {l1_entries} entries")
     incompatible, autoclear, header_bytes = 0, 0, _V2.size
     if version == 3:
         if len(head) < _HEADER_BYTES:
@@ -280,6 +287,8 @@ def parse_header(head: bytes, what: str = "the image") -> Qcow2Header | None:
         incompatible, _, autoclear, _, header_bytes = _V3_MORE.unpack_from(head, _V2.size)
     if offset + length > len(head):
         return None
+    if offset and b"\0" in head[offset : offset + length]:
+        raise _no_sense(what, "the name of its backing file is not one")
     end = offset or (1 << min(bits, max(_CLUSTER_BITS_RANGE)))
     extensions = _read_extensions(head[:end], header_bytes)
     return Qcow2Header(

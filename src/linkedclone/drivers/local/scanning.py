@@ -4,6 +4,7 @@ import os
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 from linkedclone.drivers.local.foreign import ForeignDisk, is_in_state, read_foreign
@@ -84,14 +85,24 @@ class _Walk:
 
     def list_files(self, folders: Iterable[Path]) -> Iterator[Path]:
         for folder in folders:
-            device = folder.stat().st_dev
             left = deque([str(folder)])
+            try:
+                device = folder.stat().st_dev
+            except OSError:
+                self._closed.append(str(folder))
+                continue
             while left and self._entries < MOST_ENTRIES:
                 for entry in self._list(left.popleft(), device):
                     self._entries += 1
-                    if entry.is_dir(follow_symlinks=False):
+                    try:
+                        is_folder = entry.is_dir(follow_symlinks=False)
+                        is_file = not is_folder and entry.is_file(follow_symlinks=False)
+                    except OSError:
+                        self._closed.append(entry.path)
+                        continue
+                    if is_folder:
                         left.append(entry.path)
-                    elif entry.is_file(follow_symlinks=False):
+                    elif is_file:
                         yield Path(entry.path)
 
     def _list(self, folder: str, device: int) -> "list[os.DirEntry[str]]":
@@ -102,16 +113,16 @@ class _Walk:
                 self._mounted.append(folder)
                 return []
             with os.scandir(folder) as entries:
-                return list(entries)
-        except PermissionError:
-            self._closed.append(folder)
+                return list(islice(entries, MOST_ENTRIES - self._entries))
         except (FileNotFoundError, NotADirectoryError):
             pass  # gone meanwhile
+        except OSError:  # closed to this user, a path that is too long, a disk that fails
+            self._closed.append(folder)
         return []
 
     def explain(self) -> Iterator[str]:
         if self._closed:
-            yield f"{len(self._closed)} folders may not be read, as {self._closed[0]}"
+            yield f"{len(self._closed)} folders cannot be read, as {self._closed[0]}"
         if self._mounted:
             count, first = len(self._mounted), self._mounted[0]
             yield f"{count} other file systems were not entered, as {first}: name them too"

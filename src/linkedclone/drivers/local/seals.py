@@ -20,7 +20,7 @@ from linkedclone.drivers.local.fingerprint import (
     render_fingerprint,
     take_fingerprint,
 )
-from linkedclone.drivers.local.layout import StateFolder
+from linkedclone.drivers.local.layout import StateFolder, read_note
 from linkedclone.drivers.local.publish import replace_file
 from linkedclone.errors import RefusedError
 
@@ -88,7 +88,7 @@ def check_seal(state: StateFolder, layer: Path) -> None:
     """
     shown = state.relative(layer)
     try:
-        kept = seal_path(layer).read_bytes()
+        kept = read_note(seal_path(layer))
     except FileNotFoundError:
         _seal_late(state, layer)
         return

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from linkedclone.drivers.local.fingerprint import parse_fingerprint, take_fingerprint
-from linkedclone.drivers.local.layout import StateFolder, key_of
+from linkedclone.drivers.local.layout import StateFolder, key_of, read_note
 from linkedclone.drivers.local.locks import hold
 from linkedclone.drivers.local.record import VmRecord
 from linkedclone.drivers.local.renaming import rename_vm
@@ -76,7 +76,7 @@ def find_unfinished(state: StateFolder, name: str, file: Path) -> StoredVm | Non
         return None
     base = holder.folder / holder.record.snapshots[0].file
     try:
-        sealed = parse_fingerprint(seal_path(base).read_bytes(), str(base))
+        sealed = parse_fingerprint(read_note(seal_path(base)), str(base))
     except FileNotFoundError:
         return holder if _is_same(base, file) else None
     found = take_fingerprint(file)

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from linkedclone.drivers.local.qcow2 import MAX_VIRTUAL_BYTES, SECTOR_BYTES
+from linkedclone.drivers.local.reading import open_regular
 from linkedclone.errors import HypervisorError, InputError
 
 MAGIC = b"KDMV"
@@ -80,7 +81,7 @@ def read_size(path: Path) -> int:
         HypervisorError: The file is not a sparse VMDK.
         OSError: It cannot be read.
     """
-    with path.open("rb", buffering=0) as file:
+    with open_regular(path) as file:
         return _parse_header(file.read(_HEADER.size), str(path)).capacity * SECTOR_BYTES
 
 
@@ -95,7 +96,7 @@ def check_stands_alone(path: Path, what: str) -> int:
         HypervisorError: The file is not a sparse VMDK.
         OSError: It cannot be read.
     """
-    with path.open("rb", buffering=0) as file:
+    with open_regular(path) as file:
         size = os.fstat(file.fileno()).st_size
         header = _parse_header(file.read(_HEADER.size), what)
         footer = _read_footer(file.fileno(), size, header, what)
@@ -158,7 +159,7 @@ def read_parent(path: Path) -> str:
         HypervisorError: The file is not a sparse VMDK.
         OSError: It cannot be read.
     """
-    with path.open("rb", buffering=0) as file:
+    with open_regular(path) as file:
         header = _parse_header(file.read(_HEADER.size), str(path))
         seen = os.pread(file.fileno(), _QEMU_READS_BYTES, SECTOR_BYTES)
         length = min(header.descriptor_sectors * SECTOR_BYTES, _MAX_DESCRIPTOR_BYTES)
@@ -179,6 +180,8 @@ def _parse_header(head: bytes, what: str) -> _Header:
     _, version, _, capacity, _, descriptor, sectors, _, _, directory = _HEADER.unpack(head)
     if version not in _VERSIONS:
         raise _unsound(what, f"its version is {version}")
+    if capacity * SECTOR_BYTES >= 1 << 63:
+        raise _unsound(what, f"it claims {capacity} sectors")
     return _Header(
         version=version,
         capacity=capacity,
