@@ -384,7 +384,9 @@ class Family:
         names = sorted(self.before.members)
         wanted = dict.fromkeys(dice.pick(names) for _ in range(1 + dice.roll(4)))
         members = [self.before.members[name] for name in wanted]
-        full = [m for m in members if not m.ours and not self.before.is_linked(m)]
+        full = [
+            m for m in members if not m.ours and not self.before.is_linked(m) and not m.snapshots
+        ]
         error, report = _try(lambda: self.world.connection.adopt(list(wanted)))
         done = self._allowed("adopt", error, report, Reasons(other=bool(full)))
         after = self._settle()

@@ -6,12 +6,15 @@ import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from linkedclone.app.connection import Connection
 from linkedclone.drivers.local import versions
 from linkedclone.drivers.local.driver import LocalDriver
+from linkedclone.drivers.local.store import load_vm, save_record
 from linkedclone.errors import (
     DuplicateNameError,
     HypervisorError,
@@ -19,9 +22,12 @@ from linkedclone.errors import (
     InUseError,
     NoSpaceError,
     NotFoundError,
+    NotOursError,
 )
 from linkedclone.model.images import ImageImport
+from linkedclone.model.observed import Power
 from linkedclone.model.proof import prove_linked
+from linkedclone.model.waste import WasteKind
 from tests.contract.acts import current, delete, find, make, step_for
 from tests.local.scenes import CAPACITY_BYTES, check_tidy, connect, digest, make_image, top_of
 
@@ -310,3 +316,34 @@ def test_a_guest_cannot_turn_its_raw_disk_into_a_window_on_the_host(
         file.write(image.read_bytes()[:4096])
     chain = find(driver, "golden").disks[0].chain
     assert [layer.path for layer in chain] == [layer.path for layer in parent.disks[0].chain]
+
+
+def test_an_imported_image_is_ours_and_is_guarded_by_its_clones(
+    driver: LocalDriver, image: Path
+) -> None:
+    """Item 21: started, stopped, snapshotted and deleted without force; never taken for waste."""
+    connection = Connection(driver, address="local:")
+    older = driver.import_image(ImageImport(file=image, name="golden"))
+    subprocess.run(["qemu-io", "-c", "write 0 64k", image], check=True, capture_output=True)
+    driver.import_image(ImageImport(file=image, name="golden"))
+    parent = find(driver, "golden")
+    assert parent.owner == "linkedclone"
+    clone = make(driver, step_for(driver, parent, "desk"))
+    assert connection.set_power(["golden"], Power.OFF).exit_code == 0
+    with pytest.raises(InUseError):
+        connection.delete(["golden"])
+    assert not [w for w in connection.collect_waste().found if w.kind is not WasteKind.IMAGE]
+    connection.delete([clone.name, "golden"])
+    assert [(one.name, one.vm) for one in driver.list_images()] == [("golden", older)]
+
+
+def test_an_image_of_an_earlier_version_is_adopted_once(driver: LocalDriver, image: Path) -> None:
+    vm = driver.import_image(ImageImport(file=image, name="golden"))
+    stored = load_vm(driver.state, vm)
+    save_record(driver.state, stored, replace(stored.record, mark=None))
+    connection = Connection(driver, address="local:")
+    with pytest.raises(NotOursError) as caught:
+        connection.delete(["golden"])
+    assert "linkedclone adopt golden" in caught.value.hint
+    connection.adopt(["golden"])
+    assert connection.delete(["golden"]).exit_code == 0

@@ -111,6 +111,8 @@ def test_mending_twice_takes_one_snapshot(env: dict[str, str], driver: Driver) -
     check(env, "--snapshot", "2026-11")
     code, _, mended = check(env, "--snapshot", "2026-11")
     assert (code, mended) == (0, [])
+    assert find(driver, PARENT).owner == "linkedclone"
+    assert command.run("start", PARENT, env=env).returncode == 0
     assert [one.name for one in find(driver, PARENT).snapshots] == ["2026-11"]
 
 
@@ -167,3 +169,20 @@ def test_a_manual_mac_and_an_independent_disk_are_warned_of(
     assert findings["network cards"][0] == "warning"
     assert "set by hand" in findings["network cards"][1]
     assert findings["disks"] == ("failed", "it has no disk that a clone could hang from")
+
+
+def test_a_golden_image_that_was_prepared_is_ours_and_its_clones_do_not_inherit_that(
+    env: dict[str, str], driver: Driver
+) -> None:
+    """Item 21: the mark counts only with its own UUID, and clones guard the image all the same."""
+    code, findings, _ = check(env, "--snapshot", "2026-11")
+    assert (code, findings["owner"][0]) == (0, "ok")
+    copied = command.run("clone", PARENT, "desk-1", env=env)
+    assert copied.returncode == 0, copied.stderr
+    mark = find(driver, "desk-1").valid_mark
+    assert mark is not None
+    assert mark.parent_uuid == find(driver, PARENT).uuid
+    refused = command.run("delete", PARENT, "--yes", env=env)
+    assert refused.returncode == 1
+    assert "desk-1" in refused.stderr
+    assert "--force" not in refused.stderr

@@ -3,15 +3,17 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from linkedclone import __version__
 from linkedclone.app.acting import Acting
 from linkedclone.drivers.base import Driver, GoldenImages
 from linkedclone.errors import LinkedCloneError, RefusedError, UnsupportedError
 from linkedclone.execution.progress import Progress
 from linkedclone.model.findings import Finding, Verdict
 from linkedclone.model.names import check_name
-from linkedclone.model.observed import Power, Vm
-from linkedclone.model.plan import Plan, SetPower
+from linkedclone.model.observed import Mark, Power, Vm
+from linkedclone.model.plan import Plan, SetPower, WriteMark
 from linkedclone.model.report import ActionResult, Failure, Status
+from linkedclone.model.spec import DEFAULT_OWNER
 from linkedclone.planning.changes import plan_create_snapshot
 from linkedclone.planning.clone import SNAPSHOT_NOTE
 from linkedclone.planning.parents import examine_parent
@@ -99,10 +101,16 @@ class Parents:
             )
         _check_snapshot(vm, mending.snapshot)
         mended = tuple(self._mend(vm, mending, images, progress))
+        owned: tuple[Finding, ...] = ()
+        if _needs_snapshot(vm, mending) and all(one.status is Status.DONE for one in mended):
+            # In this order: a VM that is reverted to the snapshot stays ours.
+            owned = tuple(self._make_ours(vm, progress))
+            plan = plan_create_snapshot(vm, mending.snapshot, SNAPSHOT_NOTE)
+            mended = (*mended, self._carry_out(plan, progress))
         if mended:
             (vm,) = self._driver.find_vms([vm.uuid])
         native = images.examine_parent(vm.id) if images is not None else ()
-        findings = (*examine_parent(vm), *_stale(vm, mended), *native)
+        findings = (*examine_parent(vm), *_stale(vm, mended), *owned, *native)
         return ParentReport(
             endpoint=self._acting.address, name=vm.name, findings=findings, mended=mended
         )
@@ -110,7 +118,7 @@ class Parents:
     def _mend(
         self, vm: Vm, mending: Mending, images: GoldenImages | None, progress: Progress | None
     ) -> Iterator[ActionResult]:
-        """Mend in an order in which the snapshot holds all the rest."""
+        """Mend what the snapshot, which comes after, is to hold."""
         if mending.power_off and vm.power is not Power.OFF:
             step = SetPower(vm=vm.id, vm_name=vm.name, power=Power.OFF)
             result = self._carry_out(Plan(stages=((step,),)), progress)
@@ -120,11 +128,25 @@ class Parents:
         if mending.disconnect_media and images is not None:
             result = self._empty_drives(vm, images)
             yield result
-            if result.status is not Status.DONE:
-                return
-        if mending.snapshot and not _current_is(vm, mending.snapshot):
-            plan = plan_create_snapshot(vm, mending.snapshot, SNAPSHOT_NOTE)
-            yield self._carry_out(plan, progress)
+
+    def _make_ours(self, vm: Vm, progress: Progress | None) -> Iterator[Finding]:
+        """Mark a golden image that is made ready as ours, so that it needs no --force any more.
+
+        Without the privilege for it the image is as good to clone from.
+        """
+        if vm.owner is not None:
+            return
+        mark = Mark(owner=DEFAULT_OWNER, uuid=vm.uuid, version=__version__)
+        step = WriteMark(vm=vm.id, vm_name=vm.name, mark=mark)
+        error = self._carry_out(Plan(stages=((step,),)), progress).error
+        yield Finding(
+            check="owner",
+            verdict=Verdict.WARNING if error else Verdict.OK,
+            text=f"it could not be marked as ours: {error.brief}"
+            if error
+            else "linkedclone made it ready, so it is ours: it needs no --force",
+            remedy=f"linkedclone adopt {vm.name}" if error else "",
+        )
 
     def _carry_out(self, plan: Plan, progress: Progress | None) -> ActionResult:
         (result,) = self._acting.carry_out(plan, progress).results
@@ -146,6 +168,10 @@ class Parents:
                 name=vm.name, action=action, status=Status.FAILED, id=vm.id, error=failure
             )
         return ActionResult(name=vm.name, action=action, status=Status.DONE, id=vm.id)
+
+
+def _needs_snapshot(vm: Vm, mending: Mending) -> bool:
+    return bool(mending.snapshot) and not _current_is(vm, mending.snapshot)
 
 
 def _current_is(vm: Vm, name: str) -> bool:

@@ -18,7 +18,7 @@ COMMANDS = {
         "relocate": "Move VMs so that they stay linked.",
         "promote": "Make linked clones full ones.",
         "grow": "Make a disk of a VM larger.",
-        "adopt": "Mark linked clones of other tools as ours.",
+        "adopt": "Mark linked clones of other tools, and golden images, as ours.",
     },
     "Pools": {
         "pool": "Keep a set of linked clones as a file says.",

@@ -1,4 +1,4 @@
-"""Plan which linked clones of other tools become ours."""
+"""Plan which linked clones of other tools, and which golden images, become ours."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,9 @@ from linkedclone.planning.guards import latest
 def plan_adopt(
     vms: Sequence[Vm], inventory: Inventory, *, owner: str, version: str, force: bool = False
 ) -> Plan:
-    """Mark linked clones as ours, with what their disks say of their parent.
+    """Mark linked clones as ours, with what their disks say of their parent, and golden images.
+
+    A golden image is a VM with a snapshot that clones can hang from.
 
     What bears the owner's mark already is left alone.
 
@@ -26,18 +28,19 @@ def plan_adopt(
         force: Also what belongs to another owner.
 
     Raises:
-        RefusedError: One is no linked clone.
+        RefusedError: One is neither a linked clone nor a golden image.
         NotOursError: One belongs to another owner.
     """
     lineage = Lineage(inventory)
     vms = latest(vms, inventory)
     existing = tuple(vm for vm in vms if vm.owner == owner)
     wanted = [vm for vm in vms if vm.owner != owner]
-    full = [vm.name for vm in wanted if lineage.origin(vm).mode is Mode.FULL]
+    full = [vm.name for vm in wanted if lineage.origin(vm).mode is Mode.FULL and not vm.snapshots]
     if full:
         raise RefusedError(
             f"not linked clones, so there is nothing to adopt: {', '.join(full)}",
-            hint="linkedclone show NAME draws the disk chains",
+            hint="a VM that clones are to hang from is adopted once it has a snapshot; "
+            "linkedclone show NAME draws the disk chains",
         )
     others = [f"{vm.name} (of {vm.owner})" for vm in wanted if vm.owner is not None]
     if others and not force:

@@ -200,6 +200,8 @@ class ClonePlanner:
             return "not made by linkedclone"
         if mark.owner != self.request.owner:
             return f"belongs to {mark.owner}"
+        if not mark.parent_uuid:
+            return "not a clone"
         if mark.parent_uuid != self.source.uuid:
             return f"a clone of {mark.parent_name or 'another parent'}"
         if self.request.snapshot.kind == "named" and snapshot is not None:

@@ -35,7 +35,8 @@ def refuse_foreign(vms: Sequence[Vm], *, action: str, force: bool) -> None:
         raise NotOursError(
             f"refusing to {action} what linkedclone did not make: "
             + ", ".join(vm.name for vm in foreign),
-            hint="if you are sure, repeat with --force",
+            hint=f"to make it yours once and for all: linkedclone adopt {foreign[0].name}; "
+            "or, if you are sure, repeat with --force",
         )
 
 

@@ -96,7 +96,8 @@ def _removable(strays: Iterable[Stray], lineage: Lineage) -> frozenset[str]:
 def _half_made(vms: Iterable[Vm], lineage: Lineage) -> Iterator[Waste]:
     for vm in vms:
         bare = vm.power is Power.OFF and not vm.disks and not vm.snapshots
-        if bare and vm.valid_mark is not None and not lineage.dependants(vm):
+        mark = vm.valid_mark  # A golden image of ours names no parent: nothing of it is half-made.
+        if bare and mark is not None and mark.parent_uuid and not lineage.dependants(vm):
             yield Waste(
                 kind=WasteKind.VM,
                 name=vm.path or vm.name,

@@ -84,7 +84,14 @@ def test_what_has_another_owner_needs_force() -> None:
     assert len(plan.steps) == 1
 
 
-@pytest.mark.parametrize("one", [GOLD, vm("full", disk("full/full.vmdk")), vm("diskless")])
+def test_a_golden_image_is_adopted_without_a_parent() -> None:
+    """Item 21: as one that was imported by an earlier version, which gave it no mark."""
+    (step,) = plan_adopt([GOLD], seen(GOLD, FOREIGN), owner="linkedclone", version="1").steps
+    assert isinstance(step, WriteMark)
+    assert (step.mark.uuid, step.mark.parent_uuid, step.mark.run) == (GOLD.uuid, "", "")
+
+
+@pytest.mark.parametrize("one", [vm("full", disk("full/full.vmdk")), vm("diskless")])
 def test_what_hangs_from_nothing_is_not_adopted(one: Vm) -> None:
     with pytest.raises(RefusedError, match=one.name):
         plan_adopt([one, FOREIGN], seen(GOLD, FOREIGN, one), owner="linkedclone", version="1")

@@ -17,11 +17,11 @@ from linkedclone.cli.grammar import Verb
 @click.option("--force", is_flag=True, help="Also what has another owner.")
 @click.pass_obj
 def command(choices: Choices, names: tuple[str, ...], *, owner: str, force: bool) -> int:
-    """Mark linked clones of other tools as ours.
+    """Mark linked clones of other tools, and golden images, as ours.
 
-    Nothing but the mark is written. From then on they are started, stopped,
-    reverted and deleted without --force. A NAME may hold ranges, as in
-    desk-{001..020}.
+    A golden image is a VM with a snapshot. Nothing but the mark is written.
+    From then on they are started, stopped, reverted and deleted without
+    --force. A NAME may hold ranges, as in desk-{001..020}.
     """
     from linkedclone.cli.parameters import expand_refs
     from linkedclone.errors import InputError

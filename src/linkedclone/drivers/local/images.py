@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from linkedclone import __version__
 from linkedclone.drivers.local.chain import DiskFile, ImageFormat, read_disk_file
 from linkedclone.drivers.local.hardware import new_mac
 from linkedclone.drivers.local.imagefile import check_importable, detect_format
@@ -23,7 +24,6 @@ from linkedclone.drivers.local.store import StoredVm
 from linkedclone.drivers.local.survey import Survey, take_survey
 from linkedclone.drivers.local.versions import (
     find_unfinished,
-    name_newest,
     plain_name,
     publish_version,
     refuse_taken,
@@ -34,6 +34,8 @@ from linkedclone.errors import HypervisorError, InputError, InUseError, NotFound
 from linkedclone.model.ids import SnapshotId, VmId
 from linkedclone.model.images import Image, ImageImport, TellBytes, tell_nobody
 from linkedclone.model.names import check_name
+from linkedclone.model.observed import Mark
+from linkedclone.model.spec import DEFAULT_OWNER
 
 BASE_SNAPSHOT = "base"
 
@@ -171,9 +173,10 @@ def _build_record(wanted: ImageImport, base: str) -> VmRecord:
         created=datetime.now(UTC),
         description=f"imported from {wanted.source or file.name}",
     )
+    own = str(uuid.uuid4())
     return VmRecord(
         name=wanted.name,
-        uuid=str(uuid.uuid4()),
+        uuid=own,
         disk=new_disk_name("qcow2"),
         machine=MachineRecord(
             cpus=wanted.cpus,
@@ -187,6 +190,7 @@ def _build_record(wanted: ImageImport, base: str) -> VmRecord:
         ),
         snapshots=(snapshot,),
         created=snapshot.created,
+        mark=Mark(owner=DEFAULT_OWNER, uuid=own, version=__version__),
         image=source,
     )
 
@@ -243,4 +247,3 @@ def remove_image(state: StateFolder, machines: OpenMachine, name: str) -> None:
             hint="delete those first",
         )
     delete_vm(state, machines, image.vm)
-    name_newest(state, plain_name(image.name))

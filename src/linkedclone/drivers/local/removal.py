@@ -10,7 +10,8 @@ from linkedclone.drivers.local.staging import at_work_on, register
 from linkedclone.drivers.local.starting import observe_power
 from linkedclone.drivers.local.store import LOCK_NAME, load_vm, locked, withdraw_broken, withdraw_vm
 from linkedclone.drivers.local.sweep import list_reached, remove_withdrawn, sweep
-from linkedclone.errors import GoneError, HypervisorError
+from linkedclone.drivers.local.versions import name_newest, plain_name
+from linkedclone.errors import GoneError, HypervisorError, LinkedCloneError
 from linkedclone.model.ids import VmId
 from linkedclone.model.observed import Power
 
@@ -18,7 +19,8 @@ from linkedclone.model.observed import Power
 def delete_vm(state: StateFolder, machines: OpenMachine, vm: VmId) -> None:
     """Delete a VM that is off; one that is absent counts as deleted.
 
-    Its name is free from the moment it is withdrawn; what remains of its files
+    Of an image, the newest version that is left bears the plain name then. Its
+    name is free from the moment it is withdrawn; what remains of its files
     after a kill is removed by the next command.
 
     Raises:
@@ -46,6 +48,10 @@ def delete_vm(state: StateFolder, machines: OpenMachine, vm: VmId) -> None:
             remove_withdrawn(state, stored)
     except GoneError:
         return
+    if stored.record.image:
+        # The VM is gone, whether the version before it can have its name or not.
+        with suppress(LinkedCloneError):
+            name_newest(state, plain_name(stored.record.name))
 
 
 def _delete_broken(state: StateFolder, vm: VmId) -> None:
