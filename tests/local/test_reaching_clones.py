@@ -16,7 +16,17 @@ from linkedclone.drivers.local.store import load_vm
 from linkedclone.model.images import ImageImport
 from linkedclone.model.observed import Power, Vm
 from linkedclone.model.spec import Hardware, Nic
-from tests.contract.acts import find, make, read, renamed, result_of, running, set_power, step_for
+from tests.contract.acts import (
+    find,
+    make,
+    read,
+    renamed,
+    result_of,
+    running,
+    set_power,
+    step_for,
+    take_snapshot,
+)
 from tests.local.machine.guest import build_import
 from tests.local.scenes import connect, make_image
 
@@ -170,3 +180,16 @@ def knows(config: Path, name: str) -> bool:
     command = ("ssh", "-F", config, "-G", name)
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     return "proxycommand" in done.stdout
+
+
+def test_a_reverted_vm_is_given_a_new_host_key_without_a_warning(tmp_path: Path) -> None:
+    image = make_image(tmp_path / "image.qcow2")
+    with closing(connect(tmp_path / "state")) as driver:
+        driver.import_image(ImageImport(file=image, name="golden"))
+        desk = make(driver, step_for(driver, find(driver, "golden"), "desk"))
+        known = driver.state.folder(desk.id) / "known_hosts"
+        known.write_text("guest ssh-ed25519 AAAA\n")
+        snapshot = take_snapshot(driver, desk, "fresh")
+        assert known.exists()
+        result_of(driver, driver.revert_snapshot(desk.id, snapshot.id))
+        assert not known.exists()

@@ -83,9 +83,82 @@ def test_only_what_guests_have_not_taken_yet_counts_against_what_is_available(
     make_process(tmp_path, 13, "qemu-system-x86", "size=1G,slots=2", resident_kib=0)
     (tmp_path / "14").mkdir()  # has just ended
     (tmp_path / "self").mkdir()
-    seen = observe_room(tmp_path)
+    seen = observe_room(tmp_path, tmp_path / "no groups")
     assert seen.available_bytes == 4 * GIB
     assert seen.promised_bytes == need_of(GIB) - 256 * MIB
+
+
+GROUPS: dict[str, tuple[str, dict[str, str], int, str]] = {
+    "none": ("0::/a/b\n", {"a/b/memory.max": "max\n", "a/b/memory.current": "9\n"}, 4096, ""),
+    "its own": (
+        "0::/a/b\n",
+        {"a/b/memory.max": f"{GIB}\n", "a/b/memory.current": f"{512 * MIB}\n"},
+        512,
+        "a/b",
+    ),
+    "of the one above": (
+        "0::/a/b\n",
+        {
+            "a/memory.max": f"{2 * GIB}\n",
+            "a/memory.current": f"{GIB}\n",
+            "a/b/memory.max": "max\n",
+        },
+        1024,
+        "a",
+    ),
+    "of a container": (
+        "0::/\n",
+        {
+            "memory.max": f"{GIB}\n",
+            "memory.current": f"{GIB}\n",
+            "memory.stat": f"anon 1\ninactive_file {256 * MIB}\n",
+        },
+        256,
+        "",
+    ),
+    "of version 1": (
+        "5:cpu:/x\n4:memory:/a\n0::/\n",
+        {
+            "memory/memory.limit_in_bytes": "9223372036854771712\n",
+            "memory/a/memory.limit_in_bytes": f"{GIB}\n",
+            "memory/a/memory.usage_in_bytes": f"{GIB}\n",
+            "memory/a/memory.stat": f"total_inactive_file {128 * MIB}\n",
+        },
+        128,
+        "memory/a",
+    ),
+    "of version 1 in a container": (
+        "4:memory:/docker/0123\n",
+        {
+            "memory/memory.limit_in_bytes": f"{GIB}\n",
+            "memory/memory.usage_in_bytes": "0\n",
+        },
+        1024,
+        "memory",
+    ),
+    "used up": (
+        "0::/a\n",
+        {"a/memory.max": f"{GIB}\n", "a/memory.current": f"{2 * GIB}\n"},
+        0,
+        "a",
+    ),
+    "not a number": ("0::/a\nnonsense\n", {"a/memory.max": "\0\n"}, 4096, ""),
+}
+
+
+@pytest.mark.parametrize("case", GROUPS)
+def test_the_memory_limit_of_a_container_is_kept(tmp_path: Path, case: str) -> None:
+    told, files, available_mib, limit = GROUPS[case]
+    groups = tmp_path / "groups"
+    for name, content in files.items():
+        (groups / name).parent.mkdir(parents=True, exist_ok=True)
+        (groups / name).write_text(content)
+    (tmp_path / "meminfo").write_text("MemAvailable:    4194304 kB\n")
+    (tmp_path / "self").mkdir()
+    (tmp_path / "self/cgroup").write_text(told)
+    seen = observe_room(tmp_path, groups)
+    assert seen.available_bytes == available_mib * MIB
+    assert seen.limit == (str(groups / limit) if available_mib < 4096 else "")
 
 
 def test_this_machine_has_some_memory() -> None:

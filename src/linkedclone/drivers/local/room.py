@@ -3,7 +3,9 @@
 A guest takes its memory as it first touches it, so what the kernel calls
 available is still promised to guests that are coming up. What they have not
 taken yet is counted against it. Without swap the kernel's way out of a shortage
-is to kill the largest process, which is a guest that runs.
+is to kill the largest process, which is a guest that runs. The same holds within
+the memory limits of a container or a service: of this process's control group and
+of each above it that can be seen.
 """
 
 import os
@@ -30,6 +32,8 @@ emulation (measured: 210 MiB for a guest of 128 MiB with a cache of 32 MiB)."""
 _GATE_SECONDS = 60.0
 _MIB, _KIB = 1 << 20, 1 << 10
 _PROCESSES = Path("/proc")
+_GROUPS = Path("/sys/fs/cgroup")
+_RECLAIMABLE = re.compile(r"^(?:total_)?inactive_file (\d+)$", re.MULTILINE)
 _AVAILABLE = re.compile(r"^MemAvailable:\s+(\d+) kB$", re.MULTILINE)
 _RESIDENT = re.compile(r"^VmRSS:\s+(\d+) kB$", re.MULTILINE)
 _MEMORY = re.compile(r"(\d+)M")
@@ -40,12 +44,16 @@ class Room:
     """The memory of this machine.
 
     Attributes:
-        available_bytes: What the kernel can give without swapping (proc(5): MemAvailable).
+        available_bytes: What the kernel can give without swapping (proc(5): MemAvailable),
+            or what is left of a memory limit if that is less.
         promised_bytes: What guests that run have not taken yet.
+        limit: The control group whose limit leaves no more than that; empty if
+            none does.
     """
 
     available_bytes: int
     promised_bytes: int
+    limit: str = ""
 
     @property
     def free_bytes(self) -> int:
@@ -72,11 +80,12 @@ def check_room(room: Room, needs: dict[str, int]) -> None:
     if needed <= room.free_bytes:
         return
     who = next(iter(needs)) if len(needs) == 1 else f"{len(needs)} machines"
+    limit = f" within the memory limit of {room.limit}" if room.limit else ""
     promised = f", {render_size(room.promised_bytes)} of it promised to guests that run"
     raise RefusedError(
         f"there is not enough memory to start {who}",
         details=f"{render_size(needed)} are needed (the guests' own and what QEMU takes), and "
-        f"{render_size(room.available_bytes)} are available"
+        f"{render_size(room.available_bytes)} are available{limit}"
         + (promised if room.promised_bytes else ""),
         hint="stop others first, or start fewer, or give them less with --memory; "
         f"{OVERCOMMIT_VARIABLE}=yes starts them all the same",
@@ -130,16 +139,74 @@ def is_overcommitted() -> bool:
     return os.environ.get(OVERCOMMIT_VARIABLE, "no") == "yes"
 
 
-def observe_room(processes: Path = _PROCESSES) -> Room:
+def observe_room(processes: Path = _PROCESSES, groups: Path = _GROUPS) -> Room:
     """Look how much memory there is, and what this machine's QEMUs have not taken of theirs.
+
+    Args:
+        processes: Where the kernel tells of processes (proc(5)).
+        groups: Where it tells of control groups (cgroups(7)).
 
     Raises:
         OSError: The kernel does not tell.
     """
     told = _AVAILABLE.search((processes / "meminfo").read_text())
     promised = sum(_read_promise(entry) for entry in processes.iterdir() if entry.name.isdigit())
-    available = int(told[1]) * _KIB if told else 0
-    return Room(available_bytes=available, promised_bytes=promised)
+    rooms = [(int(told[1]) * _KIB if told else 0, "")]
+    for folder in _list_groups(processes, groups):
+        left = _read_left(folder)
+        if left is not None:
+            rooms.append((left, str(folder)))
+    available, limit = min(rooms)
+    return Room(available_bytes=available, promised_bytes=promised, limit=limit)
+
+
+def _list_groups(processes: Path, groups: Path) -> Iterator[Path]:
+    """List the control groups for memory that this process is in, up to the highest that is seen.
+
+    In a container without a namespace of its own for control groups, the path is
+    the host's, and the group itself is mounted as the highest.
+    """
+    try:
+        lines = (processes / "self/cgroup").read_text().splitlines()
+    except OSError:
+        return
+    for line in lines:
+        number, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        if "memory" in controllers.split(","):
+            top = groups / "memory"
+        elif number == "0":
+            top = groups
+        else:
+            continue
+        below = Path(*(part for part in path.split("/") if part not in {"", ".", ".."}))
+        yield from dict.fromkeys((top / below, *(top / one for one in below.parents)))
+
+
+def _read_left(group: Path) -> int | None:
+    """Return what is left of the memory limit of a control group; None if it has none.
+
+    Files that were read and can be forgotten again do not count as used.
+    """
+    limits = ("memory.max", "memory.high", "memory.limit_in_bytes")
+    found = [limit for name in limits if (limit := _read_number(group / name)) is not None]
+    if not found:
+        return None
+    used = _read_number(group / "memory.current")
+    used = _read_number(group / "memory.usage_in_bytes") if used is None else used
+    try:
+        told = _RECLAIMABLE.findall((group / "memory.stat").read_text())
+    except OSError:
+        told = []
+    return max(0, min(found) - max(0, (used or 0) - max(map(int, told), default=0)))
+
+
+def _read_number(file: Path) -> int | None:
+    """Read a number; None for ``max``, which is none, and where there is no such file."""
+    try:
+        return int(file.read_text())
+    except (OSError, ValueError):
+        return None
 
 
 def _read_promise(process: Path) -> int:

@@ -30,6 +30,7 @@ from linkedclone.drivers.local.publish import publish_file
 from linkedclone.drivers.local.record import ExtraDisk, SnapshotRecord
 from linkedclone.drivers.local.seals import seal_if_possible
 from linkedclone.drivers.local.settle import settle
+from linkedclone.drivers.local.sshconfig import forget_host_key
 from linkedclone.drivers.local.staging import at_work_on, register
 from linkedclone.drivers.local.starting import observe_power
 from linkedclone.drivers.local.store import LockedVm, locked, save_record
@@ -149,6 +150,7 @@ def revert_snapshot(
         frozen = list_frozen(find_snapshot(stored, snapshot))
         if observe_power(machines, stored) is not Power.OFF:
             machines(stored).stop(force=True)
+        forget_host_key(stored.folder)
         with hold(state.family_lock, shared=True):
             disks = [replace(below, file=new_disk_name("qcow2")) for below in frozen]
             register(state, entry, [stored.folder / disk.file for disk in disks])

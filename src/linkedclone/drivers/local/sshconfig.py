@@ -45,6 +45,15 @@ def render_entry(state: StateFolder, folder: Path, record: VmRecord) -> bytes:
     return "".join(f"{line}\n" for line in lines).encode()
 
 
+def forget_host_key(folder: Path) -> None:
+    """Forget the host key of a VM, which is learned anew at the next login.
+
+    For a VM that is off and is given another state of its disks: the guest may
+    make itself a new key then, and ssh would refuse it as a stranger's.
+    """
+    (folder / KNOWN_HOSTS).unlink(missing_ok=True)
+
+
 def _build_proxy_command(state: StateFolder, uuid: str) -> str:
     """Build what ssh hands to a shell: by the UUID, which stays when the VM is renamed."""
     words = (sys.executable, "-m", "linkedclone", "--endpoint", f"local:{state.root}")
