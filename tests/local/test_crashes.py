@@ -5,6 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from linkedclone.drivers.local.disks import list_frozen
+from linkedclone.drivers.local.layout import open_state
+from linkedclone.drivers.local.seals import is_sealed
+from linkedclone.drivers.local.store import load_all
 from tests.local.scenes import (
     ACTS,
     BRANCH_ACTS,
@@ -53,6 +57,41 @@ def test_a_command_about_two_disks_with_branches_is_done_or_undone(
     branches: Path, tmp_path: Path, act: str
 ) -> None:
     check_all_kills(branches, tmp_path, act)
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("act", ["import", "snapshot"])
+def test_the_same_command_after_a_kill_takes_up_what_it_left(
+    family: Path, tmp_path: Path, act: str
+) -> None:
+    """Item 12: killed between the record and the seal, it makes no second one."""
+    whole = copy(family, tmp_path / "whole")
+    steps = run_victim(whole, act, 0)
+    after = view(whole / "state")
+    taken_up = 0
+    for step in range(1, steps + 1):
+        folder = copy(family, tmp_path / f"kill-{step}")
+        run_victim(folder, act, step)
+        clean_up(folder / "state")
+        if view(folder / "state") == after and unsealed(folder / "state"):
+            run_victim(folder, act, 0)
+            assert view(folder / "state") == after, f"killed at {step}, then done again"
+            assert not unsealed(folder / "state")
+            check_tidy(folder / "state")
+            taken_up += 1
+        shutil.rmtree(folder)
+    assert taken_up
+
+
+def unsealed(root: Path) -> set[Path]:
+    """Return the layers that snapshots froze and nothing sealed."""
+    frozen = {
+        vm.folder / disk.file
+        for vm in load_all(open_state(root)).vms
+        for snapshot in vm.record.snapshots
+        for disk in list_frozen(snapshot)
+    }
+    return {layer for layer in frozen if not is_sealed(layer)}
 
 
 def check_all_kills(family: Path, tmp_path: Path, act: str) -> None:

@@ -14,7 +14,8 @@ import pytest
 from linkedclone.app.connection import Connection
 from linkedclone.drivers.local import versions
 from linkedclone.drivers.local.driver import LocalDriver
-from linkedclone.drivers.local.store import load_vm, save_record
+from linkedclone.drivers.local.sshconfig import login_of, render_entry
+from linkedclone.drivers.local.store import load_all, load_vm, save_record
 from linkedclone.errors import (
     DuplicateNameError,
     HypervisorError,
@@ -347,3 +348,42 @@ def test_an_image_of_an_earlier_version_is_adopted_once(driver: LocalDriver, ima
     assert "linkedclone adopt golden" in caught.value.hint
     connection.adopt(["golden"])
     assert connection.delete(["golden"]).exit_code == 0
+
+
+@pytest.mark.parametrize("user", ["-oProxyCommand=x", "a\nProxyCommand x", "a b", "ä", "a" * 33])
+def test_a_user_that_is_not_a_user_name_is_refused_before_anything_is_made(
+    driver: LocalDriver, image: Path, user: str
+) -> None:
+    """Item 12a."""
+    with pytest.raises(InputError, match="user name"):
+        driver.import_image(ImageImport(file=image, name="golden", user=user))
+    assert driver.list_images() == ()
+
+
+def test_a_user_is_checked_on_the_command_line(image: Path, tmp_path: Path) -> None:
+    """Item 12a."""
+    endpoint = f"local:{tmp_path / 'state'}"
+    command = (".venv/bin/linkedclone", "--endpoint", endpoint, "image", "import", image)
+    done = subprocess.run(
+        (*command, "--user", "a\nProxyCommand x"), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert "is not a valid user name" in done.stderr
+
+
+def test_a_command_line_of_several_lines_is_refused(driver: LocalDriver, image: Path) -> None:
+    """Item 12a."""
+    with pytest.raises(InputError, match="control characters"):
+        driver.import_image(ImageImport(file=image, name="golden", append="a\nb"))
+
+
+def test_a_user_that_a_record_was_made_to_name_is_not_used(
+    driver: LocalDriver, image: Path
+) -> None:
+    """Item 12a: the record may be of an older version, or written by hand."""
+    driver.import_image(ImageImport(file=image, name="golden", user="ada"))
+    (vm,) = load_all(driver.state).vms
+    assert login_of(vm.record) == "ada"
+    machine = replace(vm.record.machine, user="a\n  ProxyCommand x")
+    told = render_entry(driver.state, vm.folder, replace(vm.record, machine=machine))
+    assert b"ProxyCommand x" not in told

@@ -28,10 +28,10 @@ from linkedclone.model.customization import (
     SecretSource,
     WindowsGuest,
 )
+from linkedclone.model.names import is_user_name
 from linkedclone.model.problems import Place, Problem
 
 _PRODUCT_KEY = re.compile(r"[A-Za-z0-9]{5}(-[A-Za-z0-9]{5}){4}")
-_USER = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,31}")
 _OU = re.compile(r"\s*(OU|CN|DC)=[^,=]+\s*", re.IGNORECASE)
 _USER_DATA = ("#", "Content-Type:", "MIME-Version:")
 """How documents begin that cloud-init takes (its documentation, User-data formats)."""
@@ -185,7 +185,7 @@ def _check_cloud_init(cloud: CloudInit) -> Iterator[Problem]:
 
 
 def _check_user(place: Place, user: GuestUser) -> Iterator[Problem]:
-    if not _USER.fullmatch(user.name):
+    if not is_user_name(user.name):
         yield Problem(place=(*place, "name"), text=f"{user.name!r} is no name of a user")
     yield from _check_keys(place, user.ssh_keys)
 

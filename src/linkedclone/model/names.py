@@ -1,4 +1,4 @@
-"""Names of VMs: ranges such as ``desk-{001..020}``, what a name may be, and lists of them."""
+"""Names of VMs: ranges such as ``desk-{001..020}``, what a name may be; of users; lists of them."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -9,6 +9,7 @@ MAX_NAMES = 10_000
 MAX_NAME_LENGTH = 80
 """vCenter refuses longer VM names (VirtualMachineConfigSpec.name: 80 characters)."""
 
+_USER = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,31}")
 _RANGE = re.compile(r"\{([0-9]{1,18})\.\.([0-9]{1,18})\}")
 
 
@@ -87,6 +88,25 @@ def check_name(name: str) -> None:
         raise InputError(
             f"the name {name!r} has {len(name)} characters",
             hint=f"{MAX_NAME_LENGTH} are allowed",
+        )
+
+
+def is_user_name(text: str) -> bool:
+    """Say whether a text is the name of a user that every guest and ssh take as it stands."""
+    return _USER.fullmatch(text) is not None
+
+
+def check_user(name: str) -> None:
+    """Refuse a name of a guest's user that a guest, a shell or ssh would read as something else.
+
+    Raises:
+        InputError: Empty, over 32 characters, not of letters, digits, ``_``, ``.`` and
+            ``-``, or beginning with something else than a letter or ``_``.
+    """
+    if not is_user_name(name):
+        raise InputError(
+            f"{name!r} is not a valid user name",
+            hint="up to 32 letters, digits, '_', '.' and '-', beginning with a letter or '_'",
         )
 
 

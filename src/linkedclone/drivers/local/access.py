@@ -12,7 +12,7 @@ from linkedclone.drivers.local.machine.networks import NetworkKind, parse_networ
 from linkedclone.drivers.local.machine.process import find_processes
 from linkedclone.drivers.local.machines import RUN_FOLDER, OpenMachine, open_machine
 from linkedclone.drivers.local.seeds import private_key
-from linkedclone.drivers.local.sshconfig import DEFAULT_USER, KNOWN_HOSTS
+from linkedclone.drivers.local.sshconfig import KNOWN_HOSTS, login_of
 from linkedclone.drivers.local.store import StoredVm, load_vm
 from linkedclone.errors import BusyError, GoneError, HypervisorError, RefusedError
 from linkedclone.model.access import ConsoleAddress, SshLogin
@@ -44,7 +44,7 @@ def build_ssh(
         raise _unreachable(stored)
     return build_ssh_command(
         address,
-        user=stored.record.machine.user or DEFAULT_USER,
+        user=login_of(stored.record),
         key=private_key(state),
         known_hosts=stored.folder / KNOWN_HOSTS,
         command=tuple(command),
@@ -69,7 +69,7 @@ def describe_logins(state: StateFolder, vms: Sequence[Vm]) -> dict[VmId, SshLogi
             found[vm.id] = SshLogin(
                 host=vm.ssh.host,
                 port=vm.ssh.port,
-                user=stored.record.machine.user or DEFAULT_USER,
+                user=login_of(stored.record),
                 key_file=str(key),
                 options=tuple((k, v) for k, v in options.items() if k != "IdentityFile"),
             )

@@ -28,12 +28,13 @@ from linkedclone.drivers.local.versions import (
     publish_version,
     refuse_taken,
     refuse_version_name,
+    same_image,
     version_of,
 )
 from linkedclone.errors import HypervisorError, InputError, InUseError, NotFoundError
 from linkedclone.model.ids import SnapshotId, VmId
 from linkedclone.model.images import Image, ImageImport, TellBytes, tell_nobody
-from linkedclone.model.names import check_name
+from linkedclone.model.names import check_name, check_user
 from linkedclone.model.observed import Mark
 from linkedclone.model.spec import DEFAULT_OWNER
 
@@ -72,6 +73,7 @@ def import_image(state: StateFolder, wanted: ImageImport, tell: TellBytes = tell
     """
     check_name(wanted.name)
     refuse_version_name(wanted.name)
+    _check_machine(wanted)
     refuse_taken(state, wanted.name)
     if not wanted.url:
         return _import_file(state, wanted, tell)
@@ -85,6 +87,17 @@ def import_image(state: StateFolder, wanted: ImageImport, tell: TellBytes = tell
         source = wanted.source or show_url(wanted.url)
         found = replace(wanted, file=fetched.file, url="", sha256="", move=True, source=source)
         return _import_file(state, found, tell, whole=fetched.whole)
+
+
+def _check_machine(wanted: ImageImport) -> None:
+    """Refuse what the machine and its guest would take for something else."""
+    if wanted.user:
+        check_user(wanted.user)
+    if any(character < " " or character == "\x7f" for character in wanted.append):
+        raise InputError(
+            f"the kernel's command line {wanted.append!r} has control characters",
+            hint="write it in one line",
+        )
 
 
 def _import_file(
@@ -106,6 +119,9 @@ def _import_file(
                 hint="give its sum: --sha256 SUM",
             )
         vm = find_unfinished(state, wanted.name, seen.path)
+        if vm is not None and not _is_as_wanted(vm, wanted):
+            seal_if_possible(state, vm.tops[0])
+            raise same_image(vm)
         if vm is None:
             built = _build(state, wanted, seen, folder)
             publish_version(state, built.folder, built.id, built.record)
@@ -149,6 +165,17 @@ def _choose_format(base: Path, wanted: str, what: str) -> ImageFormat:
         known = ", ".join(ImageFormat)
         brief = f"there is no image format {wanted!r}"
         raise InputError(brief, hint=f"known are: {known}") from error
+
+
+def _is_as_wanted(vm: StoredVm, wanted: ImageImport) -> bool:
+    seen = vm.record.machine
+    return (seen.cpus, seen.memory_bytes, seen.user, seen.firmware, seen.append) == (
+        wanted.cpus,
+        wanted.memory_bytes,
+        wanted.user,
+        wanted.firmware,
+        wanted.append,
+    )
 
 
 def _build(state: StateFolder, wanted: ImageImport, base: DiskFile, folder: Path) -> _Built:

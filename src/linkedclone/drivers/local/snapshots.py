@@ -28,12 +28,12 @@ from linkedclone.drivers.local.locks import hold
 from linkedclone.drivers.local.machines import OpenMachine
 from linkedclone.drivers.local.publish import publish_file
 from linkedclone.drivers.local.record import ExtraDisk, SnapshotRecord
-from linkedclone.drivers.local.seals import seal_if_possible
+from linkedclone.drivers.local.seals import is_sealed, seal_if_possible
 from linkedclone.drivers.local.settle import settle
 from linkedclone.drivers.local.sshconfig import forget_host_key
 from linkedclone.drivers.local.staging import at_work_on, register
 from linkedclone.drivers.local.starting import observe_power
-from linkedclone.drivers.local.store import LockedVm, locked, save_record
+from linkedclone.drivers.local.store import LockedVm, StoredVm, locked, save_record
 from linkedclone.drivers.local.sweep import drop_top, list_reached, remove, sweep
 from linkedclone.errors import BusyError, GoneError, HypervisorError, RefusedError
 from linkedclone.model.ids import SnapshotId, VmId
@@ -50,6 +50,9 @@ def create_snapshot(
     quiesce: bool = False,
 ) -> SnapshotId:
     """Freeze a VM's disks under a name; return the snapshot's id. A running VM runs on.
+
+    One of that name that a killed command took and did not seal is taken up, as
+    long as nothing was written since.
 
     Args:
         state: The state folder.
@@ -68,6 +71,11 @@ def create_snapshot(
     """
     with at_work_on(state, "snapshot", vm) as entry, locked(state, vm) as found:
         stored = settle(state, machines, found)
+        unfinished = _find_unfinished(stored, name)
+        if unfinished is not None:
+            for disk in list_frozen(unfinished):
+                seal_if_possible(state, stored.folder / disk.file)
+            return unfinished.id
         first, *further = list_disks(stored.record)
         snapshot = SnapshotRecord(
             id=SnapshotId(f"snapshot-{secrets.token_hex(6)}"),
@@ -89,6 +97,32 @@ def create_snapshot(
         for layer in frozen:
             seal_if_possible(state, layer)
         return snapshot.id
+
+
+def _find_unfinished(vm: StoredVm, name: str) -> SnapshotRecord | None:
+    """Return the newest snapshot if it has this name, lacks a seal, and holds what the VM holds."""
+    newest = vm.record.snapshots[-1:]
+    for snapshot in newest:
+        frozen = [vm.folder / disk.file for disk in list_frozen(snapshot)]
+        if (
+            snapshot.name == name
+            and len(frozen) == len(vm.disk_tops)
+            and not all(map(is_sealed, frozen))
+            and all(
+                _is_new(top, layer, vm) for top, layer in zip(vm.disk_tops, frozen, strict=True)
+            )
+        ):
+            return snapshot
+    return None
+
+
+def _is_new(top: Path, frozen: Path, vm: StoredVm) -> bool:
+    """Say whether a layer hangs from another one, and nothing was written to it yet."""
+    chain = read_chain(top)
+    if [layer.path for layer in chain[-2:]] != [frozen, top] or chain[0].missing:
+        return False
+    wanted = build_delta_over(chain[-2], vm)
+    return top.stat().st_size == wanted.length and top.read_bytes() == wanted.to_bytes()
 
 
 def _publish_next(state: StateFolder, vm: LockedVm, entry: Path) -> dict[int, str]:

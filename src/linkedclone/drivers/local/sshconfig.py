@@ -17,11 +17,18 @@ from linkedclone.drivers.local.layout import SSH_CONFIG, StateFolder, key_of
 from linkedclone.drivers.local.machine.ssh import KEY, build_options
 from linkedclone.drivers.local.record import VmRecord
 from linkedclone.model.access import render_include as render_line
+from linkedclone.model.names import is_user_name
 
 KNOWN_HOSTS = "known_hosts"
 DEFAULT_USER = "root"
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 """Names that mean themselves as a pattern of ``Host`` (ssh_config(5))."""
+
+
+def login_of(record: VmRecord) -> str:
+    """Return who logs in to a VM; what is not the name of a user stands for nobody's choice."""
+    user = record.machine.user
+    return user if is_user_name(user) else DEFAULT_USER
 
 
 def render_entry(state: StateFolder, folder: Path, record: VmRecord) -> bytes:
@@ -36,7 +43,7 @@ def render_entry(state: StateFolder, folder: Path, record: VmRecord) -> bytes:
     if not names:
         return b""
     settings = {
-        "User": record.machine.user or DEFAULT_USER,
+        "User": login_of(record),
         **build_options(key=state.root / KEY, known_hosts=folder / KNOWN_HOSTS),
         "ProxyCommand": _build_proxy_command(state, record.uuid),
         "ProxyUseFdpass": "yes",

@@ -81,12 +81,17 @@ def find_unfinished(state: StateFolder, name: str, file: Path) -> StoredVm | Non
         return holder if _is_same(base, file) else None
     found = take_fingerprint(file)
     if (found.size, found.sampled_sha256) == (sealed.size, sealed.sampled_sha256):
-        raise DuplicateNameError(
-            f"the image {holder.record.name} is this very file",
-            hint="give it another --name, or use the one that is there",
-            kind="names",
-        )
+        raise same_image(holder)
     return None
+
+
+def same_image(holder: StoredVm) -> DuplicateNameError:
+    """Return the error for an image that is there already."""
+    return DuplicateNameError(
+        f"the image {holder.record.name} is this very file",
+        hint="give it another --name, or use the one that is there",
+        kind="names",
+    )
 
 
 def _is_same(base: Path, file: Path) -> bool:
