@@ -172,6 +172,11 @@ def act_import(driver: LocalDriver, folder: Path) -> object:
     return driver.import_image(ImageImport(file=folder / "image.qcow2", name="fresh"))
 
 
+def act_import_version(driver: LocalDriver, folder: Path) -> object:
+    image = make_image(folder / "newer.qcow2", fill=8)
+    return driver.import_image(ImageImport(file=image, name="solo"))
+
+
 def act_promote(driver: LocalDriver, _: Path) -> object:
     return result_of(driver, driver.promote_vm(find(driver, "grand").id))
 
@@ -228,7 +233,7 @@ BRANCH_ACTS: dict[str, Act] = {
 }
 """For what :func:`build_branches` makes."""
 
-ALL_ACTS = {**ACTS, **BRANCH_ACTS}
+ALL_ACTS = {**ACTS, **BRANCH_ACTS, "import a version": act_import_version}
 
 
 @dataclass(frozen=True)

@@ -49,6 +49,7 @@ from linkedclone.drivers.local.store import load_vm, locked, save_record, write_
 from linkedclone.drivers.local.sweep import recover
 from linkedclone.drivers.local.translate import translated
 from linkedclone.drivers.local.unlinked import tell_unlinked
+from linkedclone.drivers.local.versions import settle_versions
 from linkedclone.drivers.refusals import no_such_vms
 from linkedclone.errors import HypervisorError, NoSnapshotError, UnsupportedError
 from linkedclone.model.findings import Finding
@@ -95,6 +96,7 @@ def open_local(endpoint: Endpoint) -> LocalDriver:
         killed = recover(state)
         if killed:
             settle_all(state, machines)
+            settle_versions(state)
     return LocalDriver(
         state,
         address=endpoint.address,

@@ -7,6 +7,7 @@ files, nor of what hangs from them.
 
 import filecmp
 import re
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from linkedclone.drivers.local.store import (
     publish_vm,
     take_uuid,
 )
-from linkedclone.errors import DuplicateNameError, GoneError, InputError
+from linkedclone.errors import DuplicateNameError, GoneError, HypervisorError, InputError
 from linkedclone.model.ids import VmId
 
 _OLDER = re.compile(r"(.+)@([1-9][0-9]*)")
@@ -130,6 +131,15 @@ def name_newest(state: StateFolder, name: str) -> None:
         left = sorted(_list_versions(state, name), key=lambda vm: version_of(vm.record))
         if left and state.holder(key_of(name)) is None:
             rename_vm(state, left[-1].id, plain_name(left[-1].record.name))
+
+
+def settle_versions(state: StateFolder) -> None:
+    """Give back plain names that killed imports took from versions and gave to no newer one."""
+    records = [vm.record for vm in load_all(state).vms]
+    older = {plain_name(record.name) for record in records if record.image}
+    for name in sorted(older - {record.name for record in records}):
+        with suppress(HypervisorError):  # the next command does it
+            name_newest(state, name)
 
 
 def _list_versions(state: StateFolder, name: str) -> tuple[StoredVm, ...]:
