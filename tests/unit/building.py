@@ -86,6 +86,15 @@ def hide(clone: Vm) -> Vm:
     )
 
 
+REASON = "its host cannot get at its files"
+"""Why a VM cannot be read."""
+
+
+def unreadable(one: Vm) -> Vm:
+    """The VM as it comes out where it cannot be read."""
+    return replace(one, unreadable=REASON)
+
+
 def stray(*paths: str, about: str = "", orphaned: bool = False, used: int | None = None) -> Stray:
     chain = tuple(layer(path) for path in paths)
     return Stray(chain=chain, about=about, orphaned=orphaned, used_bytes=used)

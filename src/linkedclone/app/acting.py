@@ -1,19 +1,37 @@
 """How every action is carried out: plan, ask, look again, go."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from uuid import uuid4
 
 from linkedclone.drivers.base import Driver
-from linkedclone.errors import RefusedError
+from linkedclone.errors import LinkedCloneError, RefusedError
 from linkedclone.execution.progress import Progress, Silent
 from linkedclone.execution.runlog import RunLog
 from linkedclone.execution.runner import Check, Runner, action_of, name_of
-from linkedclone.model.plan import Plan
+from linkedclone.model.plan import Plan, Step
 from linkedclone.model.report import ActionReport
+from linkedclone.model.spec import Scan
+from linkedclone.planning.guards import check_steps, find_missing, needs_check
 
 Confirm = Callable[[Plan], bool]
 """Shown a plan that deletes something; True lets it go on."""
+
+
+def look_again(
+    driver: Driver, steps: Sequence[Step], *, scan: Scan | None = None, despite: bool | None = None
+) -> list[tuple[Step, LinkedCloneError]]:
+    """Return the steps of a stage that must not be carried out after all, each with the reason.
+
+    What is missing from the inventory is asked for by itself: only what is
+    missing there, too, is gone.
+    """
+    if not needs_check(steps):
+        return []
+    inventory = driver.observe(scan=scan)
+    missing = find_missing(steps, inventory)
+    direct = driver.observe_vms(missing) if missing else ()
+    return check_steps(steps, inventory, direct, despite=despite)
 
 
 class Acting:

@@ -4,13 +4,14 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 
 from linkedclone import __version__
-from linkedclone.app.acting import Acting, Confirm
+from linkedclone.app.acting import Acting, Confirm, look_again
 from linkedclone.app.presence import Found, find_present
 from linkedclone.drivers.base import Driver, GuestPower, ImageStore, Registration
 from linkedclone.errors import LinkedCloneError, NotFoundError, UnsupportedError
 from linkedclone.execution.progress import Progress
 from linkedclone.execution.runner import key_of
 from linkedclone.model.ids import VmId
+from linkedclone.model.inventory import Inventory
 from linkedclone.model.lineage import Lineage
 from linkedclone.model.names import check_name
 from linkedclone.model.observed import Power, Vm
@@ -26,7 +27,7 @@ from linkedclone.planning.changes import (
     plan_revert,
 )
 from linkedclone.planning.deletion import plan_delete
-from linkedclone.planning.guards import check_steps, needs_check, refuse_busy
+from linkedclone.planning.guards import refuse_busy
 from linkedclone.planning.power import AskGuests, plan_power, plan_restart
 from linkedclone.planning.promotion import plan_promote
 from linkedclone.planning.snapshots import find_snapshot
@@ -70,13 +71,25 @@ class Changes:
                 going = (*vms, *Lineage(self._driver.observe()).descendants(vms))
             # In this order: a clone that is made in between stands in the inventory.
             refuse_busy(going, self._sources(going), action="delete")
-            planned = plan_delete(vms, self._driver.observe(scan=scan), how)
+            inventory = self._driver.observe(scan=scan)
+            planned = plan_delete(self._drop_gone(vms, inventory), inventory, how)
             return replace(planned, notes=(*planned.notes, *(found.notes if confirm else ())))
 
-        report = self._guarded(plan, scan=scan, confirm=confirm, progress=progress)
+        despite = how.despite_unreadable
+        report = self._guarded(plan, scan=scan, despite=despite, confirm=confirm, progress=progress)
         if confirm is not None and not report.results:
             return report  # The answer was no: nothing is told to be done.
         return found.tell(report, action="delete", counts_as_done=True)
+
+    def _drop_gone(self, vms: Sequence[Vm], inventory: Inventory) -> Sequence[Vm]:
+        """Leave out what was deleted since it was looked up: that counts as done.
+
+        What the inventory does not show, and is there when it is asked for by
+        itself, stays: the guards refuse it.
+        """
+        missing = {vm.id for vm in vms} - {vm.id for vm in inventory.vms}
+        gone = missing and missing - {vm.id for vm in self._driver.observe_vms(tuple(missing))}
+        return [vm for vm in vms if vm.id not in gone]
 
     def set_power(
         self,
@@ -128,12 +141,13 @@ class Changes:
         plan = plan_create_snapshot(vm, name, description, quiesce=quiesce, memory=memory)
         return self.acting.carry_out(plan, progress)
 
-    def delete_snapshot(
+    def delete_snapshot(  # noqa: PLR0913 - one for each option
         self,
         ref: str,
         name: str,
         *,
         force: bool = False,
+        despite_unreadable: bool = False,
         scan: Scan | None = None,
         confirm: Confirm | None = None,
         progress: Progress | None = None,
@@ -145,16 +159,20 @@ class Changes:
         def plan() -> Plan:
             refuse_busy([vm], self._sources([vm]), action="delete a snapshot of")
             inventory = self._driver.observe(scan=scan)
-            return plan_delete_snapshot(vm, snapshot, inventory, force=force)
+            return plan_delete_snapshot(
+                vm, snapshot, inventory, force=force, despite_unreadable=despite_unreadable
+            )
 
-        return self._guarded(plan, scan=scan, confirm=confirm, progress=progress)
+        despite = despite_unreadable
+        return self._guarded(plan, scan=scan, despite=despite, confirm=confirm, progress=progress)
 
-    def revert_snapshot(
+    def revert_snapshot(  # noqa: PLR0913 - one for each option
         self,
         ref: str,
         name: str,
         *,
         force: bool = False,
+        despite_unreadable: bool = False,
         scan: Scan | None = None,
         confirm: Confirm | None = None,
         progress: Progress | None = None,
@@ -162,18 +180,22 @@ class Changes:
         """Put a VM back to a snapshot; what it wrote since is lost."""
         (vm,) = self._driver.find_vms([ref])
         snapshot = find_snapshot(vm, name)
-        return self._guarded(
-            lambda: plan_revert(vm, snapshot, self._driver.observe(scan=scan), force=force),
-            scan=scan,
-            confirm=confirm,
-            progress=progress,
-        )
+
+        def plan() -> Plan:
+            inventory = self._driver.observe(scan=scan)
+            return plan_revert(
+                vm, snapshot, inventory, force=force, despite_unreadable=despite_unreadable
+            )
+
+        despite = despite_unreadable
+        return self._guarded(plan, scan=scan, despite=despite, confirm=confirm, progress=progress)
 
     def promote(
         self,
         refs: Sequence[str],
         *,
         force: bool = False,
+        despite_unreadable: bool = False,
         scan: Scan | None = None,
         confirm: Confirm | None = None,
         progress: Progress | None = None,
@@ -184,10 +206,14 @@ class Changes:
 
         def plan() -> Plan:
             refuse_busy(vms, self._sources(vms), action="promote")
-            planned = plan_promote(vms, self._driver.observe(sizes=True, scan=scan), force=force)
+            inventory = self._driver.observe(sizes=True, scan=scan)
+            planned = plan_promote(
+                vms, inventory, force=force, despite_unreadable=despite_unreadable
+            )
             return replace(planned, notes=(*planned.notes, *(found.notes if confirm else ())))
 
-        report = self._guarded(plan, scan=scan, confirm=confirm, progress=progress)
+        despite = despite_unreadable
+        report = self._guarded(plan, scan=scan, despite=despite, confirm=confirm, progress=progress)
         if confirm is not None and not report.results:
             return report
         return found.tell(report, action="promote", counts_as_done=False)
@@ -239,6 +265,7 @@ class Changes:
         self,
         kinds: Collection[WasteKind] = (),
         *,
+        despite_unreadable: bool = False,
         scan: Scan | None = None,
         confirm: Confirm | None = None,
         progress: Progress | None = None,
@@ -247,9 +274,10 @@ class Changes:
 
         def look() -> tuple[Waste, ...]:
             inventory = self._driver.observe(sizes=True, scan=scan)
-            blind.update(dict.fromkeys(inventory.blind))
+            blind.update(dict.fromkeys(inventory.not_seen))
             store = self._driver if isinstance(self._driver, ImageStore) else None
-            return find_waste(inventory, store.list_images() if store else ())
+            images = store.list_images() if store else ()
+            return find_waste(inventory, images, despite_unreadable=despite_unreadable)
 
         blind: dict[str, None] = {}
         found = look()
@@ -266,7 +294,8 @@ class Changes:
             return plan_removal(still, kinds, busy)
 
         sources = tuple({waste.source for waste in found if waste.source is not None})
-        report = self._guarded(plan, scan=scan, confirm=confirm, progress=progress)
+        despite = despite_unreadable
+        report = self._guarded(plan, scan=scan, despite=despite, confirm=confirm, progress=progress)
         became = {result.key: result for result in report.results}
         pairs = ((w, became.get(key_of(w.step))) for w in found if w.step is not None)
         return WasteReport(
@@ -305,10 +334,11 @@ class Changes:
         plan: Callable[[], Plan],
         *,
         scan: Scan | None = None,
+        despite: bool | None = None,
         confirm: Confirm | None,
         progress: Progress | None,
     ) -> ActionReport:
         def check(steps: Sequence[Step]) -> Sequence[tuple[Step, LinkedCloneError]]:
-            return check_steps(steps, self._driver.observe(scan=scan)) if needs_check(steps) else ()
+            return look_again(self._driver, steps, scan=scan, despite=despite)
 
         return self.acting.guarded(plan, confirm=confirm, progress=progress, check=check)

@@ -272,34 +272,48 @@ class Connection:
             progress=progress,
         )
 
-    def delete_snapshot(
+    def delete_snapshot(  # noqa: PLR0913 - one for each option
         self,
         ref: str,
         name: str,
         *,
         force: bool = False,
+        despite_unreadable: bool = False,
         scan: Scan | None = None,
         confirm: Confirm | None = None,
         progress: Progress | None = None,
     ) -> ActionReport:
         """Delete a snapshot by name, path or id, unless something hangs from it."""
         return self._changes.delete_snapshot(
-            ref, name, force=force, scan=scan, confirm=confirm, progress=progress
+            ref,
+            name,
+            force=force,
+            despite_unreadable=despite_unreadable,
+            scan=scan,
+            confirm=confirm,
+            progress=progress,
         )
 
-    def revert_snapshot(
+    def revert_snapshot(  # noqa: PLR0913 - one for each option
         self,
         ref: str,
         name: str,
         *,
         force: bool = False,
+        despite_unreadable: bool = False,
         scan: Scan | None = None,
         confirm: Confirm | None = None,
         progress: Progress | None = None,
     ) -> ActionReport:
         """Put a VM back to a snapshot; what it wrote since is lost."""
         return self._changes.revert_snapshot(
-            ref, name, force=force, scan=scan, confirm=confirm, progress=progress
+            ref,
+            name,
+            force=force,
+            despite_unreadable=despite_unreadable,
+            scan=scan,
+            confirm=confirm,
+            progress=progress,
         )
 
     def promote(
@@ -307,13 +321,19 @@ class Connection:
         refs: Sequence[str],
         *,
         force: bool = False,
+        despite_unreadable: bool = False,
         scan: Scan | None = None,
         confirm: Confirm | None = None,
         progress: Progress | None = None,
     ) -> ActionReport:
         """Make linked clones full ones: each gets a copy of what it shares."""
         return self._changes.promote(
-            refs, force=force, scan=scan, confirm=confirm, progress=progress
+            refs,
+            force=force,
+            despite_unreadable=despite_unreadable,
+            scan=scan,
+            confirm=confirm,
+            progress=progress,
         )
 
     def grow_disk(
@@ -346,6 +366,7 @@ class Connection:
         self,
         kinds: Collection[WasteKind] = (),
         *,
+        despite_unreadable: bool = False,
         scan: Scan | None = None,
         confirm: Confirm | None = None,
         progress: Progress | None = None,
@@ -354,11 +375,18 @@ class Connection:
 
         Args:
             kinds: What is removed of it; nothing unless given.
+            despite_unreadable: Also what VMs that cannot be read may hang from.
             scan: Where to look for files.
             confirm: Shown the plan first; None goes on without asking.
             progress: Who is told.
         """
-        return self._changes.collect_waste(kinds, scan=scan, confirm=confirm, progress=progress)
+        return self._changes.collect_waste(
+            kinds,
+            despite_unreadable=despite_unreadable,
+            scan=scan,
+            confirm=confirm,
+            progress=progress,
+        )
 
     # -- pools ------------------------------------------------------------------------
 

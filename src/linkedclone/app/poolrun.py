@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
+from linkedclone.app.acting import look_again
 from linkedclone.app.clone import CloneJob, prepare
 from linkedclone.app.poolclaim import PoolClaim
 from linkedclone.app.poolsteps import (
@@ -42,7 +43,6 @@ from linkedclone.model.pool import Act, Change, Fitness, PoolPlan
 from linkedclone.model.poolreport import PoolReport
 from linkedclone.model.report import ActionResult, Status
 from linkedclone.planning.deletion import plan_delete
-from linkedclone.planning.guards import check_steps
 from linkedclone.planning.membership import state_of
 from linkedclone.planning.pool import PoolSight, hardware_to_change, plan_pool
 from linkedclone.planning.poolwork import add_clones, find_recovered, forgive
@@ -371,10 +371,10 @@ class PoolRun:
 
     def _check(self, steps: Sequence[Step]) -> Sequence[tuple[Step, LinkedCloneError]]:
         """Look once more right before clones go: who depends on them, who holds them."""
-        inventory = self._driver.observe()
-        refused = check_steps(steps, inventory)
+        refused = look_again(self._driver, steps)
         told = {id(step) for step, _ in refused}
-        here = {vm.id: vm for vm in inventory.vms}
+        aims = [step.vm for step in steps if isinstance(step, DeleteVm)]
+        here = {vm.id: vm for vm in self._driver.observe_vms(aims)} if aims else {}
         for step in steps:
             vm = here.get(step.vm) if isinstance(step, DeleteVm) else None
             if vm is None or id(step) in told:

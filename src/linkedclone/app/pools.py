@@ -363,6 +363,7 @@ class Pools:
         pool: PoolSpec | str,
         *,
         force: bool = False,
+        despite_unreadable: bool = False,
         confirm: Confirm | None = None,
         progress: Progress | None = None,
     ) -> ActionReport:
@@ -396,7 +397,7 @@ class Pools:
             return ActionReport(endpoint=self._acting.address)
         report = Changes(self._driver, self._acting).delete(
             [vm.uuid for vm in members],
-            Deletion(force=force),
+            Deletion(force=force, despite_unreadable=despite_unreadable),
             confirm=confirm,
             progress=progress,
         )

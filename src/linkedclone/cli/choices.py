@@ -31,3 +31,4 @@ class Sure(TypedDict):
 
     yes: bool
     force: bool
+    despite_unreadable: bool

@@ -136,10 +136,23 @@ def subgroup(name: str, text: str, commands: Mapping[str, str]) -> LazyGroup:
     return LazyGroup(name, package=package, sections={"Commands": commands}, help=text)
 
 
+despite_option = click.option(
+    "--despite-unreadable",
+    is_flag=True,
+    help="For experts: also what a VM that cannot be read may hang from.",
+)
+"""What commands take that a VM that cannot be read stops."""
+
+
 def asks_first(force: str) -> Callable[[_Callback], _Callback]:
-    """Give a command ``--yes`` and ``--force``; ``force`` says what the latter allows."""
+    """Give a command ``--yes``, ``--force`` and ``--despite-unreadable``.
+
+    Args:
+        force: What ``--force`` allows.
+    """
 
     def decorate(callback: _Callback) -> _Callback:
+        callback = despite_option(callback)
         callback = click.option("--force", is_flag=True, help=force)(callback)
         return click.option("-y", "--yes", is_flag=True, help="Do not ask.")(callback)
 

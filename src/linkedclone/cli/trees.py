@@ -91,7 +91,8 @@ def _draw(root: TreeNode, strokes: Strokes, now: datetime) -> Iterator[_Row]:
 
 def _name(node: TreeNode, *, top: bool) -> str:
     if node.vm is not None:
-        return node.vm.name
+        unread = f"  ? {node.vm.unreadable}" if node.vm.unreadable else ""
+        return node.vm.name + unread
     if node.stray is not None:
         return f"? {node.stray.name}"
     count = sum(child.vm is not None for child in node.children)

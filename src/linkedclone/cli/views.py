@@ -75,6 +75,7 @@ def render_vm(row: VmRow) -> str:
         ("trouble", "; ".join(vm.trouble.splitlines())),
         ("owner", vm.owner or "not made by linkedclone"),
         ("mode", row.mode.value),
+        ("unreadable", "; ".join(vm.unreadable.splitlines())),
         ("parent", row.parent),
         ("snapshot", row.snapshot),
         ("host name", vm.host_name),

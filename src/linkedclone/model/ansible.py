@@ -127,6 +127,7 @@ def describe_host(host: AnsibleHost) -> dict[str, object]:
         "linkedclone_parent": host.parent or None,
         "linkedclone_snapshot": host.snapshot or None,
         "linkedclone_linked": host.linked,
+        "linkedclone_unreadable": vm.unreadable or None,
         "linkedclone_power": vm.power.value,
         "linkedclone_owner": vm.owner,
         "linkedclone_addresses": list(vm.addresses),

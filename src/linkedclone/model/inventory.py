@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from linkedclone.model.findings import Finding
-from linkedclone.model.ids import StoreId, VmId
+from linkedclone.model.ids import StoreId
+from linkedclone.model.names import list_names
 from linkedclone.model.observed import Layer, Vm
 
 
@@ -98,9 +99,8 @@ class Inventory:
         stores: The datastores; empty unless sizes were asked for.
         measured: The age of the oldest size in ``files``; None where sizes are
             read as they are, or were not asked for.
-        blind: What nobody could look at, as sentences for people.
-        unread: VMs whose disks could not be read: what they hang from, and
-            what hangs from them, is not known.
+        blind: What nobody could look at, as sentences for people; the VMs that
+            cannot be read apart.
     """
 
     vms: tuple[Vm, ...]
@@ -109,13 +109,38 @@ class Inventory:
     stores: tuple[Store, ...] = ()
     measured: datetime | None = None
     blind: tuple[str, ...] = ()
-    unread: frozenset[VmId] = frozenset()
+
+    @property
+    def unreadable(self) -> tuple[Vm, ...]:
+        """The VMs that cannot be read: what they hang from is not known."""
+        return tuple(vm for vm in self.vms if vm.unreadable)
+
+    @property
+    def not_seen(self) -> tuple[str, ...]:
+        """All that could not be looked at, as sentences for people."""
+        return (*self.blind, *tell_all_unreadable(self.unreadable))
 
     def used_bytes(self, layers: Iterable[Layer]) -> int | None:
         """Return what the files of these layers take, as far as known; None if of none it is."""
         found = (self.files.get(layer) for layer in layers)
         known = [file.used_bytes for file in found if file and file.used_bytes is not None]
         return sum(known) if known else None
+
+
+def tell_unreadable(vm: Vm) -> str:
+    """Say of a VM that it cannot be read, and why."""
+    return f"{vm.name or vm.id} cannot be read: {vm.unreadable}"
+
+
+def tell_all_unreadable(vms: Iterable[Vm]) -> tuple[str, ...]:
+    """Say of VMs that they cannot be read: one sentence for each reason, few names in each."""
+    by_reason: dict[str, list[str]] = {}
+    for vm in vms:
+        by_reason.setdefault(vm.unreadable, []).append(vm.name or vm.id)
+    return tuple(
+        f"{list_names(sorted(names))} cannot be read: {reason}"
+        for reason, names in by_reason.items()
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ VM that reads it **depends** on that VM, and so does a stray file.
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from linkedclone.model.ids import VmId
 from linkedclone.model.inventory import Inventory, Stray
@@ -22,7 +22,7 @@ class Origin:
     """Where a VM hangs.
 
     Attributes:
-        mode: Linked, full, or unknown where the chain is hidden.
+        mode: Linked, full, or unknown where the chain is hidden or cannot be read.
         parent: The VM that owns the layer below; None if it is gone or there is none.
         snapshot: The snapshot of that VM that the layer belongs to, if it still exists.
         base: The layer that it hangs from.
@@ -65,7 +65,7 @@ class Lineage:
         if vm.home is not None:
             self._by_home[vm.home].append(vm)
         mark = vm.valid_mark
-        if mark is not None and mark.parent_uuid and any(disk.hidden for disk in vm.disks):
+        if mark is not None and mark.parent_uuid and _hides(vm):
             self._hidden[mark.parent_uuid].append(vm)
         for layer in vm.layers:
             self._readers[layer].append(vm)
@@ -129,12 +129,15 @@ class Lineage:
     # -- up ---------------------------------------------------------------------------
 
     def origin(self, vm: Vm) -> Origin:
-        """Return where the VM hangs: the nearest layer below its disks that is not its own."""
+        """Return where the VM hangs: the nearest layer below its disks that is not its own.
+
+        Of one that cannot be read, what is seen is told, but never taken for a proof.
+        """
         for disk in vm.disks:
             found = self._origin_in(disk.chain, vm)
             if found is not None:
-                return found
-        if any(disk.hidden for disk in vm.disks):
+                return replace(found, mode=Mode.UNKNOWN) if vm.unreadable else found
+        if vm.unreadable or _hides(vm):
             return self._marked_origin(vm)
         return Origin(mode=Mode.FULL)
 
@@ -184,6 +187,10 @@ class Lineage:
         )
 
     # -- down -------------------------------------------------------------------------
+
+    def owned(self, vm: Vm) -> frozenset[Layer]:
+        """Return the layers that belong to this VM, also those that only others read."""
+        return frozenset(self._owned.get(vm.id, ()))
 
     def dependants(self, vm: Vm) -> tuple[Reader, ...]:
         """Return what reads a layer which belongs to this VM: other VMs, and stray files.
@@ -253,6 +260,16 @@ class Lineage:
                 ):
                     lost.add(layer)
         return tuple(sorted(lost))
+
+
+def _hides(vm: Vm) -> bool:
+    """Say whether only its mark can tell what a VM hangs from.
+
+    A native clone hides its chain, and a clone that was not finished shows no disk yet.
+    """
+    if vm.valid_mark is not None and not vm.disks and not vm.snapshots:
+        return True
+    return any(disk.hidden for disk in vm.disks)
 
 
 def _is_nobodys(reader: Reader, layer: Layer) -> bool:

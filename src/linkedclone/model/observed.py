@@ -253,6 +253,10 @@ class Vm:
         trouble: Why it does not run as it should, and what to do: why it is
             paused, or what was left behind by an end that nobody asked for;
             empty if nothing is the matter.
+        unreadable: Why what it hangs from, and what may hang from it, cannot be
+            read in full; empty if it was read. What is set beside may be stale.
+        stores: Where all the files of an unreadable VM are; empty where that is
+            not known, and for a VM that can be read.
     """
 
     id: VmId
@@ -281,6 +285,8 @@ class Vm:
     memory_bytes: int | None = None
     booted: datetime | None = None
     trouble: str = ""
+    unreadable: str = ""
+    stores: frozenset[StoreId] = frozenset()
 
     @property
     def valid_mark(self) -> Mark | None:

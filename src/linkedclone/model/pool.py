@@ -210,6 +210,7 @@ class Why(StrEnum):
     SPEC = "spec changed"
     UNLINKED = "not linked any more"
     UNHEALTHY = "unhealthy"
+    UNREADABLE = "unreadable"
     GROWN = "too grown"
     OLD = "too old"
     ASKED = "asked for"

@@ -56,6 +56,7 @@ class VmUsage:
             "clones": self.clones,
             "frees_bytes": self.frees_bytes,
             "frees_with_clones_bytes": self.frees_with_clones_bytes,
+            "unreadable": self.vm.unreadable or None,
         }
 
 
@@ -197,7 +198,7 @@ def measure(inventory: Inventory, only: Vm | None = None) -> Usage:
         families=tuple(families),
         stores=measuring.stores(families),
         measured=inventory.measured,
-        blind=inventory.blind,
+        blind=inventory.not_seen,
     )
 
 

@@ -332,8 +332,11 @@ class Deletion:
         force: Also what is not ours, and a base that belongs to no VM any more.
         cascade: Also all clones that hang from what is named.
         keep_base: The last users of such a base are unregistered instead.
+        despite_unreadable: Also what VMs that cannot be read may hang from, and
+            such VMs themselves.
     """
 
     force: bool = False
     cascade: bool = False
     keep_base: bool = False
+    despite_unreadable: bool = False

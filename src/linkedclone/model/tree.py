@@ -51,6 +51,7 @@ class TreeNode:
                 "power": self.vm.power.value,
                 "template": self.vm.template,
                 "owner": self.vm.owner,
+                "unreadable": self.vm.unreadable or None,
                 "own_bytes": self.own_bytes,
                 "shared_bytes": self.shared_bytes,
                 "depth": self.depth,
@@ -77,7 +78,8 @@ def build_tree(inventory: Inventory, parent: Vm | None = None) -> tuple[TreeNode
 
     A family is a VM with the snapshots it has and the clones that hang from
     each; a base whose VM is gone heads a family of its own. VMs without
-    snapshots, clones or parent are no family and are left out.
+    snapshots, clones or parent are no family and are left out, but for those
+    that cannot be read: they may be of any.
     """
     return _TreeBuilder(inventory).build(parent)
 
@@ -109,7 +111,7 @@ class _TreeBuilder:
             seen = next((vm for vm in self._vms if vm.id == parent.id), parent)
             return (self._draw(seen),)
         roots = [self._draw(vm) for vm in self._vms if self._is_root(vm)]
-        families = [node for node in roots if node.children]
+        families = [node for node in roots if node.children or (node.vm and node.vm.unreadable)]
         orphans = self._orphans()
         crossed = [self._draw(self._circle(vm)) for vm in self._vms if vm.id not in self._nodes]
         return (*families, *orphans, *crossed)

@@ -28,7 +28,7 @@ class VmRow:
 
     @property
     def linked(self) -> bool | None:
-        """True if it is a linked clone, None if the hypervisor hides its chain."""
+        """True if it is a linked clone, None if its chain is hidden or cannot be read."""
         return _LINKED[self.mode]
 
     def document(self) -> dict[str, object]:
@@ -43,6 +43,7 @@ class VmRow:
             "linked": self.linked,
             "power": self.vm.power.value,
             "trouble": self.vm.trouble or None,
+            "unreadable": self.vm.unreadable or None,
             "owner": self.vm.owner,
             "own_bytes": self.vm.own_bytes,
             "shared_bytes": self.vm.shared_bytes,

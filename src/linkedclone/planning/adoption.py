@@ -8,7 +8,7 @@ from linkedclone.model.lineage import Lineage, Origin
 from linkedclone.model.observed import Mark, Vm
 from linkedclone.model.plan import Plan, WriteMark
 from linkedclone.model.proof import Mode
-from linkedclone.planning.guards import latest
+from linkedclone.planning.guards import latest, refuse_unread
 
 
 def plan_adopt(
@@ -28,11 +28,12 @@ def plan_adopt(
         force: Also what belongs to another owner.
 
     Raises:
-        RefusedError: One is neither a linked clone nor a golden image.
+        RefusedError: One is neither a linked clone nor a golden image, or cannot be read.
         NotOursError: One belongs to another owner.
     """
     lineage = Lineage(inventory)
     vms = latest(vms, inventory)
+    refuse_unread(vms, action="adopt")
     existing = tuple(vm for vm in vms if vm.owner == owner)
     wanted = [vm for vm in vms if vm.owner != owner]
     full = [vm.name for vm in wanted if lineage.origin(vm).mode is Mode.FULL and not vm.snapshots]

@@ -15,9 +15,14 @@ from linkedclone.model.plan import (
 )
 from linkedclone.model.sizes import render_size
 from linkedclone.planning.guards import (
+    frozen_by,
+    hangable,
     latest,
+    latest_snapshot,
     present_only,
     refuse_foreign,
+    refuse_unread,
+    refuse_unread_users,
     refuse_unreadable,
     refuse_used,
     what_to_know,
@@ -56,30 +61,50 @@ def plan_create_snapshot(
 
 
 def plan_delete_snapshot(
-    vm: Vm, snapshot: Snapshot, inventory: Inventory, *, force: bool = False
+    vm: Vm,
+    snapshot: Snapshot,
+    inventory: Inventory,
+    *,
+    force: bool = False,
+    despite_unreadable: bool = False,
 ) -> Plan:
     """Delete a snapshot that nothing hangs from.
 
     Raises:
         InUseError: Something hangs from it.
         NotOursError: The VM is not ours.
-        RefusedError: Its disks cannot be read.
+        RefusedError: Its disks cannot be read, or VMs that may hang from it.
     """
     refuse_unreadable(vm, snapshot)
     (vm,) = latest([vm], inventory)
-    snapshot = next((one for one in vm.snapshots if one.id == snapshot.id), snapshot)
+    snapshot = latest_snapshot(vm, snapshot)
     refuse_unreadable(vm, snapshot)
+    refuse_unread([vm], action="delete a snapshot of", despite=despite_unreadable)
     refuse_used(
         f"refusing to delete snapshot {snapshot.name!r} of {vm.name}: linked clones hang from it",
         Lineage(inventory).dependants_of_snapshot(vm, snapshot),
         hint="delete or promote those first",
+    )
+    refuse_unread_users(
+        f"delete snapshot {snapshot.name!r} of {vm.name}",
+        frozen_by(vm, snapshot.id),
+        inventory,
+        going={vm.id},
+        despite=despite_unreadable,
     )
     refuse_foreign([vm], action="delete a snapshot of", force=force)
     step = DeleteSnapshot(vm=vm.id, vm_name=vm.name, snapshot=snapshot.id, name=snapshot.name)
     return Plan(stages=((step,),), notes=what_to_know([vm], inventory))
 
 
-def plan_revert(vm: Vm, snapshot: Snapshot, inventory: Inventory, *, force: bool = False) -> Plan:
+def plan_revert(
+    vm: Vm,
+    snapshot: Snapshot,
+    inventory: Inventory,
+    *,
+    force: bool = False,
+    despite_unreadable: bool = False,
+) -> Plan:
     """Put a VM back to a snapshot; what it wrote since is lost.
 
     Clones hang from snapshots, which a revert leaves alone. But other tools can
@@ -88,14 +113,25 @@ def plan_revert(vm: Vm, snapshot: Snapshot, inventory: Inventory, *, force: bool
     Raises:
         InUseError: Something hangs from the VM's present state.
         NotOursError: The VM is not ours.
-        RefusedError: The snapshot's disks cannot be read.
+        RefusedError: The snapshot's disks cannot be read, or VMs that may hang
+            from the present state.
     """
     refuse_unreadable(vm, snapshot)
     (vm,) = latest([vm], inventory)
+    refuse_unreadable(vm, latest_snapshot(vm, snapshot))
+    refuse_unread([vm], action="revert", despite=despite_unreadable)
+    lineage = Lineage(inventory)
     refuse_used(
         f"refusing to revert {vm.name}: others hang from its present state",
-        Lineage(inventory).dependants_of_layers(present_only(vm), vm),
+        lineage.dependants_of_layers(present_only(vm), vm),
         hint="take a snapshot first: its present state stays then",
+    )
+    refuse_unread_users(
+        f"revert {vm.name}",
+        present_only(vm) & hangable(vm, lineage),
+        inventory,
+        going={vm.id},
+        despite=despite_unreadable,
     )
     refuse_foreign([vm], action="revert", force=force)
     step = RevertSnapshot(vm=vm.id, vm_name=vm.name, snapshot=snapshot.id, name=snapshot.name)
@@ -129,10 +165,13 @@ def plan_grow(
             "and a disk cannot be made smaller"
         )
     refuse_foreign([vm], action="grow a disk of", force=force)
+    refuse_unread([vm], action="grow a disk of")
+    lineage = Lineage(inventory)
+    top = frozenset([disk.top] if disk.chain else ())
     refuse_used(
         f"refusing to grow {disk.label} of {vm.name}: others hang from its file, "
         "and would not start any more",
-        Lineage(inventory).dependants_of_layers([disk.top] if disk.chain else (), vm),
+        lineage.dependants_of_layers(top, vm),
         hint="delete or promote those first",
     )
     if grow.capacity_bytes == disk.capacity_bytes:
@@ -143,6 +182,8 @@ def plan_grow(
             hint=f"make it independent first: linkedclone promote {vm.name}; "
             "or grow the parent's disk, and clone from a new snapshot",
         )
+    what = f"grow {disk.label} of {vm.name}"
+    refuse_unread_users(what, top & hangable(vm, lineage), inventory, going={vm.id})
     return Plan(stages=((replace(grow, disk=disk.label),),), notes=what_to_know([vm], inventory))
 
 

@@ -10,9 +10,11 @@ from linkedclone.model.observed import Layer, Power, Vm
 from linkedclone.model.plan import DeleteVm, Plan, SetPower, Step, UnregisterVm
 from linkedclone.model.spec import Deletion
 from linkedclone.planning.guards import (
+    hangable,
     latest,
     refuse_foreign,
     refuse_unread,
+    refuse_unread_users,
     refuse_used,
     what_to_know,
 )
@@ -29,6 +31,8 @@ def plan_delete(vms: Sequence[Vm], inventory: Inventory, how: Deletion | None = 
     - what hangs from it and is no VM here, a stray file, is in the way for good:
       nothing here can tell whose it is;
     - a VM that is not ours needs ``force``;
+    - what a VM that cannot be read hangs from is not known, so nothing goes that
+      it may hang from, but with ``despite_unreadable``;
     - if a base that belongs to no VM any more would go with its last user,
       ``force`` is needed, or ``keep_base``: then one of the last users is
       unregistered when the others are gone, and all its files stay.
@@ -36,7 +40,7 @@ def plan_delete(vms: Sequence[Vm], inventory: Inventory, how: Deletion | None = 
     Raises:
         InUseError: Something hangs from one of them.
         NotOursError: One is not ours.
-        RefusedError: A base would go as well, or disks cannot be read.
+        RefusedError: A base would go as well, or VMs cannot be read.
     """
     how = how or Deletion()
     lineage = Lineage(inventory)
@@ -44,9 +48,10 @@ def plan_delete(vms: Sequence[Vm], inventory: Inventory, how: Deletion | None = 
     below = lineage.descendants(vms) if how.cascade else ()
     going = (*vms, *below)
     refuse_foreign(going, action="delete", force=how.force)
-    refuse_unread(going, inventory, action="delete", force=how.force)
+    refuse_unread(going, action="delete", despite=how.despite_unreadable)
     _refuse_dependants(going, lineage, how)
     lost = lineage.lost_with(going)
+    _refuse_unread_users(going, lost, inventory, lineage, despite=how.despite_unreadable)
     kept = _choose_kept(going, lost, lineage) if how.keep_base else ()
     if lost and not how.keep_base:
         _refuse_lost(lost, lineage, force=how.force)
@@ -66,6 +71,21 @@ def _refuse_dependants(going: Sequence[Vm], lineage: Lineage, how: Deletion) -> 
         if how.cascade or len(strays) == len(staying):
             hint = "they belong to no VM here: find out whose they are; linkedclone gc lists them"
         refuse_used(f"refusing to delete {vm.name}: linked clones hang from it", staying, hint=hint)
+
+
+def _refuse_unread_users(
+    going: Sequence[Vm],
+    lost: Iterable[Layer],
+    inventory: Inventory,
+    lineage: Lineage,
+    *,
+    despite: bool,
+) -> None:
+    ids = {vm.id for vm in going}
+    for vm in going:
+        layers = hangable(vm, lineage) | (vm.layers & frozenset(lost))
+        what = f"delete {vm.name}"
+        refuse_unread_users(what, layers, inventory, going=ids, despite=despite)
 
 
 def _refuse_lost(lost: Sequence[Layer], lineage: Lineage, *, force: bool) -> None:

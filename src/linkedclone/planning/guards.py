@@ -9,9 +9,10 @@ from linkedclone.errors import (
     NotOursError,
     RefusedError,
 )
-from linkedclone.model.ids import VmId
-from linkedclone.model.inventory import Inventory
+from linkedclone.model.ids import SnapshotId, VmId
+from linkedclone.model.inventory import Inventory, tell_all_unreadable
 from linkedclone.model.lineage import Lineage, Reader
+from linkedclone.model.names import list_names
 from linkedclone.model.observed import Disk, Layer, Snapshot, Vm
 from linkedclone.model.plan import (
     DeleteSnapshot,
@@ -69,30 +70,121 @@ def refuse_templates(vms: Sequence[Vm], *, action: str) -> None:
         )
 
 
-def refuse_unread(vms: Sequence[Vm], inventory: Inventory, *, action: str, force: bool) -> None:
-    """Refuse to act on VMs whose disks could not be read, unless forced.
+def refuse_unread(vms: Sequence[Vm], *, action: str, despite: bool | None = None) -> None:
+    """Refuse to act on VMs that cannot be read.
+
+    Args:
+        vms: The VMs.
+        action: What is to be done to them.
+        despite: Whether the user was told of it and goes on; None where a
+            command has no such option.
 
     Raises:
-        RefusedError: Nobody can tell what hangs from one of them.
+        RefusedError: What hangs from one of them is not known.
     """
-    unread = [vm.name for vm in vms if vm.id in inventory.unread]
-    if unread and not force:
+    unread = [vm for vm in vms if vm.unreadable]
+    if unread and not despite:
         raise RefusedError(
-            f"refusing to {action} {', '.join(unread)}: the disks cannot be read, "
-            "so nobody can tell what hangs from them",
-            hint="look at the privileges: linkedclone doctor; if you are sure, repeat with --force",
+            f"refusing to {action} {_named(unread)}: what hangs from a VM "
+            "that cannot be read is not known",
+            details=_reasons(unread),
+            hint="make it readable: linkedclone doctor"
+            + _way_past("that nothing hangs from it", despite=despite),
         )
+
+
+def find_unread_users(
+    layers: Iterable[Layer], inventory: Inventory, going: Collection[str] = ()
+) -> tuple[Vm, ...]:
+    """Return the VMs that cannot be read, and may read one of these layers.
+
+    One whose files are known to be on other datastores does not.
+
+    Args:
+        layers: What is to go or to change.
+        inventory: All that is seen.
+        going: The VMs that go as well.
+    """
+    stores = {layer.store for layer in layers}
+    return tuple(
+        vm
+        for vm in inventory.unreadable
+        if vm.id not in going and stores and (not vm.stores or vm.stores & stores)
+    )
+
+
+def refuse_unread_users(
+    what: str,
+    layers: Iterable[Layer],
+    inventory: Inventory,
+    *,
+    going: Collection[str] = (),
+    despite: bool | None = None,
+) -> None:
+    """Refuse what would take layers away while a VM that cannot be read may hang from them.
+
+    Args:
+        what: What is to be done, as a person says it.
+        layers: What goes, or changes.
+        inventory: All that is seen.
+        going: The VMs that go as well.
+        despite: See :func:`refuse_unread`.
+
+    Raises:
+        RefusedError: There is such a VM, and the user was not told of it yet.
+    """
+    unread = () if despite else find_unread_users(layers, inventory, going)
+    if unread:
+        raise _refuse_unread_users(what, unread, despite=despite)
+
+
+def _refuse_unread_users(what: str, unread: Sequence[Vm], *, despite: bool | None) -> RefusedError:
+    return RefusedError(
+        f"refusing to {what}: {_named(unread)} may hang from it, and cannot be read",
+        details=_reasons(unread),
+        hint="make it readable (linkedclone doctor), or remove it"
+        + _way_past("that it does not hang from there", despite=despite),
+    )
+
+
+def _way_past(sure: str, *, despite: bool | None) -> str:
+    if despite is None:
+        return ""
+    return f"; if you are sure {sure}, repeat with --despite-unreadable"
+
+
+def _named(vms: Iterable[Vm]) -> str:
+    return list_names([vm.name or vm.id for vm in vms])
+
+
+def _reasons(vms: Iterable[Vm]) -> str:
+    return "\n".join(tell_all_unreadable(vms))
+
+
+def hangable(vm: Vm, lineage: Lineage) -> frozenset[Layer]:
+    """Return the layers of a VM that linked clones may hang from.
+
+    All that belong to it, but for the files that a clone of ours writes to: it
+    was made without a snapshot, and whatever hangs from one hangs from a layer
+    below. So a clone that never had a snapshot has none of these. Of other VMs
+    nobody knows what their disks were used for.
+    """
+    tops = frozenset(disk.top for disk in vm.disks if disk.chain)
+    mark = vm.valid_mark
+    made_here = mark is not None and bool(mark.run and mark.parent_uuid)
+    owned = lineage.owned(vm) | tops
+    return owned - tops if made_here else owned
 
 
 def what_to_know(vms: Iterable[Vm], inventory: Inventory) -> tuple[str, ...]:
     """Return what nobody could look at, where it matters.
 
     Only a VM with snapshots can be needed by somebody who is not seen here, for
-    that is what clones hang from; but what a VM hangs from that could not be
-    read, nobody knows.
+    that is what clones hang from; but what a VM hangs from that cannot be read,
+    nobody knows.
     """
-    matters = inventory.unread or any(vm.snapshots for vm in vms)
-    return inventory.blind if matters else ()
+    matters = inventory.unreadable or any(vm.snapshots for vm in vms)
+    return inventory.not_seen if matters else ()
 
 
 def refuse_used(brief: str, readers: Iterable[Reader], *, hint: str) -> None:
@@ -107,9 +199,36 @@ def refuse_used(brief: str, readers: Iterable[Reader], *, hint: str) -> None:
 
 
 def latest(vms: Sequence[Vm], inventory: Inventory) -> tuple[Vm, ...]:
-    """Return the VMs as the inventory has them: it was read after they were looked up."""
+    """Return the VMs as the inventory has them: it was read after they were looked up.
+
+    Raises:
+        RefusedError: One is missing from it, so nothing in it tells what hangs from that one.
+    """
     found = {vm.id: vm for vm in inventory.vms}
-    return tuple(found.get(vm.id, vm) for vm in vms)
+    missing = [vm.name for vm in vms if vm.id not in found]
+    if missing:
+        raise RefusedError(
+            f"missing from the list of all VMs that was read just now: {list_names(missing)}",
+            details="what hangs from a VM that is missing there cannot be told",
+            hint="it may have been removed meanwhile: look again with linkedclone list; "
+            "or you may not see all: linkedclone doctor",
+        )
+    return tuple(found[vm.id] for vm in vms)
+
+
+def latest_snapshot(vm: Vm, snapshot: Snapshot) -> Snapshot:
+    """Return a snapshot as the VM has it, which was read after it was looked up.
+
+    Raises:
+        RefusedError: The VM does not have it any more.
+    """
+    for one in vm.snapshots:
+        if one.id == snapshot.id:
+            return one
+    raise RefusedError(
+        f"{vm.name} has no snapshot {snapshot.name!r} any more",
+        hint=f"look again: linkedclone snapshot list {vm.name}",
+    )
 
 
 def present_only(vm: Vm) -> frozenset[Layer]:
@@ -133,7 +252,8 @@ def refuse_unreadable(vm: Vm, snapshot: Snapshot) -> Sequence[Disk]:
     return snapshot.disks
 
 
-_CHECKED = (DeleteVm, DeleteSnapshot, RevertSnapshot, PromoteVm, GrowDisk, RemoveStray)
+_AIMED = (DeleteVm, DeleteSnapshot, RevertSnapshot, PromoteVm, GrowDisk)
+_CHECKED = (*_AIMED, RemoveStray)
 
 
 def needs_check(steps: Iterable[Step]) -> bool:
@@ -141,30 +261,128 @@ def needs_check(steps: Iterable[Step]) -> bool:
     return any(isinstance(step, _CHECKED) for step in steps)
 
 
-def check_steps(steps: Sequence[Step], inventory: Inventory) -> list[tuple[Step, LinkedCloneError]]:
+def find_missing(steps: Iterable[Step], inventory: Inventory) -> tuple[VmId, ...]:
+    """Return the VMs of steps that are not as expected in the inventory: gone, or unseen.
+
+    Also those that are there, but without the snapshot that a step is about.
+    """
+    here = {vm.id: vm for vm in inventory.vms}
+    aimed = (step for step in steps if isinstance(step, _AIMED))
+    return tuple(dict.fromkeys(step.vm for step in aimed if not _has(here, step)))
+
+
+def _has(vms: Mapping[VmId, Vm], step: Step) -> bool:
+    """Say whether what a step is about is among these VMs."""
+    if not isinstance(step, _AIMED):
+        return True
+    vm = vms.get(step.vm)
+    if vm is None or not isinstance(step, DeleteSnapshot | RevertSnapshot):
+        return vm is not None
+    return any(snapshot.id == step.snapshot for snapshot in vm.snapshots)
+
+
+def check_steps(
+    steps: Sequence[Step],
+    inventory: Inventory,
+    direct: Iterable[Vm] = (),
+    *,
+    despite: bool | None = None,
+) -> list[tuple[Step, LinkedCloneError]]:
     """Look once more, right before a stage is carried out, whether anything needs it after all.
 
     The plan was made on an older inventory: a person may have taken their
     time, the stages before took theirs, and may have failed.
 
+    Args:
+        steps: The stage.
+        inventory: All that is seen by now.
+        direct: What the endpoint said when it was asked for the
+            :func:`find_missing` alone: what is in neither is gone.
+        despite: Whether VMs that cannot be read are no reason to stop, see
+            :func:`refuse_unread`.
+
     Returns:
-        The steps that would take away what something hangs from, each with the
-        error that names it; and those that by now would take along a base of
-        no VM that nobody spoke of.
+        The steps that would take away what something hangs from, or may hang
+        from, each with the error that names it; those whose VM is there and
+        was not in the inventory; and those that by now would take along a base
+        of no VM that nobody spoke of.
     """
-    lineage = Lineage(inventory)
-    here = {vm.id: vm for vm in inventory.vms}
-    going = {step.vm for step in steps if isinstance(step, DeleteVm)}
-    lost = _lost_unasked(steps, here, lineage)
+    look = _Look(steps, inventory, direct)
     refused: list[tuple[Step, LinkedCloneError]] = []
     for step in steps:
-        names = tuple(r.name for r in _readers(step, here, lineage) if r.id not in going)
+        error = look.find_error(step) or (None if despite else look.find_doubt(step, despite))
+        if error is not None:
+            refused.append((step, error))
+    return refused
+
+
+class _Look:
+    """One last look at what the steps of a stage would take away."""
+
+    def __init__(self, steps: Sequence[Step], inventory: Inventory, direct: Iterable[Vm]) -> None:
+        self._inventory = inventory
+        self._lineage = Lineage(inventory)
+        self._here = {vm.id: vm for vm in inventory.vms}
+        self._direct = {vm.id: vm for vm in direct}
+        self._going = {step.vm for step in steps if isinstance(step, DeleteVm)}
+        self._lost = _lost_unasked(steps, self._here, self._lineage)
+        last = (step.vm for step in steps if isinstance(step, DeleteVm | PromoteVm))
+        users = [self._here[vm] for vm in last if vm in self._here]
+        self._last = frozenset(self._lineage.lost_with(users))
+
+    def find_error(self, step: Step) -> LinkedCloneError | None:
+        """Return why a step must not be carried out, as far as that can be seen."""
+        here, lineage = self._here, self._lineage
+        if not _has(here, step):
+            return _refuse_missing(step) if _has(self._direct, step) else None
+        names = tuple(r.name for r in _readers(step, here, lineage) if r.id not in self._going)
         if names:
             brief = "something hangs from it: it was not removed, or came to be in the meantime"
-            refused.append((step, InUseError(brief, dependants=names, hint="linkedclone tree")))
-        elif isinstance(step, DeleteVm) and (bases := lost & _layers_of(step, here)):
-            refused.append((step, _refuse_last(bases)))
-    return refused
+            return InUseError(brief, dependants=names, hint="linkedclone tree")
+        if isinstance(step, DeleteVm) and (bases := self._lost & _layers_of(step, here)):
+            return _refuse_last(bases)
+        return None
+
+    def find_doubt(self, step: Step, despite: bool | None) -> LinkedCloneError | None:  # noqa: FBT001 - passed on
+        """Return what cannot be read and may need what a step takes away."""
+        vm = self._here.get(step.vm) if isinstance(step, _AIMED) else None
+        layers = _endangered(step, vm, self._lineage)
+        if vm is not None and isinstance(step, DeleteVm | PromoteVm):
+            layers |= vm.layers & self._last
+        unread = find_unread_users(layers, self._inventory, self._going)
+        if vm is not None and vm.unreadable:
+            unread = (vm, *unread)
+        return _refuse_unread_users("go on", unread, despite=despite) if unread else None
+
+
+def _endangered(step: Step, vm: Vm | None, lineage: Lineage) -> frozenset[Layer]:
+    """Return the layers that a step takes away, and that others may hang from."""
+    if isinstance(step, RemoveStray):
+        return frozenset([step.stray.layer])
+    if vm is None:
+        return frozenset()
+    match step:
+        case DeleteVm() | PromoteVm():
+            return hangable(vm, lineage)
+        case DeleteSnapshot():
+            return frozen_by(vm, step.snapshot)
+        case _:
+            return present_only(vm) & hangable(vm, lineage)
+
+
+def frozen_by(vm: Vm, snapshot: SnapshotId) -> frozenset[Layer]:
+    """Return the layers that a snapshot froze, and that clones of it hang from."""
+    found = (s for s in vm.snapshots if s.id == snapshot)
+    return frozenset(disk.top for s in found for disk in s.disks or () if disk.chain)
+
+
+def _refuse_missing(step: Step) -> RefusedError:
+    what = f"snapshot {step.name!r}" if isinstance(step, DeleteSnapshot | RevertSnapshot) else "it"
+    return RefusedError(
+        f"{what} is there, but missing from the list of all VMs that was read just now",
+        details="what hangs from a VM that is missing there cannot be told",
+        hint="look again: linkedclone list; or you may not see all: linkedclone doctor",
+    )
 
 
 def _lost_unasked(
@@ -196,7 +414,7 @@ def _readers(step: Step, here: Mapping[VmId, Vm], lineage: Lineage) -> Iterable[
     """Return what hangs by now from what a step takes away."""
     if isinstance(step, RemoveStray):
         return [r for r in lineage.readers(step.stray.layer) if r.id != step.stray.id]
-    vm = here.get(step.vm) if isinstance(step, _CHECKED) else None
+    vm = here.get(step.vm) if isinstance(step, _AIMED) else None
     if vm is None:
         return ()
     match step:

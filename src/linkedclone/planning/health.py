@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 
 from linkedclone.model.findings import Finding, Verdict
-from linkedclone.model.inventory import Inventory
+from linkedclone.model.inventory import Inventory, tell_unreadable
 from linkedclone.model.lineage import Lineage
 from linkedclone.model.names import list_names
 from linkedclone.model.observed import Vm
@@ -22,6 +22,7 @@ def find_trouble(inventory: Inventory) -> tuple[Finding, ...]:
     """
     lineage = Lineage(inventory)
     return (
+        *_check("readable VMs", _unreadable(inventory), "every VM can be read"),
         *_check("chain depth", _deep(inventory, lineage), f"none is deeper than {DEEPEST} files"),
         *_check("chain files", _missing(inventory, lineage), _say_files(inventory)),
         *_check("identity", _twins(inventory.vms), "no UUID, MAC address or instance-id is double"),
@@ -57,8 +58,16 @@ def _missing(inventory: Inventory, lineage: Lineage) -> _Trouble:
         yield Verdict.FAILED, text, "put the file back in its place, or delete what reads it"
 
 
+def _unreadable(inventory: Inventory) -> _Trouble:
+    for vm in sorted(inventory.unreadable, key=lambda vm: vm.name):
+        text = f"{tell_unreadable(vm)}; what it hangs from is not known"
+        remedy = "make it readable, or remove it: what it may hang from is not deleted until then"
+        yield Verdict.FAILED, text, remedy
+
+
 def _say_files(inventory: Inventory) -> str:
-    return f"{len(inventory.files)} files of {len(inventory.vms)} VMs are all there"
+    read = len(inventory.vms) - len(inventory.unreadable)
+    return f"{len(inventory.files)} files of {read} VMs are all there"
 
 
 def _twins(vms: Iterable[Vm]) -> _Trouble:

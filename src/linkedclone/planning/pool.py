@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from linkedclone.model.ids import VmId
-from linkedclone.model.inventory import Inventory
+from linkedclone.model.inventory import Inventory, tell_unreadable
 from linkedclone.model.lineage import Lineage
 from linkedclone.model.names import list_names
 from linkedclone.model.observed import Power, Snapshot, Vm
@@ -28,6 +28,7 @@ from linkedclone.model.pool import (
 )
 from linkedclone.model.proof import shared_layers
 from linkedclone.model.sizes import render_size
+from linkedclone.planning.guards import find_unread_users, hangable
 from linkedclone.planning.membership import (
     PoolIdentity,
     find_forks,
@@ -194,6 +195,11 @@ class _Planner:
         if not vms:
             self._plan_missing(slot)
             return
+        unread = next((vm for vm in vms if vm.unreadable), None)
+        if unread is not None:
+            reasons = [Reason(why=Why.UNREADABLE)]
+            self._skip(Act.REPLACE, slot, unread, reasons, tell_unreadable(unread))
+            return
         stays, *others = sorted(vms, key=self._rank)
         coming = [vm for vm in vms if self._sight.fitness(vm) is Fitness.STARTING]
         if others and coming and self._spec.running:
@@ -220,12 +226,19 @@ class _Planner:
         return next((vm for vm in sick if not is_behind(vm, self._spec, self._sight)), None)
 
     def _plan_missing(self, slot: str) -> None:
-        there = self._standing.get(slot.casefold())
+        # Of one that cannot be read, neither the pool nor the folder may be known.
+        named = (
+            vm for vm in self._sight.inventory.unreadable if vm.name.casefold() == slot.casefold()
+        )
+        unread = next(named, None)
+        there = unread or self._standing.get(slot.casefold())
         reasons = (Reason(why=Why.MISSING),)
         if there is None:
             self._changes.append(Change(act=Act.CREATE, slot=slot, reasons=reasons))
             return
         because = "its name is taken by a VM that is not of this pool"
+        if unread is not None:
+            because = tell_unreadable(unread)
         self._skip(Act.CREATE, slot, there, reasons, because)
 
     def _rank(self, vm: Vm) -> tuple[int, bool, int, str]:
@@ -342,6 +355,8 @@ class _Planner:
         state = state_of(vm)
         if state.hold:
             return f"held: {state.hold}"
+        if vm.unreadable:
+            return tell_unreadable(vm)
         if act is Act.START:
             return ""
         found = self._sight.health.get(vm.id)
@@ -356,6 +371,10 @@ class _Planner:
             return (
                 "it is the last on a base that belongs to no VM any more, and would take it along"
             )
+        layers = hangable(vm, self._lineage) | frozenset(self._lineage.lost_with([vm]))
+        unread = find_unread_users(layers, self._sight.inventory, {vm.id})
+        if unread:
+            return f"{tell_unreadable(unread[0])}; it may hang from this one"
         broken = {reason.why for reason in reasons} == {Why.UNHEALTHY}
         if broken and act is Act.REPLACE and state.failures >= QUARANTINE_AFTER:
             return f"quarantined: it failed {state.failures} times on this image"

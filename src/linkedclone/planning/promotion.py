@@ -12,16 +12,24 @@ from linkedclone.model.plan import Plan, PromoteVm
 from linkedclone.model.proof import Mode
 from linkedclone.model.sizes import render_size
 from linkedclone.planning.guards import (
+    hangable,
     latest,
     refuse_foreign,
     refuse_templates,
     refuse_unread,
+    refuse_unread_users,
     refuse_used,
     what_to_know,
 )
 
 
-def plan_promote(vms: Sequence[Vm], inventory: Inventory, *, force: bool = False) -> Plan:
+def plan_promote(
+    vms: Sequence[Vm],
+    inventory: Inventory,
+    *,
+    force: bool = False,
+    despite_unreadable: bool = False,
+) -> Plan:
     """Make linked clones full ones; full ones are left alone.
 
     A VM that others hang from keeps its layers: promoting it would copy what
@@ -32,20 +40,26 @@ def plan_promote(vms: Sequence[Vm], inventory: Inventory, *, force: bool = False
     Raises:
         InUseError: Others hang from one of them.
         NotOursError: One is not ours.
-        RefusedError: One is a template, or runs and has snapshots.
+        RefusedError: One is a template, or runs and has snapshots; or VMs cannot
+            be read, and may hang from one of them.
         NoSpaceError: The copies would not fit, as far as sizes are known.
     """
     vms = latest(vms, inventory)
     lineage = Lineage(inventory)
     refuse_foreign(vms, action="promote", force=force)
     refuse_templates(vms, action="promoted")
-    refuse_unread(vms, inventory, action="promote", force=force)
+    refuse_unread(vms, action="promote", despite=despite_unreadable)
     linked = [vm for vm in vms if lineage.origin(vm).mode is not Mode.FULL]
     for vm in linked:
         refuse_used(
             f"refusing to promote {vm.name}: others hang from it",
             lineage.dependants(vm),
             hint="promote or delete those first",
+        )
+        layers = hangable(vm, lineage) | frozenset(lineage.lost_with(linked)) & vm.layers
+        what = f"promote {vm.name}"
+        refuse_unread_users(
+            what, layers, inventory, going={one.id for one in linked}, despite=despite_unreadable
         )
     running = [vm.name for vm in linked if vm.power is not Power.OFF and vm.snapshots]
     if running:

@@ -11,10 +11,12 @@ from linkedclone.model.plan import Plan, RelocateVm
 from linkedclone.model.sizes import render_size
 from linkedclone.model.spec import Target
 from linkedclone.planning.guards import (
+    hangable,
     latest,
     refuse_foreign,
     refuse_templates,
     refuse_unread,
+    refuse_unread_users,
     refuse_used,
     what_to_know,
 )
@@ -47,13 +49,15 @@ def plan_relocate(
     vms = latest(vms, inventory)
     refuse_foreign(vms, action="move", force=force)
     refuse_templates(vms, action="moved")
-    refuse_unread(vms, inventory, action="move", force=False)
+    refuse_unread(vms, action="move")
     moving = [vm for vm in vms if moves_disks and _leaves(vm, targets[vm.id])]
     _refuse_hidden(moving)
     lineage = Lineage(inventory)
     for vm in moving:
         hint = "move what hangs from it instead, or promote that first: linkedclone tree"
         refuse_used(f"refusing to move the disks of {vm.name}", lineage.dependants(vm), hint=hint)
+        what = f"move the disks of {vm.name}"
+        refuse_unread_users(what, hangable(vm, lineage), inventory, going={vm.id})
     _refuse_snapshots(moving)
     _refuse_full(moving, targets, inventory)
     steps = tuple(

@@ -2,21 +2,26 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import replace
 
 from linkedclone.model.ids import VmId
 from linkedclone.model.images import Image
 from linkedclone.model.inventory import Inventory, Stray
 from linkedclone.model.lineage import Lineage
-from linkedclone.model.observed import Power, Snapshot, Vm
+from linkedclone.model.names import list_names
+from linkedclone.model.observed import Layer, Power, Snapshot, Vm
 from linkedclone.model.plan import DeleteSnapshot, DeleteVm, Plan, RemoveStray, Step
 from linkedclone.model.waste import Waste, WasteKind
 from linkedclone.planning.clone import SNAPSHOT_NOTE
+from linkedclone.planning.guards import find_unread_users, frozen_by, hangable
 
 DEFAULT_KINDS = frozenset({WasteKind.FILE, WasteKind.VM})
 """What is removed without being named: leftovers. Snapshots and images may be wanted yet."""
 
 
-def find_waste(inventory: Inventory, images: Sequence[Image] = ()) -> tuple[Waste, ...]:
+def find_waste(
+    inventory: Inventory, images: Sequence[Image] = (), *, despite_unreadable: bool = False
+) -> tuple[Waste, ...]:
     """Return what nothing uses: files, half-made VMs, snapshots, images.
 
     - **Files** that no VM reads. Only those are removable that can be nothing
@@ -26,14 +31,43 @@ def find_waste(inventory: Inventory, images: Sequence[Image] = ()) -> tuple[Wast
     - **Snapshots** that were taken for clones, by us, when nothing hangs from
       them and a later one is current.
     - **Images** that nothing hangs from.
+
+    What a VM that cannot be read may hang from is told, and not removable,
+    unless the user was told of it and goes on with ``despite_unreadable``.
     """
     lineage = Lineage(inventory)
-    return (
+    found = (
         *_files(inventory, lineage),
         *_half_made(inventory.vms, lineage),
         *_snapshots(inventory, lineage),
         *_images(images),
     )
+    if despite_unreadable or not inventory.unreadable:
+        return found
+    return tuple(_keep_if_needed(waste, inventory, lineage) for waste in found)
+
+
+def _keep_if_needed(waste: Waste, inventory: Inventory, lineage: Lineage) -> Waste:
+    """Return a piece of waste; not removable if a VM that cannot be read may hang from it."""
+    match waste.step:
+        case RemoveStray(stray=stray):
+            layers = frozenset([stray.layer])
+        case DeleteSnapshot() | DeleteVm() as step:
+            vm = next((vm for vm in inventory.vms if vm.id == step.vm), None)
+            layers = frozenset() if vm is None else _layers_that_go(step, vm, lineage)
+        case _:
+            return waste
+    unread = find_unread_users(layers, inventory)
+    if not unread:
+        return waste
+    names = list_names([vm.name or vm.id for vm in unread])
+    return replace(waste, step=None, why_not=f"{names} may hang from it, and cannot be read")
+
+
+def _layers_that_go(step: DeleteSnapshot | DeleteVm, vm: Vm, lineage: Lineage) -> frozenset[Layer]:
+    if isinstance(step, DeleteSnapshot):
+        return frozen_by(vm, step.snapshot)
+    return hangable(vm, lineage)
 
 
 def plan_removal(
@@ -65,13 +99,12 @@ def plan_removal(
 
 
 def _files(inventory: Inventory, lineage: Lineage) -> Iterator[Waste]:
-    removable = _removable(inventory.strays, lineage) if not inventory.unread else frozenset()
+    removable = _removable(inventory.strays, lineage)
     for stray in sorted(inventory.strays, key=lambda stray: stray.layer):
         free = stray.id in removable
         why_not = "" if free else "somebody elsewhere may use it"
         if stray.orphaned and not free:
-            unread = "the disks of some VMs could not be read"
-            why_not = unread if inventory.unread else "something hangs from it"
+            why_not = "something hangs from it"
         yield Waste(
             kind=WasteKind.FILE,
             name=str(stray.layer),
@@ -96,6 +129,7 @@ def _removable(strays: Iterable[Stray], lineage: Lineage) -> frozenset[str]:
 def _half_made(vms: Iterable[Vm], lineage: Lineage) -> Iterator[Waste]:
     for vm in vms:
         bare = vm.power is Power.OFF and not vm.disks and not vm.snapshots
+        bare = bare and not vm.unreadable
         mark = vm.valid_mark  # A golden image of ours names no parent: nothing of it is half-made.
         if bare and mark is not None and mark.parent_uuid and not lineage.dependants(vm):
             yield Waste(
@@ -110,7 +144,7 @@ def _half_made(vms: Iterable[Vm], lineage: Lineage) -> Iterator[Waste]:
 
 def _snapshots(inventory: Inventory, lineage: Lineage) -> Iterator[Waste]:
     for vm in inventory.vms:
-        for snapshot in vm.snapshots:
+        for snapshot in () if vm.unreadable else vm.snapshots:
             if _is_superseded(snapshot) and not lineage.dependants_of_snapshot(vm, snapshot):
                 tops = [disk.top for disk in snapshot.disks or () if disk.chain]
                 sizes = [inventory.files[top].used_bytes for top in tops if top in inventory.files]

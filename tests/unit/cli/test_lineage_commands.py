@@ -333,3 +333,100 @@ def test_a_snapshot_that_is_not_there_is_no_reason_to_take_one(run: Run, family:
         assert outcome.code == 2
         assert outcome.err == "error: kiosk-1 has no snapshot at all, so none called 'nope'\n"
     assert "take it with --snapshot new:nope" in run("clone", "bare", "x", "--snapshot", "nope").err
+
+
+# -- VMs that cannot be read ----------------------------------------------------------------------
+
+LOST = "its host cannot get at its files"
+
+
+@pytest.fixture
+def lost(run: Run, family: MemoryHypervisor) -> MemoryHypervisor:
+    """The family, with one clone of golden that cannot be read, and a leaf that can."""
+    assert run("clone", "golden", "leaf", "--power", "off").code == 0
+    assert run("snapshot", "create", "golden", "newest").code == 0
+    (web,) = [vm.id for vm in family.vms if vm.name == "web"]
+    for vm in family.vms:  # so that nothing that can be read hangs from golden
+        if vm.name not in {"golden", "web", "leaf", "bare", "attic"}:
+            family.remove(vm.id)
+    family.make_unreadable(web, LOST)
+    return family
+
+
+def test_a_vm_that_cannot_be_read_is_shown_as_unknown_with_its_reason(
+    run: Run, lost: MemoryHypervisor
+) -> None:
+    listed = run("list", "-o", "json")
+    (row,) = [vm for vm in listed.document["vms"] if vm["name"] == "web"]
+    assert (row["mode"], row["linked"], row["unreadable"]) == ("unknown", None, LOST)
+    assert f"web cannot be read: {LOST}" in listed.err
+    shown = run("show", "web")
+    assert f"unreadable {LOST}" in shown.out
+    assert "mode       unknown" in shown.out
+    assert f"web  ? {LOST}" in run("tree").out
+    assert f"note: web cannot be read: {LOST}" in run("usage").err
+    assert f"web cannot be read: {LOST}" in run("usage", "-o", "json").document["not_seen"]
+    host = run("inventory", "--host", "web").document
+    assert (host["linkedclone_linked"], host["linkedclone_unreadable"]) == (None, LOST)
+    doctor = run("doctor")
+    assert doctor.code == 1
+    assert f"web cannot be read: {LOST}" in doctor.out
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("delete", "golden", "leaf", "--force"),
+        ("delete", "web", "--force"),
+        ("snapshot", "delete", "golden", "newest", "--force"),
+        ("snapshot", "revert", "golden", "base", "--force"),
+    ],
+)
+def test_what_a_vm_that_cannot_be_read_may_hang_from_stays(
+    run: Run, lost: MemoryHypervisor, command: tuple[str, ...]
+) -> None:
+    """The unreadable VM stands before the act, with its reason and the way past."""
+    before = (lost.files, {vm.id for vm in lost.vms})
+    outcome = run(*command, "--yes")
+    assert outcome.code == 1
+    assert "web" in outcome.err
+    assert LOST in outcome.err
+    assert "--despite-unreadable" in outcome.err
+    assert (lost.files, {vm.id for vm in lost.vms}) == before
+    assert run(*command, "--yes", "--despite-unreadable").code == 0
+
+
+def test_a_layer_in_use_stays_whatever_is_said_of_vms_that_cannot_be_read(
+    run: Run, lost: MemoryHypervisor
+) -> None:
+    outcome = run("delete", "golden", "--yes", "--force", "--despite-unreadable")
+    assert (outcome.code, "used by: leaf" in outcome.err) == (1, True)
+
+
+def test_one_vm_that_cannot_be_read_does_not_keep_fresh_clones(
+    run: Run, lost: MemoryHypervisor
+) -> None:
+    assert run("delete", "leaf", "--yes").code == 0
+
+
+def test_gc_leaves_what_a_vm_that_cannot_be_read_may_hang_from(
+    run: Run, lost: MemoryHypervisor
+) -> None:
+    kept = run("gc", "--yes", "-o", "json").document["waste"]
+    assert [w["why_not"] for w in kept if "000003" in w["name"]] == [
+        "web may hang from it, and cannot be read"
+    ]
+    gone = run("gc", "--yes", "--despite-unreadable", "-o", "json").document["waste"]
+    assert [w["status"] for w in gone if "000003" in w["name"]] == ["done"]
+
+
+def test_what_the_list_of_all_vms_does_not_show_is_not_deleted(
+    run: Run, family: MemoryHypervisor
+) -> None:
+    """Found by its name, missing from the guards' own look: what hangs from it is not known."""
+    golden = next(vm.id for vm in family.vms if vm.name == "golden")
+    family.overlook(golden)
+    outcome = run("delete", "golden", "--yes", "--force")
+    assert outcome.code == 1
+    assert "missing from the list of all VMs" in outcome.err
+    assert golden in {vm.id for vm in family.vms}

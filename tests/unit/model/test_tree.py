@@ -178,6 +178,7 @@ def test_a_node_says_what_it_takes_and_how_deep_it_is() -> None:
         "power": "off",
         "template": False,
         "owner": "linkedclone",
+        "unreadable": None,
         "own_bytes": 30,
         "shared_bytes": 1000,
         "depth": 2,

@@ -42,7 +42,6 @@ PLANS: dict[str, tuple[list[Vm], list[Vm | Stray], Deletion | None, list[set[str
         [{"one"}],
     ),
     "a clone without disks": ([replace(ONE, disks=())], [replace(ONE, disks=())], None, [{"one"}]),
-    "what went meanwhile": ([ONE], [GOLD], None, [{"one"}]),
     "a clone with all that hangs from it": (
         [MIDDLE],
         [GOLD, MIDDLE, LEAF, GREAT, TWO],

@@ -1,17 +1,19 @@
 """The last look, right before something is taken away."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 
 from linkedclone.errors import BusyError, RefusedError
-from linkedclone.model.ids import SnapshotId
+from linkedclone.model.ids import SnapshotId, StoreId
 from linkedclone.model.inventory import Inventory, Stray
 from linkedclone.model.observed import Power, Vm
 from linkedclone.model.plan import (
     DeleteSnapshot,
     DeleteVm,
     GrowDisk,
+    Plan,
     PromoteVm,
     RemoveStray,
     RevertSnapshot,
@@ -21,10 +23,17 @@ from linkedclone.model.plan import (
     UnregisterVm,
 )
 from linkedclone.model.spec import Deletion
+from linkedclone.planning.changes import plan_delete_snapshot, plan_revert
 from linkedclone.planning.deletion import plan_delete
-from linkedclone.planning.guards import check_steps, needs_check, refuse_busy, what_to_know
+from linkedclone.planning.guards import (
+    check_steps,
+    find_missing,
+    needs_check,
+    refuse_busy,
+    what_to_know,
+)
 from linkedclone.planning.promotion import plan_promote
-from tests.unit.building import clone_of, disk, hide, stray, vm
+from tests.unit.building import REASON, STORE, clone_of, disk, hide, stray, unreadable, vm
 from tests.unit.planning.scene import GOLD, GRANDCHILD, MIDDLE, ONE, TWO, seen
 
 
@@ -137,17 +146,19 @@ def test_a_vm_that_clones_are_being_made_from_is_busy() -> None:
     refuse_busy([ONE], {GOLD.id}, action="delete")
 
 
-@pytest.mark.parametrize("force", [False, True])
-def test_a_vm_whose_disks_could_not_be_read_is_deleted_only_by_force(force: bool) -> None:
-    bare = replace(clone_of(GOLD, "bare"), disks=())
-    inventory = Inventory(vms=(bare,), unread=frozenset({bare.id}))
-    if not force:
-        with pytest.raises(RefusedError, match="cannot be read"):
-            plan_delete([bare], inventory)
-        with pytest.raises(RefusedError, match="cannot be read"):
-            plan_promote([bare], inventory)
-        return
-    assert plan_delete([bare], inventory, Deletion(force=True)).steps
+def test_a_vm_that_cannot_be_read_is_deleted_only_by_who_was_told_of_it() -> None:
+    bare = unreadable(replace(clone_of(GOLD, "bare"), disks=()))
+    plans: tuple[Callable[[], Plan], ...] = (
+        lambda: plan_delete([bare], seen(bare)),
+        lambda: plan_delete([bare], seen(bare), Deletion(force=True)),
+        lambda: plan_promote([bare], seen(bare), force=True),
+    )
+    for plan in plans:
+        with pytest.raises(RefusedError, match="cannot be read") as caught:
+            plan()
+        assert REASON in caught.value.details
+        assert "--despite-unreadable" in caught.value.hint
+    assert plan_delete([bare], seen(bare), Deletion(despite_unreadable=True)).steps
 
 
 def test_what_could_not_be_looked_at_is_said_where_it_matters() -> None:
@@ -155,5 +166,97 @@ def test_what_could_not_be_looked_at_is_said_where_it_matters() -> None:
     inventory = Inventory(vms=(parent, clone), blind=("not seen",))
     assert what_to_know([clone], inventory) == ()
     assert what_to_know([parent], inventory) == ("not seen",)
-    unread = replace(inventory, unread=frozenset({parent.id}))
-    assert what_to_know([clone], unread) == ("not seen",)
+    lost = unreadable(vm("lost"))
+    unread = replace(inventory, vms=(parent, clone, lost))
+    assert what_to_know([clone], unread) == ("not seen", f"lost cannot be read: {REASON}")
+
+
+LOST = unreadable(vm("lost"))
+ELSEWHERE = replace(LOST, stores=frozenset({StoreId("datastore-9")}))
+NEARBY = replace(LOST, stores=frozenset({StoreId("datastore-9"), STORE}))
+FOREIGN = vm("foreign", disk("foreign/foreign.vmdk"))
+ADOPTED = replace(ONE, mark=replace(ONE.mark, run="")) if ONE.mark else ONE
+
+AT_STAKE: dict[str, tuple[list[Step], list[Vm | Stray], bool]] = {
+    "a parent": ([deleting(GOLD)], [GOLD, LOST], True),
+    "a parent of other tools without a snapshot": ([deleting(FOREIGN)], [FOREIGN, LOST], True),
+    "a parent on another datastore": ([deleting(GOLD)], [GOLD, ELSEWHERE], False),
+    "a parent on one of its datastores": ([deleting(GOLD)], [GOLD, NEARBY], True),
+    "a clone that nothing was taken of": ([deleting(ONE)], [GOLD, ONE, TWO, LOST], False),
+    "a clone that was adopted": ([deleting(ADOPTED)], [GOLD, ADOPTED, LOST], True),
+    "a clone with a snapshot": ([deleting(MIDDLE)], [GOLD, MIDDLE, LOST], True),
+    "the last clone on a base that may be its own": ([deleting(ONE)], [ONE, LOST], True),
+    "itself": ([deleting(LOST)], [GOLD, LOST], True),
+    "a snapshot": ([UNSNAP], [GOLD, LOST], True),
+    "a present state": ([REVERT], [GOLD, LOST], True),
+    "a file that grows": ([GROW], [GOLD, LOST], True),
+    "a promotion of a clone": ([promoting(ONE)], [GOLD, ONE, TWO, LOST], False),
+    "a promotion of a clone with a snapshot": ([promoting(MIDDLE)], [GOLD, MIDDLE, LOST], True),
+    "a leftover": ([RemoveStray(stray=LEFT)], [GOLD, ONE, LEFT, LOST], True),
+    "a leftover on another datastore": (
+        [RemoveStray(stray=LEFT)],
+        [GOLD, ONE, LEFT, ELSEWHERE],
+        False,
+    ),
+    "what takes nothing away": (
+        [TakeSnapshot(vm=GOLD.id, vm_name="gold", name="next")],
+        [GOLD, LOST],
+        False,
+    ),
+}
+
+
+@pytest.mark.parametrize(("steps", "found", "refused"), AT_STAKE.values(), ids=AT_STAKE)
+def test_the_last_look_stops_at_what_a_vm_that_cannot_be_read_may_hang_from(
+    steps: list[Step], found: list[Vm | Stray], refused: bool
+) -> None:
+    said = {layer for one in found if isinstance(one, Vm) for layer in one.layers}
+    steps = [
+        replace(step, takes_base=tuple(said)) if isinstance(step, DeleteVm) else step
+        for step in steps
+    ]
+    errors = [error for _, error in check_steps(steps, seen(*found))]
+    assert [type(error) for error in errors] == [RefusedError] * refused
+    assert all("lost" in error.brief and REASON in error.details for error in errors)
+    assert check_steps(steps, seen(*found), despite=True) == []
+
+
+def test_the_way_past_is_named_only_where_there_is_one() -> None:
+    for despite, named in ((None, False), (False, True)):
+        ((_, error),) = check_steps([UNSNAP], seen(GOLD, LOST), despite=despite)
+        assert ("--despite-unreadable" in error.hint) is named
+
+
+MISSING: dict[str, tuple[Step, list[Vm], list[Vm]]] = {
+    "a vm": (deleting(ONE), [GOLD, TWO], [ONE]),
+    "the vm of a snapshot": (UNSNAP, [ONE], [GOLD]),
+    "a snapshot": (UNSNAP, [replace(GOLD, snapshots=())], [GOLD]),
+    "the vm of a promotion": (promoting(ONE), [GOLD], [ONE]),
+}
+
+
+@pytest.mark.parametrize(("step", "found", "direct"), MISSING.values(), ids=MISSING)
+def test_what_is_there_and_missing_from_the_last_look_is_a_reason_to_stop(
+    step: Step, found: list[Vm], direct: list[Vm]
+) -> None:
+    assert find_missing([step], seen(*found)) == (direct[0].id,)
+    ((refused, error),) = check_steps([step], seen(*found), direct)
+    assert (refused, type(error)) == (step, RefusedError)
+    assert "missing" in error.brief
+    assert check_steps([step], seen(*found), []) == []
+    assert find_missing([step], seen(*direct)) == ()
+
+
+def test_nothing_is_planned_for_what_is_missing_from_the_list_of_all_vms() -> None:
+    """The look that a plan rests on does not show it: so it does not show what hangs from it."""
+    inventory = seen(ONE)
+    plans: tuple[Callable[[], Plan], ...] = (
+        lambda: plan_delete([GOLD], inventory, Deletion(force=True)),
+        lambda: plan_promote([GOLD], inventory, force=True),
+        lambda: plan_delete_snapshot(GOLD, SNAPSHOT, inventory, force=True),
+        lambda: plan_delete_snapshot(GOLD, SNAPSHOT, seen(replace(GOLD, snapshots=())), force=True),
+        lambda: plan_revert(GOLD, SNAPSHOT, inventory, force=True),
+    )
+    for plan in plans:
+        with pytest.raises(RefusedError, match=r"missing|any more"):
+            plan()

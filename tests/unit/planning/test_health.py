@@ -9,10 +9,10 @@ from linkedclone.model.inventory import Inventory, LayerFile
 from linkedclone.model.observed import Vm
 from linkedclone.model.proof import DEEPEST
 from linkedclone.planning.health import find_trouble
-from tests.unit.building import clone_of, disk, hide, layer, sized, stray, vm
+from tests.unit.building import REASON, clone_of, disk, hide, layer, sized, stray, unreadable, vm
 from tests.unit.planning.scene import GOLD, ONE, TWO, seen
 
-CHECKS = ("chain depth", "chain files", "identity", "delta size", "stray files")
+CHECKS = ("readable VMs", "chain depth", "chain files", "identity", "delta size", "stray files")
 
 
 def trouble(inventory: Inventory, check: str) -> list[tuple[Verdict, str]]:
@@ -132,3 +132,12 @@ def test_files_of_nobody_are_told_with_what_they_take() -> None:
     assert verdict is Verdict.WARNING
     assert "3 disk files" in text
     assert "3" in text.partition("(")[2]
+
+
+def test_a_vm_that_cannot_be_read_is_never_said_to_be_well() -> None:
+    inventory = seen(GOLD, ONE, unreadable(vm("lost")))
+    assert trouble(inventory, "readable VMs") == [
+        (Verdict.FAILED, f"lost cannot be read: {REASON}; what it hangs from is not known")
+    ]
+    (files,) = [one.text for one in find_trouble(inventory) if one.check == "chain files"]
+    assert "2 VMs" in files

@@ -18,7 +18,7 @@ from linkedclone.model.plan import Plan, RelocateVm
 from linkedclone.model.proof import prove_kept
 from linkedclone.model.spec import Target
 from linkedclone.planning.relocation import plan_relocate
-from tests.unit.building import STORE, disk, layer
+from tests.unit.building import STORE, disk, layer, unreadable
 from tests.unit.planning.scene import GOLD, GRANDCHILD, MIDDLE, ONE, TWO, seen
 
 OTHER = Target(folder=FolderId(""), folder_path="", datastore="datastore-2", datastore_name="ssd2")
@@ -76,7 +76,7 @@ REFUSED: dict[str, tuple[Vm, Inventory, type[LinkedCloneError]]] = {
         seen(GOLD, replace(ONE, template=True)),
         RefusedError,
     ),
-    "cannot be read": (ONE, replace(seen(GOLD, ONE), unread=frozenset({ONE.id})), RefusedError),
+    "cannot be read": (ONE, seen(GOLD, unreadable(ONE)), RefusedError),
 }
 
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from linkedclone.model.ids import VmId
+from linkedclone.model.ids import StoreId, VmId
 from linkedclone.model.images import Image
 from linkedclone.model.inventory import Stray
 from linkedclone.model.observed import Power, Vm
@@ -12,7 +12,7 @@ from linkedclone.model.plan import DeleteSnapshot, DeleteVm, RemoveStray
 from linkedclone.model.waste import Waste, WasteKind
 from linkedclone.planning.clone import SNAPSHOT_NOTE
 from linkedclone.planning.waste import DEFAULT_KINDS, find_waste, plan_removal
-from tests.unit.building import clone_of, sized, stray, with_snapshot
+from tests.unit.building import clone_of, sized, stray, unreadable, vm, with_snapshot
 from tests.unit.planning.scene import GOLD, MIDDLE, ONE, TWO, seen
 
 LEFT = stray("gold/gold.vmdk", "one/one-000009.vmdk", orphaned=True, used=7)
@@ -172,9 +172,26 @@ def test_what_clones_in_the_making_may_need_stays() -> None:
     found = find_waste(seen(taken_for_clones(THRICE, 0, 1), half_made("half"), LEFT))
     steps = plan_removal(found, list(WasteKind), {GOLD.id}).steps
     assert steps == (RemoveStray(stray=LEFT),)
-    assert len(plan_removal(found, list(WasteKind), {ONE.id}).steps) == 4
+    # One of the snapshots is what the clone without a disk was to hang from: it goes after that.
+    assert len(plan_removal(found, list(WasteKind), {ONE.id}).steps) == 3
 
 
 def test_what_is_only_told_is_not_removed() -> None:
     told = Waste(kind=WasteKind.FILE, name="x", used_bytes=1, reason="")
     assert plan_removal([told], list(WasteKind)).empty
+
+
+def test_what_a_vm_that_cannot_be_read_may_hang_from_is_no_waste() -> None:
+    lost = unreadable(vm("lost"))
+    elsewhere = replace(lost, stores=frozenset({StoreId("datastore-9")}))
+    there = (taken_for_clones(THRICE, 0, 1), half_made("half"), LEFT)
+    for one, kept in ((lost, {"file", "snapshot"}), (elsewhere, set())):
+        found = find_waste(seen(*there, one))
+        told = {waste.kind.value for waste in found if "lost may hang from" in waste.why_not}
+        assert told == kept
+        assert not [waste for waste in found if waste.why_not and waste.step]
+    assert all(w.step for w in find_waste(seen(*there, lost), despite_unreadable=True))
+
+
+def test_a_clone_that_cannot_be_read_is_not_one_that_was_not_finished() -> None:
+    assert find_waste(seen(unreadable(half_made("half")))) == ()

@@ -167,8 +167,10 @@ def test_an_answer_of_another_shape_is_an_error_that_names_what_came(
 def test_vms_whose_devices_could_not_be_read_are_told() -> None:
     inventory = open_replay([page(vm("vm-1"), vm("vm-2", DENIED), vm("vm-3", ""))]).observe()
     assert [one.disks for one in inventory.vms] == [(), (), ()]
-    (told,) = inventory.blind
-    assert told == "the disks of vm-2, vm-3 could not be read: what they hang from is not known"
+    refused, absent = (one.unreadable for one in inventory.vms[1:])
+    assert refused.startswith("the server does not tell config.hardware.device: ")
+    assert absent == "the server does not tell its devices"
+    assert inventory.not_seen[1] == f"vm-2 cannot be read: {refused}"
 
 
 def test_a_vm_whose_snapshot_could_not_be_read_is_told_and_its_disks_are_unknown() -> None:
@@ -176,9 +178,10 @@ def test_a_vm_whose_snapshot_could_not_be_read_is_told_and_its_disks_are_unknown
     for pages in ([page(vm("vm-1", DEVICES + SNAPSHOT), denied)], [page(vm("vm-1", SNAPSHOT))]):
         inventory = open_replay(pages).observe()
         assert inventory.vms[0].snapshots[0].disks is None
-        assert "vm-1" in inventory.blind[0]
+        assert inventory.vms[0].unreadable
+        assert "vm-1" in inventory.not_seen[0]
 
 
 def test_of_many_only_a_few_are_named() -> None:
     bare = [vm(f"vm-{number}", "") for number in range(1, 9)]
-    assert "vm-5 and 3 more could not" in open_replay([page(*bare)]).observe().blind[0]
+    assert "vm-5 and 3 more cannot" in open_replay([page(*bare)]).observe().not_seen[0]

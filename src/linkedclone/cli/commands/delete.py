@@ -41,7 +41,12 @@ def command(
 
     require_answer(sure["yes"], verb="delete")
     refs = expand_refs(names)
-    how = Deletion(force=sure["force"], cascade=cascade, keep_base=keep_base)
+    how = Deletion(
+        force=sure["force"],
+        cascade=cascade,
+        keep_base=keep_base,
+        despite_unreadable=sure["despite_unreadable"],
+    )
 
     from linkedclone.cli.progress import watch
     from linkedclone.cli.session import open_session

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, TypedDict, Unpack
 import click
 
 from linkedclone.cli.choices import Choices
-from linkedclone.cli.grammar import Verb
+from linkedclone.cli.grammar import Verb, despite_option
 
 if TYPE_CHECKING:
     from linkedclone.model.waste import WasteKind
@@ -16,6 +16,7 @@ class _Options(TypedDict):
     no_scan: bool
     snapshots: bool
     images: bool
+    despite_unreadable: bool
     yes: bool
 
 
@@ -30,6 +31,7 @@ class _Options(TypedDict):
 @click.option("--no-scan", is_flag=True, help="Look for files only where it costs nothing.")
 @click.option("--snapshots", is_flag=True, help="With --yes: also snapshots that nothing uses.")
 @click.option("--images", is_flag=True, help="With --yes: also images that nothing uses.")
+@despite_option
 @click.option("-y", "--yes", is_flag=True, help="Remove what is removable.")
 @click.pass_obj
 def command(choices: Choices, **options: Unpack[_Options]) -> int:
@@ -55,7 +57,10 @@ def command(choices: Choices, **options: Unpack[_Options]) -> int:
 
     with open_session(choices) as connection, watch(choices) as progress:
         report = connection.collect_waste(
-            kinds if options["yes"] else (), scan=scan, progress=progress
+            kinds if options["yes"] else (),
+            despite_unreadable=options["despite_unreadable"],
+            scan=scan,
+            progress=progress,
         )
     emit(choices, document=report.document, text=lambda: render_waste(report, kinds))
     say_waste(report, kinds, removed=options["yes"])

@@ -12,8 +12,9 @@ def command(choices: Choices) -> int:
     """List all VMs with what they hang from."""
     from linkedclone.cli.output import emit
     from linkedclone.cli.session import open_session
-    from linkedclone.cli.streams import say
+    from linkedclone.cli.streams import printable, say
     from linkedclone.cli.views import render_vms
+    from linkedclone.model.inventory import tell_unreadable
 
     with open_session(choices) as connection:
         rows = connection.list()
@@ -23,6 +24,8 @@ def command(choices: Choices) -> int:
         text=lambda: render_vms(rows),
     )
     for row in rows:
+        if row.vm.unreadable and row.vm.unreadable not in row.vm.trouble:
+            say(printable(tell_unreadable(row.vm)))
         if row.vm.trouble:
             say(f"{row.vm.name}: {'; '.join(row.vm.trouble.splitlines())}")
     if not rows:

@@ -39,6 +39,7 @@ def command(
             report = connection.promote(
                 refs,
                 force=sure["force"],
+                despite_unreadable=sure["despite_unreadable"],
                 scan=read_scan(scan),
                 confirm=question,
                 progress=progress,

@@ -93,7 +93,11 @@ def tell_trouble(name: str, machine: "MachineState") -> str:
 
 
 def build_unreadable(state: StateFolder, vm: VmId, why: HypervisorError) -> Vm:
-    """Build what can be said of a VM whose record cannot be read: that it is there."""
+    """Build what can be said of a VM whose record cannot be read: that it is there, and why not.
+
+    Of a folder that is missing it is known that it holds nothing: such a VM is
+    broken, but nothing of it is hidden.
+    """
     name, folder = state.link(vm).name, state.folder(vm)
     links = (link for link in state.uuids.iterdir() if read_vm_link(link) == vm)
     uuid = next((link.name for link in links), "")
@@ -108,6 +112,7 @@ def build_unreadable(state: StateFolder, vm: VmId, why: HypervisorError) -> Vm:
         power=Power.OFF if gone else Power.UNKNOWN,
         mark=Mark(owner=DEFAULT_OWNER, uuid=uuid) if gone else None,
         trouble=f"{why}; {why.hint}",
+        unreadable="" if not os.path.lexists(folder) else str(why),
     )
 
 

@@ -1,6 +1,5 @@
 """Read the whole state folder: all VMs, all files of nobody among theirs, and sizes if wanted."""
 
-import os
 from pathlib import Path
 
 from linkedclone.drivers.local.foreign import ForeignDisk
@@ -46,10 +45,6 @@ def observe_all(
         vms=tuple(sorted(vms, key=lambda vm: vm.name)),
         strays=tuple(sorted(strays, key=lambda stray: stray.layer)),
         blind=(_tell_limits(state, scan), *found.blind),
-        # Of a folder that is missing it is known that it holds nothing.
-        unread=frozenset(
-            vm for vm, _ in survey.stored.unreadable if os.path.lexists(state.folder(vm))
-        ),
     )
     return measure_inventory(state, inventory) if sizes else inventory
 

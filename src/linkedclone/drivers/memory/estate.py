@@ -135,7 +135,8 @@ class Estate:
 
     def survey(self, *, sizes: bool, scan: bool) -> Inventory:
         """Return everything at once; strays only where they are scanned for."""
-        vms = self.view(self.machines.values(), with_disks=True)
+        seen = (machine for machine in self.machines.values() if not machine.overlooked)
+        vms = self.view(seen, with_disks=True)
         if not sizes:
             return Inventory(vms=vms, strays=self.strays() if scan else (), blind=_blind(scan))
         strays = self.strays()

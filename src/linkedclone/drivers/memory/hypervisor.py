@@ -177,6 +177,12 @@ class MemoryHypervisor:
         with self._inside() as estate:
             estate.unregister(vm)
 
+    def remove(self, vm: VmId) -> None:
+        """Delete a VM at once, whether it runs or not."""
+        with self._inside() as estate:
+            estate.machine(vm).power = Power.OFF
+            estate.delete(vm)
+
     def add_orphan(self, vm: VmId) -> Layer:
         """Leave a delta behind that no VM reads."""
         with self._inside() as estate:
@@ -192,6 +198,16 @@ class MemoryHypervisor:
         with self._inside() as estate:
             machine = estate.machine(vm)
             machine.template, machine.power, machine.pool = True, Power.OFF, ""
+
+    def make_unreadable(self, vm: VmId, reason: str) -> None:
+        """Show no more of a VM than its name, as of one whose host cannot get at its files."""
+        with self._inside() as estate:
+            estate.machine(vm).unreadable = reason
+
+    def overlook(self, vm: VmId) -> None:
+        """Leave a VM out where all are read at once; asked for by itself it is there."""
+        with self._inside() as estate:
+            estate.machine(vm).overlooked = True
 
     def set_guest(self, vm: VmId, guest: Guest) -> None:
         """Say how a guest takes it to be asked to shut down."""

@@ -38,6 +38,8 @@ class Machine:
         guest: How its guest takes it to be asked to shut down.
         inside: Who its guest is to be; None for a guest that nothing is told.
         whole: False for what a failed clone left behind.
+        unreadable: Why outsiders see hardly more of it than its name; empty if they see all.
+        overlooked: Whether it is missing where all VMs are read at once.
         points: Its snapshots, parents before children.
         current: The snapshot that its present state follows.
     """
@@ -56,6 +58,8 @@ class Machine:
     guest: Guest = "obeys"
     inside: Inside | None = None
     whole: bool = True
+    unreadable: str = ""
+    overlooked: bool = False
     mark: Mark | None = None
     annotation: str = ""
     cpus: int = 1
@@ -81,6 +85,15 @@ class Machine:
 
 def view(machine: Machine, path: str, *, with_disks: bool) -> Vm:
     """Return a VM as outsiders see it; ``with_disks`` adds the disks of its snapshots."""
+    if machine.unreadable:
+        return Vm(
+            id=machine.id,
+            name=machine.name,
+            uuid="",
+            path=path,
+            template=machine.template,
+            unreadable=machine.unreadable,
+        )
     seen = Vm(
         id=machine.id,
         name=machine.name,
@@ -113,6 +126,8 @@ def view(machine: Machine, path: str, *, with_disks: bool) -> Vm:
 
 def with_sizes(vm: Vm, mine: frozenset[Layer], others: frozenset[Layer], files: Storage) -> Vm:
     """Add what the VM occupies alone and together with others."""
+    if vm.unreadable:
+        return vm
     return replace(
         vm,
         own_bytes=sum(files.size(layer) for layer in mine - others),

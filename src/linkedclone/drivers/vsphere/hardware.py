@@ -68,6 +68,11 @@ class Hardware:
         """
         return tuple(_settle(disk, stores) for _, disk in self.disks if disk.chain)
 
+    @property
+    def layers(self) -> Iterator[Layer]:
+        """The layers of all disks, as they are told."""
+        return (layer for _, disk in self.disks for layer in disk.chain)
+
     def layer_at(self, disk: int, number: int, length: int) -> Layer | None:
         """Return the layer at a place of a disk's chain, if that is as long as is said.
 
@@ -103,8 +108,13 @@ class LayerBook:
         return layer
 
 
+def is_unresolved(store: str) -> bool:
+    """Say whether a datastore's name in brackets stands where its id should."""
+    return store.startswith("[")
+
+
 def find_store(name: str, stores: StoreNames) -> StoreId:
-    """Return a datastore's id; one that the VM does not list keeps its name in brackets."""
+    """Return a datastore's id; one that nothing tells keeps its name in brackets."""
     return StoreId(stores.get(name, f"[{name}]"))
 
 
@@ -173,13 +183,13 @@ def _is_independent(backing: Element) -> bool:
 
 
 def _settle(disk: Disk, stores: StoreNames) -> Disk:
-    if not any(layer.store.startswith("[") for layer in disk.chain):
+    if not any(is_unresolved(layer.store) for layer in disk.chain):
         return disk
     return replace(disk, chain=tuple(settle_layer(layer, stores) for layer in disk.chain))
 
 
 def settle_layer(layer: Layer, stores: StoreNames) -> Layer:
     """Return a layer with the id of its datastore, where that was not told with it."""
-    if not layer.store.startswith("["):
+    if not is_unresolved(layer.store):
         return layer
     return replace(layer, store=find_store(layer.store_name, stores))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from linkedclone.drivers.vsphere import surroundings, walks
@@ -17,7 +17,6 @@ from linkedclone.drivers.vsphere.shapes import Shape, build_shape
 from linkedclone.drivers.vsphere.vms import Surroundings, build_vm, choose_properties
 from linkedclone.drivers.vsphere.walks import Walk
 from linkedclone.model.ids import SnapshotId, VmId
-from linkedclone.model.names import list_names
 from linkedclone.model.observed import Vm
 
 if TYPE_CHECKING:
@@ -74,10 +73,7 @@ class Observer:
         around = self._read("read the inventory", starts, wanted, ways, decoder)
         with without_collections():
             vms = self._build(around)
-            unread = _find_unread(around.reads.values(), vms)
-            found = Inventory(
-                vms=vms, blind=_describe_unread(unread.values()), unread=frozenset(unread)
-            )
+            found = Inventory(vms=vms)
             if sizes:
                 found = measuring.measure(found, around, decoder.book)
             return twins.unify(found, twins.find_twins(around.reads.values()))
@@ -160,7 +156,8 @@ class Observer:
         reads = self._collector.read_found(
             about, starts, wanted, decoder.decode, ways, lighten=drop_devices
         )
-        return Surroundings({read.id: read for read in reads})
+        whole = "VirtualMachineSnapshot" in wanted
+        return Surroundings({read.id: read for read in reads}, whole=whole)
 
     def _build(self, around: Surroundings) -> tuple[Vm, ...]:
         vms: list[Vm] = []
@@ -186,33 +183,6 @@ class Observer:
             cores_per_socket=snapshot.get("config.hardware.numCoresPerSocket") or None,
         )
         self._shapes.setdefault(snapshot.id, shape)
-
-
-def _find_unread(reads: Iterable[Read], vms: Iterable[Vm]) -> dict[VmId, str]:
-    """Return the VMs that were seen, and whose disks were not read: their names, by id.
-
-    A VM that the user may see but not read has no devices; nor has one whose
-    host does not answer, or one that is being made. What a failed clone of
-    ours left has none either, but its mark can be read.
-    """
-    bare = {
-        read.id
-        for read in reads
-        if read.kind == "VirtualMachine" and read.get("config.hardware.device") is None
-    }
-    return {
-        vm.id: vm.name or vm.id
-        for vm in vms
-        if (vm.id in bare and vm.valid_mark is None)
-        or any(snapshot.disks is None for snapshot in vm.snapshots)
-    }
-
-
-def _describe_unread(unread: Iterable[str]) -> tuple[str, ...]:
-    names = list_names(sorted(unread))
-    if not names:
-        return ()
-    return (f"the disks of {names} could not be read: what they hang from is not known",)
 
 
 def _shape_of(seen: Seen, *, whole: bool = False) -> Shape:

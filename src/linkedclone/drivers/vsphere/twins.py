@@ -57,7 +57,8 @@ def _unify_vm(vm: Vm, twins: Twins) -> Vm:
     )
     home = vm.home and (twins.get(vm.home[0], vm.home[0]), vm.home[1])
     disks = _unify_disks(vm.disks, twins)
-    return replace(vm, home=home, disks=disks, snapshots=tuple(snapshots))
+    stores = frozenset(twins.get(store, store) for store in vm.stores)
+    return replace(vm, home=home, disks=disks, snapshots=tuple(snapshots), stores=stores)
 
 
 def _unify_disks(disks: Iterable[Disk], twins: Twins) -> tuple[Disk, ...]:

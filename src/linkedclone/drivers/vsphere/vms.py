@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Final
 
 from linkedclone.drivers.vsphere import metadata
 from linkedclone.drivers.vsphere.decoding import INSTANCE_ID, Read
 from linkedclone.drivers.vsphere.guestinfo import choose_addresses, settle
-from linkedclone.drivers.vsphere.hardware import Hardware, StoreNames, find_store
+from linkedclone.drivers.vsphere.hardware import Hardware, StoreNames, find_store, is_unresolved
 from linkedclone.drivers.vsphere.marks import PATHS, read_mark
 from linkedclone.drivers.vsphere.names import split_file_name, unescape
 from linkedclone.drivers.vsphere.paths import above_of, build_prefix
@@ -34,6 +35,7 @@ PROPERTIES: Final = (
     *metadata.PATHS,
     "snapshot",
     "runtime.powerState",
+    "runtime.connectionState",
     "runtime.bootTime",
     "guest.hostName",
     "guest.ipAddress",
@@ -66,12 +68,15 @@ class Surroundings:
     Args:
         reads: All objects that were read, by id: folders, datastores and
             snapshots among them.
+        whole: Whether the devices of snapshots were asked for.
     """
 
-    def __init__(self, reads: Mapping[str, Read]) -> None:
+    def __init__(self, reads: Mapping[str, Read], *, whole: bool = True) -> None:
         self.reads = reads
+        self.whole = whole
         self._prefixes: dict[str, str] = {}
-        self._stores: dict[tuple[str, ...], StoreNames] = {}
+        self._listed: dict[tuple[str, ...], StoreNames] = {}
+        self._told: dict[str, set[str]] | None = None
 
     def build_path(self, read: Read) -> str:
         """Return a VM's inventory path, see ``paths``."""
@@ -81,12 +86,54 @@ class Surroundings:
         return f"{self._prefixes[above]}/{read.values.get('name', '')}"
 
     def store_names(self, read: Read) -> StoreNames:
-        """Return the ids of a VM's datastores by their names."""
+        """Return the ids of a VM's datastores by the names that stand in its file names.
+
+        What its own backings tell comes first: they name a datastore and give
+        its id. Then come the datastores themselves, as far as the user may see
+        them, and last what the backings of other VMs tell of the datastores
+        that this one uses. A name of two datastores is left out.
+        """
+        listed = self._list_stores(read.values.get("datastore", ()))
+        own = self._find_told([read.id, *(s.id for s in read.values.get("snapshot", ()))])
+        missing = _names_of(read) - listed.keys() - own.keys()
+        if not missing and all({listed.get(name)} == ids for name, ids in own.items()):
+            return listed
+        others = {name: self._find_elsewhere(name, read) for name in missing}
+        found = {**{name: {one} for name, one in listed.items()}, **others, **own}
+        return {name: next(iter(ids)) for name, ids in found.items() if len(ids) == 1}
+
+    def _list_stores(self, ids: tuple[str, ...]) -> StoreNames:
+        if ids not in self._listed:
+            named: dict[str, set[str]] = defaultdict(set)
+            for moid in ids:
+                store = self.reads.get(moid)
+                name = unescape(str(store.get("name") or "")) if store else ""
+                if name:
+                    named[name].add(moid)
+            self._listed[ids] = {n: next(iter(one)) for n, one in named.items() if len(one) == 1}
+        return self._listed[ids]
+
+    def _find_told(self, owners: Iterable[str]) -> dict[str, set[str]]:
+        """Return the ids that the backings of VMs or snapshots give to names of datastores."""
+        told: dict[str, set[str]] = defaultdict(set)
+        for owner in owners:
+            hardware = self.hardware(owner)
+            for layer in hardware.layers if hardware else ():
+                if not is_unresolved(layer.store):
+                    told[layer.store_name].add(layer.store)
+        return told
+
+    def _find_elsewhere(self, name: str, read: Read) -> set[str]:
+        """Return which of a VM's datastores others call by this name."""
+        if self._told is None:
+            self._told = self._find_told(self.reads)
+        return self._told.get(name, set()) & set(read.values.get("datastore", ()))
+
+    def find_stores(self, read: Read) -> frozenset[StoreId]:
+        """Return all datastores that a VM uses; nothing unless each of them is known."""
         ids = read.values.get("datastore", ())
-        if ids not in self._stores:
-            stores = [self.reads[moid] for moid in ids if moid in self.reads]
-            self._stores[ids] = {unescape(str(one.get("name") or "")): one.id for one in stores}
-        return self._stores[ids]
+        known = all(moid in self.reads and not self.reads[moid].refused for moid in ids)
+        return frozenset(map(StoreId, ids)) if known else frozenset()
 
     def hardware(self, owner: str) -> Hardware | None:
         """Return the devices of a VM or a snapshot, if they were read."""
@@ -111,7 +158,7 @@ def build_vm(read: Read, around: Surroundings) -> Vm:
     memory = get("config.hardware.memoryMB")
     own, shared = get("storage.perDatastoreUsage", (None, None))
     customization = settle(get("guest.customizationInfo"), get("config.createDate"))
-    return Vm(
+    vm = Vm(
         id=VmId(read.id),
         name=unescape(get("name", "")),
         uuid=instance or bios,
@@ -136,6 +183,95 @@ def build_vm(read: Read, around: Surroundings) -> Vm:
         cpus=get("config.hardware.numCPU"),
         memory_bytes=None if memory is None else memory << 20,
         booted=get("runtime.bootTime"),
+    )
+    unreadable = find_unreadable(vm, read, whole=around.whole)
+    return vm if not unreadable else _doubt(vm, unreadable, around.find_stores(read))
+
+
+def _doubt(vm: Vm, unreadable: str, stores: frozenset[StoreId]) -> Vm:
+    """Return a VM that cannot be read."""
+    seen = frozenset(layer.store for layer in vm.layers)
+    return replace(vm, unreadable=unreadable, stores=stores and stores | seen)
+
+
+_STATES: Final = {
+    "disconnected": "its host is disconnected, so what is shown of it may be out of date",
+    "inaccessible": "its host cannot get at its files (inaccessible)",
+    "invalid": "its configuration is not valid (invalid)",
+    "orphaned": "no host knows it any more (orphaned)",
+}
+"""What each state of connection but ``connected`` means."""
+
+_STATE: Final = "runtime.connectionState"
+_DEVICES: Final = "config.hardware.device"
+_NEEDED: Final = frozenset(
+    {
+        _STATE,
+        _DEVICES,
+        "snapshot",
+        "config.instanceUuid",
+        "config.uuid",
+        "config.files.vmPathName",
+    }
+)
+"""What tells what a VM hangs from, and which of its layers are its own."""
+
+
+def find_unreadable(vm: Vm, read: Read, *, whole: bool) -> str:
+    """Say why what a VM hangs from is not known; empty if it is.
+
+    A clone that is being made, or was not finished, has no devices either; it
+    stands out by its mark, which can be read.
+
+    Args:
+        vm: The VM, made of what was read.
+        read: What was read.
+        whole: Whether the disks of its snapshots were asked for.
+    """
+    state = read.values.get(_STATE, "connected")
+    if state != "connected":
+        return _STATES.get(state, f"its state of connection is {state}")
+    refused = _find_refused(vm, read)
+    if refused:
+        return f"the server does not tell {refused}: {read.refused[refused]}"
+    if read.get(_DEVICES) is None:
+        half_made = vm.valid_mark is not None and not vm.snapshots
+        can_be = vm.power in {Power.OFF, Power.UNKNOWN}
+        return "" if half_made and can_be else "the server does not tell its devices"
+    return _find_gap(vm, whole=whole)
+
+
+def _find_refused(vm: Vm, read: Read) -> str:
+    """Return a property that was refused and that the lineage needs; empty if none was."""
+    hidden = any(disk.hidden for disk in vm.disks)
+    for path in sorted(read.refused):
+        # Of a native clone, only the mark tells what it hangs from.
+        if path in _NEEDED or (hidden and path in PATHS):
+            return path
+    return ""
+
+
+def _find_gap(vm: Vm, *, whole: bool) -> str:
+    """Say what is missing of a VM whose devices were read; empty if nothing is."""
+    for snapshot in vm.snapshots if whole else ():
+        if snapshot.disks is None:
+            return f"the server does not tell the disks of its snapshot {snapshot.name}"
+    if vm.home is None:
+        return "the server does not tell where its files are"
+    used = {vm.home[0], *(layer.store for layer in vm.layers)}
+    unresolved = sorted(store for store in used if is_unresolved(store))
+    if unresolved:
+        return f"the server does not tell which datastore {', '.join(unresolved)} is"
+    return ""
+
+
+def _names_of(read: Read) -> set[str]:
+    """Return the names of datastores that may have to be looked up: of what comes without an id."""
+    home = split_file_name(read.values.get("config.files.vmPathName", ""))[0]
+    hardware: Hardware | None = read.values.get(_DEVICES)
+    layers = hardware.layers if hardware else ()
+    return {layer.store_name for layer in layers if is_unresolved(layer.store)} | (
+        {home} if home else set()
     )
 
 

@@ -34,6 +34,10 @@ def command(choices: Choices, file: Path, **sure: Unpack[Sure]) -> int:
         question = ask_unless(sure["yes"], connection.address)
         with watch(choices) as progress:
             report = connection.pools.delete(
-                spec, force=sure["force"], confirm=question, progress=progress
+                spec,
+                force=sure["force"],
+                despite_unreadable=sure["despite_unreadable"],
+                confirm=question,
+                progress=progress,
             )
     return finish(choices, report, question)

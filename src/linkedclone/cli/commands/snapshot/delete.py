@@ -37,6 +37,7 @@ def command(
                 vm,
                 name,
                 force=sure["force"],
+                despite_unreadable=sure["despite_unreadable"],
                 scan=read_scan(scan),
                 confirm=question,
                 progress=progress,
