@@ -18,6 +18,8 @@ from linkedclone.model.observed import Vm
 _INVALID = re.compile(r"[^A-Za-z0-9_]")
 _TEMPLATE = re.compile(r"\{(?=[{%#])")
 _TAG_LETTERS = 6
+_THIS_MACHINE = frozenset({"localhost", "127.0.0.1", "::1"})
+"""Names under which playbooks mean the machine that Ansible runs on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,16 +86,27 @@ def build_inventory(hosts: Sequence[AnsibleHost]) -> dict[str, object]:
 def name_hosts(hosts: Sequence[AnsibleHost], taken: Iterable[str] = ()) -> dict[str, str]:
     """Return what each VM is called, by id: its name, with a part of its UUID where that is taken.
 
-    Two VMs of one name stay apart, and no host is called like a group.
+    Two VMs of one name stay apart, and no host is called like a group, like the machine
+    that Ansible runs on, or like an option of ssh, which is given a host's name where no
+    address is known.
     """
-    counts = Counter(host.vm.name for host in hosts)
-    reserved = {"all", "ungrouped", "_meta", *taken}
-    return {
-        host.vm.id: _plain(host.vm.name)
-        if counts[host.vm.name] == 1 and host.vm.name not in reserved
-        else f"{_plain(host.vm.name)}-{(host.vm.uuid or host.vm.id)[:8]}"
+    names = {host.vm.id: _name_host(host.vm.name) for host in hosts}
+    counts = Counter(names.values())
+    reserved = {"all", "ungrouped", "_meta", *_THIS_MACHINE, *taken}
+    told = {
+        host.vm.id: name
+        if counts[name] == 1 and name.casefold() not in reserved and name not in reserved
+        else f"{name}-{(host.vm.uuid or host.vm.id)[:8]}"
         for host in hosts
+        for name in (names[host.vm.id],)
     }
+    again = Counter(told.values())  # another VM may be called what a tag made of this one
+    return {vm: name if again[name] == 1 else f"{name}-{vm}" for vm, name in told.items()}
+
+
+def _name_host(name: str) -> str:
+    shown = _plain("".join(c if c.isprintable() else "_" for c in name))
+    return shown if shown and not shown.startswith("-") else f"_{shown}"
 
 
 def _plain(text: str) -> str:

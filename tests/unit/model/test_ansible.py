@@ -71,10 +71,42 @@ def test_vms_of_one_name_stay_apart() -> None:
     assert find_variables(made, "twin") is None
 
 
-@pytest.mark.parametrize("name", ["all", "ungrouped", "_meta", "power_off", "parent_gold"])
-def test_no_host_is_called_like_a_group(name: str) -> None:
+@pytest.mark.parametrize(
+    "name",
+    [
+        "all",
+        "ungrouped",
+        "_meta",
+        "power_off",
+        "parent_gold",
+        "localhost",
+        "LocalHost",
+        "127.0.0.1",
+    ],
+)
+def test_no_host_is_called_like_a_group_or_this_machine(name: str) -> None:
     made = inventory(host(name, uuid="12345678-0"))
     assert made["all"]["hosts"] == [f"{name}-12345678"]
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("-oProxyCommand=reboot", "_-oProxyCommand=reboot"),
+        ("a\nb\x1b[31m", "a_b_[31m"),
+        ("", "_"),
+        ("\ud800", "_"),
+    ],
+)
+def test_no_host_is_called_like_an_option_or_a_line_of_its_own(name: str, shown: str) -> None:
+    assert inventory(host(name, uuid="12345678-0"))["all"]["hosts"] == [shown]
+
+
+def test_no_name_stands_for_two_hosts() -> None:
+    twins = (host("x{{", uuid="11111111-a"), host("x{ {", uuid="22222222-b"))
+    third = host("x{ {-11111111", uuid="33333333-c")
+    made = inventory(*twins, third)
+    assert len(set(made["all"]["hosts"])) == len(made["_meta"]["hostvars"]) == 3
 
 
 def test_a_template_in_a_name_is_not_run() -> None:
