@@ -1,7 +1,10 @@
 """Sealed layers: changed or missing ones are found before anything reads them."""
 
+import json
 import os
 import shutil
+import tarfile
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -9,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from linkedclone.drivers.local.driver import LocalDriver
+from linkedclone.drivers.local.fingerprint import take_fingerprint
 from linkedclone.drivers.local.layout import open_state
 from linkedclone.drivers.local.seals import is_sealed, seal, seal_path, set_immutable, unseal
-from linkedclone.errors import RefusedError
+from linkedclone.errors import InputError, RefusedError
 from linkedclone.model.findings import Verdict
 from linkedclone.model.ids import VmId
 from linkedclone.model.images import ImageImport
@@ -29,7 +33,7 @@ from tests.contract.acts import (
     step_for,
     take_snapshot,
 )
-from tests.local.scenes import check_tidy, clean_up, connect, make_image
+from tests.local.scenes import check_tidy, clean_up, connect, make_image, top_of
 
 
 @pytest.fixture
@@ -183,7 +187,7 @@ def test_a_vm_never_runs_on_a_sealed_layer(driver: LocalDriver) -> None:
 def test_doctor_names_a_changed_layer(driver: LocalDriver) -> None:
     assert {f.check: f.verdict for f in driver.diagnose()}["layers"] is Verdict.OK
     base = base_of(driver)
-    os.utime(base)
+    tamper(base, at=1000)
     (finding,) = [f for f in driver.diagnose() if f.check == "layers"]
     assert finding.verdict is Verdict.FAILED
     assert base.name in finding.text
@@ -249,3 +253,143 @@ def test_a_snapshot_freezes_what_was_there(driver: LocalDriver) -> None:
     assert snapshot.disks is not None
     assert snapshot.disks[0].top == top
     assert current(read(driver, vm.id)).id == snapshot.id
+
+
+# -- issue 13, item 25: copies that lose times ----------------------------------------
+
+
+def make_large(driver: LocalDriver, tmp_path: Path, *, digest: bool = True) -> Path:
+    """Give the clone a base that is larger than what samples cover; return the base."""
+    image = tmp_path / "large.raw"
+    with image.open("wb") as file:
+        file.truncate(16 << 20)
+        file.write(bytes(range(256)) * 64)
+        file.seek(9 << 20)
+        file.write(b"data" * 20_000)
+    driver.import_image(ImageImport(file=image, name="large"))
+    make(driver, step_for(driver, find(driver, "large"), "on-large"))
+    base = driver.state.root / find(driver, "on-large").disks[0].chain[0].path
+    if not digest:
+        kept = json.loads(seal_path(base).read_bytes())
+        del kept["full_sha256"]  # as older versions wrote it
+        seal_path(base).write_text(json.dumps(kept))
+    return base
+
+
+def start_on_large(driver: LocalDriver) -> Job:
+    return driver.set_power(find(driver, "on-large").id, Power.ON)
+
+
+def copied_as_by_tar(state: Path, copy: Path) -> None:
+    archive = copy.with_suffix(".tar")
+    with tarfile.open(archive, "w", format=tarfile.GNU_FORMAT) as file:  # whole seconds
+        file.add(state, arcname=".")
+    with tarfile.open(archive) as file:
+        file.extractall(copy, filter="fully_trusted")
+
+
+def copied_without_times(state: Path, copy: Path) -> None:
+    shutil.copytree(state, copy, symlinks=True, copy_function=shutil.copy)
+
+
+@pytest.mark.parametrize("copy_to", [copied_as_by_tar, copied_without_times])
+def test_a_copy_that_lost_its_times_is_compared_in_full_once_and_sealed_anew(
+    driver: LocalDriver, tmp_path: Path, copy_to: Callable[[Path, Path], None]
+) -> None:
+    base = make_large(driver, tmp_path)
+    copy = tmp_path / "copy"
+    copy_to(driver.state.root, copy)
+    there = copy / base.relative_to(driver.state.root)
+    assert there.stat().st_mtime_ns != base.stat().st_mtime_ns
+    before = seal_path(there).read_bytes()
+    with closing(connect(copy)) as other:
+        result_of(other, start_on_large(other))
+        result_of(other, start(other))
+        assert seal_path(there).read_bytes() != before
+        assert json.loads(seal_path(there).read_bytes())["mtime_ns"] == there.stat().st_mtime_ns
+        assert there.stat().st_mode & 0o777 == 0o444
+
+
+def tamper(layer: Path, *, at: int, to_ns: int | None = None) -> None:
+    """Change a byte that no sample covers; ``to_ns`` is what its time is set to."""
+    layer.chmod(0o644)
+    before = layer.stat()
+    with layer.open("r+b") as file:
+        file.seek(at)
+        file.write(b"x")
+    if to_ns is not None:
+        os.utime(layer, ns=(before.st_atime_ns, to_ns))
+
+
+def test_a_layer_that_was_changed_between_its_samples_is_refused_though_its_time_is_coarser(
+    driver: LocalDriver, tmp_path: Path
+) -> None:
+    base = make_large(driver, tmp_path)
+    seconds = base.stat().st_mtime_ns // 10**9 * 10**9
+    tamper(base, at=(9 << 20) + 70_000, to_ns=seconds)
+    sealed = json.loads(seal_path(base).read_bytes())
+    assert take_fingerprint(base).sampled_sha256 == sealed["sampled_sha256"]
+    error = error_of(driver, lambda: start_on_large(driver))
+    assert isinstance(error, RefusedError)
+    assert "linkedclone export" in error.hint
+    with pytest.raises(RefusedError, match="was changed"):
+        driver.accept_layer(base)
+
+
+@pytest.mark.parametrize("coarse", [True, False])
+def test_a_large_layer_without_a_hash_of_all_of_it_is_accepted_by_one_command(
+    driver: LocalDriver, tmp_path: Path, coarse: bool
+) -> None:
+    base = make_large(driver, tmp_path, digest=False)
+    now = base.stat().st_mtime_ns
+    base.chmod(0o644)
+    os.utime(base, ns=(now, now // 10**9 * 10**9 if coarse else now + 5 * 10**9 + 7))
+    if not coarse:
+        error = error_of(driver, lambda: start_on_large(driver))
+        assert f"linkedclone doctor --accept {base}" in error.hint
+        driver.accept_layer(base)
+    result_of(driver, start_on_large(driver))
+    assert json.loads(seal_path(base).read_bytes())["full_sha256"]
+
+
+def test_only_a_sealed_layer_is_accepted_and_only_if_it_is_sound(
+    driver: LocalDriver, tmp_path: Path
+) -> None:
+    other = shutil.copy2(base_of(driver), tmp_path / "other.qcow2")
+    for file in (other, top_of(driver.state, find(driver, "desk")), tmp_path / "nothing"):
+        with pytest.raises(InputError):
+            driver.accept_layer(Path(file))
+    base = base_of(driver)
+    seal_path(base).write_bytes(b"")
+    assert "--accept" in error_of(driver, lambda: start(driver)).hint
+    base.chmod(0o644)
+    whole = base.read_bytes()
+    base.write_bytes(whole[:-70_000])
+    with pytest.raises(RefusedError, match="not sound"):
+        driver.accept_layer(base)
+    base.write_bytes(whole)
+    driver.accept_layer(base)
+    result_of(driver, start(driver))
+
+
+def test_a_move_to_a_file_system_with_coarser_times_keeps_all_seals_valid(
+    driver: LocalDriver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_large(driver, tmp_path, digest=False)
+
+    def copy_coarsely(source: Path, target: Path) -> None:
+        copy_times(source, target)
+        seen = source.stat()
+        os.utime(target, ns=(seen.st_atime_ns, seen.st_mtime_ns // 10**9 * 10**9 - 10**10))
+
+    copy_times = shutil.copystat
+    target = Path(tempfile.mkdtemp(dir="/dev/shm")) / "there"
+    monkeypatch.setattr(shutil, "copystat", copy_coarsely)
+    try:
+        driver.move_state(target)
+        with closing(connect(target)) as other:
+            (layers,) = [f for f in other.diagnose() if f.check == "layers"]
+            assert layers.verdict is Verdict.OK, layers
+            result_of(other, start_on_large(other))
+    finally:
+        shutil.rmtree(target.parent)

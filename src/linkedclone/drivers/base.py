@@ -510,6 +510,13 @@ class DiskFiles(Protocol):
             InUseError: VMs that read it run.
         """
 
+    def accept_layer(self, file: Path) -> None:
+        """Take a layer for unchanged of which a copy changed the time alone; waits.
+
+        Raises:
+            RefusedError: Its content was changed.
+        """
+
     def relink_vms(self) -> tuple[str, ...]:
         """Make VMs exist again whose files are there without their names; return the names."""
 

@@ -194,7 +194,7 @@ def _change(*path: "str | int", value: object) -> bytes:
         _change("machine", "cpus", value="two"),
         _change("machine", "memory_bytes", value=True),
         _change("machine", "cards", 0, "mac", value=7),
-        _change("mark", "pool", value={"generation": "one"}),
+        _change("mark", "owner", value=7),
         _change("uuid", value="../../names/desk"),
         _change("name", value=["x"]),
         b"[" * 100_000,

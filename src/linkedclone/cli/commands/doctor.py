@@ -16,17 +16,23 @@ from linkedclone.cli.grammar import Verb
     help="First let all that misses a layer hang from FILE, where that layer lies now (local:).",
 )
 @click.option(
+    "--accept",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="First look at all of the layer FILE and accept it, if its time alone changed (local:).",
+)
+@click.option(
     "--relink",
     is_flag=True,
     help="First link VMs again whose folders lost their links in a copy (local:).",
 )
 @click.pass_obj
-def command(choices: Choices, *, rebase: Path | None, relink: bool) -> int:
+def command(choices: Choices, *, rebase: Path | None, accept: Path | None, relink: bool) -> int:
     """Check what linked clones need of an endpoint.
 
     From the configuration file over connection, certificate and login to the
-    privileges held. Changes nothing unless --rebase or --relink is given;
-    exits with 1 if a check failed.
+    privileges held. Changes nothing unless --rebase, --accept or --relink is
+    given; exits with 1 if a check failed.
     """
     from linkedclone.app.doctor import diagnose
     from linkedclone.cli.output import emit
@@ -36,6 +42,8 @@ def command(choices: Choices, *, rebase: Path | None, relink: bool) -> int:
 
     if rebase is not None:
         _rebase(choices, rebase)
+    if accept is not None:
+        _accept(choices, accept)
     if relink:
         _relink(choices)
     diagnosis = diagnose(choices.endpoint, ask=ask_password if has_terminal() else None)
@@ -54,6 +62,15 @@ def _rebase(choices: Choices, file: Path) -> None:
     with open_session(choices) as connection:
         done = connection.rebase_layers(file)
     say(printable(f"{', '.join(done.vms)} hang from {done.file}: {done.layers} layers changed"))
+
+
+def _accept(choices: Choices, file: Path) -> None:
+    from linkedclone.cli.session import open_session
+    from linkedclone.cli.streams import printable, say
+
+    with open_session(choices) as connection:
+        connection.accept_layer(file)
+    say(printable(f"sealed anew: {file}"))
 
 
 def _relink(choices: Choices) -> None:

@@ -174,7 +174,7 @@ def check_layers(state: StateFolder) -> Iterator[Finding]:
     for layer in sorted(layers):
         if is_sealed(layer):
             try:
-                check_seal(state, layer)
+                check_seal(state, layer, mend=False)
             except LinkedCloneError as error:
                 faults.append((str(error), error.hint or back))
             faults += _find_open(layer)

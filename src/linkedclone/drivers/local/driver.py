@@ -455,6 +455,13 @@ class LocalDriver:
         with translated(f"cannot hang anything from {file}"):
             return rebase_layers(self._state, self._machines, file)
 
+    def accept_layer(self, file: Path) -> None:
+        """Seal a layer anew whose time alone was changed; see ``layers``."""
+        from linkedclone.drivers.local.layers import accept_layer
+
+        with translated(f"cannot accept {file}"):
+            accept_layer(self._state, file)
+
     def relink_vms(self) -> tuple[str, ...]:
         """Link VMs again whose folders lost their links; see ``unlinked``."""
         from linkedclone.drivers.local.unlinked import relink_vms

@@ -6,12 +6,22 @@ whether a file with another inode is the same one, moved or restored. It covers
 the first and last 64 KiB and up to 62 blocks spread evenly between them, so a
 file up to 4 MiB whole and a large one in a few milliseconds whatever its size: a
 whole 40 GiB base would take a minute before each start.
+
+Copies lose the time, or its fraction (``cp -r``, ``tar``, coarser file systems). So
+the seal of a layer up to 1 GiB has a hash of all of it, too: if nothing but the time
+differs, the layer is compared in full once, and sealed anew. The seals of larger
+layers and of older versions have none. There a time that is the sealed one but for
+its fraction is accepted, for a program that writes would have moved it further.
 """
 
+import errno
 import hashlib
 import json
 import os
-from dataclasses import asdict, dataclass
+import shlex
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, fields, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import cast
@@ -21,6 +31,12 @@ from linkedclone.errors import HypervisorError
 
 _BLOCK_BYTES = 1 << 16
 _BLOCKS = 64
+_CHUNK_BYTES = 4 << 20
+_WHOLE_BYTES = 1 << 30
+"""Up to how much data a layer is hashed in full when it is sealed: a second or two."""
+_GRAINS_NS = (100, 1_000, 1_000_000, 10_000_000, 1_000_000_000, 2_000_000_000)
+"""How coarse times are in archives and file systems."""
+_BYTES_PER_BLOCK = 512
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,12 +48,14 @@ class Fingerprint:
         mtime_ns: Its modification time in nanoseconds.
         inode: Its inode number.
         sampled_sha256: SHA-256 over the sampled blocks.
+        full_sha256: SHA-256 over the SHA-256 of each 4 MiB; empty if not taken.
     """
 
     size: int
     mtime_ns: int
     inode: int
     sampled_sha256: str
+    full_sha256: str = ""
 
 
 def take_fingerprint(path: Path) -> Fingerprint:
@@ -52,6 +70,81 @@ def take_fingerprint(path: Path) -> Fingerprint:
     return Fingerprint(
         size=seen.st_size, mtime_ns=seen.st_mtime_ns, inode=seen.st_ino, sampled_sha256=digest
     )
+
+
+def take_whole_fingerprint(path: Path, *, unlimited: bool = False) -> Fingerprint:
+    """Look at a file as it is now, with a hash of all of it unless it is too large for that.
+
+    Raises:
+        FileNotFoundError: There is none.
+        OSError: It cannot be read.
+    """
+    found, seen = take_fingerprint(path), path.stat()
+    if seen.st_blocks * _BYTES_PER_BLOCK > _WHOLE_BYTES and not unlimited:
+        return found
+    return replace(found, full_sha256=_hash_all(path, found, seen.st_ctime_ns))
+
+
+def has_sealed_content(path: Path, sealed: Fingerprint) -> bool:
+    """Say whether a file holds all that was sealed, though its time may be another.
+
+    Raises:
+        FileNotFoundError: There is none.
+        OSError: It cannot be read.
+    """
+    now = take_fingerprint(path)
+    if (now.size, now.sampled_sha256) != (sealed.size, sealed.sampled_sha256):
+        return False
+    if now.mtime_ns == sealed.mtime_ns or len(sample_offsets(now.size)) * _BLOCK_BYTES >= now.size:
+        return True
+    if sealed.full_sha256:
+        return _hash_all(path, now, path.stat().st_ctime_ns) == sealed.full_sha256
+    return is_coarser(now.mtime_ns, sealed.mtime_ns)
+
+
+def is_coarser(now_ns: int, sealed_ns: int) -> bool:
+    """Say whether a time is another one but for its fraction. Pure."""
+    return any(now_ns % g == 0 and abs(now_ns - sealed_ns) < g for g in _GRAINS_NS)
+
+
+@lru_cache(maxsize=64)
+def _hash_all(path: Path, now: Fingerprint, _ctime_ns: int) -> str:
+    """Hash a file chunk by chunk; holes are not read."""
+    digest = hashlib.sha256()
+    with path.open("rb", buffering=0) as file, ThreadPoolExecutor(os.cpu_count()) as pool:
+        descriptor = file.fileno()
+        chunks = tuple(_list_chunks(descriptor, now.size))
+        for one in pool.map(lambda chunk: _hash_chunk(descriptor, *chunk), chunks):
+            digest.update(one)
+    return digest.hexdigest()
+
+
+def _list_chunks(descriptor: int, size: int) -> Iterator[tuple[int, int, bool]]:
+    """List where each chunk begins, how long it is, and whether it is a hole."""
+    data = -1
+    for offset in range(0, size, _CHUNK_BYTES):
+        length = min(_CHUNK_BYTES, size - offset)
+        if data < offset:
+            data = _find_data(descriptor, offset, size)
+        yield offset, length, data >= offset + length
+
+
+def _find_data(descriptor: int, offset: int, size: int) -> int:
+    try:
+        return os.lseek(descriptor, offset, os.SEEK_DATA)
+    except OSError as error:
+        return size if error.errno == errno.ENXIO else offset
+
+
+def _hash_chunk(descriptor: int, offset: int, length: int, hole: bool) -> bytes:  # noqa: FBT001
+    if hole:
+        return _hash_zeros(length)
+    return hashlib.sha256(os.pread(descriptor, length, offset)).digest()
+
+
+@lru_cache(maxsize=8)
+def _hash_zeros(length: int) -> bytes:
+    return hashlib.sha256(bytes(length)).digest()
 
 
 @lru_cache(maxsize=4096)
@@ -98,10 +191,21 @@ def parse_fingerprint(content: bytes, what: str) -> Fingerprint:
         HypervisorError: It is not one.
     """
     try:
-        document = cast("dict[str, object]", json.loads(content))
-        return Fingerprint(**document)  # type: ignore[arg-type]  # checked by the constructor's names
-    except (ValueError, TypeError) as error:
-        brief = f"{what} cannot be understood"
+        return _parse(content)
+    except (ValueError, TypeError, RecursionError) as error:
+        layer = what.removesuffix(".seal")
         raise HypervisorError(
-            brief, details=repr(error), kind="seal", hint="restore that file from a backup"
+            f"{what} cannot be understood",
+            details=repr(error),
+            kind="seal",
+            hint="restore that file from a backup, or look at the layer as a whole and accept it: "
+            f"linkedclone doctor --accept {shlex.quote(layer)}",
         ) from error
+
+
+def _parse(content: bytes) -> Fingerprint:
+    document = cast("dict[str, object]", json.loads(content))
+    found = Fingerprint(**document)  # type: ignore[arg-type]  # checked by the constructor's names
+    if not all(type(getattr(found, field.name)) is field.type for field in fields(found)):
+        raise TypeError(content[:200])
+    return found

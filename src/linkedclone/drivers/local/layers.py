@@ -1,12 +1,19 @@
 """Hang new layers from sealed ones, and make sure first that those are sound."""
 
-from linkedclone.drivers.local.chain import DiskFile, format_by_suffix, read_chain
+import os
+from pathlib import Path
+
+from linkedclone.drivers.local import seals
+from linkedclone.drivers.local.chain import DiskFile, format_by_suffix, read_chain, read_disk_file
 from linkedclone.drivers.local.foreign import find_foreign
-from linkedclone.drivers.local.layout import StateFolder, backing_path
+from linkedclone.drivers.local.layout import StateFolder, backing_path, key_of
+from linkedclone.drivers.local.locks import hold
 from linkedclone.drivers.local.qcow2 import SparseFile, build_overlay
 from linkedclone.drivers.local.seals import check_seal, is_sealed
+from linkedclone.drivers.local.staging import at_work
 from linkedclone.drivers.local.store import StoredVm
-from linkedclone.errors import InUseError, RefusedError
+from linkedclone.drivers.local.tool import check_image
+from linkedclone.errors import InputError, InUseError, RefusedError
 
 
 def check_layers(state: StateFolder, layers: tuple[DiskFile, ...]) -> None:
@@ -17,6 +24,31 @@ def check_layers(state: StateFolder, layers: tuple[DiskFile, ...]) -> None:
     """
     for layer in layers:
         check_seal(state, layer.path)
+
+
+def accept_layer(state: StateFolder, file: Path) -> None:
+    """Seal a layer anew whose time alone was changed, once all of it was looked at.
+
+    Raises:
+        InputError: It is not a sealed layer.
+        RefusedError: It is not sound, or its content is not what was sealed.
+    """
+    real = Path(os.path.realpath(file))
+    layer = state.vms / real.parent.name / real.name
+    if not is_sealed(layer) or not layer.is_file() or not layer.samefile(real):
+        raise InputError(
+            f"{file} is not a sealed layer of this state folder",
+            hint="name the file as linkedclone doctor does",
+        )
+    with at_work(state, "accept", key_of(layer.name)), hold(state.family_lock):
+        wrong = check_image(read_disk_file(layer, format_by_suffix(layer)))
+        if wrong:
+            raise RefusedError(
+                f"{state.relative(layer)} is not sound",
+                details=wrong,
+                hint="put the file back from a backup",
+            )
+        seals.accept_layer(state, layer)
 
 
 def build_delta(state: StateFolder, base: StoredVm, file_name: str) -> SparseFile:

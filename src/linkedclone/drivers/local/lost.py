@@ -9,9 +9,8 @@ from pathlib import Path
 from linkedclone.drivers.local.chain import ImageFormat
 from linkedclone.drivers.local.fingerprint import (
     Fingerprint,
-    explain_difference,
+    has_sealed_content,
     parse_fingerprint,
-    take_fingerprint,
 )
 from linkedclone.drivers.local.layout import StateFolder, read_note
 from linkedclone.drivers.local.qcow2 import read_header
@@ -37,7 +36,7 @@ def is_same(layer: Path, found: Path) -> bool:
     with suppress(OSError):
         sealed = read_seal(layer, found)
         if sealed is not None and found.stat().st_size == sealed.size:
-            return not explain_difference(sealed, take_fingerprint(found))
+            return has_sealed_content(found, sealed)
     return False
 
 

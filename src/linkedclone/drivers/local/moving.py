@@ -28,20 +28,28 @@ from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 
+from linkedclone.drivers.local.fingerprint import (
+    explain_difference,
+    parse_fingerprint,
+    render_fingerprint,
+    take_fingerprint,
+)
 from linkedclone.drivers.local.layout import (
     MOVED_FROM,
     MOVING,
     SSH_CONFIG,
+    VMS,
     StateFolder,
     find_state,
+    is_disk_name,
     is_vm_id,
     read_note,
 )
 from linkedclone.drivers.local.locks import hold, is_held
 from linkedclone.drivers.local.machine.process import runs_in
 from linkedclone.drivers.local.machines import RUN_FOLDER, OpenMachine
-from linkedclone.drivers.local.publish import sync_folder
-from linkedclone.drivers.local.seals import is_sealed, set_immutable
+from linkedclone.drivers.local.publish import replace_file, sync_folder
+from linkedclone.drivers.local.seals import is_sealed, seal_path, set_immutable
 from linkedclone.drivers.local.staging import list_living
 from linkedclone.drivers.local.starting import observe_power
 from linkedclone.drivers.local.store import load_all, locked, write_ssh_config, write_ssh_entry
@@ -290,6 +298,20 @@ def _copy_tree(root: Path, copy: Path, tell: TellBytes) -> None:
             _copy_file(path, there)
         done += seen.st_blocks * _BLOCK_BYTES
         tell("copying", done, total)
+    for path in files:
+        if path.parent.parent == root / VMS and is_disk_name(path.name) and is_sealed(path):
+            _carry_seal(path, copy / path.relative_to(root))
+
+
+def _carry_seal(path: Path, there: Path) -> None:
+    """Let the seal of a layer that was compared just now name the time that its copy has."""
+    with suppress(HypervisorError):  # a seal that cannot be read stays as it is
+        sealed = parse_fingerprint(read_note(seal_path(path)), str(seal_path(path)))
+        now = take_fingerprint(there)
+        sound = not explain_difference(sealed, take_fingerprint(path))
+        if sound and now.mtime_ns != sealed.mtime_ns:
+            anew = replace(sealed, mtime_ns=now.mtime_ns, inode=now.inode)
+            replace_file(seal_path(there), render_fingerprint(anew), durable=True)
 
 
 def _copy_file(path: Path, there: Path) -> None:

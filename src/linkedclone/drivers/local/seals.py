@@ -10,19 +10,23 @@ is written to; such a layer is sealed when it is next used.
 import array
 import fcntl
 import os
+import shlex
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
 from linkedclone.drivers.local.fingerprint import (
+    Fingerprint,
     explain_difference,
+    has_sealed_content,
     parse_fingerprint,
     render_fingerprint,
     take_fingerprint,
+    take_whole_fingerprint,
 )
 from linkedclone.drivers.local.layout import StateFolder, read_note
 from linkedclone.drivers.local.publish import replace_file
-from linkedclone.errors import RefusedError
+from linkedclone.errors import HypervisorError, RefusedError
 
 SEAL_SUFFIX = ".seal"
 SEALED_MODE = 0o444
@@ -53,10 +57,29 @@ def seal(state: StateFolder, layer: Path) -> None:
     if is_sealed(layer):
         return
     layer.chmod(SEALED_MODE)
-    content = render_fingerprint(take_fingerprint(layer))
-    replace_file(seal_path(layer), content, durable=state.durable)
+    _write_seal(state, layer, take_whole_fingerprint(layer))
+
+
+def _write_seal(state: StateFolder, layer: Path, found: Fingerprint) -> None:
+    replace_file(seal_path(layer), render_fingerprint(found), durable=state.durable)
     if state.immutable:
         set_immutable(layer, on=True)
+
+
+def seal_anew(state: StateFolder, layer: Path, *, whole: bool = False) -> None:
+    """Seal a layer as it is now, in the place of a seal that it has.
+
+    Args:
+        state: The state folder.
+        layer: The layer.
+        whole: Whether all of it is hashed, however large it is.
+
+    Raises:
+        OSError: It is missing, or belongs to somebody else.
+    """
+    set_immutable(layer, on=False)
+    layer.chmod(SEALED_MODE)
+    _write_seal(state, layer, take_whole_fingerprint(layer, unlimited=whole))
 
 
 def seal_if_possible(state: StateFolder, layer: Path) -> None:
@@ -80,8 +103,13 @@ def unseal(layer: Path) -> None:
         layer.chmod(_WRITABLE_MODE)
 
 
-def check_seal(state: StateFolder, layer: Path) -> None:
+def check_seal(state: StateFolder, layer: Path, *, mend: bool = True) -> None:
     """Make sure that a layer below others is there and unchanged.
+
+    Args:
+        state: The state folder.
+        layer: The layer.
+        mend: Whether one whose time alone differs is sealed anew, and one without a seal sealed.
 
     Raises:
         RefusedError: It is missing or changed; the error says which and how.
@@ -90,21 +118,62 @@ def check_seal(state: StateFolder, layer: Path) -> None:
     try:
         kept = read_note(seal_path(layer))
     except FileNotFoundError:
-        _seal_late(state, layer)
+        if mend:
+            _seal_late(state, layer)
         return
     sealed = parse_fingerprint(kept, str(seal_path(layer)))
     try:
         difference = explain_difference(sealed, take_fingerprint(layer))
+        if difference and has_sealed_content(layer, sealed):
+            if mend:
+                with suppress(OSError):  # where nothing can be written, it is compared again
+                    seal_anew(state, layer)
+            return
     except FileNotFoundError as error:
         raise _missing(layer) from error
     if difference:
-        when = datetime.fromtimestamp(sealed.mtime_ns / 1e9, tz=UTC)
-        raise RefusedError(
-            f"the base layer {shown} was changed",
-            details=difference,
-            hint=f"put the file back as it was on {when:%Y-%m-%d %H:%M:%S} UTC; "
-            "what hangs from it would read a mixture of old and new data",
-        )
+        raise refuse_changed(shown, layer, sealed, difference)
+
+
+def refuse_changed(shown: str, layer: Path, sealed: Fingerprint, difference: str) -> RefusedError:
+    """Return the error for a layer that is not what was sealed, with the ways out."""
+    when = datetime.fromtimestamp(sealed.mtime_ns / 1e9, tz=UTC)
+    now = take_fingerprint(layer)
+    like = (now.size, now.sampled_sha256) == (sealed.size, sealed.sampled_sha256)
+    accept = (
+        "if only its time was changed, by a copy, look at all of it and accept it: "
+        f"linkedclone doctor --accept {shlex.quote(str(layer))}; "
+    )
+    return RefusedError(
+        f"the base layer {shown} was changed",
+        details=difference,
+        hint=f"put the file back as it was on {when:%Y-%m-%d %H:%M:%S} UTC; "
+        + (accept if like and not sealed.full_sha256 else "")
+        + "what hangs from it would read a mixture of old and new data, "
+        "which linkedclone export NAME FILE takes out as it is",
+    )
+
+
+def accept_layer(state: StateFolder, layer: Path) -> None:
+    """Seal a layer anew whose time alone is not what was sealed, once all of it was read.
+
+    To be called under the exclusive family lock.
+
+    Raises:
+        RefusedError: Its content was changed.
+        OSError: It cannot be read or sealed.
+    """
+    try:
+        sealed = parse_fingerprint(read_note(seal_path(layer)), str(seal_path(layer)))
+    except (FileNotFoundError, HypervisorError):
+        seal_anew(state, layer, whole=True)
+        return
+    now = take_fingerprint(layer)
+    changed = sealed.full_sha256 and not has_sealed_content(layer, sealed)
+    if changed or (now.size, now.sampled_sha256) != (sealed.size, sealed.sampled_sha256):
+        difference = explain_difference(sealed, now)
+        raise refuse_changed(state.relative(layer), layer, sealed, difference)
+    seal_anew(state, layer, whole=True)
 
 
 def _seal_late(state: StateFolder, layer: Path) -> None:
