@@ -16,6 +16,7 @@ from pyVmomi import vim
 from linkedclone.drivers.vsphere.cards import CardChanges, build_card_changes
 from linkedclone.drivers.vsphere.marks import write_mark
 from linkedclone.drivers.vsphere.native import Native, build_data
+from linkedclone.drivers.vsphere.pools import pool_of
 from linkedclone.drivers.vsphere.shapes import Shape
 from linkedclone.errors import InputError
 from linkedclone.model.plan import CreateClone
@@ -141,7 +142,7 @@ def _build_plain_location(
     datastore = vim.Datastore(store, None)
     return vim.vm.RelocateSpec(
         datastore=datastore,
-        pool=vim.ResourcePool(pool, None) if pool else None,
+        pool=pool_of(pool) if pool else None,
         host=vim.HostSystem(host, None) if host else None,
         diskMoveType=move.value,
         disk=_build_locators(move, disks, datastore),

@@ -12,6 +12,7 @@ from linkedclone.drivers.vsphere.collector import Seen
 from linkedclone.drivers.vsphere.landscape import Host, Landscape
 from linkedclone.drivers.vsphere.native import Native, moid_of
 from linkedclone.drivers.vsphere.paths import build_path
+from linkedclone.drivers.vsphere.pools import pool_of
 from linkedclone.drivers.vsphere.session import Session
 from linkedclone.errors import HypervisorError, RefusedError
 from linkedclone.model.spec import Placement, Spot
@@ -137,7 +138,7 @@ def build_question(
     source: str, name: str, pool: str, *, hosts: Sequence[Host], stores: Sequence[Spot]
 ) -> Native:
     """Return the PlacementSpec of one clone."""
-    location = vim.vm.RelocateSpec(pool=vim.ResourcePool(pool, None))
+    location = vim.vm.RelocateSpec(pool=pool_of(pool))
     return vim.cluster.PlacementSpec(
         placementType="clone",
         vm=vim.VirtualMachine(source, None),

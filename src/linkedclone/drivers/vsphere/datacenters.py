@@ -6,11 +6,11 @@ import threading
 from dataclasses import dataclass
 
 from linkedclone.drivers.vsphere import walks
+from linkedclone.drivers.vsphere.choose import choose
 from linkedclone.drivers.vsphere.collector import Collector
 from linkedclone.drivers.vsphere.native import Native
 from linkedclone.drivers.vsphere.paths import PARTS, build_path
 from linkedclone.drivers.vsphere.session import Session
-from linkedclone.errors import NotFoundError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,32 +43,31 @@ class Datacenters:
         """
         with self._lock:
             if self._found is None:
-                self._found = self._restrict(self._read())
+                self._found = self._read()
             return self._found
 
     def start(self) -> Native:
         """Return where searches start: the endpoint's datacenter, else the root folder."""
-        if not self._session.endpoint.datacenter:
+        if not self.restricted:
             return self._session.content.rootFolder
         return self.all()[0].native
+
+    @property
+    def restricted(self) -> str:
+        """The name of the datacenter that the endpoint is restricted to; empty if it is to none."""
+        return self._session.endpoint.datacenter.strip("/")
 
     def _read(self) -> tuple[Datacenter, ...]:
         root = self._session.content.rootFolder
         around = self._collector.read("read datacenters", [root], PARTS, [walks.DATACENTERS])
+        every = {moid: seen for moid, seen in around.items() if seen.kind == "Datacenter"}
+        wanted = self._session.endpoint.datacenter
+        if self.restricted:
+            chosen = choose("datacenter", wanted, every, around)
+            every = {chosen.id: chosen}
         return tuple(
             Datacenter(
                 native=self._session.managed("Datacenter", seen.id), path=build_path(seen, around)
             )
-            for seen in around.values()
-            if seen.kind == "Datacenter"
+            for seen in every.values()
         )
-
-    def _restrict(self, every: tuple[Datacenter, ...]) -> tuple[Datacenter, ...]:
-        wanted = self._session.endpoint.datacenter.strip("/")
-        if not wanted:
-            return every
-        found = [one for one in every if one.path.endswith("/" + wanted)]
-        if not found:
-            names = ", ".join(sorted(one.path for one in every)) or "none that you may see"
-            raise NotFoundError(f"there is no datacenter {wanted!r}", hint=f"there are: {names}")
-        return (min(found, key=lambda one: len(one.path)),)

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from linkedclone.drivers.vsphere import walks
+from linkedclone.drivers.vsphere.choose import match, no_such
 from linkedclone.drivers.vsphere.collector import Collector, Seen
 from linkedclone.drivers.vsphere.names import unescape
 from linkedclone.drivers.vsphere.native import Native
 from linkedclone.drivers.vsphere.paths import PARTS, build_path, datacenter_of
 from linkedclone.drivers.vsphere.session import Session
 from linkedclone.drivers.vsphere.twins import choose_ids
-from linkedclone.errors import NotFoundError
 from linkedclone.model.ids import StoreId
 from linkedclone.model.observed import Layer
 
@@ -111,11 +111,12 @@ def choose_datastores(
     """
     if not places:
         return tuple(store for store in stores if store.id in known)
+    # No name has a slash of its own: they stand escaped in a path.
+    ways = {store.id: (tuple(store.path.strip("/").split("/")),) for store in stores}
     chosen: dict[StoreId, Datastore] = {}
     for place in places:
-        found = [store for store in stores if place in {store.name, store.path}]
+        found = match(place, ways)
         if not found:
-            names = ", ".join(sorted({store.name for store in stores})) or "none that you may see"
-            raise NotFoundError(f"there is no datastore {place!r}", hint=f"there are: {names}")
-        chosen |= {store.id: store for store in found}
+            raise no_such("datastore", place, (store.path for store in stores))
+        chosen |= {store.id: store for store in stores if store.id in found}
     return tuple(chosen.values())

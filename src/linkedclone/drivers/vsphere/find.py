@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from linkedclone.drivers.refusals import no_such_vms
+from linkedclone.drivers.vsphere.choose import Way, fold, match
 from linkedclone.drivers.vsphere.collector import Collector, Seen
 from linkedclone.drivers.vsphere.datacenters import Datacenters
+from linkedclone.drivers.vsphere.names import unescape
 from linkedclone.drivers.vsphere.namesearch import NameSearch
 from linkedclone.drivers.vsphere.native import kind_of, moid_of
 from linkedclone.drivers.vsphere.observe import Observer
@@ -68,46 +71,50 @@ class Finder:
     def _look_up(self, refs: Sequence[str]) -> dict[str, tuple[VmId, ...]]:
         direct = [ref for ref in refs if "/" in ref or _UUID.fullmatch(ref)]
         found = dict(zip(direct, self._session.map(self._look_up_one, direct), strict=True))
-        names = [ref for ref in refs if not found.get(ref)]
-        known: Mapping[VmId, str] = {}
-        if names:
-            known = self._names.read_names(self._datacenters.start(), names)
-            found.update((ref, match_name(ref, known)) for ref in names)
+        left = [ref for ref in refs if not found.get(ref)]
+        known: Mapping[VmId, Way] = {}
+        if left:
+            known = self._names.read_ways(self._datacenters.start(), left)
+            alike = _group(known)
+            found.update((ref, match_vm(ref, alike.get(fold(ref), known))) for ref in left)
         missing = [ref for ref in refs if not found[ref]]
         if missing:
             _refuse_nameless(missing[0], known)
-            raise no_such_vms(missing, hint=_suggest(missing[0], known))
+            raise no_such_vms(missing, hint=self._suggest(missing[0], known))
         return found
 
     def _look_up_one(self, ref: str) -> tuple[VmId, ...]:
         return self._by_path(ref) if "/" in ref else self._by_uuid(ref)
 
     def _by_path(self, ref: str) -> tuple[VmId, ...]:
+        """Ask for the path as it stands; with other spellings of names it is found later."""
         about = f"find {ref!r}"
-        for path in self._paths(ref):
-            native = self._session.read(about, self._index.FindByInventoryPath, path)
-            if native is None:
-                continue
-            kind = kind_of(native)
-            if kind == "VirtualMachine":
-                return (VmId(moid_of(native)),)
-            raise NotFoundError(f"{ref!r} is not a VM but a {kind}")
-        return ()
+        paths = dict.fromkeys(self._paths(ref))
+        natives = [self._session.read(about, self._index.FindByInventoryPath, p) for p in paths]
+        hits = [native for native in natives if native is not None]
+        vms = dict.fromkeys(VmId(moid_of(hit)) for hit in hits if kind_of(hit) == "VirtualMachine")
+        if hits and not vms:
+            raise NotFoundError(f"{ref!r} is not a VM but a {kind_of(hits[0])}")
+        return tuple(vms)
 
     def _paths(self, ref: str) -> Iterator[str]:
-        """Yield the full paths that a ref may stand for, the likeliest first.
+        """Yield the full paths that a ref may stand for, in the endpoint's datacenter if any.
 
-        A path without a leading slash may also start below the VM folder of
-        the datacenter, as with govc.
+        A path without a leading slash may also start below the VM folder of a
+        datacenter, as with govc.
         """
-        absolute = ref.startswith("/")
-        yield ref.strip("/")
-        if not absolute:
+        restricted = self._datacenters.restricted
+        path = ref.strip("/")
+        inside = [f"{one.path}/".strip("/").casefold() for one in self._datacenters.all()]
+        if not restricted or any(path.casefold().startswith(f"{top}/") for top in inside):
+            yield path
+        if not ref.startswith("/"):
             for datacenter in self._datacenters.all():
                 yield f"{datacenter.path}/vm/{ref.removeprefix('./')}".strip("/")
 
     def _by_uuid(self, ref: str) -> tuple[VmId, ...]:
         """Search instance UUIDs, which are unique, before BIOS UUIDs, which are not."""
+        within = {"datacenter": self._datacenters.start()} if self._datacenters.restricted else {}
         for instance in (True, False):
             natives = self._session.read(
                 f"find {ref}",
@@ -115,10 +122,24 @@ class Finder:
                 uuid=ref.lower(),
                 vmSearch=True,
                 instanceUuid=instance,
+                **within,
             )
             if natives:
                 return tuple(VmId(moid_of(native)) for native in natives)
         return ()
+
+    def _suggest(self, ref: str, known: Mapping[VmId, Way]) -> str:
+        """Say how a VM that was not found may be called; empty if nothing is similar."""
+        from difflib import get_close_matches
+
+        only = self._datacenters.restricted
+        where = f"the endpoint is restricted to the datacenter {only}" if only else ""
+        if "/" in ref:
+            way = "a path is written /DATACENTER/vm/FOLDER/NAME; the bare name works, too"
+            return "; ".join(filter(None, (where, way)))
+        names = dict.fromkeys(unescape(way[-1]) for way in known.values())
+        close = get_close_matches(ref, names, n=3)
+        return "did you mean " + " or ".join(close) + "?" if close else where
 
     def _refuse_ambiguous(self, ref: str, ids: Sequence[VmId]) -> None:
         vms = self._observer.observe_vms(ids, whole=False).values()
@@ -139,9 +160,9 @@ def _day(seen: Seen | None) -> str:
     return f"{created:%Y-%m-%d %H:%M}" if created is not None else "date unknown"
 
 
-def _refuse_nameless(ref: str, known: Mapping[VmId, str]) -> None:
+def _refuse_nameless(ref: str, known: Mapping[VmId, Way]) -> None:
     """Refuse to say that there is no such VM where it may be one whose name is not told."""
-    nameless = sorted(moid for moid, name in known.items() if not name)
+    nameless = sorted(moid for moid, way in known.items() if not way[-1])
     if nameless:
         raise UnreadableAnswerError(
             f"could not find {ref!r}: the names of some VMs cannot be read",
@@ -150,25 +171,15 @@ def _refuse_nameless(ref: str, known: Mapping[VmId, str]) -> None:
         )
 
 
-def match_name(ref: str, known: Mapping[VmId, str]) -> tuple[VmId, ...]:
-    """Return the VMs whose name is the ref, else those where only case differs, else by id.
-
-    vCenter itself compares names without regard to case. Empty if there is none.
-    """
-    exact = tuple(moid for moid, name in known.items() if name == ref)
-    if exact:
-        return exact
-    folded = tuple(moid for moid, name in known.items() if name.casefold() == ref.casefold())
-    if folded:
-        return folded
-    return (VmId(ref),) if VmId(ref) in known else ()
+def _group(known: Mapping[VmId, Way]) -> Mapping[str, Mapping[VmId, Way]]:
+    """Return the VMs by what all spellings of their names have in common."""
+    groups: dict[str, dict[VmId, Way]] = defaultdict(dict)
+    for moid, way in known.items():
+        groups[fold(way[-1])][moid] = way
+    return groups
 
 
-def _suggest(ref: str, known: Mapping[VmId, str]) -> str:
-    """Say how a VM that was not found may be called; empty if nothing is similar."""
-    from difflib import get_close_matches
-
-    if "/" in ref:
-        return "a path is written /DATACENTER/vm/FOLDER/NAME; the bare name works, too"
-    close = get_close_matches(ref, dict.fromkeys(known.values()), n=3)
-    return "did you mean " + " or ".join(close) + "?" if close else ""
+def match_vm(ref: str, known: Mapping[VmId, Way]) -> tuple[VmId, ...]:
+    """Return the VMs that a name or path fits, else the one of this id; empty if there is none."""
+    found = match(ref, {moid: (way,) for moid, way in known.items()})
+    return found or ((VmId(ref),) if VmId(ref) in known else ())

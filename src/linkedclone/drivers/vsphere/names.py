@@ -17,6 +17,22 @@ def unescape(name: str) -> str:
     return _ESCAPED.sub(lambda match: _ESCAPES[match.group().lower()], name)
 
 
+def unescape_fully(name: str) -> str:
+    """Return a name without any escapes, however often they were escaped.
+
+    The vSphere Client escapes the names of snapshots itself before vCenter does
+    so again: its default name holds ``10%252f24%252f2018`` (recorded with 6.7).
+    """
+    while (plain := unescape(name)) != name:
+        name = plain
+    return name
+
+
+def is_called(name: str, ref: str) -> bool:
+    """Say whether a person may mean an object by a name: as it is kept, once or fully unescaped."""
+    return ref in {name, unescape(name), unescape_fully(name)}
+
+
 def split_file_name(name: str) -> tuple[str, str]:
     """Split ``[datastore] folder/file.vmdk`` into datastore name and path.
 

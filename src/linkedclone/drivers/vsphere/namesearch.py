@@ -11,13 +11,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from linkedclone.drivers.vsphere import walks
+from linkedclone.drivers.vsphere.choose import Way, fold
 from linkedclone.drivers.vsphere.collector import Collector, Seen
-from linkedclone.drivers.vsphere.names import unescape
 from linkedclone.drivers.vsphere.native import Native, kind_of, moid_of
+from linkedclone.drivers.vsphere.paths import PARTS, build_ways
 from linkedclone.drivers.vsphere.session import Session
 from linkedclone.model.ids import VmId
 
 _NAMES: Final = {"VirtualMachine": ("name",)}
+_PATHS: Final = {"VirtualMachine": ("name", "parent", "parentVApp"), **PARTS}
 _ABOUT: Final = "read the names of VMs"
 
 _MOST_FINDS: Final = 200
@@ -31,23 +33,34 @@ class NameSearch:
         self._session = session
         self._collector = collector
 
-    def read_names(self, start: Native, refs: Sequence[str]) -> Mapping[VmId, str]:
-        """Return the names of VMs: of all, or at least of all that the refs may mean.
+    def read_ways(self, start: Native, refs: Sequence[str]) -> Mapping[VmId, Way]:
+        """Return the names of VMs, or their paths if a ref is one, as vCenter keeps them.
 
-        One call where all names fit on a page.
+        Of all VMs, or at least of all that the refs may mean. One call where
+        all fit on a page.
         """
+        if any("/" in ref for ref in refs):
+            return self._read_paths(start)
         first, complete = self._collector.read_first(_ABOUT, start, _NAMES, walks.VM_FOLDERS)
         if complete:
             return _names(first.values())
         found = self._ask_folders(start, refs)
-        wanted = {ref.casefold() for ref in refs}
-        if wanted <= {name.casefold() for name in found.values()}:
+        if {fold(ref) for ref in refs} <= {fold(way[-1]) for way in found.values()}:
             return found
         # What is misspelt, or an id, is looked for among all.
         everything = self._collector.read(_ABOUT, [start], _NAMES, walks.VM_FOLDERS, lazily=True)
         return _names(everything.values())
 
-    def _ask_folders(self, start: Native, refs: Sequence[str]) -> Mapping[VmId, str]:
+    def _read_paths(self, start: Native) -> Mapping[VmId, Way]:
+        ways = (*walks.VM_FOLDERS, *walks.UP)
+        around = self._collector.read(_ABOUT, [start], _PATHS, ways, lazily=True)
+        return {
+            VmId(seen.id): build_ways(seen, around)[0]
+            for seen in around.values()
+            if seen.kind == _VM
+        }
+
+    def _ask_folders(self, start: Native, refs: Sequence[str]) -> Mapping[VmId, Way]:
         """Return the names of those VMs of any folder or vApp that are called like a ref."""
         wanted = {"Folder": ("name",), "VirtualApp": ("name",)}
         places = self._collector.read("read the folders", [start], wanted, walks.VM_FOLDERS)
@@ -71,7 +84,7 @@ class NameSearch:
         found = self._session.map(ask, questions)
         return [moid_of(one) for one in found if one is not None and kind_of(one) == _VM]
 
-    def _read(self, starts: Sequence[tuple[str, str]]) -> dict[VmId, str]:
+    def _read(self, starts: Sequence[tuple[str, str]]) -> dict[VmId, Way]:
         """Read the names of VMs, or of the VMs of vApps."""
         natives = [self._session.managed(kind, moid) for kind, moid in starts]
         if not natives:
@@ -82,5 +95,5 @@ class NameSearch:
 _VM: Final = "VirtualMachine"
 
 
-def _names(seen: Iterable[Seen]) -> dict[VmId, str]:
-    return {VmId(one.id): unescape(str(one.get("name") or "")) for one in seen if one.kind == _VM}
+def _names(seen: Iterable[Seen]) -> dict[VmId, Way]:
+    return {VmId(one.id): (str(one.get("name") or ""),) for one in seen if one.kind == _VM}

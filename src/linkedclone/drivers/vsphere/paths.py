@@ -32,6 +32,20 @@ def build_prefix(above: str, around: Mapping[str, Seen]) -> str:
         above: The id of what it stands in.
         around: What was read.
     """
+    return "".join(f"/{name}" for name in _levels(above, around))
+
+
+def build_ways(thing: Seen, around: Mapping[str, Seen]) -> tuple[tuple[str, ...], ...]:
+    """Return the levels of all inventory paths of an object: the one that is shown comes first.
+
+    A vApp stands in a folder of VMs, and in a resource pool as well.
+    """
+    above = dict.fromkeys((above_of(thing), thing.id_at("parent")))
+    name = str(thing.get("name") or "")
+    return tuple((*_levels(one, around), name) for one in above)
+
+
+def _levels(above: str, around: Mapping[str, Seen]) -> tuple[str, ...]:
     names: list[str] = []
     current = around.get(above)
     while current is not None:
@@ -39,7 +53,7 @@ def build_prefix(above: str, around: Mapping[str, Seen]) -> str:
         if further is not None or current.kind != "Folder":
             names.append(str(current.get("name") or ""))
         current = further
-    return "".join(f"/{name}" for name in reversed(names))
+    return tuple(reversed(names))
 
 
 def above_of(thing: Seen) -> str:

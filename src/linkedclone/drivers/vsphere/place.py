@@ -8,7 +8,7 @@ from typing import Final
 
 from linkedclone.drivers.refusals import refuse_unsupported
 from linkedclone.drivers.vsphere import surroundings, walks
-from linkedclone.drivers.vsphere.choose import choose
+from linkedclone.drivers.vsphere.choose import choose, find_all
 from linkedclone.drivers.vsphere.clonespec import memory_mib
 from linkedclone.drivers.vsphere.collector import Collector, Seen, Wanted
 from linkedclone.drivers.vsphere.customization import StoredSpecs
@@ -16,6 +16,7 @@ from linkedclone.drivers.vsphere.names import split_file_name, unescape
 from linkedclone.drivers.vsphere.native import Native, moid_of
 from linkedclone.drivers.vsphere.observe import Observer
 from linkedclone.drivers.vsphere.paths import build_path, datacenter_of
+from linkedclone.drivers.vsphere.pools import name_pool
 from linkedclone.drivers.vsphere.session import Session
 from linkedclone.drivers.vsphere.special import is_special, needed_stores
 from linkedclone.drivers.vsphere.walks import Walk
@@ -103,7 +104,7 @@ class Placer:
             folder_path=build_path(folder, place.around),
             datastore=store.id,
             datastore_name=unescape(store.get("name")),
-            pool=pool.id,
+            pool=name_pool(pool),
             pool_name=build_path(pool, place.around),
             customization_spec=request.customization_spec,
             hosts=0 if request.disk_move.linked else _count_hosts(place, pool),
@@ -196,9 +197,10 @@ class Placer:
             used = {moid: store for moid, store in stores.items() if moid in own}
             return choose("datastore", name, used, {})
         visible = {moid: stores[moid] for moid in _visible(place, pool) if moid in stores}
-        name = wanted.datastore.rpartition("/")[2]
-        if any(unescape(str(store.get("name"))) == name for store in visible.values()):
-            return choose("datastore", name, visible, {})
+        # Names are told by what was read already; paths need the folders above, too.
+        named = () if "/" in wanted.datastore else find_all(wanted.datastore, visible, {})
+        if len(named) == 1:
+            return named[0]
         start = self._session.managed("Datacenter", self._datacenter(place).id)
         everywhere = place.around | self._read(start, _STORES)
         every = {moid: seen for moid, seen in everywhere.items() if seen.kind == "Datastore"}

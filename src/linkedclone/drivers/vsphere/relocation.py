@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from pyVmomi import vim
 
+from linkedclone.drivers.vsphere.pools import pool_of
 from linkedclone.errors import UnsupportedError
 from linkedclone.model.ids import FolderId
 from linkedclone.model.spec import CloneRequest, DiskMove, Placement, Target
@@ -84,7 +85,7 @@ def build_relocation(step: RelocateVm, disks: Sequence[int]) -> Native:
     ]
     return vim.vm.RelocateSpec(
         datastore=store,
-        pool=vim.ResourcePool(target.pool, None) if target.pool else None,
+        pool=pool_of(target.pool) if target.pool else None,
         host=vim.HostSystem(target.host, None) if target.host else None,
         diskMoveType=move,
         disk=locators,

@@ -16,6 +16,7 @@ OF_SOURCE: Final = (
 AROUND: Final[Mapping[str, Sequence[str]]] = {
     **PARTS,
     "ResourcePool": ("name", "parent", "owner"),
+    "VirtualApp": ("name", "parent", "parentFolder", "owner"),
     "ComputeResource": ("name", "parent", "resourcePool", "datastore", "host"),
     "Datastore": ("name", "parent"),
 }

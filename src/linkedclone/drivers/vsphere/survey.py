@@ -19,6 +19,7 @@ from linkedclone.drivers.vsphere.names import split_file_name, unescape
 from linkedclone.drivers.vsphere.native import moid_of
 from linkedclone.drivers.vsphere.networks import build_networks, find_networks, keep_connected
 from linkedclone.drivers.vsphere.paths import PARTS, build_path
+from linkedclone.drivers.vsphere.pools import name_pool
 from linkedclone.drivers.vsphere.session import Session
 from linkedclone.drivers.vsphere.special import check_consistent, named_networks, needed_stores
 from linkedclone.drivers.vsphere.stores import describe_choice, find_members, find_shared
@@ -242,7 +243,7 @@ def _build_target(ground: _Ground, running: _Running) -> Target:
         folder_path=path,
         datastore=store,
         datastore_name=store_name,
-        pool=running.pool.id,
+        pool=name_pool(running.pool),
         pool_name=build_path(running.pool, land.around),
         customization_spec=ground.request.customization_spec,
         host=running.host.id if running.host else "",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from linkedclone.drivers.vsphere.collector import Collector
+from linkedclone.drivers.vsphere.pools import pool_of
 from linkedclone.drivers.vsphere.session import Session
 from linkedclone.errors import GoneError
 from linkedclone.model.ids import VmId
@@ -30,5 +31,5 @@ def set_template(
     if template:
         session.call(f"mark {name} as template", native.MarkAsTemplate)
     else:
-        native_pool = session.managed("ResourcePool", pool)
+        native_pool = pool_of(pool)
         session.call(f"mark {name} as VM", native.MarkAsVirtualMachine, pool=native_pool)
