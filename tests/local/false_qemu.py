@@ -3,9 +3,11 @@
 Started in a machine's folder: ``false_qemu.py UUID CASE``. It says that the machine
 runs, and that the agent's port is open. Each question to the agent but the greeting
 gets the same answer, see ``hostile``; the case ``mute`` gets none at all. Whatever
-was asked of the agent is noted in ``asked``.
+was asked of the agent is noted in ``asked``. In the case ``garbled`` the monitor
+itself makes no sense, as that of a QEMU that its guest has taken over.
 """
 
+import ctypes
 import json
 import os
 import socket
@@ -19,6 +21,8 @@ from tests.local.hostile import BODIES
 from tests.local.machine.test_monitor import GREETING
 
 MUTE = "mute"
+GARBLED = "garbled"
+_PR_SET_NAME = 15
 
 
 def listen(path: str) -> socket.socket:
@@ -67,8 +71,18 @@ def serve_monitor(server: socket.socket, uuid: str) -> None:
                 client.sendall(json.dumps(answer).encode() + b"\n")
 
 
+def serve_garble(server: socket.socket) -> None:
+    ctypes.CDLL(None).prctl(_PR_SET_NAME, b"qemu-system-x86")
+    while True:
+        client, _ = server.accept()
+        with suppress(OSError), client:
+            client.sendall(b'{"QMP": ' + b"[" * 100_000)
+
+
 def main() -> None:
     uuid, case = sys.argv[1:]
+    if case == GARBLED:
+        serve_garble(listen("qmp.sock"))
     agent = listen("agent.sock")
     threading.Thread(target=serve_agent, args=(agent, case), daemon=True).start()
     serve_monitor(listen("qmp.sock"), uuid)

@@ -11,12 +11,13 @@ import pytest
 
 from linkedclone.cli.main import main
 from linkedclone.drivers.local.layout import open_state
+from linkedclone.drivers.local.machine.process import find_processes
 from linkedclone.drivers.local.machines import open_machine
 from linkedclone.drivers.local.store import load_all
 from linkedclone.model.images import ImageImport
 from linkedclone.model.observed import Power
 from tests.contract.acts import find, make, result_of, step_for
-from tests.local.false_qemu import MUTE
+from tests.local.false_qemu import GARBLED, MUTE
 from tests.local.scenes import connect, make_image
 
 ROOT = Path(__file__).parents[2]
@@ -103,3 +104,14 @@ def test_a_hard_stop_and_a_deletion_never_ask_the_agent(state: Path, run: Begin)
         result_of(driver, driver.delete_vm(vm))
         assert not (folder / "asked").exists()
         assert vm not in driver.state.list_vms()
+
+
+def test_a_qemu_that_makes_no_sense_is_not_off_and_is_killed_by_a_hard_stop(
+    run: Begin, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = run("bad", GARBLED)
+    assert main(["list"]) == 0
+    assert "unknown" in capsys.readouterr().out
+    assert main(["stop", "bad"]) == 0
+    assert not tuple(find_processes(folder))
+    assert main(["delete", "bad", "--yes"]) == 0
