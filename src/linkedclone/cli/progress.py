@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from linkedclone.cli.choices import Choices
 from linkedclone.cli.streams import printable, say, tells_a_person
+from linkedclone.cli.widths import fit, width_of
 from linkedclone.execution.progress import Event, Progress, Silent
 from linkedclone.model.jobs import JobStatus
 
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
 _MOST_LINES = 12
 _WIDE = 64
+_BESIDE = 16
+"""The columns of a line beside its name, its action and how far it is: gaps and a time."""
+_LEAST_TEXT = 4
 _ENDED = {JobStatus.DONE, JobStatus.FAILED}
 
 
@@ -117,11 +121,16 @@ class Board:
         for column in ("left", "left", "right", "right"):
             board.add_column(justify=column, no_wrap=True, overflow="ellipsis")
         now = time.monotonic()
-        for line in active[:room]:
+        shown = active[:room]
+        names = max((width_of(printable(line.event.name)) for line in shown), default=0)
+        actions = max((len(line.event.action) for line in shown), default=0)
+        # The name is the last thing to be cut: what is told of a retry may be long.
+        left = max(width - names - actions - _BESIDE, _LEAST_TEXT)
+        for line in shown:
             board.add_row(
                 Text(f"  {printable(line.event.name)}"),
                 Text(line.event.action, "dim"),
-                Text(_how_far(line.event), "cyan"),
+                Text(fit(printable(_how_far(line.event)), left, "…").rstrip(), "cyan"),
                 Text(f"{now - line.since:.0f} s", "dim"),
             )
         if len(active) > room:

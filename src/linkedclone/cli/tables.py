@@ -8,7 +8,7 @@ from shutil import get_terminal_size
 import click
 
 from linkedclone.cli.streams import printable, shows_on_terminal, speaks_utf8
-from linkedclone.cli.widths import fit, width_of
+from linkedclone.cli.widths import fit, fit_name, width_of
 
 GOOD_BAD = {
     "created": "green",
@@ -27,7 +27,6 @@ GOOD_BAD = {
 
 _HEAD = "bold"
 _GAP = 2
-_LEAST_NAME = 16
 _LEAST_WORD = 6
 
 
@@ -40,12 +39,15 @@ class Column:
         right: True if numbers stand in it.
         from_width: How wide a terminal has to be for the column to be shown.
         styles: Colours of the words in it.
+        names: True for the column that tells the rows apart, where that is not
+            the first one: it is cut last.
     """
 
     title: str
     right: bool = False
     from_width: int = 0
     styles: Mapping[str, str] = field(default_factory=dict)
+    names: bool = False
 
 
 Rows = Sequence[Sequence[str]]
@@ -54,9 +56,9 @@ Rows = Sequence[Sequence[str]]
 def render_table(columns: Sequence[Column], rows: Rows) -> str:
     """Draw a table; without rows it is empty.
 
-    On a terminal no line is wider than it: columns are left out, those first
-    that need the widest terminal, and words are cut, but no number is. In a
-    pipe or log all is there.
+    On a terminal no line is wider than it. Words are cut first, then columns
+    are left out, those first that need the widest terminal; no number is cut.
+    The names of the rows are cut last of all. In a pipe or log all is there.
     """
     if not rows:
         return ""
@@ -71,10 +73,13 @@ def render_table(columns: Sequence[Column], rows: Rows) -> str:
 
 def _choose_widths(columns: Sequence[Column], natural: Sequence[int], room: int) -> dict[int, int]:
     """Return which columns are shown, and how wide each is."""
-    least = [_least_width(i, column, natural[i]) for i, column in enumerate(columns)]
-    shown = [i for i, column in enumerate(columns) if column.from_width <= room]
+    name = _name_of(columns)
+    least = [_least_width(column, natural[i]) for i, column in enumerate(columns)]
+    least[name] = natural[name]
+    shown = [i for i, column in enumerate(columns) if i == name or column.from_width <= room]
     while len(shown) > 1 and sum(least[i] + _GAP for i in shown) - _GAP > room:
-        shown.remove(max(shown, key=lambda i: (columns[i].from_width, i)))
+        others = (i for i in shown if i != name)
+        shown.remove(max(others, key=lambda i: (columns[i].from_width, i)))
     widths = {i: natural[i] for i in shown}
     for _ in range(sum(widths.values()) + _GAP * (len(shown) - 1) - room):
         widest = max(shown, key=lambda i: widths[i] - least[i])
@@ -82,23 +87,28 @@ def _choose_widths(columns: Sequence[Column], natural: Sequence[int], room: int)
     return widths
 
 
-def _least_width(number: int, column: Column, natural: int) -> int:
-    """Return how far a column may shrink: numbers not at all, names not beyond recognition."""
-    if column.right:
-        return natural
-    return min(natural, _LEAST_NAME if number == 0 else max(_LEAST_WORD, len(column.title)))
+def _name_of(columns: Sequence[Column]) -> int:
+    """Return the number of the column that tells the rows apart."""
+    return next((i for i, column in enumerate(columns) if column.names), 0)
+
+
+def _least_width(column: Column, natural: int) -> int:
+    """Return how far a column may shrink: numbers not at all."""
+    return natural if column.right else min(natural, max(_LEAST_WORD, len(column.title)))
 
 
 def _draw(
     table: Rows, columns: Sequence[Column], widths: Mapping[int, int], *, colours: bool = False
 ) -> Iterator[str]:
     cut = "…" if speaks_utf8() else "..."
+    name = _name_of(columns)
     for number, line in enumerate(table):
         cells = []
         for i, width in widths.items():
             blanks = width - width_of(line[i])
             right = columns[i].right and blanks >= 0
-            cell = " " * blanks + line[i] if right else fit(line[i], width, cut)
+            shorten = fit_name if i == name else fit
+            cell = " " * blanks + line[i] if right else shorten(line[i], width, cut)
             if colours:
                 style = _HEAD if number == 0 else columns[i].styles.get(line[i], "")
                 cell = _colour(cell, style)

@@ -7,7 +7,7 @@ from shutil import get_terminal_size
 
 from linkedclone.cli.ages import render_age
 from linkedclone.cli.streams import printable, shows_on_terminal, speaks_utf8
-from linkedclone.cli.widths import fit, width_of
+from linkedclone.cli.widths import fit, fit_name, width_of
 from linkedclone.model.sizes import render_size
 from linkedclone.model.tree import TreeNode
 
@@ -38,20 +38,45 @@ _ASCII_NARROW = Strokes(tee="|-", corner="`-", pipe="| ", gap="  ", cut="...")
 
 _TITLES = ("POWER", "OWN", "SHARED", "DEPTH", "AGE", "OWNER")
 _RIGHT = frozenset({"OWN", "SHARED", "DEPTH", "AGE"})
-_DROPPED_FIRST = ("DEPTH", "AGE", "OWNER", "SHARED", "POWER")
-"""Which columns go, in this order, where there is no room; what a VM takes itself stays."""
+_DROPPED_FIRST = ("DEPTH", "AGE", "OWNER", "SHARED", "POWER", "OWN")
+"""Which columns go, in this order, where there is no room; names are cut last of all."""
 
-_LEAST_NAME = 24
-"""How many columns of a terminal the names get before figures are shown beside them."""
+_LEAST_PATH = 24
+"""How many columns of a terminal the path of a file gets before figures are shown beside it."""
 
-_Row = tuple[str, Sequence[str]]
-"""A line's name with its strokes, and its figures in the order of the titles."""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Row:
+    """A line.
+
+    Attributes:
+        name: Its name, with the strokes before it.
+        rest: What is said after the name, and cut before it.
+        figures: Its figures in the order of the titles.
+        path: Whether it is named by the path of a file, which may be long.
+    """
+
+    name: str
+    figures: Sequence[str]
+    rest: str = ""
+    path: bool = False
+
+    @property
+    def width(self) -> int:
+        """The columns that the whole line needs, without its figures."""
+        return width_of(self.name) + width_of(self.rest)
+
+    def fit(self, room: int, cut: str) -> str:
+        """Return name and rest in so many columns."""
+        if width_of(self.name) > room:
+            return fit_name(self.name, room, cut)
+        return fit(self.name + self.rest, room, cut)
 
 
 def render_tree(families: Sequence[TreeNode], *, now: datetime) -> str:
     """Draw families; in ASCII where the locale has no line drawing.
 
-    On a terminal no line is wider than it: figures are left out and names are
+    On a terminal no line is wider than it: figures are left out, then names are
     cut. In a pipe nothing is.
 
     Args:
@@ -63,13 +88,13 @@ def render_tree(families: Sequence[TreeNode], *, now: datetime) -> str:
     width = get_terminal_size().columns if shows_on_terminal() else None
     wide, narrow = (_UTF8, _UTF8_NARROW) if speaks_utf8() else (_ASCII, _ASCII_NARROW)
     rows = _rows(families, wide, now)
-    if width is not None and max(width_of(name) for name, _ in rows) > max(_LEAST_NAME, width // 2):
+    if width is not None and max(row.width for row in rows) > max(_LEAST_PATH, width // 2):
         rows = _rows(families, narrow, now)
     return "\n".join(_lay_out(rows, width, wide.cut))
 
 
 def _rows(families: Sequence[TreeNode], strokes: Strokes, now: datetime) -> list[_Row]:
-    rows: list[_Row] = [("NAME", _TITLES)]
+    rows = [_Row(name="NAME", figures=_TITLES)]
     for family in families:
         rows.extend(_draw(family, strokes, now))
     return rows
@@ -80,7 +105,13 @@ def _draw(root: TreeNode, strokes: Strokes, now: datetime) -> Iterator[_Row]:
     stack: list[tuple[TreeNode, str, str]] = [(root, "", "")]
     while stack:
         node, head, below = stack.pop()
-        yield head + printable(_name(node, top=node is root)), _figures(node, now)
+        name, rest = _name(node, top=node is root)
+        yield _Row(
+            name=head + printable(name),
+            rest=printable(rest),
+            figures=_figures(node, now),
+            path=node.vm is None and node.snapshot is None,
+        )
         last = len(node.children) - 1
         for number in range(last, -1, -1):
             first, rest = (
@@ -89,19 +120,19 @@ def _draw(root: TreeNode, strokes: Strokes, now: datetime) -> Iterator[_Row]:
             stack.append((node.children[number], below + first, below + rest))
 
 
-def _name(node: TreeNode, *, top: bool) -> str:
+def _name(node: TreeNode, *, top: bool) -> tuple[str, str]:
+    """Return what a line is called, and what is said after that."""
     if node.vm is not None:
-        unread = f"  ? {node.vm.unreadable}" if node.vm.unreadable else ""
-        return node.vm.name + unread
+        return node.vm.name, f"  ? {node.vm.unreadable}" if node.vm.unreadable else ""
     if node.stray is not None:
-        return f"? {node.stray.name}"
+        return f"? {node.stray.name}", ""
     count = sum(child.vm is not None for child in node.children)
     clones = f"  {count} clone{'' if count == 1 else 's'}" if count else ""
     if node.snapshot is not None:
         current = " (current)" if node.snapshot.current else ""
-        return f"@{node.snapshot.name}{current}{clones}"
+        return f"@{node.snapshot.name}", f"{current}{clones}"
     # At the top stands what all hang from and whose VM is gone.
-    return f"{'base ' if top else ''}{node.layer}{clones}"
+    return f"{'base ' if top else ''}{node.layer}", clones
 
 
 def _figures(node: TreeNode, now: datetime) -> Sequence[str]:
@@ -121,28 +152,30 @@ def _figures(node: TreeNode, now: datetime) -> Sequence[str]:
 
 def _lay_out(rows: Sequence[_Row], width: int | None, cut: str) -> Iterator[str]:
     """Put figures beside names, as far as the width allows; None is as wide as it has to be."""
-    longest = max(width_of(name) for name, _ in rows)
-    widths = [max(width_of(figures[i]) for _, figures in rows) for i in range(len(_TITLES))]
-    shown = _choose(widths, longest, width)
+    longest = max(row.width for row in rows)
+    widths = [max(width_of(row.figures[i]) for row in rows) for i in range(len(_TITLES))]
+    shown = _choose(widths, rows, width)
     beside = sum(widths[i] + 2 for i in shown)
     room = longest if width is None else min(longest, width - beside)
-    for name, figures in rows:
-        cells = [fit(name, room, cut)]
+    for row in rows:
+        cells = [row.fit(room, cut)]
         for i in shown:
-            pad = " " * (widths[i] - width_of(figures[i]))
+            pad = " " * (widths[i] - width_of(row.figures[i]))
             right = _TITLES[i] in _RIGHT
-            cells.append(pad + figures[i] if right else figures[i] + pad)
+            cells.append(pad + row.figures[i] if right else row.figures[i] + pad)
         yield "  ".join(cells).rstrip()
 
 
-def _choose(widths: Sequence[int], longest: int, width: int | None) -> Sequence[int]:
-    """Return which columns are shown: the names come first, but not with all of their length."""
+def _choose(widths: Sequence[int], rows: Sequence[_Row], width: int | None) -> Sequence[int]:
+    """Return which columns are shown: whole names come first, but paths may be cut."""
     shown = list(range(len(widths)))
     if width is None:
         return shown
-    names = min(longest, max(_LEAST_NAME, width // 2))
+    names = max(width_of(row.name) for row in rows if not row.path)
+    paths = max((width_of(row.name) for row in rows if row.path), default=0)
+    needed = max(names, min(paths, max(_LEAST_PATH, width // 2)))
     for title in _DROPPED_FIRST:
-        if names + sum(widths[i] + 2 for i in shown) <= width:
+        if needed + sum(widths[i] + 2 for i in shown) <= width:
             break
         shown.remove(_TITLES.index(title))
     return shown

@@ -16,7 +16,7 @@ def render_waste(report: WasteReport, kinds: Collection[WasteKind]) -> str:
     """Draw the table of what was found; ``kinds`` is what would go with --yes."""
     columns = [
         Column(title="KIND", from_width=50),
-        Column(title="NAME"),
+        Column(title="NAME", names=True),
         Column(title="BYTES", right=True),
         Column(title="REMOVABLE", styles=GOOD_BAD),
         Column(title="REASON", from_width=70),
