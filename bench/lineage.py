@@ -10,9 +10,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import cache, partial
-from io import BytesIO
 from pathlib import Path
 from xml.etree import ElementTree as ET
 from xml.parsers import expat
@@ -50,34 +49,19 @@ def _record(simulator: Native, folder: Path) -> None:
 
     driver: Native = open_vsphere(simulator.endpoint(timeout_seconds=600.0))
     stub = driver._session._stub  # noqa: SLF001 - where the answers come in
-    connect, bodies = stub.GetConnection, iter(range(VMS))
-    stub.GetConnection = lambda: _Recorder(connect(), folder, bodies)
-    give_back = stub.ReturnConnection
-    stub.ReturnConnection = lambda recorder: give_back(recorder.connection)
+    exchange, numbers = stub.exchange, iter(range(VMS))
+
+    def record(request: bytes) -> Native:
+        reply = exchange(request)
+        (folder / f"{next(numbers):05}.xml").write_bytes(reply.body)
+        return reply
+
+    stub.exchange = record
     seen = driver.observe(sizes=True)
-    stub.GetConnection, stub.ReturnConnection = connect, give_back
+    stub.exchange = exchange
     driver.close()
     if len(seen.vms) != VMS:
         raise BenchError(f"the simulator has {len(seen.vms)} VMs, not {VMS}")
-
-
-class _Recorder:
-    """An HTTP connection that writes down what it receives."""
-
-    def __init__(self, connection: Native, folder: Path, numbers: Iterator[int]) -> None:
-        self.connection = connection
-        self._folder = folder
-        self._numbers = numbers
-
-    def __getattr__(self, name: str) -> Native:
-        return getattr(self.connection, name)
-
-    def getresponse(self) -> Native:
-        answer = self.connection.getresponse()
-        body = answer.read()
-        (self._folder / f"{next(self._numbers):05}.xml").write_bytes(body)
-        answer.read = BytesIO(body).read
-        return answer
 
 
 def _pages(folder: Path) -> list[Path]:

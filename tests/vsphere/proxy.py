@@ -64,7 +64,9 @@ class Proxy:
         authority = CA()
         self.ca_pem = authority.cert_pem.bytes().decode()
         here = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        authority.issue_cert("127.0.0.1").configure_cert(here)
+        certificate = authority.issue_cert("127.0.0.1")
+        certificate.configure_cert(here)
+        self.pem = certificate.cert_chain_pems[0].bytes().decode()
         self._server = _Server(("127.0.0.1", 0), _Handler)
         self._server.proxy = self
         self._server.socket = here.wrap_socket(
@@ -103,7 +105,7 @@ class Proxy:
             port=self.port,
             user=self._simulator.user,
             password=Secret(self._simulator.password),
-            tls=Tls(pinned_pem=self.ca_pem),
+            tls=Tls(pinned_pem=self.pem),
             timeout_seconds=timeout_seconds,
             origin="test",
         )

@@ -6,13 +6,14 @@ whatever comes back, nothing may change, nothing may be told to be empty, and a
 command ends with a sentence of its own.
 """
 
+import gzip
 import io
 import json
 import os
 import random
 import re
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, replace
 
 import pytest
@@ -20,6 +21,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from linkedclone.cli.main import main
+from linkedclone.config.endpoint import Endpoint
+from linkedclone.drivers.registry import open_driver
+from linkedclone.drivers.vsphere.driver import VsphereDriver
+from linkedclone.errors import LostAnswerError
 from tests.simulator import Simulator
 from tests.vsphere.acts import PARENT, main_job, opened, prepare
 from tests.vsphere.proxy import Change, Proxy, Reply, honestly, proxied
@@ -54,6 +59,20 @@ class Outcome:
     def names(self) -> set[str]:
         return {vm["name"] for vm in json.loads(self.out)["vms"]}
 
+    @property
+    def ids(self) -> set[str]:
+        return {vm["id"] for vm in json.loads(self.out)["vms"]}
+
+
+@contextmanager
+def opened_at(endpoint: Endpoint) -> Iterator[VsphereDriver]:
+    driver = open_driver(endpoint)
+    assert isinstance(driver, VsphereDriver)
+    try:
+        yield driver
+    finally:
+        driver.close()
+
 
 class World:
     """The family, and the way to it."""
@@ -61,6 +80,7 @@ class World:
     def __init__(self, simulator: Simulator, proxy: Proxy) -> None:
         self.simulator = simulator
         self.proxy = proxy
+        self.ids = self.run("list", "-o", "json").ids
 
     def run(self, *arguments: str, change: Change = honestly) -> Outcome:
         """Run a command inside this process; what was sent is counted anew."""
@@ -159,6 +179,9 @@ FOREIGN = {
     "a page of a proxy": Reply(status=200, body=HTML),
     "an HTML5 page": Reply(status=200, body=b"<!DOCTYPE html><html><p>Please log in</html>"),
     "nothing": Reply(status=200, body=b""),
+    "a compressed answer": Reply(
+        status=200, body=gzip.compress(b"<a>" * 10**6), headers={"Content-Encoding": "gzip"}
+    ),
     "text": Reply(status=200, body=b"OK"),
     "JSON": Reply(status=200, body=b'{"error": "unauthorized"}'),
     "an empty envelope": Reply(
@@ -268,6 +291,18 @@ def test_12a_deep_documents_and_entities_are_refused(world: World, body: bytes) 
         assert "bug in linkedclone" not in done.err
 
 
+def test_12a_an_answer_that_trickles_is_given_up(world: World) -> None:
+    slow = answering(["RetrievePropertiesEx"], Reply(status=200, body=b"<" * 10**6, pause=0.01))
+    with opened_at(world.proxy.endpoint()) as driver:
+        session = driver._session
+        session._stub.DropConnections()
+        session._stub.schemeArgs["timeout"] = 0.3
+        world.proxy.change = slow
+        with pytest.raises(LostAnswerError, match="broke") as caught:
+            driver.observe()
+    assert "TimeoutError" in caught.value.details
+
+
 # -- 18: what pyVmomi does not know ---------------------------------------------------
 
 
@@ -372,7 +407,9 @@ class Harming:
         )
 
     def drop_objects(self, reply: Reply, _: Sequence[bytes]) -> Reply:
-        found = sorted(set(_OBJECT.findall(reply.body)))
+        # Not the datastores, which list the VMs: that two things are missing
+        # that fit each other cannot be told from an inventory that is so.
+        found = sorted(o for o in set(_OBJECT.findall(reply.body)) if b'"Datastore"' not in o)
         dropped = set(self._random.sample(found, self._random.randint(0, len(found))))
         return replace(
             reply, body=_OBJECT.sub(lambda m: b"" if m[0] in dropped else m[0], reply.body)
@@ -426,8 +463,7 @@ def endure(world: World, command: tuple[str, ...], harm: Harm) -> None:
     assert "bug in linkedclone" not in done.err
     assert "Traceback" not in done.err
     if done.code == 0 and command == ("list", "-o", "json") and harm.kind != "values":
-        # Each is there, or it is told that something is not.
-        assert done.names >= {GOLDEN, *CLONES} or "cannot be read" in done.err + done.out
+        assert done.ids >= world.ids
 
 
 _CALM = settings(

@@ -145,7 +145,7 @@ def test_one_property_that_a_lost_session_hides_costs_a_second_read() -> None:
         (answer("FindByUuid"), "a <FindByUuidResponse> where"),
         (page(vm("")), "without a type or an id"),
         (page(vm("vm-1").replace('obj type="VirtualMachine"', "obj")), "without a type or an id"),
-        (page("<a>" * 2000 + "</a>" * 2000), "nested more than 400 deep"),
+        (b"<a>" * 2000 + b"</a>" * 2000, "nested more than 400 deep"),
         (
             b'<!DOCTYPE a [<!ENTITY x "yyyyyyyy"><!ENTITY z "&x;&x;&x;&x;">]>' + page("&z;"),
             "begins with '<!DOCTYPE a",
@@ -159,6 +159,13 @@ def test_an_answer_of_another_shape_is_an_error_that_names_what_came(
         open_replay([body] * 6).observe()
     assert told in caught.value.details
     assert [one.id for one in open_replay([body, page(vm("vm-1"))]).observe().vms] == ["vm-1"]
+
+
+def test_12a_snapshots_that_nest_without_end_are_an_answer_that_cannot_be_read() -> None:
+    tree = "<rootSnapshotList>" + "<childSnapshotList>" * 5000 + "</childSnapshotList>" * 5000
+    snapshots = f"<propSet><name>snapshot</name><val>{tree}</rootSnapshotList></val></propSet>"
+    with pytest.raises(UnreadableAnswerError, match="cannot be read"):
+        open_replay([page(vm("vm-1", snapshots))]).observe()
 
 
 # -- what could not be read ----------------------------------------------------------------
@@ -185,3 +192,24 @@ def test_a_vm_whose_snapshot_could_not_be_read_is_told_and_its_disks_are_unknown
 def test_of_many_only_a_few_are_named() -> None:
     bare = [vm(f"vm-{number}", "") for number in range(1, 9)]
     assert "vm-5 and 3 more cannot" in open_replay([page(*bare)]).observe().not_seen[0]
+
+
+STORE = """<objects><obj type="Datastore">datastore-1</obj><propSet><name>vm</name>
+<val xsi:type="ArrayOfManagedObjectReference">
+<ManagedObjectReference type="VirtualMachine">vm-1</ManagedObjectReference>
+<ManagedObjectReference type="VirtualMachine">vm-2</ManagedObjectReference>
+</val></propSet></objects>"""
+NO_PERMISSION = b"""<soapenv:Envelope xmlns:soapenv="http://schemas.xmlsoap.org/soap/envelope/"
+xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"><soapenv:Body><soapenv:Fault>
+<faultstring>not you</faultstring><detail><NoPermissionFault xmlns="urn:vim25"
+xsi:type="NoPermission"/></detail></soapenv:Fault></soapenv:Body></soapenv:Envelope>"""
+
+
+def test_a1_a_vm_that_a_datastore_lists_and_the_answer_leaves_out_is_read_by_itself() -> None:
+    left_out = page(vm("vm-1"), STORE)
+    alone = answer("RetrievePropertiesEx", vm("vm-2"))
+    told = open_replay([left_out, alone]).observe()
+    assert [one.id for one in told.vms] == ["vm-1", "vm-2"]
+    hidden = open_replay([left_out, NO_PERMISSION]).observe()
+    assert [one.id for one in hidden.vms] == ["vm-1", "vm-2"]
+    assert any("vm-2" in told for told in hidden.not_seen)

@@ -62,8 +62,15 @@ class CutOffError(ConnectionError):
     """The answer ends in the middle."""
 
 
-def parse(body: bytes) -> Element:
+def parse(body: bytes, *, bound_depth: bool = True) -> Element:
     """Parse an answer.
+
+    Args:
+        body: The answer.
+        bound_depth: Whether to walk through it for its depth, which costs a third
+            of what parsing does. Not worth it for long pages, of which only
+            known elements are looked at; a decoder that recurses too deeply
+            there ends in a RecursionError, which is an answer that cannot be read.
 
     Raises:
         StrangeAnswerError: It is not XML, is nested too deeply, or has a document type.
@@ -81,7 +88,8 @@ def parse(body: bytes) -> Element:
             raise CutOffError(msg) from error
         msg = f"{describe(body)} ({error})"
         raise StrangeAnswerError(msg) from error
-    _bound_depth(root)
+    if bound_depth:
+        _bound_depth(root)
     return root
 
 

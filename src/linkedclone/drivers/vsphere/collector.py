@@ -315,7 +315,7 @@ class _Pages(Generic[_Out]):
             ValueError: It leads on by another token, so that pages would be lost.
         """
         with without_collections():
-            answer = parse(self.lighten(body))
+            answer = parse(self.lighten(body), bound_depth=False)
             if judge(answer, method, result_due=method == _NEXT) is not None:
                 msg = "a fault where a page was due"
                 raise StrangeAnswerError(msg)

@@ -16,6 +16,7 @@ from linkedclone.drivers.vsphere.session import Session
 from linkedclone.drivers.vsphere.shapes import Shape, build_shape
 from linkedclone.drivers.vsphere.vms import Surroundings, build_vm, choose_properties
 from linkedclone.drivers.vsphere.walks import Walk
+from linkedclone.errors import HypervisorError
 from linkedclone.model.ids import SnapshotId, VmId
 from linkedclone.model.observed import Vm
 
@@ -65,18 +66,37 @@ class Observer:
         starts = [self._session.content.rootFolder]
         wanted, ways = self._wanted(whole=True), (*_ALL, *walks.SNAPSHOTS)
         wanted["VirtualMachineSnapshot"] = ("config.hardware.device",)
-        wanted["Datastore"] = ("name", twins.URL)
+        wanted["Datastore"] = ("name", twins.URL, "vm")
         if sizes:
-            wanted["Datastore"] = (*measuring.STORE, twins.URL)
+            wanted["Datastore"] = (*measuring.STORE, twins.URL, "vm")
             wanted["VirtualMachine"] = (*self._properties, *layout.PATHS)
         decoder = Decoder()
         around = self._read("read the inventory", starts, wanted, ways, decoder)
+        untold = find_untold(around.reads)
+        if untold:
+            around = self._read_untold(untold, around, wanted, decoder)
         with without_collections():
             vms = self._build(around)
             found = Inventory(vms=vms)
             if sizes:
                 found = measuring.measure(found, around, decoder.book)
             return twins.unify(found, twins.find_twins(around.reads.values()))
+
+    def _read_untold(
+        self, ids: Sequence[str], around: Surroundings, wanted: Wanted, decoder: Decoder
+    ) -> Surroundings:
+        """Read VMs that datastores list and the answer left out: made just now, or not to be seen.
+
+        Those that are gone are left out. Those that still are not told count as
+        VMs that cannot be read, for others may hang from what they hang from.
+        """
+        about, ways = "read VMs that were left out", (*_SOME, *walks.SNAPSHOTS)
+        starts = [self._session.managed("VirtualMachine", moid) for moid in ids]
+        try:
+            more = self._read(about, starts, wanted, ways, decoder).reads
+        except HypervisorError as error:
+            more = {moid: _build_untold(moid, str(error)) for moid in ids}
+        return Surroundings({**around.reads, **more})
 
     def observe_vms(self, ids: Sequence[VmId], *, whole: bool) -> dict[VmId, Vm]:
         """Read some VMs in one call; ``whole`` asks for the disks of their snapshots too."""
@@ -183,6 +203,17 @@ class Observer:
             cores_per_socket=snapshot.get("config.hardware.numCoresPerSocket") or None,
         )
         self._shapes.setdefault(snapshot.id, shape)
+
+
+def find_untold(reads: Mapping[str, Read]) -> list[str]:
+    """Return the VMs that datastores list, and that were not told."""
+    listed = (read.get("vm") or () for read in reads.values() if read.kind == "Datastore")
+    return sorted({moid for some in listed for moid in some} - reads.keys())
+
+
+def _build_untold(moid: str, reason: str) -> Read:
+    refused = {"config.hardware.device": reason}
+    return Read(kind="VirtualMachine", id=moid, values={"name": moid}, refused=refused)
 
 
 def _shape_of(seen: Seen, *, whole: bool = False) -> Shape:
