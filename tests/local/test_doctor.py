@@ -520,7 +520,11 @@ def test_what_guests_reach_of_this_machine_is_told(driver: LocalDriver) -> None:
 
 def test_a_changed_base_fails_with_what_mends_it(driver: LocalDriver) -> None:
     base = driver.state.root / find(driver, "desk").disks[0].chain[0].path
-    os.utime(base)
+    base.chmod(0o644)
+    with base.open("r+b") as file:
+        file.seek(500_000)
+        file.write(b"changed")
+    base.chmod(0o444)
     found = look(driver, "layers")
     assert found.verdict is Verdict.FAILED
     assert "was changed" in found.text

@@ -1,6 +1,5 @@
 """A promoted VM that is off keeps its snapshots: only what it shares is copied, below them all."""
 
-import os
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -65,7 +64,10 @@ def test_a_changed_layer_of_a_snapshot_is_not_sealed_anew(driver: LocalDriver) -
     desk = find(driver, "desk")
     result_of(driver, driver.revert_snapshot(desk.id, desk.snapshots[0].id))
     (later,) = [one for one in desk.snapshots if one.name == "later"]
-    os.utime(driver.state.root / (later.disks or ())[0].top.path)
+    layer = driver.state.root / (later.disks or ())[0].top.path
+    layer.chmod(0o644)
+    with layer.open("ab") as file:
+        file.write(bytes(512))
     error = error_of(driver, lambda: driver.promote_vm(desk.id))
     assert isinstance(error, RefusedError)
     assert "was changed" in error.brief

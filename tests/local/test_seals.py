@@ -187,7 +187,8 @@ def test_a_vm_never_runs_on_a_sealed_layer(driver: LocalDriver) -> None:
 def test_doctor_names_a_changed_layer(driver: LocalDriver) -> None:
     assert {f.check: f.verdict for f in driver.diagnose()}["layers"] is Verdict.OK
     base = base_of(driver)
-    tamper(base, at=1000)
+    tamper(base, at=500_000)
+    base.chmod(0o444)
     (finding,) = [f for f in driver.diagnose() if f.check == "layers"]
     assert finding.verdict is Verdict.FAILED
     assert base.name in finding.text

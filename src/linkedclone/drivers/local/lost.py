@@ -9,8 +9,11 @@ from pathlib import Path
 from linkedclone.drivers.local.chain import ImageFormat
 from linkedclone.drivers.local.fingerprint import (
     Fingerprint,
+    explain_difference,
     has_sealed_content,
+    is_coarser,
     parse_fingerprint,
+    take_fingerprint,
 )
 from linkedclone.drivers.local.layout import StateFolder, read_note
 from linkedclone.drivers.local.qcow2 import read_header
@@ -36,7 +39,9 @@ def is_same(layer: Path, found: Path) -> bool:
     with suppress(OSError):
         sealed = read_seal(layer, found)
         if sealed is not None and found.stat().st_size == sealed.size:
-            return has_sealed_content(found, sealed)
+            now = take_fingerprint(found)
+            like = is_coarser(now.mtime_ns, sealed.mtime_ns) and has_sealed_content(found, sealed)
+            return like or not explain_difference(sealed, now)
     return False
 
 

@@ -67,7 +67,6 @@ def promote_vm(state: StateFolder, machines: OpenMachine, vm: VmId) -> None:
         if not _shares(stored):
             return
         check_disk(state, stored)
-        register(state, entry, list_reached(stored.tops))
         if observe_power(machines, stored) is not Power.OFF:
             _refuse_snapshots(stored)
             _copy_running(state, machines, stored, entry)
@@ -173,7 +172,7 @@ def _convert(
 
 def _take_over(state: StateFolder, vm: StoredVm, entry: Path, copies: Sequence[str]) -> None:
     """Move copies into the VM's folder."""
-    register(state, entry, [vm.folder / copy for copy in copies])
+    register(state, entry, [*(vm.folder / copy for copy in copies), *list_reached(vm.tops)])
     for copy in copies:
         (entry / copy).rename(vm.folder / copy)
     if state.durable:
@@ -206,7 +205,7 @@ def _copy_running(state: StateFolder, machines: OpenMachine, vm: LockedVm, entry
     _refuse_full(vm, [chain[-2].path for chain in shared.values()], more)
     disks = {number: new_disk_name(ImageFormat.QCOW2) for number in shared}
     targets = {number: vm.folder / disk for number, disk in disks.items()}
-    register(state, entry, targets.values())
+    register(state, entry, [*targets.values(), *list_reached(vm.tops)])
     # From here to the record the new files have no name: see layout.
     with hold(state.family_lock, shared=True):
         for number, target in targets.items():

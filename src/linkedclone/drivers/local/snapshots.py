@@ -186,12 +186,12 @@ def revert_snapshot(
             machines(stored).stop(force=True)
         forget_host_key(stored.folder)
         with hold(state.family_lock, shared=True):
+            deltas = [build_delta(state, stored, below.file) for below in frozen]
             disks = [replace(below, file=new_disk_name("qcow2")) for below in frozen]
-            register(state, entry, [stored.folder / disk.file for disk in disks])
-            register(state, entry, list_reached(stored.disk_tops))
-            for below, disk in zip(frozen, disks, strict=True):
-                delta = build_delta(state, stored, below.file)
-                publish_file(stored.folder / disk.file, delta, durable=state.durable)
+            made = [stored.folder / disk.file for disk in disks]
+            register(state, entry, [*made, *list_reached(stored.disk_tops)])
+            for path, delta in zip(made, deltas, strict=True):
+                publish_file(path, delta, durable=state.durable)
             save_record(state, stored, with_disks(stored.record, disks))
         drop_top(state, stored)
 

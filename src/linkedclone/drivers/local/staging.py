@@ -10,7 +10,7 @@ import re
 import secrets
 import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from linkedclone.drivers.local.layout import (
@@ -26,6 +26,8 @@ from linkedclone.model.ids import VmId
 
 _LOCK = "lock"
 _REGISTER = "register"
+_FAILED = "failed"
+"""In an entry whose command ended by itself, and told why."""
 _ENTRY = re.compile(r"[0-9a-f]{8}\.(?P<action>[a-z-]+)\.(?P<key>.+)")
 
 
@@ -76,10 +78,12 @@ def _empty(state: StateFolder, entry: Path) -> None:
     if all(path.name == _LOCK for path in read_register(state, entry)):
         shutil.rmtree(entry, ignore_errors=True)
         return
+    with suppress(OSError):
+        (entry / _FAILED).touch()
     for path in entry.iterdir():
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
-        elif path.name not in {_REGISTER, _LOCK}:
+        elif path.name not in {_REGISTER, _FAILED, _LOCK}:
             path.unlink(missing_ok=True)
 
 
@@ -134,6 +138,11 @@ def _may_be_registered(line: str) -> bool:
             return top == VMS and is_vm_id(vm) and (is_disk_name(layer) or layer == _LOCK)
         case _:
             return False
+
+
+def was_killed(entry: Path) -> bool:
+    """Say whether a dead entry is of a command that did not end by itself."""
+    return not (entry / _FAILED).exists()
 
 
 def describe_entry(entry: Path) -> tuple[str, str]:

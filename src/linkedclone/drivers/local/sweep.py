@@ -23,7 +23,12 @@ from linkedclone.drivers.local.locks import hold
 from linkedclone.drivers.local.own_names import is_own_name, is_temporary_name
 from linkedclone.drivers.local.record import FILE_NAME
 from linkedclone.drivers.local.seals import SEAL_SUFFIX, seal_path, unseal
-from linkedclone.drivers.local.staging import describe_entry, list_dead, read_register
+from linkedclone.drivers.local.staging import (
+    describe_entry,
+    list_dead,
+    read_register,
+    was_killed,
+)
 from linkedclone.drivers.local.store import StoredVm, load_vm
 from linkedclone.drivers.local.survey import ChainReader, Survey, take_survey
 from linkedclone.errors import BusyError, HypervisorError
@@ -38,7 +43,7 @@ def recover(state: StateFolder) -> tuple[str, ...]:
     To be called at the beginning of every command. If others are at work for
     long, the clean-up is left to a later command.
     """
-    dead = list_dead(state)
+    dead = {entry: (was_killed(entry), _list_there(state, entry)) for entry in list_dead(state)}
     if not dead:
         return ()
     try:
@@ -50,10 +55,18 @@ def recover(state: StateFolder) -> tuple[str, ...]:
         if doubts
         else "what it left was removed"
     )
-    told = (describe_entry(entry) for entry in dead if not entry.exists())
+    told = (
+        describe_entry(entry)
+        for entry, (killed, there) in dead.items()
+        if not entry.exists() and (killed or not all(map(os.path.lexists, there)))
+    )
     return tuple(
         f"a command did not come to its end: {action} {key}; {done}" for action, key in told
     )
+
+
+def _list_there(state: StateFolder, entry: Path) -> list[Path]:
+    return [path for path in read_register(state, entry) if os.path.lexists(path)]
 
 
 def sweep(
