@@ -262,6 +262,101 @@ def test_answers_that_are_cut_off_are_read_again_and_calls_are_not(world: World)
     assert "look whether it was done" in done.err
 
 
+# -- A3, A4: VMs that cannot be read --------------------------------------------------
+
+
+def blurring(change: Callable[[str, bytes], bytes | None], names: Sequence[str]) -> Change:
+    """Change the properties of some VMs: given path and XML, what stands there instead, or None."""
+
+    def blur(match: re.Match[bytes]) -> bytes:
+        if not any(f">{name}</val>".encode() in match[0] for name in names):
+            return match[0]
+        return _PROPERTY.sub(lambda m: change(m[1].decode(), m[0]) or b"", match[0])
+
+    def answer(method: str, _: bytes, ask: Callable[[], Reply]) -> Reply:
+        reply = ask()
+        return replace(reply, body=_OBJECT.sub(blur, reply.body)) if method in READS else reply
+
+    return answer
+
+
+def in_state(state: str) -> Change:
+    """Let the clones be without a configuration, as in this state of connection."""
+
+    def change(path: str, told: bytes) -> bytes | None:
+        if path == "runtime.connectionState":
+            return told.replace(b">connected<", f">{state}<".encode())
+        return None if path.startswith(("config.", "snapshot", "layoutEx")) else told
+
+    return blurring(change, CLONES)
+
+
+def refusing(*paths: str) -> Change:
+    """Refuse properties of the clones."""
+
+    def change(path: str, told: bytes) -> bytes:
+        return refuse(told, "NoPermission") if path in paths else told
+
+    return blurring(change, CLONES)
+
+
+UNREADABLE = {
+    "inaccessible": (in_state("inaccessible"), "cannot get at its files"),
+    "orphaned": (in_state("orphaned"), "no host knows it"),
+    "invalid": (in_state("invalid"), "is not valid"),
+    "disconnected": (in_state("disconnected"), "its host is disconnected"),
+    "a state of tomorrow": (in_state("quantum"), "quantum"),
+    "without devices": (refusing("config.hardware.device"), "config.hardware.device"),
+    "without a state": (refusing("runtime.connectionState"), "runtime.connectionState"),
+    "without a UUID": (refusing("config.instanceUuid"), "config.instanceUuid"),
+    "without a place": (refusing("config.files.vmPathName"), "config.files.vmPathName"),
+}
+
+
+@pytest.mark.parametrize("what", UNREADABLE)
+def test_a3_a_clone_that_cannot_be_read_is_unknown_and_keeps_its_base(
+    world: World, what: str
+) -> None:
+    change, reason = UNREADABLE[what]
+    listed = world.run("list", "-o", "json", change=change)
+    rows = {vm["name"]: vm for vm in json.loads(listed.out)["vms"]}
+    for name in CLONES:
+        assert (rows[name]["mode"], rows[name]["linked"]) == ("unknown", None)
+        assert reason in rows[name]["unreadable"]
+    assert rows[GOLDEN]["unreadable"] is None
+    for command in (
+        ("delete", GOLDEN, "--yes", "--force"),
+        ("snapshot", "delete", GOLDEN, "base", "--yes", "--force"),
+    ):
+        done = world.run(*command, change=change)
+        assert (done.code, world.changes) == (1, frozenset())
+        assert "desk-1" in done.err
+
+
+def test_a3_doctor_does_not_call_a_vm_healthy_that_cannot_be_read(world: World) -> None:
+    assert "every VM can be read" in world.run("doctor").out
+    done = world.run("doctor", change=in_state("inaccessible"))
+    assert done.code == 1
+    assert "desk-1 cannot be read" in done.out
+
+
+def test_a4_clones_keep_their_base_where_datastores_may_not_be_seen(world: World) -> None:
+    def hide(match: re.Match[bytes]) -> bytes:
+        is_store = b'<obj type="Datastore"' in match[0]
+        return refuse(match[0], "NoPermission") if is_store else match[0]
+
+    def change(method: str, _: bytes, ask: Callable[[], Reply]) -> Reply:
+        reply = ask()
+        return replace(reply, body=_OBJECT.sub(hide, reply.body)) if method in READS else reply
+
+    listed = world.run("list", "-o", "json", change=change)
+    rows = {vm["name"]: vm for vm in json.loads(listed.out)["vms"]}
+    assert {(rows[name]["parent"], rows[name]["mode"]) for name in CLONES} == {(GOLDEN, "linked")}
+    done = world.run("delete", GOLDEN, "--yes", "--force", change=change)
+    assert (done.code, world.changes) == (1, frozenset())
+    assert "used by: desk-1, desk-2" in done.err
+
+
 # -- 12a: bounds ----------------------------------------------------------------------
 
 

@@ -17,6 +17,7 @@ from linkedclone.model.observed import Snapshot, Vm
 from linkedclone.model.pool import ADOPT_HINT, PoolPlan, PoolSpec, Stranger
 from linkedclone.model.poolreport import PoolOutlook, PoolReport, PoolRow, PoolStatus
 from linkedclone.model.report import ActionReport
+from linkedclone.planning.guards import refuse_unread, refuse_unreadable
 from linkedclone.planning.membership import (
     PoolIdentity,
     choose_to_adopt,
@@ -132,6 +133,9 @@ class Pools:
                 f"{parent.name} has no snapshot that a pool could hang from",
                 hint=f"take one: linkedclone snapshot create {parent.name} NAME",
             )
+        # Before anything goes: of what cannot be read, no clone seems to hang.
+        refuse_unread([parent], action="keep a pool of")
+        refuse_unreadable(parent, snapshot)
         target = self._driver.resolve_target(parent, request)
         if spec.customization is not None:
             # Before anything goes: whether each name makes a host name, and all secrets are there.

@@ -10,6 +10,7 @@ from linkedclone.model.observed import Disk, Identity, Mark, Power, Snapshot, Vm
 from linkedclone.model.plan import CreateClone, Plan, SetPower, Step, TakeSnapshot, WriteMark
 from linkedclone.model.proof import hangs_from
 from linkedclone.model.spec import CloneRequest, Target
+from linkedclone.planning.guards import refuse_unread
 from linkedclone.planning.hardware import check_disks, check_hardware, note_disks
 from linkedclone.planning.shape import describe_wanted, render_shape
 from linkedclone.planning.snapshots import choose_snapshot
@@ -88,11 +89,12 @@ class ClonePlanner:
             NameTakenError: Names belong to VMs that are not ours, or that hang
                 from something else. Nothing has been sent then.
             RefusedError: The snapshot has no disk to hang from, or cannot be
-                cloned as is wanted.
+                cloned as is wanted; or the parent cannot be read.
             InputError: The hardware that is wanted does not fit together.
             NoSnapshotError, NotFoundError, AmbiguousError: see
                 :func:`~linkedclone.planning.snapshots.choose_snapshot`.
         """
+        refuse_unread([self.source], action="clone")
         check_hardware(self.request.hardware)
         there = {vm.name.casefold(): vm for vm in seen}
         missing = [name for name in self.request.names if name.casefold() not in there]
@@ -195,6 +197,8 @@ class ClonePlanner:
 
     def _conflict(self, vm: Vm, snapshot: Snapshot | None) -> str:
         """Say why an existing VM is not the clone that is wanted; empty if it is."""
+        if vm.unreadable:
+            return f"cannot be read: {vm.unreadable}"
         mark = self._mark_of(vm)
         if mark is None:
             return "not made by linkedclone"

@@ -105,6 +105,8 @@ def _prove(step: CreateClone, vm: Vm) -> Proof:
 
     What is as wanted gives no reason.
     """
+    if vm.unreadable:
+        return Proof(linked=None, reason=f"it cannot be read: {vm.unreadable}")
     snapshot, added = step.snapshot, len(step.hardware.disks)
     if not step.disk_move.linked:
         disks = step.source.disks if snapshot is None else snapshot.disks or ()

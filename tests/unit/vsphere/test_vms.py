@@ -1,14 +1,17 @@
 """VMs as they come out of what was read, whole or half-made."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from pyVmomi import vim
 
-from linkedclone.drivers.vsphere.vms import choose_properties
+from linkedclone.drivers.vsphere.collector import Seen
+from linkedclone.drivers.vsphere.vms import Surroundings, build_vm, choose_properties
 from linkedclone.model.observed import Power
 from tests.local.hostile import ADDRESSES, HOST_NAMES
-from tests.unit.vsphere.build import UUID, card, disk, seen, vm_of
+from tests.unit.vsphere.build import UUID, card, disk, read, seen, vm_of
 
 AROUND = (
     seen("Folder", "group-d1", name="Datacenters"),
@@ -176,3 +179,124 @@ def test_an_old_server_is_not_asked_for_what_it_does_not_know() -> None:
 def test_what_stands_in_a_folder_that_cannot_be_seen_has_a_short_path() -> None:
     vm = vm_of(seen("VirtualMachine", "vm-1", name="desk", parent=vim.Folder("group-v9", None)))
     assert vm.path == "/desk"
+
+
+# -- VMs that cannot be read ----------------------------------------------------------
+
+
+def whole(**changes: Any) -> Seen:
+    """A VM of which all is told; what is None is left out."""
+    values = {
+        "name": "desk",
+        "config__instanceUuid": UUID,
+        "config__files__vmPathName": "[ssd1] desk/desk.vmx",
+        "config__hardware__device": [disk("[ssd1] gold/gold.vmdk", "[ssd1] desk/desk.vmdk")],
+        "datastore": [vim.Datastore("datastore-1", None)],
+        "runtime__powerState": "poweredOff",
+        "runtime__connectionState": "connected",
+        **changes,
+    }
+    given = {path: value for path, value in values.items() if value is not None}
+    return seen("VirtualMachine", "vm-1", **given)
+
+
+STATES = ("disconnected", "inaccessible", "invalid", "orphaned", "never heard of")
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_a_vm_that_is_not_connected_cannot_be_read(state: str) -> None:
+    assert vm_of(whole(), *AROUND).unreadable == ""
+    found = vm_of(whole(runtime__connectionState=state), *AROUND)
+    assert state in found.unreadable
+    assert found.stores == {"datastore-1"}
+
+
+def marked(**changes: Any) -> Seen:
+    owner, uuid = (
+        'config.extraConfig["linkedclone.owner"]',
+        'config.extraConfig["linkedclone.uuid"]',
+    )
+    return whole(**{owner: option("linkedclone"), uuid: option(UUID)}, **changes)
+
+
+HALF_MADE: dict[str, tuple[Seen, bool]] = {
+    "a clone in the making": (marked(config__hardware__device=None), False),
+    "one that runs": (
+        marked(config__hardware__device=None, runtime__powerState="poweredOn"),
+        True,
+    ),
+    "one without our mark": (whole(config__hardware__device=None), True),
+    "one without a place": (whole(config__files__vmPathName=None), True),
+}
+
+
+@pytest.mark.parametrize(("one", "unreadable"), HALF_MADE.values(), ids=HALF_MADE)
+def test_only_a_clone_in_the_making_may_have_no_devices(one: Seen, unreadable: bool) -> None:
+    assert bool(vm_of(one, *AROUND).unreadable) is unreadable
+
+
+NEEDED = ("config.hardware.device", "snapshot", "config.uuid", "runtime.connectionState")
+
+
+@pytest.mark.parametrize("path", NEEDED)
+def test_a_vm_whose_needed_property_is_refused_cannot_be_read(path: str) -> None:
+    around = {other.id: read(other) for other in AROUND}
+    refused = replace(read(whole()), refused={path: "NoPermission: not for you"})
+    found = build_vm(refused, Surroundings({**around, refused.id: refused}))
+    assert found.unreadable == f"the server does not tell {path}: NoPermission: not for you"
+    harmless = replace(refused, refused={"guest.net": "NoPermission"})
+    assert build_vm(harmless, Surroundings({**around, harmless.id: harmless})).unreadable == ""
+
+
+def test_the_mark_of_a_native_clone_is_needed() -> None:
+    """Of such a clone, it alone tells the parent."""
+    mark = 'config.extraConfig["linkedclone.owner"]'
+    native = disk("[ssd1] desk/desk.vmdk", nativeUnmanagedLinkedClone=True)
+    for devices, needed in (([native], True), ([disk("[ssd1] desk/desk.vmdk")], False)):
+        one = replace(read(whole(config__hardware__device=devices)), refused={mark: "no"})
+        assert bool(build_vm(one, Surroundings({one.id: one})).unreadable) is needed
+
+
+# -- names of datastores --------------------------------------------------------------
+
+
+def test_the_place_of_a_vm_is_resolved_through_its_own_backings() -> None:
+    """A4: the user may not see datastores; so they have ids in backings, and no names."""
+    found = vm_of(whole())
+    assert (found.home, found.unreadable) == (("datastore-1", "desk"), "")
+
+
+def test_a_backing_goes_before_a_datastore_of_the_name() -> None:
+    namesake = seen("Datastore", "datastore-2", name="ssd1")
+    stores = [vim.Datastore("datastore-2", None)]
+    assert vm_of(whole(datastore=stores), namesake).home == ("datastore-1", "desk")
+
+
+def test_two_datastores_of_one_name_are_told_apart_or_the_vm_cannot_be_read() -> None:
+    both = [
+        seen("Datastore", "datastore-1", name="ssd1"),
+        seen("Datastore", "datastore-2", name="ssd1"),
+    ]
+    stores = [vim.Datastore(one.id, None) for one in both]
+    bare = [disk("[ssd1] desk/desk.vmdk", store=None)]
+    found = vm_of(whole(config__hardware__device=bare, datastore=stores), *both)
+    assert "which datastore [ssd1] is" in found.unreadable
+    mixed = [
+        *bare,
+        disk("[ssd1] desk/two.vmdk", key=2001),
+        disk("[ssd1] x/x.vmdk", key=2002, store="datastore-2"),
+    ]
+    assert vm_of(whole(config__hardware__device=mixed, datastore=stores), *both).unreadable
+    told = [*bare, disk("[ssd1] desk/two.vmdk", key=2001)]
+    settled = vm_of(whole(config__hardware__device=told, datastore=stores), *both)
+    assert (settled.unreadable, {layer.store for layer in settled.layers}) == ("", {"datastore-1"})
+
+
+def test_what_other_vms_tell_of_a_datastore_counts_only_if_the_vm_uses_it() -> None:
+    bare = [disk("[ssd1] desk/desk.vmdk", store=None)]
+    other = seen("VirtualMachine", "vm-2", config__hardware__device=[disk("[ssd1] two/two.vmdk")])
+    one = whole(config__hardware__device=bare)
+    assert vm_of(one, other).home == ("datastore-1", "desk")
+    elsewhere = whole(config__hardware__device=bare, datastore=[vim.Datastore("datastore-9", None)])
+    for apart in (elsewhere, whole(config__hardware__device=bare, datastore=None)):
+        assert "which datastore [ssd1] is" in vm_of(apart, other).unreadable
