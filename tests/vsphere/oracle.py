@@ -71,11 +71,21 @@ def read_inventory(session: Session) -> Inventory:
     )
 
 
+def _usage(files: list[Any], home: str) -> tuple[int, int]:
+    """The simulator leaves ``uniqueSize`` out where it is 0."""
+    disks = [file for file in files if file.type in {"diskDescriptor", "diskExtent"}]
+    sizes = [(one.size, one.uniqueSize, f"] {home}/" in one.name) for one in disks]
+    own = [
+        (size if at_home else 0) if unique is None else unique for size, unique, at_home in sizes
+    ]
+    return sum(own), sum(size for size, _, _ in sizes) - sum(own)
+
+
 def _vm(seen: Seen, around: Mapping[str, Seen]) -> Vm:
     devices: list[Any] = seen.get("config.hardware.device")
     names = {around[moid_of(s)].get("name"): moid_of(s) for s in seen.get("datastore")}
     store, path = split_file_name(seen.get("config.files.vmPathName"))
-    usage = seen.get("storage.perDatastoreUsage")
+    own, shared = _usage(seen.get("layoutEx.file"), path.rpartition("/")[0])
     bios, instance = seen.get("config.uuid"), seen.get("config.instanceUuid")
     metadata = _extra(seen, "guestinfo.metadata")
     return Vm(
@@ -92,8 +102,8 @@ def _vm(seen: Seen, around: Mapping[str, Seen]) -> Vm:
         host_name=seen.get("guest.hostName") or "",
         addresses=tuple(_addresses(seen)),
         tools_running=seen.get("guest.toolsRunningStatus") == "guestToolsRunning",
-        own_bytes=sum(one.unshared for one in usage),
-        shared_bytes=sum(one.committed - one.unshared for one in usage),
+        own_bytes=own,
+        shared_bytes=shared,
         created=seen.get("config.createDate"),
         macs=tuple(one.macAddress.lower() for one in devices if _is_card(one)),
         bios_uuid=bios if bios != instance else "",

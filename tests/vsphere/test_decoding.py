@@ -93,7 +93,8 @@ def test_without_sizes_nothing_of_them_is_read(simulator: Simulator) -> None:
         ours = driver._observer.observe()
         (request,) = simulator.requests("RetrievePropertiesEx")
         assert (dict(ours.files), ours.stores, ours.measured) == ({}, (), None)
-        assert "layoutEx" not in request
+        assert "layoutEx.disk" not in request
+        assert "layoutEx.snapshot" not in request
         assert "summary.capacity" not in request
 
 

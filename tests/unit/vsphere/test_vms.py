@@ -49,10 +49,59 @@ def test_what_a_guest_reports_is_a_host_name_or_not_used(text: str) -> None:
     assert vm_of(seen("VirtualMachine", "vm-1", guest__hostName=told)).host_name == ""
 
 
-def test_a_whole_vm() -> None:
-    usage = vim.vm.StorageInfo.UsageOnDatastore(
-        datastore=vim.Datastore("datastore-1", None), committed=100, uncommitted=5, unshared=30
+def file(name: str, kind: str, size: int, unique: int | None) -> Any:
+    return vim.vm.FileLayoutEx.FileInfo(
+        key=0, name=name, type=kind, size=size, uniqueSize=unique, accessible=True
     )
+
+
+VMFS = (
+    file("[ds1] golden/golden.vmdk", "diskDescriptor", 0, 0),
+    file("[ds1] golden/golden-flat.vmdk", "diskExtent", 8910798848, 8910798848),
+    file("[ds1] golden/golden-000001.vmdk", "diskDescriptor", 0, 0),
+    file("[ds1] golden/golden-000001-sesparse.vmdk", "diskExtent", 19922944, 19922944),
+    file("[ds1] golden/golden-Snapshot1.vmsn", "snapshotData", 21266, 21266),
+    file("[ds1] golden/golden-76f3a28e.vswp", "swap", 10737418240, 10737418240),
+    file("[ds1] golden/vmx-golden-1995678350-1.vswp", "uwswap", 115343360, 115343360),
+)
+"""As recorded of a running VM on VMFS 6 that shares nothing."""
+
+VSAN = (
+    file("[vsanDatastore] 3b30/vm.vmdk", "diskDescriptor", 1119879168, 1119879168),
+    file("[vsanDatastore] 3b30/vm-ed4cc4ef.vswp", "swap", 134217728, 37748736),
+)
+"""As recorded of 8.0.2: the descriptor has the size, and swap is not all its own."""
+
+LINKED = (
+    file("[ds1] golden/golden.vmdk", "diskDescriptor", 400, 0),
+    file("[ds1] golden/golden-flat.vmdk", "diskExtent", 8910798848, 0),
+    file("[ds1] desk/desk.vmdk", "diskDescriptor", 400, 400),
+    file("[ds1] desk/desk-sesparse.vmdk", "diskExtent", 19922944, 19922944),
+    file("[ds1] desk/desk.vswp", "swap", 4294967296, 4294967296),
+    file("[ds1] desk/vmware.log", "log", 4096, 4096),
+)
+
+
+@pytest.mark.parametrize(
+    ("files", "own", "shared"),
+    [
+        (VMFS, 8930721792, 0),
+        (VSAN, 1119879168, 0),
+        (LINKED, 19923344, 8910799248),
+        ((file("[nfs] d/d-flat.vmdk", "diskExtent", 9, None),), 9, 0),
+        ((file("[nfs] golden/golden-flat.vmdk", "diskExtent", 9, None),), 0, 9),
+        ((file("[ds1] a/a.vswp", "swap", 9, None),), 0, 0),
+    ],
+)
+def test_item_16_own_and_shared_are_of_disk_files_and_never_of_swap(
+    files: tuple[Any, ...], own: int, shared: int
+) -> None:
+    given = {"config__files__vmPathName": "[nfs] d/d.vmx", "layoutEx__file": list(files)}
+    vm = vm_of(seen("VirtualMachine", "vm-1", **given))
+    assert (vm.own_bytes, vm.shared_bytes) == (own, shared)
+
+
+def test_a_whole_vm() -> None:
     made = seen(
         "VirtualMachine",
         "vm-42",
@@ -79,7 +128,10 @@ def test_a_whole_vm() -> None:
                 ipAddress=["fe80::1", "127.0.0.1", "10.0.0.8", "2001:db8::8"],
             )
         ],
-        storage__perDatastoreUsage=[usage],
+        layoutEx__file=[
+            file("[ssd1] g/g-flat.vmdk", "diskExtent", 70, 0),
+            file("[ssd1] desk/desk-000001-sesparse.vmdk", "diskExtent", 30, 30),
+        ],
         **{
             'config.extraConfig["linkedclone.owner"]': option("desktops"),
             'config.extraConfig["linkedclone.uuid"]': option(UUID),

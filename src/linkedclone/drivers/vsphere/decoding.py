@@ -2,9 +2,10 @@
 
 **What is read.** One RetrievePropertiesEx from the root folder, for leaf
 properties only: of a VM those in ``vms.PROPERTIES``, its mark and metadata by key
-out of extraConfig; of a snapshot its devices, because only they tell the layers
-that clones hang from; of folders their names, for paths. With sizes, the four
-parts of ``layoutEx`` and the room on the datastores come in the same answers.
+out of extraConfig; its files, for what it shares, a tenth of the answer
+(simulator); of a snapshot its devices, because only they tell the layers that
+clones hang from; of folders their names, for paths. With sizes, the other parts
+of ``layoutEx`` and the room on the datastores come in the same answers.
 ``config.hardware.device`` is most of it, and cannot be read in part: a disk may
 have any key, and a guard must see every chain.
 
@@ -54,12 +55,24 @@ from linkedclone.drivers.vsphere.snapshots import read_snapshots
 LAYOUT: Final = "layoutEx"
 """Under which name the layout stands among a VM's values, put together of four properties."""
 
+FILES: Final = "layoutEx.file"
+"""The files of a VM, with their sizes."""
+
+DISK_FILES: Final = "disk files"
+"""Under which name those of them stand that are descriptors and extents of disks."""
+
+DiskFile = tuple[str, int, int | None]
+"""A file's name, its size, and how much of it no other file shares; None if that is not told."""
+
 INSTANCE_ID: Final = "instance-id"
 """Under which name the instance-id does, which stands in the text of a property."""
 
 _VALUE: Final = NS + "value"
-_UNSHARED: Final = NS + "unshared"
-_COMMITTED: Final = NS + "committed"
+_NAME: Final = NS + "name"
+_FILE_TYPE: Final = NS + "type"
+_SIZE: Final = NS + "size"
+_UNIQUE: Final = NS + "uniqueSize"
+_DISK_TYPES: Final = frozenset({"diskDescriptor", "diskExtent"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,11 +108,15 @@ class Decoder:
             values[INSTANCE_ID] = metadata.read_instance_id(
                 values.pop(metadata.TEXT), values.pop(metadata.ENCODING, "")
             )
-        if "layoutEx.file" in values:
+        if FILES in values:
+            values[DISK_FILES] = _read_disk_files(values[FILES])
+        if any(path.startswith("layoutEx.") and path != FILES for path in values):
             from linkedclone.drivers.vsphere import layout
 
             parts = (values.pop(path, None) for path in layout.PATHS)
-            values[LAYOUT] = layout.read_layout(*parts)
+            if (listed := next(parts)) is not None:
+                values[LAYOUT] = layout.read_layout(listed, *parts)
+        values.pop(FILES, None)
         return Read(kind=found.kind, id=found.id, values=values, refused=found.refused)
 
 
@@ -141,14 +158,16 @@ def _read_date(element: Element) -> datetime:
     return datetime.fromisoformat(element.text or "")
 
 
-def _read_usage(usage: Element) -> tuple[int, int]:
-    """Return the bytes that the VM alone uses, and those that it shares."""
-    own = shared = 0
-    for store in usage:
-        unshared = int(store.findtext(_UNSHARED) or 0)
-        own += unshared
-        shared += max(int(store.findtext(_COMMITTED) or 0) - unshared, 0)
-    return own, shared
+def _read_disk_files(files: Element) -> tuple[DiskFile, ...]:
+    return tuple(
+        (
+            file.findtext(_NAME) or "",
+            int(file.findtext(_SIZE) or 0),
+            None if (unique := file.findtext(_UNIQUE)) is None else int(unique),
+        )
+        for file in files
+        if file.findtext(_FILE_TYPE) in _DISK_TYPES
+    )
 
 
 _DECODERS: Final[Mapping[str, Callable[[Element], Any]]] = {
@@ -168,9 +187,8 @@ _DECODERS: Final[Mapping[str, Callable[[Element], Any]]] = {
     "guest.net": read_cards,
     "guest.customizationInfo": read_customization,
     "guest.toolsRunningStatus": _read_reference,
-    "storage.perDatastoreUsage": _read_usage,
     "layoutEx.timestamp": _read_date,
-    "layoutEx.file": _keep,
+    FILES: _keep,
     "layoutEx.disk": _keep,
     "layoutEx.snapshot": _keep,
     **dict.fromkeys((*marks.PATHS, *metadata.PATHS), _read_option),

@@ -69,7 +69,7 @@ class Observer:
         wanted["Datastore"] = ("name", twins.URL, "vm")
         if sizes:
             wanted["Datastore"] = (*measuring.STORE, twins.URL, "vm")
-            wanted["VirtualMachine"] = (*self._properties, *layout.PATHS)
+            wanted["VirtualMachine"] = (*self._properties, *layout.PATHS[1:])
         decoder = Decoder()
         around = self._read("read the inventory", starts, wanted, ways, decoder)
         untold = find_untold(around.reads)

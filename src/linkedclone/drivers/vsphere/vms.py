@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Final
 
 from linkedclone.drivers.vsphere import metadata
-from linkedclone.drivers.vsphere.decoding import INSTANCE_ID, Read
+from linkedclone.drivers.vsphere.decoding import DISK_FILES, FILES, INSTANCE_ID, DiskFile, Read
 from linkedclone.drivers.vsphere.guestinfo import choose_addresses, settle
 from linkedclone.drivers.vsphere.hardware import Hardware, StoreNames, find_store, is_unresolved
 from linkedclone.drivers.vsphere.marks import PATHS, read_mark
@@ -42,7 +42,7 @@ PROPERTIES: Final = (
     "guest.net",
     "guest.toolsRunningStatus",
     "guest.customizationInfo",
-    "storage.perDatastoreUsage",
+    FILES,
 )
 """What is read of a VM: leaf properties only."""
 
@@ -156,7 +156,7 @@ def build_vm(read: Read, around: Surroundings) -> Vm:
     hardware = around.hardware(read.id) or Hardware()
     bios, instance = get("config.uuid", "").lower(), get("config.instanceUuid", "").lower()
     memory = get("config.hardware.memoryMB")
-    own, shared = get("storage.perDatastoreUsage", (None, None))
+    own, shared = measure_use(get(DISK_FILES), get("config.files.vmPathName", ""))
     customization = settle(get("guest.customizationInfo"), get("config.createDate"))
     vm = Vm(
         id=VmId(read.id),
@@ -273,6 +273,30 @@ def _names_of(read: Read) -> set[str]:
     return {layer.store_name for layer in layers if is_unresolved(layer.store)} | (
         {home} if home else set()
     )
+
+
+def measure_use(files: Iterable[DiskFile] | None, path_name: str) -> tuple[int | None, int | None]:
+    """Return the bytes of disk files that the VM alone uses, and those that it shares.
+
+    What a datastore's ``committed`` says beyond ``unshared`` is swap, NVRAM and
+    logs, and on vSAN the copies (recorded with 6.7 and 8.0.2); ``unshared`` was
+    the sum of the disk files' ``uniqueSize`` there. On vSAN the descriptor alone
+    has the size, elsewhere the extent. Some NAS cannot tell what is unique
+    (API reference): there, what stands in the VM's own folder counts as its own.
+    """
+    if files is None:
+        return None, None
+    home = _folder_of(path_name)
+    own = shared = 0
+    for name, size, unique in files:
+        alone = unique if unique is not None else size if _folder_of(name) == home else 0
+        own += alone
+        shared += max(size - alone, 0)
+    return own, shared
+
+
+def _folder_of(file_name: str) -> str:
+    return split_file_name(file_name)[1].rpartition("/")[0]
 
 
 def _build_home(path_name: str, stores: StoreNames) -> tuple[StoreId, str] | None:
