@@ -109,6 +109,7 @@ class Snapshot:
         disks: The disks as they were; the last layer of each chain is frozen.
             None where the driver was not asked to read them.
         description: The text given when it was taken.
+        aliases: What else its name and its path may be called: other spellings of them.
     """
 
     id: SnapshotId
@@ -118,6 +119,7 @@ class Snapshot:
     current: bool = False
     disks: tuple[Disk, ...] | None = None
     description: str = ""
+    aliases: tuple[str, ...] = ()
 
 
 UNREADABLE_STATE: Final = "what its mark says of the pool cannot be read"

@@ -76,7 +76,9 @@ def _current(vm: Vm, *, prepared: bool) -> Snapshot:
 
 
 def find_snapshot(vm: Vm, wanted: str, *, without_any: str = "") -> Snapshot:
-    """Find a snapshot by id, path or name, in this order.
+    """Find a snapshot by id, path or name, and by other spellings of those at last.
+
+    A slash in front tells a path from a name that has slashes itself.
 
     Args:
         vm: Whose snapshot.
@@ -90,8 +92,10 @@ def find_snapshot(vm: Vm, wanted: str, *, without_any: str = "") -> Snapshot:
     """
     for found in (
         [s for s in vm.snapshots if s.id == wanted],
-        [s for s in vm.snapshots if s.path == wanted.strip("/") and "/" in wanted],
-        [s for s in vm.snapshots if s.name == wanted],
+        [s for s in vm.snapshots if wanted.startswith("/") and s.path == wanted.strip("/")],
+        # A name may have slashes of its own.
+        [s for s in vm.snapshots if s.name == wanted or ("/" in wanted and s.path == wanted)],
+        [s for s in vm.snapshots if wanted in s.aliases],
     ):
         if len(found) == 1:
             return found[0]
