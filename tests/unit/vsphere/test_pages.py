@@ -84,6 +84,13 @@ def test_pages_are_followed_to_the_last() -> None:
     assert inventory.blind == ()
 
 
+def test_pages_that_lead_on_for_ever_are_given_up() -> None:
+    endless = [page(vm("vm-1"), token="1"), *[next_page(vm("vm-1"), token="1")] * 2]
+    with pytest.raises(UnreadableAnswerError) as caught:
+        open_replay(endless * 9).observe()
+    assert "tells nothing new" in caught.value.details
+
+
 def test_a_page_that_leads_on_unseen_is_refused() -> None:
     late = page(vm("vm-1"), behind="<token>1</token>")
     with pytest.raises(HypervisorError, match="cannot be read"):
@@ -213,3 +220,17 @@ def test_a1_a_vm_that_a_datastore_lists_and_the_answer_leaves_out_is_read_by_its
     hidden = open_replay([left_out, NO_PERMISSION]).observe()
     assert [one.id for one in hidden.vms] == ["vm-1", "vm-2"]
     assert any("vm-2" in told for told in hidden.not_seen)
+
+
+def test_a_folder_that_stands_in_itself_is_no_way_without_end() -> None:
+    def below(above: str) -> str:
+        return f'<propSet><name>parent</name><val type="Folder">{above}</val></propSet>'
+
+    def folder(moid: str, above: str) -> str:
+        named = f"<propSet><name>name</name><val>{moid}</val></propSet>"
+        return f'<objects><obj type="Folder">{moid}</obj>{named}{below(above)}</objects>'
+
+    folders = folder("group-v1", "group-v2") + folder("group-v2", "group-v1")
+    body = page(vm("vm-1", DEVICES + below("group-v1")), folders)
+    (told,) = open_replay([body]).observe().vms
+    assert told.path.endswith("/vm-1")

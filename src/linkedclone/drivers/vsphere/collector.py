@@ -258,10 +258,13 @@ class Collector:
             about, _noticing(self._native.RetrievePropertiesEx, about), [question], options
         )
         found: list[Seen] = []
+        ids: set[str] = set()
         while page is not None:
-            found.extend(map(_build_seen, page.objects))
+            more = list(map(_build_seen, page.objects))
+            found.extend(more)
             if not page.token:
                 break
+            self._session.read_on(about, _note_news, {one.id for one in more}, ids)
             page = self._session.read_on(
                 about, self._native.ContinueRetrievePropertiesEx, page.token
             )
@@ -322,9 +325,20 @@ class _Pages(Generic[_Out]):
             if token_of(answer) != token:
                 msg = "the page has its token in another place"
                 raise ValueError(msg)
-            for found in objects_of(answer):
-                taken.ids.add(found.id)
-                taken.out.append(self.take(found))
+            objects = list(objects_of(answer))
+            if token:
+                _note_news({found.id for found in objects}, taken.ids)
+            else:
+                taken.ids.update(found.id for found in objects)
+            taken.out.extend(map(self.take, objects))
+
+
+def _note_news(told: set[str], ids: set[str]) -> None:
+    """Refuse a page that leads on and tells nothing new: such pages need not end."""
+    if told <= ids:
+        msg = "a page that leads on and tells nothing new"
+        raise StrangeAnswerError(msg)
+    ids |= told
 
 
 def _was_lost(error: HypervisorError) -> bool:

@@ -16,7 +16,7 @@ from linkedclone.drivers.vsphere.session import Session
 from linkedclone.drivers.vsphere.shapes import Shape, build_shape
 from linkedclone.drivers.vsphere.vms import Surroundings, build_vm, choose_properties
 from linkedclone.drivers.vsphere.walks import Walk
-from linkedclone.errors import HypervisorError
+from linkedclone.errors import GoneError, HypervisorError
 from linkedclone.model.ids import SnapshotId, VmId
 from linkedclone.model.observed import Vm
 
@@ -159,7 +159,13 @@ class Observer:
                 start = self._session.managed(kind, moid)
                 seen = self._collector.read("read the hardware", [start], {kind: _HARDWARE})
                 self._shapes |= {found: _shape_of(one, whole=True) for found, one in seen.items()}
-            return self._shapes.get(moid, Shape())
+            if moid not in self._shapes:
+                raise GoneError(
+                    f"{kind}:{moid} does not exist any more",
+                    hint="look again: linkedclone list",
+                    kind="ManagedObjectNotFound",
+                )
+            return self._shapes[moid]
 
     def _wanted(self, *, whole: bool) -> dict[str, Sequence[str]]:
         devices = _DEVICES if whole else {}
@@ -218,7 +224,7 @@ def _build_untold(moid: str, reason: str) -> Read:
 
 def _shape_of(seen: Seen, *, whole: bool = False) -> Shape:
     return build_shape(
-        seen.get("config.hardware.device") or (),
+        seen.demand("config.hardware.device"),
         cpus=seen.get("config.hardware.numCPU"),
         cores_per_socket=seen.get("config.hardware.numCoresPerSocket"),
         whole=whole,

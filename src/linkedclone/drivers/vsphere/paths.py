@@ -47,8 +47,10 @@ def build_ways(thing: Seen, around: Mapping[str, Seen]) -> tuple[tuple[str, ...]
 
 def _levels(above: str, around: Mapping[str, Seen]) -> tuple[str, ...]:
     names: list[str] = []
+    passed: set[str] = set()
     current = around.get(above)
-    while current is not None:
+    while current is not None and current.id not in passed:
+        passed.add(current.id)
         further = around.get(above_of(current))
         if further is not None or current.kind != "Folder":
             names.append(str(current.get("name") or ""))
@@ -63,7 +65,11 @@ def above_of(thing: Seen) -> str:
 
 def datacenter_of(thing: Seen, around: Mapping[str, Seen]) -> Seen | None:
     """Return the datacenter that an object stands in, if it was read."""
+    passed: set[str] = set()
     current: Seen | None = thing
     while current is not None and current.kind != "Datacenter":
+        if current.id in passed:
+            return None
+        passed.add(current.id)
         current = around.get(above_of(current))
     return current

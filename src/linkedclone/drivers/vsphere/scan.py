@@ -148,13 +148,18 @@ class Scanner:
         """Leave out what a VM reads by now, as the delta of a snapshot that was just taken.
 
         The VMs were read before the search, so those with candidates beside
-        them are read once more.
+        them are read once more. Of one that cannot be read now, nobody knows.
         """
         folders = {(layer.store, layer.folder) for layer in candidates}
-        beside = [vm.id for vm in vms if vm.home in folders]
-        fresh = self._observer.observe_vms(beside, whole=True) if beside else {}
+        homes = {vm.id: vm.home for vm in vms if vm.home in folders}
+        fresh = self._observer.observe_vms(list(homes), whole=True) if homes else {}
         used = {layer for vm in fresh.values() for layer in vm.layers}
-        return [layer for layer in candidates if layer not in used]
+        veiled = {homes[vm.id] for vm in fresh.values() if vm.unreadable}
+        return [
+            layer
+            for layer in candidates
+            if layer not in used and (layer.store, layer.folder) not in veiled
+        ]
 
     # -- whose folder it is -----------------------------------------------------------
 

@@ -213,7 +213,7 @@ class Jobs:
         """
         try:
             states = self._read(jobs, watching=watching)
-        except (BusyError, EndpointError) as error:
+        except (BusyError, EndpointError, UnreadableAnswerError) as error:
             self._silent_since = self._silent_since or time.monotonic()
             silent = time.monotonic() - self._silent_since
             if isinstance(error, _FINAL) or silent > _PATIENCE:
