@@ -1,14 +1,21 @@
-"""The state folder in people's hands: copied, archived, restored, tidied (issue 13, 24, 26, 30)."""
+"""The state folder in people's hands: copied, archived, restored, tidied, with open disks.
+
+Issue 13, items 24, 26, 28 and 30.
+"""
 
 import json
 import os
+import select
 import shlex
 import shutil
+import signal
 import subprocess
+import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -17,12 +24,13 @@ from linkedclone.drivers.local.driver import LocalDriver
 from linkedclone.drivers.local.layout import open_state
 from linkedclone.drivers.local.record import FILE_NAME
 from linkedclone.drivers.local.unlinked import find_unlinked
-from linkedclone.errors import GoneError, HypervisorError
+from linkedclone.errors import GoneError, HypervisorError, InUseError
 from linkedclone.model.findings import Finding, Verdict
-from linkedclone.model.images import ImageImport
-from linkedclone.model.observed import Power
+from linkedclone.model.images import DiskExport, ImageImport
+from linkedclone.model.jobs import Job
+from linkedclone.model.observed import Power, Vm
 from tests.command import COMMAND
-from tests.contract.acts import delete, error_of, find, make, step_for, take_snapshot
+from tests.contract.acts import delete, error_of, find, make, result_of, step_for, take_snapshot
 from tests.local.pretend import open_pretend_machine
 from tests.local.scenes import (
     check_tidy,
@@ -377,3 +385,81 @@ def test_files_of_other_programs_in_any_folder_stop_no_command(
     assert verdicts["leftovers"] is verdicts["layers"] is Verdict.OK
     assert all((folder / ".DS_Store").exists() for folder in folders)
     assert open_state(root).list_vms()
+
+
+# -- 28: disks that another program writes to -----------------------------------------
+
+
+@contextmanager
+def opened_elsewhere(disk: Path, *options: str) -> Iterator[None]:
+    """Let a real qemu-nbd have a disk open."""
+    with tempfile.TemporaryDirectory() as folder:
+        pid = Path(folder) / "pid"
+        served = ("--fork", "--persistent", f"--pid-file={pid}", f"--socket={folder}/socket")
+        subprocess.run(["qemu-nbd", *served, *options, "-f", "qcow2", disk], check=True)
+        try:
+            yield
+        finally:
+            process = int(pid.read_text())
+            descriptor = os.pidfd_open(process)
+            os.kill(process, signal.SIGTERM)
+            select.select([descriptor], [], [])
+            os.close(descriptor)
+
+
+def do_export(driver: LocalDriver, vm: Vm) -> None:
+    driver.export_disk(
+        DiskExport(vm=vm.id, file=driver.state.root.parent / "out.raw", format="raw")
+    )
+
+
+WRITERS_ACTS: dict[str, Callable[[LocalDriver, Vm], object]] = {
+    "seal": lambda d, vm: d.create_snapshot(vm.id, "new", ""),
+    "revert": lambda d, vm: d.revert_snapshot(vm.id, vm.snapshots[0].id),
+    "merge": lambda d, vm: d.delete_snapshot(vm.id, vm.snapshots[0].id),
+    "promote": lambda d, vm: d.promote_vm(vm.id),
+    "grow": lambda d, vm: d.grow_disk(vm.id, vm.disks[0].label, 8 << 20),
+    "start": lambda d, vm: d.set_power(vm.id, Power.ON),
+    "delete": lambda d, vm: d.delete_vm(vm.id),
+    "export": do_export,
+    "move": lambda d, _: d.move_state(d.state.root.parent / "there"),
+}
+
+
+@pytest.mark.parametrize("act", WRITERS_ACTS)
+def test_a_disk_that_another_program_writes_to_is_neither_sealed_nor_read_nor_removed(
+    driver: LocalDriver, root: Path, act: str
+) -> None:
+    vm = find(driver, "desk")
+    top = top_of(driver.state, vm)
+    before = {path: path.read_bytes() for path in top.parent.glob("disk-*")}
+    with opened_elsewhere(top):
+        error = error_of(driver, lambda: cast("Job", WRITERS_ACTS[act](driver, vm)))
+        assert isinstance(error, InUseError)
+        assert "open for writing" in error.brief
+        assert "qemu-nbd" in str(error)
+        assert {path: path.read_bytes() for path in top.parent.glob("disk-*")} == before
+    assert names_in(root) == NAMES
+    job = cast("Job | None", WRITERS_ACTS[act](driver, find(driver, "desk")))
+    if job is not None:
+        result_of(driver, job)
+
+
+def test_a_layer_that_another_program_writes_to_is_not_cloned_from(
+    driver: LocalDriver,
+) -> None:
+    golden = find(driver, "golden")
+    base = driver.state.root / golden.disks[0].chain[0].path
+    base.chmod(0o644)
+    with opened_elsewhere(base):
+        error = error_of(driver, lambda: driver.create_clone(step_for(driver, golden, "fresh")))
+    assert isinstance(error, InUseError)
+
+
+def test_a_disk_that_another_program_only_reads_can_be_snapshotted_and_exported(
+    driver: LocalDriver,
+) -> None:
+    desk = find(driver, "desk")
+    with opened_elsewhere(top_of(driver.state, desk), "--read-only"):
+        do_export(driver, desk)
+        take_snapshot(driver, desk, "new")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from linkedclone.drivers.local.chain import name_disk
 from linkedclone.drivers.local.clones import find_snapshot
+from linkedclone.drivers.local.imagelock import kept_from_writers
 from linkedclone.drivers.local.inventory import allocated_bytes
 from linkedclone.drivers.local.layout import StateFolder
 from linkedclone.drivers.local.machines import OpenMachine
@@ -60,7 +61,8 @@ def export_disk(
             raise _no_room(target, needed)
         scratch = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
         try:
-            _convert(source, scratch, wanted.format, needed, vm, tell)
+            with kept_from_writers(file.path for file in chain):
+                _convert(source, scratch, wanted.format, needed, vm, tell)
             _publish(scratch, target)
         finally:
             scratch.unlink(missing_ok=True)

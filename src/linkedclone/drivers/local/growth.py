@@ -1,6 +1,7 @@
 """Make disks larger: only the layer that is written to changes, and nothing below it."""
 
 from linkedclone.drivers.local.chain import name_disk, read_chain
+from linkedclone.drivers.local.imagelock import refuse_writers
 from linkedclone.drivers.local.inventory import DISK_LABEL
 from linkedclone.drivers.local.layers import check_disk
 from linkedclone.drivers.local.layout import StateFolder
@@ -44,6 +45,7 @@ def grow_disk(
         if observe_power(machines, stored) is not Power.OFF:
             machines(stored).grow_disk(wanted, number)
             return
+        refuse_writers([top])
         arguments = ("resize", "-q", name_disk(top), str(wanted))
         run_qemu_img(arguments, folder=stored.folder, lock=stored.lock)
 

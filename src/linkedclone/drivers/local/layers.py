@@ -6,6 +6,7 @@ from pathlib import Path
 from linkedclone.drivers.local import seals
 from linkedclone.drivers.local.chain import DiskFile, format_by_suffix, read_chain, read_disk_file
 from linkedclone.drivers.local.foreign import find_foreign
+from linkedclone.drivers.local.imagelock import refuse_writers
 from linkedclone.drivers.local.layout import StateFolder, backing_path, key_of
 from linkedclone.drivers.local.locks import hold
 from linkedclone.drivers.local.qcow2 import SparseFile, build_overlay
@@ -21,7 +22,9 @@ def check_layers(state: StateFolder, layers: tuple[DiskFile, ...]) -> None:
 
     Raises:
         RefusedError: One is missing or changed.
+        InUseError: Another program has one open for writing.
     """
+    refuse_writers(layer.path for layer in layers)
     for layer in layers:
         check_seal(state, layer.path)
 

@@ -34,6 +34,7 @@ from linkedclone.drivers.local.fingerprint import (
     render_fingerprint,
     take_fingerprint,
 )
+from linkedclone.drivers.local.imagelock import refuse_writers
 from linkedclone.drivers.local.layout import (
     MOVED_FROM,
     MOVING,
@@ -243,6 +244,7 @@ def _take_all_locks(state: StateFolder, machines: OpenMachine, stack: ExitStack)
         raise InUseError(
             f"machines run in {state.root}", dependants=tuple(running), hint="stop them first"
         )
+    refuse_writers(top for vm in vms for top in vm.tops)
     stack.enter_context(hold(state.family_lock, deadline_s=_DEADLINE_SECONDS))
     if list_living(state):
         raise BusyError(f"commands are at work in {state.root}", hint="wait for them to end")

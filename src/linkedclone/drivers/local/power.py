@@ -1,6 +1,7 @@
 """Start and stop VMs."""
 
 from linkedclone.drivers.local.bridges import check_bridges
+from linkedclone.drivers.local.imagelock import refuse_writers
 from linkedclone.drivers.local.layers import check_disk
 from linkedclone.drivers.local.layout import StateFolder
 from linkedclone.drivers.local.machine.process import runs_in
@@ -46,6 +47,7 @@ def set_power(state: StateFolder, machines: OpenMachine, vm: VmId, power: Power)
             return
         check_disk(state, stored)
         check_bridges(stored.record.machine)
+        refuse_writers(stored.disk_tops)
         machine.start(START_DEADLINE_SECONDS)
 
 

@@ -27,6 +27,7 @@ from pathlib import Path
 
 from linkedclone.drivers.local.chain import ImageFormat, name_disk, read_chain
 from linkedclone.drivers.local.disks import with_copies, with_files
+from linkedclone.drivers.local.imagelock import refuse_writers
 from linkedclone.drivers.local.inventory import allocated_bytes
 from linkedclone.drivers.local.layers import check_disk, check_layers
 from linkedclone.drivers.local.layout import StateFolder, new_disk_name
@@ -70,7 +71,9 @@ def promote_vm(state: StateFolder, machines: OpenMachine, vm: VmId) -> None:
         if observe_power(machines, stored) is not Power.OFF:
             _refuse_snapshots(stored)
             _copy_running(state, machines, stored, entry)
-        elif stored.record.snapshots:
+            return
+        refuse_writers(stored.tops)
+        if stored.record.snapshots:
             _copy_shared(state, stored, entry)
         else:
             _copy(state, stored, entry)

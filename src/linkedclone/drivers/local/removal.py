@@ -2,7 +2,8 @@
 
 from contextlib import ExitStack, suppress
 
-from linkedclone.drivers.local.layout import StateFolder
+from linkedclone.drivers.local.imagelock import kept_from_writers, refuse_writers
+from linkedclone.drivers.local.layout import StateFolder, is_disk_name
 from linkedclone.drivers.local.locks import hold
 from linkedclone.drivers.local.machine.process import runs_in
 from linkedclone.drivers.local.machines import RUN_FOLDER, OpenMachine
@@ -43,9 +44,11 @@ def delete_vm(state: StateFolder, machines: OpenMachine, vm: VmId) -> None:
                     hint="stop it first",
                     kind="InvalidPowerState",
                 )
-            register(state, entry, [stored.folder, *list_reached(stored.tops)])
-            withdraw_vm(state, stored)
-            remove_withdrawn(state, stored)
+            reached = list_reached(stored.tops)
+            with kept_from_writers(path for path in reached if path.parent == stored.folder):
+                register(state, entry, [stored.folder, *reached])
+                withdraw_vm(state, stored)
+                remove_withdrawn(state, stored)
     except GoneError:
         return
     if stored.record.image:
@@ -66,6 +69,7 @@ def _delete_broken(state: StateFolder, vm: VmId) -> None:
             )
         with suppress(FileNotFoundError, NotADirectoryError):
             stack.enter_context(hold(folder / LOCK_NAME, create=False))
+        refuse_writers(path for path in folder.glob("disk-*") if is_disk_name(path.name))
         register(state, entry, [folder])
         withdraw_broken(state, vm)
         sweep(state, [folder])

@@ -24,9 +24,10 @@ from linkedclone.drivers.local.fingerprint import (
     take_fingerprint,
     take_whole_fingerprint,
 )
+from linkedclone.drivers.local.imagelock import refuse_writers
 from linkedclone.drivers.local.layout import StateFolder, read_note
 from linkedclone.drivers.local.publish import replace_file
-from linkedclone.errors import HypervisorError, RefusedError
+from linkedclone.errors import HypervisorError, InUseError, RefusedError
 
 SEAL_SUFFIX = ".seal"
 SEALED_MODE = 0o444
@@ -53,9 +54,11 @@ def seal(state: StateFolder, layer: Path) -> None:
 
     Raises:
         OSError: It is missing, or belongs to somebody else.
+        InUseError: Another program has it open for writing.
     """
     if is_sealed(layer):
         return
+    refuse_writers([layer])
     layer.chmod(SEALED_MODE)
     _write_seal(state, layer, take_whole_fingerprint(layer))
 
@@ -87,7 +90,7 @@ def seal_if_possible(state: StateFolder, layer: Path) -> None:
 
     What cannot be sealed now is sealed when it is next used.
     """
-    with suppress(OSError):
+    with suppress(OSError, InUseError):
         seal(state, layer)
 
 

@@ -22,6 +22,7 @@ from linkedclone.drivers.local.disks import (
     with_files,
     with_pending,
 )
+from linkedclone.drivers.local.imagelock import kept_from_writers, refuse_writers
 from linkedclone.drivers.local.layers import build_delta, build_delta_over, check_layers
 from linkedclone.drivers.local.layout import StateFolder, new_disk_name
 from linkedclone.drivers.local.locks import hold
@@ -86,10 +87,11 @@ def create_snapshot(
             extra_disks=tuple(ExtraDisk(label=disk.label, file=disk.file) for disk in further),
         )
         frozen = stored.disk_tops
+        runs = observe_power(machines, stored) is not Power.OFF
         # From here to the record the new layers have no name: see layout.
-        with hold(state.family_lock, shared=True):
+        with kept_from_writers(() if runs else frozen), hold(state.family_lock, shared=True):
             disks = _publish_next(state, stored, entry)
-            if observe_power(machines, stored) is not Power.OFF:
+            if runs:
                 stored = _move_running(state, machines, stored, disks, quiesce=quiesce)
             snapshots = (*stored.record.snapshots, snapshot)
             record = replace(with_files(stored.record, disks), snapshots=snapshots)
@@ -184,6 +186,7 @@ def revert_snapshot(
         frozen = list_frozen(find_snapshot(stored, snapshot))
         if observe_power(machines, stored) is not Power.OFF:
             machines(stored).stop(force=True)
+        refuse_writers(stored.disk_tops)
         forget_host_key(stored.folder)
         with hold(state.family_lock, shared=True):
             deltas = [build_delta(state, stored, below.file) for below in frozen]
@@ -220,6 +223,8 @@ def delete_snapshot(
         if len(left) == len(stored.record.snapshots):
             return
         reached = list_reached(stored.tops)
+        if observe_power(machines, stored) is Power.OFF:
+            refuse_writers(path for path in reached if path.parent == stored.folder)
         register(state, entry, reached)
         stored = save_record(state, stored, replace(stored.record, snapshots=left))
         consolidate(state, machines, stored)

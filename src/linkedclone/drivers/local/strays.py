@@ -14,6 +14,7 @@ from pathlib import Path
 from linkedclone.drivers.local.chain import DiskFile, ImageFormat
 from linkedclone.drivers.local.downloading import PART_SUFFIX, forget
 from linkedclone.drivers.local.foreign import ForeignDisk
+from linkedclone.drivers.local.imagelock import refuse_writers
 from linkedclone.drivers.local.inventory import allocated_bytes, build_layers
 from linkedclone.drivers.local.layout import StateFolder, is_disk_name, key_of
 from linkedclone.drivers.local.locks import hold, is_held
@@ -123,6 +124,7 @@ def remove_stray(state: StateFolder, stray: Stray) -> None:
         if not path.is_file():
             return
         _refuse_read(state, path)
+        refuse_writers([path])
         remove(path)
         seal_path(path).unlink(missing_ok=True)
         remove_rests(state)
