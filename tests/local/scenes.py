@@ -173,8 +173,7 @@ def act_import(driver: LocalDriver, folder: Path) -> object:
 
 
 def act_import_version(driver: LocalDriver, folder: Path) -> object:
-    image = make_image(folder / "newer.qcow2", fill=8)
-    return driver.import_image(ImageImport(file=image, name="solo"))
+    return driver.import_image(ImageImport(file=folder / "newer.qcow2", name="solo"))
 
 
 def act_promote(driver: LocalDriver, _: Path) -> object:

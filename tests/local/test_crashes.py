@@ -17,6 +17,7 @@ from tests.local.scenes import (
     build_family,
     check_tidy,
     clean_up,
+    make_image,
     view,
 )
 from tests.local.victim import run_victim
@@ -89,9 +90,11 @@ def test_a_killed_import_of_a_new_version_leaves_a_version_with_the_plain_name(
     family: Path, tmp_path: Path
 ) -> None:
     """Item 12: the older one has given its name away by then."""
-    steps = run_victim(copy(family, tmp_path / "whole"), "import a version", 0)
-    for step in range(1, steps + 1):
-        folder = copy(family, tmp_path / f"kill-{step}")
+    before = copy(family, tmp_path / "before")
+    make_image(before / "newer.qcow2", fill=8)
+    steps = run_victim(copy(before, tmp_path / "whole"), "import a version", 0)
+    for step in range(steps // 3, steps + 1):  # it has a copy before it gives anything a name
+        folder = copy(before, tmp_path / f"kill-{step}")
         run_victim(folder, "import a version", step)
         clean_up(folder / "state")
         names = {vm.record.name for vm in load_all(open_state(folder / "state")).vms}

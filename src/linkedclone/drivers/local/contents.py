@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from linkedclone.drivers.local.chain import DiskFile, format_by_suffix
 from linkedclone.drivers.local.inventory import allocated_bytes
 from linkedclone.drivers.local.layout import StateFolder
-from linkedclone.drivers.local.locks import hold
+from linkedclone.drivers.local.locks import hold, is_held
 from linkedclone.drivers.local.lost import find_lost, hangs_as_before
 from linkedclone.drivers.local.machine.arguments import CONSOLE_LOG, QMP_SOCKET
 from linkedclone.drivers.local.machine.networks import NetworkKind, parse_network
@@ -22,7 +22,7 @@ from linkedclone.drivers.local.machines import RUN_FOLDER, OpenMachine
 from linkedclone.drivers.local.seals import check_seal, is_sealed
 from linkedclone.drivers.local.settings import default_root
 from linkedclone.drivers.local.staging import describe_entry, list_dead, list_living
-from linkedclone.drivers.local.store import StoredVm, load_all
+from linkedclone.drivers.local.store import LOCK_NAME, StoredVm, load_all
 from linkedclone.drivers.local.strays import list_abandoned
 from linkedclone.drivers.local.survey import take_survey
 from linkedclone.drivers.local.sweep import list_unreached
@@ -193,9 +193,16 @@ def _find_broken(
     still = [layers[path] for path in sorted(layers.keys() - busy)]
     with ThreadPoolExecutor(_THREADS) as pool:
         for layer, fault in zip(still, pool.map(check_image, still), strict=True):
-            if fault:
+            if fault and not _changes(layer.path):
                 text = f"{layer.path} is broken: {fault.splitlines()[0]}"
                 yield text, "restore that file from a backup"
+
+
+def _changes(layer: Path) -> bool:
+    """Say whether a layer went while it was looked at, or a command or a machine is at it."""
+    folder = layer.parent
+    started = (folder / RUN_FOLDER / QMP_SOCKET).exists()
+    return started or not layer.exists() or is_held(folder / LOCK_NAME)
 
 
 def suggest_return(state: StateFolder, layer: Path) -> str:
