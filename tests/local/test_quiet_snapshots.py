@@ -45,7 +45,7 @@ def ask_agent(driver: LocalDriver, command: str) -> str:
     async def work(session: Session) -> str:
         async with session.agent() as agent:
             assert agent is not None
-            return str(await agent.execute(command))
+            return (await agent.execute(command)).text()
 
     return open_machine(load_vm(driver.state, find_id(driver)))._demand(work)
 

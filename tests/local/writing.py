@@ -28,7 +28,7 @@ class Guest:
         async def work(session: Session) -> str:
             arguments = {"command-line": line}
             told = await session.monitor.execute("human-monitor-command", **arguments)
-            return str(told)
+            return told.text()
 
         return open_machine(load_vm(self.state, self.vm))._demand(work)
 

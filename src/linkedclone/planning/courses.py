@@ -4,7 +4,7 @@ from linkedclone.errors import InputError
 from linkedclone.guest.naming import make_host_name
 from linkedclone.model.customization import GuestOs
 from linkedclone.model.guest import Guest
-from linkedclone.model.networks import check_networks
+from linkedclone.model.networks import check_networks, read_address
 from linkedclone.model.observed import Vm
 from linkedclone.model.spec import CloneRequest, Wait
 from linkedclone.planning.followed import Course, Evidence, GuestStage
@@ -63,7 +63,8 @@ def plan_course(
         # What is stored goes by a customization of vSphere's own, whatever the file says.
         and not request.customization_spec
     )
-    marked = vm.valid_mark.addresses if vm.valid_mark else ()
+    mark = vm.valid_mark
+    marked = tuple(one for one in mark.addresses if read_address(one)) if mark else ()
     named = make_host_name(customization, vm.name) if customization else ""
     cards = guest.cards if guest else ()
     given = tuple(one.partition("/")[0] for card in cards for one in card.addresses)

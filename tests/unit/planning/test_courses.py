@@ -45,6 +45,12 @@ def test_the_stages(request_: CloneRequest, wait: Wait, stages: tuple[GuestStage
     assert plan_course(request_, VM, None, customizes_always=False).stages == stages
 
 
+def test_an_address_of_a_mark_that_is_not_one_is_not_waited_for() -> None:
+    assert VM.mark is not None
+    odd = replace(VM, mark=replace(VM.mark, addresses=("10.0.0.5", "nonsense", "10.0.0.6%;x")))
+    assert plan_course(PLAIN, odd, None, customizes_always=False).fixed == ("10.0.0.5",)
+
+
 EVIDENCE = [
     (LINUX, False, Evidence.TOLD),
     (STORED, False, Evidence.TOLD),
