@@ -182,9 +182,12 @@ def _without_passwords(result: CloneResult) -> CloneResult:
     error = result.error
     if error is None:
         return result
-    from linkedclone.config.secret import scrub
+    from linkedclone.config.secret import scrub, scrub_sentence
 
     clean = replace(
-        error, brief=scrub(error.brief), details=scrub(error.details), hint=scrub(error.hint)
+        error,
+        brief=scrub_sentence(error.brief),
+        details=scrub(error.details),
+        hint=scrub_sentence(error.hint),
     )
     return replace(result, error=clean)

@@ -7,7 +7,7 @@ import click
 
 from linkedclone.cli.choices import Choices
 from linkedclone.cli.grammar import usage_hint
-from linkedclone.cli.streams import printable, say, write_result
+from linkedclone.cli.streams import foreign, printable, say, write_result
 from linkedclone.errors import InterruptedByUserError, LinkedCloneError
 
 
@@ -59,13 +59,13 @@ def _report(kind: str, error: LinkedCloneError, choices: Choices, *, exit_code: 
     say("\n".join(describe(error.brief, error.details, error.hint)))
     if choices.output != "table":
         from linkedclone.cli.output import render_document
-        from linkedclone.config.secret import scrub
+        from linkedclone.config.secret import scrub_sentence
 
         document = {
             "kind": kind,
-            "brief": scrub(error.brief),
-            "details": scrub(error.details),
-            "hint": scrub(error.hint),
+            "brief": scrub_sentence(error.brief),
+            "details": error.details,  # scrubbed with the document
+            "hint": scrub_sentence(error.hint),
             "exit_code": exit_code,
         }
         with suppress(LinkedCloneError):  # Who reads standard error knows already.
@@ -76,15 +76,17 @@ def describe(brief: str, details: str, hint: str, *, head: str = "error") -> Ite
     """Return the lines that tell of an error; the server's words are indented, not edited."""
     yield f"{head}: {printable(brief)}"
     for line in details.splitlines():
-        yield f"  {printable(line.expandtabs(4))}"
+        yield f"  {foreign(line.expandtabs(4))}"
     if hint:
-        yield f"try: {hint}"
+        yield f"try: {printable(hint)}"
 
 
 def _show_traceback(error: Exception) -> None:
     import traceback
 
+    from linkedclone.config.secret import scrub
+
     if isinstance(error, click.exceptions.Abort) and error.__cause__ is not None:
-        say("".join(traceback.format_exception(error.__cause__)))
+        say(scrub("".join(traceback.format_exception(error.__cause__))))
     elif not isinstance(error, click.UsageError):
-        say("".join(traceback.format_exception(error)))
+        say(scrub("".join(traceback.format_exception(error))))

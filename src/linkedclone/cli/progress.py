@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from linkedclone.cli.choices import Choices
-from linkedclone.cli.streams import printable, say, tells_a_person
+from linkedclone.cli.streams import foreign, printable, say, tells_a_person
 from linkedclone.cli.widths import fit, width_of
 from linkedclone.execution.progress import Event, Progress, Silent
 from linkedclone.model.jobs import JobStatus
@@ -48,7 +48,7 @@ class Lines:
     def update(self, event: Event) -> None:
         """Tell of an end; what is under way is worth a line only with words, as a retry."""
         if event.status in _ENDED or event.text:
-            text = f": {event.text}" if event.text else ""
+            text = f": {foreign(event.text)}" if event.text else ""
             say(printable(f"{event.name}: {event.action} {event.status.value}{text}"))
 
 
@@ -129,8 +129,8 @@ class Board:
         for line in shown:
             board.add_row(
                 Text(f"  {printable(line.event.name)}"),
-                Text(line.event.action, "dim"),
-                Text(fit(printable(_how_far(line.event)), left, "…").rstrip(), "cyan"),
+                Text(printable(line.event.action), "dim"),
+                Text(fit(_how_far(line.event), left, "…").rstrip(), "cyan"),
                 Text(f"{now - line.since:.0f} s", "dim"),
             )
         if len(active) > room:
@@ -163,5 +163,5 @@ class Board:
 
 def _how_far(event: Event) -> str:
     if event.text and event.status not in _ENDED:
-        return event.text
+        return foreign(event.text)
     return f"{event.percent} %" if event.percent else event.status.value

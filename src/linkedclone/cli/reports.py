@@ -148,7 +148,7 @@ def summarize_clones(report: CloneReport, *, place: str) -> str:
     where = f", in {place}" if place else ""
     kind = "linked" if report.linked else "full"
     state = _render_state(report)
-    line = (
+    line = printable(
         f"{', '.join(words)} in {render_seconds(report.seconds)}: "
         f"{kind} clones of {report.parent} {state}{where}"
     )
@@ -160,10 +160,10 @@ def summarize_clones(report: CloneReport, *, place: str) -> str:
         own = sum(clone.own_bytes or 0 for clone in good)
         line += f"\n{render_size(own)} used, {render_size(saved)} saved against full copies"
         line += f" of {render_size(own + saved)}"
-    line += "".join(f"\nnote: {note}" for note in report.notes)
+    line += "".join(f"\nnote: {printable(note)}" for note in report.notes)
     if report.interrupted and not counts[Status.SKIPPED]:
         line += "\ninterrupted; run the same command again to finish"
-    return printable_lines(line)
+    return line
 
 
 def _render_state(report: CloneReport) -> str:
@@ -187,11 +187,6 @@ def _summarize_each(made: list[CloneResult]) -> str:
     return (
         f"{text}; each has {render_size(own[len(own) // 2])} of its own (median)" if own else text
     )
-
-
-def printable_lines(text: str) -> str:
-    """Return a text of several lines without what would steer a terminal."""
-    return "\n".join(printable(line) for line in text.splitlines())
 
 
 def render_actions(report: ActionReport) -> str:

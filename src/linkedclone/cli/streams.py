@@ -1,7 +1,10 @@
 """Standard output and error: who reads them, and what they can show."""
 
 import os
+import re
 import sys
+import unicodedata
+from typing import Final
 
 
 def has_terminal() -> bool:
@@ -24,6 +27,14 @@ def speaks_utf8() -> bool:
     encoding = (getattr(sys.stdout, "encoding", None) or "").lower().replace("-", "")
     locale = os.environ.get("LC_ALL") or os.environ.get("LC_CTYPE") or os.environ.get("LANG") or ""
     return encoding == "utf8" and "utf" in locale.lower()
+
+
+def write_shown(text: str) -> None:
+    """Write what people are shown to standard output, as :func:`write_result` does.
+
+    Whatever has got into it, nothing steers the terminal but colours.
+    """
+    write_result(_steady(text))
 
 
 def write_result(text: str) -> None:
@@ -84,21 +95,73 @@ def _discard_stdout() -> None:
 
 
 def say(text: str) -> None:
-    """Write a line to standard error; where that cannot be, nobody can be told."""
-    from linkedclone.config.secret import scrub
+    """Write lines to standard error; where that cannot be, nobody can be told.
+
+    What steers a terminal is taken out, whoever has written the text. Words of
+    others are scrubbed where they are put into it, see ``foreign``.
+    """
+    from linkedclone.config.secret import scrub_sentence
 
     if sys.stderr is None:
         return
+    line = "\n".join(printable(line, most=MOST_OF_A_LINE) for line in text.split("\n"))
+    line = scrub_sentence(line)
     try:
-        sys.stderr.write(f"{scrub(text)}\n")
+        sys.stderr.write(f"{line}\n")
         sys.stderr.flush()
     except UnicodeEncodeError:
-        plain = scrub(text).encode("ascii", "backslashreplace").decode("ascii")
-        sys.stderr.write(f"{plain}\n")
+        sys.stderr.write(f"{line.encode('ascii', 'backslashreplace').decode('ascii')}\n")
     except OSError:
         return
 
 
-def printable(text: str) -> str:
-    """Return a text from elsewhere without what would steer a terminal."""
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+MOST_OF_A_TEXT: Final = 4_096
+"""How many characters of one text from elsewhere are shown: an answer may be endless."""
+
+MOST_OF_A_LINE: Final = 1_000_000
+"""How many characters of a line of ours are shown: it may list all that is to be deleted."""
+
+_MOST_MARKS: Final = 4
+"""How many marks may stand over one letter: more would run over other lines."""
+
+_BLANK: Final = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
+"""Characters that count as printable and show nothing."""
+
+_STYLE = re.compile(r"(\x1b\[[0-9;]{0,16}m|\n)")
+"""What our own tables put between texts: colours, and ends of lines."""
+
+
+def printable(text: str, *, most: int = MOST_OF_A_TEXT) -> str:
+    """Return a text from elsewhere as one line without what would steer a terminal.
+
+    Without control characters, turns of the writing direction, characters of no
+    width, and bytes that are not UTF-8; a text that is too long is cut.
+    """
+    cut = text if len(text) <= most else f"{text[:most]}…"
+    if cut.isascii() and cut.isprintable():
+        return cut
+    shown: list[str] = []
+    marks = 0
+    for character in cut:
+        is_mark = unicodedata.category(character) in {"Mn", "Me"}
+        marks = marks + 1 if is_mark else 0
+        if marks <= _MOST_MARKS:
+            is_shown = character.isprintable() and character not in _BLANK
+            shown.append(character if is_shown else "\N{REPLACEMENT CHARACTER}")
+    return "".join(shown)
+
+
+def foreign(text: str) -> str:
+    """Return words of a server, a guest or a library as they may be shown: see ``printable``."""
+    from linkedclone.config.secret import scrub
+
+    return printable(scrub(text))
+
+
+def _steady(text: str) -> str:
+    """Return what people are shown without what steers a terminal, but with our own colours."""
+    parts = _STYLE.split(text)
+    return "".join(
+        part if number % 2 else printable(part, most=MOST_OF_A_LINE)
+        for number, part in enumerate(parts)
+    )

@@ -18,9 +18,10 @@ def watch_bytes(choices: Choices) -> Iterator[TellBytes]:
     """Give something long somebody to tell."""
     if tells_a_person() and os.environ.get("TERM") != "dumb":
         from rich.console import Console
+        from rich.text import Text
 
         with Console(stderr=True).status("beginning") as status:
-            yield _Line(status.update)
+            yield _Line(lambda line: status.update(Text(line)))  # no markup: names come from files
     else:
         yield _Stages(say) if choices.verbose else tell_nobody
 

@@ -80,11 +80,11 @@ class RunLog:
         file = self._open()
         if file is None:
             return
-        # Texts of servers may repeat what was sent to them.
-        safe = {key: scrub(v) if isinstance(v, str) else v for key, v in record.items()}
+        # Texts of servers may repeat what was sent to them; the other fields are ours.
+        safe = {key: scrub(str(v)) if key == "text" else v for key, v in record.items()}
         line = {"at": datetime.now(UTC).isoformat(timespec="milliseconds"), **safe}
         try:
-            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+            file.write(json.dumps(line) + "\n")
             file.flush()
         except OSError:
             self._file = None

@@ -110,6 +110,19 @@ def check_user(name: str) -> None:
         )
 
 
+_NOT_UTF8 = re.compile("[\ud800-\udfff]")
+
+
+def encodable(text: str) -> str:
+    r"""Return a text that can be written as UTF-8: a byte that was none is spelled as ``\xff``."""
+    return _NOT_UTF8.sub(_spell, text)
+
+
+def _spell(found: "re.Match[str]") -> str:
+    code = ord(found[0])
+    return f"\\x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else f"\\u{code:04x}"
+
+
 def list_names(names: Sequence[str], *, most: int = 5) -> str:
     """List names for people, but not too many: ``a, b and 3 more``."""
     rest = len(names) - most

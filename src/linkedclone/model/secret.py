@@ -1,9 +1,10 @@
 """A string that does not show itself."""
 
 from typing import Final
-from weakref import WeakSet
+from weakref import WeakValueDictionary
 
-_ALIVE: "WeakSet[Secret]" = WeakSet()
+_ALIVE: "WeakValueDictionary[int, Secret]" = WeakValueDictionary()
+"""By identity: two that are equal are both known, whichever is dropped first."""
 
 
 class Secret:
@@ -15,7 +16,7 @@ class Secret:
 
     def __init__(self, value: str) -> None:
         self._value = value
-        _ALIVE.add(self)
+        _ALIVE[id(self)] = self
 
     def reveal(self) -> str:
         """Return the password itself; to be called only where it goes on the wire."""
@@ -40,4 +41,4 @@ class Secret:
 
 def known_secrets() -> tuple[Secret, ...]:
     """Return the secrets that this process holds at the moment."""
-    return tuple(_ALIVE)
+    return tuple(_ALIVE.values())

@@ -248,7 +248,7 @@ def _preview(
     if server_check:
         document["checks"] = [check.document() for check in checks]
     write_result(render_document(document, "json" if choices.output == "json" else "yaml"))
-    say(f"dry run: nothing was sent. {_describe_plan(prepared)}")
+    say(printable(f"dry run: nothing was sent. {_describe_plan(prepared)}"))
     for note in report.notes:
         say(f"note: {printable(note)}")
     return _say_checks(checks) if server_check else 0

@@ -12,7 +12,7 @@ def command(choices: Choices) -> int:
     """List all VMs with what they hang from."""
     from linkedclone.cli.output import emit
     from linkedclone.cli.session import open_session
-    from linkedclone.cli.streams import printable, say
+    from linkedclone.cli.streams import foreign, printable, say
     from linkedclone.cli.views import render_vms
     from linkedclone.model.inventory import tell_unreadable
 
@@ -27,7 +27,7 @@ def command(choices: Choices) -> int:
         if row.vm.unreadable and row.vm.unreadable not in row.vm.trouble:
             say(printable(tell_unreadable(row.vm)))
         if row.vm.trouble:
-            say(f"{row.vm.name}: {'; '.join(row.vm.trouble.splitlines())}")
+            say(f"{printable(row.vm.name)}: {foreign('; '.join(row.vm.trouble.splitlines()))}")
     if not rows:
         say("there are no VMs here, or none that you may see")
     return 0

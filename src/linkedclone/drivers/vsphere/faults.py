@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Final
 
+from linkedclone.config.secret import scrub
 from linkedclone.drivers.vsphere.faultrules import ARGUMENTS, RULES, UNKNOWN, Rule
 from linkedclone.drivers.vsphere.native import (
     Native,
@@ -47,10 +48,10 @@ def translate(fault: BaseException, about: str, *, name_of: NameOf = no_name) ->
     kinds = [native_name(cls) for cls in type(fault).__mro__]
     rule = next((RULES[kind] for kind in kinds if kind in RULES), UNKNOWN)
     words = _Words(name_of)
-    facts = words.facts(fault)
+    facts = {name: scrub(value) for name, value in words.facts(fault).items()}
     rule = _of_argument(rule, facts)
     brief = f"could not {about}: {fill(rule.reason, facts)}"
-    details = "\n".join(dict.fromkeys(words.say(fault)))
+    details = scrub("\n".join(dict.fromkeys(words.say(fault))))
     hint = fill(rule.hint, facts)
     if issubclass(rule.error, HypervisorError):
         kind, transience = kinds[0], rule.transience
@@ -62,7 +63,7 @@ def tell(fault: Native) -> str:
     """Return a fault in one line: its type, and what it says."""
     kind = native_name(type(fault))
     said = ", ".join(part for part in dict.fromkeys(_Words(no_name).say(fault)) if part != kind)
-    return f"{kind}: {said}" if said else kind
+    return f"{kind}: {scrub(said)}" if said else kind
 
 
 def native_name(cls: type) -> str:

@@ -17,12 +17,14 @@ def command(choices: Choices, name: str, *, yes: bool) -> int:
     """
     from linkedclone.cli.acting import require_answer
     from linkedclone.cli.session import open_session
-    from linkedclone.cli.streams import say
+    from linkedclone.cli.streams import printable, say
 
     require_answer(yes, verb="image remove")
     with open_session(choices) as connection:
         if not yes:
-            click.confirm(f"Remove image {name} of {connection.address}?", abort=True, err=True)
+            click.confirm(
+                f"Remove image {printable(name)} of {connection.address}?", abort=True, err=True
+            )
         connection.remove_image(name)
     say(f"removed {name}")
     return 0
