@@ -11,7 +11,7 @@ from linkedclone.model.pool import PoolHardware, PoolPlan, PoolSpec
 from linkedclone.model.spec import CloneRequest, Hardware
 from linkedclone.planning.pool import PoolSight, plan_pool
 from linkedclone.planning.shape import describe_shape
-from tests.unit.building import clone_of, disk, vm, with_snapshot
+from tests.unit.building import REASON, clone_of, disk, unreadable, vm, with_snapshot
 from tests.unit.planning.pools import (
     NOW,
     OLD,
@@ -204,6 +204,33 @@ CASES = {
         ),
         changes=("replace desk-1 (unhealthy)",),
         skipped=("replace desk-1: desk-1.1 has to be healthy first",),
+    ),
+    "a clone cannot be read": Case(
+        seen=sight(unreadable(replace(member("desk-1"), disks=())), *three()[1:]),
+        skipped=(f"replace desk-1: desk-1 cannot be read: {REASON}",),
+    ),
+    "one of two clones of a slot cannot be read": Case(
+        seen=sight(unreadable(member("desk-1")), *three(), health={"desk-1": SICK}),
+        skipped=(f"replace desk-1: desk-1 cannot be read: {REASON}",),
+    ),
+    "a clone cannot be read, nor its mark": Case(
+        seen=sight(unreadable(vm("DESK-1")), *three()[1:]),
+        skipped=(f"create desk-1: DESK-1 cannot be read: {REASON}",),
+    ),
+    "a surplus clone cannot be read": Case(
+        seen=sight(*three()[:2], unreadable(member("desk-3"))),
+        spec=spec(2),
+        skipped=(f"delete desk-3: desk-3 cannot be read: {REASON}",),
+    ),
+    "a clone that may be the base of one that cannot be read": Case(
+        seen=sight(
+            unreadable(vm("lost")), with_snapshot(member("desk-1", image=OLD)), *three()[1:]
+        ),
+        skipped=(f"replace desk-1: lost cannot be read: {REASON}; it may hang from this one",),
+    ),
+    "a plain clone goes whatever cannot be read": Case(
+        seen=sight(unreadable(vm("lost")), *three(image=OLD)),
+        changes=("replace desk-1 (image changed)",),
     ),
     "a clone of a clone is none of the pool's": Case(
         seen=sight(*three(), replace(member("desk-9"), uuid="another")),
