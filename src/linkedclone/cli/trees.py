@@ -8,6 +8,7 @@ from shutil import get_terminal_size
 from linkedclone.cli.ages import render_age
 from linkedclone.cli.streams import printable, shows_on_terminal, speaks_utf8
 from linkedclone.cli.widths import fit, fit_name, width_of
+from linkedclone.model.observed import Vm
 from linkedclone.model.sizes import render_size
 from linkedclone.model.tree import TreeNode
 
@@ -93,6 +94,18 @@ def render_tree(families: Sequence[TreeNode], *, now: datetime) -> str:
     return "\n".join(_lay_out(rows, width, wide.cut))
 
 
+def find_unreadable(families: Sequence[TreeNode]) -> tuple[Vm, ...]:
+    """Return the VMs of families that cannot be read, by name."""
+    found: list[Vm] = []
+    left = list(families)
+    while left:
+        node = left.pop()
+        left.extend(node.children)
+        if node.vm is not None and node.vm.unreadable:
+            found.append(node.vm)
+    return tuple(sorted(found, key=lambda vm: vm.name))
+
+
 def _rows(families: Sequence[TreeNode], strokes: Strokes, now: datetime) -> list[_Row]:
     rows = [_Row(name="NAME", figures=_TITLES)]
     for family in families:
@@ -123,7 +136,7 @@ def _draw(root: TreeNode, strokes: Strokes, now: datetime) -> Iterator[_Row]:
 def _name(node: TreeNode, *, top: bool) -> tuple[str, str]:
     """Return what a line is called, and what is said after that."""
     if node.vm is not None:
-        return node.vm.name, f"  ? {node.vm.unreadable}" if node.vm.unreadable else ""
+        return node.vm.name, "  (cannot be read)" if node.vm.unreadable else ""
     if node.stray is not None:
         return f"? {node.stray.name}", ""
     count = sum(child.vm is not None for child in node.children)

@@ -94,6 +94,9 @@ class Rig(Protocol):
     def mark_template(self, name: str) -> None:
         """Make a VM a template."""
 
+    def make_unreadable(self, name: str) -> None:
+        """Let a VM be one that cannot be read."""
+
     def add_folder(self, name: str) -> None:
         """Make an inventory folder beside the VMs."""
 

@@ -78,6 +78,9 @@ class LiveRig:
     def mark_template(self, name: str) -> None:
         self._native(name).MarkAsTemplate()
 
+    def make_unreadable(self, name: str) -> None:
+        self._only_simulated(f"hide {name}")
+
     def add_folder(self, name: str) -> None:
         self._lab.session.managed("Folder", self._lab.folder).CreateFolder(name)
 

@@ -16,6 +16,7 @@ from linkedclone.drivers.local.driver import LocalDriver
 from linkedclone.drivers.local.jobs import JobBoard, Work
 from linkedclone.drivers.local.layout import STORE_NAME, StateFolder, new_disk_name, open_state
 from linkedclone.drivers.local.machines import VmMachine, open_machine
+from linkedclone.drivers.local.record import FILE_NAME
 from linkedclone.drivers.local.store import StoredVm, load_vm
 from linkedclone.errors import HypervisorError
 from linkedclone.model.ids import VmId
@@ -166,6 +167,11 @@ class LocalRig:
 
     def mark_template(self, name: str) -> None:  # noqa: ARG002
         pytest.skip("local: has no templates")
+
+    def make_unreadable(self, name: str) -> None:
+        with closing(self.connect()) as driver:
+            (vm,) = driver.find_vms([name])
+        (self.state.folder(vm.id) / FILE_NAME).write_text("{")
 
     def add_folder(self, name: str) -> None:  # noqa: ARG002
         pytest.skip("local: has one folder")

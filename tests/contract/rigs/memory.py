@@ -52,6 +52,10 @@ class MemoryRig:
         (vm,) = [vm for vm in self.hypervisor.vms if vm.name == name]
         self.hypervisor.mark_template(vm.id)
 
+    def make_unreadable(self, name: str) -> None:
+        (vm,) = [vm for vm in self.hypervisor.vms if vm.name == name]
+        self.hypervisor.make_unreadable(vm.id, "its host cannot get at its files")
+
     def add_folder(self, name: str) -> None:
         self.hypervisor.add_folder(name)
 

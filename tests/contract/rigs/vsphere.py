@@ -6,6 +6,7 @@ from contextlib import closing, contextmanager
 from functools import cached_property
 from typing import Any
 
+import pytest
 from pyVim.connect import Disconnect, SmartConnect
 from pyVmomi import vim
 
@@ -96,6 +97,9 @@ class VsphereRig:
 
     def mark_template(self, name: str) -> None:
         self.simulator.mark_template(name)
+
+    def make_unreadable(self, name: str) -> None:
+        pytest.skip(f"the simulator tells all of {name}: see tests/vsphere/test_mutilated_answers")
 
     def add_folder(self, name: str) -> None:
         self._content.rootFolder.childEntity[0].vmFolder.CreateFolder(name)

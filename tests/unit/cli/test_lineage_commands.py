@@ -363,7 +363,9 @@ def test_a_vm_that_cannot_be_read_is_shown_as_unknown_with_its_reason(
     shown = run("show", "web")
     assert f"unreadable {LOST}" in shown.out
     assert "mode       unknown" in shown.out
-    assert f"web  ? {LOST}" in run("tree").out
+    drawn = run("tree")
+    assert "web  (cannot be read)" in drawn.out
+    assert f"web cannot be read: {LOST}" in drawn.err
     assert f"note: web cannot be read: {LOST}" in run("usage").err
     assert f"web cannot be read: {LOST}" in run("usage", "-o", "json").document["not_seen"]
     host = run("inventory", "--host", "web").document

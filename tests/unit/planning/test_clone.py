@@ -21,7 +21,17 @@ from linkedclone.model.plan import CreateClone, Plan, SetPower, TakeSnapshot
 from linkedclone.model.spec import CloneRequest, SnapshotChoice
 from linkedclone.planning.clone import ClonePlanner, Run, clone_uuid
 from linkedclone.planning.snapshots import choose_snapshot, find_snapshot, parse_snapshot_choice
-from tests.unit.building import IDENTITY, TARGET, clone_of, disk, gold, snapshot, vm
+from tests.unit.building import (
+    IDENTITY,
+    REASON,
+    TARGET,
+    clone_of,
+    disk,
+    gold,
+    snapshot,
+    unreadable,
+    vm,
+)
 
 RUN = Run(id="run-1", version="1.0", snapshot_name="linkedclone-20261122")
 NAMES = ("desk-1", "desk-2")
@@ -169,6 +179,16 @@ REFUSALS = {
         seen=lambda g: [clone_of(g, "desk-1", owner="desktops")],
         error=NameTakenError,
         says="belongs to desktops",
+    ),
+    "what has the name cannot be read": Refusal(
+        seen=lambda g: [unreadable(clone_of(g, "desk-1"))],
+        error=NameTakenError,
+        says=f"cannot be read: {REASON}",
+    ),
+    "the parent cannot be read": Refusal(
+        source=lambda: unreadable(gold()),
+        error=RefusedError,
+        says=f"gold cannot be read: {REASON}",
     ),
     "a clone of another parent": Refusal(
         seen=lambda _: [clone_of(another_parent(), "desk-1")],

@@ -19,7 +19,7 @@ from linkedclone.model.observed import LEFT_FAILED, Power, Vm
 from linkedclone.model.plan import CreateClone
 from linkedclone.model.spec import DiskMove, Hardware, NewDisk
 from linkedclone.planning.verdict import Fate, judge, judge_existing
-from tests.unit.building import TARGET, clone_of, disk, gold
+from tests.unit.building import REASON, TARGET, clone_of, disk, gold, unreadable
 
 GOLD = gold()
 CLONE = clone_of(GOLD, "desk")
@@ -293,3 +293,12 @@ def test_half_a_clone_is_kept_if_that_was_asked_for() -> None:
 def test_a_full_copy_that_nobody_asked_for_goes_all_the_same() -> None:
     verdict = judge(STEP, full(on(CLONE)), error=None, known=True, keep_failed=True)
     assert verdict.fate is Fate.UNDONE
+
+
+def test_what_was_made_and_cannot_be_read_is_neither_linked_nor_undone() -> None:
+    for made in (unreadable(CLONE), unreadable(diskless(CLONE))):
+        verdict = judge(STEP, made, error=None, known=True)
+        assert verdict.fate is Fate.CREATED
+        assert verdict.proof is not None
+        assert verdict.proof.linked is None
+        assert REASON in verdict.proof.reason

@@ -22,8 +22,9 @@ def command(choices: Choices, parent: str | None, scan: tuple[str, ...]) -> int:
     from linkedclone.cli.output import emit
     from linkedclone.cli.parameters import read_scan
     from linkedclone.cli.session import open_session
-    from linkedclone.cli.streams import say
-    from linkedclone.cli.trees import render_tree
+    from linkedclone.cli.streams import printable, say
+    from linkedclone.cli.trees import find_unreadable, render_tree
+    from linkedclone.model.inventory import tell_all_unreadable
 
     with open_session(choices) as connection:
         families = connection.tree(parent, scan=read_scan(scan))
@@ -32,6 +33,8 @@ def command(choices: Choices, parent: str | None, scan: tuple[str, ...]) -> int:
         document=lambda: {"children": [family.document() for family in families]},
         text=lambda: render_tree(families, now=read_clock()),
     )
+    for sentence in tell_all_unreadable(find_unreadable(families)):
+        say(printable(sentence))
     if not families:
         say("there is no VM with a snapshot, and no linked clone")
     return 0

@@ -269,12 +269,16 @@ def withdraw_broken(state: StateFolder, vm: VmId) -> None:
         sync_folder_together(state.names)
 
 
+_FORCE = " --force --despite-unreadable"
+"""What it takes to delete a VM whose record cannot be read; layers that others read stay."""
+
+
 def _missing(state: StateFolder, vm: VmId) -> HypervisorError:
     if not state.exists(vm):
         return _gone(vm)
     missing = state.folder(vm) if not state.folder(vm).is_dir() else state.folder(vm) / FILE_NAME
     name = state.link(vm).name
-    force = " --force" if state.folder(vm).is_dir() else ""
+    force = _FORCE if state.folder(vm).is_dir() else ""
     return HypervisorError(
         f"{name} is broken: {missing} is missing",
         hint=f"put it back from a backup, or clear {name} away: linkedclone delete {name}{force}",
@@ -286,7 +290,7 @@ def _unreadable(state: StateFolder, vm: VmId, error: HypervisorError) -> Hypervi
     if not state.exists(vm):
         return _gone(vm)
     name = state.link(vm).name
-    hint = f"{error.hint}, or clear {name} away: linkedclone delete {name} --force"
+    hint = f"{error.hint}, or clear {name} away: linkedclone delete {name}{_FORCE}"
     return HypervisorError(error.brief, details=error.details, hint=hint, kind=error.kind)
 
 
