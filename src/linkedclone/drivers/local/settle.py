@@ -38,7 +38,7 @@ from linkedclone.drivers.local.record import ExtraDisk, VmRecord
 from linkedclone.drivers.local.rehanging import rehang
 from linkedclone.drivers.local.renaming import settle_name
 from linkedclone.drivers.local.staging import at_work_on, register
-from linkedclone.drivers.local.starting import observe_power
+from linkedclone.drivers.local.starting import observe_surely
 from linkedclone.drivers.local.store import (
     LOCK_NAME,
     LockedVm,
@@ -66,7 +66,8 @@ def settle(state: StateFolder, machines: OpenMachine, vm: LockedVm) -> LockedVm:
     vm = settle_name(state, vm)
     if not is_unsettled(vm.record):
         return vm
-    runs = observe_power(machines, vm) is not Power.OFF
+    # A command that was killed during a snapshot may have left the guest frozen.
+    runs = observe_surely(machines, vm, guest=True).power is not Power.OFF
     # Only snapshots do not make the guest stand still.
     halting = runs and not any(disk.pending for disk in list_disks(vm.record))
     if halting:

@@ -20,15 +20,20 @@ DEADLINE_SECONDS = 30.0
 _POLL_SECONDS = 0.02
 
 
-def observe_surely(machines: OpenMachine, vm: StoredVm) -> MachineState:
-    """Look at a machine without asking its guest; one that is coming up is waited for.
+def observe_surely(machines: OpenMachine, vm: StoredVm, *, guest: bool = False) -> MachineState:
+    """Look at a machine; one that is coming up is waited for.
+
+    Args:
+        machines: Gives the machine.
+        vm: The VM.
+        guest: Whether its guest is asked too, which thaws one that was left frozen.
 
     Raises:
         BusyError: It neither answers nor ends.
     """
     machine, folder = machines(vm), vm.folder / RUN_FOLDER
     deadline = time.monotonic() + DEADLINE_SECONDS
-    while (state := machine.observe(guest=False)).power is Power.OFF and runs_in(folder):
+    while (state := machine.observe(guest=guest)).power is Power.OFF and runs_in(folder):
         if time.monotonic() >= deadline:
             raise BusyError(
                 f"QEMU runs for {vm.record.name}, but does not answer",
