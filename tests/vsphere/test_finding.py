@@ -1,11 +1,13 @@
 """Finding VMs by what people call them."""
 
 import re
+from collections.abc import Iterator
 
 import pytest
 
 from linkedclone.drivers.base import Driver
 from linkedclone.errors import AmbiguousError, NotFoundError
+from tests import command
 from tests.contract.acts import find, make, step_for
 from tests.simulator import Simulator
 from tests.vsphere.acts import PARENT, Start, add_folder, opened, prepare
@@ -118,3 +120,63 @@ def test_vms_of_a_vapp_are_found_among_many(start_simulator: Start) -> None:
     with opened(simulator) as driver:
         (inside,) = [vm for vm in driver.observe().vms if vm.name == "DC0_C0_APP0_VM3"]
         assert find(driver, "DC0_C0_APP0_VM3").id == inside.id
+
+
+@pytest.mark.parametrize(
+    "args", [["list"], ["tree"], ["usage"], ["inventory", "--list", "--all"], ["show", "far"]]
+)
+def test_item_15_views_of_one_datacenter_show_no_other_and_a_wrong_one_is_refused(
+    two_datacenters: tuple[Simulator, dict[str, str]], args: list[str]
+) -> None:
+    _, env = two_datacenters
+    near = command.run(*args, env=env | {"GOVC_DATACENTER": "DC0"})
+    assert near.returncode == 0, near.stderr
+    assert ("DC0_H0_VM0" if args == ["usage"] else "far") in near.stdout
+    other = command.run(*args, env=env | {"GOVC_DATACENTER": "DC1"})
+    assert "far" not in other.stdout
+    assert "DC0" not in other.stdout
+    wrong = command.run(*args, env=env | {"GOVC_DATACENTER": "DC7"})
+    assert (wrong.returncode, wrong.stdout) == (2, "")
+    assert "there is no datacenter 'DC7'" in wrong.stderr
+    assert "/DC0, /DC1" in wrong.stderr
+
+
+def test_item_15_a_vm_of_another_datacenter_is_not_found_by_path_or_uuid(
+    two_datacenters: tuple[Simulator, dict[str, str]],
+) -> None:
+    simulator, _ = two_datacenters
+    with opened(simulator) as driver:
+        uuid = find(driver, "far").uuid
+    with opened(simulator, datacenter="DC1") as driver:
+        for ref in ("/DC0/vm/far", "DC0/vm/far", uuid):
+            with pytest.raises(NotFoundError, match="there is no VM") as caught:
+                find(driver, ref)
+            assert "DC1" in caught.value.hint
+        assert "far" in {vm.name for vm in driver.observe().vms}  # for guards
+
+
+@pytest.fixture(scope="module")
+def two_datacenters(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[tuple[Simulator, dict[str, str]]]:
+    """A clone called ``far`` in the first of two datacenters."""
+    with Simulator.start("-dc", "2", "-host", "1", "-vm", "1") as simulator:
+        env = command.environment(simulator, tmp_path_factory.mktemp("home"))
+        with opened(simulator) as driver:
+            make(driver, step_for(driver, prepare(driver), "far"))
+        yield simulator, env
+
+
+@pytest.mark.parametrize("name", ["a/b", "50% off", "back\\slash", "%2f"])
+def test_item_14_a_vm_with_any_name_is_found_as_it_is_shown_and_as_it_is_kept(
+    driver: Driver, name: str
+) -> None:
+    vm = find(driver, PARENT)
+    kept = name.replace("%", "%25").replace("/", "%2f").replace("\\", "%5c")
+    driver.wait([driver.rename_vm(vm.id, kept)], 60)
+    (seen,) = [one for one in driver.observe().vms if one.id == vm.id]
+    assert seen.name == name
+    for ref in (seen.name, kept, seen.path, f"/DC0/vm/{name}", f"DC0/vm/{kept}"):
+        assert find(driver, ref).id == vm.id
+    with pytest.raises(NotFoundError):
+        find(driver, f"/DC1/vm/{kept}")

@@ -154,16 +154,18 @@ class Connection:
             scan: Where to look for disk files of no VM that hang from them.
         """
         from linkedclone.model.tree import build_tree
+        from linkedclone.model.views import restrict
 
         found = self._driver.find_vms([parent])[0] if parent else None
-        return build_tree(self._driver.observe(sizes=True, scan=scan), found)
+        return build_tree(restrict(self._driver.observe(sizes=True, scan=scan)), found)
 
     def usage(self, parent: str | None = None, *, scan: Scan | None = None) -> Usage:
         """Measure what the families take and save, or only the one that a VM is in."""
         from linkedclone.model.space import measure
+        from linkedclone.model.views import restrict
 
         found = self._driver.find_vms([parent])[0] if parent else None
-        return measure(self._driver.observe(sizes=True, scan=scan), found)
+        return measure(restrict(self._driver.observe(sizes=True, scan=scan)), found)
 
     def find(self, refs: Sequence[str]) -> tuple[Vm, ...]:
         """Return VMs, given by name, inventory path or UUID."""

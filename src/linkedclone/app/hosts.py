@@ -29,7 +29,8 @@ def list_hosts(
     inventory = driver.observe()
     lineage = Lineage(inventory)
     vms = lineage.descendants([parent]) if parent else inventory.vms
-    rows = [describe_vm(vm, lineage) for vm in vms if not vm.template]
+    seen = (vm for vm in vms if vm.id not in inventory.outside)
+    rows = [describe_vm(vm, lineage) for vm in seen if not vm.template]
     chosen = [row for row in rows if every or row.mode is not Mode.FULL]
     logins = {}
     if isinstance(driver, SshLogins):

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from linkedclone.model.findings import Finding
-from linkedclone.model.ids import StoreId
+from linkedclone.model.ids import StoreId, VmId
 from linkedclone.model.names import list_names
 from linkedclone.model.observed import Layer, Vm
 
@@ -101,6 +101,8 @@ class Inventory:
             read as they are, or were not asked for.
         blind: What nobody could look at, as sentences for people; the VMs that
             cannot be read apart.
+        outside: VMs that an endpoint of one datacenter has in another. Views
+            leave them out; guards see them as all others.
     """
 
     vms: tuple[Vm, ...]
@@ -109,6 +111,7 @@ class Inventory:
     stores: tuple[Store, ...] = ()
     measured: datetime | None = None
     blind: tuple[str, ...] = ()
+    outside: frozenset[VmId] = frozenset()
 
     @property
     def unreadable(self) -> tuple[Vm, ...]:

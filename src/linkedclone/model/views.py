@@ -1,6 +1,6 @@
 """What people and programs are shown of VMs: rows, with their JSON form."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from linkedclone.model.inventory import Inventory
 from linkedclone.model.lineage import Lineage, Origin
@@ -69,7 +69,25 @@ def _names(origin: Origin) -> tuple[str, str]:
 
 
 def describe_vms(inventory: Inventory) -> tuple[VmRow, ...]:
-    """Return a row for every VM, by name."""
+    """Return a row for every VM that is not outside, by name."""
     lineage = Lineage(inventory)
-    rows = (describe_vm(vm, lineage) for vm in inventory.vms)
+    rows = (describe_vm(vm, lineage) for vm in inventory.vms if vm.id not in inventory.outside)
     return tuple(sorted(rows, key=lambda row: (row.vm.name, row.vm.path)))
+
+
+def restrict(inventory: Inventory) -> Inventory:
+    """Return what is shown of an inventory: no VM outside, but for those that others hang from."""
+    if not inventory.outside:
+        return inventory
+    lineage = Lineage(inventory)
+    left = [vm for vm in inventory.vms if vm.id not in inventory.outside]
+    kept = {vm.id for vm in left}
+    while left:
+        parent = lineage.origin(left.pop()).parent
+        if parent is not None and parent.id not in kept:
+            kept.add(parent.id)
+            left.append(parent)
+    vms = tuple(vm for vm in inventory.vms if vm.id in kept)
+    stores = {layer.store for vm in vms for layer in vm.layers}
+    strays = tuple(stray for stray in inventory.strays if stray.layer.store in stores)
+    return replace(inventory, vms=vms, strays=strays, outside=inventory.outside & kept)

@@ -7,8 +7,10 @@ from datetime import UTC, datetime
 import pytest
 
 from linkedclone.model.inventory import Inventory, Stray
+from linkedclone.model.lineage import Lineage
 from linkedclone.model.observed import Vm
 from linkedclone.model.tree import TreeNode, build_tree
+from linkedclone.model.views import describe_vms, restrict
 from tests.unit.building import (
     clone_of,
     disk,
@@ -204,3 +206,21 @@ def test_a_snapshot_of_unknown_size_has_none() -> None:
         "created": None,
         "children": [],
     }
+
+
+def test_item_15_what_a_vm_hangs_from_is_drawn_though_it_is_in_another_datacenter() -> None:
+    outside = frozenset({GOLD.id, TWO.id})
+    shown = restrict(replace(seen(GOLD, ONE, TWO), outside=outside))
+    assert {vm.name for vm in shown.vms} == {GOLD.name, "one"}
+    assert "two" not in str(draw(build_tree(shown)))
+    assert "one" in str(draw(build_tree(shown)))
+
+
+def test_item_15_a_row_names_a_parent_of_another_datacenter_that_has_no_row_itself() -> None:
+    rows = describe_vms(replace(seen(GOLD, ONE, TWO), outside=frozenset({GOLD.id, TWO.id})))
+    assert [(row.vm.name, row.parent) for row in rows] == [("one", GOLD.name)]
+
+
+def test_item_15_guards_see_the_clones_of_another_datacenter() -> None:
+    inventory = replace(seen(GOLD, ONE), outside=frozenset({ONE.id}))
+    assert Lineage(inventory).dependants(GOLD) == (ONE,)

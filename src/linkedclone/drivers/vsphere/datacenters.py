@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from linkedclone.drivers.vsphere import walks
 from linkedclone.drivers.vsphere.choose import choose
-from linkedclone.drivers.vsphere.collector import Collector
+from linkedclone.drivers.vsphere.collector import Collector, Seen
 from linkedclone.drivers.vsphere.native import Native
 from linkedclone.drivers.vsphere.paths import PARTS, build_path
 from linkedclone.drivers.vsphere.session import Session
@@ -26,6 +27,17 @@ class Datacenter:
     path: str
 
 
+def choose_datacenter(wanted: str, around: Mapping[str, Seen]) -> Seen:
+    """Return the datacenter that an endpoint is restricted to.
+
+    Raises:
+        NotFoundError: There is none of that name or path; those that exist are listed.
+        AmbiguousError: Several folders have one of that name.
+    """
+    every = {moid: seen for moid, seen in around.items() if seen.kind == "Datacenter"}
+    return choose("datacenter", wanted, every, around)
+
+
 class Datacenters:
     """Knows the datacenters of an endpoint; they are read once, when first asked for."""
 
@@ -33,6 +45,7 @@ class Datacenters:
         self._session = session
         self._collector = collector
         self._found: tuple[Datacenter, ...] | None = None
+        self._others: tuple[str, ...] = ()
         self._lock = threading.Lock()
 
     def all(self) -> tuple[Datacenter, ...]:
@@ -57,17 +70,21 @@ class Datacenters:
         """The name of the datacenter that the endpoint is restricted to; empty if it is to none."""
         return self._session.endpoint.datacenter.strip("/")
 
+    def leave_out(self, path: str) -> bool:
+        """Say whether an inventory path is in another datacenter than the endpoint's."""
+        return bool(self.restricted and self.all()) and path.startswith(self._others)
+
     def _read(self) -> tuple[Datacenter, ...]:
         root = self._session.content.rootFolder
         around = self._collector.read("read datacenters", [root], PARTS, [walks.DATACENTERS])
-        every = {moid: seen for moid, seen in around.items() if seen.kind == "Datacenter"}
-        wanted = self._session.endpoint.datacenter
+        every = [seen for seen in around.values() if seen.kind == "Datacenter"]
         if self.restricted:
-            chosen = choose("datacenter", wanted, every, around)
-            every = {chosen.id: chosen}
+            own = choose_datacenter(self._session.endpoint.datacenter, around)
+            self._others = tuple(f"{build_path(o, around)}/" for o in every if o.id != own.id)
+            every = [own]
         return tuple(
             Datacenter(
                 native=self._session.managed("Datacenter", seen.id), path=build_path(seen, around)
             )
-            for seen in every.values()
+            for seen in every
         )

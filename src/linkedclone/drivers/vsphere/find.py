@@ -59,6 +59,9 @@ class Finder:
         for ref in refs:
             if found[ref][0] not in vms:
                 raise no_such_vms([ref], hint="it was deleted just now")
+        far = [ref for ref in refs if self._datacenters.leave_out(vms[found[ref][0]].path)]
+        if far:
+            raise no_such_vms(far, hint=self._suggest(far[0], {}))
         return tuple(vms[found[ref][0]] for ref in refs)
 
     def _read(self, ids: Sequence[VmId]) -> Mapping[VmId, Vm]:
@@ -114,7 +117,6 @@ class Finder:
 
     def _by_uuid(self, ref: str) -> tuple[VmId, ...]:
         """Search instance UUIDs, which are unique, before BIOS UUIDs, which are not."""
-        within = {"datacenter": self._datacenters.start()} if self._datacenters.restricted else {}
         for instance in (True, False):
             natives = self._session.read(
                 f"find {ref}",
@@ -122,7 +124,6 @@ class Finder:
                 uuid=ref.lower(),
                 vmSearch=True,
                 instanceUuid=instance,
-                **within,
             )
             if natives:
                 return tuple(VmId(moid_of(native)) for native in natives)

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Final
 
 from linkedclone.drivers.vsphere import surroundings, walks
 from linkedclone.drivers.vsphere.collector import Collector, Seen, Wanted
+from linkedclone.drivers.vsphere.datacenters import choose_datacenter
 from linkedclone.drivers.vsphere.decoding import Decoder, Read
 from linkedclone.drivers.vsphere.hardware import Hardware, drop_devices
 from linkedclone.drivers.vsphere.pages import Found, without_collections
-from linkedclone.drivers.vsphere.paths import PARTS
+from linkedclone.drivers.vsphere.paths import PARTS, build_path
 from linkedclone.drivers.vsphere.session import Session
 from linkedclone.drivers.vsphere.shapes import Shape, build_shape
 from linkedclone.drivers.vsphere.vms import Surroundings, build_vm, choose_properties
@@ -77,10 +78,30 @@ class Observer:
             around = self._read_untold(untold, around, wanted, decoder)
         with without_collections():
             vms = self._build(around)
-            found = Inventory(vms=vms)
+            found = Inventory(vms=vms, outside=self._find_outside(vms, around.reads))
             if sizes:
                 found = measuring.measure(found, around, decoder.book)
             return twins.unify(found, twins.find_twins(around.reads.values()))
+
+    def _find_outside(self, vms: Sequence[Vm], reads: Mapping[str, Read]) -> frozenset[VmId]:
+        """Return the VMs of other datacenters than the one that the endpoint is restricted to.
+
+        Where a VM stands that is in none of those that can be seen is not known,
+        and it is shown.
+
+        Raises:
+            NotFoundError: There is no such datacenter.
+        """
+        wanted = self._session.endpoint.datacenter
+        if not wanted.strip("/"):
+            return frozenset()
+        own = choose_datacenter(wanted, reads)
+        others = tuple(
+            build_path(seen, reads) + "/"
+            for seen in reads.values()
+            if seen.kind == "Datacenter" and seen.id != own.id
+        )
+        return frozenset(vm.id for vm in vms if vm.path.startswith(others))
 
     def _read_untold(
         self, ids: Sequence[str], around: Surroundings, wanted: Wanted, decoder: Decoder
