@@ -17,6 +17,7 @@ from linkedclone.config.passwords import forget, remember
 from linkedclone.config.places import certificate_folder, config_file, password_folder
 from linkedclone.config.private import write_private
 from linkedclone.config.resolve import locate_endpoint
+from linkedclone.config.textfile import read_text_file
 from linkedclone.config.url import is_url, parse_url, redact
 from linkedclone.drivers.registry import fetch_certificate
 from linkedclone.errors import CertificateError, InputError, LinkedCloneError, NotFoundError
@@ -170,7 +171,7 @@ def pinned_before(name: str, *, environ: Mapping[str, str] | None = None) -> str
     if settings is None or settings.certificate is None:
         return ""
     try:
-        return file.resolve(settings.certificate).read_text(encoding="ascii")
+        return read_text_file(file.resolve(settings.certificate), encoding="ascii")
     except (OSError, UnicodeDecodeError):
         return ""
 

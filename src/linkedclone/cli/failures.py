@@ -1,7 +1,9 @@
 """Errors in words: what failed, what the server said, what to try next."""
 
-from collections.abc import Iterable
+import errno
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from typing import Final
 
 import click
 
@@ -9,6 +11,20 @@ from linkedclone.cli.choices import Choices
 from linkedclone.cli.grammar import usage_hint
 from linkedclone.cli.streams import foreign, printable, say, write_result
 from linkedclone.errors import InterruptedByUserError, LinkedCloneError
+
+_NO_THREAD: Final = "can't start new thread"
+"""What Python says, without a type of its own, where no more threads may be started."""
+
+_MEMORY: Final = "end other programs, or let this one have more: ulimit -v"
+_PROCESSES: Final = "end other programs, or let this user have more processes: ulimit -u"
+_LIMITS: Final[Mapping[int, str]] = {
+    errno.EMFILE: "let the command open more files: ulimit -n",
+    errno.ENFILE: "the whole machine has too many files open; end other programs",
+    errno.ENOMEM: _MEMORY,
+    errno.EAGAIN: _PROCESSES,
+    errno.EFBIG: "let the command write larger files: ulimit -f",
+}
+"""What helps where a limit was reached (errno(3), setrlimit(2))."""
 
 
 def report_error(error: Exception, choices: Choices) -> int:
@@ -34,17 +50,29 @@ def report_error(error: Exception, choices: Choices) -> int:
             return _report_usage(error, choices)
         case click.ClickException():
             known = LinkedCloneError(error.format_message())
-        case OSError():
-            known = LinkedCloneError("the system refused", details=str(error))
         case _:
-            known = LinkedCloneError(
+            known = _explain(error)
+    kind = type(known).__name__
+    _report(kind, known, choices, exit_code=known.exit_code)
+    return known.exit_code
+
+
+def _explain(error: Exception) -> LinkedCloneError:
+    """Return what an error means that no part of this program has expected."""
+    match error:
+        case OSError():
+            hint = _LIMITS.get(error.errno or 0, "")
+            return LinkedCloneError("the system refused", details=str(error), hint=hint)
+        case MemoryError():
+            return LinkedCloneError("there is not enough memory", hint=_MEMORY)
+        case RuntimeError() if str(error) == _NO_THREAD:
+            return LinkedCloneError("the system refused", details=_NO_THREAD, hint=_PROCESSES)
+        case _:
+            return LinkedCloneError(
                 "this is a bug in linkedclone",
                 details=f"{type(error).__name__}: {error}",
                 hint="run it again with --debug, and report what that shows",
             )
-    kind = type(known).__name__
-    _report(kind, known, choices, exit_code=known.exit_code)
-    return known.exit_code
 
 
 def _report_usage(error: click.UsageError, choices: Choices) -> int:

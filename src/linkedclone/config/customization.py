@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from linkedclone.config.textfile import read_text_file
 from linkedclone.config.yamlfile import Checked, YamlFile, read_into
 from linkedclone.errors import InputError
 from linkedclone.guest.checking import check_customization
@@ -134,7 +135,7 @@ def _read_texts(
         if not name or getattr(section, key):
             continue
         try:
-            text = (folder / Path(name).expanduser()).read_text(encoding="utf-8")
+            text = read_text_file(folder / Path(name).expanduser())
         except (OSError, UnicodeDecodeError, RuntimeError) as error:
             text, why = "", getattr(error, "strerror", None) or "it is no text in UTF-8"
         else:

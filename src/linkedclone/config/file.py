@@ -14,6 +14,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+from linkedclone.config.textfile import read_text_file
 from linkedclone.config.url import is_url, parse_url, redact
 from linkedclone.config.yamlfile import YamlFile, build_yaml, read_into
 from linkedclone.errors import InputError
@@ -83,7 +84,7 @@ class ConfigFile:
                 with line and place.
         """
         try:
-            text = path.read_text(encoding="utf-8")
+            text = read_text_file(path)
         except FileNotFoundError:
             return cls(path, Settings(), None)  # no YAML library is imported for nothing
         except (OSError, UnicodeDecodeError) as error:

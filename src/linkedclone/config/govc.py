@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from linkedclone.config.endpoint import Endpoint, Tls
+from linkedclone.config.textfile import read_text_file
 from linkedclone.config.url import Address, parse_bool, parse_url
 from linkedclone.errors import InputError
 from linkedclone.model.secret import Secret
@@ -100,7 +101,7 @@ def _read_tls(address: Address, environ: Mapping[str, str]) -> Tls:
 def _known_thumbprint(path: Path, address: Address) -> str:
     """Return the SHA-256 that a file of lines ``host:port THUMBPRINT`` has for a host."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = read_text_file(path).splitlines()
     except (OSError, UnicodeDecodeError) as error:
         brief = f"GOVC_TLS_KNOWN_HOSTS: {path} cannot be read"
         raise InputError(brief, details=str(error)) from error

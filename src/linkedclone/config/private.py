@@ -4,6 +4,7 @@ import os
 import tempfile
 from pathlib import Path
 
+from linkedclone.config.textfile import read_text_file
 from linkedclone.errors import InputError, LinkedCloneError
 
 
@@ -56,6 +57,6 @@ def read_private(path: Path, *, what: str) -> str:
         if complaint:
             brief = f"the {what} {path} {complaint}"
             raise InputError(brief, hint=f"chmod 600 {path}, and chown it to yourself")
-        return path.read_text(encoding="utf-8")
+        return read_text_file(path)
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"the {what} {path} cannot be read", details=str(error)) from error

@@ -10,6 +10,7 @@ from linkedclone.config.file import ConfigFile
 from linkedclone.config.govc import govc_endpoint, govc_user
 from linkedclone.config.passwords import Ask, Stored, find_password
 from linkedclone.config.places import config_file
+from linkedclone.config.textfile import read_text_file
 from linkedclone.config.url import Address, is_url, parse_url, redact
 from linkedclone.errors import InputError
 
@@ -144,7 +145,7 @@ def _configured(file: ConfigFile, name: str, environ: Mapping[str, str], *, orig
 
 def _read_pin(path: Path) -> str:
     try:
-        return path.read_text(encoding="ascii")
+        return read_text_file(path, encoding="ascii")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(
             f"the pinned certificate {path} cannot be read",

@@ -22,6 +22,7 @@ from typing import (
     get_type_hints,
 )
 
+from linkedclone.config.textfile import read_text_file
 from linkedclone.config.url import redact
 from linkedclone.errors import InputError
 from linkedclone.model.problems import Place, Problem, show_place
@@ -60,7 +61,7 @@ class YamlFile:
             InputError: It is missing, cannot be read, or is not YAML.
         """
         try:
-            text = path.read_text(encoding="utf-8")
+            text = read_text_file(path)
         except (OSError, UnicodeDecodeError) as error:
             brief = f"the {what} {path} cannot be read"
             details = getattr(error, "strerror", None) or str(error)
@@ -328,6 +329,7 @@ def _parse(what: str, text: str) -> Any:  # noqa: ANN401 - ruamel's own tree
 
     brief = f"{what} is not YAML"
     try:
+        _refuse_boundless(what, text)
         document = build_yaml().load(text)
         if document is None:
             # Nothing, or comments alone, which are kept.
@@ -341,10 +343,48 @@ def _parse(what: str, text: str) -> Any:  # noqa: ANN401 - ruamel's own tree
         raise InputError(brief, details=f"{line}{problem}") from None
     except YAMLError as error:
         raise InputError(brief, details=redact(str(error).splitlines()[0])) from error
-    except (RecursionError, ValueError):
-        # ValueError: a date or number that does not exist, told with its value.
+    except (RecursionError, ValueError, TypeError, AttributeError, KeyError):
+        # A date or number that does not exist, told with its value; a key that is a list.
         raise InputError(brief, details="a value in it cannot be read") from None
     return document
+
+
+_DEEPEST: Final = 64
+"""Levels of a file; the library goes down one by one, and Python with it."""
+
+
+def _refuse_boundless(what: str, text: str) -> None:
+    """Refuse what would be nested without end, or swell: before anything is built of it.
+
+    Raises:
+        InputError: With the line.
+        MarkedYAMLError: It is not YAML.
+    """
+    sizes: dict[str, int] = {}
+    open_nodes: list[tuple[str | None, int]] = []
+    total = 0
+    for event in build_yaml().parse(text):
+        kind, anchor = type(event).__name__, getattr(event, "anchor", None)
+        trouble = ""
+        if kind == "AliasEvent":
+            if any(anchor == name for name, _ in open_nodes):
+                trouble = f"*{anchor} refers to what it stands in"
+            total += sizes.get(anchor or "", 1)
+        elif kind in {"MappingStartEvent", "SequenceStartEvent"}:
+            open_nodes.append((anchor, total))
+            total += 1
+            trouble = f"deeper than {_DEEPEST} levels" if len(open_nodes) > _DEEPEST else ""
+        elif kind in {"MappingEndEvent", "SequenceEndEvent"}:
+            name, before = open_nodes.pop()
+            if name:
+                sizes[name] = total - before
+        elif kind == "ScalarEvent":
+            total += 1
+        if total > _MOST_VALUES:
+            trouble = f"with its references it holds more than {_MOST_VALUES:,} values"
+        if trouble:
+            line = event.start_mark.line + 1
+            raise InputError(f"{what} cannot be used", details=f"line {line}: {trouble}")
 
 
 class _TooMuchError(Exception):

@@ -1,0 +1,33 @@
+"""Text files that a person has named: whatever is behind the name, reading it comes to an end."""
+
+import errno
+import os
+import stat
+from pathlib import Path
+from typing import Final
+
+MOST_BYTES: Final = 1 << 20
+"""No file of settings, passwords or certificates that a person keeps is larger."""
+
+
+def read_text_file(path: Path, *, encoding: str = "utf-8") -> str:
+    """Read a regular file of at most a MiB.
+
+    Raises:
+        OSError: It cannot be read, is a pipe or a device, or is too large.
+        UnicodeDecodeError: It is not text of that encoding.
+    """
+    try:
+        # A pipe that nobody writes to would be waited for.
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+    except ValueError:
+        raise OSError(errno.EINVAL, "a path cannot be so written") from None
+    with os.fdopen(handle, "rb") as file:
+        if stat.S_ISDIR(os.fstat(handle).st_mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise OSError(errno.EINVAL, "it is not a regular file")
+        content = file.read(MOST_BYTES + 1)
+    if len(content) > MOST_BYTES:
+        raise OSError(errno.EFBIG, f"it is larger than {MOST_BYTES >> 20} MiB")
+    return content.decode(encoding)
