@@ -7,7 +7,7 @@ import click
 from linkedclone.cli.choices import Choices
 from linkedclone.cli.output import emit
 from linkedclone.cli.ranges import collapse_names
-from linkedclone.cli.reports import render_actions, say_action_failures
+from linkedclone.cli.reports import choose_notes, render_actions, say_action_failures
 from linkedclone.cli.streams import has_terminal, printable, say
 from linkedclone.errors import InputError
 from linkedclone.model.plan import (
@@ -43,7 +43,9 @@ class Question:
         say(printable(f"at {self._endpoint} this will"))
         for line in describe_plan(plan):
             say(f"  {printable(line)}")
-        _say_notes(plan.notes)
+        # Whoever deletes has to know where was not looked.
+        takes = any(isinstance(step, DeleteVm | DeleteSnapshot) for step in plan.steps)
+        _say_notes(choose_notes(plan.notes, plan.routine, verbose=takes))
         self.refused = not click.confirm("Go on?", err=True)
         return not self.refused
 
@@ -118,7 +120,8 @@ def finish(choices: Choices, report: ActionReport, question: Question | None = N
     emit(choices, document=report.document, text=lambda: render_actions(report))
     say_action_failures(report)
     if question is None:
-        _say_notes(report.notes)  # Whoever was asked has read them.
+        # Whoever was asked has read them.
+        _say_notes(choose_notes(report.notes, report.routine, verbose=choices.verbose))
     if question is not None and question.refused:
         say("nothing was done")
         return 1

@@ -1,6 +1,7 @@
 """Reports for people: tables on standard output, failures and summaries on standard error."""
 
 from collections import Counter
+from collections.abc import Sequence
 
 from linkedclone.cli.failures import describe
 from linkedclone.cli.streams import printable, say
@@ -202,3 +203,8 @@ def render_actions(report: ActionReport) -> str:
         columns.append(Column(title="NOTE"))
         rows = [[*row, r.note] for row, r in zip(rows, report.results, strict=True)]
     return render_table(columns, rows)
+
+
+def choose_notes(notes: Sequence[str], routine: Sequence[str], *, verbose: bool) -> Sequence[str]:
+    """Leave out what is the same for every command, unless all is to be said."""
+    return notes if verbose else [note for note in notes if note not in routine]

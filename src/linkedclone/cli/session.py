@@ -8,9 +8,10 @@ import click
 
 from linkedclone.app.connect import connect
 from linkedclone.cli.choices import Choices
-from linkedclone.cli.streams import has_terminal, printable, say
+from linkedclone.cli.streams import has_terminal, say
 from linkedclone.config.endpoint import Endpoint, with_accel
 from linkedclone.config.resolve import NOTHING_CONFIGURED, resolve_endpoint
+from linkedclone.errors import NotFoundError
 
 if TYPE_CHECKING:
     from linkedclone.app.connection import Connection
@@ -18,7 +19,10 @@ if TYPE_CHECKING:
 
 @contextmanager
 def open_session(choices: Choices, *, accel: str | None = None) -> Iterator["Connection"]:
-    """Open the endpoint that was chosen; say which if it was not named.
+    """Open the endpoint that was chosen.
+
+    Which one was fallen back to is said with -v, and where a VM is not found:
+    it may be elsewhere.
 
     Args:
         choices: The options of every command.
@@ -31,21 +35,39 @@ def open_session(choices: Choices, *, accel: str | None = None) -> Iterator["Con
     if accel is not None:
         endpoint = with_accel(endpoint, accel)
     announce(endpoint, choices)
-    with connect(endpoint) as connection:
-        for note in connection.notes:
-            say(printable(f"note: {note}"))
-        yield connection
+    try:
+        with connect(endpoint) as connection:
+            yield connection
+    except NotFoundError:
+        _say_fallback(endpoint, choices)
+        raise
 
 
 def announce(endpoint: Endpoint, choices: Choices) -> None:
-    """Say which endpoint is used, where a person might not know."""
+    """Say with -v which endpoint is used, and why."""
+    if not choices.verbose:
+        return
     if endpoint.origin == NOTHING_CONFIGURED:
-        say(
-            f"note: no endpoint is configured, so this uses {endpoint.address} "
-            "(linkedclone endpoints add NAME URL makes another the default)"
-        )
-    elif choices.verbose:
+        say(_render_fallback(endpoint))
+    else:
         say(f"endpoint: {endpoint.address} ({endpoint.origin})")
+
+
+def say_fallback(choices: Choices) -> None:
+    """Say that no endpoint was chosen, where somebody looks for what is not there."""
+    _say_fallback(resolve_endpoint(choices.endpoint), choices)
+
+
+def _say_fallback(endpoint: Endpoint, choices: Choices) -> None:
+    if endpoint.origin == NOTHING_CONFIGURED and not choices.verbose:
+        say(_render_fallback(endpoint))
+
+
+def _render_fallback(endpoint: Endpoint) -> str:
+    return (
+        f"note: no endpoint is configured, so this uses {endpoint.address} "
+        "(linkedclone endpoints add NAME URL makes another the default)"
+    )
 
 
 def ask_password(address: str) -> str:

@@ -119,13 +119,13 @@ def _render_stores(stores: Sequence[StoreUsage]) -> str:
     return render_table(columns, rows)
 
 
-def say_limits(usage: Usage, *, now: datetime) -> None:
+def say_limits(usage: Usage, *, now: datetime, verbose: bool) -> None:
     """Say on standard error what the figures do not tell: their age, and what was not seen."""
-    for line in _limits(usage, now):
+    for line in _limits(usage, now, verbose=verbose):
         say(f"note: {printable(line)}")
 
 
-def _limits(usage: Usage, now: datetime) -> Iterable[str]:
+def _limits(usage: Usage, now: datetime, *, verbose: bool) -> Iterable[str]:
     if usage.measured is not None:
         age = render_age(usage.measured, now)
         when = "less than a minute ago" if age == "new" else f"{age} ago"
@@ -133,4 +133,6 @@ def _limits(usage: Usage, now: datetime) -> Iterable[str]:
     unknown = sum(family.unknown for family in usage.families)
     if unknown:
         yield f"the sizes of {unknown} files are unknown and count as nothing"
+    if verbose:
+        yield from usage.unscanned
     yield from usage.blind

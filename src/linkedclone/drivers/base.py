@@ -94,7 +94,7 @@ class Driver(Protocol):
         Args:
             sizes: Whether the sizes of files and datastores are wanted too.
             scan: Where to look for disk files of no VM; None looks only where
-                it costs nothing. What is not looked at is told in ``blind``.
+                it costs nothing. What is not looked at is told in ``unscanned``.
 
         Raises:
             NotFoundError: A place to scan does not exist.

@@ -246,6 +246,7 @@ class Runner:
             seconds=time.monotonic() - begun,
             interrupted=self.interrupted,
             notes=plan.notes,
+            routine=plan.routine,
         )
 
     def _ask(

@@ -284,11 +284,14 @@ class Plan:
         stages: Each a set of steps that may run at the same time.
         existing: What is already as wanted, so that the report can show it.
         notes: What a person should know before saying yes.
+        routine: Those of the notes that are the same for every command, as
+            where was not looked: they matter to who deletes.
     """
 
     stages: tuple[tuple[Step, ...], ...] = ()
     existing: tuple[Vm, ...] = ()
     notes: tuple[str, ...] = ()
+    routine: tuple[str, ...] = ()
 
     @property
     def steps(self) -> tuple[Step, ...]:

@@ -237,13 +237,17 @@ class ActionResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActionReport:
-    """What became of a command that acts on VMs."""
+    """What became of a command that acts on VMs.
+
+    ``routine`` are those of the notes that are the same for every command.
+    """
 
     endpoint: str
     results: tuple[ActionResult, ...] = field(default=())
     seconds: float = 0.0
     interrupted: bool = False
     notes: tuple[str, ...] = ()
+    routine: tuple[str, ...] = ()
 
     @property
     def exit_code(self) -> int:

@@ -156,12 +156,14 @@ class Usage:
         stores: The datastores that families are on, by name.
         measured: The age of the oldest figure; None where they are read as they are.
         blind: What nobody could look at.
+        unscanned: Where was not looked because nobody asked for that.
     """
 
     families: tuple[FamilyUsage, ...]
     stores: tuple[StoreUsage, ...]
     measured: datetime | None = None
     blind: tuple[str, ...] = ()
+    unscanned: tuple[str, ...] = ()
 
     def document(self) -> dict[str, object]:
         """Return the JSON form."""
@@ -175,7 +177,7 @@ class Usage:
             "saved_bytes": full - used,
             "saved_percent": percent(full - used, full),
             "measured": self.measured.isoformat() if self.measured else None,
-            "not_seen": list(self.blind),
+            "not_seen": [*self.unscanned, *self.blind],
         }
 
 
@@ -198,7 +200,8 @@ def measure(inventory: Inventory, only: Vm | None = None) -> Usage:
         families=tuple(families),
         stores=measuring.stores(families),
         measured=inventory.measured,
-        blind=inventory.not_seen,
+        blind=tuple(n for n in inventory.not_seen if n not in inventory.unscanned),
+        unscanned=inventory.unscanned,
     )
 
 

@@ -94,7 +94,7 @@ def plan_delete_snapshot(
     )
     refuse_foreign([vm], action="delete a snapshot of", force=force)
     step = DeleteSnapshot(vm=vm.id, vm_name=vm.name, snapshot=snapshot.id, name=snapshot.name)
-    return Plan(stages=((step,),), notes=what_to_know([vm], inventory))
+    return Plan(stages=((step,),), notes=what_to_know([vm], inventory), routine=inventory.unscanned)
 
 
 def plan_revert(
@@ -135,7 +135,7 @@ def plan_revert(
     )
     refuse_foreign([vm], action="revert", force=force)
     step = RevertSnapshot(vm=vm.id, vm_name=vm.name, snapshot=snapshot.id, name=snapshot.name)
-    return Plan(stages=((step,),), notes=what_to_know([vm], inventory))
+    return Plan(stages=((step,),), notes=what_to_know([vm], inventory), routine=inventory.unscanned)
 
 
 def plan_grow(
@@ -184,7 +184,11 @@ def plan_grow(
         )
     what = f"grow {disk.label} of {vm.name}"
     refuse_unread_users(what, top & hangable(vm, lineage), inventory, going={vm.id})
-    return Plan(stages=((replace(grow, disk=disk.label),),), notes=what_to_know([vm], inventory))
+    return Plan(
+        stages=((replace(grow, disk=disk.label),),),
+        notes=what_to_know([vm], inventory),
+        routine=inventory.unscanned,
+    )
 
 
 def find_disk(vm: Vm, label: str) -> Disk:

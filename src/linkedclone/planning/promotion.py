@@ -75,7 +75,12 @@ def plan_promote(
     )
     existing = tuple(vm for vm in vms if vm not in linked)
     notes = (*_notes(linked, copies, lineage), *what_to_know(linked, inventory)) if steps else ()
-    return Plan(stages=(steps,) if steps else (), existing=existing, notes=notes)
+    return Plan(
+        stages=(steps,) if steps else (),
+        existing=existing,
+        notes=notes,
+        routine=inventory.unscanned,
+    )
 
 
 def _notes(

@@ -71,6 +71,7 @@ def plan_relocate(
         stages=(steps,) if steps else (),
         existing=still,
         notes=(*notes, *what_to_know(moving, inventory)),
+        routine=inventory.unscanned,
     )
 
 

@@ -146,9 +146,25 @@ def test_verbose_tells_each_step_and_the_endpoint(run: Run) -> None:
     assert "a: clone done" in outcome.err
 
 
-def test_falling_back_to_local_is_said(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_falling_back_to_local_is_said_where_it_matters_and_with_verbose(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Item 22: not with every command, but where something is not found, or with -v."""
     monkeypatch.delenv("LINKEDCLONE_ENDPOINT")
-    assert "no endpoint is configured, so this uses local:" in run("list").err
+    note = "no endpoint is configured, so this uses local:"
+    assert note in run("list").err
+    assert note in run("show", "golden").err
+    assert note in run("-v", "usage").err
+    assert note not in run("usage").err
+
+
+def test_where_was_not_looked_is_said_to_who_deletes_or_with_verbose(run: Run) -> None:
+    """Item 22: to a person not with every command; the JSON document always has it."""
+    command = ["-e", "memory:family", "delete", "web", "attic", "--yes", "--force"]
+    note = "were not looked for"
+    assert note not in run(*command).err
+    assert note in run("-v", *command).err
+    assert note in " ".join(run("-o", "json", *command).document["notes"])
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -68,7 +68,8 @@ def test_usage_adds_families_up(run: Run, family: object) -> None:
     assert golden.split()[-2:] == ["85.7", "3"]
     assert total.split()[:2] == ["total", "7"]
     assert stores.splitlines()[0].split() == ["DATASTORE", "CAPACITY", "FREE", "USED", "SAVED"]
-    assert outcome.err == f"{BLIND}\n"
+    assert outcome.err == ""
+    assert run("-v", "usage").err.endswith(f"{BLIND}\n")
 
 
 def test_usage_of_one_family_says_what_each_vm_frees(run: Run, family: object) -> None:
@@ -298,7 +299,7 @@ def test_a_cascade_takes_the_family_along_and_says_so(run: Run, family: MemoryHy
     assert [result["name"] for result in document["results"]][-1] == "golden"
     assert _names(family) == {"attic", "bare"}
     assert document["notes"][0].startswith("6 clones")
-    assert outcome.err == "".join(f"note: {note}\n" for note in document["notes"])
+    assert outcome.err == f"note: {document['notes'][0]}\n"
 
 
 def test_notes_are_there_only_if_there_is_something_to_note(run: Run, family: object) -> None:

@@ -11,7 +11,7 @@ from linkedclone.cli.grammar import Verb
 def command(choices: Choices) -> int:
     """List all VMs with what they hang from."""
     from linkedclone.cli.output import emit
-    from linkedclone.cli.session import open_session
+    from linkedclone.cli.session import open_session, say_fallback
     from linkedclone.cli.streams import foreign, printable, say
     from linkedclone.cli.views import render_vms
     from linkedclone.model.inventory import tell_unreadable
@@ -30,4 +30,5 @@ def command(choices: Choices) -> int:
             say(f"{printable(row.vm.name)}: {foreign('; '.join(row.vm.trouble.splitlines()))}")
     if not rows:
         say("there are no VMs here, or none that you may see")
+        say_fallback(choices)
     return 0

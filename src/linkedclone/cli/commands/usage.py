@@ -36,5 +36,5 @@ def command(choices: Choices, parent: str | None, *, vms: bool, scan: tuple[str,
     )
     if not usage.families:
         say("there is no linked clone")
-    say_limits(usage, now=read_clock())
+    say_limits(usage, now=read_clock(), verbose=choices.verbose)
     return 0

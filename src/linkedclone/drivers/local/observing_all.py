@@ -44,7 +44,8 @@ def observe_all(
     inventory = Inventory(
         vms=tuple(sorted(vms, key=lambda vm: vm.name)),
         strays=tuple(sorted(strays, key=lambda stray: stray.layer)),
-        blind=(_tell_limits(state, scan), *found.blind),
+        blind=tuple(found.blind),
+        unscanned=(_tell_limits(state, scan),),
     )
     return measure_inventory(state, inventory) if sizes else inventory
 

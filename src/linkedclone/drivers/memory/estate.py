@@ -138,7 +138,9 @@ class Estate:
         seen = (machine for machine in self.machines.values() if not machine.overlooked)
         vms = self.view(seen, with_disks=True)
         if not sizes:
-            return Inventory(vms=vms, strays=self.strays() if scan else (), blind=_blind(scan))
+            return Inventory(
+                vms=vms, strays=self.strays() if scan else (), unscanned=_unscanned(scan)
+            )
         strays = self.strays()
         layers = {layer for vm in vms for layer in vm.layers}
         layers |= {layer for stray in strays for layer in stray.chain}
@@ -147,7 +149,7 @@ class Estate:
             strays=strays if scan else (),
             files={layer: self.storage.look(layer) for layer in layers},
             stores=tuple(self.storage.measure_store(store) for store in self.places.stores),
-            blind=_blind(scan),
+            unscanned=_unscanned(scan),
         )
 
     def strays(self) -> tuple[Stray, ...]:
@@ -506,5 +508,5 @@ def _wrong_power(machine: Machine) -> HypervisorError:
     )
 
 
-def _blind(scan: bool) -> tuple[str, ...]:  # noqa: FBT001 - only called above
+def _unscanned(scan: bool) -> tuple[str, ...]:  # noqa: FBT001 - only called above
     return () if scan else ("files of unregistered VMs were not looked for (--scan does)",)

@@ -77,7 +77,7 @@ class Scanner:
         shared = find_shared(stores)
         chosen = choose_datastores(stores, scan.places, known)
         stores, wanted = drop_twins(stores, chosen)
-        blind = [*inventory.blind, _ELSEWHERE]
+        blind = list(inventory.blind)
         listing = self._search([store for store in wanted if store.accessible], blind)
         blind += [f"no host reaches {store.name}" for store in wanted if not store.accessible]
         unseen = [s for s in stores if s.id in known and s.id not in listing.searched]
@@ -100,7 +100,9 @@ class Scanner:
         files = dict(inventory.files)
         if files or inventory.stores:
             files |= _files(strays, chains)
-        return replace(inventory, strays=strays, files=files, blind=tuple(blind))
+        return replace(
+            inventory, strays=strays, files=files, blind=tuple(blind), unscanned=(_ELSEWHERE,)
+        )
 
     # -- the search -------------------------------------------------------------------
 
