@@ -12,6 +12,7 @@ import json
 import os
 import random
 import re
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, replace
@@ -458,10 +459,10 @@ class Harming:
         self._harm = harm
         self._random = random.Random(harm.seed)
         self._reads = 0
-        self._before: list[bytes] = []
+        self._before: dict[bytes, list[bytes]] = defaultdict(list)
         self._path = self._random.random()
 
-    def __call__(self, method: str, _: bytes, ask: Callable[[], Reply]) -> Reply:
+    def __call__(self, method: str, request: bytes, ask: Callable[[], Reply]) -> Reply:
         if method not in READS:
             return ask()
         number = self._reads
@@ -470,8 +471,10 @@ class Harming:
         if harmed and self._harm.kind == "session":
             self._world.simulator.end_sessions()
         reply = ask()
-        before = self._before[:]
-        self._before.append(reply.body)
+        # Answers to the same question: one to another question is whole, and
+        # nothing in it says what it answers.
+        before = [*self._before[request]]
+        self._before[request].append(reply.body)
         return HARMS[self._harm.kind](self, reply, before) if harmed else reply
 
     # -- the kinds of harm ----------------------------------------------------------
@@ -504,7 +507,9 @@ class Harming:
     def drop_objects(self, reply: Reply, _: Sequence[bytes]) -> Reply:
         # Not the datastores, which list the VMs: that two things are missing
         # that fit each other cannot be told from an inventory that is so.
-        found = sorted(o for o in set(_OBJECT.findall(reply.body)) if b'"Datastore"' not in o)
+        found = sorted(
+            o for o in set(_OBJECT.findall(reply.body)) if b'<obj type="Datastore">' not in o
+        )
         dropped = set(self._random.sample(found, self._random.randint(0, len(found))))
         return replace(
             reply, body=_OBJECT.sub(lambda m: b"" if m[0] in dropped else m[0], reply.body)
