@@ -37,6 +37,8 @@ def preload() -> None:
 
     for found in pkgutil.walk_packages(linkedclone.__path__, "linkedclone."):
         import_module(found.name)
+    for name in ("pycdlib", "pydantic", "pytest", "qemu.qmp", "rich.live", "ruamel.yaml"):
+        import_module(name)
 
 
 class Command:
