@@ -37,6 +37,8 @@ from tests.contract.acts import (
 from tests.local.machine.guest import build_import
 from tests.local.scenes import check_tidy, connect, make_image
 
+pytestmark = pytest.mark.xdist_group("life")  # one worker sets up what they share
+
 BOOT_SECONDS = 180.0
 BIN = Path(sys.executable).parent
 

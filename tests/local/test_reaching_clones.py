@@ -30,6 +30,8 @@ from tests.contract.acts import (
 from tests.local.machine.guest import build_import
 from tests.local.scenes import connect, make_image
 
+pytestmark = pytest.mark.xdist_group("reaching clones")  # one worker sets up what they share
+
 BOOT_SECONDS = 120.0
 NETWORKS = ("private:lab", "isolated")
 

@@ -14,6 +14,8 @@ import pytest
 from tests import command
 from tests.simulator import Simulator
 
+pytestmark = pytest.mark.xdist_group("faults")  # one worker sets up what they share
+
 PARENT = "DC0_H0_VM0"
 
 

@@ -9,6 +9,8 @@ from linkedclone.errors import BusyError, GoneError, HypervisorError
 from tests.local.machine.conftest import MakeGuest
 from tests.local.machine.guest import DemoGuest, RunningGuest
 
+pytestmark = pytest.mark.xdist_group("machine commands")  # one worker sets up what they share
+
 
 @pytest.fixture(scope="module")
 def guest(

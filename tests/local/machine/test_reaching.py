@@ -23,6 +23,8 @@ from linkedclone.errors import BusyError
 from linkedclone.model.observed import SshAddress
 from tests.local.machine.conftest import MakeGuest
 
+pytestmark = pytest.mark.xdist_group("reaching machines")  # one worker sets up what they share
+
 
 def test_the_ssh_command_leaves_the_user_s_own_files_out() -> None:
     command = build_ssh_command(

@@ -15,6 +15,8 @@ from linkedclone.errors import BusyError, EndpointError, HypervisorError
 from linkedclone.model.observed import Power
 from tests.local.machine.guest import RunningGuest, create_overlay
 
+pytestmark = pytest.mark.xdist_group("running machines")  # one worker sets up what they share
+
 Pair = tuple[RunningGuest, RunningGuest]
 
 
