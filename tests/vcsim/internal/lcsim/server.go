@@ -65,7 +65,7 @@ func Start(model *simulator.Model, opt Options) (*Server, error) {
 		if err != nil {
 			return nil, err
 		}
-		service.TLS = &tls.Config{Certificates: []tls.Certificate{certificate}}
+		service.TLS = &tls.Config{Certificates: []tls.Certificate{certificate}, GetConfigForClient: s.awaitReady}
 	}
 	server := service.NewServer()
 	server.Config.Handler = s.front(server.Config.Handler)
@@ -91,7 +91,15 @@ func Start(model *simulator.Model, opt Options) (*Server, error) {
 		server.Close()
 		return nil, err
 	}
+	close(s.ready)
 	return &Server{Sim: s, URL: server.URL, http: server}, nil
+}
+
+// awaitReady holds clients back until the inventory is there: the library
+// listens before that, and a client that waits for a restart asks at once.
+func (s *Sim) awaitReady(*tls.ClientHelloInfo) (*tls.Config, error) {
+	<-s.ready
+	return nil, nil
 }
 
 func (s *Sim) certificate() (tls.Certificate, error) {

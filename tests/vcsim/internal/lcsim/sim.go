@@ -30,11 +30,12 @@ type Sim struct {
 	guestRules guestRules
 	life       lifeRules
 	commands   guestCommands
-	working    sync.RWMutex // held for reading while a task does its work
-	serial     atomic.Int64 // task and snapshot numbers
-	snapshots  sync.Map     // VM reference -> *atomic.Int32, snapshot ids
-	pending    sync.Map     // VM reference -> *types.CustomizationSpec
-	powerOn    sync.Map     // VM reference -> rule that fails its next power-on
+	ready      chan struct{} // closed once the inventory is there
+	working    sync.RWMutex  // held for reading while a task does its work
+	serial     atomic.Int64  // task and snapshot numbers
+	snapshots  sync.Map      // VM reference -> *atomic.Int32, snapshot ids
+	pending    sync.Map      // VM reference -> *types.CustomizationSpec
+	powerOn    sync.Map      // VM reference -> rule that fails its next power-on
 }
 
 func newSim(model *simulator.Model, opt Options) *Sim {
@@ -54,6 +55,7 @@ func newSim(model *simulator.Model, opt Options) *Sim {
 		rights:   &rightsBook{},
 		modes:    &modeBook{},
 		guests:   &guestBook{},
+		ready:    make(chan struct{}),
 	}
 }
 
