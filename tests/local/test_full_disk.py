@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from linkedclone.drivers.local.driver import LocalDriver
+from linkedclone.drivers.local.layout import open_state
 from linkedclone.drivers.local.machines import open_machine
+from linkedclone.drivers.local.staging import at_work, read_register, register
 from linkedclone.drivers.local.translate import translate_os_error
 from linkedclone.errors import NoSpaceError
 from linkedclone.model.images import ImageImport
@@ -319,3 +321,13 @@ def test_what_has_run_out_is_told_by_its_number(number: int, said: str) -> None:
     assert isinstance(error, NoSpaceError)
     assert said in error.brief
     assert error.hint
+
+
+def test_a_register_that_was_cut_short_names_nothing_that_was_not_written(tmp_path: Path) -> None:
+    """A layer's path that ends after the VM would name the whole VM."""
+    state = open_state(tmp_path / "state")
+    whole = state.vms / "golden.01234567/disk-01234567.qcow2"
+    with at_work(state, "delete", "golden") as entry:
+        register(state, entry, [whole])
+        (entry / "register").write_bytes((entry / "register").read_bytes() + b"vms/solo.01234567")
+        assert read_register(state, entry) == {whole}

@@ -21,6 +21,7 @@ from linkedclone.drivers.local.layout import (
     read_note,
 )
 from linkedclone.drivers.local.locks import hold, is_held
+from linkedclone.drivers.local.translate import NO_SPACE
 from linkedclone.errors import HypervisorError
 from linkedclone.model.ids import VmId
 
@@ -112,6 +113,11 @@ def register(state: StateFolder, entry: Path, paths: Iterable[Path]) -> None:
     descriptor = os.open(entry / _REGISTER, flags, 0o644)
     try:
         os.write(descriptor, lines.encode())
+    except OSError as error:
+        # On a full disk a VM can be deleted all the same: what a kill leaves then is
+        # not swept, and ``gc`` tells of it.
+        if error.errno not in NO_SPACE:
+            raise
     finally:
         os.close(descriptor)
 
@@ -124,9 +130,10 @@ def forget_registered(entry: Path) -> None:
 def read_register(state: StateFolder, entry: Path) -> frozenset[Path]:
     """Return what a command registered; what could not be a layer or a VM of ours is left out."""
     try:
-        lines = read_note(entry / _REGISTER).decode(errors="replace").splitlines()
+        text = read_note(entry / _REGISTER).decode(errors="replace")
     except (OSError, HypervisorError):
         return frozenset()
+    lines = text.split("\n")[:-1]  # one that is cut short would mean something else
     return frozenset(state.root / line for line in lines if _may_be_registered(line))
 
 
