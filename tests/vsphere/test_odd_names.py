@@ -89,3 +89,15 @@ def test_networks_with_any_name_are_found(
     assert done.returncode == 0, done.stderr
     code, report = clone(env, "desk-1", "--network", f"0={name}")
     assert code == 0, report
+
+
+@pytest.mark.parametrize("names", [["taken"], ["TAKEN", "b", "c", "d", "e"]])
+def test_item_19_a_name_that_a_folder_has_is_told_and_nothing_is_made(
+    simulator: Simulator, driver: Driver, env: dict[str, str], names: list[str]
+) -> None:
+    add_folder(driver, "taken")
+    done = command.run("clone", PARENT, *names, "--power", "off", env=env)
+    assert done.returncode != 0
+    assert "the folder 'taken'" in done.stderr
+    assert "again" not in done.stderr
+    assert "CloneVM_Task" not in simulator.calls()

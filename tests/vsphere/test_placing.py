@@ -151,3 +151,27 @@ def test_the_customization_goes_into_the_request(simulator: Simulator, driver: D
     make_all(driver, steps_for(parent, target, ["desk-1", "desk-2"]))
     assert simulator.calls()["GetCustomizationSpec"] == 1
     assert "CustomizationLinuxPrep" in simulator.requests("CloneVM_Task")[-1]
+
+
+@pytest.mark.parametrize("ref", ["DC0_C0_APP0", "/DC0/host/DC0_C0/Resources/DC0_C0_APP0"])
+def test_item_19_a_vapp_as_resource_pool_is_sent_as_what_it_is(
+    start_simulator: Start, ref: str
+) -> None:
+    simulator = start_simulator("-app", "1")
+    with opened(simulator) as driver:
+        parent = prepare(driver)
+        target = target_for(driver, parent, Placement(resource_pool=ref, datastore="LocalDS_0"))
+        make_all(driver, steps_for(parent, target, ["desk-1"]))
+        (request,) = simulator.requests("CloneVM_Task")
+        assert '<pool type="VirtualApp">' in request
+
+
+@pytest.mark.parametrize("ref", ["/DC0/datastore/x/LocalDS_0", "/DC1/datastore/LocalDS_0"])
+def test_item_14_a_datastore_by_a_wrong_path_is_refused(driver: Driver, ref: str) -> None:
+    parent = find(driver, PARENT)
+    for placement in (Placement(datastore=ref), Placement(datastore=ref, host="DC0_H0")):
+        with pytest.raises(NotFoundError, match="there is no datastore"):
+            target_for(driver, parent, placement)
+        assert isinstance(driver, VsphereDriver)
+        with pytest.raises(NotFoundError, match="there is no datastore"):
+            driver.resolve_relocation(parent, placement)

@@ -2,10 +2,11 @@
 
 import pytest
 
-from linkedclone.drivers.vsphere.landscape import Host
-from linkedclone.drivers.vsphere.networks import keep_connected
-from linkedclone.errors import RefusedError
+from linkedclone.drivers.vsphere.landscape import Host, Landscape
+from linkedclone.drivers.vsphere.networks import find_networks, keep_connected
+from linkedclone.errors import AmbiguousError, RefusedError
 from linkedclone.model.spec import Spot
+from tests.unit.vsphere.build import seen
 
 
 def host(number: int, *networks: str) -> Host:
@@ -39,3 +40,36 @@ def test_only_hosts_with_all_networks_are_spread_over(networks: set[str], kept: 
 def test_no_host_with_all_of_them_is_refused() -> None:
     with pytest.raises(RefusedError, match="no host"):
         keep_connected(SPOTS, HOSTS, {"net-b", "net-c"})
+
+
+TWINS = {
+    moid: seen(kind, moid, name="LAN")
+    for moid, kind in (
+        ("net-a", "DistributedVirtualPortgroup"),
+        ("net-b", "DistributedVirtualPortgroup"),
+        ("net-o", "OpaqueNetwork"),
+    )
+}
+LAND = Landscape(datacenter=seen("Datacenter", "datacenter-1", name="DC0"), around=TWINS)
+
+
+@pytest.mark.parametrize(
+    ("ref", "hosts", "chosen"),
+    [
+        ("LAN", HOSTS[1:2], "net-a"),
+        ("/LAN", HOSTS[1:], "net-a"),
+        ("net-b", HOSTS[:1], "net-b"),
+    ],
+)
+def test_item_19_of_networks_of_one_name_the_host_tells_which_and_an_id_always_does(
+    ref: str, hosts: tuple[Host, ...], chosen: str
+) -> None:
+    found, _ = find_networks(LAND, [ref], hosts, lambda fits: [one.id for one in fits])
+    assert found[ref].id == chosen
+
+
+def test_item_19_networks_of_one_name_that_a_host_has_are_told_apart() -> None:
+    with pytest.raises(AmbiguousError) as caught:
+        find_networks(LAND, ["LAN"], HOSTS, lambda fits: [f"switch {one.id}" for one in fits])
+    assert caught.value.candidates == ("switch net-a", "switch net-b")
+    assert "id" in caught.value.hint

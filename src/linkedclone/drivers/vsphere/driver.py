@@ -121,7 +121,7 @@ class VsphereDriver:
 
     def observe_names(self, target: Target, names: Sequence[str]) -> tuple[Vm, ...]:
         """Read the VMs that stand in the target's folder under these names."""
-        return self.observe_vms(self._lookup.find_names(target.folder, names))
+        return self.observe_vms(self._lookup.check_names(target.folder, names))
 
     def observe_sources(self, ids: Sequence[VmId]) -> frozenset[VmId]:
         """Say from which of these VMs clones are being made right now: one read of their tasks."""

@@ -12,7 +12,16 @@ from linkedclone.drivers.vsphere.names import unescape
 from linkedclone.drivers.vsphere.native import Native, kind_of, moid_of
 from linkedclone.drivers.vsphere.pages import Found
 from linkedclone.drivers.vsphere.session import MAX_THREADS, Session
+from linkedclone.errors import RefusedError
 from linkedclone.model.ids import FolderId, VmId
+
+_VM: Final = "VirtualMachine"
+
+_CHILDREN: Final = {_VM: "the VM", "Folder": "the folder", "VirtualApp": "the vApp"}
+"""What stands in folders of VMs, as people call it."""
+
+_Child = tuple[str, str]
+"""The type and the id of what stands in a folder."""
 
 _CALL_MS: Final = 1.6
 """Processor time of one pyVmomi call (measured)."""
@@ -53,6 +62,29 @@ class Lookup:
 
         vCenter compares names without regard to case.
         """
+        return tuple(VmId(moid) for kind, moid in self._find(folder, names) if kind == _VM)
+
+    def check_names(self, folder: FolderId, names: Sequence[str]) -> tuple[VmId, ...]:
+        """Return the same, unless something else than a VM has one of the names.
+
+        Raises:
+            RefusedError: A folder or vApp has; no VM can be made under that name.
+        """
+        found = self._find(folder, names)
+        others = [(kind, moid) for kind, moid in found if kind != _VM]
+        if others:
+            natives = [self._session.managed(kind, moid) for kind, moid in others]
+            wanted = dict.fromkeys(_CHILDREN, ("name",))
+            seen = self._collector.read("read what has the names", natives, wanted).values()
+            what = (f"{_CHILDREN[o.kind]} {unescape(str(o.get('name')))!r}" for o in seen)
+            raise RefusedError(
+                f"no VM can be made under a name that something else has: {', '.join(what)}",
+                hint="choose another name, or another --folder",
+            )
+        return tuple(VmId(moid) for _, moid in found)
+
+    def _find(self, folder: FolderId, names: Sequence[str]) -> tuple[_Child, ...]:
+        """Return what stands in a folder under these names: type and id."""
         native = self._session.managed("Folder", folder)
         if len(names) > _ALWAYS_FIND:
             children = self._read_children(native)
@@ -62,39 +94,35 @@ class Lookup:
         found = self._session.map(
             lambda name: self._session.read(f"find {name!r}", index.FindChild, native, name), names
         )
-        return tuple(
-            VmId(moid_of(one))
-            for one in found
-            if one is not None and kind_of(one) == "VirtualMachine"
-        )
+        return tuple((kind_of(one), moid_of(one)) for one in found if one is not None)
 
-    def _read_children(self, folder: Native) -> Sequence[str]:
-        """Return the ids of the VMs in a folder; of ten thousand nothing but the ids is decoded."""
+    def _read_children(self, folder: Native) -> Sequence[_Child]:
+        """Return types and ids of what stands in a folder; nothing else of it is decoded."""
         wanted = {"Folder": ("childEntity",)}
-        pages = self._collector.read_found("read the folder", [folder], wanted, _list_vms)
+        pages = self._collector.read_found("read the folder", [folder], wanted, _list_children)
         return [child for children in pages for child in children]
 
-    def _match(self, children: Sequence[str], names: Sequence[str]) -> tuple[VmId, ...]:
+    def _match(self, children: Sequence[_Child], names: Sequence[str]) -> tuple[_Child, ...]:
         wanted = {name.casefold() for name in names}
-        natives = [self._session.managed("VirtualMachine", child) for child in children]
+        natives = [self._session.managed(kind, moid) for kind, moid in children]
         seen = self._collector.read(
-            "read the names in the folder", natives, {"VirtualMachine": ("name",)}
+            "read the names in the folder", natives, dict.fromkeys(_CHILDREN, ("name",))
         )
         return tuple(
-            VmId(moid)
-            for moid, one in seen.items()
+            (one.kind, one.id)
+            for one in seen.values()
             if unescape(str(one.get("name") or "")).casefold() in wanted
         )
 
 
-def _list_vms(folder: Found) -> list[str]:
+def _list_children(folder: Found) -> list[_Child]:
     if "childEntity" in folder.refused:
         raise StrangeAnswerError(
             f"the folder's content is refused: {folder.refused['childEntity']}"
         )
     children = folder.elements.get("childEntity")
     return [
-        child.text or ""
+        (child.get("type", ""), child.text or "")
         for child in (() if children is None else children)
-        if child.get("type") == "VirtualMachine"
+        if child.get("type") in _CHILDREN
     ]

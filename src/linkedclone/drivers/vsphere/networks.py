@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Final
 
-from linkedclone.drivers.vsphere.choose import choose
+from linkedclone.drivers.vsphere.choose import find_all, no_such
 from linkedclone.drivers.vsphere.collector import Collector, Seen
 from linkedclone.drivers.vsphere.landscape import Host, Landscape
 from linkedclone.drivers.vsphere.names import unescape
+from linkedclone.drivers.vsphere.paths import build_path
 from linkedclone.drivers.vsphere.session import Session
 from linkedclone.drivers.vsphere.walks import Walk
-from linkedclone.errors import RefusedError
+from linkedclone.errors import AmbiguousError, RefusedError
 from linkedclone.model.spec import Network, Spot
 
 _KINDS: Final = ("Network", "DistributedVirtualPortgroup", "OpaqueNetwork")
 
 _SWITCHED: Final[Mapping[str, Sequence[str]]] = {
     "DistributedVirtualPortgroup": ("config.key", "config.distributedVirtualSwitch"),
-    "DistributedVirtualSwitch": ("uuid",),
+    "DistributedVirtualSwitch": ("uuid", "name"),
 }
 _SWITCH: Final = Walk(
     name="switch", kind="DistributedVirtualPortgroup", path="config.distributedVirtualSwitch"
@@ -26,14 +27,19 @@ _SWITCH: Final = Walk(
 
 
 def find_networks(
-    land: Landscape, names: Sequence[str], hosts: Sequence[Host]
+    land: Landscape,
+    names: Sequence[str],
+    hosts: Sequence[Host],
+    describe: Callable[[Sequence[Seen]], Sequence[str]],
 ) -> tuple[dict[str, Seen], tuple[str, ...]]:
     """Return the network that each name means, and what a person should know of them.
 
     Args:
         land: The datacenter, with its networks.
         names: Names, inventory paths or ids.
-        hosts: The hosts that may run the clones.
+        hosts: The hosts that may run the clones; of several networks of one name
+            that counts which they have.
+        describe: Tells networks apart for people.
 
     Raises:
         NotFoundError: There is none of that name.
@@ -41,7 +47,20 @@ def find_networks(
         RefusedError: None of the hosts has it, or it is an opaque one.
     """
     known = land.kind(*_KINDS)
-    found = {name: choose("network", name, known, land.around) for name in names}
+    found: dict[str, Seen] = {}
+    for name in names:
+        fits = find_all(name, known, land.around)
+        if len(fits) > 1:
+            fits = _keep_seen(fits, hosts)
+        if not fits:
+            raise no_such("network", name, (build_path(one, land.around) for one in known.values()))
+        if len(fits) > 1:
+            raise AmbiguousError(
+                f"{name!r} fits {len(fits)} networks",
+                candidates=tuple(sorted(describe(fits))),
+                hint="name it by its id, or by its inventory path",
+            )
+        found[name] = fits[0]
     notes: list[str] = []
     for name, seen in found.items():
         if seen.kind == "OpaqueNetwork":
@@ -58,6 +77,37 @@ def find_networks(
         if without:
             notes.append(f"network {name!r} does not exist on {', '.join(without)}")
     return found, tuple(notes)
+
+
+def _keep_seen(fits: tuple[Seen, ...], hosts: Sequence[Host]) -> tuple[Seen, ...]:
+    """Return those networks that the hosts have and a card can be put on; all if there is none."""
+    usable = tuple(
+        seen
+        for seen in fits
+        if seen.kind != "OpaqueNetwork" and any(seen.id in host.networks for host in hosts)
+    )
+    return usable or fits
+
+
+def describe_networks(
+    session: Session, collector: Collector, land: Landscape, networks: Sequence[Seen]
+) -> tuple[str, ...]:
+    """Return lines that tell networks apart: path, kind, switch and id; reads the switches."""
+    groups = {one.id for one in networks if one.kind == "DistributedVirtualPortgroup"}
+    switched = _read_switches(session, collector, groups) if groups else {}
+    return tuple(
+        f"{build_path(one, land.around)}  {_say_kind(one, switched)}  {one.id}" for one in networks
+    )
+
+
+def _say_kind(seen: Seen, switched: Mapping[str, Seen]) -> str:
+    if seen.kind == "OpaqueNetwork":
+        return "opaque network"
+    group = switched.get(seen.id)
+    switch = switched.get(group.id_at("config.distributedVirtualSwitch")) if group else None
+    if switch is None:
+        return "standard network" if seen.kind == "Network" else "distributed port group"
+    return f"port group of {unescape(str(switch.get('name')))}"
 
 
 def keep_connected(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 from linkedclone.drivers.vsphere.choose import choose
 from linkedclone.drivers.vsphere.clusters import ask_cluster, build_question, find_host, find_pool
@@ -17,7 +18,12 @@ from linkedclone.drivers.vsphere.hosts import check_host, find_fit
 from linkedclone.drivers.vsphere.landscape import Host, Landscape, read_landscape
 from linkedclone.drivers.vsphere.names import split_file_name, unescape
 from linkedclone.drivers.vsphere.native import moid_of
-from linkedclone.drivers.vsphere.networks import build_networks, find_networks, keep_connected
+from linkedclone.drivers.vsphere.networks import (
+    build_networks,
+    describe_networks,
+    find_networks,
+    keep_connected,
+)
 from linkedclone.drivers.vsphere.paths import PARTS, build_path
 from linkedclone.drivers.vsphere.pools import name_pool
 from linkedclone.drivers.vsphere.session import Session
@@ -108,7 +114,12 @@ class Surveyor:
         ground = _Ground(source=source, seen=seen, near=near, request=request, land=land)
         running = _find_running(ground)
         target = _build_target(ground, running)
-        found, notes = find_networks(land, names, running.fit)
+        found, notes = find_networks(
+            land,
+            names,
+            running.fit,
+            partial(describe_networks, self._session, self._collector, land),
+        )
         target = replace(
             target,
             networks=build_networks(self._session, self._collector, found),
