@@ -48,6 +48,7 @@ from linkedclone.drivers.local.settle import settle_all, settle_source
 from linkedclone.drivers.local.store import load_vm, locked, save_record, write_ssh_config
 from linkedclone.drivers.local.sweep import recover
 from linkedclone.drivers.local.translate import translated
+from linkedclone.drivers.local.trust import secure_state
 from linkedclone.drivers.local.unlinked import tell_unlinked
 from linkedclone.drivers.local.versions import settle_versions
 from linkedclone.drivers.refusals import no_such_vms
@@ -88,6 +89,7 @@ def open_local(endpoint: Endpoint) -> LocalDriver:
     machines = partial(open_machine, accel=find_accel(endpoint.accel))
     root = find_root(endpoint)
     with translated(f"cannot open {root}"):
+        closed = secure_state(root)
         if os.path.lexists(root / MOVING) or os.path.lexists(root / MOVED_FROM):
             from linkedclone.drivers.local.moving import finish_move
 
@@ -101,7 +103,7 @@ def open_local(endpoint: Endpoint) -> LocalDriver:
         state,
         address=endpoint.address,
         machines=machines,
-        notes=(*killed, *tell_unlinked(state)),
+        notes=(*closed, *killed, *tell_unlinked(state)),
     )
 
 

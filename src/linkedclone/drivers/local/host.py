@@ -10,6 +10,7 @@ from pathlib import Path
 from linkedclone.drivers.local.machine.accel import choose_accelerator
 from linkedclone.drivers.local.machine.ssh import KEY
 from linkedclone.drivers.local.settings import ACCEL_VARIABLE, find_accel
+from linkedclone.drivers.local.trust import find_untrusted
 from linkedclone.errors import InputError
 from linkedclone.model.findings import Finding, Verdict
 from linkedclone.model.sizes import render_size
@@ -75,7 +76,7 @@ def check_accelerator(accel: str, kernels: Sequence[Path]) -> Iterator[Finding]:
 
 def check_permissions(root: Path) -> Iterator[Finding]:
     """Look at every folder from ``/`` to the state and at those in it: one that is closed fails."""
-    fault = _find_closed(root) or _find_foreign(root)
+    fault = _find_closed(root) or _find_foreign(root) or find_untrusted(root)
     key = None if fault else _find_open_key(root)
     for check, found in (("permissions", fault), ("ssh key", key)):
         if found is not None:

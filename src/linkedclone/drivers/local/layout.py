@@ -237,7 +237,7 @@ def open_state(root: Path, *, durable: bool = True, immutable: bool = True) -> S
     store = _read_store(root)
     state = StateFolder(root=root, store=store, durable=durable, immutable=immutable)
     for folder in (state.names, state.uuids, state.vms, state.staging):
-        folder.mkdir(exist_ok=True)
+        folder.mkdir(exist_ok=True, mode=0o700)
     return state
 
 
