@@ -2,6 +2,7 @@
 
 import os
 import random
+import shutil
 import signal
 import socket
 import subprocess
@@ -166,6 +167,22 @@ def test_two_pool_files_of_one_name_spare_each_other(tmp_path: Path, env: dict[s
     assert {vm["parent"] for vm in run("list", env=env)["vms"] if "pc-" in vm["name"]} == {"silver"}
     run("pool", "rollback", renamed, "--yes", env=env)
     assert {vm["parent"] for vm in run("list", env=env)["vms"] if "pc-" in vm["name"]} == {"golden"}
+
+
+def test_a_clone_whose_folder_was_removed_by_hand_is_replaced(
+    tmp_path: Path, env: dict[str, str], root: Path
+) -> None:
+    make_golden(tmp_path, env)
+    file = write_pool(tmp_path, size=2)
+    assert apply(file, env)[0] == 0
+    vm = run("show", "desk-1", env=env)
+    shutil.rmtree(root / "vms" / vm["id"])
+    (change,) = run("pool", "plan", file, env=env)["changes"]
+    assert (change["name"], change["act"]) == ("desk-1", "replace")
+    assert change["reasons"] == [{"why": "unhealthy", "text": "its files are gone"}]
+    code, report = apply(file, env)
+    assert code == 0, report
+    check_at_spec(file, env, root, 2)
 
 
 def test_of_two_runs_one_goes_on_and_the_other_says_so(

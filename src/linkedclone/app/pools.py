@@ -60,6 +60,7 @@ class PoolScene:
         parent: The golden image.
         snapshot: What they are to hang from.
         target: Where they go.
+        instance: The endpoint's own id.
         asked: Clones that somebody wants made anew.
         accepted: Clones that belong to the pool though their marks do not say so yet.
     """
@@ -69,6 +70,7 @@ class PoolScene:
     parent: Vm
     snapshot: Snapshot
     target: Target
+    instance: str
     asked: frozenset[VmId] = field(default_factory=frozenset)
     accepted: frozenset[VmId] = field(default_factory=frozenset)
 
@@ -80,6 +82,7 @@ class PoolScene:
             parent=self.parent,
             place=self.target.folder_path,
             accepted=self.accepted,
+            origin=(self.instance, self.target.folder),
         )
 
     @property
@@ -141,7 +144,12 @@ class Pools:
             # Before anything goes: whether each name makes a host name, and all secrets are there.
             settle(replace(request, names=spec.slots))
         scene = PoolScene(
-            spec=spec, request=request, parent=parent, snapshot=snapshot, target=target
+            spec=spec,
+            request=request,
+            parent=parent,
+            snapshot=snapshot,
+            target=target,
+            instance=self._driver.identify().instance,
         )
         if before is not None:
             inventory = self._driver.observe()
@@ -178,6 +186,7 @@ class Pools:
             now=self._clock(),
             asked=scene.asked,
             accepted=scene.accepted,
+            origin=scene.identity.origin,
         )
 
     def plan(self, scene: PoolScene) -> PoolOutlook:
@@ -421,7 +430,8 @@ class Pools:
         request = build_request(spec, section=self._driver.section)
         (parent,) = self._driver.find_vms([spec.parent])
         target = self._driver.resolve_target(parent, request)
-        return PoolIdentity(spec=spec, parent=parent, place=target.folder_path)
+        origin = (self._driver.identify().instance, target.folder)
+        return PoolIdentity(spec=spec, parent=parent, place=target.folder_path, origin=origin)
 
     def _identify_before(self, spec: PoolSpec) -> PoolIdentity | None:
         """Return what a pool was; None where its parent or place is not there any more."""

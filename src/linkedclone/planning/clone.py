@@ -44,8 +44,13 @@ def clone_uuid(identity: Identity, target: Target, request: CloneRequest, name: 
     and the generation; never of the endpoint's address, which may change.
     """
     own = request.own_of(name).generation
-    generation = str(request.generation if own is None else own)
-    parts = (identity.instance, target.folder, request.owner, name, generation)
+    generation = request.generation if own is None else own
+    return uuid_of(identity.instance, target.folder, request.owner, name, generation)
+
+
+def uuid_of(instance: str, folder: FolderId, owner: str, name: str, generation: int) -> str:
+    """Return the instance UUID of what is made for an owner, under a name, at a place."""
+    parts = (instance, folder, owner, name, str(generation))
     return str(uuid.uuid5(_NAMESPACE, "\n".join(parts)))
 
 

@@ -9,14 +9,20 @@ of an older version does not say is judged by what is seen.
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Final
 
 from linkedclone.errors import RefusedError
-from linkedclone.model.ids import VmId
+from linkedclone.model.ids import FolderId, VmId
 from linkedclone.model.inventory import Inventory
 from linkedclone.model.names import list_names
 from linkedclone.model.observed import Layer, Mark, PoolState, Vm
 from linkedclone.model.pool import PoolSpec, Stranger
+from linkedclone.model.spec import DEFAULT_OWNER
+from linkedclone.planning.clone import uuid_of
+
+_MOST_GENERATIONS: Final = 200
+"""How often a clone may have been made anew for its remains to be known again."""
 
 _FIELD: Final = re.compile(r"\{n[^}]*\}")
 
@@ -31,18 +37,34 @@ class PoolIdentity:
         place: Inventory path of the folder that its clones are made in.
         accepted: Clones that a person has said belong to it, though their
             marks do not say so yet.
+        origin: The endpoint's own id and the folder's, of which the UUIDs of
+            clones are made; None where remains are not to be known again.
     """
 
     spec: PoolSpec
     parent: Vm
     place: str
     accepted: frozenset[VmId] = field(default_factory=frozenset)
+    origin: tuple[str, FolderId] | None = None
 
     def fits(self, vm: Vm) -> bool:
         """Say whether a VM belongs to the pool."""
+        if is_remnant(vm):
+            return self._has_made(vm)
         if vm.owner != self.spec.pool:
             return False
         return vm.id in self.accepted or not any(self._differences(vm))
+
+    def _has_made(self, vm: Vm) -> bool:
+        """Say whether a VM that lost its mark has a UUID that only this pool gives."""
+        if self.origin is None or not _is_numbered(PoolState(), vm.name, self.spec):
+            return False
+        generations = range(_MOST_GENERATIONS)
+        names = ((vm.name, n) for n in generations), ((f"{vm.name}.{n}", n) for n in generations)
+        return any(
+            vm.uuid == uuid_of(*self.origin, self.spec.pool, name, number)
+            for name, number in chain(*names)
+        )
 
     def sign(self, state: PoolState) -> PoolState:
         """Return what a clone's mark says of its place in the pool, with what it belongs to."""
@@ -74,6 +96,11 @@ class PoolIdentity:
             return state.parent == self.parent.uuid
         frozen = {disk.top for one in self.parent.snapshots for disk in one.disks or ()}
         return mark.parent_uuid == self.parent.uuid or bool(find_forks(vm) & frozen)
+
+
+def is_remnant(vm: Vm) -> bool:
+    """Say whether nothing is left of a VM of ours but its name: its files were removed by hand."""
+    return vm.owner == DEFAULT_OWNER and bool(vm.trouble) and not (vm.disks or vm.unreadable)
 
 
 def _is_numbered(state: PoolState, name: str, spec: PoolSpec) -> bool:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
-from linkedclone.model.ids import VmId
+from linkedclone.model.ids import FolderId, VmId
 from linkedclone.model.inventory import Inventory, tell_unreadable
 from linkedclone.model.lineage import Lineage
 from linkedclone.model.names import list_names
@@ -33,6 +33,7 @@ from linkedclone.planning.membership import (
     PoolIdentity,
     find_forks,
     find_strangers,
+    is_remnant,
     members_of,
     slot_of,
     state_of,
@@ -77,6 +78,7 @@ class PoolSight:
         now: The moment, with time zone.
         asked: Clones that somebody wants made anew.
         accepted: Clones that belong to the pool though their marks do not say so.
+        origin: See ``PoolIdentity``.
     """
 
     parent: Vm
@@ -88,11 +90,16 @@ class PoolSight:
     health: Mapping[VmId, Health] = field(default_factory=dict)
     asked: frozenset[VmId] = frozenset()
     accepted: frozenset[VmId] = frozenset()
+    origin: tuple[str, FolderId] | None = None
 
     def identify(self, spec: PoolSpec) -> PoolIdentity:
         """Return what a clone has to fit to belong to the pool."""
         return PoolIdentity(
-            spec=spec, parent=self.parent, place=self.folder, accepted=self.accepted
+            spec=spec,
+            parent=self.parent,
+            place=self.folder,
+            accepted=self.accepted,
+            origin=self.origin,
         )
 
     def members(self, spec: PoolSpec) -> tuple[Vm, ...]:
@@ -290,6 +297,8 @@ class _Planner:
     # -- reasons ----------------------------------------------------------------------
 
     def _reasons_to_replace(self, vm: Vm) -> list[Reason]:
+        if is_remnant(vm):
+            return [Reason(why=Why.UNHEALTHY, text="its files are gone")]
         return [*self._image(vm), *self._shape(vm), *self._condition(vm)]
 
     def _image(self, vm: Vm) -> Iterable[Reason]:
