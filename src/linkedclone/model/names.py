@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Sequence
+from unicodedata import category
 
 from linkedclone.errors import InputError
 
@@ -11,6 +12,11 @@ MAX_NAME_LENGTH = 80
 
 _USER = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,31}")
 _RANGE = re.compile(r"\{([0-9]{1,18})\.\.([0-9]{1,18})\}")
+
+
+_UNSEEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+"""Kinds of characters that steer or show nothing: control characters, turns of the writing
+direction, marks of no width, bytes that are not UTF-8, and ends of lines."""
 
 
 def expand_names(patterns: Iterable[str]) -> tuple[str, ...]:
@@ -66,7 +72,7 @@ def check_name(name: str) -> None:
 
     Raises:
         InputError: Empty, nothing but dots, blank or a hyphen where it must not
-            be, over 80 characters, or with a control character, a slash, a
+            be, over 80 characters, or with a character that steers or shows nothing, a slash, a
             backslash, a percent sign or a brace.
     """
     if not name:
@@ -74,7 +80,7 @@ def check_name(name: str) -> None:
     if "{" in name or "}" in name:
         brief = f"the name {name!r} has a brace that is not a range"
         raise InputError(brief, hint="a range is written desk-{001..020}")
-    bad = sorted({c for c in name if c in "/\\%" or ord(c) < 32 or ord(c) == 127})
+    bad = sorted({c for c in name if c in "/\\%" or category(c) in _UNSEEN})
     if bad:
         shown = " ".join(repr(c) for c in bad)
         raise InputError(f"the name {name!r} has characters that it must not have: {shown}")

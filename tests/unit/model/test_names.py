@@ -110,3 +110,11 @@ def test_ten_thousand_names_are_allowed_and_one_more_is_not() -> None:
 def test_a_name_that_comes_twice_is_refused(names: list[str], said: str) -> None:
     with pytest.raises(InputError, match=said):
         expand_names(names)
+
+
+@pytest.mark.parametrize(
+    "odd", ["\x00", "\n", "\x7f", "\x9b", "\u202e", "\u200b", "\u2028", "\udcff"]
+)
+def test_a_name_has_no_characters_that_steer_or_show_nothing(odd: str) -> None:
+    with pytest.raises(InputError, match="must not have"):
+        check_name(f"desk{odd}1")
