@@ -234,3 +234,13 @@ def test_a_folder_that_stands_in_itself_is_no_way_without_end() -> None:
     body = page(vm("vm-1", DEVICES + below("group-v1")), folders)
     (told,) = open_replay([body]).observe().vms
     assert told.path.endswith("/vm-1")
+
+
+def test_a3_an_answer_to_another_question_is_never_the_list_of_all_vms() -> None:
+    """Whole and well-formed, but without what the look at all VMs asks of a datastore."""
+    used = """<propSet><name>datastore</name><val xsi:type="ArrayOfManagedObjectReference">
+<ManagedObjectReference type="Datastore">datastore-1</ManagedObjectReference></val></propSet>"""
+    store = """<objects><obj type="Datastore">datastore-1</obj>
+<propSet><name>name</name><val xsi:type="xsd:string">ssd1</val></propSet></objects>"""
+    with pytest.raises(UnreadableAnswerError, match="vm of Datastore:datastore-1"):
+        open_replay([page(vm("vm-1", DEVICES + used), store)] * 6).observe()

@@ -233,7 +233,16 @@ class Observer:
 
 
 def find_untold(reads: Mapping[str, Read]) -> list[str]:
-    """Return the VMs that datastores list, and that were not told."""
+    """Return the VMs that datastores list, and that were not told.
+
+    Raises:
+        UnreadableAnswerError: A datastore that a VM uses lists no VM at all, and
+            the server does not say why: this answers another question.
+    """
+    used = {store for read in reads.values() for store in read.values.get("datastore", ())}
+    for store in sorted(used & reads.keys()):
+        if "vm" not in reads[store].values and "vm" not in reads[store].refused:
+            reads[store].demand("vm")
     listed = (read.get("vm") or () for read in reads.values() if read.kind == "Datastore")
     return sorted({moid for some in listed for moid in some} - reads.keys())
 
