@@ -106,11 +106,8 @@ class Finder:
         A path without a leading slash may also start below the VM folder of a
         datacenter, as with govc.
         """
-        restricted = self._datacenters.restricted
-        path = ref.strip("/")
-        inside = [f"{one.path}/".strip("/").casefold() for one in self._datacenters.all()]
-        if not restricted or any(path.casefold().startswith(f"{top}/") for top in inside):
-            yield path
+        if not self._datacenters.leave_out(ref):
+            yield ref.strip("/")
         if not ref.startswith("/"):
             for datacenter in self._datacenters.all():
                 yield f"{datacenter.path}/vm/{ref.removeprefix('./')}".strip("/")
