@@ -3,6 +3,7 @@
 Issue 13, items 24, 26, 28 and 30.
 """
 
+import errno
 import json
 import os
 import select
@@ -19,6 +20,7 @@ from typing import cast
 
 import pytest
 
+from linkedclone.drivers.local import staging
 from linkedclone.drivers.local.diagnose import diagnose
 from linkedclone.drivers.local.driver import LocalDriver
 from linkedclone.drivers.local.layout import open_state
@@ -463,3 +465,15 @@ def test_a_disk_that_another_program_only_reads_can_be_snapshotted_and_exported(
     with opened_elsewhere(top_of(driver.state, desk), "--read-only"):
         do_export(driver, desk)
         take_snapshot(driver, desk, "new")
+
+
+def test_a_vm_is_deleted_though_nothing_can_be_registered_on_a_full_disk(
+    driver: LocalDriver, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path, content: bytes) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(staging, "_append", refuse)
+    delete(driver, find(driver, "desk"))
+    assert names_in(root) == ["golden", "other"]
+    check_tidy(root)

@@ -8,7 +8,7 @@ import click
 
 from linkedclone.app.connect import connect
 from linkedclone.cli.choices import Choices
-from linkedclone.cli.streams import has_terminal, say
+from linkedclone.cli.streams import has_terminal, printable, say
 from linkedclone.config.endpoint import Endpoint, with_accel
 from linkedclone.config.resolve import NOTHING_CONFIGURED, resolve_endpoint
 from linkedclone.errors import NotFoundError
@@ -37,6 +37,8 @@ def open_session(choices: Choices, *, accel: str | None = None) -> Iterator["Con
     announce(endpoint, choices)
     try:
         with connect(endpoint) as connection:
+            for note in connection.notes:
+                say(printable(f"note: {note}"))
             yield connection
     except NotFoundError:
         _say_fallback(endpoint, choices)

@@ -20,7 +20,7 @@ stands still after the record was replaced.
 """
 
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -104,8 +104,10 @@ def _settle_layers(
         record = renamed_layer(record, upper, lower)
         left.add(upper)
     gone = [vm.folder / name for name in sorted(left)]
-    with at_work_on(state, "settle", vm.id) as entry:
-        register(state, entry, list_reached(gone) if gone else ())
+    with ExitStack() as stack:
+        with suppress(OSError):  # a full disk, which what follows makes room on
+            entry = stack.enter_context(at_work_on(state, "settle", vm.id))
+            register(state, entry, list_reached(gone) if gone else ())
         settled = _save(state, vm, record, [disk.copy for disk in disks if disk.copy in left])
         if gone:
             drop_layers(state, gone)

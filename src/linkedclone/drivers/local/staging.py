@@ -5,6 +5,7 @@ does so: layers, and whole VMs that are being made or deleted. That is the one
 evidence by which anything is ever swept.
 """
 
+import errno
 import os
 import re
 import secrets
@@ -21,7 +22,6 @@ from linkedclone.drivers.local.layout import (
     read_note,
 )
 from linkedclone.drivers.local.locks import hold, is_held
-from linkedclone.drivers.local.translate import NO_SPACE
 from linkedclone.errors import HypervisorError
 from linkedclone.model.ids import VmId
 
@@ -109,15 +109,19 @@ def register(state: StateFolder, entry: Path, paths: Iterable[Path]) -> None:
         OSError: It cannot be written.
     """
     lines = "".join(f"{path.relative_to(state.root)}\n" for path in paths)
-    flags = os.O_CREAT | os.O_APPEND | os.O_WRONLY | os.O_CLOEXEC
-    descriptor = os.open(entry / _REGISTER, flags, 0o644)
     try:
-        os.write(descriptor, lines.encode())
+        _append(entry / _REGISTER, lines.encode())
     except OSError as error:
-        # On a full disk a VM can be deleted all the same: what a kill leaves then is
-        # not swept, and ``gc`` tells of it.
-        if error.errno not in NO_SPACE:
+        # What frees space has to work on a full disk; what a kill leaves then, gc shows.
+        if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
             raise
+
+
+def _append(path: Path, content: bytes) -> None:
+    flags = os.O_CREAT | os.O_APPEND | os.O_WRONLY | os.O_CLOEXEC
+    descriptor = os.open(path, flags, 0o644)
+    try:
+        os.write(descriptor, content)
     finally:
         os.close(descriptor)
 
