@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from linkedclone.cli.ages import render_age
+from linkedclone.cli.reports import choose_notes
 from linkedclone.cli.streams import printable, say
 from linkedclone.cli.tables import Column, render_table
 from linkedclone.model.sizes import render_size
@@ -133,6 +134,4 @@ def _limits(usage: Usage, now: datetime, *, verbose: bool) -> Iterable[str]:
     unknown = sum(family.unknown for family in usage.families)
     if unknown:
         yield f"the sizes of {unknown} files are unknown and count as nothing"
-    if verbose:
-        yield from usage.unscanned
-    yield from usage.blind
+    yield from choose_notes(usage.blind, usage.unscanned, verbose=verbose)

@@ -103,8 +103,8 @@ class Inventory:
             cannot be read apart.
         outside: VMs that an endpoint of one datacenter has in another. Views
             leave them out; guards see them as all others.
-        unscanned: Where was not looked because nobody asked for that, as
-            sentences for people.
+        unscanned: Those of ``blind`` that tell where was not looked because
+            that was not asked for.
     """
 
     vms: tuple[Vm, ...]
@@ -124,7 +124,7 @@ class Inventory:
     @property
     def not_seen(self) -> tuple[str, ...]:
         """All that could not be looked at, as sentences for people."""
-        return (*self.unscanned, *self.blind, *tell_all_unreadable(self.unreadable))
+        return (*self.blind, *tell_all_unreadable(self.unreadable))
 
     def used_bytes(self, layers: Iterable[Layer]) -> int | None:
         """Return what the files of these layers take, as far as known; None if of none it is."""

@@ -156,7 +156,7 @@ class Usage:
         stores: The datastores that families are on, by name.
         measured: The age of the oldest figure; None where they are read as they are.
         blind: What nobody could look at.
-        unscanned: Where was not looked because nobody asked for that.
+        unscanned: Those of ``blind`` that tell where nobody asked to look.
     """
 
     families: tuple[FamilyUsage, ...]
@@ -177,7 +177,7 @@ class Usage:
             "saved_bytes": full - used,
             "saved_percent": percent(full - used, full),
             "measured": self.measured.isoformat() if self.measured else None,
-            "not_seen": [*self.unscanned, *self.blind],
+            "not_seen": list(self.blind),
         }
 
 
@@ -200,7 +200,7 @@ def measure(inventory: Inventory, only: Vm | None = None) -> Usage:
         families=tuple(families),
         stores=measuring.stores(families),
         measured=inventory.measured,
-        blind=tuple(n for n in inventory.not_seen if n not in inventory.unscanned),
+        blind=inventory.not_seen,
         unscanned=inventory.unscanned,
     )
 

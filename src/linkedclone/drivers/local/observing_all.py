@@ -44,7 +44,7 @@ def observe_all(
     inventory = Inventory(
         vms=tuple(sorted(vms, key=lambda vm: vm.name)),
         strays=tuple(sorted(strays, key=lambda stray: stray.layer)),
-        blind=tuple(found.blind),
+        blind=(_tell_limits(state, scan), *found.blind),
         unscanned=(_tell_limits(state, scan),),
     )
     return measure_inventory(state, inventory) if sizes else inventory

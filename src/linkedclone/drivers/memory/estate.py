@@ -139,7 +139,10 @@ class Estate:
         vms = self.view(seen, with_disks=True)
         if not sizes:
             return Inventory(
-                vms=vms, strays=self.strays() if scan else (), unscanned=_unscanned(scan)
+                vms=vms,
+                strays=self.strays() if scan else (),
+                blind=_unscanned(scan),
+                unscanned=_unscanned(scan),
             )
         strays = self.strays()
         layers = {layer for vm in vms for layer in vm.layers}
@@ -149,6 +152,7 @@ class Estate:
             strays=strays if scan else (),
             files={layer: self.storage.look(layer) for layer in layers},
             stores=tuple(self.storage.measure_store(store) for store in self.places.stores),
+            blind=_unscanned(scan),
             unscanned=_unscanned(scan),
         )
 

@@ -100,7 +100,7 @@ class VsphereDriver:
         """Read all VMs of the whole endpoint: guards must see every user of a layer."""
         if scan is None:
             inventory = self._observer.observe(sizes=sizes)
-            return replace(inventory, unscanned=(_UNSCANNED,))
+            return replace(inventory, blind=(*inventory.blind, _UNSCANNED), unscanned=(_UNSCANNED,))
         from linkedclone.drivers.vsphere.scan import Scanner
 
         scanner = Scanner(self._session, self._collector, self._observer, self._attacher)

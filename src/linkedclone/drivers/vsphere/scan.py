@@ -77,7 +77,7 @@ class Scanner:
         shared = find_shared(stores)
         chosen = choose_datastores(stores, scan.places, known)
         stores, wanted = drop_twins(stores, chosen)
-        blind = list(inventory.blind)
+        blind = [*inventory.blind, _ELSEWHERE]
         listing = self._search([store for store in wanted if store.accessible], blind)
         blind += [f"no host reaches {store.name}" for store in wanted if not store.accessible]
         unseen = [s for s in stores if s.id in known and s.id not in listing.searched]
