@@ -59,10 +59,21 @@ class Finder:
         for ref in refs:
             if found[ref][0] not in vms:
                 raise no_such_vms([ref], hint="it was deleted just now")
-        far = [ref for ref in refs if self._datacenters.leave_out(vms[found[ref][0]].path)]
-        if far:
-            raise no_such_vms(far, hint=self._suggest(far[0], {}))
+        self._refuse_outside([ref for ref in refs if self._is_far(vms[found[ref][0]].path)])
         return tuple(vms[found[ref][0]] for ref in refs)
+
+    def _is_far(self, path: str) -> bool:
+        return self._datacenters.leave_out(path)
+
+    def _refuse_outside(self, refs: Sequence[str]) -> None:
+        """Refuse VMs of other datacenters: they are not absent, so nothing about them is done."""
+        if refs:
+            only = self._datacenters.restricted
+            raise NotFoundError(
+                f"not in the datacenter {only}, to which the endpoint is restricted: "
+                + list_names(refs),
+                hint="name an endpoint without a datacenter, or with the other one",
+            )
 
     def _read(self, ids: Sequence[VmId]) -> Mapping[VmId, Vm]:
         """Read VMs whole; a single one as a source, which is what it is mostly looked for as."""
@@ -83,6 +94,8 @@ class Finder:
         missing = [ref for ref in refs if not found[ref]]
         if missing:
             _refuse_nameless(missing[0], known)
+            paths = [ref for ref in missing if "/" in ref]
+            self._refuse_outside([ref for ref in paths if self._is_far("/" + ref.strip("/"))])
             raise no_such_vms(missing, hint=self._suggest(missing[0], known))
         return found
 
