@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 def open_session(choices: Choices, *, accel: str | None = None) -> Iterator["Connection"]:
     """Open the endpoint that was chosen.
 
-    Which one was fallen back to is said with -v, and where a VM is not found:
-    it may be elsewhere.
+    What was found when it was opened is always told: what was removed, and what
+    has to be mended. Which endpoint was fallen back to is said with -v, and where
+    a VM is not found: it may be elsewhere.
 
     Args:
         choices: The options of every command.
