@@ -12,7 +12,6 @@ import json
 import os
 import random
 import re
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, replace
@@ -265,6 +264,52 @@ def test_answers_that_are_cut_off_are_read_again_and_calls_are_not(world: World)
     assert "look whether it was done" in done.err
 
 
+def replaying(number: int) -> Change:
+    """Answer all property reads after the first ones with what one of those was answered with."""
+    bodies: list[bytes] = []
+
+    def change(method: str, _: bytes, ask: Callable[[], Reply]) -> Reply:
+        reply = ask()
+        if method != "RetrievePropertiesEx":
+            return reply
+        bodies.append(reply.body)
+        return replace(reply, body=bodies[number]) if len(bodies) > number + 1 else reply
+
+    return change
+
+
+@pytest.mark.parametrize("number", range(4))
+def test_a2_an_answer_to_an_earlier_question_is_not_the_look_of_a_guard(
+    world: World, number: int
+) -> None:
+    for command in (
+        ("delete", GOLDEN, "--yes", "--force"),
+        ("snapshot", "delete", GOLDEN, "base", "--yes", "--force"),
+    ):
+        done = world.run(*command, change=replaying(number))
+        assert done.code != 0
+        assert not world.changes
+
+
+@pytest.mark.parametrize("gone", ["HostSystem:host-1", "Task:task-1"])
+def test_a2_a_destroy_that_fails_because_something_else_is_gone_is_not_done(
+    world: World, gone: str
+) -> None:
+    kind, moid = gone.split(":")
+    fault = (
+        '<e:Envelope xmlns:e="http://schemas.xmlsoap.org/soap/envelope/" '
+        'xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"><e:Body><e:Fault>'
+        "<faultcode>ServerFaultCode</faultcode><faultstring>gone</faultstring><detail>"
+        '<ManagedObjectNotFoundFault xmlns="urn:vim25" xsi:type="ManagedObjectNotFound">'
+        f'<obj type="{kind}">{moid}</obj></ManagedObjectNotFoundFault></detail>'
+        "</e:Fault></e:Body></e:Envelope>"
+    ).encode()
+    never = answering(["Destroy_Task"], Reply(status=500, body=fault))
+    done = world.run("delete", CLONES[0], "--yes", change=never)
+    assert done.code == 1
+    assert world.run("list", "-o", "json").names >= {CLONES[0]}
+
+
 # -- A3, A4: VMs that cannot be read --------------------------------------------------
 
 
@@ -461,7 +506,7 @@ class Harming:
         self._harm = harm
         self._random = random.Random(harm.seed)
         self._reads = 0
-        self._before: dict[bytes, list[bytes]] = defaultdict(list)
+        self._before: list[tuple[bytes, bytes]] = []
         self._path = self._random.random()
 
     def __call__(self, method: str, request: bytes, ask: Callable[[], Reply]) -> Reply:
@@ -473,10 +518,10 @@ class Harming:
         if harmed and self._harm.kind == "session":
             self._world.simulator.end_sessions()
         reply = ask()
-        # Answers to the same question: one to another question is whole, and
-        # nothing in it says what it answers.
-        before = [*self._before[request]]
-        self._before[request].append(reply.body)
+        before = [body for question, body in self._before if question == request]
+        if self._harm.kind == "swapped":
+            before = [body for question, body in self._before if question != request]
+        self._before.append((request, reply.body))
         return HARMS[self._harm.kind](self, reply, before) if harmed else reply
 
     # -- the kinds of harm ----------------------------------------------------------
@@ -541,6 +586,7 @@ HARMS: dict[str, Callable[[Harming, Reply, Sequence[bytes]], Reply]] = {
     "session": Harming.keep,
     "foreign": Harming.replace_whole,
     "repeated": Harming.repeat,
+    "swapped": Harming.repeat,
     "cut": Harming.cut,
     "refused": Harming.refuse_some,
     "properties dropped": Harming.drop_properties,

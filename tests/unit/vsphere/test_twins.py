@@ -55,10 +55,22 @@ def test_what_is_known_of_a_file_is_said_once() -> None:
 
 def test_datastores_of_one_name_are_not_the_same() -> None:
     apart = (read(FAR, "ds:///vmfs/volumes/77/"), read(STORE, "ds:///vmfs/volumes/78/"))
-    unknown = (read(FAR, ""), read(STORE, ""))
     inventory = Inventory(vms=(GOLD, move(DESK)))
     assert unify(inventory, find_twins(apart)) is inventory
-    assert unify(inventory, find_twins(unknown)) is inventory
+
+
+def test_a4_datastores_of_one_name_count_as_the_same_where_a_url_is_not_told() -> None:
+    apart = Inventory(vms=(GOLD, move(DESK)))
+    known, unknown = read(FAR, "ds:///vmfs/volumes/77/"), read(STORE, "")
+    for reads, told in (
+        ((known, unknown), {}),
+        ((read(FAR, ""), unknown), {}),
+        ((known,), {"ssd": {STORE}}),
+        ((), {"ssd": {STORE, FAR}}),
+    ):
+        found = unify(apart, find_twins(reads, told))
+        assert Lineage(found).dependants(found.vms[0])
+    assert unify(apart, find_twins((known,), {"hdd": {STORE}})) is apart
 
 
 def test_each_storage_is_searched_once() -> None:

@@ -29,7 +29,7 @@ def option(value: str) -> vim.option.OptionValue:
 
 def test_a_half_made_vm_comes_out_empty() -> None:
     vm = vm_of(seen("VirtualMachine", "vm-1"))
-    assert (vm.id, vm.name, vm.uuid, vm.disks, vm.snapshots) == ("vm-1", "", "", (), ())
+    assert (vm.id, vm.name, vm.uuid, vm.disks, vm.snapshots) == ("vm-1", "vm-1", "", (), ())
     assert vm.power is Power.UNKNOWN
     assert vm.own_bytes is None
     assert vm.owner is None

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
 from typing import Final, Generic, TypeVar
 
-from pyVmomi import vim, vmodl
+from pyVmomi import vmodl
 
 from linkedclone.drivers.vsphere.answers import StrangeAnswerError, judge, parse
 from linkedclone.drivers.vsphere.faults import tell
@@ -22,6 +22,7 @@ from linkedclone.drivers.vsphere.pages import (
     token_of,
     without_collections,
 )
+from linkedclone.drivers.vsphere.questions import Question, Tally, Wanted
 from linkedclone.drivers.vsphere.session import Session
 from linkedclone.drivers.vsphere.walks import Walk
 from linkedclone.drivers.vsphere.wire import undecoded
@@ -105,10 +106,6 @@ _ATTEMPTS: Final = 3
 
 _Out = TypeVar("_Out")
 
-Wanted = Mapping[str, Sequence[str]]
-"""Property paths by the type that they are wanted of. Leaf paths only: pyVmomi
-stumbles over enum values that it does not know."""
-
 
 class Collector:
     """Reads properties through the endpoint's PropertyCollector."""
@@ -151,8 +148,7 @@ class Collector:
             return {seen.id: seen for seen in pages}
         chunks = self._read_chunks(
             starts,
-            wanted,
-            lambda some: self._pages(about, build_filter(some, wanted, walks)),
+            lambda some: self._pages(about, Question(some, wanted, walks)),
             walks,
         )
         return {seen.id: seen for seen in chunks}
@@ -176,8 +172,7 @@ class Collector:
         pages = _Pages(lighten=lighten, take=take)
         return self._read_chunks(
             starts,
-            wanted,
-            lambda some: self._raw_pages(about, build_filter(some, wanted, walks), pages),
+            lambda some: self._raw_pages(about, Question(some, wanted, walks), pages),
             walks,
         )
 
@@ -190,13 +185,12 @@ class Collector:
     def _read_chunks(
         self,
         starts: Sequence[Native],
-        wanted: Wanted,
-        follow: Callable[[Sequence[Native]], _Taken[_Out]],
+        follow: Callable[[Sequence[Native]], list[_Out]],
         walks: Sequence[Walk],
     ) -> Iterable[_Out]:
         size = _WALKING_CHUNK if walks else CHUNK
         chunks = [starts[at : at + size] for at in range(0, len(starts), size)]
-        pages = self._session.map(lambda some: self._read(some, wanted, follow), chunks)
+        pages = self._session.map(lambda some: self._read(some, follow), chunks)
         return pages[0] if len(pages) == 1 else chain.from_iterable(pages)
 
     def read_first(
@@ -207,22 +201,23 @@ class Collector:
         One call, and another that gives up the pages after it.
         """
         options = vmodl.query.PropertyCollector.RetrieveOptions()
-        question = build_filter([start], wanted, walks)
-        page = self._session.read(about, self._native.RetrievePropertiesEx, [question], options)
+        question = Question([start], wanted, walks)
+        page = self._session.read(
+            about, self._native.RetrievePropertiesEx, [question.build()], options
+        )
         seen = {} if page is None else {one.id: one for one in map(_build_seen, page.objects)}
         whole = page is None or not page.token
+        tally = Tally(question)
+        self._session.read_on(about, _note, tally, seen.values(), "" if whole else page.token)
         if whole:
-            self._session.read(about, _require, [start], wanted, seen)
+            self._session.read_on(about, tally.finish)
         else:
             cancel = self._native.CancelRetrievePropertiesEx
             self._session.read(about, cancel, page.token)
         return seen, whole
 
     def _read(
-        self,
-        starts: Sequence[Native],
-        wanted: Wanted,
-        follow: Callable[[Sequence[Native]], _Taken[_Out]],
+        self, starts: Sequence[Native], follow: Callable[[Sequence[Native]], list[_Out]]
     ) -> list[_Out]:
         """Read, leaving out the starting objects that turn out to be gone."""
         left = list(starts)
@@ -230,10 +225,12 @@ class Collector:
         while left:
             logins = self._session.logins
             try:
-                taken = follow(left)
+                return follow(left)
             except _Vanished as vanished:
                 there = [start for start in left if moid_of(start) != vanished.id]
-                if len(there) == len(left):
+                # The root folder is never gone: without it everything would be.
+                root = vanished.id == moid_of(self._session.content.rootFolder)
+                if root or len(there) == len(left):
                     raise GoneError(
                         f"could not {vanished.about}: {vanished.id} does not exist any more",
                         hint="run it again",
@@ -247,60 +244,45 @@ class Collector:
                 ended = logins != self._session.logins
                 if not again or not (ended or _was_lost(error)):
                     raise
-            else:
-                self._session.read(taken.about, _require, left, wanted, taken.ids)
-                return taken.out
         return []
 
-    def _pages(self, about: str, question: Native) -> _Taken[Seen]:
+    def _pages(self, about: str, question: Question) -> list[Seen]:
         options = vmodl.query.PropertyCollector.RetrieveOptions()
         page = self._session.read(
-            about, _noticing(self._native.RetrievePropertiesEx, about), [question], options
+            about, _noticing(self._native.RetrievePropertiesEx, about), [question.build()], options
         )
         found: list[Seen] = []
-        ids: set[str] = set()
+        tally = Tally(question)
         while page is not None:
             more = list(map(_build_seen, page.objects))
             found.extend(more)
+            self._session.read_on(about, _note, tally, more, page.token)
             if not page.token:
                 break
-            self._session.read_on(about, _note_news, {one.id for one in more}, ids)
             page = self._session.read_on(
                 about, self._native.ContinueRetrievePropertiesEx, page.token
             )
-        return _Taken(about=about, out=found, ids={one.id for one in found})
+        self._session.read_on(about, tally.finish)
+        return found
 
-    def _raw_pages(self, about: str, question: Native, pages: _Pages[_Out]) -> _Taken[_Out]:
+    def _raw_pages(self, about: str, question: Question, pages: _Pages[_Out]) -> list[_Out]:
         options = vmodl.query.PropertyCollector.RetrieveOptions()
         method = _FIRST
         first = _noticing(undecoded(self._native, _FIRST), about)
         onward = undecoded(self._native, _NEXT)
-        taken: _Taken[_Out] = _Taken(about=about, out=[], ids=set())
-        body = self._session.read(about, first, [question], options)
+        out: list[_Out] = []
+        tally = Tally(question)
+        body = self._session.read(about, first, [question.build()], options)
         with ThreadPoolExecutor(1) as ahead:
             while True:
                 token = foretell_token(body)
                 coming = token and ahead.submit(self._session.read_on, about, onward, token)
-                take = partial(pages.take_apart, method=method, taken=taken)
-                self._session.read_on(about, take, body, token)
+                take = partial(pages.take_apart, method=method, tally=tally)
+                out.extend(self._session.read_on(about, take, body, token))
                 if not coming:
-                    return taken
+                    self._session.read_on(about, tally.finish)
+                    return out
                 method, body = _NEXT, coming.result()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Taken(Generic[_Out]):
-    """What was made of all pages of an answer.
-
-    Attributes:
-        about: What was being done.
-        out: What was made of the objects.
-        ids: Which objects were told of.
-    """
-
-    about: str
-    out: list[_Out]
-    ids: set[str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -310,11 +292,11 @@ class _Pages(Generic[_Out]):
     lighten: Callable[[bytes], bytes]
     take: Callable[[Found], _Out]
 
-    def take_apart(self, body: bytes, token: str, *, method: str, taken: _Taken[_Out]) -> None:
+    def take_apart(self, body: bytes, token: str, *, method: str, tally: Tally) -> list[_Out]:
         """Take a page apart that leads on by a token.
 
         Raises:
-            StrangeAnswerError: It is no page of this method.
+            StrangeAnswerError: It is no page of this method, or of an answer to another question.
             ValueError: It leads on by another token, so that pages would be lost.
         """
         with without_collections():
@@ -326,37 +308,21 @@ class _Pages(Generic[_Out]):
                 msg = "the page has its token in another place"
                 raise ValueError(msg)
             objects = list(objects_of(answer))
-            if token:
-                _note_news({found.id for found in objects}, taken.ids)
-            else:
-                taken.ids.update(found.id for found in objects)
-            taken.out.extend(map(self.take, objects))
+            tally.begin_page({found.id for found in objects}, leads_on=bool(token))
+            for found in objects:
+                tally.note(found.kind, found.id, found.elements.keys(), found.refused.keys())
+            return list(map(self.take, objects))
 
 
-def _note_news(told: set[str], ids: set[str]) -> None:
-    """Refuse a page that leads on and tells nothing new: such pages need not end."""
-    if told <= ids:
-        msg = "a page that leads on and tells nothing new"
-        raise StrangeAnswerError(msg)
-    ids |= told
+def _note(tally: Tally, page: Collection[Seen], token: str) -> None:
+    tally.begin_page({one.id for one in page}, leads_on=bool(token))
+    for one in page:
+        tally.note(one.kind, one.id, one.values.keys(), one.refused.keys())
 
 
 def _was_lost(error: HypervisorError) -> bool:
     strange = isinstance(error.__cause__, StrangeAnswerError)
     return strange or isinstance(error, LostAnswerError)
-
-
-def _require(starts: Sequence[Native], wanted: Wanted, ids: Container[str]) -> None:
-    """Refuse an answer that says nothing of an object that it was asked for.
-
-    One that is gone is told by a fault, and one that may not be read by refused
-    properties: so silence is no answer.
-    """
-    kinds = tuple(getattr(vim, kind) for kind in wanted)
-    for start in starts:
-        if isinstance(start, kinds) and moid_of(start) not in ids:
-            msg = f"an answer that says nothing of {kind_of(start)}:{moid_of(start)}"
-            raise StrangeAnswerError(msg)
 
 
 class _Vanished(Exception):  # noqa: N818 - never leaves this module
@@ -394,28 +360,3 @@ def _build_seen(content: Native) -> Seen:
 def refused_of(content: Native) -> Mapping[str, str]:
     """Return the properties of an object that were refused, each with the fault's words."""
     return {one.path: tell(one.fault) for one in content.missingSet}
-
-
-def build_filter(starts: Sequence[Native], wanted: Wanted, walks: Sequence[Walk]) -> Native:
-    """Return the question for properties of objects and of all that the walks lead to."""
-    query = vmodl.query.PropertyCollector
-    given = {walk.name for walk in walks}
-    traversals = [
-        query.TraversalSpec(
-            name=walk.name,
-            type=getattr(vim, walk.kind),
-            path=walk.path,
-            skip=False,
-            selectSet=[query.SelectionSpec(name=name) for name in walk.then if name in given],
-        )
-        for walk in walks
-    ]
-    return query.FilterSpec(
-        objectSet=[
-            query.ObjectSpec(obj=start, skip=False, selectSet=traversals) for start in starts
-        ],
-        propSet=[
-            query.PropertySpec(type=getattr(vim, kind), all=False, pathSet=list(paths))
-            for kind, paths in wanted.items()
-        ],
-    )

@@ -93,7 +93,7 @@ def drop_twins(
     stores: Sequence[Datastore], chosen: Sequence[Datastore]
 ) -> tuple[tuple[Datastore, ...], tuple[Datastore, ...]]:
     """Return one object for each storage, of all and of those that were chosen, see ``twins``."""
-    twins = choose_ids((store.id, store.volume) for store in stores)
+    twins = choose_ids((store.id, store.volume, store.name) for store in stores)
     wanted = {twins.get(store.id, store.id) for store in chosen}
     single = tuple(store for store in stores if store.id not in twins)
     return single, tuple(store for store in single if store.id in wanted)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
@@ -23,7 +22,7 @@ from linkedclone.drivers.vsphere.render import render_clone
 from linkedclone.drivers.vsphere.session import Session
 from linkedclone.drivers.vsphere.shapes import needs_devices
 from linkedclone.drivers.vsphere.tasks import Jobs
-from linkedclone.errors import GoneError, UnsupportedError
+from linkedclone.errors import UnsupportedError
 from linkedclone.model.findings import Finding
 from linkedclone.model.ids import FolderId, SnapshotId, VmId
 from linkedclone.model.inventory import Inventory, Stray
@@ -227,9 +226,10 @@ class VsphereDriver:
     def delete_snapshot(self, vm: VmId, snapshot: SnapshotId) -> Job:
         """Delete one snapshot; its children stay, its disks are merged where possible."""
         native = self._session.managed("VirtualMachineSnapshot", snapshot)
-        return self._jobs.start(
+        return self._jobs.delete(
             self._observer.name(vm),
             "delete-snapshot",
+            native,
             native.RemoveSnapshot_Task,
             removeChildren=False,
             consolidate=True,
@@ -280,14 +280,13 @@ class VsphereDriver:
 
     def unregister_vm(self, vm: VmId) -> Job:
         """Take a VM out of the inventory at once; one that is gone already counts as done."""
-        name = self._observer.name(vm)
-        with suppress(GoneError):
-            self._session.call(f"unregister {name}", self._vm(vm).UnregisterVM)
-        return self._jobs.done(name, "unregister")
+        name, native = self._observer.name(vm), self._vm(vm)
+        return self._jobs.delete(name, "unregister", native, native.UnregisterVM)
 
     def delete_vm(self, vm: VmId) -> Job:
         """Delete a VM with the files that no other registered VM uses."""
-        return self._jobs.start(self._observer.name(vm), "delete", self._vm(vm).Destroy_Task)
+        native = self._vm(vm)
+        return self._jobs.delete(self._observer.name(vm), "delete", native, native.Destroy_Task)
 
     def set_power(self, vm: VmId, power: Power) -> Job:
         """Start or stop hard."""

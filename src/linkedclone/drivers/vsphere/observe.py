@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from linkedclone.drivers.vsphere import surroundings, walks
-from linkedclone.drivers.vsphere.collector import Collector, Seen, Wanted
+from linkedclone.drivers.vsphere.collector import Collector, Seen
 from linkedclone.drivers.vsphere.datacenters import choose_datacenter
 from linkedclone.drivers.vsphere.decoding import Decoder, Read
 from linkedclone.drivers.vsphere.hardware import Hardware, drop_devices
 from linkedclone.drivers.vsphere.pages import Found, without_collections
 from linkedclone.drivers.vsphere.paths import PARTS, build_path
+from linkedclone.drivers.vsphere.questions import Wanted
 from linkedclone.drivers.vsphere.session import Session
 from linkedclone.drivers.vsphere.shapes import Shape, build_shape
 from linkedclone.drivers.vsphere.vms import Surroundings, build_vm, choose_properties
@@ -81,7 +82,7 @@ class Observer:
             found = Inventory(vms=vms, outside=self._find_outside(vms, around.reads))
             if sizes:
                 found = measuring.measure(found, around, decoder.book)
-            return twins.unify(found, twins.find_twins(around.reads.values()))
+            return twins.unify(found, twins.find_twins(around.reads.values(), around.told_stores()))
 
     def _find_outside(self, vms: Sequence[Vm], reads: Mapping[str, Read]) -> frozenset[VmId]:
         """Return the VMs of other datacenters than the one that the endpoint is restricted to.
@@ -236,15 +237,26 @@ def find_untold(reads: Mapping[str, Read]) -> list[str]:
     """Return the VMs that datastores list, and that were not told.
 
     Raises:
-        UnreadableAnswerError: A datastore that a VM uses lists no VM at all, and
-            the server does not say why: this answers another question.
+        UnreadableAnswerError: This answers another question: a datastore that a VM
+            uses lists no VM at all, or there is nothing in any datacenter, not even
+            the folder that each has, and the server does not say why.
     """
+    _require_contents(reads)
     used = {store for read in reads.values() for store in read.values.get("datastore", ())}
     for store in sorted(used & reads.keys()):
         if "vm" not in reads[store].values and "vm" not in reads[store].refused:
             reads[store].demand("vm")
     listed = (read.get("vm") or () for read in reads.values() if read.kind == "Datastore")
     return sorted({moid for some in listed for moid in some} - reads.keys())
+
+
+def _require_contents(reads: Mapping[str, Read]) -> None:
+    centers = {read.id for read in reads.values() if read.kind == "Datacenter"}
+    above = {read.id_at("parent") for read in reads.values() if read.kind == "Folder"}
+    if centers.isdisjoint(above):
+        stores = any(read.kind in {"VirtualMachine", "Datastore"} for read in reads.values())
+        for center in () if stores else centers:
+            reads[center].demand("vmFolder")
 
 
 def _build_untold(moid: str, reason: str) -> Read:

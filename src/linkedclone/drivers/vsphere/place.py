@@ -10,13 +10,14 @@ from linkedclone.drivers.refusals import refuse_unsupported
 from linkedclone.drivers.vsphere import surroundings, walks
 from linkedclone.drivers.vsphere.choose import choose, find_all
 from linkedclone.drivers.vsphere.clonespec import memory_mib
-from linkedclone.drivers.vsphere.collector import Collector, Seen, Wanted
+from linkedclone.drivers.vsphere.collector import Collector, Seen
 from linkedclone.drivers.vsphere.customization import StoredSpecs
 from linkedclone.drivers.vsphere.names import split_file_name, unescape
 from linkedclone.drivers.vsphere.native import Native, moid_of
 from linkedclone.drivers.vsphere.observe import Observer
 from linkedclone.drivers.vsphere.paths import build_path, datacenter_of
 from linkedclone.drivers.vsphere.pools import name_pool
+from linkedclone.drivers.vsphere.questions import Wanted
 from linkedclone.drivers.vsphere.session import Session
 from linkedclone.drivers.vsphere.special import is_special, needed_stores
 from linkedclone.drivers.vsphere.walks import Walk

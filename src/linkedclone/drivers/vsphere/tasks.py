@@ -23,7 +23,7 @@ from pyVmomi import vim
 from linkedclone.drivers.vsphere.attach import Attacher, Attachment
 from linkedclone.drivers.vsphere.collector import Collector, Seen
 from linkedclone.drivers.vsphere.faults import NameOf, no_name, translate
-from linkedclone.drivers.vsphere.native import Native, NativeCall, is_managed, moid_of
+from linkedclone.drivers.vsphere.native import Native, NativeCall, is_managed, kind_of, moid_of
 from linkedclone.drivers.vsphere.sequence import Sequences, Start
 from linkedclone.drivers.vsphere.session import Session
 from linkedclone.drivers.vsphere.watch import Watch
@@ -50,6 +50,9 @@ _STATUS: Final = {
     "success": JobStatus.DONE,
     "error": JobStatus.FAILED,
 }
+_OF_TARGETS: Final = {"VirtualMachine": "name", "VirtualMachineSnapshot": "vm"}
+"""What every object has that can be deleted."""
+
 _FIRST_PAUSE: Final = 0.05
 _LONGEST_PAUSE: Final = 2.0
 _SHARE_OF_AGE: Final = 0.06
@@ -98,6 +101,7 @@ class Jobs:
         self._begun: dict[JobId, float] = {}
         self._most = 0  # jobs that were under way together since there were none
         self._attachments: dict[JobId, Attachment] = {}
+        self._targets: dict[JobId, Native] = {}
         self._sequences = Sequences(_is_so_already)
         self._last_read = 0.0
         self._silent_since = 0.0
@@ -116,6 +120,23 @@ class Jobs:
                 raise
             return self.done(about, action)
         return self._begin(build_job(moid_of(task), about, action))
+
+    def delete(
+        self, about: str, action: str, target: Native, method: NativeCall, **arguments: object
+    ) -> Job:
+        """Send a call that deletes an object; one that is gone already gives a job that is done."""
+        try:
+            task = self._session.call(f"{_VERBS[action]} {about}", method, **arguments)
+        except GoneError:
+            if not self._is_gone(target):
+                raise
+            return self.done(about, action)
+        if task is None:
+            return self.done(about, action)  # a call that is done when it returns
+        job = build_job(moid_of(task), about, action)
+        with self._lock:
+            self._targets[job.id] = target
+        return self._begin(job)
 
     def done(self, about: str, action: str) -> Job:
         """Return a job that is done, for what needs no call."""
@@ -245,7 +266,22 @@ class Jobs:
             self._sequences.go_on(build_state(job, seen.get(moid), name_of=self._session.name_of))
             for job, moid in zip(tasks, ids, strict=True)
         ]
-        return states + self._attacher.observe(followed)
+        return [*map(self._confirm, states), *self._attacher.observe(followed)]
+
+    def _confirm(self, state: JobState) -> JobState:
+        """Return a deletion that failed because something is gone as done, where it is that."""
+        target = self._targets.get(state.job.id)
+        if target is None or not isinstance(state.error, GoneError) or not self._is_gone(target):
+            return state
+        return JobState(job=state.job, status=JobStatus.DONE)
+
+    def _is_gone(self, target: Native) -> bool:
+        """Ask for an object itself: what a fault calls gone may be another one, or the task."""
+        wanted = {kind_of(target): (_OF_TARGETS[kind_of(target)],)}
+        try:
+            return not self._collector.read("look whether it is gone", [target], wanted)
+        except HypervisorError:
+            return False
 
     def _poll_tasks(self, tasks: Sequence[Native]) -> Mapping[str, Seen]:
         """Read tasks; why they failed, which costs more to decode, only of those that did."""
@@ -356,8 +392,6 @@ def find_fault(about: str, action: str, fault: Native) -> LinkedCloneError | Non
 
 def _is_so_already(action: str, error: LinkedCloneError) -> bool:
     """Say whether a call failed because there is nothing left to do."""
-    if action in {"delete", "delete-snapshot"}:
-        return isinstance(error, GoneError)
     fault = error.__cause__
     if action == "remove":
         return isinstance(fault, vim.fault.FileNotFound)

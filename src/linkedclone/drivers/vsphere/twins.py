@@ -3,15 +3,20 @@
 Objects of one storage have different ids and the same ``summary.url`` (field
 reports, vsphere-csi-driver #2187, ManageIQ #428). Guards compare files by
 datastore id and path, so all of them are given the id of one of its objects.
+
+Where the URL of one is not told, it may be any other of its name: they count as
+one, so that guards rather see a clone too many than one too few.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Final
 
 from linkedclone.drivers.vsphere.decoding import Read
+from linkedclone.drivers.vsphere.names import unescape
 from linkedclone.model.ids import StoreId
 from linkedclone.model.inventory import Inventory
 from linkedclone.model.observed import Disk, Layer, Vm
@@ -22,20 +27,37 @@ Twins = Mapping[StoreId, StoreId]
 """Which id stands for a datastore's; of those alone that have another."""
 
 
-def choose_ids(urls: Iterable[tuple[str, str]]) -> Twins:
-    """Choose one id for each storage, given the ids and URLs of datastores."""
-    chosen: dict[str, str] = {}
-    twins: dict[StoreId, StoreId] = {}
-    for store, url in sorted(urls):
-        first = chosen.setdefault(url, store) if url else store
-        if first != store:
-            twins[StoreId(store)] = StoreId(first)
-    return twins
+def choose_ids(stores: Iterable[tuple[str, str, str]]) -> Twins:
+    """Choose one id for each storage, given the ids, URLs and names of datastores."""
+    known = sorted(stores)
+    vague = {name for _, url, name in known if name and not url}
+    first: dict[str, str] = {store: store for store, _, _ in known}
+    for by_name in (False, True):
+        chosen: dict[str, str] = {}
+        for store, url, name in known:
+            key = (name if name in vague else "") if by_name else url
+            one = chosen.setdefault(key, first[store]) if key else first[store]
+            least, other = sorted((one, first[store]))
+            first = {s: least if f == other else f for s, f in first.items()}
+    return {StoreId(store): StoreId(one) for store, one in first.items() if store != one}
 
 
-def find_twins(reads: Iterable[Read]) -> Twins:
-    """Choose among the datastores of one read."""
-    return choose_ids((one.id, str(one.get(URL) or "")) for one in reads if one.kind == "Datastore")
+_NOTHING: Final[Mapping[str, Collection[str]]] = MappingProxyType({})
+
+
+def find_twins(reads: Iterable[Read], told: Mapping[str, Collection[str]] = _NOTHING) -> Twins:
+    """Choose among the datastores of one read, and those that only the disks of VMs tell of.
+
+    Args:
+        reads: All that was read.
+        told: The ids that the disks of VMs give to names of datastores.
+    """
+    seen = {one.id: one for one in reads if one.kind == "Datastore"}
+    names = {store: name for name, stores in told.items() for store in stores}
+    for store, one in seen.items():
+        names[store] = unescape(str(one.get("name") or "")) or names.get(store, "")
+    urls = {store: str(one.get(URL) or "") for store, one in seen.items()}
+    return choose_ids((store, urls.get(store, ""), name) for store, name in names.items())
 
 
 def unify(inventory: Inventory, twins: Twins) -> Inventory:

@@ -83,7 +83,7 @@ class Surroundings:
         above = above_of(read)
         if above not in self._prefixes:
             self._prefixes[above] = build_prefix(above, self.reads)
-        return f"{self._prefixes[above]}/{read.values.get('name', '')}"
+        return f"{self._prefixes[above]}/{read.values.get('name') or read.id}"
 
     def store_names(self, read: Read) -> StoreNames:
         """Return the ids of a VM's datastores by the names that stand in its file names.
@@ -125,9 +125,13 @@ class Surroundings:
 
     def _find_elsewhere(self, name: str, read: Read) -> set[str]:
         """Return which of a VM's datastores others call by this name."""
+        return self.told_stores().get(name, set()) & set(read.values.get("datastore", ()))
+
+    def told_stores(self) -> Mapping[str, set[str]]:
+        """Return the ids that the disks of all VMs give to names of datastores."""
         if self._told is None:
             self._told = self._find_told(self.reads)
-        return self._told.get(name, set()) & set(read.values.get("datastore", ()))
+        return self._told
 
     def find_stores(self, read: Read) -> frozenset[StoreId]:
         """Return all datastores that a VM uses; nothing unless each of them is known."""
@@ -160,7 +164,7 @@ def build_vm(read: Read, around: Surroundings) -> Vm:
     customization = settle(get("guest.customizationInfo"), get("config.createDate"))
     vm = Vm(
         id=VmId(read.id),
-        name=unescape(get("name", "")),
+        name=unescape(get("name", "")) or read.id,
         uuid=instance or bios,
         path=around.build_path(read),
         home=_build_home(get("config.files.vmPathName", ""), stores),
@@ -212,9 +216,10 @@ _NEEDED: Final = frozenset(
         "config.instanceUuid",
         "config.uuid",
         "config.files.vmPathName",
+        "name",
     }
 )
-"""What tells what a VM hangs from, and which of its layers are its own."""
+"""What tells what a VM hangs from, which of its layers are its own, and which VM it is."""
 
 
 def find_unreadable(vm: Vm, read: Read, *, whole: bool) -> str:
@@ -234,6 +239,8 @@ def find_unreadable(vm: Vm, read: Read, *, whole: bool) -> str:
     refused = _find_refused(vm, read)
     if refused:
         return f"the server does not tell {refused}: {read.refused[refused]}"
+    if not read.get("name"):
+        return "the server does not tell its name"
     if read.get(_DEVICES) is None:
         half_made = vm.valid_mark is not None and not vm.snapshots
         can_be = vm.power in {Power.OFF, Power.UNKNOWN}

@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 
 from pyVmomi import vmodl
 
-from linkedclone.drivers.vsphere.collector import Seen, Wanted, build_filter, refused_of
+from linkedclone.drivers.vsphere.collector import Seen, refused_of
 from linkedclone.drivers.vsphere.native import Native, kind_of, moid_of
+from linkedclone.drivers.vsphere.questions import Question, Wanted
 from linkedclone.drivers.vsphere.session import Session
 from linkedclone.errors import LinkedCloneError, Transience
 
@@ -71,7 +72,7 @@ class Watch:
             return
         if self._filter is not None:
             self._session.read("stop following tasks", self._filter.DestroyPropertyFilter)
-        question = build_filter(objects, self._wanted, ())
+        question = Question(objects, self._wanted).build()
         self._filter = self._session.read(
             "follow tasks", self._native.CreateFilter, question, partialUpdates=False
         )
