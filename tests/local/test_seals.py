@@ -20,7 +20,9 @@ from linkedclone.model.findings import Verdict
 from linkedclone.model.ids import VmId
 from linkedclone.model.images import ImageImport
 from linkedclone.model.jobs import Job
+from linkedclone.model.lineage import Lineage
 from linkedclone.model.observed import Power
+from linkedclone.model.proof import Mode
 from tests.contract.acts import (
     current,
     delete,
@@ -143,6 +145,22 @@ def test_a_vm_whose_base_is_missing_is_listed_all_the_same(
     assert {layer for vm in again for layer in vm.layers} <= {
         layer for disks in seen.values() for disk in disks for layer in disk.chain
     }
+
+
+def test_a_vm_is_not_deleted_while_a_clone_of_it_misses_a_layer(
+    driver: LocalDriver, tmp_path: Path
+) -> None:
+    """The chain tells no more that the clone hangs from it; the clone's mark does."""
+    take_snapshot(driver, find(driver, "desk"), "mine")
+    layer = driver.state.root / find(driver, "desk").disks[0].chain[-2].path
+    layer.rename(tmp_path / "away")
+    os.mkfifo(layer)
+    for _ in range(2):  # replaced, then missing
+        lineage = Lineage(driver.observe())
+        assert lineage.origin(find(driver, "desk")).mode is Mode.UNKNOWN
+        readers = lineage.dependants(find(driver, "golden"))
+        assert "desk" in {reader.name for reader in readers}
+        layer.unlink(missing_ok=True)
 
 
 def test_nothing_is_swept_while_a_layer_is_missing(driver: LocalDriver, tmp_path: Path) -> None:

@@ -139,6 +139,7 @@ def _build_disk(state: StateFolder, label: str, chain: Chain) -> Disk:
         label=label,
         chain=build_layers(state, chain),
         capacity_bytes=chain[-1].virtual_bytes,
+        hidden=chain[0].missing,  # what was below is not known
     )
 
 
