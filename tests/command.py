@@ -168,10 +168,12 @@ def start(*args: str, env: Mapping[str, str]) -> Command:
     return Command(*args, env=env)
 
 
-def run(*args: str, env: Mapping[str, str]) -> "subprocess.CompletedProcess[str]":
-    """Run the command to its end."""
+def run(
+    *args: str, env: Mapping[str, str], seconds: float = RUN_SECONDS
+) -> "subprocess.CompletedProcess[str]":
+    """Run the command to its end, within so many seconds."""
     command = start(*args, env=env)
-    out, err = command.communicate()
+    out, err = command.communicate(seconds)
     return subprocess.CompletedProcess(args, command.wait(), out, err)
 
 

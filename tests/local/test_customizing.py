@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.command import COMMAND
+from tests.command import run as run_command
 from tests.local.machine.guest import OUT, read_manifest
 
 NAMES = ("web-1", "web-2", "web-3")
@@ -73,15 +73,7 @@ class Place:
             "LINKEDCLONE_ACCEL": "tcg",
             "OPS_PASSWORD": "c0rrect horse",
         }
-        return subprocess.run(
-            [str(COMMAND), *arguments],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            env=environment,
-            timeout=seconds,
-            check=False,
-        )
+        return run_command(*arguments, env=environment, seconds=seconds)
 
     def ask(self, name: str, command: str) -> list[str]:
         return self.run("ssh", name, command).splitlines()
