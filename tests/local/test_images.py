@@ -273,8 +273,8 @@ def test_a_file_that_is_no_image_is_refused(
         (b"\x1f\x8b\x08" + bytes(600), "packed"),
         (b"\xfd7zXZ\0" + bytes(600), "packed"),
         (bytes(257) + b"ustar" + bytes(600), "packed"),
-        (b"vhdxfile" + bytes(600), "another kind"),
-        (b"<<< Oracle VM VirtualBox Disk Image >>>" + bytes(600), "another kind"),
+        (b"vhdxfile" + bytes(600), "unsupported kind"),
+        (b"<<< Oracle VM VirtualBox Disk Image >>>" + bytes(600), "unsupported kind"),
     ],
 )
 def test_what_is_no_disk_is_taken_for_one_only_if_that_is_said(

@@ -103,7 +103,7 @@ def say_clone_failures(report: CloneReport) -> None:
     for words, names in same.items():
         say(f"{list_names(names)} (there already): {printable(words)}")
     if same:
-        say("try: delete what is to be made anew, and run this again")
+        say("try: delete the clones that have to change, and run the command again")
 
 
 def _render_difference(one: Difference) -> str:

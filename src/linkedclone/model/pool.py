@@ -278,7 +278,8 @@ class Skip:
 
 
 ADOPT_HINT: Final = (
-    "two pools may have one name; if these are this pool's: linkedclone pool adopt FILE NAME"
+    "another pool may have this name; "
+    "if these clones belong to this pool: linkedclone pool adopt FILE NAME"
 )
 
 

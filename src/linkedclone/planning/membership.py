@@ -89,7 +89,7 @@ class PoolIdentity:
             yield f"it belongs in {place}, and the file's clones are in {self.place}"
         if not self._is_of_parent(vm, mark, state):
             held = mark.parent_name or mark.parent_uuid or "another image"
-            yield f"it belongs on {held}, and the file's parent is {self.parent.name}"
+            yield f"its parent is {held}, and the file's parent is {self.parent.name}"
 
     def _is_of_parent(self, vm: Vm, mark: Mark, state: PoolState) -> bool:
         if state.parent:

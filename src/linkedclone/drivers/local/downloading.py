@@ -298,7 +298,7 @@ class _Fetch:
         self._restarts += counted
         if self._restarts >= RESTARTS:
             raise EndpointError(
-                f"{show_url(self._url)} is another file each time",
+                f"{show_url(self._url)} changes with each request",
                 details=_CHANGED,
                 hint="its mirrors may differ: name the address of one of them",
             )
@@ -340,7 +340,7 @@ class _Fetch:
             raise self._no_space(explain_no_space(error)[0]) from error
 
     def _refuse_endless(self, done: int, total: int) -> None:
-        """Refuse what goes on beyond its end, or would fill the file system.
+        """Refuse what sends more than the announced length, or would fill the file system.
 
         Raises:
             EndpointError: More comes than was told.
@@ -349,7 +349,7 @@ class _Fetch:
         if total and done > total:
             self._begin_anew(Note(url=self._note.url))
             raise EndpointError(
-                f"{show_url(self._url)} goes on beyond its end",
+                f"{show_url(self._url)} sends more than the announced length",
                 details=f"it was to have {total} bytes",
                 hint="fetch it yourself, then import the file",
             )

@@ -129,7 +129,7 @@ def _refuse_no_disk(head: bytes, what: str) -> None:
         )
     if _TEXT.issuperset(head[:_TEXT_BYTES].rstrip(b"\0")) and head.strip(b"\0"):
         raise InputError(
-            f"{what} is a text and no image", hint=f"look what is in it; {_RAW_ANYWAY}"
+            f"{what} is a text file, not a disk image", hint=f"look what is in it; {_RAW_ANYWAY}"
         )
 
 
@@ -163,7 +163,7 @@ def _find_end(head: bytes) -> int:
 
 def _other_kind(what: str, kind: str, driver: str) -> InputError:
     return InputError(
-        f"{what} is an image of another kind ({kind})",
+        f"{what} is an unsupported kind of image ({kind})",
         hint=f"make a qcow2 of it: {_suggest_convert(what, driver)}",
     )
 

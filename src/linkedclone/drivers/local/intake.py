@@ -100,7 +100,7 @@ def _opened(source: Path, *, follow: bool) -> Iterator[int]:
 
 def _refuse_kind(source: Path, kind: int) -> InputError:
     return InputError(
-        f"{source} is not a file but {_KINDS.get(kind, 'something else')}",
+        f"{source} is not a regular file but {_KINDS.get(kind, 'something else')}",
         hint="name a qcow2, raw or vmdk image"
         + ("; of a disk: qemu-img convert -O qcow2 DEVICE FILE" if kind == stat.S_IFBLK else ""),
     )

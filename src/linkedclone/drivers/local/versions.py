@@ -89,7 +89,7 @@ def find_unfinished(state: StateFolder, name: str, file: Path) -> StoredVm | Non
 def same_image(holder: StoredVm) -> DuplicateNameError:
     """Return the error for an image that is there already."""
     return DuplicateNameError(
-        f"the image {holder.record.name} is this very file",
+        f"the image {holder.record.name} already has the same content",
         hint="give it another --name, or use the one that is there",
         kind="names",
     )
