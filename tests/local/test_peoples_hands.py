@@ -25,6 +25,8 @@ from linkedclone.drivers.local.diagnose import diagnose
 from linkedclone.drivers.local.driver import LocalDriver
 from linkedclone.drivers.local.layout import open_state
 from linkedclone.drivers.local.record import FILE_NAME
+from linkedclone.drivers.local.survey import take_survey
+from linkedclone.drivers.local.sweep import list_unreached
 from linkedclone.drivers.local.unlinked import find_unlinked
 from linkedclone.errors import GoneError, HypervisorError, InUseError
 from linkedclone.model.findings import Finding, Verdict
@@ -218,10 +220,35 @@ def test_an_older_record_that_was_put_back_loses_no_newer_layer(
     (driver.state.staging / "0badcafe.snapshot.desk").mkdir()
     clean_up(root)
     delete(driver, find(driver, "other"))
-    assert finding(root, "leftovers").verdict is Verdict.WARNING
+    told = finding(root, "leftovers")
+    assert told.verdict is Verdict.WARNING
+    assert "older than its disks" in told.text
+    assert list_unreached(driver.state, take_survey(driver.state)) == ()  # nothing for gc
     (folder / FILE_NAME).write_bytes(newer)
     del before["other"]
     assert view(root) == before
+
+
+def test_a_record_of_another_vm_makes_a_vm_unreadable_and_deletes_neither(
+    driver: LocalDriver, root: Path
+) -> None:
+    desk, other = (folder_of(driver, name) for name in ("desk", "other"))
+    record = (desk / FILE_NAME).read_bytes()
+    (desk / FILE_NAME).write_bytes((other / FILE_NAME).read_bytes())
+    seen = {vm.name: vm for vm in driver.observe().vms}
+    assert "record of another VM (other)" in seen["desk"].unreadable
+    assert not seen["other"].unreadable
+    (desk / FILE_NAME).write_bytes(record)
+    assert not find(driver, "desk").unreadable
+
+
+def test_a_folder_in_the_place_of_a_disk_is_not_removed(driver: LocalDriver) -> None:
+    folder = folder_of(driver, "other")
+    kept = folder / "disk-0badcafe.qcow2" / "mine.txt"
+    kept.parent.mkdir()
+    kept.write_text("mine")
+    delete(driver, find(driver, "other"))
+    assert kept.read_text() == "mine"
 
 
 def test_layers_of_a_deleted_vm_that_nothing_reads_any_more_are_shown_and_collected(

@@ -19,13 +19,14 @@ from linkedclone.drivers.local.machine.arguments import CONSOLE_LOG, QMP_SOCKET
 from linkedclone.drivers.local.machine.networks import NetworkKind, parse_network
 from linkedclone.drivers.local.machine.process import QEMU_LOG, find_processes, runs_in
 from linkedclone.drivers.local.machines import RUN_FOLDER, OpenMachine
+from linkedclone.drivers.local.record import FILE_NAME
 from linkedclone.drivers.local.seals import check_seal, is_sealed
 from linkedclone.drivers.local.settings import default_root
 from linkedclone.drivers.local.staging import describe_entry, list_dead, list_living
 from linkedclone.drivers.local.store import LOCK_NAME, StoredVm, load_all
 from linkedclone.drivers.local.strays import list_abandoned
 from linkedclone.drivers.local.survey import take_survey
-from linkedclone.drivers.local.sweep import list_unreached
+from linkedclone.drivers.local.sweep import list_older, list_unreached
 from linkedclone.drivers.local.tool import check_image
 from linkedclone.drivers.local.unlinked import find_unlinked, list_odd_names
 from linkedclone.errors import BusyError, LinkedCloneError
@@ -54,7 +55,13 @@ def check_leftovers(state: StateFolder) -> Iterator[Finding]:
             return
         dead, living = list_dead(state), list_living(state)
         # Whoever deletes a VM lets go of the lock before its files are gone.
-        unreached = () if living else list_unreached(state, take_survey(state))
+        survey = take_survey(state)
+        unreached = () if living else list_unreached(state, survey)
+        older = () if living else list_older(survey)
+    for vm in older:
+        text = f"{vm.record.name} writes to a sealed disk: its record is older than its disks"
+        hint = f"put the newer {vm.folder / FILE_NAME} back"
+        yield Finding(check=check, verdict=Verdict.WARNING, text=f"{text}; {hint}")
     if dead:
         actions = Counter(describe_entry(entry)[0] for entry in dead)
         told = ", ".join(f"{count} {action}" for action, count in sorted(actions.items()))
@@ -68,7 +75,7 @@ def check_leftovers(state: StateFolder) -> Iterator[Finding]:
         )
         remedy = build_command(state, "gc")
         yield Finding(check=check, verdict=Verdict.WARNING, text=text, remedy=remedy)
-    else:
+    elif not older:
         yield Finding(check=check, verdict=Verdict.OK, text="there are none")
 
 

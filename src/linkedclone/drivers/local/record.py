@@ -15,6 +15,8 @@ from linkedclone.model.observed import Mark, PoolState
 
 FILE_NAME = "vm.json"
 FORMAT = 1
+NEWER = "newer vm.json"
+"""The kind of the error that a record of a newer version is."""
 
 
 USER_NETWORK = "user"
@@ -211,7 +213,7 @@ def parse_record(content: bytes, what: str) -> VmRecord:
         document = cast("dict[str, object]", json.loads(content))
         if document.pop("format") != FORMAT:
             brief = f"{what} was written by a newer version"
-            raise HypervisorError(brief, hint="use that version", kind="vm.json")
+            raise HypervisorError(brief, hint="use that version", kind=NEWER)
         record = _parse(document)
         _check_types(record)
         _check_names(record)

@@ -10,6 +10,7 @@ from typing import TypeVar
 from linkedclone.drivers.local.layout import (
     SSH_CONFIG,
     StateFolder,
+    key_of,
     make_vm_link,
     read_note,
     read_vm_link,
@@ -22,7 +23,7 @@ from linkedclone.drivers.local.publish import (
     whole_file,
     write_new,
 )
-from linkedclone.drivers.local.record import FILE_NAME, VmRecord, parse_record, render_record
+from linkedclone.drivers.local.record import FILE_NAME, NEWER, VmRecord, parse_record, render_record
 from linkedclone.drivers.local.sshconfig import render_entry, render_include
 from linkedclone.drivers.local.staging import forget_registered, register
 from linkedclone.errors import DuplicateNameError, GoneError, HypervisorError
@@ -105,6 +106,13 @@ def load_vm(state: StateFolder, vm: VmId) -> StoredVm:
         raise _unreadable(state, vm, error) from error
     if not state.exists(vm):
         raise _gone(vm)
+    key = state.link(vm).name
+    if key not in {key_of(name) for name in (record.name, record.renaming) if name}:
+        raise HypervisorError(
+            f"{path} is the record of another VM ({record.name}), not of {key}",
+            hint="put the VM's own record back",
+            kind="vm.json",
+        )
     return StoredVm(id=vm, folder=folder, record=record)
 
 
@@ -289,6 +297,8 @@ def _missing(state: StateFolder, vm: VmId) -> HypervisorError:
 def _unreadable(state: StateFolder, vm: VmId, error: HypervisorError) -> HypervisorError:
     if not state.exists(vm):
         return _gone(vm)
+    if error.kind == NEWER:  # The VM is sound: nothing is to be cleared away.
+        return error
     name = state.link(vm).name
     hint = f"{error.hint}, or clear {name} away: linkedclone delete {name}{_FORCE}"
     return HypervisorError(error.brief, details=error.details, hint=hint, kind=error.kind)

@@ -22,7 +22,7 @@ from linkedclone.drivers.local.layout import StateFolder, is_disk_name, is_vm_id
 from linkedclone.drivers.local.locks import hold
 from linkedclone.drivers.local.own_names import is_own_name, is_temporary_name
 from linkedclone.drivers.local.record import FILE_NAME
-from linkedclone.drivers.local.seals import SEAL_SUFFIX, seal_path, unseal
+from linkedclone.drivers.local.seals import SEAL_SUFFIX, is_sealed, seal_path, unseal
 from linkedclone.drivers.local.staging import (
     describe_entry,
     list_dead,
@@ -144,7 +144,18 @@ def list_unreached(state: StateFolder, survey: Survey) -> tuple[Path, ...]:
     """Return the layers that nothing reaches, by path. To be called under the family lock."""
     if survey.doubts:
         return ()
-    return tuple(path for path in sorted(_list_disks(state)) if path not in survey.reached)
+    older = {vm.folder for vm in list_older(survey)}
+    left = (path for path in sorted(_list_disks(state)) if path not in survey.reached)
+    return tuple(path for path in left if path.parent not in older)
+
+
+def list_older(survey: Survey) -> tuple[StoredVm, ...]:
+    """Return the VMs whose records are older than their disks, as those from a backup.
+
+    A VM writes to a disk without a seal. A record that names a sealed one for
+    that does not name the newest layers.
+    """
+    return tuple(vm for vm in survey.stored.vms if any(map(is_sealed, vm.disk_tops)))
 
 
 def _list_disks(state: StateFolder) -> Iterator[Path]:
@@ -194,8 +205,13 @@ def _is_folder(path: Path) -> bool:
 
 
 def remove(path: Path) -> None:
-    """Remove a file, sealed or not, or a folder; absent counts as done."""
-    if is_disk_name(path.name) and not _is_folder(path):
+    """Remove a file, sealed or not, or a folder; absent counts as done.
+
+    A folder in the place of a disk was put there by a person, and stays.
+    """
+    if is_disk_name(path.name):
+        if _is_folder(path):
+            return
         unseal(path)
     _remove_unsealed(path)
 
@@ -230,7 +246,10 @@ def _remove_plain(state: StateFolder, folder: Path) -> bool:
     with hold(state.family_lock, shared=True), suppress(FileNotFoundError):
         paths = tuple(folder.iterdir())
         sealed = any(path.suffix == SEAL_SUFFIX for path in paths)
-        ours = all(is_own_name(path.name) for path in paths)
+        ours = all(
+            is_own_name(path.name) and not (is_disk_name(path.name) and _is_folder(path))
+            for path in paths
+        )
         if sealed or not ours or _is_kept(state, folder, paths):
             return False
         for path in paths:
