@@ -521,17 +521,17 @@ def test_while_a_command_is_at_work_nothing_is_called_an_orphan(driver: LocalDri
 def test_a_layer_that_got_its_vm_between_two_looks_is_no_orphan(
     driver: LocalDriver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The first look sees the records, then the files: a snapshot may be taken in between."""
+    """The first look sees the records, then the files: a VM may be cloned in between."""
     looks: list[object] = []
-    original, golden = list_unreached, find(driver, "golden")
+    original, step = list_unreached, step_for(driver, find(driver, "golden"), "late")
 
-    def take_one_in_between(*arguments: object) -> object:
+    def clone_in_between(*arguments: object) -> object:
         if not looks:
-            result_of(driver, driver.create_snapshot(golden.id, "second", ""))
+            result_of(driver, driver.create_clone(step))
         looks.append(arguments)
         return original(*arguments)  # type: ignore[arg-type]  # passed on as they came
 
-    monkeypatch.setattr(strays, "list_unreached", take_one_in_between)
+    monkeypatch.setattr(strays, "list_unreached", clone_in_between)
     assert driver.observe().strays == ()
     assert len(looks) == 2
 
