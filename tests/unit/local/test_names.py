@@ -10,11 +10,14 @@ from hypothesis import strategies as st
 from linkedclone.drivers.local.layout import (
     backing_path,
     key_of,
+    make_vm_link,
     new_disk_name,
     new_vm_id,
     open_state,
 )
+from linkedclone.drivers.local.record import FILE_NAME, MachineRecord, VmRecord, render_record
 from linkedclone.drivers.local.seeds import host_name_of
+from linkedclone.drivers.local.store import load_vm
 from linkedclone.errors import InputError
 from linkedclone.model.ids import VmId
 from linkedclone.model.names import check_name
@@ -97,3 +100,26 @@ def test_ids_that_are_none_of_ours_exist_nowhere(tmp_path: Path, vm: str) -> Non
 )
 def test_a_host_name_has_what_host_names_may_have(name: str, host: str) -> None:
     assert host_name_of(name) == host
+
+
+def test_reading_a_vm_reads_its_link_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    state = open_state(tmp_path / "state", durable=False)
+    vm = VmId("desk-1.0123abcd")
+    state.folder(vm).mkdir()
+    record = VmRecord(
+        name="desk-1",
+        uuid="11111111-2222-4333-8444-555555555555",
+        disk="disk-0123abcd.qcow2",
+        machine=MachineRecord(cpus=1, memory_bytes=1, cards=()),
+    )
+    (state.folder(vm) / FILE_NAME).write_bytes(render_record(record))
+    make_vm_link(state.birth_link(vm), vm)
+    read, readlink = list[str](), os.readlink
+
+    def count(path: str) -> str:
+        read.append(path)
+        return readlink(path)
+
+    monkeypatch.setattr(os, "readlink", count)
+    assert load_vm(state, vm).record == record
+    assert len(read) == 1

@@ -142,13 +142,19 @@ class StateFolder:
         key = vm.rpartition(".")[0]
         return self.names / (key if is_key(key) else _NO_KEY)
 
+    def key(self, vm: VmId) -> str | None:
+        """Return the key under which the VM exists; None if it does not exist.
+
+        One read of a link, unless the VM was renamed.
+        """
+        born = self.birth_link(vm).name
+        if self.holder(born) == vm:
+            return born
+        return next((key for key in self._list_later_keys(vm) if self.holder(key) == vm), None)
+
     def link(self, vm: VmId) -> Path:
         """Return the link that makes the VM exist; its first one, if it does not."""
-        born = self.birth_link(vm)
-        if self.holder(born.name) == vm:
-            return born
-        renamed = (key for key in self._list_later_keys(vm) if self.holder(key) == vm)
-        return self.names / next(renamed, born.name)
+        return self.names / (self.key(vm) or self.birth_link(vm).name)
 
     def _list_later_keys(self, vm: VmId) -> Iterator[str]:
         """List where a renamed VM can stand: what its file says, else all, if that was lost."""
@@ -172,7 +178,7 @@ class StateFolder:
 
     def exists(self, vm: VmId) -> bool:
         """Say whether the VM exists."""
-        return self.holder(self.link(vm).name) == vm
+        return self.key(vm) is not None
 
     def holder(self, key: str) -> VmId | None:
         """Return the VM that has this key; None if there is none."""

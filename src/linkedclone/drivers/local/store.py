@@ -104,9 +104,9 @@ def load_vm(state: StateFolder, vm: VmId) -> StoredVm:
         raise _missing(state, vm) from error
     except HypervisorError as error:
         raise _unreadable(state, vm, error) from error
-    if not state.exists(vm):
+    key = state.key(vm)
+    if key is None:
         raise _gone(vm)
-    key = state.link(vm).name
     if key not in {key_of(name) for name in (record.name, record.renaming) if name}:
         raise HypervisorError(
             f"{path} is the record of another VM ({record.name}), not of {key}",
