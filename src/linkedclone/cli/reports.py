@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from linkedclone.cli.failures import describe
 from linkedclone.cli.streams import printable, say
 from linkedclone.cli.tables import GOOD_BAD, Column, render_table
-from linkedclone.model.names import list_names
+from linkedclone.model.names import list_names, render_count
 from linkedclone.model.report import (
     ActionReport,
     CloneReport,
@@ -93,15 +93,20 @@ def render_seconds(seconds: float | None) -> str:
 
 
 def say_clone_failures(report: CloneReport) -> None:
-    """Tell why clones failed, and in what those that were there differ from what was asked for."""
+    """Tell why clones failed, and how those that exist already differ from the request."""
     say_failures([(c.name, c.error) for c in report.clones if c.error])
+    say_differences(report)
+
+
+def say_differences(report: CloneReport) -> None:
+    """Tell how clones that exist already differ from the request."""
     same: dict[str, list[str]] = {}
     for clone in report.clones:
         if clone.differences:
             words = "; ".join(map(_render_difference, clone.differences))
             same.setdefault(words, []).append(printable(clone.name))
     for words, names in same.items():
-        say(f"{list_names(names)} (there already): {printable(words)}")
+        say(f"{list_names(names)} (exists already): {printable(words)}")
     if same:
         say("try: delete the clones that have to change, and run the command again")
 
@@ -145,7 +150,7 @@ def say_failures(failures: list[tuple[str, Failure]]) -> None:
 def summarize_clones(report: CloneReport, *, place: str) -> str:
     """Say in a line or two what came of a batch."""
     counts = Counter(clone.status for clone in report.clones)
-    words = [f"{counts[status]} {status.value}" for status in Status if counts[status]]
+    words = [_count(counts[status], status) for status in Status if counts[status]]
     where = f", in {place}" if place else ""
     kind = "linked" if report.linked else "full"
     state = _render_state(report)
@@ -165,6 +170,13 @@ def summarize_clones(report: CloneReport, *, place: str) -> str:
     if report.interrupted and not counts[Status.SKIPPED]:
         line += "\ninterrupted; run the same command again to finish"
     return line
+
+
+def _count(number: int, status: Status) -> str:
+    """Write how many clones have a status, as part of a sentence."""
+    if status is Status.DIFFERS:
+        return render_count(number, "differs", "differ")
+    return f"{number} {status.value}"
 
 
 def _render_state(report: CloneReport) -> str:

@@ -129,6 +129,11 @@ def _spell(found: "re.Match[str]") -> str:
     return f"\\x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else f"\\u{code:04x}"
 
 
+def render_count(number: int, noun: str, plural: str = "") -> str:
+    """Write a number with its noun: ``1 clone``, ``2 clones``, ``2 copies``."""
+    return f"{number} {noun if number == 1 else plural or noun + 's'}"
+
+
 def list_names(names: Sequence[str], *, most: int = 5) -> str:
     """List names for people, but not too many: ``a, b and 3 more``."""
     rest = len(names) - most

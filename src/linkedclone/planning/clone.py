@@ -8,7 +8,6 @@ from linkedclone.errors import NameTakenError, RefusedError
 from linkedclone.model.ids import FolderId
 from linkedclone.model.observed import Disk, Identity, Mark, Power, Snapshot, Vm
 from linkedclone.model.plan import CreateClone, Plan, SetPower, Step, TakeSnapshot, WriteMark
-from linkedclone.model.proof import hangs_from
 from linkedclone.model.spec import CloneRequest, Target
 from linkedclone.planning.guards import refuse_unread
 from linkedclone.planning.hardware import check_disks, check_hardware, note_disks
@@ -86,13 +85,13 @@ class ClonePlanner:
     def plan(self, seen: Sequence[Vm]) -> Plan:
         """Plan the clones, given the VMs that stand under the wanted names already.
 
-        What is there already as wanted comes out as ``existing``; if it is off
-        and should be on it is started: a clone that was made but did not power
-        on is taken up so.
+        A clone of this parent that is there already comes out as ``existing``,
+        from whichever snapshot it was made; the report says how it differs from
+        the request. If it is off and should be on, it is started.
 
         Raises:
-            NameTakenError: Names belong to VMs that are not ours, or that hang
-                from something else. Nothing has been sent then.
+            NameTakenError: Names belong to VMs that are not clones of this parent,
+                or that have another owner. Nothing was sent.
             RefusedError: The snapshot has no disk to hang from, or cannot be
                 cloned as is wanted; or the parent cannot be read.
             InputError: The hardware that is wanted does not fit together.
@@ -105,7 +104,7 @@ class ClonePlanner:
         missing = [name for name in self.request.names if name.casefold() not in there]
         existing = [there[n.casefold()] for n in self.request.names if n.casefold() in there]
         snapshot = self._snapshot(missing=bool(missing))
-        self._refuse_taken(existing, snapshot)
+        self._refuse_taken(existing)
         mend = tuple(
             WriteMark(vm=vm.id, vm_name=vm.name, mark=replace(vm.mark, uuid=vm.uuid))
             for vm in existing
@@ -186,11 +185,9 @@ class ClonePlanner:
             "or make full clones with --full",
         )
 
-    def _refuse_taken(self, existing: Iterable[Vm], snapshot: Snapshot | None) -> None:
+    def _refuse_taken(self, existing: Iterable[Vm]) -> None:
         taken = [
-            f"{vm.path or vm.name}: {reason}"
-            for vm in existing
-            if (reason := self._conflict(vm, snapshot))
+            f"{vm.path or vm.name}: {reason}" for vm in existing if (reason := self._conflict(vm))
         ]
         if taken:
             word = "name is" if len(taken) == 1 else "names are"
@@ -200,8 +197,8 @@ class ClonePlanner:
                 hint="choose other names or another --folder; nothing was made",
             )
 
-    def _conflict(self, vm: Vm, snapshot: Snapshot | None) -> str:
-        """Say why an existing VM is not the clone that is wanted; empty if it is."""
+    def _conflict(self, vm: Vm) -> str:
+        """Say why an existing VM is not a clone of this parent that the request may keep."""
         if vm.unreadable:
             return f"cannot be read: {vm.unreadable}"
         mark = self._mark_of(vm)
@@ -213,12 +210,6 @@ class ClonePlanner:
             return "not a clone"
         if mark.parent_uuid != self.source.uuid:
             return f"a clone of {mark.parent_name or 'another parent'}"
-        if self.request.snapshot.kind == "named" and snapshot is not None:
-            if mark.snapshot != snapshot.id:
-                return f"hangs from snapshot {mark.snapshot_name or mark.snapshot!r}"
-            linked = hangs_from(vm, snapshot.disks or ()).linked
-            if linked is False and self.request.disk_move.linked:
-                return "bears our mark but is not linked to that snapshot"
         return ""
 
     def _mark_of(self, vm: Vm) -> Mark | None:

@@ -195,22 +195,6 @@ REFUSALS = {
         error=NameTakenError,
         says="a clone of silver",
     ),
-    "a clone of another snapshot than the named": Refusal(
-        source=lambda: replace(
-            gold(),
-            snapshots=(*gold().snapshots, snapshot("next", disk("gold/b.vmdk"), number=2)),
-        ),
-        seen=lambda g: [clone_of(g, "desk-1")],
-        wanted=named("next"),
-        error=NameTakenError,
-        says="hangs from snapshot 'base'",
-    ),
-    "marked but not linked": Refusal(
-        seen=lambda g: [replace(clone_of(g, "desk-1"), disks=(disk("desk-1/full.vmdk"),))],
-        wanted=named("base"),
-        error=NameTakenError,
-        says="not linked",
-    ),
 }
 
 
@@ -222,6 +206,15 @@ def test_what_cannot_be_kept_is_refused_before_anything_is_sent(case: str) -> No
         planner(source, **dict(refusal.wanted)).plan(refusal.seen(source))
     error = caught.value
     assert refusal.says in f"{error.brief}\n{error.details}\n{error.hint}"
+
+
+def test_a_clone_of_another_snapshot_than_the_named_one_is_kept() -> None:
+    newer = snapshot("next", disk("gold/gold.vmdk", "gold/gold-1.vmdk"), number=2)
+    source = replace(gold(), snapshots=(*gold().snapshots, newer))
+    there = started(clone_of(source, "desk-1"))
+    plan = planner(source, **dict(named("next"))).plan([there])
+    assert brief(plan) == [["clone desk-2"]]
+    assert plan.existing == (there,)
 
 
 def test_all_taken_names_are_listed_at_once() -> None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from linkedclone.app.clone import Prepared
     from linkedclone.app.connection import Connection
     from linkedclone.model.check import HostCheck
+    from linkedclone.model.report import CloneReport
     from linkedclone.model.spec import CloneRequest, Placement, SnapshotChoice
 
 _placement = partial(click.option, cls=HeadedOption, heading="Place")
@@ -238,6 +239,7 @@ def _preview(
     choices: Choices, connection: "Connection", request: "CloneRequest", *, server_check: bool
 ) -> int:
     from linkedclone.cli.output import render_document
+    from linkedclone.cli.reports import say_clone_failures
     from linkedclone.cli.streams import printable, say, write_result
 
     prepared = connection.prepare(request)
@@ -248,7 +250,8 @@ def _preview(
     if server_check:
         document["checks"] = [check.document() for check in checks]
     write_result(render_document(document, "json" if choices.output == "json" else "yaml"))
-    say(printable(f"dry run: nothing was sent. {_describe_plan(prepared)}"))
+    say(printable(f"dry run: nothing was sent. {_describe_plan(prepared, report)}"))
+    say_clone_failures(report)
     for note in report.notes:
         say(f"note: {printable(note)}")
     return _say_checks(checks) if server_check else 0
@@ -271,7 +274,7 @@ def _say_checks(checks: "tuple[HostCheck, ...]") -> int:
     return 0
 
 
-def _describe_plan(prepared: "Prepared") -> str:
+def _describe_plan(prepared: "Prepared", report: "CloneReport") -> str:
     """Say in words what a plan would do besides the requests that are printed."""
     from linkedclone.model.plan import SetPower, TakeSnapshot
 
@@ -280,12 +283,29 @@ def _describe_plan(prepared: "Prepared") -> str:
     if prepared.target.new_folder:
         words.append(f"make the folder {prepared.target.folder_path}, from which UUIDs follow")
     words.append(_describe_creates(prepared))
-    if prepared.plan.existing:
-        words.append(f"keep {len(prepared.plan.existing)} that exist")
+    words.extend(_describe_existing(report))
     starts = sum(isinstance(step, SetPower) for step in steps)
     if starts:
-        words.append(f"start {starts} of them")
+        words.append(f"start {starts} of those that exist")
     return "It would " + ", ".join(words)
+
+
+def _describe_existing(report: "CloneReport") -> list[str]:
+    """Say what would become of the clones that exist already."""
+    from linkedclone.model.names import render_count
+    from linkedclone.model.report import Status
+
+    words = {
+        Status.EXISTING: ("keep", "that exists", "that exist"),
+        Status.DIFFERS: ("leave", "that differs", "that differ"),
+        Status.FAILED: ("refuse", "that exists", "that exist"),
+    }
+    counts = [sum(clone.status is status for clone in report.clones) for status in words]
+    return [
+        f"{verb} {render_count(number, one, several)}"
+        for number, (verb, one, several) in zip(counts, words.values(), strict=True)
+        if number
+    ]
 
 
 def _describe_creates(prepared: "Prepared") -> str:
