@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from linkedclone.model.observed import Vm
 from linkedclone.model.plan import Plan, WriteMark
 from linkedclone.planning.membership import slot_of, state_of
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from linkedclone.app.acting import Acting
     from linkedclone.drivers.base import Driver
     from linkedclone.execution.progress import Progress
-    from linkedclone.model.observed import PoolState, Vm
+    from linkedclone.model.observed import PoolState
     from linkedclone.model.report import ActionReport
 
 
@@ -44,11 +45,14 @@ def write_states(
     change: Callable[[Vm], PoolState],
     progress: Progress | None = None,
 ) -> ActionReport:
-    """Write what a pool keeps on its clones, where it is not so already."""
-    steps = []
+    """Write what a pool keeps on its clones; marks that say so already are left alone."""
+    steps, existing = list[WriteMark](), list[Vm]()
     # As the marks stand by now: a run over the pool may write its claim at the same time.
     for vm in driver.observe_vms([vm.id for vm in vms]) if vms else ():
         mark, wanted = vm.valid_mark, change(vm)
         if mark is not None and wanted != mark.pool:
             steps.append(WriteMark(vm=vm.id, vm_name=vm.name, mark=replace(mark, pool=wanted)))
-    return acting.carry_out(Plan(stages=(tuple(steps),) if steps else ()), progress)
+        else:
+            existing.append(vm)
+    stages = (tuple(steps),) if steps else ()
+    return acting.carry_out(Plan(stages=stages, existing=tuple(existing)), progress)

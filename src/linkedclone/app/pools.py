@@ -14,12 +14,13 @@ from linkedclone.execution.outage import REAL, Pace
 from linkedclone.model.ids import VmId
 from linkedclone.model.names import list_names
 from linkedclone.model.observed import Snapshot, Vm
-from linkedclone.model.pool import ADOPT_HINT, PoolPlan, PoolSpec, Stranger
+from linkedclone.model.pool import PoolPlan, PoolSpec, Stranger
 from linkedclone.model.poolreport import PoolOutlook, PoolReport, PoolRow, PoolStatus
 from linkedclone.model.report import ActionReport
 from linkedclone.planning.guards import refuse_unread, refuse_unreadable
 from linkedclone.planning.membership import (
     PoolIdentity,
+    advise_on,
     choose_to_adopt,
     find_accepted,
     find_strangers,
@@ -29,7 +30,15 @@ from linkedclone.planning.membership import (
     state_of,
 )
 from linkedclone.planning.pool import PoolSight, on_image, plan_pool
-from linkedclone.planning.poolwork import Image, build_request, find_members, find_previous
+from linkedclone.planning.poolwork import (
+    NOT_A_MEMBER,
+    Image,
+    build_request,
+    find_members,
+    find_previous,
+    match_members,
+    refuse_missing,
+)
 from linkedclone.planning.shape import describe_shape
 from linkedclone.planning.snapshots import choose_snapshot
 
@@ -323,28 +332,39 @@ class Pools:
     ) -> ActionReport:
         """Take clones into a pool that bear its name and do not fit its file.
 
+        Clones that fit the file already are left alone, and names that fit no
+        clone are reported as failed: an interrupted command can be repeated.
+
         Args:
             spec: The pool.
-            names: Which, by name, path or UUID; empty for all.
+            names: Which, by name, path or UUID; empty for all that do not fit.
             progress: Is told how it gets on.
 
         Raises:
             BusyError: Another run works on them.
-            RefusedError: A name fits none of them, or several.
+            RefusedError: No name fits a clone, or one fits several.
         """
         from linkedclone.app.poolholds import write_states
+        from linkedclone.app.presence import Found
 
         identity = self._identify(spec)
-        strangers = find_strangers(self._driver.observe(), identity)
-        vms = choose_to_adopt(strangers, names, spec.pool)
+        inventory = self._driver.observe()
+        vms, missing = choose_to_adopt(inventory, identity, names)
         self._refuse_busy(vms, spec.pool)
-        return write_states(
+        report = write_states(
             self._driver,
             self._acting,
             vms,
-            lambda vm: identity.sign(replace(state_of(vm), slot=slot_of(vm))),
+            lambda vm: (
+                state_of(vm)
+                if identity.fits(vm)
+                else identity.sign(replace(state_of(vm), slot=slot_of(vm)))
+            ),
             progress,
         )
+        why = (f"not a clone that bears the name of the pool {spec.pool}", NOT_A_MEMBER)
+        found = Found(vms=vms, absent=missing, failure=why)
+        return found.tell(report, action="mark", counts_as_done=False)
 
     def _refuse_busy(self, vms: Sequence[Vm], pool: str) -> None:
         from linkedclone.app.poolclaim import refuse_claimed
@@ -360,16 +380,24 @@ class Pools:
     ) -> ActionReport:
         """Keep clones from being changed, or let them go again with an empty reason.
 
+        Names that are not in the pool are reported as failed beside the others.
+
         Raises:
-            InputError: Some are not in the pool.
+            InputError: None of them is in the pool.
             RefusedError: No more than a name was given, and several pools have it.
         """
         from linkedclone.app.poolholds import set_hold
+        from linkedclone.app.presence import Found
 
         members, _ = self._find_members(pool)
         called = pool if isinstance(pool, str) else pool.pool
-        found = find_members(members, names, called) if names else members
-        return set_hold(self._driver, self._acting, found, reason, progress)
+        vms, missing = match_members(members, names) if names else (members, ())
+        if not vms:
+            refuse_missing(missing, called)
+        why = (f"not in the pool {called}", NOT_A_MEMBER)
+        report = set_hold(self._driver, self._acting, vms, reason, progress)
+        found = Found(vms=vms, absent=missing, failure=why)
+        return found.tell(report, action="mark", counts_as_done=False)
 
     def delete(
         self,
@@ -405,7 +433,7 @@ class Pools:
                     details="\n".join(
                         f"{one.vm.path or one.vm.name}: {one.because}" for one in strangers
                     ),
-                    hint=ADOPT_HINT,
+                    hint=advise_on(strangers),
                 )
             return ActionReport(endpoint=self._acting.address)
         report = Changes(self._driver, self._acting).delete(

@@ -24,10 +24,12 @@ class Found:
     Attributes:
         vms: The VMs that are there, each once however often it was named.
         absent: The references that fit no VM.
+        failure: What an absent VM is reported with.
     """
 
     vms: tuple[Vm, ...]
     absent: tuple[str, ...] = ()
+    failure: tuple[str, str] = ("there is no such VM", "linkedclone list shows all VMs")
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -42,8 +44,15 @@ class Found:
             action: What was to be done.
             counts_as_done: Whether a VM that is not there is what was wanted.
         """
-        results = tuple(_result(ref, action, done=counts_as_done) for ref in self.absent)
+        results = tuple(self._result(ref, action, done=counts_as_done) for ref in self.absent)
         return replace(report, results=(*report.results, *results))
+
+    def _result(self, ref: str, action: str, *, done: bool) -> ActionResult:
+        if done:
+            return ActionResult(name=ref, action=action, status=Status.DONE, key=ref, note=ABSENT)
+        brief, hint = self.failure
+        failure = Failure(stage=action, brief=brief, hint=hint)
+        return ActionResult(name=ref, action=action, status=Status.FAILED, key=ref, error=failure)
 
 
 def find_present(driver: Driver, refs: Sequence[str]) -> Found:
@@ -67,12 +76,3 @@ def find_present(driver: Driver, refs: Sequence[str]) -> Found:
             left = rest
         else:
             return Found(vms=tuple({vm.id: vm for vm in found}.values()), absent=tuple(absent))
-
-
-def _result(ref: str, action: str, *, done: bool) -> ActionResult:
-    if done:
-        return ActionResult(name=ref, action=action, status=Status.DONE, key=ref, note=ABSENT)
-    failure = Failure(
-        stage=action, brief="there is no such VM", hint="linkedclone list shows all VMs"
-    )
-    return ActionResult(name=ref, action=action, status=Status.FAILED, key=ref, error=failure)

@@ -10,6 +10,7 @@ from linkedclone.cli.ranges import collapse_names
 from linkedclone.cli.reports import choose_notes, render_actions, say_action_failures
 from linkedclone.cli.streams import has_terminal, printable, say
 from linkedclone.errors import InputError
+from linkedclone.model.names import list_names
 from linkedclone.model.plan import (
     DeleteSnapshot,
     DeleteVm,
@@ -125,11 +126,19 @@ def finish(choices: Choices, report: ActionReport, question: Question | None = N
     if question is not None and question.refused:
         say("nothing was done")
         return 1
-    if not report.results:
-        say("nothing to do: everything is so already")
+    _say_unchanged(report)
     if report.interrupted:
         going = [
             r.name for r in report.results if r.status is Status.SKIPPED and "goes on" in r.note
         ]
         say(f"interrupted; {len(going)} still under way at the endpoint")
     return report.exit_code
+
+
+def _say_unchanged(report: ActionReport) -> None:
+    """Name the VMs that were as requested before."""
+    names = [printable(name) for name in report.unchanged]
+    if report.results and names:
+        say(f"{list_names(names)}: already as requested")
+    elif not report.results:
+        say(f"nothing to do: {list_names(names) or 'everything'} already as requested")

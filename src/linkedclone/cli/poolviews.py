@@ -8,10 +8,11 @@ from linkedclone.cli.reports import render_seconds
 from linkedclone.cli.streams import printable, say
 from linkedclone.cli.tables import GOOD_BAD, Column, render_table
 from linkedclone.model.names import list_names
-from linkedclone.model.pool import ADOPT_HINT, Act, Fitness, PoolPlan, Stranger
+from linkedclone.model.pool import Act, Fitness, PoolPlan, Stranger
 from linkedclone.model.poolreport import PoolOutlook, PoolReport, PoolRow, PoolStatus
 from linkedclone.model.report import Status
 from linkedclone.model.sizes import render_size
+from linkedclone.planning.membership import advise_on
 
 _FITNESS = {
     Fitness.HEALTHY.value: "green",
@@ -63,7 +64,7 @@ def say_refused(refused: Sequence[Stranger]) -> None:
         shown = list_names(collapse_names(names))
         say(printable(f"refused: {shown}: marked for a pool of this name, but {because}"))
     if refused:
-        say(f"hint: {ADOPT_HINT}")
+        say(printable(f"try: {advise_on(refused)}"))
 
 
 def summarize_plan(plan: PoolPlan) -> list[str]:

@@ -247,6 +247,7 @@ class Runner:
             interrupted=self.interrupted,
             notes=plan.notes,
             routine=plan.routine,
+            unchanged=tuple(vm.name for vm in plan.existing),
         )
 
     def _ask(

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import ClassVar, Final, Literal
+from typing import ClassVar, Literal
 
 from linkedclone.model.customization import Customization, SecretSource
 from linkedclone.model.observed import Vm
@@ -277,12 +277,6 @@ class Skip:
     because: str
 
 
-ADOPT_HINT: Final = (
-    "another pool may have this name; "
-    "if these clones belong to this pool: linkedclone pool adopt FILE NAME"
-)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stranger:
     """A clone that bears the pool's name and does not fit its file: it is never changed.
@@ -290,10 +284,12 @@ class Stranger:
     Attributes:
         vm: The clone.
         because: What differs.
+        hint: How it comes into the pool, if it belongs there.
     """
 
     vm: Vm
     because: str
+    hint: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -220,7 +220,13 @@ def _render_head(told: PoolReport | PoolOutlook | PoolStatus) -> dict[str, objec
 def _render_refused(refused: Iterable[Stranger]) -> dict[str, object]:
     """List the clones that bear the pool's name and do not fit its file, if there are some."""
     found = [
-        {"name": one.vm.name, "id": one.vm.id, "path": one.vm.path, "because": one.because}
+        {
+            "name": one.vm.name,
+            "id": one.vm.id,
+            "path": one.vm.path,
+            "because": one.because,
+            "hint": one.hint,
+        }
         for one in refused
     ]
     return {"refused": found} if found else {}

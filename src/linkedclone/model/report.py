@@ -239,7 +239,8 @@ class ActionResult:
 class ActionReport:
     """What became of a command that acts on VMs.
 
-    ``routine`` are those of the notes that are the same for every command.
+    ``routine`` are those of the notes that are the same for every command;
+    ``unchanged`` names the VMs that were as requested before.
     """
 
     endpoint: str
@@ -248,6 +249,7 @@ class ActionReport:
     interrupted: bool = False
     notes: tuple[str, ...] = ()
     routine: tuple[str, ...] = ()
+    unchanged: tuple[str, ...] = ()
 
     @property
     def exit_code(self) -> int:
@@ -255,7 +257,7 @@ class ActionReport:
         if self.interrupted:
             return 130
         failed = sum(result.status is Status.FAILED for result in self.results)
-        return exit_code(failed, len(self.results))
+        return exit_code(failed, len(self.results) + len(self.unchanged))
 
     def document(self) -> dict[str, object]:
         """Return the JSON form."""
@@ -263,6 +265,7 @@ class ActionReport:
             "endpoint": self.endpoint,
             "results": [result.document() for result in self.results],
             "seconds": round(self.seconds, 3),
+            **({"unchanged": list(self.unchanged)} if self.unchanged else {}),
             **({"notes": list(self.notes)} if self.notes else {}),
         }
 

@@ -74,22 +74,36 @@ class PoolIdentity:
 
     def explain(self, vm: Vm) -> str:
         """Say why a VM of the pool's name does not fit."""
-        return "; ".join(self._differences(vm))
+        return "; ".join(text for _, text in self._differences(vm))
 
-    def _differences(self, vm: Vm) -> Iterator[str]:
+    def advise(self, vm: Vm) -> str:
+        """Say how a VM of the pool's name that does not fit comes into the pool."""
+        mark = vm.valid_mark
+        if mark is None or [field for field, _ in self._differences(vm)] != ["parent"]:
+            return "if these clones belong to this pool: linkedclone pool adopt FILE NAME"
+        recompose = "linkedclone pool recompose FILE"
+        if mark.parent_name == self.parent.name:  # made anew under its name
+            return f"if this pool's parent was replaced: {recompose} --snapshot SNAPSHOT"
+        return (
+            f"if this pool's parent was changed: write 'parent: {mark.parent_name}' into the file "
+            f"again, then {recompose} --parent {self.parent.name} --snapshot SNAPSHOT"
+        )
+
+    def _differences(self, vm: Vm) -> Iterator[tuple[str, str]]:
+        """Yield what does not fit: the setting of the file, and how it differs."""
         mark, state = vm.valid_mark, state_of(vm)
         if mark is None:
-            yield "it has no mark of its own"
+            yield "mark", "it has no mark of its own"
             return
         if not _is_numbered(state, vm.name, self.spec):
             held = state.pattern or f"the slot {state.slot or vm.name}"
-            yield f"it belongs to {held}, and the file says {self.spec.numbering}"
+            yield "name", f"it belongs to {held}, and the file says {self.spec.numbering}"
         place = state.place or _folder_of(vm)
         if place != self.place:
-            yield f"it belongs in {place}, and the file's clones are in {self.place}"
+            yield "place", f"it belongs in {place}, and the file's clones are in {self.place}"
         if not self._is_of_parent(vm, mark, state):
             held = mark.parent_name or mark.parent_uuid or "another image"
-            yield f"its parent is {held}, and the file's parent is {self.parent.name}"
+            yield "parent", f"its parent is {held}, and the file's parent is {self.parent.name}"
 
     def _is_of_parent(self, vm: Vm, mark: Mark, state: PoolState) -> bool:
         if state.parent:
@@ -130,7 +144,15 @@ def find_strangers(inventory: Inventory, identity: PoolIdentity) -> tuple[Strang
     """Return the clones of the pool's name that do not fit it, each with the reason."""
     found = [vm for vm in namesakes_of(inventory, identity.spec.pool) if not identity.fits(vm)]
     found.sort(key=lambda vm: (vm.path, vm.name, vm.uuid))
-    return tuple(Stranger(vm=vm, because=identity.explain(vm)) for vm in found)
+    return tuple(
+        Stranger(vm=vm, because=identity.explain(vm), hint=identity.advise(vm)) for vm in found
+    )
+
+
+def advise_on(strangers: Sequence[Stranger]) -> str:
+    """Say what to do about clones of a pool's name that do not fit it."""
+    hints = dict.fromkeys(one.hint for one in strangers)
+    return "; ".join(("another pool may have this name", *hints))
 
 
 def namesakes_of(inventory: Inventory, pool: str) -> tuple[Vm, ...]:
@@ -195,29 +217,43 @@ def _was_called(identity: PoolIdentity, vm: Vm, parent: str) -> bool:
 
 
 def choose_to_adopt(
-    strangers: Sequence[Stranger], names: Iterable[str], pool: str
-) -> tuple[Vm, ...]:
-    """Return those of a pool's strangers that are named by name, path or UUID; all for none.
+    inventory: Inventory, identity: PoolIdentity, names: Iterable[str]
+) -> tuple[tuple[Vm, ...], tuple[str, ...]]:
+    """Return the clones of a pool's name that are named, and the names that fit none of them.
+
+    A name is a name, path or UUID. Without names: all that do not fit the pool.
 
     Raises:
-        RefusedError: A name fits none of them, or several.
+        RefusedError: No name fits a clone, or one fits several.
     """
+    pool = identity.spec.pool
+    refused = tuple(one.vm for one in find_strangers(inventory, identity))
+    if not names:
+        return refused, ()
     chosen: dict[VmId, Vm] = {}
+    missing = []
     for name in names:
         key = name.casefold()
         found = [
-            one.vm
-            for one in strangers
-            if key in {one.vm.name.casefold(), one.vm.path.casefold(), one.vm.uuid}
+            vm
+            for vm in namesakes_of(inventory, pool)
+            if key in {vm.name.casefold(), vm.path.casefold(), vm.uuid}
         ]
-        if len(found) != 1:
-            why = "is not a clone" if not found else f"fits {len(found)} clones"
+        # Of several, those that fit the pool already are not meant.
+        found = [vm for vm in found if vm in refused] or found
+        if len(found) > 1:
             raise RefusedError(
-                f"{name} {why} that bears the name of the pool {pool} and does not fit its file",
-                hint="linkedclone pool status FILE lists them; a path or UUID names one exactly",
+                f"{name} fits {len(found)} clones that bear the name of the pool {pool}",
+                hint="give the path or the UUID of one",
             )
-        chosen[found[0].id] = found[0]
-    return tuple(chosen.values()) if chosen else tuple(one.vm for one in strangers)
+        chosen |= {vm.id: vm for vm in found}
+        missing += [] if found else [name]
+    if not chosen:
+        raise RefusedError(
+            f"not clones that bear the name of the pool {pool}: {', '.join(missing)}",
+            hint="linkedclone pool status FILE lists them",
+        )
+    return tuple(chosen.values()), tuple(missing)
 
 
 def state_of(vm: Vm) -> PoolState:

@@ -220,10 +220,23 @@ def find_previous(members: Sequence[Vm], pool: str, current: Image) -> Image:
     return known.most_common(1)[0][0]
 
 
+def match_members(
+    members: Sequence[Vm], names: Sequence[str]
+) -> tuple[tuple[Vm, ...], tuple[str, ...]]:
+    """Find clones of a pool by slot, name or UUID; return them, and the names that fit none."""
+    by_key: dict[str, Vm] = {}
+    for vm in members:
+        for key in (vm.uuid, slot_of(vm), vm.name):
+            by_key[key.casefold()] = vm
+    found = [by_key[name.casefold()] for name in names if name.casefold() in by_key]
+    missing = tuple(name for name in names if name.casefold() not in by_key)
+    return tuple({vm.id: vm for vm in found}.values()), missing
+
+
 def find_members(
     members: Sequence[Vm], names: Sequence[str], pool: str, *, making: Sequence[str] = ()
 ) -> tuple[Vm, ...]:
-    """Find clones of a pool by slot, name or UUID.
+    """Find clones of a pool by slot, name or UUID, all that are named.
 
     Args:
         members: The clones of the pool.
@@ -235,16 +248,21 @@ def find_members(
     Raises:
         InputError: Some are none of its clones; all of them are listed.
     """
-    by_key: dict[str, Vm] = {}
-    for vm in members:
-        for key in (vm.uuid, slot_of(vm), vm.name):
-            by_key[key.casefold()] = vm
-    filled = {slot.casefold() for slot in making} - by_key.keys()
-    names = [name for name in names if name.casefold() not in filled]
-    missing = [name for name in names if name.casefold() not in by_key]
-    if missing:
-        raise InputError(
-            f"not in the pool {pool}: {', '.join(missing)}",
-            hint="linkedclone pool status FILE shows its clones",
-        )
-    return tuple({by_key[name.casefold()].id: by_key[name.casefold()] for name in names}.values())
+    found, missing = match_members(members, names)
+    filled = {slot.casefold() for slot in making}
+    refuse_missing([name for name in missing if name.casefold() not in filled], pool)
+    return found
+
+
+NOT_A_MEMBER = "linkedclone pool status FILE lists its clones"
+"""What to try if a name is not in a pool."""
+
+
+def refuse_missing(names: Sequence[str], pool: str) -> None:
+    """Refuse names that are not in a pool.
+
+    Raises:
+        InputError: There are some; all of them are listed.
+    """
+    if names:
+        raise InputError(f"not in the pool {pool}: {', '.join(names)}", hint=NOT_A_MEMBER)

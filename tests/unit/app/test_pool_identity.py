@@ -110,6 +110,41 @@ def test_a_status_names_what_bears_the_name_and_does_not_fit(stage: Stage) -> No
     assert "desk-{n} from 1" in refused[0]["because"]
 
 
+@pytest.mark.parametrize("reason", ["for Anne", ""])
+def test_holds_and_releases_work_on_the_clones_that_exist_and_report_the_others(
+    stage: Stage, reason: str
+) -> None:
+    """Item 20."""
+    stage.apply(FIRST)
+    stage.pools().hold(FIRST, ["desk-1"], reason)
+    report = stage.pools().hold(FIRST, ["desk-1", "desk-9"], reason)
+    assert (report.exit_code, report.unchanged) == (4, ("desk-1",))
+    (missing,) = report.results
+    assert missing.error is not None
+    assert (missing.name, missing.error.brief) == ("desk-9", "not in the pool desks")
+    assert {vm.name: state_of(vm).hold for vm in stage.members(FIRST).values()} == {
+        "desk-1": reason,
+        "desk-2": "",
+        "desk-3": "",
+    }
+
+
+@pytest.mark.parametrize(
+    ("changed", "hint"),
+    [
+        ("another parent", "pool recompose FILE --parent silver --snapshot"),
+        ("another pattern", "pool adopt FILE NAME"),
+        ("another parent and pattern", "pool adopt FILE NAME"),
+    ],
+)
+def test_the_hint_for_refused_clones_is_what_the_documents_say(
+    stage: Stage, changed: str, hint: str
+) -> None:
+    stage.apply(FIRST)
+    refused = stage.apply(OTHERS[changed]).refused
+    assert {hint in one.hint for one in refused} == {True}
+
+
 # -- intended changes -------------------------------------------------------------------
 
 
@@ -178,9 +213,16 @@ def test_a_parent_that_was_made_anew_under_its_name_needs_a_recompose(stage: Sta
 def test_clones_are_adopted_by_name_and_follow_the_changed_file(stage: Stage) -> None:
     stage.apply(FIRST)
     other = OTHERS["another pattern"]
-    with pytest.raises(RefusedError, match="desk-9 is not a clone"):
+    with pytest.raises(RefusedError, match="of the pool desks: desk-9"):
         stage.pools().adopt(other, ["desk-9"])
-    stage.pools().adopt(other, ["desk-1", "desk-2", "desk-3"])
+    stage.pools().adopt(other, ["desk-1"])
+    report = stage.pools().adopt(other, ["desk-1", "desk-2", "desk-3", "desk-9"])
+    assert (report.exit_code, report.unchanged) == (4, ("desk-1",))
+    assert {r.name: r.status for r in report.results} == {
+        "desk-2": Status.DONE,
+        "desk-3": Status.DONE,
+        "desk-9": Status.FAILED,
+    }
     assert stage.apply(other).exit_code == 0
     assert sorted(stage.members(other)) == ["seat-1", "seat-2", "seat-3"]
     assert stage.is_settled(other)

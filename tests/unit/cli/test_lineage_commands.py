@@ -208,7 +208,7 @@ def test_promoted_clones_hang_from_nothing(run: Run, family: MemoryHypervisor) -
     assert run("show", "kiosk-1", "-o", "json").document["mode"] == "full"
     again = run("promote", "kiosk-1", "--yes")
     assert (again.code, again.out) == (0, "")
-    assert again.err == "nothing to do: everything is so already\n"
+    assert again.err == "nothing to do: kiosk-1 already as requested\n"
 
 
 @pytest.mark.parametrize(
@@ -271,7 +271,7 @@ def test_a_grown_disk_is_larger_and_its_guest_is_told_of(
     (disk,) = run("show", "bare", "-o", "json").document["disks"]
     assert disk["capacity_bytes"] == 40 << 30
     again = run("grow", "bare", "40GiB", "--force")
-    assert (again.code, again.err) == (0, "nothing to do: everything is so already\n")
+    assert (again.code, again.err) == (0, "nothing to do: bare already as requested\n")
 
 
 @pytest.mark.parametrize("verb", ["promote", "adopt"])
