@@ -14,6 +14,7 @@ from functools import cache
 from pathlib import Path
 
 from bench.commands import ROOT, BenchError, clean_environment, run
+from linkedclone.drivers.local.chain import name_disk
 from linkedclone.drivers.local.hardware import new_mac
 from linkedclone.drivers.local.machine import (
     MachineConfig,
@@ -149,7 +150,7 @@ def _prepare(guest: Guest, folder: Path, key: Path, *, accel: str, port: int) ->
         append=guest.append,
     )
     fixed = _ANY_PORT.replace(":0-", f":{port}-")
-    arguments = build_arguments(config, accel=accel, cpu=choose_cpu(accel))
+    arguments = build_arguments(config, [name_disk(disk)], accel=accel, cpu=choose_cpu(accel))
     return BareMachine(
         name=folder.name,
         folder=folder,

@@ -37,7 +37,9 @@ def launched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The accelerators that QEMU would have been started with."""
     seen: list[str] = []
 
-    def build(_config: MachineConfig, *, accel: str, **_others: object) -> Sequence[str]:
+    def build(
+        _config: MachineConfig, _disks: object, *, accel: str, **_others: object
+    ) -> Sequence[str]:
         seen.append(accel)
         raise InputError("seen enough")
 

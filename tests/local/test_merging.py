@@ -11,11 +11,15 @@ from typing import Any
 
 import pytest
 
+from linkedclone.drivers.local.chain import read_chain
 from linkedclone.drivers.local.driver import LocalDriver
-from linkedclone.drivers.local.machine import blockjobs, merging, monitor
+from linkedclone.drivers.local.machine import Machine, MachineConfig, blockjobs, merging, monitor
+from linkedclone.drivers.local.machine.merging import LayerMerge
 from linkedclone.drivers.local.machine.monitor import Monitor
+from linkedclone.drivers.local.machine.process import find_processes
 from linkedclone.drivers.local.machine.session import Session
 from linkedclone.drivers.local.machines import open_machine
+from linkedclone.drivers.local.qcow2 import build_overlay
 from linkedclone.drivers.local.seals import is_sealed
 from linkedclone.drivers.local.store import load_vm
 from linkedclone.drivers.local.sweep import drop_layers
@@ -133,6 +137,45 @@ def test_the_layer_that_a_guest_writes_to_is_merged_under_it(driver: LocalDriver
     assert depths(after) == [2, 1]
     scatter(guest, 30)
     check_end(driver, guest)
+
+
+def test_qemu_is_told_every_layer_of_a_long_chain_and_merges_in_it(tmp_path: Path) -> None:
+    """What QEMU calls such layers is cut after 4,095 bytes; see ``build_open_layers``."""
+    files = make_chain(tmp_path, 60)
+    identity = "7c2f5c1e-55b6-5d0b-9d0a-0f5f4a1f6f10"
+    config = MachineConfig(
+        name="long", uuid=identity, memory_bytes=MEMORY_BYTES, disk=files[-1], accel="tcg"
+    )
+    machine = Machine(tmp_path / "run", config)
+    machine.start()
+    try:
+        (process,) = find_processes(machine.folder)
+        told = Path(f"/proc/{process}/cmdline").read_text()
+        assert all(str(file) in told for file in files)
+        assert machine.read_chains() == {0: tuple(reversed(files))}
+        over = make_overlay(tmp_path / "over.qcow2", files[-1])
+        machine.snapshot_disks({0: over})
+        merge = LayerMerge(number=0, lower=files[30], upper=files[31], backing=files[30].name)
+        machine.merge_layers(merge, lambda _: None)
+        machine.merge_layers(LayerMerge(number=0, lower=files[-1], upper=over), lambda _: None)
+        left = (*files[:31], *files[32:])
+        assert machine.read_chains() == {0: tuple(reversed(left))}
+    finally:
+        machine.stop(force=True)
+    assert tuple(file.path for file in read_chain(files[-1])) == left
+
+
+def make_chain(folder: Path, length: int) -> list[Path]:
+    files = [make_image(folder / "layer-000.qcow2")]
+    for number in range(1, length):
+        files.append(make_overlay(folder / f"layer-{number:03}.qcow2", files[-1]))
+    return files
+
+
+def make_overlay(path: Path, below: Path) -> Path:
+    size = read_chain(below)[-1].virtual_bytes
+    path.write_bytes(build_overlay(size, below.name, "qcow2").to_bytes())
+    return path
 
 
 def test_layers_in_the_middle_are_merged_and_the_later_snapshot_keeps_what_it_froze(

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from linkedclone.drivers.local.driver import LocalDriver
-from linkedclone.drivers.local.machine.filenames import parse_file_name
 from linkedclone.drivers.local.record import FILE_NAME
 from linkedclone.drivers.local.survey import take_survey
 from linkedclone.errors import HypervisorError
@@ -54,22 +53,3 @@ def test_a_record_that_was_taken_away_is_listed(driver: LocalDriver) -> None:
     (driver.state.folder(vm.id) / FILE_NAME).unlink()
     assert "desk-1" in {one.name for one in driver.observe().vms}
     assert take_survey(driver.state).doubts
-
-
-@pytest.mark.parametrize(
-    ("told", "file"),
-    [
-        ("/a/b.qcow2", "/a/b.qcow2"),
-        (
-            'json:{"backing": {"file": {"filename": "/x"}}, "file": {"filename": "/a/b.qcow2"}}',
-            "/a/b.qcow2",
-        ),
-    ],
-)
-def test_the_file_that_qemu_means_is_understood(told: str, file: str) -> None:
-    assert parse_file_name(told) == file
-
-
-def test_a_file_that_qemu_does_not_name_is_told() -> None:
-    with pytest.raises(HypervisorError):
-        parse_file_name('json:{"driver": "null-co"}')

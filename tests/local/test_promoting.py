@@ -270,11 +270,39 @@ def test_a_command_that_is_killed_while_qemu_copies_loses_nothing(
     check_tidy(root)
 
 
+def forge_header(disk: Path) -> None:
+    other = make_image(disk.with_name("other.qcow2"))
+    command = ("qemu-img", "rebase", "-u", "-b", other.name, "-F", "qcow2", disk)
+    subprocess.run(command, check=True)
+
+
+class ForgingMonitor(Monitor):
+    """Lets the header of a copy name another file, right before QEMU opens it."""
+
+    async def execute(self, command: str, /, **arguments: object) -> Any:
+        if command == "blockdev-add":
+            assert isinstance(arguments["file"], dict)
+            forge_header(Path(arguments["file"]["filename"]))
+        return await super().execute(command, **arguments)
+
+
+def test_qemu_follows_no_header_of_a_copy(
+    driver: LocalDriver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = find(driver, "desk")
+    set_power(driver, desk, Power.ON)
+    with monkeypatch.context() as patch:
+        patch.setattr(monitor, "Monitor", ForgingMonitor)
+        result_of(driver, driver.promote_vm(desk.id))
+    stored = load_vm(driver.state, desk.id)
+    assert open_machine(stored).read_chains() == {0: (stored.top,)}
+
+
 class SlowMonitor(Monitor):
     """Begins copies that come to nothing while a test looks, as on a slow disk."""
 
     async def execute(self, command: str, /, **arguments: object) -> Any:
-        if command == "drive-mirror":
+        if command == "blockdev-mirror":
             arguments["speed"] = 1
         return await super().execute(command, **arguments)
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from linkedclone.drivers.local.chain import DiskFile, ImageFormat, name_chain
 from linkedclone.drivers.local.machine.arguments import MIB, build_arguments
 from linkedclone.drivers.local.machine.config import DataDisk, MachineConfig
 from linkedclone.drivers.local.machine.networks import Card, parse_network
@@ -64,8 +65,15 @@ CASES = {
 def test_arguments_are_as_recorded(case: str) -> None:
     config, accel = CASES[case]
     recorded = GOLDEN / f"{case}.txt"
-    arguments = build_arguments(config, accel=accel, firmware=CODE)
+    arguments = build_arguments(config, name_disks(config), accel=accel, firmware=CODE)
     assert _one_option_a_line(arguments) == recorded.read_text()
+
+
+def name_disks(config: MachineConfig) -> list[str]:
+    """Name the chains of its disks: those of qcow2 hang from a raw base."""
+    base = DiskFile(path=Path("/vms/golden, old/base.raw"), format=ImageFormat.RAW)
+    tops = [DiskFile(path=one.file, format=ImageFormat(one.format)) for one in config.disks]
+    return [name_chain((base, top) if top.format.value == "qcow2" else (top,)) for top in tops]
 
 
 def _one_option_a_line(arguments: tuple[str, ...]) -> str:
@@ -79,7 +87,8 @@ def _one_option_a_line(arguments: tuple[str, ...]) -> str:
 
 
 def test_every_field_changes_the_arguments() -> None:
-    before = build_arguments(WITH_EVERYTHING, accel="tcg", firmware=CODE)
+    disks = name_disks(WITH_EVERYTHING)
+    before = build_arguments(WITH_EVERYTHING, disks, accel="tcg", firmware=CODE)
     changes: dict[str, object] = {
         "name": "other",
         "uuid": "00000000-0000-4000-8000-000000000000",
@@ -100,4 +109,5 @@ def test_every_field_changes_the_arguments() -> None:
     assert {*changes, "accel"} == set(MachineConfig.__dataclass_fields__)
     for name, value in changes.items():
         changed = replace(WITH_EVERYTHING, **{name: value})  # type: ignore[arg-type]  # any field
-        assert build_arguments(changed, accel="tcg", firmware=CODE) != before, name
+        disks = name_disks(changed)
+        assert build_arguments(changed, disks, accel="tcg", firmware=CODE) != before, name

@@ -6,7 +6,8 @@ import pytest
 
 from linkedclone.drivers.local.machine.answers import Answer
 from linkedclone.drivers.local.machine.blockjobs import Progress, combine, judge_job
-from linkedclone.drivers.local.machine.merging import find_node
+from linkedclone.drivers.local.machine.copying import build_target
+from linkedclone.drivers.local.machine.merging import OpenLayer, build_open_layers, find_node
 from linkedclone.errors import HypervisorError
 
 MIB = 1 << 20
@@ -61,23 +62,41 @@ def test_of_several_jobs_the_slowest_counts() -> None:
     )
 
 
-def test_a_layer_is_found_by_its_file_and_not_by_its_name(tmp_path: Path) -> None:
-    (tmp_path / "vms").mkdir()
-    layer, other = tmp_path / "vms" / "a.qcow2", tmp_path / "b.qcow2"
-    layer.touch()
-    other.touch()
-    told = f'json:{{"driver": "qcow2", "file": {{"driver": "file", "filename": "{layer}"}}}}'
+def test_which_layers_a_machine_has_open_is_told_by_nodes_and_never_by_names_that_qemu_cuts() -> (
+    None
+):
+    """A layer whose chain was told explicitly is called ``json:``, up to 4,095 bytes of it."""
+    cut = 'json:{"backing": {"driver": "qcow2", "file": {"driver": "file", "file...'
     nodes = [
-        {"node-name": "file0", "drv": "file", "file": str(layer)},
-        {"node-name": "other", "drv": "qcow2", "file": str(other)},
-        {"node-name": "plain", "drv": "qcow2", "file": f"{tmp_path}/vms/../b.qcow2"},
-        {"node-name": "layer", "drv": "qcow2", "file": told},
+        {"node-name": "#block1", "drv": "qcow2", "file": cut},
+        {"node-name": "#block2", "drv": "file", "file": "/vms/desk/top.qcow2"},
+        {"node-name": "#block3", "drv": "qcow2", "file": "/vms/golden/base.qcow2"},
+        {"node-name": "#block4", "drv": "file", "file": "/vms/desk/../golden/base.qcow2"},
     ]
-    assert find_node(Answer(nodes), layer) == "layer"
-    assert find_node(Answer(nodes), other) == "other"
+    base = {"node-name": "#block3", "parent": {"node-name": "#block4"}}
+    top = {"node-name": "#block1", "parent": {"node-name": "#block2"}, "backing": base}
+    stats = [{"qdev": "/no/drive"}, {"device": "disk0", **top}, {"device": "seed0", **base}]
+    assert build_open_layers(Answer(stats), Answer(nodes)) == {
+        0: (
+            OpenLayer(node="#block1", file=Path("/vms/desk/top.qcow2")),
+            OpenLayer(node="#block3", file=Path("/vms/golden/base.qcow2")),
+        )
+    }
+    with pytest.raises(HypervisorError, match="does not say which files"):
+        build_open_layers(Answer(stats), Answer(nodes[:2]))
 
 
-def test_a_layer_that_the_machine_does_not_have_open_is_an_error(tmp_path: Path) -> None:
-    (tmp_path / "a.qcow2").touch()
+def test_a_layer_is_found_by_its_file_and_not_by_its_name(tmp_path: Path) -> None:
+    layer, other = tmp_path / "a.qcow2", tmp_path / "b.qcow2"
+    layer.touch()
+    (tmp_path / "link").symlink_to(layer)
+    seen = (OpenLayer(node="gone", file=other), OpenLayer(node="it", file=tmp_path / "link"))
+    assert find_node(seen, layer) == "it"
     with pytest.raises(HypervisorError, match="does not have a layer"):
-        find_node(Answer([]), tmp_path / "a.qcow2")
+        find_node(seen, other)
+
+
+def test_a_copy_hangs_from_nothing_whatever_its_header_says() -> None:
+    target = build_target(Path("/vms/desk/disk-0123abcd.qcow2"))
+    assert target["backing"] is None
+    assert target["node-name"] == "linkedclone-disk-0123abcd"  # QEMU takes 31 characters

@@ -171,14 +171,18 @@ def name_chain(chain: Sequence[DiskFile]) -> str:
     return f"json:{json.dumps(node)}"
 
 
-def name_disk(top: Path) -> str:
+def name_disk(top: Path, top_format: ImageFormat | None = None) -> str:
     """Return the whole chain of a disk as QEMU's programs take it for a file.
+
+    Args:
+        top: The file that is written to.
+        top_format: Its format; None if its suffix names it.
 
     Raises:
         HypervisorError: A header is not sound, or a file is missing.
         OSError: A file cannot be read.
     """
-    chain = read_chain(top)
+    chain = read_chain(top, top_format=top_format)
     if chain[0].missing:
         raise HypervisorError(
             f"{chain[0].path} is missing", hint="linkedclone doctor says what to do"

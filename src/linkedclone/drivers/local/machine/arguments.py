@@ -1,5 +1,6 @@
 """QEMU's argument list. Pure: no file is read and nothing is asked."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from linkedclone.drivers.local.machine.config import MachineConfig
@@ -14,7 +15,6 @@ CONSOLE_SOCKET = "console.sock"
 CONSOLE_LOG = "console.log"
 VNC_SOCKET = "vnc.sock"
 
-DISK_DEVICE = "disk0"
 AGENT_CHARDEV = "agent0"
 AGENT_PORT = "org.qemu.guest_agent.0"
 
@@ -22,7 +22,12 @@ MIB = 1 << 20
 
 
 def build_arguments(
-    config: MachineConfig, *, accel: str, cpu: str = "", firmware: Path | None = None
+    config: MachineConfig,
+    disks: Sequence[str],
+    *,
+    accel: str,
+    cpu: str = "",
+    firmware: Path | None = None,
 ) -> tuple[str, ...]:
     """Build the command line of a machine, the program's name first.
 
@@ -31,6 +36,8 @@ def build_arguments(
 
     Args:
         config: What the machine is to be.
+        disks: The whole chain of each of its disks, as ``chain.name_chain`` writes it, in the
+            order of the hardware: QEMU opens these files, and follows no header.
         accel: ``kvm`` or ``tcg``.
         cpu: The model of the guest's CPUs; empty takes all that the accelerator has.
         firmware: The UEFI firmware's code; None boots with BIOS.
@@ -47,8 +54,7 @@ def build_arguments(
         *("-m", f"{config.memory_bytes // MIB}M"),
         *_firmware(firmware, config.variables),
         *_kernel(config),
-        *_disk(DISK_DEVICE, config.disk, config.disk_format, bootindex=1),
-        *_data_disks(config),
+        *_disks(disks),
         *_seed(config.seed),
         *_cards(config.cards),
         *("-object", "rng-random,id=rng0,filename=/dev/urandom"),
@@ -98,19 +104,17 @@ def _firmware(code: Path | None, variables: Path | None) -> tuple[str, ...]:
     )
 
 
-def _disk(device: str, file: Path, disk_format: str, *, bootindex: int = 0) -> tuple[str, ...]:
-    drive = (
-        f"if=none,id={device},file.driver=file,file.filename={_quote(file)},"
-        f"format={disk_format},discard=unmap,werror=enospc,rerror=stop"
+def _disks(chains: Sequence[str]) -> tuple[str, ...]:
+    return tuple(
+        argument for number, chain in enumerate(chains) for argument in _disk(number, chain)
     )
-    order = f",bootindex={bootindex}" if bootindex else ""
+
+
+def _disk(number: int, chain: str) -> tuple[str, ...]:
+    device = disk_device(number)
+    drive = f"if=none,id={device},file={_quote(chain)},discard=unmap,werror=enospc,rerror=stop"
+    order = "" if number else ",bootindex=1"
     return ("-drive", drive, "-device", f"virtio-blk-pci,drive={device}{order}")
-
-
-def _data_disks(config: MachineConfig) -> tuple[str, ...]:
-    numbered = enumerate(config.data_disks, start=1)
-    disks = (_disk(disk_device(number), disk.file, disk.format) for number, disk in numbered)
-    return tuple(argument for disk in disks for argument in disk)
 
 
 def _cards(cards: tuple[Card, ...]) -> tuple[str, ...]:

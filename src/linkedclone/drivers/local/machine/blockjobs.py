@@ -141,7 +141,10 @@ def no_room() -> NoSpaceError:
 
 
 async def cancel_jobs(session: Session) -> bool:
-    """End all jobs of ours and return True. The machine keeps the layers that it has."""
+    """End all jobs of ours and return True. The machine keeps the layers that it has.
+
+    A copy that came to nothing is closed, so that its file gives back its room.
+    """
     for job in await session.monitor.execute("query-jobs"):
         name = job["id"].text()
         if name.startswith(PREFIX):
@@ -149,6 +152,11 @@ async def cancel_jobs(session: Session) -> bool:
                 if job["status"].text() != ENDED:
                     await session.monitor.execute("block-job-cancel", device=name, force=True)
             await end_job(session, name)
+    for node in await session.monitor.execute("query-named-block-nodes", flat=True):
+        name = node["node-name"].text()
+        if name.startswith(PREFIX):
+            with suppress(HypervisorError):  # a disk of the machine, or below one
+                await session.monitor.execute("blockdev-del", **{"node-name": name})
     return True
 
 

@@ -64,6 +64,11 @@ class MachineConfig:
     console_log: bool = False
     accel: str | None = None
 
+    @property
+    def disks(self) -> tuple[DataDisk, ...]:
+        """All disks, in the order of the hardware."""
+        return (DataDisk(file=self.disk, format=self.disk_format), *self.data_disks)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MachineState:

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+from linkedclone.drivers.local.chain import ImageFormat, name_disk
 from linkedclone.drivers.local.machine.accel import BOOT_ID, choose_accelerator, choose_cpu
 from linkedclone.drivers.local.machine.arguments import (
     AGENT_SOCKET,
@@ -99,7 +100,11 @@ class Machine(RunningDisks):
                 return
             firmware = prepare_firmware(self.config.variables)
             arguments = build_arguments(
-                self.config, accel=accel, cpu=choose_cpu(accel), firmware=firmware
+                self.config,
+                [name_disk(disk.file, ImageFormat(disk.format)) for disk in self.config.disks],
+                accel=accel,
+                cpu=choose_cpu(accel),
+                firmware=firmware,
             )
             with suppress(OSError):  # it only makes last words clearer
                 (self.folder / BOOT_FILE).write_text(BOOT_ID.read_text())

@@ -10,18 +10,31 @@ a base the job would write into the lowest layer of the chain, which clones shar
 """
 
 import os
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from linkedclone.drivers.local.machine.answers import Answer
 from linkedclone.drivers.local.machine.arguments import disk_device
 from linkedclone.drivers.local.machine.blockjobs import PREFIX
-from linkedclone.drivers.local.machine.filenames import is_same, parse_file_name
 from linkedclone.drivers.local.machine.session import Session
 from linkedclone.errors import HypervisorError
 
 JOB = f"{PREFIX}merge"
 _FILE_DRIVER = "file"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenLayer:
+    """A layer as QEMU has it open.
+
+    Attributes:
+        node: What QEMU calls it.
+        file: Its file.
+    """
+
+    node: str
+    file: Path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,11 +61,11 @@ async def start_merge(session: Session, merge: LayerMerge) -> bool:
     Raises:
         HypervisorError: QEMU refuses, or does not have these layers; nothing changed.
     """
-    nodes = await session.monitor.execute("query-named-block-nodes", flat=True)
+    layers = (await read_open_layers(session)).get(merge.number, ())
     arguments: dict[str, object] = {
         "job-id": JOB,
-        "base-node": find_node(nodes, merge.lower),
-        "top-node": find_node(nodes, merge.upper),
+        "base-node": find_node(layers, merge.lower),
+        "top-node": find_node(layers, merge.upper),
         "on-error": "enospc",
         "auto-dismiss": False,
     }
@@ -62,37 +75,70 @@ async def start_merge(session: Session, merge: LayerMerge) -> bool:
     return True
 
 
-def find_node(nodes: Answer, layer: Path) -> str:
-    """Find the node that has a layer open, among what ``query-named-block-nodes`` tells.
+def find_node(layers: Sequence[OpenLayer], layer: Path) -> str:
+    """Find the node that has a layer open.
 
     Raises:
         HypervisorError: None has.
     """
-    for node in nodes:
-        file_name = parse_file_name(node["file"].text())
-        if node["drv"].text() != _FILE_DRIVER and is_same(Path(file_name), layer):
-            return node["node-name"].text()
+    for one in layers:
+        if one.file.exists() and layer.exists() and one.file.samefile(layer):
+            return one.node
     raise HypervisorError(
         "QEMU does not have a layer that is to be merged",
         details=str(layer),
         hint="stop the VM, then delete the snapshot",
-        kind="query-named-block-nodes",
+        kind="query-blockstats",
     )
 
 
 async def read_chains(session: Session) -> dict[int, tuple[Path, ...]]:
     """Return the layers that a machine has open of each disk, the one it writes to first."""
-    found = await session.monitor.execute("query-block")
-    inserted = ((block["device"].text(), block.get("inserted")) for block in found)
-    images = {device: medium["image"] for device, medium in inserted if medium is not None}
-    numbered = ((number, images.get(disk_device(number))) for number in range(len(images)))
-    return {number: _list_files(image) for number, image in numbered if image is not None}
+    found = await read_open_layers(session)
+    return {number: tuple(layer.file for layer in layers) for number, layers in found.items()}
 
 
-def _list_files(image: Answer | None) -> tuple[Path, ...]:
-    files = []
-    while image is not None:
-        told = parse_file_name(image["filename"].text())
-        files.append(Path(os.path.normpath(told)))  # ours are told as FOLDER/../../vms/ID/FILE
-        image = image.get("backing-image")
-    return tuple(files)
+async def read_open_layers(session: Session) -> dict[int, tuple[OpenLayer, ...]]:
+    """Return the layers that a machine has open of each disk, the one it writes to first."""
+    stats = await session.monitor.execute("query-blockstats")
+    nodes = await session.monitor.execute("query-named-block-nodes", flat=True)
+    return build_open_layers(stats, nodes)
+
+
+def build_open_layers(stats: Answer, nodes: Answer) -> dict[int, tuple[OpenLayer, ...]]:
+    """Join what QEMU tells of its disks. Pure.
+
+    Which node is over which one is told by the tree of statistics, and which file
+    a node reads by the list of nodes. What ``query-block`` calls a disk would not do:
+    for a layer whose chain was given explicitly that is the whole chain as ``json:``,
+    and QEMU cuts it after 4,095 bytes.
+
+    Args:
+        stats: The answer to ``query-blockstats``.
+        nodes: The answer to ``query-named-block-nodes``.
+
+    Raises:
+        HypervisorError: A layer has no file.
+    """
+    files = {
+        node["node-name"].text(): Path(os.path.normpath(node["file"].text()))
+        for node in nodes
+        if node["drv"].text() == _FILE_DRIVER
+    }
+    disks = {name.text(): disk for disk in stats if (name := disk.get("device")) is not None}
+    numbered = ((number, disks.get(disk_device(number))) for number in range(len(disks)))
+    return {n: tuple(_list_layers(disk, files)) for n, disk in numbered if disk is not None}
+
+
+def _list_layers(layer: Answer | None, files: Mapping[str, Path]) -> Iterator[OpenLayer]:
+    while layer is not None:
+        file = files.get(layer["parent"]["node-name"].text())
+        if file is None:
+            raise HypervisorError(
+                "QEMU does not say which files it has open",
+                details=f"it names none for {layer['node-name'].text()}",
+                hint="stop the VM, then try again",
+                kind="query-blockstats",
+            )
+        yield OpenLayer(node=layer["node-name"].text(), file=file)
+        layer = layer.get("backing")
