@@ -103,6 +103,8 @@ def vm(moid: str, name: str, *files: str, more: str = "") -> str:
         + told("config.hardware.device", disk, "ArrayOfVirtualDevice")
         + told("config.files.vmPathName", f"{folder}/{name}.vmx")
         + told("config.instanceUuid", f"5029b1c2-0000-0000-0000-{moid[3:]:0>12}")
+        + told("config.uuid", f"4229b1c2-0000-0000-0000-{moid[3:]:0>12}")
+        + told("config.template", "false", "xsd:boolean")
         + told("runtime.powerState", "poweredOff", "VirtualMachinePowerState")
         + told("runtime.connectionState", "connected", "VirtualMachineConnectionState")
         + f"{more}</objects>"

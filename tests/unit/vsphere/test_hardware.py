@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pyVmomi import VmomiSupport, vim
 
-from linkedclone.drivers.vsphere.hardware import Hardware, drop_devices
+from linkedclone.drivers.vsphere.hardware import _WITHOUT_FILE, Hardware, drop_devices
 from linkedclone.drivers.vsphere.pages import TYPE, parse
 from linkedclone.model.ids import StoreId
 from linkedclone.model.observed import Disk, Layer
@@ -113,6 +113,20 @@ def device_types() -> list[type]:
 def test_nothing_is_derived_from_a_disk_and_all_disks_have_it_in_their_name() -> None:
     found = [one for one in device_types() if issubclass(one, vim.vm.device.VirtualDisk)]
     assert found == [vim.vm.device.VirtualDisk]
+
+
+def test_only_backings_of_devices_may_name_no_file() -> None:
+    """Of every other backing of a disk, one without a file is an answer that was cut."""
+    backings = {
+        one: issubclass(one, vim.vm.device.VirtualDevice.FileBackingInfo)
+        for one in VmomiSupport.GetWsdlTypes()
+        if isinstance(one, type) and issubclass(one, vim.vm.device.VirtualDevice.BackingInfo)
+    }
+    by_file = {one._wsdlName for one, has_file in backings.items() if has_file}  # type: ignore[attr-defined]
+    known = {one._wsdlName for one in backings}  # type: ignore[attr-defined]
+    assert known - by_file >= _WITHOUT_FILE
+    of_disks = {name for name in known - by_file if name.startswith("VirtualDisk")}
+    assert of_disks <= _WITHOUT_FILE
 
 
 def test_only_network_cards_have_a_mac_address() -> None:

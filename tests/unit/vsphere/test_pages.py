@@ -225,6 +225,64 @@ def test_a1_a_vm_that_a_datastore_lists_and_the_answer_leaves_out_is_read_by_its
     assert any("vm-2" in told for told in hidden.not_seen)
 
 
+USED = """<propSet><name>datastore</name><val xsi:type="ArrayOfManagedObjectReference">
+<ManagedObjectReference type="Datastore">datastore-1</ManagedObjectReference></val></propSet>"""
+
+
+def test_a1_a_datastore_that_a_vm_uses_and_the_answer_leaves_out_is_read_with_its_vms() -> None:
+    """It and a VM may be left out together, so that nothing else names that VM."""
+    left_out = page(vm("vm-1", DEVICES + USED))
+    alone = answer("RetrievePropertiesEx", STORE, vm("vm-2"))
+    told = open_replay([left_out, alone]).observe()
+    assert [one.id for one in told.vms] == ["vm-1", "vm-2"]
+    hidden = open_replay([left_out, NO_PERMISSION]).observe()
+    assert [one.id for one in hidden.vms] == ["vm-1"]
+
+
+def test_a1_a_datacenter_that_the_answer_leaves_out_is_read_by_itself() -> None:
+    listing = """<propSet><name>childEntity</name><val xsi:type="ArrayOfManagedObjectReference">
+<ManagedObjectReference type="Datacenter">datacenter-2</ManagedObjectReference></val></propSet>"""
+    root = ROOT.replace("</objects>", f"{listing}</objects>")
+    stores = USED.replace("vm-1", "vm-2")
+    center = CENTER.replace("</objects>", f"{stores}</objects>")
+    pages = [
+        answer("RetrievePropertiesEx", root),
+        answer("RetrievePropertiesEx", center),
+        answer("RetrievePropertiesEx", STORE, vm("vm-1")),
+        answer("RetrievePropertiesEx", vm("vm-2")),
+    ]
+    assert [one.id for one in open_replay(pages).observe().vms] == ["vm-1", "vm-2"]
+    for number in range(1, 4):
+        cut = [*pages[:number], *[answer("RetrievePropertiesEx")] * 6]
+        if number == 3:
+            assert open_replay(cut).observe().vms[1].unreadable
+        else:
+            with pytest.raises(UnreadableAnswerError):
+                open_replay(cut).observe()
+
+
+def test_a1_an_object_that_is_told_twice_in_two_ways_is_not_believed() -> None:
+    twice = [page(vm("vm-1", DENIED), token="1"), next_page(vm("vm-1"), vm("vm-2"))]
+    with pytest.raises(UnreadableAnswerError, match="VirtualMachine:vm-1 twice"):
+        open_replay(twice).observe()
+    same = [page(vm("vm-1"), token="1"), next_page(vm("vm-1"), vm("vm-2"))]
+    assert [one.id for one in open_replay(same).observe().vms] == ["vm-1", "vm-2"]
+
+
+def test_a3_a_snapshot_of_no_vm_means_that_the_answer_is_not_whole() -> None:
+    """What its VM reads is not known, for another may be left out as well."""
+    alone = f"<objects><obj type='VirtualMachineSnapshot'>snapshot-1</obj>{DEVICES}</objects>"
+    with pytest.raises(UnreadableAnswerError, match="snapshots of no VM"):
+        open_replay([page(vm("vm-1"), alone)]).observe()
+    assert open_replay([page(vm("vm-1", DEVICES + SNAPSHOT), alone)]).observe().vms[0].snapshots
+
+
+def test_a3_a_vm_that_has_snapshots_and_does_not_tell_them_cannot_be_read() -> None:
+    roots = USED.replace(">datastore<", ">rootSnapshot<").replace("Datastore", "Snapshot")
+    (found,) = open_replay([page(vm("vm-1", DEVICES + roots))]).observe().vms
+    assert found.unreadable == "the server does not tell its snapshots"
+
+
 def test_a_folder_that_stands_in_itself_is_no_way_without_end() -> None:
     def below(above: str) -> str:
         return f'<propSet><name>parent</name><val type="Folder">{above}</val></propSet>'
@@ -241,12 +299,10 @@ def test_a_folder_that_stands_in_itself_is_no_way_without_end() -> None:
 
 def test_a3_an_answer_to_another_question_is_never_the_list_of_all_vms() -> None:
     """Whole and well-formed, but without what the look at all VMs asks of a datastore."""
-    used = """<propSet><name>datastore</name><val xsi:type="ArrayOfManagedObjectReference">
-<ManagedObjectReference type="Datastore">datastore-1</ManagedObjectReference></val></propSet>"""
     store = """<objects><obj type="Datastore">datastore-1</obj>
 <propSet><name>name</name><val xsi:type="xsd:string">ssd1</val></propSet></objects>"""
     with pytest.raises(UnreadableAnswerError, match="vm of Datastore:datastore-1"):
-        open_replay([page(vm("vm-1", DEVICES + used), store)] * 6).observe()
+        open_replay([page(vm("vm-1", DEVICES + USED), store)] * 6).observe()
 
 
 def told(path: str) -> str:
@@ -284,7 +340,7 @@ def test_a3_a_vm_whose_name_alone_is_missing_cannot_be_read_and_goes_by_its_id()
     nameless = vm("vm-2").replace("<name>name<", "<name>config.uuid<")
     found = open_replay([page(vm("vm-1"), nameless)]).observe()
     assert [one.name for one in found.vms] == ["vm-1", "vm-2"]
-    assert found.vms[1].unreadable == "the server does not tell its name"
+    assert found.vms[1].unreadable == "the server does not tell name"
     assert found.vms[1].path.endswith("/vm-2")
 
 

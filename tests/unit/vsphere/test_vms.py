@@ -241,6 +241,8 @@ def whole(**changes: Any) -> Seen:
     values = {
         "name": "desk",
         "config__instanceUuid": UUID,
+        "config__uuid": UUID,
+        "config__template": False,
         "config__files__vmPathName": "[ssd1] desk/desk.vmx",
         "config__hardware__device": [disk("[ssd1] gold/gold.vmdk", "[ssd1] desk/desk.vmdk")],
         "datastore": [vim.Datastore("datastore-1", None)],
@@ -271,10 +273,26 @@ def marked(**changes: Any) -> Seen:
     return whole(**{owner: option("linkedclone"), uuid: option(UUID)}, **changes)
 
 
+def files(*names: str) -> list[Any]:
+    info = vim.vm.FileLayoutEx.FileInfo
+    kinds = {"vmx": "config", "vmdk": "diskDescriptor"}
+    return [
+        info(key=n, name=name, type=kinds[name.rpartition(".")[2]], size=1)
+        for n, name in enumerate(names)
+    ]
+
+
+BARE: dict[str, Any] = {
+    "config__hardware__device": None,
+    "layoutEx__file": files("[ssd1] desk/desk.vmx"),
+}
 HALF_MADE: dict[str, tuple[Seen, bool]] = {
-    "a clone in the making": (marked(config__hardware__device=None), False),
-    "one that runs": (
-        marked(config__hardware__device=None, runtime__powerState="poweredOn"),
+    "a clone in the making": (marked(**BARE), False),
+    "one that runs": (marked(**BARE, runtime__powerState="poweredOn"), True),
+    "one whose power is not told": (marked(**BARE, runtime__powerState=None), True),
+    "one whose files are not told": (marked(**{**BARE, "layoutEx__file": None}), True),
+    "one with files of disks": (
+        marked(**{**BARE, "layoutEx__file": files("[ssd1] desk/desk.vmdk")}),
         True,
     ),
     "one without our mark": (whole(config__hardware__device=None), True),
@@ -298,6 +316,51 @@ def test_a_vm_whose_needed_property_is_refused_cannot_be_read(path: str) -> None
     assert found.unreadable == f"the server does not tell {path}: NoPermission: not for you"
     harmless = replace(refused, refused={"guest.net": "NoPermission"})
     assert build_vm(harmless, Surroundings({**around, harmless.id: harmless})).unreadable == ""
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "name",
+        "runtime.connectionState",
+        "runtime.powerState",
+        "config.template",
+        "config.uuid",
+        "config.files.vmPathName",
+        "config.hardware.device",
+    ],
+)
+def test_a3_a_vm_without_what_every_vm_has_cannot_be_read(path: str) -> None:
+    left_out = vm_of(whole(**{path.replace(".", "__"): None}), *AROUND)
+    assert "the server does not tell" in left_out.unreadable
+
+
+@pytest.mark.parametrize("path", ["snapshot", "config.createDate", "guest.net", "layoutEx.file"])
+def test_what_a_vm_may_be_without_is_no_reason_to_doubt_it(path: str) -> None:
+    assert vm_of(whole(**{path.replace(".", "__"): None}), *AROUND).unreadable == ""
+
+
+def test_a3_a_vm_that_lists_files_of_disks_and_shows_none_cannot_be_read() -> None:
+    void = whole(config__hardware__device=[card("assigned")])
+    assert vm_of(void, *AROUND).unreadable == ""
+    listing = whole(
+        config__hardware__device=[card("assigned")], layoutEx__file=files("[ssd1] desk/desk.vmdk")
+    )
+    assert "tells no disk" in vm_of(listing, *AROUND).unreadable
+
+
+def test_a3_a_disk_whose_file_is_not_told_makes_the_vm_unreadable() -> None:
+    """A chain that is cut ends below what the VM hangs from, so nothing else would say so."""
+    no_file, no_parent, no_backing = disk("a"), disk("[ssd1] g/g.vmdk", "[ssd1] d/d.vmdk"), disk()
+    no_file.backing.fileName = ""
+    no_parent.backing.parent.fileName = ""
+    for broken in (no_file, no_parent, no_backing):
+        found = vm_of(whole(config__hardware__device=[broken]), *AROUND)
+        assert found.unreadable == "the server does not tell the file of Hard disk 1"
+    raw = vim.vm.device.VirtualDisk.RawDiskVer2BackingInfo(deviceName="d", descriptorFileName="f")
+    device = disk()
+    device.backing = raw
+    assert vm_of(whole(config__hardware__device=[device]), *AROUND).unreadable == ""
 
 
 def test_the_mark_of_a_native_clone_is_needed() -> None:

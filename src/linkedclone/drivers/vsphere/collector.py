@@ -89,6 +89,25 @@ class Seen:
         return "" if value is None else moid_of(value)
 
 
+_Seen = TypeVar("_Seen", bound=Seen)
+
+
+def gather(found: Iterable[_Seen]) -> dict[str, _Seen]:
+    """Return what was read by id.
+
+    Raises:
+        UnreadableAnswerError: An object is told twice, and not in the same way.
+    """
+    seen: dict[str, _Seen] = {}
+    for one in found:
+        if seen.setdefault(one.id, one) != one:
+            raise UnreadableAnswerError(
+                f"the server tells of {one.kind}:{one.id} twice, and contradicts itself",
+                hint="it may have been changed meanwhile: run it again",
+            )
+    return seen
+
+
 def _unread(seen: Seen, path: str) -> UnreadableAnswerError:
     return UnreadableAnswerError(
         f"could not read {path} of {seen.kind}:{seen.id}",

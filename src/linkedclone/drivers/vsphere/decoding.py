@@ -72,6 +72,7 @@ _NAME: Final = NS + "name"
 _FILE_TYPE: Final = NS + "type"
 _SIZE: Final = NS + "size"
 _UNIQUE: Final = NS + "uniqueSize"
+_PLACES: Final = frozenset({"Folder", "Datacenter"})
 _DISK_TYPES: Final = frozenset({"diskDescriptor", "diskExtent"})
 
 
@@ -146,6 +147,12 @@ def _read_one_or_all(element: Element) -> str | tuple[str, ...]:
     return _read_references(element) if several else _read_reference(element)
 
 
+def _read_places(element: Element) -> tuple[tuple[str, str], ...]:
+    """Read which datacenters and folders stand in a folder, each with its type."""
+    found = ((intern(one.get("type", "")), intern(one.text or "")) for one in element)
+    return tuple((kind, moid) for kind, moid in found if kind in _PLACES)
+
+
 def _read_flag(element: Element) -> bool:
     return element.text in {"true", "1"}
 
@@ -176,6 +183,8 @@ _DECODERS: Final[Mapping[str, Callable[[Element], Any]]] = {
     "parentFolder": _read_reference,
     "datastore": _read_references,
     "vm": _read_one_or_all,
+    "childEntity": _read_places,
+    "rootSnapshot": _read_references,
     "config.template": _read_flag,
     "config.createDate": _read_date,
     "config.hardware.numCPU": _read_number,

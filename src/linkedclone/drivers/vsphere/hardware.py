@@ -37,6 +37,16 @@ _MAC_KIND: Final = NS + "addressType"
 """Both of network cards alone; the same test asks the schema."""
 
 
+_WITHOUT_FILE: Final = frozenset(
+    {
+        "VirtualDiskRawDiskVer2BackingInfo",
+        "VirtualDiskPartitionedRawDiskVer2BackingInfo",
+        "VirtualDeviceRemoteDeviceBackingInfo",
+        "VirtualDeviceDeviceBackingInfo",
+    }
+)
+"""The backings of disks that name a device of a host, and no file (a test asks the schema)."""
+
 _BEGIN: Final = b"<VirtualDevice "
 _END: Final = b"</VirtualDevice>"
 _COUNTS: Final = (b"VirtualDisk", b"macAddress", b"VirtualTPM")
@@ -53,12 +63,15 @@ class Hardware:
         macs: The MAC addresses of the network cards, lower case.
         manual_cards: Whether any of those was set by hand.
         tpm: Whether there is a virtual TPM.
+        cut: The label of a disk whose files are not told down to the base, though
+            it has a backing by files; empty if there is none.
     """
 
     disks: tuple[tuple[int, Disk], ...] = ()
     macs: tuple[str, ...] = ()
     manual_cards: bool = False
     tpm: bool = False
+    cut: str = ""
 
     def chained(self, stores: StoreNames) -> tuple[Disk, ...]:
         """Return the disks that have files, each layer with the id of its datastore.
@@ -142,17 +155,20 @@ def read_hardware(devices: Element, book: LayerBook) -> Hardware:
     disks: list[tuple[int, Disk]] = []
     macs: list[str] = []
     manual = tpm = False
+    cut = ""
     for device in devices:
         kind = device.get(TYPE, "")
         tpm = tpm or kind.endswith(_TPM)
         if kind == _DISK or kind.endswith(":" + _DISK):
-            disks.append((int(device.findtext(_KEY, "0")), _read_disk(device, book)))
+            disk = _read_disk(device, book)
+            disks.append((int(device.findtext(_KEY, "0")), disk))
+            cut = disk.label if _is_cut(device.find(_BACKING)) else cut
             continue
         mac = device.findtext(_MAC)
         if mac:
             macs.append(mac.lower())
         manual = manual or device.findtext(_MAC_KIND, "").lower() == "manual"
-    return Hardware(disks=tuple(disks), macs=tuple(macs), manual_cards=manual, tpm=tpm)
+    return Hardware(disks=tuple(disks), macs=tuple(macs), manual_cards=manual, tpm=tpm, cut=cut)
 
 
 def _read_disk(device: Element, book: LayerBook) -> Disk:
@@ -174,6 +190,18 @@ def _layers(backing: Element | None, book: LayerBook) -> Iterator[Layer]:
     while backing is not None and (name := backing.findtext(_FILE)):
         yield book.find(name, backing.findtext(_STORE))
         backing = backing.find(_PARENT)
+
+
+def _is_cut(backing: Element | None) -> bool:
+    """Say whether a chain ends in a backing that has to name a file, and names none.
+
+    Only disks that are devices of a host have backings without files.
+    """
+    while backing is not None and backing.findtext(_FILE):
+        backing = backing.find(_PARENT)
+        if backing is None:
+            return False
+    return backing is None or backing.get(TYPE, "").rpartition(":")[2] not in _WITHOUT_FILE
 
 
 def _is_independent(backing: Element) -> bool:

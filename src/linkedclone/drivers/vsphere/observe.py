@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from linkedclone.drivers.vsphere import surroundings, walks
-from linkedclone.drivers.vsphere.collector import Collector, Seen
+from linkedclone.drivers.vsphere.collector import Collector, Seen, gather
 from linkedclone.drivers.vsphere.datacenters import choose_datacenter
 from linkedclone.drivers.vsphere.decoding import Decoder, Read
 from linkedclone.drivers.vsphere.hardware import Hardware, drop_devices
@@ -18,7 +19,7 @@ from linkedclone.drivers.vsphere.session import Session
 from linkedclone.drivers.vsphere.shapes import Shape, build_shape
 from linkedclone.drivers.vsphere.vms import Surroundings, build_vm, choose_properties
 from linkedclone.drivers.vsphere.walks import Walk
-from linkedclone.errors import GoneError, HypervisorError
+from linkedclone.errors import GoneError, HypervisorError, PermissionDeniedError
 from linkedclone.model.ids import SnapshotId, VmId
 from linkedclone.model.observed import Vm
 
@@ -69,14 +70,14 @@ class Observer:
         wanted, ways = self._wanted(whole=True), (*_ALL, *walks.SNAPSHOTS)
         wanted["VirtualMachineSnapshot"] = ("config.hardware.device",)
         wanted["Datastore"] = ("name", twins.URL, "vm")
+        wanted["Folder"] = (*PARTS["Folder"], "childEntity")
+        wanted["Datacenter"] = (*PARTS["Datacenter"], "datastore")
         if sizes:
             wanted["Datastore"] = (*measuring.STORE, twins.URL, "vm")
             wanted["VirtualMachine"] = (*self._properties, *layout.PATHS[1:])
         decoder = Decoder()
         around = self._read("read the inventory", starts, wanted, ways, decoder)
-        untold = find_untold(around.reads)
-        if untold:
-            around = self._read_untold(untold, around, wanted, decoder)
+        around = self._complete(around, wanted, decoder)
         with without_collections():
             vms = self._build(around)
             found = Inventory(vms=vms, outside=self._find_outside(vms, around.reads))
@@ -104,21 +105,36 @@ class Observer:
         )
         return frozenset(vm.id for vm in vms if vm.path.startswith(others))
 
-    def _read_untold(
-        self, ids: Sequence[str], around: Surroundings, wanted: Wanted, decoder: Decoder
-    ) -> Surroundings:
-        """Read VMs that datastores list and the answer left out: made just now, or not to be seen.
+    def _complete(self, around: Surroundings, wanted: Wanted, decoder: Decoder) -> Surroundings:
+        """Read what the answer names and leaves out: made just now, or not to be seen.
 
-        Those that are gone are left out. Those that still are not told count as
-        VMs that cannot be read, for others may hang from what they hang from.
+        What is gone is left out. A VM that still is not told counts as one that
+        cannot be read, for others may hang from what it hangs from.
         """
-        about, ways = "read VMs that were left out", (*_SOME, *walks.SNAPSHOTS)
-        starts = [self._session.managed("VirtualMachine", moid) for moid in ids]
-        try:
-            more = self._read(about, starts, wanted, ways, decoder).reads
-        except HypervisorError as error:
-            more = {moid: _build_untold(moid, str(error)) for moid in ids}
-        return Surroundings({**around.reads, **more})
+        from linkedclone.drivers.vsphere import untold
+
+        about, asked = "read what was left out", set[str]()
+        while places := {
+            moid: kind
+            for moid, kind in untold.find_untold_places(around.reads).items()
+            if moid not in asked
+        }:
+            asked |= places.keys()
+            starts = [self._session.managed(kind, moid) for moid, kind in places.items()]
+            with suppress(PermissionDeniedError):  # a place that may not be seen
+                more = self._read(about, starts, wanted, (*_ALL, *walks.SNAPSHOTS), decoder)
+                around = Surroundings({**around.reads, **more.reads})
+        vms = sorted(untold.find_untold_vms(around.reads))
+        if vms:
+            starts = [self._session.managed("VirtualMachine", moid) for moid in vms]
+            ways = (*_SOME, *walks.SNAPSHOTS)
+            try:
+                read = self._read(about, starts, wanted, ways, decoder).reads
+            except HypervisorError as error:
+                read = {moid: untold.build_untold(moid, str(error)) for moid in vms}
+            around = Surroundings({**around.reads, **read})
+        untold.require_owners(around.reads)
+        return around
 
     def observe_vms(self, ids: Sequence[VmId], *, whole: bool) -> dict[VmId, Vm]:
         """Read some VMs in one call; ``whole`` asks for the disks of their snapshots too."""
@@ -205,7 +221,7 @@ class Observer:
             about, starts, wanted, decoder.decode, ways, lighten=drop_devices
         )
         whole = "VirtualMachineSnapshot" in wanted
-        return Surroundings({read.id: read for read in reads}, whole=whole)
+        return Surroundings(gather(reads), whole=whole)
 
     def _build(self, around: Surroundings) -> tuple[Vm, ...]:
         vms: list[Vm] = []
@@ -231,37 +247,6 @@ class Observer:
             cores_per_socket=snapshot.get("config.hardware.numCoresPerSocket") or None,
         )
         self._shapes.setdefault(snapshot.id, shape)
-
-
-def find_untold(reads: Mapping[str, Read]) -> list[str]:
-    """Return the VMs that datastores list, and that were not told.
-
-    Raises:
-        UnreadableAnswerError: This answers another question: a datastore that a VM
-            uses lists no VM at all, or there is nothing in any datacenter, not even
-            the folder that each has, and the server does not say why.
-    """
-    _require_contents(reads)
-    used = {store for read in reads.values() for store in read.values.get("datastore", ())}
-    for store in sorted(used & reads.keys()):
-        if "vm" not in reads[store].values and "vm" not in reads[store].refused:
-            reads[store].demand("vm")
-    listed = (read.get("vm") or () for read in reads.values() if read.kind == "Datastore")
-    return sorted({moid for some in listed for moid in some} - reads.keys())
-
-
-def _require_contents(reads: Mapping[str, Read]) -> None:
-    centers = {read.id for read in reads.values() if read.kind == "Datacenter"}
-    above = {read.id_at("parent") for read in reads.values() if read.kind == "Folder"}
-    if centers.isdisjoint(above):
-        stores = any(read.kind in {"VirtualMachine", "Datastore"} for read in reads.values())
-        for center in () if stores else centers:
-            reads[center].demand("vmFolder")
-
-
-def _build_untold(moid: str, reason: str) -> Read:
-    refused = {"config.hardware.device": reason}
-    return Read(kind="VirtualMachine", id=moid, values={"name": moid}, refused=refused)
 
 
 def _shape_of(seen: Seen, *, whole: bool = False) -> Shape:

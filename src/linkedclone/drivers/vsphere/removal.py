@@ -23,7 +23,7 @@ from functools import partial
 from typing import Final
 
 from linkedclone.drivers.vsphere import walks
-from linkedclone.drivers.vsphere.collector import Collector
+from linkedclone.drivers.vsphere.collector import Collector, gather
 from linkedclone.drivers.vsphere.datastores import Datastore, read_datastores
 from linkedclone.drivers.vsphere.decoding import Decoder, Read
 from linkedclone.drivers.vsphere.descriptor import HEAD_BYTES, parse_descriptor
@@ -153,7 +153,7 @@ class Remover:
         found = self._collector.read_found(
             "read disks", [native], wanted, Decoder().decode, _USERS, lighten=drop_devices
         )
-        around = {read.id: read for read in found}
+        around = gather(found)
         _require_all(store, around)
         readers: dict[Layer, set[str]] = defaultdict(set)
         for read in around.values():

@@ -34,6 +34,7 @@ PROPERTIES: Final = (
     *PATHS,
     *metadata.PATHS,
     "snapshot",
+    "rootSnapshot",
     "runtime.powerState",
     "runtime.connectionState",
     "runtime.bootTime",
@@ -208,6 +209,12 @@ _STATES: Final = {
 
 _STATE: Final = "runtime.connectionState"
 _DEVICES: Final = "config.hardware.device"
+_ALWAYS: Final = ("name", _STATE, "runtime.powerState")
+"""What every VM has (API reference: required in their types)."""
+
+_CONFIGURED: Final = ("config.template", "config.uuid", "config.files.vmPathName")
+"""What every VM has whose configuration the server can read."""
+
 _NEEDED: Final = frozenset(
     {
         _STATE,
@@ -239,13 +246,38 @@ def find_unreadable(vm: Vm, read: Read, *, whole: bool) -> str:
     refused = _find_refused(vm, read)
     if refused:
         return f"the server does not tell {refused}: {read.refused[refused]}"
-    if not read.get("name"):
-        return "the server does not tell its name"
+    for path in _ALWAYS:
+        if not read.get(path):
+            return f"the server does not tell {path}"
+    if read.get("rootSnapshot") and not vm.snapshots:
+        return "the server does not tell its snapshots"
     if read.get(_DEVICES) is None:
-        half_made = vm.valid_mark is not None and not vm.snapshots
-        can_be = vm.power in {Power.OFF, Power.UNKNOWN}
-        return "" if half_made and can_be else "the server does not tell its devices"
-    return _find_gap(vm, whole=whole)
+        return "" if _is_half_made(vm, read) else "the server does not tell its devices"
+    return _find_contradiction(vm, read) or _find_gap(vm, whole=whole)
+
+
+def _is_half_made(vm: Vm, read: Read) -> bool:
+    """Say whether a VM without devices is a clone that was not finished.
+
+    That no device is told is no proof, so the server has to list its files, and
+    no disk among them.
+    """
+    bare = vm.valid_mark is not None and not vm.snapshots and vm.power is Power.OFF
+    return bare and read.get(DISK_FILES) == ()
+
+
+def _find_contradiction(vm: Vm, read: Read) -> str:
+    """Say what of a VM's configuration is missing, or speaks against the rest of it."""
+    for path in _CONFIGURED:
+        if read.get(path) is None:
+            return f"the server does not tell {path}"
+    hardware: Hardware = read.values[_DEVICES]
+    if hardware.cut:
+        return f"the server does not tell the file of {hardware.cut}"
+    disks = any(one.disks is None or one.disks for one in vm.snapshots) or hardware.disks
+    if not disks and read.get(DISK_FILES):
+        return "the server lists files of disks and tells no disk"
+    return ""
 
 
 def _find_refused(vm: Vm, read: Read) -> str:
@@ -312,6 +344,10 @@ def _build_home(path_name: str, stores: StoreNames) -> tuple[StoreId, str] | Non
 
 
 def _settle(snapshot: Snapshot, stores: StoreNames, around: Surroundings) -> Snapshot:
-    """Return a snapshot with its disks, where those were read."""
+    """Return a snapshot with its disks, where those were read whole."""
     hardware = around.hardware(snapshot.id)
-    return snapshot if hardware is None else replace(snapshot, disks=hardware.chained(stores))
+    return (
+        snapshot
+        if hardware is None or hardware.cut
+        else replace(snapshot, disks=hardware.chained(stores))
+    )
