@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import assert_never
 
 from linkedclone.drivers.base import Driver, Registration, Relocation
-from linkedclone.errors import LinkedCloneError, UnsupportedError
+from linkedclone.errors import GoneError, LinkedCloneError, UnsupportedError
 from linkedclone.execution.flight import Endurance, Flight, Landing
 from linkedclone.execution.outage import REAL, Outage, Pace
 from linkedclone.execution.progress import Event, Progress
@@ -216,7 +216,8 @@ class Runner:
             endpoint: Its name, for the report.
             check: Called with the steps of each stage right before it begins,
                 but for the first: the plan was made only just before that one.
-                What it refuses fails, and so does what comes later for that VM.
+                What it refuses is not sent, and nothing that comes later for that
+                VM. It fails, unless it was to be deleted and is gone.
         """
         begun = time.monotonic()
         results: dict[str, ActionResult] = {}
@@ -232,7 +233,7 @@ class Runner:
             if refused is None:
                 continue
             for step, error in refused:
-                results[key_of(step)] = _failure(step, error)
+                results[key_of(step)] = _settle(step, error)
                 failed.add(subject_of(step))
             for landing in self.run_stage([s for s in steps if subject_of(s) not in failed]):
                 results[key_of(landing.item)] = _result(landing)
@@ -357,6 +358,20 @@ def _pending(step: Step, runner: Runner, *, left_out: bool) -> ActionResult:
         id=None if isinstance(step, CreateClone) else subject_of(step),
         key=key_of(step),
         note="left out: an earlier step failed" if left_out else note,
+    )
+
+
+def _settle(step: Step, error: LinkedCloneError) -> ActionResult:
+    """Return what became of a step that is not sent."""
+    if not isinstance(error, GoneError) or not isinstance(step, DeleteVm | DeleteSnapshot):
+        return _failure(step, error)
+    return ActionResult(
+        name=name_of(step),
+        action=action_of(step),
+        status=Status.DONE,
+        id=subject_of(step),
+        key=key_of(step),
+        note="it was gone already",
     )
 
 

@@ -142,6 +142,7 @@ class RelocateVm:
     Attributes:
         vm: Its id.
         vm_name: Its name.
+        vm_uuid: Its UUID when this was planned; ids are given again after a restore.
         target: Where it goes; empty ids leave it where it is.
         moves_disks: Whether its own layers go to another datastore.
     """
@@ -150,6 +151,7 @@ class RelocateVm:
     vm_name: str
     target: Target
     moves_disks: bool = True
+    vm_uuid: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,6 +161,7 @@ class DeleteVm:
     Attributes:
         vm: Its id.
         vm_name: Its name.
+        vm_uuid: Its UUID when this was planned; ids are given again after a restore.
         takes_base: Layers outside the VM's own folder that go with it, because
             it is the last VM here that uses them.
     """
@@ -166,6 +169,7 @@ class DeleteVm:
     vm: VmId
     vm_name: str
     takes_base: tuple[Layer, ...] = ()
+    vm_uuid: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,6 +180,7 @@ class DeleteSnapshot:
     vm_name: str
     snapshot: SnapshotId
     name: str
+    vm_uuid: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,6 +191,7 @@ class RevertSnapshot:
     vm_name: str
     snapshot: SnapshotId
     name: str
+    vm_uuid: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,12 +216,14 @@ class PromoteVm:
     Attributes:
         vm: Its id.
         vm_name: Its name.
+        vm_uuid: Its UUID when this was planned; ids are given again after a restore.
         copy_bytes: What is copied, at most; None where unknown.
     """
 
     vm: VmId
     vm_name: str
     copy_bytes: int | None = None
+    vm_uuid: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -225,6 +233,7 @@ class GrowDisk:
     Attributes:
         vm: Id of the VM.
         vm_name: Its name.
+        vm_uuid: See :class:`DeleteVm`.
         disk: The disk's label.
         capacity_bytes: The new size.
     """
@@ -233,6 +242,7 @@ class GrowDisk:
     vm_name: str
     disk: str
     capacity_bytes: int
+    vm_uuid: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

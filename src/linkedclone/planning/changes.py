@@ -93,7 +93,9 @@ def plan_delete_snapshot(
         despite=despite_unreadable,
     )
     refuse_foreign([vm], action="delete a snapshot of", force=force)
-    step = DeleteSnapshot(vm=vm.id, vm_name=vm.name, snapshot=snapshot.id, name=snapshot.name)
+    step = DeleteSnapshot(
+        vm=vm.id, vm_name=vm.name, vm_uuid=vm.uuid, snapshot=snapshot.id, name=snapshot.name
+    )
     return Plan(stages=((step,),), notes=what_to_know([vm], inventory), routine=inventory.unscanned)
 
 
@@ -134,7 +136,9 @@ def plan_revert(
         despite=despite_unreadable,
     )
     refuse_foreign([vm], action="revert", force=force)
-    step = RevertSnapshot(vm=vm.id, vm_name=vm.name, snapshot=snapshot.id, name=snapshot.name)
+    step = RevertSnapshot(
+        vm=vm.id, vm_name=vm.name, vm_uuid=vm.uuid, snapshot=snapshot.id, name=snapshot.name
+    )
     return Plan(stages=((step,),), notes=what_to_know([vm], inventory), routine=inventory.unscanned)
 
 
@@ -185,7 +189,7 @@ def plan_grow(
     what = f"grow {disk.label} of {vm.name}"
     refuse_unread_users(what, top & hangable(vm, lineage), inventory, going={vm.id})
     return Plan(
-        stages=((replace(grow, disk=disk.label),),),
+        stages=((replace(grow, disk=disk.label, vm_uuid=vm.uuid),),),
         notes=what_to_know([vm], inventory),
         routine=inventory.unscanned,
     )

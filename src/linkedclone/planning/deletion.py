@@ -191,6 +191,7 @@ def _delete(vm: Vm, lost: Sequence[Layer]) -> DeleteVm:
     return DeleteVm(
         vm=vm.id,
         vm_name=vm.name,
+        vm_uuid=vm.uuid,
         takes_base=tuple(layer for layer in lost if layer in vm.layers),
     )
 

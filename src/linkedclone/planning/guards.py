@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from linkedclone.errors import (
     BusyError,
+    GoneError,
     InUseError,
     LinkedCloneError,
     NotOursError,
@@ -19,6 +20,7 @@ from linkedclone.model.plan import (
     DeleteVm,
     GrowDisk,
     PromoteVm,
+    RelocateVm,
     RemoveStray,
     RevertSnapshot,
     Step,
@@ -202,7 +204,8 @@ def latest(vms: Sequence[Vm], inventory: Inventory) -> tuple[Vm, ...]:
     """Return the VMs as the inventory has them: it was read after they were looked up.
 
     Raises:
-        RefusedError: One is missing from it, so nothing in it tells what hangs from that one.
+        RefusedError: One is missing from it, so nothing in it tells what hangs from that
+            one; or its id is another VM's by now.
     """
     found = {vm.id: vm for vm in inventory.vms}
     missing = [vm.name for vm in vms if vm.id not in found]
@@ -213,7 +216,23 @@ def latest(vms: Sequence[Vm], inventory: Inventory) -> tuple[Vm, ...]:
             hint="it may have been removed meanwhile: look again with linkedclone list; "
             "or you may not see all: linkedclone doctor",
         )
+    for vm in vms:
+        if _is_another(found[vm.id], vm.uuid):
+            raise _refuse_another(found[vm.id], vm.name)
     return tuple(found[vm.id] for vm in vms)
+
+
+def _is_another(vm: Vm, uuid: str) -> bool:
+    """Say whether a VM is not the one that was meant: ids are given again after a restore."""
+    return bool(vm.uuid and uuid and vm.uuid != uuid)
+
+
+def _refuse_another(vm: Vm, name: str) -> RefusedError:
+    return RefusedError(
+        f"{vm.id} is another VM than the {name} that was looked up",
+        details=f"by now it is {vm.name}, with the UUID {vm.uuid}",
+        hint="look again: linkedclone list",
+    )
 
 
 def latest_snapshot(vm: Vm, snapshot: Snapshot) -> Snapshot:
@@ -252,7 +271,7 @@ def refuse_unreadable(vm: Vm, snapshot: Snapshot) -> Sequence[Disk]:
     return snapshot.disks
 
 
-_AIMED = (DeleteVm, DeleteSnapshot, RevertSnapshot, PromoteVm, GrowDisk)
+_AIMED = (DeleteVm, DeleteSnapshot, RevertSnapshot, PromoteVm, GrowDisk, RelocateVm)
 _CHECKED = (*_AIMED, RemoveStray)
 
 
@@ -334,7 +353,10 @@ class _Look:
         """Return why a step must not be carried out, as far as that can be seen."""
         here, lineage = self._here, self._lineage
         if not _has(here, step):
-            return _refuse_missing(step) if _has(self._direct, step) else None
+            return _refuse_missing(step) if _has(self._direct, step) else _build_gone(step)
+        vm = here[step.vm] if isinstance(step, _AIMED) else None
+        if vm is not None and isinstance(step, _AIMED) and _is_another(vm, step.vm_uuid):
+            return _refuse_another(vm, step.vm_name)
         names = tuple(r.name for r in _readers(step, here, lineage) if r.id not in self._going)
         if names:
             brief = "something hangs from it: it was not removed, or came to be in the meantime"
@@ -364,6 +386,8 @@ def _endangered(step: Step, vm: Vm | None, lineage: Lineage) -> frozenset[Layer]
     match step:
         case DeleteVm() | PromoteVm():
             return hangable(vm, lineage)
+        case RelocateVm():
+            return hangable(vm, lineage) if step.moves_disks else frozenset()
         case DeleteSnapshot():
             return frozen_by(vm, step.snapshot)
         case _:
@@ -374,6 +398,11 @@ def frozen_by(vm: Vm, snapshot: SnapshotId) -> frozenset[Layer]:
     """Return the layers that a snapshot froze, and that clones of it hang from."""
     found = (s for s in vm.snapshots if s.id == snapshot)
     return frozenset(disk.top for s in found for disk in s.disks or () if disk.chain)
+
+
+def _build_gone(step: Step) -> GoneError:
+    what = f"snapshot {step.name!r}" if isinstance(step, DeleteSnapshot | RevertSnapshot) else "it"
+    return GoneError(f"{what} is gone", hint="look again: linkedclone list")
 
 
 def _refuse_missing(step: Step) -> RefusedError:
@@ -420,6 +449,8 @@ def _readers(step: Step, here: Mapping[VmId, Vm], lineage: Lineage) -> Iterable[
     match step:
         case DeleteVm() | PromoteVm():
             return lineage.dependants(vm)
+        case RelocateVm():
+            return lineage.dependants(vm) if step.moves_disks else ()
         case DeleteSnapshot():
             found = [s for s in vm.snapshots if s.id == step.snapshot]
             return [r for s in found for r in lineage.dependants_of_snapshot(vm, s)]

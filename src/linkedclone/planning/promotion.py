@@ -70,7 +70,12 @@ def plan_promote(
     copies = {vm.id: lineage.inherited(vm) for vm in linked}
     _refuse_full(linked, [copies[vm.id] for vm in linked], inventory)
     steps = tuple(
-        PromoteVm(vm=vm.id, vm_name=vm.name, copy_bytes=inventory.used_bytes(copies[vm.id]))
+        PromoteVm(
+            vm=vm.id,
+            vm_name=vm.name,
+            vm_uuid=vm.uuid,
+            copy_bytes=inventory.used_bytes(copies[vm.id]),
+        )
         for vm in linked
     )
     existing = tuple(vm for vm in vms if vm not in linked)

@@ -61,7 +61,13 @@ def plan_relocate(
     _refuse_snapshots(moving)
     _refuse_full(moving, targets, inventory)
     steps = tuple(
-        RelocateVm(vm=vm.id, vm_name=vm.name, target=targets[vm.id], moves_disks=vm in moving)
+        RelocateVm(
+            vm=vm.id,
+            vm_name=vm.name,
+            vm_uuid=vm.uuid,
+            target=targets[vm.id],
+            moves_disks=vm in moving,
+        )
         for vm in vms
         if vm in moving or targets[vm.id].host or targets[vm.id].pool
     )

@@ -137,7 +137,7 @@ def _half_made(vms: Iterable[Vm], lineage: Lineage) -> Iterator[Waste]:
                 name=vm.path or vm.name,
                 used_bytes=vm.own_bytes,
                 reason="a clone that was not finished: it has no disk",
-                step=DeleteVm(vm=vm.id, vm_name=vm.name),
+                step=DeleteVm(vm=vm.id, vm_name=vm.name, vm_uuid=vm.uuid),
                 source=lineage.marked_parent(vm),
             )
 
@@ -154,7 +154,11 @@ def _snapshots(inventory: Inventory, lineage: Lineage) -> Iterator[Waste]:
                     used_bytes=sum(size or 0 for size in sizes) if sizes else None,
                     reason="taken for clones, and none hangs from it; a later one is current",
                     step=DeleteSnapshot(
-                        vm=vm.id, vm_name=vm.name, snapshot=snapshot.id, name=snapshot.name
+                        vm=vm.id,
+                        vm_name=vm.name,
+                        vm_uuid=vm.uuid,
+                        snapshot=snapshot.id,
+                        name=snapshot.name,
                     ),
                     source=vm.id,
                 )

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from linkedclone.app.acting import look_again
 from linkedclone.app.clone import prepare
 from linkedclone.drivers.memory.driver import MemoryDriver
 from linkedclone.drivers.memory.hypervisor import MemoryHypervisor
@@ -208,6 +209,25 @@ def test_a_busy_object_is_deleted_a_little_later_and_that_is_told(
         "another task; again in 1.0 s",
     ]
     assert "old" not in {vm.name for vm in lab.vms}
+
+
+def test_what_is_gone_at_the_second_look_is_done_without_a_call(
+    lab: MemoryHypervisor, clock: Clock, told: Told
+) -> None:
+    """Its id may be another VM's by the time that a call would arrive."""
+    vm = lab.add_vm("old", power=Power.ON)
+    driver = MemoryDriver(lab, "memory:")
+    off = SetPower(vm=vm, vm_name="old", power=Power.OFF)
+    plan = Plan(stages=((off,), (DeleteVm(vm=vm, vm_name="old"),)))
+
+    def check(steps: Sequence[Step]) -> Sequence[tuple[Step, LinkedCloneError]]:
+        lab.remove(vm)
+        return look_again(driver, steps)
+
+    report = Runner(driver, told, pace=clock.pace()).run(plan, endpoint="memory:", check=check)
+    (result,) = report.results
+    assert (result.status, result.note) == (Status.DONE, "it was gone already")
+    assert lab.calls["delete_vm"] == 0
 
 
 def test_what_stays_busy_fails_after_a_bounded_time(

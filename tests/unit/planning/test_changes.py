@@ -75,7 +75,9 @@ def test_a_snapshot_that_nothing_needs_is_deleted(
 ) -> None:
     plan = plan_delete_snapshot(one, which, seen(*found), force=True)
     (step,) = plan.steps
-    assert step == DeleteSnapshot(vm=one.id, vm_name="gold", snapshot=which.id, name=which.name)
+    assert step == DeleteSnapshot(
+        vm=one.id, vm_name="gold", vm_uuid=one.uuid, snapshot=which.id, name=which.name
+    )
 
 
 def test_the_plan_to_delete_a_snapshot_says_what_nobody_could_look_at() -> None:
@@ -108,7 +110,9 @@ BACK: dict[str, tuple[Vm, Snapshot, list[Vm | Stray]]] = {
 @pytest.mark.parametrize(("one", "which", "found"), BACK.values(), ids=BACK)
 def test_a_vm_goes_back_to_a_snapshot(one: Vm, which: Snapshot, found: list[Vm | Stray]) -> None:
     (step,) = plan_revert(one, which, seen(*found), force=True).steps
-    assert step == RevertSnapshot(vm=one.id, vm_name="gold", snapshot=which.id, name=which.name)
+    assert step == RevertSnapshot(
+        vm=one.id, vm_name="gold", vm_uuid=one.uuid, snapshot=which.id, name=which.name
+    )
 
 
 def test_a_present_state_that_something_hangs_from_is_not_thrown_away() -> None:
@@ -145,7 +149,7 @@ def grow(label: str = "", size: int = 9 * GIB) -> GrowDisk:
 )
 def test_a_disk_grows(one: Vm, wanted: GrowDisk, label: str) -> None:
     (step,) = plan_grow(one, wanted, seen(one), linked_too=False, force=True).steps
-    assert step == replace(wanted, disk=label)
+    assert step == replace(wanted, disk=label, vm_uuid=one.uuid)
 
 
 def test_a_disk_that_is_large_enough_is_left_alone() -> None:

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from linkedclone.errors import BusyError, RefusedError
-from linkedclone.model.ids import SnapshotId, StoreId
+from linkedclone.errors import BusyError, GoneError, InUseError, RefusedError
+from linkedclone.model.ids import FolderId, SnapshotId, StoreId
 from linkedclone.model.inventory import Inventory, Stray
 from linkedclone.model.observed import Power, Vm
 from linkedclone.model.plan import (
@@ -15,6 +15,7 @@ from linkedclone.model.plan import (
     GrowDisk,
     Plan,
     PromoteVm,
+    RelocateVm,
     RemoveStray,
     RevertSnapshot,
     SetPower,
@@ -22,7 +23,7 @@ from linkedclone.model.plan import (
     TakeSnapshot,
     UnregisterVm,
 )
-from linkedclone.model.spec import Deletion
+from linkedclone.model.spec import Deletion, Target
 from linkedclone.planning.changes import plan_delete_snapshot, plan_revert
 from linkedclone.planning.deletion import plan_delete
 from linkedclone.planning.guards import (
@@ -66,13 +67,13 @@ CHECKS: dict[str, tuple[list[Step], list[Vm | Stray], list[list[str]]]] = {
         [GOLD, MIDDLE, TWO, GRANDCHILD],
         [["grandchild"]],
     ),
-    "it is gone": ([deleting(ONE), UNSNAP, promoting(TWO)], [], []),
+    "it is gone": ([deleting(ONE), UNSNAP, promoting(TWO)], [], [[], [], []]),
     "a snapshot with a new clone": ([UNSNAP], [GOLD, ONE], [["one"]]),
     "a snapshot with a new clone that hides its chain": ([UNSNAP], [GOLD, hide(ONE)], [["one"]]),
     "a snapshot that is gone": (
         [replace(UNSNAP, snapshot=SnapshotId("snapshot-99"))],
         [GOLD, ONE],
-        [],
+        [[]],
     ),
     "a promotion under a new clone": (
         [promoting(MIDDLE)],
@@ -118,6 +119,42 @@ def test_the_last_look_names_what_hangs_from_it(
     refused = check_steps(steps, seen(*found))
     assert [list(getattr(error, "dependants", ())) for _, error in refused] == names
     assert all(step in steps for step, _ in refused)
+
+
+def test_what_neither_look_shows_is_gone_and_nothing_is_sent_for_it() -> None:
+    steps = (deleting(ONE), UNSNAP, promoting(TWO), GROW)
+    refused = check_steps(steps, seen())
+    assert [(step, type(error)) for step, error in refused] == [(s, GoneError) for s in steps]
+
+
+def test_a_vm_that_was_given_the_id_of_the_one_that_was_meant_is_not_touched() -> None:
+    """As after a restore of the vCenter: the id is there, the UUID is another."""
+    other = replace(ONE, name="payroll", uuid="00000000-1111-2222-3333-444444444444")
+    for steps in (
+        plan_delete([ONE], seen(GOLD, ONE)).steps,
+        plan_promote([ONE], seen(GOLD, ONE)).steps,
+    ):
+        ((_, error),) = check_steps(steps, seen(GOLD, other))
+        assert "another VM" in error.brief
+        assert "payroll" in error.details
+        assert check_steps(steps, seen(GOLD, ONE)) == []
+    with pytest.raises(RefusedError, match="another VM than the one"):
+        plan_delete([ONE], seen(GOLD, other), Deletion(force=True))
+
+
+def test_a_move_is_refused_when_a_clone_came_in_between() -> None:
+    target = Target(
+        folder=FolderId("f"),
+        folder_path="/",
+        datastore="d",
+        datastore_name="d",
+        pool="",
+        pool_name="",
+    )
+    step = RelocateVm(vm=MIDDLE.id, vm_name="middle", target=target)
+    ((_, error),) = check_steps([step], seen(GOLD, MIDDLE, GRANDCHILD))
+    assert isinstance(error, InUseError)
+    assert check_steps([replace(step, moves_disks=False)], seen(GOLD, MIDDLE, GRANDCHILD)) == []
 
 
 def test_the_last_user_of_a_base_is_refused_unless_its_plan_said_so() -> None:
@@ -243,7 +280,8 @@ def test_what_is_there_and_missing_from_the_last_look_is_a_reason_to_stop(
     ((refused, error),) = check_steps([step], seen(*found), direct)
     assert (refused, type(error)) == (step, RefusedError)
     assert "missing" in error.brief
-    assert check_steps([step], seen(*found), []) == []
+    ((gone, error),) = check_steps([step], seen(*found), [])
+    assert (gone, type(error)) == (step, GoneError)
     assert find_missing([step], seen(*direct)) == ()
 
 

@@ -79,7 +79,7 @@ VMS = {
 def test_a_half_made_clone_is_waste(one: Vm, is_waste: bool) -> None:
     found = find_waste(seen(GOLD, one))
     assert [waste.step for waste in found] == (
-        [DeleteVm(vm=one.id, vm_name=one.name)] if is_waste else []
+        [DeleteVm(vm=one.id, vm_name=one.name, vm_uuid=one.uuid)] if is_waste else []
     )
 
 
