@@ -122,8 +122,8 @@ def test_only_backings_of_devices_may_name_no_file() -> None:
         for one in VmomiSupport.GetWsdlTypes()
         if isinstance(one, type) and issubclass(one, vim.vm.device.VirtualDevice.BackingInfo)
     }
-    by_file = {one._wsdlName for one, has_file in backings.items() if has_file}  # type: ignore[attr-defined]
-    known = {one._wsdlName for one in backings}  # type: ignore[attr-defined]
+    by_file = {one._wsdlName for one, has_file in backings.items() if has_file}
+    known = {one._wsdlName for one in backings}
     assert known - by_file >= _WITHOUT_FILE
     of_disks = {name for name in known - by_file if name.startswith("VirtualDisk")}
     assert of_disks <= _WITHOUT_FILE
