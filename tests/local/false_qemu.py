@@ -3,8 +3,9 @@
 Started in a machine's folder: ``false_qemu.py UUID CASE``. It says that the machine
 runs, and that the agent's port is open. Each question to the agent but the greeting
 gets the same answer, see ``hostile``; the case ``mute`` gets none at all. Whatever
-was asked of the agent is noted in ``asked``. In the case ``garbled`` the monitor
-itself makes no sense, as that of a QEMU that its guest has taken over.
+was asked of the agent is noted in ``asked``. In the other cases it is a QEMU that its
+guest has taken over: ``garbled``, whose monitor makes no sense, and ``disguised``,
+which answers with another UUID. ``stranger`` does the same, and is not a QEMU.
 """
 
 import ctypes
@@ -22,6 +23,9 @@ from tests.local.machine.test_monitor import GREETING
 
 MUTE = "mute"
 GARBLED = "garbled"
+DISGUISED = "disguised"
+STRANGER = "stranger"
+OTHER_UUID = "00000000-0000-4000-8000-000000000000"
 _PR_SET_NAME = 15
 
 
@@ -72,7 +76,6 @@ def serve_monitor(server: socket.socket, uuid: str) -> None:
 
 
 def serve_garble(server: socket.socket) -> None:
-    ctypes.CDLL(None).prctl(_PR_SET_NAME, b"qemu-system-x86")
     while True:
         client, _ = server.accept()
         with suppress(OSError), client:
@@ -81,6 +84,10 @@ def serve_garble(server: socket.socket) -> None:
 
 def main() -> None:
     uuid, case = sys.argv[1:]
+    if case in {GARBLED, DISGUISED}:
+        ctypes.CDLL(None).prctl(_PR_SET_NAME, b"qemu-system-x86")
+    if case in {DISGUISED, STRANGER}:
+        uuid = OTHER_UUID
     if case == GARBLED:
         serve_garble(listen("qmp.sock"))
     agent = listen("agent.sock")

@@ -12,12 +12,13 @@ import pytest
 from linkedclone.cli.main import main
 from linkedclone.drivers.local.layout import open_state
 from linkedclone.drivers.local.machine.process import find_processes
+from linkedclone.drivers.local.machine.sockets import find_listener
 from linkedclone.drivers.local.machines import open_machine
 from linkedclone.drivers.local.store import load_all
 from linkedclone.model.images import ImageImport
 from linkedclone.model.observed import Power
 from tests.contract.acts import find, make, result_of, step_for
-from tests.local.false_qemu import GARBLED, MUTE
+from tests.local.false_qemu import DISGUISED, GARBLED, MUTE, STRANGER
 from tests.local.scenes import connect, make_image
 
 ROOT = Path(__file__).parents[2]
@@ -104,6 +105,47 @@ def test_a_hard_stop_and_a_deletion_never_ask_the_agent(state: Path, run: Begin)
         result_of(driver, driver.delete_vm(vm))
         assert not (folder / "asked").exists()
         assert vm not in driver.state.list_vms()
+
+
+def test_the_commands_that_stop_and_delete_ask_no_agent_when_they_look(run: Begin) -> None:
+    """A mute agent would cost each look its seconds, for each VM that runs."""
+    folders = [run("bad", MUTE), run("good", MUTE)]
+    for command in (("stop", "bad"), ("delete", "bad", "--yes"), ("gc",), ("stop", "good")):
+        assert main(list(command)) == 0
+    assert not any((folder / "asked").exists() for folder in folders)
+
+
+def test_a_qemu_of_ours_is_stopped_hard_whichever_uuid_it_answers(
+    run: Begin, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = run("bad", DISGUISED)
+    assert main(["list"]) == 0
+    assert "unknown" in capsys.readouterr().out
+    assert main(["stop", "bad"]) == 0
+    assert not tuple(find_processes(folder))
+    assert main(["delete", "bad", "--yes"]) == 0
+
+
+def test_a_process_that_was_not_started_for_the_vm_is_named_and_never_killed(
+    run: Begin, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = run("bad", STRANGER)
+    listener = find_listener(folder, "qmp.sock")
+    assert main(["stop", "bad"]) == 1
+    told = capsys.readouterr().err
+    assert "was not started for it" in told
+    assert f"process {listener} listens" in told
+    assert find_listener(folder, "qmp.sock") == listener
+
+
+def test_a_link_in_the_place_of_a_socket_is_not_followed(run: Begin) -> None:
+    """It may lead to another program's socket, or to another VM's."""
+    folder = run("bad", MUTE)
+    (folder / "link.sock").symlink_to("qmp.sock")
+    (folder / "file.sock").touch()
+    assert find_listener(folder, "qmp.sock")
+    assert find_listener(folder, "link.sock") is None
+    assert find_listener(folder, "file.sock") is None
 
 
 def test_a_qemu_that_makes_no_sense_is_not_off_and_is_killed_by_a_hard_stop(

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from uuid import uuid4
 
-from linkedclone.drivers.base import Driver
+from linkedclone.drivers.base import Driver, SilentLooks
 from linkedclone.errors import LinkedCloneError, RefusedError
 from linkedclone.execution.progress import Progress, Silent
 from linkedclone.execution.runlog import RunLog
@@ -13,6 +13,16 @@ from linkedclone.model.plan import Plan, Step
 from linkedclone.model.report import ActionReport
 from linkedclone.model.spec import Scan
 from linkedclone.planning.guards import check_steps, find_missing, needs_check
+
+
+def leave_guests_alone(driver: Driver) -> Driver:
+    """Return the connection with looks that ask no guest, where it can look so.
+
+    What is changed at VMs, above all stopping and deleting them, depends on no
+    guest's answer.
+    """
+    return driver.without_guests() if isinstance(driver, SilentLooks) else driver
+
 
 Confirm = Callable[[Plan], bool]
 """Shown a plan that deletes something; True lets it go on."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self
 
-from linkedclone.app.acting import Acting, Confirm
+from linkedclone.app.acting import Acting, Confirm, leave_guests_alone
 from linkedclone.app.clone import CloneJob, Prepared, check, planned_report, prepare, preview
 from linkedclone.drivers.base import (
     DiskFiles,
@@ -59,6 +59,7 @@ class Connection:
     def __init__(self, driver: Driver, *, address: str, log_folder: Path | None = None) -> None:
         self._driver = driver
         self._address = address
+        self._log_folder = log_folder
         self._acting = Acting(driver, address=address, log_folder=log_folder)
 
     def __enter__(self) -> Self:
@@ -557,7 +558,8 @@ class Connection:
     def _changes(self) -> Changes:
         from linkedclone.app.changing import Changes
 
-        return Changes(self._driver, self._acting)
+        driver = leave_guests_alone(self._driver)
+        return Changes(driver, Acting(driver, address=self._address, log_folder=self._log_folder))
 
     @cached_property
     def _life(self) -> Life:

@@ -391,6 +391,14 @@ class GuestPorts(Protocol):
 
 
 @runtime_checkable
+class SilentLooks(Protocol):
+    """The power to look at VMs without a question to their guests, which may be slow or hostile."""
+
+    def without_guests(self) -> Driver:
+        """Return this connection with looks that ask no guest; what guests tell is unknown then."""
+
+
+@runtime_checkable
 class Registration(Protocol):
     """The power to forget a VM without touching its files; only some drivers have it."""
 

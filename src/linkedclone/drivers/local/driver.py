@@ -118,12 +118,25 @@ class LocalDriver:
         machines: OpenMachine = open_machine,
         board: JobBoard | None = None,
         notes: tuple[str, ...] = (),
+        guests: bool = True,
     ) -> None:
         self._state = state
         self._address = address
         self._machines = machines
         self._board = board or JobBoard()
         self._notes = notes
+        self._guests = guests
+
+    def without_guests(self) -> LocalDriver:
+        """Return this connection with looks that ask no guest's agent."""
+        return LocalDriver(
+            self._state,
+            address=self._address,
+            machines=self._machines,
+            board=self._board,
+            notes=self._notes,
+            guests=False,
+        )
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -166,18 +179,22 @@ class LocalDriver:
         from linkedclone.drivers.local.observing_all import observe_all
 
         with translated("cannot read the VMs"):
-            return observe_all(self._state, self._machines, sizes=sizes, scan=scan)
+            return observe_all(
+                self._state, self._machines, sizes=sizes, scan=scan, guests=self._guests
+            )
 
     def observe_vms(self, ids: Sequence[VmId]) -> tuple[Vm, ...]:
         """Read these VMs again; those that are gone are left out."""
         with translated("cannot read the VMs"):
-            return observe_some(self._state, self._machines, ids)
+            return observe_some(self._state, self._machines, ids, guests=self._guests)
 
     def find_vms(self, refs: Sequence[str]) -> tuple[Vm, ...]:
         """Find VMs by name, path or UUID; names that differ only in case are the same."""
         with translated("cannot read the VMs"):
             ids = find_vms(self._state, refs)
-            found = observe_some(self._state, self._machines, ids, with_snapshot_disks=True)
+            found = observe_some(
+                self._state, self._machines, ids, with_snapshot_disks=True, guests=self._guests
+            )
         seen = {vm.id: vm for vm in found}
         gone = [ref for ref, vm in zip(refs, ids, strict=True) if vm not in seen]
         if gone:

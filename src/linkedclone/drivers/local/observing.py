@@ -28,6 +28,7 @@ def observe_some(
     ids: Sequence[VmId],
     *,
     with_snapshot_disks: bool = False,
+    guests: bool = True,
 ) -> tuple[Vm, ...]:
     """Read these VMs, in this order; those that are gone are left out."""
     stored = _load_some(state, ids)
@@ -49,7 +50,7 @@ def observe_some(
         chains=chains, users=users, foreign=foreign, with_snapshot_disks=with_snapshot_disks
     )
     unreadable = tuple(build_unreadable(state, vm, why) for vm, why in stored.unreadable)
-    return build_all(state, machines, stored.vms, seen) + unreadable
+    return build_all(state, machines, stored.vms, seen, guests=guests) + unreadable
 
 
 def _load_some(state: StateFolder, ids: Sequence[VmId]) -> Stored:
@@ -73,12 +74,17 @@ def _still_there(stored: Stored, survey: Survey) -> Stored:
 
 
 def build_all(
-    state: StateFolder, machines: OpenMachine, vms: Sequence[StoredVm], seen: Seen
+    state: StateFolder,
+    machines: OpenMachine,
+    vms: Sequence[StoredVm],
+    seen: Seen,
+    *,
+    guests: bool = True,
 ) -> tuple[Vm, ...]:
-    """Build what is seen of VMs, with a look at the machine of each."""
+    """Build what is seen of VMs, with a look at the machine of each, and at its guest if wanted."""
 
     def build(vm: StoredVm) -> Vm:
-        return build_vm(state, vm, seen, machines(vm).observe())
+        return build_vm(state, vm, seen, machines(vm).observe(guest=guests))
 
     if len(vms) < 2:
         return tuple(map(build, vms))

@@ -16,7 +16,12 @@ from linkedclone.model.spec import Scan
 
 
 def observe_all(
-    state: StateFolder, machines: OpenMachine, *, sizes: bool = False, scan: Scan | None = None
+    state: StateFolder,
+    machines: OpenMachine,
+    *,
+    sizes: bool = False,
+    scan: Scan | None = None,
+    guests: bool = True,
 ) -> Inventory:
     """Read all VMs, by name, with the files of nobody that lie among theirs.
 
@@ -27,6 +32,7 @@ def observe_all(
         machines: Gives the machines to look at.
         sizes: Whether the sizes of files and of the file system are wanted.
         scan: Where to look for more files of nobody.
+        guests: Whether the guests' agents are asked.
 
     Raises:
         NotFoundError: A place to scan is no folder.
@@ -35,7 +41,7 @@ def observe_all(
     found = scan_places(state, scan.places, _list_known(survey)) if scan else Findings()
     seen = Seen(chains=survey.chains, users=survey.users, foreign=_list_shared(survey, found))
     unreadable = tuple(build_unreadable(state, vm, why) for vm, why in survey.stored.unreadable)
-    vms = build_all(state, machines, survey.stored.vms, seen) + unreadable
+    vms = build_all(state, machines, survey.stored.vms, seen, guests=guests) + unreadable
     strays = (
         *build_foreign(state, _list_unread(survey, found)),
         *find_orphans(state, survey),

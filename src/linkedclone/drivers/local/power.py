@@ -7,7 +7,7 @@ from linkedclone.drivers.local.layout import StateFolder
 from linkedclone.drivers.local.machine.process import runs_in
 from linkedclone.drivers.local.machines import RUN_FOLDER, OpenMachine
 from linkedclone.drivers.local.settle import settle
-from linkedclone.drivers.local.starting import observe_power
+from linkedclone.drivers.local.starting import observe_power, stop_hard
 from linkedclone.drivers.local.store import load_vm, locked
 from linkedclone.errors import GoneError, HypervisorError, RefusedError, UnsupportedError
 from linkedclone.model.ids import VmId
@@ -34,13 +34,14 @@ def set_power(state: StateFolder, machines: OpenMachine, vm: VmId, power: Power)
     if power is Power.OFF and _is_broken(state, vm):
         return
     with locked(state, vm) as found:
+        if power is Power.OFF:
+            stop_hard(machines, found)  # before a QEMU that may be hostile is asked for its layers
+            settle(state, machines, found)
+            return
         stored = settle(state, machines, found)
         machine = machines(stored)
         seen = observe_power(machines, stored)
         if seen is power:
-            return
-        if power is Power.OFF:
-            machine.stop(force=True)
             return
         if seen is Power.PAUSED:
             machine.resume()

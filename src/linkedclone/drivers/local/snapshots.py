@@ -33,7 +33,7 @@ from linkedclone.drivers.local.seals import is_sealed, seal_if_possible
 from linkedclone.drivers.local.settle import settle
 from linkedclone.drivers.local.sshconfig import forget_host_key
 from linkedclone.drivers.local.staging import at_work_on, register
-from linkedclone.drivers.local.starting import observe_power
+from linkedclone.drivers.local.starting import observe_power, stop_hard
 from linkedclone.drivers.local.store import LockedVm, StoredVm, locked, save_record
 from linkedclone.drivers.local.sweep import drop_top, list_reached, remove, sweep
 from linkedclone.errors import BusyError, GoneError, HypervisorError, RefusedError
@@ -182,10 +182,10 @@ def revert_snapshot(
         RefusedError: A layer below the snapshot is missing or changed.
     """
     with at_work_on(state, "revert", vm) as entry, locked(state, vm) as found:
+        find_snapshot(found, snapshot)
+        stop_hard(machines, found)
         stored = settle(state, machines, found)
         frozen = list_frozen(find_snapshot(stored, snapshot))
-        if observe_power(machines, stored) is not Power.OFF:
-            machines(stored).stop(force=True)
         refuse_writers(stored.disk_tops)
         forget_host_key(stored.folder)
         with hold(state.family_lock, shared=True):

@@ -45,6 +45,13 @@ def observe_surely(machines: OpenMachine, vm: StoredVm, *, guest: bool = False) 
     return state
 
 
+def stop_hard(machines: OpenMachine, vm: StoredVm) -> None:
+    """Stop a machine, whatever its QEMU and its guest say; off already is done."""
+    machine = machines(vm)
+    if machine.observe(guest=False).power is not Power.OFF or runs_in(vm.folder / RUN_FOLDER):
+        machine.stop(force=True)
+
+
 def observe_power(machines: OpenMachine, vm: StoredVm) -> Power:
     """Say whether a VM runs, or is coming up."""
     return observe_surely(machines, vm).power

@@ -29,11 +29,12 @@ from linkedclone.drivers.local.machine.process import (
     QEMU_LOG,
     ProcessHandle,
     drop_warnings,
-    find_processes,
+    hold_own,
     launch,
     read_tail,
 )
 from linkedclone.drivers.local.machine.session import ANSWER_SECONDS, Session, with_session
+from linkedclone.drivers.local.machine.sockets import find_listener
 from linkedclone.errors import (
     BusyError,
     EndpointError,
@@ -101,7 +102,7 @@ class Machine(RunningDisks):
             firmware = prepare_firmware(self.config.variables)
             arguments = build_arguments(
                 self.config,
-                [name_disk(disk.file, ImageFormat(disk.format)) for disk in self.config.disks],
+                self._name_disks(),
                 accel=accel,
                 cpu=choose_cpu(accel),
                 firmware=firmware,
@@ -118,59 +119,75 @@ class Machine(RunningDisks):
                 process.wait()
                 raise
 
+    def _name_disks(self) -> tuple[str, ...]:
+        """Return each disk's whole chain as QEMU is told it; see ``chain``."""
+        try:
+            return tuple(name_disk(one.file, ImageFormat(one.format)) for one in self.config.disks)
+        except HypervisorError as error:
+            brief = f"QEMU did not start {self.config.name}"
+            raise PowerOnError(brief, details=str(error), hint=error.hint) from error
+
     def stop(self, *, force: bool = False, deadline_seconds: float = STOP_SECONDS) -> None:
         """Stop the machine and return when its process has ended. Off already is done.
 
         Args:
             force: Do not ask the guest; its file systems see a power failure.
-                A QEMU that does not answer either is killed.
+                A QEMU that does not answer either, or not sensibly, is killed.
             deadline_seconds: How long the guest may take; then QEMU is ended.
                 A paused guest cannot be asked and is ended at once.
 
         Raises:
             BusyError: Another command works on the machine.
-            EndpointError: Another machine runs in the folder.
+            EndpointError: Another machine runs in the folder; it is left alone.
         """
+        handle = None
         try:
             handle = self._ask(_open_handle)
-        except BusyError:
+        except (BusyError, EndpointError, GoneError):
             if not force:
                 raise
+        if handle is not None:
+            self._stop(handle, deadline_seconds=0 if force else deadline_seconds)
+        if force and self.folder.is_dir():
             self._kill()
-        else:
-            if handle is not None:
-                self._stop(handle, deadline_seconds=0 if force else deadline_seconds)
         for name in (QMP_SOCKET, AGENT_SOCKET, CONSOLE_SOCKET, VNC_SOCKET, QEMU_LOG):
             (self.folder / name).unlink(missing_ok=True)
 
     def _stop(self, handle: ProcessHandle, *, deadline_seconds: float) -> None:
         try:
             obeys = deadline_seconds > 0 and self._ask_guest() and handle.wait(deadline_seconds)
-            if not obeys:
-                self._end(handle)
+            if obeys:
+                return
+            with suppress(HypervisorError, EndpointError):
+                self._ask(_quit)
+            if not handle.wait(QUIT_SECONDS):
+                self._kill()
         finally:
             handle.close()
 
     def _kill(self) -> None:
-        """Kill a QEMU that does not answer.
+        """Kill the machine's own QEMU, known by what it was started with and not by its answers.
 
         Raises:
-            BusyError: Another command works on the machine, or no process of it is found.
+            BusyError: Another command works on the machine, or its QEMU does not end.
+            EndpointError: Something else listens in its place, and is left alone.
         """
         with hold_lock(self.folder / LOCK, deadline_seconds=ANSWER_SECONDS):
-            found = tuple(find_processes(self.folder))
-            if not found and (self.folder / QMP_SOCKET).exists():
-                raise BusyError(
-                    f"what answers for {self.config.name} is not a QEMU of this user",
-                    details=f"it listens at {self.folder / QMP_SOCKET}",
-                    hint="end that process",
+            for handle in hold_own(self.folder, self.config.uuid):
+                handle.kill()
+                if not handle.wait(QUIT_SECONDS):
+                    raise BusyError(
+                        f"the QEMU of {self.config.name} was killed, and does not end",
+                        hint="its host may be stuck in a disk or network: try again later",
+                    )
+            listener = find_listener(self.folder, QMP_SOCKET)
+            if listener is not None:
+                raise EndpointError(
+                    f"what answers for {self.config.name} was not started for it",
+                    details=f"process {listener or 'of another PID namespace'} listens at "
+                    f"{self.folder / QMP_SOCKET}, and is left alone",
+                    hint="look what it is, and end it yourself; then repeat the command",
                 )
-            for pid in found:
-                with suppress(ProcessLookupError):
-                    handle = ProcessHandle(pid)
-                    handle.kill()
-                    handle.wait(QUIT_SECONDS)
-                    handle.close()
 
     def ask_to_stop(self) -> bool:
         """Ask the guest to shut down, by its agent or else by the power button.
@@ -368,13 +385,6 @@ class Machine(RunningDisks):
             return bool(self._ask(_ask_to_power_off))
         except GoneError:
             return True  # The guest was quicker than the answer.
-
-    def _end(self, handle: ProcessHandle) -> None:
-        with suppress(HypervisorError, EndpointError):
-            self._ask(_quit)
-        if not handle.wait(QUIT_SECONDS):
-            handle.kill()
-            handle.wait(QUIT_SECONDS)
 
     def _read_last_words(self) -> str:
         """What an unexpected end left behind; empty after an orderly one.

@@ -5,7 +5,7 @@ import select
 import signal
 import subprocess
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -68,15 +68,18 @@ def runs_in(folder: Path) -> bool:
     return next(find_processes(folder), None) is not None
 
 
-def find_processes(folder: Path) -> Iterator[int]:
-    """Find the QEMUs of this user that have their working directory there."""
+def find_processes(folder: Path, among: Iterable[int] | None = None) -> Iterator[int]:
+    """Find the QEMUs of this user that have their working directory there, among all or these."""
     try:
         wanted = folder.stat()
     except (FileNotFoundError, NotADirectoryError):
         return
-    for entry in _PROCESSES.iterdir():
-        if entry.name.isdigit() and _is_qemu_in(entry, wanted):
-            yield int(entry.name)
+    numbers = among if among is not None else _list_processes()
+    yield from (pid for pid in numbers if _is_qemu_in(_PROCESSES / str(pid), wanted))
+
+
+def _list_processes() -> Iterator[int]:
+    return (int(entry.name) for entry in _PROCESSES.iterdir() if entry.name.isdigit())
 
 
 def _is_qemu_in(process: Path, wanted: os.stat_result) -> bool:
@@ -87,6 +90,34 @@ def _is_qemu_in(process: Path, wanted: os.stat_result) -> bool:
         return (process / "comm").read_text().startswith("qemu-system")
     except OSError:  # another user's, or ended meanwhile
         return False
+
+
+def hold_own(folder: Path, uuid: str) -> Iterator["ProcessHandle"]:
+    """Hold the QEMUs of this user that were started in the folder, for the machine with this UUID.
+
+    What a process listens on or answers does not count, nor its number alone: it
+    is looked at once it is held, so that its number cannot be another's by then.
+    """
+    for pid in tuple(find_processes(folder)):
+        try:
+            handle = ProcessHandle(pid)
+        except ProcessLookupError:
+            continue
+        try:
+            # Whoever has the number now keeps it for as long as the handle is held.
+            if pid in find_processes(folder, [pid]) and _is_told(pid, uuid):
+                yield handle
+        finally:
+            handle.close()
+
+
+def _is_told(pid: int, word: str) -> bool:
+    """Say whether a process was started with this argument."""
+    try:
+        arguments = (_PROCESSES / str(pid) / "cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return False
+    return word.encode() in arguments
 
 
 class ProcessHandle:

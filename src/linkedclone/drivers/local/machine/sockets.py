@@ -10,14 +10,19 @@ safe with threads.
 
 import os
 import socket
+import stat
 import struct
 from pathlib import Path
 
 from linkedclone.errors import BusyError
 
+LISTENER_SECONDS = 2.0
+
 
 def connect(folder: Path, name: str, *, timeout_seconds: float) -> socket.socket | None:
     """Connect to a socket in the folder; None if nothing listens there.
+
+    What is not a socket, as a link to another one, is not followed: nothing listens there.
 
     Raises:
         BusyError: Something listens, but takes no further client.
@@ -25,6 +30,9 @@ def connect(folder: Path, name: str, *, timeout_seconds: float) -> socket.socket
     try:
         directory = os.open(folder, os.O_PATH | os.O_DIRECTORY)
     except (FileNotFoundError, NotADirectoryError):
+        return None
+    if not _is_socket(directory, name):
+        os.close(directory)
         return None
     client = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
@@ -45,6 +53,26 @@ def connect(folder: Path, name: str, *, timeout_seconds: float) -> socket.socket
     finally:
         os.close(directory)
     return client
+
+
+def _is_socket(directory: int, name: str) -> bool:
+    try:
+        return stat.S_ISSOCK(os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode)
+    except FileNotFoundError:
+        return False
+
+
+def find_listener(folder: Path, name: str) -> int | None:
+    """Return the process that listens at a socket; 0 if it is hidden from us, None if none does.
+
+    Raises:
+        BusyError: Something listens, but takes no further client.
+    """
+    client = connect(folder, name, timeout_seconds=LISTENER_SECONDS)
+    if client is None:
+        return None
+    with client:
+        return peer_pid(client)
 
 
 def peer_pid(client: socket.socket) -> int:
