@@ -107,6 +107,29 @@ def test_a_power_state_that_is_so_already_is_done(
     assert build_state(job(action), task).status is status
 
 
+@pytest.mark.parametrize(
+    ("told", "status"),
+    [
+        ("[ssd1] a b/a b-000001.vmdk", JobStatus.DONE),
+        ("/vmfs/volumes/5f3c-11/a b/a b-000001.vmdk", JobStatus.DONE),
+        ("a b/a b-000001.vmdk", JobStatus.DONE),
+        ("[ssd1] a b/a b-000002.vmdk", JobStatus.FAILED),
+        ("[ssd2] a b/a b-000001.vmdk", JobStatus.FAILED),
+        ("/vmfs/volumes/5f3c-11/c/a b/a b-000001.vmdk", JobStatus.FAILED),
+        ("[ssd1]", JobStatus.FAILED),
+        ("", JobStatus.FAILED),
+    ],
+)
+def test_a_removal_is_done_only_if_the_file_that_is_missing_is_its_own(
+    told: str, status: JobStatus
+) -> None:
+    fault = vim.fault.FileNotFound(file=told)
+    task = seen("Task", "task-1", info__state="error", info__error=fault)
+    subject = "[ssd1] a b/a b-000001.vmdk"
+    assert build_state(job("remove"), task, subject=subject).status is status
+    assert build_state(job("delete"), task, subject=subject).status is JobStatus.FAILED
+
+
 def test_a_start_that_fails_for_any_reason_is_a_power_on_error() -> None:
     task = seen("Task", "task-1", info__state="error", info__error=vmodl.fault.SystemError())
     assert isinstance(build_state(job("power-on"), task).error, PowerOnError)

@@ -7,6 +7,7 @@ from typing import Final
 
 _ESCAPES: Final = {"%2f": "/", "%5c": "\\", "%25": "%"}
 _ESCAPED: Final = re.compile("|".join(_ESCAPES), re.IGNORECASE)
+_VOLUMES: Final = "/vmfs/volumes/"
 _FILE: Final = re.compile(r"\[([^\]]*)\] *(.*)")
 
 
@@ -40,6 +41,19 @@ def split_file_name(name: str) -> tuple[str, str]:
     """
     match = _FILE.fullmatch(name)
     return (match.group(1), match.group(2)) if match else ("", name)
+
+
+def is_same_file(told: str, file_name: str) -> bool:
+    """Say whether a fault is about a file: hosts name it by its path below ``/vmfs/volumes``.
+
+    Any other absolute path has to end in it (the simulator's files lie somewhere else).
+    """
+    store, path = split_file_name(file_name)
+    if told.startswith(_VOLUMES):
+        return told.removeprefix(_VOLUMES).partition("/")[2] == path
+    if told.startswith("/"):
+        return told.endswith(f"/{path}")
+    return split_file_name(told) in {(store, path), ("", path)}
 
 
 def store_of(file_name: str) -> str:

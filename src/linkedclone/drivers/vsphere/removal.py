@@ -17,7 +17,7 @@ import posixpath
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
@@ -31,6 +31,7 @@ from linkedclone.drivers.vsphere.folder import read_head
 from linkedclone.drivers.vsphere.hardware import Hardware, drop_devices
 from linkedclone.drivers.vsphere.names import split_file_name, unescape
 from linkedclone.drivers.vsphere.native import Native, moid_of
+from linkedclone.drivers.vsphere.sequence import Start
 from linkedclone.drivers.vsphere.session import Session
 from linkedclone.drivers.vsphere.tasks import Jobs
 from linkedclone.errors import (
@@ -206,15 +207,16 @@ class Remover:
             )
         return (*(posixpath.join(layer.folder, name) for name in extents), layer.path)
 
-    def _deletion(self, store: Datastore, path: str) -> Callable[[], Native]:
-        manager = self._session.content.fileManager
-        return partial(
+    def _deletion(self, store: Datastore, path: str) -> Start:
+        manager, name = self._session.content.fileManager, f"[{store.name}] {path}"
+        send = partial(
             self._session.call,
-            f"remove [{store.name}] {path}",
+            f"remove {name}",
             manager.DeleteDatastoreFile_Task,
-            name=f"[{store.name}] {path}",
+            name=name,
             datacenter=self._session.managed("Datacenter", store.datacenter),
         )
+        return Start(subject=name, send=send)
 
 
 def _require_all(store: Datastore, around: Mapping[str, Read]) -> None:

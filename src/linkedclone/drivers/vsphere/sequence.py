@@ -5,18 +5,29 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from linkedclone.drivers.vsphere.native import Native, moid_of
 from linkedclone.errors import LinkedCloneError
 from linkedclone.model.ids import JobId
 from linkedclone.model.jobs import Job, JobState, JobStatus
 
-Start = Callable[[], Native]
-"""Sends a call that returns a task; raises what the session raises."""
 
-IsDone = Callable[[str, LinkedCloneError], bool]
-"""Says whether an action failed because there is nothing left to do."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """One of the tasks.
+
+    Attributes:
+        subject: What it is about, as the server names it.
+        send: Sends a call that returns a task; raises what the session raises.
+    """
+
+    subject: str
+    send: Callable[[], Native]
+
+
+IsDone = Callable[[str, LinkedCloneError, str], bool]
+"""Says whether an action failed because there is nothing left to do with its subject."""
 
 
 class Sequences:
@@ -26,6 +37,7 @@ class Sequences:
         self._is_done = is_done
         self._left: dict[JobId, deque[Start]] = {}
         self._tasks: dict[JobId, str] = {}
+        self._subjects: dict[JobId, str] = {}
         self._lock = threading.Lock()
 
     def begin(self, job: Job, starts: Sequence[Start]) -> bool:
@@ -38,6 +50,11 @@ class Sequences:
         """Return the id of the task that a job is at; of most jobs the only one."""
         with self._lock:
             return self._tasks.get(job.id, job.id)
+
+    def subject_of(self, job: Job) -> str:
+        """Return what the task is about that a job is at; empty for jobs of one task."""
+        with self._lock:
+            return self._subjects.get(job.id, "")
 
     def go_on(self, state: JobState) -> JobState:
         """Start the next task of a job whose present one is done; return how far the job is."""
@@ -58,13 +75,14 @@ class Sequences:
         while left:
             start = left.popleft()
             try:
-                task = start()
+                task = start.send()
             except LinkedCloneError as error:
-                if self._is_done(job.action, error):
+                if self._is_done(job.action, error, start.subject):
                     continue
                 left.clear()
                 raise
             with self._lock:
                 self._tasks[job.id] = moid_of(task)
+                self._subjects[job.id] = start.subject
             return True
         return False

@@ -23,6 +23,7 @@ from pyVmomi import vim
 from linkedclone.drivers.vsphere.attach import Attacher, Attachment
 from linkedclone.drivers.vsphere.collector import Collector, Seen
 from linkedclone.drivers.vsphere.faults import NameOf, no_name, translate
+from linkedclone.drivers.vsphere.names import is_same_file
 from linkedclone.drivers.vsphere.native import Native, NativeCall, is_managed, kind_of, moid_of
 from linkedclone.drivers.vsphere.sequence import Sequences, Start
 from linkedclone.drivers.vsphere.session import Session
@@ -263,10 +264,14 @@ class Jobs:
         if any(moid not in seen or status_of(seen[moid]) is None for moid in ids):
             seen = self._poll_tasks(natives)
         states = [
-            self._sequences.go_on(build_state(job, seen.get(moid), name_of=self._session.name_of))
+            self._sequences.go_on(self._build_state(job, seen.get(moid)))
             for job, moid in zip(tasks, ids, strict=True)
         ]
         return [*map(self._confirm, states), *self._attacher.observe(followed)]
+
+    def _build_state(self, job: Job, task: Seen | None) -> JobState:
+        subject = self._sequences.subject_of(job)
+        return build_state(job, task, subject=subject, name_of=self._session.name_of)
 
     def _confirm(self, state: JobState) -> JobState:
         """Return a deletion that failed because something is gone as done, where it is that."""
@@ -315,8 +320,10 @@ def build_job(moid: str, about: str, action: str) -> Job:
     return Job(id=JobId(moid), about=about, action=action, task=moid)
 
 
-def build_state(job: Job, task: Seen | None, *, name_of: NameOf = no_name) -> JobState:
-    """Return what a task says of its job.
+def build_state(
+    job: Job, task: Seen | None, *, subject: str = "", name_of: NameOf = no_name
+) -> JobState:
+    """Return what a task says of its job; the subject is the file that a removal is about.
 
     One that is gone has failed, and so has one whose state is not told: it would
     be waited for for ever.
@@ -328,7 +335,7 @@ def build_state(job: Job, task: Seen | None, *, name_of: NameOf = no_name) -> Jo
     if status is None:
         return _build_loss(job, "its state cannot be read", _why_unknown(task))
     if status is JobStatus.FAILED:
-        return _build_failure(job, task.get("info.error"), name_of)
+        return _build_failure(job, task.get("info.error"), subject=subject, name_of=name_of)
     return JobState(
         job=job,
         status=status,
@@ -361,7 +368,9 @@ def _name_task(job: Job) -> str:
     return f"task: {job.task}" if job.task else ""
 
 
-def _build_failure(job: Job, fault: Native, name_of: NameOf = no_name) -> JobState:
+def _build_failure(
+    job: Job, fault: Native, *, subject: str = "", name_of: NameOf = no_name
+) -> JobState:
     about = f"{_VERBS[job.action]} {job.about}"
     if fault is None:
         error: LinkedCloneError = HypervisorError(
@@ -372,7 +381,7 @@ def _build_failure(job: Job, fault: Native, name_of: NameOf = no_name) -> JobSta
         error = translate(fault, about, name_of=name_of)
     error.__cause__ = fault
     error.details = "\n".join(filter(None, (error.details, _name_task(job))))
-    if _is_so_already(job.action, error):
+    if _is_so_already(job.action, error, subject):
         return JobState(job=job, status=JobStatus.DONE)
     if job.action == "power-on" and type(error) is HypervisorError:
         error = PowerOnError(
@@ -390,11 +399,16 @@ def find_fault(about: str, action: str, fault: Native) -> LinkedCloneError | Non
     return _build_failure(Job(id=JobId(""), about=about, action=action), fault).error
 
 
-def _is_so_already(action: str, error: LinkedCloneError) -> bool:
-    """Say whether a call failed because there is nothing left to do."""
+def _is_so_already(action: str, error: LinkedCloneError, subject: str = "") -> bool:
+    """Say whether a call failed because there is nothing left to do.
+
+    A file is gone if the server misses just that one, and not, say, the extent
+    of another disk that a deletion came across.
+    """
     fault = error.__cause__
     if action == "remove":
-        return isinstance(fault, vim.fault.FileNotFound)
+        about = str(fault.file or "") if isinstance(fault, vim.fault.FileNotFound) else None
+        return about is not None and is_same_file(about, subject)
     wanted = _WANTED_POWER.get(action)
     return isinstance(fault, vim.fault.InvalidPowerState) and str(fault.existingState) == wanted
 
