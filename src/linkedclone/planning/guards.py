@@ -1,6 +1,7 @@
 """What is never done to VMs that exist: the guards that all plans of actions share."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from linkedclone.errors import (
     BusyError,
@@ -98,9 +99,10 @@ def refuse_unread(vms: Sequence[Vm], *, action: str, despite: bool | None = None
 def find_unread_users(
     layers: Iterable[Layer], inventory: Inventory, going: Collection[str] = ()
 ) -> tuple[Vm, ...]:
-    """Return the VMs that cannot be read, and may read one of these layers.
+    """Return the VMs that may read one of these layers, and cannot be read well enough to tell.
 
-    One whose files are known to be on other datastores does not.
+    Also those that hide their chains and bear no mark that tells their parent. One
+    whose files are known to be on other datastores does not.
 
     Args:
         layers: What is to go or to change.
@@ -110,9 +112,28 @@ def find_unread_users(
     stores = {layer.store for layer in layers}
     return tuple(
         vm
-        for vm in inventory.unreadable
+        for vm in (*inventory.unreadable, *_find_untraceable(inventory))
         if vm.id not in going and stores and (not vm.stores or vm.stores & stores)
     )
+
+
+_UNTRACEABLE = "its storage does not show what its disks hang from, and it bears no mark that does"
+
+
+def _find_untraceable(inventory: Inventory) -> Iterable[Vm]:
+    """Yield the VMs of which neither chains nor a mark tell what they hang from.
+
+    A native delta lies on the datastore of its base (handbook, section 2).
+    """
+    uuids = {vm.uuid for vm in inventory.vms}
+    for vm in inventory.vms:
+        disks = (*vm.disks, *(disk for s in vm.snapshots for disk in s.disks or ()))
+        mark = vm.valid_mark
+        if vm.unreadable or not any(disk.hidden for disk in disks):
+            continue
+        if mark is None or not mark.parent_uuid or mark.parent_uuid not in uuids:
+            stores = frozenset(layer.store for layer in vm.layers)
+            yield replace(vm, unreadable=_UNTRACEABLE, stores=stores)
 
 
 def refuse_unread_users(
@@ -371,7 +392,8 @@ class _Look:
         layers = _endangered(step, vm, self._lineage)
         if vm is not None and isinstance(step, DeleteVm | PromoteVm):
             layers |= vm.layers & self._last
-        unread = find_unread_users(layers, self._inventory, self._going)
+        going = self._going if vm is None else self._going | {vm.id}
+        unread = find_unread_users(layers, self._inventory, going)
         if vm is not None and vm.unreadable:
             unread = (vm, *unread)
         return _refuse_unread_users("go on", unread, despite=despite) if unread else None

@@ -37,6 +37,8 @@ from linkedclone.planning.promotion import plan_promote
 from tests.unit.building import REASON, STORE, clone_of, disk, hide, stray, unreadable, vm
 from tests.unit.planning.scene import GOLD, GRANDCHILD, MIDDLE, ONE, TWO, seen
 
+TWO_FULL = vm("two", disk("two/two.vmdk"))
+
 
 def deleting(one: Vm) -> DeleteVm:
     return DeleteVm(vm=one.id, vm_name=one.name)
@@ -140,6 +142,68 @@ def test_a_vm_that_was_given_the_id_of_the_one_that_was_meant_is_not_touched() -
         assert check_steps(steps, seen(GOLD, ONE)) == []
     with pytest.raises(RefusedError, match="another VM than the one"):
         plan_delete([ONE], seen(GOLD, other), Deletion(force=True))
+
+
+FOREIGN = replace(hide(ONE), mark=None)
+"""A native clone that another tool made: only its own file shows."""
+UNTRACEABLE: dict[str, tuple[Vm, type[Exception] | None]] = {
+    "without a mark": (FOREIGN, RefusedError),
+    "with a mark of a parent that is gone": (
+        replace(hide(ONE), mark=ONE.mark and replace(ONE.mark, parent_uuid="gone")),
+        RefusedError,
+    ),
+    "with a mark that names another": (
+        replace(hide(ONE), mark=ONE.mark and replace(ONE.mark, parent_uuid=TWO.uuid)),
+        None,
+    ),
+    "with our mark": (hide(ONE), InUseError),
+    "on another datastore": (
+        replace(
+            FOREIGN,
+            disks=tuple(
+                replace(d, chain=tuple(replace(x, store=StoreId("nfs")) for x in d.chain))
+                for d in FOREIGN.disks
+            ),
+        ),
+        None,
+    ),
+}
+
+
+@pytest.mark.parametrize(("user", "refusal"), UNTRACEABLE.values(), ids=UNTRACEABLE)
+def test_a3_a_vm_that_hides_its_chain_and_has_no_mark_may_hang_from_anything_on_its_datastore(
+    user: Vm, refusal: type[Exception] | None
+) -> None:
+    inventory = seen(GOLD, TWO_FULL, user)
+
+    def plans(*, despite: bool) -> list[Callable[[], Plan]]:
+        how = Deletion(force=True, despite_unreadable=despite)
+        return [
+            lambda: plan_delete([GOLD], inventory, how),
+            lambda: plan_delete_snapshot(
+                GOLD, SNAPSHOT, inventory, force=True, despite_unreadable=despite
+            ),
+        ]
+
+    for plan in plans(despite=False):
+        if refusal is None:
+            assert plan().steps
+        else:
+            with pytest.raises(refusal):
+                plan()
+    errors = [type(error) for _, error in check_steps([UNSNAP], inventory)]
+    assert errors == ([] if refusal is None else [refusal])
+    for plan in plans(despite=True):
+        if refusal is InUseError:
+            with pytest.raises(InUseError):
+                plan()
+        else:
+            assert plan().steps
+    if refusal is RefusedError:
+        with pytest.raises(RefusedError, match="cannot be read") as caught:
+            plans(despite=False)[0]()
+        assert "does not show what its disks hang from" in caught.value.details
+        assert "--despite-unreadable" in caught.value.hint
 
 
 def test_a_move_is_refused_when_a_clone_came_in_between() -> None:

@@ -53,7 +53,7 @@ def is_same_file(told: str, file_name: str) -> bool:
         return told.removeprefix(_VOLUMES).partition("/")[2] == path
     if told.startswith("/"):
         return told.endswith(f"/{path}")
-    return split_file_name(told) in {(store, path), ("", path)}
+    return bool(path) and split_file_name(told) in {(store, path), ("", path)}
 
 
 def store_of(file_name: str) -> str:
