@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from linkedclone.drivers.local.locks import hold
 from linkedclone.drivers.local.machine.agent import open_agent
 from linkedclone.drivers.local.machine.console import attach
-from linkedclone.drivers.local.machine.lock import hold_lock
 from linkedclone.drivers.local.machine.loop import run_async
 from linkedclone.drivers.local.machine.networks import Card, parse_network
 from linkedclone.drivers.local.machine.ssh import build_ssh_command, ensure_key
@@ -114,12 +114,12 @@ def test_the_console_ends_when_the_machine_does() -> None:
 def test_a_lock_is_waited_for_and_given_up_at_the_deadline(tmp_path: Path) -> None:
     lock = tmp_path / "lock"
     with (
-        hold_lock(lock, deadline_seconds=0),
+        hold(lock, deadline_s=0),
         pytest.raises(BusyError),
-        hold_lock(lock, deadline_seconds=0.05),
+        hold(lock, deadline_s=0.05),
     ):
         pass
-    with hold_lock(lock, deadline_seconds=0):
+    with hold(lock, deadline_s=0):
         pass
 
 

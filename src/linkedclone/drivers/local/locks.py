@@ -44,7 +44,7 @@ def hold(
     mode = os.O_CREAT if create else 0
     # Without waiting: in the place of the file there may be a pipe.
     flags = os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK | mode
-    descriptor = os.open(path, flags, 0o644)
+    descriptor = os.open(path, flags, 0o600)
     try:
         _wait(descriptor, path, shared=shared, deadline_s=deadline_s)
         yield descriptor

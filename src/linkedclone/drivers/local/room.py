@@ -17,7 +17,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from linkedclone.drivers.local.layout import StateFolder, key_of
-from linkedclone.drivers.local.machine.lock import hold_lock
+from linkedclone.drivers.local.locks import hold
 from linkedclone.errors import RefusedError
 from linkedclone.model.sizes import render_size
 from linkedclone.model.spec import CloneRequest
@@ -129,7 +129,7 @@ def admitted(gate: Path, name: str, memory_bytes: int) -> Iterator[None]:
     if is_overcommitted():
         yield
         return
-    with hold_lock(gate, deadline_seconds=_GATE_SECONDS):
+    with hold(gate, deadline_s=_GATE_SECONDS):
         check_room(observe_room(), {name: memory_bytes})
         yield
 

@@ -21,8 +21,8 @@ from pathlib import Path
 
 from platformdirs import user_cache_path
 
+from linkedclone.drivers.local.locks import hold
 from linkedclone.drivers.local.machine.arguments import PROGRAM
-from linkedclone.drivers.local.machine.lock import hold_lock
 from linkedclone.errors import InputError, LinkedCloneError
 
 KVM_DEVICE = Path("/dev/kvm")
@@ -80,7 +80,7 @@ def choose_accelerator(kernel: Path | None = None, *, cache: Path | None = None)
     folder = cache or user_cache_path("linkedclone")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with hold_lock(folder / f"{CACHE_FILE}.lock", deadline_seconds=2 * PROBE_SECONDS):
+        with hold(folder / f"{CACHE_FILE}.lock", deadline_s=2 * PROBE_SECONDS):
             return _cached(folder / CACHE_FILE, kernel, Path(program))
     except (OSError, LinkedCloneError):
         return probe_accelerator(kernel, program)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from linkedclone.drivers.local.chain import ImageFormat, name_disk
+from linkedclone.drivers.local.locks import hold
 from linkedclone.drivers.local.machine.accel import BOOT_ID, choose_accelerator, choose_cpu
 from linkedclone.drivers.local.machine.arguments import (
     AGENT_SOCKET,
@@ -24,7 +25,6 @@ from linkedclone.drivers.local.machine.arguments import (
 from linkedclone.drivers.local.machine.config import MachineConfig, MachineState
 from linkedclone.drivers.local.machine.disks import SNAPSHOT_SECONDS, RunningDisks, Work
 from linkedclone.drivers.local.machine.firmware import prepare_firmware
-from linkedclone.drivers.local.machine.lock import hold_lock
 from linkedclone.drivers.local.machine.process import (
     QEMU_LOG,
     ProcessHandle,
@@ -96,7 +96,7 @@ class Machine(RunningDisks):
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         accel = self.config.accel or choose_accelerator(self.config.kernel).name
         deadline = time.monotonic() + deadline_seconds
-        with hold_lock(self.folder / LOCK, deadline_seconds=deadline_seconds):
+        with hold(self.folder / LOCK, deadline_s=deadline_seconds):
             if with_session(self.folder, self.config.uuid, _answers):
                 return
             firmware = prepare_firmware(self.config.variables)
@@ -172,7 +172,7 @@ class Machine(RunningDisks):
             BusyError: Another command works on the machine, or its QEMU does not end.
             EndpointError: Something else listens in its place, and is left alone.
         """
-        with hold_lock(self.folder / LOCK, deadline_seconds=ANSWER_SECONDS):
+        with hold(self.folder / LOCK, deadline_s=ANSWER_SECONDS):
             for handle in hold_own(self.folder, self.config.uuid):
                 handle.kill()
                 if not handle.wait(QUIT_SECONDS):
@@ -336,7 +336,7 @@ class Machine(RunningDisks):
         gone = self._off()
         if not (self.folder / CONSOLE_SOCKET).exists():
             raise gone
-        with hold_lock(self.folder / CONSOLE_LOCK, deadline_seconds=0):
+        with hold(self.folder / CONSOLE_LOCK, deadline_s=0):
             client = connect(self.folder, CONSOLE_SOCKET, timeout_seconds=ANSWER_SECONDS)
             if client is None:
                 raise gone
@@ -347,7 +347,7 @@ class Machine(RunningDisks):
         """Do something with the running machine, alone; None if it does not run."""
         if not (self.folder / QMP_SOCKET).exists():
             return None
-        with hold_lock(self.folder / LOCK, deadline_seconds=deadline_seconds):
+        with hold(self.folder / LOCK, deadline_s=deadline_seconds):
             return with_session(
                 self.folder, self.config.uuid, work, deadline_seconds=deadline_seconds
             )

@@ -4,7 +4,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from linkedclone.drivers.local.machine.lock import hold_lock
+from linkedclone.drivers.local.locks import hold
 from linkedclone.errors import HypervisorError
 from linkedclone.model.observed import SshAddress
 
@@ -57,7 +57,7 @@ def ensure_key(folder: Path) -> Path:
         HypervisorError: ``ssh-keygen`` is missing or fails.
     """
     key = folder / KEY
-    with hold_lock(folder / f"{KEY}.lock", deadline_seconds=LOCK_SECONDS):
+    with hold(folder / f"{KEY}.lock", deadline_s=LOCK_SECONDS):
         if not key.exists():
             with tempfile.TemporaryDirectory(prefix=f"{KEY}.", dir=folder) as scratch:
                 _generate(Path(scratch) / KEY)
