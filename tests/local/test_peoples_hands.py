@@ -3,6 +3,7 @@
 Issue 13, items 24, 26, 28 and 30.
 """
 
+import contextlib
 import errno
 import json
 import os
@@ -10,6 +11,7 @@ import select
 import shlex
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import zipfile
@@ -20,15 +22,22 @@ from typing import cast
 
 import pytest
 
+from linkedclone.config.endpoint import Endpoint
 from linkedclone.drivers.local import staging
 from linkedclone.drivers.local.diagnose import diagnose
-from linkedclone.drivers.local.driver import LocalDriver
+from linkedclone.drivers.local.driver import LocalDriver, open_local
 from linkedclone.drivers.local.layout import open_state
 from linkedclone.drivers.local.record import FILE_NAME
 from linkedclone.drivers.local.survey import take_survey
 from linkedclone.drivers.local.sweep import list_unreached
 from linkedclone.drivers.local.unlinked import find_unlinked
-from linkedclone.errors import GoneError, HypervisorError, InUseError
+from linkedclone.errors import (
+    DuplicateNameError,
+    GoneError,
+    HypervisorError,
+    InUseError,
+    LinkedCloneError,
+)
 from linkedclone.model.findings import Finding, Verdict
 from linkedclone.model.images import DiskExport, ImageImport
 from linkedclone.model.jobs import Job
@@ -82,6 +91,10 @@ def names_in(root: Path) -> list[str]:
 
 def folder_of(driver: LocalDriver, name: str) -> Path:
     return driver.state.folder(find(driver, name).id)
+
+
+def open_here(root: Path) -> LocalDriver:
+    return open_local(Endpoint(kind="local", path=str(root)))
 
 
 def finding(root: Path, check: str) -> Finding:
@@ -504,3 +517,130 @@ def test_a_vm_is_deleted_though_nothing_can_be_registered_on_a_full_disk(
     delete(driver, find(driver, "desk"))
     assert names_in(root) == ["golden", "other"]
     check_tidy(root)
+
+
+# -- the id, and files of another kind --------------------------------------------------
+
+
+def test_an_id_that_was_lost_is_never_made_anew_while_there_are_vms(root: Path) -> None:
+    kept = (root / "id").read_text()
+    (root / "id").unlink()
+    with pytest.raises(HypervisorError, match="id is missing, though there are VMs") as caught:
+        open_state(root)
+    assert not (root / "id").exists()
+    assert finding(root, "state folder").verdict is Verdict.FAILED
+    told = run("linkedclone", "list", root=root)
+    assert told.returncode == 1
+    assert "restore that file from a backup" in told.stderr
+    _, _, anew = caught.value.hint.partition("identity: ")
+    subprocess.run(anew, shell=True, check=True)
+    assert names_in(root) == NAMES
+    assert (root / "id").read_text() != kept
+
+
+def test_an_empty_folder_gets_an_id_that_is_whole_on_the_disk(tmp_path: Path) -> None:
+    (tmp_path / "state" / "names").mkdir(parents=True)
+    assert open_state(tmp_path / "state").store == (tmp_path / "state/id").read_text().strip()
+
+
+def make_folder(path: Path) -> None:
+    path.mkdir()
+
+
+def make_dangling(path: Path) -> None:
+    path.symlink_to("nowhere")
+
+
+def make_socket(path: Path) -> None:
+    with closing(socket.socket(socket.AF_UNIX)) as made, contextlib.chdir(path.parent):
+        made.bind(path.name)
+
+
+def fail_to_snapshot(root: Path) -> LinkedCloneError:
+    try:
+        with closing(open_here(root)) as driver:
+            (golden,) = driver.find_vms(["golden"])
+            return error_of(driver, lambda: driver.create_snapshot(golden.id, "more", ""))
+    except LinkedCloneError as error:
+        return error
+
+
+@pytest.mark.parametrize(
+    ("make_odd", "kind"),
+    [
+        (make_folder, "a folder"),
+        (os.mkfifo, "a pipe"),
+        (make_socket, "a socket"),
+        (make_dangling, "a link to nowhere, where nothing is"),
+    ],
+)
+@pytest.mark.parametrize("name", ["lock", "id", "vms/{vm}/lock", "vms/{vm}/vm.json"])
+def test_what_is_not_a_plain_file_where_one_is_expected_is_named_with_what_it_is(
+    root: Path, name: str, make_odd: Callable[[Path], None], kind: str
+) -> None:
+    with closing(connect(root)) as driver:
+        path = root / name.format(vm=find(driver, "golden").id)
+    path.unlink()
+    make_odd(path)
+    error = fail_to_snapshot(root)
+    assert str(path) in str(error)
+    assert kind in str(error)
+    assert "Errno" not in str(error)
+    assert error.hint
+    assert not (path.parent / "nowhere").exists()
+
+
+@pytest.mark.parametrize("make_odd", [make_folder, os.mkfifo, make_socket])
+def test_a_layer_that_is_not_a_plain_file_is_named_by_doctor(
+    driver: LocalDriver, root: Path, make_odd: Callable[[Path], None]
+) -> None:
+    base = root / find(driver, "desk").disks[0].chain[0].path
+    base.rename(base.with_suffix(".aside"))
+    make_odd(base)
+    told = finding(root, "layers")
+    assert told.verdict is Verdict.FAILED
+    assert str(base) in told.text
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b" " * (1 << 20), "it is too long"),
+        (b'{"format": 2, "blake3": "x"}', "written by another version"),
+        (b'{"size": "1"}', "TypeError"),
+        (b"{", "JSONDecodeError"),
+        (None, "a folder"),
+    ],
+)
+def test_a_seal_that_cannot_be_understood_refuses_and_says_how_the_layer_is_accepted(
+    driver: LocalDriver, root: Path, content: bytes | None, why: str
+) -> None:
+    layer = root / find(driver, "desk").disks[0].chain[0].path
+    seal = layer.with_name(f"{layer.name}.seal")
+    seal.unlink()
+    seal.mkdir() if content is None else seal.write_bytes(content)
+    step = step_for(driver, find(driver, "golden"), "more")
+    error = error_of(driver, lambda: driver.create_clone(step))
+    assert why in f"{error}"
+    assert f"doctor --accept {layer}" in error.hint
+    assert finding(root, "layers").remedy == error.hint
+    if content is None:
+        with pytest.raises(HypervisorError, match=rf"{seal} is a folder"):
+            driver.accept_layer(layer)
+        return
+    driver.accept_layer(layer)
+    assert make(driver, step_for(driver, find(driver, "golden"), "more")).name == "more"
+
+
+def test_an_image_that_differs_between_the_samples_is_another_version(tmp_path: Path) -> None:
+    image = tmp_path / "image.raw"
+    image.write_bytes(bytes(12 << 20))
+    with closing(connect(tmp_path / "state")) as driver:
+        driver.import_image(ImageImport(file=image, name="big", format="raw"))
+        with image.open("r+b") as file:
+            file.seek(100_000)
+            file.write(b"changed")
+        driver.import_image(ImageImport(file=image, name="big", format="raw"))
+        with pytest.raises(DuplicateNameError, match="already has the same content"):
+            driver.import_image(ImageImport(file=image, name="big", format="raw"))
+        assert [vm.name for vm in driver.observe().vms] == ["big", "big@1"]

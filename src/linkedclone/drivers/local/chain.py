@@ -2,6 +2,7 @@
 
 import json
 import os
+import stat
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -13,6 +14,7 @@ from linkedclone.drivers.local.qcow2 import (
     read_header,
     round_to_sectors,
 )
+from linkedclone.drivers.local.reading import name_kind
 from linkedclone.errors import HypervisorError
 
 MAX_LAYERS = 200
@@ -77,7 +79,7 @@ def read_disk_file(path: Path, image_format: ImageFormat) -> DiskFile:
     try:
         match image_format:
             case ImageFormat.RAW:
-                size = round_to_sectors(path.stat().st_size)
+                size = round_to_sectors(_measure_raw(path))
                 return DiskFile(path=path, format=image_format, virtual_bytes=size)
             case ImageFormat.VMDK:
                 size = vmdk.read_capacity(path)
@@ -86,6 +88,19 @@ def read_disk_file(path: Path, image_format: ImageFormat) -> DiskFile:
                 return _read_qcow2(path)
     except FileNotFoundError:
         return DiskFile(path=path, format=image_format, missing=True)
+
+
+def _measure_raw(path: Path) -> int:
+    """Return the size of a raw disk: a file, or a device of this machine that files hang from."""
+    seen = path.stat()
+    if not (stat.S_ISREG(seen.st_mode) or stat.S_ISBLK(seen.st_mode)):
+        raise HypervisorError(
+            f"{path} cannot be understood",
+            details=f"it is not a regular file but {name_kind(seen.st_mode)}",
+            hint="restore that file from a backup",
+            kind=path.name,
+        )
+    return seen.st_size
 
 
 def _read_qcow2(path: Path) -> DiskFile:

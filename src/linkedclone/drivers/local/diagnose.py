@@ -14,6 +14,7 @@ from linkedclone.drivers.local import contents, host, identities
 from linkedclone.drivers.local.layout import StateFolder, find_state
 from linkedclone.drivers.local.machines import OpenMachine, open_machine
 from linkedclone.drivers.local.observing_all import observe_all
+from linkedclone.drivers.local.reading import explain_odd_file
 from linkedclone.drivers.local.settings import find_root
 from linkedclone.drivers.local.store import load_all
 from linkedclone.errors import LinkedCloneError
@@ -80,7 +81,7 @@ def _run(check: str, work: Callable[[], Iterable[Finding]]) -> tuple[Finding, ..
     except LinkedCloneError as error:
         text, remedy = str(error), error.hint
     except OSError as error:
-        text, remedy = str(error), ""
+        text, remedy = explain_odd_file(error) or (str(error), "")
     return (Finding(check=check, verdict=Verdict.FAILED, text=text, remedy=remedy),)
 
 

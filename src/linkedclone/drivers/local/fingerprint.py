@@ -37,6 +37,7 @@ _WHOLE_BYTES = 1 << 30
 _GRAINS_NS = (100, 1_000, 1_000_000, 10_000_000, 1_000_000_000, 2_000_000_000)
 """How coarse times are in archives and file systems."""
 _BYTES_PER_BLOCK = 512
+_SHOWN = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,28 +185,35 @@ def render_fingerprint(fingerprint: Fingerprint) -> bytes:
     return json.dumps(asdict(fingerprint)).encode() + b"\n"
 
 
-def parse_fingerprint(content: bytes, what: str) -> Fingerprint:
-    """Read it.
+def parse_fingerprint(content: bytes, path: Path) -> Fingerprint:
+    """Read it; ``path`` is where it was.
 
     Raises:
-        HypervisorError: It is not one.
+        HypervisorError: It is not one, or has parts that this version does not know.
     """
     try:
-        return _parse(content)
+        document = cast("dict[str, object]", json.loads(content))
+        known = {field.name for field in fields(Fingerprint)}
+        unknown = sorted(set(document) - known)
+        found = None if unknown else Fingerprint(**document)  # type: ignore[arg-type]  # as fields
     except (ValueError, TypeError, RecursionError) as error:
-        layer = what.removesuffix(".seal")
-        raise HypervisorError(
-            f"{what} cannot be understood",
-            details=repr(error),
-            kind="seal",
-            hint="restore that file from a backup, or look at the layer as a whole and accept it: "
-            f"linkedclone doctor --accept {shlex.quote(layer)}",
-        ) from error
-
-
-def _parse(content: bytes) -> Fingerprint:
-    document = cast("dict[str, object]", json.loads(content))
-    found = Fingerprint(**document)  # type: ignore[arg-type]  # checked by the constructor's names
-    if not all(type(getattr(found, field.name)) is field.type for field in fields(found)):
-        raise TypeError(content[:200])
+        raise refuse_seal(path, repr(error)) from error
+    if found is None:
+        words = "it was written by another version of linkedclone, and has "
+        raise refuse_seal(path, f"{words}{', '.join(map(repr, unknown))[:_SHOWN]}")
+    wrong = [f.name for f in fields(found) if type(getattr(found, f.name)) is not f.type]
+    if wrong:
+        raise refuse_seal(path, f"it does not hold a proper {wrong[0]}")
     return found
+
+
+def refuse_seal(path: Path, why: str) -> HypervisorError:
+    """Return the error for a seal that tells nothing of its layer, with the ways out."""
+    layer = shlex.quote(str(path).removesuffix(".seal"))
+    return HypervisorError(
+        f"the seal {path} cannot be understood",
+        details=why,
+        kind="seal",
+        hint="restore that file from a backup, or look at the layer as a whole and accept it: "
+        f"linkedclone doctor --accept {layer}",
+    )

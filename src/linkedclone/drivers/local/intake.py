@@ -16,6 +16,7 @@ from pathlib import Path
 
 from linkedclone.drivers.local.publish import name_file
 from linkedclone.drivers.local.qcow2 import MAX_VIRTUAL_BYTES
+from linkedclone.drivers.local.reading import name_kind
 from linkedclone.drivers.local.tool import free_bytes
 from linkedclone.errors import InputError, NoSpaceError, NotFoundError
 from linkedclone.model.sizes import render_size
@@ -24,13 +25,6 @@ _FICLONE = 0x40049409
 """linux/fs.h: share the blocks of another file, on btrfs, XFS and others."""
 _COPY_BYTES = 64 << 20
 _OTHERS_WRITE = 0o022
-_KINDS = {
-    stat.S_IFDIR: "a folder",
-    stat.S_IFIFO: "a pipe",
-    stat.S_IFSOCK: "a socket",
-    stat.S_IFCHR: "a device",
-    stat.S_IFBLK: "a block device",
-}
 
 
 def take_in(source: Path, target: Path, *, move: bool, durable: bool) -> os.stat_result:
@@ -100,7 +94,7 @@ def _opened(source: Path, *, follow: bool) -> Iterator[int]:
 
 def _refuse_kind(source: Path, kind: int) -> InputError:
     return InputError(
-        f"{source} is not a regular file but {_KINDS.get(kind, 'something else')}",
+        f"{source} is not a regular file but {name_kind(kind)}",
         hint="name a qcow2, raw or vmdk image"
         + ("; of a disk: qemu-img convert -O qcow2 DEVICE FILE" if kind == stat.S_IFBLK else ""),
     )

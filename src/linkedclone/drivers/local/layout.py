@@ -2,7 +2,8 @@
 
 ::
 
-    id                        a UUID: what the endpoint is, wherever the folder is moved
+    id                        a UUID: what the endpoint is, wherever the folder is moved;
+                              never made anew where there are VMs
     lock                      the family lock
     names/KEY                 symbolic link to ../vms/ID: the VM exists while this link does
     uuids/UUID                symbolic link to the same: who took a UUID
@@ -53,6 +54,7 @@ import hashlib
 import os
 import re
 import secrets
+import shlex
 import unicodedata
 import uuid
 from collections.abc import Iterable, Iterator
@@ -60,6 +62,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from linkedclone.drivers.local.publish import publish_file, whole_file
 from linkedclone.drivers.local.reading import open_regular
 from linkedclone.errors import HypervisorError
 from linkedclone.model.ids import StoreId, VmId
@@ -257,13 +260,18 @@ def find_state(root: Path) -> StateFolder | None:
     try:
         store = _read_store(root)
     except FileNotFoundError:
+        _refuse_lost_id(root)
         return None
     state = StateFolder(root=root, store=store)
     return state if state.vms.is_dir() else None
 
 
-def read_note(path: Path) -> bytes:
+def read_note(path: Path, *, longest: int = _LARGEST_NOTE_BYTES) -> bytes:
     """Read a small file of ours whole.
+
+    Args:
+        path: The file.
+        longest: How many bytes such a file has at most.
 
     Raises:
         FileNotFoundError: There is none.
@@ -271,14 +279,14 @@ def read_note(path: Path) -> bytes:
         OSError: It cannot be read.
     """
     with open_regular(path) as file:
-        if os.fstat(file.fileno()).st_size > _LARGEST_NOTE_BYTES:
+        if os.fstat(file.fileno()).st_size > longest:
             raise HypervisorError(
                 f"{path} cannot be understood",
                 details="it is too long",
                 hint="restore that file from a backup",
                 kind=path.name,
             )
-        return file.read(_LARGEST_NOTE_BYTES)
+        return file.read(longest)
 
 
 def _read_store(root: Path) -> StoreId:
@@ -295,16 +303,38 @@ def _read_store(root: Path) -> StoreId:
 
 
 def _make_id(root: Path) -> None:
+    """Make the id of a state folder that has none, unless VMs say that it had one.
+
+    Raises:
+        HypervisorError: It was lost.
+    """
     path = root / "id"
-    if not os.path.lexists(path):
-        made = root / f".id.{secrets.token_hex(4)}.tmp"
-        made.write_text(f"{uuid.uuid4()}\n")
-        try:
-            path.hardlink_to(made)
-        except FileExistsError:
-            pass  # another command was quicker: its id counts
-        finally:
-            made.unlink()
+    if os.path.lexists(path):
+        return
+    _refuse_lost_id(root)
+    made = whole_file(f"{uuid.uuid4()}\n".encode())
+    with suppress(FileExistsError):  # another command was quicker: its id counts
+        publish_file(path, made, durable=True)
+
+
+def _refuse_lost_id(root: Path) -> None:
+    """Refuse to take a folder for a new one that has VMs and no id.
+
+    Raises:
+        HypervisorError: It has.
+    """
+    path, folders = root / "id", (root / "names", root / VMS)
+    left = [name for folder in folders if folder.is_dir() for name in sorted(os.listdir(folder))]  # noqa: PTH208 - names are wanted
+    if any(is_key(name) for name in left) and not os.path.lexists(path):
+        backup = f"restore that file from a backup, or from where {root} was copied from"
+        anew = f"cat /proc/sys/kernel/random/uuid > {shlex.quote(str(path))}"
+        raise HypervisorError(
+            f"{path} is missing, though there are VMs in {root}",
+            details="the UUIDs of all clones are made from it, and tell a repeated command "
+            "which clones it made before",
+            hint=f"{backup}; if it is lost for good, give the folder another identity: {anew}",
+            kind="id",
+        )
 
 
 def key_of(name: str) -> str:

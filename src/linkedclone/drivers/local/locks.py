@@ -6,12 +6,14 @@ like two processes do, and the kernel lets go of it when its holder dies.
 
 import fcntl
 import os
+import shlex
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from linkedclone.errors import BusyError
+from linkedclone.drivers.local.reading import open_descriptor
+from linkedclone.errors import BusyError, HypervisorError
 
 DEFAULT_DEADLINE_SECONDS = 60.0
 _FIRST_PAUSE_SECONDS = 0.001
@@ -40,11 +42,9 @@ def hold(
     Raises:
         BusyError: Others kept it for that long.
         FileNotFoundError: The file is missing and not to be made, or its folder is.
+        HypervisorError: Something else has the file's name.
     """
-    mode = os.O_CREAT if create else 0
-    # Without waiting: in the place of the file there may be a pipe.
-    flags = os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK | mode
-    descriptor = os.open(path, flags, 0o600)
+    descriptor = _open(path, os.O_CREAT if create else 0)
     try:
         _wait(descriptor, path, shared=shared, deadline_s=deadline_s)
         yield descriptor
@@ -55,13 +55,20 @@ def hold(
 def is_held(path: Path) -> bool:
     """Say whether somebody holds the lock; a lock whose file is missing is held by nobody."""
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK)
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        descriptor = _open(path)
+    except (FileNotFoundError, NotADirectoryError, HypervisorError):
         return False
     try:
         return not _take(descriptor, fcntl.LOCK_SH)
     finally:
         os.close(descriptor)
+
+
+def _open(path: Path, flags: int = 0) -> int:
+    """Open a lock's file. A link is not followed: its file could be made anywhere."""
+    aside = shlex.join(("mv", "-n", str(path), f"{path}.old"))
+    hint = f"move it out of the way, for an empty file takes its place: {aside}"
+    return open_descriptor(path, os.O_RDWR | os.O_NOFOLLOW | flags, hint=hint)
 
 
 def _take(descriptor: int, mode: int) -> bool:

@@ -12,32 +12,31 @@ from linkedclone.drivers.local.fingerprint import (
     explain_difference,
     has_sealed_content,
     is_coarser,
-    parse_fingerprint,
     take_fingerprint,
 )
-from linkedclone.drivers.local.layout import StateFolder, read_note
+from linkedclone.drivers.local.layout import StateFolder
 from linkedclone.drivers.local.qcow2 import read_header
-from linkedclone.drivers.local.seals import seal_path
+from linkedclone.drivers.local.seals import read_seal
 from linkedclone.errors import HypervisorError
 
 
-def read_seal(layer: Path, found: Path) -> Fingerprint | None:
+def find_seal(layer: Path, found: Path) -> Fingerprint | None:
     """Return what a missing layer looked like; None if nothing tells.
 
     Its seal may have been moved along: no two layers have one name, so a seal
     beside a file of that name is the layer's own.
     """
     places = (layer, found) if found.name == layer.name else (layer,)
-    for place in map(seal_path, places):
+    for place in places:
         with suppress(OSError, HypervisorError):
-            return parse_fingerprint(read_note(place), str(place))
+            return read_seal(place)
     return None
 
 
 def is_same(layer: Path, found: Path) -> bool:
     """Say whether a file looks as a missing layer did when it was sealed."""
     with suppress(OSError):
-        sealed = read_seal(layer, found)
+        sealed = find_seal(layer, found)
         if sealed is not None and found.stat().st_size == sealed.size:
             now = take_fingerprint(found)
             like = is_coarser(now.mtime_ns, sealed.mtime_ns) and has_sealed_content(found, sealed)

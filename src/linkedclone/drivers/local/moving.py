@@ -30,7 +30,6 @@ from pathlib import Path
 
 from linkedclone.drivers.local.fingerprint import (
     explain_difference,
-    parse_fingerprint,
     render_fingerprint,
     take_fingerprint,
 )
@@ -50,7 +49,7 @@ from linkedclone.drivers.local.locks import hold, is_held
 from linkedclone.drivers.local.machine.process import runs_in
 from linkedclone.drivers.local.machines import RUN_FOLDER, OpenMachine
 from linkedclone.drivers.local.publish import replace_file, sync_folder
-from linkedclone.drivers.local.seals import is_sealed, seal_path, set_immutable
+from linkedclone.drivers.local.seals import is_sealed, read_seal, seal_path, set_immutable
 from linkedclone.drivers.local.staging import list_living
 from linkedclone.drivers.local.starting import observe_power
 from linkedclone.drivers.local.store import load_all, locked, write_ssh_config, write_ssh_entry
@@ -308,7 +307,7 @@ def _copy_tree(root: Path, copy: Path, tell: TellBytes) -> None:
 def _carry_seal(path: Path, there: Path) -> None:
     """Let the seal of a layer that was compared just now name the time that its copy has."""
     with suppress(HypervisorError):  # a seal that cannot be read stays as it is
-        sealed = parse_fingerprint(read_note(seal_path(path)), str(seal_path(path)))
+        sealed = read_seal(path)
         now = take_fingerprint(there)
         sound = not explain_difference(sealed, take_fingerprint(path))
         if sound and now.mtime_ns != sealed.mtime_ns:

@@ -20,6 +20,7 @@ from linkedclone.drivers.local.fingerprint import (
     explain_difference,
     has_sealed_content,
     parse_fingerprint,
+    refuse_seal,
     render_fingerprint,
     take_fingerprint,
     take_whole_fingerprint,
@@ -30,6 +31,7 @@ from linkedclone.drivers.local.publish import replace_file
 from linkedclone.errors import HypervisorError, InUseError, RefusedError
 
 SEAL_SUFFIX = ".seal"
+_LONGEST_SEAL_BYTES = 64 << 10
 SEALED_MODE = 0o444
 _WRITABLE_MODE = 0o644
 
@@ -44,9 +46,25 @@ def seal_path(layer: Path) -> Path:
     return layer.with_name(layer.name + SEAL_SUFFIX)
 
 
+def read_seal(layer: Path) -> Fingerprint:
+    """Read what a layer looked like when it was sealed.
+
+    Raises:
+        FileNotFoundError: It has no seal.
+        HypervisorError: Its seal cannot be understood; the hint says how to replace it.
+        OSError: It cannot be read.
+    """
+    path = seal_path(layer)
+    try:
+        content = read_note(path, longest=_LONGEST_SEAL_BYTES)
+    except HypervisorError as error:
+        raise refuse_seal(path, error.details) from error
+    return parse_fingerprint(content, path)
+
+
 def is_sealed(layer: Path) -> bool:
     """Say whether a layer has a seal, broken or not."""
-    return seal_path(layer).exists()
+    return os.path.lexists(seal_path(layer))
 
 
 def seal(state: StateFolder, layer: Path) -> None:
@@ -119,12 +137,11 @@ def check_seal(state: StateFolder, layer: Path, *, mend: bool = True) -> None:
     """
     shown = state.relative(layer)
     try:
-        kept = read_note(seal_path(layer))
+        sealed = read_seal(layer)
     except FileNotFoundError:
         if mend:
             _seal_late(state, layer)
         return
-    sealed = parse_fingerprint(kept, str(seal_path(layer)))
     try:
         difference = explain_difference(sealed, take_fingerprint(layer))
         if difference and has_sealed_content(layer, sealed):
@@ -167,7 +184,7 @@ def accept_layer(state: StateFolder, layer: Path) -> None:
         OSError: It cannot be read or sealed.
     """
     try:
-        sealed = parse_fingerprint(read_note(seal_path(layer)), str(seal_path(layer)))
+        sealed = read_seal(layer)
     except (FileNotFoundError, HypervisorError):
         seal_anew(state, layer, whole=True)
         return

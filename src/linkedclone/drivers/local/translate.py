@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from linkedclone.drivers.local.reading import explain_odd_file
 from linkedclone.errors import HypervisorError, NoSpaceError, PermissionDeniedError
 from linkedclone.model.sizes import render_size
 
@@ -38,6 +39,9 @@ def translate_os_error(error: OSError, what: str) -> HypervisorError:
             hint=_READ_ONLY_HINT if error.errno == errno.EROFS else owner,
             kind=kind,
         )
+    odd = explain_odd_file(error)
+    if odd is not None:
+        return HypervisorError(what, details=odd[0], hint=odd[1], kind=kind)
     hint = "linkedclone doctor looks at programs, permissions, disk space and files"
     return HypervisorError(what, details=details, hint=hint, kind=kind)
 

@@ -11,12 +11,12 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from linkedclone.drivers.local.fingerprint import parse_fingerprint, take_fingerprint
-from linkedclone.drivers.local.layout import StateFolder, key_of, read_note
+from linkedclone.drivers.local.fingerprint import take_fingerprint
+from linkedclone.drivers.local.layout import StateFolder, key_of
 from linkedclone.drivers.local.locks import hold
 from linkedclone.drivers.local.record import VmRecord
 from linkedclone.drivers.local.renaming import rename_vm
-from linkedclone.drivers.local.seals import seal_path
+from linkedclone.drivers.local.seals import read_seal
 from linkedclone.drivers.local.store import (
     StoredVm,
     load_all,
@@ -77,11 +77,12 @@ def find_unfinished(state: StateFolder, name: str, file: Path) -> StoredVm | Non
         return None
     base = holder.folder / holder.record.snapshots[0].file
     try:
-        sealed = parse_fingerprint(read_note(seal_path(base)), str(base))
+        sealed = read_seal(base)
     except FileNotFoundError:
         return holder if _is_same(base, file) else None
     found = take_fingerprint(file)
-    if (found.size, found.sampled_sha256) == (sealed.size, sealed.sampled_sha256):
+    like = (found.size, found.sampled_sha256) == (sealed.size, sealed.sampled_sha256)
+    if like and _is_same(base, file):
         raise same_image(holder)
     return None
 
