@@ -1,19 +1,29 @@
 """A VM whose record is broken stands in nobody's way, and loses nothing."""
 
-from collections.abc import Iterator
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from linkedclone.app.connection import Connection
 from linkedclone.drivers.local.driver import LocalDriver
+from linkedclone.drivers.local.layout import StateFolder
 from linkedclone.drivers.local.record import FILE_NAME
 from linkedclone.drivers.local.survey import take_survey
-from linkedclone.errors import HypervisorError
+from linkedclone.errors import HypervisorError, InUseError, LinkedCloneError, RefusedError
 from linkedclone.model.findings import Verdict
 from linkedclone.model.images import ImageImport
-from linkedclone.model.observed import Power
-from tests.contract.acts import delete, error_of, find, make, step_for
+from linkedclone.model.lineage import Lineage
+from linkedclone.model.observed import Power, Vm
+from linkedclone.model.proof import Mode
+from linkedclone.model.report import ActionReport
+from linkedclone.model.spec import Deletion
+from linkedclone.model.tree import build_tree
+from linkedclone.planning.deletion import plan_delete
+from tests.contract.acts import delete, error_of, find, make, step_for, take_snapshot
 from tests.local.scenes import check_tidy, collect_files, connect, make_image
 
 
@@ -40,8 +50,11 @@ def test_a_broken_record_is_listed_and_nothing_of_it_is_swept(
     assert seen["desk-1"].power is Power.UNKNOWN
     assert isinstance(error_of(driver, lambda: driver.set_power(vm.id, Power.ON)), HypervisorError)
     assert {f.check: f.verdict for f in driver.diagnose()}["layers"] is Verdict.FAILED
-    delete(driver, find(driver, "golden"))
     assert take_survey(driver.state).doubts
+    delete(driver, find(driver, "desk-2"))
+    with pytest.raises(RefusedError, match="what hangs from it cannot be told"):
+        driver.remove_image("golden")
+    delete(driver, find(driver, "golden"))
     record.write_bytes(kept)
     assert find(driver, "desk-1") == vm or find(driver, "desk-1").disks == vm.disks
     collect_files(driver)
@@ -53,3 +66,111 @@ def test_a_record_that_was_taken_away_is_listed(driver: LocalDriver) -> None:
     (driver.state.folder(vm.id) / FILE_NAME).unlink()
     assert "desk-1" in {one.name for one in driver.observe().vms}
     assert take_survey(driver.state).doubts
+
+
+def test_a_damaged_record_is_to_be_restored_and_what_delete_would_lose_is_said(
+    driver: LocalDriver,
+) -> None:
+    vm = find(driver, "desk-1")
+    record = driver.state.folder(vm.id) / FILE_NAME
+    record.write_bytes(b"{")
+    trouble = find(driver, "desk-1").trouble
+    assert f"restore {record} from a backup; linkedclone doctor" in trouble
+    assert "would lose its 1 disk files" in trouble
+    told = {finding.check: finding for finding in driver.diagnose()}["layers"]
+    top = driver.state.root / vm.disks[0].top.path
+    out = driver.state.root.parent / "out.qcow2"
+    _, _, convert = told.remedy.partition("import it anew: ")
+    subprocess.run([*convert.split()[:-1], str(out)], check=True)
+    assert "delete" not in told.remedy
+    subprocess.run(["qemu-img", "compare", "-q", str(top), str(out)], check=True)
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_a_vm_whose_record_a_newer_version_wrote_is_refused_whatever_is_forced(
+    driver: LocalDriver, force: bool
+) -> None:
+    record = driver.state.folder(find(driver, "desk-1").id) / FILE_NAME
+    written = record.read_text().replace('"format": 1', '"format": 2')
+    record.write_text(written)
+    with closing(Connection(driver, address="local:")) as connection:
+        for act in (
+            lambda: connection.delete(["desk-1"], Deletion(force=force, despite_unreadable=force)),
+            lambda: connection.set_power(["desk-1"], Power.ON, force=force),
+            lambda: connection.set_power(["golden", "desk-1"], Power.ON, force=force),
+        ):
+            told = tell_failure(act)
+            assert "written by a newer version of linkedclone" in told
+            assert "did not make" not in told
+    assert record.read_text() == written
+
+
+def tell_failure(act: Callable[[], ActionReport]) -> str:
+    try:
+        errors = [result.error for result in act().results if result.name == "desk-1"]
+    except RefusedError as error:
+        return f"{error}"
+    return str(errors)
+
+
+def test_a_record_of_no_version_at_all_is_damaged_and_not_newer(driver: LocalDriver) -> None:
+    record = driver.state.folder(find(driver, "desk-1").id) / FILE_NAME
+    for odd in ("true", '"2"', "0", "1.5", "null"):
+        content = record.read_text()
+        record.write_text(content.replace('"format": 1', f'"format": {odd}'))
+        assert "restore" in find(driver, "desk-1").trouble
+        record.write_text(content)
+
+
+# -- a grandparent is held by the disks, whatever became of the parent between ------------
+
+
+def lose_record(state: StateFolder, vm: Vm) -> None:
+    (state.folder(vm.id) / FILE_NAME).unlink()
+
+
+def lose_folder(state: StateFolder, vm: Vm) -> None:
+    shutil.rmtree(state.folder(vm.id))
+
+
+def lose_all(state: StateFolder, vm: Vm) -> None:
+    state.link(vm.id).unlink()
+    shutil.rmtree(state.folder(vm.id))
+
+
+@pytest.mark.parametrize("lose", [lose_record, lose_folder, lose_all])
+def test_a_grandparent_is_held_though_the_parent_between_was_lost(
+    driver: LocalDriver, lose: Callable[[StateFolder, Vm], None]
+) -> None:
+    parent = find(driver, "desk-1")
+    take_snapshot(driver, parent, "mine")
+    make(driver, step_for(driver, find(driver, "desk-1"), "below"))
+    delete(driver, find(driver, "desk-2"))
+    lose(driver.state, parent)
+    inventory = driver.observe()
+    lineage = Lineage(inventory)
+    modes = {vm.name: lineage.origin(vm).mode for vm in inventory.vms}
+    assert modes.get("desk-1", Mode.UNKNOWN) is Mode.UNKNOWN
+    golden = next(vm for vm in inventory.vms if vm.name == "golden")
+    with pytest.raises(RefusedError, match="below"):
+        plan_delete([golden], inventory, Deletion(force=True))
+    with pytest.raises(LinkedCloneError, match="golden"):
+        driver.remove_image("golden")
+    assert find(driver, "golden").id == golden.id
+
+
+def test_what_a_vm_whose_record_is_lost_hangs_from_is_read_from_its_disks(
+    driver: LocalDriver,
+) -> None:
+    parent = find(driver, "desk-1")
+    lose_record(driver.state, parent)
+    inventory = driver.observe()
+    golden = next(vm for vm in inventory.vms if vm.name == "golden")
+    with pytest.raises(InUseError, match="desk-1"):
+        plan_delete([golden], inventory, Deletion(force=True, despite_unreadable=True))
+
+
+def test_a_broken_vm_is_shown_in_the_tree_and_never_as_full(driver: LocalDriver) -> None:
+    lose_folder(driver.state, find(driver, "desk-1"))
+    nodes = [node.document() for node in build_tree(driver.observe())]
+    assert [node["mode"] for node in nodes if node.get("vm") == "desk-1"] == ["unknown"]

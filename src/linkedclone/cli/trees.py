@@ -9,6 +9,7 @@ from linkedclone.cli.ages import render_age
 from linkedclone.cli.streams import printable, shows_on_terminal, speaks_utf8
 from linkedclone.cli.widths import fit, fit_name, width_of
 from linkedclone.model.observed import Vm
+from linkedclone.model.proof import Mode
 from linkedclone.model.sizes import render_size
 from linkedclone.model.tree import TreeNode
 
@@ -136,7 +137,10 @@ def _draw(root: TreeNode, strokes: Strokes, now: datetime) -> Iterator[_Row]:
 def _name(node: TreeNode, *, top: bool) -> tuple[str, str]:
     """Return what a line is called, and what is said after that."""
     if node.vm is not None:
-        return node.vm.name, "  (cannot be read)" if node.vm.unreadable else ""
+        if node.vm.unreadable:
+            return node.vm.name, "  (cannot be read)"
+        lost = node.mode is Mode.UNKNOWN and not node.vm.disks
+        return node.vm.name, "  (no disk is seen)" if lost else ""
     if node.stray is not None:
         return f"? {node.stray.name}", ""
     count = sum(child.vm is not None for child in node.children)

@@ -73,7 +73,7 @@ def render_vm(row: VmRow) -> str:
         ("uuid", vm.uuid),
         ("power", "template" if vm.template else vm.power.value),
         ("trouble", "; ".join(vm.trouble.splitlines())),
-        ("owner", vm.owner or "not made by linkedclone"),
+        ("owner", vm.owner or ("unknown" if vm.unreadable else "not made by linkedclone")),
         ("mode", row.mode.value),
         ("unreadable", "; ".join(vm.unreadable.splitlines())),
         ("parent", row.parent),

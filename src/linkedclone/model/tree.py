@@ -9,6 +9,7 @@ from linkedclone.model.ids import VmId
 from linkedclone.model.inventory import Inventory, Stray
 from linkedclone.model.lineage import Lineage
 from linkedclone.model.observed import Layer, Snapshot, Vm
+from linkedclone.model.proof import Mode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,6 +18,7 @@ class TreeNode:
 
     Attributes:
         vm: The VM.
+        mode: Of a VM whether it is linked, full, or neither can be told.
         layer: The layer; with a ``snapshot`` the first that it froze.
         snapshot: The snapshot that froze the layer.
         stray: The file that belongs to no VM.
@@ -28,6 +30,7 @@ class TreeNode:
     """
 
     vm: Vm | None = None
+    mode: Mode | None = None
     layer: Layer | None = None
     snapshot: Snapshot | None = None
     stray: Stray | None = None
@@ -48,6 +51,7 @@ class TreeNode:
                 "vm": self.vm.name,
                 "id": self.vm.id,
                 "uuid": self.vm.uuid,
+                "mode": self.mode.value if self.mode else None,
                 "power": self.vm.power.value,
                 "template": self.vm.template,
                 "owner": self.vm.owner,
@@ -79,7 +83,7 @@ def build_tree(inventory: Inventory, parent: Vm | None = None) -> tuple[TreeNode
     A family is a VM with the snapshots it has and the clones that hang from
     each; a base whose VM is gone heads a family of its own. VMs without
     snapshots, clones or parent are no family and are left out, but for those
-    that cannot be read: they may be of any.
+    of which nobody knows what they hang from: they may be of any.
     """
     return _TreeBuilder(inventory).build(parent)
 
@@ -111,7 +115,7 @@ class _TreeBuilder:
             seen = next((vm for vm in self._vms if vm.id == parent.id), parent)
             return (self._draw(seen),)
         roots = [self._draw(vm) for vm in self._vms if self._is_root(vm)]
-        families = [node for node in roots if node.children or (node.vm and node.vm.unreadable)]
+        families = [node for node in roots if node.children or node.mode is Mode.UNKNOWN]
         orphans = self._orphans()
         crossed = [self._draw(self._circle(vm)) for vm in self._vms if vm.id not in self._nodes]
         return (*families, *orphans, *crossed)
@@ -152,6 +156,7 @@ class _TreeBuilder:
     def _build_node(self, vm: Vm, children: tuple[TreeNode, ...]) -> TreeNode:
         return TreeNode(
             vm=vm,
+            mode=self._origins[vm.id].mode if vm.id in self._origins else None,
             own_bytes=vm.own_bytes,
             shared_bytes=vm.shared_bytes,
             depth=self._lineage.depth(vm),

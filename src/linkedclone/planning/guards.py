@@ -35,6 +35,14 @@ def refuse_foreign(vms: Sequence[Vm], *, action: str, force: bool) -> None:
         NotOursError: At least one is not ours; all of them are named.
     """
     foreign = [vm for vm in vms if vm.owner is None]
+    unread = [vm for vm in foreign if vm.unreadable]
+    if unread and not force:
+        raise NotOursError(
+            f"refusing to {action} {_named(unread)}: whose it is cannot be read",
+            details=_reasons(unread),
+            hint="linkedclone doctor says how to make it readable; or, if you are sure, "
+            "repeat with --force",
+        )
     if foreign and not force:
         raise NotOursError(
             f"refusing to {action} what linkedclone did not make: "
@@ -123,9 +131,10 @@ _UNTRACEABLE = "its storage does not show what its disks hang from, and it bears
 def _find_untraceable(inventory: Inventory) -> Iterable[Vm]:
     """Yield the VMs of which neither chains nor a mark tell what they hang from.
 
-    A native delta lies on the datastore of its base (handbook, section 2).
+    A parent that has lost all its disks does not tell either what those hung from. A
+    native delta lies on the datastore of its base (handbook, section 2).
     """
-    uuids = {vm.uuid for vm in inventory.vms}
+    uuids = {vm.uuid for vm in inventory.vms if vm.disks or vm.snapshots}
     for vm in inventory.vms:
         disks = (*vm.disks, *(disk for s in vm.snapshots for disk in s.disks or ()))
         mark = vm.valid_mark

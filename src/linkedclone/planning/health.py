@@ -61,7 +61,7 @@ def _missing(inventory: Inventory, lineage: Lineage) -> _Trouble:
 def _unreadable(inventory: Inventory) -> _Trouble:
     for vm in sorted(inventory.unreadable, key=lambda vm: vm.name):
         text = f"{tell_unreadable(vm)}; what it hangs from is not known"
-        remedy = "make it readable, or remove it: what it may hang from is not deleted until then"
+        remedy = "make it readable: what it may hang from is not deleted until then"
         yield Verdict.FAILED, text, remedy
 
 

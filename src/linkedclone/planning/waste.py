@@ -42,7 +42,7 @@ def find_waste(
         *_snapshots(inventory, lineage),
         *_images(images),
     )
-    if despite_unreadable or not inventory.unreadable:
+    if despite_unreadable:
         return found
     return tuple(_keep_if_needed(waste, inventory, lineage) for waste in found)
 

@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
@@ -128,13 +129,13 @@ def test_a_layer_that_a_machine_is_moved_to_counts_as_named() -> None:
 
 
 def test_a_fingerprint_is_read_as_it_was_written() -> None:
-    assert parse_fingerprint(render_fingerprint(FINGERPRINT), "x") == FINGERPRINT
+    assert parse_fingerprint(render_fingerprint(FINGERPRINT), Path("x")) == FINGERPRINT
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b'{"size": 1}', b"3"])
 def test_a_broken_fingerprint_is_told(content: bytes) -> None:
     with pytest.raises(HypervisorError, match="the seal"):
-        parse_fingerprint(content, "the seal")
+        parse_fingerprint(content, Path("the seal"))
 
 
 @pytest.mark.parametrize(

@@ -177,6 +177,7 @@ def test_a_node_says_what_it_takes_and_how_deep_it_is() -> None:
         "vm": "one",
         "id": "vm-one",
         "uuid": "uuid-one",
+        "mode": "linked",
         "power": "off",
         "template": False,
         "owner": "linkedclone",

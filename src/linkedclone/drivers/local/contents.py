@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 
 from linkedclone.drivers.local.chain import DiskFile, format_by_suffix
 from linkedclone.drivers.local.inventory import allocated_bytes
-from linkedclone.drivers.local.layout import StateFolder
+from linkedclone.drivers.local.layout import StateFolder, is_disk_name
 from linkedclone.drivers.local.locks import hold, is_held
 from linkedclone.drivers.local.lost import find_lost, hangs_as_before
 from linkedclone.drivers.local.machine.arguments import CONSOLE_LOG, QMP_SOCKET
 from linkedclone.drivers.local.machine.networks import NetworkKind, parse_network
 from linkedclone.drivers.local.machine.process import QEMU_LOG, find_processes, runs_in
 from linkedclone.drivers.local.machines import RUN_FOLDER, OpenMachine
-from linkedclone.drivers.local.record import FILE_NAME
+from linkedclone.drivers.local.record import FILE_NAME, NEWER
 from linkedclone.drivers.local.seals import check_seal, is_sealed
 from linkedclone.drivers.local.settings import default_root
 from linkedclone.drivers.local.staging import describe_entry, list_dead, list_living
@@ -29,8 +29,9 @@ from linkedclone.drivers.local.survey import take_survey
 from linkedclone.drivers.local.sweep import list_older, list_unreached
 from linkedclone.drivers.local.tool import check_image
 from linkedclone.drivers.local.unlinked import find_unlinked, list_odd_names
-from linkedclone.errors import BusyError, LinkedCloneError
+from linkedclone.errors import BusyError, HypervisorError, LinkedCloneError
 from linkedclone.model.findings import Finding, Verdict
+from linkedclone.model.ids import VmId
 from linkedclone.model.names import list_names
 from linkedclone.model.observed import Power
 from linkedclone.model.sizes import render_size
@@ -166,7 +167,7 @@ def check_layers(state: StateFolder) -> Iterator[Finding]:
         for file in chain
         if file.missing
     }
-    hints = {str(error): error.hint for _, error in survey.stored.unreadable}
+    hints = {str(error): suggest_record(state, vm, error) for vm, error in survey.stored.unreadable}
     faults = [
         (
             doubt,
@@ -210,6 +211,21 @@ def _changes(layer: Path) -> bool:
     folder = layer.parent
     started = (folder / RUN_FOLDER / QMP_SOCKET).exists()
     return started or not layer.exists() or is_held(folder / LOCK_NAME)
+
+
+def suggest_record(state: StateFolder, vm: VmId, error: HypervisorError) -> str:
+    """Return what helps if a record cannot be read: its backup, else what the disks hold."""
+    folder = state.folder(vm)
+    if error.kind == NEWER or not folder.is_dir():
+        return error.hint
+    disks = (path for path in sorted(folder.iterdir()) if is_disk_name(path.name))
+    written = [path for path in disks if not is_sealed(path)]
+    out = "; ".join(
+        shlex.join(("qemu-img", "convert", "-O", "qcow2", str(path), f"{path.stem}.qcow2"))
+        for path in written
+    )
+    back = f"restore {folder / FILE_NAME} from a backup"
+    return f"{back}; without one, take what it wrote out, to import it anew: {out}" if out else back
 
 
 def suggest_return(state: StateFolder, layer: Path) -> str:

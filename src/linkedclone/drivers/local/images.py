@@ -31,7 +31,7 @@ from linkedclone.drivers.local.versions import (
     same_image,
     version_of,
 )
-from linkedclone.errors import HypervisorError, InputError, InUseError, NotFoundError
+from linkedclone.errors import HypervisorError, InputError, InUseError, NotFoundError, RefusedError
 from linkedclone.model.ids import SnapshotId, VmId
 from linkedclone.model.images import Image, ImageImport, TellBytes, tell_nobody
 from linkedclone.model.names import check_name, check_user
@@ -261,6 +261,7 @@ def remove_image(state: StateFolder, machines: OpenMachine, name: str) -> None:
     Raises:
         NotFoundError: There is no such image.
         InUseError: VMs hang from it, or disk files that others made.
+        RefusedError: Not everything can be read, so nothing tells what hangs from it.
         HypervisorError: The parent runs.
     """
     found = [image for image in list_images(state) if key_of(image.name) == key_of(name)]
@@ -272,5 +273,13 @@ def remove_image(state: StateFolder, machines: OpenMachine, name: str) -> None:
             f"the image {name} is in use",
             dependants=image.dependants,
             hint="delete those first",
+        )
+    doubts = take_survey(state).doubts
+    if doubts:
+        raise RefusedError(
+            f"not removing the image {name}: what hangs from it cannot be told",
+            details="\n".join(doubts),
+            hint="linkedclone doctor tells how to mend that; or, as a VM like any other: "
+            f"linkedclone delete {image.name}",
         )
     delete_vm(state, machines, image.vm)

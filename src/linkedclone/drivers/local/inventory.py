@@ -9,10 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from linkedclone.drivers.local.hardware import disk_label
-from linkedclone.drivers.local.layout import STORE_NAME, VMS, StateFolder, read_vm_link
+from linkedclone.drivers.local.layout import (
+    STORE_NAME,
+    VMS,
+    StateFolder,
+    is_disk_name,
+    read_vm_link,
+)
 from linkedclone.drivers.local.record import ExtraDisk, SnapshotRecord
 from linkedclone.drivers.local.store import StoredVm
-from linkedclone.drivers.local.survey import Chain
+from linkedclone.drivers.local.survey import Chain, ChainReader
 from linkedclone.errors import HypervisorError
 from linkedclone.model.ids import VmId
 from linkedclone.model.observed import Disk, Layer, Mark, Power, Snapshot, Vm
@@ -95,8 +101,9 @@ def tell_trouble(name: str, machine: "MachineState") -> str:
 def build_unreadable(state: StateFolder, vm: VmId, why: HypervisorError) -> Vm:
     """Build what can be said of a VM whose record cannot be read: that it is there, and why not.
 
-    Of a folder that is missing it is known that it holds nothing: such a VM is
-    broken, but nothing of it is hidden.
+    Its disk files say what they hang from, whatever the record said of them. Of a
+    folder that is missing it is known that it holds nothing: such a VM is broken,
+    but nothing of it is hidden.
     """
     name, folder = state.link(vm).name, state.folder(vm)
     links = (link for link in state.uuids.iterdir() if read_vm_link(link) == vm)
@@ -110,9 +117,23 @@ def build_unreadable(state: StateFolder, vm: VmId, why: HypervisorError) -> Vm:
         path=f"{FOLDER_PATH}/{name}",
         home=(state.store, f"{VMS}/{vm}"),
         power=Power.OFF if gone else Power.UNKNOWN,
+        disks=_find_disks(state, folder),
         mark=Mark(owner=DEFAULT_OWNER, uuid=uuid) if gone else None,
         trouble=f"{why}; {why.hint}",
         unreadable="" if not os.path.lexists(folder) else str(why),
+    )
+
+
+def _find_disks(state: StateFolder, folder: Path) -> tuple[Disk, ...]:
+    """Read the ends of all chains of ours in a folder, as far as they can be read."""
+    reader, chains = ChainReader(), dict[Path, Chain]()
+    for path in sorted(folder.glob("disk-*")):
+        if is_disk_name(path.name):
+            with suppress(HypervisorError, OSError):
+                chains[path] = reader.read(path)
+    below = {file.path for chain in chains.values() for file in chain[:-1]}
+    return tuple(
+        _build_disk(state, path.name, chain) for path, chain in chains.items() if path not in below
     )
 
 

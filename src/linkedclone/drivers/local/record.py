@@ -211,9 +211,7 @@ def parse_record(content: bytes, what: str) -> VmRecord:
     """
     try:
         document = cast("dict[str, object]", json.loads(content))
-        if document.pop("format") != FORMAT:
-            brief = f"{what} was written by a newer version"
-            raise HypervisorError(brief, hint="use that version", kind=NEWER)
+        _check_format(document.pop("format"), what)
         record = _parse(document)
         _check_types(record)
         _check_names(record)
@@ -223,6 +221,23 @@ def parse_record(content: bytes, what: str) -> VmRecord:
             brief, details=repr(error), kind="vm.json", hint="restore that file from a backup"
         ) from error
     return record
+
+
+def _check_format(written: object, what: str) -> None:
+    """Make sure that this version knows a record's format.
+
+    Raises:
+        HypervisorError: A newer version wrote it.
+        ValueError: None did.
+    """
+    if type(written) is int and written > FORMAT:
+        raise HypervisorError(
+            f"{what} was written by a newer version of linkedclone",
+            hint="use that version: nothing is wrong with the VM, and this one leaves it as it is",
+            kind=NEWER,
+        )
+    if type(written) is not int or written != FORMAT:
+        raise ValueError(f"format {written!r:.80}")
 
 
 def _check_types(value: object) -> None:

@@ -7,6 +7,7 @@ from linkedclone.drivers.local.layout import StateFolder, is_disk_name
 from linkedclone.drivers.local.locks import hold
 from linkedclone.drivers.local.machine.process import runs_in
 from linkedclone.drivers.local.machines import RUN_FOLDER, OpenMachine
+from linkedclone.drivers.local.record import NEWER
 from linkedclone.drivers.local.staging import at_work_on, register
 from linkedclone.drivers.local.starting import observe_power
 from linkedclone.drivers.local.store import LOCK_NAME, load_vm, locked, withdraw_broken, withdraw_vm
@@ -25,14 +26,16 @@ def delete_vm(state: StateFolder, machines: OpenMachine, vm: VmId) -> None:
     after a kill is removed by the next command.
 
     Raises:
-        HypervisorError: It runs.
+        HypervisorError: It runs, or a newer version of linkedclone wrote its record.
         BusyError: Another command works on it.
     """
     try:
         load_vm(state, vm)
     except GoneError:
         return
-    except HypervisorError:
+    except HypervisorError as error:
+        if error.kind == NEWER:
+            raise
         _delete_broken(state, vm)
         return
     try:

@@ -10,6 +10,7 @@ from typing import TypeVar
 from linkedclone.drivers.local.layout import (
     SSH_CONFIG,
     StateFolder,
+    is_disk_name,
     key_of,
     make_vm_link,
     read_note,
@@ -28,8 +29,10 @@ from linkedclone.drivers.local.sshconfig import render_entry, render_include
 from linkedclone.drivers.local.staging import forget_registered, register
 from linkedclone.errors import DuplicateNameError, GoneError, HypervisorError
 from linkedclone.model.ids import VmId
+from linkedclone.model.sizes import render_size
 
 LOCK_NAME = "lock"
+_BLOCK_BYTES = 512
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -277,21 +280,15 @@ def withdraw_broken(state: StateFolder, vm: VmId) -> None:
         sync_folder_together(state.names)
 
 
-_FORCE = " --force --despite-unreadable"
-"""What it takes to delete a VM whose record cannot be read; layers that others read stay."""
-
-
 def _missing(state: StateFolder, vm: VmId) -> HypervisorError:
     if not state.exists(vm):
         return _gone(vm)
-    missing = state.folder(vm) if not state.folder(vm).is_dir() else state.folder(vm) / FILE_NAME
-    name = state.link(vm).name
-    force = _FORCE if state.folder(vm).is_dir() else ""
-    return HypervisorError(
-        f"{name} is broken: {missing} is missing",
-        hint=f"put it back from a backup, or clear {name} away: linkedclone delete {name}{force}",
-        kind="vm.json",
-    )
+    folder, name = state.folder(vm), state.link(vm).name
+    if folder.is_dir():
+        what, hint = folder / FILE_NAME, _suggest_mending(state, vm)
+    else:
+        what, hint = folder, f"put it back from a backup, or clear {name} away: {_DELETE} {name}"
+    return HypervisorError(f"{name} is broken: {what} is missing", hint=hint, kind="vm.json")
 
 
 def _unreadable(state: StateFolder, vm: VmId, error: HypervisorError) -> HypervisorError:
@@ -299,9 +296,23 @@ def _unreadable(state: StateFolder, vm: VmId, error: HypervisorError) -> Hypervi
         return _gone(vm)
     if error.kind == NEWER:  # The VM is sound: nothing is to be cleared away.
         return error
-    name = state.link(vm).name
-    hint = f"{error.hint}, or clear {name} away: linkedclone delete {name}{_FORCE}"
+    hint = _suggest_mending(state, vm)
     return HypervisorError(error.brief, details=error.details, hint=hint, kind=error.kind)
+
+
+_DELETE = "linkedclone delete"
+
+
+def _suggest_mending(state: StateFolder, vm: VmId) -> str:
+    """Say what helps if a record cannot be read: its disks are sound, and are not to go first."""
+    folder, name = state.folder(vm), state.link(vm).name
+    disks = [path for path in folder.iterdir() if is_disk_name(path.name)]
+    used = sum(path.lstat().st_blocks * _BLOCK_BYTES for path in disks)
+    lost = f"its {len(disks)} disk files ({render_size(used)})" if disks else "the rest of it"
+    return (
+        f"restore {folder / FILE_NAME} from a backup; linkedclone doctor says how to take the "
+        f"disks out without it; {_DELETE} {name} --force --despite-unreadable would lose {lost}"
+    )
 
 
 def _gone(vm: VmId) -> GoneError:
