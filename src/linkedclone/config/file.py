@@ -14,7 +14,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from linkedclone.config.textfile import read_text_file
+from linkedclone.config.textfile import expand_home, read_text_file
 from linkedclone.config.url import is_url, parse_url, redact
 from linkedclone.config.yamlfile import YamlFile, build_yaml, read_into
 from linkedclone.errors import InputError
@@ -95,7 +95,7 @@ class ConfigFile:
 
     def resolve(self, path: Path) -> Path:
         """Return a path of the file as an absolute one."""
-        return self.path.parent / path.expanduser()
+        return self.path.parent / expand_home(str(path))
 
     def put(self, name: str, settings: EndpointSettings, *, make_default: bool) -> "ConfigFile":
         """Write an endpoint into the file; the first becomes the default.

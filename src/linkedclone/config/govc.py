@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from linkedclone.config.endpoint import Endpoint, Tls
-from linkedclone.config.textfile import read_text_file
+from linkedclone.config.textfile import expand_home, read_text_file
 from linkedclone.config.url import Address, parse_bool, parse_url
 from linkedclone.errors import InputError
 from linkedclone.model.secret import Secret
@@ -93,8 +93,8 @@ def _read_tls(address: Address, environ: Mapping[str, str]) -> Tls:
         )
     known = environ.get("GOVC_TLS_KNOWN_HOSTS", "")
     return Tls(
-        ca_file=Path(authorities[0]).expanduser() if authorities else None,
-        pinned_sha256=_known_thumbprint(Path(known).expanduser(), address) if known else "",
+        ca_file=expand_home(authorities[0]) if authorities else None,
+        pinned_sha256=_known_thumbprint(expand_home(known), address) if known else "",
     )
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from linkedclone.config.passwords import read_password_file
+from linkedclone.config.textfile import expand_home
 from linkedclone.errors import InputError
 from linkedclone.guest.checking import find_sources
 from linkedclone.model.customization import Customization, SecretSource
@@ -81,7 +82,7 @@ def _look_up(
             raise InputError(f"the environment variable {source.env} is not set, or is empty")
         return Secret(value)
     if source.file:
-        return read_password_file(folder / _expand(source.file))
+        return read_password_file(folder / expand_home(source.file))
     if source.keyring:
         return _recall(source.keyring)
     if ask is None:
@@ -93,13 +94,6 @@ def _look_up(
     if not value:
         raise InputError(f"nothing was typed for {source.prompt!r}")
     return Secret(value)
-
-
-def _expand(path: str) -> Path:
-    try:
-        return Path(path).expanduser()
-    except RuntimeError as error:
-        raise InputError(f"there is no home folder for {path}", details=str(error)) from error
 
 
 def _recall(entry: str) -> Secret:

@@ -142,7 +142,10 @@ def _change(
     above: Place = (),
 ) -> Any:  # noqa: ANN401 - any YAML value
     part, *below = place
-    held = (isinstance(plain, dict) and part in plain) or isinstance(plain, list)
+    if isinstance(plain, list):
+        held = part in range(len(plain))
+    else:
+        held = isinstance(plain, dict) and part in plain
     if not held:
         return plain
     value = plain[part]

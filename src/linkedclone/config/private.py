@@ -58,5 +58,5 @@ def read_private(path: Path, *, what: str) -> str:
             brief = f"the {what} {path} {complaint}"
             raise InputError(brief, hint=f"chmod 600 {path}, and chown it to yourself")
         return read_text_file(path)
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:  # also where the path holds a null character
         raise InputError(f"the {what} {path} cannot be read", details=str(error)) from error

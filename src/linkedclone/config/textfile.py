@@ -6,8 +6,22 @@ import stat
 from pathlib import Path
 from typing import Final
 
+from linkedclone.errors import InputError
+
 MOST_BYTES: Final = 1 << 20
 """No file of settings, passwords or certificates that a person keeps is larger."""
+
+
+def expand_home(text: str) -> Path:
+    """Return a path that a person wrote; ``~`` and ``~USER`` stand for home folders.
+
+    Raises:
+        InputError: There is no such home folder.
+    """
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        raise InputError(f"there is no home folder for {text}", details=str(error)) from error
 
 
 def read_text_file(path: Path, *, encoding: str = "utf-8") -> str:

@@ -62,6 +62,12 @@ def test_a_file_that_others_can_read_is_refused(tmp_path: Path, mode: int) -> No
     assert CANARY not in str(caught.value)
 
 
+@pytest.mark.parametrize("path", ["a\0b", "~no-such-user-here/x", "/"])
+def test_a_file_that_cannot_be_opened_is_told_as_wrong_input(tmp_path: Path, path: str) -> None:
+    with pytest.raises(InputError, match="a password cannot be had"):
+        find(tmp_path, SecretSource(file=path))
+
+
 def test_the_keyring_is_asked_for_service_and_user(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -120,6 +120,17 @@ keep: [address, name]
     ]
 
 
+@pytest.mark.parametrize("value", ["[1]", "[[]]", "x", "{1: 2}"])
+@pytest.mark.parametrize(
+    "setting", ["hardware", "health", "rollout", "vsphere", "keep", "in_use", "max_age"]
+)
+def test_a_setting_of_another_kind_is_told_with_its_line(
+    file: Path, setting: str, value: str
+) -> None:
+    told = complain(file, f'pool: p\nparent: g\nsize: 1\nname: "d-{{n}}"\n{setting}: {value}\n')
+    assert all(line.startswith(f"line 5: {setting}") for line in told)
+
+
 @pytest.mark.parametrize(
     ("line", "expected"),
     [

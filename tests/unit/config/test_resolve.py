@@ -4,7 +4,9 @@ from pathlib import Path
 import pytest
 
 from linkedclone.config.endpoint import Endpoint
+from linkedclone.config.places import config_file, data_folder, log_folder
 from linkedclone.config.resolve import NOTHING_CONFIGURED, locate_endpoint, resolve_endpoint
+from linkedclone.config.textfile import expand_home
 from linkedclone.errors import InputError
 from linkedclone.model.secret import Secret
 
@@ -205,6 +207,24 @@ def test_settings_of_the_file_are_honoured(configure: Configure, tmp_path: Path)
     lab = _resolve(environ, "lab")
     assert (lab.name, lab.tls.pinned_pem, lab.password) == ("lab", "PEM", Secret("from-file"))
     assert locate_endpoint("ca", environ=environ).endpoint.tls.ca_file == tmp_path / "ca.pem"
+
+
+def test_a_user_without_a_home_folder_keeps_no_vms_where_the_command_runs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for variable in ("XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_CONFIG_HOME"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setattr("os.path.expanduser", lambda path: path)  # as for a user unknown here
+    with pytest.raises(InputError, match="no home folder to keep VMs in"):
+        data_folder()
+    with pytest.raises(InputError, match="no configuration file"):
+        config_file({})
+    assert log_folder() is None
+
+
+def test_a_home_folder_of_a_user_that_does_not_exist_is_wrong_input() -> None:
+    with pytest.raises(InputError, match="there is no home folder for ~no-such-user-here/x"):
+        expand_home("~no-such-user-here/x")
 
 
 def test_a_missing_pin_is_told(configure: Configure) -> None:

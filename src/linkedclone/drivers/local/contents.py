@@ -21,7 +21,7 @@ from linkedclone.drivers.local.machine.process import QEMU_LOG, find_processes, 
 from linkedclone.drivers.local.machines import RUN_FOLDER, OpenMachine
 from linkedclone.drivers.local.record import FILE_NAME, NEWER
 from linkedclone.drivers.local.seals import check_seal, is_sealed
-from linkedclone.drivers.local.settings import default_root
+from linkedclone.drivers.local.settings import render_address
 from linkedclone.drivers.local.staging import describe_entry, list_dead, list_living
 from linkedclone.drivers.local.store import LOCK_NAME, StoredVm, load_all
 from linkedclone.drivers.local.strays import list_abandoned
@@ -294,5 +294,5 @@ def check_downloads(state: StateFolder) -> Iterator[Finding]:
 
 def build_command(state: StateFolder, verb: str, *names: str) -> str:
     """Return a command about this state folder as a person can give it."""
-    address = "local:" if state.root == default_root() else f"local:{state.root}"
+    address = render_address(state.root)
     return shlex.join(("linkedclone", verb, *names, "--endpoint", address))

@@ -4,9 +4,10 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from platformdirs import user_data_path
-
 from linkedclone.config.endpoint import Endpoint, check_accel
+from linkedclone.config.places import data_folder
+from linkedclone.config.textfile import expand_home
+from linkedclone.errors import InputError
 
 ACCEL_VARIABLE = "LINKEDCLONE_ACCEL"
 """What machines are started with unless the endpoint says it: ``auto``, ``kvm`` or ``tcg``."""
@@ -14,12 +15,20 @@ ACCEL_VARIABLE = "LINKEDCLONE_ACCEL"
 
 def find_root(endpoint: Endpoint) -> Path:
     """Return where the endpoint's state folder is, or is to be."""
-    return Path(endpoint.path).expanduser() if endpoint.path else default_root()
+    return expand_home(endpoint.path) if endpoint.path else default_root()
 
 
 def default_root() -> Path:
     """Return where the state is kept unless the endpoint says otherwise."""
-    return user_data_path("linkedclone") / "local"
+    return data_folder() / "local"
+
+
+def render_address(root: Path) -> str:
+    """Return the endpoint of a state folder as a person types it."""
+    try:
+        return "local:" if root == default_root() else f"local:{root}"
+    except InputError:  # no home folder: there is no default
+        return f"local:{root}"
 
 
 def find_accel(wanted: str = "", environ: Mapping[str, str] | None = None) -> str | None:
