@@ -15,6 +15,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
@@ -25,6 +26,8 @@ from linkedclone.config.endpoint import Endpoint
 from linkedclone.drivers.registry import open_driver
 from linkedclone.drivers.vsphere.driver import VsphereDriver
 from linkedclone.errors import LostAnswerError
+from linkedclone.model.observed import Power
+from tests.contract.acts import result_of
 from tests.simulator import Simulator
 from tests.vsphere.acts import PARENT, main_job, opened, prepare
 from tests.vsphere.proxy import Change, Proxy, Reply, honestly, proxied
@@ -83,6 +86,7 @@ class World:
         self.simulator = simulator
         self.proxy = proxy
         self.ids = self.run("list", "-o", "json").ids
+        self.orphans: set[str] = set()
 
     def run(self, *arguments: str, change: Change = honestly) -> Outcome:
         """Run a command inside this process; what was sent is counted anew."""
@@ -103,7 +107,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     folder = tmp_path_factory.mktemp("home")
     with Simulator.start() as simulator, proxied(simulator) as proxy, opened(simulator) as driver:
         prepare(driver)
-        main_job(driver, PARENT, CLONES)
+        _, clones = main_job(driver, PARENT, CLONES)
+        # One runs and one is off: what is off is what could be taken for half-made.
+        result_of(driver, driver.set_power(clones[-1].id, Power.OFF))
         before = dict(os.environ)
         for name in before:
             if name.startswith(("GOVC_", "LINKEDCLONE_")):
@@ -462,6 +468,82 @@ def test_18_a_fault_without_a_detail_is_told_in_its_words(world: World) -> None:
         assert "is not a vCenter" not in done.err
 
 
+# -- sessions that end ----------------------------------------------------------------
+
+
+def losing(simulator: Simulator, *, at: int, times: int) -> Change:
+    """End all sessions right before so many calls, from one on."""
+    count = iter(range(10**9))
+
+    def change(_: str, __: bytes, ask: Callable[[], Reply]) -> Reply:
+        if at <= next(count) < at + times:
+            simulator.end_sessions()
+        return ask()
+
+    return change
+
+
+POOL = """pool: lost
+parent: {golden}
+size: 1
+name: "lost-{{n}}"
+power: off
+"""
+LOSING: dict[str, tuple[tuple[str, ...], str, bool]] = {
+    "delete": (("delete", "victim", "--yes"), "victim", False),
+    "snapshot delete": (("snapshot", "delete", "victim", "mine", "--yes"), "victim", True),
+    "clone": (("clone", GOLDEN, "lost", "--power", "off"), "lost", True),
+    "promote": (("promote", "victim", "--yes"), "victim", True),
+    "pool apply": (("pool", "apply", "POOL", "--yes"), "lost-1", True),
+    "gc": (("gc", "--yes"), "victim", True),
+}
+"""Each command, whom it is about, and whether that one is there afterwards."""
+
+
+@pytest.mark.parametrize("act", LOSING)
+def test_a1_a_session_that_ends_at_any_call_costs_nothing_but_a_login(
+    world: World, act: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    command, name, stays = LOSING[act]
+    (tmp_path / "pool.yaml").write_text(POOL.format(golden=GOLDEN))
+    command = tuple(str(tmp_path / "pool.yaml") if part == "POOL" else part for part in command)
+    every = request.config.getoption("--soak")
+
+    def stage() -> None:
+        for old in ("victim", "lost", "lost-1"):
+            world.run("delete", old, "--yes", "--force")
+        assert world.run("clone", GOLDEN, "victim", "--power", "off").code == 0
+        if act == "snapshot delete":
+            assert world.run("snapshot", "create", "victim", "mine").code == 0
+        if act == "gc":
+            world.orphans = {world.simulator.leave_orphan("victim")}
+
+    def judge() -> None:
+        names = world.run("list", "-o", "json").names
+        assert (name in names, names >= {GOLDEN, *CLONES}) == (stays, True)
+        if act == "promote":
+            assert '"linked": false' in world.run("show", "victim", "-o", "json").out
+        if act == "gc":
+            assert not world.orphans & set(world.simulator.files())
+
+    stage()
+    assert world.run(*command).code == 0
+    calls = len(world.proxy.sent)
+    judge()
+    # From the first call after the greeting and the login on, to the one before the logout.
+    for at in range(2, calls - 1) if every else (calls // 2,):
+        stage()
+        once = world.run(*command, change=losing(world.simulator, at=at, times=1))
+        assert (once.code, "bug in linkedclone" in once.err) == (0, False), (at, once.err)
+        judge()
+    stage()
+    always = world.run(*command, change=losing(world.simulator, at=2, times=10**9))
+    assert (always.code, world.changes) == (1, frozenset())
+    assert "bug in linkedclone" not in always.err
+    for old in ("victim", "lost", "lost-1"):
+        world.run("delete", old, "--yes", "--force")
+
+
 # -- whatever else may come -----------------------------------------------------------
 
 COMMANDS = (
@@ -473,7 +555,8 @@ COMMANDS = (
     ("show", GOLDEN),
     ("delete", GOLDEN, "--yes", "--force"),
     ("snapshot", "delete", GOLDEN, "base", "--yes", "--force"),
-    ("gc", "--scan", "--yes"),
+    ("gc", "--yes", "--snapshots"),
+    ("gc", "--yes", "--no-scan"),
     ("clone", GOLDEN, "desk-9", "--dry-run"),
 )
 """Commands that whole answers refuse, or that only read."""
