@@ -218,13 +218,14 @@ class Changes:
             return report
         return found.tell(report, action="promote", counts_as_done=False)
 
-    def grow_disk(
+    def grow_disk(  # noqa: PLR0913 - one for each option
         self,
         ref: str,
         capacity_bytes: int,
         *,
         disk: str = "",
         force: bool = False,
+        despite_unreadable: bool = False,
         scan: Scan | None = None,
         progress: Progress | None = None,
     ) -> ActionReport:
@@ -236,9 +237,17 @@ class Changes:
             refuse_busy([vm], self._sources([vm]), action="grow a disk of")
             linked_too = self._driver.grows_linked
             inventory = self._driver.observe(scan=scan)
-            return plan_grow(vm, wanted, inventory, linked_too=linked_too, force=force)
+            return plan_grow(
+                vm,
+                wanted,
+                inventory,
+                linked_too=linked_too,
+                force=force,
+                despite_unreadable=despite_unreadable,
+            )
 
-        return self._guarded(plan, scan=scan, confirm=None, progress=progress)
+        despite = despite_unreadable
+        return self._guarded(plan, scan=scan, despite=despite, confirm=None, progress=progress)
 
     def adopt(
         self,
@@ -251,14 +260,12 @@ class Changes:
         """Mark linked clones of other tools as ours."""
         check_name(owner)
         found = find_present(self._driver, refs)
-        plan = plan_adopt(
-            found.vms,
-            self._driver.observe(),
-            owner=owner,
-            version=__version__,
-            force=force,
-        )
-        report = self.acting.carry_out(plan, progress)
+
+        def plan() -> Plan:
+            inventory = self._driver.observe()
+            return plan_adopt(found.vms, inventory, owner=owner, version=__version__, force=force)
+
+        report = self._guarded(plan, confirm=None, progress=progress)
         return found.tell(report, action="mark", counts_as_done=False)
 
     def collect_waste(

@@ -243,6 +243,7 @@ class Connection:
         placement: Placement,
         *,
         force: bool = False,
+        despite_unreadable: bool = False,
         progress: Progress | None = None,
     ) -> ActionReport:
         """Move VMs; each is proven to hang from what it hung from before.
@@ -251,9 +252,16 @@ class Connection:
             refs: Names, inventory paths or UUIDs.
             placement: Where to: a datastore, a host, a cluster or a resource pool.
             force: Also those that are not ours.
+            despite_unreadable: Also those that VMs which cannot be read may hang from.
             progress: Who is told.
         """
-        return self._life.relocate(refs, placement, force=force, progress=progress)
+        return self._life.relocate(
+            refs,
+            placement,
+            force=force,
+            despite_unreadable=despite_unreadable,
+            progress=progress,
+        )
 
     def create_snapshot(
         self,
@@ -339,19 +347,26 @@ class Connection:
             progress=progress,
         )
 
-    def grow_disk(
+    def grow_disk(  # noqa: PLR0913 - one for each option
         self,
         ref: str,
         capacity_bytes: int,
         *,
         disk: str = "",
         force: bool = False,
+        despite_unreadable: bool = False,
         scan: Scan | None = None,
         progress: Progress | None = None,
     ) -> ActionReport:
         """Make a disk larger; the guest has to grow its file system itself."""
         return self._changes.grow_disk(
-            ref, capacity_bytes, disk=disk, force=force, scan=scan, progress=progress
+            ref,
+            capacity_bytes,
+            disk=disk,
+            force=force,
+            despite_unreadable=despite_unreadable,
+            scan=scan,
+            progress=progress,
         )
 
     def adopt(

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from linkedclone.app.acting import look_again
 from linkedclone.app.presence import find_present
 from linkedclone.drivers.base import Driver, Relocation
 from linkedclone.errors import InputError, LinkedCloneError, UnsupportedError
 from linkedclone.model.ids import VmId
 from linkedclone.model.observed import Vm
-from linkedclone.model.plan import Plan
+from linkedclone.model.plan import Plan, Step
 from linkedclone.model.proof import prove_kept
 from linkedclone.model.report import ActionReport, ActionResult, Failure, Stage, Status
 from linkedclone.planning.guards import refuse_busy
@@ -44,6 +45,7 @@ class Life:
         placement: Placement,
         *,
         force: bool = False,
+        despite_unreadable: bool = False,
         progress: Progress | None = None,
     ) -> ActionReport:
         """Move VMs, and prove of each that it hangs from what it hung from."""
@@ -68,10 +70,20 @@ class Life:
             refuse_busy(vms, self._driver.observe_sources([vm.id for vm in vms]), action="move")
             inventory = self._driver.observe(sizes=True)
             moves_disks = bool(placement.datastore)
-            return plan_relocate(vms, targets, inventory, moves_disks=moves_disks, force=force)
+            return plan_relocate(
+                vms,
+                targets,
+                inventory,
+                moves_disks=moves_disks,
+                force=force,
+                despite_unreadable=despite_unreadable,
+            )
+
+        def check(steps: Sequence[Step]) -> Sequence[tuple[Step, LinkedCloneError]]:
+            return look_again(driver, steps, despite=despite_unreadable)
 
         before = {vm.id: vm for vm in self._driver.observe_vms([vm.id for vm in vms])}
-        report = self._acting.guarded(plan, confirm=None, progress=progress)
+        report = self._acting.guarded(plan, confirm=None, progress=progress, check=check)
         proven = self._proven(report, before)
         return found.tell(proven, action="relocate", counts_as_done=False)
 

@@ -42,6 +42,7 @@ from linkedclone.model.plan import (
 from linkedclone.model.pool import Act, Change, Fitness, PoolPlan
 from linkedclone.model.poolreport import PoolReport
 from linkedclone.model.report import ActionResult, Status
+from linkedclone.model.spec import Deletion
 from linkedclone.planning.deletion import plan_delete
 from linkedclone.planning.membership import state_of
 from linkedclone.planning.pool import PoolSight, hardware_to_change, plan_pool
@@ -321,8 +322,9 @@ class PoolRun:
         going = {c.vm.id: c for c in self._leave_out(changes, inventory.vms) if c.vm}
         if not going:
             return set()
+        how = Deletion(despite_unreadable=self._scene.despite_unreadable)
         try:
-            plan = plan_delete([c.vm for c in going.values() if c.vm], inventory)
+            plan = plan_delete([c.vm for c in going.values() if c.vm], inventory, how)
         except LinkedCloneError as error:
             if len(going) > 1:  # one that is refused is not to keep the others
                 return {gone for change in going.values() for gone in self._delete([change])}
@@ -371,7 +373,7 @@ class PoolRun:
 
     def _check(self, steps: Sequence[Step]) -> Sequence[tuple[Step, LinkedCloneError]]:
         """Look once more right before clones go: who depends on them, who holds them."""
-        refused = look_again(self._driver, steps)
+        refused = look_again(self._driver, steps, despite=self._scene.despite_unreadable)
         told = {id(step) for step, _ in refused}
         aims = [step.vm for step in steps if isinstance(step, DeleteVm)]
         here = {vm.id: vm for vm in self._driver.observe_vms(aims)} if aims else {}

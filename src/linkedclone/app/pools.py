@@ -72,6 +72,7 @@ class PoolScene:
         instance: The endpoint's own id.
         asked: Clones that somebody wants made anew.
         accepted: Clones that belong to the pool though their marks do not say so yet.
+        despite_unreadable: Whether clones go that VMs which cannot be read may hang from.
     """
 
     spec: PoolSpec
@@ -82,6 +83,7 @@ class PoolScene:
     instance: str
     asked: frozenset[VmId] = field(default_factory=frozenset)
     accepted: frozenset[VmId] = field(default_factory=frozenset)
+    despite_unreadable: bool = False
 
     @property
     def identity(self) -> PoolIdentity:
@@ -196,6 +198,7 @@ class Pools:
             asked=scene.asked,
             accepted=scene.accepted,
             origin=scene.identity.origin,
+            despite_unreadable=scene.despite_unreadable,
         )
 
     def plan(self, scene: PoolScene) -> PoolOutlook:

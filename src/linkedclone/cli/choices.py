@@ -26,9 +26,14 @@ class Choices:
         self.debug = False
 
 
-class Sure(TypedDict):
-    """The options of commands that ask first."""
+class Answered(TypedDict):
+    """The options of commands that ask first, of what is ours alone."""
 
     yes: bool
-    force: bool
     despite_unreadable: bool
+
+
+class Sure(Answered):
+    """The options of commands that ask first."""
+
+    force: bool

@@ -159,6 +159,12 @@ def asks_first(force: str) -> Callable[[_Callback], _Callback]:
     return decorate
 
 
+def asks_of_ours(callback: _Callback) -> _Callback:
+    """Give a command ``--yes`` and ``--despite-unreadable``: it only touches what is ours."""
+    callback = despite_option(callback)
+    return click.option("-y", "--yes", is_flag=True, help="Do not ask.")(callback)
+
+
 def usage_hint(ctx: click.Context | None) -> Sequence[str]:
     """Return the command that explains how a command is used."""
     return (ctx.command_path if ctx is not None else "linkedclone", "--help")

@@ -3,13 +3,13 @@
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from linkedclone.cli.choices import Choices
+from linkedclone.cli.choices import Answered, Choices
 from linkedclone.cli.output import emit
 from linkedclone.cli.poolviews import (
     render_report,
@@ -129,13 +129,14 @@ def ask_pool_unless(yes: bool, *, verb: str) -> PoolQuestion | None:  # noqa: FB
     return None if yes else PoolQuestion(verb=verb)
 
 
-def apply_pool(choices: Choices, opened: OpenPool, *, yes: bool, verb: str) -> int:
+def apply_pool(choices: Choices, opened: OpenPool, *, sure: Answered, verb: str) -> int:
     """Bring a pool to its spec, and show what was done; return the exit code."""
     from linkedclone.cli.progress import watch
 
-    question = ask_pool_unless(yes, verb=verb)
+    question = ask_pool_unless(sure["yes"], verb=verb)
+    scene = replace(opened.scene, despite_unreadable=sure["despite_unreadable"])
     with watch(choices) as progress:
-        report = opened.pools.apply(opened.scene, confirm=question, progress=progress)
+        report = opened.pools.apply(scene, confirm=question, progress=progress)
     emit(choices, document=report.document, text=lambda: render_report(report))
     say_failures([(r.slot, r.error) for r in report.results if r.error])
     if question is not None and question.refused:
@@ -154,7 +155,7 @@ def change_and_apply(
     file: Path,
     settings: Mapping[str, object],
     *,
-    yes: bool,
+    sure: Answered,
     verb: str,
     before: PoolSpec | None = None,
 ) -> int:
@@ -167,7 +168,7 @@ def change_and_apply(
         choices: The options of every command.
         file: The pool's file.
         settings: What it is to say.
-        yes: Whether a person has answered already.
+        sure: What a person has answered already.
         verb: The command.
         before: What the file said, if its clones are to come along onto another parent.
     """
@@ -175,8 +176,9 @@ def change_and_apply(
 
     spec = preview_settings(file, settings)
     with open_pool(choices, file, spec, before=before) as opened:
-        question = ask_pool_unless(yes, verb=verb)
-        outlook = opened.pools.plan(opened.scene)
+        question = ask_pool_unless(sure["yes"], verb=verb)
+        scene = replace(opened.scene, despite_unreadable=sure["despite_unreadable"])
+        outlook = opened.pools.plan(scene)
         if question is not None and not outlook.plan.empty and not question(outlook):
             say("nothing was done")
             return 1
@@ -185,7 +187,7 @@ def change_and_apply(
         write_settings(file, settings)
         for key, value in settings.items():
             say(printable(f"{file}: {key} is {value} from now on"))
-        return apply_pool(choices, opened, yes=True, verb=verb)
+        return apply_pool(choices, opened, sure={**sure, "yes": True}, verb=verb)
 
 
 def find_rollback(choices: Choices, spec: PoolSpec) -> dict[str, object]:

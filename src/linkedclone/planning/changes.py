@@ -143,7 +143,13 @@ def plan_revert(
 
 
 def plan_grow(
-    vm: Vm, grow: GrowDisk, inventory: Inventory, *, linked_too: bool, force: bool = False
+    vm: Vm,
+    grow: GrowDisk,
+    inventory: Inventory,
+    *,
+    linked_too: bool,
+    force: bool = False,
+    despite_unreadable: bool = False,
 ) -> Plan:
     """Make a disk larger; a layer that others hang from never changes.
 
@@ -153,6 +159,7 @@ def plan_grow(
         inventory: Read after it was looked up.
         linked_too: Whether the hypervisor can grow a delta over its base.
         force: Also what is not ours.
+        despite_unreadable: Also what VMs that cannot be read may hang from.
 
     Raises:
         NotFoundError: The VM has no disk of that label.
@@ -169,7 +176,7 @@ def plan_grow(
             "and a disk cannot be made smaller"
         )
     refuse_foreign([vm], action="grow a disk of", force=force)
-    refuse_unread([vm], action="grow a disk of")
+    refuse_unread([vm], action="grow a disk of", despite=despite_unreadable)
     lineage = Lineage(inventory)
     top = frozenset([disk.top] if disk.chain else ())
     refuse_used(
@@ -187,7 +194,8 @@ def plan_grow(
             "or grow the parent's disk, and clone from a new snapshot",
         )
     what = f"grow {disk.label} of {vm.name}"
-    refuse_unread_users(what, top & hangable(vm, lineage), inventory, going={vm.id})
+    layers = top & hangable(vm, lineage)
+    refuse_unread_users(what, layers, inventory, going={vm.id}, despite=despite_unreadable)
     return Plan(
         stages=((replace(grow, disk=disk.label, vm_uuid=vm.uuid),),),
         notes=what_to_know([vm], inventory),

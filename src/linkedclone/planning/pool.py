@@ -79,6 +79,7 @@ class PoolSight:
         asked: Clones that somebody wants made anew.
         accepted: Clones that belong to the pool though their marks do not say so.
         origin: See ``PoolIdentity``.
+        despite_unreadable: Whether clones go that VMs which cannot be read may hang from.
     """
 
     parent: Vm
@@ -91,6 +92,7 @@ class PoolSight:
     asked: frozenset[VmId] = frozenset()
     accepted: frozenset[VmId] = frozenset()
     origin: tuple[str, FolderId] | None = None
+    despite_unreadable: bool = False
 
     def identify(self, spec: PoolSpec) -> PoolIdentity:
         """Return what a clone has to fit to belong to the pool."""
@@ -382,7 +384,7 @@ class _Planner:
             )
         layers = hangable(vm, self._lineage) | frozenset(self._lineage.lost_with([vm]))
         unread = find_unread_users(layers, self._sight.inventory, {vm.id})
-        if unread:
+        if unread and not self._sight.despite_unreadable:
             return f"{tell_unreadable(unread[0])}; it may hang from this one"
         broken = {reason.why for reason in reasons} == {Why.UNHEALTHY}
         if broken and act is Act.REPLACE and state.failures >= QUARANTINE_AFTER:

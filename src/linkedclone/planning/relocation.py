@@ -29,6 +29,7 @@ def plan_relocate(
     *,
     moves_disks: bool,
     force: bool = False,
+    despite_unreadable: bool = False,
 ) -> Plan:
     """Move VMs; one whose disks are all at the datastore already is not moved for its sake.
 
@@ -38,6 +39,7 @@ def plan_relocate(
         inventory: All that is seen, with sizes.
         moves_disks: Whether a datastore was named.
         force: Also those that are not ours.
+        despite_unreadable: Also what VMs that cannot be read may hang from.
 
     Raises:
         NotOursError: One is not ours.
@@ -49,7 +51,7 @@ def plan_relocate(
     vms = latest(vms, inventory)
     refuse_foreign(vms, action="move", force=force)
     refuse_templates(vms, action="moved")
-    refuse_unread(vms, action="move")
+    refuse_unread(vms, action="move", despite=despite_unreadable)
     moving = [vm for vm in vms if moves_disks and _leaves(vm, targets[vm.id])]
     _refuse_hidden(moving)
     lineage = Lineage(inventory)
@@ -57,7 +59,8 @@ def plan_relocate(
         hint = "move what hangs from it instead, or promote that first: linkedclone tree"
         refuse_used(f"refusing to move the disks of {vm.name}", lineage.dependants(vm), hint=hint)
         what = f"move the disks of {vm.name}"
-        refuse_unread_users(what, hangable(vm, lineage), inventory, going={vm.id})
+        layers = hangable(vm, lineage)
+        refuse_unread_users(what, layers, inventory, going={vm.id}, despite=despite_unreadable)
     _refuse_snapshots(moving)
     _refuse_full(moving, targets, inventory)
     steps = tuple(

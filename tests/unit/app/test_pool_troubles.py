@@ -375,3 +375,19 @@ def test_a_claim_is_renewed_while_guests_are_waited_for(stage: Stage) -> None:
     stage.looks.append(look)
     assert stage.apply(pool(3, snapshot="new", rollout=Rollout(max_unavailable=3))).exit_code == 0
     assert max(ages[1:]) < 60
+
+
+def test_e_a_pool_replaces_what_an_unreadable_vm_may_hang_from_once_that_is_allowed(
+    stage: Stage,
+) -> None:
+    spec = pool(1)
+    assert stage.apply(spec).exit_code == 0
+    (member,) = stage.members(spec).values()
+    stage.hypervisor.add_snapshot(member.id, "mine")
+    stage.hypervisor.make_unreadable(stage.hypervisor.add_vm("lost"), "no host knows it")
+    later = replace(spec, snapshot="new")
+    pools, scene = stage.survey(later)
+    assert "lost cannot be read" in str(pools.apply(scene).skipped)
+    assert stage.members(later)[member.name].id == member.id
+    pools.apply(replace(scene, despite_unreadable=True))
+    assert stage.snapshots(later) == {member.name: "new"}

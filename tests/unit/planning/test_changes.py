@@ -152,6 +152,18 @@ def test_a_disk_grows(one: Vm, wanted: GrowDisk, label: str) -> None:
     assert step == replace(wanted, disk=label, vm_uuid=one.uuid)
 
 
+def test_e_a_disk_grows_past_what_cannot_be_read_once_that_is_allowed() -> None:
+    lost = replace(PLAIN, id=VmId("vm-lost"), name="lost", unreadable="no host knows it")
+    inventory = seen(PLAIN, replace(lost, home=None, disks=(), snapshots=()))
+    with pytest.raises(RefusedError, match="lost may hang from it") as caught:
+        plan_grow(PLAIN, grow(), inventory, linked_too=False, force=True)
+    assert "--despite-unreadable" in caught.value.hint
+    planned = plan_grow(
+        PLAIN, grow(), inventory, linked_too=False, force=True, despite_unreadable=True
+    )
+    assert planned.steps
+
+
 def test_a_disk_that_is_large_enough_is_left_alone() -> None:
     plan = plan_grow(PLAIN, grow(size=8 * GIB), seen(PLAIN), linked_too=False, force=True)
     assert plan.empty

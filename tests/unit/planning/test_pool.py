@@ -228,6 +228,13 @@ CASES = {
         ),
         skipped=(f"replace desk-1: lost cannot be read: {REASON}; it may hang from this one",),
     ),
+    "a clone that may be such a base, and whoever asks has been told": Case(
+        seen=replace(
+            sight(unreadable(vm("lost")), with_snapshot(member("desk-1", image=OLD)), *three()[1:]),
+            despite_unreadable=True,
+        ),
+        changes=("replace desk-1 (image changed)",),
+    ),
     "a plain clone goes whatever cannot be read": Case(
         seen=sight(unreadable(vm("lost")), *three(image=OLD)),
         changes=("replace desk-1 (image changed)",),

@@ -31,6 +31,7 @@ def plan(
     target: Target = OTHER,
     inventory: Inventory | None = None,
     force: bool = False,
+    despite_unreadable: bool = False,
 ) -> Plan:
     return plan_relocate(
         vms,
@@ -38,6 +39,7 @@ def plan(
         inventory or seen(GOLD, ONE, TWO),
         moves_disks=bool(target.datastore),
         force=force,
+        despite_unreadable=despite_unreadable,
     )
 
 
@@ -85,6 +87,20 @@ def test_what_is_refused(why: str) -> None:
     vm, inventory, error = REFUSED[why]
     with pytest.raises(error):
         plan(vm, inventory=inventory)
+
+
+def test_e_a_move_goes_past_what_cannot_be_read_once_that_is_allowed() -> None:
+    plain = replace(MIDDLE, snapshots=())
+    lost = unreadable(ONE)
+    with pytest.raises(RefusedError, match="cannot be read") as caught:
+        plan(lost, inventory=seen(GOLD, lost))
+    assert "--despite-unreadable" in caught.value.hint
+    assert plan(lost, inventory=seen(GOLD, lost), despite_unreadable=True).steps
+    foreign = replace(plain, mark=None)
+    beside = seen(GOLD, foreign, unreadable(TWO))
+    with pytest.raises(RefusedError, match="may hang from it"):
+        plan(foreign, inventory=beside, force=True)
+    assert plan(foreign, inventory=beside, force=True, despite_unreadable=True).steps
 
 
 def test_who_hangs_from_it_is_named() -> None:

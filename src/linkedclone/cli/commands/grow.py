@@ -3,7 +3,7 @@
 import click
 
 from linkedclone.cli.choices import Choices
-from linkedclone.cli.grammar import Verb
+from linkedclone.cli.grammar import Verb, despite_option
 from linkedclone.cli.parameters import scan_option
 
 
@@ -13,9 +13,17 @@ from linkedclone.cli.parameters import scan_option
 @click.option("--disk", metavar="LABEL", default="", help="Which disk, if it has several.")
 @scan_option
 @click.option("--force", is_flag=True, help="Also of a VM that linkedclone did not make.")
+@despite_option
 @click.pass_obj
-def command(
-    choices: Choices, name: str, size: str, *, disk: str, scan: tuple[str, ...], force: bool
+def command(  # noqa: PLR0913 - one for each option
+    choices: Choices,
+    name: str,
+    size: str,
+    *,
+    disk: str,
+    scan: tuple[str, ...],
+    force: bool,
+    despite_unreadable: bool,
 ) -> int:
     """Make a disk of a VM larger.
 
@@ -39,6 +47,7 @@ def command(
             capacity_bytes,
             disk=disk,
             force=force,
+            despite_unreadable=despite_unreadable,
             scan=read_scan(scan),
             progress=progress,
         )

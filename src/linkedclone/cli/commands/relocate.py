@@ -3,7 +3,7 @@
 import click
 
 from linkedclone.cli.choices import Choices
-from linkedclone.cli.grammar import Verb
+from linkedclone.cli.grammar import Verb, despite_option
 
 
 @click.command(cls=Verb)
@@ -13,6 +13,7 @@ from linkedclone.cli.grammar import Verb
 @click.option("--cluster", metavar="NAME", default="", help="The cluster that runs them.")
 @click.option("--resource-pool", metavar="NAME", default="", help="The resource pool.")
 @click.option("--force", is_flag=True, help="Also VMs that linkedclone did not make.")
+@despite_option
 @click.pass_obj
 def command(  # noqa: PLR0913 - one for each option
     choices: Choices,
@@ -23,6 +24,7 @@ def command(  # noqa: PLR0913 - one for each option
     cluster: str,
     resource_pool: str,
     force: bool,
+    despite_unreadable: bool,
 ) -> int:
     """Move VMs so that they stay linked.
 
@@ -50,5 +52,11 @@ def command(  # noqa: PLR0913 - one for each option
         datastore=datastore, host=host, cluster=cluster, resource_pool=resource_pool
     )
     with open_session(choices) as connection, watch(choices) as progress:
-        report = connection.relocate(refs, placement, force=force, progress=progress)
+        report = connection.relocate(
+            refs,
+            placement,
+            force=force,
+            despite_unreadable=despite_unreadable,
+            progress=progress,
+        )
     return finish(choices, report)

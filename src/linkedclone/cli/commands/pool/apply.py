@@ -1,19 +1,20 @@
 """linkedclone pool apply."""
 
 from pathlib import Path
+from typing import Unpack
 
 import click
 
-from linkedclone.cli.choices import Choices
-from linkedclone.cli.grammar import Verb
-from linkedclone.cli.parameters import pool_file, yes_option
+from linkedclone.cli.choices import Answered, Choices
+from linkedclone.cli.grammar import Verb, asks_of_ours
+from linkedclone.cli.parameters import pool_file
 
 
 @click.command(cls=Verb)
 @pool_file
-@yes_option
+@asks_of_ours
 @click.pass_obj
-def command(choices: Choices, file: Path, *, yes: bool) -> int:
+def command(choices: Choices, file: Path, **sure: Unpack[Answered]) -> int:
     """Bring a pool to what its file says.
 
     Makes what is missing, replaces what is not as it should be, deletes what
@@ -24,4 +25,4 @@ def command(choices: Choices, file: Path, *, yes: bool) -> int:
     from linkedclone.cli.pools import apply_pool, open_pool, read_spec
 
     with open_pool(choices, file, read_spec(file)) as opened:
-        return apply_pool(choices, opened, yes=yes, verb="pool apply")
+        return apply_pool(choices, opened, sure=sure, verb="pool apply")

@@ -1,21 +1,24 @@
 """linkedclone pool recompose."""
 
 from pathlib import Path
+from typing import Unpack
 
 import click
 
-from linkedclone.cli.choices import Choices
-from linkedclone.cli.grammar import Verb
-from linkedclone.cli.parameters import pool_file, yes_option
+from linkedclone.cli.choices import Answered, Choices
+from linkedclone.cli.grammar import Verb, asks_of_ours
+from linkedclone.cli.parameters import pool_file
 
 
 @click.command(cls=Verb)
 @pool_file
 @click.option("--snapshot", metavar="SNAPSHOT", required=True, help="Its name, path or id.")
 @click.option("--parent", metavar="PARENT", help="Another golden image (default: the file's).")
-@yes_option
+@asks_of_ours
 @click.pass_obj
-def command(choices: Choices, file: Path, snapshot: str, parent: str | None, *, yes: bool) -> int:
+def command(
+    choices: Choices, file: Path, snapshot: str, parent: str | None, **sure: Unpack[Answered]
+) -> int:
     """Move a pool onto another snapshot or parent, a few clones at a time.
 
     FILE is changed to say so, and then applied: canaries first, if it has
@@ -25,4 +28,6 @@ def command(choices: Choices, file: Path, snapshot: str, parent: str | None, *, 
 
     before = read_spec(file)
     settings = {"snapshot": snapshot, **({"parent": parent} if parent else {})}
-    return change_and_apply(choices, file, settings, yes=yes, verb="pool recompose", before=before)
+    return change_and_apply(
+        choices, file, settings, sure=sure, verb="pool recompose", before=before
+    )

@@ -1,12 +1,13 @@
 """linkedclone pool refresh."""
 
 from pathlib import Path
+from typing import Unpack
 
 import click
 
-from linkedclone.cli.choices import Choices
-from linkedclone.cli.grammar import Verb
-from linkedclone.cli.parameters import pool_file, yes_option
+from linkedclone.cli.choices import Answered, Choices
+from linkedclone.cli.grammar import Verb, asks_of_ours
+from linkedclone.cli.parameters import pool_file
 
 
 @click.command(cls=Verb)
@@ -16,7 +17,7 @@ from linkedclone.cli.parameters import pool_file, yes_option
 @click.option(
     "--grown", is_flag=True, help="Those that have grown beyond refresh_above of the file."
 )
-@yes_option
+@asks_of_ours
 @click.pass_obj
 def command(
     choices: Choices,
@@ -25,7 +26,7 @@ def command(
     *,
     everything: bool,
     grown: bool,
-    yes: bool,
+    **sure: Unpack[Answered],
 ) -> int:
     """Make clones anew on the same image: as they were when they were made.
 
@@ -45,4 +46,4 @@ def command(
         raise InputError(brief, hint="write, for example, refresh_above: 8GiB")
     asked = expand_refs(names)
     with open_pool(choices, file, spec, asked=asked, everything=everything) as opened:
-        return apply_pool(choices, opened, yes=yes, verb="pool refresh")
+        return apply_pool(choices, opened, sure=sure, verb="pool refresh")

@@ -1,19 +1,20 @@
 """linkedclone pool rollback."""
 
 from pathlib import Path
+from typing import Unpack
 
 import click
 
-from linkedclone.cli.choices import Choices
-from linkedclone.cli.grammar import Verb
-from linkedclone.cli.parameters import pool_file, yes_option
+from linkedclone.cli.choices import Answered, Choices
+from linkedclone.cli.grammar import Verb, asks_of_ours
+from linkedclone.cli.parameters import pool_file
 
 
 @click.command(cls=Verb)
 @pool_file
-@yes_option
+@asks_of_ours
 @click.pass_obj
-def command(choices: Choices, file: Path, *, yes: bool) -> int:
+def command(choices: Choices, file: Path, **sure: Unpack[Answered]) -> int:
     """Move a pool back onto the image that it hung from before.
 
     The clones themselves know which that was. FILE is changed to say so, and
@@ -23,4 +24,4 @@ def command(choices: Choices, file: Path, *, yes: bool) -> int:
 
     before = read_spec(file)
     settings = find_rollback(choices, before)
-    return change_and_apply(choices, file, settings, yes=yes, verb="pool rollback", before=before)
+    return change_and_apply(choices, file, settings, sure=sure, verb="pool rollback", before=before)
