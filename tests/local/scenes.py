@@ -27,14 +27,15 @@ from tests.contract.acts import current, find, make, result_of, step_for, take_s
 from tests.local.pretend import open_pretend_machine
 
 CAPACITY_BYTES = 2 << 20
+SMALL_BYTES = 384 << 10  # families are copied and compared hundreds of times
 
 
-def make_image(path: Path, *, fill: int = 1) -> Path:
-    """Make a qcow2 image with a megabyte of data."""
+def make_image(path: Path, *, fill: int = 1, data_bytes: int = 1 << 20) -> Path:
+    """Make a qcow2 image with a megabyte of data, or with so much."""
     subprocess.run(
         ["qemu-img", "create", "-q", "-f", "qcow2", path, str(CAPACITY_BYTES)], check=True
     )
-    write(path, at=0, length=1 << 20, fill=fill)
+    write(path, at=0, length=data_bytes, fill=fill)
     return path
 
 
@@ -62,7 +63,7 @@ def build_family(root: Path) -> None:
     Every layer has data of its own.
     """
     root.mkdir(parents=True)
-    image = make_image(root / "image.qcow2")
+    image = make_image(root / "image.qcow2", data_bytes=SMALL_BYTES)
     with closing(connect(root / "state")) as driver:
         for name in ("golden", "solo"):
             driver.import_image(ImageImport(file=image, name=name))
@@ -85,7 +86,7 @@ def build_branches(root: Path) -> None:
     It writes after ``x``, and beside that are ``a`` and ``b``.
     """
     root.mkdir(parents=True)
-    image = make_image(root / "image.qcow2")
+    image = make_image(root / "image.qcow2", data_bytes=SMALL_BYTES)
     with closing(connect(root / "state")) as driver:
         driver.import_image(ImageImport(file=image, name="golden"))
         step = step_for(driver, find(driver, "golden"), "middle")

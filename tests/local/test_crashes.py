@@ -20,7 +20,7 @@ from tests.local.scenes import (
     make_image,
     view,
 )
-from tests.local.victim import run_victim
+from tests.local.victim import carry_out, run_victim
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +77,7 @@ def test_the_same_command_after_a_kill_takes_up_what_it_left(
         if view(folder / "state") != after:
             break
         if unsealed(folder / "state"):
-            run_victim(folder, act, 0)
+            carry_out(folder, act)
             assert view(folder / "state") == after, f"killed at {step}, then done again"
             assert not unsealed(folder / "state")
             check_tidy(folder / "state")
@@ -136,7 +136,7 @@ def check_one_kill(
     assert seen in (before, after), f"killed at {point}"
     check_tidy(root)
     if seen == before:
-        run_victim(folder, act, 0)
+        carry_out(folder, act)
     assert view(root) == after, f"killed at {point}, then done again"
     clean_up(root)
     check_tidy(root)

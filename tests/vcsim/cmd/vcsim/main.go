@@ -8,6 +8,7 @@ import (
 	"log"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"syscall"
@@ -25,6 +26,7 @@ func main() {
 }
 
 func run() error {
+	debug.SetGCPercent(400) // an inventory is small, and many simulators are short-lived
 	model, opt, verbose, err := parse(os.Args[1:])
 	if err != nil {
 		return err

@@ -6,7 +6,22 @@ import (
 	"os"
 
 	"github.com/vmware/govmomi/simulator"
+	"github.com/vmware/govmomi/simulator/esx"
+	"github.com/vmware/govmomi/vim25/types"
 )
+
+// The library copies each host's configuration through XML, which is most of what a start costs:
+// these parts of it are read by no client of ours.
+func init() {
+	esx.AdvancedOptions = esx.AdvancedOptions[:1]
+	config := &esx.HostConfigInfo
+	config.Service, config.Firewall, config.Vmotion = nil, nil, nil
+	config.VirtualNicManagerInfo = &types.HostVirtualNicManagerInfo{}
+	config.PowerSystemCapability, config.IoFilterInfo = nil, nil
+	config.StorageDevice = &types.HostStorageDeviceInfo{}
+	network := config.Network
+	config.Network = &types.HostNetworkInfo{Vnic: network.Vnic[:1], Portgroup: network.Portgroup}
+}
 
 // Options says what to simulate.
 type Options struct {
