@@ -27,6 +27,12 @@ from tests.simulator import Simulator
 COMMAND = Path(sys.executable).parent / "linkedclone"
 RUN_SECONDS = 240.0
 
+VMWARE_TYPES = (
+    *("ServiceInstance", "SessionManager", "Folder", "Datacenter", "ResourcePool", "Task"),
+    *("VirtualMachine", "HostSystem", "ClusterComputeResource", "Datastore", "Network"),
+    *("AuthorizationManager", "CustomizationSpecManager", "FileManager", "StorageResourceManager"),
+)
+
 FORKED = get_context("forkserver")
 FORKED.set_forkserver_preload(["tests.preloaded"])
 
@@ -37,8 +43,14 @@ def preload() -> None:
 
     for found in pkgutil.walk_packages(linkedclone.__path__, "linkedclone."):
         import_module(found.name)
-    for name in ("pycdlib", "pydantic", "pytest", "qemu.qmp", "rich.live", "ruamel.yaml"):
+    named = ("pycdlib", "pydantic", "pytest", "qemu.qmp", "rich.live", "ruamel.yaml")
+    for name in (*named, "encodings.idna", "encodings.utf_16_be"):
         import_module(name)
+    from pyVmomi import vim, vmodl
+
+    for name in VMWARE_TYPES:  # each is made when it is first named
+        assert getattr(vim, name)
+    _ = vmodl.query.PropertyCollector
 
 
 class Command:
