@@ -1,7 +1,6 @@
 """What the server of ``tests/command.py`` imports before it forks: everything."""
 
 import gc
-
 from importlib import import_module
 
 from tests.command import preload
