@@ -17,6 +17,7 @@ def render_usage(usage: Usage, *, vms: bool) -> str:
     if vms:
         parts.append(_render_vms(usage.families))
     parts.append(_render_stores(usage.stores))
+    parts.append(_render_logs(usage))
     return "\n\n".join(part.rstrip("\n") for part in parts if part)
 
 
@@ -97,6 +98,15 @@ def _vm_row(usage: VmUsage) -> list[str]:
         render_size(usage.frees_bytes),
         render_size(usage.frees_with_clones_bytes),
     ]
+
+
+def _render_logs(usage: Usage) -> str:
+    """Say what logs take, which is in no other figure; nothing where there are none."""
+    if not usage.log_bytes:
+        return ""
+    largest = usage.logging[0]
+    told = f"{printable(largest.name)} has {render_size(largest.log_bytes)} of it"
+    return f"logs of consoles and of QEMU: {render_size(usage.log_bytes)}; {told}"
 
 
 def _render_stores(stores: Sequence[StoreUsage]) -> str:

@@ -50,6 +50,7 @@ def describe_vm(row: VmRow) -> dict[str, object]:
         "macs": list(vm.macs),
         "created": vm.created.isoformat() if vm.created else None,
         "depth": Lineage.depth(vm),
+        "log_bytes": vm.log_bytes,
         "snapshots": [snapshot_document(snapshot) for snapshot in vm.snapshots],
         "disks": [
             {
@@ -85,6 +86,7 @@ def render_vm(row: VmRow) -> str:
         ("depth", str(Lineage.depth(vm) or "")),
         ("own", render_size(vm.own_bytes)),
         ("shared", render_size(vm.shared_bytes)),
+        ("logs", render_size(vm.log_bytes) if vm.log_bytes else ""),
     ]
     lines = [f"{title:10} {printable(value)}" for title, value in facts if value]
     for disk in vm.disks:

@@ -242,6 +242,8 @@ class Vm:
         tools_running: Whether the guest's tools or agent answer.
         own_bytes: Storage that nothing else uses; None where unknown.
         shared_bytes: Storage that it shares with others; None where unknown.
+        log_bytes: What is kept of what its guest's console and its hypervisor say; None
+            where that is not known.
         created: When it was made, with time zone, where known.
         macs: The MAC addresses of its network cards, lower case.
         bios_uuid: The UUID that its firmware shows to the guest, where it is
@@ -277,6 +279,7 @@ class Vm:
     tools_running: bool = False
     own_bytes: int | None = None
     shared_bytes: int | None = None
+    log_bytes: int | None = None
     created: datetime | None = None
     macs: tuple[str, ...] = ()
     bios_uuid: str = ""

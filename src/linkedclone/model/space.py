@@ -56,6 +56,7 @@ class VmUsage:
             "clones": self.clones,
             "frees_bytes": self.frees_bytes,
             "frees_with_clones_bytes": self.frees_with_clones_bytes,
+            "log_bytes": self.vm.log_bytes,
             "unreadable": self.vm.unreadable or None,
         }
 
@@ -157,6 +158,8 @@ class Usage:
         measured: The age of the oldest figure; None where they are read as they are.
         blind: What nobody could look at.
         unscanned: Those of ``blind`` that tell where nobody asked to look.
+        logging: The VMs of whose logs the size is known, in families or not, the
+            largest logs first.
     """
 
     families: tuple[FamilyUsage, ...]
@@ -164,6 +167,12 @@ class Usage:
     measured: datetime | None = None
     blind: tuple[str, ...] = ()
     unscanned: tuple[str, ...] = ()
+    logging: tuple[Vm, ...] = ()
+
+    @property
+    def log_bytes(self) -> int | None:
+        """What the logs of all VMs take; None where that is not known."""
+        return sum(vm.log_bytes or 0 for vm in self.logging) if self.logging else None
 
     def document(self) -> dict[str, object]:
         """Return the JSON form."""
@@ -176,6 +185,7 @@ class Usage:
             "full_bytes": full,
             "saved_bytes": full - used,
             "saved_percent": percent(full - used, full),
+            "log_bytes": self.log_bytes,
             "measured": self.measured.isoformat() if self.measured else None,
             "not_seen": list(self.blind),
         }
@@ -202,7 +212,15 @@ def measure(inventory: Inventory, only: Vm | None = None) -> Usage:
         measured=inventory.measured,
         blind=inventory.not_seen,
         unscanned=inventory.unscanned,
+        logging=_list_logging(inventory, only),
     )
+
+
+def _list_logging(inventory: Inventory, only: Vm | None) -> tuple[Vm, ...]:
+    known = [vm for vm in inventory.vms if vm.log_bytes is not None]
+    if only is not None:
+        known = [vm for vm in known if vm.id == only.id]
+    return tuple(sorted(known, key=lambda vm: (-(vm.log_bytes or 0), vm.name)))
 
 
 def _group(lineage: Lineage, only: Vm | None) -> list[tuple[Reader, ...]]:

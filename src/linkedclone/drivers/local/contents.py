@@ -15,9 +15,10 @@ from linkedclone.drivers.local.inventory import allocated_bytes
 from linkedclone.drivers.local.layout import StateFolder, is_disk_name
 from linkedclone.drivers.local.locks import hold, is_held
 from linkedclone.drivers.local.lost import find_lost, hangs_as_before
-from linkedclone.drivers.local.machine.arguments import CONSOLE_LOG, QMP_SOCKET
+from linkedclone.drivers.local.machine.arguments import QMP_SOCKET
+from linkedclone.drivers.local.machine.logs import BOUNDS
 from linkedclone.drivers.local.machine.networks import NetworkKind, parse_network
-from linkedclone.drivers.local.machine.process import QEMU_LOG, find_processes, runs_in
+from linkedclone.drivers.local.machine.process import find_processes, runs_in
 from linkedclone.drivers.local.machines import RUN_FOLDER, OpenMachine
 from linkedclone.drivers.local.record import FILE_NAME, NEWER
 from linkedclone.drivers.local.seals import check_seal, is_sealed
@@ -95,9 +96,9 @@ def check_machines(state: StateFolder, machines: OpenMachine) -> Iterator[Findin
 
 
 def _find_large_logs(stored: Sequence[StoredVm]) -> Iterator[Finding]:
-    """Look at what is kept of guests' consoles and of QEMU's warnings: nothing bounds that."""
+    """Look at what is kept of consoles and warnings: earlier versions set no bound to it."""
     for vm in stored:
-        for name in (CONSOLE_LOG, QEMU_LOG):
+        for name in BOUNDS:
             path = vm.folder / RUN_FOLDER / name
             used = allocated_bytes(path) or 0
             if used > LARGE_LOG_BYTES:

@@ -16,6 +16,8 @@ from linkedclone.drivers.local.layout import (
     is_disk_name,
     read_vm_link,
 )
+from linkedclone.drivers.local.machine.logs import measure_logs
+from linkedclone.drivers.local.machines import RUN_FOLDER
 from linkedclone.drivers.local.record import ExtraDisk, SnapshotRecord
 from linkedclone.drivers.local.store import StoredVm
 from linkedclone.drivers.local.survey import Chain, ChainReader
@@ -70,6 +72,7 @@ def build_vm(state: StateFolder, vm: StoredVm, seen: Seen, machine: "MachineStat
         tools_running=machine.agent,
         own_bytes=own,
         shared_bytes=shared,
+        log_bytes=measure_logs(vm.folder / RUN_FOLDER),
         created=_find_birth(vm),
         macs=record.machine.macs,
         # What its NoCloud seed says, see ``clones``; an image's parent has none.

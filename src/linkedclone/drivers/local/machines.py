@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 RUN_FOLDER = "run"
 VARIABLES_FILE = "uefi-variables.fd"
 CONSOLE_LOG_VARIABLE = "LINKEDCLONE_LOCAL_CONSOLE_LOG"
-"""Set to ``yes``, all that guests started now write to their serial consoles is kept."""
+"""Set to ``yes``, the last that guests started now write to their serial consoles is kept."""
 
 
 class VmMachine(Protocol):

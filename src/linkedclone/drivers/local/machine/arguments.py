@@ -12,7 +12,7 @@ PROGRAM = "qemu-system-x86_64"
 QMP_SOCKET = "qmp.sock"
 AGENT_SOCKET = "agent.sock"
 CONSOLE_SOCKET = "console.sock"
-CONSOLE_LOG = "console.log"
+STANDARD_OUTPUT = "/proc/self/fd/1"
 VNC_SOCKET = "vnc.sock"
 
 AGENT_CHARDEV = "agent0"
@@ -153,11 +153,8 @@ def _raw(file: Path) -> str:
 
 
 def _console(*, logged: bool) -> str:
-    """Keep what the guest writes only on demand: QEMU sets no bound to the file.
-
-    It is appended to, so that it can be emptied while the machine runs.
-    """
-    log = f",logfile={CONSOLE_LOG},logappend=on" if logged else ""
+    """Write what the guest says to the standard output too, if it is kept; see ``logs``."""
+    log = f",logfile={STANDARD_OUTPUT},logappend=on" if logged else ""
     return f"socket,id=console0,path={CONSOLE_SOCKET},server=on,wait=off{log}"
 
 

@@ -42,8 +42,7 @@ class MachineConfig:
         variables: The UEFI variables of the machine, made at its first start;
             None boots with BIOS.
         display: Whether it has a screen, to be looked at through VNC.
-        console_log: Whether all that the guest writes to its serial console is kept;
-            nothing bounds that file.
+        console_log: Whether the last that the guest writes to its serial console is kept.
         accel: ``kvm`` or ``tcg``; None chooses by a boot probe.
     """
 

@@ -1,6 +1,5 @@
 """One virtual machine: a QEMU process that is found again by what it answers."""
 
-import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
@@ -15,7 +14,6 @@ from linkedclone.drivers.local.locks import hold
 from linkedclone.drivers.local.machine.accel import BOOT_ID, choose_accelerator, choose_cpu
 from linkedclone.drivers.local.machine.arguments import (
     AGENT_SOCKET,
-    CONSOLE_LOG,
     CONSOLE_SOCKET,
     QMP_SOCKET,
     VNC_SOCKET,
@@ -25,13 +23,19 @@ from linkedclone.drivers.local.machine.arguments import (
 from linkedclone.drivers.local.machine.config import MachineConfig, MachineState
 from linkedclone.drivers.local.machine.disks import SNAPSHOT_SECONDS, RunningDisks, Work
 from linkedclone.drivers.local.machine.firmware import prepare_firmware
-from linkedclone.drivers.local.machine.process import (
+from linkedclone.drivers.local.machine.logs import (
+    CONSOLE_LOG,
     QEMU_LOG,
+    read_last_words,
+    read_tail,
+    remove_log,
+)
+from linkedclone.drivers.local.machine.process import (
+    Launched,
     ProcessHandle,
     drop_warnings,
     hold_own,
     launch,
-    read_tail,
 )
 from linkedclone.drivers.local.machine.session import ANSWER_SECONDS, Session, with_session
 from linkedclone.drivers.local.machine.sockets import find_listener
@@ -79,7 +83,7 @@ class Machine(RunningDisks):
 
     @property
     def console_log(self) -> Path:
-        """What the guest has written to its serial console since the last start, if it is kept."""
+        """The last that the guest wrote to its serial console since its start, if it is kept."""
         return self.folder / CONSOLE_LOG
 
     def start(self, deadline_seconds: float = START_SECONDS) -> None:
@@ -109,14 +113,14 @@ class Machine(RunningDisks):
             )
             with suppress(OSError):  # it only makes last words clearer
                 (self.folder / BOOT_FILE).write_text(BOOT_ID.read_text())
-            self.console_log.unlink(missing_ok=True)
+            remove_log(self.folder, CONSOLE_LOG)
             with self._admit():
-                process = launch(arguments, self.folder, self.folder / QEMU_LOG)
+                launched = launch(arguments, self.folder, console=self.config.console_log)
             try:
-                self._wait_for_answer(process, deadline)
+                self._wait_for_answer(launched, deadline)
             except BaseException:
-                process.kill()
-                process.wait()
+                launched.process.kill()
+                launched.process.wait()
                 raise
 
     def _name_disks(self) -> tuple[str, ...]:
@@ -150,8 +154,9 @@ class Machine(RunningDisks):
             self._stop(handle, deadline_seconds=0 if force else deadline_seconds)
         if force and self.folder.is_dir():
             self._kill()
-        for name in (QMP_SOCKET, AGENT_SOCKET, CONSOLE_SOCKET, VNC_SOCKET, QEMU_LOG):
+        for name in (QMP_SOCKET, AGENT_SOCKET, CONSOLE_SOCKET, VNC_SOCKET):
             (self.folder / name).unlink(missing_ok=True)
+        remove_log(self.folder, QEMU_LOG)
 
     def _stop(self, handle: ProcessHandle, *, deadline_seconds: float) -> None:
         try:
@@ -362,8 +367,8 @@ class Machine(RunningDisks):
         name = self.config.name
         return GoneError(f"{name} does not run", hint=f"start it first: linkedclone start {name}")
 
-    def _wait_for_answer(self, process: subprocess.Popen[bytes], deadline: float) -> None:
-        log = self.folder / QEMU_LOG
+    def _wait_for_answer(self, launched: Launched, deadline: float) -> None:
+        process = launched.process
         brief = f"QEMU did not start {self.config.name}"
         while process.poll() is None:
             with suppress(GoneError, BusyError):
@@ -373,12 +378,15 @@ class Machine(RunningDisks):
             if time.monotonic() >= deadline:
                 raise PowerOnError(
                     f"{brief} in time",
-                    details=read_tail(log),
+                    details=read_tail(self.folder, QEMU_LOG),
                     hint="the host may be busy: try again",
                 )
             time.sleep(POLL_SECONDS)
-        details = read_tail(log) or f"it ended with status {process.returncode}"
-        raise PowerOnError(brief, details=details, hint=f"all it said is in {log}")
+        launched.await_logs()
+        details = read_tail(self.folder, QEMU_LOG) or f"it ended with status {process.returncode}"
+        raise PowerOnError(
+            brief, details=details, hint=f"what it said is in {self.folder / QEMU_LOG}"
+        )
 
     def _ask_guest(self) -> bool:
         try:
@@ -392,10 +400,10 @@ class Machine(RunningDisks):
         QEMU removes its sockets when it ends by itself, also on signals that
         it can catch.
         """
-        words = drop_warnings(read_tail(self.folder / QEMU_LOG))
+        words = drop_warnings(read_last_words(self.folder, QEMU_LOG))
         if words or not (self.folder / QMP_SOCKET).exists():
             return words
-        lines = read_tail(self.console_log).splitlines()
+        lines = read_tail(self.folder, CONSOLE_LOG).splitlines()
         told = f"; the console's last line is: {lines[-1]}" if lines else ""
         if self._ran_before_boot():
             return f"this host went down, or was started anew, while it ran{told}"

@@ -7,35 +7,55 @@ import subprocess
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
+from linkedclone.drivers.local.machine.logs import CONSOLE_LOG, QEMU_LOG, Log, keep_logs
 from linkedclone.errors import PowerOnError
 
-QEMU_LOG = "qemu.log"
-LOG_BYTES = 4096
 _PROCESSES = Path("/proc")
 
 
-def launch(arguments: Sequence[str], folder: Path, log: Path) -> subprocess.Popen[bytes]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Launched:
+    """A QEMU that was started.
+
+    Attributes:
+        process: Its process.
+        logs: What it writes to.
+    """
+
+    process: subprocess.Popen[bytes]
+    logs: tuple[Log, ...]
+
+    def await_logs(self) -> None:
+        """Wait until all that it said is in its logs, once it has ended."""
+        for log in self.logs:
+            log.wait()
+
+
+def launch(arguments: Sequence[str], folder: Path, *, console: bool = False) -> Launched:
     """Start QEMU in the folder so that it outlives this process, its terminal and its session.
 
     It gets a session of its own and no parent-death signal (which is per
     thread: a worker thread that ends would take its machines along). What it
-    says goes to the log for as long as it lives. A thread waits for it, so
-    that it leaves no zombie behind in a long-lived caller.
+    says goes to its log for as long as it lives, and with ``console`` its standard
+    output to the log of the guest's console. A thread waits for it, so that it
+    leaves no zombie behind in a long-lived caller.
 
     Raises:
         PowerOnError: There is no QEMU.
+        OSError: Its logs cannot be kept.
     """
-    log.unlink(missing_ok=True)
-    with log.open("ab") as output:  # so that it can be emptied meanwhile
+    names = (QEMU_LOG, CONSOLE_LOG) if console else (QEMU_LOG,)
+    with keep_logs(folder, names) as logs:
         try:
             process = subprocess.Popen(  # noqa: S603 - no shell; build_arguments quotes
                 arguments,
                 cwd=folder,
                 stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
+                stdout=logs[-1].write_end,
+                stderr=logs[0].write_end,
                 start_new_session=True,
                 umask=0o077,
             )
@@ -43,19 +63,15 @@ def launch(arguments: Sequence[str], folder: Path, log: Path) -> subprocess.Pope
             brief = f"{arguments[0]} cannot be started"
             hint = "apt-get install qemu-system-x86"
             raise PowerOnError(brief, details=str(error), hint=hint) from error
-    threading.Thread(target=process.wait, name="linkedclone-reaper", daemon=True).start()
-    return process
+    launched = Launched(process=process, logs=logs)
+    threading.Thread(target=_reap, args=(launched,), name="linkedclone-reaper", daemon=True).start()
+    return launched
 
 
-def read_tail(log: Path) -> str:
-    """The last that was written to a log; empty if there is none."""
-    try:
-        with log.open("rb") as file:
-            size = file.seek(0, os.SEEK_END)
-            file.seek(max(0, size - LOG_BYTES))
-            return file.read().decode(errors="replace").strip()
-    except FileNotFoundError:
-        return ""
+def _reap(launched: Launched) -> None:
+    launched.process.wait()
+    for log in launched.logs:
+        log.keeper.wait()
 
 
 def drop_warnings(said: str) -> str:
