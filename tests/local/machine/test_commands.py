@@ -1,28 +1,19 @@
 """Commands in a guest that runs: their status comes back, and what goes wrong is told."""
 
 import time
-from collections.abc import Iterator
 
 import pytest
 
 from linkedclone.errors import BusyError, GoneError, HypervisorError
-from tests.local.machine.conftest import MakeGuest
-from tests.local.machine.guest import DemoGuest, RunningGuest
+from tests.local.machine.conftest import PAIR_GROUP, MakeGuest
+from tests.local.machine.guest import RunningGuest
 
-pytestmark = pytest.mark.xdist_group("machine commands")  # one worker sets up what they share
+pytestmark = pytest.mark.xdist_group(PAIR_GROUP)
 
 
-@pytest.fixture(scope="module")
-def guest(
-    demo_guest: DemoGuest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[RunningGuest]:
-    made = demo_guest.make(tmp_path_factory.mktemp("commands") / "desk-001", "desk-001")
-    made.machine.start()
-    try:
-        made.wait_until_ready()
-        yield made
-    finally:
-        made.machine.stop(force=True)
+@pytest.fixture
+def guest(pair: tuple[RunningGuest, RunningGuest]) -> RunningGuest:
+    return pair[0]
 
 
 def test_the_status_comes_back(guest: RunningGuest) -> None:

@@ -8,7 +8,6 @@ import socket
 import subprocess
 import termios
 import threading
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,13 +16,11 @@ from linkedclone.drivers.local.locks import hold
 from linkedclone.drivers.local.machine.agent import open_agent
 from linkedclone.drivers.local.machine.console import attach
 from linkedclone.drivers.local.machine.loop import run_async
-from linkedclone.drivers.local.machine.networks import Card, parse_network
 from linkedclone.drivers.local.machine.ssh import build_ssh_command, ensure_key
 from linkedclone.errors import BusyError
 from linkedclone.model.observed import SshAddress
-from tests.local.machine.conftest import MakeGuest
-
-pytestmark = pytest.mark.xdist_group("reaching machines")  # one worker sets up what they share
+from tests.local.machine.conftest import OPENED, PAIR_GROUP
+from tests.local.machine.guest import RunningGuest
 
 
 def test_the_ssh_command_leaves_the_user_s_own_files_out() -> None:
@@ -183,14 +180,12 @@ done
 """
 
 
-def test_a_guest_on_a_closed_network_is_reached_and_reaches_nothing(make_guest: MakeGuest) -> None:
-    plain = make_guest()
-    closed = replace(plain.machine.config.cards[0], network=parse_network("closed"))
-    opened = Card(mac="52:54:00:00:00:02", address="10.9.0.15/24", gateway="10.9.0.2")
-    guest = plain.with_changes(cards=(closed, opened))
-    guest.machine.start()
-    guest.wait_until_ready()
-    guest.ssh(SET_UP.format(mac=opened.mac, address=opened.address))
+@pytest.mark.xdist_group(PAIR_GROUP)
+def test_a_guest_on_a_closed_network_is_reached_and_reaches_nothing(
+    pair: tuple[RunningGuest, RunningGuest],
+) -> None:
+    guest = pair[1]
+    guest.ssh(SET_UP.format(mac=OPENED.mac, address=OPENED.address))
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(60)
         port = server.getsockname()[1]

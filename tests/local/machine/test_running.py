@@ -13,9 +13,10 @@ from linkedclone.drivers.local.machine.session import AGENT_SECONDS
 from linkedclone.drivers.local.machine.sockets import connect
 from linkedclone.errors import BusyError, EndpointError, HypervisorError
 from linkedclone.model.observed import Power
+from tests.local.machine.conftest import PAIR_GROUP
 from tests.local.machine.guest import RunningGuest, create_overlay
 
-pytestmark = pytest.mark.xdist_group("running machines")  # one worker sets up what they share
+pytestmark = pytest.mark.xdist_group(PAIR_GROUP)
 
 Pair = tuple[RunningGuest, RunningGuest]
 

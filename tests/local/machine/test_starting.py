@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,11 +12,10 @@ import pytest
 from linkedclone.drivers.local.machine import Machine
 from linkedclone.drivers.local.machine.arguments import QMP_SOCKET
 from linkedclone.drivers.local.machine.sockets import connect, peer_pid
-from linkedclone.errors import GoneError, NoSpaceError, PowerOnError
+from linkedclone.errors import GoneError, PowerOnError
 from linkedclone.model.observed import Power
+from tests.local.machine.conftest import PAIR_GROUP, MakeGuest
 from tests.local.machine.guest import RunningGuest, create_overlay
-
-MakeGuest = Callable[..., RunningGuest]
 
 STARTER = """
 import sys
@@ -33,10 +31,11 @@ Machine(Path(folder), config).start()
 """
 
 
-def test_a_stopped_guest_keeps_its_data_and_identity_over_a_restart(make_guest: MakeGuest) -> None:
-    guest = make_guest()
-    guest.machine.start()
-    guest.wait_until_ready()
+@pytest.mark.xdist_group(PAIR_GROUP)
+def test_a_stopped_guest_keeps_its_data_and_identity_over_a_restart(
+    pair: tuple[RunningGuest, RunningGuest],
+) -> None:
+    guest = pair[0]
     identity = guest.ssh("echo kept >/root/data; cat /etc/machine-id")
     guest.machine.stop()
     assert guest.machine.observe().power is Power.OFF
@@ -145,45 +144,6 @@ def test_stopping_a_guest_that_does_not_hear_ends_it_after_the_deadline(
     guest.machine.start()
     guest.machine.stop(deadline_seconds=0.5)
     assert guest.machine.observe().power is Power.OFF
-
-
-def test_a_full_disk_pauses_the_guest_and_nothing_is_lost(
-    small_disk: Path, make_guest: MakeGuest
-) -> None:
-    guest = make_guest(folder=small_disk / "desk-001")
-    guest.machine.start()
-    guest.wait_until_ready()
-    hog = small_disk / "hog"
-    _fill(hog, leave_bytes=4 << 20)
-    # Begins only after the connection has ended: a paused guest would not end it.
-    guest.ssh("(sleep 1; dd if=/dev/urandom of=/root/data bs=1M count=16; sync) >/dev/null 2>&1 &")
-    state = guest.wait_for(lambda seen: seen.power is Power.PAUSED)
-    assert "full" in state.reason
-    with pytest.raises(NoSpaceError):
-        guest.machine.resume()
-    hog.unlink()
-    guest.machine.resume()
-    guest.wait_until_ready()
-    assert guest.ssh("sync; wc -c </root/data; dmesg | grep -c 'I/O error'; :") == f"{16 << 20}\n0"
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    if os.geteuid() != 0:
-        pytest.skip("a file system that can be filled up takes root to mount")
-    folder = tmp_path / "small"
-    folder.mkdir()
-    mount = ("mount", "-t", "tmpfs", "-o", "size=48m", "tmpfs", str(folder))
-    if subprocess.run(mount, check=False).returncode:
-        pytest.skip("this root may not mount a tmpfs")
-    yield folder
-    subprocess.run(("umount", "-l", str(folder)), check=True)
-
-
-def _fill(path: Path, *, leave_bytes: int) -> None:
-    free = os.statvfs(path.parent)
-    with path.open("wb") as file:
-        os.posix_fallocate(file.fileno(), 0, free.f_bavail * free.f_frsize - leave_bytes)
 
 
 def _pid(machine: Machine) -> int:
