@@ -157,11 +157,16 @@ def _describe_login(host: AnsibleHost) -> dict[str, object]:
         "ansible_host": login.host,
         "ansible_port": login.port,
         "ansible_user": login.user,
-        "ansible_ssh_private_key_file": login.key_file,
+        "ansible_ssh_private_key_file": _escape_for_ssh(login.key_file),
         "ansible_ssh_common_args": " ".join(
             shlex.quote(part) for option in options for part in option.split(" ", 1)
         ),
     }
+
+
+def _escape_for_ssh(path: str) -> str:
+    """Escape what ssh would expand in a path: Ansible quotes the path, and does no more."""
+    return path.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
 
 
 def _groups(host: AnsibleHost) -> tuple[_Group, ...]:

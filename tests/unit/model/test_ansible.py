@@ -148,6 +148,12 @@ def test_a_login_is_told_whole() -> None:
     )
 
 
+def test_a_key_in_a_folder_with_odd_letters_reaches_ssh_whole() -> None:
+    login = SshLogin(host="127.0.0.1", port=40022, user="root", key_file='/a 100% "b"/key')
+    variables = describe_host(replace(host("one"), login=login))
+    assert variables["ansible_ssh_private_key_file"] == '/a 100%% \\"b\\"/key'
+
+
 def test_what_hangs_from_nothing_is_in_no_family() -> None:
     alone = AnsibleHost(vm=Vm(id=VmId("vm-1"), name="alone", uuid="u"), endpoint="memory:")
     made = inventory(alone)
