@@ -203,35 +203,43 @@ def try_clone(driver: LocalDriver, step: CreateClone) -> bool:
 
 # -- guests that run while the disk fills up --------------------------------------------
 
-PAUSING = "(sleep 1; dd if=/dev/urandom of=/root/data bs=1M count=16; sync) >/dev/null 2>&1 &"
+PAUSING = "(sleep 1; dd if=/dev/urandom of={} bs=1M count=8; sync) >/dev/null 2>&1 &"
+one_guest = pytest.mark.xdist_group("a guest on a full disk")  # one worker boots it
 BOOT_SECONDS = 90.0
 
 
-@pytest.fixture
-def paused(tmp_path: Path) -> Iterator[tuple[LocalDriver, Path]]:
-    """A clone of the demo guest that paused while it wrote, and the file that is in its way."""
+@pytest.fixture(scope="module")
+def booted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalDriver]:
+    """A clone of the demo guest that runs in a filesystem of its own."""
     with (
-        small_filesystem(tmp_path / "small", "64m") as folder,
+        small_filesystem(tmp_path_factory.mktemp("booted") / "small", "128m") as folder,
         closing(connect(folder / "state", open_machine)) as driver,
     ):
         driver.import_image(build_import())
         desk = make(driver, running(step_for(driver, find(driver, "golden"), "desk")))
         try:
             wait_for(driver, desk, lambda seen: seen.tools_running)
-            hog = folder / "hog"
-            fill(hog)
-            os.truncate(hog, hog.stat().st_size - (4 << 20))
-            ssh(driver, desk, PAUSING)
-            wait_for(driver, desk, lambda seen: seen.power is Power.PAUSED)
-            yield driver, hog
+            yield driver
         finally:
             for vm in driver.observe().vms:
                 set_power(driver, vm, Power.OFF)
 
 
+def pause(driver: LocalDriver, to: str) -> Path:
+    """Let the guest write a file until it pauses; return the file that is in its way."""
+    hog = driver.state.root.parent / "hog"
+    fill(hog)
+    os.truncate(hog, hog.stat().st_size - (4 << 20))
+    desk = find(driver, "desk")
+    ssh(driver, desk, PAUSING.format(to))
+    wait_for(driver, desk, lambda seen: seen.power is Power.PAUSED)
+    return hog
+
+
 @as_root
-def test_a_guest_that_paused_goes_on_once_there_is_space(paused: tuple[LocalDriver, Path]) -> None:
-    driver, hog = paused
+@one_guest
+def test_a_guest_that_paused_goes_on_once_there_is_space(booted: LocalDriver) -> None:
+    driver, hog = booted, pause(booted, "/root/data")
     desk = find(driver, "desk")
     error = error_of(driver, lambda: driver.set_power(desk.id, Power.ON))
     assert isinstance(error, NoSpaceError)
@@ -252,16 +260,18 @@ def test_a_guest_that_paused_goes_on_once_there_is_space(paused: tuple[LocalDriv
     seen = wait_for(driver, desk, lambda seen: seen.tools_running)
     assert seen.power is Power.ON
     assert ssh(driver, desk, "sync; wc -c </root/data; dmesg | grep -c 'I/O error'; :") == [
-        str(16 << 20),
+        str(8 << 20),
         "0",
     ]
 
 
 @as_root
+@one_guest
 def test_a_guest_that_paused_can_be_stopped_and_deleted_on_a_full_disk(
-    paused: tuple[LocalDriver, Path],
+    booted: LocalDriver,
 ) -> None:
-    driver, _ = paused
+    driver = booted
+    pause(driver, "/root/more")
     desk = find(driver, "desk")
     set_power(driver, desk, Power.OFF)
     assert read(driver, desk.id).power is Power.OFF

@@ -1,15 +1,9 @@
-"""Names and guests of real machines: races for a name, and a guest that is asked to shut down."""
+"""Names of VMs: races for one; and a machine that does not hear when it is asked to shut down."""
 
-import json
-import os
-import subprocess
-import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -17,11 +11,9 @@ from linkedclone.app.connection import Connection
 from linkedclone.drivers.local.driver import LocalDriver
 from linkedclone.drivers.local.layout import key_of
 from linkedclone.drivers.local.machines import open_machine
-from linkedclone.drivers.local.store import load_vm
 from linkedclone.errors import DuplicateNameError, LinkedCloneError
 from linkedclone.model.images import ImageImport
 from linkedclone.model.observed import Power, Vm
-from linkedclone.model.report import Status
 from linkedclone.planning.power import AskGuests
 from tests.contract.acts import (
     error_of,
@@ -34,13 +26,7 @@ from tests.contract.acts import (
     set_power,
     step_for,
 )
-from tests.local.machine.guest import build_import
 from tests.local.scenes import check_tidy, connect, make_image
-
-pytestmark = pytest.mark.xdist_group("life")  # one worker sets up what they share
-
-BOOT_SECONDS = 180.0
-BIN = Path(sys.executable).parent
 
 
 @pytest.fixture
@@ -96,77 +82,7 @@ def test_a_vm_of_the_first_name_of_another_is_not_mistaken_for_it(driver: LocalD
     check_tidy(driver.state.root)
 
 
-# -- a guest that boots ---------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def booted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalDriver]:
-    folder = tmp_path_factory.mktemp("a life")
-    with closing(connect(folder / "state", open_machine)) as opened:
-        opened.import_image(build_import())
-        make(opened, running(step_for(opened, find(opened, "golden"), "desk")))
-        yield opened
-        for vm in opened.observe().vms:
-            open_machine(load_vm(opened.state, vm.id)).stop(force=True)
-
-
-def wait_for(driver: LocalDriver, name: str, condition: Callable[[Vm], bool]) -> Vm:
-    deadline = time.monotonic() + BOOT_SECONDS
-    while not condition(seen := find(driver, name)):
-        assert time.monotonic() < deadline, seen
-        time.sleep(0.2)
-    return seen
-
-
-def run_ansible(driver: LocalDriver, folder: Path, program: str, *words: str) -> str:
-    script = folder / "clones"
-    script.write_text('#!/bin/sh\nexec linkedclone inventory "$@"\n')
-    script.chmod(0o755)
-    with TemporaryDirectory() as sockets:
-        env = {
-            **os.environ,
-            "PATH": f"{BIN}:{os.environ['PATH']}",
-            "HOME": str(folder),
-            "LINKEDCLONE_ENDPOINT": f"local:{driver.state.root}",
-            "ANSIBLE_HOME": str(folder / "ansible"),
-            # Its sockets have to fit into 108 bytes, which pytest's folders may not.
-            "ANSIBLE_SSH_CONTROL_PATH_DIR": sockets,
-        }
-        done = subprocess.run(
-            [str(BIN / program), "-i", str(script), *words],
-            env=env,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=180,
-        )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
-@pytest.mark.timeout(900)
-def test_a_booted_guest_is_renamed_reached_by_ansible_and_shut_down(
-    booted: LocalDriver, tmp_path: Path
-) -> None:
-    wait_for(booted, "desk", lambda vm: vm.tools_running)
-    connection = Connection(booted, address="local:")
-    assert connection.rename("desk", "front desk").exit_code == 0
-    assert find(booted, "front desk").power is Power.ON
-
-    listed = json.loads(run_ansible(booted, tmp_path, "ansible-inventory", "--list"))
-    variables = listed["_meta"]["hostvars"]["front desk"]
-    assert variables["ansible_host"] == "127.0.0.1"
-    assert variables["ansible_user"] == "root"
-    told = run_ansible(
-        booted, tmp_path, "ansible", "parent_golden", "-m", "raw", "-a", "echo from-$(hostname)"
-    )
-    assert "from-desk" in told  # the guest's own name stays
-
-    asked = AskGuests(deadline_seconds=BOOT_SECONDS)
-    report = connection.set_power(["front desk"], Power.OFF, guests=asked)
-    assert [result.status for result in report.results] == [Status.DONE]
-    assert report.results[0].note == ""
-    assert find(booted, "front desk").power is Power.OFF
+# -- a machine that runs -------------------------------------------------------------
 
 
 def test_a_machine_without_a_system_does_not_hear_and_is_stopped_hard(tmp_path: Path) -> None:

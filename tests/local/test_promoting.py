@@ -18,7 +18,6 @@ from linkedclone.drivers.local.machine import Machine, blockjobs, copying, monit
 from linkedclone.drivers.local.machine.monitor import Monitor
 from linkedclone.drivers.local.machine.session import Session
 from linkedclone.drivers.local.machines import open_machine
-from linkedclone.drivers.local.own_names import is_own_name
 from linkedclone.drivers.local.promotion import promote_vm
 from linkedclone.drivers.local.store import load_vm
 from linkedclone.drivers.local.sweep import sweep
@@ -32,7 +31,6 @@ from tests.contract.acts import (
     make,
     read,
     result_of,
-    running,
     set_power,
     step_for,
     take_snapshot,
@@ -41,7 +39,6 @@ from tests.local.scenes import (
     check_tidy,
     clean_up,
     connect,
-    digest,
     make_image,
     top_of,
     write,
@@ -509,52 +506,3 @@ def test_a_record_that_cannot_be_written_leaves_the_old_disk(
     assert read(driver, desk.id) == desk
     compare(before, disk_of(driver, "desk"))
     check_tidy(driver.state.root)
-
-
-# -- a guest --------------------------------------------------------------------------
-
-
-def wait_for(driver: LocalDriver, vm: VmId, condition: Callable[[Vm], bool]) -> Vm:
-    deadline = time.monotonic() + 90
-    while not condition(seen := read(driver, vm)):
-        assert time.monotonic() < deadline, seen
-        time.sleep(0.2)
-    return seen
-
-
-def ssh(driver: LocalDriver, vm: VmId, command: str) -> str:
-    arguments = driver.build_ssh(vm, [command])
-    done = subprocess.run(
-        arguments, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=True
-    )
-    return done.stdout.strip()
-
-
-def test_a_guest_writes_on_while_it_is_promoted_and_sees_its_disk_grow(tmp_path: Path) -> None:
-    """With a folder that was really used: all in it has a name that we know for ours."""
-    from tests.local.machine.guest import build_import
-
-    with closing(connect(tmp_path / "state", open_machine)) as driver:
-        driver.import_image(build_import())
-        desk = make(driver, running(step_for(driver, find(driver, "golden"), "desk"))).id
-        try:
-            wait_for(driver, desk, lambda seen: seen.tools_running)
-            writing = "i=0; while [ $i -lt 200 ]; do echo $i; i=$((i+1)); sync; done >/root/data"
-            ssh(driver, desk, f"({writing}; >/root/done) >/dev/null 2>&1 &")
-            result_of(driver, driver.promote_vm(desk))
-            assert len(read(driver, desk).disks[0].chain) == 1
-            label, size = (d := read(driver, desk).disks[0]).label, d.capacity_bytes
-            result_of(driver, driver.grow_disk(desk, label, size + (64 << 20)))
-            assert int(ssh(driver, desk, "cat /sys/block/vda/size")) * 512 == size + (64 << 20)
-            result_of(driver, driver.delete_vm(find(driver, "golden").id))
-            while "done" not in ssh(driver, desk, "ls /root"):
-                time.sleep(0.2)
-            assert ssh(driver, desk, "cat /root/data").split() == list(map(str, range(200)))
-            assert ssh(driver, desk, "dmesg | grep -c 'I/O error' || :") == "0"
-            held = [path.name for path in driver.state.folder(desk).iterdir()]
-            assert {"known_hosts", "seed.iso", "kernel", "run"} < set(held)
-            assert [name for name in held if not is_own_name(name)] == []
-        finally:
-            stop_all(driver)
-        subprocess.run(["qemu-img", "check", "-q", disk_of(driver, "desk")], check=True)
-        assert digest(disk_of(driver, "desk"))

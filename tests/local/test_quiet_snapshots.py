@@ -1,7 +1,9 @@
-"""Quiet snapshots of a guest that runs: killed in between, the next command thaws it."""
+"""A guest whose disk is changed below it: by quiet snapshots, killed in between, and promoted."""
 
 import os
 import signal
+import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from multiprocessing import get_context
@@ -16,12 +18,15 @@ from linkedclone.drivers.local.machine.agent import Agent
 from linkedclone.drivers.local.machine.monitor import Monitor
 from linkedclone.drivers.local.machine.session import Session
 from linkedclone.drivers.local.machines import open_machine
+from linkedclone.drivers.local.own_names import is_own_name
 from linkedclone.drivers.local.store import load_vm
 from linkedclone.model.observed import Power
 from tests.contract.acts import find, make, read, result_of, running, set_power, step_for
 from tests.local.machine.guest import build_import
-from tests.local.scenes import check_tidy, clean_up, connect
-from tests.local.test_full_disk import ssh, wait_for
+from tests.local.scenes import check_tidy, clean_up, connect, top_of
+from tests.local.test_full_disk import BOOT_SECONDS, ssh, wait_for
+
+pytestmark = pytest.mark.xdist_group("a guest at work")  # one worker boots it
 
 FORKED = get_context("forkserver")
 FREEZE, STATUS = "guest-fsfreeze-freeze", "guest-fsfreeze-status"
@@ -107,9 +112,35 @@ def test_a_quiet_snapshot_leaves_the_guest_writing(driver: LocalDriver) -> None:
     (taken,) = [one for one in read(driver, desk.id).snapshots if one.name == "quiet"]
     result_of(driver, driver.delete_snapshot(desk.id, taken.id))
     check_writing(driver, "merged")
+
+
+def test_a_guest_writes_on_while_it_is_promoted_and_sees_its_disk_grow(driver: LocalDriver) -> None:
+    """With a folder that was really used: all in it has a name that we know for ours."""
+    desk = find(driver, "desk")
+    for snapshot in desk.snapshots:
+        result_of(driver, driver.delete_snapshot(desk.id, snapshot.id))
+    writing = "i=0; while [ $i -lt 60 ]; do echo $i; i=$((i+1)); sync; done >/root/data"
+    ssh(driver, desk, f"({writing}; >/root/done) >/dev/null 2>&1 &")
+    result_of(driver, driver.promote_vm(desk.id))
+    assert len(read(driver, desk.id).disks[0].chain) == 1
+    label, size = (d := read(driver, desk.id).disks[0]).label, d.capacity_bytes
+    result_of(driver, driver.grow_disk(desk.id, label, size + (64 << 20)))
+    (sectors,) = ssh(driver, desk, "cat /sys/block/vda/size")
+    assert int(sectors) * 512 == size + (64 << 20)
+    result_of(driver, driver.delete_vm(find(driver, "golden").id))
+    deadline = time.monotonic() + BOOT_SECONDS
+    while driver.run_in_guest(desk.id, ["test", "-e", "/root/done"], login=None, seconds=30.0):
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    assert ssh(driver, desk, "cat /root/data") == list(map(str, range(60)))
+    assert ssh(driver, desk, "dmesg | grep -c 'I/O error' || :") == ["0"]
+    held = [path.name for path in driver.state.folder(desk.id).iterdir()]
+    assert {"known_hosts", "seed.iso", "kernel", "run"} < set(held)
+    assert [name for name in held if not is_own_name(name)] == []
     set_power(driver, desk, Power.OFF)
     check_tidy(driver.state.root)
-    set_power(driver, desk, Power.ON)
+    disk = top_of(driver.state, read(driver, desk.id))
+    subprocess.run(["qemu-img", "check", "-q", disk], check=True)
 
 
 def check_writing(driver: LocalDriver, text: str) -> None:

@@ -1,21 +1,27 @@
-"""Two clones that run: over a private network to each other, and by plain ssh from here."""
+"""Two clones that run: reached over a private network, by plain ssh, and by Ansible."""
 
+import json
 import os
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
+from linkedclone.app.connection import Connection
 from linkedclone.drivers.local.driver import IMMUTABLE_VARIABLE, LocalDriver
 from linkedclone.drivers.local.machines import open_machine
 from linkedclone.drivers.local.store import load_vm
 from linkedclone.model.images import ImageImport
 from linkedclone.model.observed import Power, Vm
+from linkedclone.model.report import Status
 from linkedclone.model.spec import Hardware, Nic
+from linkedclone.planning.power import AskGuests
 from tests.contract.acts import (
     find,
     make,
@@ -33,6 +39,7 @@ from tests.local.scenes import connect, make_image
 pytestmark = pytest.mark.xdist_group("reaching clones")  # one worker sets up what they share
 
 BOOT_SECONDS = 120.0
+BIN = Path(sys.executable).parent
 NETWORKS = ("private:lab", "isolated")
 
 SET_ADDRESS = """
@@ -128,9 +135,15 @@ def test_plain_ssh_reaches_a_clone_by_its_name(pair: Pair) -> None:
     assert len({key.split()[-1] for key in keys}) == 2
 
 
-def test_plain_ssh_asks_for_the_port_each_time(pair: Pair) -> None:
-    before = pair.first.ssh
-    set_power(pair.driver, pair.first, Power.OFF)
+LOOK_WHO = "cat /root/data /etc/machine-id; dropbearkey -y -f /etc/dropbear/host_key"
+
+
+def test_a_guest_that_is_shut_down_and_started_is_the_same_and_reached_at_its_new_port(
+    pair: Pair,
+) -> None:
+    before = read(pair.driver, pair.first.id).ssh
+    who = pair.tell("web-1", f"echo kept >/root/data; {LOOK_WHO}")
+    check_shut_down(pair.driver, "Web-1")
     off = pair.ssh("web-1", "true")
     assert off.returncode == 255
     assert "linkedclone start Web-1" in off.stderr
@@ -139,6 +152,16 @@ def test_plain_ssh_asks_for_the_port_each_time(pair: Pair) -> None:
     assert seen.ssh is not None
     assert before is not None
     assert pair.tell("web-1", "hostname") == "web-1"
+    assert pair.tell("web-1", LOOK_WHO) == who
+
+
+def check_shut_down(driver: LocalDriver, name: str) -> None:
+    """A guest that is asked to shut down does so."""
+    asked = AskGuests(deadline_seconds=BOOT_SECONDS)
+    report = Connection(driver, address="local:").set_power([name], Power.OFF, guests=asked)
+    assert [result.status for result in report.results] == [Status.DONE]
+    assert report.results[0].note == ""
+    assert find(driver, name).power is Power.OFF
 
 
 def test_plain_ssh_reaches_a_renamed_clone_by_its_new_name(pair: Pair) -> None:
@@ -152,6 +175,53 @@ def test_plain_ssh_reaches_a_renamed_clone_by_its_new_name(pair: Pair) -> None:
     assert known == {"mail": True, "web-2": False}
     assert pair.tell("mail", "hostname") == "web-2"
     result_of(pair.driver, pair.driver.rename_vm(pair.second.id, "web-2"))
+
+
+def run_ansible(driver: LocalDriver, folder: Path, program: str, *words: str) -> str:
+    script = folder / "clones"
+    script.write_text('#!/bin/sh\nexec linkedclone inventory "$@"\n')
+    script.chmod(0o755)
+    with TemporaryDirectory() as sockets:
+        env = {
+            **os.environ,
+            "PATH": f"{BIN}:{os.environ['PATH']}",
+            "HOME": str(folder),
+            "LINKEDCLONE_ENDPOINT": f"local:{driver.state.root}",
+            "ANSIBLE_HOME": str(folder / "ansible"),
+            # Its sockets have to fit into 108 bytes, which pytest's folders may not.
+            "ANSIBLE_SSH_CONTROL_PATH_DIR": sockets,
+        }
+        done = subprocess.run(
+            [str(BIN / program), "-i", str(script), *words],
+            env=env,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=180,
+        )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.timeout(900)
+def test_a_booted_guest_is_renamed_reached_by_ansible_and_shut_down(
+    pair: Pair, tmp_path: Path
+) -> None:
+    driver = pair.driver
+    connection = Connection(driver, address="local:")
+    assert connection.rename("web-2", "front desk").exit_code == 0
+    assert find(driver, "front desk").power is Power.ON
+
+    listed = json.loads(run_ansible(driver, tmp_path, "ansible-inventory", "--list"))
+    variables = listed["_meta"]["hostvars"]["front desk"]
+    assert variables["ansible_host"] == "127.0.0.1"
+    assert variables["ansible_user"] == "root"
+    told = run_ansible(
+        driver, tmp_path, "ansible", "parent_golden", "-m", "raw", "-a", "echo from-$(hostname)"
+    )
+    assert "from-web-1" in told
+    assert "from-web-2" in told  # the guest's own name stays
+    check_shut_down(driver, "front desk")
 
 
 def test_entries_come_and_go_with_their_vms(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from tests.local.test_merging import frozen, open_two_disks, scatter, start, sto
 from tests.local.victim import run_killed
 from tests.local.writing import Guest
 
-KILLS_EACH = 3
+KILLS_EACH = 1
 LONGEST = 200
 """More steps than any of the commands has."""
 
