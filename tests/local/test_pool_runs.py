@@ -287,13 +287,13 @@ class Knocker:
 
     def _look(self) -> None:
         with closing(connect(self._root, open_machine)) as driver:
-            while not self._end.wait(0.1):
+            while not self._end.wait(0.5):
                 vms = [vm for vm in driver.state.list_vms() if vm.startswith("desk-")]
                 self._ports = [port for vm in vms if (port := _find_port(driver, vm))]
 
     def _knock(self) -> None:
         with ThreadPoolExecutor(6) as threads:  # all at the same moment
-            while not self._end.wait(0.2):
+            while not self._end.wait(0.5):
                 self.counts.append(sum(threads.map(_greets, list(self._ports))))
 
     @property
