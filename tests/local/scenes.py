@@ -24,6 +24,7 @@ from linkedclone.model.observed import Disk, Vm
 from linkedclone.model.spec import Hardware, NewDisk, Scan
 from linkedclone.model.waste import WasteKind
 from tests.contract.acts import current, find, make, result_of, step_for, take_snapshot
+from tests.local.copies import copy_built
 from tests.local.pretend import open_pretend_machine
 
 CAPACITY_BYTES = 2 << 20
@@ -62,18 +63,7 @@ def build_family(root: Path) -> None:
 
     Every layer has data of its own. It is built once, and this is a copy of that.
     """
-    if not _BUILT:
-        built = tempfile.TemporaryDirectory(prefix="linkedclone-family-")
-        _build_family(Path(built.name) / "family")
-        _BUILT.append(built)
-    source = Path(_BUILT[0].name) / "family"
-    root.parent.mkdir(parents=True, exist_ok=True)
-    subprocess.run(["cp", "-a", "--sparse=always", source, root], check=True)
-    for path in (*root.glob("state/vms/*/vm.json"), *root.glob("state/vms/*/ssh_config")):
-        path.write_text(path.read_text().replace(str(source), str(root)))
-
-
-_BUILT: list["tempfile.TemporaryDirectory[str]"] = []
+    copy_built("family", _build_family, root)
 
 
 def _build_family(root: Path) -> None:

@@ -1,7 +1,6 @@
 """A state folder under the contract: real disk files, and real QEMU machines."""
 
 import os
-import shutil
 import subprocess
 import tempfile
 import threading
@@ -25,6 +24,7 @@ from linkedclone.model.jobs import Job
 from linkedclone.model.observed import Layer, Power
 from tests.contract.acts import result_of
 from tests.contract.rigs.base import Action, At, Kind, Rig
+from tests.local.copies import copy_built
 
 GUEST_MEMORY_BYTES = 64 << 20
 
@@ -115,6 +115,20 @@ class StormyMachine:
         self._machine.start(deadline_seconds)
 
 
+def _build(folder: Path) -> None:
+    folder.mkdir()
+    data, image = folder / "data.raw", folder / "image.qcow2"
+    data.write_bytes(os.urandom(1 << 20))
+    subprocess.run(["qemu-img", "convert", "-O", "qcow2", data, image], check=True)
+    state = open_state(folder / "state", immutable=False)
+    with closing(LocalDriver(state, machines=open_machine)) as driver:
+        for name in ("golden", "bare"):
+            wanted = ImageImport(file=image, name=name, memory_bytes=GUEST_MEMORY_BYTES)
+            driver.import_image(wanted)
+        (bare,) = driver.find_vms(["bare"])
+        result_of(driver, driver.delete_snapshot(bare.id, bare.snapshots[0].id))
+
+
 class LocalRig:
     """A state folder with two VMs, made of an image with a megabyte of data."""
 
@@ -124,17 +138,9 @@ class LocalRig:
     disk_move_type = ""
 
     def __init__(self, folder: Path) -> None:
+        copy_built("rig", _build, folder)
         self.state = open_state(folder / "state", immutable=False)
         self.weather = Weather()
-        data, image = folder / "data.raw", folder / "image.qcow2"
-        data.write_bytes(os.urandom(1 << 20))
-        subprocess.run(["qemu-img", "convert", "-O", "qcow2", data, image], check=True)
-        with closing(self.connect()) as driver:
-            for name in ("golden", "bare"):
-                wanted = ImageImport(file=image, name=name, memory_bytes=GUEST_MEMORY_BYTES)
-                driver.import_image(wanted)
-            (bare,) = driver.find_vms(["bare"])
-            result_of(driver, driver.delete_snapshot(bare.id, bare.snapshots[0].id))
 
     def connect(self) -> LocalDriver:
         return LocalDriver(
@@ -211,9 +217,8 @@ class LocalRig:
 
 @contextmanager
 def open_rig() -> Iterator[Rig]:
-    folder = Path(tempfile.mkdtemp(prefix="lc-"))
-    try:
-        with closing(LocalRig(folder)) as rig:
-            yield rig
-    finally:
-        shutil.rmtree(folder)
+    with (
+        tempfile.TemporaryDirectory(prefix="lc-") as folder,
+        closing(LocalRig(Path(folder) / "rig")) as rig,
+    ):
+        yield rig
