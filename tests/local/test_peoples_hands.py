@@ -17,6 +17,7 @@ import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -28,6 +29,7 @@ from linkedclone.drivers.local.diagnose import diagnose
 from linkedclone.drivers.local.driver import LocalDriver, open_local
 from linkedclone.drivers.local.layout import open_state
 from linkedclone.drivers.local.record import FILE_NAME
+from linkedclone.drivers.local.store import locked, save_record, withdraw_vm
 from linkedclone.drivers.local.survey import take_survey
 from linkedclone.drivers.local.sweep import list_unreached
 from linkedclone.drivers.local.unlinked import find_unlinked
@@ -35,8 +37,10 @@ from linkedclone.errors import (
     DuplicateNameError,
     GoneError,
     HypervisorError,
+    InputError,
     InUseError,
     LinkedCloneError,
+    NotFoundError,
 )
 from linkedclone.model.findings import Finding, Verdict
 from linkedclone.model.images import DiskExport, ImageImport
@@ -240,6 +244,137 @@ def test_an_older_record_that_was_put_back_loses_no_newer_layer(
     (folder / FILE_NAME).write_bytes(newer)
     del before["other"]
     assert view(root) == before
+
+
+def die_after_moving_to_another_disk(driver: LocalDriver) -> tuple[Path, Path]:
+    """Do what a promotion does until it is killed after its commit; return both disks."""
+    state, vm = driver.state, find(driver, "other")
+    old = top_of(state, vm)
+    new = old.with_name("disk-0badcafe.qcow2")
+    with (
+        contextlib.suppress(KeyboardInterrupt),
+        staging.at_work_on(state, "promote", vm.id) as entry,
+        locked(state, vm.id) as stored,
+    ):
+        staging.register(state, entry, [old, new])
+        shutil.copyfile(old, new)
+        write(new, at=1 << 20, length=4096, fill=9)
+        save_record(state, stored, replace(stored.record, disk=new.name))
+        raise KeyboardInterrupt
+    return old, new
+
+
+def restore_anew(path: Path, content: bytes) -> None:
+    path.unlink()
+    path.write_bytes(content)
+
+
+def restore_in_place(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("restore", [restore_anew, restore_in_place])
+def test_what_a_killed_command_moved_to_stays_if_the_record_before_it_is_put_back(
+    driver: LocalDriver, root: Path, restore: Callable[[Path, bytes], None]
+) -> None:
+    record = folder_of(driver, "other") / FILE_NAME
+    older = record.read_bytes()
+    old, new = die_after_moving_to_another_disk(driver)
+    newer = record.read_bytes()
+    restore(record, older)
+    with closing(open_here(root)) as opened:
+        (note,) = opened.notes
+    assert "promote other; its files stay" in note
+    assert f"the {FILE_NAME} of other was put back" in note
+    assert old.exists()
+    assert new.exists()
+    restore(record, newer)
+    assert set(view(root)) == set(NAMES)
+
+
+def test_what_a_killed_command_took_away_goes_while_its_own_record_stands(
+    driver: LocalDriver, root: Path
+) -> None:
+    old, new = die_after_moving_to_another_disk(driver)
+    clean_up(root)
+    assert not old.exists()
+    assert new.exists()
+
+
+def test_a_vm_that_a_killed_delete_withdrew_is_kept_if_its_record_is_put_back(
+    driver: LocalDriver, root: Path
+) -> None:
+    vm = find(driver, "other")
+    record = folder_of(driver, "other") / FILE_NAME
+    content, disk = record.read_bytes(), top_of(driver.state, vm)
+    with (
+        contextlib.suppress(KeyboardInterrupt),
+        staging.at_work_on(driver.state, "delete", vm.id) as entry,
+        locked(driver.state, vm.id) as stored,
+    ):
+        staging.register(driver.state, entry, [stored.folder, disk])
+        withdraw_vm(driver.state, stored)
+        raise KeyboardInterrupt
+    record.write_bytes(content)
+    clean_up(root)
+    assert disk.exists()
+    assert [vm.name for vm in find_unlinked(driver.state)] == ["other"]
+
+
+# -- what lies in the state folder is not taken for anything else ------------------------
+
+
+def test_a_second_link_to_a_vm_is_no_name_of_it(driver: LocalDriver, root: Path) -> None:
+    link = driver.state.link(find(driver, "other").id)
+    twin = link.with_name("twin")
+    twin.symlink_to(link.readlink())
+    assert names_in(root) == NAMES
+    with pytest.raises(NotFoundError):
+        driver.find_vms(["twin"])
+    assert str(twin) in finding(root, "links").text
+    delete(driver, find(driver, "other"))
+    assert "golden" in names_in(root)
+
+
+def test_clearing_a_broken_vm_away_leaves_the_vm_that_its_folder_links_to(
+    driver: LocalDriver, root: Path
+) -> None:
+    before = view(root)
+    vm = find(driver, "other")
+    folder = driver.state.folder(vm.id)
+    folder.rename(root / "aside.old")
+    folder.symlink_to(driver.state.folder(find(driver, "desk").id).name)
+    result_of(driver, driver.delete_vm(vm.id))
+    del before["other"]
+    assert view(root) == before
+
+
+def test_a_layer_of_a_state_folder_is_not_moved_into_another_image(
+    driver: LocalDriver, root: Path
+) -> None:
+    layer = root / find(driver, "desk").disks[0].chain[0].path
+    with pytest.raises(InputError, match="lies in a state folder"):
+        driver.import_image(ImageImport(file=layer, name="stolen", move=True))
+    driver.import_image(ImageImport(file=layer, name="copied"))
+    assert layer.exists()
+
+
+@pytest.mark.parametrize("place", ["disk.qcow2", "names/desk-2", "vms/disk-0badcafe.qcow2"])
+def test_nothing_is_exported_into_the_state_folder(
+    driver: LocalDriver, root: Path, place: str
+) -> None:
+    wanted = DiskExport(vm=find(driver, "other").id, file=root / place, format="qcow2")
+    with pytest.raises(InputError, match="is in the state folder"):
+        driver.export_disk(wanted)
+    assert not (root / place).exists()
+
+
+@pytest.mark.parametrize("name", ["names", "uuids", "vms", "staging"])
+def test_a_file_where_a_folder_is_expected_is_named(root: Path, name: str) -> None:
+    shutil.rmtree(root / name)
+    (root / name).touch()
+    with pytest.raises(HypervisorError, match=f"{root / name} is a file, where a folder"):
+        open_here(root)
 
 
 def test_a_record_of_another_vm_makes_a_vm_unreadable_and_deletes_neither(

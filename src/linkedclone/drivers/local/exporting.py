@@ -48,7 +48,7 @@ def export_disk(
         HypervisorError: qemu-img failed.
     """
     target = Path(os.path.abspath(wanted.file))  # noqa: PTH100 - links in the path stay
-    _check_target(target)
+    _check_target(state, target)
     with locked(state, wanted.vm, shared=True) as vm:
         source = _find_layer(machines, vm, wanted)
         chain = ChainReader().read(source)
@@ -68,7 +68,12 @@ def export_disk(
             scratch.unlink(missing_ok=True)
 
 
-def _check_target(target: Path) -> None:
+def _check_target(state: StateFolder, target: Path) -> None:
+    if Path(os.path.realpath(target)).is_relative_to(os.path.realpath(state.root)):
+        raise InputError(
+            f"{target} is in the state folder, where linkedclone takes files for its own",
+            hint="name another folder",
+        )
     if target.exists() or target.is_symlink():
         raise InputError(f"{target} is there already", hint="name another file, or remove it")
     if not target.parent.is_dir():

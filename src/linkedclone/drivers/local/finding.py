@@ -58,7 +58,7 @@ def find_vms(state: StateFolder, refs: Sequence[str]) -> list[VmId]:
 
 def _find_vm(state: StateFolder, ref: str) -> VmId | None:
     name = ref.removeprefix(f"{FOLDER_PATH}/")
-    found = None if "/" in name else state.holder(key_of(name))
+    found = None if "/" in name else state.find(key_of(name))
     if found is None and "/" not in ref:
         found = read_vm_link(state.uuids / ref.lower())
     return found if found is not None and state.exists(found) else None
@@ -66,7 +66,7 @@ def _find_vm(state: StateFolder, ref: str) -> VmId | None:
 
 def find_names(state: StateFolder, names: Sequence[str]) -> tuple[VmId, ...]:
     """Return the VMs that have these names, leaving out those that nobody has."""
-    found = (state.holder(key_of(name)) for name in names)
+    found = (state.find(key_of(name)) for name in names)
     return tuple(vm for vm in found if vm is not None)
 
 

@@ -11,9 +11,10 @@ from linkedclone import __version__
 from linkedclone.drivers.local.chain import DiskFile, ImageFormat, read_disk_file
 from linkedclone.drivers.local.hardware import new_mac
 from linkedclone.drivers.local.imagefile import check_importable, detect_format
+from linkedclone.drivers.local.imagelock import refuse_writers
 from linkedclone.drivers.local.intake import let_go, take_in
 from linkedclone.drivers.local.layers import build_delta_over
-from linkedclone.drivers.local.layout import StateFolder, key_of, new_disk_name, new_vm_id
+from linkedclone.drivers.local.layout import VMS, StateFolder, key_of, new_disk_name, new_vm_id
 from linkedclone.drivers.local.machines import OpenMachine
 from linkedclone.drivers.local.publish import write_new
 from linkedclone.drivers.local.record import CardRecord, MachineRecord, SnapshotRecord, VmRecord
@@ -76,6 +77,7 @@ def import_image(state: StateFolder, wanted: ImageImport, tell: TellBytes = tell
     _check_machine(wanted)
     refuse_taken(state, wanted.name)
     if not wanted.url:
+        _refuse_layer(wanted)
         return _import_file(state, wanted, tell)
     from linkedclone.drivers.local.downloading import downloaded, show_url
     from linkedclone.drivers.local.fetching import ask_server, check_url
@@ -98,6 +100,26 @@ def _check_machine(wanted: ImageImport) -> None:
             f"the kernel's command line {wanted.append!r} has control characters",
             hint="write it in one line",
         )
+
+
+def _refuse_layer(wanted: ImageImport) -> None:
+    """Refuse to take a layer away from the VMs of a state folder, this one or another.
+
+    Raises:
+        InputError: It was to be moved, and is one.
+        InUseError: Another program writes to it.
+    """
+    if wanted.file is None:
+        return
+    file = Path(os.path.realpath(wanted.file))
+    in_vms = file.parent.parent.name == VMS and (file.parent.parent.parent / "id").is_file()
+    if wanted.move and in_vms:
+        raise InputError(
+            f"{wanted.file} lies in a state folder, where VMs may read it",
+            hint="leave out --move to have it copied",
+        )
+    if file.is_file():
+        refuse_writers([file])
 
 
 def _import_file(

@@ -184,8 +184,18 @@ class StateFolder:
         return self.key(vm) is not None
 
     def holder(self, key: str) -> VmId | None:
-        """Return the VM that has this key; None if there is none."""
+        """Return the VM that a key's link points to; None if there is no link of ours."""
         return read_vm_link(self.names / key)
+
+    def find(self, key: str) -> VmId | None:
+        """Return the VM that exists under this key; None if there is none.
+
+        A second link to a VM, as a person may have made one, is not a name of it: what
+        was done to that name would be done to the VM.
+        """
+        vm = self.holder(key)
+        own = vm is not None and (self.birth_link(vm).name == key or self.key(vm) == key)
+        return vm if own else None
 
     def list_vms(self) -> tuple[VmId, ...]:
         """Return all VMs that exist, by key."""
@@ -193,7 +203,7 @@ class StateFolder:
             keys = sorted(os.listdir(self.names))  # noqa: PTH208 - several times faster
         except FileNotFoundError:  # a copy without empty folders
             return ()
-        found = (self.holder(key) for key in keys if is_key(key))
+        found = (self.find(key) for key in keys if is_key(key))
         return tuple(vm for vm in found if vm is not None)
 
     def relative(self, path: Path) -> str:
@@ -246,8 +256,16 @@ def open_state(root: Path, *, durable: bool = True, immutable: bool = True) -> S
     store = _read_store(root)
     state = StateFolder(root=root, store=store, durable=durable, immutable=immutable)
     for folder in (state.names, state.uuids, state.vms, state.staging):
-        folder.mkdir(exist_ok=True, mode=0o700)
+        _make_folder(folder)
     return state
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(exist_ok=True, mode=0o700)
+    except FileExistsError as error:  # and it is not a folder
+        number = errno.ENOTDIR
+        raise NotADirectoryError(number, os.strerror(number), str(folder)) from error
 
 
 def find_state(root: Path) -> StateFolder | None:

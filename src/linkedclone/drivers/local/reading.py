@@ -97,12 +97,10 @@ def explain_odd_file(error: OSError) -> tuple[str, str] | None:
     names = (error.filename2, error.filename) if error.errno in _ODD_FILE else ()
     for path in (Path(os.fsdecode(name)) for name in names if isinstance(name, str | bytes)):
         for one in (path, *path.parents):
-            fault = explain_kind(one) if one == path else _explain_no_folder(one)
+            fault = explain_kind(one) if one == path else ""
+            if not fault and error.errno == errno.ENOTDIR and one.is_file():
+                fault = "a file, where a folder is expected"
             if fault:
                 aside = shlex.join(("mv", "-n", str(one), f"{one}.old"))
                 return f"{one} is {fault}", f"move it out of the way: {aside}"
     return None
-
-
-def _explain_no_folder(path: Path) -> str:
-    return "a file, and has the name of a folder" if path.is_file() else ""

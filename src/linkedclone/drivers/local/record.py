@@ -157,6 +157,8 @@ class VmRecord:
             ``renaming``.
         created: When the VM was made; None in a record of an older version.
         extra_disks: Its disks beside the first, in the order of the hardware.
+        serial: How many records it had before this one: an older one that is put back
+            has a lower number than the layers call for, see ``staging``.
     """
 
     name: str
@@ -175,6 +177,7 @@ class VmRecord:
     renaming: str = ""
     created: datetime | None = None
     extra_disks: tuple[ExtraDisk, ...] = ()
+    serial: int = 0
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -195,6 +198,15 @@ def render_record(record: VmRecord) -> bytes:
     document = {"format": FORMAT, **asdict(record)}
     text = json.dumps(document, indent=1, ensure_ascii=False, default=_render_date)
     return text.encode() + b"\n"
+
+
+def read_serial(content: bytes) -> int:
+    """Return the serial number of a record, as far as it can be read; 0 if it has none."""
+    try:
+        found = json.loads(content)["serial"]
+    except (ValueError, TypeError, LookupError, RecursionError):
+        return 0
+    return found if type(found) is int else 0
 
 
 def _render_date(value: object) -> str:

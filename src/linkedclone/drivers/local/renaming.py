@@ -7,6 +7,7 @@ is moved, the record says what the VM is to be called, so that whoever comes
 after a kill knows: see :func:`settle_name`.
 """
 
+import os
 from dataclasses import replace
 
 from linkedclone.drivers.local.layout import StateFolder, key_of, render_keys
@@ -52,7 +53,7 @@ def _move_link(state: StateFolder, vm: LockedVm, name: str) -> None:
     replace_file(state.keys(vm.id), keys, durable=state.durable)
     # Exclusive: clones are published under the shared lock, and a rename replaces.
     with hold(state.family_lock):
-        if state.holder(new.name) is not None or is_at_work(state, _CLONE, new.name):
+        if os.path.lexists(new) or is_at_work(state, _CLONE, new.name):
             raise name_taken(name)
         old.rename(new)
         if state.durable:

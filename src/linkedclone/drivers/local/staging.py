@@ -2,7 +2,9 @@
 
 An entry **registers** what its command makes and what it takes away, before it
 does so: layers, and whole VMs that are being made or deleted. That is the one
-evidence by which anything is ever swept.
+evidence by which anything is ever swept. The records of those VMs are noted with it:
+if one was put back from a backup after the command was killed, it may name what
+the command took away, and lack what the command made. Then nothing is swept.
 """
 
 import errno
@@ -15,6 +17,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from linkedclone.drivers.local.layout import (
+    RECORD,
     VMS,
     StateFolder,
     is_disk_name,
@@ -22,11 +25,13 @@ from linkedclone.drivers.local.layout import (
     read_note,
 )
 from linkedclone.drivers.local.locks import hold, is_held
+from linkedclone.drivers.local.record import read_serial
 from linkedclone.errors import HypervisorError
 from linkedclone.model.ids import VmId
 
 _LOCK = "lock"
 _REGISTER = "register"
+_RECORD_NOTE = "record"
 _FAILED = "failed"
 """In an entry whose command ended by itself, and told why."""
 _ENTRY = re.compile(r"[0-9a-f]{8}\.(?P<action>[a-z-]+)\.(?P<key>.+)")
@@ -108,13 +113,52 @@ def register(state: StateFolder, entry: Path, paths: Iterable[Path]) -> None:
     Raises:
         OSError: It cannot be written.
     """
-    lines = "".join(f"{path.relative_to(state.root)}\n" for path in paths)
+    named = [path.relative_to(state.root) for path in paths]
+    vms = dict.fromkeys(VmId(path.parts[1]) for path in named)
+    notes = (_note_record(state, vm) for vm in vms)
+    lines = "".join(f"{line}\n" for line in (*filter(None, notes), *named))
     try:
         _append(entry / _REGISTER, lines.encode())
     except OSError as error:
         # What frees space has to work on a full disk; what a kill leaves then, gc shows.
         if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
             raise
+
+
+def _note_record(state: StateFolder, vm: VmId) -> str:
+    """Note which record a VM has now; nothing for one that has none yet, or cannot be read."""
+    serial, changed = _look_at_record(state, vm)
+    return f"{_RECORD_NOTE} {serial} {changed} {vm}" if changed else ""
+
+
+def _look_at_record(state: StateFolder, vm: VmId) -> tuple[int, int]:
+    """Return a record's serial number and the time of its last change; zeros if it has none."""
+    path = state.folder(vm) / RECORD
+    try:
+        # No program can set that time, and inodes are given again.
+        return read_serial(read_note(path)), path.stat().st_ctime_ns
+    except (OSError, HypervisorError):
+        return 0, 0
+
+
+def find_put_back(state: StateFolder, entry: Path) -> tuple[VmId, ...]:
+    """Return the VMs whose records are not those that a command found or wrote.
+
+    Whatever the command wrote has a higher serial number than what it found. What has
+    the same number and is another file was put there by a person; so was a lower one.
+    """
+    noted: dict[VmId, tuple[int, int]] = {}
+    for line in _read_lines(entry):
+        match line.split(" "):
+            case [kind, serial, changed, vm] if kind == _RECORD_NOTE and is_vm_id(vm):
+                if serial.isdecimal() and changed.isdecimal():
+                    noted[VmId(vm)] = (int(serial), int(changed))
+    return tuple(vm for vm, found in noted.items() if _is_put_back(found, state, vm))
+
+
+def _is_put_back(noted: tuple[int, int], state: StateFolder, vm: VmId) -> bool:
+    now = _look_at_record(state, vm)
+    return now[1] != 0 and now != noted and now[0] <= noted[0]
 
 
 def _append(path: Path, content: bytes) -> None:
@@ -133,12 +177,16 @@ def forget_registered(entry: Path) -> None:
 
 def read_register(state: StateFolder, entry: Path) -> frozenset[Path]:
     """Return what a command registered; what could not be a layer or a VM of ours is left out."""
+    lines = _read_lines(entry)
+    return frozenset(state.root / line for line in lines if _may_be_registered(line))
+
+
+def _read_lines(entry: Path) -> list[str]:
     try:
         text = read_note(entry / _REGISTER).decode(errors="replace")
     except (OSError, HypervisorError):
-        return frozenset()
-    lines = text.split("\n")[:-1]  # one that is cut short would mean something else
-    return frozenset(state.root / line for line in lines if _may_be_registered(line))
+        return []
+    return text.split("\n")[:-1]  # one that is cut short would mean something else
 
 
 def _may_be_registered(line: str) -> bool:

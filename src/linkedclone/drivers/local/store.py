@@ -171,6 +171,7 @@ def save_record(state: StateFolder, vm: AnyVm, record: VmRecord) -> AnyVm:
 
     To be called under the VM's lock.
     """
+    record = replace(record, serial=vm.record.serial + 1)
     replace_file(vm.folder / FILE_NAME, render_record(record), durable=state.durable)
     if (record.name, record.uuid) != (vm.record.name, vm.record.uuid):
         write_ssh_entry(state, vm.folder, record)
@@ -273,7 +274,7 @@ def withdraw_broken(state: StateFolder, vm: VmId) -> None:
     links = [link for link in state.uuids.iterdir() if read_vm_link(link) == vm]
     for link in (state.link(vm), *links):
         link.unlink(missing_ok=True)
-    if folder.is_dir():
+    if folder.is_dir() and not folder.is_symlink():  # a link may lead to another VM
         with suppress(FileNotFoundError):
             (folder / FILE_NAME).rename(folder / f"{FILE_NAME}.unreadable")
     if state.durable:

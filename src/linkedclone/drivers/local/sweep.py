@@ -25,6 +25,7 @@ from linkedclone.drivers.local.record import FILE_NAME
 from linkedclone.drivers.local.seals import SEAL_SUFFIX, is_sealed, seal_path, unseal
 from linkedclone.drivers.local.staging import (
     describe_entry,
+    find_put_back,
     list_dead,
     read_register,
     was_killed,
@@ -33,6 +34,7 @@ from linkedclone.drivers.local.store import StoredVm, load_vm
 from linkedclone.drivers.local.survey import ChainReader, Survey, take_survey
 from linkedclone.errors import BusyError, HypervisorError
 from linkedclone.model.ids import VmId
+from linkedclone.model.names import list_names
 
 _RECOVERY_DEADLINE_SECONDS = 2.0
 
@@ -46,23 +48,31 @@ def recover(state: StateFolder) -> tuple[str, ...]:
     dead = {entry: (was_killed(entry), _list_there(state, entry)) for entry in list_dead(state)}
     if not dead:
         return ()
+    back = {entry: find_put_back(state, entry) for entry in dead}
     try:
         doubts = sweep(state, deadline_s=_RECOVERY_DEADLINE_SECONDS)
     except BusyError:
         return ()
-    done = (
-        "its files stay, for not everything can be read (linkedclone doctor)"
-        if doubts
-        else "what it left was removed"
-    )
     told = (
-        describe_entry(entry)
+        (*describe_entry(entry), _tell_end(state, back[entry], doubts))
         for entry, (killed, there) in dead.items()
-        if not entry.exists() and (killed or not all(map(os.path.lexists, there)))
+        if not entry.exists() and (killed or back[entry] or not all(map(os.path.lexists, there)))
     )
     return tuple(
-        f"a command did not come to its end: {action} {key}; {done}" for action, key in told
+        f"a command did not come to its end: {action} {key}; {end}" for action, key, end in told
     )
+
+
+def _tell_end(state: StateFolder, back: Sequence[VmId], doubts: Sequence[str]) -> str:
+    if back:
+        names = list_names([state.link(vm).name for vm in back])
+        return (
+            f"its files stay, for the {FILE_NAME} of {names} was put back or copied since "
+            "(linkedclone gc shows what no VM reads)"
+        )
+    if doubts:
+        return "its files stay, for not everything can be read (linkedclone doctor)"
+    return "what it left was removed"
 
 
 def _list_there(state: StateFolder, entry: Path) -> list[Path]:
@@ -88,7 +98,8 @@ def sweep(
     """
     with hold(state.family_lock, deadline_s=deadline_s):
         dead = list_dead(state)
-        registered = {path for entry in dead for path in read_register(state, entry)}
+        known = (entry for entry in dead if not find_put_back(state, entry))
+        registered = {path for entry in known for path in read_register(state, entry)}
         registered.update(paths)
         doubts = _remove_registered(state, registered) if registered else ()
         _remove_stale_links(state)

@@ -138,7 +138,7 @@ def list_odd_names(state: StateFolder) -> tuple[Path, ...]:
     if not state.names.is_dir():
         return ()
     paths = (path for path in sorted(state.names.iterdir()) if is_key(path.name))
-    return tuple(path for path in paths if read_vm_link(path) is None)
+    return tuple(path for path in paths if state.find(path.name) is None)
 
 
 def relink_vms(state: StateFolder) -> tuple[str, ...]:

@@ -153,7 +153,7 @@ def _list_versions(state: StateFolder, name: str) -> tuple[StoredVm, ...]:
 
 
 def _find_holder(state: StateFolder, name: str) -> StoredVm | None:
-    vm = state.holder(key_of(name))
+    vm = state.find(key_of(name))
     try:
         return None if vm is None else load_vm(state, vm)
     except GoneError:
