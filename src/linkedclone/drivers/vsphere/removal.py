@@ -17,7 +17,7 @@ import posixpath
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
@@ -28,7 +28,7 @@ from linkedclone.drivers.vsphere.datastores import Datastore, read_datastores
 from linkedclone.drivers.vsphere.decoding import Decoder, Read
 from linkedclone.drivers.vsphere.descriptor import HEAD_BYTES, parse_descriptor
 from linkedclone.drivers.vsphere.folder import read_head
-from linkedclone.drivers.vsphere.hardware import Hardware, drop_devices
+from linkedclone.drivers.vsphere.hardware import Hardware, drop_devices, is_unresolved
 from linkedclone.drivers.vsphere.names import split_file_name, unescape
 from linkedclone.drivers.vsphere.native import Native, moid_of
 from linkedclone.drivers.vsphere.sequence import Start
@@ -163,9 +163,13 @@ class Remover:
             vm = read if read.kind == "VirtualMachine" else around.get(read.id_at("vm"))
             name = unescape(str(vm.get("name"))) if vm else "a VM"
             hardware: Hardware = read.demand("config.hardware.device")
+            if hardware.cut:
+                raise _refuse_untold(store, [name])
             for disk in hardware.chained({store.name: store.id}):
                 for layer in disk.chain:
-                    readers[layer].add(name)
+                    # What comes without an id may be here under the name that it had before.
+                    here = is_unresolved(layer.store)
+                    readers[replace(layer, store=store.id) if here else layer].add(name)
         return {layer: frozenset(names) for layer, names in readers.items()}
 
     @staticmethod
@@ -230,8 +234,12 @@ def _require_all(store: Datastore, around: Mapping[str, Read]) -> None:
         listed.update(one.id for one in read.told("snapshot") or ())
     unseen = sorted(listed - around.keys())
     if unseen:
-        raise UnreadableAnswerError(
-            f"could not read what all VMs of {store.name} use",
-            details=f"not told: {list_names(unseen)}",
-            hint="look again; if it stays, the user may not see these",
-        )
+        raise _refuse_untold(store, unseen)
+
+
+def _refuse_untold(store: Datastore, names: Sequence[str]) -> UnreadableAnswerError:
+    return UnreadableAnswerError(
+        f"could not read what all VMs of {store.name} use",
+        details=f"not told: {list_names(names)}",
+        hint="look again; if it stays, the user may not see these",
+    )
