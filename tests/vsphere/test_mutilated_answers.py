@@ -7,6 +7,7 @@ command ends with a sentence of its own.
 """
 
 import gzip
+import html
 import io
 import json
 import os
@@ -314,6 +315,37 @@ def test_a2_a_destroy_that_fails_because_something_else_is_gone_is_not_done(
     done = world.run("delete", CLONES[0], "--yes", change=never)
     assert done.code == 1
     assert world.run("list", "-o", "json").names >= {CLONES[0]}
+
+
+@pytest.mark.parametrize("shape", ["a fault", "a page", "another status"])
+def test_9_a_password_that_a_server_echoes_is_never_shown(
+    world: World, shape: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    password = "p&ss<w\"o'rd>x"
+    monkeypatch.setenv("GOVC_PASSWORD", password)
+    monkeypatch.setenv("GOVC_USERNAME", world.simulator.user)
+    monkeypatch.setenv("GOVC_URL", f"https://127.0.0.1:{world.proxy.port}/sdk")
+
+    def echo(method: str, request: bytes, ask: Callable[[], Reply]) -> Reply:
+        if method != "Login":
+            return ask()
+        told = (
+            '<e:Envelope xmlns:e="http://schemas.xmlsoap.org/soap/envelope/"><e:Body><e:Fault>'
+            f"<faultcode>x</faultcode><faultstring>bad: {html.escape(request.decode())}"
+            "</faultstring></e:Fault></e:Body></e:Envelope>"
+        )
+        return {
+            "a fault": Reply(status=500, body=told.encode()),
+            "a page": Reply(status=200, body=b"<html>" + request.split(b"?>")[-1] + b"</html>"),
+            "another status": Reply(status=400, body=request),
+        }[shape]
+
+    done = world.run("list", "--debug", change=echo)
+    assert done.code == 1
+    assert ("<password" in done.err) is (shape == "a fault")
+    once = html.escape(password)
+    for form in (password, once, html.escape(password, quote=False), html.escape(once)):
+        assert form not in done.out + done.err
 
 
 # -- A3, A4: VMs that cannot be read --------------------------------------------------

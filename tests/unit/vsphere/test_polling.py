@@ -52,6 +52,14 @@ def test_a_done_clone_gives_its_vm() -> None:
     assert (state.status, state.result) == (JobStatus.DONE, "vm-9")
 
 
+@pytest.mark.parametrize("action", ["clone", "snapshot"])
+def test_a_task_that_does_not_tell_what_it_made_is_one_to_look_after(action: str) -> None:
+    """The clone is there, and was reported as deleted by somebody."""
+    state = build_state(job(action), seen("Task", "task-1", info__state="success"))
+    assert isinstance(state.error, LostJobError)
+    assert build_state(job("delete"), seen("Task", "t", info__state="success")).error is None
+
+
 def test_a_running_task_gives_its_progress() -> None:
     state = build_state(job(), seen("Task", "task-1", info__state="running", info__progress=40))
     assert (state.status, state.percent) == (JobStatus.RUNNING, 40)

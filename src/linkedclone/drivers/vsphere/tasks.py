@@ -54,6 +54,9 @@ _STATUS: Final = {
 _OF_TARGETS: Final = {"VirtualMachine": "name", "VirtualMachineSnapshot": "vm"}
 """What every object has that can be deleted."""
 
+_MAKING: Final = frozenset({"clone", "snapshot"})
+"""Actions whose task tells what it made."""
+
 _FIRST_PAUSE: Final = 0.05
 _LONGEST_PAUSE: Final = 2.0
 _SHARE_OF_AGE: Final = 0.06
@@ -261,7 +264,7 @@ class Jobs:
         ids = [self._sequences.task_of(job) for job in tasks]
         natives = [self._session.managed("Task", moid) for moid in ids]
         seen = self._watch.observe(natives, _WATCH_SECONDS) if watching else {}
-        if any(moid not in seen or status_of(seen[moid]) is None for moid in ids):
+        if any(_is_vague(j.action, seen.get(i)) for j, i in zip(tasks, ids, strict=True)):
             seen = self._poll_tasks(natives)
         states = [
             self._sequences.go_on(self._build_state(job, seen.get(moid)))
@@ -311,6 +314,14 @@ def status_of(task: Seen) -> JobStatus | None:
     return _STATUS.get(str(task.get("info.state")))
 
 
+def _is_vague(action: str, task: Seen | None) -> bool:
+    """Say whether an answer leaves open how far a task is, or what it made."""
+    status = None if task is None else status_of(task)
+    if task is None or status is None:
+        return True
+    return status is JobStatus.DONE and action in _MAKING and _result_of(task) is None
+
+
 def _has_failed(task: Seen | None) -> bool:
     return task is not None and status_of(task) is JobStatus.FAILED
 
@@ -326,7 +337,8 @@ def build_state(
     """Return what a task says of its job; the subject is the file that a removal is about.
 
     One that is gone has failed, and so has one whose state is not told: it would
-    be waited for for ever.
+    be waited for for ever. So has one that was to make something and does not tell
+    what: whoever waits has to look for it.
     """
     if task is None:
         return _build_loss(job, "it is gone")
@@ -334,6 +346,8 @@ def build_state(
     status = status_of(task)
     if status is None:
         return _build_loss(job, "its state cannot be read", _why_unknown(task))
+    if _is_vague(job.action, task):
+        return _build_loss(job, "it succeeded, and what it made is not told")
     if status is JobStatus.FAILED:
         return _build_failure(job, task.get("info.error"), subject=subject, name_of=name_of)
     return JobState(
