@@ -443,6 +443,30 @@ def test_a4_clones_keep_their_base_where_datastores_may_not_be_seen(world: World
     assert "used by: desk-1, desk-2" in done.err
 
 
+@pytest.mark.parametrize("first", [1, 2])
+def test_a1_an_id_that_is_another_vm_s_from_some_read_on_is_not_deleted(
+    world: World, first: int
+) -> None:
+    """As where a vCenter is restored, or a VM is renamed, between the looks of one command."""
+    name, count = CLONES[1], iter(range(10**9))
+
+    def rename(match: re.Match[bytes]) -> bytes:
+        if f">{name}</val>".encode() not in match[0]:
+            return match[0]
+        uuid = rb"(<name>config.instanceUuid</name><val[^>]*>)[^<]*"
+        told = match[0].replace(f">{name}</val>".encode(), b">payroll</val>")
+        return re.sub(uuid, rb"\g<1>00000000-1111-2222-3333-444444444444", told)
+
+    def change(method: str, _: bytes, ask: Callable[[], Reply]) -> Reply:
+        reply = ask()
+        later = method in READS and next(count) >= first
+        return replace(reply, body=_OBJECT.sub(rename, reply.body)) if later else reply
+
+    done = world.run("delete", name, "--yes", "--force", change=change)
+    assert (done.code, world.changes) == (1, frozenset())
+    assert "payroll" in done.err
+
+
 # -- 12a: bounds ----------------------------------------------------------------------
 
 

@@ -1,11 +1,16 @@
 """What a name or an inventory path fits: one table for every kind of object."""
 
+from dataclasses import replace
+
 import pytest
 from pyVmomi import vim
 
 from linkedclone.drivers.vsphere.choose import choose, match
 from linkedclone.drivers.vsphere.collector import Seen
+from linkedclone.drivers.vsphere.find import fits_still
 from linkedclone.errors import AmbiguousError, NotFoundError
+from linkedclone.model.ids import VmId
+from linkedclone.model.observed import Vm
 from tests.unit.vsphere.build import seen
 
 KINDS = {
@@ -178,3 +183,26 @@ def test_a_vapp_is_found_by_the_path_of_its_folder_and_that_of_its_pool() -> Non
     everything = around | {pool.id: pool, vapp.id: vapp}
     for ref in ("shop", "/DC0/vm/Apps/shop", "/DC0/vm/Resources/shop", "Resources/shop"):
         assert choose("resource pool", ref, {vapp.id: vapp}, everything) is vapp
+
+
+UUID = "11111111-2222-5333-8444-555555555555"
+
+
+@pytest.mark.parametrize(
+    ("ref", "fits"),
+    [
+        ("a/b", True),
+        ("A%2Fb", True),
+        ("/DC0/vm/x/a%2fb", True),
+        ("x/a/b/", True),
+        ("vm-1", True),
+        (UUID.upper(), True),
+        ("payroll", False),
+        ("/DC0/vm/payroll", False),
+        (UUID.replace("1", "2"), False),
+    ],
+)
+def test_what_was_found_is_still_what_was_named(ref: str, fits: bool) -> None:
+    found = Vm(id=VmId("vm-1"), name="a/b", uuid=UUID, bios_uuid=UUID)
+    assert fits_still(ref, found) is fits
+    assert fits_still(ref, replace(found, name="vm-1", unreadable="no host knows it"))

@@ -16,7 +16,7 @@ from linkedclone.drivers.vsphere.namesearch import NameSearch
 from linkedclone.drivers.vsphere.native import kind_of, moid_of
 from linkedclone.drivers.vsphere.observe import Observer
 from linkedclone.drivers.vsphere.session import Session
-from linkedclone.errors import AmbiguousError, NotFoundError, UnreadableAnswerError
+from linkedclone.errors import AmbiguousError, NotFoundError, RefusedError, UnreadableAnswerError
 from linkedclone.model.ids import VmId
 from linkedclone.model.names import list_names
 from linkedclone.model.observed import Vm
@@ -50,6 +50,7 @@ class Finder:
         Raises:
             NotFoundError: Some do not exist; all of them are named.
             AmbiguousError: A name fits several; the candidates are listed by path.
+            RefusedError: What was found is called otherwise when it is read.
         """
         found = self._look_up(refs)
         for ref in refs:
@@ -59,6 +60,8 @@ class Finder:
         for ref in refs:
             if found[ref][0] not in vms:
                 raise no_such_vms([ref], hint="it was deleted just now")
+            if not fits_still(ref, vms[found[ref][0]]):
+                raise _refuse_other(ref, vms[found[ref][0]])
         self._refuse_outside([ref for ref in refs if self._is_far(vms[found[ref][0]].path)])
         return tuple(vms[found[ref][0]] for ref in refs)
 
@@ -163,6 +166,27 @@ class Finder:
             candidates=tuple(sorted(lines)),
             hint="name the one you mean by its inventory path",
         )
+
+
+def fits_still(ref: str, vm: Vm) -> bool:
+    """Say whether a VM that was found is what a person named, by what was read of it afterwards.
+
+    It may have been renamed in between, or its id given to another. Of one that
+    cannot be read neither name nor UUID may be known.
+    """
+    if vm.unreadable or ref == vm.id:
+        return True
+    if _UUID.fullmatch(ref) and ref.lower() in {vm.uuid, vm.bios_uuid}:
+        return True
+    return fold(ref).strip("/").endswith(fold(vm.name).strip("/"))
+
+
+def _refuse_other(ref: str, vm: Vm) -> RefusedError:
+    return RefusedError(
+        f"what was found as {ref!r} is {vm.name} by now ({vm.id})",
+        details="it was renamed or replaced meanwhile; nothing was done",
+        hint="look again: linkedclone list",
+    )
 
 
 def _day(seen: Seen | None) -> str:
