@@ -109,7 +109,7 @@ LONG = [(CHANCE.choice(ACTS), CHANCE.randrange(2**32)) for _ in range(250)]
 
 
 def test_stories_are_about_something() -> None:
-    family = tell(MemoryWorld(), LONG, most=150)
+    family = tell(MemoryWorld(), LONG, most=150, look_around_every=50)
     tally = family.tally
     assert tally.made > 100
     acts = {"clone", "snapshot", "delete", "delete a snapshot", "revert", "promote", "adopt"}

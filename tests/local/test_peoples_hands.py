@@ -46,7 +46,7 @@ from linkedclone.model.findings import Finding, Verdict
 from linkedclone.model.images import DiskExport, ImageImport
 from linkedclone.model.jobs import Job
 from linkedclone.model.observed import Power, Vm
-from tests.command import COMMAND
+from tests.command import run as run_command
 from tests.contract.acts import delete, error_of, find, make, result_of, step_for, take_snapshot
 from tests.local.pretend import open_pretend_machine
 from tests.local.scenes import (
@@ -108,8 +108,9 @@ def finding(root: Path, check: str) -> Finding:
 def run(*command: str, root: Path) -> "subprocess.CompletedProcess[str]":
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("GOVC_", "LINKEDCLONE_E"))}
     env = kept | {"HOME": str(root.parent), "LINKEDCLONE_ENDPOINT": f"local:{root}"}
-    arguments = [str(COMMAND) if word == "linkedclone" else word for word in command]
-    return subprocess.run(arguments, capture_output=True, text=True, env=env, check=False)
+    program, *arguments = command
+    assert program == "linkedclone"
+    return run_command(*arguments, env=env)
 
 
 # -- 24: copies that lost their links -------------------------------------------------
