@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 from linkedclone.app.connection import Connection
@@ -258,22 +259,22 @@ def view(root: Path) -> dict[str, View]:
     for vm in load_all(state).vms:
         with locked(state, vm.id):
             pass  # what a killed command started may still be at work
+    hash_once = cache(_hash_file)  # nothing changes during this look
     with closing(connect(root)) as driver:
-        return {vm.name: _view(state, vm) for vm in driver.observe().vms}
+        return {vm.name: _view(state, vm, hash_once) for vm in driver.observe().vms}
 
 
-def _view(state: StateFolder, vm: Vm) -> View:
-    snapshots = tuple((one.path, _digest_all(state, one.disks)) for one in vm.snapshots)
+def _view(state: StateFolder, vm: Vm, hash_file: Callable[[Path], str]) -> View:
+    def digest_all(disks: Sequence[Disk] | None) -> tuple[str, ...]:
+        return tuple(digest(state.root / disk.top.path, hash_file) for disk in disks or ())
+
+    snapshots = tuple((one.path, digest_all(one.disks)) for one in vm.snapshots)
     return View(
-        content=_digest_all(state, vm.disks),
+        content=digest_all(vm.disks),
         snapshots=snapshots,
         current=current(vm).path if vm.snapshots else "",
         independent=all((layer.store, layer.folder) == vm.home for layer in vm.layers),
     )
-
-
-def _digest_all(state: StateFolder, disks: Sequence[Disk] | None) -> tuple[str, ...]:
-    return tuple(digest(state.root / disk.top.path) for disk in disks or ())
 
 
 def overlay_by_hand(path: Path, backing: Path, *, named: str = "") -> Path:
@@ -284,18 +285,18 @@ def overlay_by_hand(path: Path, backing: Path, *, named: str = "") -> Path:
     return path
 
 
-def digest(disk: Path) -> str:
+def _hash_file(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def digest(disk: Path, hash_file: Callable[[Path], str] = _hash_file) -> str:
     """Hash what a guest would read."""
     files = [file.path for file in read_chain(disk)]
-    return _digest_once(disk, tuple(map(_hash_file, files)))
+    return _digest_once(disk, tuple(map(hash_file, files)))
 
 
 _seen: dict[tuple[str, ...], str] = {}
 """By the very bytes of all files of a chain: copies of a family are mostly the same."""
-
-
-def _hash_file(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _digest_once(disk: Path, key: tuple[str, ...]) -> str:

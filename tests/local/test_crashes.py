@@ -137,7 +137,7 @@ def check_one_kill(
     check_tidy(root)
     if seen == before:
         carry_out(folder, act)
-    assert view(root) == after, f"killed at {point}, then done again"
-    clean_up(root)
-    check_tidy(root)
+        assert view(root) == after, f"killed at {point}, then done again"
+        clean_up(root)
+        check_tidy(root)
     shutil.rmtree(folder)
