@@ -154,6 +154,9 @@ def test_a_qemu_that_makes_no_sense_is_not_off_and_is_killed_by_a_hard_stop(
     folder = run("bad", GARBLED)
     assert main(["list"]) == 0
     assert "unknown" in capsys.readouterr().out
+    for command in (("snapshot", "create", "bad", "one"), ("promote", "bad", "--yes")):
+        assert main(list(command)) == 1
+        assert "does not answer as it should" in capsys.readouterr().err
     assert main(["stop", "bad"]) == 0
     assert not tuple(find_processes(folder))
     assert main(["delete", "bad", "--yes"]) == 0

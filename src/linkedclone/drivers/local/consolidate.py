@@ -35,13 +35,12 @@ from linkedclone.drivers.local.record import VmRecord
 from linkedclone.drivers.local.rehanging import rehang
 from linkedclone.drivers.local.seals import seal_if_possible, unseal
 from linkedclone.drivers.local.settle import settle
-from linkedclone.drivers.local.starting import observe_power
+from linkedclone.drivers.local.starting import observe_runs
 from linkedclone.drivers.local.store import LockedVm, StoredVm, load_vm, save_record
 from linkedclone.drivers.local.survey import Chain, Survey, take_survey
 from linkedclone.drivers.local.sweep import drop_layers
 from linkedclone.drivers.local.tool import run_qemu_img
 from linkedclone.errors import GoneError, HypervisorError
-from linkedclone.model.observed import Power
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +65,7 @@ def consolidate(state: StateFolder, machines: OpenMachine, vm: LockedVm) -> Lock
         NoSpaceError: The disk is full; the VM holds what it held.
         HypervisorError: QEMU or qemu-img failed; the VM holds what it held.
     """
-    runs = observe_power(machines, vm) is not Power.OFF
+    runs = observe_runs(machines, vm)
     while (merge := _look_for_merge(state, vm)) is not None:
         number = _find_disk(vm, merge) if runs else None
         if number is None:
@@ -76,7 +75,7 @@ def consolidate(state: StateFolder, machines: OpenMachine, vm: LockedVm) -> Lock
             vm = _merge_running(state, machines, vm, merge, number)
         except GoneError:  # the guest ended meanwhile
             vm = settle(state, machines, _reload(state, vm))
-            runs = observe_power(machines, vm) is not Power.OFF
+            runs = observe_runs(machines, vm)
             if runs:
                 raise
     return vm

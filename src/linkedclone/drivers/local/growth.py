@@ -9,12 +9,11 @@ from linkedclone.drivers.local.machines import OpenMachine
 from linkedclone.drivers.local.qcow2 import MAX_VIRTUAL_BYTES, round_to_sectors
 from linkedclone.drivers.local.settle import settle
 from linkedclone.drivers.local.staging import at_work_on
-from linkedclone.drivers.local.starting import observe_power
+from linkedclone.drivers.local.starting import observe_runs
 from linkedclone.drivers.local.store import StoredVm, locked
 from linkedclone.drivers.local.tool import run_qemu_img
 from linkedclone.errors import InputError, NotFoundError
 from linkedclone.model.ids import VmId
-from linkedclone.model.observed import Power
 from linkedclone.model.sizes import render_size
 
 
@@ -42,7 +41,7 @@ def grow_disk(
         if not _is_growth(read_chain(top)[-1].virtual_bytes, wanted):
             return
         check_disk(state, stored)
-        if observe_power(machines, stored) is not Power.OFF:
+        if observe_runs(machines, stored):
             machines(stored).grow_disk(wanted, number)
             return
         refuse_writers([top])

@@ -39,14 +39,13 @@ from linkedclone.drivers.local.rehanging import rehang
 from linkedclone.drivers.local.seals import seal_if_possible
 from linkedclone.drivers.local.settle import settle
 from linkedclone.drivers.local.staging import at_work_on, register
-from linkedclone.drivers.local.starting import observe_power
+from linkedclone.drivers.local.starting import observe_runs
 from linkedclone.drivers.local.store import LockedVm, StoredVm, load_vm, locked, save_record
 from linkedclone.drivers.local.survey import take_survey
 from linkedclone.drivers.local.sweep import drop_top, list_reached, sweep
 from linkedclone.drivers.local.tool import free_bytes, run_qemu_img
 from linkedclone.errors import HypervisorError, InUseError, NoSpaceError, RefusedError
 from linkedclone.model.ids import VmId
-from linkedclone.model.observed import Power
 from linkedclone.model.sizes import render_size
 
 _OPTIONS = f"cluster_size={CLUSTER_BYTES},extended_l2=on"
@@ -68,7 +67,7 @@ def promote_vm(state: StateFolder, machines: OpenMachine, vm: VmId) -> None:
         if not _shares(stored):
             return
         check_disk(state, stored)
-        if observe_power(machines, stored) is not Power.OFF:
+        if observe_runs(machines, stored):
             _refuse_snapshots(stored)
             _copy_running(state, machines, stored, entry)
             return

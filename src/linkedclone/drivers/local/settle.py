@@ -38,7 +38,7 @@ from linkedclone.drivers.local.record import ExtraDisk, VmRecord
 from linkedclone.drivers.local.rehanging import rehang
 from linkedclone.drivers.local.renaming import settle_name
 from linkedclone.drivers.local.staging import at_work_on, register
-from linkedclone.drivers.local.starting import observe_surely
+from linkedclone.drivers.local.starting import observe_runs
 from linkedclone.drivers.local.store import (
     LOCK_NAME,
     LockedVm,
@@ -51,7 +51,6 @@ from linkedclone.drivers.local.store import (
 from linkedclone.drivers.local.sweep import drop_layers, list_reached, remove
 from linkedclone.errors import BusyError, HypervisorError, NoSpaceError
 from linkedclone.model.ids import VmId
-from linkedclone.model.observed import Power
 
 OpenLayers = Mapping[int, tuple[Path, ...]]
 
@@ -67,7 +66,7 @@ def settle(state: StateFolder, machines: OpenMachine, vm: LockedVm) -> LockedVm:
     if not is_unsettled(vm.record):
         return vm
     # A command that was killed during a snapshot may have left the guest frozen.
-    runs = observe_surely(machines, vm, guest=True).power is not Power.OFF
+    runs = observe_runs(machines, vm, guest=True)
     # Only snapshots do not make the guest stand still.
     halting = runs and not any(disk.pending for disk in list_disks(vm.record))
     if halting:

@@ -33,12 +33,11 @@ from linkedclone.drivers.local.seals import is_sealed, seal_if_possible
 from linkedclone.drivers.local.settle import settle
 from linkedclone.drivers.local.sshconfig import forget_host_key
 from linkedclone.drivers.local.staging import at_work_on, register
-from linkedclone.drivers.local.starting import observe_power, stop_hard
+from linkedclone.drivers.local.starting import observe_runs, stop_hard
 from linkedclone.drivers.local.store import LockedVm, StoredVm, locked, save_record
 from linkedclone.drivers.local.sweep import drop_top, list_reached, remove, sweep
 from linkedclone.errors import BusyError, GoneError, HypervisorError, RefusedError
 from linkedclone.model.ids import SnapshotId, VmId
-from linkedclone.model.observed import Power
 
 
 def create_snapshot(
@@ -87,7 +86,7 @@ def create_snapshot(
             extra_disks=tuple(ExtraDisk(label=disk.label, file=disk.file) for disk in further),
         )
         frozen = stored.disk_tops
-        runs = observe_power(machines, stored) is not Power.OFF
+        runs = observe_runs(machines, stored)
         # From here to the record the new layers have no name: see layout.
         with kept_from_writers(() if runs else frozen), hold(state.family_lock, shared=True):
             disks = _publish_next(state, stored, entry)
@@ -223,7 +222,7 @@ def delete_snapshot(
         if len(left) == len(stored.record.snapshots):
             return
         reached = list_reached(stored.tops)
-        if observe_power(machines, stored) is Power.OFF:
+        if not observe_runs(machines, stored):
             refuse_writers(path for path in reached if path.parent == stored.folder)
         register(state, entry, reached)
         stored = save_record(state, stored, replace(stored.record, snapshots=left))

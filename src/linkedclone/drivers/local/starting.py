@@ -13,7 +13,7 @@ from linkedclone.drivers.local.machine.config import MachineState
 from linkedclone.drivers.local.machine.process import runs_in
 from linkedclone.drivers.local.machines import RUN_FOLDER, OpenMachine
 from linkedclone.drivers.local.store import StoredVm
-from linkedclone.errors import BusyError
+from linkedclone.errors import BusyError, HypervisorError
 from linkedclone.model.observed import Power
 
 DEADLINE_SECONDS = 30.0
@@ -50,6 +50,24 @@ def stop_hard(machines: OpenMachine, vm: StoredVm) -> None:
     machine = machines(vm)
     if machine.observe(guest=False).power is not Power.OFF or runs_in(vm.folder / RUN_FOLDER):
         machine.stop(force=True)
+
+
+def observe_runs(machines: OpenMachine, vm: StoredVm, *, guest: bool = False) -> bool:
+    """Say whether a VM runs, or is coming up; ``guest`` as in :func:`observe_surely`.
+
+    Raises:
+        HypervisorError: Something runs, and does not say what: nothing is tried with it.
+    """
+    state = observe_surely(machines, vm, guest=guest)
+    if state.power is Power.UNKNOWN:
+        raise HypervisorError(
+            f"the QEMU of {vm.record.name} does not answer as it should",
+            details=state.reason,
+            hint="try again if this machine is busy, or stop the VM hard: "
+            f"linkedclone stop {vm.record.name}",
+            kind="QMP",
+        )
+    return state.power is not Power.OFF
 
 
 def observe_power(machines: OpenMachine, vm: StoredVm) -> Power:

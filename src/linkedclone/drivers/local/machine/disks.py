@@ -23,6 +23,9 @@ SNAPSHOT_SECONDS = 60.0
 MOVE_SECONDS = 120.0
 STILL_SECONDS = 300.0
 """How long a block job may copy nothing before it is given up."""
+LONGEST_SECONDS = 24 * 3600.0
+"""How long a block job may take at all: a QEMU that its guest has taken over may say for
+ever that it gets on."""
 POLL_SECONDS = 0.1
 
 T = TypeVar("T")
@@ -160,8 +163,10 @@ class RunningDisks(ABC):
             return await blockjobs.observe_jobs(session, jobs)
 
         seen, since = self._demand(observe), time.monotonic()
+        end = since + LONGEST_SECONDS
         while True:
-            _refuse_stuck(seen, time.monotonic() - since)
+            now = time.monotonic()
+            _refuse_stuck(seen, STILL_SECONDS + 1 if now > end else now - since)
             if done(seen):
                 return
             time.sleep(POLL_SECONDS)

@@ -27,7 +27,7 @@ def run_async(work: Coroutine[Any, Any, T], *, deadline_seconds: float) -> T:
         return future.result()
     except TimeoutError as error:
         raise BusyError(
-            f"QEMU did not answer within {deadline_seconds:g} s",
+            f"QEMU did not answer within {deadline_seconds:.0f} s",
             hint="the host may be busy: try again",
         ) from error
     finally:
