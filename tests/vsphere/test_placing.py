@@ -164,6 +164,12 @@ def test_item_19_a_vapp_as_resource_pool_is_sent_as_what_it_is(
         make_all(driver, steps_for(parent, target, ["desk-1"]))
         (request,) = simulator.requests("CloneVM_Task")
         assert '<pool type="VirtualApp">' in request
+        # A VM of the vApp stands in no folder: a second run finds it all the same.
+        inside = ["dc0_c0_app0_vm1", "desk-1", "none"]
+        found = {vm.name for vm in driver.observe_names(target, inside)}
+        assert found == {"DC0_C0_APP0_VM1", "desk-1"}
+        plain = target_for(driver, parent)
+        assert {vm.name for vm in driver.observe_names(plain, inside)} == {"desk-1"}
 
 
 @pytest.mark.parametrize("ref", ["/DC0/datastore/x/LocalDS_0", "/DC1/datastore/LocalDS_0"])

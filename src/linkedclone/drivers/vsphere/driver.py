@@ -119,8 +119,10 @@ class VsphereDriver:
         return self._placer.resolve_target(source, request)
 
     def observe_names(self, target: Target, names: Sequence[str]) -> tuple[Vm, ...]:
-        """Read the VMs that stand in the target's folder under these names."""
-        return self.observe_vms(self._lookup.check_names(target.folder, names))
+        """Read the VMs that stand in the target's folder, or its vApp, under these names."""
+        found = self._lookup.check_names(target.folder, names)
+        inside = self._lookup.find_in_vapp(target.pool, names)
+        return self.observe_vms(tuple(dict.fromkeys((*found, *inside))))
 
     def observe_sources(self, ids: Sequence[VmId]) -> frozenset[VmId]:
         """Say from which of these VMs clones are being made right now: one read of their tasks."""

@@ -11,7 +11,9 @@ from linkedclone.drivers.vsphere.collector import CHUNK, Collector
 from linkedclone.drivers.vsphere.names import unescape
 from linkedclone.drivers.vsphere.native import Native, kind_of, moid_of
 from linkedclone.drivers.vsphere.pages import Found
+from linkedclone.drivers.vsphere.pools import pool_of
 from linkedclone.drivers.vsphere.session import MAX_THREADS, Session
+from linkedclone.drivers.vsphere.walks import VAPP_VMS
 from linkedclone.errors import RefusedError
 from linkedclone.model.ids import FolderId, VmId
 
@@ -82,6 +84,25 @@ class Lookup:
                 hint="choose another name, or another --folder",
             )
         return tuple(VmId(moid) for _, moid in found)
+
+    def find_in_vapp(self, pool: str, names: Sequence[str]) -> tuple[VmId, ...]:
+        """Return the VMs of a vApp under these names; nothing where the pool is none.
+
+        A VM of a vApp stands in no folder (API reference, ManagedEntity.parent),
+        so no search of one finds it.
+        """
+        native = pool_of(pool)
+        if kind_of(native) != "VirtualApp":
+            return ()
+        vapp = self._session.managed("VirtualApp", moid_of(native))
+        wanted = {"VirtualApp": ("vm",), _VM: ("name",)}
+        seen = self._collector.read("read the vApp", [vapp], wanted, [VAPP_VMS])
+        alike = {name.casefold() for name in names}
+        return tuple(
+            VmId(one.id)
+            for one in seen.values()
+            if one.kind == _VM and unescape(str(one.demand("name"))).casefold() in alike
+        )
 
     def _find(self, folder: FolderId, names: Sequence[str]) -> tuple[_Child, ...]:
         """Return what stands in a folder under these names: type and id."""
