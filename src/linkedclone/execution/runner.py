@@ -1,8 +1,9 @@
 """Carry out a plan, stage by stage."""
 
+import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import assert_never
+from typing import Final, assert_never
 
 from linkedclone.drivers.base import Driver, Registration, Relocation
 from linkedclone.errors import GoneError, LinkedCloneError, UnsupportedError
@@ -39,6 +40,10 @@ Check = Callable[[Sequence[Step]], Sequence[tuple[Step, LinkedCloneError]]]
 """Returns the steps that must not be carried out any more, each with the reason."""
 
 
+_STALE_SECONDS: Final = 20.0
+"""How old the last look may be when a step is sent again."""
+
+
 class Runner:
     """Carries out steps through one driver.
 
@@ -72,6 +77,7 @@ class Runner:
         self.parallel = parallel or driver.default_parallel
         self._interrupted = False
         self.in_flight: tuple[str, ...] = ()
+        self._recheck: _Recheck | None = None
 
     @property
     def interrupted(self) -> bool:
@@ -87,6 +93,8 @@ class Runner:
     def start(self, step: Step) -> Job:  # noqa: C901, PLR0912 - one case for each step
         """Start the one call that a step stands for."""
         driver = self.driver
+        if self._recheck is not None:
+            self._recheck.before(step)
         match step:
             case TakeSnapshot():
                 return driver.create_snapshot(
@@ -235,10 +243,13 @@ class Runner:
             for step, error in refused:
                 results[key_of(step)] = _settle(step, error)
                 failed.add(subject_of(step))
-            for landing in self.run_stage([s for s in steps if subject_of(s) not in failed]):
+            left = [s for s in steps if subject_of(s) not in failed]
+            self._recheck = _Recheck(check, left, self.pace) if check else None
+            for landing in self.run_stage(left):
                 results[key_of(landing.item)] = _result(landing)
                 if landing.error:
                     failed.add(subject_of(landing.item))
+        self._recheck = None
         if self.interrupted:
             results = {key: self._mark_in_flight(result) for key, result in results.items()}
         return ActionReport(
@@ -276,6 +287,38 @@ class Runner:
                 note="interrupted: it goes on at the endpoint",
             )
         return result
+
+
+class _Recheck:
+    """Looks once more before a step is sent again, where the last look is old.
+
+    An endpoint that was away for a minute may come back with clones that were
+    made meanwhile. Steps that are sent again at the same time share the look.
+    """
+
+    def __init__(self, check: Check, steps: Sequence[Step], pace: Pace) -> None:
+        self._check, self._steps, self._pace = check, steps, pace
+        self._looked = pace.now()
+        self._sent: set[int] = set()
+        self._refused: dict[int, LinkedCloneError] = {}
+        self._lock = threading.Lock()
+
+    def before(self, step: Step) -> None:
+        """Note that a step is about to be sent.
+
+        Raises:
+            LinkedCloneError: It must not be sent again.
+        """
+        with self._lock:
+            again, old = id(step) in self._sent, self._pace.now() - self._looked > _STALE_SECONDS
+            self._sent.add(id(step))
+            if again and old:
+                self._refused = {id(one): error for one, error in self._check(self._steps)}
+                self._looked = self._pace.now()
+            error = self._refused.get(id(step))
+        # What is gone meanwhile may be what the call before has done: the driver tells.
+        if again and error is not None and not isinstance(error, GoneError):
+            raise error
 
 
 def name_of(step: Step) -> str:

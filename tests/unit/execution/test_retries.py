@@ -11,6 +11,7 @@ from linkedclone.drivers.memory.hypervisor import MemoryHypervisor
 from linkedclone.errors import (
     BusyError,
     HypervisorError,
+    InUseError,
     LinkedCloneError,
     LockedError,
     LostAnswerError,
@@ -228,6 +229,26 @@ def test_what_is_gone_at_the_second_look_is_done_without_a_call(
     (result,) = report.results
     assert (result.status, result.note) == (Status.DONE, "it was gone already")
     assert lab.calls["delete_vm"] == 0
+
+
+@pytest.mark.parametrize("away_seconds", [2.0, 40.0])
+def test_what_is_sent_again_after_an_outage_is_looked_at_once_more(
+    lab: MemoryHypervisor, clock: Clock, told: Told, away_seconds: float
+) -> None:
+    vm = lab.add_vm("old")
+    driver = Away(lab, clock, since=0.0, until=away_seconds)
+    looks: list[Sequence[Step]] = []
+
+    def check(steps: Sequence[Step]) -> Sequence[tuple[Step, LinkedCloneError]]:
+        looks.append(steps)
+        return [(step, InUseError("a clone came", dependants=("new",))) for step in steps]
+
+    plan = Plan(stages=((DeleteVm(vm=vm, vm_name="old"),),))
+    report = Runner(driver, told, pace=clock.pace()).run(plan, endpoint="memory:", check=check)
+    (result,) = report.results
+    old = away_seconds > 20
+    assert (len(looks), result.status) == ((1, Status.FAILED) if old else (0, Status.DONE))
+    assert ("old" in {vm.name for vm in lab.vms}) is old
 
 
 def test_what_stays_busy_fails_after_a_bounded_time(
