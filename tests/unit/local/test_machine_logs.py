@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -46,6 +47,15 @@ def test_what_qemu_says_is_kept(tmp_path: Path) -> None:
     say(tmp_path, ["one\n", "two\n"])
     assert read_tail(tmp_path, QEMU_LOG) == "one\ntwo"
     assert (tmp_path / QEMU_LOG).stat().st_mode & 0o777 == 0o600
+
+
+def test_what_qemu_says_is_written_while_it_runs(tmp_path: Path) -> None:
+    with keep_logs(tmp_path, [QEMU_LOG]) as (log,):
+        os.write(log.write_end, b"one\n")
+        deadline = time.monotonic() + 60
+        while read_tail(tmp_path, QEMU_LOG) != "one":
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
 
 
 def test_a_log_that_a_guest_floods_is_bounded_and_holds_the_last_words(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ TAIL_BYTES: Final = 4096
 _END_SECONDS: Final = 5.0
 _LAST_SECONDS: Final = 1.0
 _KEEP: Final = """
-while dd ibs="$2" count="$3" of="$1" && [ -s "$1" ]; do mv -f "$1" "$1.1"; done
+while dd bs="$2" count="$3" of="$1" && [ -s "$1" ]; do mv -f "$1" "$1.1"; done
 [ -s "$1" ] || mv -f "$1.1" "$1"
 """
 """Fill a file, put it aside and fill the next; at the end of all that comes the last stays."""
