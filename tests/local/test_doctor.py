@@ -29,13 +29,14 @@ from linkedclone.drivers.local.record import CardRecord
 from linkedclone.drivers.local.settings import ACCEL_VARIABLE
 from linkedclone.drivers.local.store import StoredVm, load_vm, save_record
 from linkedclone.model.findings import Finding, Verdict
-from linkedclone.model.images import ImageImport
+from linkedclone.model.images import DiskExport, ImageImport
 from linkedclone.model.observed import Power
 from tests.command import FORKED
 from tests.contract.acts import error_of, find, make, step_for
 from tests.local.pretend import PretendMachine, open_pretend_machine
 from tests.local.scenes import (
     check_tidy,
+    clean_up,
     connect,
     make_image,
     overlay_by_hand,
@@ -246,9 +247,15 @@ def test_a_state_folder_that_is_mounted_read_only_is_told(driver: LocalDriver) -
     root = driver.state.root
     with small_filesystem(root.parent / "small", "8m") as folder:
         shutil.copytree(root, folder / "state", symlinks=True)
+        (folder / "state/staging/0badcafe.clone.killed").mkdir()
         subprocess.run(["mount", "-o", "remount,ro", folder], check=True)
+        clean_up(folder / "state")  # as all commands begin: what is there can be looked at
         with closing(connect(folder / "state")) as there:
-            error = error_of(there, lambda: there.delete_vm(find(there, "desk").id))
+            desk = find(there, "desk")
+            error = error_of(there, lambda: there.delete_vm(desk.id))
+            rescued = DiskExport(vm=desk.id, file=root.parent / "rescued.qcow2", format="qcow2")
+            there.export_disk(rescued)
+            assert rescued.file.exists()
         (found,) = host.check_permissions(folder / "state")
     assert error.hint.startswith("its file system is mounted read-only")
     assert found.verdict is Verdict.FAILED

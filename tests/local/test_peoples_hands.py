@@ -674,6 +674,13 @@ def test_an_id_that_was_lost_is_never_made_anew_while_there_are_vms(root: Path) 
     assert (root / "id").read_text() != kept
 
 
+def test_a_path_that_qemu_s_programs_do_not_take_is_refused_at_once(tmp_path: Path) -> None:
+    odd = Path(os.fsdecode(os.fsencode(tmp_path) + b"/b\xff"))
+    with pytest.raises(InputError, match="is not a path in UTF-8"):
+        open_state(odd)
+    assert not odd.exists()
+
+
 def test_an_empty_folder_gets_an_id_that_is_whole_on_the_disk(tmp_path: Path) -> None:
     (tmp_path / "state" / "names").mkdir(parents=True)
     assert open_state(tmp_path / "state").store == (tmp_path / "state/id").read_text().strip()

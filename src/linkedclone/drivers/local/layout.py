@@ -64,7 +64,7 @@ from pathlib import Path
 
 from linkedclone.drivers.local.publish import publish_file, whole_file
 from linkedclone.drivers.local.reading import open_regular
-from linkedclone.errors import HypervisorError
+from linkedclone.errors import HypervisorError, InputError
 from linkedclone.model.ids import StoreId, VmId
 
 STORE_NAME = "local"
@@ -242,9 +242,15 @@ def open_state(root: Path, *, durable: bool = True, immutable: bool = True) -> S
     """Open a state folder, or make it, for its user alone: disks hold the guests' secrets.
 
     Raises:
+        InputError: Its path cannot be handed to QEMU.
         OSError: It can neither be read nor made.
     """
     root = Path(os.path.abspath(root))  # noqa: PTH100 - links in the user's path stay as they are
+    if not _is_utf8(root):
+        raise InputError(
+            f"{root} is not a path in UTF-8, and QEMU's programs take no other for a disk",
+            hint="use another folder: --endpoint local:/path",
+        )
     if root.is_symlink() and not root.exists():
         raise HypervisorError(
             f"{root} is a link to {os.path.realpath(root)}, where nothing is",
@@ -258,6 +264,14 @@ def open_state(root: Path, *, durable: bool = True, immutable: bool = True) -> S
     for folder in (state.names, state.uuids, state.vms, state.staging):
         _make_folder(folder)
     return state
+
+
+def _is_utf8(path: Path) -> bool:
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _make_folder(folder: Path) -> None:

@@ -4,6 +4,7 @@ A lock belongs to an open file: two threads of one process exclude each other
 like two processes do, and the kernel lets go of it when its holder dies.
 """
 
+import errno
 import fcntl
 import os
 import shlex
@@ -68,7 +69,13 @@ def _open(path: Path, flags: int = 0) -> int:
     """Open a lock's file. A link is not followed: its file could be made anywhere."""
     aside = shlex.join(("mv", "-n", str(path), f"{path}.old"))
     hint = f"move it out of the way, for an empty file takes its place: {aside}"
-    return open_descriptor(path, os.O_RDWR | os.O_NOFOLLOW | flags, hint=hint)
+    try:
+        return open_descriptor(path, os.O_RDWR | os.O_NOFOLLOW | flags, hint=hint)
+    except OSError as error:
+        if error.errno != errno.EROFS:
+            raise
+        # What is there can still be read and exported: flock needs no right to write.
+        return open_descriptor(path, os.O_RDONLY | os.O_NOFOLLOW, hint=hint)
 
 
 def _take(descriptor: int, mode: int) -> bool:

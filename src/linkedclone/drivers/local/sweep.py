@@ -10,6 +10,7 @@ under the exclusive family lock. When anything cannot be read or is missing, no
 layer is removed: those below it may be wanted.
 """
 
+import errno
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
@@ -53,6 +54,10 @@ def recover(state: StateFolder) -> tuple[str, ...]:
         doubts = sweep(state, deadline_s=_RECOVERY_DEADLINE_SECONDS)
     except BusyError:
         return ()
+    except OSError as error:
+        if error.errno != errno.EROFS:
+            raise
+        return ()  # what is there can still be read
     told = (
         (*describe_entry(entry), _tell_end(state, back[entry], doubts))
         for entry, (killed, there) in dead.items()
