@@ -193,7 +193,8 @@ def _check_user(place: Place, user: GuestUser) -> Iterator[Problem]:
 def _check_keys(place: Place, keys: Iterable[str]) -> Iterator[Problem]:
     for number, key in enumerate(keys):
         # A private key is not shown, nor anything that might be a part of one.
-        if "PRIVATE" in key or len(key.split()) < 2 or "\n" in key.strip():
+        one_line = key.strip().replace("\t", " ").isprintable()
+        if "PRIVATE" in key or len(key.split()) < 2 or not one_line:
             text = "is no public key, as in ~/.ssh/id_ed25519.pub: ssh-ed25519 AAAA… NAME"
             yield Problem(place=(*place, "ssh_keys", number), text=text)
 

@@ -120,6 +120,12 @@ WRONG: list[tuple[str, Customization, str, str]] = [
     ("two user data", cloud(user_data="#", user_data_file="b"), "cloud_init.user_data_file", "ex"),
     ("ssh key", cloud(ssh_keys=("AAAA",)), "cloud_init.ssh_keys[0]", "no public key"),
     (
+        "ssh key of two lines",
+        cloud(ssh_keys=("ssh-ed25519 AAAA\rssh-ed25519 BBBB",)),
+        "cloud_init.ssh_keys[0]",
+        "no public key",
+    ),
+    (
         "private key",
         cloud(users=(GuestUser(name="a", ssh_keys=("-----BEGIN PRIVATE KEY----- x",)),)),
         "cloud_init.users[0].ssh_keys[0]",
