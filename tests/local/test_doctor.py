@@ -17,6 +17,8 @@ from typing import Any
 import pytest
 
 from linkedclone.cli.main import main
+from linkedclone.cli.space import render_usage
+from linkedclone.cli.views import describe_vm, render_vm
 from linkedclone.config.endpoint import Endpoint
 from linkedclone.drivers.local import contents, host
 from linkedclone.drivers.local.diagnose import diagnose, examine
@@ -31,6 +33,9 @@ from linkedclone.drivers.local.store import StoredVm, load_vm, save_record
 from linkedclone.model.findings import Finding, Verdict
 from linkedclone.model.images import DiskExport, ImageImport
 from linkedclone.model.observed import Power
+from linkedclone.model.proof import Mode
+from linkedclone.model.space import measure
+from linkedclone.model.views import VmRow
 from tests.command import FORKED
 from tests.contract.acts import error_of, find, make, step_for
 from tests.local.pretend import PretendMachine, open_pretend_machine
@@ -511,10 +516,20 @@ def test_the_socket_of_a_machine_that_was_killed_is_told(driver: LocalDriver) ->
     assert " start desk " in found.remedy
 
 
-def test_what_a_guest_has_filled_the_disk_with_is_told(driver: LocalDriver) -> None:
+def test_what_a_guest_has_filled_the_disk_with_is_told_by_doctor_usage_and_show(
+    driver: LocalDriver,
+) -> None:
     log = driver.state.folder(find(driver, "desk").id) / "run/console.log"
     log.parent.mkdir()
     log.write_bytes(b"again and again " * (2 << 20))
+    desk = find(driver, "desk")
+    usage = measure(driver.observe(sizes=True))
+    assert desk.log_bytes == usage.log_bytes == usage.document()["log_bytes"]
+    assert (desk.log_bytes or 0) >= 32 << 20
+    assert "logs of consoles and of QEMU: 32.0 MiB; desk has" in render_usage(usage, vms=False)
+    row = VmRow(vm=desk, parent="", snapshot="", mode=Mode.LINKED)
+    assert describe_vm(row)["log_bytes"] == desk.log_bytes
+    assert "logs       32.0 MiB" in render_vm(row)
     found = look(driver, "machines")
     assert found.verdict is Verdict.WARNING
     assert str(log) in found.text
