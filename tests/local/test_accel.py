@@ -108,7 +108,7 @@ def test_a_wrong_environment_is_refused(
     monkeypatch.setenv(ACCEL_VARIABLE, "xen")
     assert main(["list", "--endpoint", endpoint]) == 2
     told = capsys.readouterr().err
-    assert "LINKEDCLONE_ACCEL is 'xen', which is no accelerator" in told
+    assert "LINKEDCLONE_ACCEL is 'xen', which is not an accelerator" in told
     assert "auto, kvm, tcg" in told
 
 

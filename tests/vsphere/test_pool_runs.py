@@ -153,7 +153,7 @@ def test_a_broken_image_stops_after_the_canary_and_rollback_restores_it(
     recompose = ("pool", "recompose", file, "--snapshot", "new", "--yes")
     code, report = command.run_json(*recompose, env=env)
     assert code not in (0, 130)
-    assert "desk-01 was made and does not become healthy" in report["stopped"]
+    assert "desk-01 was made but did not become healthy" in report["stopped"]
     assert "no perl in it" in report["stopped"]
     found = rows(file, env)
     canary = found.pop("desk-01")

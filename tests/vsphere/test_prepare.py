@@ -64,7 +64,7 @@ def load_iso(driver: Driver) -> None:
 def test_a_parent_without_a_snapshot_blocks(env: dict[str, str]) -> None:
     code, findings, mended = check(env)
     assert code == 1
-    assert findings["snapshot"] == ("failed", "it has none to hang linked clones from")
+    assert findings["snapshot"] == ("failed", "it has no snapshot for linked clones")
     assert mended == []
 
 

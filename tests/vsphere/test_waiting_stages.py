@@ -156,7 +156,7 @@ def test_one_that_never_ends_is_given_up_for_want_of_progress(sim: Simulator) ->
     error = failure_of(result)
     assert error.stage == "customize"
     assert "made no progress for 0.5 s" in error.brief
-    assert "the last that was told of it: running" in error.details
+    assert "the last reported state: running" in error.details
     assert stages_of(result) == [*MADE, "tools"]
 
 

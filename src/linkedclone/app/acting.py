@@ -85,7 +85,7 @@ class Acting:
                 return ActionReport(endpoint=self.address)
             if plan() != shown:
                 raise RefusedError(
-                    "what depends on these VMs has changed meanwhile; nothing was done",
+                    "the VMs that depend on these have changed in the meantime; nothing was done",
                     hint="run the command again and look at what it shows",
                 )
         return self.carry_out(shown, progress, check=check)

@@ -295,7 +295,7 @@ class Changes:
             # In this order: a clone that is finished in between is whole in the inventory.
             busy = self._driver.observe_sources(sources) if sources else frozenset()
             if busy:
-                blind["clones are being made right now: what they may need was left"] = None
+                blind["clones are being made right now: files that they may need were kept"] = None
             shown = {key_of(waste.step) for waste in found if waste.step is not None}
             still = [w for w in look() if w.step is not None and key_of(w.step) in shown]
             return plan_removal(still, kinds, busy)

@@ -263,7 +263,7 @@ class CloneJob:
         try:
             vms = self._driver.observe().vms
         except LinkedCloneError as error:
-            return {}, (f"whether another VM has one of the addresses is not known: {error}",)
+            return {}, (f"could not check whether another VM has one of the addresses: {error}",)
         return tell_clashes(results, vms)
 
     def _unused_snapshot(self, made: Sequence[Made]) -> tuple[str, ...]:
@@ -274,7 +274,7 @@ class CloneJob:
             return ()
         name, parent = taken[0].name, taken[0].vm_name
         return (
-            f"the new snapshot {name!r} of {parent} stays, and no clone of this run hangs from it",
+            f"the new snapshot {name!r} of {parent} was kept, though no clone of this run uses it",
         )
 
     def _mend_existing(self, results: Mapping[str, CloneResult]) -> dict[str, CloneResult]:

@@ -111,7 +111,7 @@ def tell_clashes(
         key = here[clash.clone.id]
         if not clash.loses:
             if clash.other.id not in here:
-                notes.append(f"{_describe(clash)}; that one has to give way")
+                notes.append(f"{_describe(clash)}; change one of the two")
         elif results[key].error is None:
             changed[key] = replace(results[key], status=Status.FAILED, error=_clash_failure(clash))
     return changed, tuple(notes)

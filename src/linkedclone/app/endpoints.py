@@ -107,11 +107,11 @@ def read_candidate(name: str, url: str, *, environ: Mapping[str, str] | None = N
         InputError: One of them is malformed, or the URL holds a password.
     """
     if not _NAME.fullmatch(name):
-        brief = f"{redact(name)!r} is no name for an endpoint"
+        brief = f"{redact(name)!r} is not a valid name for an endpoint"
         raise InputError(brief, hint="letters, digits, dots, hyphens and underscores, as in lab-2")
     if not is_url(url):
         hint = f"write it as vsphere://USER@{redact(url).rpartition('@')[2]}"
-        raise InputError(f"{redact(url)!r} is no URL", hint=hint)
+        raise InputError(f"{redact(url)!r} is not a URL", hint=hint)
     return replace(locate_endpoint(url, environ=environ).endpoint, name=name)
 
 
@@ -154,7 +154,7 @@ def check_fingerprint(seen: Presented, wanted: str) -> None:
     """
     digits = wanted.replace(":", "").replace(" ", "").lower()
     if not re.fullmatch(r"[0-9a-f]{64}", digits):
-        brief = f"{wanted!r} is no SHA-256 fingerprint"
+        brief = f"{wanted!r} is not a SHA-256 fingerprint"
         raise InputError(brief, hint="it has 64 hex digits, with or without colons")
     if digits != seen.sha256:
         raise CertificateError(

@@ -60,7 +60,7 @@ class Life:
             (placement.datastore, placement.host, placement.resource_pool, placement.cluster)
         ):
             raise InputError(
-                "nothing says where to", hint="name a --datastore, --host, --cluster or pool"
+                "no destination is given", hint="name a --datastore, --host, --cluster or pool"
             )
         found = find_present(driver, refs)
         vms = found.vms
@@ -112,12 +112,12 @@ class Life:
 
 def _judge(result: ActionResult, before: Vm | None, after: Vm | None) -> ActionResult:
     if before is None or after is None:
-        return _failed(result, f"{result.name} is not there any more", "it was deleted meanwhile")
+        return _failed(result, f"{result.name} no longer exists", "it was deleted in the meantime")
     proof = prove_kept(before, after)
     if proof.linked is False:
         return _failed(
             result,
-            f"{result.name} was moved, but does not hang from what it hung from",
+            f"{result.name} was moved, but has another base than before",
             proof.reason,
         )
     return replace(result, note=proof.reason) if proof.reason else result

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from linkedclone.errors import LinkedCloneError
 from linkedclone.execution.cloning import Made
 from linkedclone.execution.runner import Runner
+from linkedclone.model.names import list_names, render_count
 from linkedclone.model.observed import Power, Vm
 from linkedclone.model.proof import Mode, Proof, shared_layers
 from linkedclone.model.report import CloneReport, CloneResult, Failure, Stage, Status
@@ -108,11 +109,9 @@ def tell_sharing(copies: Sequence[Vm]) -> tuple[str, ...]:
         return ()
     files = sorted({layer for layers in shared.values() for layer in layers})
     more = f" and {len(files) - 1} more" if len(files) > 1 else ""
-    note = (
-        f"{len(names)} of the full clones ({names[0]}{', …' if len(names) > 1 else ''}) share "
-        f"{files[0]}{more} with others: that base has to stay"
-    )
-    return (note,)
+    count = render_count(len(names), "full clone", "full clones")
+    verb = "shares" if len(names) == 1 else "share"
+    return (f"{count} ({list_names(names, most=1)}) {verb} {files[0]}{more} with other VMs",)
 
 
 def _mode(vm: Vm, *, linked: bool | None) -> Mode:

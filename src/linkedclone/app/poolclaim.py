@@ -45,8 +45,9 @@ def _busy(pool: str, claimant: Claimant, claimed: int, now: datetime) -> BusyErr
     since = datetime.fromtimestamp(claimed, tz=now.tzinfo)
     return BusyError(
         f"another run works on the pool {pool}",
-        details=f"process {claimant.pid} on {claimant.host} said so at {since:%H:%M:%S}",
-        hint="wait until it ends; one that was killed elsewhere counts for ten minutes",
+        details=f"process {claimant.pid} on {claimant.host}, last seen at {since:%H:%M:%S}",
+        hint="wait until it ends; the claim of a run that was killed on another machine "
+        "lapses after ten minutes",
     )
 
 

@@ -12,7 +12,7 @@ from linkedclone.errors import InputError, LinkedCloneError, RefusedError
 from linkedclone.execution.health import HealthLook
 from linkedclone.execution.outage import REAL, Pace
 from linkedclone.model.ids import VmId
-from linkedclone.model.names import list_names
+from linkedclone.model.names import list_names, render_count
 from linkedclone.model.observed import Snapshot, Vm
 from linkedclone.model.pool import PoolPlan, PoolSpec, Stranger
 from linkedclone.model.poolreport import PoolOutlook, PoolReport, PoolRow, PoolStatus
@@ -144,7 +144,7 @@ class Pools:
         snapshot = choose_snapshot(parent, request.snapshot)
         if snapshot is None:
             raise RefusedError(
-                f"{parent.name} has no snapshot that a pool could hang from",
+                f"{parent.name} has no snapshot for a pool to use",
                 hint=f"take one: linkedclone snapshot create {parent.name} NAME",
             )
         # Before anything goes: of what cannot be read, no clone seems to hang.
@@ -277,7 +277,7 @@ class Pools:
                     called = [vm for vm in inventory.vms if vm.name == parent.name]
                     return parent.name if len(called) == 1 else parent.uuid, named
         raise RefusedError(
-            f"the image that {spec.pool} hung from before is not there any more",
+            f"the image that {spec.pool} used before no longer exists",
             details=f"parent {image.parent}, snapshot {image.snapshot}",
             hint="name another one: linkedclone pool recompose FILE --snapshot S",
         )
@@ -325,7 +325,7 @@ class Pools:
         if failed:
             names = list_names([result.name for result in failed])
             raise LinkedCloneError(
-                f"the marks of {len(failed)} clones could not be written: {names}",
+                f"the marks of {render_count(len(failed), 'clone')} could not be written: {names}",
                 details="; ".join(r.error.brief for r in failed if r.error),
                 hint="nothing else was changed; run the command again",
             )
@@ -425,7 +425,8 @@ class Pools:
         held = [vm.name for vm in members if state_of(vm).hold]
         if held and not force:
             raise RefusedError(
-                f"{len(held)} of the pool {called} are held: {list_names(held)}",
+                f"{render_count(len(held), 'clone is', 'clones are')} held in the pool {called}: "
+                f"{list_names(held)}",
                 hint="release them first: linkedclone pool release; or delete them with --force",
             )
         notes = say_strangers(strangers, called)
@@ -503,8 +504,10 @@ def say_strangers(strangers: Sequence[Stranger], pool: str) -> tuple[str, ...]:
         return ()
     names = list_names([one.vm.path or one.vm.name for one in strangers])
     whys = list_names(list(dict.fromkeys(one.because for one in strangers)), most=2)
-    head = f"{len(strangers)} clones marked for a pool {pool} do not fit the file"
-    return (f"{head} and are left alone: {names} ({whys})",)
+    count = render_count(len(strangers), "clone is", "clones are")
+    return (
+        f"{count} marked for a pool {pool}, not as its file says, and left alone: {names} ({whys})",
+    )
 
 
 def _describe(vm: Vm, sight: PoolSight) -> PoolRow:

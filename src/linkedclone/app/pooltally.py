@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from linkedclone.model.ids import VmId
+from linkedclone.model.names import render_count
 from linkedclone.model.observed import Vm
 from linkedclone.model.pool import Act, Change, Why
 from linkedclone.model.poolreport import PoolResult
@@ -104,7 +105,7 @@ class Tally:
         self.failures += 1
         failure = Failure(
             stage=HEALTH,
-            brief=f"{vm.name} was made and does not become healthy: {reason}",
+            brief=f"{vm.name} was made but did not become healthy: {reason}",
             hint="look at its console; linkedclone pool status shows the others",
         )
         for index, result in enumerate(self.results):
@@ -123,8 +124,9 @@ class Tally:
         """Say why nothing more is begun."""
         failed = [result for result in self.results if result.status is Status.FAILED]
         last = failed[-1].error if failed else None
-        many = "a failure" if self.failures == 1 else f"{self.failures} failures"
-        return f"stopped after {many}" + (f": {last.brief}" if last else "")
+        return f"stopped after {render_count(self.failures, 'failure')}" + (
+            f": {last.brief}" if last else ""
+        )
 
     def _add(
         self,

@@ -139,7 +139,7 @@ def subgroup(name: str, text: str, commands: Mapping[str, str]) -> LazyGroup:
 despite_option = click.option(
     "--despite-unreadable",
     is_flag=True,
-    help="For experts: also what a VM that cannot be read may hang from.",
+    help="For experts: also layers that a VM that cannot be read may use.",
 )
 """What commands take that a VM that cannot be read stops."""
 

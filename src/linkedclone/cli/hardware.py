@@ -55,7 +55,9 @@ def _read_new_disk(text: str) -> "NewDisk":
 
     size, _, kind = text.partition(",")
     if kind.strip() not in {"", "thin", "thick"}:
-        raise click.BadParameter(f"{kind.strip()!r} is no kind of disk; write 40GiB or 40GiB,thick")
+        raise click.BadParameter(
+            f"{kind.strip()!r} is not a kind of disk; write 40GiB or 40GiB,thick"
+        )
     return NewDisk(capacity_bytes=read_size(size), thin=kind.strip() != "thick")
 
 

@@ -21,30 +21,30 @@ COMMANDS = {
         "adopt": "Mark linked clones of other tools, and golden images, as ours.",
     },
     "Pools": {
-        "pool": "Keep a set of linked clones as a file says.",
+        "pool": "Keep a set of linked clones as a file describes it.",
         "schema": "Print the JSON Schema of pool files.",
     },
     "Look": {
-        "list": "List all VMs with what they hang from.",
+        "list": "List all VMs with their parents.",
         "show": "Show one VM with its disk chains and snapshots.",
         "tree": "Draw parents, snapshots and clones as a tree.",
-        "usage": "Show what families take, and what they save.",
-        "gc": "Find what nothing uses any more; with --yes remove it.",
+        "usage": "Show how much space families take and save.",
+        "gc": "Find unused files and snapshots; with --yes remove them.",
         "console": "Join a VM's serial console, or say where its screen is.",
-        "inventory": "Print the linked clones as a dynamic inventory of Ansible.",
+        "inventory": "Print the linked clones as a dynamic inventory for Ansible.",
         "snapshot": "List, take, delete and revert to snapshots.",
     },
     "On this machine (local:)": {
         "image": "Make parents from disk images, list and remove them.",
         "ssh": "Log in to a running clone.",
-        "export": "Write a disk of a VM to one file that needs nothing else.",
+        "export": "Write a disk of a VM to one self-contained file.",
         "move": "Move the state folder to another path or file system.",
         "unit": "Print a systemd unit that starts VMs when you log in, or at boot.",
     },
     "Set up": {
         "endpoints": "Add, list, test and remove hypervisors.",
         "doctor": "Check what linked clones need of an endpoint.",
-        "completion": "Print the completion script of a shell.",
+        "completion": "Print the completion script for a shell.",
     },
 }
 """Headings, and under each the commands with what they do."""

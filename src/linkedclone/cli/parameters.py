@@ -69,7 +69,7 @@ def read_duration(text: str) -> float:
     match = _DURATION.fullmatch(text.strip())
     seconds = float(match[1]) * _SECONDS[match[2]] if match else 0.0
     if seconds <= 0:
-        raise click.BadParameter(f"{text!r} is no time; write it as 90s, 5m or 1h")
+        raise click.BadParameter(f"{text!r} is not a duration; write it as 90s, 5m or 1h")
     return seconds
 
 

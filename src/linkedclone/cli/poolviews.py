@@ -46,7 +46,9 @@ def say_outlook(outlook: PoolOutlook) -> None:
     parent, snapshot = outlook.image
     say(printable(f"pool {outlook.pool} on {parent}, snapshot {snapshot}"))
     if outlook.plan.empty:
-        nothing = "can be done now" if outlook.plan.skipped else "to do: it is as its file wants it"
+        nothing = (
+            "can be done now" if outlook.plan.skipped else "to do: it is as its file describes it"
+        )
         say(f"nothing {nothing}")
     for line in summarize_plan(outlook.plan):
         say(printable(line))
@@ -123,7 +125,7 @@ def say_report(report: PoolReport) -> None:
     line += f", {failed} failed" if failed else ""
     line += f" in {took}, on {report.image[0]}, snapshot {report.image[1]}"
     if not (report.interrupted or report.stopped or report.results or report.skipped):
-        line = f"nothing to do: pool {report.pool} is as its file wants it"
+        line = f"nothing to do: pool {report.pool} is as its file describes it"
     say(printable(line))
     if report.interrupted:
         say("interrupted; run it again to go on")

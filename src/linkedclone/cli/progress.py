@@ -12,6 +12,7 @@ from linkedclone.cli.streams import foreign, printable, say, tells_a_person
 from linkedclone.cli.widths import fit, width_of
 from linkedclone.execution.progress import Event, Progress, Silent
 from linkedclone.model.jobs import JobStatus
+from linkedclone.model.names import render_count
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -43,7 +44,7 @@ class Lines:
 
     def begin(self, names: tuple[str, ...], action: str) -> None:
         """Tell what is about to be done."""
-        say(f"{action}: {len(names)} VM{'' if len(names) == 1 else 's'}")
+        say(f"{action}: {render_count(len(names), 'VM')}")
 
     def update(self, event: Event) -> None:
         """Tell of an end; what is under way is worth a line only with words, as a retry."""

@@ -38,7 +38,7 @@ def settle_trust(endpoint: Endpoint, *, fingerprint: str | None, ca_file: Path |
     if ca_file is not None:
         return replace(endpoint, tls=Tls(ca_file=ca_file))
     if endpoint.tls.insecure:
-        say("warning: the certificate is not checked; anybody between could read the password")
+        say("warning: the certificate is not checked; anyone between could read the password")
         return endpoint
     seen = look_at_certificate(endpoint)
     if fingerprint is not None:
@@ -54,11 +54,11 @@ def _ask_to_pin(endpoint: Endpoint, seen: Presented) -> None:
     facts = _describe_certificate(seen)
     if not has_terminal():
         raise InputError(
-            f"the certificate of {endpoint.host} is signed by nobody the system trusts",
+            f"the certificate of {endpoint.host} is not signed by a trusted authority",
             details="\n".join(facts),
             hint="if that is the right one, repeat with --fingerprint SHA256; or give --ca-file",
         )
-    say(f"{endpoint.host} presents a certificate that the system's authorities do not vouch for:")
+    say(f"{endpoint.host} presents a certificate that no authority of this system has signed:")
     for fact in facts:
         say(f"  {fact}")
     before = pinned_before(endpoint.name)

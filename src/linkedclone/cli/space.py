@@ -7,6 +7,7 @@ from linkedclone.cli.ages import render_age
 from linkedclone.cli.reports import choose_notes
 from linkedclone.cli.streams import printable, say
 from linkedclone.cli.tables import Column, render_table
+from linkedclone.model.names import render_count
 from linkedclone.model.sizes import render_size
 from linkedclone.model.space import FamilyUsage, StoreUsage, Usage, VmUsage, percent
 
@@ -143,5 +144,5 @@ def _limits(usage: Usage, now: datetime, *, verbose: bool) -> Iterable[str]:
         yield f"the oldest of these sizes was measured {when}, at {usage.measured:%Y-%m-%d %H:%M}"
     unknown = sum(family.unknown for family in usage.families)
     if unknown:
-        yield f"the sizes of {unknown} files are unknown and count as nothing"
+        yield f"{render_count(unknown, 'file is', 'files are')} of unknown size and counted as 0"
     yield from choose_notes(usage.blind, usage.unscanned, verbose=verbose)

@@ -8,6 +8,7 @@ from shutil import get_terminal_size
 from linkedclone.cli.ages import render_age
 from linkedclone.cli.streams import printable, shows_on_terminal, speaks_utf8
 from linkedclone.cli.widths import fit, fit_name, width_of
+from linkedclone.model.names import render_count
 from linkedclone.model.observed import Vm
 from linkedclone.model.proof import Mode
 from linkedclone.model.sizes import render_size
@@ -144,7 +145,7 @@ def _name(node: TreeNode, *, top: bool) -> tuple[str, str]:
     if node.stray is not None:
         return f"? {node.stray.name}", ""
     count = sum(child.vm is not None for child in node.children)
-    clones = f"  {count} clone{'' if count == 1 else 's'}" if count else ""
+    clones = f"  {render_count(count, 'clone')}" if count else ""
     if node.snapshot is not None:
         current = " (current)" if node.snapshot.current else ""
         return f"@{node.snapshot.name}", f"{current}{clones}"

@@ -53,7 +53,7 @@ def say_waste(report: WasteReport, kinds: Collection[WasteKind], *, removed: boo
 
 def _total(report: WasteReport, kinds: Collection[WasteKind], *, removed: bool) -> str:
     if not report.found:
-        return "nothing was found: all that was looked at is in use"
+        return "nothing was found: everything that was checked is in use"
     found = f"{len(report.found)} found, {render_size(report.found_bytes)}"
     if removed:
         done = sum(result.status is Status.DONE for _, result in report.results)
@@ -61,4 +61,4 @@ def _total(report: WasteReport, kinds: Collection[WasteKind], *, removed: bool) 
         return f"{found}; {done} removed, {render_size(report.freed_bytes)} freed{ended}"
     free = [waste for waste in report.found if waste.step is not None and waste.kind in kinds]
     size = render_size(sum(waste.used_bytes or 0 for waste in free))
-    return f"{found}; nothing was removed: --yes removes {len(free)} of them, {size}"
+    return f"{found}; nothing was removed: --yes removes {len(free)}, {size}"

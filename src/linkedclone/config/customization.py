@@ -10,6 +10,7 @@ from linkedclone.config.yamlfile import Checked, YamlFile, read_into
 from linkedclone.errors import InputError
 from linkedclone.guest.checking import check_customization
 from linkedclone.model.customization import Customization
+from linkedclone.model.names import render_count
 from linkedclone.model.problems import Place, Problem, show_place
 
 _KEY = "customization"
@@ -61,7 +62,7 @@ def settle_customization(customization: Customization, folder: Path) -> Customiz
     """
     value, problems = _complete(customization, folder)
     if problems:
-        many = "an error" if len(problems) == 1 else f"{len(problems)} errors"
+        many = render_count(len(problems), "error")
         details = "\n".join(f"{show_place(p.place)}: {p.text}" for p in problems)
         raise InputError(f"the customization has {many}", details=details)
     return value
@@ -137,7 +138,7 @@ def _read_texts(
         try:
             text = read_text_file(folder / Path(name).expanduser())
         except (OSError, UnicodeDecodeError, RuntimeError) as error:
-            text, why = "", getattr(error, "strerror", None) or "it is no text in UTF-8"
+            text, why = "", getattr(error, "strerror", None) or "it is not text in UTF-8"
         else:
             why = "" if text.strip() else "it is empty"
         if why:

@@ -100,6 +100,6 @@ def check_accel(text: str, *, what: str) -> str:
     """
     name = text.strip().lower()
     if name not in ACCELERATORS:
-        brief = f"{what} is {text!r}, which is no accelerator"
+        brief = f"{what} is {text!r}, which is not an accelerator"
         raise InputError(brief, hint="known are: " + ", ".join(ACCELERATORS))
     return name

@@ -199,7 +199,7 @@ def _faults(endpoint: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         return
     if not is_url(url):
         hint = "write vsphere://USER@HOST/DATACENTER or memory:"
-        yield "url", f"{redact(url)} is no endpoint; {hint}"
+        yield "url", f"{redact(url)} is not a valid endpoint; {hint}"
         return
     try:
         if parse_url(url).password is not None:

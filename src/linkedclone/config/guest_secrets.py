@@ -9,6 +9,7 @@ from linkedclone.errors import InputError
 from linkedclone.guest.checking import find_sources
 from linkedclone.model.customization import Customization, SecretSource
 from linkedclone.model.guest import Secrets
+from linkedclone.model.names import render_count
 from linkedclone.model.problems import Place, show_place
 from linkedclone.model.secret import Secret
 
@@ -67,9 +68,9 @@ def look_up_all(
         except InputError as error:
             faults[show_place(place)] = "; ".join(filter(None, (error.brief, error.hint)))
     if faults:
-        many = "a password" if len(faults) == 1 else f"{len(faults)} passwords"
+        many = render_count(len(faults), "password")
         details = "\n".join(f"{place}: {fault}" for place, fault in faults.items())
-        raise InputError(f"{many} cannot be had", details=details)
+        raise InputError(f"{many} cannot be read", details=details)
     return tuple(found.items())
 
 

@@ -66,7 +66,7 @@ def read_patience(environ: Mapping[str, str]) -> float | None:
     """Read ``LINKEDCLONE_PATIENCE``, the seconds that a run waits for an endpoint; None if unset.
 
     Raises:
-        InputError: It is no number of seconds.
+        InputError: It is not a number of seconds.
     """
     text = environ.get("LINKEDCLONE_PATIENCE", "").strip()
     if not text:
@@ -76,7 +76,7 @@ def read_patience(environ: Mapping[str, str]) -> float | None:
     except ValueError:
         seconds = -1.0
     if not 0 <= seconds <= _LONGEST_PATIENCE:
-        brief = f"LINKEDCLONE_PATIENCE is {text!r}, which is no number of seconds"
+        brief = f"LINKEDCLONE_PATIENCE is {text!r}, which is not a number of seconds"
         hint = f"0 waits for nothing, 300 is usual, {_LONGEST_PATIENCE:.0f} the most"
         raise InputError(brief, hint=hint)
     return seconds

@@ -69,7 +69,7 @@ def parse_url(text: str) -> Address:
         brief = f"{redact(text)} would send the password unencrypted"
         raise InputError(brief, hint="use https:// or vsphere://")
     if scheme.lower() not in _SCHEMES:
-        raise InputError(f"{redact(text)} is no endpoint", hint=_SHAPE + ", or memory:")
+        raise InputError(f"{redact(text)} is not a valid endpoint", hint=_SHAPE + ", or memory:")
     authority, path, query = _split(rest)
     if "@" in rest and "@" not in authority:
         raise InputError(f"{redact(text)} cannot be read", hint=_ENCODE)
@@ -104,7 +104,7 @@ def _parse_place(place: str, text: str) -> tuple[str, int]:
         raise InputError(f"{redact(text)} has no valid host and port", hint=hint)
     port = int(match["port"] or 443)
     if not 0 < port < 65536:
-        raise InputError(f"{redact(text)}: {port} is no TCP port", hint="it lies in 1-65535")
+        raise InputError(f"{redact(text)}: {port} is not a TCP port", hint="it lies in 1-65535")
     return match["host"].strip("[]"), port
 
 

@@ -25,6 +25,7 @@ from typing import (
 from linkedclone.config.textfile import read_text_file
 from linkedclone.config.url import redact
 from linkedclone.errors import InputError
+from linkedclone.model.names import render_count
 from linkedclone.model.problems import Place, Problem, show_place
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ class YamlFile:
         listed = sorted(
             (self.line_of(p.place), show_place(self._as_written(p.place)), p.text) for p in problems
         )
-        many = "an error" if len(listed) == 1 else f"{len(listed)} errors"
+        many = render_count(len(listed), "error")
         return InputError(
             f"the {self.what} {self.path} has {many}",
             details="\n".join(f"line {line}: {place}: {text}" for line, place, text in listed),

@@ -82,8 +82,8 @@ class Cloning:
             if snapshot.id == taken:
                 return parent, snapshot
         raise NotFoundError(
-            f"the snapshot {step.name!r} of {source.name} was taken but is not there",
-            hint="somebody may have deleted it; run the command again",
+            f"the snapshot {step.name!r} of {source.name} was taken but cannot be found",
+            hint="another user may have deleted it; run the command again",
         )
 
     def _take(self, step: TakeSnapshot) -> str | None:
@@ -326,14 +326,14 @@ def _unmended(made: Made, trouble: LinkedCloneError | None) -> Made:
         return made
     if made.verdict.left_failed and (first := made.verdict.failure):
         told = f"{first.brief}; and it could not be marked as failed: {trouble.brief}"
-        hint = f"delete it before anybody takes it up: linkedclone delete {made.step.name}"
+        hint = f"delete it before another run uses it: linkedclone delete {made.step.name}"
         failure = replace(first, brief=told, hint=hint)
         return replace(made, verdict=replace(made.verdict, failure=failure))
     failure = Failure(
         stage=Stage.CLONE,
         brief=f"{made.step.name} was made, but its mark could not be written: {trouble.brief}",
         details=trouble.details,
-        hint="run the same command again: it is taken up, and the mark written then",
+        hint="run the same command again: it continues with this clone and writes the mark",
     )
     return replace(made, verdict=replace(made.verdict, fate=Fate.KEPT, failure=failure))
 

@@ -98,7 +98,7 @@ def _shared_prefix(text: str, parts: Sequence[str]) -> int:
     (prefix,) = found
     longest = 128 if ":" in parts[0] else 32
     if not (prefix.isascii() and prefix.isdigit()) or int(prefix) > longest:
-        raise InputError(f"{prefix!r} in {text!r} is no prefix length", hint=_HINT)
+        raise InputError(f"{prefix!r} in {text!r} is not a prefix length", hint=_HINT)
     return int(prefix)
 
 
@@ -130,7 +130,7 @@ def _address(text: str, part: str) -> Ip:
 def _network_of(span: Span, prefix: int) -> Span:
     host_bits = (128 if span.version == 6 else 32) - prefix
     if host_bits < 0:
-        raise InputError(f"/{prefix} is no prefix length of IPv4", hint=_HINT)
+        raise InputError(f"/{prefix} is not a prefix length of IPv4", hint=_HINT)
     first = span.first >> host_bits << host_bits
     return Span(version=span.version, first=first, last=first | ((1 << host_bits) - 1))
 
@@ -163,7 +163,7 @@ def parse_reserved(text: str) -> tuple[Span, ...]:
             try:
                 network = ip_network(part, strict=False)
             except ValueError:
-                raise InputError(f"{part!r} is no network in CIDR notation") from None
+                raise InputError(f"{part!r} is not a network in CIDR notation") from None
             first, last = int(network.network_address), int(network.broadcast_address)
             found.append(Span(version=network.version, first=first, last=last))
         else:

@@ -106,18 +106,18 @@ def _check_names(customization: Customization) -> Iterator[Problem]:
     if fault:
         yield Problem(place=("host_name",), text=fault)
     if customization.domain and not is_domain(customization.domain):
-        yield Problem(place=("domain",), text="is no DNS domain, as corp.example")
+        yield Problem(place=("domain",), text="is not a DNS domain, as corp.example")
     yield from _check_dns((), customization.dns, customization.search)
 
 
 def _check_dns(place: Place, dns: Iterable[str], search: Iterable[str]) -> Iterator[Problem]:
     for number, server in enumerate(dns):
         if _read(server) is None:
-            text = f"{server!r} is no address; name servers are given by address"
+            text = f"{server!r} is not an address; name servers are given by address"
             yield Problem(place=(*place, "dns", number), text=text)
     for number, domain in enumerate(search):
         if not is_domain(domain):
-            text = f"{domain!r} is no DNS domain"
+            text = f"{domain!r} is not a DNS domain"
             yield Problem(place=(*place, "search", number), text=text)
 
 
@@ -142,7 +142,7 @@ def _check_windows(windows: WindowsGuest, *, stored: bool) -> Iterator[Problem]:
         )
     key = windows.product_key
     if isinstance(key, str) and key and not _PRODUCT_KEY.fullmatch(key):
-        text = "is no product key: five groups of five letters and digits, with hyphens between"
+        text = "is not a product key: five groups of five letters and digits, with hyphens between"
         yield Problem(place=("windows", "product_key"), text=text)
     if windows.workgroup and windows.join:
         text = "workgroup and join exclude each other"
@@ -155,12 +155,12 @@ def _check_windows(windows: WindowsGuest, *, stored: bool) -> Iterator[Problem]:
 
 def _check_join(place: Place, join: DomainJoin) -> Iterator[Problem]:
     if not is_domain(join.domain):
-        text = "is no DNS domain, as corp.example"
+        text = "is not a DNS domain, as corp.example"
         yield Problem(place=(*place, "domain"), text=text)
     if not join.user.strip():
         yield Problem(place=(*place, "user"), text="is empty")
     if join.ou and not all(_OU.fullmatch(part) for part in join.ou.split(",")):
-        text = "is no organizational unit, as OU=Desktops,DC=corp,DC=example"
+        text = "is not an organizational unit, as OU=Desktops,DC=corp,DC=example"
         yield Problem(place=(*place, "ou"), text=text)
 
 
@@ -186,7 +186,7 @@ def _check_cloud_init(cloud: CloudInit) -> Iterator[Problem]:
 
 def _check_user(place: Place, user: GuestUser) -> Iterator[Problem]:
     if not is_user_name(user.name):
-        yield Problem(place=(*place, "name"), text=f"{user.name!r} is no name of a user")
+        yield Problem(place=(*place, "name"), text=f"{user.name!r} is not a valid user name")
     yield from _check_keys(place, user.ssh_keys)
 
 
@@ -195,7 +195,7 @@ def _check_keys(place: Place, keys: Iterable[str]) -> Iterator[Problem]:
         # A private key is not shown, nor anything that might be a part of one.
         one_line = key.strip().replace("\t", " ").isprintable()
         if "PRIVATE" in key or len(key.split()) < 2 or not one_line:
-            text = "is no public key, as in ~/.ssh/id_ed25519.pub: ssh-ed25519 AAAA… NAME"
+            text = "is not a public key, as in ~/.ssh/id_ed25519.pub: ssh-ed25519 AAAA… NAME"
             yield Problem(place=(*place, "ssh_keys", number), text=text)
 
 

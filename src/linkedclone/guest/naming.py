@@ -6,6 +6,7 @@ from string import Formatter
 
 from linkedclone.errors import InputError
 from linkedclone.model.customization import Customization, GuestOs
+from linkedclone.model.names import render_count
 
 _LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 """A label of a host name (RFC 1123, section 2.1; RFC 1035, section 2.3.4)."""
@@ -58,7 +59,7 @@ def check_host_names(customization: Customization, names: Sequence[str]) -> None
     if faults:
         what = "a Windows computer" if windows else "a guest"
         raise InputError(
-            f"{len(faults)} of the clones would have a host name that {what} cannot have",
+            f"{render_count(len(faults), 'clone')} would have a host name that {what} cannot have",
             details="\n".join(faults),
             hint=f"{_rules(windows=windows)}; choose other names, or another host_name than "
             f"{customization.host_name!r}",

@@ -17,5 +17,5 @@ def parse_duration(text: str) -> float:
     match = _DURATION.fullmatch(text.strip())
     seconds = float(match[1]) * _UNITS[match[2].lower()] if match else 0.0
     if seconds <= 0:
-        raise InputError(f"{text!r} is no time", hint="write it as 90s, 5m, 12h or 30d")
+        raise InputError(f"{text!r} is not a duration", hint="write it as 90s, 5m, 12h or 30d")
     return seconds

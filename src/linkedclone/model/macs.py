@@ -20,7 +20,7 @@ def parse_mac(text: str) -> str:
             Networking, Static MAC Addresses).
     """
     if not _OCTETS.fullmatch(text.strip()):
-        raise InputError(f"{text!r} is no MAC address", hint="write it as 00:50:56:01:02:03")
+        raise InputError(f"{text!r} is not a MAC address", hint="write it as 00:50:56:01:02:03")
     mac = text.strip().lower().replace("-", ":")
     first = int(mac[:2], 16)
     if first & 1 or mac == "00:00:00:00:00:00":

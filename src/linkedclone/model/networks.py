@@ -95,7 +95,8 @@ def check_networks(networks: Sequence[str]) -> None:
     """
     wrong = [text for text in networks if not _is_network(text)]
     if wrong:
-        brief = f"{', '.join(map(repr, wrong))} {'is' if len(wrong) == 1 else 'are'} no network"
+        verb = "is not a network" if len(wrong) == 1 else "are not networks"
+        brief = f"{', '.join(map(repr, wrong))} {verb}"
         raise InputError(brief, hint="write it as 10.0.0.0/8 or fd00::/8")
 
 

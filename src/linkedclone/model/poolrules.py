@@ -93,7 +93,7 @@ def _check_hardware(spec: PoolSpec) -> Iterator[Problem]:
 def _check_health(spec: PoolSpec) -> Iterator[Problem]:
     probe = spec.health
     if not 0 <= probe.tcp <= 65_535:
-        yield Problem(place=("health", "tcp"), text="is no port; it is from 1 to 65535")
+        yield Problem(place=("health", "tcp"), text="is not a port, which is from 1 to 65535")
     if bool(probe.user) != (probe.password is not None):
         text = "user and password belong together"
         yield Problem(place=("health", "user"), text=text, beside=("password",))

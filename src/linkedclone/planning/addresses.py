@@ -19,6 +19,7 @@ from linkedclone.guest.addresses import (
 from linkedclone.guest.identity import build_card
 from linkedclone.model.customization import Addresses, Customization
 from linkedclone.model.guest import GuestCard
+from linkedclone.model.names import render_count
 from linkedclone.model.observed import Vm
 
 
@@ -101,7 +102,8 @@ def _give(
     if count(free) < wanted:
         own = count(source.spans)
         raise InputError(
-            f"{wanted} addresses are wanted of {text}, and {count(free)} are free",
+            f"{render_count(wanted, 'address is', 'addresses are')} needed from {text}, "
+            f"but {count(free)} are free",
             details=f"of {own} addresses {own - count(free)} are in use, reserved, or those of "
             "gateways and name servers",
             hint="widen the range, or delete clones that are no longer needed; nothing was made",

@@ -124,9 +124,9 @@ def plan_revert(
     refuse_unread([vm], action="revert", despite=despite_unreadable)
     lineage = Lineage(inventory)
     refuse_used(
-        f"refusing to revert {vm.name}: others hang from its present state",
+        f"refusing to revert {vm.name}: other VMs depend on its current state",
         lineage.dependants_of_layers(present_only(vm), vm),
-        hint="take a snapshot first: its present state stays then",
+        hint="take a snapshot first, which keeps the current state",
     )
     refuse_unread_users(
         f"revert {vm.name}",
@@ -180,8 +180,8 @@ def plan_grow(
     lineage = Lineage(inventory)
     top = frozenset([disk.top] if disk.chain else ())
     refuse_used(
-        f"refusing to grow {disk.label} of {vm.name}: others hang from its file, "
-        "and would not start any more",
+        f"refusing to grow {disk.label} of {vm.name}: other VMs use its file, "
+        "and would no longer start",
         lineage.dependants_of_layers(top, vm),
         hint="delete or promote those first",
     )

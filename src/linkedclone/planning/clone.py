@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from linkedclone.errors import NameTakenError, RefusedError
 from linkedclone.model.ids import FolderId
+from linkedclone.model.names import render_count
 from linkedclone.model.observed import Disk, Identity, Mark, Power, Snapshot, Vm
 from linkedclone.model.plan import CreateClone, Plan, SetPower, Step, TakeSnapshot, WriteMark
 from linkedclone.model.spec import CloneRequest, Target
@@ -190,9 +191,8 @@ class ClonePlanner:
             f"{vm.path or vm.name}: {reason}" for vm in existing if (reason := self._conflict(vm))
         ]
         if taken:
-            word = "name is" if len(taken) == 1 else "names are"
             raise NameTakenError(
-                f"{len(taken)} {word} taken",
+                render_count(len(taken), "name is taken", "names are taken"),
                 details="\n".join(taken),
                 hint="choose other names or another --folder; nothing was made",
             )

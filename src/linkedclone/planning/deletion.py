@@ -6,6 +6,7 @@ from linkedclone.errors import InUseError, RefusedError
 from linkedclone.model.ids import VmId
 from linkedclone.model.inventory import Inventory, Stray
 from linkedclone.model.lineage import Lineage
+from linkedclone.model.names import render_count
 from linkedclone.model.observed import Layer, Power, Vm
 from linkedclone.model.plan import DeleteVm, Plan, SetPower, Step, UnregisterVm
 from linkedclone.model.spec import Deletion
@@ -69,7 +70,7 @@ def _refuse_dependants(going: Sequence[Vm], lineage: Lineage, how: Deletion) -> 
         strays = [reader for reader in staying if isinstance(reader, Stray)]
         hint = "delete those first, or all in one go with --cascade"
         if how.cascade or len(strays) == len(staying):
-            hint = "they belong to no VM here: find out whose they are; linkedclone gc lists them"
+            hint = "files of no VM here use it: find out whose they are; linkedclone gc lists them"
         refuse_used(f"refusing to delete {vm.name}: linked clones hang from it", staying, hint=hint)
 
 
@@ -103,7 +104,7 @@ def _refuse_lost(lost: Sequence[Layer], lineage: Lineage, *, force: bool) -> Non
     }
     if strays:
         raise InUseError(
-            "refusing to delete the last VMs on a base that files of no VM here hang from",
+            "refusing to delete the last VMs on a base that disk files of no VM here use",
             dependants=tuple(sorted(strays)),
             hint="keep it with --keep-base",
         )
@@ -197,8 +198,8 @@ def _delete(vm: Vm, lost: Sequence[Layer]) -> DeleteVm:
 
 
 def _notes(vms: Sequence[Vm], below: Sequence[Vm], inventory: Inventory) -> tuple[str, ...]:
-    """Say what a person should know: how many come along, and what nobody could look at."""
+    """Say what a person should know: how many clones go too, and what could not be checked."""
     count = len(below)
-    what = "clone that hangs" if count == 1 else "clones that hang"
-    come = (f"{count} {what} from what you named go as well",) if below else ()
+    clones = render_count(count, "clone")
+    come = (f"{clones} of the VMs that you named will be deleted as well",) if below else ()
     return (*come, *what_to_know(vms, inventory))

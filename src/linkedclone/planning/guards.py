@@ -62,7 +62,7 @@ def refuse_busy(vms: Sequence[Vm], sources: Collection[VmId], *, action: str) ->
     if busy:
         raise BusyError(
             f"refusing to {action} {', '.join(busy)}: clones are being made from it right now",
-            hint="wait until they are there; then look at what hangs from it",
+            hint="wait until they are finished, then look at its clones again",
             kind="TaskInProgress",
         )
 
@@ -241,8 +241,8 @@ def latest(vms: Sequence[Vm], inventory: Inventory) -> tuple[Vm, ...]:
     missing = [vm.name for vm in vms if vm.id not in found]
     if missing:
         raise RefusedError(
-            f"missing from the list of all VMs that was read just now: {list_names(missing)}",
-            details="what hangs from a VM that is missing there cannot be told",
+            f"missing from the list of all VMs that was just read: {list_names(missing)}",
+            details="the clones of a VM that is missing from that list are unknown",
             hint="it may have been removed meanwhile: look again with linkedclone list; "
             "or you may not see all: linkedclone doctor",
         )
@@ -290,12 +290,12 @@ def refuse_unreadable(vm: Vm, snapshot: Snapshot) -> Sequence[Disk]:
     """Return a snapshot's disks.
 
     Raises:
-        RefusedError: They cannot be read, so nobody can tell what hangs from them.
+        RefusedError: They cannot be read, so their clones are unknown.
     """
     if snapshot.disks is None:
         raise RefusedError(
             f"the disks of snapshot {snapshot.name!r} of {vm.name} cannot be read, "
-            "so nobody can tell what hangs from it",
+            "so its clones are unknown",
             hint="look at the privileges: linkedclone doctor",
         )
     return snapshot.disks
@@ -389,7 +389,7 @@ class _Look:
             return _refuse_another(vm, step.vm_name)
         names = tuple(r.name for r in _readers(step, here, lineage) if r.id not in self._going)
         if names:
-            brief = "something hangs from it: it was not removed, or came to be in the meantime"
+            brief = "something uses it: it was not removed, or was created in the meantime"
             return InUseError(brief, dependants=names, hint="linkedclone tree")
         if isinstance(step, DeleteVm) and (bases := self._lost & _layers_of(step, here)):
             return _refuse_last(bases)
@@ -439,8 +439,8 @@ def _build_gone(step: Step) -> GoneError:
 def _refuse_missing(step: Step) -> RefusedError:
     what = f"snapshot {step.name!r}" if isinstance(step, DeleteSnapshot | RevertSnapshot) else "it"
     return RefusedError(
-        f"{what} is there, but missing from the list of all VMs that was read just now",
-        details="what hangs from a VM that is missing there cannot be told",
+        f"{what} exists, but is missing from the list of all VMs that was just read",
+        details="the clones of a VM that is missing from that list are unknown",
         hint="look again: linkedclone list; or you may not see all: linkedclone doctor",
     )
 
@@ -464,7 +464,7 @@ def _layers_of(step: DeleteVm, here: Mapping[VmId, Vm]) -> frozenset[Layer]:
 
 def _refuse_last(bases: Iterable[Layer]) -> RefusedError:
     return RefusedError(
-        "a base that belongs to no VM here would go with it: what else used that is gone meanwhile",
+        "the base, which belongs to no VM here, would be deleted too: its other users are gone",
         details="\n".join(map(str, sorted(bases))),
         hint="look again: linkedclone tree; then keep it with --keep-base",
     )

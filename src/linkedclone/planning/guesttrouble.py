@@ -40,8 +40,8 @@ def vanished() -> Failure:
     """Tell of a VM that is gone."""
     return Failure(
         stage=Stage.WAIT,
-        brief="the VM vanished while its guest was waited for",
-        hint="somebody may have deleted it; run the same command again to make it anew",
+        brief="the VM disappeared while linkedclone waited for its guest",
+        hint="another user may have deleted it; run the same command again to make a new one",
     )
 
 
@@ -128,9 +128,9 @@ def _why_not_customized(guest: Followed) -> Iterator[str]:
             yield f"it does not report {', '.join(missing)}"
         return
     if guest.status is CustomizationStatus.NONE:
-        yield "nothing was told of a customization: the guest tools may lack its engine"
+        yield "no customization was reported: the guest tools may lack its engine"
     else:
-        yield f"the last that was told of it: {guest.status.value}"
+        yield f"the last reported state: {guest.status.value}"
     if words := _last_words(guest):
         yield words
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from linkedclone.model.findings import Finding, Verdict
 from linkedclone.model.inventory import Inventory, tell_unreadable
 from linkedclone.model.lineage import Lineage
-from linkedclone.model.names import list_names
+from linkedclone.model.names import list_names, render_count
 from linkedclone.model.observed import Vm
 from linkedclone.model.proof import DEEPEST
 from linkedclone.model.sizes import render_size
@@ -25,9 +25,11 @@ def find_trouble(inventory: Inventory) -> tuple[Finding, ...]:
         *_check("readable VMs", _unreadable(inventory), "every VM can be read"),
         *_check("chain depth", _deep(inventory, lineage), f"none is deeper than {DEEPEST} files"),
         *_check("chain files", _missing(inventory, lineage), _say_files(inventory)),
-        *_check("identity", _twins(inventory.vms), "no UUID, MAC address or instance-id is double"),
+        *_check(
+            "identity", _twins(inventory.vms), "no UUID, MAC address or instance-id is used twice"
+        ),
         *_check("delta size", _grown(inventory, lineage), "no delta is larger than half its base"),
-        *_check("stray files", _strays(inventory), "none where it was looked"),
+        *_check("stray files", _strays(inventory), "none found where linkedclone looked"),
     )
 
 
@@ -55,19 +57,20 @@ def _missing(inventory: Inventory, lineage: Lineage) -> _Trouble:
     for layer in gone:
         readers = [reader.name for reader in lineage.readers(layer)]
         text = f"{layer} is missing; it is read by {list_names(readers)}"
-        yield Verdict.FAILED, text, "put the file back in its place, or delete what reads it"
+        yield Verdict.FAILED, text, "put the file back, or delete the VMs that read it"
 
 
 def _unreadable(inventory: Inventory) -> _Trouble:
     for vm in sorted(inventory.unreadable, key=lambda vm: vm.name):
-        text = f"{tell_unreadable(vm)}; what it hangs from is not known"
+        text = f"{tell_unreadable(vm)}; its base is unknown"
         remedy = "make it readable: what it may hang from is not deleted until then"
         yield Verdict.FAILED, text, remedy
 
 
 def _say_files(inventory: Inventory) -> str:
     read = len(inventory.vms) - len(inventory.unreadable)
-    return f"{len(inventory.files)} files of {read} VMs are all there"
+    files, vms = render_count(len(inventory.files), "file"), render_count(read, "VM")
+    return f"{files} of {vms}, none missing"
 
 
 def _twins(vms: Iterable[Vm]) -> _Trouble:
@@ -108,5 +111,6 @@ def _grown(inventory: Inventory, lineage: Lineage) -> _Trouble:
 def _strays(inventory: Inventory) -> _Trouble:
     if inventory.strays:
         used = render_size(sum(stray.used_bytes or 0 for stray in inventory.strays))
-        text = f"{len(inventory.strays)} disk files belong to no VM ({used})"
+        count = render_count(len(inventory.strays), "disk file belongs", "disk files belong")
+        text = f"{count} to no VM ({used})"
         yield Verdict.WARNING, text, "linkedclone gc"

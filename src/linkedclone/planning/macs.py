@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from linkedclone.errors import InputError, RefusedError
 from linkedclone.model.macs import parse_mac
+from linkedclone.model.names import render_count
 from linkedclone.model.observed import Vm
 from linkedclone.model.plan import CreateClone
 from linkedclone.model.spec import CloneRequest
@@ -28,7 +29,7 @@ def check_macs(request: CloneRequest) -> None:
     seen: set[str] = set()
     for name, macs in request.macs:
         if name.casefold() not in known:
-            raise InputError(f"a MAC address is given for {name!r}, and no clone is called so")
+            raise InputError(f"a MAC address is given for {name!r}, but no clone has that name")
         if name.casefold() in seen:
             raise InputError(
                 f"MAC addresses are given twice for {name!r}",
@@ -56,7 +57,7 @@ def refuse_used_macs(creates: Sequence[CreateClone], vms: Iterable[Vm]) -> None:
     ]
     if used:
         raise RefusedError(
-            f"{len(used)} of the MAC addresses in use already",
+            render_count(len(used), "MAC address is", "MAC addresses are") + " already in use",
             details="\n".join(sorted(used)),
-            hint="give others, or none: fresh ones are made then",
+            hint="give other addresses, or none: new ones are generated then",
         )

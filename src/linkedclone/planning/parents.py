@@ -42,7 +42,7 @@ def _find_snapshot(vm: Vm, current: Snapshot | None) -> Finding:
     elif vm.template:
         text, remedy = "the template has none", "clone with --prepare-template, which takes one"
     else:
-        text, remedy = "it has none to hang linked clones from", "take one with --snapshot NAME"
+        text, remedy = "it has no snapshot for linked clones", "take one with --snapshot NAME"
     return Finding(check="snapshot", verdict=Verdict.FAILED, text=text, remedy=remedy)
 
 
@@ -52,7 +52,7 @@ def _find_power(vm: Vm) -> Finding:
     return Finding(
         check="power",
         verdict=Verdict.WARNING,
-        text=f"{vm.power.value}: a snapshot that is taken now is like a pulled plug to its clones",
+        text=f"{vm.power.value}: a snapshot taken now looks like a power cut to its clones",
         remedy="shut the guest down, or stop it hard with --power-off, before the snapshot",
     )
 

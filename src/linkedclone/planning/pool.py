@@ -245,7 +245,7 @@ class _Planner:
         if there is None:
             self._changes.append(Change(act=Act.CREATE, slot=slot, reasons=reasons))
             return
-        because = "its name is taken by a VM that is not of this pool"
+        because = "a VM outside this pool has its name"
         if unread is not None:
             because = tell_unreadable(unread)
         self._skip(Act.CREATE, slot, there, reasons, because)
@@ -377,10 +377,10 @@ class _Planner:
             return ""
         names = sorted({reader.name for reader in self._lineage.dependants(vm)})
         if names:
-            return f"others hang from it: {list_names(names)}"
+            return f"others depend on it: {list_names(names)}"
         if any(self._lineage.owner(layer) is None for layer in self._lineage.lost_with([vm])):
             return (
-                "it is the last on a base that belongs to no VM any more, and would take it along"
+                "it is the last VM on a base that belongs to no VM, which would be deleted with it"
             )
         layers = hangable(vm, self._lineage) | frozenset(self._lineage.lost_with([vm]))
         unread = find_unread_users(layers, self._sight.inventory, {vm.id})

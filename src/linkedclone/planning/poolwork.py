@@ -214,7 +214,7 @@ def find_previous(members: Sequence[Vm], pool: str, current: Image) -> Image:
             known[held] += 1
     if not known:
         raise RefusedError(
-            f"no clone of {pool} hung from another image before",
+            f"no clone of {pool} was made from another image before",
             hint="name the image yourself: linkedclone pool recompose FILE --snapshot S",
         )
     return known.most_common(1)[0][0]

@@ -102,7 +102,7 @@ def _notes(
         if lineage.owner(layer) is None
         and all(reader.id in going for reader in lineage.readers(layer))
     )
-    return tuple(f"nothing here uses {layer} afterwards: it may go" for layer in left)
+    return tuple(f"no VM here uses {layer} afterwards: it can be removed" for layer in left)
 
 
 def _refuse_full(

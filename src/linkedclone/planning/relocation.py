@@ -56,7 +56,7 @@ def plan_relocate(
     _refuse_hidden(moving)
     lineage = Lineage(inventory)
     for vm in moving:
-        hint = "move what hangs from it instead, or promote that first: linkedclone tree"
+        hint = "move its clones instead, or promote them first: linkedclone tree"
         refuse_used(f"refusing to move the disks of {vm.name}", lineage.dependants(vm), hint=hint)
         what = f"move the disks of {vm.name}"
         layers = hangable(vm, lineage)
@@ -113,7 +113,7 @@ def _refuse_snapshots(vms: Sequence[Vm]) -> None:
     if kept:
         raise RefusedError(
             f"refusing to move the disks of VMs with snapshots of their own: {', '.join(kept)}",
-            details="only the layer that is written to moves; what the snapshots froze stays",
+            details="only the current delta moves; the layers of the snapshots stay",
             hint="delete the snapshots first: linkedclone snapshot delete",
         )
 
@@ -130,7 +130,7 @@ def _refuse_full(vms: Sequence[Vm], targets: Mapping[VmId, Target], inventory: I
         place = free.get(store)
         if place is not None and place.free_bytes is not None and wanted > place.free_bytes:
             raise NoSpaceError(
-                f"{place.name} has no room for what would move there",
+                f"{place.name} has too little free space for the move",
                 details=f"{render_size(wanted)} are to move, "
                 f"{render_size(place.free_bytes)} are free",
                 hint="free space there, or name another --datastore",

@@ -31,5 +31,5 @@ def plan_rename(vm: Vm, name: str, *, force: bool = False) -> Plan:
 
 def _notes(vm: Vm) -> tuple[str, ...]:
     if vm.snapshots:
-        return ("clones that hang from it keep hanging: lineage is in the disks, not in names",)
+        return ("its clones are not affected: they depend on its disks, not on its name",)
     return ()

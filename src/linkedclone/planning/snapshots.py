@@ -64,12 +64,12 @@ def _current(vm: Vm, *, prepared: bool) -> Snapshot:
         )
     if prepared and not vm.template:
         raise NoSnapshotError(
-            f"{vm.name} has no snapshot to hang linked clones from, and is no template",
+            f"{vm.name} has no snapshot for linked clones, and is not a template",
             hint="a run that was killed while it prepared the template leaves it so: make it a "
             f"template again (govc vm.markastemplate {vm.name}), or take one with --snapshot new",
         )
     raise NoSnapshotError(
-        f"{vm.name} has no snapshot to hang linked clones from",
+        f"{vm.name} has no snapshot for linked clones",
         hint="take one in the same go with "
         + ("--prepare-template" if vm.template else "--snapshot new (or new:NAME)"),
     )
@@ -107,7 +107,7 @@ def find_snapshot(vm: Vm, wanted: str, *, without_any: str = "") -> Snapshot:
             )
     if not vm.snapshots:
         raise NotFoundError(
-            f"{vm.name} has no snapshot at all, so none called {wanted!r}",
+            f"{vm.name} has no snapshots, so none is called {wanted!r}",
             hint=without_any,
         )
     raise NotFoundError(

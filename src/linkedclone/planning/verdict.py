@@ -95,7 +95,8 @@ def judge(
         stage=Stage.POWER_ON,
         brief=f"{step.name} was made but could not be started: {error.brief}",
         details=error.details,
-        hint=error.hint or "mend the cause and run the same command again: it is taken up",
+        hint=error.hint
+        or "fix the cause and run the same command again: it continues with this clone",
     )
     return CloneVerdict(fate=Fate.KEPT, proof=proof, failure=kept, mark_to_mend=mend)
 
@@ -168,8 +169,8 @@ def _nothing(error: LinkedCloneError | None, *, known: bool) -> CloneVerdict:
     if error is None:
         gone = Failure(
             stage=Stage.CLONE,
-            brief="the clone was made but is not there any more",
-            hint="somebody may have deleted it; run the command again",
+            brief="the clone was made but no longer exists",
+            hint="another user may have deleted it; run the command again",
         )
         return CloneVerdict(fate=Fate.NOTHING, failure=gone)
     if not known:
@@ -181,9 +182,9 @@ def _nothing(error: LinkedCloneError | None, *, known: bool) -> CloneVerdict:
 def _goes_on(error: LinkedCloneError) -> Failure:
     return Failure(
         stage=Stage.CLONE,
-        brief=f"it is not known how the clone ended, and it may go on: {error.brief}",
+        brief=f"the outcome of the clone task is unknown, and it may still run: {error.brief}",
         details=error.details,
-        hint="run the same command again: what was made is taken up",
+        hint="run the same command again: it continues with what was made",
     )
 
 
@@ -194,7 +195,7 @@ def _theirs(step: CreateClone, vm: Vm, error: LinkedCloneError | None) -> CloneV
     mark = vm.valid_mark
     if mark is None or mark.owner != step.mark.owner or mark.parent_uuid != step.source.uuid:
         taken = NameTakenError(
-            f"the name {step.name} was taken meanwhile by something else",
+            f"another VM took the name {step.name} in the meantime",
             details=vm.path,
             hint="choose another name",
         )
@@ -232,7 +233,7 @@ def judge_existing(source: Vm, vm: Vm, *, linked: bool = True) -> CloneVerdict:
 
 def _was_left(vm: Vm) -> LinkedCloneError:
     return NameTakenError(
-        f"{vm.name} is what a failed call has left, kept with --keep-failed, and not a good clone",
+        f"{vm.name} was left by a failed call and kept by --keep-failed; it is not a usable clone",
         details="it was neither finished nor customized, so it is left alone",
         hint=f"look at it, then delete it and run this again: linkedclone delete {vm.name}",
     )

@@ -102,9 +102,9 @@ def _files(inventory: Inventory, lineage: Lineage) -> Iterator[Waste]:
     removable = _removable(inventory.strays, lineage)
     for stray in sorted(inventory.strays, key=lambda stray: stray.layer):
         free = stray.id in removable
-        why_not = "" if free else "somebody elsewhere may use it"
+        why_not = "" if free else "a VM outside this endpoint may use it"
         if stray.orphaned and not free:
-            why_not = "something hangs from it"
+            why_not = "another file or VM uses it"
         yield Waste(
             kind=WasteKind.FILE,
             name=str(stray.layer),
@@ -152,7 +152,7 @@ def _snapshots(inventory: Inventory, lineage: Lineage) -> Iterator[Waste]:
                     kind=WasteKind.SNAPSHOT,
                     name=f"{vm.name}@{snapshot.path}",
                     used_bytes=sum(size or 0 for size in sizes) if sizes else None,
-                    reason="taken for clones, and none hangs from it; a later one is current",
+                    reason="taken for clones, but no clone uses it; a later snapshot is current",
                     step=DeleteSnapshot(
                         vm=vm.id,
                         vm_name=vm.name,
@@ -176,6 +176,6 @@ def _images(images: Iterable[Image]) -> Iterator[Waste]:
                 kind=WasteKind.IMAGE,
                 name=image.name,
                 used_bytes=image.file_bytes,
-                reason="nothing hangs from it",
+                reason="no clone uses it",
                 step=DeleteVm(vm=image.vm, vm_name=image.name),
             )

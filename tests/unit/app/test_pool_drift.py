@@ -28,8 +28,8 @@ ROLLOUTS = st.sampled_from(
 )
 EXPLAINED = (
     "held: ",
-    "others hang from it: ",
-    "its name is taken by a VM that is not of this pool",
+    "others depend on it: ",
+    "a VM outside this pool has its name",
     "quarantined: ",
     "is there",
     "has to be healthy first",

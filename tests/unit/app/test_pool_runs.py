@@ -73,7 +73,7 @@ def test_a_broken_image_stops_after_the_canary_and_rollback_restores_it(stage: S
     broken = replace(before, snapshot="new")
     report = stage.apply(broken)
     assert report.exit_code != 0
-    assert "desk-1 was made and does not become healthy" in report.stopped
+    assert "desk-1 was made but did not become healthy" in report.stopped
     on = stage.snapshots(broken)
     assert on.pop("desk-1") == "new"
     assert set(on.values()) == {"old"}

@@ -341,6 +341,15 @@ def test_a_deletion_that_is_answered_with_no_tells_of_nothing_done(
     assert "kiosk-3" not in outcome.out
 
 
+def test_an_image_whose_removal_is_answered_with_no_is_no_interrupt(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("linkedclone.cli.acting.has_terminal", lambda: True)
+    monkeypatch.setattr("click.confirm", lambda *_, **__: False)
+    outcome = run("-e", "memory:family", "image", "remove", "debian")
+    assert (outcome.code, outcome.err) == (1, "nothing was done\n")
+
+
 def test_a_clone_that_is_there_is_told_with_its_own_snapshot_and_what_differs(run: Run) -> None:
     """Item 13: neither the snapshot that is asked for nor hardware is claimed of it."""
     family = ["-e", "memory:family"]

@@ -55,9 +55,9 @@ def test_restart_asks_and_starts_again(run: Run, family: MemoryHypervisor) -> No
     [
         (("stop", "--deadline", "5m", "desk-1"), "--guest"),
         (("restart", "--then-off", "desk-1"), "--guest"),
-        (("stop", "--guest", "--deadline", "soon", "desk-1"), "is no time"),
+        (("stop", "--guest", "--deadline", "soon", "desk-1"), "is not a duration"),
         (("rename", "desk-1", "a/b"), "characters"),
-        (("relocate", "desk-1"), "nothing says where to"),
+        (("relocate", "desk-1"), "no destination is given"),
         (("inventory", "--list", "--host", "x"), "contradict"),
         (("inventory", "--host", "nobody"), "no host"),
     ],

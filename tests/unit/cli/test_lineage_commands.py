@@ -150,7 +150,7 @@ def test_gc_lists_and_removes_nothing(run: Run, family: MemoryHypervisor) -> Non
     assert outcome.out.splitlines()[0].split() == ["KIND", "NAME", "BYTES", "REMOVABLE", "REASON"]
     rows = {line.split()[0] + line.split()[-1]: line for line in outcome.out.splitlines()[1:]}
     assert "  yes  " in rows["fileit"]
-    assert "no: somebody elsewhere may use it" in rows["fileold-golden"]
+    assert "no: a VM outside this endpoint may use it" in rows["fileold-golden"]
     assert "bare@first" in rows["snapshotcurrent"]
     assert "with --snapshots" in rows["snapshotcurrent"]
     assert "3 found" in outcome.err
@@ -183,7 +183,7 @@ def test_gc_removes_snapshots_when_asked(run: Run, family: MemoryHypervisor) -> 
 def test_gc_without_a_scan_says_that_it_did_not_look(run: Run, family: object) -> None:
     outcome = run("gc", "--no-scan")
     assert (outcome.code, outcome.out) == (0, "")
-    assert outcome.err == f"nothing was found: all that was looked at is in use\n{BLIND}\n"
+    assert outcome.err == f"nothing was found: everything that was checked is in use\n{BLIND}\n"
 
 
 def test_gc_reports_what_it_could_not_remove(run: Run, family: MemoryHypervisor) -> None:
@@ -332,7 +332,7 @@ def test_a_snapshot_that_is_not_there_is_no_reason_to_take_one(run: Run, family:
     for args in (("snapshot", "delete"), ("snapshot", "revert")):
         outcome = run(*args, "kiosk-1", "nope", "--yes")
         assert outcome.code == 2
-        assert outcome.err == "error: kiosk-1 has no snapshot at all, so none called 'nope'\n"
+        assert outcome.err == "error: kiosk-1 has no snapshots, so none is called 'nope'\n"
     assert "take it with --snapshot new:nope" in run("clone", "bare", "x", "--snapshot", "nope").err
 
 

@@ -120,7 +120,7 @@ def test_apply_makes_the_pool_and_then_does_nothing(pool: Pool, family: MemoryHy
     assert {vm.power for vm in members(family).values()} == {Power.ON}
     again = pool("apply")
     assert (again.code, again.out) == (0, "")
-    assert "nothing to do: pool desktops is as its file wants it" in again.err
+    assert "nothing to do: pool desktops is as its file describes it" in again.err
 
 
 def test_status_tells_how_each_clone_stands(made: Pool) -> None:
@@ -355,7 +355,7 @@ def test_a_broken_image_is_told_and_the_way_back_named(
     family.fail("customize", name="dt-001", times=-1)
     outcome = made("recompose", "--snapshot", "2026-11", "--yes")
     assert outcome.code in {1, 4}
-    assert "dt-001 was made and does not become healthy" in outcome.err
+    assert "dt-001 was made but did not become healthy" in outcome.err
     assert "run pool apply again to go on, or pool rollback" in outcome.err
     assert "\N{REPLACEMENT CHARACTER}" not in outcome.err
     assert any(line.startswith("pool desktops: ") for line in outcome.err.splitlines())

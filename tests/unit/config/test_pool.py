@@ -109,9 +109,9 @@ keep: [address, name]
         "line 7: vsphere.datastor: unknown setting; did you mean datastore?",
         "line 9: customization.os: can only be: linux, windows or cloud-init",
         "line 10: customization.dmain: unknown setting; did you mean domain?",
-        "line 11: health.tcp: is no port; it is from 1 to 65535",
+        "line 11: health.tcp: is not a port, which is from 1 to 65535",
         "line 11: health.user: user and password belong together",
-        "line 11: health.within: 'soon' is no time; write it as 90s, 5m, 12h or 30d",
+        "line 11: health.within: 'soon' is not a duration; write it as 90s, 5m, 12h or 30d",
         (
             "line 12: rollout.max_unavailable: with max_unavailable and max_surge both 0 "
             "nothing could ever be replaced"

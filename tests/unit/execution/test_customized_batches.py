@@ -256,7 +256,7 @@ def test_the_other_one_is_told_of_in_a_note(
     report = connect(lab).clone(replace(REQUEST, names=("mine",)))
     assert report.exit_code == 0
     assert report.notes == (
-        "mine was given 10.0.0.10, and /vm/other has it, too; that one has to give way",
+        "mine was given 10.0.0.10, and /vm/other has it, too; change one of the two",
     )
 
 

@@ -62,7 +62,7 @@ def test_a_snapshot_that_is_needed_is_not_deleted(
 
 
 FREE: dict[str, tuple[Vm, Snapshot, list[Vm | Stray]]] = {
-    "nothing hangs from it": (GOLD, BASE, [GOLD]),
+    "no clone uses it": (GOLD, BASE, [GOLD]),
     "clones hang from an earlier one": (TWICE, LATER, [TWICE, ONE, TWO]),
     "a stray file hangs from an earlier one": (TWICE, LATER, [TWICE, ON_BASE]),
     "a stray file hangs from nothing": (GOLD, BASE, [GOLD, stray("gold/gold_9.vmdk")]),

@@ -57,7 +57,7 @@ ON_LEFT = stray("gold/gold.vmdk", "one/one-000009.vmdk", "aside/overlay.vmdk")
 BY_HAND = vm("byhand", disk("gold/gold.vmdk", "gold/gold-000001.vmdk", "byhand/byhand.vmdk"))
 
 CHECKS: dict[str, tuple[list[Step], list[Vm | Stray], list[list[str]]]] = {
-    "nothing hangs from it": ([deleting(ONE)], [GOLD, ONE, TWO], []),
+    "no clone uses it": ([deleting(ONE)], [GOLD, ONE, TWO], []),
     "a clone came": ([deleting(MIDDLE)], [GOLD, MIDDLE, GRANDCHILD], [["grandchild"]]),
     "its clone goes at the same time": (
         [deleting(MIDDLE), deleting(GRANDCHILD)],

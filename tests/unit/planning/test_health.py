@@ -137,7 +137,7 @@ def test_files_of_nobody_are_told_with_what_they_take() -> None:
 def test_a_vm_that_cannot_be_read_is_never_said_to_be_well() -> None:
     inventory = seen(GOLD, ONE, unreadable(vm("lost")))
     assert trouble(inventory, "readable VMs") == [
-        (Verdict.FAILED, f"lost cannot be read: {REASON}; what it hangs from is not known")
+        (Verdict.FAILED, f"lost cannot be read: {REASON}; its base is unknown")
     ]
     (files,) = [one.text for one in find_trouble(inventory) if one.check == "chain files"]
     assert "2 VMs" in files

@@ -161,7 +161,7 @@ CASES = {
                 "child",
             ),
         ),
-        skipped=("replace desk-1: others hang from it: child",),
+        skipped=("replace desk-1: others depend on it: child",),
     ),
     "off": Case(seen=sight(*three(power=Power.OFF)), changes=("start desk-1 (power)",)),
     "suspended": Case(seen=sight(*three(power=Power.SUSPENDED)), changes=("start desk-1 (power)",)),
@@ -179,7 +179,7 @@ CASES = {
     ),
     "the name of a missing one is taken": Case(
         seen=sight(*three()[1:], vm("desk-1")),
-        skipped=("create desk-1: its name is taken by a VM that is not of this pool",),
+        skipped=("create desk-1: a VM outside this pool has its name",),
     ),
     "the new one is coming up beside the old one": Case(
         seen=sight(

@@ -255,7 +255,7 @@ WORDS = [
     (SHOWN, replace(VM, host_name="golden", tools_running=True), "its host name is 'golden'"),
     (SHOWN, replace(VM, host_name="desk-1", tools_running=True), "does not report 10.0.0.5"),
     (ALL, replace(VM, tools_running=True), "nothing was told of a customization"),
-    (ALL, RUNNING, "the last that was told of it: running"),
+    (ALL, RUNNING, "the last reported state: running"),
     (
         replace(IP, networks=("10.0.0.0/8",)),
         replace(VM, addresses=("172.17.0.1",), tools_running=True),

@@ -12,9 +12,9 @@ from linkedclone.cli.grammar import Verb
     "--owner",
     metavar="OWNER",
     default="linkedclone",
-    help="Whose they are from now on (default: linkedclone).",
+    help="The new owner of the VMs (default: linkedclone).",
 )
-@click.option("--force", is_flag=True, help="Also what has another owner.")
+@click.option("--force", is_flag=True, help="Also VMs that have another owner.")
 @click.pass_obj
 def command(choices: Choices, names: tuple[str, ...], *, owner: str, force: bool) -> int:
     """Mark linked clones of other tools, and golden images, as ours.

@@ -83,7 +83,10 @@ Examples:
 @_placement("--datacenter", metavar="NAME", default="", help="Where the names below are looked up.")
 @_placement("--datastore", metavar="NAME", default="", help="Where the deltas go.")
 @_placement(
-    "--datastore-cluster", metavar="NAME", default="", help="The freest fitting member of it."
+    "--datastore-cluster",
+    metavar="NAME",
+    default="",
+    help="The suitable member with the most free space.",
 )
 @_placement("--resource-pool", metavar="NAME", default="", help="Resource pool of the clones.")
 @_placement(
@@ -309,8 +312,10 @@ def _describe_existing(report: "CloneReport") -> list[str]:
 
 
 def _describe_creates(prepared: "Prepared") -> str:
+    from linkedclone.model.names import render_count
+
     count = len(prepared.creates)
     if prepared.request.disk_move.linked:
         return f"make {count} from {prepared.snapshot_name}"
     origin = f"from {prepared.snapshot_name}" if prepared.snapshot_name else "of the VM as it is"
-    return f"make {count} full {'copy' if count == 1 else 'copies'} {origin}"
+    return f"make {render_count(count, 'full copy', 'full copies')} {origin}"

@@ -18,7 +18,7 @@ from linkedclone.cli.parameters import scan_option
     help="vSphere only: keep a base whose VM is gone; its last user is unregistered instead.",
 )
 @scan_option
-@asks_first("Also what linkedclone did not make, and a base whose VM is gone.")
+@asks_first("Also VMs that linkedclone did not make, and a base whose VM is gone.")
 @click.pass_obj
 def command(
     choices: Choices,

@@ -13,13 +13,13 @@ from linkedclone.cli.grammar import Verb
     "--rebase",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="First let all that misses a layer hang from FILE, where that layer lies now (local:).",
+    help="First point VMs that miss a layer at FILE, where that layer is now (local:).",
 )
 @click.option(
     "--accept",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="First look at all of the layer FILE and accept it, if its time alone changed (local:).",
+    help="First compare the layer FILE in full and accept it, if only its time changed (local:).",
 )
 @click.option(
     "--relink",
@@ -58,10 +58,12 @@ def command(choices: Choices, *, rebase: Path | None, accept: Path | None, relin
 def _rebase(choices: Choices, file: Path) -> None:
     from linkedclone.cli.session import open_session
     from linkedclone.cli.streams import printable, say
+    from linkedclone.model.names import render_count
 
     with open_session(choices) as connection:
         done = connection.rebase_layers(file)
-    say(printable(f"{', '.join(done.vms)} hang from {done.file}: {done.layers} layers changed"))
+    layers = render_count(done.layers, "layer")
+    say(printable(f"{layers} changed; now on {done.file}: {', '.join(done.vms)}"))
 
 
 def _accept(choices: Choices, file: Path) -> None:

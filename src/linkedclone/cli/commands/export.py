@@ -43,7 +43,7 @@ def command(
     snapshot: str,
     disk: str,
 ) -> int:
-    """Write a disk of a VM to one file that needs nothing else.
+    """Write a disk of a VM to one self-contained file.
 
     The VM is off, or a snapshot is named. What is there is not written over.
     """

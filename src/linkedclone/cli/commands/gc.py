@@ -35,7 +35,7 @@ class _Options(TypedDict):
 @click.option("-y", "--yes", is_flag=True, help="Remove what is removable.")
 @click.pass_obj
 def command(choices: Choices, **options: Unpack[_Options]) -> int:
-    """Find what nothing uses any more; with --yes remove it.
+    """Find unused files and snapshots; with --yes remove them.
 
     Disk files of no VM, clones that were not finished, snapshots that were
     taken for clones and have none any more, images that nothing hangs from. A

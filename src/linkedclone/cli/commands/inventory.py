@@ -20,7 +20,7 @@ def command(
     host: str | None,
     every: bool,
 ) -> int:
-    """Print the linked clones as a dynamic inventory of Ansible.
+    """Print the linked clones as a dynamic inventory for Ansible.
 
     JSON of Ansible's script format, or YAML with -o yaml. With a PARENT only
     what hangs from it. There are groups by parent, snapshot, owner and power

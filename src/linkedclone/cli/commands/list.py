@@ -9,7 +9,7 @@ from linkedclone.cli.grammar import Verb
 @click.command(cls=Verb)
 @click.pass_obj
 def command(choices: Choices) -> int:
-    """List all VMs with what they hang from."""
+    """List all VMs with their parents."""
     from linkedclone.cli.output import emit
     from linkedclone.cli.session import open_session, say_fallback
     from linkedclone.cli.streams import foreign, printable, say

@@ -12,7 +12,7 @@ from linkedclone.cli.parameters import scan_option
 @click.command(cls=Verb)
 @click.argument("names", metavar="NAME...", nargs=-1, required=True)
 @scan_option
-@asks_first("Also what linkedclone did not make.")
+@asks_first("Also VMs that linkedclone did not make.")
 @click.pass_obj
 def command(
     choices: Choices, names: tuple[str, ...], *, scan: tuple[str, ...], **sure: Unpack[Sure]

@@ -8,7 +8,7 @@ from linkedclone.cli.grammar import Verb, despite_option
 
 @click.command(cls=Verb)
 @click.argument("names", metavar="NAME...", nargs=-1, required=True)
-@click.option("--datastore", metavar="NAME", default="", help="Where what they write goes.")
+@click.option("--datastore", metavar="NAME", default="", help="Datastore for their deltas.")
 @click.option("--host", metavar="NAME", default="", help="The host that runs them.")
 @click.option("--cluster", metavar="NAME", default="", help="The cluster that runs them.")
 @click.option("--resource-pool", metavar="NAME", default="", help="The resource pool.")
@@ -28,9 +28,9 @@ def command(  # noqa: PLR0913 - one for each option
 ) -> int:
     """Move VMs so that they stay linked.
 
-    Only what a VM writes itself moves; what it hangs from stays where it is,
-    and has to be reachable from the new place. Afterwards each VM is read back,
-    and proven to hang from what it hung from. A NAME may hold ranges, as in
+    Only a VM's own delta moves. Its base stays where it is, and has to be
+    reachable from the new place. Afterwards linkedclone reads each VM back and
+    proves that it still has the same base. A NAME may hold ranges, as in
     desk-{001..020}.
     """
     from linkedclone.cli.parameters import expand_refs
@@ -39,7 +39,7 @@ def command(  # noqa: PLR0913 - one for each option
 
     if not any((datastore, host, cluster, resource_pool)):
         raise InputError(
-            "nothing says where to",
+            "no destination is given",
             hint="name a --datastore, --host, --cluster or --resource-pool",
         )
     refs = expand_refs(names)

@@ -13,7 +13,7 @@ from linkedclone.cli.parameters import scan_option
 @scan_option
 @click.pass_obj
 def command(choices: Choices, parent: str | None, *, vms: bool, scan: tuple[str, ...]) -> int:
-    """Show what families take, and what they save.
+    """Show how much space families take and save.
 
     BASE is what several VMs of a family read, DELTAS what one alone reads,
     each file counted once. With PARENT (a name, an inventory path or a UUID)

@@ -131,5 +131,6 @@ def _check_sum(text: str) -> None:
 
     if text and not re.fullmatch("[0-9a-fA-F]{64}", text):
         raise InputError(
-            f"{text!r} is no SHA-256", hint="it has 64 hexadecimal digits: sha256sum FILE tells it"
+            f"{text!r} is not a SHA-256 checksum",
+            hint="it has 64 hexadecimal digits: sha256sum FILE tells it",
         )

@@ -21,10 +21,10 @@ def command(choices: Choices, name: str, *, yes: bool) -> int:
 
     require_answer(yes, verb="image remove")
     with open_session(choices) as connection:
-        if not yes:
-            click.confirm(
-                f"Remove image {printable(name)} of {connection.address}?", abort=True, err=True
-            )
+        asked = f"Remove image {printable(name)} of {connection.address}?"
+        if not yes and not click.confirm(asked, err=True):
+            say("nothing was done")
+            return 1
         connection.remove_image(name)
     say(f"removed {name}")
     return 0

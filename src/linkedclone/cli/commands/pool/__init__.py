@@ -7,11 +7,11 @@ command = subgroup(
     "Keep a set of linked clones as a file says: at size, on its image, healthy.",
     {
         "plan": "Show what would be done, and why.",
-        "apply": "Bring a pool to what its file says.",
+        "apply": "Bring a pool to the state that its file describes.",
         "status": "Show how each clone stands.",
         "refresh": "Make clones anew on the same image.",
         "recompose": "Move a pool onto another snapshot or parent.",
-        "rollback": "Move a pool back onto the image before.",
+        "rollback": "Move a pool back onto its previous image.",
         "scale": "Change how many clones there are.",
         "hold": "Keep clones from being changed.",
         "adopt": "Take clones in that bear the pool's name and do not fit its file.",

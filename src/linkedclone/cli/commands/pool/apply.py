@@ -15,7 +15,7 @@ from linkedclone.cli.parameters import pool_file
 @asks_of_ours
 @click.pass_obj
 def command(choices: Choices, file: Path, **sure: Unpack[Answered]) -> int:
-    """Bring a pool to what its file says.
+    """Bring a pool to the state that its file describes.
 
     Makes what is missing, replaces what is not as it should be, deletes what
     is too many; never faster than the file's rollout allows, and never what is
