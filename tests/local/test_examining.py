@@ -65,7 +65,7 @@ def test_a_file_that_is_another_one_is_not_taken_for_a_missing_layer(driver: Loc
     there.chmod(0o644)
     there.write_bytes(bytes(there.stat().st_size))
     (finding,) = told(driver, "layers")
-    assert finding.remedy.startswith("put the file back in its place, or say where it lies")
+    assert finding.remedy.startswith("put the file back, or say where it is")
 
 
 def test_a_sealed_layer_that_can_be_written_to_is_told(driver: LocalDriver) -> None:

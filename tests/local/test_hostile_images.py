@@ -354,8 +354,8 @@ FIXED_VHD = bytes(MIB) + b"conectix".ljust(512, b"\0")
         (b"# Disk DescriptorFile\nversion=1\n", "-f vmdk -O qcow2"),
         (bytes(0x8001) + b"CD001" + bytes(600), "cloud image"),
         (b"\n<!DOCTYPE html><html>", "browser"),
-        (b"404: Not Found", "look what is in it"),
-        ("Seite nicht gefunden \u2013 über".encode(), "look what is in it"),
+        (b"404: Not Found", "look at its content"),
+        ("Seite nicht gefunden \u2013 über".encode(), "look at its content"),
         (b"LUKS\xba\xbe\0\1" + bytes(600), "decrypt"),
     ],
 )

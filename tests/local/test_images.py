@@ -199,7 +199,7 @@ def test_a_failed_import_leaves_the_name_with_the_version_that_had_it(
 
 def test_a_file_with_another_sum_is_refused(driver: LocalDriver, image: Path) -> None:
     right = hashlib.sha256(image.read_bytes()).hexdigest()
-    with pytest.raises(InputError, match="not what was wanted"):
+    with pytest.raises(InputError, match="not the expected file"):
         driver.import_image(ImageImport(file=image, name="golden", sha256="0" * 64))
     driver.import_image(ImageImport(file=image, name="golden", sha256=right))
 

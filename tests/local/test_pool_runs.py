@@ -304,7 +304,7 @@ class Knocker:
 
 def _find_port(driver: LocalDriver, vm: VmId) -> int | None:
     """Find a machine's SSH port without asking its guest, which has other things to do."""
-    with suppress(LinkedCloneError):  # it was deleted meanwhile
+    with suppress(LinkedCloneError):  # it was deleted in the meantime
         ssh = open_machine(load_vm(driver.state, vm)).observe(guest=False).ssh
         return ssh.port if ssh else None
     return None

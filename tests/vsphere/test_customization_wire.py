@@ -105,7 +105,7 @@ def exists(env: Mapping[str, str], name: str) -> bool:
 
 
 def reconfigure(driver: Driver, **spec: Any) -> None:
-    """Change the parent, and take the snapshot that clones hang from anew."""
+    """Change the parent, and take the snapshot for clones anew."""
     parent = native(driver, PARENT)
     parent.ReconfigVM_Task(vim.vm.ConfigSpec(**spec))
     parent.CreateSnapshot_Task("changed", "", False, False)
@@ -411,7 +411,7 @@ def test_what_was_kept_after_a_failure_is_not_taken_up_but_told_and_left_alone(
     code, report = clone(LINUX)
     (made,) = report["clones"]
     assert (code, made["status"]) == (1, "failed")
-    assert "is what a failed call has left" in made["error"]["brief"]
+    assert "was left by a failed call" in made["error"]["brief"]
     assert "linkedclone delete desk-1" in made["error"]["hint"]
     assert find(driver, "desk-1") == before
     assert before.power is Power.OFF

@@ -120,7 +120,7 @@ def test_a_password_that_was_changed_is_tried_once(simulator: Simulator, driver:
     assert simulator.calls()["Login"] == 1  # more would lock the account
     (words,) = told
     assert "has ended, and the login is refused" in words
-    assert "changed meanwhile" in words
+    assert "may have been changed" in words
     assert "yesterday" not in words
 
 

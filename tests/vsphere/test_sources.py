@@ -236,7 +236,7 @@ def test_after_a_kill_the_next_run_tells_that_it_is_no_template(
     assert "make a template" not in log.read_text()
     done = command.run("clone", template, "desk-1", "--prepare-template", env=env)
     assert done.returncode == 1
-    assert "is no template" in done.stderr
+    assert "is not a template" in done.stderr
     assert "govc vm.markastemplate" in done.stderr
 
 

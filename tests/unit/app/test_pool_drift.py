@@ -33,7 +33,7 @@ EXPLAINED = (
     "quarantined: ",
     "is there",
     "has to be healthy first",
-    "it is the last on a base",
+    "it is the last VM on a base",
 )
 
 

@@ -123,7 +123,7 @@ def test_usage_says_how_many_sizes_it_does_not_know(
     monkeypatch.setattr(MemoryDriver, "observe", sizeless)
     outcome = run("usage", "golden")
     assert outcome.code == 0
-    assert "files are unknown and count as nothing" in outcome.err
+    assert "of unknown size and counted as 0" in outcome.err
 
 
 def test_without_clones_usage_says_so(run: Run) -> None:

@@ -97,7 +97,7 @@ def test_a_plan_that_can_do_nothing_does_not_say_that_all_is_well(run: Run, pool
     outcome = pool("plan", "--check")
     assert outcome.code == 0
     assert "nothing can be done now" in outcome.err
-    assert "as its file wants it" not in outcome.err
+    assert "as its file describes it" not in outcome.err
     assert "leave 3 alone: dt-{001..003}" in outcome.err
 
 

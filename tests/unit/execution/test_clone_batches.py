@@ -289,7 +289,7 @@ def test_a_plan_that_has_changed_since_it_was_shown_is_not_carried_out(
             here.set_power(["desk-1"], Power.ON)
             return True
 
-        with pytest.raises(RefusedError, match="changed meanwhile"):
+        with pytest.raises(RefusedError, match="changed in the meantime"):
             here.delete(["desk-1"], confirm=slow_person)
     assert "desk-1" in names(lab)
 

@@ -272,4 +272,6 @@ def test_a_look_that_fails_is_told_and_fails_nothing(
     monkeypatch.setattr(MemoryDriver, "observe", fail)
     report = here.carry_out(prepared)
     assert report.exit_code == 0
-    assert report.notes == ("whether another VM has one of the addresses is not known: no answer",)
+    assert report.notes == (
+        "could not check whether another VM has one of the addresses: no answer",
+    )

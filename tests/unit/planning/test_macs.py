@@ -54,7 +54,7 @@ def test_what_no_card_can_have_is_refused(text: str, words: str) -> None:
 @pytest.mark.parametrize(
     ("request_", "words"),
     [
-        (given(("desk-3", (MAC,))), "no clone is called so"),
+        (given(("desk-3", (MAC,))), "no clone has that name"),
         (given(("desk-1", (MAC,)), ("DESK-1", ("02:00:00:00:00:01",))), "given twice"),
         (given(("desk-1", (MAC,)), ("desk-2", (MAC.upper(),))), "to desk-1 and to desk-2"),
         (given(("desk-1", (MAC, MAC))), "to desk-1 and to desk-1"),

@@ -254,7 +254,7 @@ def test_a_guest_that_got_there_stays_there() -> None:
 WORDS = [
     (SHOWN, replace(VM, host_name="golden", tools_running=True), "its host name is 'golden'"),
     (SHOWN, replace(VM, host_name="desk-1", tools_running=True), "does not report 10.0.0.5"),
-    (ALL, replace(VM, tools_running=True), "nothing was told of a customization"),
+    (ALL, replace(VM, tools_running=True), "no customization was reported"),
     (ALL, RUNNING, "the last reported state: running"),
     (
         replace(IP, networks=("10.0.0.0/8",)),

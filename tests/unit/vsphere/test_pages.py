@@ -272,7 +272,7 @@ def test_a1_an_object_that_is_told_twice_in_two_ways_is_not_believed() -> None:
 def test_a3_a_snapshot_of_no_vm_means_that_the_answer_is_not_whole() -> None:
     """What its VM reads is not known, for another may be left out as well."""
     alone = f"<objects><obj type='VirtualMachineSnapshot'>snapshot-1</obj>{DEVICES}</objects>"
-    with pytest.raises(UnreadableAnswerError, match="snapshots of no VM"):
+    with pytest.raises(UnreadableAnswerError, match="snapshots that belong to no VM"):
         open_replay([page(vm("vm-1"), alone)]).observe()
     assert open_replay([page(vm("vm-1", DEVICES + SNAPSHOT), alone)]).observe().vms[0].snapshots
 

@@ -346,7 +346,7 @@ def test_a3_a_vm_that_lists_files_of_disks_and_shows_none_cannot_be_read() -> No
     listing = whole(
         config__hardware__device=[card("assigned")], layoutEx__file=files("[ssd1] desk/desk.vmdk")
     )
-    assert "tells no disk" in vm_of(listing, *AROUND).unreadable
+    assert "but no disks" in vm_of(listing, *AROUND).unreadable
 
 
 def test_a3_a_disk_whose_file_is_not_told_makes_the_vm_unreadable() -> None:

@@ -86,7 +86,7 @@ def _check_access(name: str, path: Path) -> None:
         return  # only root may read it, and so the helper may
     except OSError as error:
         raise RefusedError(
-            f"nobody may use the bridge {name}: {path} cannot be read",
+            f"no user may use the bridge {name}: {path} cannot be read",
             details=str(error),
             hint=_allow(name, path),
         ) from error

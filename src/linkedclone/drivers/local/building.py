@@ -103,7 +103,7 @@ def _check_host(state: StateFolder) -> None:
     missing = [package for program, package in PACKAGES.items() if _find(program) is None]
     if missing:
         raise UnsupportedError(
-            "what builds an image is not installed",
+            "the tools that build an image are not installed",
             details=", ".join(missing),
             hint="apt-get install " + " ".join(missing),
             kind="ENOENT",

@@ -114,7 +114,7 @@ def _read_qcow2(path: Path) -> DiskFile:
         )
     if ":" in header.backing_path.partition("/")[0]:  # as QEMU tells ``nbd:…`` from a path
         raise HypervisorError(
-            f"{path} hangs from what is no file of this machine",
+            f"{path} has a backing file that is not a file of this machine",
             details=repr(header.backing_path),
             kind="qcow2",
             hint="write it in as a path: qemu-img rebase -u -b BACKING -F FORMAT",

@@ -185,7 +185,7 @@ def await_clone(state: StateFolder, name: str) -> VmId:
     """Wait for the clone of this name that somebody else is making; return its id.
 
     Raises:
-        GoneError: It is not there, and nobody is making it.
+        GoneError: It does not exist, and no command is making it.
     """
     key = key_of(name)
     while True:
@@ -196,7 +196,7 @@ def await_clone(state: StateFolder, name: str) -> VmId:
             return found
         if not busy:
             raise GoneError(
-                f"{name} is not there, and nobody is making it",
+                f"{name} does not exist, and no command is making it",
                 kind="names",
                 hint="repeat the command",
             )

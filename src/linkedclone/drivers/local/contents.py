@@ -239,9 +239,9 @@ def suggest_return(state: StateFolder, layer: Path) -> str:
         return f"several files look like it, and differ: compare {shlex.join(map(str, found))}"
     if not found:
         there = build_command(state, "doctor", "--rebase", "FILE")
-        return f"put the file back in its place, or say where it lies now: {there}"
+        return f"put the file back, or say where it is now: {there}"
     back = shlex.join(("mv", "-n", str(found[0]), str(layer)))
-    told = f"it lies at {found[0]}, unchanged. To put it back: {back}"
+    told = f"it is at {found[0]}, unchanged. To put it back: {back}"
     with suppress(OSError, LinkedCloneError):
         if hangs_as_before(layer, found[0], format_by_suffix(layer)):
             leave = build_command(state, "doctor", "--rebase", str(found[0]))
@@ -273,7 +273,7 @@ def check_links(state: StateFolder) -> Iterator[Finding]:
             yield Finding(check=check, verdict=verdict, text=text)
     odd = () if free else list_odd_names(state)
     if not found and not odd:
-        text = "every VM has its own, and none leads elsewhere"
+        text = "every VM has its own, and none points to another VM"
         yield Finding(check=check, verdict=Verdict.OK, text=text)
     for link in odd:
         aside = shlex.join(("mv", "-n", str(link), f"{state.root / link.name}.old"))
@@ -288,7 +288,7 @@ def check_downloads(state: StateFolder) -> Iterator[Finding]:
         yield Finding(
             check="downloads",
             verdict=Verdict.WARNING,
-            text=f"{size} of an image were fetched, and nothing came for a week",
+            text=f"{size} of an image were downloaded, and nothing was added for a week",
             remedy=f"image import the same URL again, or: rm {shown}",
         )
 

@@ -107,7 +107,7 @@ def check_recipe(recipe: DebianRecipe) -> None:
     for name in (recipe.release, *recipe.packages):
         if not name or name.startswith("-") or not set(name) <= _NAME_CHARACTERS:
             raise InputError(
-                f"{name!r} is no name of a release or package",
+                f"{name!r} is not a valid name of a release or package",
                 hint="lower-case letters, digits and + - . : are allowed",
             )
     if recipe.capacity_bytes < SMALLEST_BYTES:

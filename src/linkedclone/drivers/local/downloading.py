@@ -44,8 +44,8 @@ _PAUSE_SECONDS = 1.0
 _LOCK_SECONDS = 1.0
 NOT_SATISFIABLE = 416
 _CHANGED = "the file at the server is another one by now"
-_SLOW = "hardly anything came for a minute"
-_GO_ON = "the same command goes on from there"
+_SLOW = "almost no data arrived for a minute"
+_GO_ON = "the same command continues from there"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,7 +194,7 @@ def refuse_other(what: str, wanted: str, found: str) -> None:
     """
     if found != wanted.lower():
         raise InputError(
-            f"{what} is not what was wanted",
+            f"{what} is not the expected file",
             details=f"its SHA-256 is {found}, not {wanted.lower()}",
             hint="compare the sum with the one that is published beside the image",
         )
@@ -355,7 +355,7 @@ class _Fetch:
             )
         if not total and free_bytes(self._part.parent) < _RESERVE_BYTES:
             self._begin_anew(Note(url=self._note.url))  # nothing says that it ever ends
-            raise self._no_space(f"{render_size(done)} came, and no end was told")
+            raise self._no_space(f"{render_size(done)} arrived, and the server told no size")
 
     def _refuse_too_large(self, missing_bytes: int) -> None:
         if missing_bytes > free_bytes(self._part.parent):

@@ -241,7 +241,7 @@ class LocalDriver:
         """Start to make one linked clone; its name is kept from the moment this returns."""
         if step.snapshot is None:
             raise NoSnapshotError(
-                f"no snapshot was named that {step.name} could hang from",
+                f"no snapshot is given for {step.name}",
                 hint="take one first: linkedclone snapshot create",
             )
         plan_machine(self._state, step)

@@ -40,7 +40,7 @@ def check_url(url: str) -> None:
     """Refuse what cannot be fetched.
 
     Raises:
-        InputError: It is no address of a file at a web server.
+        InputError: It is not the address of a file at a web server.
     """
     found = urlsplit(url)
     if found.username is not None:
@@ -50,7 +50,7 @@ def check_url(url: str) -> None:
         )
     if found.scheme not in SCHEMES or not found.hostname or found.path in {"", "/"}:
         raise InputError(
-            f"{show_url(url)!r} is no address of a file", hint="write http(s)://SERVER/PATH"
+            f"{show_url(url)!r} is not the address of a file", hint="write http(s)://SERVER/PATH"
         )
 
 
@@ -72,7 +72,7 @@ class HttpAnswer:
         try:
             return self.body.read1(count)
         except (OSError, http.client.HTTPException) as error:
-            hint = "the same command goes on from there"
+            hint = "the same command continues from there"
             raise UnreachableError(
                 "the connection was lost", details=str(error), hint=hint
             ) from error

@@ -18,7 +18,7 @@ FOLDER = FolderId("vm")
 
 _ONE_PLACE = "leave it out: local: has one place for all"
 _PROMOTE = "make the clone linked, and independent after that: linkedclone promote NAME"
-_FIXED = "leave it out: a machine here gets another size when it is off, by being made anew"
+_FIXED = "leave it out: a machine here gets another size when it is off, by making a new clone"
 
 REFUSED = {
     "--snapshot-memory": "leave it out: clones boot from the disks alone",

@@ -214,6 +214,6 @@ def refuse_seal(path: Path, why: str) -> HypervisorError:
         f"the seal {path} cannot be understood",
         details=why,
         kind="seal",
-        hint="restore that file from a backup, or look at the layer as a whole and accept it: "
+        hint="restore that file from a backup, or compare the layer in full and accept it: "
         f"linkedclone doctor --accept {layer}",
     )

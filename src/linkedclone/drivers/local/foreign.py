@@ -250,7 +250,7 @@ def _locate(state: StateFolder, path: Path, name: str) -> Path | None:
     name = _plain_name(name).removeprefix("file:")
     if "\0" in name or len(name) > _LONGEST_NAME:
         raise HypervisorError(
-            "the name of its backing file is not one", hint="move that file away", kind="qcow2"
+            "the name of its backing file is not valid", hint="move that file away", kind="qcow2"
         )
     if _PROTOCOL.match(name.partition("/")[0]):  # as QEMU tells ``nbd:…`` from a path
         return None

@@ -113,7 +113,7 @@ def _find_foreign(root: Path) -> tuple[str, str] | None:
             continue
         if os.statvfs(folder).f_flag & os.ST_RDONLY:
             remount = as_root(f"mount -o remount,rw {_quote(_find_mount(folder))}")
-            return f"{folder} lies in a file system that is mounted read-only", remount
+            return f"{folder} is in a file system that is mounted read-only", remount
         text = f"{folder} cannot be read and written by {_user()}"
         if folder.stat().st_uid == os.geteuid():
             return text, f"chmod u+rwx {_quote(folder)}"

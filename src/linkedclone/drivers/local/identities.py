@@ -38,7 +38,7 @@ def check_identities(state: StateFolder, machines: OpenMachine) -> Iterator[Find
     faults = tuple(find_twins(facts))
     yield from faults
     if not faults:
-        text = f"{len(guests)} running guests told theirs, and all differ"
+        text = f"{len(guests)} running guests reported theirs, and all differ"
         yield Finding(check="identities", verdict=Verdict.OK, text=text)
 
 

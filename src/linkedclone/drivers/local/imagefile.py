@@ -129,7 +129,7 @@ def _refuse_no_disk(head: bytes, what: str) -> None:
         )
     if _TEXT.issuperset(head[:_TEXT_BYTES].rstrip(b"\0")) and head.strip(b"\0"):
         raise InputError(
-            f"{what} is a text file, not a disk image", hint=f"look what is in it; {_RAW_ANYWAY}"
+            f"{what} is a text file, not a disk image", hint=f"look at its content; {_RAW_ANYWAY}"
         )
 
 

@@ -136,7 +136,7 @@ def _import_file(
         seen = _examine(wanted, base, lock, tell)
         if seen.format is ImageFormat.RAW and not whole:
             raise InputError(
-                f"nothing tells whether {wanted.source} came whole",
+                f"cannot check whether {wanted.source} was downloaded completely",
                 details="the server does not say how long it is, and a raw disk does not either",
                 hint="give its sum: --sha256 SUM",
             )
@@ -158,7 +158,7 @@ def _examine(wanted: ImageImport, base: Path, lock: int, tell: TellBytes) -> Dis
     """Look at the image where only we can change it; return it under the name that it keeps.
 
     Raises:
-        InputError: It is not what was wanted, or nothing to make a parent of.
+        InputError: It is not the expected file, or nothing to make a parent of.
     """
     what = wanted.source or str(wanted.file)
     if wanted.sha256:
@@ -299,9 +299,9 @@ def remove_image(state: StateFolder, machines: OpenMachine, name: str) -> None:
     doubts = take_survey(state).doubts
     if doubts:
         raise RefusedError(
-            f"not removing the image {name}: what hangs from it cannot be told",
+            f"not removing the image {name}: its clones are unknown",
             details="\n".join(doubts),
-            hint="linkedclone doctor tells how to mend that; or, as a VM like any other: "
+            hint="linkedclone doctor says how to fix that; or, as a VM like any other: "
             f"linkedclone delete {image.name}",
         )
     delete_vm(state, machines, image.vm)

@@ -56,7 +56,9 @@ def take_in(source: Path, target: Path, *, move: bool, durable: bool) -> os.stat
                 return seen
         _copy(reader, target, source, durable=durable)
         if _state_of(os.fstat(reader)) != _state_of(seen):
-            raise InputError(f"{source} changed while it was copied", hint="wait until it is whole")
+            raise InputError(
+                f"{source} changed while it was copied", hint="wait until it is complete"
+            )
     return seen
 
 

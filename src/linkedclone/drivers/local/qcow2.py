@@ -288,7 +288,7 @@ def parse_header(head: bytes, what: str = "the image") -> Qcow2Header | None:
     if offset + length > len(head):
         return None
     if offset and b"\0" in head[offset : offset + length]:
-        raise _no_sense(what, "the name of its backing file is not one")
+        raise _no_sense(what, "the name of its backing file is not valid")
     end = offset or (1 << min(bits, max(_CLUSTER_BITS_RANGE)))
     extensions = _read_extensions(head[:end], header_bytes)
     return Qcow2Header(

@@ -108,7 +108,9 @@ def rebase_layers(state: StateFolder, machines: OpenMachine, file: Path) -> Reba
         lock = stack.enter_context(hold(state.family_lock, deadline_s=_DEADLINE_SECONDS))
         losses = _find(state, file)
         if any(not lost.vms <= vms.keys() for lost in losses):
-            raise BusyError("VMs were made meanwhile", hint="repeat the command", kind="flock")
+            raise BusyError(
+                "VMs were made in the meantime", hint="repeat the command", kind="flock"
+            )
         done = [path for lost in losses for path in _rebase(state, lost, vms, lock)]
         _prove(state, done, vms.values(), lock)
     names = sorted(vm.record.name for vm in vms.values())
@@ -129,13 +131,13 @@ def _runs(machines: OpenMachine, vm: LockedVm) -> bool:
 
 def _find(state: StateFolder, file: Path) -> tuple[_Lost, ...]:
     if file.is_symlink() or not file.is_file():
-        raise InputError(f"{file} is no file", hint="name the layer where it lies now")
+        raise InputError(f"{file} is not a file", hint="give the path where the layer is now")
     survey = take_survey(state)
     missing = {f.path: f for chain in survey.chains.values() for f in chain if f.missing}
     found = [lost for path, lost in sorted(missing.items()) if is_same(path, file)]
     if not found:
         raise InputError(
-            f"{file} is no layer that is missed",
+            f"{file} is not a missing layer",
             details=f"missed are: {', '.join(map(str, sorted(missing)))}" if missing else "",
             hint="size, time and content have to be what was sealed; linkedclone doctor tells "
             "what is missed",

@@ -29,7 +29,7 @@ from linkedclone.model.inventory import Stray
 MADE_BY_HAND = "made by hand or by another tool"
 OF_UNLINKED = "of a VM folder without a link, see linkedclone doctor"
 LEFT_BEHIND = "no VM reads it"
-FETCHED_IN_PART = "fetched in part, and nothing came for a week"
+FETCHED_IN_PART = "downloaded in part, and nothing was added for a week"
 _OLD_DOWNLOAD_SECONDS = 7 * 86400.0
 
 
@@ -106,7 +106,7 @@ def remove_stray(state: StateFolder, stray: Stray) -> None:
     Of an image that was fetched in part, what is noted of it goes too.
 
     Raises:
-        RefusedError: It lies elsewhere, or nobody can tell what reads it.
+        RefusedError: It lies elsewhere, or its readers are unknown.
         InUseError: Something reads it.
         BusyError: Other commands use layers for too long.
     """
@@ -118,7 +118,7 @@ def remove_stray(state: StateFolder, stray: Stray) -> None:
     if ".." in path.parts or not path.is_relative_to(state.vms) or path == state.vms:
         raise RefusedError(
             f"{stray.layer.path} is not a file of the state folder",
-            hint="whoever put it there knows what it is for: remove it by hand",
+            hint="linkedclone did not put it there: remove it by hand if you do not need it",
         )
     with at_work(state, "remove", key_of(path.name)), hold(state.family_lock):
         if not path.is_file():
@@ -143,11 +143,11 @@ def _refuse_read(state: StateFolder, path: Path) -> None:
         raise InUseError(
             f"not removing {state.relative(path)}",
             dependants=tuple(sorted(readers)),
-            hint="linkedclone tree shows what hangs from what",
+            hint="linkedclone tree shows which files depend on it",
         )
     if survey.doubts:
         raise RefusedError(
-            f"not removing {state.relative(path)}: nobody can tell what reads it",
+            f"not removing {state.relative(path)}: its readers are unknown",
             details="\n".join(survey.doubts),
-            hint="linkedclone doctor tells how to mend that",
+            hint="linkedclone doctor says how to fix that",
         )

@@ -50,7 +50,7 @@ def refuse_version_name(name: str) -> None:
     """
     if _OLDER.fullmatch(name):
         raise InputError(
-            f"{name!r} is what an older version of an image is called",
+            f"{name!r} is a name for an older version of an image",
             hint=f"import it as {plain_name(name)}: older versions are kept",
         )
 

@@ -355,7 +355,7 @@ class MemoryHypervisor:
                 return machine.id
             if self._making.get(_place(step)) == step.source.id:
                 return None
-            raise GoneError(f"nobody is making {step.name} any more")
+            raise GoneError(f"no command is making {step.name} any more")
 
         return self._schedule.watch("clone", step.name, look)
 

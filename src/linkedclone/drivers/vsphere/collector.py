@@ -103,7 +103,7 @@ def gather(found: Iterable[_Seen]) -> dict[str, _Seen]:
         if seen.setdefault(one.id, one) != one:
             raise UnreadableAnswerError(
                 f"the server tells of {one.kind}:{one.id} twice, and contradicts itself",
-                hint="it may have been changed meanwhile: run it again",
+                hint="it may have changed in the meantime: run it again",
             )
     return seen
 
@@ -111,7 +111,7 @@ def gather(found: Iterable[_Seen]) -> dict[str, _Seen]:
 def _unread(seen: Seen, path: str) -> UnreadableAnswerError:
     return UnreadableAnswerError(
         f"could not read {path} of {seen.kind}:{seen.id}",
-        details=seen.refused.get(path, "the server says neither what it is nor why"),
+        details=seen.refused.get(path, "the server gives neither its type nor a reason"),
         hint="what cannot be read counts as unknown, and nothing is done; "
         "'linkedclone doctor' lists the privileges that are missing",
     )

@@ -49,7 +49,7 @@ def find_tls(tls: Tls) -> Finding:
         return Finding(
             check="certificate",
             verdict=Verdict.WARNING,
-            text="not checked: anybody between could read the password",
+            text="not checked: anyone between could read the password",
             remedy="pin the certificate: linkedclone endpoints add NAME URL",
         )
     if tls.pinned_pem or tls.pinned_sha256:

@@ -54,8 +54,8 @@ RULES: Final[dict[str, Rule]] = {
     ),
     "ConcurrentAccess": Rule(
         BusyError,
-        "somebody else changed the object in the same moment",
-        "run it again: it starts from what is there now",
+        "another user changed the object at the same moment",
+        "run it again: it starts from the current state",
     ),
     "HostCommunication": Rule(
         BusyError,
@@ -127,8 +127,8 @@ RULES: Final[dict[str, Rule]] = {
     ),
     "ManagedObjectNotFound": Rule(
         GoneError,
-        "the object[ {obj}] was deleted meanwhile",
-        "look what is still there: linkedclone list",
+        "the object[ {obj}] was deleted in the meantime",
+        "see what still exists: linkedclone list",
     ),
     "NotFound": Rule(NotFoundError, "it does not exist", "check the name"),
     "InvalidState": Rule(
@@ -276,7 +276,7 @@ RULES: Final[dict[str, Rule]] = {
     "TooManySnapshotLevels": Rule(
         HypervisorError,
         "the VM has too many snapshots one below the other",
-        "delete old ones (linkedclone snapshot delete), or promote the VM to begin anew",
+        "delete old ones (linkedclone snapshot delete), or promote the VM to begin a new chain",
     ),
     # -- cannot be done here --------------------------------------------------------------
     "NotSupported": Rule(
@@ -321,7 +321,7 @@ RULES: Final[dict[str, Rule]] = {
     "CannotDecryptPasswords": Rule(
         CustomizationError,
         "this vCenter cannot decrypt the passwords in the stored specification",
-        "it was made at another vCenter: enter its passwords here anew, or take --customize FILE",
+        "it was made at another vCenter: enter its passwords here again, or take --customize FILE",
     ),
     "CustomizationPending": Rule(
         CustomizationError,

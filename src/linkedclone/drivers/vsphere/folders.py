@@ -66,7 +66,7 @@ def _levels(ref: str, top: str) -> list[str]:
     for level in levels:
         if not level or len(unescape(level)) > LONGEST_NAME:
             raise InputError(
-                f"the folder {ref!r} cannot be made: {level!r} is no name for one",
+                f"the folder {ref!r} cannot be made: {level!r} is not a valid folder name",
                 hint=f"a name has 1 to {LONGEST_NAME} characters; a slash in it is written %2f",
             )
     return levels

@@ -56,7 +56,7 @@ class GuestCommandRunner:
         name = self._observer.name(vm)
         if login is None:
             raise RefusedError(
-                f"somebody has to run {command[0]} in the guest of {name}",
+                f"a user name is needed to run {command[0]} in the guest of {name}",
                 hint="vCenter asks for a user of the guest: write user and password beside it",
             )
         about = f"run {command[0]} in the guest of {name}"
@@ -87,7 +87,7 @@ class GuestCommandRunner:
                 about, self._manager.ListProcessesInGuest, native, auth, [pid]
             )
             if not found:
-                brief = f"could not {about}: what became of it is not known any more"
+                brief = f"could not {about}: its outcome is unknown"
                 raise BusyError(brief, hint="try again in a moment")
             if found[0].endTime is not None:
                 return int(found[0].exitCode or 0)
@@ -119,9 +119,9 @@ class GuestCommandRunner:
         if known is None:
             start = self._session.managed("VirtualMachine", vm)
             wanted = {"VirtualMachine": ("guest.guestFamily",)}
-            seen = self._collector.read("look what guest it is", [start], wanted)
+            seen = self._collector.read("find out which system the guest runs", [start], wanted)
             if vm not in seen:
-                raise GoneError(f"{self._observer.name(vm)} was deleted meanwhile")
+                raise GoneError(f"{self._observer.name(vm)} was deleted in the meantime")
             known = str(seen[vm].told("guest.guestFamily") or "")
             with self._lock:
                 self._families |= {vm: known} if known else {}

@@ -52,7 +52,7 @@ def _read(session: Session, collector: Collector, vm: VmId, paths: Sequence[str]
     start = session.managed("VirtualMachine", vm)
     seen = collector.read("examine the parent", [start], {"VirtualMachine": paths}).get(vm)
     if seen is None:
-        raise GoneError(f"there is no VM {vm} any more", kind="ManagedObjectNotFound")
+        raise GoneError(f"the VM {vm} no longer exists", kind="ManagedObjectNotFound")
     return seen
 
 

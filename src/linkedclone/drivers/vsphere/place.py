@@ -155,7 +155,7 @@ class Placer:
             folder = place.around.get(place.source.id_at("parent"))
             if folder is None or folder.kind != "Folder":
                 raise RefusedError(
-                    "the parent stands in no folder of its own, as VMs of a vApp do",
+                    "the parent is in no folder of its own, as VMs of a vApp do",
                     hint="say where the clones go with --folder",
                 )
             return folder

@@ -109,7 +109,7 @@ class Tally:
             StrangeAnswerError: It leads on and tells nothing new: such pages need not end.
         """
         if leads_on and ids <= self._ids:
-            msg = "a page that leads on and tells nothing new"
+            msg = "a page that refers to another page and has nothing new"
             raise StrangeAnswerError(msg)
         self._ids |= ids
 

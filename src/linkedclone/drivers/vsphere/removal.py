@@ -199,7 +199,7 @@ class Remover:
             return ()
         descriptor = parse_descriptor(head)
         if descriptor is None:
-            raise RefusedError(f"refusing to remove {layer}: it is no descriptor of a disk")
+            raise RefusedError(f"refusing to remove {layer}: it is not a disk descriptor")
         stem = posixpath.basename(layer.path).removesuffix(".vmdk")
         extents = [name for name in descriptor.extents if name != posixpath.basename(layer.path)]
         strange = [name for name in extents if "/" in name or not name.startswith(f"{stem}-")]

@@ -216,7 +216,7 @@ def _say_unread(chains: Chains, strays: Iterable[Stray]) -> list[str]:
     if not unread:
         return []
     names = list_names(list(unread))
-    return [f"what these files hang from is not known: {names} ({next(iter(unread.values()))})"]
+    return [f"the bases of these files are unknown: {names} ({next(iter(unread.values()))})"]
 
 
 def _why_unread(chains: Chains, bottom: Layer) -> str:
@@ -226,4 +226,4 @@ def _why_unread(chains: Chains, bottom: Layer) -> str:
         return "it hangs from a file that cannot be made out"
     if reading is None or reading.descriptor is not None:
         return ""
-    return str(reading.error) if reading.error else "it is no descriptor"
+    return str(reading.error) if reading.error else "it is not a disk descriptor"

@@ -32,7 +32,7 @@ def describe_console(session: Session, observer: Observer, vm: VmId) -> ConsoleA
     """
     seen = observer.observe_vms([vm], whole=False).get(vm)
     if seen is None:
-        raise NotFoundError(f"there is no VM {vm} any more", hint="linkedclone list")
+        raise NotFoundError(f"the VM {vm} no longer exists", hint="linkedclone list")
     name = unescape(seen.name)
     if seen.power is not Power.ON:
         raise RefusedError(

@@ -179,9 +179,7 @@ class Session:
                 self._login()
             except AuthenticationError as error:
                 brief = f"the session at {self.endpoint.host} has ended, and the login is refused"
-                hint = (
-                    "the password may have been changed meanwhile: give the new one, run it again"
-                )
+                hint = "the password may have been changed: run it again with the new one"
                 self._refused = AuthenticationError(brief, details=error.details, hint=hint)
                 raise self._refused from error
             except LostAnswerError as error:

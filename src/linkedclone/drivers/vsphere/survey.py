@@ -295,7 +295,7 @@ def _find_folder(ground: _Ground) -> tuple[str, str, str]:
             return own.id, path, ""
     if not wanted.datacenter:
         raise RefusedError(
-            "the parent stands in no folder of its own, as VMs of a vApp do",
+            "the parent is in no folder of its own, as VMs of a vApp do",
             hint="say where the clones go with --folder",
         )
     return _root_folder(land)

@@ -24,7 +24,7 @@ def set_template(
     wanted = {"VirtualMachine": ("name", "config.template")}
     seen = collector.read("read the template", [native], wanted).get(vm)
     if seen is None:
-        raise GoneError(f"there is no VM {vm} any more", kind="ManagedObjectNotFound")
+        raise GoneError(f"the VM {vm} no longer exists", kind="ManagedObjectNotFound")
     if bool(seen.demand("config.template")) is template:
         return
     name = seen.get("name")

@@ -148,7 +148,9 @@ def _shake_hands(
             fields: dict[str, Any] = wrapped.getpeercert() or {}
             return wrapped.getpeercert(binary_form=True) or b"", fields
     except ssl.SSLCertVerificationError as error:
-        raise CertificateError("the certificate changed meanwhile", details=str(error)) from error
+        raise CertificateError(
+            "the certificate changed in the meantime", details=str(error)
+        ) from error
     except ssl.SSLError as error:
         brief = f"{host}:{port} does not speak TLS"
         hint = "check host and port; a vCenter serves HTTPS on port 443"
@@ -157,7 +159,7 @@ def _shake_hands(
         raise unreachable(host, port, error) from error
 
 
-_PIN_AGAIN = "look at the certificate and pin it anew: linkedclone endpoints add NAME URL"
+_PIN_AGAIN = "look at the certificate and pin it again: linkedclone endpoints add NAME URL"
 
 
 def distrusted(endpoint: Endpoint, reason: ssl.SSLError) -> CertificateError:

@@ -84,7 +84,7 @@ def require_owners(reads: Reads) -> None:
     unowned = sorted(told - owned)
     if unowned and not refused:
         raise UnreadableAnswerError(
-            "could not read the inventory: the server tells of snapshots of no VM",
+            "could not read the inventory: the server lists snapshots that belong to no VM",
             details=", ".join(unowned),
             hint="look again: a VM may have been changed in between",
         )

@@ -200,7 +200,7 @@ def _doubt(vm: Vm, unreadable: str, stores: frozenset[StoreId]) -> Vm:
 
 
 _STATES: Final = {
-    "disconnected": "its host is disconnected, so what is shown of it may be out of date",
+    "disconnected": "its host is disconnected, so its state may be out of date",
     "inaccessible": "its host cannot get at its files (inaccessible)",
     "invalid": "its configuration is not valid (invalid)",
     "orphaned": "no host knows it any more (orphaned)",
@@ -276,7 +276,7 @@ def _find_contradiction(vm: Vm, read: Read) -> str:
         return f"the server does not tell the file of {hardware.cut}"
     disks = any(one.disks is None or one.disks for one in vm.snapshots) or hardware.disks
     if not disks and read.get(DISK_FILES):
-        return "the server lists files of disks and tells no disk"
+        return "the server lists disk files but no disks"
     return ""
 
 

@@ -123,7 +123,7 @@ def decode_answer(line: bytes, source: Source) -> Answer:
 
 def refuse_answer(source: Source, reason: str) -> BusyError:
     """Return the error for an answer that makes no sense."""
-    details = f"what came is not a valid answer: {reason}"
+    details = f"this is not a valid answer: {reason}"
     return BusyError(f"{source.name} does not answer", details=details, hint="restart the VM")
 
 
@@ -143,7 +143,7 @@ def _is_deeper(line: bytes, most_levels: int) -> bool:
 def _build_object(pairs: list[tuple[str, object]]) -> dict[str, object]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise ValueError("a key stands twice in one object")
+        raise ValueError("a key occurs twice in one object")
     return found
 
 

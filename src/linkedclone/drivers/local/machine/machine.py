@@ -191,7 +191,7 @@ class Machine(RunningDisks):
                     f"what answers for {self.config.name} was not started for it",
                     details=f"process {listener or 'of another PID namespace'} listens at "
                     f"{self.folder / QMP_SOCKET}, and is left alone",
-                    hint="look what it is, and end it yourself; then repeat the command",
+                    hint="find out what it is and end it; then repeat the command",
                 )
 
     def ask_to_stop(self) -> bool:
@@ -406,8 +406,8 @@ class Machine(RunningDisks):
         lines = read_tail(self.folder, CONSOLE_LOG).splitlines()
         told = f"; the console's last line is: {lines[-1]}" if lines else ""
         if self._ran_before_boot():
-            return f"this host went down, or was started anew, while it ran{told}"
-        return f"QEMU was killed (dmesg tells if that was for want of memory){told}"
+            return f"this host went down or was restarted while it ran{told}"
+        return f"QEMU was killed (dmesg says whether memory ran out){told}"
 
     def _ran_before_boot(self) -> bool:
         """Say whether the host was booted since the machine was started."""

@@ -69,7 +69,7 @@ class Monitor:
             raise HypervisorError(
                 brief,
                 details=str(error),
-                hint="linkedclone doctor tells what is wrong with machines and disks",
+                hint="linkedclone doctor says what is wrong with machines and disks",
                 kind=error.error_class,
             ) from error
         except (QMPError, EOFError, OSError) as error:
