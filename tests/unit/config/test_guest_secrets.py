@@ -64,7 +64,7 @@ def test_a_file_that_others_can_read_is_refused(tmp_path: Path, mode: int) -> No
 
 @pytest.mark.parametrize("path", ["a\0b", "~no-such-user-here/x", "/"])
 def test_a_file_that_cannot_be_opened_is_told_as_wrong_input(tmp_path: Path, path: str) -> None:
-    with pytest.raises(InputError, match="a password cannot be had"):
+    with pytest.raises(InputError, match="1 password cannot be read"):
         find(tmp_path, SecretSource(file=path))
 
 

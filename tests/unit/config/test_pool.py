@@ -180,7 +180,7 @@ def test_settings_are_changed_and_the_rest_stays_as_it_was_written(file: Path) -
 def test_a_change_that_would_be_wrong_leaves_the_file_alone(file: Path) -> None:
     file.write_text(WHOLE)
     for change in (write_settings, preview_settings):
-        with pytest.raises(InputError, match="has an error"):
+        with pytest.raises(InputError, match="has 1 error"):
             change(file, {"size": -1})
     assert file.read_text() == WHOLE
 
@@ -206,7 +206,7 @@ def test_passwords_of_the_probe_and_of_the_guests_are_looked_up_together(
     assert found[SecretSource(env="ROOT")].reveal() == "first-one"
     with pytest.raises(InputError) as caught:
         find_pool_secrets(spec, folder=tmp_path, environ={})
-    assert caught.value.brief == "2 passwords cannot be had"
+    assert caught.value.brief == "2 passwords cannot be read"
     assert "health.password" in caught.value.details
 
 

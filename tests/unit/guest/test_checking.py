@@ -90,7 +90,7 @@ WRONG: list[tuple[str, Customization, str, str]] = [
     ("position", replace(LINUX, host_name="{}"), "host_name", "unknown field"),
     ("empty", replace(LINUX, host_name=""), "host_name", "empty"),
     ("domain", replace(LINUX, domain="a_b"), "domain", "not a DNS domain"),
-    ("dns", replace(LINUX, dns=("10.0.0.1", "ns.example")), "dns[1]", "no address"),
+    ("dns", replace(LINUX, dns=("10.0.0.1", "ns.example")), "dns[1]", "not an address"),
     ("search", replace(LINUX, search=("a b",)), "search[0]", "not a DNS domain"),
     ("script", linux(script="echo"), "linux.script", "#!/bin/sh"),
     ("two scripts", linux(script="#!", script_file="b"), "linux.script_file", "exclude"),
@@ -131,7 +131,12 @@ WRONG: list[tuple[str, Customization, str, str]] = [
         "cloud_init.users[0].ssh_keys[0]",
         "not a public key",
     ),
-    ("user", cloud(users=(GuestUser(name="a b"),)), "cloud_init.users[0].name", "no name"),
+    (
+        "user",
+        cloud(users=(GuestUser(name="a b"),)),
+        "cloud_init.users[0].name",
+        "not a valid user name",
+    ),
     ("same user", cloud(users=(GuestUser(name="a"),) * 2), "cloud_init.users[1].name", "twice"),
     ("range", card(range="10.0.0.1"), "addresses[0].range", "how large"),
     ("range of 6", card(range="fd00::2/64"), "addresses[0].range", "belongs into range6"),
@@ -164,7 +169,7 @@ WRONG: list[tuple[str, Customization, str, str]] = [
         "addresses[0].gateway",
         "none to give out",
     ),
-    ("card dns", card(dns=("x",)), "addresses[0].dns[0]", "no address"),
+    ("card dns", card(dns=("x",)), "addresses[0].dns[0]", "not an address"),
     ("reserved", card(range="10.0.0.0/24", reserved=("x",)), "addresses[0].reserved[0]", "no addr"),
 ]
 

@@ -114,7 +114,7 @@ def test_too_few_are_told_with_how_many_are_free() -> None:
     with pytest.raises(InputError) as caught:
         give_addresses(wanted, ["a", "b", "c", "d"], ["10.0.0.11"])
     assert caught.value.brief == (
-        "4 addresses are wanted of 10.0.0.10-10.0.0.14/24, and 3 are free"
+        "4 addresses are needed from 10.0.0.10-10.0.0.14/24, but 3 are free"
     )
     assert "of 5 addresses 2 are in use" in caught.value.details
 

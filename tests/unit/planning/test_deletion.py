@@ -233,7 +233,7 @@ def test_the_plan_says_how_many_come_along_and_what_nobody_could_look_at() -> No
     inventory = seen(GOLD, MIDDLE, GRANDCHILD, blind=("another vCenter",))
     plan = plan_delete([MIDDLE], inventory, CASCADE)
     assert plan.notes == (
-        "1 clone that hangs from what you named go as well",
+        "1 clone of the VMs that you named will be deleted as well",
         "another vCenter",
     )
     plan = plan_delete([GOLD], inventory, Deletion(cascade=True, force=True))

@@ -35,11 +35,11 @@ def test_an_address_is_read(text: str, mac: str) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("", "no MAC address"),
-        ("00:50:56:00:00", "no MAC address"),
-        ("00:50-56:00:00:01", "no MAC address"),
-        ("00:50:56:00:00:0g", "no MAC address"),
-        ("00:50:56:00:00:01:02", "no MAC address"),
+        ("", "not a MAC address"),
+        ("00:50:56:00:00", "not a MAC address"),
+        ("00:50-56:00:00:01", "not a MAC address"),
+        ("00:50:56:00:00:0g", "not a MAC address"),
+        ("00:50:56:00:00:01:02", "not a MAC address"),
         ("01:00:5e:00:00:01", "stands for many"),
         ("ff:ff:ff:ff:ff:ff", "stands for many"),
         ("00:00:00:00:00:00", "for none"),
@@ -58,7 +58,7 @@ def test_what_no_card_can_have_is_refused(text: str, words: str) -> None:
         (given(("desk-1", (MAC,)), ("DESK-1", ("02:00:00:00:00:01",))), "given twice"),
         (given(("desk-1", (MAC,)), ("desk-2", (MAC.upper(),))), "to desk-1 and to desk-2"),
         (given(("desk-1", (MAC, MAC))), "to desk-1 and to desk-1"),
-        (given(("desk-1", ("nonsense",))), "no MAC address"),
+        (given(("desk-1", ("nonsense",))), "not a MAC address"),
     ],
 )
 def test_a_batch_that_contradicts_itself_is_refused(request_: CloneRequest, words: str) -> None:
@@ -91,7 +91,7 @@ def step(name: str, *macs: str) -> CreateClone:
 def test_addresses_in_use_are_all_listed() -> None:
     vms = [replace(vm("router"), macs=(MAC,)), replace(vm("free"), macs=("02:00:00:00:00:07",))]
     creates = [step("desk-1", MAC), step("desk-2", "02:00:00:00:00:08")]
-    with pytest.raises(RefusedError, match="1 of the MAC addresses in use") as caught:
+    with pytest.raises(RefusedError, match="1 MAC address is already in use") as caught:
         refuse_used_macs(creates, vms)
     assert caught.value.details == f"{MAC} for desk-1: /DC0/vm/router has it"
     refuse_used_macs(creates[1:], vms)

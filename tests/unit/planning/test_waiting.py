@@ -109,7 +109,7 @@ def test_a_host_that_is_not_heard_of_is_no_power_off() -> None:
 def test_a_vm_that_vanishes_is_told_at_once() -> None:
     guest = follow(ALL, (1, PENDING), (2, None))
     assert guest.failure is not None
-    assert "vanished" in guest.failure.brief
+    assert "disappeared" in guest.failure.brief
 
 
 def test_a_failed_customization_is_told_at_whatever_stage() -> None:

@@ -27,14 +27,14 @@ FILES: dict[str, tuple[list[Vm | Stray], dict[str, str]]] = {
         [GOLD, ONE, LEFT, ON_LEFT],
         {"one-000009": "", "one-000010": ""},
     ),
-    "a file of somebody else": ([GOLD, ONE, BY_HAND], {"overlay": "elsewhere"}),
+    "a file of somebody else": ([GOLD, ONE, BY_HAND], {"overlay": "outside this endpoint"}),
     "a leftover that somebody else's hangs from": (
         [GOLD, ONE, LEFT, BY_HAND_ON_LEFT],
-        {"one-000009": "hangs from it", "overlay": "elsewhere"},
+        {"one-000009": "uses it", "overlay": "outside this endpoint"},
     ),
     "one of two leftovers that somebody else's hangs from": (
         [GOLD, ONE, LEFT, ON_LEFT, BY_HAND_ON_LEFT],
-        {"one-000009": "hangs from it", "one-000010": "", "overlay": "elsewhere"},
+        {"one-000009": "uses it", "one-000010": "", "overlay": "outside this endpoint"},
     ),
 }
 
