@@ -251,7 +251,7 @@ def test_nobody_is_sent_on_to_a_file_of_this_machine(driver: LocalDriver, image:
     "url", ["ftp://h/x.qcow2", "file:///etc/passwd", "http:///x", "https://h/"]
 )
 def test_an_address_of_no_file_is_refused(driver: LocalDriver, url: str) -> None:
-    with pytest.raises(InputError, match="no address"):
+    with pytest.raises(InputError, match="not the address"):
         fetch(driver, url)
 
 

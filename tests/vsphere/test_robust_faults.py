@@ -43,7 +43,7 @@ NOT_FOUND = {
 CASES = [
     Case("TaskInProgress", "another task (Task:task-1)", "has ended", "task: Task:task-1",
          {"task": task("task-1")}),
-    Case("ConcurrentAccess", "in the same moment", "the current state"),
+    Case("ConcurrentAccess", "at the same moment", "the current state"),
     Case("HostCommunication", "do not understand each other", "management network"),
     Case("HostNotConnected", "not connected to vCenter", "connect the host"),
     Case("HostNotReachable", "over the network", "host's power"),

@@ -279,7 +279,7 @@ def test_a_vm_that_is_deleted_is_told_at_once(
 
     guest, seconds = watch(driver, running, Course(stages=(TOOLS,)), delete)
     assert guest.failure is not None
-    assert "vanished" in guest.failure.brief
+    assert "disappeared" in guest.failure.brief
     assert seconds < 1
 
 

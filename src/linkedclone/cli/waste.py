@@ -61,4 +61,4 @@ def _total(report: WasteReport, kinds: Collection[WasteKind], *, removed: bool) 
         return f"{found}; {done} removed, {render_size(report.freed_bytes)} freed{ended}"
     free = [waste for waste in report.found if waste.step is not None and waste.kind in kinds]
     size = render_size(sum(waste.used_bytes or 0 for waste in free))
-    return f"{found}; nothing was removed: --yes removes {len(free)}, {size}"
+    return f"{found}; nothing was removed: --yes removes {len(free)} of them, {size}"

@@ -325,7 +325,7 @@ def test_delete_is_guarded(run: Run, made: Pool, family: MemoryHypervisor) -> No
     made("hold", "dt-001")
     outcome = made("delete", "--yes")
     assert outcome.code == 1
-    assert "held: dt-001" in outcome.err
+    assert "1 clone is held in the pool desktops: dt-001" in outcome.err
     made("release", "dt-001")
     assert run("snapshot", "create", "dt-002", "mine").code == 0
     assert run("clone", "dt-002", "child").code == 0

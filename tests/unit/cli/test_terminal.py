@@ -102,7 +102,7 @@ def test_a_cascade_shows_all_that_goes_before_it_asks(env: dict[str, str]) -> No
     assert screen.code == 1
     for name in ("desk-1", "desk-2", "desk-3", "kiosk-1", "kiosk-2", "web", "golden"):
         assert f"\n  delete {name}\n" in screen.text
-    assert "note: 6 clones that hang from what you named" in screen.text
+    assert "note: 6 clones of the VMs that you named" in screen.text
     assert "note: files of unregistered VMs were not looked for" in screen.text
     assert "nothing was done" in screen.text
 

@@ -138,7 +138,7 @@ def test_a_program_need_not_look_passwords_up(
     source = SecretSource(env="GUEST_PASSWORD")
     wanted = replace(FIXED, linux=LinuxGuest(password=source))
     monkeypatch.delenv("GUEST_PASSWORD", raising=False)
-    with pytest.raises(InputError, match="cannot be had"):
+    with pytest.raises(InputError, match="cannot be read"):
         connect(lab).prepare(replace(REQUEST, customization=wanted))
     monkeypatch.setenv("GUEST_PASSWORD", CANARY)
     step = connect(lab).prepare(replace(REQUEST, customization=wanted)).creates[0]

@@ -121,7 +121,7 @@ def test_an_interrupted_wait_reports_what_is_known(lab: MemoryHypervisor) -> Non
 
 REFUSED = [
     (replace(REQUEST, customization=None, wait=Wait.CUSTOMIZED), "none is asked for"),
-    (replace(REQUEST, network_filter=("10.0.0.0/99",)), "is no network"),
+    (replace(REQUEST, network_filter=("10.0.0.0/99",)), "is not a network"),
 ]
 
 

@@ -237,7 +237,7 @@ def test_the_plan_says_how_many_come_along_and_what_nobody_could_look_at() -> No
         "another vCenter",
     )
     plan = plan_delete([GOLD], inventory, Deletion(cascade=True, force=True))
-    assert plan.notes[0].startswith("2 clones that hang")
+    assert plan.notes[0].startswith("2 clones of the VMs")
 
 
 def test_what_cannot_be_seen_matters_only_for_what_clones_could_hang_from() -> None:

@@ -4,7 +4,7 @@ from linkedclone.cli.grammar import subgroup
 
 command = subgroup(
     "pool",
-    "Keep a set of linked clones as a file says: at size, on its image, healthy.",
+    "Keep a set of linked clones as a file describes it: at size, on its image, healthy.",
     {
         "plan": "Show what would be done, and why.",
         "apply": "Bring a pool to the state that its file describes.",
