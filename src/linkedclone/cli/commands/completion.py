@@ -21,7 +21,7 @@ To switch it on for good, put a line into the shell's start-up file:
 @click.argument("shell", type=click.Choice(_SHELLS), metavar="SHELL")
 @click.pass_context
 def command(ctx: click.Context, shell: str) -> int:
-    """Print the completion script of a shell: bash, zsh or fish."""
+    """Print the completion script for a shell: bash, zsh or fish."""
     from click.shell_completion import get_completion_class
 
     from linkedclone.cli.streams import write_result
