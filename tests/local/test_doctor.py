@@ -522,7 +522,7 @@ def test_the_socket_of_a_machine_that_was_killed_is_told(driver: LocalDriver) ->
     assert " start desk " in found.remedy
 
 
-def test_what_a_guest_has_filled_the_disk_with_is_told_by_doctor_usage_and_show(
+def test_what_a_guest_fills_the_disk_with_is_told_by_doctor_usage_and_show(
     driver: LocalDriver,
 ) -> None:
     log = driver.state.folder(find(driver, "desk").id) / "run/console.log"
