@@ -123,7 +123,7 @@ WRONG: list[tuple[str, Customization, str, str]] = [
         "ssh key of two lines",
         cloud(ssh_keys=("ssh-ed25519 AAAA\rssh-ed25519 BBBB",)),
         "cloud_init.ssh_keys[0]",
-        "no public key",
+        "not a public key",
     ),
     (
         "private key",
