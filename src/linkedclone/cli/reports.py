@@ -106,7 +106,7 @@ def say_differences(report: CloneReport) -> None:
             words = "; ".join(map(_render_difference, clone.differences))
             same.setdefault(words, []).append(printable(clone.name))
     for words, names in same.items():
-        say(f"{list_names(names)} (exists already): {printable(words)}")
+        say(f"{list_names(names)} (existing): {printable(words)}")
     if same:
         say("try: delete the clones that have to change, and run the command again")
 

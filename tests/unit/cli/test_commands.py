@@ -364,7 +364,7 @@ def test_a_clone_that_is_there_is_told_with_its_own_snapshot_and_what_differs(ru
     ]
     assert outcome.document["snapshot"] == "base"
     outcome = run(*family, "clone", "golden", "desk-1", "new-1", *asked)
-    assert "desk-1 (exists already): snapshot base instead of never; cpus 1 instead of 8" in (
+    assert "desk-1 (existing): snapshot base instead of never; cpus 1 instead of 8" in (
         outcome.err
     )
     assert outcome.out.splitlines()[0].split()[-3:] == ["SNAPSHOT", "DIFFERS", "IN"]
@@ -377,7 +377,7 @@ def test_a_clone_of_an_older_snapshot_than_the_named_one_differs(
     assert run("snapshot", "create", "golden", "newer").code == 0
     dry = run("-o", "json", "clone", "golden", "desk-1", "--snapshot", "newer", "--dry-run")
     assert "leave 1 that differs" in dry.err
-    assert "desk-1 (exists already): snapshot base instead of newer" in dry.err
+    assert "desk-1 (existing): snapshot base instead of newer" in dry.err
     real = run("-o", "json", "clone", "golden", "desk-1", "--snapshot", "newer")
     assert real.code == 4
     assert "1 differs in" in real.err
