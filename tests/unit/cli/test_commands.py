@@ -364,9 +364,7 @@ def test_a_clone_that_is_there_is_told_with_its_own_snapshot_and_what_differs(ru
     ]
     assert outcome.document["snapshot"] == "base"
     outcome = run(*family, "clone", "golden", "desk-1", "new-1", *asked)
-    assert "desk-1 (existing): snapshot base instead of never; cpus 1 instead of 8" in (
-        outcome.err
-    )
+    assert "desk-1 (existing): snapshot base instead of never; cpus 1 instead of 8" in (outcome.err)
     assert outcome.out.splitlines()[0].split()[-3:] == ["SNAPSHOT", "DIFFERS", "IN"]
 
 
