@@ -483,6 +483,27 @@ def test_a_redirect_to_a_users_name_is_not_followed(driver: LocalDriver, image: 
     assert "secret" not in str(caught.value)
 
 
+@pytest.mark.parametrize("location", ["", "http://[::1/file"])
+def test_a_redirect_in_a_circle_or_to_no_address_is_told_and_not_repeated(
+    driver: LocalDriver, image: Path, location: str
+) -> None:
+    does = Behaviour(content=image.read_bytes())
+    with serving(does) as url:
+        around = url.replace("/file", "/elsewhere")
+        does.location = location or around
+        with pytest.raises(EndpointError):
+            fetch(driver, around)
+    assert len(does.asked) <= 11
+
+
+@pytest.mark.parametrize(
+    "url", ["http://[::1/x", "http://h:abc/x", "http://h/a b", "http://h/\u00fc"]
+)
+def test_a_url_that_is_not_well_formed_is_refused(driver: LocalDriver, url: str) -> None:
+    with pytest.raises(InputError, match="not well formed"):
+        fetch(driver, url)
+
+
 def test_a_download_that_came_in_part_is_refused_on_the_command_line(
     image: Path, tmp_path: Path
 ) -> None:

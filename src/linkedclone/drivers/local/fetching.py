@@ -7,7 +7,7 @@ import ssl
 import threading
 import urllib.request
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from typing import IO, Final
 from urllib.error import HTTPError, URLError
@@ -42,6 +42,11 @@ def check_url(url: str) -> None:
     Raises:
         InputError: It is not the address of a file at a web server.
     """
+    if not _is_well_formed(url):
+        raise InputError(
+            "the URL is not well formed",
+            hint="write it as a browser copies it, with %20 for a space and so on",
+        )
     found = urlsplit(url)
     if found.username is not None:
         raise InputError(
@@ -52,6 +57,14 @@ def check_url(url: str) -> None:
         raise InputError(
             f"{show_url(url)!r} is not the address of a file", hint="write http(s)://SERVER/PATH"
         )
+
+
+def _is_well_formed(url: str) -> bool:
+    try:
+        known_port = urlsplit(url).port != 0
+    except ValueError:  # no such port, or half an IPv6 address
+        return False
+    return known_port and url.isascii() and url.isprintable() and " " not in url
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +107,7 @@ def ask_server(url: str, *, offset: int, validator: str) -> Iterator[HttpAnswer]
     try:
         answer = _open(request)
     except HTTPError as error:
-        with error:
+        with closing(error):  # after a redirect it is closed already
             if error.code != NOT_SATISFIABLE:
                 raise _explain_status(url, error) from error
             _, total = _read_range(error.headers.get("Content-Range", "")) or (0, 0)
@@ -102,6 +115,12 @@ def ask_server(url: str, *, offset: int, validator: str) -> Iterator[HttpAnswer]
             return
     except (OSError, http.client.HTTPException) as error:
         raise _explain_failure(url, error) from error
+    except ValueError as error:
+        raise EndpointError(
+            f"{show_url(url)} is not an address, or sends on to what is not one",
+            details=str(error),
+            hint="fetch it yourself, then import the file",
+        ) from error
     with answer:
         yield _understand(url, answer)
 
