@@ -122,7 +122,7 @@ def test_no_command_passes_on_what_steers_a_terminal(
 
 
 @given(text=HOSTILE)
-@settings(max_examples=60, deadline=None)
+@settings(deadline=None)
 def test_documents_stay_exact_and_valid(text: str) -> None:
     document = {"name": text, text: [text]}
     with pytest.MonkeyPatch.context() as patch:
@@ -135,7 +135,7 @@ def test_documents_stay_exact_and_valid(text: str) -> None:
 
 
 @given(text=st.text(st.characters(codec=None), max_size=50) | HOSTILE)
-@settings(max_examples=100, deadline=None)
+@settings(deadline=None)
 def test_a_text_is_one_line_of_bounded_length_that_shows_something(text: str) -> None:
     shown = printable(text)
     assert_safe(shown)
