@@ -137,7 +137,7 @@ def test_the_families_are_looked_at_and_nothing_is_changed(
     found = {one["check"]: one for one in json.loads(capsys.readouterr().out)["findings"]}
     assert found["chain depth"]["verdict"] == found["chain files"]["verdict"] == "ok"
     assert "desk" in found["delta size"]["text"]
-    assert "1 disk files belong to no VM" in found["stray files"]["text"]
+    assert "1 disk file belongs to no VM" in found["stray files"]["text"]
     assert f"MAC address {desk.macs[0]}: desk, golden" in found["identity"]["text"]
 
     base.rename(base.with_suffix(".away"))

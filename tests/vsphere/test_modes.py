@@ -75,7 +75,7 @@ def test_a_base_that_ends_up_shared_is_told(driver: Driver, env: dict[str, str])
     assert code == 0
     assert {(c["mode"], c["linked"]) for c in report["clones"]} == {("shared", False)}
     (note,) = report["notes"]
-    assert "2 of the full clones" in note
+    assert "2 full clones" in note
     assert "[LocalDS_0] DC0_H0_VM0/disk1.vmdk" in note
     code, report = clone(
         env, "desk-3", "--full", "--disk-move-type", "moveAllDiskBackingsAndConsolidate"

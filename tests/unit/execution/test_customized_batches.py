@@ -100,7 +100,7 @@ def test_a_hundred_clones_have_a_hundred_addresses(lab: MemoryHypervisor) -> Non
 
 
 def test_too_few_addresses_stop_the_batch_before_it_begins(lab: MemoryHypervisor) -> None:
-    with pytest.raises(InputError, match="40 addresses are wanted"):
+    with pytest.raises(InputError, match="40 addresses are needed"):
         connect(lab).clone(replace(REQUEST, names=("desk-{01..40}",)))
     assert {vm.name for vm in lab.vms} == {"gold"}
 
@@ -108,7 +108,7 @@ def test_too_few_addresses_stop_the_batch_before_it_begins(lab: MemoryHypervisor
 def test_bad_host_names_stop_the_batch_before_it_begins(lab: MemoryHypervisor) -> None:
     windows = Customization(os=GuestOs.WINDOWS)
     names = ("desktop-finance-{1..2}",)
-    with pytest.raises(InputError, match="2 of the clones"):
+    with pytest.raises(InputError, match="2 clones would have"):
         connect(lab).clone(replace(REQUEST, names=names, customization=windows))
     assert lab.calls["find_vms"] == 0
 
