@@ -252,7 +252,7 @@ def test_doctor_offers_both_ways_and_takes_one(
     assert f"linkedclone doctor --rebase {there} --endpoint" in found[0]["remedy"]
     assert main(["doctor", "--rebase", str(there), *endpoint]) == 0
     told = capsys.readouterr()
-    assert f"golden, grand, kept hang from {there}" in told.err
+    assert f"now on {there}: golden, grand, kept" in told.err
     assert "all sound" in told.out
 
 
