@@ -33,7 +33,7 @@ from linkedclone.drivers.local.unlinked import find_unlinked, list_odd_names
 from linkedclone.errors import BusyError, HypervisorError, LinkedCloneError
 from linkedclone.model.findings import Finding, Verdict
 from linkedclone.model.ids import VmId
-from linkedclone.model.names import list_names
+from linkedclone.model.names import list_names, render_count
 from linkedclone.model.observed import Power
 from linkedclone.model.sizes import render_size
 
@@ -72,7 +72,7 @@ def check_leftovers(state: StateFolder) -> Iterator[Finding]:
     elif unreached:
         size = sum(path.lstat().st_blocks * 512 for path in unreached)
         text = (
-            f"nothing reads {len(unreached)} layers ({render_size(size)}), as {unreached[0]}; "
+            f"nothing reads {render_count(len(unreached), 'layer')} ({render_size(size)}), as {unreached[0]}; "
             "gc shows them, and with --yes removes them"
         )
         remedy = build_command(state, "gc")
@@ -190,7 +190,8 @@ def check_layers(state: StateFolder) -> Iterator[Finding]:
     for text, remedy in faults:
         yield Finding(check="layers", verdict=Verdict.FAILED, text=text, remedy=remedy)
     if not faults:
-        text = f"{len(survey.stored.vms)} VMs, {len(layers)} layers, all sound"
+        vms = render_count(len(survey.stored.vms), "VM")
+        text = f"{vms}, {render_count(len(layers), 'layer')}, all sound"
         yield Finding(check="layers", verdict=Verdict.OK, text=text)
 
 

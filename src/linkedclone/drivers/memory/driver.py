@@ -30,6 +30,7 @@ from linkedclone.model.findings import Finding, Verdict
 from linkedclone.model.ids import FolderId, SnapshotId, VmId
 from linkedclone.model.inventory import Inventory, Stray
 from linkedclone.model.jobs import Job, JobState
+from linkedclone.model.names import render_count
 from linkedclone.model.observed import Identity, Mark, Power, Vm
 from linkedclone.model.plan import CreateClone, ReconfigureVm, RelocateVm
 from linkedclone.model.spec import CloneRequest, Placement, Scan, Target
@@ -354,7 +355,11 @@ class MemoryDriver:
         with self._access("diagnose") as estate:
             count = len(estate.machines)
         return (
-            Finding(check="connection", verdict=Verdict.OK, text=f"{count} VMs in memory"),
+            Finding(
+                check="connection",
+                verdict=Verdict.OK,
+                text=f"{render_count(count, 'VM')} in memory",
+            ),
             Finding(
                 check="persistence",
                 verdict=Verdict.WARNING,
