@@ -75,7 +75,7 @@ def read_ours(folder: Path) -> None:
     """Decode all with the driver's own code, and build the lineage."""
     from tests.replay import open_replay
 
-    from linkedclone.model.lineage import Lineage
+    from linkedclone.lineage.family import Lineage
 
     observer = open_replay(page.read_bytes() for page in _pages(folder))
     with _measured():

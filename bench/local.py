@@ -26,7 +26,7 @@ from linkedclone.drivers.local.machine.accel import choose_cpu
 from linkedclone.drivers.local.machine.arguments import build_arguments
 from linkedclone.drivers.local.machine.networks import Card
 from linkedclone.guest.nocloud import admit_key, build_documents, build_seed_iso, plain_guest
-from linkedclone.model.observed import SshAddress
+from linkedclone.model.vm import SshAddress
 
 BUILD = ROOT / ".build"
 _BANNER_SECONDS = 180.0

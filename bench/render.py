@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 from bench.row import Limit, Result, Sample
-from linkedclone.model.sizes import render_size
+from linkedclone.model.values.sizes import render_size
 
 _READS = ("RetrieveProperties", "RetrievePropertiesEx", "ContinueRetrievePropertiesEx")
 

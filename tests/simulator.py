@@ -13,7 +13,7 @@ from typing import Any, Self
 from urllib.parse import quote, urlsplit
 
 from linkedclone.config.endpoint import Endpoint, Tls
-from linkedclone.model.secret import Secret
+from linkedclone.model.values.secret import Secret
 
 BINARY = Path(__file__).parents[1] / ".build" / "bin" / "vcsim"
 USER = "administrator@vsphere.local"

@@ -17,11 +17,13 @@ if TYPE_CHECKING:
     from linkedclone.config.customization import read_customization
     from linkedclone.config.pool import read_pool
     from linkedclone.errors import LinkedCloneError
+    from linkedclone.lineage.tree import TreeNode
+    from linkedclone.lineage.usage import Usage
     from linkedclone.model.customization import Addresses, Customization, GuestOs, SecretSource
+    from linkedclone.model.garbage import WasteKind, WasteReport
     from linkedclone.model.pool import PoolSpec, Rollout
     from linkedclone.model.report import ActionReport, CloneReport
-    from linkedclone.model.space import Usage
-    from linkedclone.model.spec import (
+    from linkedclone.model.request import (
         CloneRequest,
         Deletion,
         DiskMove,
@@ -33,8 +35,6 @@ if TYPE_CHECKING:
         SnapshotChoice,
         Wait,
     )
-    from linkedclone.model.tree import TreeNode
-    from linkedclone.model.waste import WasteKind, WasteReport
 
 __version__ = "0.1.0"
 
@@ -72,27 +72,27 @@ _HOMES = {
     "ActionReport": "linkedclone.model.report",
     "Addresses": "linkedclone.model.customization",
     "CloneReport": "linkedclone.model.report",
-    "CloneRequest": "linkedclone.model.spec",
+    "CloneRequest": "linkedclone.model.request",
     "Connection": "linkedclone.app.connection",
     "Customization": "linkedclone.model.customization",
-    "Deletion": "linkedclone.model.spec",
-    "DiskMove": "linkedclone.model.spec",
+    "Deletion": "linkedclone.model.request",
+    "DiskMove": "linkedclone.model.request",
     "GuestOs": "linkedclone.model.customization",
-    "Hardware": "linkedclone.model.spec",
+    "Hardware": "linkedclone.model.request",
     "LinkedCloneError": "linkedclone.errors",
-    "NewDisk": "linkedclone.model.spec",
-    "Nic": "linkedclone.model.spec",
-    "Placement": "linkedclone.model.spec",
+    "NewDisk": "linkedclone.model.request",
+    "Nic": "linkedclone.model.request",
+    "Placement": "linkedclone.model.request",
     "PoolSpec": "linkedclone.model.pool",
     "Rollout": "linkedclone.model.pool",
-    "Scan": "linkedclone.model.spec",
+    "Scan": "linkedclone.model.request",
     "SecretSource": "linkedclone.model.customization",
-    "SnapshotChoice": "linkedclone.model.spec",
-    "TreeNode": "linkedclone.model.tree",
-    "Usage": "linkedclone.model.space",
-    "Wait": "linkedclone.model.spec",
-    "WasteKind": "linkedclone.model.waste",
-    "WasteReport": "linkedclone.model.waste",
+    "SnapshotChoice": "linkedclone.model.request",
+    "TreeNode": "linkedclone.lineage.tree",
+    "Usage": "linkedclone.lineage.usage",
+    "Wait": "linkedclone.model.request",
+    "WasteKind": "linkedclone.model.garbage",
+    "WasteReport": "linkedclone.model.garbage",
     "connect": "linkedclone.app.connect",
     "read_customization": "linkedclone.config.customization",
     "read_pool": "linkedclone.config.pool",

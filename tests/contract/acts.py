@@ -6,11 +6,11 @@ from dataclasses import replace
 
 from linkedclone.drivers.base import Driver
 from linkedclone.errors import LinkedCloneError
-from linkedclone.model.ids import SnapshotId, VmId
 from linkedclone.model.jobs import Job, JobState, JobStatus
-from linkedclone.model.observed import Mark, Power, Snapshot, Vm
 from linkedclone.model.plan import CreateClone
-from linkedclone.model.spec import CloneRequest, Placement, Target
+from linkedclone.model.request import CloneRequest, Placement, Target
+from linkedclone.model.values.ids import SnapshotId, VmId
+from linkedclone.model.vm import Mark, Power, Snapshot, Vm
 from tests.contract.rigs.base import Rig
 
 PATIENCE_SECONDS = 30.0

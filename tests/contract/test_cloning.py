@@ -8,9 +8,9 @@ import pytest
 
 from linkedclone.drivers.base import Driver
 from linkedclone.errors import InputError
-from linkedclone.model.ids import VmId
-from linkedclone.model.observed import Power
-from linkedclone.model.proof import prove_linked
+from linkedclone.lineage.proof import prove_linked
+from linkedclone.model.values.ids import VmId
+from linkedclone.model.vm import Power
 from tests.contract.acts import (
     clone,
     current,

@@ -2,7 +2,7 @@
 
 from linkedclone.drivers.base import Driver
 from linkedclone.errors import HypervisorError
-from linkedclone.model.observed import Power
+from linkedclone.model.vm import Power
 from tests.contract.acts import (
     clone,
     delete,

@@ -7,10 +7,10 @@ import pytest
 
 from linkedclone.drivers.base import Driver
 from linkedclone.errors import GoneError, HypervisorError, LinkedCloneError, PowerOnError
-from linkedclone.model.ids import SnapshotId, VmId
+from linkedclone.lineage.proof import prove_linked
 from linkedclone.model.jobs import Job, JobStatus
-from linkedclone.model.observed import Power, Vm
-from linkedclone.model.proof import prove_linked
+from linkedclone.model.values.ids import SnapshotId, VmId
+from linkedclone.model.vm import Power, Vm
 from tests.contract.acts import (
     clone,
     current,

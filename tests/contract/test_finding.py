@@ -6,8 +6,8 @@ import pytest
 
 from linkedclone.drivers.base import Driver
 from linkedclone.errors import AmbiguousError, InputError, NotFoundError
-from linkedclone.model.observed import Vm
-from linkedclone.model.spec import CloneRequest, Placement
+from linkedclone.model.request import CloneRequest, Placement
+from linkedclone.model.vm import Vm
 from tests.contract.acts import clone, find, target_of
 from tests.contract.rigs.base import Rig
 

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from linkedclone.drivers.base import Driver
-from linkedclone.model.observed import Power
+from linkedclone.model.vm import Power
 from tests.contract.acts import (
     clone,
     error_of,

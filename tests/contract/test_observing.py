@@ -3,10 +3,10 @@
 import uuid
 
 from linkedclone.drivers.base import Driver
+from linkedclone.lineage.family import Lineage
+from linkedclone.lineage.proof import Mode
 from linkedclone.model.findings import Finding
-from linkedclone.model.ids import VmId
-from linkedclone.model.lineage import Lineage
-from linkedclone.model.proof import Mode
+from linkedclone.model.values.ids import VmId
 from tests.contract.acts import clone, delete, find, finish, read, renamed, step_for, take_snapshot
 from tests.contract.rigs.base import Rig
 

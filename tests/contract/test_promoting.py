@@ -2,9 +2,9 @@
 
 from linkedclone.drivers.base import Driver
 from linkedclone.errors import HypervisorError, NoSpaceError
-from linkedclone.model.lineage import Lineage
-from linkedclone.model.observed import Power, Vm
-from linkedclone.model.proof import Mode
+from linkedclone.lineage.family import Lineage
+from linkedclone.lineage.proof import Mode
+from linkedclone.model.vm import Power, Vm
 from tests.contract.acts import (
     clone,
     delete,

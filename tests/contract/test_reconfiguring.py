@@ -6,8 +6,8 @@ import pytest
 
 from linkedclone.drivers.base import Driver
 from linkedclone.errors import GoneError, HypervisorError, RefusedError
-from linkedclone.model.observed import PoolState, Power
 from linkedclone.model.plan import ReconfigureVm
+from linkedclone.model.vm import PoolState, Power
 from tests.contract.acts import clone, delete, error_of, make, read, result_of, set_power, step_for
 from tests.contract.acts import find as find_vm
 from tests.contract.rigs.base import Rig

@@ -4,10 +4,10 @@ import pytest
 
 from linkedclone.drivers.base import Driver, Relocation
 from linkedclone.errors import NotFoundError
-from linkedclone.model.observed import Vm
+from linkedclone.lineage.proof import prove_kept
 from linkedclone.model.plan import RelocateVm
-from linkedclone.model.proof import prove_kept
-from linkedclone.model.spec import Placement
+from linkedclone.model.request import Placement
+from linkedclone.model.vm import Vm
 from tests.contract.acts import clone, delete, error_of, find, read, result_of
 from tests.contract.rigs.base import Rig
 

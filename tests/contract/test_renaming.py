@@ -4,9 +4,9 @@ import pytest
 
 from linkedclone.drivers.base import Driver
 from linkedclone.errors import DuplicateNameError, GoneError, NotFoundError
-from linkedclone.model.lineage import Lineage
-from linkedclone.model.observed import Power
-from linkedclone.model.proof import Mode
+from linkedclone.lineage.family import Lineage
+from linkedclone.lineage.proof import Mode
+from linkedclone.model.vm import Power
 from tests.contract.acts import (
     clone,
     delete,

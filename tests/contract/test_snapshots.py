@@ -4,8 +4,8 @@ from datetime import timedelta
 
 from linkedclone.drivers.base import Driver
 from linkedclone.errors import GoneError
-from linkedclone.model.observed import Power, Vm
-from linkedclone.model.proof import hangs_from, prove_linked
+from linkedclone.lineage.proof import hangs_from, prove_linked
+from linkedclone.model.vm import Power, Vm
 from tests.contract.acts import (
     clone,
     current,

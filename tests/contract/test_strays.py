@@ -5,8 +5,8 @@ import pytest
 from linkedclone.drivers.base import Driver, Registration
 from linkedclone.errors import NotFoundError
 from linkedclone.model.inventory import Inventory, Stray
-from linkedclone.model.observed import Vm
-from linkedclone.model.spec import Scan
+from linkedclone.model.request import Scan
+from linkedclone.model.vm import Vm
 from tests.contract.acts import clone, delete, error_of, files_of, find, read, result_of
 from tests.contract.rigs.base import Rig
 

@@ -4,9 +4,9 @@ import time
 from dataclasses import replace
 
 from linkedclone.drivers.base import CustomizationEvents, Driver
-from linkedclone.model.ids import VmId
 from linkedclone.model.jobs import JobStatus
-from linkedclone.model.observed import CustomizationStatus, Power, Vm
+from linkedclone.model.values.ids import VmId
+from linkedclone.model.vm import CustomizationStatus, Power, Vm
 from tests.contract.acts import clone, find, finish, result_of, step_for
 from tests.contract.rigs.base import Rig
 

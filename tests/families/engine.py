@@ -12,10 +12,10 @@ from linkedclone.errors import (
     NotOursError,
     RefusedError,
 )
-from linkedclone.model.observed import Power
+from linkedclone.model.garbage import WasteKind
 from linkedclone.model.report import ActionReport, Status
-from linkedclone.model.spec import CloneRequest, Deletion, Scan, SnapshotChoice
-from linkedclone.model.waste import WasteKind
+from linkedclone.model.request import CloneRequest, Deletion, Scan, SnapshotChoice
+from linkedclone.model.vm import Power
 from tests.families.look import Chain, Look, Member
 from tests.families.world import Change, World
 

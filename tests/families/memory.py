@@ -8,7 +8,7 @@ from linkedclone.drivers.memory.estate import Estate
 from linkedclone.drivers.memory.hypervisor import MemoryHypervisor
 from linkedclone.drivers.memory.machine import Machine
 from linkedclone.drivers.memory.storage import DELTA_BYTES
-from linkedclone.model.observed import Disk, Power
+from linkedclone.model.vm import Disk, Power
 from tests.families.look import Chain, Look, Loose, Member
 from tests.families.world import Change, Powers
 

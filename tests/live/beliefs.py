@@ -17,8 +17,8 @@ from pyVmomi import vim, vmodl
 from linkedclone.drivers.vsphere.attach import Attacher
 from linkedclone.drivers.vsphere.clonespec import build_reconfiguration
 from linkedclone.errors import DuplicateNameError, LinkedCloneError
-from linkedclone.model.observed import Power
-from linkedclone.model.proof import prove_linked
+from linkedclone.lineage.proof import prove_linked
+from linkedclone.model.vm import Power
 from tests.live.lab import Lab
 
 

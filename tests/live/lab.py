@@ -12,11 +12,11 @@ from pyVmomi import vim, vmodl
 from linkedclone.drivers.registry import open_driver
 from linkedclone.drivers.vsphere.driver import VsphereDriver
 from linkedclone.errors import LinkedCloneError
-from linkedclone.model.ids import FolderId, VmId
 from linkedclone.model.jobs import Job, JobState
-from linkedclone.model.observed import Mark, Power, Snapshot, Vm
 from linkedclone.model.plan import CreateClone
-from linkedclone.model.spec import CloneRequest, Placement, Target
+from linkedclone.model.request import CloneRequest, Placement, Target
+from linkedclone.model.values.ids import FolderId, VmId
+from linkedclone.model.vm import Mark, Power, Snapshot, Vm
 from tests.live.settings import Settings
 
 PREFIX = "linkedclone-live-"

@@ -29,7 +29,7 @@ from linkedclone.errors import (
     NotFoundError,
 )
 from linkedclone.model.images import ImageImport
-from linkedclone.model.observed import Vm
+from linkedclone.model.vm import Vm
 from tests.contract.acts import finish, step_for
 from tests.local.scenes import clean_up, connect
 from tests.local.writing import read_raw

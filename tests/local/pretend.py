@@ -6,7 +6,7 @@ from pathlib import Path
 from linkedclone.drivers.local.machine.config import MachineState
 from linkedclone.drivers.local.machine.merging import LayerMerge
 from linkedclone.drivers.local.store import StoredVm
-from linkedclone.model.observed import Power
+from linkedclone.model.vm import Power
 
 
 class PretendMachine:

@@ -19,11 +19,11 @@ from linkedclone.drivers.local.seals import SEAL_SUFFIX
 from linkedclone.drivers.local.staging import was_killed
 from linkedclone.drivers.local.store import load_all, locked
 from linkedclone.drivers.local.survey import take_survey
-from linkedclone.model.ids import VmId
+from linkedclone.model.garbage import WasteKind
 from linkedclone.model.images import ImageImport
-from linkedclone.model.observed import Disk, Vm
-from linkedclone.model.spec import Hardware, NewDisk, Scan
-from linkedclone.model.waste import WasteKind
+from linkedclone.model.request import Hardware, NewDisk, Scan
+from linkedclone.model.values.ids import VmId
+from linkedclone.model.vm import Disk, Vm
 from tests.contract.acts import current, find, make, result_of, step_for, take_snapshot
 from tests.local.copies import copy_built
 from tests.local.pretend import open_pretend_machine

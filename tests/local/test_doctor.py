@@ -30,12 +30,12 @@ from linkedclone.drivers.local.machine.config import MachineState
 from linkedclone.drivers.local.record import CardRecord
 from linkedclone.drivers.local.settings import ACCEL_VARIABLE
 from linkedclone.drivers.local.store import StoredVm, load_vm, save_record
+from linkedclone.lineage.proof import Mode
+from linkedclone.lineage.usage import measure
+from linkedclone.lineage.vm_rows import VmRow
 from linkedclone.model.findings import Finding, Verdict
 from linkedclone.model.images import DiskExport, ImageImport
-from linkedclone.model.observed import Power
-from linkedclone.model.proof import Mode
-from linkedclone.model.space import measure
-from linkedclone.model.views import VmRow
+from linkedclone.model.vm import Power
 from tests.command import FORKED
 from tests.contract.acts import error_of, find, make, step_for
 from tests.local.pretend import PretendMachine, open_pretend_machine

@@ -14,7 +14,7 @@ from linkedclone.drivers.local import exporting, publish
 from linkedclone.drivers.local.driver import LocalDriver
 from linkedclone.errors import InputError, InUseError, NoSpaceError, NotFoundError
 from linkedclone.model.images import DiskExport
-from linkedclone.model.observed import Power, Vm
+from linkedclone.model.vm import Power, Vm
 from tests.contract.acts import find, set_power
 from tests.local.scenes import build_family, check_tidy, connect, top_of
 

@@ -18,8 +18,8 @@ from linkedclone.drivers.local.translate import translate_os_error
 from linkedclone.errors import NoSpaceError
 from linkedclone.model.images import ImageImport
 from linkedclone.model.jobs import JobStatus
-from linkedclone.model.observed import Power, Vm
 from linkedclone.model.plan import CreateClone
+from linkedclone.model.vm import Power, Vm
 from tests.contract.acts import (
     error_of,
     find,

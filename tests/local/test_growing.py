@@ -13,7 +13,7 @@ from linkedclone.drivers.local.qcow2 import MAX_VIRTUAL_BYTES
 from linkedclone.drivers.local.store import load_vm
 from linkedclone.errors import InputError, NotFoundError
 from linkedclone.model.images import ImageImport
-from linkedclone.model.observed import Power, Vm
+from linkedclone.model.vm import Power, Vm
 from tests.contract.acts import error_of, find, make, read, result_of, set_power, step_for
 from tests.contract.acts import take_snapshot as take
 from tests.local.scenes import CAPACITY_BYTES, check_tidy, connect, make_image, top_of, write

@@ -14,7 +14,7 @@ from linkedclone.drivers.local.record import CardRecord
 from linkedclone.drivers.local.store import load_vm, locked, save_record
 from linkedclone.errors import BusyError, GoneError
 from linkedclone.model.images import ImageImport
-from linkedclone.model.observed import Power, SshAddress, Vm
+from linkedclone.model.vm import Power, SshAddress, Vm
 from tests.contract.acts import find, make, read, set_power, step_for
 from tests.local.scenes import connect, make_image
 

@@ -16,7 +16,7 @@ from linkedclone.drivers.local.machine.sockets import find_listener
 from linkedclone.drivers.local.machines import open_machine
 from linkedclone.drivers.local.store import load_all
 from linkedclone.model.images import ImageImport
-from linkedclone.model.observed import Power
+from linkedclone.model.vm import Power
 from tests.contract.acts import find, make, result_of, step_for
 from tests.local.false_qemu import DISGUISED, GARBLED, MUTE, STRANGER
 from tests.local.scenes import connect, make_image

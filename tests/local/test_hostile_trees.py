@@ -15,7 +15,7 @@ from linkedclone.drivers.local.qcow2 import parse_header
 from linkedclone.drivers.local.reading import open_regular
 from linkedclone.errors import HypervisorError
 from linkedclone.model.images import ImageImport
-from linkedclone.model.spec import Scan
+from linkedclone.model.request import Scan
 from tests.contract.acts import find, make, step_for
 from tests.local.scenes import connect, make_image, top_of
 

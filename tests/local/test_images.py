@@ -25,10 +25,10 @@ from linkedclone.errors import (
     NotFoundError,
     NotOursError,
 )
+from linkedclone.lineage.proof import prove_linked
+from linkedclone.model.garbage import WasteKind
 from linkedclone.model.images import ImageImport
-from linkedclone.model.observed import Power
-from linkedclone.model.proof import prove_linked
-from linkedclone.model.waste import WasteKind
+from linkedclone.model.vm import Power
 from tests.contract.acts import current, delete, find, make, step_for
 from tests.local.scenes import CAPACITY_BYTES, check_tidy, connect, digest, make_image, top_of
 

@@ -25,8 +25,8 @@ from linkedclone.drivers.local.store import load_vm
 from linkedclone.drivers.local.sweep import drop_layers
 from linkedclone.errors import HypervisorError, NoSpaceError, RefusedError
 from linkedclone.model.images import ImageImport
-from linkedclone.model.observed import Power, Vm
-from linkedclone.model.spec import Hardware, NewDisk
+from linkedclone.model.request import Hardware, NewDisk
+from linkedclone.model.vm import Power, Vm
 from tests.contract.acts import (
     error_of,
     find,

@@ -27,7 +27,7 @@ from linkedclone.errors import (
     NoSpaceError,
     NotFoundError,
 )
-from linkedclone.model.observed import Power
+from linkedclone.model.vm import Power
 from tests.contract.acts import find, make, result_of, set_power, step_for
 from tests.local.scenes import build_family, check_tidy, connect, digest, top_of
 from tests.local.test_full_disk import as_root, small_filesystem

@@ -14,14 +14,14 @@ from linkedclone.drivers.local.layout import StateFolder
 from linkedclone.drivers.local.record import FILE_NAME
 from linkedclone.drivers.local.survey import take_survey
 from linkedclone.errors import HypervisorError, InUseError, LinkedCloneError, RefusedError
+from linkedclone.lineage.family import Lineage
+from linkedclone.lineage.proof import Mode
+from linkedclone.lineage.tree import build_tree
 from linkedclone.model.findings import Verdict
 from linkedclone.model.images import ImageImport
-from linkedclone.model.lineage import Lineage
-from linkedclone.model.observed import Power, Vm
-from linkedclone.model.proof import Mode
 from linkedclone.model.report import ActionReport
-from linkedclone.model.spec import Deletion
-from linkedclone.model.tree import build_tree
+from linkedclone.model.request import Deletion
+from linkedclone.model.vm import Power, Vm
 from linkedclone.planning.deletion import plan_delete
 from tests.contract.acts import delete, error_of, find, make, step_for, take_snapshot
 from tests.local.scenes import check_tidy, collect_files, connect, make_image

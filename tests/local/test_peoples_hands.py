@@ -45,7 +45,7 @@ from linkedclone.errors import (
 from linkedclone.model.findings import Finding, Verdict
 from linkedclone.model.images import DiskExport, ImageImport
 from linkedclone.model.jobs import Job
-from linkedclone.model.observed import Power, Vm
+from linkedclone.model.vm import Power, Vm
 from tests.command import run as run_command
 from tests.contract.acts import delete, error_of, find, make, result_of, step_for, take_snapshot
 from tests.local.pretend import open_pretend_machine

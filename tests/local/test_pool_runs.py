@@ -21,7 +21,7 @@ from linkedclone.drivers.local.driver import IMMUTABLE_VARIABLE, LocalDriver
 from linkedclone.drivers.local.machines import open_machine
 from linkedclone.drivers.local.store import load_vm
 from linkedclone.errors import LinkedCloneError
-from linkedclone.model.ids import VmId
+from linkedclone.model.values.ids import VmId
 from tests import command
 from tests.local.machine.guest import OUT, build_import
 from tests.local.scenes import check_tidy, clean_up, connect, make_image

@@ -17,8 +17,8 @@ from linkedclone.cli.main import main
 from linkedclone.config.pool import read_pool
 from linkedclone.drivers.local.machine.config import MachineState
 from linkedclone.drivers.local.store import StoredVm
-from linkedclone.model.observed import CustomizationStatus, Power
 from linkedclone.model.pool import LocalPlace, PoolSpec, Probe, Rollout, VspherePlace
+from linkedclone.model.vm import CustomizationStatus, Power
 from tests.local.pretend import PretendMachine
 from tests.local.scenes import make_image
 

@@ -22,9 +22,9 @@ from linkedclone.drivers.local.promotion import promote_vm
 from linkedclone.drivers.local.store import load_vm
 from linkedclone.drivers.local.sweep import sweep
 from linkedclone.errors import BusyError, HypervisorError, NoSpaceError, RefusedError
-from linkedclone.model.ids import VmId
 from linkedclone.model.images import ImageImport
-from linkedclone.model.observed import Power, Vm
+from linkedclone.model.values.ids import VmId
+from linkedclone.model.vm import Power, Vm
 from tests.contract.acts import (
     error_of,
     find,

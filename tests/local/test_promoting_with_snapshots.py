@@ -10,7 +10,7 @@ import pytest
 from linkedclone.drivers.local.driver import LocalDriver
 from linkedclone.drivers.local.seals import is_sealed
 from linkedclone.errors import InUseError, RefusedError
-from linkedclone.model.observed import Power
+from linkedclone.model.vm import Power
 from tests.contract.acts import (
     error_of,
     find,

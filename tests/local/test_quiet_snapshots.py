@@ -20,7 +20,7 @@ from linkedclone.drivers.local.machine.session import Session
 from linkedclone.drivers.local.machines import open_machine
 from linkedclone.drivers.local.own_names import is_own_name
 from linkedclone.drivers.local.store import load_vm
-from linkedclone.model.observed import Power
+from linkedclone.model.vm import Power
 from tests.contract.acts import find, make, read, result_of, running, set_power, step_for
 from tests.local.machine.guest import build_import
 from tests.local.scenes import check_tidy, clean_up, connect, top_of

@@ -18,9 +18,9 @@ from linkedclone.drivers.local.driver import IMMUTABLE_VARIABLE, LocalDriver
 from linkedclone.drivers.local.machines import open_machine
 from linkedclone.drivers.local.store import load_vm
 from linkedclone.model.images import ImageImport
-from linkedclone.model.observed import Power, Vm
 from linkedclone.model.report import Status
-from linkedclone.model.spec import Hardware, Nic
+from linkedclone.model.request import Hardware, Nic
+from linkedclone.model.vm import Power, Vm
 from linkedclone.planning.power import AskGuests
 from tests.contract.acts import (
     find,

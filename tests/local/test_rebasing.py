@@ -18,7 +18,7 @@ from linkedclone.drivers.local.seals import is_sealed
 from linkedclone.drivers.local.survey import take_survey
 from linkedclone.errors import BusyError, InputError, InUseError, RefusedError
 from linkedclone.model.images import ImageImport
-from linkedclone.model.observed import Power
+from linkedclone.model.vm import Power
 from tests.contract.acts import find, make, result_of, set_power, step_for, take_snapshot
 from tests.local.scenes import (
     View,

@@ -17,9 +17,9 @@ from linkedclone.drivers.local.machine.process import runs_in
 from linkedclone.drivers.local.machines import RUN_FOLDER, open_machine
 from linkedclone.drivers.local.store import load_vm
 from linkedclone.errors import RefusedError
-from linkedclone.model.ids import VmId
 from linkedclone.model.images import ImageImport
-from linkedclone.model.observed import Power
+from linkedclone.model.values.ids import VmId
+from linkedclone.model.vm import Power
 from tests.contract.acts import (
     current,
     error_of,

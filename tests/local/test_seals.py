@@ -16,13 +16,13 @@ from linkedclone.drivers.local.fingerprint import take_fingerprint
 from linkedclone.drivers.local.layout import open_state
 from linkedclone.drivers.local.seals import is_sealed, seal, seal_path, set_immutable, unseal
 from linkedclone.errors import InputError, RefusedError
+from linkedclone.lineage.family import Lineage
+from linkedclone.lineage.proof import Mode
 from linkedclone.model.findings import Verdict
-from linkedclone.model.ids import VmId
 from linkedclone.model.images import ImageImport
 from linkedclone.model.jobs import Job
-from linkedclone.model.lineage import Lineage
-from linkedclone.model.observed import Power
-from linkedclone.model.proof import Mode
+from linkedclone.model.values.ids import VmId
+from linkedclone.model.vm import Power
 from tests.contract.acts import (
     current,
     delete,

@@ -12,11 +12,11 @@ from linkedclone.drivers.local.driver import LocalDriver
 from linkedclone.drivers.local.machines import open_machine
 from linkedclone.drivers.local.store import load_vm
 from linkedclone.errors import InputError, NotFoundError
+from linkedclone.lineage.proof import prove_linked
 from linkedclone.model.images import ImageImport
-from linkedclone.model.observed import Disk, Power, Vm
 from linkedclone.model.plan import CreateClone
-from linkedclone.model.proof import prove_linked
-from linkedclone.model.spec import Hardware, NewDisk
+from linkedclone.model.request import Hardware, NewDisk
+from linkedclone.model.vm import Disk, Power, Vm
 from tests.contract.acts import (
     error_of,
     find,

@@ -19,13 +19,13 @@ from linkedclone.drivers.local.qcow2 import read_header
 from linkedclone.drivers.local.staging import at_work
 from linkedclone.drivers.local.sweep import list_unreached, sweep
 from linkedclone.errors import InUseError, LinkedCloneError, NotFoundError, RefusedError
-from linkedclone.model.ids import VmId
+from linkedclone.lineage.family import Lineage
+from linkedclone.model.garbage import WasteKind
 from linkedclone.model.images import ImageImport
 from linkedclone.model.inventory import Inventory, Stray
-from linkedclone.model.lineage import Lineage
-from linkedclone.model.observed import Layer, Power, Vm
-from linkedclone.model.spec import Deletion, Scan
-from linkedclone.model.waste import WasteKind
+from linkedclone.model.request import Deletion, Scan
+from linkedclone.model.values.ids import VmId
+from linkedclone.model.vm import Layer, Power, Vm
 from tests.contract.acts import (
     error_of,
     find,

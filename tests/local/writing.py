@@ -8,7 +8,7 @@ from linkedclone.drivers.local.layout import StateFolder
 from linkedclone.drivers.local.machine.session import Session
 from linkedclone.drivers.local.machines import open_machine
 from linkedclone.drivers.local.store import load_vm
-from linkedclone.model.ids import VmId
+from linkedclone.model.values.ids import VmId
 
 
 class Guest:

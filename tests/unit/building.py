@@ -2,10 +2,10 @@
 
 from dataclasses import replace
 
-from linkedclone.model.ids import FolderId, SnapshotId, StoreId, VmId
 from linkedclone.model.inventory import Inventory, LayerFile, Stray
-from linkedclone.model.observed import Disk, Identity, Layer, Mark, Power, Snapshot, Vm
-from linkedclone.model.spec import Target
+from linkedclone.model.request import Target
+from linkedclone.model.values.ids import FolderId, SnapshotId, StoreId, VmId
+from linkedclone.model.vm import Disk, Identity, Layer, Mark, Power, Snapshot, Vm
 
 STORE = StoreId("datastore-1")
 TARGET = Target(

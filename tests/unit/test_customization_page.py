@@ -23,8 +23,8 @@ from linkedclone.model.customization import (
     SecretSource,
     WindowsGuest,
 )
-from linkedclone.model.observed import CustomizationStatus
-from linkedclone.model.spec import CloneRequest
+from linkedclone.model.request import CloneRequest
+from linkedclone.model.vm import CustomizationStatus
 from tests.customization_page import (
     CLOUD_INIT,
     ENVIRONMENT,

@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from linkedclone.drivers.base import Driver
 from linkedclone.drivers.registry import open_driver
 from linkedclone.drivers.vsphere.driver import VsphereDriver
-from linkedclone.model.ids import VmId
-from linkedclone.model.observed import Mark, Vm
 from linkedclone.model.plan import CreateClone
-from linkedclone.model.spec import CloneRequest, Placement, Target
+from linkedclone.model.request import CloneRequest, Placement, Target
+from linkedclone.model.values.ids import VmId
+from linkedclone.model.vm import Mark, Vm
 from tests.contract.acts import current, find, finish, result_of
 from tests.simulator import Simulator
 

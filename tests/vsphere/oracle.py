@@ -15,9 +15,9 @@ from linkedclone.drivers.vsphere.native import moid_of
 from linkedclone.drivers.vsphere.paths import PARTS, build_path
 from linkedclone.drivers.vsphere.session import Session
 from linkedclone.drivers.vsphere.vms import PROPERTIES
-from linkedclone.model.ids import SnapshotId, StoreId, VmId
 from linkedclone.model.inventory import Inventory, LayerFile, Store
-from linkedclone.model.observed import (
+from linkedclone.model.values.ids import SnapshotId, StoreId, VmId
+from linkedclone.model.vm import (
     CustomizationStatus,
     Disk,
     Layer,

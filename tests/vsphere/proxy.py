@@ -15,7 +15,7 @@ from urllib.parse import quote
 from trustme import CA
 
 from linkedclone.config.endpoint import Endpoint, Tls
-from linkedclone.model.secret import Secret
+from linkedclone.model.values.secret import Secret
 from tests.simulator import Simulator
 
 _METHOD = re.compile(rb"<(?:\w+:)?Body>\s*<(?:\w+:)?(\w+)")

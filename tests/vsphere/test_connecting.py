@@ -17,7 +17,7 @@ from linkedclone.errors import (
     HypervisorError,
     LinkedCloneError,
 )
-from linkedclone.model.observed import Power
+from linkedclone.model.vm import Power
 from tests.contract.acts import find, result_of, set_power
 from tests.simulator import PASSWORD, Simulator
 from tests.vsphere.acts import PARENT, Start, opened, target_for

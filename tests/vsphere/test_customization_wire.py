@@ -15,7 +15,7 @@ from pyVmomi import vim
 from linkedclone.drivers.base import Driver
 from linkedclone.drivers.registry import open_driver
 from linkedclone.drivers.vsphere.driver import VsphereDriver
-from linkedclone.model.observed import Power
+from linkedclone.model.vm import Power
 from tests import command
 from tests.contract.acts import find
 from tests.simulator import Simulator

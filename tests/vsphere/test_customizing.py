@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from linkedclone.drivers.vsphere.driver import VsphereDriver
-from linkedclone.model.observed import CustomizationStatus, Vm
 from linkedclone.model.plan import CreateClone
+from linkedclone.model.vm import CustomizationStatus, Vm
 from tests import command
 from tests.customization_page import (
     CLOUD_INIT,
@@ -163,7 +163,7 @@ def test_of_two_commands_at_once_one_gives_way_and_is_kept(
 ) -> None:
     from linkedclone.app.connection import Connection
     from linkedclone.config.customization import read_customization
-    from linkedclone.model.spec import CloneRequest
+    from linkedclone.model.request import CloneRequest
 
     file = write_example(tmp_path, LINUX)
     real = VsphereDriver.create_clone

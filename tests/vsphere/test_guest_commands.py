@@ -13,9 +13,9 @@ from linkedclone.errors import (
     RefusedError,
 )
 from linkedclone.model.access import GuestLogin
-from linkedclone.model.ids import VmId
-from linkedclone.model.observed import Power
-from linkedclone.model.secret import Secret
+from linkedclone.model.values.ids import VmId
+from linkedclone.model.values.secret import Secret
+from linkedclone.model.vm import Power
 from tests.contract.acts import find, set_power
 from tests.simulator import Simulator
 

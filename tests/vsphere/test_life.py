@@ -11,9 +11,9 @@ import pytest
 from linkedclone.app.connection import Connection
 from linkedclone.drivers.base import Driver, GraphicalConsole, GuestPower, Relocation
 from linkedclone.errors import InUseError, NotOursError, RefusedError, UnsupportedError
-from linkedclone.model.observed import Power, Vm
 from linkedclone.model.report import ActionReport, Status
-from linkedclone.model.spec import CloneRequest, Placement
+from linkedclone.model.request import CloneRequest, Placement
+from linkedclone.model.vm import Power, Vm
 from linkedclone.planning.power import AskGuests
 from tests import command, govc
 from tests.contract.acts import current, find, make, read, result_of, set_power, take_snapshot

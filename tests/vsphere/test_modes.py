@@ -7,7 +7,7 @@ import pytest
 
 from linkedclone.cli.hardware import MOVE_TYPES
 from linkedclone.drivers.base import Driver
-from linkedclone.model.spec import DiskMove
+from linkedclone.model.request import DiskMove
 from tests import command
 from tests.contract.acts import find, read, result_of
 from tests.simulator import Simulator

@@ -27,7 +27,7 @@ from linkedclone.config.endpoint import Endpoint
 from linkedclone.drivers.registry import open_driver
 from linkedclone.drivers.vsphere.driver import VsphereDriver
 from linkedclone.errors import LostAnswerError
-from linkedclone.model.observed import Power
+from linkedclone.model.vm import Power
 from tests.contract.acts import result_of
 from tests.simulator import Simulator
 from tests.vsphere.acts import PARENT, main_job, opened, prepare

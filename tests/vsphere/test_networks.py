@@ -7,7 +7,7 @@ import pytest
 from linkedclone.drivers.base import Driver
 from linkedclone.drivers.vsphere.driver import VsphereDriver
 from linkedclone.errors import NotFoundError, RefusedError
-from linkedclone.model.spec import CloneRequest, Hardware, Network, Nic, Placement
+from linkedclone.model.request import CloneRequest, Hardware, Network, Nic, Placement
 from tests.contract.acts import find
 from tests.simulator import Simulator
 from tests.vsphere import acts

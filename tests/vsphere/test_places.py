@@ -15,7 +15,7 @@ from linkedclone.errors import (
 )
 from linkedclone.execution.progress import Silent
 from linkedclone.model.report import CloneReport
-from linkedclone.model.spec import CloneRequest, DiskMove, Placement
+from linkedclone.model.request import CloneRequest, DiskMove, Placement
 from tests.contract.acts import find
 from tests.simulator import Simulator
 from tests.vsphere import acts

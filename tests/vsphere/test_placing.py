@@ -6,7 +6,7 @@ from linkedclone.drivers.base import Driver
 from linkedclone.drivers.vsphere import place
 from linkedclone.drivers.vsphere.driver import VsphereDriver
 from linkedclone.errors import AmbiguousError, InputError, NotFoundError, RefusedError
-from linkedclone.model.spec import CloneRequest, Hardware, Placement
+from linkedclone.model.request import CloneRequest, Hardware, Placement
 from tests.contract.acts import find
 from tests.simulator import Simulator
 from tests.vsphere.acts import (

@@ -13,7 +13,6 @@ from linkedclone.drivers.vsphere.driver import VsphereDriver
 from linkedclone.errors import InputError
 from linkedclone.execution.outage import REAL
 from linkedclone.model.customization import Addresses, Customization, GuestOs, SecretSource
-from linkedclone.model.observed import Power, Vm
 from linkedclone.model.pool import (
     Act,
     PoolHardware,
@@ -22,8 +21,9 @@ from linkedclone.model.pool import (
     Rollout,
     VspherePlace,
 )
-from linkedclone.model.poolreport import PoolOutlook, PoolReport
-from linkedclone.model.secret import Secret
+from linkedclone.model.pool_report import PoolOutlook, PoolReport
+from linkedclone.model.values.secret import Secret
+from linkedclone.model.vm import Power, Vm
 from linkedclone.planning.membership import namesakes_of, state_of
 from tests import command
 from tests.contract.acts import find, finish, result_of

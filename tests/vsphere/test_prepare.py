@@ -8,8 +8,8 @@ from pyVmomi import vim
 
 from linkedclone.drivers.base import Driver
 from linkedclone.drivers.vsphere.driver import VsphereDriver
-from linkedclone.model.ids import VmId
-from linkedclone.model.observed import Power
+from linkedclone.model.values.ids import VmId
+from linkedclone.model.vm import Power
 from tests import command
 from tests.contract.acts import find, result_of, set_power
 from tests.simulator import Simulator

@@ -20,10 +20,10 @@ from linkedclone.errors import (
     PermissionDeniedError,
     UnsupportedError,
 )
+from linkedclone.lineage.family import Lineage
+from linkedclone.lineage.proof import Mode
 from linkedclone.model.jobs import Job
-from linkedclone.model.lineage import Lineage
-from linkedclone.model.observed import Power, Vm
-from linkedclone.model.proof import Mode
+from linkedclone.model.vm import Power, Vm
 from tests import command, govc
 from tests.contract.acts import error_of, files_of, find, read, result_of, set_power, take_snapshot
 from tests.simulator import Simulator

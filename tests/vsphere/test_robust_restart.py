@@ -11,7 +11,7 @@ import pytest
 from linkedclone.app.connection import Connection
 from linkedclone.drivers.registry import open_driver
 from linkedclone.model.report import Status
-from linkedclone.model.spec import CloneRequest
+from linkedclone.model.request import CloneRequest
 from tests import command
 from tests.simulator import Simulator
 

@@ -23,9 +23,9 @@ from linkedclone.errors import (
     LostAnswerError,
     UnreachableError,
 )
-from linkedclone.model.ids import VmId
-from linkedclone.model.observed import Power
-from linkedclone.model.secret import Secret
+from linkedclone.model.values.ids import VmId
+from linkedclone.model.values.secret import Secret
+from linkedclone.model.vm import Power
 from tests.contract.acts import find, finish, result_of
 from tests.simulator import Simulator
 from tests.vsphere.acts import PARENT, opened, prepare, steps_for, target_for

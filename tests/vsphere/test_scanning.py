@@ -26,8 +26,8 @@ from linkedclone.errors import (
     RefusedError,
 )
 from linkedclone.model.inventory import Inventory, Stray
-from linkedclone.model.observed import Layer, Power, Vm
-from linkedclone.model.spec import Scan
+from linkedclone.model.request import Scan
+from linkedclone.model.vm import Layer, Power, Vm
 from linkedclone.planning.clone import SNAPSHOT_NOTE
 from tests import command, govc
 from tests.contract.acts import error_of, find, finish, read, result_of, set_power, take_snapshot

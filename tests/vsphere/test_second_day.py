@@ -4,7 +4,7 @@ import re
 import shlex
 from pathlib import Path
 
-from linkedclone.model.observed import Power
+from linkedclone.model.vm import Power
 from tests import command
 from tests.contract.acts import find, result_of
 from tests.vsphere.acts import Start, opened

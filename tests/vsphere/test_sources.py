@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from linkedclone.drivers.base import Driver
-from linkedclone.model.observed import Power, Snapshot, Vm
+from linkedclone.model.vm import Power, Snapshot, Vm
 from tests import command
 from tests.contract.acts import current, find, set_power, take_snapshot
 from tests.simulator import Simulator

@@ -9,8 +9,8 @@ import pytest
 from linkedclone.app.clone import prepare
 from linkedclone.drivers.base import Driver
 from linkedclone.drivers.vsphere.driver import VsphereDriver
-from linkedclone.model.observed import Vm
-from linkedclone.model.spec import CloneRequest, Placement
+from linkedclone.model.request import CloneRequest, Placement
+from linkedclone.model.vm import Vm
 from tests import command
 from tests.contract.acts import find
 from tests.simulator import Simulator

@@ -16,7 +16,7 @@ from linkedclone.errors import (
     PowerOnError,
 )
 from linkedclone.model.findings import Verdict
-from linkedclone.model.observed import Power
+from linkedclone.model.vm import Power
 from tests.contract.acts import error_of, find, finish, result_of
 from tests.simulator import Simulator
 from tests.vsphere.acts import PARENT, make_all, opened, prepare, steps_for, target_for

@@ -12,9 +12,9 @@ from linkedclone.drivers.base import CustomizationEvents, Driver
 from linkedclone.execution.guests import GuestWatch
 from linkedclone.execution.outage import Outage, Pace
 from linkedclone.execution.progress import Silent
-from linkedclone.model.observed import CustomizationStatus, Power, Vm
 from linkedclone.model.report import CloneResult, Failure, Status
-from linkedclone.model.spec import CloneRequest, Wait
+from linkedclone.model.request import CloneRequest, Wait
+from linkedclone.model.vm import CustomizationStatus, Power, Vm
 from linkedclone.planning.followed import Course, Followed, GuestStage
 from linkedclone.planning.waiting import begin
 from tests import command

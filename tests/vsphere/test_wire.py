@@ -1,6 +1,6 @@
 """What goes over the wire, counted at the server."""
 
-from linkedclone.model.proof import prove_linked
+from linkedclone.lineage.proof import prove_linked
 from tests.contract.acts import current, find
 from tests.simulator import Simulator
 from tests.vsphere.acts import (

@@ -11,7 +11,7 @@ from linkedclone.execution.runlog import RunLog
 from linkedclone.execution.runner import Check, Runner, action_of, name_of
 from linkedclone.model.plan import Plan, Step
 from linkedclone.model.report import ActionReport
-from linkedclone.model.spec import Scan
+from linkedclone.model.request import Scan
 from linkedclone.planning.guards import check_steps, find_missing, needs_check
 
 

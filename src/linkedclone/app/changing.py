@@ -10,15 +10,15 @@ from linkedclone.drivers.base import Driver, GuestPower, ImageStore, Registratio
 from linkedclone.errors import LinkedCloneError, NotFoundError, UnsupportedError
 from linkedclone.execution.progress import Progress
 from linkedclone.execution.runner import key_of
-from linkedclone.model.ids import VmId
+from linkedclone.lineage.family import Lineage
+from linkedclone.model.garbage import Waste, WasteKind, WasteReport
 from linkedclone.model.inventory import Inventory
-from linkedclone.model.lineage import Lineage
-from linkedclone.model.names import check_name
-from linkedclone.model.observed import Power, Vm
 from linkedclone.model.plan import GrowDisk, Plan, Step
 from linkedclone.model.report import ActionReport
-from linkedclone.model.spec import DEFAULT_OWNER, Deletion, Scan
-from linkedclone.model.waste import Waste, WasteKind, WasteReport
+from linkedclone.model.request import DEFAULT_OWNER, Deletion, Scan
+from linkedclone.model.values.ids import VmId
+from linkedclone.model.values.vm_names import check_name
+from linkedclone.model.vm import Power, Vm
 from linkedclone.planning.adoption import plan_adopt
 from linkedclone.planning.changes import (
     plan_create_snapshot,

@@ -23,17 +23,17 @@ from linkedclone.errors import LinkedCloneError, UnsupportedError
 from linkedclone.execution.cloning import Cloning, Made
 from linkedclone.execution.progress import Progress
 from linkedclone.execution.runner import Runner, name_of
-from linkedclone.model.names import check_name, expand_names
-from linkedclone.model.observed import Power, Snapshot, Vm
 from linkedclone.model.plan import CreateClone, Plan, SetPower, Step, TakeSnapshot, WriteMark
 from linkedclone.model.report import CloneReport, CloneResult, Stage, Status
-from linkedclone.model.spec import CloneRequest, Hardware, Target, Wait
+from linkedclone.model.request import CloneRequest, Hardware, Target, Wait
+from linkedclone.model.values.vm_names import check_name, expand_names
+from linkedclone.model.vm import Power, Snapshot, Vm
 from linkedclone.planning.budget import find_parallel
 from linkedclone.planning.clone import ClonePlanner, Run, rehome
 from linkedclone.planning.verdict import Fate
 
 if TYPE_CHECKING:
-    from linkedclone.model.check import HostCheck
+    from linkedclone.model.server_check import HostCheck
     from linkedclone.planning.differences import Wanted
 
 

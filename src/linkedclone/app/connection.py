@@ -24,28 +24,28 @@ from linkedclone.drivers.base import (
 )
 from linkedclone.errors import UnsupportedError
 from linkedclone.execution.progress import Progress
-from linkedclone.model.observed import Identity, Power, Snapshot, Vm
 from linkedclone.model.report import ActionReport, CloneReport
-from linkedclone.model.spec import DEFAULT_OWNER, CloneRequest
+from linkedclone.model.request import DEFAULT_OWNER, CloneRequest
+from linkedclone.model.vm import Identity, Power, Snapshot, Vm
 
 if TYPE_CHECKING:
     from socket import socket
 
+    from linkedclone.app.ansible_inventory import AnsibleHost
     from linkedclone.app.changing import Changes
     from linkedclone.app.life import Life
     from linkedclone.app.parents import Mending, ParentReport
     from linkedclone.app.pools import Pools
+    from linkedclone.lineage.tree import TreeNode
+    from linkedclone.lineage.usage import Usage
+    from linkedclone.lineage.vm_rows import VmRow
     from linkedclone.model.access import ConsoleAddress
-    from linkedclone.model.ansible import AnsibleHost
-    from linkedclone.model.check import HostCheck
     from linkedclone.model.findings import Finding
-    from linkedclone.model.ids import VmId
+    from linkedclone.model.garbage import WasteKind, WasteReport
     from linkedclone.model.images import Image, ImageBuild, ImageImport, Rebased, TellBytes
-    from linkedclone.model.space import Usage
-    from linkedclone.model.spec import Deletion, Placement, Scan
-    from linkedclone.model.tree import TreeNode
-    from linkedclone.model.views import VmRow
-    from linkedclone.model.waste import WasteKind, WasteReport
+    from linkedclone.model.request import Deletion, Placement, Scan
+    from linkedclone.model.server_check import HostCheck
+    from linkedclone.model.values.ids import VmId
     from linkedclone.planning.power import AskGuests
 
 
@@ -110,7 +110,7 @@ class Connection:
         return planned_report(prepared, self._address)
 
     def clone(self, request: CloneRequest, progress: Progress | None = None) -> CloneReport:
-        """Make linked clones, each proven; see :class:`~linkedclone.model.spec.CloneRequest`.
+        """Make linked clones, each proven; see :class:`~linkedclone.model.request.CloneRequest`.
 
         Running it again makes nothing new: what is there is reported as
         existing, and what an earlier run left unfinished is finished.
@@ -134,14 +134,14 @@ class Connection:
 
     def list(self) -> tuple[VmRow, ...]:
         """Return every VM with where it hangs, by name."""
-        from linkedclone.model.views import describe_vms
+        from linkedclone.lineage.vm_rows import describe_vms
 
         return describe_vms(self._driver.observe())
 
     def show(self, ref: str) -> VmRow:
         """Return one VM, given by name, inventory path or UUID."""
-        from linkedclone.model.lineage import Lineage
-        from linkedclone.model.views import describe_vm
+        from linkedclone.lineage.family import Lineage
+        from linkedclone.lineage.vm_rows import describe_vm
 
         inventory = self._driver.observe()
         (found,) = self._driver.find_vms([ref])
@@ -154,16 +154,16 @@ class Connection:
             parent: A name, inventory path or UUID; None stands for all.
             scan: Where to look for disk files of no VM that hang from them.
         """
-        from linkedclone.model.tree import build_tree
-        from linkedclone.model.views import restrict
+        from linkedclone.lineage.tree import build_tree
+        from linkedclone.lineage.vm_rows import restrict
 
         found = self._driver.find_vms([parent])[0] if parent else None
         return build_tree(restrict(self._driver.observe(sizes=True, scan=scan)), found)
 
     def usage(self, parent: str | None = None, *, scan: Scan | None = None) -> Usage:
         """Measure what the families take and save, or only the one that a VM is in."""
-        from linkedclone.model.space import measure
-        from linkedclone.model.views import restrict
+        from linkedclone.lineage.usage import measure
+        from linkedclone.lineage.vm_rows import restrict
 
         found = self._driver.find_vms([parent])[0] if parent else None
         return measure(restrict(self._driver.observe(sizes=True, scan=scan)), found)

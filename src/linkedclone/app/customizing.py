@@ -12,10 +12,10 @@ from linkedclone.config.guest_secrets import find_secrets
 from linkedclone.errors import InputError
 from linkedclone.guest.identity import build_guest
 from linkedclone.guest.naming import check_host_names
-from linkedclone.model.observed import Vm
 from linkedclone.model.plan import CreateClone, Plan, Step
 from linkedclone.model.report import CloneResult, Failure, Stage, Status
-from linkedclone.model.spec import CloneRequest
+from linkedclone.model.request import CloneRequest
+from linkedclone.model.vm import Vm
 from linkedclone.planning.addresses import (
     Clash,
     find_clashes,

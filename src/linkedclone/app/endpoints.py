@@ -21,8 +21,8 @@ from linkedclone.config.textfile import read_text_file
 from linkedclone.config.url import is_url, parse_url, redact
 from linkedclone.drivers.registry import fetch_certificate
 from linkedclone.errors import CertificateError, InputError, LinkedCloneError, NotFoundError
-from linkedclone.model.observed import Identity
-from linkedclone.model.secret import Secret
+from linkedclone.model.values.secret import Secret
+from linkedclone.model.vm import Identity
 
 Store = Literal["keyring", "file", "none"]
 

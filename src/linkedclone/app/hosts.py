@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from linkedclone.app.ansible_inventory import AnsibleHost
 from linkedclone.drivers.base import Driver, SshLogins
-from linkedclone.model.ansible import AnsibleHost
-from linkedclone.model.lineage import Lineage
-from linkedclone.model.proof import Mode
-from linkedclone.model.views import VmRow, describe_vm
+from linkedclone.lineage.family import Lineage
+from linkedclone.lineage.proof import Mode
+from linkedclone.lineage.vm_rows import VmRow, describe_vm
 
 if TYPE_CHECKING:
     from linkedclone.model.access import SshLogin
-    from linkedclone.model.observed import Vm
+    from linkedclone.model.vm import Vm
 
 
 def list_hosts(

@@ -10,11 +10,11 @@ from linkedclone.app.acting import look_again
 from linkedclone.app.presence import find_present
 from linkedclone.drivers.base import Driver, Relocation
 from linkedclone.errors import InputError, LinkedCloneError, UnsupportedError
-from linkedclone.model.ids import VmId
-from linkedclone.model.observed import Vm
+from linkedclone.lineage.proof import prove_kept
 from linkedclone.model.plan import Plan, Step
-from linkedclone.model.proof import prove_kept
 from linkedclone.model.report import ActionReport, ActionResult, Failure, Stage, Status
+from linkedclone.model.values.ids import VmId
+from linkedclone.model.vm import Vm
 from linkedclone.planning.guards import refuse_busy
 from linkedclone.planning.relocation import plan_relocate
 from linkedclone.planning.renaming import plan_rename
@@ -22,7 +22,7 @@ from linkedclone.planning.renaming import plan_rename
 if TYPE_CHECKING:
     from linkedclone.app.acting import Acting
     from linkedclone.execution.progress import Progress
-    from linkedclone.model.spec import Placement
+    from linkedclone.model.request import Placement
 
 
 class Life:

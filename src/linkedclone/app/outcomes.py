@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from linkedclone.errors import LinkedCloneError
 from linkedclone.execution.cloning import Made
 from linkedclone.execution.runner import Runner
-from linkedclone.model.names import list_names, render_count
-from linkedclone.model.observed import Power, Vm
-from linkedclone.model.proof import Mode, Proof, shared_layers
+from linkedclone.lineage.proof import Mode, Proof, shared_layers
 from linkedclone.model.report import CloneReport, CloneResult, Failure, Stage, Status
+from linkedclone.model.values.vm_names import list_names, render_count
+from linkedclone.model.vm import Power, Vm
 from linkedclone.planning.verdict import CloneVerdict, Fate, judge_existing
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ def build_report(
         for name, result in results.items()
     }
     if networks := prepared.request.network_filter:
-        from linkedclone.model.networks import choose_addresses
+        from linkedclone.model.values.networks import choose_addresses
 
         by_name = {
             key: replace(result, addresses=choose_addresses(result.addresses, networks))

@@ -9,11 +9,11 @@ from linkedclone.drivers.base import Driver, GoldenImages
 from linkedclone.errors import LinkedCloneError, RefusedError, UnsupportedError
 from linkedclone.execution.progress import Progress
 from linkedclone.model.findings import Finding, Verdict
-from linkedclone.model.names import check_name
-from linkedclone.model.observed import Mark, Power, Vm
 from linkedclone.model.plan import Plan, SetPower, WriteMark
 from linkedclone.model.report import ActionResult, Failure, Status
-from linkedclone.model.spec import DEFAULT_OWNER
+from linkedclone.model.request import DEFAULT_OWNER
+from linkedclone.model.values.vm_names import check_name
+from linkedclone.model.vm import Mark, Power, Vm
 from linkedclone.planning.changes import plan_create_snapshot
 from linkedclone.planning.clone import SNAPSHOT_NOTE
 from linkedclone.planning.parents import examine_parent

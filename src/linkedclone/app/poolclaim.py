@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Final
 from linkedclone.errors import BusyError, LinkedCloneError
 from linkedclone.execution.claims import RENEW_SECONDS, Claimant, is_valid, parse_claim, present
 from linkedclone.execution.runner import Runner
-from linkedclone.model.ids import VmId
-from linkedclone.model.observed import Vm
 from linkedclone.model.plan import WriteMark
+from linkedclone.model.values.ids import VmId
+from linkedclone.model.vm import Vm
 from linkedclone.planning.membership import state_of
 
 if TYPE_CHECKING:

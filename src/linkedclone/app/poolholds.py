@@ -6,16 +6,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from linkedclone.model.observed import Vm
 from linkedclone.model.plan import Plan, WriteMark
+from linkedclone.model.vm import Vm
 from linkedclone.planning.membership import slot_of, state_of
 
 if TYPE_CHECKING:
     from linkedclone.app.acting import Acting
     from linkedclone.drivers.base import Driver
     from linkedclone.execution.progress import Progress
-    from linkedclone.model.observed import PoolState
     from linkedclone.model.report import ActionReport
+    from linkedclone.model.vm import PoolState
 
 
 def set_hold(

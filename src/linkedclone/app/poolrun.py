@@ -28,9 +28,7 @@ from linkedclone.execution.health import HealthLook
 from linkedclone.execution.outage import Pace
 from linkedclone.execution.progress import Event
 from linkedclone.execution.runner import Runner
-from linkedclone.model.ids import VmId
 from linkedclone.model.jobs import JobStatus
-from linkedclone.model.observed import Power, Vm
 from linkedclone.model.plan import (
     DeleteVm,
     Plan,
@@ -40,9 +38,11 @@ from linkedclone.model.plan import (
     WriteMark,
 )
 from linkedclone.model.pool import Act, Change, Fitness, PoolPlan
-from linkedclone.model.poolreport import PoolReport
+from linkedclone.model.pool_report import PoolReport
 from linkedclone.model.report import ActionResult, Status
-from linkedclone.model.spec import Deletion
+from linkedclone.model.request import Deletion
+from linkedclone.model.values.ids import VmId
+from linkedclone.model.vm import Power, Vm
 from linkedclone.planning.deletion import plan_delete
 from linkedclone.planning.membership import state_of
 from linkedclone.planning.pool import PoolSight, hardware_to_change, plan_pool

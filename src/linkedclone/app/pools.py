@@ -11,12 +11,12 @@ from linkedclone.app.customizing import settle
 from linkedclone.errors import InputError, LinkedCloneError, RefusedError
 from linkedclone.execution.health import HealthLook
 from linkedclone.execution.outage import REAL, Pace
-from linkedclone.model.ids import VmId
-from linkedclone.model.names import list_names, render_count
-from linkedclone.model.observed import Snapshot, Vm
 from linkedclone.model.pool import PoolPlan, PoolSpec, Stranger
-from linkedclone.model.poolreport import PoolOutlook, PoolReport, PoolRow, PoolStatus
+from linkedclone.model.pool_report import PoolOutlook, PoolReport, PoolRow, PoolStatus
 from linkedclone.model.report import ActionReport
+from linkedclone.model.values.ids import VmId
+from linkedclone.model.values.vm_names import list_names, render_count
+from linkedclone.model.vm import Snapshot, Vm
 from linkedclone.planning.guards import refuse_unread, refuse_unreadable
 from linkedclone.planning.membership import (
     PoolIdentity,
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from linkedclone.drivers.base import Driver
     from linkedclone.execution.progress import Progress
     from linkedclone.model.guest import Secrets
-    from linkedclone.model.spec import CloneRequest, Target
+    from linkedclone.model.request import CloneRequest, Target
 
 ConfirmPool = Callable[[PoolOutlook], bool]
 """Shown what would be done; True lets it be done."""
@@ -418,7 +418,7 @@ class Pools:
                 no more than a name was given, and several pools have it.
         """
         from linkedclone.app.changing import Changes
-        from linkedclone.model.spec import Deletion
+        from linkedclone.model.request import Deletion
 
         members, strangers = self._find_members(pool)
         called = pool if isinstance(pool, str) else pool.pool

@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from typing import Final
 
 from linkedclone.execution.runner import action_of
-from linkedclone.model.ids import VmId
-from linkedclone.model.observed import Power, Vm
 from linkedclone.model.plan import RenameVm, SetPower, ShutDownGuest, Step
 from linkedclone.model.pool import Act, Change, PoolPlan
+from linkedclone.model.values.ids import VmId
+from linkedclone.model.vm import Power, Vm
 from linkedclone.planning.rollout import Wave
 
 _SHUTDOWN_SECONDS: Final = 120.0

@@ -6,12 +6,12 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
-from linkedclone.model.ids import VmId
-from linkedclone.model.names import render_count
-from linkedclone.model.observed import Vm
 from linkedclone.model.pool import Act, Change, Why
-from linkedclone.model.poolreport import PoolResult
+from linkedclone.model.pool_report import PoolResult
 from linkedclone.model.report import ActionResult, CloneResult, Failure, Status
+from linkedclone.model.values.ids import VmId
+from linkedclone.model.values.vm_names import render_count
+from linkedclone.model.vm import Vm
 
 if TYPE_CHECKING:
     from linkedclone.errors import LinkedCloneError

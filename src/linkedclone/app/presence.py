@@ -11,7 +11,7 @@ from linkedclone.model.report import ActionReport, ActionResult, Failure, Status
 
 if TYPE_CHECKING:
     from linkedclone.drivers.base import Driver
-    from linkedclone.model.observed import Vm
+    from linkedclone.model.vm import Vm
 
 ABSENT: Final = "there is no such VM; nothing to do"
 """The note of a VM that was to be deleted and is not there."""

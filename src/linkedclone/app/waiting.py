@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from linkedclone.errors import LinkedCloneError
-from linkedclone.model.observed import Power, Vm
 from linkedclone.model.report import CloneResult, Failure, Stage, Status
-from linkedclone.model.spec import CloneRequest, Wait
+from linkedclone.model.request import CloneRequest, Wait
+from linkedclone.model.vm import Power, Vm
 
 if TYPE_CHECKING:
     from linkedclone.execution.cloning import Made

@@ -10,7 +10,6 @@ from linkedclone.cli.ranges import collapse_names
 from linkedclone.cli.reports import choose_notes, render_actions, say_action_failures
 from linkedclone.cli.streams import has_terminal, printable, say
 from linkedclone.errors import InputError
-from linkedclone.model.names import list_names
 from linkedclone.model.plan import (
     DeleteSnapshot,
     DeleteVm,
@@ -22,7 +21,8 @@ from linkedclone.model.plan import (
     UnregisterVm,
 )
 from linkedclone.model.report import ActionReport, Status
-from linkedclone.model.sizes import render_size
+from linkedclone.model.values.sizes import render_size
+from linkedclone.model.values.vm_names import list_names
 
 _MOST_SINGLY = 20
 """More VMs than so many are shown as ranges."""

@@ -9,7 +9,7 @@ from linkedclone.cli.grammar import HeadedOption
 from linkedclone.cli.parameters import read_duration
 
 if TYPE_CHECKING:
-    from linkedclone.model.spec import CloneRequest
+    from linkedclone.model.request import CloneRequest
 
 GUESTS = "Guests"
 WAITS = ("task", "tools", "customized", "ip")

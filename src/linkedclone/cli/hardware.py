@@ -10,7 +10,7 @@ from linkedclone.cli.grammar import HeadedOption
 from linkedclone.cli.parameters import read_memory, read_size
 
 if TYPE_CHECKING:
-    from linkedclone.model.spec import DiskMove, Hardware, NewDisk, Nic
+    from linkedclone.model.request import DiskMove, Hardware, NewDisk, Nic
 
 MOVE_TYPES = (
     "createNewChildDiskBacking",
@@ -51,7 +51,7 @@ class HardwareOptions(TypedDict):
 
 
 def _read_new_disk(text: str) -> "NewDisk":
-    from linkedclone.model.spec import NewDisk
+    from linkedclone.model.request import NewDisk
 
     size, _, kind = text.partition(",")
     if kind.strip() not in {"", "thin", "thick"}:
@@ -77,7 +77,7 @@ def _read_name(text: str) -> str:
 
 def _read_macs(text: str) -> tuple[str, tuple[str, ...]]:
     from linkedclone.errors import InputError
-    from linkedclone.model.macs import parse_mac
+    from linkedclone.model.values.macs import parse_mac
 
     name, equals, macs = text.rpartition("=")
     if not equals or not name:
@@ -223,7 +223,7 @@ def build_disk_move(options: HardwareOptions) -> "DiskMove":
         InputError: ``--full`` and the move type contradict each other.
     """
     from linkedclone.errors import InputError
-    from linkedclone.model.spec import DiskMove
+    from linkedclone.model.request import DiskMove
 
     named = options["disk_move_type"]
     if named is None:
@@ -239,7 +239,7 @@ def build_disk_move(options: HardwareOptions) -> "DiskMove":
 
 def build_hardware(options: HardwareOptions) -> "Hardware":
     """Return the hardware that is asked for."""
-    from linkedclone.model.spec import Hardware
+    from linkedclone.model.request import Hardware
 
     return Hardware(
         cpus=options["cpus"],
@@ -258,7 +258,7 @@ def build_hardware(options: HardwareOptions) -> "Hardware":
 
 
 def _build_nics(options: HardwareOptions) -> tuple["Nic", ...]:
-    from linkedclone.model.spec import Nic
+    from linkedclone.model.request import Nic
 
     return (
         *(Nic(action="remap", index=index, network=name) for index, name in options["network"]),

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from linkedclone.cli.tables import Column, render_table
 from linkedclone.model.images import Image
-from linkedclone.model.sizes import render_size
+from linkedclone.model.values.sizes import render_size
 
 
 def image_document(image: Image) -> dict[str, object]:

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from linkedclone.cli.choices import Choices
 from linkedclone.cli.streams import speaks_utf8, write_result, write_shown
-from linkedclone.model.names import encodable
+from linkedclone.model.values.vm_names import encodable
 
 
 def emit(

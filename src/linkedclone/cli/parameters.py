@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from linkedclone.model.spec import Scan
+    from linkedclone.model.request import Scan
 
 accel_option = click.option(
     "--accel",
@@ -51,7 +51,7 @@ def read_size(text: str) -> int:
 
 def _read_size(text: str, what: str) -> int:
     from linkedclone.errors import InputError
-    from linkedclone.model.sizes import parse_size
+    from linkedclone.model.values.sizes import parse_size
 
     try:
         return parse_size(text, what=what)
@@ -75,7 +75,7 @@ def read_duration(text: str) -> float:
 
 def read_scan(places: tuple[str, ...]) -> "Scan | None":
     """Return where to look for files of no VM; None for nowhere."""
-    from linkedclone.model.spec import Scan
+    from linkedclone.model.request import Scan
 
     if not places:
         return None
@@ -88,7 +88,7 @@ def expand_refs(refs: Iterable[str]) -> tuple[str, ...]:
     Raises:
         InputError: A range is malformed.
     """
-    from linkedclone.model.names import expand_names
+    from linkedclone.model.values.vm_names import expand_names
 
     found: list[str] = []
     for ref in refs:

@@ -21,7 +21,7 @@ from linkedclone.cli.reports import say_failures
 from linkedclone.cli.streams import has_terminal, printable, say
 from linkedclone.errors import InputError
 from linkedclone.model.pool import Act, PoolSpec
-from linkedclone.model.poolreport import PoolOutlook
+from linkedclone.model.pool_report import PoolOutlook
 
 if TYPE_CHECKING:
     from linkedclone.app.connection import Connection

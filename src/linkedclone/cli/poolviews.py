@@ -7,11 +7,11 @@ from linkedclone.cli.ranges import collapse_names
 from linkedclone.cli.reports import render_seconds
 from linkedclone.cli.streams import printable, say
 from linkedclone.cli.tables import GOOD_BAD, Column, render_table
-from linkedclone.model.names import list_names
 from linkedclone.model.pool import Act, Fitness, PoolPlan, Stranger
-from linkedclone.model.poolreport import PoolOutlook, PoolReport, PoolRow, PoolStatus
+from linkedclone.model.pool_report import PoolOutlook, PoolReport, PoolRow, PoolStatus
 from linkedclone.model.report import Status
-from linkedclone.model.sizes import render_size
+from linkedclone.model.values.sizes import render_size
+from linkedclone.model.values.vm_names import list_names
 from linkedclone.planning.membership import advise_on
 
 _FITNESS = {

@@ -12,7 +12,7 @@ from linkedclone.cli.streams import foreign, printable, say, tells_a_person
 from linkedclone.cli.widths import fit, width_of
 from linkedclone.execution.progress import Event, Progress, Silent
 from linkedclone.model.jobs import JobStatus
-from linkedclone.model.names import render_count
+from linkedclone.model.values.vm_names import render_count
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

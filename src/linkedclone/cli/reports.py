@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from linkedclone.cli.failures import describe
 from linkedclone.cli.streams import printable, say
 from linkedclone.cli.tables import GOOD_BAD, Column, render_table
-from linkedclone.model.names import list_names, render_count
 from linkedclone.model.report import (
     ActionReport,
     CloneReport,
@@ -15,7 +14,8 @@ from linkedclone.model.report import (
     Failure,
     Status,
 )
-from linkedclone.model.sizes import render_size
+from linkedclone.model.values.sizes import render_size
+from linkedclone.model.values.vm_names import list_names, render_count
 
 _YES_NO = {True: "yes", False: "no", None: "?"}
 

@@ -21,8 +21,8 @@ from linkedclone.cli.tables import GOOD_BAD, Column, render_table
 from linkedclone.config.endpoint import Endpoint, Tls
 from linkedclone.errors import CertificateError, InputError
 from linkedclone.model.findings import Finding
-from linkedclone.model.observed import Identity
-from linkedclone.model.secret import Secret
+from linkedclone.model.values.secret import Secret
+from linkedclone.model.vm import Identity
 
 _MOST_PARENTS = 20
 

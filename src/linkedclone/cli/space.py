@@ -7,9 +7,9 @@ from linkedclone.cli.ages import render_age
 from linkedclone.cli.reports import choose_notes
 from linkedclone.cli.streams import printable, say
 from linkedclone.cli.tables import Column, render_table
-from linkedclone.model.names import render_count
-from linkedclone.model.sizes import render_size
-from linkedclone.model.space import FamilyUsage, StoreUsage, Usage, VmUsage, percent
+from linkedclone.lineage.usage import FamilyUsage, StoreUsage, Usage, VmUsage, percent
+from linkedclone.model.values.sizes import render_size
+from linkedclone.model.values.vm_names import render_count
 
 
 def render_usage(usage: Usage, *, vms: bool) -> str:

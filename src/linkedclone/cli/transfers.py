@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from linkedclone.cli.choices import Choices
 from linkedclone.cli.streams import printable, say, tells_a_person
 from linkedclone.model.images import TellBytes, tell_nobody
-from linkedclone.model.sizes import render_size
+from linkedclone.model.values.sizes import render_size
 
 _PAUSE_SECONDS = 0.2
 

@@ -8,11 +8,11 @@ from shutil import get_terminal_size
 from linkedclone.cli.ages import render_age
 from linkedclone.cli.streams import printable, shows_on_terminal, speaks_utf8
 from linkedclone.cli.widths import fit, fit_name, width_of
-from linkedclone.model.names import render_count
-from linkedclone.model.observed import Vm
-from linkedclone.model.proof import Mode
-from linkedclone.model.sizes import render_size
-from linkedclone.model.tree import TreeNode
+from linkedclone.lineage.proof import Mode
+from linkedclone.lineage.tree import TreeNode
+from linkedclone.model.values.sizes import render_size
+from linkedclone.model.values.vm_names import render_count
+from linkedclone.model.vm import Vm
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

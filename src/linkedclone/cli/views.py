@@ -4,10 +4,10 @@ from collections.abc import Iterator, Sequence
 
 from linkedclone.cli.streams import printable
 from linkedclone.cli.tables import GOOD_BAD, Column, render_table
-from linkedclone.model.lineage import Lineage
-from linkedclone.model.observed import Disk, Snapshot
-from linkedclone.model.sizes import render_size
-from linkedclone.model.views import VmRow
+from linkedclone.lineage.family import Lineage
+from linkedclone.lineage.vm_rows import VmRow
+from linkedclone.model.values.sizes import render_size
+from linkedclone.model.vm import Disk, Snapshot
 
 
 def render_vms(rows: Sequence[VmRow]) -> str:

@@ -5,9 +5,9 @@ from collections.abc import Collection
 from linkedclone.cli.reports import say_failures
 from linkedclone.cli.streams import printable, say
 from linkedclone.cli.tables import GOOD_BAD, Column, render_table
+from linkedclone.model.garbage import Waste, WasteKind, WasteReport
 from linkedclone.model.report import Status
-from linkedclone.model.sizes import render_size
-from linkedclone.model.waste import Waste, WasteKind, WasteReport
+from linkedclone.model.values.sizes import render_size
 
 _OPTIONS = {WasteKind.SNAPSHOT: "with --snapshots", WasteKind.IMAGE: "with --images"}
 

@@ -10,8 +10,8 @@ from linkedclone.config.yamlfile import Checked, YamlFile, read_into
 from linkedclone.errors import InputError
 from linkedclone.guest.checking import check_customization
 from linkedclone.model.customization import Customization
-from linkedclone.model.names import render_count
-from linkedclone.model.problems import Place, Problem, show_place
+from linkedclone.model.values.document_errors import Place, Problem, show_place
+from linkedclone.model.values.vm_names import render_count
 
 _KEY = "customization"
 _TEXTS = (

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from linkedclone.errors import InputError
-from linkedclone.model.secret import Secret
+from linkedclone.model.values.secret import Secret
 
 ACCELERATORS = ("auto", "kvm", "tcg")
 """What machines of ``local:`` may be run with; ``auto`` finds out whether KVM works."""

@@ -18,7 +18,7 @@ from linkedclone.config.textfile import expand_home, read_text_file
 from linkedclone.config.url import is_url, parse_url, redact
 from linkedclone.config.yamlfile import YamlFile, build_yaml, read_into
 from linkedclone.errors import InputError
-from linkedclone.model.problems import Problem
+from linkedclone.model.values.document_errors import Problem
 
 _FORBID = {"extra": "forbid"}
 _WHAT = "configuration file"

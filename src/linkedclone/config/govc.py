@@ -9,7 +9,7 @@ from linkedclone.config.endpoint import Endpoint, Tls
 from linkedclone.config.textfile import expand_home, read_text_file
 from linkedclone.config.url import Address, parse_bool, parse_url
 from linkedclone.errors import InputError
-from linkedclone.model.secret import Secret
+from linkedclone.model.values.secret import Secret
 
 _SHA256_DIGITS = 64
 

@@ -9,9 +9,9 @@ from linkedclone.errors import InputError
 from linkedclone.guest.checking import find_sources
 from linkedclone.model.customization import Customization, SecretSource
 from linkedclone.model.guest import Secrets
-from linkedclone.model.names import render_count
-from linkedclone.model.problems import Place, show_place
-from linkedclone.model.secret import Secret
+from linkedclone.model.values.document_errors import Place, show_place
+from linkedclone.model.values.secret import Secret
+from linkedclone.model.values.vm_names import render_count
 
 AskFor = Callable[[str], str]
 """Shown what is asked for, returns what a person typed."""

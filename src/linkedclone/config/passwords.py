@@ -8,7 +8,7 @@ from linkedclone.config.endpoint import Endpoint
 from linkedclone.config.govc import govc_password
 from linkedclone.config.private import read_private
 from linkedclone.errors import InputError, LinkedCloneError
-from linkedclone.model.secret import Secret
+from linkedclone.model.values.secret import Secret
 
 Ask = Callable[[str], str]
 """Shown for whom, returns the password that a person typed."""

@@ -7,15 +7,15 @@ from typing import Any, Final
 
 from linkedclone.config.customization import read_customization_values
 from linkedclone.config.guest_secrets import AskFor, look_up_all
+from linkedclone.config.pool_rules import check_pool
 from linkedclone.config.yamlfile import YamlFile, build_yaml, read_into
 from linkedclone.errors import InputError
 from linkedclone.guest.checking import find_sources
-from linkedclone.model.durations import parse_duration
 from linkedclone.model.guest import Secrets
 from linkedclone.model.pool import PoolSpec
-from linkedclone.model.poolrules import check_pool
-from linkedclone.model.problems import Place, Problem
-from linkedclone.model.sizes import parse_size
+from linkedclone.model.values.document_errors import Place, Problem
+from linkedclone.model.values.durations import parse_duration
+from linkedclone.model.values.sizes import parse_size
 
 WHAT: Final = "pool file"
 

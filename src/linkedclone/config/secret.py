@@ -16,7 +16,7 @@ from contextlib import suppress
 from functools import lru_cache
 from typing import Final
 
-from linkedclone.model.secret import Secret, known_secrets
+from linkedclone.model.values.secret import Secret, known_secrets
 
 _SHORTEST_ANYWHERE: Final = 4
 """Shorter ones are found in every other word."""

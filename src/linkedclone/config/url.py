@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from urllib.parse import parse_qsl, unquote
 
 from linkedclone.errors import InputError
-from linkedclone.model.secret import Secret
+from linkedclone.model.values.secret import Secret
 
 PATH_KINDS = ("local", "memory")
 """Kinds of endpoint that are written ``kind:path`` and need no host."""

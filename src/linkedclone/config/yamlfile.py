@@ -25,8 +25,8 @@ from typing import (
 from linkedclone.config.textfile import read_text_file
 from linkedclone.config.url import redact
 from linkedclone.errors import InputError
-from linkedclone.model.names import render_count
-from linkedclone.model.problems import Place, Problem, show_place
+from linkedclone.model.values.document_errors import Place, Problem, show_place
+from linkedclone.model.values.vm_names import render_count
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter

@@ -36,7 +36,6 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from linkedclone.model.findings import Finding
-from linkedclone.model.ids import FolderId, SnapshotId, VmId
 from linkedclone.model.images import (
     DiskExport,
     Image,
@@ -47,9 +46,10 @@ from linkedclone.model.images import (
     tell_nobody,
 )
 from linkedclone.model.jobs import Job, JobState
-from linkedclone.model.observed import CustomizationNews, Identity, Mark, Power, Vm
 from linkedclone.model.plan import CreateClone, ReconfigureVm, RelocateVm
-from linkedclone.model.spec import CloneRequest, Placement, Scan, Target
+from linkedclone.model.request import CloneRequest, Placement, Scan, Target
+from linkedclone.model.values.ids import FolderId, SnapshotId, VmId
+from linkedclone.model.vm import CustomizationNews, Identity, Mark, Power, Vm
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -58,8 +58,8 @@ if TYPE_CHECKING:
 
     from linkedclone.errors import LinkedCloneError
     from linkedclone.model.access import ConsoleAddress, GuestLogin, SshLogin
-    from linkedclone.model.check import HostCheck
     from linkedclone.model.inventory import Inventory, Stray
+    from linkedclone.model.server_check import HostCheck
 
 
 class Driver(Protocol):
@@ -442,7 +442,7 @@ class GoldenImages(Protocol):
     def examine_parent(self, vm: VmId) -> tuple[Finding, ...]:
         """Check devices, tools and guest of a VM that is to be cloned from. Changes nothing.
 
-        What can be told from a :class:`~linkedclone.model.observed.Vm` is not
+        What can be told from a :class:`~linkedclone.model.vm.Vm` is not
         looked at here.
         """
 

@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from linkedclone.errors import NotFoundError, UnsupportedError
-from linkedclone.model.names import list_names
-from linkedclone.model.spec import CloneRequest, DiskMove
+from linkedclone.model.request import CloneRequest, DiskMove
+from linkedclone.model.values.vm_names import list_names
 
 ASKED: Final[Mapping[str, Callable[[CloneRequest], object]]] = {
     "--quiesce": lambda request: request.snapshot.quiesce,

@@ -14,7 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from linkedclone.model.observed import PoolState
+from linkedclone.model.vm import PoolState
 
 STALE_SECONDS: Final = 600
 """After which a claim from another machine that was not renewed counts no more, and how far

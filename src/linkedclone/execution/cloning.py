@@ -18,11 +18,11 @@ from linkedclone.execution.flight import Landing
 from linkedclone.execution.looking import EarlyLook
 from linkedclone.execution.progress import Event
 from linkedclone.execution.runner import Runner, name_of, subject_of
-from linkedclone.model.ids import VmId
 from linkedclone.model.jobs import Job, JobStatus
-from linkedclone.model.observed import LEFT_FAILED, Mark, Power, Snapshot, Vm
 from linkedclone.model.plan import CreateClone, DeleteVm, SetPower, Step, TakeSnapshot, WriteMark
 from linkedclone.model.report import Failure, Stage
+from linkedclone.model.values.ids import VmId
+from linkedclone.model.vm import LEFT_FAILED, Mark, Power, Snapshot, Vm
 from linkedclone.planning.retries import plan_pause
 from linkedclone.planning.verdict import CloneVerdict, Fate, judge
 

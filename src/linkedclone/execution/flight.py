@@ -18,8 +18,8 @@ from linkedclone.errors import (
 )
 from linkedclone.execution.outage import REAL, Outage, Pace
 from linkedclone.execution.progress import Event, Progress
-from linkedclone.model.ids import JobId
 from linkedclone.model.jobs import Job, JobState, JobStatus
+from linkedclone.model.values.ids import JobId
 
 SUBMIT_THREADS = 16
 """Calls under way at once. 100 submissions at 20 ms a call took 0.48 s with 8

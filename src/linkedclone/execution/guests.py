@@ -9,9 +9,9 @@ from linkedclone.drivers.base import CustomizationEvents, Driver
 from linkedclone.errors import LinkedCloneError, Transience
 from linkedclone.execution.outage import REAL, Outage, Pace
 from linkedclone.execution.progress import Event, Progress
-from linkedclone.model.ids import VmId
 from linkedclone.model.jobs import JobStatus
-from linkedclone.model.observed import CustomizationNews, CustomizationStatus, Vm
+from linkedclone.model.values.ids import VmId
+from linkedclone.model.vm import CustomizationNews, CustomizationStatus, Vm
 from linkedclone.planning.followed import Followed, GuestStage
 from linkedclone.planning.waiting import advance, excuse
 

@@ -8,9 +8,9 @@ from linkedclone.drivers.base import Driver
 from linkedclone.execution.outage import Pace
 from linkedclone.execution.probing import Prober
 from linkedclone.model.guest import Secrets
-from linkedclone.model.ids import VmId
-from linkedclone.model.observed import Vm
 from linkedclone.model.pool import Fitness, Health, PoolSpec
+from linkedclone.model.values.ids import VmId
+from linkedclone.model.vm import Vm
 from linkedclone.planning.fitness import Probed, judge_fitness, needs_probing
 
 CONFIRM_SECONDS: Final = 5.0

@@ -5,9 +5,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 from linkedclone.drivers.base import Driver
 from linkedclone.execution.flight import Landing
-from linkedclone.model.ids import VmId
-from linkedclone.model.observed import Vm
 from linkedclone.model.plan import Step
+from linkedclone.model.values.ids import VmId
+from linkedclone.model.vm import Vm
 
 _WORTH_A_READ = 25
 """So many clones are worth a read of their own before the batch has ended."""

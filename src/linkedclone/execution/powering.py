@@ -7,9 +7,9 @@ from functools import partial
 from linkedclone.drivers.base import BatchPower
 from linkedclone.errors import LinkedCloneError
 from linkedclone.execution.flight import Flight, Landing
-from linkedclone.model.ids import VmId
 from linkedclone.model.jobs import Job
 from linkedclone.model.plan import SetPower, Step
+from linkedclone.model.values.ids import VmId
 
 MOST_AT_ONCE = 50
 """VMs that are started with one call (handbook, section 9: at most 50 power-ons)."""

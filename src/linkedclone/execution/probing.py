@@ -10,9 +10,9 @@ from linkedclone.drivers.base import Driver, GuestCommands, GuestPorts
 from linkedclone.errors import LinkedCloneError, UnsupportedError
 from linkedclone.model.access import GuestLogin
 from linkedclone.model.guest import Secrets
-from linkedclone.model.ids import VmId
-from linkedclone.model.observed import Vm
 from linkedclone.model.pool import PoolSpec
+from linkedclone.model.values.ids import VmId
+from linkedclone.model.vm import Vm
 from linkedclone.planning.fitness import Probed
 
 TRY_SECONDS: Final = 5.0

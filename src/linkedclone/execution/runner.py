@@ -13,7 +13,6 @@ from linkedclone.execution.progress import Event, Progress
 from linkedclone.execution.shutdowns import STOPPED_HARD
 from linkedclone.execution.ways import Way, Ways
 from linkedclone.model.jobs import Job, JobStatus
-from linkedclone.model.observed import Power
 from linkedclone.model.plan import (
     CreateClone,
     DeleteSnapshot,
@@ -34,6 +33,7 @@ from linkedclone.model.plan import (
     WriteMark,
 )
 from linkedclone.model.report import ActionReport, ActionResult, Failure, Status
+from linkedclone.model.vm import Power
 from linkedclone.planning.retries import plan_retry
 
 Check = Callable[[Sequence[Step]], Sequence[tuple[Step, LinkedCloneError]]]

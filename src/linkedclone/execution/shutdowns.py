@@ -23,10 +23,10 @@ from linkedclone.errors import (
 )
 from linkedclone.execution.flight import SUBMIT_THREADS, Landing
 from linkedclone.execution.progress import Event, Progress
-from linkedclone.model.ids import VmId
 from linkedclone.model.jobs import JobStatus
-from linkedclone.model.observed import Power
 from linkedclone.model.plan import ShutDownGuest
+from linkedclone.model.values.ids import VmId
+from linkedclone.model.vm import Power
 
 FIRST_PAUSE_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 2.0

@@ -7,10 +7,10 @@ from linkedclone.drivers.base import BatchPower, Driver
 from linkedclone.execution.flight import Flight, Landing
 from linkedclone.execution.progress import Progress
 from linkedclone.execution.shutdowns import STOPPED_HARD, Shutdowns
-from linkedclone.model.ids import VmId
 from linkedclone.model.jobs import Job
-from linkedclone.model.observed import Power
 from linkedclone.model.plan import SetPower, ShutDownGuest, Step
+from linkedclone.model.values.ids import VmId
+from linkedclone.model.vm import Power
 
 Start = Callable[[Step], Job]
 """Starts the one call that a step stands for."""

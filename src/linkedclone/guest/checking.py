@@ -28,8 +28,8 @@ from linkedclone.model.customization import (
     SecretSource,
     WindowsGuest,
 )
-from linkedclone.model.names import is_user_name
-from linkedclone.model.problems import Place, Problem
+from linkedclone.model.values.document_errors import Place, Problem
+from linkedclone.model.values.vm_names import is_user_name
 
 _PRODUCT_KEY = re.compile(r"[A-Za-z0-9]{5}(-[A-Za-z0-9]{5}){4}")
 _OU = re.compile(r"\s*(OU|CN|DC)=[^,=]+\s*", re.IGNORECASE)

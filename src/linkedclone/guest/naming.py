@@ -6,7 +6,7 @@ from string import Formatter
 
 from linkedclone.errors import InputError
 from linkedclone.model.customization import Customization, GuestOs
-from linkedclone.model.names import render_count
+from linkedclone.model.values.vm_names import render_count
 
 _LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 """A label of a host name (RFC 1123, section 2.1; RFC 1035, section 2.3.4)."""

@@ -3,7 +3,7 @@
 import glob
 from dataclasses import dataclass, field
 
-from linkedclone.model.secret import Secret
+from linkedclone.model.values.secret import Secret
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from linkedclone.model.customization import Customization, SecretSource
-from linkedclone.model.secret import Secret
+from linkedclone.model.values.secret import Secret
 
 Secrets = tuple[tuple[SecretSource, Secret], ...]
 """The passwords of a customization, each with where it was found."""

@@ -5,7 +5,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Literal, Protocol
 
-from linkedclone.model.ids import SnapshotId, VmId
+from linkedclone.model.values.ids import SnapshotId, VmId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

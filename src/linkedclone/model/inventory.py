@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from linkedclone.model.findings import Finding
-from linkedclone.model.ids import StoreId, VmId
-from linkedclone.model.names import list_names
-from linkedclone.model.observed import Layer, Vm
+from linkedclone.model.values.ids import StoreId, VmId
+from linkedclone.model.values.vm_names import list_names
+from linkedclone.model.vm import Layer, Vm
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

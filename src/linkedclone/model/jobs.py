@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from linkedclone.errors import LinkedCloneError
-from linkedclone.model.ids import JobId
+from linkedclone.model.values.ids import JobId
 
 
 class JobStatus(StrEnum):

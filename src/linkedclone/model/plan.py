@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from linkedclone.model.guest import Guest
-from linkedclone.model.ids import SnapshotId, VmId
-from linkedclone.model.observed import Layer, Mark, Power, Snapshot, Vm
-from linkedclone.model.spec import DiskMove, Hardware, Target
+from linkedclone.model.request import DiskMove, Hardware, Target
+from linkedclone.model.values.ids import SnapshotId, VmId
+from linkedclone.model.vm import Layer, Mark, Power, Snapshot, Vm
 
 if TYPE_CHECKING:
     from linkedclone.model.inventory import Stray

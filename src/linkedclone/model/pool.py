@@ -6,8 +6,8 @@ from enum import StrEnum
 from typing import ClassVar, Literal
 
 from linkedclone.model.customization import Customization, SecretSource
-from linkedclone.model.observed import Vm
-from linkedclone.model.spec import Placement
+from linkedclone.model.request import Placement
+from linkedclone.model.vm import Vm
 
 _FORBID = {"extra": "forbid"}
 

@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from linkedclone.errors import LinkedCloneError
-from linkedclone.model.observed import Power, SshAddress
-from linkedclone.model.proof import Mode
+from linkedclone.lineage.proof import Mode
+from linkedclone.model.vm import Power, SshAddress
 
 
 class Status(StrEnum):

@@ -19,8 +19,8 @@ from linkedclone.guest.addresses import (
 from linkedclone.guest.identity import build_card
 from linkedclone.model.customization import Addresses, Customization
 from linkedclone.model.guest import GuestCard
-from linkedclone.model.names import render_count
-from linkedclone.model.observed import Vm
+from linkedclone.model.values.vm_names import render_count
+from linkedclone.model.vm import Vm
 
 
 def used_addresses(vms: Iterable[Vm]) -> tuple[str, ...]:

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 
 from linkedclone.errors import NotOursError, RefusedError
+from linkedclone.lineage.family import Lineage, Origin
+from linkedclone.lineage.proof import Mode
 from linkedclone.model.inventory import Inventory
-from linkedclone.model.lineage import Lineage, Origin
-from linkedclone.model.observed import Mark, Vm
 from linkedclone.model.plan import Plan, WriteMark
-from linkedclone.model.proof import Mode
+from linkedclone.model.vm import Mark, Vm
 from linkedclone.planning.guards import latest, refuse_unread
 
 

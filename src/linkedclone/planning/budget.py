@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from linkedclone.model.spec import DiskMove
+from linkedclone.model.request import DiskMove
 
 UNITS_PER_HOST: Final = 16
 """What one host works on at once; more is queued there, not failed (handbook, section 9)."""

@@ -3,9 +3,8 @@
 from dataclasses import replace
 
 from linkedclone.errors import InputError, NotFoundError, RefusedError
+from linkedclone.lineage.family import Lineage
 from linkedclone.model.inventory import Inventory
-from linkedclone.model.lineage import Lineage
-from linkedclone.model.observed import Disk, Snapshot, Vm
 from linkedclone.model.plan import (
     DeleteSnapshot,
     GrowDisk,
@@ -13,7 +12,8 @@ from linkedclone.model.plan import (
     RevertSnapshot,
     TakeSnapshot,
 )
-from linkedclone.model.sizes import render_size
+from linkedclone.model.values.sizes import render_size
+from linkedclone.model.vm import Disk, Snapshot, Vm
 from linkedclone.planning.guards import (
     frozen_by,
     hangable,

@@ -5,11 +5,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from linkedclone.errors import NameTakenError, RefusedError
-from linkedclone.model.ids import FolderId
-from linkedclone.model.names import render_count
-from linkedclone.model.observed import Disk, Identity, Mark, Power, Snapshot, Vm
 from linkedclone.model.plan import CreateClone, Plan, SetPower, Step, TakeSnapshot, WriteMark
-from linkedclone.model.spec import CloneRequest, Target
+from linkedclone.model.request import CloneRequest, Target
+from linkedclone.model.values.ids import FolderId
+from linkedclone.model.values.vm_names import render_count
+from linkedclone.model.vm import Disk, Identity, Mark, Power, Snapshot, Vm
 from linkedclone.planning.guards import refuse_unread
 from linkedclone.planning.hardware import check_disks, check_hardware, note_disks
 from linkedclone.planning.shape import describe_wanted, render_shape

@@ -4,9 +4,9 @@ from linkedclone.errors import InputError
 from linkedclone.guest.naming import make_host_name
 from linkedclone.model.customization import GuestOs
 from linkedclone.model.guest import Guest
-from linkedclone.model.networks import check_networks, read_address
-from linkedclone.model.observed import Vm
-from linkedclone.model.spec import CloneRequest, Wait
+from linkedclone.model.request import CloneRequest, Wait
+from linkedclone.model.values.networks import check_networks, read_address
+from linkedclone.model.vm import Vm
 from linkedclone.planning.followed import Course, Evidence, GuestStage
 
 

@@ -3,13 +3,13 @@
 from collections.abc import Iterable, Sequence
 
 from linkedclone.errors import InUseError, RefusedError
-from linkedclone.model.ids import VmId
+from linkedclone.lineage.family import Lineage
 from linkedclone.model.inventory import Inventory, Stray
-from linkedclone.model.lineage import Lineage
-from linkedclone.model.names import render_count
-from linkedclone.model.observed import Layer, Power, Vm
 from linkedclone.model.plan import DeleteVm, Plan, SetPower, Step, UnregisterVm
-from linkedclone.model.spec import Deletion
+from linkedclone.model.request import Deletion
+from linkedclone.model.values.ids import VmId
+from linkedclone.model.values.vm_names import render_count
+from linkedclone.model.vm import Layer, Power, Vm
 from linkedclone.planning.guards import (
     hangable,
     latest,

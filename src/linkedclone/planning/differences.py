@@ -8,12 +8,12 @@ for is not compared, nor what neither of the two tells.
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
+from linkedclone.lineage.family import Lineage, Origin
+from linkedclone.lineage.proof import Mode
 from linkedclone.model.inventory import Inventory
-from linkedclone.model.lineage import Lineage, Origin
-from linkedclone.model.observed import Snapshot, Vm
-from linkedclone.model.proof import Mode
 from linkedclone.model.report import Difference
-from linkedclone.model.spec import CloneRequest, Hardware, Target
+from linkedclone.model.request import CloneRequest, Hardware, Target
+from linkedclone.model.vm import Snapshot, Vm
 from linkedclone.planning.clone import SNAPSHOT_NOTE
 from linkedclone.planning.macs import macs_of
 from linkedclone.planning.shape import describe_wanted, held_parts, other_settings

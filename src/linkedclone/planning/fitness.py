@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from linkedclone.model.observed import CustomizationStatus, Power, Vm
 from linkedclone.model.pool import Fitness, Health, Probe
+from linkedclone.model.vm import CustomizationStatus, Power, Vm
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

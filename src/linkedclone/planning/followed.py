@@ -7,9 +7,9 @@ from ipaddress import ip_address
 from typing import Final
 
 from linkedclone.model.customization import GuestOs
-from linkedclone.model.networks import choose_addresses
-from linkedclone.model.observed import CustomizationNews, CustomizationStatus, Vm
 from linkedclone.model.report import Failure
+from linkedclone.model.values.networks import choose_addresses
+from linkedclone.model.vm import CustomizationNews, CustomizationStatus, Vm
 
 
 class GuestStage(StrEnum):

@@ -11,11 +11,8 @@ from linkedclone.errors import (
     NotOursError,
     RefusedError,
 )
-from linkedclone.model.ids import SnapshotId, VmId
+from linkedclone.lineage.family import Lineage, Reader
 from linkedclone.model.inventory import Inventory, tell_all_unreadable
-from linkedclone.model.lineage import Lineage, Reader
-from linkedclone.model.names import list_names
-from linkedclone.model.observed import Disk, Layer, Snapshot, Vm
 from linkedclone.model.plan import (
     DeleteSnapshot,
     DeleteVm,
@@ -26,6 +23,9 @@ from linkedclone.model.plan import (
     RevertSnapshot,
     Step,
 )
+from linkedclone.model.values.ids import SnapshotId, VmId
+from linkedclone.model.values.vm_names import list_names
+from linkedclone.model.vm import Disk, Layer, Snapshot, Vm
 
 
 def refuse_foreign(vms: Sequence[Vm], *, action: str, force: bool) -> None:

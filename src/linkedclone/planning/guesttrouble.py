@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from typing import Final, assert_never
 
 from linkedclone.model.customization import GuestOs
-from linkedclone.model.observed import CustomizationStatus, Power
 from linkedclone.model.report import Failure, Stage
+from linkedclone.model.vm import CustomizationStatus, Power
 from linkedclone.planning.followed import Evidence, Followed, GuestStage
 
 _LINUX_LOG: Final = "/var/log/vmware-imc/toolsDeployPkg.log"

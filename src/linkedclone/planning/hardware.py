@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Sequence
 
 from linkedclone.errors import InputError, RefusedError
-from linkedclone.model.observed import Disk, Vm
-from linkedclone.model.proof import DEEPEST, shared_layers
-from linkedclone.model.sizes import render_size
-from linkedclone.model.spec import CloneRequest, DiskMove, Hardware
+from linkedclone.lineage.proof import DEEPEST, shared_layers
+from linkedclone.model.request import CloneRequest, DiskMove, Hardware
+from linkedclone.model.values.sizes import render_size
+from linkedclone.model.vm import Disk, Vm
 
 _OWN_KEYS = "linkedclone."
 _TYPED_KEYS = {

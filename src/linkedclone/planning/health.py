@@ -3,13 +3,13 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 
+from linkedclone.lineage.family import Lineage
+from linkedclone.lineage.proof import DEEPEST
 from linkedclone.model.findings import Finding, Verdict
 from linkedclone.model.inventory import Inventory, tell_unreadable
-from linkedclone.model.lineage import Lineage
-from linkedclone.model.names import list_names, render_count
-from linkedclone.model.observed import Vm
-from linkedclone.model.proof import DEEPEST
-from linkedclone.model.sizes import render_size
+from linkedclone.model.values.sizes import render_size
+from linkedclone.model.values.vm_names import list_names, render_count
+from linkedclone.model.vm import Vm
 
 GROWN = 0.5
 """The share of its base from which a delta is called large."""

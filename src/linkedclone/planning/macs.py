@@ -3,11 +3,11 @@
 from collections.abc import Iterable, Sequence
 
 from linkedclone.errors import InputError, RefusedError
-from linkedclone.model.macs import parse_mac
-from linkedclone.model.names import render_count
-from linkedclone.model.observed import Vm
 from linkedclone.model.plan import CreateClone
-from linkedclone.model.spec import CloneRequest
+from linkedclone.model.request import CloneRequest
+from linkedclone.model.values.macs import parse_mac
+from linkedclone.model.values.vm_names import render_count
+from linkedclone.model.vm import Vm
 
 
 def macs_of(request: CloneRequest, name: str) -> tuple[str, ...]:

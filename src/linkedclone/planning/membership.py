@@ -13,12 +13,12 @@ from itertools import chain
 from typing import Final
 
 from linkedclone.errors import RefusedError
-from linkedclone.model.ids import FolderId, VmId
 from linkedclone.model.inventory import Inventory
-from linkedclone.model.names import list_names
-from linkedclone.model.observed import Layer, Mark, PoolState, Vm
 from linkedclone.model.pool import PoolSpec, Stranger
-from linkedclone.model.spec import DEFAULT_OWNER
+from linkedclone.model.request import DEFAULT_OWNER
+from linkedclone.model.values.ids import FolderId, VmId
+from linkedclone.model.values.vm_names import list_names
+from linkedclone.model.vm import Layer, Mark, PoolState, Vm
 from linkedclone.planning.clone import uuid_of
 
 _MOST_GENERATIONS: Final = 200

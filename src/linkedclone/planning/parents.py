@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
+from linkedclone.lineage.proof import DEEPEST
 from linkedclone.model.findings import Finding, Verdict
-from linkedclone.model.observed import Disk, Power, Snapshot, Vm
-from linkedclone.model.proof import DEEPEST
+from linkedclone.model.vm import Disk, Power, Snapshot, Vm
 
 
 def examine_parent(vm: Vm) -> tuple[Finding, ...]:

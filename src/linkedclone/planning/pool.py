@@ -10,11 +10,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
-from linkedclone.model.ids import FolderId, VmId
+from linkedclone.lineage.family import Lineage
+from linkedclone.lineage.proof import shared_layers
 from linkedclone.model.inventory import Inventory, tell_unreadable
-from linkedclone.model.lineage import Lineage
-from linkedclone.model.names import list_names
-from linkedclone.model.observed import Power, Snapshot, Vm
 from linkedclone.model.pool import (
     Act,
     Change,
@@ -26,8 +24,10 @@ from linkedclone.model.pool import (
     Skip,
     Why,
 )
-from linkedclone.model.proof import shared_layers
-from linkedclone.model.sizes import render_size
+from linkedclone.model.values.ids import FolderId, VmId
+from linkedclone.model.values.sizes import render_size
+from linkedclone.model.values.vm_names import list_names
+from linkedclone.model.vm import Power, Snapshot, Vm
 from linkedclone.planning.guards import find_unread_users, hangable
 from linkedclone.planning.membership import (
     PoolIdentity,

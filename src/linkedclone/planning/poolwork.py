@@ -5,9 +5,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 
 from linkedclone.errors import InputError, RefusedError
-from linkedclone.model.observed import Mark, PoolState, Vm
 from linkedclone.model.pool import Change, Fitness, PoolSpec, Why
-from linkedclone.model.spec import (
+from linkedclone.model.request import (
     CloneRequest,
     Hardware,
     NewDisk,
@@ -16,6 +15,7 @@ from linkedclone.model.spec import (
     Placement,
     SnapshotChoice,
 )
+from linkedclone.model.vm import Mark, PoolState, Vm
 from linkedclone.planning.membership import slot_of, state_of
 from linkedclone.planning.pool import PoolSight
 

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from linkedclone.model.observed import Power, Vm
 from linkedclone.model.plan import Plan, SetPower, ShutDownGuest, Step
+from linkedclone.model.vm import Power, Vm
 from linkedclone.planning.guards import refuse_foreign, refuse_templates
 
 DEADLINE_SECONDS = 300.0

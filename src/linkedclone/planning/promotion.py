@@ -4,13 +4,13 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from linkedclone.errors import NoSpaceError, RefusedError
-from linkedclone.model.ids import StoreId, VmId
+from linkedclone.lineage.family import Lineage
+from linkedclone.lineage.proof import Mode
 from linkedclone.model.inventory import Inventory
-from linkedclone.model.lineage import Lineage
-from linkedclone.model.observed import Layer, Power, Vm
 from linkedclone.model.plan import Plan, PromoteVm
-from linkedclone.model.proof import Mode
-from linkedclone.model.sizes import render_size
+from linkedclone.model.values.ids import StoreId, VmId
+from linkedclone.model.values.sizes import render_size
+from linkedclone.model.vm import Layer, Power, Vm
 from linkedclone.planning.guards import (
     hangable,
     latest,

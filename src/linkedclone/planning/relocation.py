@@ -3,13 +3,13 @@
 from collections.abc import Mapping, Sequence
 
 from linkedclone.errors import NoSpaceError, RefusedError
-from linkedclone.model.ids import StoreId, VmId
+from linkedclone.lineage.family import Lineage
 from linkedclone.model.inventory import Inventory
-from linkedclone.model.lineage import Lineage
-from linkedclone.model.observed import Vm
 from linkedclone.model.plan import Plan, RelocateVm
-from linkedclone.model.sizes import render_size
-from linkedclone.model.spec import Target
+from linkedclone.model.request import Target
+from linkedclone.model.values.ids import StoreId, VmId
+from linkedclone.model.values.sizes import render_size
+from linkedclone.model.vm import Vm
 from linkedclone.planning.guards import (
     hangable,
     latest,

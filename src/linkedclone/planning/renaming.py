@@ -1,9 +1,9 @@
 """Plan the renaming of a VM."""
 
 from linkedclone.errors import InputError
-from linkedclone.model.names import check_name
-from linkedclone.model.observed import Vm
 from linkedclone.model.plan import Plan, RenameVm
+from linkedclone.model.values.vm_names import check_name
+from linkedclone.model.vm import Vm
 from linkedclone.planning.guards import refuse_foreign
 
 

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from linkedclone.model.observed import Power, Vm
 from linkedclone.model.pool import Act, Change, Fitness, PoolPlan, PoolSpec, Why
+from linkedclone.model.vm import Power, Vm
 from linkedclone.planning.membership import slot_of
 from linkedclone.planning.pool import PoolSight, hardware_to_change, is_behind
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass, replace
 from typing import Final
 
-from linkedclone.model.spec import CloneRequest, Hardware
+from linkedclone.model.request import CloneRequest, Hardware
 
 _DIGITS: Final = 8
 

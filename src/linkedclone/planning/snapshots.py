@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 
 from linkedclone.errors import AmbiguousError, InputError, NoSnapshotError, NotFoundError
-from linkedclone.model.observed import Snapshot, Vm
-from linkedclone.model.spec import SnapshotChoice
+from linkedclone.model.request import SnapshotChoice
+from linkedclone.model.vm import Snapshot, Vm
 
 
 def parse_snapshot_choice(text: str) -> SnapshotChoice:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
 
-from linkedclone.model.spec import Spot, Target
+from linkedclone.model.request import Spot, Target
 
 
 def spread(names: Sequence[str], spots: Sequence[Spot]) -> Mapping[str, Spot]:

@@ -11,16 +11,10 @@ from linkedclone.errors import (
     NotLinkedError,
     PowerOnError,
 )
-from linkedclone.model.observed import LEFT_FAILED, Power, Vm
+from linkedclone.lineage.proof import Proof, hangs_from, hangs_from_any, prove_copied, prove_linked
 from linkedclone.model.plan import CreateClone
-from linkedclone.model.proof import (
-    Proof,
-    hangs_from,
-    hangs_from_any,
-    prove_copied,
-    prove_linked,
-)
 from linkedclone.model.report import Failure, Stage
+from linkedclone.model.vm import LEFT_FAILED, Power, Vm
 
 
 class Fate(StrEnum):

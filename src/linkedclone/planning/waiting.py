@@ -4,8 +4,8 @@ from dataclasses import replace
 from ipaddress import ip_address
 from typing import Final
 
-from linkedclone.model.networks import choose_addresses
-from linkedclone.model.observed import CustomizationNews, CustomizationStatus, Power, Vm
+from linkedclone.model.values.networks import choose_addresses
+from linkedclone.model.vm import CustomizationNews, CustomizationStatus, Power, Vm
 from linkedclone.planning import guesttrouble
 from linkedclone.planning.followed import Course, Evidence, Followed, GuestStage
 

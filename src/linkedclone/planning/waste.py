@@ -4,14 +4,14 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from linkedclone.model.ids import VmId
+from linkedclone.lineage.family import Lineage
+from linkedclone.model.garbage import Waste, WasteKind
 from linkedclone.model.images import Image
 from linkedclone.model.inventory import Inventory, Stray
-from linkedclone.model.lineage import Lineage
-from linkedclone.model.names import list_names
-from linkedclone.model.observed import Layer, Power, Snapshot, Vm
 from linkedclone.model.plan import DeleteSnapshot, DeleteVm, Plan, RemoveStray, Step
-from linkedclone.model.waste import Waste, WasteKind
+from linkedclone.model.values.ids import VmId
+from linkedclone.model.values.vm_names import list_names
+from linkedclone.model.vm import Layer, Power, Snapshot, Vm
 from linkedclone.planning.clone import SNAPSHOT_NOTE
 from linkedclone.planning.guards import find_unread_users, frozen_by, hangable
 

@@ -17,7 +17,7 @@ from linkedclone.errors import (
     NoSpaceError,
     PermissionDeniedError,
 )
-from linkedclone.model.ids import VmId
+from linkedclone.model.values.ids import VmId
 
 Action = Literal[
     "clone",

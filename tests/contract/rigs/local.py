@@ -18,10 +18,10 @@ from linkedclone.drivers.local.machines import VmMachine, open_machine
 from linkedclone.drivers.local.record import FILE_NAME
 from linkedclone.drivers.local.store import StoredVm, load_vm
 from linkedclone.errors import HypervisorError
-from linkedclone.model.ids import VmId
 from linkedclone.model.images import ImageImport
 from linkedclone.model.jobs import Job
-from linkedclone.model.observed import Layer, Power
+from linkedclone.model.values.ids import VmId
+from linkedclone.model.vm import Layer, Power
 from tests.contract.acts import result_of
 from tests.contract.rigs.base import Action, At, Kind, Rig
 from tests.local.copies import copy_built

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from linkedclone.drivers.memory.driver import MemoryDriver
 from linkedclone.drivers.memory.faults import Action as MemoryAction
 from linkedclone.drivers.memory.hypervisor import MemoryHypervisor
-from linkedclone.model.ids import VmId
+from linkedclone.model.values.ids import VmId
 from tests.contract.rigs.base import Action, At, Kind, Rig
 
 

@@ -12,7 +12,7 @@ from pyVmomi import vim
 
 from linkedclone.drivers.base import Driver
 from linkedclone.drivers.registry import open_driver
-from linkedclone.model.ids import VmId
+from linkedclone.model.values.ids import VmId
 from tests.contract.acts import result_of
 from tests.contract.rigs.base import Action, At, Kind, Rig
 from tests.simulator import Simulator

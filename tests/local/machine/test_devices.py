@@ -19,7 +19,7 @@ from linkedclone.drivers.local.machine.networks import Card, find_group, parse_n
 from linkedclone.drivers.local.machine.process import drop_warnings, find_processes
 from linkedclone.drivers.local.machine.sockets import connect
 from linkedclone.drivers.local.qcow2 import build_empty
-from linkedclone.model.observed import Power
+from linkedclone.model.vm import Power
 
 MIB = 1 << 20
 FIRMWARE_SECONDS = 120.0

@@ -18,7 +18,7 @@ from linkedclone.drivers.local.machine.console import attach
 from linkedclone.drivers.local.machine.loop import run_async
 from linkedclone.drivers.local.machine.ssh import build_ssh_command, ensure_key
 from linkedclone.errors import BusyError
-from linkedclone.model.observed import SshAddress
+from linkedclone.model.vm import SshAddress
 from tests.local.machine.conftest import OPENED, PAIR_GROUP
 from tests.local.machine.guest import RunningGuest
 

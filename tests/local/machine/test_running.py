@@ -12,7 +12,7 @@ from linkedclone.drivers.local.machine.arguments import QMP_SOCKET
 from linkedclone.drivers.local.machine.session import AGENT_SECONDS
 from linkedclone.drivers.local.machine.sockets import connect
 from linkedclone.errors import BusyError, EndpointError, HypervisorError
-from linkedclone.model.observed import Power
+from linkedclone.model.vm import Power
 from tests.local.machine.conftest import PAIR_GROUP
 from tests.local.machine.guest import RunningGuest, create_overlay
 

@@ -13,7 +13,7 @@ from linkedclone.drivers.local.machine import Machine
 from linkedclone.drivers.local.machine.arguments import QMP_SOCKET
 from linkedclone.drivers.local.machine.sockets import connect, peer_pid
 from linkedclone.errors import GoneError, PowerOnError
-from linkedclone.model.observed import Power
+from linkedclone.model.vm import Power
 from tests.local.machine.conftest import PAIR_GROUP, MakeGuest
 from tests.local.machine.guest import RunningGuest, create_overlay
 

@@ -15,9 +15,9 @@ from linkedclone.drivers.memory.hypervisor import MemoryHypervisor
 from linkedclone.execution import claims
 from linkedclone.execution.outage import Pace
 from linkedclone.model.customization import Addresses, Customization, GuestOs
-from linkedclone.model.observed import Vm
 from linkedclone.model.pool import PoolSpec, Rollout
-from linkedclone.model.poolreport import PoolReport
+from linkedclone.model.pool_report import PoolReport
+from linkedclone.model.vm import Vm
 from linkedclone.planning.membership import members_of, namesakes_of
 
 GUESTS = Customization(os=GuestOs.LINUX, addresses=(Addresses(range="10.0.0.10-10.0.0.200/24"),))

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from linkedclone.drivers.memory.driver import MemoryDriver
-from linkedclone.model.ids import VmId
-from linkedclone.model.observed import CustomizationStatus, Power, Vm
 from linkedclone.model.pool import PoolHardware, PoolPlan, Rollout
+from linkedclone.model.values.ids import VmId
+from linkedclone.model.vm import CustomizationStatus, Power, Vm
 from linkedclone.planning.membership import state_of
 from tests.unit.app.pooling import Stage, pool
 

@@ -8,11 +8,11 @@ import pytest
 
 from linkedclone.drivers.memory.driver import MemoryDriver
 from linkedclone.errors import BusyError, InputError, RefusedError
-from linkedclone.model.ids import VmId
-from linkedclone.model.observed import PoolState, Vm
 from linkedclone.model.pool import PoolSpec, Rollout
 from linkedclone.model.report import Status
-from linkedclone.model.spec import DEFAULT_OWNER
+from linkedclone.model.request import DEFAULT_OWNER
+from linkedclone.model.values.ids import VmId
+from linkedclone.model.vm import PoolState, Vm
 from linkedclone.planning.membership import state_of
 from tests.unit.app.pooling import DyingDriver, KilledError, Stage, forget_claimant, pool
 from tests.unit.app.test_pool_drift import without_sizes

@@ -7,9 +7,9 @@ import pytest
 from linkedclone.app.pools import Pools
 from linkedclone.drivers.memory.driver import MemoryDriver
 from linkedclone.errors import BusyError
-from linkedclone.model.observed import PoolState, Power
 from linkedclone.model.pool import PoolHardware, PoolSpec, Probe, Rollout
 from linkedclone.model.report import Status
+from linkedclone.model.vm import PoolState, Power
 from linkedclone.planning.membership import state_of
 from tests.unit.app.pooling import DyingDriver, KilledError, Stage, forget_claimant, pool
 

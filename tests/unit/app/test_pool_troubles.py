@@ -9,10 +9,10 @@ import pytest
 from linkedclone.drivers.memory.driver import MemoryDriver
 from linkedclone.errors import BusyError
 from linkedclone.execution.claims import Claimant
-from linkedclone.model.observed import CustomizationStatus, Power, Vm
 from linkedclone.model.pool import Act, PoolHardware, PoolSpec, Rollout
-from linkedclone.model.poolreport import PoolReport
+from linkedclone.model.pool_report import PoolReport
 from linkedclone.model.report import Status
+from linkedclone.model.vm import CustomizationStatus, Power, Vm
 from linkedclone.planning.membership import state_of
 from tests.unit.app.pooling import Stage, pool
 

@@ -6,7 +6,7 @@ import pytest
 
 from linkedclone.app.connection import Connection
 from linkedclone.cli.hardware import MOVE_TYPES
-from linkedclone.model.spec import CloneRequest, DiskMove, Hardware, NewDisk, Nic
+from linkedclone.model.request import CloneRequest, DiskMove, Hardware, NewDisk, Nic
 from tests.unit.cli.conftest import Run
 
 GIB = 1 << 30

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from linkedclone.cli.reports import render_clones, summarize_clones
-from linkedclone.model.observed import Power
 from linkedclone.model.report import CloneReport, CloneResult, Failure, Status
+from linkedclone.model.vm import Power
 
 KIB, GIB = 1 << 10, 1 << 30
 

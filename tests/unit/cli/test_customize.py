@@ -8,7 +8,7 @@ import pytest
 from linkedclone.app.connection import Connection
 from linkedclone.drivers.memory.hypervisor import MemoryHypervisor
 from linkedclone.model.customization import Addresses, Customization, GuestOs
-from linkedclone.model.spec import CloneRequest, Wait
+from linkedclone.model.request import CloneRequest, Wait
 from tests.unit.cli.conftest import Run
 
 CANARY = "c4nary-pw"

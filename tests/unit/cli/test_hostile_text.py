@@ -16,8 +16,8 @@ from linkedclone.drivers.memory import machine
 from linkedclone.drivers.memory.hypervisor import MemoryHypervisor
 from linkedclone.execution.progress import Event
 from linkedclone.model.jobs import JobStatus
-from linkedclone.model.names import encodable
-from linkedclone.model.observed import Vm
+from linkedclone.model.values.vm_names import encodable
+from linkedclone.model.vm import Vm
 from tests.unit.cli.conftest import Run
 
 ATTACKS = (

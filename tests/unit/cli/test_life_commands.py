@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from linkedclone.drivers.memory.hypervisor import MemoryHypervisor
-from linkedclone.model.observed import Power
+from linkedclone.model.vm import Power
 from tests.unit.cli.conftest import Run
 
 BIN = Path(sys.executable).parent

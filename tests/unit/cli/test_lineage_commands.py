@@ -9,8 +9,8 @@ from linkedclone.drivers.memory.driver import MemoryDriver
 from linkedclone.drivers.memory.hypervisor import MemoryHypervisor
 from linkedclone.errors import HypervisorError
 from linkedclone.model.inventory import Inventory
-from linkedclone.model.observed import Mark
-from linkedclone.model.spec import Scan
+from linkedclone.model.request import Scan
+from linkedclone.model.vm import Mark
 from linkedclone.planning.clone import SNAPSHOT_NOTE
 from tests.unit.cli.conftest import NOW, Run
 

@@ -12,7 +12,7 @@ from linkedclone.cli.main import main
 from linkedclone.drivers.memory.driver import MemoryDriver
 from linkedclone.drivers.memory.hypervisor import MemoryHypervisor
 from linkedclone.errors import UnreachableError
-from linkedclone.model.observed import Power, Vm
+from linkedclone.model.vm import Power, Vm
 from tests.unit.cli.conftest import Outcome, Run
 from tests.unit.cli.terminal import run_on_terminal
 from tests.unit.cli.test_documents import _documented, _shape

@@ -1,8 +1,6 @@
 """What a person is shown of a plan before it is carried out."""
 
 from linkedclone.cli.acting import describe_plan
-from linkedclone.model.ids import SnapshotId, VmId
-from linkedclone.model.observed import Power
 from linkedclone.model.plan import (
     DeleteSnapshot,
     DeleteVm,
@@ -12,6 +10,8 @@ from linkedclone.model.plan import (
     Step,
     UnregisterVm,
 )
+from linkedclone.model.values.ids import SnapshotId, VmId
+from linkedclone.model.vm import Power
 from tests.unit.building import layer
 
 

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from linkedclone.cli.ranges import collapse_names
-from linkedclone.model.names import expand_names
+from linkedclone.model.values.vm_names import expand_names
 
 
 @pytest.mark.parametrize(

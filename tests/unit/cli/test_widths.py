@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from linkedclone.cli.tables import Column, render_table
 from linkedclone.cli.trees import render_tree
 from linkedclone.cli.widths import fit, width_of
-from linkedclone.model.observed import Snapshot
-from linkedclone.model.tree import TreeNode
+from linkedclone.lineage.tree import TreeNode
+from linkedclone.model.vm import Snapshot
 from tests.unit.building import layer, snapshot, stray, vm
 from tests.unit.cli.conftest import Run
 

@@ -15,7 +15,7 @@ from linkedclone.model.customization import (
     SecretSource,
 )
 from linkedclone.model.guest import Secrets
-from linkedclone.model.secret import Secret
+from linkedclone.model.values.secret import Secret
 
 CANARY = "c4nary-pw"
 

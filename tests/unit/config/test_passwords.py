@@ -10,7 +10,7 @@ from linkedclone.config.endpoint import Endpoint
 from linkedclone.config.passwords import Stored, find_password, forget, recall, remember
 from linkedclone.config.private import write_private
 from linkedclone.errors import InputError, LinkedCloneError
-from linkedclone.model.secret import Secret
+from linkedclone.model.values.secret import Secret
 
 HERE = Endpoint(kind="vsphere", host="h", user="u")
 

@@ -8,7 +8,7 @@ from linkedclone.config.places import config_file, data_folder, log_folder
 from linkedclone.config.resolve import NOTHING_CONFIGURED, locate_endpoint, resolve_endpoint
 from linkedclone.config.textfile import expand_home
 from linkedclone.errors import InputError
-from linkedclone.model.secret import Secret
+from linkedclone.model.values.secret import Secret
 
 Configure = Callable[..., dict[str, str]]
 

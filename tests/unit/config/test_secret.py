@@ -9,7 +9,7 @@ from xml.sax.saxutils import escape as xml_escape
 import pytest
 
 from linkedclone.config.secret import scrub, scrub_sentence
-from linkedclone.model.secret import Secret
+from linkedclone.model.values.secret import Secret
 
 CANARY = "c4nary p@ss/w"
 

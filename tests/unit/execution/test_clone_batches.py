@@ -18,10 +18,10 @@ from linkedclone.errors import (
 )
 from linkedclone.execution.progress import Event, Silent
 from linkedclone.model.jobs import JobStatus
-from linkedclone.model.observed import Power
 from linkedclone.model.plan import Plan
 from linkedclone.model.report import CloneReport, Status
-from linkedclone.model.spec import CloneRequest, SnapshotChoice, Wait
+from linkedclone.model.request import CloneRequest, SnapshotChoice, Wait
+from linkedclone.model.vm import Power
 
 REQUEST = CloneRequest(parent="gold", names=("desk-{1..3}",))
 

@@ -16,10 +16,10 @@ from linkedclone.model.customization import (
     LinuxGuest,
     SecretSource,
 )
-from linkedclone.model.observed import CustomizationStatus, Power, Vm
 from linkedclone.model.report import CloneReport, Status
-from linkedclone.model.secret import Secret
-from linkedclone.model.spec import CloneRequest, Placement
+from linkedclone.model.request import CloneRequest, Placement
+from linkedclone.model.values.secret import Secret
+from linkedclone.model.vm import CustomizationStatus, Power, Vm
 
 CANARY = "c4nary-pw"
 FIXED = Customization(

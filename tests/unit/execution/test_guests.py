@@ -12,8 +12,8 @@ from linkedclone.errors import HypervisorError, LostAnswerError, Transience
 from linkedclone.execution.guests import GuestWatch
 from linkedclone.execution.outage import Outage, Pace
 from linkedclone.execution.progress import Event, Silent
-from linkedclone.model.ids import VmId
-from linkedclone.model.observed import CustomizationNews, CustomizationStatus, Power, Vm
+from linkedclone.model.values.ids import VmId
+from linkedclone.model.vm import CustomizationNews, CustomizationStatus, Power, Vm
 from linkedclone.planning.followed import Course, GuestStage
 from linkedclone.planning.waiting import begin
 

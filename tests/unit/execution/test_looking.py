@@ -8,9 +8,9 @@ from linkedclone.drivers.memory.hypervisor import MemoryHypervisor
 from linkedclone.errors import BusyError
 from linkedclone.execution.flight import Landing
 from linkedclone.execution.looking import EarlyLook
-from linkedclone.model.ids import VmId
-from linkedclone.model.observed import Vm
 from linkedclone.model.plan import DeleteVm, Step
+from linkedclone.model.values.ids import VmId
+from linkedclone.model.vm import Vm
 
 IDS = tuple(VmId(f"vm-{n}") for n in range(30))
 

@@ -16,12 +16,12 @@ from linkedclone.errors import (
     PowerOnError,
     RefusedError,
 )
-from linkedclone.model.ids import VmId
 from linkedclone.model.jobs import Job, JobState
-from linkedclone.model.observed import Mark, Power, Vm
 from linkedclone.model.plan import CreateClone
 from linkedclone.model.report import CloneReport, Status
-from linkedclone.model.spec import CloneRequest, Deletion, SnapshotChoice
+from linkedclone.model.request import CloneRequest, Deletion, SnapshotChoice
+from linkedclone.model.values.ids import VmId
+from linkedclone.model.vm import Mark, Power, Vm
 
 REQUEST = CloneRequest(parent="gold", names=("desk-{1..3}",))
 

@@ -24,9 +24,7 @@ from linkedclone.execution.cloning import Cloning
 from linkedclone.execution.outage import Outage, Pace
 from linkedclone.execution.progress import Event
 from linkedclone.execution.runner import Runner
-from linkedclone.model.ids import SnapshotId, VmId
 from linkedclone.model.jobs import Job, JobState
-from linkedclone.model.observed import Mark, Power
 from linkedclone.model.plan import (
     CreateClone,
     DeleteSnapshot,
@@ -41,7 +39,9 @@ from linkedclone.model.plan import (
     WriteMark,
 )
 from linkedclone.model.report import Status
-from linkedclone.model.spec import CloneRequest
+from linkedclone.model.request import CloneRequest
+from linkedclone.model.values.ids import SnapshotId, VmId
+from linkedclone.model.vm import Mark, Power
 from linkedclone.planning.retries import ALLOWANCES, may_repeat, plan_retry
 from linkedclone.planning.verdict import Fate
 

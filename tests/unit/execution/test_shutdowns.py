@@ -8,10 +8,10 @@ from linkedclone.errors import BusyError, EndpointError
 from linkedclone.execution import shutdowns
 from linkedclone.execution.progress import Event, Silent
 from linkedclone.execution.runner import Runner
-from linkedclone.model.ids import VmId
-from linkedclone.model.observed import Power
 from linkedclone.model.plan import Plan, ShutDownGuest
 from linkedclone.model.report import ActionReport, Status
+from linkedclone.model.values.ids import VmId
+from linkedclone.model.vm import Power
 
 NAMES = ("good", "deaf", "mute")
 

@@ -8,8 +8,8 @@ import pytest
 from linkedclone.errors import BusyError, HypervisorError, InterruptedByUserError
 from linkedclone.execution import templates
 from linkedclone.execution.runner import Runner
-from linkedclone.model.ids import VmId
 from linkedclone.model.plan import TakeSnapshot
+from linkedclone.model.values.ids import VmId
 
 STEP = TakeSnapshot(
     vm=VmId("vm-1"), vm_name="gold", name="base", description="", template_pool="pool-1"

@@ -10,9 +10,9 @@ from linkedclone.drivers.memory.hypervisor import MemoryHypervisor
 from linkedclone.errors import CustomizationError, InputError
 from linkedclone.execution.progress import Event, Silent
 from linkedclone.model.customization import Addresses, Customization, GuestOs
-from linkedclone.model.observed import Power
 from linkedclone.model.report import CloneReport, CloneResult, Status
-from linkedclone.model.spec import CloneRequest, Wait
+from linkedclone.model.request import CloneRequest, Wait
+from linkedclone.model.vm import Power
 
 LINUX = Customization(os=GuestOs.LINUX, addresses=(Addresses(range="10.0.0.10-10.0.0.40/24"),))
 REQUEST = CloneRequest(

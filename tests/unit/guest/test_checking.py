@@ -16,7 +16,7 @@ from linkedclone.model.customization import (
     SecretSource,
     WindowsGuest,
 )
-from linkedclone.model.problems import show_place
+from linkedclone.model.values.document_errors import show_place
 
 LINUX = Customization(os=GuestOs.LINUX)
 WINDOWS = Customization(os=GuestOs.WINDOWS)

@@ -25,7 +25,7 @@ from linkedclone.model.customization import (
     SecretSource,
 )
 from linkedclone.model.guest import Guest, GuestCard
-from linkedclone.model.secret import Secret
+from linkedclone.model.values.secret import Secret
 
 SOURCE = SecretSource(env="PASSWORD")
 FIXED = GuestCard(dhcp=False, addresses=("10.0.0.10/24",), gateways=("10.0.0.1",))

@@ -19,7 +19,7 @@ from linkedclone.guest.guestinfo import (
 )
 from linkedclone.model.customization import CloudInit, Customization, GuestOs, SecretSource
 from linkedclone.model.guest import Guest, GuestCard
-from linkedclone.model.secret import Secret
+from linkedclone.model.values.secret import Secret
 
 GUEST = Guest(
     customization=Customization(os=GuestOs.CLOUD_INIT), host_name="desk-1", instance_id="i-1"

@@ -5,7 +5,7 @@ import pytest
 from linkedclone.guest.identity import build_card, build_guest
 from linkedclone.model.customization import Addresses, Customization, GuestOs, SecretSource
 from linkedclone.model.guest import GuestCard
-from linkedclone.model.secret import Secret
+from linkedclone.model.values.secret import Secret
 
 SOURCE = SecretSource(env="A")
 

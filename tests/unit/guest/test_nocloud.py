@@ -29,7 +29,7 @@ from linkedclone.model.customization import (
     SecretSource,
 )
 from linkedclone.model.guest import Guest, GuestCard
-from linkedclone.model.secret import Secret
+from linkedclone.model.values.secret import Secret
 
 KEY = "ssh-ed25519 AAAAC3Nza somebody@example"
 MAC = "52:54:00:AA:BB:CC"

@@ -21,7 +21,7 @@ from linkedclone.drivers.local.machine.customizing import (
 from linkedclone.drivers.local.machine.monitor import open_monitor
 from linkedclone.drivers.local.machine.observing import observe_ssh
 from linkedclone.errors import BusyError, HypervisorError
-from linkedclone.model.observed import CustomizationNews, CustomizationStatus
+from linkedclone.model.vm import CustomizationNews, CustomizationStatus
 from tests.local.hostile import ADDRESSES, BODIES, HOST_NAMES
 from tests.local.machine.test_monitor import GREETING
 

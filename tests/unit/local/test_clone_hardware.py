@@ -14,8 +14,8 @@ from linkedclone.drivers.local.hardware import (
 )
 from linkedclone.drivers.local.record import CardRecord, MachineRecord
 from linkedclone.errors import InputError, LinkedCloneError
-from linkedclone.model.ids import StoreId
-from linkedclone.model.spec import Hardware, NewDisk, Nic
+from linkedclone.model.request import Hardware, NewDisk, Nic
+from linkedclone.model.values.ids import StoreId
 
 STORE = StoreId("store")
 PARENT = MachineRecord(

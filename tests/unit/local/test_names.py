@@ -19,8 +19,8 @@ from linkedclone.drivers.local.record import FILE_NAME, MachineRecord, VmRecord,
 from linkedclone.drivers.local.seeds import host_name_of
 from linkedclone.drivers.local.store import load_vm
 from linkedclone.errors import InputError
-from linkedclone.model.ids import VmId
-from linkedclone.model.names import check_name
+from linkedclone.model.values.ids import VmId
+from linkedclone.model.values.vm_names import check_name
 
 names = st.text(min_size=1, max_size=80)
 

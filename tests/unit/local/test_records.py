@@ -24,8 +24,8 @@ from linkedclone.drivers.local.record import (
     render_record,
 )
 from linkedclone.errors import HypervisorError
-from linkedclone.model.ids import SnapshotId
-from linkedclone.model.observed import Mark
+from linkedclone.model.values.ids import SnapshotId
+from linkedclone.model.vm import Mark
 
 KIB = 1 << 10
 

@@ -18,8 +18,8 @@ from linkedclone.drivers.local.room import (
     observe_room,
 )
 from linkedclone.errors import RefusedError
-from linkedclone.model.ids import VmId
-from linkedclone.model.spec import CloneRequest, Hardware
+from linkedclone.model.request import CloneRequest, Hardware
+from linkedclone.model.values.ids import VmId
 
 GIB, MIB = 1 << 30, 1 << 20
 

@@ -4,7 +4,7 @@ import pytest
 
 from linkedclone.drivers.local.inventory import tell_trouble
 from linkedclone.drivers.local.machine.config import MachineState
-from linkedclone.model.observed import Power
+from linkedclone.model.vm import Power
 
 FULL = "the disk's file system is full"
 

@@ -7,12 +7,12 @@ from hypothesis import strategies as st
 
 from linkedclone.drivers.memory.driver import MemoryDriver
 from linkedclone.drivers.memory.hypervisor import MemoryHypervisor
+from linkedclone.lineage.family import Lineage
+from linkedclone.lineage.proof import prove_linked
 from linkedclone.model.jobs import Job, JobStatus
-from linkedclone.model.lineage import Lineage
-from linkedclone.model.observed import Mark, Vm
 from linkedclone.model.plan import CreateClone
-from linkedclone.model.proof import prove_linked
-from linkedclone.model.spec import CloneRequest
+from linkedclone.model.request import CloneRequest
+from linkedclone.model.vm import Mark, Vm
 
 ACTIONS = ("clone", "clone", "snapshot", "snapshot", "revert", "delete-snapshot", "delete")
 

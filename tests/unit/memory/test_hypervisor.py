@@ -17,13 +17,13 @@ from linkedclone.errors import (
     PowerOnError,
     SessionLostError,
 )
-from linkedclone.model.ids import JobId, StoreId
+from linkedclone.lineage.family import Lineage
+from linkedclone.lineage.proof import prove_linked
 from linkedclone.model.jobs import Job, JobState, JobStatus
-from linkedclone.model.lineage import Lineage
-from linkedclone.model.observed import Mark, Power
 from linkedclone.model.plan import CreateClone
-from linkedclone.model.proof import prove_linked
-from linkedclone.model.spec import CloneRequest
+from linkedclone.model.request import CloneRequest
+from linkedclone.model.values.ids import JobId, StoreId
+from linkedclone.model.vm import Mark, Power
 
 
 @dataclass

@@ -8,9 +8,9 @@ import linkedclone
 from linkedclone.app.connection import Connection
 from linkedclone.drivers.memory.driver import MemoryDriver
 from linkedclone.drivers.memory.hypervisor import MemoryHypervisor
-from linkedclone.model.observed import Vm
-from linkedclone.model.proof import Mode
-from linkedclone.model.spec import CloneRequest, DiskMove, Hardware, NewDisk
+from linkedclone.lineage.proof import Mode
+from linkedclone.model.request import CloneRequest, DiskMove, Hardware, NewDisk
+from linkedclone.model.vm import Vm
 
 MAC = "00:50:56:00:00:01"
 

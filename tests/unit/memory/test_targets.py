@@ -25,10 +25,8 @@ from linkedclone.errors import (
 )
 from linkedclone.execution.progress import Silent
 from linkedclone.model.findings import Verdict
-from linkedclone.model.ids import VmId
-from linkedclone.model.observed import Power, Vm
 from linkedclone.model.report import CloneReport, Status
-from linkedclone.model.spec import (
+from linkedclone.model.request import (
     CloneRequest,
     DiskMove,
     Hardware,
@@ -37,6 +35,8 @@ from linkedclone.model.spec import (
     Placement,
     SnapshotChoice,
 )
+from linkedclone.model.values.ids import VmId
+from linkedclone.model.vm import Power, Vm
 
 PLAIN = CloneRequest(parent="golden", names=("desk-1",))
 NEW = SnapshotChoice(kind="new")

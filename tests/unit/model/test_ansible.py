@@ -6,10 +6,15 @@ from typing import Any
 
 import pytest
 
+from linkedclone.app.ansible_inventory import (
+    AnsibleHost,
+    build_inventory,
+    describe_host,
+    find_variables,
+)
 from linkedclone.model.access import SshLogin
-from linkedclone.model.ansible import AnsibleHost, build_inventory, describe_host, find_variables
-from linkedclone.model.ids import VmId
-from linkedclone.model.observed import Power, Vm
+from linkedclone.model.values.ids import VmId
+from linkedclone.model.vm import Power, Vm
 from tests.unit.building import clone_of, gold
 
 GOLD = gold()

@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from linkedclone.model.ids import StoreId
+from linkedclone.lineage.family import Lineage
+from linkedclone.lineage.proof import Mode, hangs_from, prove_linked
 from linkedclone.model.inventory import Inventory, Stray
-from linkedclone.model.lineage import Lineage
-from linkedclone.model.observed import Disk, Vm
-from linkedclone.model.proof import Mode, hangs_from, prove_linked
+from linkedclone.model.values.ids import StoreId
+from linkedclone.model.vm import Disk, Vm
 from tests.unit.building import (
     clone_of,
     disk,

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from linkedclone.errors import InputError
-from linkedclone.model.names import MAX_NAMES, check_name, expand_names
+from linkedclone.model.values.vm_names import MAX_NAMES, check_name, expand_names
 
 
 @pytest.mark.parametrize(

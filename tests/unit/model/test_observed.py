@@ -2,8 +2,8 @@ from dataclasses import replace
 
 import pytest
 
-from linkedclone.model.ids import StoreId
-from linkedclone.model.observed import Layer, Mark, Vm
+from linkedclone.model.values.ids import StoreId
+from linkedclone.model.vm import Layer, Mark, Vm
 from tests.unit.building import disk, gold, layer, snapshot, vm
 
 OURS = replace(vm("desk"), mark=Mark(owner="linkedclone", uuid="uuid-desk"))

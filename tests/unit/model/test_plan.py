@@ -1,6 +1,6 @@
-from linkedclone.model.ids import VmId
-from linkedclone.model.observed import Power
 from linkedclone.model.plan import DeleteVm, Plan, SetPower
+from linkedclone.model.values.ids import VmId
+from linkedclone.model.vm import Power
 from tests.unit.building import vm
 
 STOP = SetPower(vm=VmId("vm-1"), vm_name="desk", power=Power.OFF)

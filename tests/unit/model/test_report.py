@@ -6,8 +6,7 @@ from typing import Any
 import pytest
 
 from linkedclone.errors import NoSpaceError
-from linkedclone.model.observed import Power, SshAddress
-from linkedclone.model.proof import Mode
+from linkedclone.lineage.proof import Mode
 from linkedclone.model.report import (
     ActionReport,
     ActionResult,
@@ -17,6 +16,7 @@ from linkedclone.model.report import (
     Stage,
     Status,
 )
+from linkedclone.model.vm import Power, SshAddress
 
 FAILURE = Failure(
     stage=Stage.CLONE,

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from linkedclone.errors import InputError
-from linkedclone.model.sizes import parse_size, render_size
+from linkedclone.model.values.sizes import parse_size, render_size
 
 GIB = 1 << 30
 

@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from linkedclone.model.ids import StoreId
+from linkedclone.lineage.usage import FamilyUsage, measure, percent
 from linkedclone.model.inventory import Inventory, Store, Stray
-from linkedclone.model.observed import Vm
-from linkedclone.model.space import FamilyUsage, measure, percent
+from linkedclone.model.values.ids import StoreId
+from linkedclone.model.vm import Vm
 from tests.unit.building import (
     STORE,
     clone_of,

@@ -6,11 +6,11 @@ from datetime import UTC, datetime
 
 import pytest
 
+from linkedclone.lineage.family import Lineage
+from linkedclone.lineage.tree import TreeNode, build_tree
+from linkedclone.lineage.vm_rows import describe_vms, restrict
 from linkedclone.model.inventory import Inventory, Stray
-from linkedclone.model.lineage import Lineage
-from linkedclone.model.observed import Vm
-from linkedclone.model.tree import TreeNode, build_tree
-from linkedclone.model.views import describe_vms, restrict
+from linkedclone.model.vm import Vm
 from tests.unit.building import (
     clone_of,
     disk,

@@ -5,11 +5,11 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from linkedclone.model.ids import VmId
 from linkedclone.model.inventory import Inventory
-from linkedclone.model.observed import PoolState, Power, Snapshot, Vm
 from linkedclone.model.pool import Fitness, Health, PoolSpec, Rollout
-from linkedclone.model.spec import CloneRequest
+from linkedclone.model.request import CloneRequest
+from linkedclone.model.values.ids import VmId
+from linkedclone.model.vm import PoolState, Power, Snapshot, Vm
 from linkedclone.planning.pool import PoolSight
 from linkedclone.planning.shape import describe_shape, render_shape
 from tests.unit.building import clone_of, disk, snapshot, vm

@@ -1,8 +1,8 @@
 """One family, for tests of plans: a parent, two clones of it, and a clone of a clone."""
 
 from linkedclone.model.inventory import Inventory, Stray
-from linkedclone.model.observed import Vm
 from linkedclone.model.plan import Plan, SetPower, UnregisterVm
+from linkedclone.model.vm import Vm
 from tests.unit.building import clone_of, gold, with_snapshot
 
 GOLD = gold()

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from linkedclone.errors import InputError
 from linkedclone.model.customization import Addresses, Customization, GuestOs
-from linkedclone.model.observed import Vm
+from linkedclone.model.vm import Vm
 from linkedclone.planning.addresses import (
     find_clashes,
     give_addresses,

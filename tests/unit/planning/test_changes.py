@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 
 from linkedclone.errors import InputError, InUseError, NotFoundError, NotOursError, RefusedError
-from linkedclone.model.ids import VmId
 from linkedclone.model.inventory import Stray
-from linkedclone.model.observed import Snapshot, Vm
 from linkedclone.model.plan import DeleteSnapshot, GrowDisk, RevertSnapshot
+from linkedclone.model.values.ids import VmId
+from linkedclone.model.vm import Snapshot, Vm
 from linkedclone.planning.changes import (
     plan_create_snapshot,
     plan_delete_snapshot,

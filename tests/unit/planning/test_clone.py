@@ -16,9 +16,9 @@ from linkedclone.errors import (
     NotFoundError,
     RefusedError,
 )
-from linkedclone.model.observed import Power, Vm
 from linkedclone.model.plan import CreateClone, Plan, SetPower, TakeSnapshot
-from linkedclone.model.spec import CloneRequest, SnapshotChoice
+from linkedclone.model.request import CloneRequest, SnapshotChoice
+from linkedclone.model.vm import Power, Vm
 from linkedclone.planning.clone import ClonePlanner, Run, clone_uuid
 from linkedclone.planning.snapshots import choose_snapshot, find_snapshot, parse_snapshot_choice
 from tests.unit.building import (

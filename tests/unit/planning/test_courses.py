@@ -7,9 +7,9 @@ import pytest
 from linkedclone.errors import InputError
 from linkedclone.model.customization import CloudInit, Customization, GuestOs
 from linkedclone.model.guest import Guest, GuestCard
-from linkedclone.model.ids import VmId
-from linkedclone.model.observed import Mark, Vm
-from linkedclone.model.spec import CloneRequest, Wait
+from linkedclone.model.request import CloneRequest, Wait
+from linkedclone.model.values.ids import VmId
+from linkedclone.model.vm import Mark, Vm
 from linkedclone.planning.courses import check_wait, plan_course
 from linkedclone.planning.followed import Evidence, GuestStage
 

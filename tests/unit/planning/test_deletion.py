@@ -6,9 +6,9 @@ import pytest
 
 from linkedclone.errors import InUseError, NotOursError, RefusedError
 from linkedclone.model.inventory import Stray
-from linkedclone.model.observed import Power, Vm
 from linkedclone.model.plan import DeleteVm, UnregisterVm
-from linkedclone.model.spec import Deletion
+from linkedclone.model.request import Deletion
+from linkedclone.model.vm import Power, Vm
 from linkedclone.planning.deletion import plan_delete
 from tests.unit.building import clone_of, disk, hide, stray, vm, with_snapshot
 from tests.unit.planning.scene import GOLD, GRANDCHILD, MIDDLE, ONE, TWO, seen, waves

@@ -4,10 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from linkedclone.model.ids import FolderId
-from linkedclone.model.observed import Disk, Mark, Snapshot, Vm
 from linkedclone.model.report import Difference
-from linkedclone.model.spec import (
+from linkedclone.model.request import (
     CloneRequest,
     Hardware,
     NewDisk,
@@ -16,6 +14,8 @@ from linkedclone.model.spec import (
     SnapshotChoice,
     Target,
 )
+from linkedclone.model.values.ids import FolderId
+from linkedclone.model.vm import Disk, Mark, Snapshot, Vm
 from linkedclone.planning.clone import SNAPSHOT_NOTE
 from linkedclone.planning.differences import Base, Wanted, find_base, find_differences
 from linkedclone.planning.shape import describe_shape, describe_wanted, render_shape

@@ -6,9 +6,7 @@ from dataclasses import replace
 import pytest
 
 from linkedclone.errors import BusyError, GoneError, InUseError, RefusedError
-from linkedclone.model.ids import FolderId, SnapshotId, StoreId
 from linkedclone.model.inventory import Inventory, Stray
-from linkedclone.model.observed import Power, Vm
 from linkedclone.model.plan import (
     DeleteSnapshot,
     DeleteVm,
@@ -23,7 +21,9 @@ from linkedclone.model.plan import (
     TakeSnapshot,
     UnregisterVm,
 )
-from linkedclone.model.spec import Deletion, Target
+from linkedclone.model.request import Deletion, Target
+from linkedclone.model.values.ids import FolderId, SnapshotId, StoreId
+from linkedclone.model.vm import Power, Vm
 from linkedclone.planning.changes import plan_delete_snapshot, plan_revert
 from linkedclone.planning.deletion import plan_delete
 from linkedclone.planning.guards import (

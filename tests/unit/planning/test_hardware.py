@@ -6,16 +6,10 @@ from typing import Any
 import pytest
 
 from linkedclone.errors import InputError, LinkedCloneError, NoSnapshotError, RefusedError
-from linkedclone.model.observed import Disk, Vm
+from linkedclone.lineage.proof import DEEPEST
 from linkedclone.model.plan import CreateClone, Plan, TakeSnapshot
-from linkedclone.model.proof import DEEPEST
-from linkedclone.model.spec import (
-    CloneRequest,
-    DiskMove,
-    Hardware,
-    NewDisk,
-    SnapshotChoice,
-)
+from linkedclone.model.request import CloneRequest, DiskMove, Hardware, NewDisk, SnapshotChoice
+from linkedclone.model.vm import Disk, Vm
 from linkedclone.planning.clone import ClonePlanner, Run
 from linkedclone.planning.hardware import check_hardware
 from tests.unit.building import IDENTITY, TARGET, clone_of, disk, gold, snapshot, vm

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
+from linkedclone.lineage.proof import DEEPEST
 from linkedclone.model.findings import Verdict
 from linkedclone.model.inventory import Inventory, LayerFile
-from linkedclone.model.observed import Vm
-from linkedclone.model.proof import DEEPEST
+from linkedclone.model.vm import Vm
 from linkedclone.planning.health import find_trouble
 from tests.unit.building import REASON, clone_of, disk, hide, layer, sized, stray, unreadable, vm
 from tests.unit.planning.scene import GOLD, ONE, TWO, seen

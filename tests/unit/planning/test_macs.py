@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 
 from linkedclone.errors import InputError, RefusedError
-from linkedclone.model.macs import parse_mac
 from linkedclone.model.plan import CreateClone
-from linkedclone.model.spec import CloneRequest
+from linkedclone.model.request import CloneRequest
+from linkedclone.model.values.macs import parse_mac
 from linkedclone.planning.macs import check_macs, macs_of, refuse_used_macs
 from tests.unit.building import TARGET, clone_of, gold, vm
 

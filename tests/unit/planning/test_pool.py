@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from linkedclone.model.observed import Disk, Power, Vm
 from linkedclone.model.pool import PoolHardware, PoolPlan, PoolSpec
-from linkedclone.model.spec import CloneRequest, Hardware
+from linkedclone.model.request import CloneRequest, Hardware
+from linkedclone.model.vm import Disk, Power, Vm
 from linkedclone.planning.pool import PoolSight, plan_pool
 from linkedclone.planning.shape import describe_shape
 from tests.unit.building import REASON, clone_of, disk, unreadable, vm, with_snapshot

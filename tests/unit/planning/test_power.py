@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from linkedclone.errors import NotOursError, RefusedError
-from linkedclone.model.observed import Power
 from linkedclone.model.plan import SetPower, ShutDownGuest
+from linkedclone.model.vm import Power
 from linkedclone.planning.power import AskGuests, plan_power, plan_restart
 from tests.unit.planning.scene import GOLD, ONE, TWO
 

@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 
 from linkedclone.errors import InUseError, NoSpaceError, NotOursError, RefusedError
-from linkedclone.model.ids import StoreId
 from linkedclone.model.inventory import Inventory, Store, Stray
-from linkedclone.model.observed import Power, Vm
 from linkedclone.model.plan import PromoteVm
+from linkedclone.model.values.ids import StoreId
+from linkedclone.model.vm import Power, Vm
 from linkedclone.planning.promotion import plan_promote
 from tests.unit.building import STORE, clone_of, disk, hide, layer, sized, snapshot, stray, vm
 from tests.unit.planning.scene import GOLD, GRANDCHILD, MIDDLE, ONE, TWO, seen

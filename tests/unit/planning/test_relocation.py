@@ -11,12 +11,12 @@ from linkedclone.errors import (
     NotOursError,
     RefusedError,
 )
-from linkedclone.model.ids import FolderId, StoreId, VmId
+from linkedclone.lineage.proof import prove_kept
 from linkedclone.model.inventory import Inventory, LayerFile, Store
-from linkedclone.model.observed import Vm
 from linkedclone.model.plan import Plan, RelocateVm
-from linkedclone.model.proof import prove_kept
-from linkedclone.model.spec import Target
+from linkedclone.model.request import Target
+from linkedclone.model.values.ids import FolderId, StoreId, VmId
+from linkedclone.model.vm import Vm
 from linkedclone.planning.relocation import plan_relocate
 from tests.unit.building import STORE, disk, layer, unreadable
 from tests.unit.planning.scene import GOLD, GRANDCHILD, MIDDLE, ONE, TWO, seen

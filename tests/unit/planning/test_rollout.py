@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from linkedclone.model.observed import Power, Vm
 from linkedclone.model.pool import Act, Change, Fitness, Health, PoolSpec, Rollout
+from linkedclone.model.vm import Power, Vm
 from linkedclone.planning.membership import slot_of, state_of
 from linkedclone.planning.pool import PoolSight, plan_pool
 from linkedclone.planning.rollout import Wave, choose_wave

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from linkedclone.model.customization import Customization, GuestOs
-from linkedclone.model.spec import CloneRequest, DiskMove, Hardware, NewDisk, Placement
+from linkedclone.model.request import CloneRequest, DiskMove, Hardware, NewDisk, Placement
 from linkedclone.planning.shape import changed_parts, describe_shape, render_shape
 
 REQUEST = CloneRequest(parent="golden", names=("desk-1",))

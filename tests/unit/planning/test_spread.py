@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from linkedclone.model.plan import CreateClone
-from linkedclone.model.spec import CloneRequest, DiskMove, Placement, Spot
+from linkedclone.model.request import CloneRequest, DiskMove, Placement, Spot
 from linkedclone.planning.budget import find_parallel
 from linkedclone.planning.clone import ClonePlanner, Run
 from linkedclone.planning.spread import spread

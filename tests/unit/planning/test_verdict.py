@@ -15,9 +15,9 @@ from linkedclone.errors import (
     NoSpaceError,
     PowerOnError,
 )
-from linkedclone.model.observed import LEFT_FAILED, Power, Vm
 from linkedclone.model.plan import CreateClone
-from linkedclone.model.spec import DiskMove, Hardware, NewDisk
+from linkedclone.model.request import DiskMove, Hardware, NewDisk
+from linkedclone.model.vm import LEFT_FAILED, Power, Vm
 from linkedclone.planning.verdict import Fate, judge, judge_existing
 from tests.unit.building import REASON, TARGET, clone_of, disk, gold, unreadable
 

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from linkedclone.model.customization import GuestOs
-from linkedclone.model.ids import VmId
-from linkedclone.model.observed import CustomizationNews, CustomizationStatus, Power, Vm
+from linkedclone.model.values.ids import VmId
+from linkedclone.model.vm import CustomizationNews, CustomizationStatus, Power, Vm
 from linkedclone.planning.followed import Course, Evidence, Followed, GuestStage
 from linkedclone.planning.waiting import advance, begin, excuse
 

@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import pytest
 
-from linkedclone.model.ids import StoreId, VmId
+from linkedclone.model.garbage import Waste, WasteKind
 from linkedclone.model.images import Image
 from linkedclone.model.inventory import Stray
-from linkedclone.model.observed import Power, Vm
 from linkedclone.model.plan import DeleteSnapshot, DeleteVm, RemoveStray
-from linkedclone.model.waste import Waste, WasteKind
+from linkedclone.model.values.ids import StoreId, VmId
+from linkedclone.model.vm import Power, Vm
 from linkedclone.planning.clone import SNAPSHOT_NOTE
 from linkedclone.planning.waste import DEFAULT_KINDS, find_waste, plan_removal
 from tests.unit.building import clone_of, sized, stray, unreadable, vm, with_snapshot

@@ -10,10 +10,10 @@ from linkedclone.drivers.vsphere.collector import Seen
 from linkedclone.drivers.vsphere.decoding import Decoder, Read
 from linkedclone.drivers.vsphere.pages import NS, Found, objects_of, parse
 from linkedclone.drivers.vsphere.vms import Surroundings, build_vm
-from linkedclone.model.ids import FolderId, SnapshotId, StoreId, VmId
-from linkedclone.model.observed import Disk, Layer, Mark, Snapshot, Vm
 from linkedclone.model.plan import CreateClone
-from linkedclone.model.spec import Hardware, Target
+from linkedclone.model.request import Hardware, Target
+from linkedclone.model.values.ids import FolderId, SnapshotId, StoreId, VmId
+from linkedclone.model.vm import Disk, Layer, Mark, Snapshot, Vm
 
 UUID = "11111111-2222-5333-8444-555555555555"
 

@@ -9,8 +9,8 @@ from linkedclone.drivers.vsphere.choose import choose, match
 from linkedclone.drivers.vsphere.collector import Seen
 from linkedclone.drivers.vsphere.find import fits_still
 from linkedclone.errors import AmbiguousError, NotFoundError
-from linkedclone.model.ids import VmId
-from linkedclone.model.observed import Vm
+from linkedclone.model.values.ids import VmId
+from linkedclone.model.vm import Vm
 from tests.unit.vsphere.build import seen
 
 KINDS = {

@@ -11,7 +11,7 @@ from linkedclone.drivers.vsphere.native import moid_of
 from linkedclone.drivers.vsphere.render import render, render_clone
 from linkedclone.drivers.vsphere.shapes import Shape, build_shape
 from linkedclone.errors import InputError
-from linkedclone.model.spec import Hardware
+from linkedclone.model.request import Hardware
 from tests.unit.vsphere.build import MARK, TARGET, UUID, card, disk, step
 
 Golden = Callable[[str, object], None]

@@ -6,8 +6,8 @@ import pytest
 
 from linkedclone.drivers.vsphere.datastores import Datastore
 from linkedclone.drivers.vsphere.descriptor import find_parent, parse_descriptor
-from linkedclone.model.ids import StoreId
-from linkedclone.model.observed import Layer
+from linkedclone.model.values.ids import StoreId
+from linkedclone.model.vm import Layer
 
 DELTA = """# Disk DescriptorFile
 version=1

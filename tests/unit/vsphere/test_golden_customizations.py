@@ -28,10 +28,10 @@ from linkedclone.model.customization import (
     SecretSource,
     WindowsGuest,
 )
-from linkedclone.model.observed import Identity
 from linkedclone.model.plan import CreateClone
-from linkedclone.model.secret import Secret
-from linkedclone.model.spec import CloneRequest
+from linkedclone.model.request import CloneRequest
+from linkedclone.model.values.secret import Secret
+from linkedclone.model.vm import Identity
 from linkedclone.planning.clone import ClonePlanner, Run
 from tests.unit.vsphere.build import TARGET, card, disk
 from tests.unit.vsphere.test_golden_requests import parent

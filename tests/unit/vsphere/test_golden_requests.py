@@ -14,10 +14,8 @@ from pyVmomi import vim
 from linkedclone.drivers.vsphere.clonespec import build_clone_spec
 from linkedclone.drivers.vsphere.render import render_clone
 from linkedclone.drivers.vsphere.shapes import build_shape
-from linkedclone.model.ids import FolderId, SnapshotId
-from linkedclone.model.observed import Disk, Identity, Layer, Snapshot, Vm
 from linkedclone.model.plan import CreateClone, TakeSnapshot
-from linkedclone.model.spec import (
+from linkedclone.model.request import (
     CloneRequest,
     DiskMove,
     Hardware,
@@ -31,6 +29,8 @@ from linkedclone.model.spec import (
     Target,
     Wait,
 )
+from linkedclone.model.values.ids import FolderId, SnapshotId
+from linkedclone.model.vm import Disk, Identity, Layer, Snapshot, Vm
 from linkedclone.planning.clone import ClonePlanner, Run
 from tests.unit.vsphere.build import SOURCE, TARGET, card, disk
 

@@ -12,8 +12,8 @@ from linkedclone.drivers.vsphere.guestinfo import (
     read_customization,
     settle,
 )
-from linkedclone.model.networks import ReportedCard
-from linkedclone.model.observed import CustomizationStatus
+from linkedclone.model.values.networks import ReportedCard
+from linkedclone.model.vm import CustomizationStatus
 
 PENDING, RUNNING = CustomizationStatus.PENDING, CustomizationStatus.RUNNING
 SUCCEEDED, FAILED = CustomizationStatus.SUCCEEDED, CustomizationStatus.FAILED

@@ -7,8 +7,8 @@ from pyVmomi import VmomiSupport, vim
 
 from linkedclone.drivers.vsphere.hardware import _WITHOUT_FILE, Hardware, drop_devices
 from linkedclone.drivers.vsphere.pages import TYPE, parse
-from linkedclone.model.ids import StoreId
-from linkedclone.model.observed import Disk, Layer
+from linkedclone.model.values.ids import StoreId
+from linkedclone.model.vm import Disk, Layer
 from tests.unit.vsphere.build import card, disk, read, seen
 
 BACKINGS = vim.vm.device.VirtualDisk

@@ -8,9 +8,9 @@ from pyVmomi import vim
 from linkedclone.drivers.vsphere.decoding import Decoder
 from linkedclone.drivers.vsphere.measuring import measure
 from linkedclone.drivers.vsphere.vms import Surroundings, build_vm
-from linkedclone.model.ids import StoreId
 from linkedclone.model.inventory import Inventory, LayerFile
-from linkedclone.model.observed import Layer
+from linkedclone.model.values.ids import StoreId
+from linkedclone.model.vm import Layer
 from tests.unit.vsphere.build import disk, found, seen
 
 EARLY = datetime(2026, 11, 1, tzinfo=UTC)

@@ -5,7 +5,7 @@ from dataclasses import fields, replace
 import pytest
 
 from linkedclone.drivers.vsphere.marks import PATHS, read_mark, write_mark
-from linkedclone.model.observed import UNREADABLE_STATE, Mark, PoolState
+from linkedclone.model.vm import UNREADABLE_STATE, Mark, PoolState
 from tests.unit.vsphere.build import MARK
 
 

@@ -5,7 +5,7 @@ import pytest
 from linkedclone.drivers.vsphere.landscape import Host, Landscape
 from linkedclone.drivers.vsphere.networks import find_networks, keep_connected
 from linkedclone.errors import AmbiguousError, RefusedError
-from linkedclone.model.spec import Spot
+from linkedclone.model.request import Spot
 from tests.unit.vsphere.build import seen
 
 

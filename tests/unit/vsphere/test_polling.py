@@ -16,8 +16,8 @@ from linkedclone.errors import (
     LostJobError,
     PowerOnError,
 )
-from linkedclone.model.ids import FolderId, JobId, VmId
 from linkedclone.model.jobs import Job, JobStatus
+from linkedclone.model.values.ids import FolderId, JobId, VmId
 from tests.unit.vsphere.build import seen
 
 

@@ -10,7 +10,7 @@ from linkedclone.drivers.vsphere.clonespec import build_clone_spec
 from linkedclone.drivers.vsphere.render import render
 from linkedclone.drivers.vsphere.shapes import Shape, build_shape, needs_devices
 from linkedclone.errors import InputError, LinkedCloneError, NotFoundError, RefusedError
-from linkedclone.model.spec import Hardware, Network, NewDisk, Nic, Target
+from linkedclone.model.request import Hardware, Network, NewDisk, Nic, Target
 from tests.unit.vsphere.build import TARGET, card, disk, step
 
 DISK = NewDisk(capacity_bytes=1 << 30)

@@ -7,8 +7,8 @@ import pytest
 from linkedclone.drivers.vsphere.pages import NS
 from linkedclone.drivers.vsphere.snapshots import read_snapshots
 from linkedclone.errors import AmbiguousError, NotFoundError
-from linkedclone.model.ids import VmId
-from linkedclone.model.observed import Vm
+from linkedclone.model.values.ids import VmId
+from linkedclone.model.vm import Vm
 from linkedclone.planning.snapshots import find_snapshot
 
 RECORDED = "VM Snapshot 10%252f24%252f2018, 8:42:44 AM"

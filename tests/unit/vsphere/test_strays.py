@@ -12,9 +12,9 @@ from linkedclone.drivers.vsphere.descriptor import Descriptor
 from linkedclone.drivers.vsphere.listing import Listing
 from linkedclone.drivers.vsphere.strays import Found, Home, build_strays, find_candidates
 from linkedclone.errors import BusyError, NotFoundError
-from linkedclone.model.ids import SnapshotId, VmId
 from linkedclone.model.inventory import Stray
-from linkedclone.model.observed import Disk, Layer, Snapshot, Vm
+from linkedclone.model.values.ids import SnapshotId, VmId
+from linkedclone.model.vm import Disk, Layer, Snapshot, Vm
 from tests.unit.vsphere.test_descriptors import FAR, HDD, SSD, STORES
 
 BASE, TOP = "gold/gold.vmdk", "desk/desk.vmdk"

@@ -5,10 +5,10 @@ from dataclasses import replace
 from linkedclone.drivers.vsphere.datastores import drop_twins
 from linkedclone.drivers.vsphere.decoding import Read
 from linkedclone.drivers.vsphere.twins import URL, find_twins, unify
-from linkedclone.model.ids import StoreId
+from linkedclone.lineage.family import Lineage
 from linkedclone.model.inventory import Inventory, LayerFile
-from linkedclone.model.lineage import Lineage
-from linkedclone.model.observed import Vm
+from linkedclone.model.values.ids import StoreId
+from linkedclone.model.vm import Vm
 from tests.unit.building import STORE, clone_of, gold
 from tests.unit.vsphere.test_descriptors import make_store
 

@@ -9,7 +9,7 @@ from pyVmomi import vim
 
 from linkedclone.drivers.vsphere.collector import Seen
 from linkedclone.drivers.vsphere.vms import Surroundings, build_vm, choose_properties
-from linkedclone.model.observed import Power
+from linkedclone.model.vm import Power
 from tests.local.hostile import ADDRESSES, HOST_NAMES
 from tests.unit.vsphere.build import UUID, card, disk, read, seen, vm_of
 

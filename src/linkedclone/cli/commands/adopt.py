@@ -25,7 +25,7 @@ def command(choices: Choices, names: tuple[str, ...], *, owner: str, force: bool
     """
     from linkedclone.cli.parameters import expand_refs
     from linkedclone.errors import InputError
-    from linkedclone.model.names import check_name
+    from linkedclone.model.values.vm_names import check_name
 
     if not owner.strip():
         raise InputError("the owner's name is empty", hint="leave --owner out, or name one")

@@ -19,9 +19,9 @@ from linkedclone.cli.parameters import accel_option
 if TYPE_CHECKING:
     from linkedclone.app.clone import Prepared
     from linkedclone.app.connection import Connection
-    from linkedclone.model.check import HostCheck
     from linkedclone.model.report import CloneReport
-    from linkedclone.model.spec import CloneRequest, Placement, SnapshotChoice
+    from linkedclone.model.request import CloneRequest, Placement, SnapshotChoice
+    from linkedclone.model.server_check import HostCheck
 
 _placement = partial(click.option, cls=HeadedOption, heading="Place")
 
@@ -140,8 +140,8 @@ def command(choices: Choices, **options: Unpack[_Options]) -> int:
 
 def _build_request(options: _Options) -> "CloneRequest":
     from linkedclone.errors import InputError
-    from linkedclone.model.names import expand_names
-    from linkedclone.model.spec import CloneRequest, Wait
+    from linkedclone.model.request import CloneRequest, Wait
+    from linkedclone.model.values.vm_names import expand_names
 
     if options["power"] == "off" and options["wait"] != "task":
         brief = f"--wait {options['wait']} waits for guests, and --power off starts none"
@@ -195,7 +195,7 @@ def _build_snapshot(options: _Options) -> "SnapshotChoice":
 
 
 def _build_placement(options: _Options) -> "Placement":
-    from linkedclone.model.spec import Placement
+    from linkedclone.model.request import Placement
 
     spread = options["spread"]
     return Placement(
@@ -263,7 +263,7 @@ def _preview(
 def _say_checks(checks: "tuple[HostCheck, ...]") -> int:
     """Say what the server thinks of the requests; return the exit code."""
     from linkedclone.cli.streams import printable, say
-    from linkedclone.model.check import would_fail
+    from linkedclone.model.server_check import would_fail
 
     for check in checks:
         host = check.host or "any host"
@@ -295,8 +295,8 @@ def _describe_plan(prepared: "Prepared", report: "CloneReport") -> str:
 
 def _describe_existing(report: "CloneReport") -> list[str]:
     """Say what would become of the clones that exist already."""
-    from linkedclone.model.names import render_count
     from linkedclone.model.report import Status
+    from linkedclone.model.values.vm_names import render_count
 
     words = {
         Status.EXISTING: ("keep", "that exists", "that exist"),
@@ -312,7 +312,7 @@ def _describe_existing(report: "CloneReport") -> list[str]:
 
 
 def _describe_creates(prepared: "Prepared") -> str:
-    from linkedclone.model.names import render_count
+    from linkedclone.model.values.vm_names import render_count
 
     count = len(prepared.creates)
     if prepared.request.disk_move.linked:

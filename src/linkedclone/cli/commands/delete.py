@@ -37,7 +37,7 @@ def command(
     """
     from linkedclone.cli.acting import ask_unless, finish, require_answer
     from linkedclone.cli.parameters import expand_refs, read_scan
-    from linkedclone.model.spec import Deletion
+    from linkedclone.model.request import Deletion
 
     require_answer(sure["yes"], verb="delete")
     refs = expand_refs(names)

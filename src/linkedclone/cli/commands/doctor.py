@@ -58,7 +58,7 @@ def command(choices: Choices, *, rebase: Path | None, accept: Path | None, relin
 def _rebase(choices: Choices, file: Path) -> None:
     from linkedclone.cli.session import open_session
     from linkedclone.cli.streams import printable, say
-    from linkedclone.model.names import render_count
+    from linkedclone.model.values.vm_names import render_count
 
     with open_session(choices) as connection:
         done = connection.rebase_layers(file)

@@ -8,7 +8,7 @@ from linkedclone.cli.choices import Choices
 from linkedclone.cli.grammar import Verb, despite_option
 
 if TYPE_CHECKING:
-    from linkedclone.model.waste import WasteKind
+    from linkedclone.model.garbage import WasteKind
 
 
 class _Options(TypedDict):
@@ -42,7 +42,7 @@ def command(choices: Choices, **options: Unpack[_Options]) -> int:
     file that somebody elsewhere may use is listed and never removed.
     """
     from linkedclone.errors import InputError
-    from linkedclone.model.spec import Scan
+    from linkedclone.model.request import Scan
 
     if options["scan"] and options["no_scan"]:
         raise InputError("--scan and --no-scan contradict each other", hint="leave one of them out")
@@ -69,7 +69,7 @@ def command(choices: Choices, **options: Unpack[_Options]) -> int:
 
 def _read_kinds(options: _Options) -> "frozenset[WasteKind]":
     """Return what --yes removes."""
-    from linkedclone.model.waste import WasteKind
+    from linkedclone.model.garbage import WasteKind
     from linkedclone.planning.waste import DEFAULT_KINDS
 
     asked = {

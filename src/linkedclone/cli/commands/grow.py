@@ -31,7 +31,7 @@ def command(  # noqa: PLR0913 - one for each option
     system stay as they are; they have to be grown inside. Refused where others
     hang from the disk, and on vSphere where it hangs from another itself.
     """
-    from linkedclone.model.sizes import parse_size
+    from linkedclone.model.values.sizes import parse_size
 
     capacity_bytes = parse_size(size, what="disk size")
 

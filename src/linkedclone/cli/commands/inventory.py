@@ -27,11 +27,11 @@ def command(
     state; a host is called like its VM, and where two VMs have one name, like
     that with the beginning of its UUID.
     """
+    from linkedclone.app.ansible_inventory import build_inventory, find_variables
     from linkedclone.cli.output import render_document
     from linkedclone.cli.session import open_session
     from linkedclone.cli.streams import write_result
     from linkedclone.errors import InputError, NotFoundError
-    from linkedclone.model.ansible import build_inventory, find_variables
 
     if whole and host is not None:
         raise InputError("--list and --host contradict one another", hint="leave one of them out")

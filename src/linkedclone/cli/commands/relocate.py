@@ -35,7 +35,7 @@ def command(  # noqa: PLR0913 - one for each option
     """
     from linkedclone.cli.parameters import expand_refs
     from linkedclone.errors import InputError
-    from linkedclone.model.spec import Placement
+    from linkedclone.model.request import Placement
 
     if not any((datastore, host, cluster, resource_pool)):
         raise InputError(

@@ -21,7 +21,7 @@ def command(choices: Choices, name: str, new_name: str, *, force: bool) -> int:
     from linkedclone.cli.acting import finish
     from linkedclone.cli.progress import watch
     from linkedclone.cli.session import open_session
-    from linkedclone.model.names import check_name
+    from linkedclone.model.values.vm_names import check_name
 
     check_name(new_name)
     with open_session(choices) as connection, watch(choices) as progress:

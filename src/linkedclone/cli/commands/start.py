@@ -31,7 +31,7 @@ def command(
     from linkedclone.cli.parameters import expand_refs
     from linkedclone.cli.progress import watch
     from linkedclone.cli.session import open_session
-    from linkedclone.model.observed import Power
+    from linkedclone.model.vm import Power
 
     refs = expand_refs(names)
     with open_session(choices, accel=accel) as connection, watch(choices) as progress:

@@ -35,7 +35,7 @@ def command(
     from linkedclone.cli.acting import finish
     from linkedclone.cli.progress import watch
     from linkedclone.cli.session import open_session
-    from linkedclone.model.observed import Power
+    from linkedclone.model.vm import Power
 
     with open_session(choices) as connection, watch(choices) as progress:
         report = connection.set_power(

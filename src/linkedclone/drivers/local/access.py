@@ -16,8 +16,8 @@ from linkedclone.drivers.local.sshconfig import KNOWN_HOSTS, login_of
 from linkedclone.drivers.local.store import StoredVm, load_vm
 from linkedclone.errors import BusyError, GoneError, HypervisorError, RefusedError
 from linkedclone.model.access import ConsoleAddress, SshLogin
-from linkedclone.model.ids import VmId
-from linkedclone.model.observed import Power, Vm
+from linkedclone.model.values.ids import VmId
+from linkedclone.model.vm import Power, Vm
 
 CONNECT_SECONDS = 10.0
 _SSH_PORT = 22

@@ -35,10 +35,10 @@ from linkedclone.errors import (
     PermissionDeniedError,
     UnsupportedError,
 )
-from linkedclone.model.ids import VmId
 from linkedclone.model.images import ImageBuild, ImageImport, TellBytes
-from linkedclone.model.names import check_name
-from linkedclone.model.sizes import render_size
+from linkedclone.model.values.ids import VmId
+from linkedclone.model.values.sizes import render_size
+from linkedclone.model.values.vm_names import check_name
 
 PACKAGES = {
     "mmdebstrap": "mmdebstrap",

@@ -41,10 +41,10 @@ from linkedclone.drivers.local.store import (
 )
 from linkedclone.errors import GoneError
 from linkedclone.model.guest import Guest
-from linkedclone.model.ids import SnapshotId, VmId
-from linkedclone.model.observed import Mark
 from linkedclone.model.plan import CreateClone
-from linkedclone.model.spec import Hardware
+from linkedclone.model.request import Hardware
+from linkedclone.model.values.ids import SnapshotId, VmId
+from linkedclone.model.vm import Mark
 
 CLONE = "clone"
 SEED_FILE = "seed.iso"

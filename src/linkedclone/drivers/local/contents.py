@@ -32,10 +32,10 @@ from linkedclone.drivers.local.tool import check_image
 from linkedclone.drivers.local.unlinked import find_unlinked, list_odd_names
 from linkedclone.errors import BusyError, HypervisorError, LinkedCloneError
 from linkedclone.model.findings import Finding, Verdict
-from linkedclone.model.ids import VmId
-from linkedclone.model.names import list_names, render_count
-from linkedclone.model.observed import Power
-from linkedclone.model.sizes import render_size
+from linkedclone.model.values.ids import VmId
+from linkedclone.model.values.sizes import render_size
+from linkedclone.model.values.vm_names import list_names, render_count
+from linkedclone.model.vm import Power
 
 if TYPE_CHECKING:
     from linkedclone.drivers.local.machine.config import MachineState

@@ -24,7 +24,7 @@ from linkedclone.drivers.local.tool import free_bytes
 from linkedclone.drivers.local.translate import NO_SPACE, explain_no_space
 from linkedclone.errors import EndpointError, InputError, NoSpaceError, UnreachableError
 from linkedclone.model.images import TellBytes
-from linkedclone.model.sizes import render_size
+from linkedclone.model.values.sizes import render_size
 
 PART_SUFFIX = ".part"
 NOTE_SUFFIX = ".json"

@@ -54,7 +54,6 @@ from linkedclone.drivers.local.versions import settle_versions
 from linkedclone.drivers.refusals import no_such_vms
 from linkedclone.errors import HypervisorError, NoSnapshotError, UnsupportedError
 from linkedclone.model.findings import Finding
-from linkedclone.model.ids import SnapshotId, VmId
 from linkedclone.model.images import (
     DiskExport,
     Image,
@@ -65,9 +64,10 @@ from linkedclone.model.images import (
     tell_nobody,
 )
 from linkedclone.model.jobs import Job, JobState
-from linkedclone.model.observed import Identity, Mark, Power, Vm
 from linkedclone.model.plan import CreateClone, ReconfigureVm
-from linkedclone.model.spec import CloneRequest, Scan, Target
+from linkedclone.model.request import CloneRequest, Scan, Target
+from linkedclone.model.values.ids import SnapshotId, VmId
+from linkedclone.model.vm import Identity, Mark, Power, Vm
 
 if TYPE_CHECKING:
     from linkedclone.model.access import ConsoleAddress, GuestLogin, SshLogin

@@ -26,8 +26,8 @@ from linkedclone.errors import (
     RefusedError,
 )
 from linkedclone.model.images import DiskExport, TellBytes
-from linkedclone.model.observed import Power
-from linkedclone.model.sizes import render_size
+from linkedclone.model.values.sizes import render_size
+from linkedclone.model.vm import Power
 
 _PERCENT = re.compile(rb"\(([0-9.]+)/100%\)")
 

@@ -11,8 +11,8 @@ from linkedclone.drivers.local.record import UEFI
 from linkedclone.drivers.local.seeds import check_customization
 from linkedclone.drivers.refusals import no_such_vms, refuse_unsupported
 from linkedclone.errors import NotFoundError
-from linkedclone.model.ids import FolderId, VmId
-from linkedclone.model.spec import CloneRequest, Network, Nic, Target
+from linkedclone.model.request import CloneRequest, Network, Nic, Target
+from linkedclone.model.values.ids import FolderId, VmId
 
 FOLDER = FolderId("vm")
 

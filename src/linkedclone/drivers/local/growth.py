@@ -13,8 +13,8 @@ from linkedclone.drivers.local.starting import observe_runs
 from linkedclone.drivers.local.store import StoredVm, locked
 from linkedclone.drivers.local.tool import run_qemu_img
 from linkedclone.errors import InputError, NotFoundError
-from linkedclone.model.ids import VmId
-from linkedclone.model.sizes import render_size
+from linkedclone.model.values.ids import VmId
+from linkedclone.model.values.sizes import render_size
 
 
 def grow_disk(

@@ -8,9 +8,9 @@ from linkedclone.drivers.local.machine.networks import NetworkKind, find_group, 
 from linkedclone.drivers.local.qcow2 import MAX_VIRTUAL_BYTES
 from linkedclone.drivers.local.record import UEFI, CardRecord, MachineRecord
 from linkedclone.errors import InputError
-from linkedclone.model.ids import StoreId
-from linkedclone.model.sizes import render_size
-from linkedclone.model.spec import Hardware, Nic
+from linkedclone.model.request import Hardware, Nic
+from linkedclone.model.values.ids import StoreId
+from linkedclone.model.values.sizes import render_size
 
 MOST_DISKS = 16
 MOST_CARDS = 8

@@ -13,7 +13,7 @@ from linkedclone.drivers.local.settings import ACCEL_VARIABLE, find_accel
 from linkedclone.drivers.local.trust import find_untrusted
 from linkedclone.errors import InputError
 from linkedclone.model.findings import Finding, Verdict
-from linkedclone.model.sizes import render_size
+from linkedclone.model.values.sizes import render_size
 
 PACKAGES = {
     "qemu-system-x86_64": "qemu-system-x86",

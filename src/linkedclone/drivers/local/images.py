@@ -33,11 +33,11 @@ from linkedclone.drivers.local.versions import (
     version_of,
 )
 from linkedclone.errors import HypervisorError, InputError, InUseError, NotFoundError, RefusedError
-from linkedclone.model.ids import SnapshotId, VmId
 from linkedclone.model.images import Image, ImageImport, TellBytes, tell_nobody
-from linkedclone.model.names import check_name, check_user
-from linkedclone.model.observed import Mark
-from linkedclone.model.spec import DEFAULT_OWNER
+from linkedclone.model.request import DEFAULT_OWNER
+from linkedclone.model.values.ids import SnapshotId, VmId
+from linkedclone.model.values.vm_names import check_name, check_user
+from linkedclone.model.vm import Mark
 
 BASE_SNAPSHOT = "base"
 

@@ -19,7 +19,7 @@ from linkedclone.drivers.local.qcow2 import MAX_VIRTUAL_BYTES
 from linkedclone.drivers.local.reading import name_kind
 from linkedclone.drivers.local.tool import free_bytes
 from linkedclone.errors import InputError, NoSpaceError, NotFoundError
-from linkedclone.model.sizes import render_size
+from linkedclone.model.values.sizes import render_size
 
 _FICLONE = 0x40049409
 """linux/fs.h: share the blocks of another file, on btrfs, XFS and others."""

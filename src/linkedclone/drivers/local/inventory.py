@@ -22,9 +22,9 @@ from linkedclone.drivers.local.record import ExtraDisk, SnapshotRecord
 from linkedclone.drivers.local.store import StoredVm
 from linkedclone.drivers.local.survey import Chain, ChainReader
 from linkedclone.errors import HypervisorError
-from linkedclone.model.ids import VmId
-from linkedclone.model.observed import Disk, Layer, Mark, Power, Snapshot, Vm
-from linkedclone.model.spec import DEFAULT_OWNER
+from linkedclone.model.request import DEFAULT_OWNER
+from linkedclone.model.values.ids import VmId
+from linkedclone.model.vm import Disk, Layer, Mark, Power, Snapshot, Vm
 
 if TYPE_CHECKING:
     from linkedclone.drivers.local.machine.config import MachineState

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from linkedclone.drivers.local.translate import translated
 from linkedclone.errors import EndpointError, LinkedCloneError
-from linkedclone.model.ids import JobId
 from linkedclone.model.jobs import Job, JobState, JobStatus
+from linkedclone.model.values.ids import JobId
 
 _THREADS = 16
 

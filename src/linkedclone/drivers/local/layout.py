@@ -65,7 +65,7 @@ from pathlib import Path
 from linkedclone.drivers.local.publish import publish_file, whole_file
 from linkedclone.drivers.local.reading import open_regular
 from linkedclone.errors import HypervisorError, InputError
-from linkedclone.model.ids import StoreId, VmId
+from linkedclone.model.values.ids import StoreId, VmId
 
 STORE_NAME = "local"
 VMS = "vms"

@@ -7,7 +7,7 @@ from pathlib import Path
 from linkedclone.drivers.local.inventory import allocated_bytes
 from linkedclone.drivers.local.layout import STORE_NAME, StateFolder
 from linkedclone.model.inventory import Inventory, LayerFile, Store
-from linkedclone.model.observed import Layer
+from linkedclone.model.vm import Layer
 
 
 def measure_inventory(state: StateFolder, inventory: Inventory) -> Inventory:

@@ -63,8 +63,8 @@ from linkedclone.errors import (
     NotFoundError,
 )
 from linkedclone.model.images import TellBytes
-from linkedclone.model.observed import Power
-from linkedclone.model.sizes import render_size
+from linkedclone.model.values.sizes import render_size
+from linkedclone.model.vm import Power
 
 _DEADLINE_SECONDS = 2.0
 _BLOCK_BYTES = 512

@@ -16,8 +16,8 @@ from linkedclone.drivers.local.machines import OpenMachine
 from linkedclone.drivers.local.store import Stored, StoredVm, load_vm
 from linkedclone.drivers.local.survey import ChainReader, Survey, take_survey
 from linkedclone.errors import GoneError, HypervisorError
-from linkedclone.model.ids import VmId
-from linkedclone.model.observed import Vm
+from linkedclone.model.values.ids import VmId
+from linkedclone.model.vm import Vm
 
 _THREADS = 8
 

@@ -12,7 +12,7 @@ from linkedclone.drivers.local.scanning import Findings, scan_places
 from linkedclone.drivers.local.strays import build_abandoned, build_foreign, find_orphans
 from linkedclone.drivers.local.survey import Survey, take_survey
 from linkedclone.model.inventory import Inventory
-from linkedclone.model.spec import Scan
+from linkedclone.model.request import Scan
 
 
 def observe_all(

@@ -10,8 +10,8 @@ from linkedclone.drivers.local.settle import settle
 from linkedclone.drivers.local.starting import observe_power, stop_hard
 from linkedclone.drivers.local.store import load_vm, locked
 from linkedclone.errors import GoneError, HypervisorError, RefusedError, UnsupportedError
-from linkedclone.model.ids import VmId
-from linkedclone.model.observed import Power
+from linkedclone.model.values.ids import VmId
+from linkedclone.model.vm import Power
 
 START_DEADLINE_SECONDS = 60.0
 

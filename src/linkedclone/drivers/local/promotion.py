@@ -45,8 +45,8 @@ from linkedclone.drivers.local.survey import take_survey
 from linkedclone.drivers.local.sweep import drop_top, list_reached, sweep
 from linkedclone.drivers.local.tool import free_bytes, run_qemu_img
 from linkedclone.errors import HypervisorError, InUseError, NoSpaceError, RefusedError
-from linkedclone.model.ids import VmId
-from linkedclone.model.sizes import render_size
+from linkedclone.model.values.ids import VmId
+from linkedclone.model.values.sizes import render_size
 
 _OPTIONS = f"cluster_size={CLUSTER_BYTES},extended_l2=on"
 """The copy is made like our deltas: what a guest scatters over it grows it least."""

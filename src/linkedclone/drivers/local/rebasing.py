@@ -53,9 +53,9 @@ from linkedclone.drivers.local.store import LOCK_NAME, LockedVm, locked, save_re
 from linkedclone.drivers.local.survey import Survey, take_survey
 from linkedclone.drivers.local.tool import run_qemu_img
 from linkedclone.errors import BusyError, InputError, InUseError, RefusedError
-from linkedclone.model.ids import VmId
 from linkedclone.model.images import Rebased
-from linkedclone.model.observed import Power
+from linkedclone.model.values.ids import VmId
+from linkedclone.model.vm import Power
 
 _DEADLINE_SECONDS = 2.0
 

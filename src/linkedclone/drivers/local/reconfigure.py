@@ -7,8 +7,8 @@ from linkedclone.drivers.local.machines import OpenMachine
 from linkedclone.drivers.local.starting import observe_power
 from linkedclone.drivers.local.store import locked, save_record
 from linkedclone.errors import RefusedError
-from linkedclone.model.observed import Power
 from linkedclone.model.plan import ReconfigureVm
+from linkedclone.model.vm import Power
 
 
 def reconfigure_vm(state: StateFolder, machines: OpenMachine, step: ReconfigureVm) -> None:

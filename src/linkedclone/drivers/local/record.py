@@ -10,8 +10,8 @@ from typing import Any, cast, get_args, get_origin, get_type_hints
 from uuid import UUID
 
 from linkedclone.errors import HypervisorError
-from linkedclone.model.ids import SnapshotId
-from linkedclone.model.observed import Mark, PoolState
+from linkedclone.model.values.ids import SnapshotId
+from linkedclone.model.vm import Mark, PoolState
 
 FILE_NAME = "vm.json"
 FORMAT = 1

@@ -14,8 +14,8 @@ from linkedclone.drivers.local.store import LOCK_NAME, load_vm, locked, withdraw
 from linkedclone.drivers.local.sweep import list_reached, remove_withdrawn, sweep
 from linkedclone.drivers.local.versions import name_newest, plain_name
 from linkedclone.errors import GoneError, HypervisorError, LinkedCloneError
-from linkedclone.model.ids import VmId
-from linkedclone.model.observed import Power
+from linkedclone.model.values.ids import VmId
+from linkedclone.model.vm import Power
 
 
 def delete_vm(state: StateFolder, machines: OpenMachine, vm: VmId) -> None:

@@ -15,7 +15,7 @@ from linkedclone.drivers.local.locks import hold
 from linkedclone.drivers.local.publish import replace_file, sync_folder
 from linkedclone.drivers.local.staging import at_work_on, is_at_work
 from linkedclone.drivers.local.store import LockedVm, locked, name_taken, save_record
-from linkedclone.model.ids import VmId
+from linkedclone.model.values.ids import VmId
 
 RENAME = "rename"
 _CLONE = "clone"

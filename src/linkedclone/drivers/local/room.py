@@ -19,8 +19,8 @@ from pathlib import Path
 from linkedclone.drivers.local.layout import StateFolder, key_of
 from linkedclone.drivers.local.locks import hold
 from linkedclone.errors import RefusedError
-from linkedclone.model.sizes import render_size
-from linkedclone.model.spec import CloneRequest
+from linkedclone.model.request import CloneRequest
+from linkedclone.model.values.sizes import render_size
 
 OVERCOMMIT_VARIABLE = "LINKEDCLONE_LOCAL_OVERCOMMIT"
 """Set to ``yes``, guests are started whether or not their memory is there."""

@@ -50,7 +50,7 @@ from linkedclone.drivers.local.store import (
 )
 from linkedclone.drivers.local.sweep import drop_layers, list_reached, remove
 from linkedclone.errors import BusyError, HypervisorError, NoSpaceError
-from linkedclone.model.ids import VmId
+from linkedclone.model.values.ids import VmId
 
 OpenLayers = Mapping[int, tuple[Path, ...]]
 

@@ -37,7 +37,7 @@ from linkedclone.drivers.local.starting import observe_runs, stop_hard
 from linkedclone.drivers.local.store import LockedVm, StoredVm, locked, save_record
 from linkedclone.drivers.local.sweep import drop_top, list_reached, remove, sweep
 from linkedclone.errors import BusyError, GoneError, HypervisorError, RefusedError
-from linkedclone.model.ids import SnapshotId, VmId
+from linkedclone.model.values.ids import SnapshotId, VmId
 
 
 def create_snapshot(

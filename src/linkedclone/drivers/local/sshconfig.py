@@ -17,7 +17,7 @@ from linkedclone.drivers.local.layout import SSH_CONFIG, StateFolder, key_of
 from linkedclone.drivers.local.machine.ssh import KEY, build_options
 from linkedclone.drivers.local.record import VmRecord
 from linkedclone.model.access import render_include as render_line
-from linkedclone.model.names import is_user_name
+from linkedclone.model.values.vm_names import is_user_name
 
 KNOWN_HOSTS = "known_hosts"
 DEFAULT_USER = "root"

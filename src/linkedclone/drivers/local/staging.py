@@ -27,7 +27,7 @@ from linkedclone.drivers.local.layout import (
 from linkedclone.drivers.local.locks import hold, is_held
 from linkedclone.drivers.local.record import read_serial
 from linkedclone.errors import HypervisorError
-from linkedclone.model.ids import VmId
+from linkedclone.model.values.ids import VmId
 
 _LOCK = "lock"
 _REGISTER = "register"

@@ -14,7 +14,7 @@ from linkedclone.drivers.local.machine.process import runs_in
 from linkedclone.drivers.local.machines import RUN_FOLDER, OpenMachine
 from linkedclone.drivers.local.store import StoredVm
 from linkedclone.errors import BusyError, HypervisorError
-from linkedclone.model.observed import Power
+from linkedclone.model.vm import Power
 
 DEADLINE_SECONDS = 30.0
 _POLL_SECONDS = 0.02

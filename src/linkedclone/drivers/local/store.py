@@ -28,8 +28,8 @@ from linkedclone.drivers.local.record import FILE_NAME, NEWER, VmRecord, parse_r
 from linkedclone.drivers.local.sshconfig import render_entry, render_include
 from linkedclone.drivers.local.staging import forget_registered, register
 from linkedclone.errors import DuplicateNameError, GoneError, HypervisorError
-from linkedclone.model.ids import VmId
-from linkedclone.model.sizes import render_size
+from linkedclone.model.values.ids import VmId
+from linkedclone.model.values.sizes import render_size
 
 LOCK_NAME = "lock"
 _BLOCK_BYTES = 512

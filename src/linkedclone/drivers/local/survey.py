@@ -9,7 +9,7 @@ from linkedclone.drivers.local.foreign import ForeignDisk, find_foreign
 from linkedclone.drivers.local.layout import StateFolder
 from linkedclone.drivers.local.store import Stored, StoredVm, load_all
 from linkedclone.errors import HypervisorError
-from linkedclone.model.ids import VmId
+from linkedclone.model.values.ids import VmId
 
 Chain = tuple[DiskFile, ...]
 

@@ -34,8 +34,8 @@ from linkedclone.drivers.local.staging import (
 from linkedclone.drivers.local.store import StoredVm, load_vm
 from linkedclone.drivers.local.survey import ChainReader, Survey, take_survey
 from linkedclone.errors import BusyError, HypervisorError
-from linkedclone.model.ids import VmId
-from linkedclone.model.names import list_names
+from linkedclone.model.values.ids import VmId
+from linkedclone.model.values.vm_names import list_names
 
 _RECOVERY_DEADLINE_SECONDS = 2.0
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from linkedclone.drivers.local.reading import explain_odd_file
 from linkedclone.errors import HypervisorError, NoSpaceError, PermissionDeniedError
-from linkedclone.model.sizes import render_size
+from linkedclone.model.values.sizes import render_size
 
 NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _FEW_INODES = 8

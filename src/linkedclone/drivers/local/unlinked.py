@@ -28,8 +28,8 @@ from linkedclone.drivers.local.publish import replace_file, sync_folder
 from linkedclone.drivers.local.record import FILE_NAME, VmRecord, parse_record
 from linkedclone.drivers.local.store import LOCK_NAME, load_all
 from linkedclone.errors import HypervisorError
-from linkedclone.model.ids import VmId
-from linkedclone.model.names import list_names
+from linkedclone.model.values.ids import VmId
+from linkedclone.model.values.vm_names import list_names
 
 _ASIDE = "aside"
 

@@ -26,7 +26,7 @@ from linkedclone.drivers.local.store import (
     take_uuid,
 )
 from linkedclone.errors import DuplicateNameError, GoneError, HypervisorError, InputError
-from linkedclone.model.ids import VmId
+from linkedclone.model.values.ids import VmId
 
 _OLDER = re.compile(r"(.+)@([1-9][0-9]*)")
 

@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping
 
 from linkedclone.drivers.memory.hypervisor import MemoryHypervisor
 from linkedclone.errors import NotFoundError
-from linkedclone.model.observed import Power
-from linkedclone.model.spec import DEFAULT_OWNER
+from linkedclone.model.request import DEFAULT_OWNER
+from linkedclone.model.vm import Power
 
 
 def make_scene(name: str) -> MemoryHypervisor:

@@ -27,13 +27,13 @@ from linkedclone.errors import (
 )
 from linkedclone.model.access import GuestLogin
 from linkedclone.model.findings import Finding, Verdict
-from linkedclone.model.ids import FolderId, SnapshotId, VmId
 from linkedclone.model.inventory import Inventory, Stray
 from linkedclone.model.jobs import Job, JobState
-from linkedclone.model.names import render_count
-from linkedclone.model.observed import Identity, Mark, Power, Vm
 from linkedclone.model.plan import CreateClone, ReconfigureVm, RelocateVm
-from linkedclone.model.spec import CloneRequest, Placement, Scan, Target
+from linkedclone.model.request import CloneRequest, Placement, Scan, Target
+from linkedclone.model.values.ids import FolderId, SnapshotId, VmId
+from linkedclone.model.values.vm_names import render_count
+from linkedclone.model.vm import Identity, Mark, Power, Vm
 
 POLL_SECONDS = 0.1
 """The longest that a waiting driver goes without looking."""

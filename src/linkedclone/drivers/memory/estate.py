@@ -23,11 +23,11 @@ from linkedclone.errors import (
     RefusedError,
     UnsupportedError,
 )
-from linkedclone.model.ids import FolderId, SnapshotId, StoreId, VmId
 from linkedclone.model.inventory import Inventory, Stray
-from linkedclone.model.observed import CustomizationStatus, Disk, Layer, Power, Vm
 from linkedclone.model.plan import CreateClone, ReconfigureVm, RelocateVm
-from linkedclone.model.spec import DiskMove
+from linkedclone.model.request import DiskMove
+from linkedclone.model.values.ids import FolderId, SnapshotId, StoreId, VmId
+from linkedclone.model.vm import CustomizationStatus, Disk, Layer, Power, Vm
 
 Linking = Literal["linked", "full", "hidden"]
 """What a clone's disks become: deltas, copies, or deltas whose chain is not shown."""

@@ -17,11 +17,11 @@ from linkedclone.errors import (
     LinkedCloneError,
     NoSnapshotError,
 )
-from linkedclone.model.ids import FolderId, SnapshotId, VmId
 from linkedclone.model.jobs import Job, JobState
-from linkedclone.model.observed import CustomizationStatus, Disk, Layer, Mark, Power, Vm
 from linkedclone.model.plan import CreateClone
-from linkedclone.model.spec import Target
+from linkedclone.model.request import Target
+from linkedclone.model.values.ids import FolderId, SnapshotId, VmId
+from linkedclone.model.vm import CustomizationStatus, Disk, Layer, Mark, Power, Vm
 
 _Place = tuple[FolderId, str]
 

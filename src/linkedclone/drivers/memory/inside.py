@@ -4,8 +4,8 @@ from dataclasses import dataclass, replace
 
 from linkedclone.errors import InputError
 from linkedclone.model.guest import Guest, GuestCard
-from linkedclone.model.observed import CustomizationStatus, Power, Vm
 from linkedclone.model.plan import CreateClone
+from linkedclone.model.vm import CustomizationStatus, Power, Vm
 
 
 @dataclass(slots=True, kw_only=True)

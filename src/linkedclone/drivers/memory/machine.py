@@ -6,8 +6,8 @@ from typing import Literal
 
 from linkedclone.drivers.memory.inside import Inside, show_inside
 from linkedclone.drivers.memory.storage import Home, Storage
-from linkedclone.model.ids import FolderId, SnapshotId, VmId
-from linkedclone.model.observed import Disk, Layer, Mark, Power, Snapshot, Vm
+from linkedclone.model.values.ids import FolderId, SnapshotId, VmId
+from linkedclone.model.vm import Disk, Layer, Mark, Power, Snapshot, Vm
 
 
 @dataclass(slots=True, kw_only=True)

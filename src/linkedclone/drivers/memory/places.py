@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from linkedclone.errors import AmbiguousError, NotFoundError
-from linkedclone.model.ids import FolderId, StoreId
+from linkedclone.model.values.ids import FolderId, StoreId
 
 ROOT = "/vm"
 ROOT_FOLDER = FolderId("folder-1")

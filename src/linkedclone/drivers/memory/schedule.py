@@ -11,8 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from linkedclone.errors import GoneError, LinkedCloneError
-from linkedclone.model.ids import JobId
 from linkedclone.model.jobs import Job, JobState, JobStatus
+from linkedclone.model.values.ids import JobId
 
 Effect = Callable[[], str | None]
 """What a job does when it is due; returns what it made."""

@@ -5,9 +5,9 @@ import re
 from collections.abc import Iterable
 from dataclasses import replace
 
-from linkedclone.model.ids import StoreId
 from linkedclone.model.inventory import LayerFile, Store
-from linkedclone.model.observed import Disk, Layer
+from linkedclone.model.values.ids import StoreId
+from linkedclone.model.vm import Disk, Layer
 
 DELTA_BYTES = 1 << 20
 """What an empty delta occupies here."""

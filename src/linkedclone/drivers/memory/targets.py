@@ -5,8 +5,8 @@ from linkedclone.drivers.memory.machine import Machine
 from linkedclone.drivers.memory.places import ROOT, ROOT_FOLDER, ROOT_POOL, Places
 from linkedclone.drivers.refusals import refuse_unsupported
 from linkedclone.errors import InputError, NotFoundError
-from linkedclone.model.ids import FolderId
-from linkedclone.model.spec import CloneRequest, Placement, Spot, Target
+from linkedclone.model.request import CloneRequest, Placement, Spot, Target
+from linkedclone.model.values.ids import FolderId
 
 _NO_HOSTS = "leave it out: memory: has no hosts and no clusters"
 _NO_MACHINE = "leave it out: of a VM's hardware memory: knows CPUs, memory and disks"

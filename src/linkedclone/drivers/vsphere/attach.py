@@ -18,8 +18,8 @@ from linkedclone.drivers.vsphere.native import moid_of
 from linkedclone.drivers.vsphere.session import Session
 from linkedclone.drivers.vsphere.walks import VM_TASKS
 from linkedclone.errors import GoneError
-from linkedclone.model.ids import FolderId, VmId
 from linkedclone.model.jobs import Job, JobState, JobStatus
+from linkedclone.model.values.ids import FolderId, VmId
 
 _CLONE: Final = "VirtualMachine.clone"
 """TaskInfo.descriptionId of CloneVM_Task; ``info.name`` breaks pyVmomi on unknown tasks."""

@@ -11,7 +11,7 @@ from linkedclone.drivers.vsphere.native import Native
 from linkedclone.drivers.vsphere.shapes import Shape, is_card, is_manual
 from linkedclone.errors import InputError, NotFoundError
 from linkedclone.model.plan import CreateClone
-from linkedclone.model.spec import Network, Nic
+from linkedclone.model.request import Network, Nic
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

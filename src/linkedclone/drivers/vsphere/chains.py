@@ -16,8 +16,8 @@ from linkedclone.drivers.vsphere.descriptor import (
 from linkedclone.drivers.vsphere.folder import read_head
 from linkedclone.drivers.vsphere.session import Session
 from linkedclone.errors import LinkedCloneError, NotFoundError
-from linkedclone.model.ids import StoreId
-from linkedclone.model.observed import Layer, Vm
+from linkedclone.model.values.ids import StoreId
+from linkedclone.model.vm import Layer, Vm
 
 _LONGEST: Final = 256
 """Files in a chain; vSphere itself allows 255 (handbook, section 3)."""

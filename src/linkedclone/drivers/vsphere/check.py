@@ -18,8 +18,8 @@ from linkedclone.drivers.vsphere.native import Native, moid_of
 from linkedclone.drivers.vsphere.session import Session
 from linkedclone.drivers.vsphere.tasks import pause_seconds
 from linkedclone.errors import BusyError, GoneError, HypervisorError, UnsupportedError
-from linkedclone.model.check import HostCheck
 from linkedclone.model.plan import CreateClone
+from linkedclone.model.server_check import HostCheck
 
 _TASK: Final = {"Task": ("info.state", "info.error", "info.result")}
 _UNKNOWN_METHOD: Final = frozenset({"MethodNotFound", "NotImplemented", "NotSupported"})

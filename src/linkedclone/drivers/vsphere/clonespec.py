@@ -20,7 +20,7 @@ from linkedclone.drivers.vsphere.pools import pool_of
 from linkedclone.drivers.vsphere.shapes import Shape
 from linkedclone.errors import InputError
 from linkedclone.model.plan import CreateClone
-from linkedclone.model.spec import DiskMove, Hardware
+from linkedclone.model.request import DiskMove, Hardware
 
 if TYPE_CHECKING:
     from linkedclone.drivers.vsphere.customizing import Customizing

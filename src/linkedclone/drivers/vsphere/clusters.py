@@ -15,7 +15,7 @@ from linkedclone.drivers.vsphere.paths import build_path
 from linkedclone.drivers.vsphere.pools import pool_of
 from linkedclone.drivers.vsphere.session import Session
 from linkedclone.errors import HypervisorError, RefusedError
-from linkedclone.model.spec import Placement, Spot
+from linkedclone.model.request import Placement, Spot
 
 
 def find_host(land: Landscape, ref: str) -> Host | None:

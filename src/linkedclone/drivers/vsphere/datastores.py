@@ -15,8 +15,8 @@ from linkedclone.drivers.vsphere.native import Native
 from linkedclone.drivers.vsphere.paths import PARTS, build_path, datacenter_of
 from linkedclone.drivers.vsphere.session import Session
 from linkedclone.drivers.vsphere.twins import choose_ids
-from linkedclone.model.ids import StoreId
-from linkedclone.model.observed import Layer
+from linkedclone.model.values.ids import StoreId
+from linkedclone.model.vm import Layer
 
 _WANTED: Final = {
     "Datastore": ("name", "parent", "browser", "summary.url", "summary.accessible"),

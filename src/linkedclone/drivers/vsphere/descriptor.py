@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from linkedclone.drivers.vsphere.datastores import Datastore
-from linkedclone.model.observed import Layer
+from linkedclone.model.vm import Layer
 
 HEAD_BYTES: Final = 16 << 10
 """As much of a file as is read: the text of a monolithic file ends before that."""

@@ -10,7 +10,7 @@ from linkedclone.drivers.vsphere.collector import Collector
 from linkedclone.drivers.vsphere.disks import is_disk, label_of
 from linkedclone.drivers.vsphere.native import Native
 from linkedclone.errors import GoneError, InputError, NotFoundError
-from linkedclone.model.ids import VmId
+from linkedclone.model.values.ids import VmId
 
 _STEP: Final = 1024
 

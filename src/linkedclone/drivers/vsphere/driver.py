@@ -24,12 +24,12 @@ from linkedclone.drivers.vsphere.shapes import needs_devices
 from linkedclone.drivers.vsphere.tasks import Jobs
 from linkedclone.errors import UnsupportedError
 from linkedclone.model.findings import Finding
-from linkedclone.model.ids import FolderId, SnapshotId, VmId
 from linkedclone.model.inventory import Inventory, Stray
 from linkedclone.model.jobs import Job, JobState
-from linkedclone.model.observed import CustomizationNews, Identity, Mark, Power, Vm
 from linkedclone.model.plan import CreateClone, ReconfigureVm, RelocateVm
-from linkedclone.model.spec import CloneRequest, Placement, Scan, Target
+from linkedclone.model.request import CloneRequest, Placement, Scan, Target
+from linkedclone.model.values.ids import FolderId, SnapshotId, VmId
+from linkedclone.model.vm import CustomizationNews, Identity, Mark, Power, Vm
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from linkedclone.drivers.vsphere.removal import Remover
     from linkedclone.errors import LinkedCloneError
     from linkedclone.model.access import ConsoleAddress, GuestLogin
-    from linkedclone.model.check import HostCheck
+    from linkedclone.model.server_check import HostCheck
 
 _UNSCANNED: Final = "files of unregistered VMs were not looked for (--scan does)"
 

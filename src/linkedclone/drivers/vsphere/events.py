@@ -12,8 +12,8 @@ from pyVmomi import vim
 from linkedclone.drivers.vsphere.native import Native, kind_of, moid_of
 from linkedclone.drivers.vsphere.session import Session
 from linkedclone.errors import GoneError
-from linkedclone.model.ids import VmId
-from linkedclone.model.observed import CustomizationNews, CustomizationStatus
+from linkedclone.model.values.ids import VmId
+from linkedclone.model.vm import CustomizationNews, CustomizationStatus
 
 _STARTED: Final = "CustomizationStartedEvent"
 _SUCCEEDED: Final = "CustomizationSucceeded"

@@ -17,9 +17,9 @@ from linkedclone.drivers.vsphere.native import kind_of, moid_of
 from linkedclone.drivers.vsphere.observe import Observer
 from linkedclone.drivers.vsphere.session import Session
 from linkedclone.errors import AmbiguousError, NotFoundError, RefusedError, UnreadableAnswerError
-from linkedclone.model.ids import VmId
-from linkedclone.model.names import list_names
-from linkedclone.model.observed import Vm
+from linkedclone.model.values.ids import VmId
+from linkedclone.model.values.vm_names import list_names
+from linkedclone.model.vm import Vm
 
 _UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 

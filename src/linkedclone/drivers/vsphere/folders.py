@@ -13,8 +13,8 @@ from linkedclone.drivers.vsphere.native import kind_of, moid_of
 from linkedclone.drivers.vsphere.paths import build_path
 from linkedclone.drivers.vsphere.session import Session
 from linkedclone.errors import DuplicateNameError, InputError, NotFoundError
-from linkedclone.model.ids import FolderId
-from linkedclone.model.spec import Placement
+from linkedclone.model.request import Placement
+from linkedclone.model.values.ids import FolderId
 
 _ID: Final = re.compile(r"group-v\d+")
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from linkedclone.drivers.vsphere.observe import Observer
     from linkedclone.drivers.vsphere.session import Session
     from linkedclone.model.access import GuestLogin
-    from linkedclone.model.ids import VmId
+    from linkedclone.model.values.ids import VmId
 
 _FIRST_PAUSE: Final = 0.05
 _LONGEST_PAUSE: Final = 1.0

@@ -9,8 +9,8 @@ from typing import Final
 from xml.etree.ElementTree import Element
 
 from linkedclone.drivers.vsphere.pages import NS
-from linkedclone.model.networks import ReportedCard, find_own, order_addresses
-from linkedclone.model.observed import CustomizationStatus
+from linkedclone.model.values.networks import ReportedCard, find_own, order_addresses
+from linkedclone.model.vm import CustomizationStatus
 
 _MAC: Final = NS + "macAddress"
 _DEVICE: Final = NS + "deviceConfigId"

@@ -10,7 +10,7 @@ from linkedclone.errors import HypervisorError, LinkedCloneError, RefusedError
 
 if TYPE_CHECKING:
     from linkedclone.drivers.vsphere.session import Session
-    from linkedclone.model.ids import VmId
+    from linkedclone.model.values.ids import VmId
 
 _HARD = "stop it hard: linkedclone stop without --guest, or with --then-off"
 

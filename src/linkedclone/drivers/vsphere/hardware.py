@@ -9,8 +9,8 @@ from xml.etree.ElementTree import Element
 
 from linkedclone.drivers.vsphere.names import split_file_name
 from linkedclone.drivers.vsphere.pages import NS, TYPE
-from linkedclone.model.ids import StoreId
-from linkedclone.model.observed import Disk, Layer
+from linkedclone.model.values.ids import StoreId
+from linkedclone.model.vm import Disk, Layer
 
 StoreNames = Mapping[str, str]
 """The ids of the datastores that a VM uses, by name. Names are unique per datacenter only."""

@@ -11,8 +11,8 @@ from typing import Final
 from linkedclone.drivers.vsphere.datastores import Datastore
 from linkedclone.drivers.vsphere.names import split_file_name
 from linkedclone.drivers.vsphere.native import Native
-from linkedclone.model.ids import StoreId
-from linkedclone.model.observed import Layer
+from linkedclone.model.values.ids import StoreId
+from linkedclone.model.vm import Layer
 
 _EXTENT: Final = re.compile(
     r"(.+?)-(?:flat|delta|sesparse|ctk|rdmp?|digest(?:-\w+)?|[sf]\d{3})\.vmdk", re.IGNORECASE

@@ -15,7 +15,7 @@ from linkedclone.drivers.vsphere.pools import pool_of
 from linkedclone.drivers.vsphere.session import MAX_THREADS, Session
 from linkedclone.drivers.vsphere.walks import VAPP_VMS
 from linkedclone.errors import RefusedError
-from linkedclone.model.ids import FolderId, VmId
+from linkedclone.model.values.ids import FolderId, VmId
 
 _VM: Final = "VirtualMachine"
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Final
 
-from linkedclone.model.observed import Mark, PoolState
+from linkedclone.model.vm import Mark, PoolState
 
 _PREFIX: Final = "linkedclone."
 

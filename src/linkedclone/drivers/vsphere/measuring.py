@@ -15,9 +15,9 @@ from linkedclone.drivers.vsphere.hardware import LayerBook, settle_layer
 from linkedclone.drivers.vsphere.layout import Layout, Unit
 from linkedclone.drivers.vsphere.names import store_of, unescape
 from linkedclone.drivers.vsphere.vms import Surroundings
-from linkedclone.model.ids import StoreId
 from linkedclone.model.inventory import Inventory, LayerFile, Store
-from linkedclone.model.observed import Layer, Vm
+from linkedclone.model.values.ids import StoreId
+from linkedclone.model.vm import Layer, Vm
 
 STORE: Final = ("name", "summary.capacity", "summary.freeSpace")
 """What is read of a datastore."""

@@ -16,7 +16,7 @@ from linkedclone.drivers.vsphere.collector import Collector, Seen
 from linkedclone.drivers.vsphere.native import Native, kind_of, moid_of
 from linkedclone.drivers.vsphere.paths import PARTS, build_ways
 from linkedclone.drivers.vsphere.session import Session
-from linkedclone.model.ids import VmId
+from linkedclone.model.values.ids import VmId
 
 _NAMES: Final = {"VirtualMachine": ("name",)}
 _PATHS: Final = {"VirtualMachine": ("name", "parent", "parentVApp"), **PARTS}

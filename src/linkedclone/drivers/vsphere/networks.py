@@ -13,7 +13,7 @@ from linkedclone.drivers.vsphere.paths import build_path
 from linkedclone.drivers.vsphere.session import Session
 from linkedclone.drivers.vsphere.walks import Walk
 from linkedclone.errors import AmbiguousError, RefusedError
-from linkedclone.model.spec import Network, Spot
+from linkedclone.model.request import Network, Spot
 
 _KINDS: Final = ("Network", "DistributedVirtualPortgroup", "OpaqueNetwork")
 

@@ -13,7 +13,7 @@ from linkedclone.drivers.vsphere.native import Native
 from linkedclone.drivers.vsphere.shapes import Shape
 from linkedclone.errors import RefusedError
 from linkedclone.model.plan import CreateClone
-from linkedclone.model.spec import NewDisk
+from linkedclone.model.request import NewDisk
 
 _FIRST_KEY: Final = 100
 """New devices have negative keys, which only have to differ from each other."""

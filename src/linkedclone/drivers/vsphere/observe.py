@@ -20,8 +20,8 @@ from linkedclone.drivers.vsphere.shapes import Shape, build_shape
 from linkedclone.drivers.vsphere.vms import Surroundings, build_vm, choose_properties
 from linkedclone.drivers.vsphere.walks import Walk
 from linkedclone.errors import GoneError, HypervisorError, PermissionDeniedError
-from linkedclone.model.ids import SnapshotId, VmId
-from linkedclone.model.observed import Vm
+from linkedclone.model.values.ids import SnapshotId, VmId
+from linkedclone.model.vm import Vm
 
 if TYPE_CHECKING:
     from linkedclone.model.inventory import Inventory

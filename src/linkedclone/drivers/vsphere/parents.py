@@ -13,7 +13,7 @@ from linkedclone.drivers.vsphere.native import Native, kind_of
 from linkedclone.drivers.vsphere.session import Session
 from linkedclone.errors import GoneError
 from linkedclone.model.findings import Finding, Verdict
-from linkedclone.model.ids import VmId
+from linkedclone.model.values.ids import VmId
 
 _WANTED: Final = (
     "config.hardware.device",

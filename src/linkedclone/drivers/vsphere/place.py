@@ -22,9 +22,9 @@ from linkedclone.drivers.vsphere.session import Session
 from linkedclone.drivers.vsphere.special import is_special, needed_stores
 from linkedclone.drivers.vsphere.walks import Walk
 from linkedclone.errors import NotFoundError, RefusedError
-from linkedclone.model.ids import FolderId
-from linkedclone.model.observed import Vm
-from linkedclone.model.spec import CloneRequest, Placement, Target
+from linkedclone.model.request import CloneRequest, Placement, Target
+from linkedclone.model.values.ids import FolderId
+from linkedclone.model.vm import Vm
 
 REFUSED: Final = {
     "--firmware": "leave it out: a clone boots with the firmware of its parent",

@@ -21,8 +21,8 @@ from linkedclone.drivers.vsphere.session import Session
 from linkedclone.drivers.vsphere.tasks import Jobs, find_fault
 from linkedclone.drivers.vsphere.walks import UP
 from linkedclone.errors import BusyError, GoneError, HypervisorError, LinkedCloneError, PowerOnError
-from linkedclone.model.ids import VmId
 from linkedclone.model.jobs import Job
+from linkedclone.model.values.ids import VmId
 
 _WANTED: Final = {"VirtualMachine": ("name", "parent", "parentVApp"), **PARTS}
 _WAIT_SECONDS: Final = 5.0

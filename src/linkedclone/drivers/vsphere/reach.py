@@ -18,13 +18,13 @@ from linkedclone.drivers.vsphere.native import moid_of
 from linkedclone.drivers.vsphere.observe import Observer
 from linkedclone.drivers.vsphere.session import Session
 from linkedclone.drivers.vsphere.walks import Walk
+from linkedclone.lineage.family import Lineage
+from linkedclone.lineage.proof import Mode
 from linkedclone.model.findings import Finding, Verdict
-from linkedclone.model.ids import VmId
 from linkedclone.model.inventory import Inventory
-from linkedclone.model.lineage import Lineage
-from linkedclone.model.names import list_names
-from linkedclone.model.observed import Vm
-from linkedclone.model.proof import Mode
+from linkedclone.model.values.ids import VmId
+from linkedclone.model.values.vm_names import list_names
+from linkedclone.model.vm import Vm
 
 _CHECK: Final = "datastores"
 _HOSTS: Final = Walk(name="hosts of cluster", kind="ComputeResource", path="host")

@@ -8,7 +8,7 @@ from linkedclone.drivers.vsphere.clonespec import memory_mib
 from linkedclone.drivers.vsphere.marks import write_mark
 from linkedclone.drivers.vsphere.native import Native
 from linkedclone.model.plan import ReconfigureVm
-from linkedclone.model.spec import Hardware
+from linkedclone.model.request import Hardware
 
 
 def build_changes(step: ReconfigureVm) -> Native:

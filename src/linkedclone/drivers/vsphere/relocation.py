@@ -16,14 +16,14 @@ from pyVmomi import vim
 
 from linkedclone.drivers.vsphere.pools import pool_of
 from linkedclone.errors import UnsupportedError
-from linkedclone.model.ids import FolderId
-from linkedclone.model.spec import CloneRequest, DiskMove, Placement, Target
+from linkedclone.model.request import CloneRequest, DiskMove, Placement, Target
+from linkedclone.model.values.ids import FolderId
 
 if TYPE_CHECKING:
     from linkedclone.drivers.vsphere.native import Native
     from linkedclone.drivers.vsphere.place import Placer
-    from linkedclone.model.observed import Disk, Vm
     from linkedclone.model.plan import RelocateVm
+    from linkedclone.model.vm import Disk, Vm
 
 
 def resolve_relocation(placer: Placer, vm: Vm, placement: Placement) -> Target:

@@ -42,11 +42,11 @@ from linkedclone.errors import (
     RefusedError,
     UnreadableAnswerError,
 )
-from linkedclone.model.ids import StoreId
 from linkedclone.model.inventory import Stray
 from linkedclone.model.jobs import Job
-from linkedclone.model.names import list_names
-from linkedclone.model.observed import Layer
+from linkedclone.model.values.ids import StoreId
+from linkedclone.model.values.vm_names import list_names
+from linkedclone.model.vm import Layer
 
 _WANTED_OF_TASKS: Final = {
     "Datastore": ("vm",),

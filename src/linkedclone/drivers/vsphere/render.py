@@ -13,7 +13,7 @@ from linkedclone.drivers.vsphere.native import (
     kind_of,
     moid_of,
 )
-from linkedclone.model.secret import Secret
+from linkedclone.model.values.secret import Secret
 
 _HIDDEN: Final = frozenset(
     {

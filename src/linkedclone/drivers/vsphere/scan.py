@@ -32,9 +32,9 @@ from linkedclone.drivers.vsphere.tasks import Jobs
 from linkedclone.errors import LinkedCloneError, PermissionDeniedError
 from linkedclone.model.inventory import Inventory, LayerFile, Stray
 from linkedclone.model.jobs import Job, JobState
-from linkedclone.model.names import list_names
-from linkedclone.model.observed import Layer, Vm
-from linkedclone.model.spec import Scan
+from linkedclone.model.request import Scan
+from linkedclone.model.values.vm_names import list_names
+from linkedclone.model.vm import Layer, Vm
 
 _TICK: Final = 5.0
 

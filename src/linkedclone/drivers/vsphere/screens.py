@@ -8,13 +8,13 @@ from urllib.parse import urlencode, urlunsplit
 from linkedclone.drivers.vsphere.names import unescape
 from linkedclone.errors import NotFoundError, RefusedError
 from linkedclone.model.access import ConsoleAddress
-from linkedclone.model.observed import Power
+from linkedclone.model.vm import Power
 
 if TYPE_CHECKING:
     from linkedclone.drivers.vsphere.native import Native
     from linkedclone.drivers.vsphere.observe import Observer
     from linkedclone.drivers.vsphere.session import Session
-    from linkedclone.model.ids import VmId
+    from linkedclone.model.values.ids import VmId
 
 HOW = (
     "the ticket in the URL is good for one connection, begun soon (vCenter gives it 30 minutes), "

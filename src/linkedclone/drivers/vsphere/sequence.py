@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 
 from linkedclone.drivers.vsphere.native import Native, moid_of
 from linkedclone.errors import LinkedCloneError
-from linkedclone.model.ids import JobId
 from linkedclone.model.jobs import Job, JobState, JobStatus
+from linkedclone.model.values.ids import JobId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,8 +9,8 @@ from xml.etree.ElementTree import Element
 
 from linkedclone.drivers.vsphere.names import unescape, unescape_fully
 from linkedclone.drivers.vsphere.pages import NS
-from linkedclone.model.ids import SnapshotId
-from linkedclone.model.observed import Snapshot
+from linkedclone.model.values.ids import SnapshotId
+from linkedclone.model.vm import Snapshot
 
 _CURRENT: Final = NS + "currentSnapshot"
 _ROOTS: Final = NS + "rootSnapshotList"

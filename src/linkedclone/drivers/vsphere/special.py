@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from linkedclone.errors import InputError
-from linkedclone.model.observed import Vm
-from linkedclone.model.spec import CloneRequest, DiskMove, Hardware, Placement
+from linkedclone.model.request import CloneRequest, DiskMove, Hardware, Placement
+from linkedclone.model.vm import Vm
 
 COPIES: Final = frozenset({DiskMove.COPIED, DiskMove.CONSOLIDATED})
 """Ways to clone after which nothing of the parent is read any more."""

@@ -8,8 +8,8 @@ from linkedclone.drivers.vsphere.choose import choose
 from linkedclone.drivers.vsphere.collector import Seen
 from linkedclone.drivers.vsphere.landscape import Host, Landscape
 from linkedclone.errors import RefusedError
-from linkedclone.model.sizes import render_size
-from linkedclone.model.spec import Spot
+from linkedclone.model.request import Spot
+from linkedclone.model.values.sizes import render_size
 
 
 def find_members(land: Landscape, ref: str, hosts: Sequence[Host]) -> tuple[Spot, ...]:

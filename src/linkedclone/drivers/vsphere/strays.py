@@ -10,9 +10,9 @@ from typing import Final
 
 from linkedclone.drivers.vsphere.chains import Chains
 from linkedclone.drivers.vsphere.listing import Listing, is_extent_name
-from linkedclone.model.ids import StoreId
 from linkedclone.model.inventory import Stray
-from linkedclone.model.observed import Layer, Vm
+from linkedclone.model.values.ids import StoreId
+from linkedclone.model.vm import Layer, Vm
 
 Home = tuple[str, str]
 """A folder: the datastore's id and the path."""

@@ -31,9 +31,9 @@ from linkedclone.drivers.vsphere.special import check_consistent, named_networks
 from linkedclone.drivers.vsphere.stores import describe_choice, find_members, find_shared
 from linkedclone.drivers.vsphere.walks import DATACENTERS
 from linkedclone.errors import RefusedError
-from linkedclone.model.ids import FolderId
-from linkedclone.model.observed import Vm
-from linkedclone.model.spec import CloneRequest, Placement, Spot, Target
+from linkedclone.model.request import CloneRequest, Placement, Spot, Target
+from linkedclone.model.values.ids import FolderId
+from linkedclone.model.vm import Vm
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -40,8 +40,8 @@ from linkedclone.errors import (
     PowerOnError,
     UnreadableAnswerError,
 )
-from linkedclone.model.ids import FolderId, JobId, VmId
 from linkedclone.model.jobs import Job, JobState, JobStatus
+from linkedclone.model.values.ids import FolderId, JobId, VmId
 
 _PROGRESS: Final = {"Task": ("info.state", "info.progress", "info.result")}
 _WITHOUT_RESULT: Final = {"Task": ("info.state", "info.progress")}

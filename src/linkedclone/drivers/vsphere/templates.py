@@ -6,7 +6,7 @@ from linkedclone.drivers.vsphere.collector import Collector
 from linkedclone.drivers.vsphere.pools import pool_of
 from linkedclone.drivers.vsphere.session import Session
 from linkedclone.errors import GoneError
-from linkedclone.model.ids import VmId
+from linkedclone.model.values.ids import VmId
 
 
 def set_template(

@@ -17,9 +17,9 @@ from typing import Final
 
 from linkedclone.drivers.vsphere.decoding import Read
 from linkedclone.drivers.vsphere.names import unescape
-from linkedclone.model.ids import StoreId
 from linkedclone.model.inventory import Inventory
-from linkedclone.model.observed import Disk, Layer, Vm
+from linkedclone.model.values.ids import StoreId
+from linkedclone.model.vm import Disk, Layer, Vm
 
 URL: Final = "summary.url"
 

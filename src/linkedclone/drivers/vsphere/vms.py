@@ -14,9 +14,9 @@ from linkedclone.drivers.vsphere.hardware import Hardware, StoreNames, find_stor
 from linkedclone.drivers.vsphere.marks import PATHS, read_mark
 from linkedclone.drivers.vsphere.names import split_file_name, unescape
 from linkedclone.drivers.vsphere.paths import above_of, build_prefix
-from linkedclone.model.ids import StoreId, VmId
-from linkedclone.model.networks import read_host_name
-from linkedclone.model.observed import Power, Snapshot, Vm
+from linkedclone.model.values.ids import StoreId, VmId
+from linkedclone.model.values.networks import read_host_name
+from linkedclone.model.vm import Power, Snapshot, Vm
 
 PROPERTIES: Final = (
     "name",

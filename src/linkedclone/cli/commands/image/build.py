@@ -56,7 +56,7 @@ def command(choices: Choices, distribution: str, **wanted: Unpack[_Wanted]) -> i
     from linkedclone.cli.transfers import watch_bytes
     from linkedclone.cli.views import describe_vm, render_vm
     from linkedclone.model.images import ImageBuild
-    from linkedclone.model.sizes import parse_size
+    from linkedclone.model.values.sizes import parse_size
 
     build = ImageBuild(
         name=wanted["name"],

@@ -98,8 +98,8 @@ def _build_import(source: str, machine: _Machine) -> "ImageImport":
         InputError: A name, a size or a sum is none.
     """
     from linkedclone.model.images import ImageImport
-    from linkedclone.model.names import check_name
-    from linkedclone.model.sizes import parse_size
+    from linkedclone.model.values.sizes import parse_size
+    from linkedclone.model.values.vm_names import check_name
 
     is_url = _URL.match(source) is not None
     file = None if is_url else _FILE.convert(source, None, None).absolute()

@@ -27,7 +27,7 @@ def command(
     from linkedclone.cli.progress import watch
     from linkedclone.cli.session import open_session
     from linkedclone.errors import InputError
-    from linkedclone.model.names import check_name
+    from linkedclone.model.values.vm_names import check_name
 
     check_name(name)
     if quiesce and memory:

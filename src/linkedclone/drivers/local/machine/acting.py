@@ -11,7 +11,7 @@ from linkedclone.drivers.local.machine.config import MachineState
 from linkedclone.drivers.local.machine.observing import observe_session
 from linkedclone.drivers.local.machine.session import Session
 from linkedclone.errors import BusyError, HypervisorError, RefusedError
-from linkedclone.model.observed import Power
+from linkedclone.model.vm import Power
 
 FREEZE_SECONDS = 10.0
 THAW_SECONDS = 10.0

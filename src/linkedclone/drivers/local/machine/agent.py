@@ -12,7 +12,12 @@ from contextlib import asynccontextmanager, suppress
 
 from linkedclone.drivers.local.machine.answers import AGENT, Answer, decode_answer, refuse_answer
 from linkedclone.errors import BusyError, HypervisorError
-from linkedclone.model.networks import ReportedCard, find_own, order_addresses, read_host_name
+from linkedclone.model.values.networks import (
+    ReportedCard,
+    find_own,
+    order_addresses,
+    read_host_name,
+)
 
 DELIMITER = b"\xff"
 REFUSAL_SECONDS = 0.5

@@ -5,7 +5,7 @@ from datetime import datetime
 from pathlib import Path
 
 from linkedclone.drivers.local.machine.networks import Card
-from linkedclone.model.observed import CustomizationStatus, Power, SshAddress
+from linkedclone.model.vm import CustomizationStatus, Power, SshAddress
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

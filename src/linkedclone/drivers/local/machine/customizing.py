@@ -7,7 +7,7 @@ from typing import Final
 from linkedclone.drivers.local.machine.agent import Agent
 from linkedclone.drivers.local.machine.answers import AGENT, decode_answer, refuse_answer
 from linkedclone.errors import BusyError, HypervisorError
-from linkedclone.model.observed import CustomizationNews, CustomizationStatus
+from linkedclone.model.vm import CustomizationNews, CustomizationStatus
 
 RESULT: Final = "/run/cloud-init/result.json"
 """Written when cloud-init has finished, with what went wrong; gone after a reboot (cloud-init,

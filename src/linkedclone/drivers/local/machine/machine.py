@@ -48,7 +48,7 @@ from linkedclone.errors import (
     NoSpaceError,
     PowerOnError,
 )
-from linkedclone.model.observed import Power, SshAddress
+from linkedclone.model.vm import Power, SshAddress
 
 LOCK = "machine.lock"
 CONSOLE_LOCK = "console.lock"

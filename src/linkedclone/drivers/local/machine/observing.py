@@ -11,12 +11,7 @@ from linkedclone.drivers.local.machine.customizing import read_customization
 from linkedclone.drivers.local.machine.monitor import Monitor
 from linkedclone.drivers.local.machine.session import Session
 from linkedclone.errors import HypervisorError
-from linkedclone.model.observed import (
-    CustomizationNews,
-    CustomizationStatus,
-    Power,
-    SshAddress,
-)
+from linkedclone.model.vm import CustomizationNews, CustomizationStatus, Power, SshAddress
 
 _FORWARD = re.compile(
     r"^\s*TCP\[HOST_FORWARD\]\s+\d+\s+(127\.0\.0\.1)\s+(\d{1,5})\s+\S+\s+22\s", re.MULTILINE

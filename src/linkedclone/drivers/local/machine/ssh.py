@@ -6,7 +6,7 @@ from pathlib import Path
 
 from linkedclone.drivers.local.locks import hold
 from linkedclone.errors import HypervisorError
-from linkedclone.model.observed import SshAddress
+from linkedclone.model.vm import SshAddress
 
 KEY = "id_ed25519"
 LOCK_SECONDS = 30.0

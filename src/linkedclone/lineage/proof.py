@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from linkedclone.model.observed import Disk, Layer, Vm
+from linkedclone.model.vm import Disk, Layer, Vm
 
 DEEPEST = 30
 """Files in a chain that are still taken for healthy. vSphere supports 32 snapshots a chain

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from linkedclone.model.access import SshLogin
-from linkedclone.model.observed import Vm
+from linkedclone.model.vm import Vm
 
 _INVALID = re.compile(r"[^A-Za-z0-9_]")
 _TEMPLATE = re.compile(r"\{(?=[{%#])")

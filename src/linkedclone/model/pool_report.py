@@ -4,9 +4,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from linkedclone.model.observed import Power
 from linkedclone.model.pool import Act, Change, Fitness, PoolPlan, Reason, Skip, Stranger
 from linkedclone.model.report import Failure, Status, exit_code
+from linkedclone.model.vm import Power
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,10 +16,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from operator import attrgetter
 
-from linkedclone.model.ids import StoreId
+from linkedclone.lineage.family import Lineage, Reader
 from linkedclone.model.inventory import Inventory, Store, Stray
-from linkedclone.model.lineage import Lineage, Reader
-from linkedclone.model.observed import Layer, Vm
+from linkedclone.model.values.ids import StoreId
+from linkedclone.model.vm import Layer, Vm
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

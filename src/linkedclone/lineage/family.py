@@ -11,10 +11,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from linkedclone.model.ids import VmId
+from linkedclone.lineage.proof import Mode
 from linkedclone.model.inventory import Inventory, Stray
-from linkedclone.model.observed import Disk, Layer, Snapshot, Vm
-from linkedclone.model.proof import Mode
+from linkedclone.model.values.ids import VmId
+from linkedclone.model.vm import Disk, Layer, Snapshot, Vm
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,10 +6,10 @@ from string import Formatter
 from typing import Final
 
 from linkedclone.errors import InputError
-from linkedclone.model.names import check_name
 from linkedclone.model.pool import PoolSpec
-from linkedclone.model.problems import Problem
-from linkedclone.model.spec import DEFAULT_OWNER
+from linkedclone.model.request import DEFAULT_OWNER
+from linkedclone.model.values.document_errors import Problem
+from linkedclone.model.values.vm_names import check_name
 
 LARGEST: Final = 10_000
 """Clones of one pool."""

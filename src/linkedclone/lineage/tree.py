@@ -5,11 +5,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from operator import attrgetter
 
-from linkedclone.model.ids import VmId
+from linkedclone.lineage.family import Lineage
+from linkedclone.lineage.proof import Mode
 from linkedclone.model.inventory import Inventory, Stray
-from linkedclone.model.lineage import Lineage
-from linkedclone.model.observed import Layer, Snapshot, Vm
-from linkedclone.model.proof import Mode
+from linkedclone.model.values.ids import VmId
+from linkedclone.model.vm import Layer, Snapshot, Vm
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

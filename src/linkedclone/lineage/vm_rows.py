@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass, replace
 
+from linkedclone.lineage.family import Lineage, Origin
+from linkedclone.lineage.proof import Mode
 from linkedclone.model.inventory import Inventory
-from linkedclone.model.lineage import Lineage, Origin
-from linkedclone.model.observed import Vm
-from linkedclone.model.proof import Mode
+from linkedclone.model.vm import Vm
 
 _LINKED = {Mode.LINKED: True, Mode.FULL: False, Mode.SHARED: False, Mode.UNKNOWN: None}
 

@@ -6,8 +6,8 @@ from typing import Literal
 
 from linkedclone.model.customization import Customization
 from linkedclone.model.guest import Secrets
-from linkedclone.model.ids import FolderId
-from linkedclone.model.observed import PoolState
+from linkedclone.model.values.ids import FolderId
+from linkedclone.model.vm import PoolState
 
 DEFAULT_OWNER = "linkedclone"
 

@@ -5,7 +5,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
-from linkedclone.model.ids import SnapshotId, StoreId, VmId
+from linkedclone.model.values.ids import SnapshotId, StoreId, VmId
 
 
 class Power(StrEnum):

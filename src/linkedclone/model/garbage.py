@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from linkedclone.model.ids import VmId
 from linkedclone.model.plan import Step
 from linkedclone.model.report import ActionReport, ActionResult, Status
+from linkedclone.model.values.ids import VmId
 
 
 class WasteKind(StrEnum):

@@ -1,0 +1,1 @@
+"""Values with rules of their own: names, sizes, durations, addresses of cards, secrets."""
