@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from linkedclone.app.connect import connect
     from linkedclone.app.connection import Connection
-    from linkedclone.config.customization import read_customization
-    from linkedclone.config.pool import read_pool
+    from linkedclone.config.customization_file import read_customization
+    from linkedclone.config.pool_file import read_pool
     from linkedclone.errors import LinkedCloneError
     from linkedclone.lineage.tree import TreeNode
     from linkedclone.lineage.usage import Usage
@@ -94,8 +94,8 @@ _HOMES = {
     "WasteKind": "linkedclone.model.garbage",
     "WasteReport": "linkedclone.model.garbage",
     "connect": "linkedclone.app.connect",
-    "read_customization": "linkedclone.config.customization",
-    "read_pool": "linkedclone.config.pool",
+    "read_customization": "linkedclone.config.customization_file",
+    "read_pool": "linkedclone.config.pool_file",
 }
 
 

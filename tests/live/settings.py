@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from linkedclone.config.endpoint import Endpoint
-from linkedclone.config.resolve import resolve_endpoint
+from linkedclone.config.resolve_endpoint import resolve_endpoint
 
 HOW = """tests/live runs against a real vCenter, and only if it is asked to:
 

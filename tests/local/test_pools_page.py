@@ -14,7 +14,7 @@ import click
 import pytest
 
 from linkedclone.cli.main import main
-from linkedclone.config.pool import read_pool
+from linkedclone.config.pool_file import read_pool
 from linkedclone.drivers.local.machine.config import MachineState
 from linkedclone.drivers.local.store import StoredVm
 from linkedclone.model.pool import LocalPlace, PoolSpec, Probe, Rollout, VspherePlace

@@ -9,8 +9,8 @@ import pytest
 
 from linkedclone.app.connection import Connection
 from linkedclone.cli.customizing import GuestOptions
-from linkedclone.config.customization import read_customization
-from linkedclone.config.guest_secrets import find_secrets
+from linkedclone.config.customization_file import read_customization
+from linkedclone.config.guest_passwords import find_secrets
 from linkedclone.drivers.memory.driver import MemoryDriver
 from linkedclone.drivers.memory.hypervisor import MemoryHypervisor
 from linkedclone.model.customization import (

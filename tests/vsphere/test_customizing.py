@@ -162,7 +162,7 @@ def test_of_two_commands_at_once_one_gives_way_and_is_kept(
     simulator: Simulator, clone: Clone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from linkedclone.app.connection import Connection
-    from linkedclone.config.customization import read_customization
+    from linkedclone.config.customization_file import read_customization
     from linkedclone.model.request import CloneRequest
 
     file = write_example(tmp_path, LINUX)

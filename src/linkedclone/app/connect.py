@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING
 
 from linkedclone.ahead import import_ahead
 from linkedclone.config.endpoint import Endpoint
-from linkedclone.config.places import log_folder
-from linkedclone.config.resolve import resolve_endpoint
+from linkedclone.config.paths import log_folder
+from linkedclone.config.resolve_endpoint import resolve_endpoint
 from linkedclone.drivers.registry import load_driver
 
 if TYPE_CHECKING:

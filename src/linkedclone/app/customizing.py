@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from linkedclone.config.customization import settle_customization
-from linkedclone.config.guest_secrets import find_secrets
+from linkedclone.config.customization_file import settle_customization
+from linkedclone.config.guest_passwords import find_secrets
 from linkedclone.errors import InputError
+from linkedclone.guest.host_names import check_host_names
 from linkedclone.guest.identity import build_guest
-from linkedclone.guest.naming import check_host_names
 from linkedclone.model.plan import CreateClone, Plan, Step
 from linkedclone.model.report import CloneResult, Failure, Stage, Status
 from linkedclone.model.request import CloneRequest

@@ -5,11 +5,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from linkedclone.app.connect import connect
+from linkedclone.config.config_file import ConfigFile
 from linkedclone.config.endpoint import Endpoint
-from linkedclone.config.file import ConfigFile
 from linkedclone.config.passwords import Ask
-from linkedclone.config.places import config_file
-from linkedclone.config.resolve import resolve_endpoint
+from linkedclone.config.paths import config_file
+from linkedclone.config.resolve_endpoint import resolve_endpoint
 from linkedclone.drivers.registry import examine_endpoint
 from linkedclone.errors import (
     AuthenticationError,

@@ -11,18 +11,18 @@ from typing import Literal
 from urllib.parse import quote
 
 from linkedclone.app.connect import connect
+from linkedclone.config.config_file import ConfigFile, EndpointSettings
 from linkedclone.config.endpoint import Endpoint, Tls
-from linkedclone.config.file import ConfigFile, EndpointSettings
+from linkedclone.config.endpoint_url import is_url, parse_url, redact
 from linkedclone.config.passwords import forget, remember
-from linkedclone.config.places import certificate_folder, config_file, password_folder
-from linkedclone.config.private import write_private
-from linkedclone.config.resolve import locate_endpoint
-from linkedclone.config.textfile import read_text_file
-from linkedclone.config.url import is_url, parse_url, redact
+from linkedclone.config.paths import certificate_folder, config_file, password_folder
+from linkedclone.config.resolve_endpoint import locate_endpoint
 from linkedclone.drivers.registry import fetch_certificate
 from linkedclone.errors import CertificateError, InputError, LinkedCloneError, NotFoundError
 from linkedclone.model.values.secret import Secret
 from linkedclone.model.vm import Identity
+from linkedclone.system.private_files import write_private
+from linkedclone.system.text_file import read_text_file
 
 Store = Literal["keyring", "file", "none"]
 

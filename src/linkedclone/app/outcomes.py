@@ -181,7 +181,7 @@ def _without_passwords(result: CloneResult) -> CloneResult:
     error = result.error
     if error is None:
         return result
-    from linkedclone.config.secret import scrub, scrub_sentence
+    from linkedclone.config.redaction import scrub, scrub_sentence
 
     clean = replace(
         error,

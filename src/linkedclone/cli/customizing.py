@@ -117,9 +117,9 @@ def add_customization(request: "CloneRequest", file: str | None) -> "CloneReques
     from pathlib import Path
 
     from linkedclone.cli.streams import has_terminal
-    from linkedclone.config.customization import read_customization
-    from linkedclone.config.guest_secrets import find_secrets
-    from linkedclone.guest.naming import check_host_names
+    from linkedclone.config.customization_file import read_customization
+    from linkedclone.config.guest_passwords import find_secrets
+    from linkedclone.guest.host_names import check_host_names
 
     path = Path(file)
     customization = read_customization(path)

@@ -87,7 +87,7 @@ def _report(kind: str, error: LinkedCloneError, choices: Choices, *, exit_code: 
     say("\n".join(describe(error.brief, error.details, error.hint)))
     if choices.output != "table":
         from linkedclone.cli.output import render_document
-        from linkedclone.config.secret import scrub_sentence
+        from linkedclone.config.redaction import scrub_sentence
 
         document = {
             "kind": kind,
@@ -112,7 +112,7 @@ def describe(brief: str, details: str, hint: str, *, head: str = "error") -> Ite
 def _show_traceback(error: Exception) -> None:
     import traceback
 
-    from linkedclone.config.secret import scrub
+    from linkedclone.config.redaction import scrub
 
     if isinstance(error, click.exceptions.Abort) and error.__cause__ is not None:
         say(scrub("".join(traceback.format_exception(error.__cause__))))

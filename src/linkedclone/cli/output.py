@@ -54,7 +54,7 @@ _FOREIGN: Final = frozenset({"because", "details", "note", "notes", "reason", "s
 def _clean(value: object, key: str = "") -> object:
     """Return plain data that is valid in a document: UTF-8, and no password in others' words."""
     if isinstance(value, str):
-        from linkedclone.config.secret import scrub
+        from linkedclone.config.redaction import scrub
 
         return encodable(scrub(value) if key in _FOREIGN else value)
     if isinstance(value, Mapping):

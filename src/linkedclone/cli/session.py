@@ -10,7 +10,7 @@ from linkedclone.app.connect import connect
 from linkedclone.cli.choices import Choices
 from linkedclone.cli.streams import has_terminal, printable, say
 from linkedclone.config.endpoint import Endpoint, with_accel
-from linkedclone.config.resolve import NOTHING_CONFIGURED, resolve_endpoint
+from linkedclone.config.resolve_endpoint import NOTHING_CONFIGURED, resolve_endpoint
 from linkedclone.errors import NotFoundError
 
 if TYPE_CHECKING:

@@ -100,7 +100,7 @@ def say(text: str) -> None:
     What steers a terminal is taken out, whoever has written the text. Words of
     others are scrubbed where they are put into it, see ``foreign``.
     """
-    from linkedclone.config.secret import scrub_sentence
+    from linkedclone.config.redaction import scrub_sentence
 
     if sys.stderr is None:
         return
@@ -153,7 +153,7 @@ def printable(text: str, *, most: int = MOST_OF_A_TEXT) -> str:
 
 def foreign(text: str) -> str:
     """Return words of a server, a guest or a library as they may be shown: see ``printable``."""
-    from linkedclone.config.secret import scrub
+    from linkedclone.config.redaction import scrub
 
     return printable(scrub(text))
 

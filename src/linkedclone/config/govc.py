@@ -6,10 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from linkedclone.config.endpoint import Endpoint, Tls
-from linkedclone.config.textfile import expand_home, read_text_file
-from linkedclone.config.url import Address, parse_bool, parse_url
+from linkedclone.config.endpoint_url import Address, parse_bool, parse_url
 from linkedclone.errors import InputError
 from linkedclone.model.values.secret import Secret
+from linkedclone.system.text_file import expand_home, read_text_file
 
 _SHA256_DIGITS = 64
 

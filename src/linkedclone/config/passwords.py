@@ -6,9 +6,9 @@ from pathlib import Path
 
 from linkedclone.config.endpoint import Endpoint
 from linkedclone.config.govc import govc_password
-from linkedclone.config.private import read_private
 from linkedclone.errors import InputError, LinkedCloneError
 from linkedclone.model.values.secret import Secret
+from linkedclone.system.private_files import read_private
 
 Ask = Callable[[str], str]
 """Shown for whom, returns the password that a person typed."""

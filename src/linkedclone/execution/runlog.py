@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, TextIO
 
-from linkedclone.config.secret import scrub
+from linkedclone.config.redaction import scrub
 from linkedclone.execution.progress import Event, Progress
 from linkedclone.model.jobs import JobStatus
 

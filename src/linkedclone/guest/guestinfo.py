@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from linkedclone.errors import InputError
-from linkedclone.guest.cloudconfig import (
+from linkedclone.guest.cloud_config import (
     build_meta_data,
     build_network,
     build_user_data,

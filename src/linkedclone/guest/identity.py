@@ -1,6 +1,6 @@
 """Who one guest is to be: worked out of a customization for a single clone. Pure."""
 
-from linkedclone.guest.naming import make_host_name
+from linkedclone.guest.host_names import make_host_name
 from linkedclone.model.customization import Addresses, Customization
 from linkedclone.model.guest import Guest, GuestCard, Secrets
 

@@ -10,7 +10,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from linkedclone.guest.cloudconfig import (
+from linkedclone.guest.cloud_config import (
     CLOUD_CONFIG,
     build_cloud_config,
     build_meta_data,
@@ -18,7 +18,7 @@ from linkedclone.guest.cloudconfig import (
     build_vendor_data,
     encode_document,
 )
-from linkedclone.guest.multipart import join_documents
+from linkedclone.guest.mime_multipart import join_documents
 from linkedclone.model.customization import CloudInit, Customization, GuestOs, GuestUser
 from linkedclone.model.guest import Guest
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from itertools import islice
 
 from linkedclone.errors import InputError
-from linkedclone.guest.addresses import (
+from linkedclone.guest.identity import build_card
+from linkedclone.guest.ip_ranges import (
     AddressRange,
     Span,
     count,
@@ -16,7 +17,6 @@ from linkedclone.guest.addresses import (
     subtract,
     walk,
 )
-from linkedclone.guest.identity import build_card
 from linkedclone.model.customization import Addresses, Customization
 from linkedclone.model.guest import GuestCard
 from linkedclone.model.values.vm_names import render_count

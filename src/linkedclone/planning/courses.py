@@ -1,7 +1,7 @@
 """Plan what each guest of a batch is followed through."""
 
 from linkedclone.errors import InputError
-from linkedclone.guest.naming import make_host_name
+from linkedclone.guest.host_names import make_host_name
 from linkedclone.model.customization import GuestOs
 from linkedclone.model.guest import Guest
 from linkedclone.model.request import CloneRequest, Wait

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from linkedclone.config.customization import read_customization, settle_customization
+from linkedclone.config.customization_file import read_customization, settle_customization
 from linkedclone.errors import InputError
 from linkedclone.model.customization import (
     Addresses,

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from linkedclone.config.file import ConfigFile, EndpointSettings
+from linkedclone.config.config_file import ConfigFile, EndpointSettings
 from linkedclone.errors import InputError
 
 CANARY = "c4nary-pw"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from linkedclone.config.guest_secrets import find_secrets
+from linkedclone.config.guest_passwords import find_secrets
 from linkedclone.errors import InputError
 from linkedclone.model.customization import (
     CloudInit,

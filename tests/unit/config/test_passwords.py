@@ -8,9 +8,9 @@ from keyring.backend import KeyringBackend
 
 from linkedclone.config.endpoint import Endpoint
 from linkedclone.config.passwords import Stored, find_password, forget, recall, remember
-from linkedclone.config.private import write_private
 from linkedclone.errors import InputError, LinkedCloneError
 from linkedclone.model.values.secret import Secret
+from linkedclone.system.private_files import write_private
 
 HERE = Endpoint(kind="vsphere", host="h", user="u")
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from linkedclone.config.resolve import read_patience, resolve_endpoint
+from linkedclone.config.resolve_endpoint import read_patience, resolve_endpoint
 from linkedclone.errors import InputError
 
 

@@ -4,11 +4,15 @@ from pathlib import Path
 import pytest
 
 from linkedclone.config.endpoint import Endpoint
-from linkedclone.config.places import config_file, data_folder, log_folder
-from linkedclone.config.resolve import NOTHING_CONFIGURED, locate_endpoint, resolve_endpoint
-from linkedclone.config.textfile import expand_home
+from linkedclone.config.paths import config_file, data_folder, log_folder
+from linkedclone.config.resolve_endpoint import (
+    NOTHING_CONFIGURED,
+    locate_endpoint,
+    resolve_endpoint,
+)
 from linkedclone.errors import InputError
 from linkedclone.model.values.secret import Secret
+from linkedclone.system.text_file import expand_home
 
 Configure = Callable[..., dict[str, str]]
 

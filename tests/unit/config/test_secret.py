@@ -8,7 +8,7 @@ from xml.sax.saxutils import escape as xml_escape
 
 import pytest
 
-from linkedclone.config.secret import scrub, scrub_sentence
+from linkedclone.config.redaction import scrub, scrub_sentence
 from linkedclone.model.values.secret import Secret
 
 CANARY = "c4nary p@ss/w"

@@ -1,6 +1,6 @@
 import pytest
 
-from linkedclone.config.url import is_url, parse_bool, parse_url, redact
+from linkedclone.config.endpoint_url import is_url, parse_bool, parse_url, redact
 from linkedclone.errors import InputError
 
 CANARY = "c4nary-pw"

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from linkedclone.errors import InputError
-from linkedclone.guest.addresses import (
+from linkedclone.guest.ip_ranges import (
     Span,
     count,
     parse_range,

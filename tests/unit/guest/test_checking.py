@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from linkedclone.guest.checking import check_customization, find_sources
+from linkedclone.guest.rules import check_customization, find_sources
 from linkedclone.model.customization import (
     Addresses,
     CloudInit,

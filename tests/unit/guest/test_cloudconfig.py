@@ -8,7 +8,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from linkedclone.errors import InputError
-from linkedclone.guest.cloudconfig import (
+from linkedclone.guest.cloud_config import (
     CLOUD_CONFIG,
     build_cloud_config,
     build_meta_data,

@@ -3,7 +3,7 @@
 import pytest
 
 from linkedclone.errors import InputError
-from linkedclone.guest.naming import check_host_names, is_domain, make_host_name
+from linkedclone.guest.host_names import check_host_names, is_domain, make_host_name
 from linkedclone.model.customization import Customization, GuestOs
 
 LINUX = Customization(os=GuestOs.LINUX)

@@ -12,7 +12,7 @@ import pytest
 from pycdlib import PyCdlib
 from ruamel.yaml import YAML
 
-from linkedclone.guest.cloudconfig import CLOUD_CONFIG
+from linkedclone.guest.cloud_config import CLOUD_CONFIG
 from linkedclone.guest.nocloud import (
     admit_key,
     as_cloud_init,

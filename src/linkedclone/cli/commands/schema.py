@@ -17,7 +17,7 @@ def command(choices: Choices) -> int:
     """
     from linkedclone.cli.output import render_document
     from linkedclone.cli.streams import write_result
-    from linkedclone.config.schema import build_schema
+    from linkedclone.config.pool_schema import build_schema
 
     output = "yaml" if choices.output == "yaml" else "json"
     write_result(render_document(build_schema(), output))

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from linkedclone.config.endpoint import Endpoint, check_accel
-from linkedclone.config.places import data_folder
-from linkedclone.config.textfile import expand_home
+from linkedclone.config.paths import data_folder
 from linkedclone.errors import InputError
+from linkedclone.system.text_file import expand_home
 
 ACCEL_VARIABLE = "LINKEDCLONE_ACCEL"
 """What machines are started with unless the endpoint says it: ``auto``, ``kvm`` or ``tcg``."""

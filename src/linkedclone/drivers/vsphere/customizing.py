@@ -33,7 +33,7 @@ from linkedclone.drivers.vsphere.shapes import Shape
 from linkedclone.drivers.vsphere.sysprep import build_sysprep, overlay_options, overlay_sysprep
 from linkedclone.errors import InputError, UnsupportedError
 from linkedclone.guest.guestinfo import PREFIX, build_guestinfo, build_removal
-from linkedclone.guest.naming import find_fault, leaves_names
+from linkedclone.guest.host_names import find_fault, leaves_names
 from linkedclone.model.customization import (
     CloudInit,
     Customization,

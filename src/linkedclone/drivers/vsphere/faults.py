@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Final
 
-from linkedclone.config.secret import scrub
+from linkedclone.config.redaction import scrub
 from linkedclone.drivers.vsphere.faultrules import ARGUMENTS, RULES, UNKNOWN, Rule
 from linkedclone.drivers.vsphere.native import (
     Native,

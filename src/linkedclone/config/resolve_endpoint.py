@@ -5,14 +5,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from linkedclone.config.config_file import ConfigFile
 from linkedclone.config.endpoint import Endpoint, Tls
-from linkedclone.config.file import ConfigFile
+from linkedclone.config.endpoint_url import Address, is_url, parse_url, redact
 from linkedclone.config.govc import govc_endpoint, govc_user
 from linkedclone.config.passwords import Ask, Stored, find_password
-from linkedclone.config.places import config_file
-from linkedclone.config.textfile import read_text_file
-from linkedclone.config.url import Address, is_url, parse_url, redact
+from linkedclone.config.paths import config_file
 from linkedclone.errors import InputError
+from linkedclone.system.text_file import read_text_file
 
 _LONGEST_PATIENCE = 86_400.0
 

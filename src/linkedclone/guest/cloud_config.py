@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from linkedclone.errors import InputError
-from linkedclone.guest.multipart import join_documents
+from linkedclone.guest.mime_multipart import join_documents
 from linkedclone.model.customization import CloudInit, GuestUser
 from linkedclone.model.guest import Guest, GuestCard
 

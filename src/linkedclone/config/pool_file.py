@@ -5,12 +5,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from linkedclone.config.customization import read_customization_values
-from linkedclone.config.guest_secrets import AskFor, look_up_all
+from linkedclone.config.customization_file import read_customization_values
+from linkedclone.config.guest_passwords import AskFor, look_up_all
 from linkedclone.config.pool_rules import check_pool
-from linkedclone.config.yamlfile import YamlFile, build_yaml, read_into
+from linkedclone.config.yaml_reader import YamlFile, build_yaml, read_into
 from linkedclone.errors import InputError
-from linkedclone.guest.checking import find_sources
+from linkedclone.guest.rules import find_sources
 from linkedclone.model.guest import Secrets
 from linkedclone.model.pool import PoolSpec
 from linkedclone.model.values.document_errors import Place, Problem
@@ -95,7 +95,7 @@ def write_settings(path: Path, settings: Mapping[str, object]) -> PoolSpec:
     """
     from io import StringIO
 
-    from linkedclone.config.private import write_private
+    from linkedclone.system.private_files import write_private
 
     file = _load_with(path, settings)
     spec = check_file(file)

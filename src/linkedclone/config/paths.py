@@ -4,8 +4,8 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from linkedclone.config.textfile import expand_home
 from linkedclone.errors import InputError
+from linkedclone.system.text_file import expand_home
 
 _APP = "linkedclone"
 

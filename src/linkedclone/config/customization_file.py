@@ -5,13 +5,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from linkedclone.config.textfile import read_text_file
-from linkedclone.config.yamlfile import Checked, YamlFile, read_into
+from linkedclone.config.yaml_reader import Checked, YamlFile, read_into
 from linkedclone.errors import InputError
-from linkedclone.guest.checking import check_customization
+from linkedclone.guest.rules import check_customization
 from linkedclone.model.customization import Customization
 from linkedclone.model.values.document_errors import Place, Problem, show_place
 from linkedclone.model.values.vm_names import render_count
+from linkedclone.system.text_file import read_text_file
 
 _KEY = "customization"
 _TEXTS = (

@@ -4,8 +4,8 @@ import os
 import tempfile
 from pathlib import Path
 
-from linkedclone.config.textfile import read_text_file
 from linkedclone.errors import InputError, LinkedCloneError
+from linkedclone.system.text_file import read_text_file
 
 
 def write_private(path: Path, text: str) -> None:

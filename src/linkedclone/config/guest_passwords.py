@@ -4,14 +4,14 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from linkedclone.config.passwords import read_password_file
-from linkedclone.config.textfile import expand_home
 from linkedclone.errors import InputError
-from linkedclone.guest.checking import find_sources
+from linkedclone.guest.rules import find_sources
 from linkedclone.model.customization import Customization, SecretSource
 from linkedclone.model.guest import Secrets
 from linkedclone.model.values.document_errors import Place, show_place
 from linkedclone.model.values.secret import Secret
 from linkedclone.model.values.vm_names import render_count
+from linkedclone.system.text_file import expand_home
 
 AskFor = Callable[[str], str]
 """Shown what is asked for, returns what a person typed."""

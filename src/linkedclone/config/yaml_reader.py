@@ -22,11 +22,11 @@ from typing import (
     get_type_hints,
 )
 
-from linkedclone.config.textfile import read_text_file
-from linkedclone.config.url import redact
+from linkedclone.config.endpoint_url import redact
 from linkedclone.errors import InputError
 from linkedclone.model.values.document_errors import Place, Problem, show_place
 from linkedclone.model.values.vm_names import render_count
+from linkedclone.system.text_file import read_text_file
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter

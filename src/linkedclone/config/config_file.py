@@ -14,11 +14,11 @@ from io import StringIO
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from linkedclone.config.textfile import expand_home, read_text_file
-from linkedclone.config.url import is_url, parse_url, redact
-from linkedclone.config.yamlfile import YamlFile, build_yaml, read_into
+from linkedclone.config.endpoint_url import is_url, parse_url, redact
+from linkedclone.config.yaml_reader import YamlFile, build_yaml, read_into
 from linkedclone.errors import InputError
 from linkedclone.model.values.document_errors import Problem
+from linkedclone.system.text_file import expand_home, read_text_file
 
 _FORBID = {"extra": "forbid"}
 _WHAT = "configuration file"
@@ -128,7 +128,7 @@ class ConfigFile:
         return self._write()
 
     def _write(self) -> "ConfigFile":
-        from linkedclone.config.private import write_private
+        from linkedclone.system.private_files import write_private
 
         text = StringIO()
         build_yaml().dump(self._document, text)

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator
 from ipaddress import ip_address
 
 from linkedclone.errors import InputError
-from linkedclone.guest.addresses import (
+from linkedclone.guest.host_names import find_template_fault, is_domain
+from linkedclone.guest.ip_ranges import (
     AddressRange,
     Span,
     parse_range,
@@ -16,7 +17,6 @@ from linkedclone.guest.addresses import (
     span_of,
     subtract,
 )
-from linkedclone.guest.naming import find_template_fault, is_domain
 from linkedclone.model.customization import (
     Addresses,
     CloudInit,

@@ -1,0 +1,1 @@
+"""What touches the operating system and nothing else: files, locks, shared looks."""
