@@ -14,7 +14,7 @@ from linkedclone.drivers.local.machines import open_machine
 from linkedclone.errors import DuplicateNameError, LinkedCloneError
 from linkedclone.model.images import ImageImport
 from linkedclone.model.vm import Power, Vm
-from linkedclone.planning.power import AskGuests
+from linkedclone.planning.vms.power import AskGuests
 from tests.contract.acts import (
     error_of,
     find,

@@ -22,7 +22,7 @@ from linkedclone.model.images import ImageImport
 from linkedclone.model.report import ActionReport
 from linkedclone.model.request import Deletion
 from linkedclone.model.vm import Power, Vm
-from linkedclone.planning.deletion import plan_delete
+from linkedclone.planning.vms.delete import plan_delete
 from tests.contract.acts import delete, error_of, find, make, step_for, take_snapshot
 from tests.local.scenes import check_tidy, collect_files, connect, make_image
 

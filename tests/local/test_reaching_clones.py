@@ -21,7 +21,7 @@ from linkedclone.model.images import ImageImport
 from linkedclone.model.report import Status
 from linkedclone.model.request import Hardware, Nic
 from linkedclone.model.vm import Power, Vm
-from linkedclone.planning.power import AskGuests
+from linkedclone.planning.vms.power import AskGuests
 from tests.contract.acts import (
     find,
     make,

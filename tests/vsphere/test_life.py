@@ -14,7 +14,7 @@ from linkedclone.errors import InUseError, NotOursError, RefusedError, Unsupport
 from linkedclone.model.report import ActionReport, Status
 from linkedclone.model.request import CloneRequest, Placement
 from linkedclone.model.vm import Power, Vm
-from linkedclone.planning.power import AskGuests
+from linkedclone.planning.vms.power import AskGuests
 from tests import command, govc
 from tests.contract.acts import current, find, make, read, result_of, set_power, take_snapshot
 from tests.contract.acts import step_for as contract_step

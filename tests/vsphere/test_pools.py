@@ -24,7 +24,7 @@ from linkedclone.model.pool import (
 from linkedclone.model.pool_report import PoolOutlook, PoolReport
 from linkedclone.model.values.secret import Secret
 from linkedclone.model.vm import Power, Vm
-from linkedclone.planning.membership import namesakes_of, state_of
+from linkedclone.planning.pool.membership import namesakes_of, state_of
 from tests import command
 from tests.contract.acts import find, finish, result_of
 from tests.simulator import Simulator

@@ -28,7 +28,7 @@ from linkedclone.errors import (
 from linkedclone.model.inventory import Inventory, Stray
 from linkedclone.model.request import Scan
 from linkedclone.model.vm import Layer, Power, Vm
-from linkedclone.planning.clone import SNAPSHOT_NOTE
+from linkedclone.planning.clone.plan import SNAPSHOT_NOTE
 from tests import command, govc
 from tests.contract.acts import error_of, find, finish, read, result_of, set_power, take_snapshot
 from tests.simulator import Simulator

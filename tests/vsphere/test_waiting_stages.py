@@ -15,8 +15,8 @@ from linkedclone.execution.progress import Silent
 from linkedclone.model.report import CloneResult, Failure, Status
 from linkedclone.model.request import CloneRequest, Wait
 from linkedclone.model.vm import CustomizationStatus, Power, Vm
-from linkedclone.planning.followed import Course, Followed, GuestStage
-from linkedclone.planning.waiting import begin
+from linkedclone.planning.guests.progress import Course, Followed, GuestStage
+from linkedclone.planning.guests.timeouts import begin
 from tests import command
 from tests.contract.acts import find, result_of
 from tests.simulator import Simulator

@@ -12,7 +12,7 @@ from linkedclone.execution.runner import Check, Runner, action_of, name_of
 from linkedclone.model.plan import Plan, Step
 from linkedclone.model.report import ActionReport
 from linkedclone.model.request import Scan
-from linkedclone.planning.guards import check_steps, find_missing, needs_check
+from linkedclone.planning.vms.guards import check_steps, find_missing, needs_check
 
 
 def leave_guests_alone(driver: Driver) -> Driver:

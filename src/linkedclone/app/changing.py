@@ -19,19 +19,19 @@ from linkedclone.model.request import DEFAULT_OWNER, Deletion, Scan
 from linkedclone.model.values.ids import VmId
 from linkedclone.model.values.vm_names import check_name
 from linkedclone.model.vm import Power, Vm
-from linkedclone.planning.adoption import plan_adopt
-from linkedclone.planning.changes import (
+from linkedclone.planning.clone.snapshot_choice import find_snapshot
+from linkedclone.planning.vms.adopt import plan_adopt
+from linkedclone.planning.vms.delete import plan_delete
+from linkedclone.planning.vms.garbage import find_waste, plan_removal
+from linkedclone.planning.vms.guards import refuse_busy
+from linkedclone.planning.vms.power import AskGuests, plan_power, plan_restart
+from linkedclone.planning.vms.promote import plan_promote
+from linkedclone.planning.vms.snapshots_and_disks import (
     plan_create_snapshot,
     plan_delete_snapshot,
     plan_grow,
     plan_revert,
 )
-from linkedclone.planning.deletion import plan_delete
-from linkedclone.planning.guards import refuse_busy
-from linkedclone.planning.power import AskGuests, plan_power, plan_restart
-from linkedclone.planning.promotion import plan_promote
-from linkedclone.planning.snapshots import find_snapshot
-from linkedclone.planning.waste import find_waste, plan_removal
 
 
 class Changes:

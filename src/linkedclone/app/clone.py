@@ -28,13 +28,13 @@ from linkedclone.model.report import CloneReport, CloneResult, Stage, Status
 from linkedclone.model.request import CloneRequest, Hardware, Target, Wait
 from linkedclone.model.values.vm_names import check_name, expand_names
 from linkedclone.model.vm import Power, Snapshot, Vm
-from linkedclone.planning.budget import find_parallel
-from linkedclone.planning.clone import ClonePlanner, Run, rehome
-from linkedclone.planning.verdict import Fate
+from linkedclone.planning.clone.outcome import Fate
+from linkedclone.planning.clone.parallelism import find_parallel
+from linkedclone.planning.clone.plan import ClonePlanner, Run, rehome
 
 if TYPE_CHECKING:
     from linkedclone.model.server_check import HostCheck
-    from linkedclone.planning.differences import Wanted
+    from linkedclone.planning.clone.differences import Wanted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +62,7 @@ class Prepared:
     @property
     def wanted(self) -> Wanted:
         """What clones that are there already are compared with."""
-        from linkedclone.planning.differences import Wanted
+        from linkedclone.planning.clone.differences import Wanted
 
         return Wanted(request=self.request, target=self.target, snapshot=self.snapshot)
 
@@ -81,11 +81,11 @@ def prepare(driver: Driver, request: CloneRequest) -> Prepared:
     """
     request = replace(request, names=expand_names(request.names))
     if request.wait is not Wait.TASK or request.network_filter:
-        from linkedclone.planning.courses import check_wait
+        from linkedclone.planning.guests.stages import check_wait
 
         check_wait(request, customizes_always=driver.customizes_always)
     if request.macs:
-        from linkedclone.planning.macs import check_macs
+        from linkedclone.planning.clone.macs import check_macs
 
         check_macs(request)
     if request.snapshot.kind == "new" and request.snapshot.name:
@@ -130,7 +130,7 @@ def _keep_single(driver: Driver, request: CloneRequest, plan: Plan) -> Plan:
     look = own or (creates and wanted is not None and wanted.gives_addresses)
     vms = driver.observe().vms if look else ()
     if own:
-        from linkedclone.planning.macs import refuse_used_macs
+        from linkedclone.planning.clone.macs import refuse_used_macs
 
         refuse_used_macs(own, vms)
     if wanted is None:

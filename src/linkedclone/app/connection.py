@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from linkedclone.model.request import Deletion, Placement, Scan
     from linkedclone.model.server_check import HostCheck
     from linkedclone.model.values.ids import VmId
-    from linkedclone.planning.power import AskGuests
+    from linkedclone.planning.vms.power import AskGuests
 
 
 class Connection:
@@ -179,7 +179,7 @@ class Connection:
 
     def diagnose(self) -> tuple[Finding, ...]:
         """Check what linked clones need of this endpoint, and the families that are there."""
-        from linkedclone.planning.health import find_trouble
+        from linkedclone.planning.vms.family_checks import find_trouble
 
         return (*self._driver.diagnose(), *find_trouble(self._driver.observe(sizes=True)))
 
@@ -464,7 +464,7 @@ class Connection:
             tell: Is told how far it is.
         """
         from linkedclone.model.images import DiskExport, tell_nobody
-        from linkedclone.planning.snapshots import find_snapshot
+        from linkedclone.planning.clone.snapshot_choice import find_snapshot
 
         files = self._disk_files()
         (vm,) = self._driver.find_vms([ref])

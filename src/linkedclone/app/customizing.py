@@ -16,7 +16,7 @@ from linkedclone.model.plan import CreateClone, Plan, Step
 from linkedclone.model.report import CloneResult, Failure, Stage, Status
 from linkedclone.model.request import CloneRequest
 from linkedclone.model.vm import Vm
-from linkedclone.planning.addresses import (
+from linkedclone.planning.clone.ip_addresses import (
     Clash,
     find_clashes,
     give_addresses,

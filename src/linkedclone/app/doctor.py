@@ -18,7 +18,7 @@ from linkedclone.errors import (
 )
 from linkedclone.model.findings import Finding, Verdict
 from linkedclone.model.inventory import Examination
-from linkedclone.planning.health import find_trouble
+from linkedclone.planning.vms.family_checks import find_trouble
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

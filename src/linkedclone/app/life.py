@@ -15,9 +15,9 @@ from linkedclone.model.plan import Plan, Step
 from linkedclone.model.report import ActionReport, ActionResult, Failure, Stage, Status
 from linkedclone.model.values.ids import VmId
 from linkedclone.model.vm import Vm
-from linkedclone.planning.guards import refuse_busy
-from linkedclone.planning.relocation import plan_relocate
-from linkedclone.planning.renaming import plan_rename
+from linkedclone.planning.vms.guards import refuse_busy
+from linkedclone.planning.vms.relocate import plan_relocate
+from linkedclone.planning.vms.rename import plan_rename
 
 if TYPE_CHECKING:
     from linkedclone.app.acting import Acting

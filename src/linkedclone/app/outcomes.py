@@ -13,11 +13,11 @@ from linkedclone.lineage.proof import Mode, Proof, shared_layers
 from linkedclone.model.report import CloneReport, CloneResult, Failure, Stage, Status
 from linkedclone.model.values.vm_names import list_names, render_count
 from linkedclone.model.vm import Power, Vm
-from linkedclone.planning.verdict import CloneVerdict, Fate, judge_existing
+from linkedclone.planning.clone.outcome import CloneVerdict, Fate, judge_existing
 
 if TYPE_CHECKING:
     from linkedclone.app.clone import Prepared
-    from linkedclone.planning.differences import Wanted
+    from linkedclone.planning.clone.differences import Wanted
 
 
 def mark_failed(result: CloneResult, stage: Stage, error: LinkedCloneError) -> CloneResult:
@@ -37,7 +37,7 @@ def describe_existing(prepared: Prepared, vm: Vm) -> CloneResult:
 
 def _compared(result: CloneResult, vm: Vm, source: Vm, wanted: Wanted) -> CloneResult:
     """Tell what a clone that was there hangs from, and in what it differs from what is wanted."""
-    from linkedclone.planning.differences import find_base, find_differences
+    from linkedclone.planning.clone.differences import find_base, find_differences
 
     base = find_base(vm, source, linked=wanted.request.disk_move.linked)
     result = replace(result, parent=base.parent, snapshot=base.snapshot)

@@ -14,9 +14,9 @@ from linkedclone.model.report import ActionResult, Failure, Status
 from linkedclone.model.request import DEFAULT_OWNER
 from linkedclone.model.values.vm_names import check_name
 from linkedclone.model.vm import Mark, Power, Vm
-from linkedclone.planning.changes import plan_create_snapshot
-from linkedclone.planning.clone import SNAPSHOT_NOTE
-from linkedclone.planning.parents import examine_parent
+from linkedclone.planning.clone.plan import SNAPSHOT_NOTE
+from linkedclone.planning.vms.golden_image import examine_parent
+from linkedclone.planning.vms.snapshots_and_disks import plan_create_snapshot
 
 _TICK_SECONDS = 5.0
 

@@ -13,7 +13,7 @@ from linkedclone.execution.runner import Runner
 from linkedclone.model.plan import WriteMark
 from linkedclone.model.values.ids import VmId
 from linkedclone.model.vm import Vm
-from linkedclone.planning.membership import state_of
+from linkedclone.planning.pool.membership import state_of
 
 if TYPE_CHECKING:
     from linkedclone.drivers.base import Driver

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from linkedclone.model.plan import Plan, WriteMark
 from linkedclone.model.vm import Vm
-from linkedclone.planning.membership import slot_of, state_of
+from linkedclone.planning.pool.membership import slot_of, state_of
 
 if TYPE_CHECKING:
     from linkedclone.app.acting import Acting

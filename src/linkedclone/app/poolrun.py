@@ -43,12 +43,12 @@ from linkedclone.model.report import ActionResult, Status
 from linkedclone.model.request import Deletion
 from linkedclone.model.values.ids import VmId
 from linkedclone.model.vm import Power, Vm
-from linkedclone.planning.deletion import plan_delete
-from linkedclone.planning.membership import state_of
-from linkedclone.planning.pool import PoolSight, hardware_to_change, plan_pool
-from linkedclone.planning.poolwork import add_clones, find_recovered, forgive
-from linkedclone.planning.rollout import Wave, choose_wave
-from linkedclone.planning.shape import render_shape
+from linkedclone.planning.clone.spec_digest import render_shape
+from linkedclone.planning.pool.membership import state_of
+from linkedclone.planning.pool.plan import PoolSight, hardware_to_change, plan_pool
+from linkedclone.planning.pool.requests import add_clones, find_recovered, forgive
+from linkedclone.planning.pool.rollout import Wave, choose_wave
+from linkedclone.planning.vms.delete import plan_delete
 
 if TYPE_CHECKING:
     from linkedclone.app.acting import Acting

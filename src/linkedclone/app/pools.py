@@ -17,8 +17,9 @@ from linkedclone.model.report import ActionReport
 from linkedclone.model.values.ids import VmId
 from linkedclone.model.values.vm_names import list_names, render_count
 from linkedclone.model.vm import Snapshot, Vm
-from linkedclone.planning.guards import refuse_unread, refuse_unreadable
-from linkedclone.planning.membership import (
+from linkedclone.planning.clone.snapshot_choice import choose_snapshot
+from linkedclone.planning.clone.spec_digest import describe_shape
+from linkedclone.planning.pool.membership import (
     PoolIdentity,
     advise_on,
     choose_to_adopt,
@@ -29,8 +30,8 @@ from linkedclone.planning.membership import (
     slot_of,
     state_of,
 )
-from linkedclone.planning.pool import PoolSight, on_image, plan_pool
-from linkedclone.planning.poolwork import (
+from linkedclone.planning.pool.plan import PoolSight, on_image, plan_pool
+from linkedclone.planning.pool.requests import (
     NOT_A_MEMBER,
     Image,
     build_request,
@@ -39,8 +40,7 @@ from linkedclone.planning.poolwork import (
     match_members,
     refuse_missing,
 )
-from linkedclone.planning.shape import describe_shape
-from linkedclone.planning.snapshots import choose_snapshot
+from linkedclone.planning.vms.guards import refuse_unread, refuse_unreadable
 
 if TYPE_CHECKING:
     from linkedclone.app.acting import Acting, Confirm

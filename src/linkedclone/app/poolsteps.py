@@ -10,7 +10,7 @@ from linkedclone.model.plan import RenameVm, SetPower, ShutDownGuest, Step
 from linkedclone.model.pool import Act, Change, PoolPlan
 from linkedclone.model.values.ids import VmId
 from linkedclone.model.vm import Power, Vm
-from linkedclone.planning.rollout import Wave
+from linkedclone.planning.pool.rollout import Wave
 
 _SHUTDOWN_SECONDS: Final = 120.0
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from linkedclone.execution.cloning import Made
     from linkedclone.execution.runner import Runner
     from linkedclone.model.guest import Guest
-    from linkedclone.planning.followed import Followed
+    from linkedclone.planning.guests.progress import Followed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,8 +64,8 @@ def await_guests(
         return dict(results), False
     from linkedclone.drivers.base import CustomizationEvents
     from linkedclone.execution.guests import GuestWatch
-    from linkedclone.planning.courses import plan_course
-    from linkedclone.planning.waiting import begin
+    from linkedclone.planning.guests.stages import plan_course
+    from linkedclone.planning.guests.timeouts import begin
 
     driver, now = runner.driver, runner.pace.now()
     guests = {}

@@ -8,7 +8,7 @@ import click
 from linkedclone.cli.parameters import read_duration
 
 if TYPE_CHECKING:
-    from linkedclone.planning.power import AskGuests
+    from linkedclone.planning.vms.power import AskGuests
 
 
 def _read(_context: click.Context, _parameter: click.Parameter, text: str | None) -> float | None:
@@ -42,7 +42,7 @@ def read_asking(*, guest: bool, deadline: float | None, then_off: bool) -> "AskG
         InputError: A deadline or ``--then-off`` without ``--guest``.
     """
     from linkedclone.errors import InputError
-    from linkedclone.planning.power import DEADLINE_SECONDS, AskGuests
+    from linkedclone.planning.vms.power import DEADLINE_SECONDS, AskGuests
 
     if not guest and (deadline is not None or then_off):
         option = "--then-off" if then_off else "--deadline"

@@ -12,7 +12,7 @@ from linkedclone.model.pool_report import PoolOutlook, PoolReport, PoolRow, Pool
 from linkedclone.model.report import Status
 from linkedclone.model.values.sizes import render_size
 from linkedclone.model.values.vm_names import list_names
-from linkedclone.planning.membership import advise_on
+from linkedclone.planning.pool.membership import advise_on
 
 _FITNESS = {
     Fitness.HEALTHY.value: "green",

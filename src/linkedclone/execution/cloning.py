@@ -23,8 +23,8 @@ from linkedclone.model.plan import CreateClone, DeleteVm, SetPower, Step, TakeSn
 from linkedclone.model.report import Failure, Stage
 from linkedclone.model.values.ids import VmId
 from linkedclone.model.vm import LEFT_FAILED, Mark, Power, Snapshot, Vm
+from linkedclone.planning.clone.outcome import CloneVerdict, Fate, judge
 from linkedclone.planning.retries import plan_pause
-from linkedclone.planning.verdict import CloneVerdict, Fate, judge
 
 Landings = dict[str, Landing[Step]]
 """How each clone's last call ended, by the clone's name."""

@@ -12,8 +12,8 @@ from linkedclone.execution.progress import Event, Progress
 from linkedclone.model.jobs import JobStatus
 from linkedclone.model.values.ids import VmId
 from linkedclone.model.vm import CustomizationNews, CustomizationStatus, Vm
-from linkedclone.planning.followed import Followed, GuestStage
-from linkedclone.planning.waiting import advance, excuse
+from linkedclone.planning.guests.progress import Followed, GuestStage
+from linkedclone.planning.guests.timeouts import advance, excuse
 
 _FIRST_PAUSE_SECONDS: Final = 0.2
 _LONGEST_PAUSE_SECONDS: Final = 2.0

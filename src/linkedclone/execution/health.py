@@ -11,7 +11,7 @@ from linkedclone.model.guest import Secrets
 from linkedclone.model.pool import Fitness, Health, PoolSpec
 from linkedclone.model.values.ids import VmId
 from linkedclone.model.vm import Vm
-from linkedclone.planning.fitness import Probed, judge_fitness, needs_probing
+from linkedclone.planning.pool.member_health import Probed, judge_fitness, needs_probing
 
 CONFIRM_SECONDS: Final = 5.0
 """How long after the first look a clone is looked at again that seems unhealthy:

@@ -13,7 +13,7 @@ from linkedclone.model.guest import Secrets
 from linkedclone.model.pool import PoolSpec
 from linkedclone.model.values.ids import VmId
 from linkedclone.model.vm import Vm
-from linkedclone.planning.fitness import Probed
+from linkedclone.planning.pool.member_health import Probed
 
 TRY_SECONDS: Final = 5.0
 """How long a port or a command may take; a guest that is slower is tried again later."""

@@ -18,7 +18,7 @@ from linkedclone.model.customization import Addresses, Customization, GuestOs
 from linkedclone.model.pool import PoolSpec, Rollout
 from linkedclone.model.pool_report import PoolReport
 from linkedclone.model.vm import Vm
-from linkedclone.planning.membership import members_of, namesakes_of
+from linkedclone.planning.pool.membership import members_of, namesakes_of
 
 GUESTS = Customization(os=GuestOs.LINUX, addresses=(Addresses(range="10.0.0.10-10.0.0.200/24"),))
 """Guests in memory are seen to come up only if they were to be somebody."""

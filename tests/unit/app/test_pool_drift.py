@@ -11,7 +11,7 @@ from linkedclone.drivers.memory.driver import MemoryDriver
 from linkedclone.model.pool import PoolHardware, PoolPlan, Rollout
 from linkedclone.model.values.ids import VmId
 from linkedclone.model.vm import CustomizationStatus, Power, Vm
-from linkedclone.planning.membership import state_of
+from linkedclone.planning.pool.membership import state_of
 from tests.unit.app.pooling import Stage, pool
 
 GIB = 1 << 30

@@ -13,7 +13,7 @@ from linkedclone.model.report import Status
 from linkedclone.model.request import DEFAULT_OWNER
 from linkedclone.model.values.ids import VmId
 from linkedclone.model.vm import PoolState, Vm
-from linkedclone.planning.membership import state_of
+from linkedclone.planning.pool.membership import state_of
 from tests.unit.app.pooling import DyingDriver, KilledError, Stage, forget_claimant, pool
 from tests.unit.app.test_pool_drift import without_sizes
 

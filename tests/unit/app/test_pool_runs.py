@@ -10,7 +10,7 @@ from linkedclone.errors import BusyError
 from linkedclone.model.pool import PoolHardware, PoolSpec, Probe, Rollout
 from linkedclone.model.report import Status
 from linkedclone.model.vm import PoolState, Power
-from linkedclone.planning.membership import state_of
+from linkedclone.planning.pool.membership import state_of
 from tests.unit.app.pooling import DyingDriver, KilledError, Stage, forget_claimant, pool
 
 GIB = 1 << 30

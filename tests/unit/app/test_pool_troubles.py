@@ -13,7 +13,7 @@ from linkedclone.model.pool import Act, PoolHardware, PoolSpec, Rollout
 from linkedclone.model.pool_report import PoolReport
 from linkedclone.model.report import Status
 from linkedclone.model.vm import CustomizationStatus, Power, Vm
-from linkedclone.planning.membership import state_of
+from linkedclone.planning.pool.membership import state_of
 from tests.unit.app.pooling import Stage, pool
 
 GIB = 1 << 30

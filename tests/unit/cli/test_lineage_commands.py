@@ -11,7 +11,7 @@ from linkedclone.errors import HypervisorError
 from linkedclone.model.inventory import Inventory
 from linkedclone.model.request import Scan
 from linkedclone.model.vm import Mark
-from linkedclone.planning.clone import SNAPSHOT_NOTE
+from linkedclone.planning.clone.plan import SNAPSHOT_NOTE
 from tests.unit.cli.conftest import NOW, Run
 
 BLIND = "note: files of unregistered VMs were not looked for (--scan does)"

@@ -14,8 +14,8 @@ from linkedclone.execution.outage import Outage, Pace
 from linkedclone.execution.progress import Event, Silent
 from linkedclone.model.values.ids import VmId
 from linkedclone.model.vm import CustomizationNews, CustomizationStatus, Power, Vm
-from linkedclone.planning.followed import Course, GuestStage
-from linkedclone.planning.waiting import begin
+from linkedclone.planning.guests.progress import Course, GuestStage
+from linkedclone.planning.guests.timeouts import begin
 
 TOOLS, CUSTOMIZED, ADDRESS = GuestStage.TOOLS, GuestStage.CUSTOMIZED, GuestStage.ADDRESS
 BORN = datetime(2026, 11, 2, tzinfo=UTC)

@@ -42,8 +42,8 @@ from linkedclone.model.report import Status
 from linkedclone.model.request import CloneRequest
 from linkedclone.model.values.ids import SnapshotId, VmId
 from linkedclone.model.vm import Mark, Power
+from linkedclone.planning.clone.outcome import Fate
 from linkedclone.planning.retries import ALLOWANCES, may_repeat, plan_retry
-from linkedclone.planning.verdict import Fate
 
 VM, SNAPSHOT = VmId("vm-1"), SnapshotId("snapshot-1")
 DELETE = DeleteVm(vm=VM, vm_name="a")

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from linkedclone.errors import InputError
 from linkedclone.model.customization import Addresses, Customization, GuestOs
 from linkedclone.model.vm import Vm
-from linkedclone.planning.addresses import (
+from linkedclone.planning.clone.ip_addresses import (
     find_clashes,
     give_addresses,
     list_given,

@@ -7,7 +7,7 @@ import pytest
 from linkedclone.errors import NotOursError, RefusedError
 from linkedclone.model.plan import WriteMark
 from linkedclone.model.vm import Mark, Vm
-from linkedclone.planning.adoption import plan_adopt
+from linkedclone.planning.vms.adopt import plan_adopt
 from tests.unit.building import disk, hide, vm
 from tests.unit.planning.scene import GOLD, GRANDCHILD, MIDDLE, ONE, TWO, seen
 

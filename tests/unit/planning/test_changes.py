@@ -9,7 +9,7 @@ from linkedclone.model.inventory import Stray
 from linkedclone.model.plan import DeleteSnapshot, GrowDisk, RevertSnapshot
 from linkedclone.model.values.ids import VmId
 from linkedclone.model.vm import Snapshot, Vm
-from linkedclone.planning.changes import (
+from linkedclone.planning.vms.snapshots_and_disks import (
     plan_create_snapshot,
     plan_delete_snapshot,
     plan_grow,

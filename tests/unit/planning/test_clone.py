@@ -19,8 +19,12 @@ from linkedclone.errors import (
 from linkedclone.model.plan import CreateClone, Plan, SetPower, TakeSnapshot
 from linkedclone.model.request import CloneRequest, SnapshotChoice
 from linkedclone.model.vm import Power, Vm
-from linkedclone.planning.clone import ClonePlanner, Run, clone_uuid
-from linkedclone.planning.snapshots import choose_snapshot, find_snapshot, parse_snapshot_choice
+from linkedclone.planning.clone.plan import ClonePlanner, Run, clone_uuid
+from linkedclone.planning.clone.snapshot_choice import (
+    choose_snapshot,
+    find_snapshot,
+    parse_snapshot_choice,
+)
 from tests.unit.building import (
     IDENTITY,
     REASON,

@@ -10,8 +10,8 @@ from linkedclone.model.guest import Guest, GuestCard
 from linkedclone.model.request import CloneRequest, Wait
 from linkedclone.model.values.ids import VmId
 from linkedclone.model.vm import Mark, Vm
-from linkedclone.planning.courses import check_wait, plan_course
-from linkedclone.planning.followed import Evidence, GuestStage
+from linkedclone.planning.guests.progress import Evidence, GuestStage
+from linkedclone.planning.guests.stages import check_wait, plan_course
 
 TOOLS, CUSTOMIZED, ADDRESS = GuestStage.TOOLS, GuestStage.CUSTOMIZED, GuestStage.ADDRESS
 PLAIN = CloneRequest(parent="golden", names=("desk-1",))

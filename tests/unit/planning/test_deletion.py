@@ -9,7 +9,7 @@ from linkedclone.model.inventory import Stray
 from linkedclone.model.plan import DeleteVm, UnregisterVm
 from linkedclone.model.request import Deletion
 from linkedclone.model.vm import Power, Vm
-from linkedclone.planning.deletion import plan_delete
+from linkedclone.planning.vms.delete import plan_delete
 from tests.unit.building import clone_of, disk, hide, stray, vm, with_snapshot
 from tests.unit.planning.scene import GOLD, GRANDCHILD, MIDDLE, ONE, TWO, seen, waves
 

@@ -16,9 +16,9 @@ from linkedclone.model.request import (
 )
 from linkedclone.model.values.ids import FolderId
 from linkedclone.model.vm import Disk, Mark, Snapshot, Vm
-from linkedclone.planning.clone import SNAPSHOT_NOTE
-from linkedclone.planning.differences import Base, Wanted, find_base, find_differences
-from linkedclone.planning.shape import describe_shape, describe_wanted, render_shape
+from linkedclone.planning.clone.differences import Base, Wanted, find_base, find_differences
+from linkedclone.planning.clone.plan import SNAPSHOT_NOTE
+from linkedclone.planning.clone.spec_digest import describe_shape, describe_wanted, render_shape
 from tests.unit.building import disk, layer, snapshot, vm
 
 OLD, NEW = snapshot("old", number=1), snapshot("new", number=2)

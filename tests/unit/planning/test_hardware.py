@@ -10,8 +10,8 @@ from linkedclone.lineage.proof import DEEPEST
 from linkedclone.model.plan import CreateClone, Plan, TakeSnapshot
 from linkedclone.model.request import CloneRequest, DiskMove, Hardware, NewDisk, SnapshotChoice
 from linkedclone.model.vm import Disk, Vm
-from linkedclone.planning.clone import ClonePlanner, Run
-from linkedclone.planning.hardware import check_hardware
+from linkedclone.planning.clone.hardware import check_hardware
+from linkedclone.planning.clone.plan import ClonePlanner, Run
 from tests.unit.building import IDENTITY, TARGET, clone_of, disk, gold, snapshot, vm
 
 GIB = 1 << 30

@@ -8,7 +8,7 @@ from linkedclone.lineage.proof import DEEPEST
 from linkedclone.model.findings import Verdict
 from linkedclone.model.inventory import Inventory, LayerFile
 from linkedclone.model.vm import Vm
-from linkedclone.planning.health import find_trouble
+from linkedclone.planning.vms.family_checks import find_trouble
 from tests.unit.building import REASON, clone_of, disk, hide, layer, sized, stray, unreadable, vm
 from tests.unit.planning.scene import GOLD, ONE, TWO, seen
 

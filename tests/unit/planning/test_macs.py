@@ -8,7 +8,7 @@ from linkedclone.errors import InputError, RefusedError
 from linkedclone.model.plan import CreateClone
 from linkedclone.model.request import CloneRequest
 from linkedclone.model.values.macs import parse_mac
-from linkedclone.planning.macs import check_macs, macs_of, refuse_used_macs
+from linkedclone.planning.clone.macs import check_macs, macs_of, refuse_used_macs
 from tests.unit.building import TARGET, clone_of, gold, vm
 
 MAC = "00:50:56:00:00:01"

@@ -9,8 +9,8 @@ import pytest
 from linkedclone.model.pool import PoolHardware, PoolPlan, PoolSpec
 from linkedclone.model.request import CloneRequest, Hardware
 from linkedclone.model.vm import Disk, Power, Vm
-from linkedclone.planning.pool import PoolSight, plan_pool
-from linkedclone.planning.shape import describe_shape
+from linkedclone.planning.clone.spec_digest import describe_shape
+from linkedclone.planning.pool.plan import PoolSight, plan_pool
 from tests.unit.building import REASON, clone_of, disk, unreadable, vm, with_snapshot
 from tests.unit.planning.pools import (
     NOW,

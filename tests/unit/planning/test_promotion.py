@@ -9,7 +9,7 @@ from linkedclone.model.inventory import Inventory, Store, Stray
 from linkedclone.model.plan import PromoteVm
 from linkedclone.model.values.ids import StoreId
 from linkedclone.model.vm import Power, Vm
-from linkedclone.planning.promotion import plan_promote
+from linkedclone.planning.vms.promote import plan_promote
 from tests.unit.building import STORE, clone_of, disk, hide, layer, sized, snapshot, stray, vm
 from tests.unit.planning.scene import GOLD, GRANDCHILD, MIDDLE, ONE, TWO, seen
 

@@ -17,7 +17,7 @@ from linkedclone.model.plan import Plan, RelocateVm
 from linkedclone.model.request import Target
 from linkedclone.model.values.ids import FolderId, StoreId, VmId
 from linkedclone.model.vm import Vm
-from linkedclone.planning.relocation import plan_relocate
+from linkedclone.planning.vms.relocate import plan_relocate
 from tests.unit.building import STORE, disk, layer, unreadable
 from tests.unit.planning.scene import GOLD, GRANDCHILD, MIDDLE, ONE, TWO, seen
 

@@ -6,7 +6,7 @@ import pytest
 
 from linkedclone.errors import InputError, NotOursError
 from linkedclone.model.plan import RenameVm
-from linkedclone.planning.renaming import plan_rename
+from linkedclone.planning.vms.rename import plan_rename
 from tests.unit.planning.scene import GOLD, MIDDLE, ONE
 
 

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from linkedclone.model.pool import Act, Change, Fitness, Health, PoolSpec, Rollout
 from linkedclone.model.vm import Power, Vm
-from linkedclone.planning.membership import slot_of, state_of
-from linkedclone.planning.pool import PoolSight, plan_pool
-from linkedclone.planning.rollout import Wave, choose_wave
+from linkedclone.planning.pool.membership import slot_of, state_of
+from linkedclone.planning.pool.plan import PoolSight, plan_pool
+from linkedclone.planning.pool.rollout import Wave, choose_wave
 from tests.unit.planning.pools import HEALTHY, NEW, OLD, SICK, STARTING, member, sight, spec
 
 

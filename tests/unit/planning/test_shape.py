@@ -7,7 +7,7 @@ import pytest
 
 from linkedclone.model.customization import Customization, GuestOs
 from linkedclone.model.request import CloneRequest, DiskMove, Hardware, NewDisk, Placement
-from linkedclone.planning.shape import changed_parts, describe_shape, render_shape
+from linkedclone.planning.clone.spec_digest import changed_parts, describe_shape, render_shape
 
 REQUEST = CloneRequest(parent="golden", names=("desk-1",))
 

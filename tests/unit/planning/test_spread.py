@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from linkedclone.model.plan import CreateClone
 from linkedclone.model.request import CloneRequest, DiskMove, Placement, Spot
-from linkedclone.planning.budget import find_parallel
-from linkedclone.planning.clone import ClonePlanner, Run
-from linkedclone.planning.spread import spread
+from linkedclone.planning.clone.parallelism import find_parallel
+from linkedclone.planning.clone.plan import ClonePlanner, Run
+from linkedclone.planning.clone.spread import spread
 from tests.unit.building import IDENTITY, TARGET, clone_of, gold
 
 WEIGHTS = st.lists(st.integers(0, 2**50), min_size=1, max_size=12)

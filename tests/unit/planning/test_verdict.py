@@ -18,7 +18,7 @@ from linkedclone.errors import (
 from linkedclone.model.plan import CreateClone
 from linkedclone.model.request import DiskMove, Hardware, NewDisk
 from linkedclone.model.vm import LEFT_FAILED, Power, Vm
-from linkedclone.planning.verdict import Fate, judge, judge_existing
+from linkedclone.planning.clone.outcome import Fate, judge, judge_existing
 from tests.unit.building import REASON, TARGET, clone_of, disk, gold, unreadable
 
 GOLD = gold()

@@ -7,8 +7,8 @@ import pytest
 from linkedclone.model.customization import GuestOs
 from linkedclone.model.values.ids import VmId
 from linkedclone.model.vm import CustomizationNews, CustomizationStatus, Power, Vm
-from linkedclone.planning.followed import Course, Evidence, Followed, GuestStage
-from linkedclone.planning.waiting import advance, begin, excuse
+from linkedclone.planning.guests.progress import Course, Evidence, Followed, GuestStage
+from linkedclone.planning.guests.timeouts import advance, begin, excuse
 
 TOOLS, CUSTOMIZED, ADDRESS = GuestStage.TOOLS, GuestStage.CUSTOMIZED, GuestStage.ADDRESS
 ALL = Course(stages=(TOOLS, CUSTOMIZED, ADDRESS))

@@ -10,8 +10,8 @@ from linkedclone.model.inventory import Stray
 from linkedclone.model.plan import DeleteSnapshot, DeleteVm, RemoveStray
 from linkedclone.model.values.ids import StoreId, VmId
 from linkedclone.model.vm import Power, Vm
-from linkedclone.planning.clone import SNAPSHOT_NOTE
-from linkedclone.planning.waste import DEFAULT_KINDS, find_waste, plan_removal
+from linkedclone.planning.clone.plan import SNAPSHOT_NOTE
+from linkedclone.planning.vms.garbage import DEFAULT_KINDS, find_waste, plan_removal
 from tests.unit.building import clone_of, sized, stray, unreadable, vm, with_snapshot
 from tests.unit.planning.scene import GOLD, MIDDLE, ONE, TWO, seen
 

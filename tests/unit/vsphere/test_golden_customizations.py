@@ -32,7 +32,7 @@ from linkedclone.model.plan import CreateClone
 from linkedclone.model.request import CloneRequest
 from linkedclone.model.values.secret import Secret
 from linkedclone.model.vm import Identity
-from linkedclone.planning.clone import ClonePlanner, Run
+from linkedclone.planning.clone.plan import ClonePlanner, Run
 from tests.unit.vsphere.build import TARGET, card, disk
 from tests.unit.vsphere.test_golden_requests import parent
 

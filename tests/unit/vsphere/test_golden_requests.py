@@ -31,7 +31,7 @@ from linkedclone.model.request import (
 )
 from linkedclone.model.values.ids import FolderId, SnapshotId
 from linkedclone.model.vm import Disk, Identity, Layer, Snapshot, Vm
-from linkedclone.planning.clone import ClonePlanner, Run
+from linkedclone.planning.clone.plan import ClonePlanner, Run
 from tests.unit.vsphere.build import SOURCE, TARGET, card, disk
 
 Golden = Callable[[str, object], None]

@@ -9,7 +9,7 @@ from linkedclone.drivers.vsphere.snapshots import read_snapshots
 from linkedclone.errors import AmbiguousError, NotFoundError
 from linkedclone.model.values.ids import VmId
 from linkedclone.model.vm import Vm
-from linkedclone.planning.snapshots import find_snapshot
+from linkedclone.planning.clone.snapshot_choice import find_snapshot
 
 RECORDED = "VM Snapshot 10%252f24%252f2018, 8:42:44 AM"
 """As a 6.7 keeps the default name that its HTML5 client gives."""

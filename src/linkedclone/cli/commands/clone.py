@@ -175,7 +175,7 @@ def _build_snapshot(options: _Options) -> "SnapshotChoice":
     from dataclasses import replace
 
     from linkedclone.errors import InputError
-    from linkedclone.planning.snapshots import parse_snapshot_choice
+    from linkedclone.planning.clone.snapshot_choice import parse_snapshot_choice
 
     choice = parse_snapshot_choice(options["snapshot"])
     quiesce, memory = options["quiesce"], options["snapshot_memory"]

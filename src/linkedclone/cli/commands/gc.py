@@ -70,7 +70,7 @@ def command(choices: Choices, **options: Unpack[_Options]) -> int:
 def _read_kinds(options: _Options) -> "frozenset[WasteKind]":
     """Return what --yes removes."""
     from linkedclone.model.garbage import WasteKind
-    from linkedclone.planning.waste import DEFAULT_KINDS
+    from linkedclone.planning.vms.garbage import DEFAULT_KINDS
 
     asked = {
         kind

@@ -19,7 +19,7 @@ from linkedclone.model.request import DEFAULT_OWNER
 from linkedclone.model.values.ids import FolderId, VmId
 from linkedclone.model.values.vm_names import list_names
 from linkedclone.model.vm import Layer, Mark, PoolState, Vm
-from linkedclone.planning.clone import uuid_of
+from linkedclone.planning.clone.plan import uuid_of
 
 _MOST_GENERATIONS: Final = 200
 """How often a clone may have been made anew for its remains to be known again."""

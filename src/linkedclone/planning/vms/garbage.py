@@ -12,8 +12,8 @@ from linkedclone.model.plan import DeleteSnapshot, DeleteVm, Plan, RemoveStray, 
 from linkedclone.model.values.ids import VmId
 from linkedclone.model.values.vm_names import list_names
 from linkedclone.model.vm import Layer, Power, Snapshot, Vm
-from linkedclone.planning.clone import SNAPSHOT_NOTE
-from linkedclone.planning.guards import find_unread_users, frozen_by, hangable
+from linkedclone.planning.clone.plan import SNAPSHOT_NOTE
+from linkedclone.planning.vms.guards import find_unread_users, frozen_by, hangable
 
 DEFAULT_KINDS = frozenset({WasteKind.FILE, WasteKind.VM})
 """What is removed without being named: leftovers. Snapshots and images may be wanted yet."""

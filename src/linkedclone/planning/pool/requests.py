@@ -16,8 +16,8 @@ from linkedclone.model.request import (
     SnapshotChoice,
 )
 from linkedclone.model.vm import Mark, PoolState, Vm
-from linkedclone.planning.membership import slot_of, state_of
-from linkedclone.planning.pool import PoolSight
+from linkedclone.planning.pool.membership import slot_of, state_of
+from linkedclone.planning.pool.plan import PoolSight
 
 
 def build_request(spec: PoolSpec, *, section: str) -> CloneRequest:

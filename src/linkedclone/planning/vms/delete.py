@@ -10,7 +10,7 @@ from linkedclone.model.request import Deletion
 from linkedclone.model.values.ids import VmId
 from linkedclone.model.values.vm_names import render_count
 from linkedclone.model.vm import Layer, Power, Vm
-from linkedclone.planning.guards import (
+from linkedclone.planning.vms.guards import (
     hangable,
     latest,
     refuse_foreign,

@@ -14,7 +14,7 @@ from linkedclone.model.plan import (
 )
 from linkedclone.model.values.sizes import render_size
 from linkedclone.model.vm import Disk, Snapshot, Vm
-from linkedclone.planning.guards import (
+from linkedclone.planning.vms.guards import (
     frozen_by,
     hangable,
     latest,

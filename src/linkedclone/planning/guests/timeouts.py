@@ -6,8 +6,8 @@ from typing import Final
 
 from linkedclone.model.values.networks import choose_addresses
 from linkedclone.model.vm import CustomizationNews, CustomizationStatus, Power, Vm
-from linkedclone.planning import guesttrouble
-from linkedclone.planning.followed import Course, Evidence, Followed, GuestStage
+from linkedclone.planning.guests import failures
+from linkedclone.planning.guests.progress import Course, Evidence, Followed, GuestStage
 
 
 def begin(course: Course, vm: Vm, *, since: float, now: float) -> Followed:
@@ -36,13 +36,13 @@ def advance(
     if guest.finished:
         return guest
     if vm is None:
-        return replace(guest, seen=now, failure=guesttrouble.vanished())
+        return replace(guest, seen=now, failure=failures.vanished())
     guest = replace(guest, vm=vm, seen=now, news=news or guest.news)
     if vm.power in _STOPPED:
-        return replace(guest, failure=guesttrouble.stopped(guest))
+        return replace(guest, failure=failures.stopped(guest))
     if _has_failed(guest):
         guest = replace(guest, failing=now if guest.failing is None else guest.failing)
-        return guest if _may_say_more(guest) else replace(guest, failure=guesttrouble.failed(guest))
+        return guest if _may_say_more(guest) else replace(guest, failure=failures.failed(guest))
     while (stage := guest.stage) is not None and _has_reached(guest, stage):
         passed = (*guest.passed, (stage, now - guest.entered))
         guest = replace(guest, passed=passed, entered=now, moved=now)
@@ -52,7 +52,7 @@ def advance(
     if signs not in guest.shown:
         return replace(guest, moved=now, shown=guest.shown | {signs})
     if stage is not None and now - guest.moved > guest.course.patience(stage):
-        return replace(guest, failure=guesttrouble.overdue(guest, stage))
+        return replace(guest, failure=failures.overdue(guest, stage))
     return guest
 
 

@@ -10,7 +10,7 @@ from linkedclone.model.request import Target
 from linkedclone.model.values.ids import StoreId, VmId
 from linkedclone.model.values.sizes import render_size
 from linkedclone.model.vm import Vm
-from linkedclone.planning.guards import (
+from linkedclone.planning.vms.guards import (
     hangable,
     latest,
     refuse_foreign,

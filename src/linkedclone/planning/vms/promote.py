@@ -11,7 +11,7 @@ from linkedclone.model.plan import Plan, PromoteVm
 from linkedclone.model.values.ids import StoreId, VmId
 from linkedclone.model.values.sizes import render_size
 from linkedclone.model.vm import Layer, Power, Vm
-from linkedclone.planning.guards import (
+from linkedclone.planning.vms.guards import (
     hangable,
     latest,
     refuse_foreign,

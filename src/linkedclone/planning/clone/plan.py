@@ -10,11 +10,11 @@ from linkedclone.model.request import CloneRequest, Target
 from linkedclone.model.values.ids import FolderId
 from linkedclone.model.values.vm_names import render_count
 from linkedclone.model.vm import Disk, Identity, Mark, Power, Snapshot, Vm
-from linkedclone.planning.guards import refuse_unread
-from linkedclone.planning.hardware import check_disks, check_hardware, note_disks
-from linkedclone.planning.shape import describe_wanted, render_shape
-from linkedclone.planning.snapshots import choose_snapshot
-from linkedclone.planning.verdict import judge_existing
+from linkedclone.planning.clone.hardware import check_disks, check_hardware, note_disks
+from linkedclone.planning.clone.outcome import judge_existing
+from linkedclone.planning.clone.snapshot_choice import choose_snapshot
+from linkedclone.planning.clone.spec_digest import describe_wanted, render_shape
+from linkedclone.planning.vms.guards import refuse_unread
 
 _NAMESPACE = uuid.UUID("6f0d5b0a-5f0e-5c3e-9d55-0d3f4c6f1b7e")
 
@@ -97,7 +97,7 @@ class ClonePlanner:
                 cloned as is wanted; or the parent cannot be read.
             InputError: The hardware that is wanted does not fit together.
             NoSnapshotError, NotFoundError, AmbiguousError: see
-                :func:`~linkedclone.planning.snapshots.choose_snapshot`.
+                :func:`~linkedclone.planning.clone.snapshot_choice.choose_snapshot`.
         """
         refuse_unread([self.source], action="clone")
         check_hardware(self.request.hardware)
@@ -129,7 +129,7 @@ class ClonePlanner:
         over = self.request.placement.spread
         if not over or not self.target.spots:
             return dict.fromkeys(names, self.target)
-        from linkedclone.planning.spread import place_at, spread
+        from linkedclone.planning.clone.spread import place_at, spread
 
         found = spread(names, self.target.spots)
         return {name: place_at(self.target, spot, over) for name, spot in found.items()}
@@ -260,7 +260,7 @@ class ClonePlanner:
     def _macs(self, name: str) -> tuple[str, ...]:
         if not self.request.macs:
             return ()
-        from linkedclone.planning.macs import macs_of
+        from linkedclone.planning.clone.macs import macs_of
 
         return macs_of(self.request, name)
 

@@ -4,7 +4,7 @@ from linkedclone.errors import InputError
 from linkedclone.model.plan import Plan, RenameVm
 from linkedclone.model.values.vm_names import check_name
 from linkedclone.model.vm import Vm
-from linkedclone.planning.guards import refuse_foreign
+from linkedclone.planning.vms.guards import refuse_foreign
 
 
 def plan_rename(vm: Vm, name: str, *, force: bool = False) -> Plan:

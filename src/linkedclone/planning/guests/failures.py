@@ -6,7 +6,7 @@ from typing import Final, assert_never
 from linkedclone.model.customization import GuestOs
 from linkedclone.model.report import Failure, Stage
 from linkedclone.model.vm import CustomizationStatus, Power
-from linkedclone.planning.followed import Evidence, Followed, GuestStage
+from linkedclone.planning.guests.progress import Evidence, Followed, GuestStage
 
 _LINUX_LOG: Final = "/var/log/vmware-imc/toolsDeployPkg.log"
 _CLOUD_INIT_LOGS: Final = "/var/log/cloud-init.log and /var/log/cloud-init-output.log"

@@ -10,8 +10,8 @@ from typing import Final
 
 from linkedclone.model.pool import Act, Change, Fitness, PoolPlan, PoolSpec, Why
 from linkedclone.model.vm import Power, Vm
-from linkedclone.planning.membership import slot_of
-from linkedclone.planning.pool import PoolSight, hardware_to_change, is_behind
+from linkedclone.planning.pool.membership import slot_of
+from linkedclone.planning.pool.plan import PoolSight, hardware_to_change, is_behind
 
 _AT_ONCE: Final = frozenset({Act.CREATE, Act.DELETE, Act.RENAME, Act.START, Act.STOP})
 """What makes nothing unavailable that serves; who wants a pool off, wants all of it off."""

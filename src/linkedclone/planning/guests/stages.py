@@ -7,7 +7,7 @@ from linkedclone.model.guest import Guest
 from linkedclone.model.request import CloneRequest, Wait
 from linkedclone.model.values.networks import check_networks, read_address
 from linkedclone.model.vm import Vm
-from linkedclone.planning.followed import Course, Evidence, GuestStage
+from linkedclone.planning.guests.progress import Course, Evidence, GuestStage
 
 
 def check_wait(request: CloneRequest, *, customizes_always: bool) -> None:

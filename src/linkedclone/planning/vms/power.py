@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from linkedclone.model.plan import Plan, SetPower, ShutDownGuest, Step
 from linkedclone.model.vm import Power, Vm
-from linkedclone.planning.guards import refuse_foreign, refuse_templates
+from linkedclone.planning.vms.guards import refuse_foreign, refuse_templates
 
 DEADLINE_SECONDS = 300.0
 """How long a guest may take to shut down unless somebody says otherwise: services

@@ -14,9 +14,9 @@ from linkedclone.model.inventory import Inventory
 from linkedclone.model.report import Difference
 from linkedclone.model.request import CloneRequest, Hardware, Target
 from linkedclone.model.vm import Snapshot, Vm
-from linkedclone.planning.clone import SNAPSHOT_NOTE
-from linkedclone.planning.macs import macs_of
-from linkedclone.planning.shape import describe_wanted, held_parts, other_settings
+from linkedclone.planning.clone.macs import macs_of
+from linkedclone.planning.clone.plan import SNAPSHOT_NOTE
+from linkedclone.planning.clone.spec_digest import describe_wanted, held_parts, other_settings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ from linkedclone.lineage.proof import Mode
 from linkedclone.model.inventory import Inventory
 from linkedclone.model.plan import Plan, WriteMark
 from linkedclone.model.vm import Mark, Vm
-from linkedclone.planning.guards import latest, refuse_unread
+from linkedclone.planning.vms.guards import latest, refuse_unread
 
 
 def plan_adopt(

@@ -28,8 +28,8 @@ from linkedclone.model.values.ids import FolderId, VmId
 from linkedclone.model.values.sizes import render_size
 from linkedclone.model.values.vm_names import list_names
 from linkedclone.model.vm import Power, Snapshot, Vm
-from linkedclone.planning.guards import find_unread_users, hangable
-from linkedclone.planning.membership import (
+from linkedclone.planning.clone.spec_digest import changed_parts
+from linkedclone.planning.pool.membership import (
     PoolIdentity,
     find_forks,
     find_strangers,
@@ -38,7 +38,7 @@ from linkedclone.planning.membership import (
     slot_of,
     state_of,
 )
-from linkedclone.planning.shape import changed_parts
+from linkedclone.planning.vms.guards import find_unread_users, hangable
 
 QUARANTINE_AFTER: Final = 3
 """Failures in a row on one image after which a clone is not made anew any more."""

@@ -1,0 +1,1 @@
+"""What is planned for clones, and what becomes of each."""

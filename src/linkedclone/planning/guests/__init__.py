@@ -1,0 +1,1 @@
+"""Which stages guests go through, and when one is late or has failed."""

@@ -1,0 +1,1 @@
+"""What is planned for existing VMs, and what is refused."""
