@@ -9,7 +9,7 @@ import pytest
 
 from linkedclone.app.connection import Connection
 from linkedclone.drivers.base import CustomizationEvents, Driver
-from linkedclone.execution.guests import GuestWatch
+from linkedclone.execution.guest_watch import GuestWatch
 from linkedclone.execution.outage import Outage, Pace
 from linkedclone.execution.progress import Silent
 from linkedclone.model.report import CloneResult, Failure, Status

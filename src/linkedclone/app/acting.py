@@ -7,7 +7,7 @@ from uuid import uuid4
 from linkedclone.drivers.base import Driver, SilentLooks
 from linkedclone.errors import LinkedCloneError, RefusedError
 from linkedclone.execution.progress import Progress, Silent
-from linkedclone.execution.runlog import RunLog
+from linkedclone.execution.run_log import RunLog
 from linkedclone.execution.runner import Check, Runner, action_of, name_of
 from linkedclone.model.plan import Plan, Step
 from linkedclone.model.report import ActionReport

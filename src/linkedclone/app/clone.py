@@ -20,7 +20,7 @@ from linkedclone.app.outcomes import (
 from linkedclone.app.waiting import await_guests, list_started
 from linkedclone.drivers.base import Driver, Folders, ServerCheck
 from linkedclone.errors import LinkedCloneError, UnsupportedError
-from linkedclone.execution.cloning import Cloning, Made
+from linkedclone.execution.clone_stage import Cloning, Made
 from linkedclone.execution.progress import Progress
 from linkedclone.execution.runner import Runner, name_of
 from linkedclone.model.plan import CreateClone, Plan, SetPower, Step, TakeSnapshot, WriteMark

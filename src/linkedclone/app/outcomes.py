@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from linkedclone.errors import LinkedCloneError
-from linkedclone.execution.cloning import Made
+from linkedclone.execution.clone_stage import Made
 from linkedclone.execution.runner import Runner
 from linkedclone.lineage.proof import Mode, Proof, shared_layers
 from linkedclone.model.report import CloneReport, CloneResult, Failure, Stage, Status

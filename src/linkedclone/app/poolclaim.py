@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from linkedclone.errors import BusyError, LinkedCloneError
-from linkedclone.execution.claims import RENEW_SECONDS, Claimant, is_valid, parse_claim, present
+from linkedclone.execution.pool_lock import RENEW_SECONDS, Claimant, is_valid, parse_claim, present
 from linkedclone.execution.runner import Runner
 from linkedclone.model.plan import WriteMark
 from linkedclone.model.values.ids import VmId

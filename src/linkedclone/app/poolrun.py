@@ -24,7 +24,7 @@ from linkedclone.app.poolsteps import (
 )
 from linkedclone.app.pooltally import HEALTH, Tally, say_again
 from linkedclone.errors import BusyError, LinkedCloneError
-from linkedclone.execution.health import HealthLook
+from linkedclone.execution.member_health import HealthLook
 from linkedclone.execution.outage import Pace
 from linkedclone.execution.progress import Event
 from linkedclone.execution.runner import Runner

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from linkedclone.app.customizing import settle
 from linkedclone.errors import InputError, LinkedCloneError, RefusedError
-from linkedclone.execution.health import HealthLook
+from linkedclone.execution.member_health import HealthLook
 from linkedclone.execution.outage import REAL, Pace
 from linkedclone.model.pool import PoolPlan, PoolSpec, Stranger
 from linkedclone.model.pool_report import PoolOutlook, PoolReport, PoolRow, PoolStatus

@@ -12,7 +12,7 @@ from linkedclone.model.request import CloneRequest, Wait
 from linkedclone.model.vm import Power, Vm
 
 if TYPE_CHECKING:
-    from linkedclone.execution.cloning import Made
+    from linkedclone.execution.clone_stage import Made
     from linkedclone.execution.runner import Runner
     from linkedclone.model.guest import Guest
     from linkedclone.planning.guests.progress import Followed
@@ -63,7 +63,7 @@ def await_guests(
     if request.wait is Wait.TASK or not waiting:
         return dict(results), False
     from linkedclone.drivers.base import CustomizationEvents
-    from linkedclone.execution.guests import GuestWatch
+    from linkedclone.execution.guest_watch import GuestWatch
     from linkedclone.planning.guests.stages import plan_course
     from linkedclone.planning.guests.timeouts import begin
 

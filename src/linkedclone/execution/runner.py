@@ -7,10 +7,10 @@ from typing import Final, assert_never
 
 from linkedclone.drivers.base import Driver, Registration, Relocation
 from linkedclone.errors import GoneError, LinkedCloneError, UnsupportedError
-from linkedclone.execution.flight import Endurance, Flight, Landing
+from linkedclone.execution.guest_shutdown import STOPPED_HARD
+from linkedclone.execution.job_queue import Endurance, Flight, Landing
 from linkedclone.execution.outage import REAL, Outage, Pace
 from linkedclone.execution.progress import Event, Progress
-from linkedclone.execution.shutdowns import STOPPED_HARD
 from linkedclone.execution.ways import Way, Ways
 from linkedclone.model.jobs import Job, JobStatus
 from linkedclone.model.plan import (

@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 from linkedclone.drivers.base import BatchPower, Driver
-from linkedclone.execution.flight import Flight, Landing
+from linkedclone.execution.guest_shutdown import STOPPED_HARD, Shutdowns
+from linkedclone.execution.job_queue import Flight, Landing
 from linkedclone.execution.progress import Progress
-from linkedclone.execution.shutdowns import STOPPED_HARD, Shutdowns
 from linkedclone.model.jobs import Job
 from linkedclone.model.plan import SetPower, ShutDownGuest, Step
 from linkedclone.model.values.ids import VmId
@@ -61,7 +61,7 @@ class Ways:
             yield self._fly(self._start), [s for s in steps if not isinstance(s, ShutDownGuest)]
 
     def _batches(self, batch: BatchPower) -> Way:
-        from linkedclone.execution.powering import PowerBatches
+        from linkedclone.execution.batch_power_on import PowerBatches
 
         return PowerBatches(batch, start=self._start, fly=self._fly, parallel=self._parallel)
 

@@ -12,7 +12,7 @@ from linkedclone.app.acting import Acting
 from linkedclone.app.pools import Pools, PoolScene
 from linkedclone.drivers.memory.driver import MemoryDriver
 from linkedclone.drivers.memory.hypervisor import MemoryHypervisor
-from linkedclone.execution import claims
+from linkedclone.execution import pool_lock
 from linkedclone.execution.outage import Pace
 from linkedclone.model.customization import Addresses, Customization, GuestOs
 from linkedclone.model.pool import PoolSpec, Rollout
@@ -139,4 +139,4 @@ def pool(size: int = 5, **given: Any) -> PoolSpec:
 def forget_claimant(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let every process that has claimed a pool count as ended."""
     starts = count()
-    monkeypatch.setattr(claims, "_read_start", lambda _pid: str(next(starts)))
+    monkeypatch.setattr(pool_lock, "_read_start", lambda _pid: str(next(starts)))

@@ -8,7 +8,7 @@ import pytest
 
 from linkedclone.drivers.memory.driver import MemoryDriver
 from linkedclone.errors import BusyError
-from linkedclone.execution.claims import Claimant
+from linkedclone.execution.pool_lock import Claimant
 from linkedclone.model.pool import Act, PoolHardware, PoolSpec, Rollout
 from linkedclone.model.pool_report import PoolReport
 from linkedclone.model.report import Status

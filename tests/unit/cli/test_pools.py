@@ -351,7 +351,7 @@ def test_delete_takes_held_ones_with_force(made: Pool, family: MemoryHypervisor)
 def test_a_broken_image_is_told_and_the_way_back_named(
     made: Pool, family: MemoryHypervisor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("linkedclone.execution.health.CONFIRM_SECONDS", 0.0)
+    monkeypatch.setattr("linkedclone.execution.member_health.CONFIRM_SECONDS", 0.0)
     family.fail("customize", name="dt-001", times=-1)
     outcome = made("recompose", "--snapshot", "2026-11", "--yes")
     assert outcome.code in {1, 4}
@@ -495,7 +495,7 @@ def test_names_too_long_for_windows_are_told_before_a_clone_is_touched(
 def test_documents_are_as_documented(
     made: Pool, family: MemoryHypervisor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("linkedclone.execution.health.CONFIRM_SECONDS", 0.0)
+    monkeypatch.setattr("linkedclone.execution.member_health.CONFIRM_SECONDS", 0.0)
     status = made("status", "-o", "json").document
     assert _shape(status) == _shape(_documented("pool status")[0])
     made("hold", "dt-002", "--reason", "for Anne")

@@ -9,7 +9,7 @@ import pytest
 
 from linkedclone.drivers.base import Driver
 from linkedclone.errors import HypervisorError, LostAnswerError, Transience
-from linkedclone.execution.guests import GuestWatch
+from linkedclone.execution.guest_watch import GuestWatch
 from linkedclone.execution.outage import Outage, Pace
 from linkedclone.execution.progress import Event, Silent
 from linkedclone.model.values.ids import VmId

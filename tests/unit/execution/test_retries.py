@@ -20,7 +20,7 @@ from linkedclone.errors import (
     Transience,
     UnreachableError,
 )
-from linkedclone.execution.cloning import Cloning
+from linkedclone.execution.clone_stage import Cloning
 from linkedclone.execution.outage import Outage, Pace
 from linkedclone.execution.progress import Event
 from linkedclone.execution.runner import Runner

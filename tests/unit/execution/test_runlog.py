@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from linkedclone.execution.progress import Event, Silent
-from linkedclone.execution.runlog import RunLog
+from linkedclone.execution.run_log import RunLog
 from linkedclone.model.jobs import JobStatus
 
 QUEUED, RUNNING, DONE = JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.DONE

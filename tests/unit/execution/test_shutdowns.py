@@ -5,7 +5,7 @@ import pytest
 from linkedclone.drivers.memory.driver import MemoryDriver
 from linkedclone.drivers.memory.hypervisor import MemoryHypervisor
 from linkedclone.errors import BusyError, EndpointError
-from linkedclone.execution import shutdowns
+from linkedclone.execution import guest_shutdown
 from linkedclone.execution.progress import Event, Silent
 from linkedclone.execution.runner import Runner
 from linkedclone.model.plan import Plan, ShutDownGuest
@@ -111,7 +111,7 @@ class Booting(MemoryDriver):
 def test_a_guest_that_boots_yet_is_asked_again(
     monkeypatch: pytest.MonkeyPatch, again: bool, status: Status
 ) -> None:
-    monkeypatch.setattr(shutdowns, "ASK_AGAIN_SECONDS", 0.01)
+    monkeypatch.setattr(guest_shutdown, "ASK_AGAIN_SECONDS", 0.01)
     monkeypatch.setattr(Booting, "asks_deaf_guests", again)
     hypervisor, _ = scene()
     driver = Booting(hypervisor)
@@ -169,7 +169,7 @@ def test_an_endpoint_that_is_silent_for_a_moment_is_asked_again() -> None:
 
 
 def test_an_endpoint_that_stays_silent_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("linkedclone.execution.shutdowns.SILENCE_SECONDS", 0.1)
+    monkeypatch.setattr("linkedclone.execution.guest_shutdown.SILENCE_SECONDS", 0.1)
     hypervisor, _ = scene()
     report = ask(hypervisor, "good", "deaf", runner=Runner(Failing(hypervisor), Silent()))
     assert {r.error.brief for r in report.results if r.error} == {"nobody there"}
@@ -178,7 +178,7 @@ def test_an_endpoint_that_stays_silent_ends_it(monkeypatch: pytest.MonkeyPatch) 
 def test_an_endpoint_that_restarts_is_waited_for_as_long_as_by_any_other_step(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("linkedclone.execution.shutdowns.SILENCE_SECONDS", 0.0)
+    monkeypatch.setattr("linkedclone.execution.guest_shutdown.SILENCE_SECONDS", 0.0)
     monkeypatch.setattr(Failing, "patience_seconds", 60.0)
     hypervisor, _ = scene()
     driver = Failing(hypervisor)

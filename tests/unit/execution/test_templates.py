@@ -6,7 +6,7 @@ from typing import cast
 import pytest
 
 from linkedclone.errors import BusyError, HypervisorError, InterruptedByUserError
-from linkedclone.execution import templates
+from linkedclone.execution import template_snapshot
 from linkedclone.execution.runner import Runner
 from linkedclone.model.plan import TakeSnapshot
 from linkedclone.model.values.ids import VmId
@@ -41,14 +41,14 @@ def test_an_interrupt_while_it_waits_for_a_busy_vm_leaves_no_vm_behind(
     def sleep(_: float) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("linkedclone.execution.templates.time.sleep", sleep)
+    monkeypatch.setattr("linkedclone.execution.template_snapshot.time.sleep", sleep)
     runner = SimpleNamespace(
         start=start,
         driver=driver,
         interrupted=False,
         progress=SimpleNamespace(update=lambda _: None),
     )
-    preparation = templates._Preparation(cast("Runner", runner), driver, STEP)
+    preparation = template_snapshot._Preparation(cast("Runner", runner), driver, STEP)
     with pytest.raises((InterruptedByUserError, HypervisorError)):
         preparation.run()
     assert driver.template

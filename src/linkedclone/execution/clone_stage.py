@@ -14,8 +14,8 @@ from linkedclone.errors import (
     NotFoundError,
     Transience,
 )
-from linkedclone.execution.flight import Landing
-from linkedclone.execution.looking import EarlyLook
+from linkedclone.execution.early_read import EarlyLook
+from linkedclone.execution.job_queue import Landing
 from linkedclone.execution.progress import Event
 from linkedclone.execution.runner import Runner, name_of, subject_of
 from linkedclone.model.jobs import Job, JobStatus
@@ -89,7 +89,7 @@ class Cloning:
     def _take(self, step: TakeSnapshot) -> str | None:
         """Take a snapshot; return its id."""
         if step.template_pool:
-            from linkedclone.execution.templates import snapshot_template
+            from linkedclone.execution.template_snapshot import snapshot_template
 
             return snapshot_template(self._runner, step)
         landings = self._runner.run_stage([step])

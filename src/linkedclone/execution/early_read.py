@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from linkedclone.drivers.base import Driver
-from linkedclone.execution.flight import Landing
+from linkedclone.execution.job_queue import Landing
 from linkedclone.model.plan import Step
 from linkedclone.model.values.ids import VmId
 from linkedclone.model.vm import Vm

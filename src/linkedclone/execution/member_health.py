@@ -5,8 +5,8 @@ from datetime import datetime
 from typing import Final
 
 from linkedclone.drivers.base import Driver
+from linkedclone.execution.guest_probes import Prober
 from linkedclone.execution.outage import Pace
-from linkedclone.execution.probing import Prober
 from linkedclone.model.guest import Secrets
 from linkedclone.model.pool import Fitness, Health, PoolSpec
 from linkedclone.model.values.ids import VmId

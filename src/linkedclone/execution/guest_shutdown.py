@@ -21,7 +21,7 @@ from linkedclone.errors import (
     LinkedCloneError,
     RefusedError,
 )
-from linkedclone.execution.flight import SUBMIT_THREADS, Landing
+from linkedclone.execution.job_queue import SUBMIT_THREADS, Landing
 from linkedclone.execution.progress import Event, Progress
 from linkedclone.model.jobs import JobStatus
 from linkedclone.model.plan import ShutDownGuest

@@ -6,7 +6,7 @@ from functools import partial
 
 from linkedclone.drivers.base import BatchPower
 from linkedclone.errors import LinkedCloneError
-from linkedclone.execution.flight import Flight, Landing
+from linkedclone.execution.job_queue import Flight, Landing
 from linkedclone.model.jobs import Job
 from linkedclone.model.plan import SetPower, Step
 from linkedclone.model.values.ids import VmId
