@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from linkedclone.app.acting import Acting
-from linkedclone.app.pools import Pools
+from linkedclone.app.pools.pools import Pools
+from linkedclone.app.proposal import Acting
 from linkedclone.drivers.base import Driver
 from linkedclone.drivers.vsphere.driver import VsphereDriver
 from linkedclone.errors import InputError

@@ -12,8 +12,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self
 
-from linkedclone.app.acting import Acting, Confirm, leave_guests_alone
-from linkedclone.app.clone import CloneJob, Prepared, check, planned_report, prepare, preview
+from linkedclone.app.clone.job import CloneJob, Prepared, check, planned_report, prepare, preview
+from linkedclone.app.proposal import Acting, Confirm, leave_guests_alone
 from linkedclone.drivers.base import (
     DiskFiles,
     Driver,
@@ -32,10 +32,10 @@ if TYPE_CHECKING:
     from socket import socket
 
     from linkedclone.app.ansible_inventory import AnsibleHost
-    from linkedclone.app.changing import Changes
-    from linkedclone.app.life import Life
-    from linkedclone.app.parents import Mending, ParentReport
-    from linkedclone.app.pools import Pools
+    from linkedclone.app.pools.pools import Pools
+    from linkedclone.app.vms.changes import Changes
+    from linkedclone.app.vms.golden_images import Mending, ParentReport
+    from linkedclone.app.vms.life import Life
     from linkedclone.lineage.tree import TreeNode
     from linkedclone.lineage.usage import Usage
     from linkedclone.lineage.vm_rows import VmRow
@@ -126,7 +126,7 @@ class Connection:
         self, ref: str, mending: Mending, *, progress: Progress | None = None
     ) -> ParentReport:
         """Check a golden image, given by name, path or UUID, after mending what is asked for."""
-        from linkedclone.app.parents import Parents
+        from linkedclone.app.vms.golden_images import Parents
 
         return Parents(self._driver, self._acting).prepare(ref, mending, progress=progress)
 
@@ -411,7 +411,7 @@ class Connection:
     @cached_property
     def pools(self) -> Pools:
         """Pools of this endpoint: look at them, plan them, bring them to their spec."""
-        from linkedclone.app.pools import Pools
+        from linkedclone.app.pools.pools import Pools
 
         return Pools(self._driver, self._acting)
 
@@ -571,14 +571,14 @@ class Connection:
 
     @cached_property
     def _changes(self) -> Changes:
-        from linkedclone.app.changing import Changes
+        from linkedclone.app.vms.changes import Changes
 
         driver = leave_guests_alone(self._driver)
         return Changes(driver, Acting(driver, address=self._address, log_folder=self._log_folder))
 
     @cached_property
     def _life(self) -> Life:
-        from linkedclone.app.life import Life
+        from linkedclone.app.vms.life import Life
 
         return Life(self._driver, self._acting)
 

@@ -25,7 +25,7 @@ from linkedclone.model.pool_report import PoolOutlook
 
 if TYPE_CHECKING:
     from linkedclone.app.connection import Connection
-    from linkedclone.app.pools import Pools, PoolScene
+    from linkedclone.app.pools.pools import Pools, PoolScene
 
 _TAKES_AWAY = frozenset({Act.DELETE, Act.REPLACE, Act.RECONFIGURE, Act.STOP})
 """What is asked about first."""

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from linkedclone.app.acting import Acting
-from linkedclone.app.pools import Pools, PoolScene
+from linkedclone.app.pools.pools import Pools, PoolScene
+from linkedclone.app.proposal import Acting
 from linkedclone.drivers.memory.driver import MemoryDriver
 from linkedclone.drivers.memory.hypervisor import MemoryHypervisor
 from linkedclone.execution import pool_lock

@@ -232,7 +232,7 @@ def test_what_another_run_works_on_is_not_adopted(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stage.apply(FIRST)
-    monkeypatch.setattr("linkedclone.app.poolclaim.is_valid", lambda *_: True)
+    monkeypatch.setattr("linkedclone.app.pools.lock.is_valid", lambda *_: True)
     claim(stage, "0123 host 1 1")
     with pytest.raises(BusyError):
         stage.pools().adopt(OTHERS["another pattern"])

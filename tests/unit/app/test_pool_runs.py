@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from linkedclone.app.pools import Pools
+from linkedclone.app.pools.pools import Pools
 from linkedclone.drivers.memory.driver import MemoryDriver
 from linkedclone.errors import BusyError
 from linkedclone.model.pool import PoolHardware, PoolSpec, Probe, Rollout

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from linkedclone.app.pools import Pools
+from linkedclone.app.pools.pools import Pools
 from linkedclone.cli.main import main
 from linkedclone.drivers.memory.driver import MemoryDriver
 from linkedclone.drivers.memory.hypervisor import MemoryHypervisor

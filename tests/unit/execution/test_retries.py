@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from linkedclone.app.acting import look_again
-from linkedclone.app.clone import prepare
+from linkedclone.app.clone.job import prepare
+from linkedclone.app.proposal import look_again
 from linkedclone.drivers.memory.driver import MemoryDriver
 from linkedclone.drivers.memory.hypervisor import MemoryHypervisor
 from linkedclone.errors import (

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from linkedclone.app.acting import Acting
-from linkedclone.app.clone import CloneJob, prepare
-from linkedclone.app.parents import Mending, Parents
+from linkedclone.app.clone.job import CloneJob, prepare
+from linkedclone.app.proposal import Acting
+from linkedclone.app.vms.golden_images import Mending, Parents
 from linkedclone.drivers.local.finding import REFUSED as LOCAL_REFUSED
 from linkedclone.drivers.local.finding import find_target
 from linkedclone.drivers.local.layout import StateFolder, open_state

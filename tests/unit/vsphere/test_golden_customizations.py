@@ -11,7 +11,7 @@ from typing import Any, Final
 import pytest
 from pyVmomi import vim
 
-from linkedclone.app.customizing import add_guests
+from linkedclone.app.clone.guest_identities import add_guests
 from linkedclone.drivers.vsphere import render as rendering
 from linkedclone.drivers.vsphere.clonespec import build_clone_spec
 from linkedclone.drivers.vsphere.render import render_clone

@@ -17,7 +17,7 @@ from linkedclone.cli.hardware import (
 from linkedclone.cli.parameters import accel_option
 
 if TYPE_CHECKING:
-    from linkedclone.app.clone import Prepared
+    from linkedclone.app.clone.job import Prepared
     from linkedclone.app.connection import Connection
     from linkedclone.model.report import CloneReport
     from linkedclone.model.request import CloneRequest, Placement, SnapshotChoice

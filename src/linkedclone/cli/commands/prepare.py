@@ -8,7 +8,7 @@ from linkedclone.cli.choices import Choices
 from linkedclone.cli.grammar import Verb
 
 if TYPE_CHECKING:
-    from linkedclone.app.parents import ParentReport
+    from linkedclone.app.vms.golden_images import ParentReport
 
 
 @click.command(
@@ -34,7 +34,7 @@ def command(
     network cards, tools and guest system as well. Mends only what the options
     ask for. Exits with 1 if something would make clones fail.
     """
-    from linkedclone.app.parents import Mending
+    from linkedclone.app.vms.golden_images import Mending
     from linkedclone.cli.output import emit
     from linkedclone.cli.progress import watch
     from linkedclone.cli.session import open_session

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from linkedclone.app.acting import look_again
-from linkedclone.app.presence import find_present
+from linkedclone.app.proposal import look_again
+from linkedclone.app.vms.presence import find_present
 from linkedclone.drivers.base import Driver, Relocation
 from linkedclone.errors import InputError, LinkedCloneError, UnsupportedError
 from linkedclone.lineage.proof import prove_kept
@@ -20,7 +20,7 @@ from linkedclone.planning.vms.relocate import plan_relocate
 from linkedclone.planning.vms.rename import plan_rename
 
 if TYPE_CHECKING:
-    from linkedclone.app.acting import Acting
+    from linkedclone.app.proposal import Acting
     from linkedclone.execution.progress import Progress
     from linkedclone.model.request import Placement
 

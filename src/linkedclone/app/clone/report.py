@@ -16,7 +16,7 @@ from linkedclone.model.vm import Power, Vm
 from linkedclone.planning.clone.outcome import CloneVerdict, Fate, judge_existing
 
 if TYPE_CHECKING:
-    from linkedclone.app.clone import Prepared
+    from linkedclone.app.clone.job import Prepared
     from linkedclone.planning.clone.differences import Wanted
 
 

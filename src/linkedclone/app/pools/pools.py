@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from linkedclone.app.customizing import settle
+from linkedclone.app.clone.guest_identities import settle
 from linkedclone.errors import InputError, LinkedCloneError, RefusedError
 from linkedclone.execution.member_health import HealthLook
 from linkedclone.execution.outage import REAL, Pace
@@ -43,7 +43,7 @@ from linkedclone.planning.pool.requests import (
 from linkedclone.planning.vms.guards import refuse_unread, refuse_unreadable
 
 if TYPE_CHECKING:
-    from linkedclone.app.acting import Acting, Confirm
+    from linkedclone.app.proposal import Acting, Confirm
     from linkedclone.drivers.base import Driver
     from linkedclone.execution.progress import Progress
     from linkedclone.model.guest import Secrets
@@ -291,8 +291,8 @@ class Pools:
         confirm: ConfirmPool | None = None,
         progress: Progress | None = None,
     ) -> PoolReport:
-        """Bring a pool to its spec; see :class:`~linkedclone.app.poolrun.PoolRun`."""
-        from linkedclone.app.poolrun import PoolRun
+        """Bring a pool to its spec; see :class:`~linkedclone.app.pools.run.PoolRun`."""
+        from linkedclone.app.pools.run import PoolRun
 
         if confirm is not None:
             outlook = self.plan(scene)
@@ -313,7 +313,7 @@ class Pools:
             BusyError: Another run works on the pool.
             LinkedCloneError: Some marks could not be written.
         """
-        from linkedclone.app.poolholds import write_states
+        from linkedclone.app.pools.holds import write_states
 
         vms = [vm for vm in self._driver.observe().vms if vm.id in scene.accepted]
         self._refuse_busy(vms, scene.spec.pool)
@@ -347,8 +347,8 @@ class Pools:
             BusyError: Another run works on them.
             RefusedError: No name fits a clone, or one fits several.
         """
-        from linkedclone.app.poolholds import write_states
-        from linkedclone.app.presence import Found
+        from linkedclone.app.pools.holds import write_states
+        from linkedclone.app.vms.presence import Found
 
         identity = self._identify(spec)
         inventory = self._driver.observe()
@@ -370,7 +370,7 @@ class Pools:
         return found.tell(report, action="mark", counts_as_done=False)
 
     def _refuse_busy(self, vms: Sequence[Vm], pool: str) -> None:
-        from linkedclone.app.poolclaim import refuse_claimed
+        from linkedclone.app.pools.lock import refuse_claimed
 
         refuse_claimed(vms, pool, self._clock())
 
@@ -389,8 +389,8 @@ class Pools:
             InputError: None of them is in the pool.
             RefusedError: No more than a name was given, and several pools have it.
         """
-        from linkedclone.app.poolholds import set_hold
-        from linkedclone.app.presence import Found
+        from linkedclone.app.pools.holds import set_hold
+        from linkedclone.app.vms.presence import Found
 
         members, _ = self._find_members(pool)
         called = pool if isinstance(pool, str) else pool.pool
@@ -417,7 +417,7 @@ class Pools:
             RefusedError: Some are held, or no clone of the pool's name fits it, or
                 no more than a name was given, and several pools have it.
         """
-        from linkedclone.app.changing import Changes
+        from linkedclone.app.vms.changes import Changes
         from linkedclone.model.request import Deletion
 
         members, strangers = self._find_members(pool)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from linkedclone import __version__
-from linkedclone.app.acting import Acting
+from linkedclone.app.proposal import Acting
 from linkedclone.drivers.base import Driver, GoldenImages
 from linkedclone.errors import LinkedCloneError, RefusedError, UnsupportedError
 from linkedclone.execution.progress import Progress

@@ -9,10 +9,10 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
-from linkedclone.app.acting import look_again
-from linkedclone.app.clone import CloneJob, prepare
-from linkedclone.app.poolclaim import PoolClaim
-from linkedclone.app.poolsteps import (
+from linkedclone.app.clone.job import CloneJob, prepare
+from linkedclone.app.pools.lock import PoolClaim
+from linkedclone.app.pools.results import HEALTH, Tally, say_again
+from linkedclone.app.pools.steps import (
     build_rename,
     build_start,
     build_stop,
@@ -22,7 +22,7 @@ from linkedclone.app.poolsteps import (
     start,
     vm_of,
 )
-from linkedclone.app.pooltally import HEALTH, Tally, say_again
+from linkedclone.app.proposal import look_again
 from linkedclone.errors import BusyError, LinkedCloneError
 from linkedclone.execution.member_health import HealthLook
 from linkedclone.execution.outage import Pace
@@ -51,8 +51,8 @@ from linkedclone.planning.pool.rollout import Wave, choose_wave
 from linkedclone.planning.vms.delete import plan_delete
 
 if TYPE_CHECKING:
-    from linkedclone.app.acting import Acting
-    from linkedclone.app.pools import Pools, PoolScene
+    from linkedclone.app.pools.pools import Pools, PoolScene
+    from linkedclone.app.proposal import Acting
     from linkedclone.drivers.base import Driver
     from linkedclone.execution.progress import Progress
 

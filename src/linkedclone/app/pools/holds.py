@@ -11,7 +11,7 @@ from linkedclone.model.vm import Vm
 from linkedclone.planning.pool.membership import slot_of, state_of
 
 if TYPE_CHECKING:
-    from linkedclone.app.acting import Acting
+    from linkedclone.app.proposal import Acting
     from linkedclone.drivers.base import Driver
     from linkedclone.execution.progress import Progress
     from linkedclone.model.report import ActionReport

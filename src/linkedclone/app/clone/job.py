@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from linkedclone import __version__
-from linkedclone.app.outcomes import (
+from linkedclone.app.clone.guest_wait import await_guests, list_started
+from linkedclone.app.clone.report import (
     build_report,
     describe_existing,
     describe_made,
     mark_failed,
     tell_sharing,
 )
-from linkedclone.app.waiting import await_guests, list_started
 from linkedclone.drivers.base import Driver, Folders, ServerCheck
 from linkedclone.errors import LinkedCloneError, UnsupportedError
 from linkedclone.execution.clone_stage import Cloning, Made
@@ -91,7 +91,7 @@ def prepare(driver: Driver, request: CloneRequest) -> Prepared:
     if request.snapshot.kind == "new" and request.snapshot.name:
         check_name(request.snapshot.name)
     if request.customization is not None:
-        from linkedclone.app.customizing import settle
+        from linkedclone.app.clone.guest_identities import settle
 
         request = settle(request)
     (source,) = driver.find_vms([request.parent])
@@ -135,7 +135,7 @@ def _keep_single(driver: Driver, request: CloneRequest, plan: Plan) -> Plan:
         refuse_used_macs(own, vms)
     if wanted is None:
         return plan
-    from linkedclone.app.customizing import add_guests
+    from linkedclone.app.clone.guest_identities import add_guests
 
     return add_guests(plan, request, vms)
 
@@ -258,7 +258,7 @@ class CloneJob:
         wanted = self._prepared.request.customization
         if wanted is None or not wanted.gives_addresses or self._runner.interrupted:
             return {}, ()
-        from linkedclone.app.customizing import tell_clashes
+        from linkedclone.app.clone.guest_identities import tell_clashes
 
         try:
             vms = self._driver.observe().vms

@@ -4,8 +4,8 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 
 from linkedclone import __version__
-from linkedclone.app.acting import Acting, Confirm, look_again
-from linkedclone.app.presence import Found, find_present
+from linkedclone.app.proposal import Acting, Confirm, look_again
+from linkedclone.app.vms.presence import Found, find_present
 from linkedclone.drivers.base import Driver, GuestPower, ImageStore, Registration
 from linkedclone.errors import LinkedCloneError, NotFoundError, UnsupportedError
 from linkedclone.execution.progress import Progress

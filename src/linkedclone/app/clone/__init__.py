@@ -1,0 +1,1 @@
+"""The main job: clones, from the request to the report."""

@@ -1,0 +1,1 @@
+"""Pools: looked at, planned, carried out."""
