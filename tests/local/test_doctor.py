@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 
 from linkedclone.cli.main import main
-from linkedclone.cli.space import render_usage
-from linkedclone.cli.views import describe_vm, render_vm
+from linkedclone.cli.views.usage import render_usage
+from linkedclone.cli.views.vms import describe_vm, render_vm
 from linkedclone.config.endpoint import Endpoint
 from linkedclone.drivers.local import contents, host
 from linkedclone.drivers.local.diagnose import diagnose, examine

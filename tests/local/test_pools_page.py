@@ -76,8 +76,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def golden(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An image to begin with, guests that come up at once, and a person who says yes."""
     monkeypatch.setattr("linkedclone.drivers.local.driver.open_machine", open_welcoming)
-    monkeypatch.setattr("linkedclone.cli.pools.has_terminal", lambda: True)
-    monkeypatch.setattr("linkedclone.cli.acting.has_terminal", lambda: True)
+    monkeypatch.setattr("linkedclone.cli.pool_runs.has_terminal", lambda: True)
+    monkeypatch.setattr("linkedclone.cli.confirm.has_terminal", lambda: True)
     monkeypatch.setattr(click, "confirm", lambda *_, **__: True)
     image = make_image(home / "image.qcow2")
     assert main(["image", "import", str(image), "--name", "golden"]) == 0

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from linkedclone.app.connection import Connection
-from linkedclone.cli.customizing import GuestOptions
+from linkedclone.cli.options.guest import GuestOptions
 from linkedclone.config.customization_file import read_customization
 from linkedclone.config.guest_passwords import find_secrets
 from linkedclone.drivers.memory.driver import MemoryDriver

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from linkedclone.cli.hardware import MOVE_TYPES
+from linkedclone.cli.options.hardware import MOVE_TYPES
 from linkedclone.drivers.base import Driver
 from linkedclone.model.request import DiskMove
 from tests import command

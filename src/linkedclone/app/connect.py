@@ -2,11 +2,11 @@
 
 from typing import TYPE_CHECKING
 
-from linkedclone.ahead import import_ahead
 from linkedclone.config.endpoint import Endpoint
 from linkedclone.config.paths import log_folder
 from linkedclone.config.resolve_endpoint import resolve_endpoint
 from linkedclone.drivers.registry import load_driver
+from linkedclone.preload import import_ahead
 
 if TYPE_CHECKING:
     from linkedclone.app.connection import Connection

@@ -6,8 +6,8 @@ from typing import Any, TypeVar
 
 import click
 
-from linkedclone.cli.choices import FORMATS, Choices
-from linkedclone.cli.overview import OPTIONS
+from linkedclone.cli.command_table import OPTIONS
+from linkedclone.cli.global_options import FORMATS, Choices
 
 _Callback = TypeVar("_Callback", bound=Callable[..., int])
 

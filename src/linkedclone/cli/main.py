@@ -20,8 +20,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _main(given: list[str]) -> int:
     if given in (["--help"], ["-h"]):
-        from linkedclone.cli.overview import render_overview
-        from linkedclone.cli.streams import say, write_result
+        from linkedclone.cli.command_table import render_overview
+        from linkedclone.cli.terminal import say, write_result
         from linkedclone.errors import LinkedCloneError
 
         try:

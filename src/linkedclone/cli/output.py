@@ -3,8 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from linkedclone.cli.choices import Choices
-from linkedclone.cli.streams import speaks_utf8, write_result, write_shown
+from linkedclone.cli.global_options import Choices
+from linkedclone.cli.terminal import speaks_utf8, write_result, write_shown
 from linkedclone.model.values.vm_names import encodable
 
 

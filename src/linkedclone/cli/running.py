@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import click
 
 from linkedclone import __version__
-from linkedclone.cli.choices import Choices
+from linkedclone.cli.command_table import ABOUT, COMMANDS, OPTIONS, render_overview
+from linkedclone.cli.global_options import Choices
 from linkedclone.cli.grammar import LazyGroup
-from linkedclone.cli.overview import ABOUT, COMMANDS, OPTIONS, render_overview
 
 
 def _show_version(ctx: click.Context, param: click.Parameter, value: bool) -> None:  # noqa: ARG001, FBT001 - click's
@@ -42,7 +42,7 @@ program = _Program(
 
 def run(arguments: Sequence[str]) -> int:
     """Run the command line given; return the exit code."""
-    from linkedclone.cli.streams import flush_stdout, say
+    from linkedclone.cli.terminal import flush_stdout, say
 
     choices = Choices()
     try:
@@ -50,7 +50,7 @@ def run(arguments: Sequence[str]) -> int:
             args=list(arguments), prog_name="linkedclone", standalone_mode=False, obj=choices
         )
     except Exception as error:  # noqa: BLE001 - whatever it is, a person is told in words
-        from linkedclone.cli.failures import report_error
+        from linkedclone.cli.errors import report_error
 
         code = report_error(error, choices)
     if not flush_stdout() and not code:

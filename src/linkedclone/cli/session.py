@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import click
 
 from linkedclone.app.connect import connect
-from linkedclone.cli.choices import Choices
-from linkedclone.cli.streams import has_terminal, printable, say
+from linkedclone.cli.global_options import Choices
+from linkedclone.cli.terminal import has_terminal, printable, say
 from linkedclone.config.endpoint import Endpoint, with_accel
 from linkedclone.config.resolve_endpoint import NOTHING_CONFIGURED, resolve_endpoint
 from linkedclone.errors import NotFoundError

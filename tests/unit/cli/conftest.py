@@ -54,7 +54,7 @@ def family(home: Path, monkeypatch: pytest.MonkeyPatch) -> MemoryHypervisor:
     """One hypervisor with a family that stays from command to command, and a clock that stands."""
     hypervisor = make_family()
     monkeypatch.setattr("linkedclone.drivers.memory.driver.make_scene", lambda _: hypervisor)
-    monkeypatch.setattr("linkedclone.cli.ages.read_clock", lambda: NOW)
+    monkeypatch.setattr("linkedclone.cli.views.ages.read_clock", lambda: NOW)
     return hypervisor
 
 
@@ -64,9 +64,9 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
 
     def show(columns: int) -> None:
         size = os.terminal_size((columns, 24))
-        for module in ("tables", "trees"):
-            monkeypatch.setattr(f"linkedclone.cli.{module}.shows_on_terminal", lambda: True)
-            monkeypatch.setattr(f"linkedclone.cli.{module}.get_terminal_size", lambda: size)
+        for module in ("tables", "tree"):
+            monkeypatch.setattr(f"linkedclone.cli.views.{module}.shows_on_terminal", lambda: True)
+            monkeypatch.setattr(f"linkedclone.cli.views.{module}.get_terminal_size", lambda: size)
         monkeypatch.setenv("NO_COLOR", "1")
         monkeypatch.setenv("LC_ALL", "C.UTF-8")
 

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from linkedclone.cli.ages import render_age
+from linkedclone.cli.views.ages import render_age
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 

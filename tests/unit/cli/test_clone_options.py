@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from linkedclone.app.connection import Connection
-from linkedclone.cli.hardware import MOVE_TYPES
+from linkedclone.cli.options.hardware import MOVE_TYPES
 from linkedclone.model.request import CloneRequest, DiskMove, Hardware, NewDisk, Nic
 from tests.unit.cli.conftest import Run
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from linkedclone.cli.reports import render_clones, summarize_clones
+from linkedclone.cli.views.reports import render_clones, summarize_clones
 from linkedclone.model.report import CloneReport, CloneResult, Failure, Status
 from linkedclone.model.vm import Power
 

@@ -195,7 +195,7 @@ def test_commands_and_options_are_completed(
 def test_every_command_is_in_the_overview_and_says_the_same() -> None:
     import click
 
-    from linkedclone.cli.overview import COMMANDS
+    from linkedclone.cli.command_table import COMMANDS
     from linkedclone.cli.running import program
 
     context = click.Context(program)
@@ -226,7 +226,7 @@ def test_every_group_says_the_same_as_its_commands() -> None:
 def test_global_options_are_those_of_the_overview() -> None:
     import click
 
-    from linkedclone.cli.overview import OPTIONS
+    from linkedclone.cli.command_table import OPTIONS
     from linkedclone.cli.running import program
 
     context = click.Context(program, info_name="linkedclone", **program.context_settings)
@@ -235,7 +235,7 @@ def test_global_options_are_those_of_the_overview() -> None:
 
 
 def test_names_that_steer_a_terminal_are_made_harmless() -> None:
-    from linkedclone.cli.streams import printable
+    from linkedclone.cli.terminal import printable
 
     assert printable("a\x1b[31mb\nc\x07") == "a\ufffd[31mb\ufffdc\ufffd"
     assert printable("Büro-日本") == "Büro-日本"
@@ -263,7 +263,7 @@ def test_the_board_stays_within_the_terminal(width: int, height: int) -> None:
 
     from rich.console import Console
 
-    from linkedclone.cli.progress import Board
+    from linkedclone.cli.views.progress import Board
     from linkedclone.execution.progress import Event
     from linkedclone.model.jobs import JobStatus
 
@@ -333,7 +333,7 @@ def test_names_that_are_missing_beside_ones_with_nothing_to_do_are_partly_done(
 def test_a_deletion_that_is_answered_with_no_tells_of_nothing_done(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("linkedclone.cli.acting.has_terminal", lambda: True)
+    monkeypatch.setattr("linkedclone.cli.confirm.has_terminal", lambda: True)
     monkeypatch.setattr("click.confirm", lambda *_, **__: False)
     outcome = run("-e", "memory:family", "delete", "kiosk-{2..3}")
     assert outcome.code == 1
@@ -344,7 +344,7 @@ def test_a_deletion_that_is_answered_with_no_tells_of_nothing_done(
 def test_an_image_whose_removal_is_answered_with_no_is_no_interrupt(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("linkedclone.cli.acting.has_terminal", lambda: True)
+    monkeypatch.setattr("linkedclone.cli.confirm.has_terminal", lambda: True)
     monkeypatch.setattr("click.confirm", lambda *_, **__: False)
     outcome = run("-e", "memory:family", "image", "remove", "debian")
     assert (outcome.code, outcome.err) == (1, "nothing was done\n")

@@ -132,8 +132,8 @@ def test_a_person_is_asked_once_and_nothing_is_shown(
         shown.append((text, settings))
         return CANARY
 
-    monkeypatch.setattr("linkedclone.cli.streams.has_terminal", lambda: True)
-    monkeypatch.setattr("linkedclone.cli.customizing.click.prompt", prompt)
+    monkeypatch.setattr("linkedclone.cli.terminal.has_terminal", lambda: True)
+    monkeypatch.setattr("linkedclone.cli.options.guest.click.prompt", prompt)
     file.write_text("os: linux\nlinux: {password: {prompt: Password of root}}\n")
     outcome = run("clone", "golden", "x", "--customize", str(file), "--dry-run", "-v", "--debug")
     assert outcome.code == 0, outcome.err

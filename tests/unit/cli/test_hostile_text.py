@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
 from linkedclone.cli.output import render_document
-from linkedclone.cli.progress import Board, Lines
-from linkedclone.cli.streams import MOST_OF_A_TEXT, printable, say, write_shown
+from linkedclone.cli.terminal import MOST_OF_A_TEXT, printable, say, write_shown
+from linkedclone.cli.views.progress import Board, Lines
 from linkedclone.drivers.memory import machine
 from linkedclone.drivers.memory.hypervisor import MemoryHypervisor
 from linkedclone.execution.progress import Event

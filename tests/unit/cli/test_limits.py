@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from linkedclone.cli.choices import Choices
-from linkedclone.cli.failures import report_error
+from linkedclone.cli.errors import report_error
+from linkedclone.cli.global_options import Choices
 from tests.unit.cli.conftest import Run
 
 

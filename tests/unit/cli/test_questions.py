@@ -1,6 +1,6 @@
 """What a person is shown of a plan before it is carried out."""
 
-from linkedclone.cli.acting import describe_plan
+from linkedclone.cli.confirm import describe_plan
 from linkedclone.model.plan import (
     DeleteSnapshot,
     DeleteVm,

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from linkedclone.cli.ranges import collapse_names
+from linkedclone.cli.views.name_ranges import collapse_names
 from linkedclone.model.values.vm_names import expand_names
 
 

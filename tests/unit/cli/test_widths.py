@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from linkedclone.cli.tables import Column, render_table
-from linkedclone.cli.trees import render_tree
+from linkedclone.cli.views.tables import Column, render_table
+from linkedclone.cli.views.tree import render_tree
 from linkedclone.cli.widths import fit, width_of
 from linkedclone.lineage.tree import TreeNode
 from linkedclone.model.vm import Snapshot
@@ -28,10 +28,10 @@ def a_terminal(columns: int) -> Iterator[None]:
     size = os.terminal_size((columns, 24))
     with (
         patch.dict(os.environ, {"NO_COLOR": "1", "LC_ALL": "C.UTF-8"}),
-        patch("linkedclone.cli.trees.shows_on_terminal", return_value=True),
-        patch("linkedclone.cli.trees.get_terminal_size", return_value=size),
-        patch("linkedclone.cli.tables.shows_on_terminal", return_value=True),
-        patch("linkedclone.cli.tables.get_terminal_size", return_value=size),
+        patch("linkedclone.cli.views.tree.shows_on_terminal", return_value=True),
+        patch("linkedclone.cli.views.tree.get_terminal_size", return_value=size),
+        patch("linkedclone.cli.views.tables.shows_on_terminal", return_value=True),
+        patch("linkedclone.cli.views.tables.get_terminal_size", return_value=size),
     ):
         yield
 

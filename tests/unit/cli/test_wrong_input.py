@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from linkedclone.cli.hardware import MOVE_TYPES
+from linkedclone.cli.options.hardware import MOVE_TYPES
 from tests.unit.cli.conftest import Run
 
 CLONE = ("clone", "golden")

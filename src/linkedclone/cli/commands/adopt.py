@@ -2,7 +2,7 @@
 
 import click
 
-from linkedclone.cli.choices import Choices
+from linkedclone.cli.global_options import Choices
 from linkedclone.cli.grammar import Verb
 
 
@@ -23,7 +23,7 @@ def command(choices: Choices, names: tuple[str, ...], *, owner: str, force: bool
     From then on they are started, stopped, reverted and deleted without
     --force. A NAME may hold ranges, as in desk-{001..020}.
     """
-    from linkedclone.cli.parameters import expand_refs
+    from linkedclone.cli.options.types import expand_refs
     from linkedclone.errors import InputError
     from linkedclone.model.values.vm_names import check_name
 
@@ -32,9 +32,9 @@ def command(choices: Choices, names: tuple[str, ...], *, owner: str, force: bool
     check_name(owner)
     refs = expand_refs(names)
 
-    from linkedclone.cli.acting import finish
-    from linkedclone.cli.progress import watch
+    from linkedclone.cli.confirm import finish
     from linkedclone.cli.session import open_session
+    from linkedclone.cli.views.progress import watch
 
     with open_session(choices) as connection, watch(choices) as progress:
         report = connection.adopt(refs, owner=owner, force=force, progress=progress)

@@ -5,16 +5,16 @@ from typing import TYPE_CHECKING, Literal, Unpack
 
 import click
 
-from linkedclone.cli.choices import Choices
-from linkedclone.cli.customizing import GuestOptions, add_customization, guest_options
+from linkedclone.cli.global_options import Choices
 from linkedclone.cli.grammar import HeadedOption, Verb
-from linkedclone.cli.hardware import (
+from linkedclone.cli.options.guest import GuestOptions, add_customization, guest_options
+from linkedclone.cli.options.hardware import (
     HardwareOptions,
     build_disk_move,
     build_hardware,
     hardware_options,
 )
-from linkedclone.cli.parameters import accel_option
+from linkedclone.cli.options.types import accel_option
 
 if TYPE_CHECKING:
     from linkedclone.app.clone.job import Prepared
@@ -212,16 +212,16 @@ def _build_placement(options: _Options) -> "Placement":
 
 
 def _clone(choices: Choices, connection: "Connection", request: "CloneRequest") -> int:
-    from linkedclone.ahead import import_ahead
-    from linkedclone.cli.progress import watch
+    from linkedclone.cli.views.progress import watch
+    from linkedclone.preload import import_ahead
 
     with watch(choices) as progress:
         prepared = connection.prepare(request)
-        import_ahead("linkedclone.cli.output", "linkedclone.cli.reports")
+        import_ahead("linkedclone.cli.output", "linkedclone.cli.views.reports")
         report = connection.carry_out(prepared, progress)
     from linkedclone.cli.output import emit
-    from linkedclone.cli.reports import render_clones, say_clone_failures, summarize_clones
-    from linkedclone.cli.streams import say
+    from linkedclone.cli.terminal import say
+    from linkedclone.cli.views.reports import render_clones, say_clone_failures, summarize_clones
 
     emit(choices, document=report.document, text=lambda: render_clones(report))
     say_clone_failures(report)
@@ -242,8 +242,8 @@ def _preview(
     choices: Choices, connection: "Connection", request: "CloneRequest", *, server_check: bool
 ) -> int:
     from linkedclone.cli.output import render_document
-    from linkedclone.cli.reports import say_clone_failures
-    from linkedclone.cli.streams import printable, say, write_result
+    from linkedclone.cli.terminal import printable, say, write_result
+    from linkedclone.cli.views.reports import say_clone_failures
 
     prepared = connection.prepare(request)
     requests = connection.preview(prepared)
@@ -262,7 +262,7 @@ def _preview(
 
 def _say_checks(checks: "tuple[HostCheck, ...]") -> int:
     """Say what the server thinks of the requests; return the exit code."""
-    from linkedclone.cli.streams import printable, say
+    from linkedclone.cli.terminal import printable, say
     from linkedclone.model.server_check import would_fail
 
     for check in checks:

@@ -2,8 +2,8 @@
 
 import click
 
+from linkedclone.cli.command_table import PROGRAM
 from linkedclone.cli.grammar import Verb
-from linkedclone.cli.overview import PROGRAM
 
 _SHELLS = ("bash", "zsh", "fish")
 
@@ -24,7 +24,7 @@ def command(ctx: click.Context, shell: str) -> int:
     """Print the completion script for a shell: bash, zsh or fish."""
     from click.shell_completion import get_completion_class
 
-    from linkedclone.cli.streams import write_result
+    from linkedclone.cli.terminal import write_result
 
     found = get_completion_class(shell)
     if found is None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from linkedclone.cli.choices import Choices
+from linkedclone.cli.global_options import Choices
 from linkedclone.cli.grammar import Verb
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def command(choices: Choices, name: str, *, graphical: bool, url: bool) -> int:
 
 
 def _attach(connection: "Connection", name: str) -> None:
-    from linkedclone.cli.streams import say
+    from linkedclone.cli.terminal import say
     from linkedclone.errors import InputError
 
     if sys.stdin is None or sys.stdout is None:
@@ -58,7 +58,7 @@ def _attach(connection: "Connection", name: str) -> None:
 
 def _show(choices: Choices, name: str, address: "ConsoleAddress", *, url_alone: bool) -> None:
     from linkedclone.cli.output import emit
-    from linkedclone.cli.streams import printable, say
+    from linkedclone.cli.terminal import printable, say
 
     lines = [address.url]
     if address.page and not url_alone:

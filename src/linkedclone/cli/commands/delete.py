@@ -4,9 +4,9 @@ from typing import Unpack
 
 import click
 
-from linkedclone.cli.choices import Choices, Sure
+from linkedclone.cli.global_options import Choices, Sure
 from linkedclone.cli.grammar import Verb, asks_first
-from linkedclone.cli.parameters import scan_option
+from linkedclone.cli.options.types import scan_option
 
 
 @click.command(cls=Verb)
@@ -35,8 +35,8 @@ def command(
     ranges, as in desk-{001..020}. A VM that others hang from goes only
     together with them: named in the same command, or with --cascade.
     """
-    from linkedclone.cli.acting import ask_unless, finish, require_answer
-    from linkedclone.cli.parameters import expand_refs, read_scan
+    from linkedclone.cli.confirm import ask_unless, finish, require_answer
+    from linkedclone.cli.options.types import expand_refs, read_scan
     from linkedclone.model.request import Deletion
 
     require_answer(sure["yes"], verb="delete")
@@ -48,8 +48,8 @@ def command(
         despite_unreadable=sure["despite_unreadable"],
     )
 
-    from linkedclone.cli.progress import watch
     from linkedclone.cli.session import open_session
+    from linkedclone.cli.views.progress import watch
 
     with open_session(choices) as connection:
         question = ask_unless(sure["yes"], connection.address)

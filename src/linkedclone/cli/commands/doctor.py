@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from linkedclone.cli.choices import Choices
+from linkedclone.cli.global_options import Choices
 from linkedclone.cli.grammar import Verb
 
 
@@ -37,8 +37,8 @@ def command(choices: Choices, *, rebase: Path | None, accept: Path | None, relin
     from linkedclone.app.doctor import diagnose
     from linkedclone.cli.output import emit
     from linkedclone.cli.session import ask_password
-    from linkedclone.cli.setup import render_findings
-    from linkedclone.cli.streams import has_terminal
+    from linkedclone.cli.terminal import has_terminal
+    from linkedclone.cli.views.endpoints import render_findings
 
     if rebase is not None:
         _rebase(choices, rebase)
@@ -57,7 +57,7 @@ def command(choices: Choices, *, rebase: Path | None, accept: Path | None, relin
 
 def _rebase(choices: Choices, file: Path) -> None:
     from linkedclone.cli.session import open_session
-    from linkedclone.cli.streams import printable, say
+    from linkedclone.cli.terminal import printable, say
     from linkedclone.model.values.vm_names import render_count
 
     with open_session(choices) as connection:
@@ -68,7 +68,7 @@ def _rebase(choices: Choices, file: Path) -> None:
 
 def _accept(choices: Choices, file: Path) -> None:
     from linkedclone.cli.session import open_session
-    from linkedclone.cli.streams import printable, say
+    from linkedclone.cli.terminal import printable, say
 
     with open_session(choices) as connection:
         connection.accept_layer(file)
@@ -77,7 +77,7 @@ def _accept(choices: Choices, file: Path) -> None:
 
 def _relink(choices: Choices) -> None:
     from linkedclone.cli.session import open_session
-    from linkedclone.cli.streams import printable, say
+    from linkedclone.cli.terminal import printable, say
 
     with open_session(choices) as connection:
         names = connection.relink_vms()

@@ -5,7 +5,7 @@ from typing import Literal
 
 import click
 
-from linkedclone.cli.choices import Choices
+from linkedclone.cli.global_options import Choices
 from linkedclone.cli.grammar import Verb
 
 FileFormat = Literal["qcow2", "raw", "vmdk"]
@@ -49,8 +49,8 @@ def command(
     """
     from linkedclone.cli.output import emit
     from linkedclone.cli.session import open_session
-    from linkedclone.cli.streams import say
-    from linkedclone.cli.transfers import watch_bytes
+    from linkedclone.cli.terminal import say
+    from linkedclone.cli.views.byte_progress import watch_bytes
 
     file_format = file_format or _SUFFIXES.get(file.suffix.lower(), "qcow2")
     with open_session(choices) as connection, watch_bytes(choices) as tell:

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, TypedDict, Unpack
 
 import click
 
-from linkedclone.cli.choices import Choices
+from linkedclone.cli.global_options import Choices
 from linkedclone.cli.grammar import Verb, despite_option
 
 if TYPE_CHECKING:
@@ -51,9 +51,9 @@ def command(choices: Choices, **options: Unpack[_Options]) -> int:
     kinds = _read_kinds(options)
 
     from linkedclone.cli.output import emit
-    from linkedclone.cli.progress import watch
     from linkedclone.cli.session import open_session
-    from linkedclone.cli.waste import render_waste, say_waste
+    from linkedclone.cli.views.garbage import render_waste, say_waste
+    from linkedclone.cli.views.progress import watch
 
     with open_session(choices) as connection, watch(choices) as progress:
         report = connection.collect_waste(

@@ -2,9 +2,9 @@
 
 import click
 
-from linkedclone.cli.choices import Choices
+from linkedclone.cli.global_options import Choices
 from linkedclone.cli.grammar import Verb, despite_option
-from linkedclone.cli.parameters import scan_option
+from linkedclone.cli.options.types import scan_option
 
 
 @click.command(cls=Verb)
@@ -35,11 +35,11 @@ def command(  # noqa: PLR0913 - one for each option
 
     capacity_bytes = parse_size(size, what="disk size")
 
-    from linkedclone.cli.acting import finish
-    from linkedclone.cli.parameters import read_scan
-    from linkedclone.cli.progress import watch
+    from linkedclone.cli.confirm import finish
+    from linkedclone.cli.options.types import read_scan
     from linkedclone.cli.session import open_session
-    from linkedclone.cli.streams import say
+    from linkedclone.cli.terminal import say
+    from linkedclone.cli.views.progress import watch
 
     with open_session(choices) as connection, watch(choices) as progress:
         report = connection.grow_disk(

@@ -2,7 +2,7 @@
 
 import click
 
-from linkedclone.cli.choices import Choices
+from linkedclone.cli.global_options import Choices
 from linkedclone.cli.grammar import Verb
 
 
@@ -30,7 +30,7 @@ def command(
     from linkedclone.app.ansible_inventory import build_inventory, find_variables
     from linkedclone.cli.output import render_document
     from linkedclone.cli.session import open_session
-    from linkedclone.cli.streams import write_result
+    from linkedclone.cli.terminal import write_result
     from linkedclone.errors import InputError, NotFoundError
 
     if whole and host is not None:

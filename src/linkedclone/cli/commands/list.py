@@ -2,7 +2,7 @@
 
 import click
 
-from linkedclone.cli.choices import Choices
+from linkedclone.cli.global_options import Choices
 from linkedclone.cli.grammar import Verb
 
 
@@ -12,8 +12,8 @@ def command(choices: Choices) -> int:
     """List all VMs with their parents."""
     from linkedclone.cli.output import emit
     from linkedclone.cli.session import open_session, say_fallback
-    from linkedclone.cli.streams import foreign, printable, say
-    from linkedclone.cli.views import render_vms
+    from linkedclone.cli.terminal import foreign, printable, say
+    from linkedclone.cli.views.vms import render_vms
     from linkedclone.model.inventory import tell_unreadable
 
     with open_session(choices) as connection:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from linkedclone.cli.choices import Choices
+from linkedclone.cli.global_options import Choices
 from linkedclone.cli.grammar import Verb
 
 
@@ -19,8 +19,8 @@ def command(choices: Choices, path: Path) -> int:
     """
     from linkedclone.cli.output import emit
     from linkedclone.cli.session import open_session
-    from linkedclone.cli.streams import say
-    from linkedclone.cli.transfers import watch_bytes
+    from linkedclone.cli.terminal import say
+    from linkedclone.cli.views.byte_progress import watch_bytes
 
     with open_session(choices) as connection, watch_bytes(choices) as tell:
         before = connection.address

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from linkedclone.cli.choices import Choices
+from linkedclone.cli.global_options import Choices
 from linkedclone.cli.grammar import Verb
 
 if TYPE_CHECKING:
@@ -36,8 +36,8 @@ def command(
     """
     from linkedclone.app.vms.golden_images import Mending
     from linkedclone.cli.output import emit
-    from linkedclone.cli.progress import watch
     from linkedclone.cli.session import open_session
+    from linkedclone.cli.views.progress import watch
 
     mending = Mending(power_off=power_off, disconnect_media=disconnect_media, snapshot=snapshot)
     with open_session(choices) as connection, watch(choices) as progress:
@@ -48,14 +48,14 @@ def command(
 
 
 def _render(report: "ParentReport") -> str:
-    from linkedclone.cli.setup import render_findings
+    from linkedclone.cli.views.endpoints import render_findings
 
     return render_findings(report.findings)
 
 
 def _say_mended(report: "ParentReport") -> None:
     """Say what was done, on standard error."""
-    from linkedclone.cli.streams import printable, say
+    from linkedclone.cli.terminal import printable, say
 
     for one in report.mended:
         if one.error is None:

@@ -4,9 +4,9 @@ from typing import Unpack
 
 import click
 
-from linkedclone.cli.choices import Choices, Sure
+from linkedclone.cli.global_options import Choices, Sure
 from linkedclone.cli.grammar import Verb, asks_first
-from linkedclone.cli.parameters import scan_option
+from linkedclone.cli.options.types import scan_option
 
 
 @click.command(cls=Verb)
@@ -24,14 +24,14 @@ def command(
     hang from, and copies that would not fit. One that runs must have no
     snapshots; on this machine (local:) that goes for all.
     """
-    from linkedclone.cli.acting import ask_unless, finish, require_answer
-    from linkedclone.cli.parameters import expand_refs, read_scan
+    from linkedclone.cli.confirm import ask_unless, finish, require_answer
+    from linkedclone.cli.options.types import expand_refs, read_scan
 
     require_answer(sure["yes"], verb="promote")
     refs = expand_refs(names)
 
-    from linkedclone.cli.progress import watch
     from linkedclone.cli.session import open_session
+    from linkedclone.cli.views.progress import watch
 
     with open_session(choices) as connection:
         question = ask_unless(sure["yes"], connection.address)

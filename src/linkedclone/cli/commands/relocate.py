@@ -2,7 +2,7 @@
 
 import click
 
-from linkedclone.cli.choices import Choices
+from linkedclone.cli.global_options import Choices
 from linkedclone.cli.grammar import Verb, despite_option
 
 
@@ -33,7 +33,7 @@ def command(  # noqa: PLR0913 - one for each option
     proves that it still has the same base. A NAME may hold ranges, as in
     desk-{001..020}.
     """
-    from linkedclone.cli.parameters import expand_refs
+    from linkedclone.cli.options.types import expand_refs
     from linkedclone.errors import InputError
     from linkedclone.model.request import Placement
 
@@ -44,9 +44,9 @@ def command(  # noqa: PLR0913 - one for each option
         )
     refs = expand_refs(names)
 
-    from linkedclone.cli.acting import finish
-    from linkedclone.cli.progress import watch
+    from linkedclone.cli.confirm import finish
     from linkedclone.cli.session import open_session
+    from linkedclone.cli.views.progress import watch
 
     placement = Placement(
         datastore=datastore, host=host, cluster=cluster, resource_pool=resource_pool

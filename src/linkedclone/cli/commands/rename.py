@@ -2,7 +2,7 @@
 
 import click
 
-from linkedclone.cli.choices import Choices
+from linkedclone.cli.global_options import Choices
 from linkedclone.cli.grammar import Verb
 
 
@@ -18,9 +18,9 @@ def command(choices: Choices, name: str, new_name: str, *, force: bool) -> int:
     the names of its files and what the guest calls itself. The old name is
     free then: a clone made under it is another VM with a UUID of its own.
     """
-    from linkedclone.cli.acting import finish
-    from linkedclone.cli.progress import watch
+    from linkedclone.cli.confirm import finish
     from linkedclone.cli.session import open_session
+    from linkedclone.cli.views.progress import watch
     from linkedclone.model.values.vm_names import check_name
 
     check_name(new_name)

@@ -2,10 +2,10 @@
 
 import click
 
-from linkedclone.cli.choices import Choices
+from linkedclone.cli.global_options import Choices
 from linkedclone.cli.grammar import Verb
-from linkedclone.cli.guests import guest_options, read_asking
-from linkedclone.cli.parameters import accel_option
+from linkedclone.cli.options.guest_shutdown import guest_options, read_asking
+from linkedclone.cli.options.types import accel_option
 
 
 @click.command(cls=Verb)
@@ -30,14 +30,14 @@ def command(  # noqa: PLR0913 - one for each option
     that runs on is left as it is. A NAME may hold ranges, as in
     desk-{001..020}. Those that are off are started.
     """
-    from linkedclone.cli.parameters import expand_refs
+    from linkedclone.cli.options.types import expand_refs
 
     guests = read_asking(guest=guest, deadline=deadline, then_off=then_off)
     refs = expand_refs(names)
 
-    from linkedclone.cli.acting import finish
-    from linkedclone.cli.progress import watch
+    from linkedclone.cli.confirm import finish
     from linkedclone.cli.session import open_session
+    from linkedclone.cli.views.progress import watch
 
     with open_session(choices, accel=accel) as connection, watch(choices) as progress:
         report = connection.restart(refs, force=force, guests=guests, progress=progress)

@@ -2,7 +2,7 @@
 
 import click
 
-from linkedclone.cli.choices import Choices
+from linkedclone.cli.global_options import Choices
 from linkedclone.cli.grammar import Verb
 
 
@@ -16,7 +16,7 @@ def command(choices: Choices) -> int:
     "# yaml-language-server: $schema=pool.schema.json".
     """
     from linkedclone.cli.output import render_document
-    from linkedclone.cli.streams import write_result
+    from linkedclone.cli.terminal import write_result
     from linkedclone.config.pool_schema import build_schema
 
     output = "yaml" if choices.output == "yaml" else "json"

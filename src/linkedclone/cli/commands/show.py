@@ -2,7 +2,7 @@
 
 import click
 
-from linkedclone.cli.choices import Choices
+from linkedclone.cli.global_options import Choices
 from linkedclone.cli.grammar import Verb
 
 
@@ -16,7 +16,7 @@ def command(choices: Choices, name: str) -> int:
     """
     from linkedclone.cli.output import emit
     from linkedclone.cli.session import open_session
-    from linkedclone.cli.views import describe_vm, render_vm
+    from linkedclone.cli.views.vms import describe_vm, render_vm
 
     with open_session(choices) as connection:
         row = connection.show(name)

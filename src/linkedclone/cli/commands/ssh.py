@@ -4,7 +4,7 @@ import os
 
 import click
 
-from linkedclone.cli.choices import Choices
+from linkedclone.cli.global_options import Choices
 from linkedclone.cli.grammar import Verb
 
 
@@ -55,7 +55,7 @@ def _log_in(choices: Choices, name: str, remote: tuple[str, ...]) -> int:
 
 def _write_config(choices: Choices) -> int:
     from linkedclone.cli.session import open_session
-    from linkedclone.cli.streams import say
+    from linkedclone.cli.terminal import say
     from linkedclone.model.access import render_include
 
     with open_session(choices) as connection:

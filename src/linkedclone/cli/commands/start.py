@@ -2,9 +2,9 @@
 
 import click
 
-from linkedclone.cli.choices import Choices
+from linkedclone.cli.global_options import Choices
 from linkedclone.cli.grammar import Verb
-from linkedclone.cli.parameters import accel_option
+from linkedclone.cli.options.types import accel_option
 
 
 @click.command(cls=Verb)
@@ -27,10 +27,10 @@ def command(
 
     A NAME may hold ranges, as in desk-{001..020}. Those that run already are left alone.
     """
-    from linkedclone.cli.acting import finish
-    from linkedclone.cli.parameters import expand_refs
-    from linkedclone.cli.progress import watch
+    from linkedclone.cli.confirm import finish
+    from linkedclone.cli.options.types import expand_refs
     from linkedclone.cli.session import open_session
+    from linkedclone.cli.views.progress import watch
     from linkedclone.model.vm import Power
 
     refs = expand_refs(names)

@@ -2,9 +2,9 @@
 
 import click
 
-from linkedclone.cli.choices import Choices
+from linkedclone.cli.global_options import Choices
 from linkedclone.cli.grammar import Verb
-from linkedclone.cli.guests import guest_options, read_asking
+from linkedclone.cli.options.guest_shutdown import guest_options, read_asking
 
 
 @click.command(cls=Verb)
@@ -27,14 +27,14 @@ def command(
     may hold ranges, as in desk-{001..020}. Those that are off already are left
     alone.
     """
-    from linkedclone.cli.parameters import expand_refs
+    from linkedclone.cli.options.types import expand_refs
 
     guests = read_asking(guest=guest, deadline=deadline, then_off=then_off)
     refs = expand_refs(names)
 
-    from linkedclone.cli.acting import finish
-    from linkedclone.cli.progress import watch
+    from linkedclone.cli.confirm import finish
     from linkedclone.cli.session import open_session
+    from linkedclone.cli.views.progress import watch
     from linkedclone.model.vm import Power
 
     with open_session(choices) as connection, watch(choices) as progress:

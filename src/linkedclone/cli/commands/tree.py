@@ -2,9 +2,9 @@
 
 import click
 
-from linkedclone.cli.choices import Choices
+from linkedclone.cli.global_options import Choices
 from linkedclone.cli.grammar import Verb
-from linkedclone.cli.parameters import scan_option
+from linkedclone.cli.options.types import scan_option
 
 
 @click.command(cls=Verb)
@@ -18,12 +18,12 @@ def command(choices: Choices, parent: str | None, scan: tuple[str, ...]) -> int:
     VMs without snapshots, clones or parent are left out. A line that begins
     with ? is a disk file of no VM here; --scan finds more of them.
     """
-    from linkedclone.cli.ages import read_clock
+    from linkedclone.cli.options.types import read_scan
     from linkedclone.cli.output import emit
-    from linkedclone.cli.parameters import read_scan
     from linkedclone.cli.session import open_session
-    from linkedclone.cli.streams import printable, say
-    from linkedclone.cli.trees import find_unreadable, render_tree
+    from linkedclone.cli.terminal import printable, say
+    from linkedclone.cli.views.ages import read_clock
+    from linkedclone.cli.views.tree import find_unreadable, render_tree
     from linkedclone.model.inventory import tell_all_unreadable
 
     with open_session(choices) as connection:

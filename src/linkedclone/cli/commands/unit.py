@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from linkedclone.cli.choices import Choices
+from linkedclone.cli.global_options import Choices
 from linkedclone.cli.grammar import Verb
 
 _SERVICE = re.compile(r"[A-Za-z0-9:_.-]{1,100}")
@@ -39,7 +39,7 @@ def command(choices: Choices, names: tuple[str, ...], *, install: bool, service:
     hold ranges, as in desk-{001..020}; for those the commands are told that
     enable the unit.
     """
-    from linkedclone.cli.parameters import expand_refs
+    from linkedclone.cli.options.types import expand_refs
     from linkedclone.cli.session import open_session
 
     with open_session(choices) as connection:
@@ -89,7 +89,7 @@ def _write(path: Path, text: str) -> None:
 
 
 def _tell(path: Path, service: str, instances: Sequence[str]) -> None:
-    from linkedclone.cli.streams import say
+    from linkedclone.cli.terminal import say
 
     units = " ".join(f"{service}@{name}" for name in instances) or f"{service}@NAME"
     say(f"wrote {path}; now:")

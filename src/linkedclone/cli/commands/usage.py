@@ -2,9 +2,9 @@
 
 import click
 
-from linkedclone.cli.choices import Choices
+from linkedclone.cli.global_options import Choices
 from linkedclone.cli.grammar import Verb
-from linkedclone.cli.parameters import scan_option
+from linkedclone.cli.options.types import scan_option
 
 
 @click.command(cls=Verb)
@@ -19,12 +19,12 @@ def command(choices: Choices, parent: str | None, *, vms: bool, scan: tuple[str,
     each file counted once. With PARENT (a name, an inventory path or a UUID)
     only the family that it is in, with its VMs.
     """
-    from linkedclone.cli.ages import read_clock
+    from linkedclone.cli.options.types import read_scan
     from linkedclone.cli.output import emit
-    from linkedclone.cli.parameters import read_scan
     from linkedclone.cli.session import open_session
-    from linkedclone.cli.space import render_usage, say_limits
-    from linkedclone.cli.streams import say
+    from linkedclone.cli.terminal import say
+    from linkedclone.cli.views.ages import read_clock
+    from linkedclone.cli.views.usage import render_usage, say_limits
 
     with open_session(choices) as connection:
         usage = connection.usage(parent, scan=read_scan(scan))

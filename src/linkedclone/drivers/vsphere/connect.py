@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Final
 from pyVmomi import vim, vmodl
 from pyVmomi.VmomiSupport import GetServiceVersions, versionIdMap
 
-from linkedclone.ahead import import_ahead
 from linkedclone.config.endpoint import Endpoint
 from linkedclone.drivers.vsphere import tls
 from linkedclone.drivers.vsphere.answers import CutOffError, StrangeAnswerError
@@ -20,6 +19,7 @@ from linkedclone.drivers.vsphere.native import Native
 from linkedclone.drivers.vsphere.session import Session
 from linkedclone.drivers.vsphere.stub import Reply, Stub
 from linkedclone.errors import EndpointError, LinkedCloneError
+from linkedclone.preload import import_ahead
 
 if TYPE_CHECKING:
     from linkedclone.drivers.base import Driver

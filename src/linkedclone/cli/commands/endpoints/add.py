@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Literal, TypedDict, Unpack
 
 import click
 
-from linkedclone.cli.choices import Choices
+from linkedclone.cli.global_options import Choices
 from linkedclone.cli.grammar import Verb
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def command(choices: Choices, **options: Unpack[_Options]) -> int:
     """
     from linkedclone.app.endpoints import read_candidate, save_endpoint, try_login
     from linkedclone.cli.output import emit
-    from linkedclone.cli.setup import describe_welcome, render_welcome
+    from linkedclone.cli.views.endpoints import describe_welcome, render_welcome
 
     if options["fingerprint"] and options["ca_file"]:
         raise click.UsageError("--fingerprint and --ca-file exclude each other")
@@ -87,8 +87,8 @@ def _establish(endpoint: "Endpoint", options: _Options) -> "Endpoint":
     from dataclasses import replace
 
     from linkedclone.cli.session import ask_password
-    from linkedclone.cli.setup import read_stdin_password, settle_trust
-    from linkedclone.cli.streams import has_terminal
+    from linkedclone.cli.terminal import has_terminal
+    from linkedclone.cli.views.endpoints import read_stdin_password, settle_trust
     from linkedclone.config.passwords import Stored, find_password
 
     endpoint = settle_trust(

@@ -2,7 +2,7 @@
 
 import click
 
-from linkedclone.cli.choices import Choices
+from linkedclone.cli.global_options import Choices
 from linkedclone.cli.grammar import Verb
 
 
@@ -12,8 +12,8 @@ def command(choices: Choices) -> int:
     """List the configured hypervisors; passwords are never shown."""
     from linkedclone.app.endpoints import list_endpoints
     from linkedclone.cli.output import emit
-    from linkedclone.cli.setup import render_endpoints
-    from linkedclone.cli.streams import say
+    from linkedclone.cli.terminal import say
+    from linkedclone.cli.views.endpoints import render_endpoints
 
     rows = list_endpoints()
     emit(

@@ -2,7 +2,7 @@
 
 import click
 
-from linkedclone.cli.choices import Choices
+from linkedclone.cli.global_options import Choices
 from linkedclone.cli.grammar import Verb
 
 
@@ -16,7 +16,7 @@ def command(choices: Choices, name: str) -> int:
     """
     from linkedclone.app.endpoints import remove_endpoint
     from linkedclone.cli.output import emit
-    from linkedclone.cli.streams import say
+    from linkedclone.cli.terminal import say
 
     row = remove_endpoint(name)
     emit(choices, document=lambda: {"removed": row.document()}, text=lambda: "")

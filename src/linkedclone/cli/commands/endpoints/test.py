@@ -2,7 +2,7 @@
 
 import click
 
-from linkedclone.cli.choices import Choices
+from linkedclone.cli.global_options import Choices
 from linkedclone.cli.grammar import Verb
 
 
@@ -16,7 +16,7 @@ def command(choices: Choices, name: str | None) -> int:
     """
     from linkedclone.cli.output import emit
     from linkedclone.cli.session import open_session
-    from linkedclone.cli.setup import describe_identity, render_identity
+    from linkedclone.cli.views.endpoints import describe_identity, render_identity
 
     choices.endpoint = name or choices.endpoint
     with open_session(choices) as connection:

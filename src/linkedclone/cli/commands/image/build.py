@@ -4,7 +4,7 @@ from typing import TypedDict, Unpack
 
 import click
 
-from linkedclone.cli.choices import Choices
+from linkedclone.cli.global_options import Choices
 from linkedclone.cli.grammar import Verb
 
 
@@ -52,9 +52,9 @@ def command(choices: Choices, distribution: str, **wanted: Unpack[_Wanted]) -> i
     """
     from linkedclone.cli.output import emit
     from linkedclone.cli.session import open_session
-    from linkedclone.cli.streams import say
-    from linkedclone.cli.transfers import watch_bytes
-    from linkedclone.cli.views import describe_vm, render_vm
+    from linkedclone.cli.terminal import say
+    from linkedclone.cli.views.byte_progress import watch_bytes
+    from linkedclone.cli.views.vms import describe_vm, render_vm
     from linkedclone.model.images import ImageBuild
     from linkedclone.model.values.sizes import parse_size
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal, TypedDict, Unpack
 
 import click
 
-from linkedclone.cli.choices import Choices
+from linkedclone.cli.global_options import Choices
 from linkedclone.cli.grammar import Verb
 
 if TYPE_CHECKING:
@@ -79,9 +79,9 @@ def command(choices: Choices, source: str, **machine: Unpack[_Machine]) -> int:
     """
     from linkedclone.cli.output import emit
     from linkedclone.cli.session import open_session
-    from linkedclone.cli.streams import say
-    from linkedclone.cli.transfers import watch_bytes
-    from linkedclone.cli.views import describe_vm, render_vm
+    from linkedclone.cli.terminal import say
+    from linkedclone.cli.views.byte_progress import watch_bytes
+    from linkedclone.cli.views.vms import describe_vm, render_vm
 
     wanted = _build_import(source, machine)
     with open_session(choices) as connection, watch_bytes(choices) as tell:

@@ -2,7 +2,7 @@
 
 import click
 
-from linkedclone.cli.choices import Choices
+from linkedclone.cli.global_options import Choices
 from linkedclone.cli.grammar import Verb
 
 
@@ -13,10 +13,10 @@ def command(choices: Choices) -> int:
 
     Each with how many VMs hang from it.
     """
-    from linkedclone.cli.images import image_document, render_images
     from linkedclone.cli.output import emit
     from linkedclone.cli.session import open_session
-    from linkedclone.cli.streams import say
+    from linkedclone.cli.terminal import say
+    from linkedclone.cli.views.images import image_document, render_images
 
     with open_session(choices) as connection:
         images = connection.images()

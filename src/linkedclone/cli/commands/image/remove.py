@@ -2,7 +2,7 @@
 
 import click
 
-from linkedclone.cli.choices import Choices
+from linkedclone.cli.global_options import Choices
 from linkedclone.cli.grammar import Verb
 
 
@@ -15,9 +15,9 @@ def command(choices: Choices, name: str, *, yes: bool) -> int:
 
     Its parent VM goes with it.
     """
-    from linkedclone.cli.acting import require_answer
+    from linkedclone.cli.confirm import require_answer
     from linkedclone.cli.session import open_session
-    from linkedclone.cli.streams import printable, say
+    from linkedclone.cli.terminal import printable, say
 
     require_answer(yes, verb="image remove")
     with open_session(choices) as connection:

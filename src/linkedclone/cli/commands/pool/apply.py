@@ -5,9 +5,9 @@ from typing import Unpack
 
 import click
 
-from linkedclone.cli.choices import Answered, Choices
+from linkedclone.cli.global_options import Answered, Choices
 from linkedclone.cli.grammar import Verb, asks_of_ours
-from linkedclone.cli.parameters import pool_file
+from linkedclone.cli.options.types import pool_file
 
 
 @click.command(cls=Verb)
@@ -22,7 +22,7 @@ def command(choices: Choices, file: Path, **sure: Unpack[Answered]) -> int:
     held or in use. Asks first, unless nothing is taken away. When stopped, it
     goes on where it was with the next call.
     """
-    from linkedclone.cli.pools import apply_pool, open_pool, read_spec
+    from linkedclone.cli.pool_runs import apply_pool, open_pool, read_spec
 
     with open_pool(choices, file, read_spec(file)) as opened:
         return apply_pool(choices, opened, sure=sure, verb="pool apply")

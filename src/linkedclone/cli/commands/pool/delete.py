@@ -5,9 +5,9 @@ from typing import Unpack
 
 import click
 
-from linkedclone.cli.choices import Choices, Sure
+from linkedclone.cli.global_options import Choices, Sure
 from linkedclone.cli.grammar import Verb, asks_first
-from linkedclone.cli.parameters import pool_file
+from linkedclone.cli.options.types import pool_file
 
 
 @click.command(cls=Verb)
@@ -21,13 +21,13 @@ def command(choices: Choices, file: Path, **sure: Unpack[Sure]) -> int:
     without --force. Clones that bear the pool's name and do not fit FILE are
     left alone and named.
     """
-    from linkedclone.cli.acting import ask_unless, finish, require_answer
+    from linkedclone.cli.confirm import ask_unless, finish, require_answer
 
     require_answer(sure["yes"], verb="pool delete")
 
-    from linkedclone.cli.pools import read_spec
-    from linkedclone.cli.progress import watch
+    from linkedclone.cli.pool_runs import read_spec
     from linkedclone.cli.session import open_session
+    from linkedclone.cli.views.progress import watch
 
     spec = read_spec(file)
     with open_session(choices) as connection:

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import click
 
-from linkedclone.cli.choices import Choices
+from linkedclone.cli.global_options import Choices
 from linkedclone.cli.grammar import Verb
-from linkedclone.cli.parameters import pool_file
+from linkedclone.cli.options.types import pool_file
 
 
 @click.command(cls=Verb)
@@ -22,11 +22,11 @@ def command(choices: Choices, file: Path, names: tuple[str, ...], reason: str) -
 
     A NAME may hold ranges, as in desk-{001..020}.
     """
-    from linkedclone.cli.acting import finish
-    from linkedclone.cli.parameters import expand_refs
-    from linkedclone.cli.pools import read_spec
-    from linkedclone.cli.progress import watch
+    from linkedclone.cli.confirm import finish
+    from linkedclone.cli.options.types import expand_refs
+    from linkedclone.cli.pool_runs import read_spec
     from linkedclone.cli.session import open_session
+    from linkedclone.cli.views.progress import watch
 
     spec, refs = read_spec(file), expand_refs(names)
     with open_session(choices) as connection, watch(choices) as progress:

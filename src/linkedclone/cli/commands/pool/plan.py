@@ -4,9 +4,9 @@ from pathlib import Path
 
 import click
 
-from linkedclone.cli.choices import Choices
+from linkedclone.cli.global_options import Choices
 from linkedclone.cli.grammar import Verb
-from linkedclone.cli.parameters import pool_file
+from linkedclone.cli.options.types import pool_file
 
 
 @click.command(cls=Verb)
@@ -16,8 +16,8 @@ from linkedclone.cli.parameters import pool_file
 def command(choices: Choices, file: Path, *, check: bool) -> int:
     """Show what pool apply would do to a pool, and why. Changes nothing."""
     from linkedclone.cli.output import emit
-    from linkedclone.cli.pools import open_pool, read_spec
-    from linkedclone.cli.poolviews import render_outlook, say_outlook
+    from linkedclone.cli.pool_runs import open_pool, read_spec
+    from linkedclone.cli.views.pools import render_outlook, say_outlook
 
     with open_pool(choices, file, read_spec(file)) as opened:
         outlook = opened.pools.plan(opened.scene)

@@ -5,9 +5,9 @@ from typing import Unpack
 
 import click
 
-from linkedclone.cli.choices import Answered, Choices
+from linkedclone.cli.global_options import Answered, Choices
 from linkedclone.cli.grammar import Verb, asks_of_ours
-from linkedclone.cli.parameters import pool_file
+from linkedclone.cli.options.types import pool_file
 
 
 @click.command(cls=Verb)
@@ -24,7 +24,7 @@ def command(
     FILE is changed to say so, and then applied: canaries first, if it has
     some. If the new image turns out bad, pool rollback leads back.
     """
-    from linkedclone.cli.pools import change_and_apply, read_spec
+    from linkedclone.cli.pool_runs import change_and_apply, read_spec
 
     before = read_spec(file)
     settings = {"snapshot": snapshot, **({"parent": parent} if parent else {})}

@@ -5,9 +5,9 @@ from typing import Unpack
 
 import click
 
-from linkedclone.cli.choices import Answered, Choices
+from linkedclone.cli.global_options import Answered, Choices
 from linkedclone.cli.grammar import Verb, asks_of_ours
-from linkedclone.cli.parameters import pool_file
+from linkedclone.cli.options.types import pool_file
 
 
 @click.command(cls=Verb)
@@ -33,8 +33,8 @@ def command(
     What they wrote since is lost. A NAME may hold ranges. Whatever else the
     file asks for is done as well, as by pool apply.
     """
-    from linkedclone.cli.parameters import expand_refs
-    from linkedclone.cli.pools import apply_pool, open_pool, read_spec
+    from linkedclone.cli.options.types import expand_refs
+    from linkedclone.cli.pool_runs import apply_pool, open_pool, read_spec
     from linkedclone.errors import InputError
 
     if sum([bool(names), everything, grown]) != 1:

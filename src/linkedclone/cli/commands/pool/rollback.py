@@ -5,9 +5,9 @@ from typing import Unpack
 
 import click
 
-from linkedclone.cli.choices import Answered, Choices
+from linkedclone.cli.global_options import Answered, Choices
 from linkedclone.cli.grammar import Verb, asks_of_ours
-from linkedclone.cli.parameters import pool_file
+from linkedclone.cli.options.types import pool_file
 
 
 @click.command(cls=Verb)
@@ -20,7 +20,7 @@ def command(choices: Choices, file: Path, **sure: Unpack[Answered]) -> int:
     The clones themselves know which that was. FILE is changed to say so, and
     then applied. Clones that are on that image still are left as they are.
     """
-    from linkedclone.cli.pools import change_and_apply, find_rollback, read_spec
+    from linkedclone.cli.pool_runs import change_and_apply, find_rollback, read_spec
 
     before = read_spec(file)
     settings = find_rollback(choices, before)

@@ -5,9 +5,9 @@ from typing import Unpack
 
 import click
 
-from linkedclone.cli.choices import Answered, Choices
+from linkedclone.cli.global_options import Answered, Choices
 from linkedclone.cli.grammar import Verb, asks_of_ours
-from linkedclone.cli.parameters import pool_file
+from linkedclone.cli.options.types import pool_file
 
 
 @click.command(cls=Verb)
@@ -17,6 +17,6 @@ from linkedclone.cli.parameters import pool_file
 @click.pass_obj
 def command(choices: Choices, file: Path, size: int, **sure: Unpack[Answered]) -> int:
     """Change how many clones a pool has: FILE is changed to say so, and then applied."""
-    from linkedclone.cli.pools import change_and_apply
+    from linkedclone.cli.pool_runs import change_and_apply
 
     return change_and_apply(choices, file, {"size": size}, sure=sure, verb="pool scale")

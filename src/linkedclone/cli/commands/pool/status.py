@@ -4,9 +4,9 @@ from pathlib import Path
 
 import click
 
-from linkedclone.cli.choices import Choices
+from linkedclone.cli.global_options import Choices
 from linkedclone.cli.grammar import Verb
-from linkedclone.cli.parameters import pool_file
+from linkedclone.cli.options.types import pool_file
 
 
 @click.command(cls=Verb)
@@ -15,8 +15,8 @@ from linkedclone.cli.parameters import pool_file
 def command(choices: Choices, file: Path) -> int:
     """Show how each clone of a pool stands: health, image, size, age, hold."""
     from linkedclone.cli.output import emit
-    from linkedclone.cli.pools import open_pool, read_spec
-    from linkedclone.cli.poolviews import render_status, say_status
+    from linkedclone.cli.pool_runs import open_pool, read_spec
+    from linkedclone.cli.views.pools import render_status, say_status
 
     with open_pool(choices, file, read_spec(file)) as opened:
         status = opened.pools.status(opened.scene)

@@ -2,7 +2,7 @@
 
 import click
 
-from linkedclone.cli.choices import Choices
+from linkedclone.cli.global_options import Choices
 from linkedclone.cli.grammar import Verb
 
 
@@ -23,9 +23,9 @@ def command(
     memory: bool,
 ) -> int:
     """Take a snapshot of a VM, without memory unless it is asked for."""
-    from linkedclone.cli.acting import finish
-    from linkedclone.cli.progress import watch
+    from linkedclone.cli.confirm import finish
     from linkedclone.cli.session import open_session
+    from linkedclone.cli.views.progress import watch
     from linkedclone.errors import InputError
     from linkedclone.model.values.vm_names import check_name
 

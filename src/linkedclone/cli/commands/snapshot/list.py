@@ -2,7 +2,7 @@
 
 import click
 
-from linkedclone.cli.choices import Choices
+from linkedclone.cli.global_options import Choices
 from linkedclone.cli.grammar import Verb
 
 
@@ -13,8 +13,8 @@ def command(choices: Choices, vm: str) -> int:
     """List the snapshots of a VM, parents before children."""
     from linkedclone.cli.output import emit
     from linkedclone.cli.session import open_session
-    from linkedclone.cli.streams import say
-    from linkedclone.cli.views import render_snapshots, snapshot_document
+    from linkedclone.cli.terminal import say
+    from linkedclone.cli.views.vms import render_snapshots, snapshot_document
 
     with open_session(choices) as connection:
         snapshots = connection.snapshots(vm)

@@ -4,9 +4,9 @@ from typing import Unpack
 
 import click
 
-from linkedclone.cli.choices import Choices, Sure
+from linkedclone.cli.global_options import Choices, Sure
 from linkedclone.cli.grammar import Verb, asks_first
-from linkedclone.cli.parameters import scan_option
+from linkedclone.cli.options.types import scan_option
 
 
 @click.command(cls=Verb)
@@ -22,13 +22,13 @@ def command(
 
     SNAPSHOT is a name, a path or an id.
     """
-    from linkedclone.cli.acting import ask_unless, finish, require_answer
-    from linkedclone.cli.parameters import read_scan
+    from linkedclone.cli.confirm import ask_unless, finish, require_answer
+    from linkedclone.cli.options.types import read_scan
 
     require_answer(sure["yes"], verb="snapshot revert")
 
-    from linkedclone.cli.progress import watch
     from linkedclone.cli.session import open_session
+    from linkedclone.cli.views.progress import watch
 
     with open_session(choices) as connection:
         question = ask_unless(sure["yes"], connection.address)

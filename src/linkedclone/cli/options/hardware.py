@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar
 import click
 
 from linkedclone.cli.grammar import HeadedOption
-from linkedclone.cli.parameters import read_memory, read_size
+from linkedclone.cli.options.types import read_memory, read_size
 
 if TYPE_CHECKING:
     from linkedclone.model.request import DiskMove, Hardware, NewDisk, Nic

@@ -5,8 +5,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from linkedclone.cli.choices import Choices
-from linkedclone.cli.streams import printable, say, tells_a_person
+from linkedclone.cli.global_options import Choices
+from linkedclone.cli.terminal import printable, say, tells_a_person
 from linkedclone.model.images import TellBytes, tell_nobody
 from linkedclone.model.values.sizes import render_size
 

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from linkedclone.cli.choices import Choices
-from linkedclone.cli.streams import foreign, printable, say, tells_a_person
+from linkedclone.cli.global_options import Choices
+from linkedclone.cli.terminal import foreign, printable, say, tells_a_person
 from linkedclone.cli.widths import fit, width_of
 from linkedclone.execution.progress import Event, Progress, Silent
 from linkedclone.model.jobs import JobStatus

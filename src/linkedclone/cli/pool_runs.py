@@ -9,16 +9,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from linkedclone.cli.choices import Answered, Choices
+from linkedclone.cli.global_options import Answered, Choices
 from linkedclone.cli.output import emit
-from linkedclone.cli.poolviews import (
-    render_report,
-    say_report,
-    say_skipped,
-    summarize_plan,
-)
-from linkedclone.cli.reports import say_failures
-from linkedclone.cli.streams import has_terminal, printable, say
+from linkedclone.cli.terminal import has_terminal, printable, say
+from linkedclone.cli.views.pools import render_report, say_report, say_skipped, summarize_plan
+from linkedclone.cli.views.reports import say_failures
 from linkedclone.errors import InputError
 from linkedclone.model.pool import Act, PoolSpec
 from linkedclone.model.pool_report import PoolOutlook
@@ -131,7 +126,7 @@ def ask_pool_unless(yes: bool, *, verb: str) -> PoolQuestion | None:  # noqa: FB
 
 def apply_pool(choices: Choices, opened: OpenPool, *, sure: Answered, verb: str) -> int:
     """Bring a pool to its spec, and show what was done; return the exit code."""
-    from linkedclone.cli.progress import watch
+    from linkedclone.cli.views.progress import watch
 
     question = ask_pool_unless(sure["yes"], verb=verb)
     scene = replace(opened.scene, despite_unreadable=sure["despite_unreadable"])

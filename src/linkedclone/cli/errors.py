@@ -7,9 +7,9 @@ from typing import Final
 
 import click
 
-from linkedclone.cli.choices import Choices
+from linkedclone.cli.global_options import Choices
 from linkedclone.cli.grammar import usage_hint
-from linkedclone.cli.streams import foreign, printable, say, write_result
+from linkedclone.cli.terminal import foreign, printable, say, write_result
 from linkedclone.errors import InterruptedByUserError, LinkedCloneError
 
 _NO_THREAD: Final = "can't start new thread"

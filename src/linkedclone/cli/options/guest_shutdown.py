@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from linkedclone.cli.parameters import read_duration
+from linkedclone.cli.options.types import read_duration
 
 if TYPE_CHECKING:
     from linkedclone.planning.vms.power import AskGuests

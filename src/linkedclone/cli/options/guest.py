@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 import click
 
 from linkedclone.cli.grammar import HeadedOption
-from linkedclone.cli.parameters import read_duration
+from linkedclone.cli.options.types import read_duration
 
 if TYPE_CHECKING:
     from linkedclone.model.request import CloneRequest
@@ -116,7 +116,7 @@ def add_customization(request: "CloneRequest", file: str | None) -> "CloneReques
     from dataclasses import replace
     from pathlib import Path
 
-    from linkedclone.cli.streams import has_terminal
+    from linkedclone.cli.terminal import has_terminal
     from linkedclone.config.customization_file import read_customization
     from linkedclone.config.guest_passwords import find_secrets
     from linkedclone.guest.host_names import check_host_names

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from linkedclone.cli.tables import Column, render_table
+from linkedclone.cli.views.tables import Column, render_table
 from linkedclone.model.images import Image
 from linkedclone.model.values.sizes import render_size
 

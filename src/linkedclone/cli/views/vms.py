@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 
-from linkedclone.cli.streams import printable
-from linkedclone.cli.tables import GOOD_BAD, Column, render_table
+from linkedclone.cli.terminal import printable
+from linkedclone.cli.views.tables import GOOD_BAD, Column, render_table
 from linkedclone.lineage.family import Lineage
 from linkedclone.lineage.vm_rows import VmRow
 from linkedclone.model.values.sizes import render_size

@@ -3,9 +3,9 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from linkedclone.cli.failures import describe
-from linkedclone.cli.streams import printable, say
-from linkedclone.cli.tables import GOOD_BAD, Column, render_table
+from linkedclone.cli.errors import describe
+from linkedclone.cli.terminal import printable, say
+from linkedclone.cli.views.tables import GOOD_BAD, Column, render_table
 from linkedclone.model.report import (
     ActionReport,
     CloneReport,

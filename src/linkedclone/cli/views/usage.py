@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from linkedclone.cli.ages import render_age
-from linkedclone.cli.reports import choose_notes
-from linkedclone.cli.streams import printable, say
-from linkedclone.cli.tables import Column, render_table
+from linkedclone.cli.terminal import printable, say
+from linkedclone.cli.views.ages import render_age
+from linkedclone.cli.views.reports import choose_notes
+from linkedclone.cli.views.tables import Column, render_table
 from linkedclone.lineage.usage import FamilyUsage, StoreUsage, Usage, VmUsage, percent
 from linkedclone.model.values.sizes import render_size
 from linkedclone.model.values.vm_names import render_count

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 import click
 
-from linkedclone.cli.choices import Choices
+from linkedclone.cli.global_options import Choices
 from linkedclone.cli.output import emit
-from linkedclone.cli.ranges import collapse_names
-from linkedclone.cli.reports import choose_notes, render_actions, say_action_failures
-from linkedclone.cli.streams import has_terminal, printable, say
+from linkedclone.cli.terminal import has_terminal, printable, say
+from linkedclone.cli.views.name_ranges import collapse_names
+from linkedclone.cli.views.reports import choose_notes, render_actions, say_action_failures
 from linkedclone.errors import InputError
 from linkedclone.model.plan import (
     DeleteSnapshot,

@@ -16,8 +16,8 @@ from linkedclone.app.endpoints import (
     pin,
     pinned_before,
 )
-from linkedclone.cli.streams import has_terminal, printable, say, shows_on_terminal
-from linkedclone.cli.tables import GOOD_BAD, Column, render_table
+from linkedclone.cli.terminal import has_terminal, printable, say, shows_on_terminal
+from linkedclone.cli.views.tables import GOOD_BAD, Column, render_table
 from linkedclone.config.endpoint import Endpoint, Tls
 from linkedclone.errors import CertificateError, InputError
 from linkedclone.model.findings import Finding

@@ -2,9 +2,9 @@
 
 from collections.abc import Collection
 
-from linkedclone.cli.reports import say_failures
-from linkedclone.cli.streams import printable, say
-from linkedclone.cli.tables import GOOD_BAD, Column, render_table
+from linkedclone.cli.terminal import printable, say
+from linkedclone.cli.views.reports import say_failures
+from linkedclone.cli.views.tables import GOOD_BAD, Column, render_table
 from linkedclone.model.garbage import Waste, WasteKind, WasteReport
 from linkedclone.model.report import Status
 from linkedclone.model.values.sizes import render_size

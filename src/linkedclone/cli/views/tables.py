@@ -7,7 +7,7 @@ from shutil import get_terminal_size
 
 import click
 
-from linkedclone.cli.streams import printable, shows_on_terminal, speaks_utf8
+from linkedclone.cli.terminal import printable, shows_on_terminal, speaks_utf8
 from linkedclone.cli.widths import fit, fit_name, width_of
 
 GOOD_BAD = {

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from shutil import get_terminal_size
 
-from linkedclone.cli.ages import render_age
-from linkedclone.cli.streams import printable, shows_on_terminal, speaks_utf8
+from linkedclone.cli.terminal import printable, shows_on_terminal, speaks_utf8
+from linkedclone.cli.views.ages import render_age
 from linkedclone.cli.widths import fit, fit_name, width_of
 from linkedclone.lineage.proof import Mode
 from linkedclone.lineage.tree import TreeNode

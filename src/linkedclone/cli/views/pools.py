@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
-from linkedclone.cli.ages import read_clock, render_age
-from linkedclone.cli.ranges import collapse_names
-from linkedclone.cli.reports import render_seconds
-from linkedclone.cli.streams import printable, say
-from linkedclone.cli.tables import GOOD_BAD, Column, render_table
+from linkedclone.cli.terminal import printable, say
+from linkedclone.cli.views.ages import read_clock, render_age
+from linkedclone.cli.views.name_ranges import collapse_names
+from linkedclone.cli.views.reports import render_seconds
+from linkedclone.cli.views.tables import GOOD_BAD, Column, render_table
 from linkedclone.model.pool import Act, Fitness, PoolPlan, Stranger
 from linkedclone.model.pool_report import PoolOutlook, PoolReport, PoolRow, PoolStatus
 from linkedclone.model.report import Status
