@@ -12,7 +12,7 @@ from ruamel.yaml import YAML
 from linkedclone.cli.output import render_document
 from linkedclone.cli.terminal import MOST_OF_A_TEXT, printable, say, write_shown
 from linkedclone.cli.views.progress import Board, Lines
-from linkedclone.drivers.memory import machine
+from linkedclone.drivers.memory import vm as machine
 from linkedclone.drivers.memory.hypervisor import MemoryHypervisor
 from linkedclone.execution.progress import Event
 from linkedclone.model.jobs import JobStatus
@@ -90,7 +90,7 @@ def plant(hypervisor: MemoryHypervisor, monkeypatch: pytest.MonkeyPatch, text: s
             mark=mark,
         )
 
-    monkeypatch.setattr("linkedclone.drivers.memory.estate.view", view)
+    monkeypatch.setattr("linkedclone.drivers.memory.inventory.view", view)
     assert hypervisor.vms
 
 

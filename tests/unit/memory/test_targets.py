@@ -14,7 +14,7 @@ from linkedclone.drivers.local.finding import find_target
 from linkedclone.drivers.local.layout import StateFolder, open_state
 from linkedclone.drivers.memory.driver import MemoryDriver
 from linkedclone.drivers.memory.hypervisor import MemoryHypervisor
-from linkedclone.drivers.memory.targets import REFUSED as MEMORY_REFUSED
+from linkedclone.drivers.memory.target import REFUSED as MEMORY_REFUSED
 from linkedclone.drivers.refusals import ASKED
 from linkedclone.errors import (
     HypervisorError,

@@ -8,13 +8,13 @@ from functools import partial
 
 from linkedclone.config.endpoint import Endpoint
 from linkedclone.drivers.memory.demo import make_scene
-from linkedclone.drivers.memory.estate import Estate
 from linkedclone.drivers.memory.faults import Action
+from linkedclone.drivers.memory.guest import refuse_card_mismatch, render_guest
 from linkedclone.drivers.memory.hypervisor import MemoryHypervisor
-from linkedclone.drivers.memory.inside import refuse_card_mismatch, render_guest
-from linkedclone.drivers.memory.machine import Machine
-from linkedclone.drivers.memory.places import ROOT
-from linkedclone.drivers.memory.targets import REFUSED, find_target
+from linkedclone.drivers.memory.inventory import Estate
+from linkedclone.drivers.memory.placement import ROOT
+from linkedclone.drivers.memory.target import REFUSED, find_target
+from linkedclone.drivers.memory.vm import Machine
 from linkedclone.drivers.refusals import no_such_vms
 from linkedclone.errors import (
     AmbiguousError,

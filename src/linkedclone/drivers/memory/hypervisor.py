@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 
-from linkedclone.drivers.memory.estate import Estate, Linking, name_taken
 from linkedclone.drivers.memory.faults import Action, At, Faults, Rule, default_error
-from linkedclone.drivers.memory.machine import Guest, Machine
-from linkedclone.drivers.memory.schedule import Effect, Schedule
+from linkedclone.drivers.memory.inventory import Estate, Linking, name_taken
+from linkedclone.drivers.memory.jobs import Effect, Schedule
+from linkedclone.drivers.memory.vm import Guest, Machine
 from linkedclone.errors import (
     EndpointError,
     GoneError,

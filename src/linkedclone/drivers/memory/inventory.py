@@ -11,10 +11,10 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
-from linkedclone.drivers.memory.inside import Inside
-from linkedclone.drivers.memory.machine import Machine, Point, view, with_sizes
-from linkedclone.drivers.memory.places import ROOT_POOL, Places
+from linkedclone.drivers.memory.guest import Inside
+from linkedclone.drivers.memory.placement import ROOT_POOL, Places
 from linkedclone.drivers.memory.storage import Home, Storage
+from linkedclone.drivers.memory.vm import Machine, Point, view, with_sizes
 from linkedclone.errors import (
     DuplicateNameError,
     GoneError,

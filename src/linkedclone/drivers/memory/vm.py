@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
-from linkedclone.drivers.memory.inside import Inside, show_inside
+from linkedclone.drivers.memory.guest import Inside, show_inside
 from linkedclone.drivers.memory.storage import Home, Storage
 from linkedclone.model.values.ids import FolderId, SnapshotId, VmId
 from linkedclone.model.vm import Disk, Layer, Mark, Power, Snapshot, Vm

@@ -1,8 +1,8 @@
 """Where clones go: the source's own place, or what the request names."""
 
-from linkedclone.drivers.memory.estate import Estate
-from linkedclone.drivers.memory.machine import Machine
-from linkedclone.drivers.memory.places import ROOT, ROOT_FOLDER, ROOT_POOL, Places
+from linkedclone.drivers.memory.inventory import Estate
+from linkedclone.drivers.memory.placement import ROOT, ROOT_FOLDER, ROOT_POOL, Places
+from linkedclone.drivers.memory.vm import Machine
 from linkedclone.drivers.refusals import refuse_unsupported
 from linkedclone.errors import InputError, NotFoundError
 from linkedclone.model.request import CloneRequest, Placement, Spot, Target
