@@ -6,10 +6,10 @@ from types import SimpleNamespace
 from pyVmomi import vim, vmodl
 
 from linkedclone.config.endpoint import Endpoint
-from linkedclone.drivers.vsphere.collector import Collector
-from linkedclone.drivers.vsphere.observe import Observer
-from linkedclone.drivers.vsphere.session import Session
-from linkedclone.drivers.vsphere.stub import Reply, Stub
+from linkedclone.drivers.vsphere.connection.session import Session
+from linkedclone.drivers.vsphere.connection.transport import Reply, Stub
+from linkedclone.drivers.vsphere.inventory.observe import Observer
+from linkedclone.drivers.vsphere.property.collector import Collector
 
 API_VERSION = "8.0.3.0"
 

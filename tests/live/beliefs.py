@@ -14,8 +14,8 @@ from typing import Any
 
 from pyVmomi import vim, vmodl
 
-from linkedclone.drivers.vsphere.attach import Attacher
-from linkedclone.drivers.vsphere.clonespec import build_reconfiguration
+from linkedclone.drivers.vsphere.cloning.clone_spec import build_reconfiguration
+from linkedclone.drivers.vsphere.jobs.attach import Attacher
 from linkedclone.errors import DuplicateNameError, LinkedCloneError
 from linkedclone.lineage.proof import prove_linked
 from linkedclone.model.vm import Power

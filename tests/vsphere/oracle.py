@@ -7,14 +7,15 @@ from typing import Any
 
 from pyVmomi import vim
 
-from linkedclone.drivers.vsphere import layout, walks
-from linkedclone.drivers.vsphere.collector import Collector, Seen
-from linkedclone.drivers.vsphere.measuring import STORE
+from linkedclone.drivers.vsphere.connection.session import Session
+from linkedclone.drivers.vsphere.inventory import file_layout
+from linkedclone.drivers.vsphere.inventory.sizes import STORE
+from linkedclone.drivers.vsphere.inventory.vm import PROPERTIES
 from linkedclone.drivers.vsphere.names import split_file_name, unescape
 from linkedclone.drivers.vsphere.native import moid_of
-from linkedclone.drivers.vsphere.paths import PARTS, build_path
-from linkedclone.drivers.vsphere.session import Session
-from linkedclone.drivers.vsphere.vms import PROPERTIES
+from linkedclone.drivers.vsphere.property import traversal
+from linkedclone.drivers.vsphere.property.collector import Collector, Seen
+from linkedclone.drivers.vsphere.property.inventory_path import PARTS, build_path
 from linkedclone.model.inventory import Inventory, LayerFile, Store
 from linkedclone.model.values.ids import SnapshotId, StoreId, VmId
 from linkedclone.model.vm import (
@@ -41,12 +42,12 @@ MARKS = {
 }
 POWERS = {"poweredOn": Power.ON, "poweredOff": Power.OFF, "suspended": Power.SUSPENDED}
 WANTED = {
-    "VirtualMachine": (*PROPERTIES, *layout.PATHS),
+    "VirtualMachine": (*PROPERTIES, *file_layout.PATHS),
     "VirtualMachineSnapshot": ("config.hardware.device",),
     "Datastore": STORE,
     **PARTS,
 }
-WAYS = (*walks.VM_FOLDERS, walks.STORES, walks.STORE_USERS, *walks.SNAPSHOTS)
+WAYS = (*traversal.VM_FOLDERS, traversal.STORES, traversal.STORE_USERS, *traversal.SNAPSHOTS)
 
 
 def read_inventory(session: Session) -> Inventory:

@@ -6,8 +6,8 @@ from dataclasses import fields
 
 import pytest
 
-from linkedclone.drivers.vsphere.connect import open_vsphere
 from linkedclone.drivers.vsphere.driver import VsphereDriver
+from linkedclone.drivers.vsphere.open import open_vsphere
 from linkedclone.lineage.family import Lineage
 from linkedclone.lineage.proof import Mode
 from linkedclone.model.inventory import Inventory

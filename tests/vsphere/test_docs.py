@@ -6,7 +6,7 @@ import shlex
 import subprocess
 from pathlib import Path
 
-from linkedclone.drivers.vsphere.privileges import REQUIRED, every_privilege
+from linkedclone.drivers.vsphere.diagnosis.privileges import REQUIRED, every_privilege
 from tests import command
 from tests.contract.acts import find
 from tests.simulator import BINARY, Simulator

@@ -157,7 +157,7 @@ def test_a_windows_guest_asks_cmd(
     driver: VsphereDriver, simulator: Simulator, guest: VmId, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "linkedclone.drivers.vsphere.guestcommands.GuestCommandRunner._find_family",
+        "linkedclone.drivers.vsphere.guest.commands.GuestCommandRunner._find_family",
         lambda *_: "windowsGuest",
     )
     told = {

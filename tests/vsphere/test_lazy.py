@@ -5,13 +5,13 @@ from collections.abc import Iterator
 import pytest
 from pyVmomi import vim
 
-from linkedclone.drivers.vsphere import walks
-from linkedclone.drivers.vsphere.collector import Collector, Seen
-from linkedclone.drivers.vsphere.connect import open_vsphere
+from linkedclone.drivers.vsphere.connection.session import Session
 from linkedclone.drivers.vsphere.driver import VsphereDriver
-from linkedclone.drivers.vsphere.lazy import Lazy
 from linkedclone.drivers.vsphere.native import Native, is_data, is_managed
-from linkedclone.drivers.vsphere.session import Session
+from linkedclone.drivers.vsphere.open import open_vsphere
+from linkedclone.drivers.vsphere.property import traversal
+from linkedclone.drivers.vsphere.property.collector import Collector, Seen
+from linkedclone.drivers.vsphere.property.lazy import Lazy
 from linkedclone.errors import PermissionDeniedError
 from tests.simulator import Simulator
 from tests.vsphere.acts import Start
@@ -34,7 +34,7 @@ WANTED = {
     "Datastore": ("name", "summary.capacity"),
     "Folder": ("name", "childEntity"),
 }
-WALKS = (*walks.VM_FOLDERS, walks.STORES)
+WALKS = (*traversal.VM_FOLDERS, traversal.STORES)
 
 
 @pytest.fixture

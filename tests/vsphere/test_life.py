@@ -297,7 +297,7 @@ def test_a_move_that_tears_the_vm_from_its_base_is_told_loudly(
 
         return vim.vm.RelocateSpec(datastore=vim.Datastore(step.target.datastore, None))
 
-    monkeypatch.setattr("linkedclone.drivers.vsphere.relocation.build_relocation", forget)
+    monkeypatch.setattr("linkedclone.drivers.vsphere.lifecycle.relocate.build_relocation", forget)
     with opened(two_stores(start_simulator)) as driver:
         make_clones(driver, "desk-1")
         report = connected(driver).relocate(["desk-1"], Placement(datastore="LocalDS_1"))

@@ -3,8 +3,8 @@
 import pytest
 
 from linkedclone.drivers.base import Driver
-from linkedclone.drivers.vsphere import place
 from linkedclone.drivers.vsphere.driver import VsphereDriver
+from linkedclone.drivers.vsphere.placement import target as place
 from linkedclone.errors import AmbiguousError, InputError, NotFoundError, RefusedError
 from linkedclone.model.request import CloneRequest, Hardware, Placement
 from tests.contract.acts import find

@@ -14,9 +14,9 @@ import pytest
 from linkedclone.config.endpoint import Endpoint
 from linkedclone.drivers.base import Driver
 from linkedclone.drivers.registry import open_driver
+from linkedclone.drivers.vsphere.connection.keepalive import KeepAlive
+from linkedclone.drivers.vsphere.connection.session import Session
 from linkedclone.drivers.vsphere.driver import VsphereDriver
-from linkedclone.drivers.vsphere.keepalive import KeepAlive
-from linkedclone.drivers.vsphere.session import Session
 from linkedclone.errors import (
     AuthenticationError,
     EndpointError,
@@ -176,7 +176,7 @@ def test_connections_that_broke_while_idle_cost_nothing(simulator: Simulator, ga
 def test_after_a_silence_a_call_goes_over_a_new_connection(
     simulator: Simulator, gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("linkedclone.drivers.vsphere.session._STALE_SECONDS", 0.0)
+    monkeypatch.setattr("linkedclone.drivers.vsphere.connection.session._STALE_SECONDS", 0.0)
     with closing(open_driver(through(gate, simulator))) as driver:
         vm = find(driver, PARENT)
         time.sleep(0.01)

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from linkedclone.drivers.base import Driver
-from linkedclone.drivers.vsphere import removal
-from linkedclone.drivers.vsphere.datastores import Datastore, read_datastores
 from linkedclone.drivers.vsphere.driver import VsphereDriver
-from linkedclone.drivers.vsphere.folder import read_head
+from linkedclone.drivers.vsphere.storage import remove_file
+from linkedclone.drivers.vsphere.storage.datastores import Datastore, read_datastores
+from linkedclone.drivers.vsphere.storage.file_access import read_head
 from linkedclone.errors import (
     BusyError,
     HypervisorError,
@@ -556,7 +556,7 @@ def test_a_file_is_removed_by_the_name_that_its_datastore_has_now(
     def read_renamed(*given: Any) -> list[Datastore]:
         return [replace(store, name="moved") for store in read_datastores(*given)]
 
-    monkeypatch.setattr(removal, "read_datastores", read_renamed)
+    monkeypatch.setattr(remove_file, "read_datastores", read_renamed)
     finish(driver, [driver.remove_stray(stray)])
     assert not any("[LocalDS_0] " in body for body in simulator.requests(DELETE))
 

@@ -10,7 +10,7 @@ from linkedclone.errors import InputError
 
 if TYPE_CHECKING:
     from linkedclone.drivers.base import Driver
-    from linkedclone.drivers.vsphere.tls import FetchedCertificate
+    from linkedclone.drivers.vsphere.connection.tls import FetchedCertificate
     from linkedclone.model.inventory import Examination
 
 KINDS = ("vsphere", "local", "memory")
@@ -38,7 +38,7 @@ def load_driver(endpoint: Endpoint) -> Callable[[Endpoint], Driver]:
     """
     match endpoint.kind:
         case "vsphere":
-            from linkedclone.drivers.vsphere.greeting import load_vsphere
+            from linkedclone.drivers.vsphere.connection.greeting import load_vsphere
 
             return load_vsphere(endpoint)
         case "local":
@@ -75,6 +75,6 @@ def fetch_certificate(endpoint: Endpoint) -> FetchedCertificate:
     """
     if endpoint.kind != "vsphere":
         raise InputError(f"{endpoint.address} has no certificate")
-    from linkedclone.drivers.vsphere import tls
+    from linkedclone.drivers.vsphere.connection import tls
 
     return tls.fetch_certificate(endpoint.host, endpoint.port, endpoint.timeout_seconds)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from linkedclone.drivers.vsphere.metadata import read_instance_id
+from linkedclone.drivers.vsphere.inventory.metadata import read_instance_id
 from linkedclone.errors import InputError
 from linkedclone.guest.guestinfo import (
     ENCODING,

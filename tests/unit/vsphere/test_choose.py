@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 from pyVmomi import vim
 
-from linkedclone.drivers.vsphere.choose import choose, match
-from linkedclone.drivers.vsphere.collector import Seen
-from linkedclone.drivers.vsphere.find import fits_still
+from linkedclone.drivers.vsphere.inventory.finder import fits_still
+from linkedclone.drivers.vsphere.property.choose import choose, match
+from linkedclone.drivers.vsphere.property.collector import Seen
 from linkedclone.errors import AmbiguousError, NotFoundError
 from linkedclone.model.values.ids import VmId
 from linkedclone.model.vm import Vm

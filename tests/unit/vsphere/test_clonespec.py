@@ -6,10 +6,10 @@ from dataclasses import replace
 import pytest
 from pyVmomi import vim
 
-from linkedclone.drivers.vsphere.clonespec import build_clone_spec, build_reconfiguration
+from linkedclone.drivers.vsphere.cloning.clone_spec import build_clone_spec, build_reconfiguration
+from linkedclone.drivers.vsphere.cloning.preview import render, render_clone
+from linkedclone.drivers.vsphere.inventory.device_shape import Shape, build_shape
 from linkedclone.drivers.vsphere.native import moid_of
-from linkedclone.drivers.vsphere.render import render, render_clone
-from linkedclone.drivers.vsphere.shapes import Shape, build_shape
 from linkedclone.errors import InputError
 from linkedclone.model.request import Hardware
 from tests.unit.vsphere.build import MARK, TARGET, UUID, card, disk, step

@@ -4,8 +4,8 @@ import struct
 
 import pytest
 
-from linkedclone.drivers.vsphere.datastores import Datastore
-from linkedclone.drivers.vsphere.descriptor import find_parent, parse_descriptor
+from linkedclone.drivers.vsphere.storage.datastores import Datastore
+from linkedclone.formats.vmdk_descriptor import find_parent, parse_descriptor
 from linkedclone.model.values.ids import StoreId
 from linkedclone.model.vm import Layer
 

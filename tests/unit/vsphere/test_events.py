@@ -3,7 +3,7 @@
 import pytest
 from pyVmomi import VmomiSupport, vim
 
-from linkedclone.drivers.vsphere.events import build_filter, read_news
+from linkedclone.drivers.vsphere.guest.events import build_filter, read_news
 from linkedclone.model.vm import CustomizationNews, CustomizationStatus
 
 RUNNING, SUCCEEDED = CustomizationStatus.RUNNING, CustomizationStatus.SUCCEEDED

@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 from pyVmomi import vim, vmodl
 
-from linkedclone.drivers.vsphere.answers import StrangeAnswerError
-from linkedclone.drivers.vsphere.faultrules import RULES
-from linkedclone.drivers.vsphere.faults import fill, translate
-from linkedclone.drivers.vsphere.stub import Reply, Stub
+from linkedclone.drivers.vsphere.connection.answers import StrangeAnswerError
+from linkedclone.drivers.vsphere.connection.errors import fill, translate
+from linkedclone.drivers.vsphere.connection.fault_table import RULES
+from linkedclone.drivers.vsphere.connection.transport import Reply, Stub
 from linkedclone.errors import (
     AuthenticationError,
     BusyError,

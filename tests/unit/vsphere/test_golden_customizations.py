@@ -12,10 +12,10 @@ import pytest
 from pyVmomi import vim
 
 from linkedclone.app.clone.guest_identities import add_guests
-from linkedclone.drivers.vsphere import render as rendering
-from linkedclone.drivers.vsphere.clonespec import build_clone_spec
-from linkedclone.drivers.vsphere.render import render_clone
-from linkedclone.drivers.vsphere.shapes import Shape, build_shape
+from linkedclone.drivers.vsphere.cloning import preview as rendering
+from linkedclone.drivers.vsphere.cloning.clone_spec import build_clone_spec
+from linkedclone.drivers.vsphere.cloning.preview import render_clone
+from linkedclone.drivers.vsphere.inventory.device_shape import Shape, build_shape
 from linkedclone.guest.guestinfo import unpack_document
 from linkedclone.model.customization import (
     Addresses,

@@ -11,9 +11,9 @@ from typing import Any, Final
 import pytest
 from pyVmomi import vim
 
-from linkedclone.drivers.vsphere.clonespec import build_clone_spec
-from linkedclone.drivers.vsphere.render import render_clone
-from linkedclone.drivers.vsphere.shapes import build_shape
+from linkedclone.drivers.vsphere.cloning.clone_spec import build_clone_spec
+from linkedclone.drivers.vsphere.cloning.preview import render_clone
+from linkedclone.drivers.vsphere.inventory.device_shape import build_shape
 from linkedclone.model.plan import CreateClone, TakeSnapshot
 from linkedclone.model.request import (
     CloneRequest,

@@ -5,7 +5,7 @@ from xml.etree.ElementTree import fromstring
 
 import pytest
 
-from linkedclone.drivers.vsphere.guestinfo import (
+from linkedclone.drivers.vsphere.inventory.guest_info import (
     CustomizationInfo,
     choose_addresses,
     read_cards,

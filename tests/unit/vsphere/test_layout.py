@@ -5,9 +5,9 @@ from typing import Any
 
 from pyVmomi import vim
 
-from linkedclone.drivers.vsphere.decoding import Decoder
-from linkedclone.drivers.vsphere.measuring import measure
-from linkedclone.drivers.vsphere.vms import Surroundings, build_vm
+from linkedclone.drivers.vsphere.inventory.decoder import Decoder
+from linkedclone.drivers.vsphere.inventory.sizes import measure
+from linkedclone.drivers.vsphere.inventory.vm import Surroundings, build_vm
 from linkedclone.model.inventory import Inventory, LayerFile
 from linkedclone.model.values.ids import StoreId
 from linkedclone.model.vm import Layer

@@ -4,7 +4,7 @@ from dataclasses import fields, replace
 
 import pytest
 
-from linkedclone.drivers.vsphere.marks import PATHS, read_mark, write_mark
+from linkedclone.drivers.vsphere.inventory.marks import PATHS, read_mark, write_mark
 from linkedclone.model.vm import UNREADABLE_STATE, Mark, PoolState
 from tests.unit.vsphere.build import MARK
 

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from linkedclone.drivers.vsphere.metadata import read_instance_id
+from linkedclone.drivers.vsphere.inventory.metadata import read_instance_id
 
 
 @pytest.mark.parametrize(

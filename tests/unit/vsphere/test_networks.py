@@ -2,8 +2,8 @@
 
 import pytest
 
-from linkedclone.drivers.vsphere.landscape import Host, Landscape
-from linkedclone.drivers.vsphere.networks import find_networks, keep_connected
+from linkedclone.drivers.vsphere.placement.datacenter import Host, Landscape
+from linkedclone.drivers.vsphere.placement.networks import find_networks, keep_connected
 from linkedclone.errors import AmbiguousError, RefusedError
 from linkedclone.model.request import Spot
 from tests.unit.vsphere.build import seen

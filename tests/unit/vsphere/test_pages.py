@@ -2,8 +2,8 @@
 
 import pytest
 
-from linkedclone.drivers.vsphere.answers import parse
-from linkedclone.drivers.vsphere.pages import foretell_token, objects_of, token_of
+from linkedclone.drivers.vsphere.connection.answers import parse
+from linkedclone.drivers.vsphere.property.response import foretell_token, objects_of, token_of
 from linkedclone.errors import (
     AuthenticationError,
     BusyError,

@@ -3,9 +3,9 @@
 import pytest
 from pyVmomi import vim
 
-from linkedclone.drivers.vsphere.collector import Seen
+from linkedclone.drivers.vsphere.diagnosis.golden_image import build_ejection, examine
 from linkedclone.drivers.vsphere.native import Native
-from linkedclone.drivers.vsphere.parents import build_ejection, examine
+from linkedclone.drivers.vsphere.property.collector import Seen
 from linkedclone.model.findings import Verdict
 
 DEVICE = vim.vm.device

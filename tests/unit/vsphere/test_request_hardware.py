@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from pyVmomi import vim
 
-from linkedclone.drivers.vsphere.clonespec import build_clone_spec
-from linkedclone.drivers.vsphere.render import render
-from linkedclone.drivers.vsphere.shapes import Shape, build_shape, needs_devices
+from linkedclone.drivers.vsphere.cloning.clone_spec import build_clone_spec
+from linkedclone.drivers.vsphere.cloning.preview import render
+from linkedclone.drivers.vsphere.inventory.device_shape import Shape, build_shape, needs_devices
 from linkedclone.errors import InputError, LinkedCloneError, NotFoundError, RefusedError
 from linkedclone.model.request import Hardware, Network, NewDisk, Nic, Target
 from tests.unit.vsphere.build import TARGET, card, disk, step

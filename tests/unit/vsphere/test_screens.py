@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from linkedclone.drivers.vsphere.screens import build_page, build_socket_url
+from linkedclone.drivers.vsphere.guest.console import build_page, build_socket_url
 
 TICKET = {"ticket": "cst-1", "host": "esx1", "port": 443, "url": None}
 

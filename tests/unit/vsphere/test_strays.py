@@ -6,12 +6,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from linkedclone.drivers.vsphere.chains import Chains, Reading
-from linkedclone.drivers.vsphere.datastores import Datastore, choose_datastores, find_shared
-from linkedclone.drivers.vsphere.descriptor import Descriptor
-from linkedclone.drivers.vsphere.listing import Listing
-from linkedclone.drivers.vsphere.strays import Found, Home, build_strays, find_candidates
+from linkedclone.drivers.vsphere.storage.chains import Chains, Reading
+from linkedclone.drivers.vsphere.storage.datastores import Datastore, choose_datastores, find_shared
+from linkedclone.drivers.vsphere.storage.orphans import Found, Home, build_strays, find_candidates
+from linkedclone.drivers.vsphere.storage.search_results import Listing
 from linkedclone.errors import BusyError, NotFoundError
+from linkedclone.formats.vmdk_descriptor import Descriptor
 from linkedclone.model.inventory import Stray
 from linkedclone.model.values.ids import SnapshotId, VmId
 from linkedclone.model.vm import Disk, Layer, Snapshot, Vm

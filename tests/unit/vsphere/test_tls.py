@@ -12,8 +12,12 @@ import pytest
 import trustme
 
 from linkedclone.config.endpoint import Endpoint, Tls
-from linkedclone.drivers.vsphere.connect import open_vsphere
-from linkedclone.drivers.vsphere.tls import build_context, fetch_certificate, normalize_sha256
+from linkedclone.drivers.vsphere.connection.tls import (
+    build_context,
+    fetch_certificate,
+    normalize_sha256,
+)
+from linkedclone.drivers.vsphere.open import open_vsphere
 from linkedclone.errors import CertificateError, EndpointError, InputError
 
 Answer = bytes

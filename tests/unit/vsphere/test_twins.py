@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 
-from linkedclone.drivers.vsphere.datastores import drop_twins
-from linkedclone.drivers.vsphere.decoding import Read
-from linkedclone.drivers.vsphere.twins import URL, find_twins, unify
+from linkedclone.drivers.vsphere.inventory.decoder import Read
+from linkedclone.drivers.vsphere.inventory.shared_datastores import URL, find_twins, unify
+from linkedclone.drivers.vsphere.storage.datastores import drop_twins
 from linkedclone.lineage.family import Lineage
 from linkedclone.model.inventory import Inventory, LayerFile
 from linkedclone.model.values.ids import StoreId

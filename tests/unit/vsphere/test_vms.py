@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from pyVmomi import vim
 
-from linkedclone.drivers.vsphere.collector import Seen
-from linkedclone.drivers.vsphere.vms import Surroundings, build_vm, choose_properties
+from linkedclone.drivers.vsphere.inventory.vm import Surroundings, build_vm, choose_properties
+from linkedclone.drivers.vsphere.property.collector import Seen
 from linkedclone.model.vm import Power
 from tests.local.hostile import ADDRESSES, HOST_NAMES
 from tests.unit.vsphere.build import UUID, card, disk, read, seen, vm_of

@@ -7,21 +7,21 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
-from linkedclone.drivers.vsphere.attach import Attacher
-from linkedclone.drivers.vsphere.clonespec import build_clone_spec, build_reconfiguration
-from linkedclone.drivers.vsphere.collector import Collector
-from linkedclone.drivers.vsphere.customization import StoredSpecs
-from linkedclone.drivers.vsphere.datacenters import Datacenters
-from linkedclone.drivers.vsphere.find import Finder
-from linkedclone.drivers.vsphere.lookup import Lookup
-from linkedclone.drivers.vsphere.marks import write_mark
+from linkedclone.drivers.vsphere.cloning.clone_spec import build_clone_spec, build_reconfiguration
+from linkedclone.drivers.vsphere.cloning.preview import render_clone
+from linkedclone.drivers.vsphere.connection.session import Session
+from linkedclone.drivers.vsphere.guest.stored_specifications import StoredSpecs
+from linkedclone.drivers.vsphere.inventory.datacenters import Datacenters
+from linkedclone.drivers.vsphere.inventory.device_shape import needs_devices
+from linkedclone.drivers.vsphere.inventory.finder import Finder
+from linkedclone.drivers.vsphere.inventory.folder_children import Lookup
+from linkedclone.drivers.vsphere.inventory.marks import write_mark
+from linkedclone.drivers.vsphere.inventory.observe import Observer
+from linkedclone.drivers.vsphere.jobs.attach import Attacher
+from linkedclone.drivers.vsphere.jobs.tasks import Jobs
 from linkedclone.drivers.vsphere.native import Native
-from linkedclone.drivers.vsphere.observe import Observer
-from linkedclone.drivers.vsphere.place import Placer
-from linkedclone.drivers.vsphere.render import render_clone
-from linkedclone.drivers.vsphere.session import Session
-from linkedclone.drivers.vsphere.shapes import needs_devices
-from linkedclone.drivers.vsphere.tasks import Jobs
+from linkedclone.drivers.vsphere.placement.target import Placer
+from linkedclone.drivers.vsphere.property.collector import Collector
 from linkedclone.errors import UnsupportedError
 from linkedclone.model.findings import Finding
 from linkedclone.model.inventory import Inventory, Stray
@@ -34,9 +34,9 @@ from linkedclone.model.vm import CustomizationNews, Identity, Mark, Power, Vm
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from linkedclone.drivers.vsphere.events import CustomizationLog
-    from linkedclone.drivers.vsphere.guestcommands import GuestCommandRunner
-    from linkedclone.drivers.vsphere.removal import Remover
+    from linkedclone.drivers.vsphere.guest.commands import GuestCommandRunner
+    from linkedclone.drivers.vsphere.guest.events import CustomizationLog
+    from linkedclone.drivers.vsphere.storage.remove_file import Remover
     from linkedclone.errors import LinkedCloneError
     from linkedclone.model.access import ConsoleAddress, GuestLogin
     from linkedclone.model.server_check import HostCheck
@@ -100,7 +100,7 @@ class VsphereDriver:
         if scan is None:
             inventory = self._observer.observe(sizes=sizes)
             return replace(inventory, blind=(*inventory.blind, _UNSCANNED), unscanned=(_UNSCANNED,))
-        from linkedclone.drivers.vsphere.scan import Scanner
+        from linkedclone.drivers.vsphere.storage.scan import Scanner
 
         scanner = Scanner(self._session, self._collector, self._observer, self._attacher)
         stores = scanner.choose(scan)
@@ -150,7 +150,7 @@ class VsphereDriver:
 
     def check_clone(self, step: CreateClone) -> tuple[HostCheck, ...]:
         """Ask vCenter's own checker what it thinks of the request."""
-        from linkedclone.drivers.vsphere.check import check_clone
+        from linkedclone.drivers.vsphere.cloning.server_check import check_clone
 
         return check_clone(self._session, self._collector, step, self._build_spec(step))
 
@@ -201,25 +201,25 @@ class VsphereDriver:
 
     def set_template(self, vm: VmId, *, template: bool, pool: str = "") -> None:
         """Mark a VM as template, or a template as VM."""
-        from linkedclone.drivers.vsphere.templates import set_template
+        from linkedclone.drivers.vsphere.lifecycle.templates import set_template
 
         set_template(self._session, self._collector, vm, template=template, pool=pool)
 
     def create_folder(self, above: FolderId, path: str) -> FolderId:
         """Make a folder with all that is missing above it."""
-        from linkedclone.drivers.vsphere.folders import create_folder
+        from linkedclone.drivers.vsphere.placement.folders import create_folder
 
         return create_folder(self._session, above, path)
 
     def examine_parent(self, vm: VmId) -> tuple[Finding, ...]:
         """Check devices, tools and guest of a VM that is to be cloned from. One read."""
-        from linkedclone.drivers.vsphere.parents import read_parent
+        from linkedclone.drivers.vsphere.diagnosis.golden_image import read_parent
 
         return read_parent(self._session, self._collector, vm)
 
     def disconnect_media(self, vm: VmId) -> Job:
         """Take all images and host devices out of the CD and floppy drives."""
-        from linkedclone.drivers.vsphere.parents import build_ejection, read_devices
+        from linkedclone.drivers.vsphere.diagnosis.golden_image import build_ejection, read_devices
 
         spec = build_ejection(read_devices(self._session, self._collector, vm))
         name = self._observer.name(vm)
@@ -264,7 +264,7 @@ class VsphereDriver:
 
     def grow_disk(self, vm: VmId, disk: str, capacity_bytes: int) -> Job:
         """Make the disk of this label larger; reads the VM's devices first."""
-        from linkedclone.drivers.vsphere.disksize import build_growth, read_disk
+        from linkedclone.drivers.vsphere.lifecycle.grow_disk import build_growth, read_disk
 
         native, name = self._vm(vm), self._observer.name(vm)
         spec = build_growth(read_disk(self._collector, native, name, disk), capacity_bytes)
@@ -276,7 +276,7 @@ class VsphereDriver:
 
     @cached_property
     def _remover(self) -> Remover:
-        from linkedclone.drivers.vsphere.removal import Remover
+        from linkedclone.drivers.vsphere.storage.remove_file import Remover
 
         return Remover(self._session, self._collector, self._jobs)
 
@@ -308,26 +308,26 @@ class VsphereDriver:
 
     def shut_down_guest(self, vm: VmId) -> None:
         """Ask the guest through VMware Tools."""
-        from linkedclone.drivers.vsphere.guestpower import shut_down_guest
+        from linkedclone.drivers.vsphere.guest.shutdown import shut_down_guest
 
         shut_down_guest(self._session, vm, self._observer.name(vm))
 
     def start_vms(self, ids: Sequence[VmId]) -> Mapping[VmId, Job | LinkedCloneError]:
         """Start many with one call for each datacenter; see ``powering``."""
-        from linkedclone.drivers.vsphere.powering import Powering
+        from linkedclone.drivers.vsphere.lifecycle.power import Powering
 
         return Powering(self._session, self._collector, self._observer, self._jobs).start(ids)
 
     def resolve_relocation(self, vm: Vm, placement: Placement) -> Target:
         """Look up where a VM is to go; see ``relocation``."""
-        from linkedclone.drivers.vsphere.relocation import resolve_relocation
+        from linkedclone.drivers.vsphere.lifecycle.relocate import resolve_relocation
 
         self._session.require_vcenter("move VMs")
         return resolve_relocation(self._placer, vm, placement)
 
     def relocate_vm(self, step: RelocateVm) -> Job:
         """Send the RelocateVM_Task; reads the VM's disks first."""
-        from linkedclone.drivers.vsphere.relocation import build_relocation
+        from linkedclone.drivers.vsphere.lifecycle.relocate import build_relocation
 
         disks = [key for key, _ in self._observer.present_shape(step.vm).disks]
         name, spec = self._observer.name(step.vm), build_relocation(step, disks)
@@ -335,7 +335,7 @@ class VsphereDriver:
 
     def describe_console(self, vm: VmId) -> ConsoleAddress:
         """Get a ticket for the VM's screen; see ``screens``."""
-        from linkedclone.drivers.vsphere.screens import describe_console
+        from linkedclone.drivers.vsphere.guest.console import describe_console
 
         return describe_console(self._session, self._observer, vm)
 
@@ -346,7 +346,7 @@ class VsphereDriver:
 
     def reconfigure_vm(self, step: ReconfigureVm) -> Job:
         """Change processors, memory, notes or mark; vCenter refuses hardware of what runs."""
-        from linkedclone.drivers.vsphere.reconfigure import build_changes
+        from linkedclone.drivers.vsphere.lifecycle.reconfigure import build_changes
 
         native, name = self._vm(step.vm), self._observer.name(step.vm)
         spec = build_changes(step)
@@ -360,7 +360,7 @@ class VsphereDriver:
 
     @cached_property
     def _guest_commands(self) -> GuestCommandRunner:
-        from linkedclone.drivers.vsphere.guestcommands import GuestCommandRunner
+        from linkedclone.drivers.vsphere.guest.commands import GuestCommandRunner
 
         return GuestCommandRunner(self._session, self._collector, self._observer)
 
@@ -382,7 +382,7 @@ class VsphereDriver:
 
     @cached_property
     def _customization_log(self) -> CustomizationLog:
-        from linkedclone.drivers.vsphere.events import CustomizationLog
+        from linkedclone.drivers.vsphere.guest.events import CustomizationLog
 
         return CustomizationLog(self._session)
 
@@ -394,8 +394,8 @@ class VsphereDriver:
 
     def diagnose(self) -> tuple[Finding, ...]:
         """Check what linked clones need of this endpoint."""
-        from linkedclone.drivers.vsphere.diagnose import diagnose
-        from linkedclone.drivers.vsphere.reach import Reach
+        from linkedclone.drivers.vsphere.diagnosis.datastore_access import Reach
+        from linkedclone.drivers.vsphere.diagnosis.doctor import diagnose
 
         reach = Reach(self._session, self._collector, self._observer)
         return diagnose(self._session, self._datacenters, reach.find)

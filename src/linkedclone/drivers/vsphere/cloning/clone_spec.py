@@ -1,0 +1,228 @@
+"""Builds the request of a clone. Pure: a step in, a CloneSpec out; no connection.
+
+The parts that the clones of a batch have in common are the same objects: pyVmomi
+checks every field of an object that it makes, which for a whole request takes
+longer than to send it. So nobody may change what is returned here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final
+
+from pyVmomi import vim
+
+from linkedclone.drivers.vsphere.cloning.network_cards import CardChanges, build_card_changes
+from linkedclone.drivers.vsphere.inventory.device_shape import Shape
+from linkedclone.drivers.vsphere.inventory.marks import write_mark
+from linkedclone.drivers.vsphere.native import Native, build_data
+from linkedclone.drivers.vsphere.placement.resource_pools import pool_of
+from linkedclone.errors import InputError
+from linkedclone.model.plan import CreateClone
+from linkedclone.model.request import DiskMove, Hardware
+
+if TYPE_CHECKING:
+    from linkedclone.drivers.vsphere.guest.specification import Customizing
+
+_MEMORY_STEP: Final = 4 << 20
+
+
+def build_clone_spec(
+    step: CreateClone,
+    shape: Shape,
+    stored: Native,
+    *,
+    knows_tpm: bool = True,
+    version: tuple[int, ...] = (),
+) -> Native:
+    """Return the CloneSpec of a step.
+
+    Args:
+        step: The step; without a snapshot the spec has none either. One that
+            is to be linked is good for showing only, then.
+        shape: The hardware that is cloned, as far as it needs care.
+        stored: The stored Specification, or None.
+        knows_tpm: Whether the server knows what may become of a virtual TPM
+            (vSphere 8.0; older ones always copy it).
+        version: The API version of the server; empty where unknown.
+
+    Raises:
+        InputError: The snapshot's hardware does not go with what is wanted, or
+            vCenter does not take a number.
+        UnsupportedError: The server is too old for a part of the customization.
+        RefusedError: There is no room for a further disk.
+    """
+    _check_processors(step.hardware, shape)
+    cards = _build_card_changes(step, shape)
+    customizing = _build_customizing(step, shape, stored, version)
+    snapshot = step.snapshot and vim.vm.Snapshot(step.snapshot.id, None)
+    return vim.vm.CloneSpec(
+        location=_build_location(step, shape, cards.location),
+        template=False,
+        powerOn=step.power_on,
+        snapshot=snapshot or None,
+        customization=customizing.specification if customizing else None,
+        config=_build_config(step, (*cards.config, *_build_disk_changes(step, shape)), customizing),
+        tpmProvisionPolicy=_build_tpm_policy(step, shape, knows_tpm=knows_tpm),
+    )
+
+
+def _build_card_changes(step: CreateClone, shape: Shape) -> CardChanges:
+    return build_card_changes(step, shape) if shape.devices or shape.manual_cards else CardChanges()
+
+
+def _build_customizing(
+    step: CreateClone, shape: Shape, stored: Native, version: tuple[int, ...]
+) -> Customizing | None:
+    """Return what is said of the guest; the code for it is loaded only if there is something."""
+    if step.guest is None and stored is None:
+        return None
+    from linkedclone.drivers.vsphere.guest.specification import build_customizing
+
+    return build_customizing(step, shape, stored, version)
+
+
+def _build_disk_changes(step: CreateClone, shape: Shape) -> Sequence[Native]:
+    if not step.hardware.disks and step.hardware.disk_bytes is None:
+        return ()
+    from linkedclone.drivers.vsphere.cloning.disks import build_disk_changes
+
+    return build_disk_changes(step, shape)
+
+
+def _build_tpm_policy(step: CreateClone, shape: Shape, *, knows_tpm: bool) -> str | None:
+    """Return what becomes of a virtual TPM: a copy would have the parent's secrets.
+
+    Raises:
+        InputError: The secrets are to be kept, and there is no TPM.
+    """
+    keep = step.hardware.keep_tpm
+    if keep and not shape.tpm:
+        raise InputError(f"{step.source.name} has no virtual TPM to keep")
+    if not shape.tpm or not knows_tpm:
+        return None
+    return "copy" if keep else "replace"
+
+
+def _check_processors(hardware: Hardware, shape: Shape) -> None:
+    """Refuse CPUs that do not fill whole sockets; the snapshot says what the request does not.
+
+    Raises:
+        InputError: They do not.
+    """
+    if hardware.cpus is None and hardware.cores_per_socket is None:
+        return
+    cpus = hardware.cpus or shape.cpus
+    cores = hardware.cores_per_socket or shape.cores_per_socket
+    if cpus and cores and cpus % cores:
+        raise InputError(
+            f"{cpus} CPUs cannot be spread over sockets of {cores} cores",
+            hint="give --cpus and --cores-per-socket that go together; "
+            "what is not given is the snapshot's",
+        )
+
+
+def _build_location(step: CreateClone, shape: Shape, changes: Sequence[Native]) -> Native:
+    target = step.target
+    place = (target.datastore, target.pool, target.host)
+    if not changes:
+        return _build_plain_location(place, step.disk_move, shape.disks)
+    location = _build_plain_location.__wrapped__(place, step.disk_move, shape.disks)
+    location.deviceChange = list(changes)
+    return location
+
+
+@lru_cache(maxsize=4)
+def _build_plain_location(
+    place: tuple[str, str, str], move: DiskMove, disks: tuple[tuple[int, bool], ...]
+) -> Native:
+    """Return a RelocateSpec without changes of devices: the same for all clones of one place."""
+    store, pool, host = place
+    datastore = vim.Datastore(store, None)
+    return vim.vm.RelocateSpec(
+        datastore=datastore,
+        pool=pool_of(pool) if pool else None,
+        host=vim.HostSystem(host, None) if host else None,
+        diskMoveType=move.value,
+        disk=_build_locators(move, disks, datastore),
+    )
+
+
+def _build_locators(
+    move: DiskMove, disks: tuple[tuple[int, bool], ...], datastore: Native
+) -> list[Native]:
+    """Return a locator for each disk if one is independent and the others link, else none.
+
+    Independent disks are in no snapshot and have to be copied (CloudStack;
+    handbook, section 1). As soon as there are locators, each has to name its
+    move type: without one it means a full copy, in silence (CAPV #1611).
+    """
+    if not move.linked or not any(independent for _, independent in disks):
+        return []
+    return [
+        vim.vm.RelocateSpec.DiskLocator(
+            diskId=key,
+            datastore=datastore,
+            diskMoveType=(DiskMove.COPIED if independent else move).value,
+        )
+        for key, independent in disks
+    ]
+
+
+def _build_config(
+    step: CreateClone, changes: Sequence[Native], customizing: Customizing | None
+) -> Native:
+    hardware = step.hardware
+    settings = customizing.settings if customizing else {}
+    return vim.vm.ConfigSpec(
+        instanceUuid=step.uuid,
+        numCPUs=hardware.cpus,
+        numCoresPerSocket=hardware.cores_per_socket,
+        memoryMB=memory_mib(hardware),
+        cpuHotAddEnabled=hardware.cpu_hot_add,
+        memoryHotAddEnabled=hardware.memory_hot_add,
+        annotation=step.annotation,
+        extraConfig=[
+            *_build_options(write_mark(step.mark) | dict(hardware.extra_config)),
+            # Not remembered: they may hold passwords.
+            *(
+                build_data(vim.option.OptionValue, key=key, value=value)
+                for key, value in settings.items()
+            ),
+        ],
+        deviceChange=list(changes),
+        vAppConfigRemoved=True if customizing and customizing.removes_vapp else None,
+    )
+
+
+def build_reconfiguration(entries: dict[str, str]) -> Native:
+    """Return the change that writes extraConfig entries and nothing else."""
+    return vim.vm.ConfigSpec(extraConfig=_build_options(entries))
+
+
+def _build_options(entries: dict[str, str]) -> list[Native]:
+    """Return extraConfig entries as vSphere takes them."""
+    return [_build_option(key, value) for key, value in entries.items()]
+
+
+@lru_cache(maxsize=64)
+def _build_option(key: str, value: str) -> Native:
+    return vim.option.OptionValue(key=key, value=value)
+
+
+def memory_mib(hardware: Hardware) -> int | None:
+    """Return the memory size in MiB, or None to keep the snapshot's.
+
+    Raises:
+        InputError: It is not a multiple of 4 MiB (VirtualMachineConfigSpec.memoryMB).
+    """
+    size = hardware.memory_bytes
+    if size is None:
+        return None
+    if size % _MEMORY_STEP:
+        raise InputError(
+            f"{size:,} bytes of memory are not a multiple of 4 MiB",
+            hint="vCenter takes memory in steps of 4 MiB, as 4096MiB",
+        )
+    return size >> 20

@@ -1,0 +1,198 @@
+"""Network cards of a clone: other networks, other addresses, more or fewer of them. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from pyVmomi import vim
+
+from linkedclone.drivers.vsphere.inventory.device_shape import Shape, is_card, is_manual
+from linkedclone.drivers.vsphere.native import Native
+from linkedclone.errors import InputError, NotFoundError
+from linkedclone.model.plan import CreateClone
+from linkedclone.model.request import Network, Nic
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CardChanges:
+    """The device changes of a clone's cards, by where they stand in the request.
+
+    Attributes:
+        location: Edits of a card's network; in ``location`` nothing else of a
+            card counts.
+        config: All others.
+    """
+
+    location: tuple[Native, ...] = ()
+    config: tuple[Native, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Card:
+    """A card as it is to be.
+
+    Attributes:
+        old: The snapshot's card; None for a new one.
+        network: The network that it is put on; None leaves it.
+        mac: The address that it is given; empty for none.
+    """
+
+    old: Native
+    network: Network | None
+    mac: str = ""
+
+
+def build_card_changes(step: CreateClone, shape: Shape) -> CardChanges:
+    """Return the changes that give a clone the cards that are wanted.
+
+    A card's network is edited in ``location``, as govc does; its address is
+    hardware and stands in ``config``, as do new cards and those that go
+    (handbook, section 6). Where both change, both edits say the same of the
+    card, so it does not matter which the server takes first.
+
+    vCenter makes new addresses for ``assigned`` and ``generated`` cards by
+    itself; one that was set by hand would be copied, so it is renewed.
+
+    Raises:
+        InputError: The snapshot has no such card, two changes contradict each
+            other, or there are more addresses than cards.
+        NotFoundError: A network was not looked up.
+    """
+    cards = [device for device in shape.devices if is_card(device)]
+    nics = step.hardware.nics
+    _check_indexes(nics, len(cards))
+    removed = {nic.index for nic in nics if nic.action == "remove"}
+    kept = list(_wanted(step, cards or shape.manual_cards, removed))
+    if len(step.macs) > len(kept):
+        brief = f"{step.name} is given {len(step.macs)} MAC addresses"
+        raise InputError(brief, hint=f"it has {len(kept)} network cards")
+    macs = (*step.macs, *[""] * len(kept))
+    final = [
+        _Card(old=card.old, network=card.network, mac=mac)
+        for card, mac in zip(kept, macs, strict=False)
+    ]
+    return CardChanges(
+        location=tuple(_change("edit", _build_card(card)) for card in final if _moves(card)),
+        config=(
+            *(_change("remove", _copy_key(cards[index])) for index in sorted(removed)),
+            *(_change("edit", _build_card(card)) for card in final if _renews(card)),
+            *_build_new(final),
+        ),
+    )
+
+
+def list_cards(step: CreateClone, shape: Shape) -> tuple[Native, ...]:
+    """Return the cards that a clone will have, in the order of its hardware; None for a new one."""
+    cards = [device for device in shape.devices if is_card(device)]
+    removed = {nic.index for nic in step.hardware.nics if nic.action == "remove"}
+    new = sum(nic.action == "add" for nic in step.hardware.nics)
+    kept = (card for index, card in enumerate(cards) if index not in removed)
+    return (*kept, *(None,) * new)
+
+
+def slot_of(card: Native) -> int | None:
+    """Return the PCI slot of a card of a snapshot; None for a new one, or one without."""
+    slot = getattr(getattr(card, "slotInfo", None), "pciSlotNumber", None)
+    return None if slot is None or slot < 0 else int(slot)
+
+
+def _check_indexes(nics: Sequence[Nic], count: int) -> None:
+    changed = [nic.index for nic in nics if nic.action != "add"]
+    for index in changed:
+        if not 0 <= index < count:
+            brief = f"there is no network card {index}"
+            raise InputError(brief, hint=f"the snapshot has {count}, counted from 0")
+        if changed.count(index) > 1:
+            raise InputError(f"network card {index} is changed twice", hint="leave one out")
+
+
+def _wanted(step: CreateClone, cards: Sequence[Native], removed: set[int]) -> Iterator[_Card]:
+    """Yield the cards that the clone is to have: those that stay, then the new ones."""
+    known = {network.wanted: network for network in step.target.networks}
+    nics = step.hardware.nics
+    remapped = {nic.index: _find(nic, known) for nic in nics if nic.action == "remap"}
+    for index, card in enumerate(cards):
+        if index not in removed:
+            yield _Card(old=card, network=remapped.get(index))
+    for nic in nics:
+        if nic.action == "add":
+            yield _Card(old=None, network=_find(nic, known))
+
+
+def _find(nic: Nic, known: Mapping[str, Network]) -> Network:
+    found = known.get(nic.network)
+    if found is None:
+        raise NotFoundError(f"there is no network {nic.network!r}")
+    return found
+
+
+def _moves(card: _Card) -> bool:
+    return card.old is not None and card.network is not None
+
+
+def _renews(card: _Card) -> bool:
+    return card.old is not None and bool(card.mac or is_manual(card.old))
+
+
+def _build_card(card: _Card) -> Native:
+    """Return a card of the snapshot as it is to be; fields that are not set stay as they are."""
+    old = card.old
+    return type(old)(
+        key=old.key,
+        controllerKey=old.controllerKey,
+        unitNumber=old.unitNumber,
+        backing=old.backing if card.network is None else build_backing(card.network),
+        connectable=old.connectable,
+        wakeOnLanEnabled=old.wakeOnLanEnabled,
+        **_build_address(card),
+    )
+
+
+def _build_address(card: _Card) -> dict[str, str]:
+    if card.mac:
+        return {"addressType": "manual", "macAddress": card.mac}
+    if card.old is None or is_manual(card.old):
+        return {"addressType": "assigned"}
+    return {"addressType": card.old.addressType}
+
+
+def _build_new(final: Sequence[_Card]) -> Iterator[Native]:
+    new = [card for card in final if card.old is None]
+    for number, card in enumerate(new):
+        device = vim.vm.device.VirtualVmxnet3(
+            key=-(_FIRST_KEY + number),
+            backing=build_backing(card.network),
+            connectable=vim.vm.device.VirtualDevice.ConnectInfo(
+                startConnected=True, allowGuestControl=True, connected=True
+            ),
+            wakeOnLanEnabled=True,
+            **_build_address(card),
+        )
+        yield _change("add", device)
+
+
+_FIRST_KEY = 200
+"""New devices have negative keys, which only have to differ from each other."""
+
+
+def build_backing(network: Network | None) -> Native:
+    """Return what connects a card to a network: of a host, or of a distributed switch."""
+    if network is None:
+        return None
+    if network.portgroup_key:
+        port = vim.dvs.PortConnection(
+            switchUuid=network.switch_uuid, portgroupKey=network.portgroup_key
+        )
+        return vim.vm.device.VirtualEthernetCard.DistributedVirtualPortBackingInfo(port=port)
+    return vim.vm.device.VirtualEthernetCard.NetworkBackingInfo(
+        deviceName=network.name, network=vim.Network(network.id, None)
+    )
+
+
+def _copy_key(card: Native) -> Native:
+    return type(card)(key=card.key, controllerKey=card.controllerKey, unitNumber=card.unitNumber)
+
+
+def _change(operation: str, device: Native) -> Native:
+    return vim.vm.device.VirtualDeviceSpec(operation=operation, device=device)

@@ -1,0 +1,1 @@
+"""The connection to the server: TLS, session, faults in our words."""

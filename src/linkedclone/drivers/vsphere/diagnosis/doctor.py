@@ -1,0 +1,136 @@
+"""What ``doctor`` finds at a vSphere endpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from linkedclone.config.endpoint import Tls
+from linkedclone.drivers.vsphere.connection.session import Session
+from linkedclone.drivers.vsphere.diagnosis.privileges import BY_USE, REQUIRED, every_privilege
+from linkedclone.drivers.vsphere.inventory.datacenters import Datacenters
+from linkedclone.errors import LinkedCloneError
+from linkedclone.model.findings import Finding, Verdict
+
+
+def diagnose(
+    session: Session, datacenters: Datacenters, reach: Callable[[], tuple[Finding, ...]]
+) -> tuple[Finding, ...]:
+    """Check what linked clones need of this endpoint. Two or three calls, and those of ``reach``.
+
+    Args:
+        session: The connection.
+        datacenters: Its datacenters.
+        reach: Looks whether the hosts see the clones' datastores.
+    """
+    about = session.content.about
+    endpoint = session.endpoint
+    return (
+        Finding(
+            check="connection",
+            verdict=Verdict.OK,
+            text=f"{endpoint.host}:{endpoint.port} answers",
+        ),
+        find_tls(endpoint.tls),
+        Finding(check="login", verdict=Verdict.OK, text=f"as {session.user.userName}"),
+        _find_product(session),
+        Finding(
+            check="version",
+            verdict=Verdict.OK,
+            text=f"{about.fullName}, API {about.apiVersion}",
+        ),
+        *_find_privileges(session, datacenters),
+        *_find_reach(reach),
+    )
+
+
+def find_tls(tls: Tls) -> Finding:
+    """Say how the certificate is checked."""
+    if tls.insecure:
+        return Finding(
+            check="certificate",
+            verdict=Verdict.WARNING,
+            text="not checked: anyone between could read the password",
+            remedy="pin the certificate: linkedclone endpoints add NAME URL",
+        )
+    if tls.pinned_pem or tls.pinned_sha256:
+        text = "is the pinned one"
+    elif tls.ca_file:
+        text = f"verified with {tls.ca_file}"
+    else:
+        text = "verified with the system's authorities"
+    return Finding(check="certificate", verdict=Verdict.OK, text=text)
+
+
+def _find_product(session: Session) -> Finding:
+    if session.is_vcenter:
+        return Finding(check="vCenter", verdict=Verdict.OK, text="it is one")
+    return Finding(
+        check="vCenter",
+        verdict=Verdict.FAILED,
+        text="it is an ESXi host without vCenter, which cannot clone",
+        remedy="name the vCenter that manages this host as the endpoint",
+    )
+
+
+def _find_privileges(session: Session, datacenters: Datacenters) -> tuple[Finding, ...]:
+    """Tell what the user lacks: of what all clones take, and of what only some options take."""
+    try:
+        missing, where = _missing_privileges(session, datacenters)
+    except LinkedCloneError as error:
+        return (_warn("privileges", error),)
+    return (_find_required(missing, where), _find_optional(missing, where))
+
+
+def _find_reach(reach: Callable[[], tuple[Finding, ...]]) -> tuple[Finding, ...]:
+    try:
+        return reach()
+    except LinkedCloneError as error:
+        return (_warn("datastores", error),)
+
+
+def _warn(check: str, error: LinkedCloneError) -> Finding:
+    return Finding(check=check, verdict=Verdict.WARNING, text=str(error), remedy=error.hint)
+
+
+def _find_required(missing: frozenset[str], where: str) -> Finding:
+    lacking = [privilege for privilege in REQUIRED if privilege in missing]
+    if not lacking:
+        text = f"all {len(REQUIRED)} that linked clones take are held at {where}"
+        return Finding(check="privileges", verdict=Verdict.OK, text=text)
+    return Finding(
+        check="privileges",
+        verdict=Verdict.WARNING,
+        text=f"missing at {where}: {', '.join(lacking)}",
+        remedy="give them to the user there, or on the very folder, pool, datastore and "
+        "network that the clones use",
+    )
+
+
+def _find_optional(missing: frozenset[str], where: str) -> Finding:
+    check = "privileges of options"
+    lacking = {use: [one for one in some if one in missing] for use, some in BY_USE.items()}
+    listed = [f"{use}: {', '.join(some)}" for use, some in lacking.items() if some]
+    if not listed:
+        return Finding(check=check, verdict=Verdict.OK, text=f"all are held at {where}")
+    return Finding(
+        check=check,
+        verdict=Verdict.WARNING,
+        text="\n".join([f"missing at {where} for", *listed]),
+        remedy="give them to the user, if these are to be used",
+    )
+
+
+def _missing_privileges(session: Session, datacenters: Datacenters) -> tuple[frozenset[str], str]:
+    """Ask for all in one call."""
+    start = datacenters.start()
+    manager = session.content.authorizationManager
+    answers = session.read(
+        "read the user's privileges",
+        manager.HasPrivilegeOnEntities,
+        [start],
+        session.user.key,
+        list(every_privilege()),
+    )
+    held = {item.privId for one in answers for item in one.privAvailability if item.isGranted}
+    where = session.endpoint.datacenter or "the root of the inventory"
+    return frozenset(every_privilege()) - held, where

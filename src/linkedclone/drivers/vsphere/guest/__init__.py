@@ -1,0 +1,1 @@
+"""Guests: customization, commands, consoles, shutdown."""

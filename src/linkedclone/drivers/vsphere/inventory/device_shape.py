@@ -1,0 +1,72 @@
+"""What a clone request has to know of the hardware that is cloned: disks, cards, processors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from pyVmomi import vim
+
+from linkedclone.drivers.vsphere.inventory.disks import is_disk, is_independent
+from linkedclone.drivers.vsphere.native import Native
+from linkedclone.model.plan import CreateClone
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shape:
+    """The parts of a snapshot's hardware that need special care in a clone.
+
+    Attributes:
+        disks: Device keys of all disks, each with whether it is independent.
+        manual_cards: Network cards whose MAC address was set by hand.
+        tpm: Whether there is a virtual TPM.
+        cpus: Virtual processors; None where unknown.
+        cores_per_socket: How many of them share a socket; None where unknown or
+            left to the server.
+        devices: All devices, in a form that can be sent back; empty in a shape
+            that was read for a plain clone.
+    """
+
+    disks: tuple[tuple[int, bool], ...] = ()
+    manual_cards: tuple[Native, ...] = ()
+    tpm: bool = False
+    cpus: int | None = None
+    cores_per_socket: int | None = None
+    devices: tuple[Native, ...] = ()
+
+
+def build_shape(
+    devices: Iterable[Native],
+    *,
+    cpus: int | None = None,
+    cores_per_socket: int | None = None,
+    whole: bool = False,
+) -> Shape:
+    """Return the shape of these devices; ``whole`` keeps them all."""
+    every = tuple(devices)
+    return Shape(
+        disks=tuple((device.key, is_independent(device)) for device in every if is_disk(device)),
+        manual_cards=tuple(device for device in every if is_card(device) and is_manual(device)),
+        tpm=any(isinstance(device, vim.vm.device.VirtualTPM) for device in every),
+        cpus=cpus or None,
+        cores_per_socket=cores_per_socket or None,
+        devices=every if whole else (),
+    )
+
+
+def needs_devices(step: CreateClone) -> bool:
+    """Say whether all devices have to be known: some are changed, or the cards are counted."""
+    hardware = step.hardware
+    if step.guest is not None or step.target.customization_spec:
+        return True
+    return bool(hardware.nics or hardware.disks or step.macs or hardware.disk_bytes is not None)
+
+
+def is_card(device: Native) -> bool:
+    """Say whether a device is a network card."""
+    return isinstance(device, vim.vm.device.VirtualEthernetCard)
+
+
+def is_manual(card: Native) -> bool:
+    """Say whether a card's MAC address was set by hand, so that a clone would inherit it."""
+    return str(card.addressType or "").lower() == "manual"

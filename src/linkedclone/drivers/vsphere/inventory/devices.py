@@ -1,0 +1,223 @@
+"""The disks and network cards among a VM's or a snapshot's devices. Pure: XML in, data out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Final
+from xml.etree.ElementTree import Element
+
+from linkedclone.drivers.vsphere.names import split_file_name
+from linkedclone.drivers.vsphere.property.response import NS, TYPE
+from linkedclone.model.values.ids import StoreId
+from linkedclone.model.vm import Disk, Layer
+
+StoreNames = Mapping[str, str]
+"""The ids of the datastores that a VM uses, by name. Names are unique per datacenter only."""
+
+_DISK: Final = "VirtualDisk"
+"""Nothing is derived from this type; a test asks the API's schema."""
+
+_TPM: Final = "VirtualTPM"
+
+_KEY: Final = NS + "key"
+_INFO: Final = NS + "deviceInfo"
+_LABEL: Final = NS + "label"
+_BACKING: Final = NS + "backing"
+_PARENT: Final = NS + "parent"
+_FILE: Final = NS + "fileName"
+_STORE: Final = NS + "datastore"
+_MODE: Final = NS + "diskMode"
+_COMPATIBILITY: Final = NS + "compatibilityMode"
+_BYTES: Final = NS + "capacityInBytes"
+_KILOBYTES: Final = NS + "capacityInKB"
+_NATIVE: Final = NS + "nativeUnmanagedLinkedClone"
+_MAC: Final = NS + "macAddress"
+_MAC_KIND: Final = NS + "addressType"
+"""Both of network cards alone; the same test asks the schema."""
+
+
+_WITHOUT_FILE: Final = frozenset(
+    {
+        "VirtualDiskRawDiskVer2BackingInfo",
+        "VirtualDiskPartitionedRawDiskVer2BackingInfo",
+        "VirtualDeviceRemoteDeviceBackingInfo",
+        "VirtualDeviceDeviceBackingInfo",
+    }
+)
+"""The backings of disks that name a device of a host, and no file (a test asks the schema)."""
+
+_BEGIN: Final = b"<VirtualDevice "
+_END: Final = b"</VirtualDevice>"
+_COUNTS: Final = (b"VirtualDisk", b"macAddress", b"VirtualTPM")
+"""One of these stands in every device that counts; if in others too, they are parsed in vain."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hardware:
+    """What counts of all devices.
+
+    Attributes:
+        disks: Every virtual disk with its device key. One without a file of
+            its own, as a raw remote device, has no chain.
+        macs: The MAC addresses of the network cards, lower case.
+        manual_cards: Whether any of those was set by hand.
+        tpm: Whether there is a virtual TPM.
+        cut: The label of a disk whose files are not told down to the base, though
+            it has a backing by files; empty if there is none.
+    """
+
+    disks: tuple[tuple[int, Disk], ...] = ()
+    macs: tuple[str, ...] = ()
+    manual_cards: bool = False
+    tpm: bool = False
+    cut: str = ""
+
+    def chained(self, stores: StoreNames) -> tuple[Disk, ...]:
+        """Return the disks that have files, each layer with the id of its datastore.
+
+        Args:
+            stores: Where to look up the names of those that came without.
+        """
+        return tuple(_settle(disk, stores) for _, disk in self.disks if disk.chain)
+
+    @property
+    def layers(self) -> Iterator[Layer]:
+        """The layers of all disks, as they are told."""
+        return (layer for _, disk in self.disks for layer in disk.chain)
+
+    def layer_at(self, disk: int, number: int, length: int) -> Layer | None:
+        """Return the layer at a place of a disk's chain, if that is as long as is said.
+
+        Args:
+            disk: The disk's device key.
+            number: The place, counted from the base.
+            length: How many layers the chain has.
+        """
+        chain = next((found.chain for key, found in self.disks if key == disk), ())
+        return chain[number] if len(chain) == length else None
+
+
+class LayerBook:
+    """Makes each layer once, however many VMs read it: that saves memory and comparisons."""
+
+    def __init__(self) -> None:
+        self._layers: dict[tuple[str | None, str], Layer] = {}
+
+    def find(self, file_name: str, store: str | None) -> Layer:
+        """Return the layer of a file name as ``[datastore] folder/file.vmdk``.
+
+        Args:
+            file_name: The name.
+            store: The datastore's id; None if the server does not tell it.
+                Then the name in brackets stands for it until it is looked up.
+        """
+        key = (store, file_name)
+        layer = self._layers.get(key)
+        if layer is None:
+            name, path = split_file_name(file_name)
+            layer = Layer(store=StoreId(store or f"[{name}]"), path=path, store_name=name)
+            layer = self._layers.setdefault(key, layer)
+        return layer
+
+
+def is_unresolved(store: str) -> bool:
+    """Say whether a datastore's name in brackets stands where its id should."""
+    return store.startswith("[")
+
+
+def find_store(name: str, stores: StoreNames) -> StoreId:
+    """Return a datastore's id; one that nothing tells keeps its name in brackets."""
+    return StoreId(stores.get(name, f"[{name}]"))
+
+
+def drop_devices(body: bytes) -> bytes:
+    """Cut out of an answer, before it is parsed, the devices that nothing is read of.
+
+    A VM has a dozen, of which a disk and a card count; the rest is a third of
+    the answer. What is cut ends at the next end tag: devices do not nest, and in
+    well-formed XML a tag's text stands nowhere else, but for comments and CDATA;
+    with those, or if the server writes its tags otherwise, nothing is cut.
+    """
+    if b"<!" in body:
+        return body
+    head, *parts = body.split(_BEGIN)
+    kept = [head]
+    for part in parts:
+        device, end, rest = part.partition(_END)
+        counts = not end or any(mark in device for mark in _COUNTS)
+        kept.append(_BEGIN + part if counts else rest)
+    return b"".join(kept)
+
+
+def read_hardware(devices: Element, book: LayerBook) -> Hardware:
+    """Read the devices of a VM or a snapshot."""
+    disks: list[tuple[int, Disk]] = []
+    macs: list[str] = []
+    manual = tpm = False
+    cut = ""
+    for device in devices:
+        kind = device.get(TYPE, "")
+        tpm = tpm or kind.endswith(_TPM)
+        if kind == _DISK or kind.endswith(":" + _DISK):
+            disk = _read_disk(device, book)
+            disks.append((int(device.findtext(_KEY, "0")), disk))
+            cut = disk.label if _is_cut(device.find(_BACKING)) else cut
+            continue
+        mac = device.findtext(_MAC)
+        if mac:
+            macs.append(mac.lower())
+        manual = manual or device.findtext(_MAC_KIND, "").lower() == "manual"
+    return Hardware(disks=tuple(disks), macs=tuple(macs), manual_cards=manual, tpm=tpm, cut=cut)
+
+
+def _read_disk(device: Element, book: LayerBook) -> Disk:
+    """Read a disk; its chain goes from child to base, all of one class (handbook, section 2)."""
+    backing = device.find(_BACKING)
+    info = device.find(_INFO)
+    label = None if info is None else info.findtext(_LABEL)
+    in_bytes = int(device.findtext(_BYTES) or 0)
+    return Disk(
+        label=f"disk {device.findtext(_KEY)}" if label is None else label,
+        chain=tuple(_layers(backing, book))[::-1],
+        capacity_bytes=in_bytes or int(device.findtext(_KILOBYTES) or 0) * 1024,
+        independent=backing is not None and _is_independent(backing),
+        hidden=device.findtext(_NATIVE) in {"true", "1"},
+    )
+
+
+def _layers(backing: Element | None, book: LayerBook) -> Iterator[Layer]:
+    while backing is not None and (name := backing.findtext(_FILE)):
+        yield book.find(name, backing.findtext(_STORE))
+        backing = backing.find(_PARENT)
+
+
+def _is_cut(backing: Element | None) -> bool:
+    """Say whether a chain ends in a backing that has to name a file, and names none.
+
+    Only disks that are devices of a host have backings without files.
+    """
+    while backing is not None and backing.findtext(_FILE):
+        backing = backing.find(_PARENT)
+        if backing is None:
+            return False
+    return backing is None or backing.get(TYPE, "").rpartition(":")[2] not in _WITHOUT_FILE
+
+
+def _is_independent(backing: Element) -> bool:
+    """Say whether snapshots leave the disk out: independent ones, and physical raw mappings."""
+    mode = backing.findtext(_MODE) or ""
+    return mode.startswith("independent") or backing.findtext(_COMPATIBILITY) == "physicalMode"
+
+
+def _settle(disk: Disk, stores: StoreNames) -> Disk:
+    if not any(is_unresolved(layer.store) for layer in disk.chain):
+        return disk
+    return replace(disk, chain=tuple(settle_layer(layer, stores) for layer in disk.chain))
+
+
+def settle_layer(layer: Layer, stores: StoreNames) -> Layer:
+    """Return a layer with the id of its datastore, where that was not told with it."""
+    if not is_unresolved(layer.store):
+        return layer
+    return replace(layer, store=find_store(layer.store_name, stores))

@@ -1,0 +1,115 @@
+"""The sizes of layers, from ``layoutEx``. Pure: XML in, data out.
+
+``layoutEx.disk`` and ``layoutEx.snapshot`` list the chains base first, each
+element with the keys of its files in ``layoutEx.file``: a descriptor and its
+extents (handbook, section 2). The descriptor has the name that the device's
+backing names as well, so it identifies the layer.
+
+The server measures now and then, and for all of a VM at ``layoutEx.timestamp``.
+What is read here is as old as that says; RefreshStorageInfo is never called,
+since it is a call per VM that makes the hosts look through the datastores.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from sys import intern
+from typing import Final
+from xml.etree.ElementTree import Element
+
+from linkedclone.drivers.vsphere.property.response import NS
+
+PATHS: Final = ("layoutEx.file", "layoutEx.disk", "layoutEx.snapshot", "layoutEx.timestamp")
+"""What is read of a VM, in the order in which :func:`read_layout` takes it."""
+
+_KEY: Final = NS + "key"
+_NAME: Final = NS + "name"
+_KIND: Final = NS + "type"
+_SIZE: Final = NS + "size"
+_ACCESSIBLE: Final = NS + "accessible"
+_DISK: Final = NS + "disk"
+_CHAIN: Final = NS + "chain"
+_FILE_KEY: Final = NS + "fileKey"
+_DESCRIPTOR: Final = "diskDescriptor"
+
+Place = tuple[str, int, int]
+"""Whose disk it is, that is the snapshot's id or nothing for the VM itself, the
+disk's device key, and where in its chain an element stands, counted from the base."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unit:
+    """One element of a chain.
+
+    Attributes:
+        name: Its file as ``[datastore] folder/file.vmdk``; empty if no file is listed for it.
+        used_bytes: What its files take together.
+        missing: Whether one of them, or all, cannot be read.
+        place: Where it stands.
+        length: How many elements that chain has.
+    """
+
+    name: str
+    used_bytes: int
+    missing: bool
+    place: Place
+    length: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """What a VM's layout says.
+
+    Attributes:
+        units: The elements of all its chains, each file once.
+        measured: When the sizes were measured, where known.
+    """
+
+    units: tuple[Unit, ...]
+    measured: datetime | None
+
+
+def read_layout(
+    listed: Element, own: Element | None, snapshots: Element | None, measured: datetime | None
+) -> Layout:
+    """Read a VM's layout: its :data:`PATHS`, of which some may be unset."""
+    files = {file.findtext(_KEY): file for file in listed}
+    units: dict[object, Unit] = {}
+    for place, length, element in _elements(own, snapshots):
+        keys = tuple(key.text for key in element.findall(_FILE_KEY))
+        found = [files[key] for key in keys if key in files]
+        identity = keys if found else place
+        if identity not in units:
+            units[identity] = _build_unit(found, place, length)
+    return Layout(units=tuple(units.values()), measured=measured)
+
+
+def _elements(
+    own: Element | None, snapshots: Element | None
+) -> Iterator[tuple[Place, int, Element]]:
+    """Yield each chain's elements, with where they stand and how long the chain is."""
+    owners = [("", own)] if own is not None else []
+    owners += [(one.findtext(_KEY) or "", one) for one in snapshots or ()]
+    for owner, holder in owners:
+        for disk in holder if holder is own else holder.findall(_DISK):
+            key, chain = int(disk.findtext(_KEY, "0")), disk.findall(_CHAIN)
+            for number, element in enumerate(chain):
+                yield (owner, key, number), len(chain), element
+
+
+def _build_unit(files: Sequence[Element], place: Place, length: int) -> Unit:
+    names = [file.findtext(_NAME) or "" for file in files]
+    for file, name in zip(files, names, strict=True):
+        if file.findtext(_KIND) == _DESCRIPTOR:
+            names.insert(0, name)
+            break
+    return Unit(
+        name=intern(names[0]) if names else "",
+        used_bytes=sum(int(file.findtext(_SIZE) or 0) for file in files),
+        # Where it is not told whether a file can be read, nothing speaks against it.
+        missing=not files or any(file.findtext(_ACCESSIBLE) in {"false", "0"} for file in files),
+        place=place,
+        length=length,
+    )

@@ -1,0 +1,220 @@
+"""Finds VMs by what a person calls them: inventory path, UUID, bare name or id."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
+
+from linkedclone.drivers.refusals import no_such_vms
+from linkedclone.drivers.vsphere.connection.session import Session
+from linkedclone.drivers.vsphere.inventory.datacenters import Datacenters
+from linkedclone.drivers.vsphere.inventory.name_search import NameSearch
+from linkedclone.drivers.vsphere.inventory.observe import Observer
+from linkedclone.drivers.vsphere.names import unescape
+from linkedclone.drivers.vsphere.native import kind_of, moid_of
+from linkedclone.drivers.vsphere.property.choose import Way, fold, match
+from linkedclone.drivers.vsphere.property.collector import Collector, Seen
+from linkedclone.errors import AmbiguousError, NotFoundError, RefusedError, UnreadableAnswerError
+from linkedclone.model.values.ids import VmId
+from linkedclone.model.values.vm_names import list_names
+from linkedclone.model.vm import Vm
+
+_UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+
+
+class Finder:
+    """Finds VMs of one endpoint, in its datacenter if it names one."""
+
+    def __init__(
+        self,
+        session: Session,
+        collector: Collector,
+        observer: Observer,
+        datacenters: Datacenters,
+    ) -> None:
+        self._session = session
+        self._collector = collector
+        self._observer = observer
+        self._datacenters = datacenters
+        self._index = session.content.searchIndex
+        self._names = NameSearch(session, collector)
+
+    def find_vms(self, refs: Sequence[str]) -> tuple[Vm, ...]:
+        """Find one VM for each ref and read them all in one batch.
+
+        A path or a UUID costs one call; bare names cost one read of all names
+        together, and some more calls where there are many; see ``namesearch``.
+
+        Raises:
+            NotFoundError: Some do not exist; all of them are named.
+            AmbiguousError: A name fits several; the candidates are listed by path.
+            RefusedError: What was found is called otherwise when it is read.
+        """
+        found = self._look_up(refs)
+        for ref in refs:
+            if len(found[ref]) > 1:
+                self._refuse_ambiguous(ref, found[ref])
+        vms = self._read([found[ref][0] for ref in refs])
+        for ref in refs:
+            if found[ref][0] not in vms:
+                raise no_such_vms([ref], hint="it was deleted just now")
+            if not fits_still(ref, vms[found[ref][0]]):
+                raise _refuse_other(ref, vms[found[ref][0]])
+        self._refuse_outside([ref for ref in refs if self._is_far(vms[found[ref][0]].path)])
+        return tuple(vms[found[ref][0]] for ref in refs)
+
+    def _is_far(self, path: str) -> bool:
+        return self._datacenters.leave_out(path)
+
+    def _refuse_outside(self, refs: Sequence[str]) -> None:
+        """Refuse VMs of other datacenters: they are not absent, so nothing about them is done."""
+        if refs:
+            only = self._datacenters.restricted
+            raise NotFoundError(
+                f"not in the datacenter {only}, to which the endpoint is restricted: "
+                + list_names(refs),
+                hint="name an endpoint without a datacenter, or with the other one",
+            )
+
+    def _read(self, ids: Sequence[VmId]) -> Mapping[VmId, Vm]:
+        """Read VMs whole; a single one as a source, which is what it is mostly looked for as."""
+        if len(ids) != 1:
+            return self._observer.observe_vms(ids, whole=True)
+        source = self._observer.observe_source(ids[0])
+        return {} if source is None else {source.id: source}
+
+    def _look_up(self, refs: Sequence[str]) -> dict[str, tuple[VmId, ...]]:
+        direct = [ref for ref in refs if "/" in ref or _UUID.fullmatch(ref)]
+        found = dict(zip(direct, self._session.map(self._look_up_one, direct), strict=True))
+        left = [ref for ref in refs if not found.get(ref)]
+        known: Mapping[VmId, Way] = {}
+        if left:
+            known = self._names.read_ways(self._datacenters.start(), left)
+            alike = _group(known)
+            found.update((ref, match_vm(ref, alike.get(fold(ref), known))) for ref in left)
+        missing = [ref for ref in refs if not found[ref]]
+        if missing:
+            _refuse_nameless(missing[0], known)
+            paths = [ref for ref in missing if "/" in ref]
+            self._refuse_outside([ref for ref in paths if self._is_far("/" + ref.strip("/"))])
+            raise no_such_vms(missing, hint=self._suggest(missing[0], known))
+        return found
+
+    def _look_up_one(self, ref: str) -> tuple[VmId, ...]:
+        return self._by_path(ref) if "/" in ref else self._by_uuid(ref)
+
+    def _by_path(self, ref: str) -> tuple[VmId, ...]:
+        """Ask for the path as it stands; with other spellings of names it is found later."""
+        about = f"find {ref!r}"
+        paths = dict.fromkeys(self._paths(ref))
+        natives = [self._session.read(about, self._index.FindByInventoryPath, p) for p in paths]
+        hits = [native for native in natives if native is not None]
+        vms = dict.fromkeys(VmId(moid_of(hit)) for hit in hits if kind_of(hit) == "VirtualMachine")
+        if hits and not vms:
+            raise NotFoundError(f"{ref!r} is not a VM but a {kind_of(hits[0])}")
+        return tuple(vms)
+
+    def _paths(self, ref: str) -> Iterator[str]:
+        """Yield the full paths that a ref may stand for, in the endpoint's datacenter if any.
+
+        A path without a leading slash may also start below the VM folder of a
+        datacenter, as with govc.
+        """
+        if not self._datacenters.leave_out(ref):
+            yield ref.strip("/")
+        if not ref.startswith("/"):
+            for datacenter in self._datacenters.all():
+                yield f"{datacenter.path}/vm/{ref.removeprefix('./')}".strip("/")
+
+    def _by_uuid(self, ref: str) -> tuple[VmId, ...]:
+        """Search instance UUIDs, which are unique, before BIOS UUIDs, which are not."""
+        for instance in (True, False):
+            natives = self._session.read(
+                f"find {ref}",
+                self._index.FindAllByUuid,
+                uuid=ref.lower(),
+                vmSearch=True,
+                instanceUuid=instance,
+            )
+            if natives:
+                return tuple(VmId(moid_of(native)) for native in natives)
+        return ()
+
+    def _suggest(self, ref: str, known: Mapping[VmId, Way]) -> str:
+        """Say how a VM that was not found may be called; empty if nothing is similar."""
+        from difflib import get_close_matches
+
+        only = self._datacenters.restricted
+        where = f"the endpoint is restricted to the datacenter {only}" if only else ""
+        if "/" in ref:
+            way = "a path is written /DATACENTER/vm/FOLDER/NAME; the bare name works, too"
+            return "; ".join(filter(None, (where, way)))
+        names = dict.fromkeys(unescape(way[-1]) for way in known.values())
+        close = get_close_matches(ref, names, n=3)
+        return "did you mean " + " or ".join(close) + "?" if close else where
+
+    def _refuse_ambiguous(self, ref: str, ids: Sequence[VmId]) -> None:
+        vms = self._observer.observe_vms(ids, whole=False).values()
+        starts = [self._session.managed("VirtualMachine", moid) for moid in ids]
+        wanted = {"VirtualMachine": ("config.createDate",)}
+        dates = self._collector.read("read when VMs were made", starts, wanted)
+        lines = [f"{vm.path}  {_day(dates.get(vm.id))}  {vm.id}" for vm in vms]
+        raise AmbiguousError(
+            f"{ref!r} fits {len(ids)} VMs",
+            candidates=tuple(sorted(lines)),
+            hint="name the one you mean by its inventory path",
+        )
+
+
+def fits_still(ref: str, vm: Vm) -> bool:
+    """Say whether a VM that was found is what a person named, by what was read of it afterwards.
+
+    It may have been renamed in between, or its id given to another. Of one that
+    cannot be read neither name nor UUID may be known.
+    """
+    if vm.unreadable or ref == vm.id:
+        return True
+    if _UUID.fullmatch(ref) and ref.lower() in {vm.uuid, vm.bios_uuid}:
+        return True
+    return fold(ref).strip("/").endswith(fold(vm.name).strip("/"))
+
+
+def _refuse_other(ref: str, vm: Vm) -> RefusedError:
+    return RefusedError(
+        f"what was found as {ref!r} is {vm.name} by now ({vm.id})",
+        details="it was renamed or replaced meanwhile; nothing was done",
+        hint="look again: linkedclone list",
+    )
+
+
+def _day(seen: Seen | None) -> str:
+    """Write when a VM was made; vCenter knows it since 6.7."""
+    created = seen.get("config.createDate") if seen is not None else None
+    return f"{created:%Y-%m-%d %H:%M}" if created is not None else "date unknown"
+
+
+def _refuse_nameless(ref: str, known: Mapping[VmId, Way]) -> None:
+    """Refuse to say that there is no such VM where it may be one whose name is not told."""
+    nameless = sorted(moid for moid, way in known.items() if not way[-1])
+    if nameless:
+        raise UnreadableAnswerError(
+            f"could not find {ref!r}: the names of some VMs cannot be read",
+            details=list_names(nameless),
+            hint="name the VM by its id, or let an administrator give the user the role Read-only",
+        )
+
+
+def _group(known: Mapping[VmId, Way]) -> Mapping[str, Mapping[VmId, Way]]:
+    """Return the VMs by what all spellings of their names have in common."""
+    groups: dict[str, dict[VmId, Way]] = defaultdict(dict)
+    for moid, way in known.items():
+        groups[fold(way[-1])][moid] = way
+    return groups
+
+
+def match_vm(ref: str, known: Mapping[VmId, Way]) -> tuple[VmId, ...]:
+    """Return the VMs that a name or path fits, else the one of this id; empty if there is none."""
+    found = match(ref, {moid: (way,) for moid, way in known.items()})
+    return found or ((VmId(ref),) if VmId(ref) in known else ())

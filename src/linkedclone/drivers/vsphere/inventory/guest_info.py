@@ -1,0 +1,129 @@
+"""What a guest reports of itself, by way of its tools. Pure: XML in, data out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+from xml.etree.ElementTree import Element
+
+from linkedclone.drivers.vsphere.property.response import NS
+from linkedclone.model.values.networks import ReportedCard, find_own, order_addresses
+from linkedclone.model.vm import CustomizationStatus
+
+_MAC: Final = NS + "macAddress"
+_DEVICE: Final = NS + "deviceConfigId"
+_IP_CONFIG: Final = NS + "ipConfig"
+_IP_ADDRESS: Final = NS + "ipAddress"
+_STATUS: Final = NS + "customizationStatus"
+_START: Final = NS + "startTime"
+_END: Final = NS + "endTime"
+_ERROR: Final = NS + "errorMsg"
+
+_NO_DEVICE: Final = "-1"
+"""GuestNicInfo.deviceConfigId of what is no card of the VM: a bridge or tunnel
+inside the guest (API reference)."""
+
+_STATUSES: Final = {
+    "TOOLSDEPLOYPKG_PENDING": CustomizationStatus.PENDING,
+    "TOOLSDEPLOYPKG_RUNNING": CustomizationStatus.RUNNING,
+    "TOOLSDEPLOYPKG_SUCCEEDED": CustomizationStatus.SUCCEEDED,
+    "TOOLSDEPLOYPKG_FAILED": CustomizationStatus.FAILED,
+}
+"""GuestInfoCustomizationStatus (API 7.0.2); idle means that there is none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CustomizationInfo:
+    """What the guest info says of a customization.
+
+    Attributes:
+        status: How far it is.
+        moment: When it began, or if that is not told, when it ended.
+        error: The guest's own words.
+    """
+
+    status: CustomizationStatus = CustomizationStatus.NONE
+    moment: datetime | None = None
+    error: str = ""
+
+
+def read_cards(cards: Element) -> tuple[ReportedCard, ...]:
+    """Read the cards that the guest reports."""
+    return tuple(
+        ReportedCard(
+            mac=card.findtext(_MAC) or "",
+            addresses=tuple(_addresses(card)),
+            inner=card.findtext(_DEVICE) == _NO_DEVICE,
+        )
+        for card in cards
+    )
+
+
+def _addresses(card: Element) -> Iterator[str]:
+    config = card.find(_IP_CONFIG)
+    configured: Iterable[Element] = () if config is None else config.findall(_IP_ADDRESS)
+    found = [item.findtext(_IP_ADDRESS) or "" for item in configured]
+    yield from found or (item.text or "" for item in card.findall(_IP_ADDRESS))
+
+
+def choose_addresses(
+    cards: Sequence[ReportedCard], single: str, macs: Sequence[str]
+) -> tuple[str, ...]:
+    """Return the addresses of the VM's own cards, in their order, IPv4 before IPv6.
+
+    Args:
+        cards: What the guest reports.
+        single: ``guest.ipAddress``, the one address that the server picks; it
+            counts unless it is that of a bridge. Old tools report no other.
+        macs: The MAC addresses of the VM's cards, in their order.
+    """
+    if not cards and not single:
+        return ()
+    own = find_own(cards, macs)
+    of_others = {address for card in cards if card not in own for address in card.addresses}
+    found = [address for card in own for address in card.addresses]
+    return order_addresses(found if single in of_others else [*found, single])
+
+
+def read_customization(info: Element) -> CustomizationInfo:
+    """Read what the guest info says of a customization."""
+    moment = info.findtext(_START) or info.findtext(_END) or ""
+    return CustomizationInfo(
+        status=_STATUSES.get(info.findtext(_STATUS) or "", CustomizationStatus.NONE),
+        moment=_read_moment(moment),
+        error=info.findtext(_ERROR) or "",
+    )
+
+
+def _read_moment(text: str) -> datetime | None:
+    """Return a moment; None if it is not one: the guest's tools have told it."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+_PAST: Final = {
+    CustomizationStatus.RUNNING,
+    CustomizationStatus.SUCCEEDED,
+    CustomizationStatus.FAILED,
+}
+
+
+def settle(info: CustomizationInfo | None, created: datetime | None) -> CustomizationInfo:
+    """Return what counts: what began before the VM was made is its parent's, and nothing here.
+
+    Whether a clone's guest info says at first what the parent's said is not
+    documented; if it does, that must not pass for the clone's own
+    ([inferred]). A customization that is only pending has no time yet.
+    """
+    if info is None:
+        return CustomizationInfo()
+    if info.status not in _PAST or created is None:
+        return info
+    if info.moment is None or info.moment < created:
+        return CustomizationInfo()
+    return info

@@ -1,0 +1,59 @@
+"""A VM's snapshot tree, flattened. Pure: XML in, data out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from typing import Final
+from xml.etree.ElementTree import Element
+
+from linkedclone.drivers.vsphere.names import unescape, unescape_fully
+from linkedclone.drivers.vsphere.property.response import NS
+from linkedclone.model.values.ids import SnapshotId
+from linkedclone.model.vm import Snapshot
+
+_CURRENT: Final = NS + "currentSnapshot"
+_ROOTS: Final = NS + "rootSnapshotList"
+_BELOW: Final = NS + "childSnapshotList"
+_SNAPSHOT: Final = NS + "snapshot"
+_NAME: Final = NS + "name"
+_DESCRIPTION: Final = NS + "description"
+_CREATED: Final = NS + "createTime"
+
+
+def read_snapshots(info: Element) -> tuple[Snapshot, ...]:
+    """Return all snapshots, parents before children, as yet without their disks."""
+    current = info.findtext(_CURRENT) or ""
+    return tuple(_walk(info.findall(_ROOTS), (), current))
+
+
+def _walk(nodes: Iterable[Element], above: tuple[str, ...], current: str) -> Iterator[Snapshot]:
+    """Yield snapshots with their names as people gave them.
+
+    The vSphere Client escapes a name before vCenter does: by default one holds
+    ``10%252f24%252f2018`` (recorded with 6.7).
+    """
+    for node in nodes:
+        moid = SnapshotId(node.findtext(_SNAPSHOT) or "")
+        kept = (*above, node.findtext(_NAME) or "")
+        name, path = unescape_fully(kept[-1]), "/".join(map(unescape_fully, kept))
+        created = node.findtext(_CREATED)
+        yield Snapshot(
+            id=moid,
+            name=name,
+            path=path,
+            created=datetime.fromisoformat(created) if created else None,
+            current=moid == current,
+            description=node.findtext(_DESCRIPTION) or "",
+            aliases=_find_aliases(kept, {name, path}),
+        )
+        yield from _walk(node.findall(_BELOW), kept, current)
+
+
+def _find_aliases(kept: tuple[str, ...], shown: set[str]) -> tuple[str, ...]:
+    """Return a name and a path as kept and as unescaped once, where those differ."""
+    if not any("%" in name for name in kept):
+        return ()
+    once = tuple(map(unescape, kept))
+    spelt = (kept[-1], "/".join(kept), once[-1], "/".join(once))
+    return tuple(name for name in dict.fromkeys(spelt) if name not in shown)

@@ -1,0 +1,1 @@
+"""Tasks: started, waited for, taken up again."""

@@ -1,0 +1,134 @@
+"""Follows clones that somebody else is making, as the run before this one that was killed.
+
+A running task does not say which name it makes, so what counts is what stands
+in the folder, and whether the source still has a clone task under way.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from linkedclone.drivers.vsphere.connection.session import Session
+from linkedclone.drivers.vsphere.inventory.folder_children import Lookup
+from linkedclone.drivers.vsphere.names import unescape
+from linkedclone.drivers.vsphere.native import moid_of
+from linkedclone.drivers.vsphere.property.collector import Collector, Seen
+from linkedclone.drivers.vsphere.property.traversal import VM_TASKS
+from linkedclone.errors import GoneError
+from linkedclone.model.jobs import Job, JobState, JobStatus
+from linkedclone.model.values.ids import FolderId, VmId
+
+_CLONE: Final = "VirtualMachine.clone"
+"""TaskInfo.descriptionId of CloneVM_Task; ``info.name`` breaks pyVmomi on unknown tasks."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attachment:
+    """A clone that is followed.
+
+    Attributes:
+        job: The job that follows it; ``about`` is its name.
+        source: What it is cloned from.
+        folder: The folder that it will stand in.
+    """
+
+    job: Job
+    source: VmId
+    folder: FolderId
+
+
+@dataclass(slots=True)
+class CloneTasks:
+    """The clone tasks of one source.
+
+    Attributes:
+        running: Whether one is under way.
+        made: The VMs that finished ones have made.
+    """
+
+    running: bool = False
+    made: set[VmId] = field(default_factory=set)
+
+
+class Attacher:
+    """Looks after attachments, many at once."""
+
+    def __init__(self, session: Session, collector: Collector, lookup: Lookup) -> None:
+        self._session = session
+        self._collector = collector
+        self._lookup = lookup
+
+    def observe(self, attachments: Sequence[Attachment]) -> list[JobState]:
+        """Return the state of each; one read of tasks, then one look into each folder.
+
+        In this order: a task that ends in between has its VM in the folder.
+        """
+        if not attachments:
+            return []
+        tasks = self._read_tasks({one.source for one in attachments})
+        standing = self._read_names(attachments)
+        return [
+            build_state(
+                one, tasks[one.source], standing.get((one.folder, one.job.about.casefold()))
+            )
+            for one in attachments
+        ]
+
+    def find_sources(self, vms: Sequence[VmId]) -> frozenset[VmId]:
+        """Return those VMs that a running clone task copies from."""
+        tasks = self._read_tasks(set(vms))
+        return frozenset(vm for vm, of_vm in tasks.items() if of_vm.running)
+
+    def _read_tasks(self, sources: set[VmId]) -> Mapping[VmId, CloneTasks]:
+        natives = [self._session.managed("VirtualMachine", source) for source in sources]
+        wanted = {
+            "Task": ("info.descriptionId", "info.state", "info.result", "info.entity"),
+            "VirtualMachine": ("recentTask",),
+        }
+        seen = self._collector.read("follow clones", natives, wanted, [VM_TASKS])
+        found: dict[VmId, CloneTasks] = defaultdict(CloneTasks)
+        for one in seen.values():
+            if one.kind != "Task":
+                one.told("recentTask")
+            elif one.demand("info.descriptionId") == _CLONE:
+                tasks = found[VmId(moid_of(one.demand("info.entity")))]
+                state = str(one.demand("info.state"))
+                tasks.running |= state in {"queued", "running"}
+                if state == "success":
+                    tasks.made.add(VmId(one.id_at("info.result")))
+        return found
+
+    def _read_names(self, attachments: Sequence[Attachment]) -> dict[tuple[FolderId, str], Seen]:
+        found: dict[tuple[FolderId, str], Seen] = {}
+        for folder in {one.folder for one in attachments}:
+            names = [one.job.about for one in attachments if one.folder == folder]
+            ids = self._lookup.find_names(folder, names)
+            natives = [self._session.managed("VirtualMachine", moid) for moid in ids]
+            wanted = {"VirtualMachine": ("name", "config.instanceUuid")}
+            for seen in self._collector.read("follow clones", natives, wanted).values():
+                found[folder, unescape(str(seen.get("name"))).casefold()] = seen
+        return found
+
+
+def build_state(attachment: Attachment, tasks: CloneTasks, vm: Seen | None) -> JobState:
+    """Decide how far a followed clone is. Pure.
+
+    Done when the VM stands there whole and its task has ended; failed when no
+    task is left that could still make it.
+    """
+    job = attachment.job
+    if vm is not None and VmId(vm.id) in tasks.made:
+        return JobState(job=job, status=JobStatus.DONE, result=vm.id)
+    if tasks.running:
+        return JobState(job=job, status=JobStatus.RUNNING)
+    if vm is not None and vm.get("config.instanceUuid"):
+        return JobState(job=job, status=JobStatus.DONE, result=vm.id)
+    left = "was left half-made" if vm is not None else "is not being made any more"
+    error = GoneError(
+        f"the clone {job.about} {left}: its task has ended",
+        hint="delete what is left of it, then run it again" if vm is not None else "run it again",
+    )
+    return JobState(job=job, status=JobStatus.FAILED, error=error)

@@ -1,0 +1,1 @@
+"""Power, settings, growth and moves of VMs."""

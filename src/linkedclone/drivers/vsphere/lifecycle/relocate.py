@@ -1,0 +1,92 @@
+"""Moving a VM so that it stays linked: where it may go, and the request.
+
+With ``moveChildMostDiskBacking`` only the layer moves that is written to; its
+parents stay and are shared as before. Unset means a private copy of the whole
+chain, at the level of the request and again on each locator (handbook,
+sections 1 and 3), so it is set on all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from pyVmomi import vim
+
+from linkedclone.drivers.vsphere.placement.resource_pools import pool_of
+from linkedclone.errors import UnsupportedError
+from linkedclone.model.request import CloneRequest, DiskMove, Placement, Target
+from linkedclone.model.values.ids import FolderId
+
+if TYPE_CHECKING:
+    from linkedclone.drivers.vsphere.native import Native
+    from linkedclone.drivers.vsphere.placement.target import Placer
+    from linkedclone.model.plan import RelocateVm
+    from linkedclone.model.vm import Disk, Vm
+
+
+def resolve_relocation(placer: Placer, vm: Vm, placement: Placement) -> Target:
+    """Look up where a VM is to go, as for a clone of it that reads the same layers.
+
+    Raises:
+        NotFoundError: A named object does not exist.
+        AmbiguousError: A name fits several.
+        RefusedError: The hosts there do not see the datastores of its chain.
+        UnsupportedError: Another datacenter, or what has no meaning for a move.
+    """
+    _refuse_rest(placement)
+    # What moves along needs not be seen where it is now.
+    seen = replace(vm, disks=_below(vm), snapshots=()) if placement.datastore else vm
+    request = CloneRequest(parent=vm.name, names=(vm.name,), placement=placement)
+    target = placer.resolve_target(seen, request)
+    runs_elsewhere = placement.resource_pool or placement.cluster or placement.host
+    return replace(
+        target,
+        folder=FolderId(""),
+        folder_path="",
+        datastore=target.datastore if placement.datastore else "",
+        pool=target.pool if runs_elsewhere else "",
+    )
+
+
+def _below(vm: Vm) -> tuple[Disk, ...]:
+    return tuple(replace(disk, chain=disk.chain[:-1]) for disk in vm.disks)
+
+
+def _refuse_rest(placement: Placement) -> None:
+    refused = {
+        "a datacenter": placement.datacenter,
+        "a datastore cluster": placement.datastore_cluster,
+        "a folder": placement.folder,
+        "a spread": placement.spread,
+    }
+    for what, named in refused.items():
+        if named:
+            raise UnsupportedError(
+                f"{what} cannot be named for a move",
+                hint="name a --datastore, --host, --cluster or --resource-pool",
+                kind="NotSupported",
+            )
+
+
+def build_relocation(step: RelocateVm, disks: Sequence[int]) -> Native:
+    """Return the RelocateSpec of a step. Pure.
+
+    Args:
+        step: The step.
+        disks: The device keys of the VM's disks.
+    """
+    target, move = step.target, DiskMove.CHILD_MOST.value
+    store = vim.Datastore(target.datastore, None) if step.moves_disks and target.datastore else None
+    locators = [
+        vim.vm.RelocateSpec.DiskLocator(diskId=key, datastore=store, diskMoveType=move)
+        for key in (disks if store is not None else ())
+    ]
+    return vim.vm.RelocateSpec(
+        datastore=store,
+        pool=pool_of(target.pool) if target.pool else None,
+        host=vim.HostSystem(target.host, None) if target.host else None,
+        diskMoveType=move,
+        disk=locators,
+    )

@@ -1,0 +1,118 @@
+"""Inventory folders: found by name, path or id, and made where they are missing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+from linkedclone.drivers.vsphere.connection.session import Session
+from linkedclone.drivers.vsphere.names import unescape
+from linkedclone.drivers.vsphere.native import kind_of, moid_of
+from linkedclone.drivers.vsphere.property.choose import choose
+from linkedclone.drivers.vsphere.property.collector import Seen
+from linkedclone.drivers.vsphere.property.inventory_path import build_path
+from linkedclone.errors import DuplicateNameError, InputError, NotFoundError
+from linkedclone.model.request import Placement
+from linkedclone.model.values.ids import FolderId
+
+_ID: Final = re.compile(r"group-v\d+")
+
+LONGEST_NAME: Final = 80
+"""Characters of an entity's name (Folder.CreateFolder, API reference)."""
+
+
+def find_folder(
+    wanted: Placement, datacenter: Seen, around: Mapping[str, Seen]
+) -> tuple[Seen, str]:
+    """Return the folder that the request names, and the path of what is missing below it.
+
+    A folder that is to be made and whose path does not begin at the root
+    stands below the datacenter's VM folder.
+
+    Raises:
+        NotFoundError: There is none, and it is not to be made.
+        AmbiguousError: The name fits several.
+        InputError: It cannot be made under this name.
+    """
+    top = build_path(datacenter, around) + "/vm"
+    folders = {
+        moid: seen
+        for moid, seen in around.items()
+        if seen.kind == "Folder" and f"{build_path(seen, around)}/".startswith(f"{top}/")
+    }
+    try:
+        return choose("folder", wanted.folder, folders, around), ""
+    except NotFoundError:
+        if not wanted.create_folder or _ID.fullmatch(wanted.folder):
+            raise
+    return _descend(_levels(wanted.folder, top), top, folders, around)
+
+
+def _levels(ref: str, top: str) -> list[str]:
+    """Return the levels of a wanted path below the datacenter's VM folder."""
+    path = ref.rstrip("/")
+    for start in (f"{top}/", f"{top}/".removeprefix("/"), "vm/", "./"):
+        if path.startswith(start):
+            path = path.removeprefix(start)
+            break
+    else:
+        if path.startswith("/"):
+            raise InputError(
+                f"the folder {ref!r} cannot be made: it is not below {top}",
+                hint=f"VMs stand below {top}; --datacenter names another datacenter",
+            )
+    levels = path.split("/")
+    for level in levels:
+        if not level or len(unescape(level)) > LONGEST_NAME:
+            raise InputError(
+                f"the folder {ref!r} cannot be made: {level!r} is not a valid folder name",
+                hint=f"a name has 1 to {LONGEST_NAME} characters; a slash in it is written %2f",
+            )
+    return levels
+
+
+def _descend(
+    levels: list[str], top: str, folders: Mapping[str, Seen], around: Mapping[str, Seen]
+) -> tuple[Seen, str]:
+    """Follow the levels that exist; return where they end and what is left."""
+    here = next(seen for seen in folders.values() if build_path(seen, around) == top)
+    for number, level in enumerate(levels):
+        below = [
+            seen
+            for seen in folders.values()
+            if seen.id_at("parent") == here.id
+            and unescape(str(seen.get("name"))).casefold() == unescape(level).casefold()
+        ]
+        if not below:
+            return here, "/".join(levels[number:])
+        here = below[0]
+    return here, ""
+
+
+def create_folder(session: Session, above: FolderId, path: str) -> FolderId:
+    """Make a folder level by level; a level that somebody else makes meanwhile will do.
+
+    vCenter escapes slashes, backslashes and percent signs by itself
+    (Folder.CreateFolder, API reference).
+
+    Raises:
+        LinkedCloneError: It cannot be made.
+    """
+    here = str(above)
+    for level in path.split("/"):
+        name = unescape(level)
+        native = session.managed("Folder", here)
+        try:
+            made = session.call(f"make the folder {name!r}", native.CreateFolder, name)
+        except DuplicateNameError as error:
+            index = session.content.searchIndex
+            made = session.read(f"find {name!r}", index.FindChild, native, name)
+            if made is None or kind_of(made) != "Folder":
+                raise InputError(
+                    f"the folder {name!r} cannot be made: something else has that name",
+                    details=error.details,
+                    hint="choose another --folder",
+                ) from error
+        here = moid_of(made)
+    return FolderId(here)

@@ -1,0 +1,1 @@
+"""The PropertyCollector: traversals, answers, paths."""

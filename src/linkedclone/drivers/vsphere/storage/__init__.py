@@ -1,0 +1,1 @@
+"""Disk files of no VM: found, read, removed."""

@@ -1,0 +1,117 @@
+"""Which of the files that were found belong to no VM here, and what can be said of them. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from linkedclone.drivers.vsphere.storage.chains import Chains
+from linkedclone.drivers.vsphere.storage.search_results import Listing, is_extent_name
+from linkedclone.model.inventory import Stray
+from linkedclone.model.values.ids import StoreId
+from linkedclone.model.vm import Layer, Vm
+
+Home = tuple[str, str]
+"""A folder: the datastore's id and the path."""
+
+_DELTA: Final = re.compile(r"(.+)-\d{6}\.vmdk")
+"""How vSphere calls the deltas of a disk."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """All that was found out about files of nobody.
+
+    Attributes:
+        listing: The files.
+        chains: What they hang from.
+        vms: The VMs that are registered here.
+        foreign: The files that describe VMs which are not registered here, by their folder.
+        veiled: Datastores where something may hang from a file that nobody can see from here.
+    """
+
+    listing: Listing
+    chains: Chains
+    vms: Sequence[Vm]
+    foreign: Mapping[Home, Sequence[Layer]]
+    veiled: frozenset[StoreId] = frozenset()
+
+
+def find_candidates(listing: Listing, vms: Iterable[Vm]) -> list[Layer]:
+    """Return the files that no VM here reads, and that are no extents of a disk that is there."""
+    used = {layer for vm in vms for layer in vm.layers}
+    return [layer for layer in listing.descriptors() if layer not in used]
+
+
+def build_strays(candidates: Sequence[Layer], found: Found) -> tuple[Stray, ...]:
+    """Return the strays; an extent whose descriptor is gone is none."""
+    disks = [layer for layer in candidates if not _is_lone_extent(layer, found.chains)]
+    sizes = found.listing.sizes()
+    chains = {layer: found.chains.chain(layer) for layer in disks}
+    orphans = _find_orphans(chains, found)
+    return tuple(
+        Stray(
+            chain=chains[layer],
+            used_bytes=sizes.get(layer),
+            about=_describe(found.foreign.get((layer.store, layer.folder), ())),
+            orphaned=layer in orphans,
+        )
+        for layer in disks
+    )
+
+
+def _is_lone_extent(layer: Layer, chains: Chains) -> bool:
+    reading = chains.readings.get(layer)
+    unread = reading is None or reading.descriptor is None
+    return unread and is_extent_name(layer)
+
+
+def _describe(configs: Iterable[Layer]) -> str:
+    names = " or ".join(config.path for config in configs)
+    return f"of the unregistered VM {names}" if names else ""
+
+
+def _find_orphans(chains: Mapping[Layer, tuple[Layer, ...]], found: Found) -> frozenset[Layer]:
+    """Return what can be nothing but leftovers: deltas of a VM's own disks in its own folder.
+
+    A file counts only if no VM that is not registered here lies in that folder,
+    it has the name that vSphere itself gives to a further delta of one of the
+    VM's disks there, and it hangs from a file of such a disk, or from such a
+    leftover. What hangs from a snapshot alone may be a disk that somebody took
+    out of the VM and kept. Nothing counts where a file may hang from it unseen:
+    on datastores with a disk that hides its chain, which lies on one datastore
+    (handbook, section 2); and nowhere while a stray's own chain is not known.
+    """
+    if any(found.chains.is_unknown(chain[0]) for chain in chains.values()):
+        return frozenset()
+    disks = (disk for vm in found.vms for disk in vm.disks if disk.hidden)
+    veiled = found.veiled | {layer.store for disk in disks for layer in disk.chain}
+    homes: dict[Home, list[Vm]] = defaultdict(list)
+    for vm in found.vms:
+        if vm.home is not None and vm.home[1]:
+            homes[vm.home].append(vm)
+    orphans: set[Layer] = set()
+    for layer in sorted(chains, key=lambda layer: len(chains[layer])):
+        home = (layer.store, layer.folder)
+        below = chains[layer][:-1]
+        hopeless = layer.store in veiled or found.foreign.get(home) or not below
+        owners = [] if hopeless else homes.get(home, [])
+        if any(_is_delta_of(layer, below[-1], vm, orphans) for vm in owners):
+            orphans.add(layer)
+    return frozenset(orphans)
+
+
+def _is_delta_of(layer: Layer, parent: Layer, vm: Vm, orphans: set[Layer]) -> bool:
+    layers = {own for disk in vm.disks for own in disk.chain}
+    stems = {_stem(own.path) for own in layers if (own.store, own.folder) == vm.home}
+    named = _DELTA.fullmatch(layer.path)
+    hangs = parent in layers or parent in orphans
+    return named is not None and named.group(1) in stems and hangs
+
+
+def _stem(path: str) -> str:
+    delta = _DELTA.fullmatch(path)
+    return delta.group(1) if delta else path.removesuffix(".vmdk")

@@ -1,0 +1,1 @@
+"""Disk formats: bytes in, data out."""

@@ -1,0 +1,87 @@
+"""What the descriptor of a virtual disk says: the file that it hangs from, and its extents. Pure.
+
+A descriptor is text of a few hundred bytes; the data lie in extents beside it.
+A monolithic sparse file (of Workstation, or an upload) has the text within.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+import struct
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from linkedclone.drivers.vsphere.storage.datastores import Datastore
+from linkedclone.model.vm import Layer
+
+HEAD_BYTES: Final = 16 << 10
+"""As much of a file as is read: the text of a monolithic file ends before that."""
+
+_MAGIC: Final = b"KDMV"
+_EMBEDDED: Final = struct.Struct("<28xQQ")
+"""In the header of a sparse file: where the text begins and how long it is, in sectors."""
+
+_SECTOR: Final = 512
+_TITLE: Final = "# disk descriptorfile"
+_HINT: Final = re.compile(r'^\s*parentFileNameHint\s*=\s*"([^"]*)"', re.MULTILINE)
+_TRACK: Final = re.compile(r'^\s*changeTrackPath\s*=\s*"([^"]*)"', re.MULTILINE)
+_EXTENT: Final = re.compile(r'^\s*(?:RW|RDONLY|NOACCESS)\s+\d+\s+\w+\s+"([^"]+)"', re.MULTILINE)
+_VOLUMES: Final = "/vmfs/volumes/"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Descriptor:
+    """What is of interest in a descriptor.
+
+    Attributes:
+        parent: What it calls the file that it hangs from; empty for a base.
+        extents: The files with its data and their change tracking, as it calls them.
+    """
+
+    parent: str = ""
+    extents: tuple[str, ...] = ()
+
+
+def parse_descriptor(head: bytes) -> Descriptor | None:
+    """Return what a file's first bytes say; None if they are no descriptor."""
+    if head.startswith(_MAGIC) and len(head) >= _EMBEDDED.size:
+        start, sectors = _EMBEDDED.unpack_from(head)
+        head = head[start * _SECTOR : (start + sectors) * _SECTOR]
+    text = head.decode("utf-8", "replace").lstrip("\ufeff").rstrip("\0")
+    if not text.lstrip().lower().startswith(_TITLE):
+        return None
+    hint = _HINT.search(text)
+    return Descriptor(
+        parent=hint.group(1) if hint else "",
+        extents=(*_EXTENT.findall(text), *_TRACK.findall(text)),
+    )
+
+
+def find_parent(hint: str, layer: Layer, stores: Iterable[Datastore]) -> Layer | None:
+    """Return the file that a layer's hint means; None if that cannot be told.
+
+    A hint is relative to the layer's folder, or a path of the host:
+    ``/vmfs/volumes/`` with the datastore's name or its volume id.
+    """
+    if hint.startswith(_VOLUMES):
+        volume, _, path = hint.removeprefix(_VOLUMES).partition("/")
+        store = _find_store(volume, layer, tuple(stores))
+        return store.layer(posixpath.normpath(path)) if store and path else None
+    path = posixpath.normpath(posixpath.join(layer.folder, hint))
+    if path.startswith(("/", "..")) or "://" in hint:
+        return None
+    return Layer(store=layer.store, path=path, store_name=layer.store_name)
+
+
+def _find_store(volume: str, layer: Layer, stores: tuple[Datastore, ...]) -> Datastore | None:
+    """Return the datastore of a volume id; or of a name, in the datacenter of the layer."""
+    here = {store.datacenter for store in stores if store.id == layer.store}
+    # Storage that several datacenters share stands in each under an id of its own.
+    by_id = sorted(
+        (store for store in stores if store.volume == volume),
+        key=lambda store: store.datacenter not in here,
+    )
+    by_name = [store for store in stores if store.name == volume and store.datacenter in here]
+    return next(iter(by_id or by_name), None)
