@@ -14,17 +14,17 @@ from functools import cache
 from pathlib import Path
 
 from bench.commands import ROOT, BenchError, clean_environment, run
-from linkedclone.drivers.local.chain import name_disk
-from linkedclone.drivers.local.hardware import new_mac
 from linkedclone.drivers.local.machine import (
     MachineConfig,
     build_ssh_command,
     choose_accelerator,
     ensure_key,
 )
-from linkedclone.drivers.local.machine.accel import choose_cpu
+from linkedclone.drivers.local.machine.accelerator import choose_cpu
 from linkedclone.drivers.local.machine.arguments import build_arguments
-from linkedclone.drivers.local.machine.networks import Card
+from linkedclone.drivers.qemu.hardware import new_mac
+from linkedclone.drivers.qemu.networks import Card
+from linkedclone.formats.chain import name_disk
 from linkedclone.guest.nocloud import admit_key, build_documents, build_seed_iso, plain_guest
 from linkedclone.model.vm import SshAddress
 

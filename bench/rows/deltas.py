@@ -10,8 +10,8 @@ from pathlib import Path
 from bench.commands import LINKEDCLONE, BenchError, run
 from bench.local import build_guest, create_with_qemu_img, local_environment, scratch_folder
 from bench.row import Comparison, Contender, Limit, Options, Sample, Target, row
-from linkedclone.drivers.local.publish import publish_file
-from linkedclone.drivers.local.qcow2 import build_overlay
+from linkedclone.formats.qcow2 import build_overlay
+from linkedclone.system.atomic_files import publish_file
 
 COUNT = 500
 QUICK_COUNT = 100

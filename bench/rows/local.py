@@ -21,8 +21,8 @@ from bench.local import (
     scratch_folder,
 )
 from bench.row import Comparison, Contender, Limit, Options, Sample, Target, row
-from linkedclone.drivers.local.publish import publish_file
-from linkedclone.drivers.local.qcow2 import build_overlay
+from linkedclone.formats.qcow2 import build_overlay
+from linkedclone.system.atomic_files import publish_file
 
 # -- what a delta costs ---------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from linkedclone.app.connection import Connection
 from linkedclone.drivers.local.driver import LocalDriver
-from linkedclone.drivers.local.layout import open_state
+from linkedclone.drivers.local.state.folder import open_state
 from linkedclone.model.images import ImageImport
 from tests.families.look import Chain, Look, Loose, Member
 from tests.families.world import Change, Powers

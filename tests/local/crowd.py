@@ -18,8 +18,8 @@ from contextlib import closing
 from pathlib import Path
 
 from linkedclone.drivers.local.driver import LocalDriver
-from linkedclone.drivers.local.layout import StateFolder
-from linkedclone.drivers.local.store import locked
+from linkedclone.drivers.local.state.folder import StateFolder
+from linkedclone.drivers.local.state.store import locked
 from linkedclone.errors import (
     BusyError,
     DuplicateNameError,

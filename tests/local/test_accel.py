@@ -10,9 +10,9 @@ from linkedclone.cli.main import main
 from linkedclone.config.endpoint import Endpoint, with_accel
 from linkedclone.drivers.local.driver import open_local
 from linkedclone.drivers.local.machine import machine
-from linkedclone.drivers.local.machine.accel import Accelerator
+from linkedclone.drivers.local.machine.accelerator import Accelerator
 from linkedclone.drivers.local.machine.config import MachineConfig
-from linkedclone.drivers.local.settings import ACCEL_VARIABLE, find_accel
+from linkedclone.drivers.local.state.settings import ACCEL_VARIABLE, find_accel
 from linkedclone.errors import InputError
 from linkedclone.model.images import ImageImport
 from tests.local.scenes import make_image

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from linkedclone.drivers.local import building
 from linkedclone.drivers.local.driver import LocalDriver
+from linkedclone.drivers.local.images import build
 from linkedclone.errors import (
     HypervisorError,
     InputError,
@@ -125,7 +125,7 @@ def test_what_cannot_be_made_is_refused_before_anything_is(
 def test_missing_programs_are_named_with_their_packages(
     driver: LocalDriver, programs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(building, "_search_path", lambda: str(programs))
+    monkeypatch.setattr(build, "_search_path", lambda: str(programs))
     with pytest.raises(UnsupportedError) as caught:
         driver.build_image(DEBIAN)
     assert caught.value.hint == "apt-get install mmdebstrap e2fsprogs qemu-utils util-linux"
@@ -144,7 +144,7 @@ def test_a_place_without_room_is_refused(
     driver: LocalDriver, programs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stand_in(programs)
-    monkeypatch.setattr(building, "free_bytes", lambda _: 1000)
+    monkeypatch.setattr(build, "free_bytes", lambda _: 1000)
     with pytest.raises(NoSpaceError):
         driver.build_image(DEBIAN)
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from linkedclone.drivers.local.disks import list_frozen
-from linkedclone.drivers.local.layout import open_state
-from linkedclone.drivers.local.seals import is_sealed
-from linkedclone.drivers.local.store import load_all
+from linkedclone.drivers.local.state.disks import list_frozen
+from linkedclone.drivers.local.state.folder import open_state
+from linkedclone.drivers.local.state.store import load_all
+from linkedclone.drivers.local.storage.seals import is_sealed
 from tests.local.scenes import (
     ACTS,
     BRANCH_ACTS,

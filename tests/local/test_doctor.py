@@ -20,22 +20,22 @@ from linkedclone.cli.main import main
 from linkedclone.cli.views.usage import render_usage
 from linkedclone.cli.views.vms import describe_vm, render_vm
 from linkedclone.config.endpoint import Endpoint
-from linkedclone.drivers.local import contents, host
-from linkedclone.drivers.local.diagnose import diagnose, examine
+from linkedclone.drivers.local.diagnosis import host, state_checks
+from linkedclone.drivers.local.diagnosis.doctor import diagnose, examine
 from linkedclone.drivers.local.driver import LocalDriver
-from linkedclone.drivers.local.locks import hold
-from linkedclone.drivers.local.machine import accel
-from linkedclone.drivers.local.machine.accel import Accelerator
+from linkedclone.drivers.local.machine import accelerator
+from linkedclone.drivers.local.machine.accelerator import Accelerator
 from linkedclone.drivers.local.machine.config import MachineState
-from linkedclone.drivers.local.record import CardRecord
-from linkedclone.drivers.local.settings import ACCEL_VARIABLE
-from linkedclone.drivers.local.store import StoredVm, load_vm, save_record
+from linkedclone.drivers.local.state.record import CardRecord
+from linkedclone.drivers.local.state.settings import ACCEL_VARIABLE
+from linkedclone.drivers.local.state.store import StoredVm, load_vm, save_record
 from linkedclone.lineage.proof import Mode
 from linkedclone.lineage.usage import measure
 from linkedclone.lineage.vm_rows import VmRow
 from linkedclone.model.findings import Finding, Verdict
 from linkedclone.model.images import DiskExport, ImageImport
 from linkedclone.model.vm import Power
+from linkedclone.system.locks import hold
 from tests.command import FORKED
 from tests.contract.acts import error_of, find, make, step_for
 from tests.local.pretend import PretendMachine, open_pretend_machine
@@ -245,9 +245,9 @@ def test_who_may_not_open_the_device_is_told_the_group(
     monkeypatch: pytest.MonkeyPatch, mode: int, gid: int, remedy: str
 ) -> None:
     device = SimpleNamespace(stat=lambda: SimpleNamespace(st_gid=gid, st_mode=mode))
-    monkeypatch.setattr(accel, "KVM_DEVICE", device)
-    assert accel._build_remedy().startswith(remedy)
-    assert bool(accel._build_remedy()) == bool(remedy)
+    monkeypatch.setattr(accelerator, "KVM_DEVICE", device)
+    assert accelerator._build_remedy().startswith(remedy)
+    assert bool(accelerator._build_remedy()) == bool(remedy)
 
 
 # -- permissions ----------------------------------------------------------------------
@@ -430,7 +430,7 @@ def test_a_command_at_work_is_no_leftover(driver: LocalDriver) -> None:
 def test_a_folder_that_is_locked_for_long_is_not_looked_into(
     driver: LocalDriver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(contents, "_LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(state_checks, "_LOOK_SECONDS", 0.05)
     with hold(driver.state.family_lock, shared=True):
         assert "at work" in look(driver, "leftovers").text
 

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from linkedclone.drivers.local import downloading, fetching
 from linkedclone.drivers.local.driver import LocalDriver
+from linkedclone.drivers.qemu.images import download
+from linkedclone.drivers.qemu.images import fetch as fetching
 from linkedclone.errors import (
     AuthenticationError,
     BusyError,
@@ -35,9 +36,9 @@ from tests.local.victim import run_killed
 
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(downloading, "_PAUSE_SECONDS", 0.0)
-    monkeypatch.setattr(downloading, "_LOCK_SECONDS", 0.0)
-    monkeypatch.setattr(downloading, "CHUNK_BYTES", 1 << 14)
+    monkeypatch.setattr(download, "_PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(download, "_LOCK_SECONDS", 0.0)
+    monkeypatch.setattr(download, "CHUNK_BYTES", 1 << 14)
 
 
 @pytest.fixture
@@ -130,7 +131,7 @@ def test_a_lost_connection_is_gone_on_with(driver: LocalDriver, image: Path) -> 
 def test_a_server_that_brings_nothing_is_given_up_and_gone_on_with_later(
     driver: LocalDriver, image: Path
 ) -> None:
-    does = Behaviour(content=image.read_bytes(), break_after=[100_000, *[0] * downloading.TRIES])
+    does = Behaviour(content=image.read_bytes(), break_after=[100_000, *[0] * download.TRIES])
     with serving(does) as url:
         with pytest.raises(UnreachableError) as caught:
             fetch(driver, url)
@@ -288,7 +289,7 @@ def test_a_certificate_that_nobody_trusts_is_refused(
 def test_a_file_that_has_no_room_is_refused_before_it_comes(
     driver: LocalDriver, image: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(downloading, "free_bytes", lambda _: 1000)
+    monkeypatch.setattr(download, "free_bytes", lambda _: 1000)
     with serving(Behaviour(content=image.read_bytes())) as url, pytest.raises(NoSpaceError):
         fetch(driver, url)
     assert kept_bytes(driver) == 0
@@ -303,7 +304,7 @@ def test_a_disk_that_fills_up_keeps_what_came(
     does = Behaviour(content=image.read_bytes())
     with serving(does) as url:
         with monkeypatch.context() as patch:
-            patch.setattr(downloading, "_flush", fill)
+            patch.setattr(download, "_flush", fill)
             with pytest.raises(NoSpaceError, match="no room"):
                 fetch(driver, url)
         assert kept_bytes(driver) > 0
@@ -363,7 +364,7 @@ def test_mirrors_that_differ_are_given_up(driver: LocalDriver, image: Path) -> N
     does = Behaviour(content=content, checks=False, alternates=content + b"x", break_after=breaks)
     with serving(does) as url, pytest.raises(EndpointError, match="changes with each request"):
         fetch(driver, url)
-    assert len(does.asked) <= 2 * downloading.RESTARTS
+    assert len(does.asked) <= 2 * download.RESTARTS
 
 
 @pytest.mark.parametrize("etag", ['"two"', ""])
@@ -416,7 +417,7 @@ def test_a_body_without_end_does_not_fill_the_disk(
     driver: LocalDriver, image: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     free = iter([1 << 30] * 20)
-    monkeypatch.setattr(downloading, "free_bytes", lambda _: next(free, 1000))
+    monkeypatch.setattr(download, "free_bytes", lambda _: next(free, 1000))
     does = Behaviour(content=image.read_bytes(), tells_length=False, endless=True)
     with serving(does) as url, pytest.raises(NoSpaceError) as caught:
         fetch(driver, url)
@@ -440,7 +441,7 @@ class TooMuch:
 
 def test_what_goes_on_beyond_its_end_is_refused(tmp_path: Path) -> None:
     ask = lambda *_, **__: nullcontext(TooMuch())  # noqa: E731 - as a server
-    fetching_it = downloading.downloaded(
+    fetching_it = download.downloaded(
         tmp_path / "d", "http://h/x", sha256="", ask=ask, tell=tell_nobody
     )
     with pytest.raises(EndpointError, match="more than the announced length"), fetching_it:
@@ -450,8 +451,8 @@ def test_what_goes_on_beyond_its_end_is_refused(tmp_path: Path) -> None:
 def test_a_server_that_brings_a_byte_now_and_then_is_given_up(
     driver: LocalDriver, image: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(downloading, "_SLOW_SECONDS", 0.0)
-    monkeypatch.setattr(downloading, "_SLOW_BYTES", 1 << 30)
+    monkeypatch.setattr(download, "_SLOW_SECONDS", 0.0)
+    monkeypatch.setattr(download, "_SLOW_BYTES", 1 << 30)
     does = Behaviour(content=image.read_bytes())
     with serving(does) as url, pytest.raises(UnreachableError, match="cannot be fetched") as caught:
         fetch(driver, url)
@@ -461,7 +462,7 @@ def test_a_server_that_brings_a_byte_now_and_then_is_given_up(
 def test_one_command_does_not_fetch_for_ever(
     driver: LocalDriver, image: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(downloading, "DEADLINE_SECONDS", -1.0)
+    monkeypatch.setattr(download, "DEADLINE_SECONDS", -1.0)
     with serving(Behaviour(content=image.read_bytes())) as url, pytest.raises(UnreachableError):
         fetch(driver, url)
 

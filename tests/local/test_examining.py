@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from linkedclone.drivers.local.diagnosis.duplicate_guests import find_twins
 from linkedclone.drivers.local.driver import LocalDriver
-from linkedclone.drivers.local.identities import find_twins
-from linkedclone.drivers.local.store import StoredVm
+from linkedclone.drivers.local.state.store import StoredVm
 from linkedclone.model.findings import Finding, Verdict
 from tests.contract.acts import find
 from tests.local.pretend import PretendMachine

@@ -10,11 +10,12 @@ from typing import Literal
 
 import pytest
 
-from linkedclone.drivers.local import exporting, publish
 from linkedclone.drivers.local.driver import LocalDriver
+from linkedclone.drivers.local.images import export as exporting
 from linkedclone.errors import InputError, InUseError, NoSpaceError, NotFoundError
 from linkedclone.model.images import DiskExport
 from linkedclone.model.vm import Power, Vm
+from linkedclone.system import atomic_files
 from tests.contract.acts import find, set_power
 from tests.local.scenes import build_family, check_tidy, connect, top_of
 
@@ -137,7 +138,7 @@ def test_a_file_system_without_hard_links_takes_an_export(
 
     monkeypatch.setattr(os, "link", refuse)
     if not renames:
-        monkeypatch.setattr(publish, "_rename_without_replacing", lambda *_: errno.EINVAL)
+        monkeypatch.setattr(atomic_files, "_rename_without_replacing", lambda *_: errno.EINVAL)
     grand, out = find(driver, "grand"), tmp_path / "out"
     export(driver, grand, out)
     assert compare(out, "qcow2", top_of(driver.state, grand)) == 0

@@ -8,11 +8,15 @@ from typing import Any
 
 import pytest
 
-from linkedclone.drivers.local import clones, consolidate, promotion, snapshots, sweep, versions
+from linkedclone.drivers.local import cloning
 from linkedclone.drivers.local.driver import LocalDriver
-from linkedclone.drivers.local.locks import hold
+from linkedclone.drivers.local.lifecycle import image_versions
+from linkedclone.drivers.local.recovery import garbage
+from linkedclone.drivers.local.snapshots import consolidate, snapshots
+from linkedclone.drivers.local.snapshots import promote as promotion
 from linkedclone.errors import BusyError
 from linkedclone.model.images import ImageImport
+from linkedclone.system.locks import hold
 from tests.contract.acts import find, make, result_of, step_for, take_snapshot
 from tests.local.scenes import connect, make_image
 
@@ -52,9 +56,9 @@ def delete(driver: LocalDriver) -> None:
 
 
 CASES: dict[str, tuple[Callable[[LocalDriver], object], ModuleType, str, bool]] = {
-    "clone checks its base": (clone, clones, "build_delta", SHARED),
-    "clone is named": (clone, clones, "publish_vm", SHARED),
-    "image is named": (import_image, versions, "publish_vm", SHARED),
+    "clone checks its base": (clone, cloning, "build_delta", SHARED),
+    "clone is named": (clone, cloning, "publish_vm", SHARED),
+    "image is named": (import_image, image_versions, "publish_vm", SHARED),
     "snapshot's new layer is named": (snapshot, snapshots, "publish_file", SHARED),
     "snapshot is named": (snapshot, snapshots, "save_record", SHARED),
     "revert's new layer is named": (revert, snapshots, "publish_file", SHARED),
@@ -64,8 +68,8 @@ CASES: dict[str, tuple[Callable[[LocalDriver], object], ModuleType, str, bool]] 
     "copy of what is shared comes": (promote("desk"), promotion, "_take_over", SHARED),
     "copy of what is shared is named": (promote("desk"), promotion, "rehang", SHARED),
     "merge looks who reads": (delete_snapshot, consolidate, "take_survey", ALONE),
-    "sweep looks who reads": (delete, sweep, "take_survey", ALONE),
-    "sweep removes": (delete, sweep, "_sweep_folder", ALONE),
+    "sweep looks who reads": (delete, garbage, "take_survey", ALONE),
+    "sweep removes": (delete, garbage, "_sweep_folder", ALONE),
 }
 
 

@@ -11,15 +11,15 @@ from pathlib import Path
 import pytest
 
 from linkedclone.drivers.local.driver import LocalDriver
-from linkedclone.drivers.local.layout import open_state
-from linkedclone.drivers.local.machines import open_machine
-from linkedclone.drivers.local.staging import at_work, read_register, register
-from linkedclone.drivers.local.translate import translate_os_error
+from linkedclone.drivers.local.machine.open import open_machine
+from linkedclone.drivers.local.state.folder import open_state
+from linkedclone.drivers.local.state.staging import at_work, read_register, register
 from linkedclone.errors import NoSpaceError
 from linkedclone.model.images import ImageImport
 from linkedclone.model.jobs import JobStatus
 from linkedclone.model.plan import CreateClone
 from linkedclone.model.vm import Power, Vm
+from linkedclone.system.os_errors import translate_os_error
 from tests.contract.acts import (
     error_of,
     find,

@@ -8,10 +8,10 @@ import pytest
 
 from linkedclone.app.connection import Connection
 from linkedclone.drivers.local.driver import LocalDriver
-from linkedclone.drivers.local.machines import open_machine
-from linkedclone.drivers.local.qcow2 import MAX_VIRTUAL_BYTES
-from linkedclone.drivers.local.store import load_vm
+from linkedclone.drivers.local.machine.open import open_machine
+from linkedclone.drivers.local.state.store import load_vm
 from linkedclone.errors import InputError, NotFoundError
+from linkedclone.formats.qcow2 import MAX_VIRTUAL_BYTES
 from linkedclone.model.images import ImageImport
 from linkedclone.model.vm import Power, Vm
 from tests.contract.acts import error_of, find, make, read, result_of, set_power, step_for

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from linkedclone.cli.main import main
-from linkedclone.drivers.local.layout import open_state
+from linkedclone.drivers.local.machine.open import open_machine
 from linkedclone.drivers.local.machine.process import find_processes
-from linkedclone.drivers.local.machine.sockets import find_listener
-from linkedclone.drivers.local.machines import open_machine
-from linkedclone.drivers.local.store import load_all
+from linkedclone.drivers.local.qmp.sockets import find_listener
+from linkedclone.drivers.local.state.folder import open_state
+from linkedclone.drivers.local.state.store import load_all
 from linkedclone.model.images import ImageImport
 from linkedclone.model.vm import Power
 from tests.contract.acts import find, make, result_of, step_for

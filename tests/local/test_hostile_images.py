@@ -15,8 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from linkedclone.drivers.local import images, intake
 from linkedclone.drivers.local.driver import LocalDriver
+from linkedclone.drivers.local.images import images
+from linkedclone.drivers.local.storage import intake
 from linkedclone.errors import HypervisorError, InputError, LinkedCloneError
 from linkedclone.model.findings import Verdict
 from linkedclone.model.images import ImageImport

@@ -11,11 +11,11 @@ import pytest
 
 from linkedclone.cli.main import main
 from linkedclone.drivers.local.driver import LocalDriver
-from linkedclone.drivers.local.qcow2 import parse_header
-from linkedclone.drivers.local.reading import open_regular
 from linkedclone.errors import HypervisorError
+from linkedclone.formats.qcow2 import parse_header
 from linkedclone.model.images import ImageImport
 from linkedclone.model.request import Scan
+from linkedclone.system.reading import open_regular
 from tests.contract.acts import find, make, step_for
 from tests.local.scenes import connect, make_image, top_of
 

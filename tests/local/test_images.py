@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from linkedclone.app.connection import Connection
-from linkedclone.drivers.local import versions
 from linkedclone.drivers.local.driver import LocalDriver
-from linkedclone.drivers.local.sshconfig import login_of, render_entry
-from linkedclone.drivers.local.store import load_all, load_vm, save_record
+from linkedclone.drivers.local.lifecycle import image_versions
+from linkedclone.drivers.local.state.ssh_config import login_of, render_entry
+from linkedclone.drivers.local.state.store import load_all, load_vm, save_record
 from linkedclone.errors import (
     DuplicateNameError,
     HypervisorError,
@@ -190,7 +190,7 @@ def test_a_failed_import_leaves_the_name_with_the_version_that_had_it(
     def fill(*_: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(versions, "publish_vm", fill)
+    monkeypatch.setattr(image_versions, "publish_vm", fill)
     other = make_image(image.with_name("other.qcow2"), fill=2)
     with pytest.raises(NoSpaceError):
         driver.import_image(ImageImport(file=other, name="golden"))

@@ -9,8 +9,8 @@ import pytest
 
 from linkedclone.app.connection import Connection
 from linkedclone.drivers.local.driver import LocalDriver
-from linkedclone.drivers.local.layout import key_of
-from linkedclone.drivers.local.machines import open_machine
+from linkedclone.drivers.local.machine.open import open_machine
+from linkedclone.drivers.local.state.folder import key_of
 from linkedclone.errors import DuplicateNameError, LinkedCloneError
 from linkedclone.model.images import ImageImport
 from linkedclone.model.vm import Power, Vm

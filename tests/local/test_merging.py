@@ -11,19 +11,21 @@ from typing import Any
 
 import pytest
 
-from linkedclone.drivers.local.chain import read_chain
 from linkedclone.drivers.local.driver import LocalDriver
-from linkedclone.drivers.local.machine import Machine, MachineConfig, blockjobs, merging, monitor
-from linkedclone.drivers.local.machine.merging import LayerMerge
-from linkedclone.drivers.local.machine.monitor import Monitor
+from linkedclone.drivers.local.machine import Machine, MachineConfig
+from linkedclone.drivers.local.machine.open import open_machine
 from linkedclone.drivers.local.machine.process import find_processes
-from linkedclone.drivers.local.machine.session import Session
-from linkedclone.drivers.local.machines import open_machine
-from linkedclone.drivers.local.qcow2 import build_overlay
-from linkedclone.drivers.local.seals import is_sealed
-from linkedclone.drivers.local.store import load_vm
-from linkedclone.drivers.local.sweep import drop_layers
+from linkedclone.drivers.local.qmp import block_jobs, monitor
+from linkedclone.drivers.local.qmp import merge as merging
+from linkedclone.drivers.local.qmp.merge import LayerMerge
+from linkedclone.drivers.local.qmp.monitor import Monitor
+from linkedclone.drivers.local.qmp.session import Session
+from linkedclone.drivers.local.recovery.garbage import drop_layers
+from linkedclone.drivers.local.state.store import load_vm
+from linkedclone.drivers.local.storage.seals import is_sealed
 from linkedclone.errors import HypervisorError, NoSpaceError, RefusedError
+from linkedclone.formats.chain import read_chain
+from linkedclone.formats.qcow2 import build_overlay
 from linkedclone.model.images import ImageImport
 from linkedclone.model.request import Hardware, NewDisk
 from linkedclone.model.vm import Power, Vm
@@ -277,7 +279,7 @@ class SlowMonitor(Monitor):
 
 def slow_down(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(monitor, "Monitor", SlowMonitor)
-    monkeypatch.setattr(blockjobs, "NEARLY_BYTES", -1)
+    monkeypatch.setattr(block_jobs, "NEARLY_BYTES", -1)
 
 
 def wait_for_merge(driver: LocalDriver, vm: Vm) -> None:

@@ -15,9 +15,8 @@ from pathlib import Path
 import pytest
 
 from linkedclone.config.endpoint import Endpoint
-from linkedclone.drivers.local import moving
 from linkedclone.drivers.local.driver import LocalDriver, open_local
-from linkedclone.drivers.local.locks import hold
+from linkedclone.drivers.local.recovery import move_state
 from linkedclone.errors import (
     BusyError,
     HypervisorError,
@@ -28,6 +27,7 @@ from linkedclone.errors import (
     NotFoundError,
 )
 from linkedclone.model.vm import Power
+from linkedclone.system.locks import hold
 from tests.contract.acts import find, make, result_of, set_power, step_for
 from tests.local.scenes import build_family, check_tidy, connect, digest, top_of
 from tests.local.test_full_disk import as_root, small_filesystem
@@ -109,7 +109,7 @@ def test_a_running_machine_stays_where_it_is(state: Path) -> None:
 def test_a_folder_that_is_worked_on_stays_where_it_is(
     state: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(moving, "_DEADLINE_SECONDS", 0.0)
+    monkeypatch.setattr(move_state, "_DEADLINE_SECONDS", 0.0)
     lock = next(state.glob("vms/grand*/lock"))
     with closing(connect(state)) as driver:
         with hold(lock, shared=True), pytest.raises(BusyError):
@@ -132,7 +132,7 @@ def test_a_place_that_is_taken_is_refused(state: Path) -> None:
 def test_a_place_without_room_is_refused(
     state: Path, elsewhere: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(moving, "free_bytes", lambda _: 1000)
+    monkeypatch.setattr(move_state, "free_bytes", lambda _: 1000)
     with closing(connect(state)) as driver, pytest.raises(NoSpaceError):
         driver.move_state(elsewhere / "there")
     assert look(state)
@@ -192,7 +192,7 @@ def test_a_place_that_is_read_only_costs_nothing(
                 raise OSError(errno.EROFS, "read-only")
 
         if later:
-            monkeypatch.setattr(moving, "_sync_tree", close)
+            monkeypatch.setattr(move_state, "_sync_tree", close)
         else:
             close()
         with closing(connect(state)) as driver, pytest.raises(LinkedCloneError) as caught:
@@ -223,7 +223,7 @@ STEPS = {
 def die_while_moving(root: Path, target: Path, step: str, calls: int) -> None:
     """Move in a process that is killed at a call of one of its steps."""
     left = [calls]
-    real = getattr(moving, step)
+    real = getattr(move_state, step)
 
     def die(*arguments: object, **options: object) -> object:
         left[0] -= 1
@@ -231,7 +231,7 @@ def die_while_moving(root: Path, target: Path, step: str, calls: int) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         return real(*arguments, **options)
 
-    setattr(moving, step, die)
+    setattr(move_state, step, die)
     with closing(connect(root)) as driver:
         driver.move_state(target)
 

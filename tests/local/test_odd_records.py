@@ -10,9 +10,9 @@ import pytest
 
 from linkedclone.app.connection import Connection
 from linkedclone.drivers.local.driver import LocalDriver
-from linkedclone.drivers.local.layout import StateFolder
-from linkedclone.drivers.local.record import FILE_NAME
-from linkedclone.drivers.local.survey import take_survey
+from linkedclone.drivers.local.inventory.layer_users import take_survey
+from linkedclone.drivers.local.state.folder import StateFolder
+from linkedclone.drivers.local.state.record import FILE_NAME
 from linkedclone.errors import HypervisorError, InUseError, LinkedCloneError, RefusedError
 from linkedclone.lineage.family import Lineage
 from linkedclone.lineage.proof import Mode

@@ -24,15 +24,15 @@ from typing import cast
 import pytest
 
 from linkedclone.config.endpoint import Endpoint
-from linkedclone.drivers.local import staging
-from linkedclone.drivers.local.diagnose import diagnose
+from linkedclone.drivers.local.diagnosis.doctor import diagnose
 from linkedclone.drivers.local.driver import LocalDriver, open_local
-from linkedclone.drivers.local.layout import open_state
-from linkedclone.drivers.local.record import FILE_NAME
-from linkedclone.drivers.local.store import locked, save_record, withdraw_vm
-from linkedclone.drivers.local.survey import take_survey
-from linkedclone.drivers.local.sweep import list_unreached
-from linkedclone.drivers.local.unlinked import find_unlinked
+from linkedclone.drivers.local.inventory.layer_users import take_survey
+from linkedclone.drivers.local.inventory.unlinked_vms import find_unlinked
+from linkedclone.drivers.local.recovery.garbage import list_unreached
+from linkedclone.drivers.local.state import staging
+from linkedclone.drivers.local.state.folder import open_state
+from linkedclone.drivers.local.state.record import FILE_NAME
+from linkedclone.drivers.local.state.store import locked, save_record, withdraw_vm
 from linkedclone.errors import (
     DuplicateNameError,
     GoneError,

@@ -18,8 +18,8 @@ from typing import Any, Self
 import pytest
 
 from linkedclone.drivers.local.driver import IMMUTABLE_VARIABLE, LocalDriver
-from linkedclone.drivers.local.machines import open_machine
-from linkedclone.drivers.local.store import load_vm
+from linkedclone.drivers.local.machine.open import open_machine
+from linkedclone.drivers.local.state.store import load_vm
 from linkedclone.errors import LinkedCloneError
 from linkedclone.model.values.ids import VmId
 from tests import command

@@ -14,13 +14,14 @@ import pytest
 
 from linkedclone.app.connection import Connection
 from linkedclone.drivers.local.driver import LocalDriver
-from linkedclone.drivers.local.machine import Machine, blockjobs, copying, monitor
-from linkedclone.drivers.local.machine.monitor import Monitor
-from linkedclone.drivers.local.machine.session import Session
-from linkedclone.drivers.local.machines import open_machine
-from linkedclone.drivers.local.promotion import promote_vm
-from linkedclone.drivers.local.store import load_vm
-from linkedclone.drivers.local.sweep import sweep
+from linkedclone.drivers.local.machine import Machine
+from linkedclone.drivers.local.machine.open import open_machine
+from linkedclone.drivers.local.qmp import block_jobs, copy, monitor
+from linkedclone.drivers.local.qmp.monitor import Monitor
+from linkedclone.drivers.local.qmp.session import Session
+from linkedclone.drivers.local.recovery.garbage import sweep
+from linkedclone.drivers.local.snapshots.promote import promote_vm
+from linkedclone.drivers.local.state.store import load_vm
 from linkedclone.errors import BusyError, HypervisorError, NoSpaceError, RefusedError
 from linkedclone.model.images import ImageImport
 from linkedclone.model.values.ids import VmId
@@ -319,7 +320,7 @@ def make_large(driver: LocalDriver) -> Vm:
 
 def slow_down(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(monitor, "Monitor", SlowMonitor)
-    monkeypatch.setattr(blockjobs, "NEARLY_BYTES", -1)
+    monkeypatch.setattr(block_jobs, "NEARLY_BYTES", -1)
 
 
 def wait_for_copy(driver: LocalDriver, vm: Vm) -> None:
@@ -356,7 +357,7 @@ def test_a_copy_that_does_not_get_on_is_given_up(
     desk = make_large(driver)
     with monkeypatch.context() as patch:
         slow_down(patch)
-        patch.setattr("linkedclone.drivers.local.machine.disks.STILL_SECONDS", 0.5)
+        patch.setattr("linkedclone.drivers.local.qmp.disks.STILL_SECONDS", 0.5)
         error = error_of(driver, lambda: driver.promote_vm(desk.id))
     assert isinstance(error, BusyError)
     seen = read(driver, desk.id)
@@ -380,7 +381,7 @@ def test_a_copy_goes_on_while_a_sweep_comes_by(
     machine = open_machine(load_vm(driver.state, desk.id))
 
     async def speed_up(session: Session) -> bool:
-        await session.monitor.execute("block-job-set-speed", device=copying.copy_job(0), speed=0)
+        await session.monitor.execute("block-job-set-speed", device=copy.copy_job(0), speed=0)
         return True
 
     machine._demand(speed_up)
@@ -415,8 +416,8 @@ def leave_room(driver: LocalDriver, size_bytes: int) -> Path:
 
 def tell_no_size(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the space be there when it is looked at, and gone when it is needed."""
-    monkeypatch.setattr("linkedclone.drivers.local.promotion._refuse_full", lambda *_: None)
-    monkeypatch.setattr(blockjobs, "NEARLY_BYTES", -1)
+    monkeypatch.setattr("linkedclone.drivers.local.snapshots.promote._refuse_full", lambda *_: None)
+    monkeypatch.setattr(block_jobs, "NEARLY_BYTES", -1)
 
 
 @as_root
@@ -466,13 +467,13 @@ def test_a_guest_does_not_stand_still_for_a_disk_that_is_full(
                 answer = await super().execute(command, **arguments)
                 if command == "stop":
                     fill(filler)
-                    await self.execute("block-job-set-speed", device=copying.copy_job(0), speed=0)
+                    await self.execute("block-job-set-speed", device=copy.copy_job(0), speed=0)
                 return answer
 
         with monkeypatch.context() as patch:
             patch.setattr(monitor, "Monitor", FillingMonitor)
-            patch.setattr(blockjobs, "NEARLY_BYTES", LARGE_BYTES)
-            patch.setattr("linkedclone.drivers.local.machine.disks.MOVE_SECONDS", 15)
+            patch.setattr(block_jobs, "NEARLY_BYTES", LARGE_BYTES)
+            patch.setattr("linkedclone.drivers.local.qmp.disks.MOVE_SECONDS", 15)
             error = error_of(driver, lambda: driver.promote_vm(desk.id))
         assert isinstance(error, NoSpaceError)
         seen = read(driver, desk.id)
@@ -501,7 +502,7 @@ def test_a_record_that_cannot_be_written_leaves_the_old_disk(
     def fail(*_: object) -> None:
         raise OSError(28, os.strerror(28))
 
-    monkeypatch.setattr("linkedclone.drivers.local.promotion.save_record", fail)
+    monkeypatch.setattr("linkedclone.drivers.local.snapshots.promote.save_record", fail)
     assert isinstance(error_of(driver, lambda: driver.promote_vm(desk.id)), NoSpaceError)
     assert read(driver, desk.id) == desk
     compare(before, disk_of(driver, "desk"))

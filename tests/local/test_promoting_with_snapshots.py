@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from linkedclone.drivers.local.driver import LocalDriver
-from linkedclone.drivers.local.seals import is_sealed
+from linkedclone.drivers.local.storage.seals import is_sealed
 from linkedclone.errors import InUseError, RefusedError
 from linkedclone.model.vm import Power
 from tests.contract.acts import (

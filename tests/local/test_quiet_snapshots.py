@@ -12,14 +12,14 @@ from typing import Any
 
 import pytest
 
-from linkedclone.drivers.local.disks import is_unsettled
 from linkedclone.drivers.local.driver import LocalDriver
-from linkedclone.drivers.local.machine.agent import Agent
-from linkedclone.drivers.local.machine.monitor import Monitor
-from linkedclone.drivers.local.machine.session import Session
-from linkedclone.drivers.local.machines import open_machine
-from linkedclone.drivers.local.own_names import is_own_name
-from linkedclone.drivers.local.store import load_vm
+from linkedclone.drivers.local.machine.open import open_machine
+from linkedclone.drivers.local.qmp.agent import Agent
+from linkedclone.drivers.local.qmp.monitor import Monitor
+from linkedclone.drivers.local.qmp.session import Session
+from linkedclone.drivers.local.state.disks import is_unsettled
+from linkedclone.drivers.local.state.file_names import is_own_name
+from linkedclone.drivers.local.state.store import load_vm
 from linkedclone.model.vm import Power
 from tests.contract.acts import find, make, read, result_of, running, set_power, step_for
 from tests.local.machine.guest import build_import

@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 
-from linkedclone.drivers.local import publish
-from linkedclone.drivers.local import sweep as sweeping
 from linkedclone.drivers.local.driver import LocalDriver
-from linkedclone.drivers.local.layout import StateFolder
-from linkedclone.drivers.local.publish import write_new
-from linkedclone.drivers.local.survey import Survey, take_survey
+from linkedclone.drivers.local.inventory.layer_users import Survey, take_survey
+from linkedclone.drivers.local.recovery import garbage as sweeping
+from linkedclone.drivers.local.state.folder import StateFolder
 from linkedclone.errors import DuplicateNameError, GoneError
 from linkedclone.model.images import ImageImport
 from linkedclone.model.jobs import JobStatus
+from linkedclone.system import atomic_files
+from linkedclone.system.atomic_files import write_new
 from tests.contract.acts import find, finish, make, read, renamed, step_for, take_snapshot
 from tests.local import crowd
 from tests.local.scenes import check_tidy, clean_up, connect, make_image
@@ -151,13 +151,13 @@ def test_a_record_whose_new_version_was_swept_away_is_written_again(
         if len(written) < 3:
             path.unlink()
 
-    monkeypatch.setattr(publish, "write_new", write_and_lose)
-    publish.replace_file(tmp_path / "vm.json", b"new", durable=True)
+    monkeypatch.setattr(atomic_files, "write_new", write_and_lose)
+    atomic_files.replace_file(tmp_path / "vm.json", b"new", durable=True)
     assert (tmp_path / "vm.json").read_bytes() == b"new"
     assert len(set(written)) == 3
     assert list(tmp_path.iterdir()) == [tmp_path / "vm.json"]
     with pytest.raises(FileNotFoundError):
-        publish.replace_file(tmp_path / "gone" / "vm.json", b"new", durable=True)
+        atomic_files.replace_file(tmp_path / "gone" / "vm.json", b"new", durable=True)
 
 
 def test_an_entry_that_its_command_removes_while_a_sweep_comes_to_it_is_done(

@@ -15,8 +15,8 @@ import pytest
 
 from linkedclone.app.connection import Connection
 from linkedclone.drivers.local.driver import IMMUTABLE_VARIABLE, LocalDriver
-from linkedclone.drivers.local.machines import open_machine
-from linkedclone.drivers.local.store import load_vm
+from linkedclone.drivers.local.machine.open import open_machine
+from linkedclone.drivers.local.state.store import load_vm
 from linkedclone.model.images import ImageImport
 from linkedclone.model.report import Status
 from linkedclone.model.request import Hardware, Nic

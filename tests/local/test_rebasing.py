@@ -10,15 +10,15 @@ from pathlib import Path
 import pytest
 
 from linkedclone.cli.main import main
-from linkedclone.drivers.local.chain import read_chain
 from linkedclone.drivers.local.driver import LocalDriver
-from linkedclone.drivers.local.layout import StateFolder, open_state
-from linkedclone.drivers.local.locks import hold
-from linkedclone.drivers.local.seals import is_sealed
-from linkedclone.drivers.local.survey import take_survey
+from linkedclone.drivers.local.inventory.layer_users import take_survey
+from linkedclone.drivers.local.state.folder import StateFolder, open_state
+from linkedclone.drivers.local.storage.seals import is_sealed
 from linkedclone.errors import BusyError, InputError, InUseError, RefusedError
+from linkedclone.formats.chain import read_chain
 from linkedclone.model.images import ImageImport
 from linkedclone.model.vm import Power
+from linkedclone.system.locks import hold
 from tests.contract.acts import find, make, result_of, set_power, step_for, take_snapshot
 from tests.local.scenes import (
     View,

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from linkedclone.drivers.local import snapshots
 from linkedclone.drivers.local.driver import LocalDriver
 from linkedclone.drivers.local.machine import machine
+from linkedclone.drivers.local.machine.open import RUN_FOLDER, open_machine
 from linkedclone.drivers.local.machine.process import runs_in
-from linkedclone.drivers.local.machines import RUN_FOLDER, open_machine
-from linkedclone.drivers.local.store import load_vm
+from linkedclone.drivers.local.snapshots import snapshots
+from linkedclone.drivers.local.state.store import load_vm
 from linkedclone.errors import RefusedError
 from linkedclone.model.images import ImageImport
 from linkedclone.model.values.ids import VmId

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from linkedclone.drivers.local.disks import is_unsettled
 from linkedclone.drivers.local.driver import LocalDriver
-from linkedclone.drivers.local.machines import open_machine
-from linkedclone.drivers.local.store import load_vm
+from linkedclone.drivers.local.machine.open import open_machine
+from linkedclone.drivers.local.state.disks import is_unsettled
+from linkedclone.drivers.local.state.store import load_vm
 from linkedclone.model.vm import Power
 from tests.contract.acts import find, read, result_of, set_power, take_snapshot
 from tests.local.scenes import check_tidy, clean_up, connect, make_image

@@ -12,9 +12,15 @@ from pathlib import Path
 import pytest
 
 from linkedclone.drivers.local.driver import LocalDriver
-from linkedclone.drivers.local.fingerprint import take_fingerprint
-from linkedclone.drivers.local.layout import open_state
-from linkedclone.drivers.local.seals import is_sealed, seal, seal_path, set_immutable, unseal
+from linkedclone.drivers.local.state.folder import open_state
+from linkedclone.drivers.local.storage.fingerprint import take_fingerprint
+from linkedclone.drivers.local.storage.seals import (
+    is_sealed,
+    seal,
+    seal_path,
+    set_immutable,
+    unseal,
+)
 from linkedclone.errors import InputError, RefusedError
 from linkedclone.lineage.family import Lineage
 from linkedclone.lineage.proof import Mode

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from linkedclone.drivers.local.driver import LocalDriver
-from linkedclone.drivers.local.machines import open_machine
-from linkedclone.drivers.local.store import load_vm
+from linkedclone.drivers.local.machine.open import open_machine
+from linkedclone.drivers.local.state.store import load_vm
 from linkedclone.errors import InputError, NotFoundError
 from linkedclone.lineage.proof import prove_linked
 from linkedclone.model.images import ImageImport

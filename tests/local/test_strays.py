@@ -12,13 +12,12 @@ from pathlib import Path
 import pytest
 
 from linkedclone.app.connection import Connection
-from linkedclone.drivers.local import strays
 from linkedclone.drivers.local.driver import LocalDriver
-from linkedclone.drivers.local.locks import hold
-from linkedclone.drivers.local.qcow2 import read_header
-from linkedclone.drivers.local.staging import at_work
-from linkedclone.drivers.local.sweep import list_unreached, sweep
+from linkedclone.drivers.local.inventory import orphans
+from linkedclone.drivers.local.recovery.garbage import list_unreached, sweep
+from linkedclone.drivers.local.state.staging import at_work
 from linkedclone.errors import InUseError, LinkedCloneError, NotFoundError, RefusedError
+from linkedclone.formats.qcow2 import read_header
 from linkedclone.lineage.family import Lineage
 from linkedclone.model.garbage import WasteKind
 from linkedclone.model.images import ImageImport
@@ -26,6 +25,7 @@ from linkedclone.model.inventory import Inventory, Stray
 from linkedclone.model.request import Deletion, Scan
 from linkedclone.model.values.ids import VmId
 from linkedclone.model.vm import Layer, Power, Vm
+from linkedclone.system.locks import hold
 from tests.contract.acts import (
     error_of,
     find,
@@ -106,7 +106,7 @@ def test_a_file_is_seen_though_the_time_of_its_folder_was_put_back(
     driver: LocalDriver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As ``cp -a`` and ``rsync -a`` do."""
-    monkeypatch.setattr("linkedclone.drivers.local.foreign._SETTLED_NS", 0)
+    monkeypatch.setattr("linkedclone.drivers.local.inventory.foreign_files._SETTLED_NS", 0)
     folder = folder_of(driver, "desk")
     assert driver.observe().strays == ()
     before = folder.stat()
@@ -447,8 +447,8 @@ def test_an_overlay_stands_in_the_tree_and_in_the_sums(
     (family,) = connection.tree()
     (snapshot,) = family.children
     assert {node.vm.name for node in snapshot.children if node.vm} == {"desk"}
-    strays = [node.stray for node in snapshot.children if node.stray]
-    assert [stray.layer.path for stray in strays] == [driver.state.relative(hand)]
+    orphans = [node.stray for node in snapshot.children if node.stray]
+    assert [stray.layer.path for stray in orphans] == [driver.state.relative(hand)]
     (usage,) = connection.usage().families
     assert [stray.layer.path for stray in usage.strays] == [driver.state.relative(hand)]
     (desk,) = [one for one in usage.vms if one.vm.name == "desk"]
@@ -531,7 +531,7 @@ def test_a_layer_that_got_its_vm_between_two_looks_is_no_orphan(
         looks.append(arguments)
         return original(*arguments)  # type: ignore[arg-type]  # passed on as they came
 
-    monkeypatch.setattr(strays, "list_unreached", clone_in_between)
+    monkeypatch.setattr(orphans, "list_unreached", clone_in_between)
     assert driver.observe().strays == ()
     assert len(looks) == 2
 

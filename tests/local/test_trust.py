@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from linkedclone.config.endpoint import Endpoint
+from linkedclone.drivers.local.diagnosis.host import check_permissions
 from linkedclone.drivers.local.driver import LocalDriver, open_local
-from linkedclone.drivers.local.host import check_permissions
 from linkedclone.errors import PermissionDeniedError
 from linkedclone.model.findings import Verdict
 

@@ -14,7 +14,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from linkedclone.drivers.local.machine.monitor import Monitor
+from linkedclone.drivers.local.qmp.monitor import Monitor
 from tests.command import FORKED
 from tests.local.scenes import ALL_ACTS, connect
 

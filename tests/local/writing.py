@@ -4,10 +4,10 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from linkedclone.drivers.local.layout import StateFolder
-from linkedclone.drivers.local.machine.session import Session
-from linkedclone.drivers.local.machines import open_machine
-from linkedclone.drivers.local.store import load_vm
+from linkedclone.drivers.local.machine.open import open_machine
+from linkedclone.drivers.local.qmp.session import Session
+from linkedclone.drivers.local.state.folder import StateFolder
+from linkedclone.drivers.local.state.store import load_vm
 from linkedclone.model.values.ids import VmId
 
 

@@ -61,7 +61,7 @@ def examine_endpoint(endpoint: Endpoint) -> Examination | None:
     """
     if endpoint.kind != "local":
         return None
-    from linkedclone.drivers.local.diagnose import examine
+    from linkedclone.drivers.local.diagnosis.doctor import examine
 
     return examine(endpoint)
 

@@ -13,10 +13,15 @@ import pytest
 
 from linkedclone.drivers.local.driver import LocalDriver
 from linkedclone.drivers.local.jobs import JobBoard, Work
-from linkedclone.drivers.local.layout import STORE_NAME, StateFolder, new_disk_name, open_state
-from linkedclone.drivers.local.machines import VmMachine, open_machine
-from linkedclone.drivers.local.record import FILE_NAME
-from linkedclone.drivers.local.store import StoredVm, load_vm
+from linkedclone.drivers.local.machine.open import VmMachine, open_machine
+from linkedclone.drivers.local.state.folder import (
+    STORE_NAME,
+    StateFolder,
+    new_disk_name,
+    open_state,
+)
+from linkedclone.drivers.local.state.record import FILE_NAME
+from linkedclone.drivers.local.state.store import StoredVm, load_vm
 from linkedclone.errors import HypervisorError
 from linkedclone.model.images import ImageImport
 from linkedclone.model.jobs import Job

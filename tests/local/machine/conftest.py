@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from linkedclone.drivers.local.machine import ensure_key
-from linkedclone.drivers.local.machine.networks import Card, parse_network
+from linkedclone.drivers.qemu.networks import Card, parse_network
 from tests.local.machine.guest import OUT, DemoGuest, RunningGuest, read_manifest
 
 MakeGuest = Callable[..., RunningGuest]

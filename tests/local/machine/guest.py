@@ -15,7 +15,7 @@ from linkedclone.drivers.local.machine import (
     MachineState,
     build_ssh_command,
 )
-from linkedclone.drivers.local.machine.networks import Card
+from linkedclone.drivers.qemu.networks import Card
 from linkedclone.guest.nocloud import (
     admit_key,
     build_documents,

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from linkedclone.drivers.local.machine import accel
-from linkedclone.drivers.local.machine.accel import choose_accelerator, probe_accelerator
+from linkedclone.drivers.local.machine import accelerator
+from linkedclone.drivers.local.machine.accelerator import choose_accelerator, probe_accelerator
 from linkedclone.errors import InputError
 from tests.local.machine.guest import DemoGuest
 
@@ -53,7 +53,7 @@ def test_a_hanging_kvm_costs_a_little_more_than_the_emulated_boot(tmp_path: Path
 def test_without_a_device_emulation_is_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(accel, "KVM_DEVICE", tmp_path / "kvm")
+    monkeypatch.setattr(accelerator, "KVM_DEVICE", tmp_path / "kvm")
     chosen = choose_accelerator(cache=tmp_path)
     assert chosen.name == "tcg"
     assert "there is no" in chosen.reason
@@ -64,7 +64,7 @@ def test_a_device_that_may_not_be_opened_is_said(
 ) -> None:
     device = tmp_path / "kvm"
     device.touch()
-    monkeypatch.setattr(accel, "KVM_DEVICE", device)
+    monkeypatch.setattr(accelerator, "KVM_DEVICE", device)
     monkeypatch.setattr(os, "access", lambda path, _: path != device)
     chosen = choose_accelerator(cache=tmp_path)
     assert chosen.name == "tcg"
@@ -74,8 +74,8 @@ def test_a_device_that_may_not_be_opened_is_said(
 def test_without_a_kernel_kvm_is_not_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     device = tmp_path / "kvm"
     device.touch()
-    monkeypatch.setattr(accel, "KVM_DEVICE", device)
-    monkeypatch.setattr(accel, "BOOT_FOLDER", tmp_path)
+    monkeypatch.setattr(accelerator, "KVM_DEVICE", device)
+    monkeypatch.setattr(accelerator, "BOOT_FOLDER", tmp_path)
     assert "kernel" in choose_accelerator(cache=tmp_path).reason
 
 
@@ -85,13 +85,13 @@ def test_the_verdict_is_kept_until_the_host_boots_again(
     device, boot = tmp_path / "kvm", tmp_path / "boot_id"
     device.touch()
     boot.write_text("first\n")
-    monkeypatch.setattr(accel, "KVM_DEVICE", device)
-    monkeypatch.setattr(accel, "BOOT_ID", boot)
-    monkeypatch.setattr(accel, "PROGRAM", fake_qemu(tmp_path, kvm=WORKS, tcg=HANGS))
+    monkeypatch.setattr(accelerator, "KVM_DEVICE", device)
+    monkeypatch.setattr(accelerator, "BOOT_ID", boot)
+    monkeypatch.setattr(accelerator, "PROGRAM", fake_qemu(tmp_path, kvm=WORKS, tcg=HANGS))
     kernel, cache = tmp_path / "kernel", tmp_path / "cache"
     assert choose_accelerator(kernel, cache=cache).name == "kvm"
 
-    kept = cache / accel.CACHE_FILE
+    kept = cache / accelerator.CACHE_FILE
     changed = json.loads(kept.read_text()) | {"reason": "kept"}
     kept.write_text(json.dumps(changed))
     assert choose_accelerator(kernel, cache=cache).reason == "kept"
@@ -119,14 +119,14 @@ def test_old_emulation_has_no_cmpxchg16b_which_kills_new_kernels(
     program = tmp_path / "qemu"
     program.write_text(f"#!/bin/sh\necho '{told}'\n")
     program.chmod(0o755)
-    monkeypatch.delenv(accel.CPU_VARIABLE, raising=False)
-    assert accel.choose_cpu("tcg", str(program)) == cpu
-    assert accel.choose_cpu("kvm", str(program)) == "host"
-    monkeypatch.setenv(accel.CPU_VARIABLE, "Nehalem,-vmx")
-    assert accel.choose_cpu("tcg", str(program)) == "Nehalem,-vmx"
-    monkeypatch.setenv(accel.CPU_VARIABLE, "max -monitor stdio")
+    monkeypatch.delenv(accelerator.CPU_VARIABLE, raising=False)
+    assert accelerator.choose_cpu("tcg", str(program)) == cpu
+    assert accelerator.choose_cpu("kvm", str(program)) == "host"
+    monkeypatch.setenv(accelerator.CPU_VARIABLE, "Nehalem,-vmx")
+    assert accelerator.choose_cpu("tcg", str(program)) == "Nehalem,-vmx"
+    monkeypatch.setenv(accelerator.CPU_VARIABLE, "max -monitor stdio")
     with pytest.raises(InputError, match="not a CPU model"):
-        accel.choose_cpu("tcg", str(program))
+        accelerator.choose_cpu("tcg", str(program))
 
 
 def test_a_cache_that_cannot_be_written_does_no_harm(
@@ -134,8 +134,8 @@ def test_a_cache_that_cannot_be_written_does_no_harm(
 ) -> None:
     device = tmp_path / "kvm"
     device.touch()
-    monkeypatch.setattr(accel, "KVM_DEVICE", device)
-    monkeypatch.setattr(accel, "PROGRAM", fake_qemu(tmp_path, kvm=WORKS, tcg=HANGS))
+    monkeypatch.setattr(accelerator, "KVM_DEVICE", device)
+    monkeypatch.setattr(accelerator, "PROGRAM", fake_qemu(tmp_path, kvm=WORKS, tcg=HANGS))
     assert choose_accelerator(tmp_path / "kernel", cache=device / "no").name == "kvm"
 
 

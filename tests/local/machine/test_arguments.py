@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from linkedclone.drivers.local.chain import DiskFile, ImageFormat, name_chain
 from linkedclone.drivers.local.machine.arguments import MIB, build_arguments
 from linkedclone.drivers.local.machine.config import DataDisk, MachineConfig
-from linkedclone.drivers.local.machine.networks import Card, parse_network
+from linkedclone.drivers.qemu.networks import Card, parse_network
+from linkedclone.formats.chain import DiskFile, ImageFormat, name_chain
 
 CODE = Path("/firmware/code.fd")
 GOLDEN = Path(__file__).parent / "golden"

@@ -15,10 +15,10 @@ import pytest
 from linkedclone.drivers.local.machine.arguments import VNC_SOCKET
 from linkedclone.drivers.local.machine.config import DataDisk, MachineConfig
 from linkedclone.drivers.local.machine.machine import Machine
-from linkedclone.drivers.local.machine.networks import Card, find_group, parse_network
 from linkedclone.drivers.local.machine.process import drop_warnings, find_processes
-from linkedclone.drivers.local.machine.sockets import connect
-from linkedclone.drivers.local.qcow2 import build_empty
+from linkedclone.drivers.local.qmp.sockets import connect
+from linkedclone.drivers.qemu.networks import Card, find_group, parse_network
+from linkedclone.formats.qcow2 import build_empty
 from linkedclone.model.vm import Power
 
 MIB = 1 << 20

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from linkedclone.drivers.local.machine.monitor import open_monitor
+from linkedclone.drivers.local.qmp.monitor import open_monitor
 from linkedclone.errors import GoneError
 
 GREETING = (

@@ -11,7 +11,7 @@ import pytest
 
 from linkedclone.drivers.local.machine import Machine
 from linkedclone.drivers.local.machine.arguments import QMP_SOCKET
-from linkedclone.drivers.local.machine.sockets import connect, peer_pid
+from linkedclone.drivers.local.qmp.sockets import connect, peer_pid
 from linkedclone.errors import GoneError, PowerOnError
 from linkedclone.model.vm import Power
 from tests.local.machine.conftest import PAIR_GROUP, MakeGuest
@@ -21,7 +21,7 @@ STARTER = """
 import sys
 from pathlib import Path
 from linkedclone.drivers.local.machine import Machine, MachineConfig
-from linkedclone.drivers.local.machine.networks import Card
+from linkedclone.drivers.qemu.networks import Card
 folder, uuid, disk = sys.argv[1:]
 config = MachineConfig(
     name="outlives", uuid=uuid, memory_bytes=96 << 20, disk=Path(disk),

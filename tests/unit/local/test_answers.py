@@ -11,15 +11,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from linkedclone.drivers.local.machine.agent import Agent, open_agent
-from linkedclone.drivers.local.machine.answers import AGENT, QEMU, Answer, decode_answer
-from linkedclone.drivers.local.machine.customizing import (
+from linkedclone.drivers.local.qmp.agent import Agent, open_agent
+from linkedclone.drivers.local.qmp.answers import AGENT, QEMU, Answer, decode_answer
+from linkedclone.drivers.local.qmp.cloud_init_status import (
     parse_result,
     read_customization,
     read_texts,
 )
-from linkedclone.drivers.local.machine.monitor import open_monitor
-from linkedclone.drivers.local.machine.observing import observe_ssh
+from linkedclone.drivers.local.qmp.monitor import open_monitor
+from linkedclone.drivers.local.qmp.status import observe_ssh
 from linkedclone.errors import BusyError, HypervisorError
 from linkedclone.model.vm import CustomizationNews, CustomizationStatus
 from tests.local.hostile import ADDRESSES, BODIES, HOST_NAMES

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from linkedclone.drivers.local.machine.answers import Answer
-from linkedclone.drivers.local.machine.blockjobs import Progress, combine, judge_job
-from linkedclone.drivers.local.machine.copying import build_target
-from linkedclone.drivers.local.machine.merging import OpenLayer, build_open_layers, find_node
+from linkedclone.drivers.local.qmp.answers import Answer
+from linkedclone.drivers.local.qmp.block_jobs import Progress, combine, judge_job
+from linkedclone.drivers.local.qmp.copy import build_target
+from linkedclone.drivers.local.qmp.merge import OpenLayer, build_open_layers, find_node
 from linkedclone.errors import HypervisorError
 
 MIB = 1 << 20

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from linkedclone.drivers.local.bridges import BridgePlaces, check_bridge, is_allowed
+from linkedclone.drivers.local.placement import BridgePlaces, check_bridge, is_allowed
 from linkedclone.errors import LinkedCloneError, NotFoundError, RefusedError
 
 
@@ -62,7 +62,7 @@ def test_a_helper_without_roots_rights_is_told(
 def test_a_list_that_is_missing_or_silent_is_told(
     places: BridgePlaces, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("linkedclone.drivers.local.bridges._check_helper", lambda _: None)
+    monkeypatch.setattr("linkedclone.drivers.local.placement._check_helper", lambda _: None)
     places.access.write_text("allow br7\n")
     assert "does not allow the bridge br0" in refusal("br0", places).brief
     places.access.unlink()

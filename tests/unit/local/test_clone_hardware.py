@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from linkedclone.drivers.local.hardware import (
+from linkedclone.drivers.local.state.record import CardRecord, MachineRecord
+from linkedclone.drivers.qemu.hardware import (
     LEAST_UEFI_BYTES,
     MOST_CARDS,
     MOST_DISKS,
@@ -12,7 +13,6 @@ from linkedclone.drivers.local.hardware import (
     check_disks,
     plan_networks,
 )
-from linkedclone.drivers.local.record import CardRecord, MachineRecord
 from linkedclone.errors import InputError, LinkedCloneError
 from linkedclone.model.request import Hardware, NewDisk, Nic
 from linkedclone.model.values.ids import StoreId

@@ -11,13 +11,9 @@ from pathlib import Path
 import pytest
 
 from linkedclone.drivers.local.jobs import JobBoard, Work
-from linkedclone.drivers.local.layout import open_state
-from linkedclone.drivers.local.locks import hold, is_held
-from linkedclone.drivers.local.publish import publish_file, replace_file, whole_file
-from linkedclone.drivers.local.qcow2 import SparseFile
-from linkedclone.drivers.local.staging import at_work, is_at_work, list_dead
-from linkedclone.drivers.local.sweep import recover
-from linkedclone.drivers.local.translate import translate_os_error
+from linkedclone.drivers.local.recovery.garbage import recover
+from linkedclone.drivers.local.state.folder import open_state
+from linkedclone.drivers.local.state.staging import at_work, is_at_work, list_dead
 from linkedclone.errors import (
     BusyError,
     EndpointError,
@@ -25,7 +21,11 @@ from linkedclone.errors import (
     NoSpaceError,
     PermissionDeniedError,
 )
+from linkedclone.formats.qcow2 import SparseFile
 from linkedclone.model.jobs import JobStatus
+from linkedclone.system.atomic_files import publish_file, replace_file, whole_file
+from linkedclone.system.locks import hold, is_held
+from linkedclone.system.os_errors import translate_os_error
 
 CONTENT = SparseFile(length=200_000, extents=((0, b"head"), (150_000, b"tail")))
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from linkedclone.drivers.local.chain import DiskFile, ImageFormat, name_chain
-from linkedclone.drivers.local.consolidate import Merge, build_commit
+from linkedclone.drivers.local.snapshots.consolidate import Merge, build_commit
 from linkedclone.errors import HypervisorError
+from linkedclone.formats.chain import DiskFile, ImageFormat, name_chain
 
 BASE, LOWER, UPPER = (Path(f"/s/vms/a,b/disk-0000000{n}") for n in (1, 2, 3))
 CHAIN = tuple(

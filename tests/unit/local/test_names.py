@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from linkedclone.drivers.local.layout import (
+from linkedclone.drivers.local.guest.seed import host_name_of
+from linkedclone.drivers.local.state.folder import (
     backing_path,
     key_of,
     make_vm_link,
@@ -15,9 +16,8 @@ from linkedclone.drivers.local.layout import (
     new_vm_id,
     open_state,
 )
-from linkedclone.drivers.local.record import FILE_NAME, MachineRecord, VmRecord, render_record
-from linkedclone.drivers.local.seeds import host_name_of
-from linkedclone.drivers.local.store import load_vm
+from linkedclone.drivers.local.state.record import FILE_NAME, MachineRecord, VmRecord, render_record
+from linkedclone.drivers.local.state.store import load_vm
 from linkedclone.errors import InputError
 from linkedclone.model.values.ids import VmId
 from linkedclone.model.values.vm_names import check_name

@@ -2,7 +2,7 @@
 
 import pytest
 
-from linkedclone.drivers.local.machine.networks import (
+from linkedclone.drivers.qemu.networks import (
     FIRST_PORT,
     PORTS,
     Card,

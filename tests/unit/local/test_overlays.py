@@ -12,9 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from linkedclone.drivers.local.chain import ImageFormat, read_chain, read_disk_file
-from linkedclone.drivers.local.publish import publish_file
-from linkedclone.drivers.local.qcow2 import (
+from linkedclone.errors import HypervisorError
+from linkedclone.formats.chain import ImageFormat, read_chain, read_disk_file
+from linkedclone.formats.qcow2 import (
     CLUSTER_BYTES,
     MAX_VIRTUAL_BYTES,
     SECTOR_BYTES,
@@ -22,7 +22,7 @@ from linkedclone.drivers.local.qcow2 import (
     parse_header,
     read_header,
 )
-from linkedclone.errors import HypervisorError
+from linkedclone.system.atomic_files import publish_file
 
 KIB, GIB, TIB = 1 << 10, 1 << 30, 1 << 40
 LARGEST = {"qcow2": MAX_VIRTUAL_BYTES, "raw": 8 * TIB, "vmdk": TIB}

@@ -2,8 +2,8 @@
 
 import pytest
 
-from linkedclone.drivers.local.layout import is_disk_name, new_disk_name
-from linkedclone.drivers.local.own_names import is_own_name, is_storage_name
+from linkedclone.drivers.local.state.file_names import is_own_name, is_storage_name
+from linkedclone.drivers.local.state.folder import is_disk_name, new_disk_name
 
 
 @pytest.mark.parametrize("suffix", ["qcow2", "raw", "vmdk"])

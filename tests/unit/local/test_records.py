@@ -7,14 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from linkedclone.drivers.local.fingerprint import (
-    Fingerprint,
-    explain_difference,
-    parse_fingerprint,
-    render_fingerprint,
-    sample_offsets,
-)
-from linkedclone.drivers.local.record import (
+from linkedclone.drivers.local.state.record import (
     CardRecord,
     ExtraDisk,
     MachineRecord,
@@ -22,6 +15,13 @@ from linkedclone.drivers.local.record import (
     VmRecord,
     parse_record,
     render_record,
+)
+from linkedclone.drivers.local.storage.fingerprint import (
+    Fingerprint,
+    explain_difference,
+    parse_fingerprint,
+    render_fingerprint,
+    sample_offsets,
 )
 from linkedclone.errors import HypervisorError
 from linkedclone.model.values.ids import SnapshotId

@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from linkedclone.drivers.local import room
-from linkedclone.drivers.local.layout import make_vm_link, open_state
-from linkedclone.drivers.local.room import (
+from linkedclone.drivers.local.machine import memory_admission
+from linkedclone.drivers.local.machine.memory_admission import (
     OVERCOMMIT_VARIABLE,
     OVERHEAD_BYTES,
     Room,
@@ -17,6 +16,7 @@ from linkedclone.drivers.local.room import (
     need_of,
     observe_room,
 )
+from linkedclone.drivers.local.state.folder import make_vm_link, open_state
 from linkedclone.errors import RefusedError
 from linkedclone.model.request import CloneRequest, Hardware
 from linkedclone.model.values.ids import VmId
@@ -53,7 +53,7 @@ def test_only_new_clones_that_are_started_count_in_a_batch(
     state = open_state(tmp_path / "state")
     make_vm_link(state.names / "desk-1", VmId("desk-1.00000000"))
     two = Room(available_bytes=2 * need_of(GIB), promised_bytes=0)
-    monkeypatch.setattr(room, "observe_room", lambda: two)
+    monkeypatch.setattr(memory_admission, "observe_room", lambda: two)
     request = CloneRequest(parent="golden", names=("Desk-1", "desk-2", "desk-3"))
     check_batch(state, request, GIB)
     more = replace(request, names=(*request.names, "desk-4"))

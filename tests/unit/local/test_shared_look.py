@@ -6,7 +6,7 @@ from time import monotonic, sleep
 
 import pytest
 
-from linkedclone.drivers.local.shared_look import SharedLook
+from linkedclone.system.single_flight import SharedLook
 
 
 class World:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from linkedclone.drivers.local.inventory import tell_trouble
+from linkedclone.drivers.local.inventory.vm import tell_trouble
 from linkedclone.drivers.local.machine.config import MachineState
 from linkedclone.model.vm import Power
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from linkedclone.drivers.local.unit import quote, render_unit
+from linkedclone.drivers.local.guest.systemd_unit import quote, render_unit
 
 GOLDEN = Path(__file__).parent / "golden" / "unit.service"
 

@@ -9,9 +9,9 @@ import pytest
 from linkedclone.app.clone.job import CloneJob, prepare
 from linkedclone.app.proposal import Acting
 from linkedclone.app.vms.golden_images import Mending, Parents
-from linkedclone.drivers.local.finding import REFUSED as LOCAL_REFUSED
-from linkedclone.drivers.local.finding import find_target
-from linkedclone.drivers.local.layout import StateFolder, open_state
+from linkedclone.drivers.local.inventory.finder import REFUSED as LOCAL_REFUSED
+from linkedclone.drivers.local.inventory.finder import find_target
+from linkedclone.drivers.local.state.folder import StateFolder, open_state
 from linkedclone.drivers.memory.driver import MemoryDriver
 from linkedclone.drivers.memory.hypervisor import MemoryHypervisor
 from linkedclone.drivers.memory.target import REFUSED as MEMORY_REFUSED

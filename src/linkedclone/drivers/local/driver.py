@@ -27,8 +27,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from linkedclone.config.endpoint import Endpoint
-from linkedclone.drivers.local import access, images, removal, snapshots
-from linkedclone.drivers.local.clones import (
+from linkedclone.drivers.local.cloning import (
     CLONE,
     NewClone,
     await_clone,
@@ -36,21 +35,24 @@ from linkedclone.drivers.local.clones import (
     plan_machine,
     reserve_name,
 )
-from linkedclone.drivers.local.finding import REFUSED, find_names, find_target, find_vms
+from linkedclone.drivers.local.guest import access
+from linkedclone.drivers.local.images import images
+from linkedclone.drivers.local.inventory.finder import REFUSED, find_names, find_target, find_vms
+from linkedclone.drivers.local.inventory.observe import observe_some
+from linkedclone.drivers.local.inventory.unlinked_vms import tell_unlinked
 from linkedclone.drivers.local.jobs import JobBoard, Work
-from linkedclone.drivers.local.layout import MOVED_FROM, MOVING, StateFolder, open_state
-from linkedclone.drivers.local.machines import OpenMachine, open_machine
-from linkedclone.drivers.local.observing import observe_some
-from linkedclone.drivers.local.power import set_power, shut_down_guest
-from linkedclone.drivers.local.room import check_batch
-from linkedclone.drivers.local.settings import find_accel, find_root
-from linkedclone.drivers.local.settle import settle_all, settle_source
-from linkedclone.drivers.local.store import load_vm, locked, save_record, write_ssh_config
-from linkedclone.drivers.local.sweep import recover
-from linkedclone.drivers.local.translate import translated
-from linkedclone.drivers.local.trust import secure_state
-from linkedclone.drivers.local.unlinked import tell_unlinked
-from linkedclone.drivers.local.versions import settle_versions
+from linkedclone.drivers.local.lifecycle import delete as removal
+from linkedclone.drivers.local.lifecycle.image_versions import settle_versions
+from linkedclone.drivers.local.lifecycle.power import set_power, shut_down_guest
+from linkedclone.drivers.local.machine.memory_admission import check_batch
+from linkedclone.drivers.local.machine.open import OpenMachine, open_machine
+from linkedclone.drivers.local.recovery.garbage import recover
+from linkedclone.drivers.local.recovery.interrupted_merge import settle_all, settle_source
+from linkedclone.drivers.local.snapshots import snapshots
+from linkedclone.drivers.local.state.folder import MOVED_FROM, MOVING, StateFolder, open_state
+from linkedclone.drivers.local.state.settings import find_accel, find_root
+from linkedclone.drivers.local.state.store import load_vm, locked, save_record, write_ssh_config
+from linkedclone.drivers.local.state.trust import secure_state
 from linkedclone.drivers.refusals import no_such_vms
 from linkedclone.errors import HypervisorError, NoSnapshotError, UnsupportedError
 from linkedclone.model.findings import Finding
@@ -68,6 +70,7 @@ from linkedclone.model.plan import CreateClone, ReconfigureVm
 from linkedclone.model.request import CloneRequest, Scan, Target
 from linkedclone.model.values.ids import SnapshotId, VmId
 from linkedclone.model.vm import Identity, Mark, Power, Vm
+from linkedclone.system.os_errors import translated
 
 if TYPE_CHECKING:
     from linkedclone.model.access import ConsoleAddress, GuestLogin, SshLogin
@@ -91,7 +94,7 @@ def open_local(endpoint: Endpoint) -> LocalDriver:
     with translated(f"cannot open {root}"):
         closed = secure_state(root)
         if os.path.lexists(root / MOVING) or os.path.lexists(root / MOVED_FROM):
-            from linkedclone.drivers.local.moving import finish_move
+            from linkedclone.drivers.local.recovery.move_state import finish_move
 
             finish_move(root)
         state = open_state(root, immutable=os.environ.get(IMMUTABLE_VARIABLE, "yes") != "no")
@@ -176,7 +179,7 @@ class LocalDriver:
 
     def observe(self, *, sizes: bool = False, scan: Scan | None = None) -> Inventory:
         """Read all VMs with their chains, and the disk files of nobody; see ``observing_all``."""
-        from linkedclone.drivers.local.observing_all import observe_all
+        from linkedclone.drivers.local.inventory.observe_all import observe_all
 
         with translated("cannot read the VMs"):
             return observe_all(
@@ -296,7 +299,7 @@ class LocalDriver:
 
     def promote_vm(self, vm: VmId) -> Job:
         """Start to make a VM independent, running or not; see ``promotion``."""
-        from linkedclone.drivers.local.promotion import promote_vm
+        from linkedclone.drivers.local.snapshots.promote import promote_vm
 
         return self._start("promote", vm, partial(promote_vm, self._state, self._machines, vm))
 
@@ -307,14 +310,14 @@ class LocalDriver:
 
     def grow_disk(self, vm: VmId, disk: str, capacity_bytes: int) -> Job:
         """Start to make a disk larger, running or not; see ``growth``."""
-        from linkedclone.drivers.local.growth import grow_disk
+        from linkedclone.drivers.local.lifecycle.grow_disk import grow_disk
 
         grow = partial(grow_disk, self._state, self._machines)
         return self._start("grow", vm, partial(grow, vm, disk, capacity_bytes))
 
     def remove_stray(self, stray: Stray) -> Job:
         """Start to delete a disk file of no VM from the state folder; see ``strays``."""
-        from linkedclone.drivers.local.strays import remove_stray
+        from linkedclone.drivers.local.inventory.orphans import remove_stray
 
         run = partial(remove_stray, self._state, stray)
         return self._board.start(Work(about=str(stray.layer), action="remove", run=run))
@@ -341,7 +344,7 @@ class LocalDriver:
 
     def rename_vm(self, vm: VmId, name: str) -> Job:
         """Give a VM another name; see ``renaming``."""
-        from linkedclone.drivers.local.renaming import rename_vm
+        from linkedclone.drivers.local.lifecycle.rename import rename_vm
 
         return self._start("rename", vm, partial(rename_vm, self._state, vm, name))
 
@@ -352,7 +355,7 @@ class LocalDriver:
 
     def reconfigure_vm(self, step: ReconfigureVm) -> Job:
         """Change a VM that is off."""
-        from linkedclone.drivers.local.reconfigure import reconfigure_vm
+        from linkedclone.drivers.local.lifecycle.reconfigure import reconfigure_vm
 
         run = partial(reconfigure_vm, self._state, self._machines, step)
         return self._start("reconfigure", step.vm, run)
@@ -383,7 +386,7 @@ class LocalDriver:
 
     def build_image(self, wanted: ImageBuild, tell: TellBytes = tell_nobody) -> VmId:
         """Make a parent VM of a distribution's packages; see ``building``."""
-        from linkedclone.drivers.local.building import build_image
+        from linkedclone.drivers.local.images.build import build_image
 
         with translated(f"cannot build {wanted.name}"):
             return build_image(self._state, wanted, tell)
@@ -449,7 +452,7 @@ class LocalDriver:
 
     def build_unit(self) -> str:
         """Return a systemd unit that starts VMs; see ``unit``."""
-        from linkedclone.drivers.local.unit import render_unit
+        from linkedclone.drivers.local.guest.systemd_unit import render_unit
 
         return render_unit(self._state.root)
 
@@ -462,42 +465,42 @@ class LocalDriver:
 
     def move_state(self, target: Path, tell: TellBytes = tell_nobody) -> None:
         """Move the whole state folder; see ``moving``."""
-        from linkedclone.drivers.local.moving import move_state
+        from linkedclone.drivers.local.recovery.move_state import move_state
 
         with translated(f"cannot move to {target}"):
             move_state(self._state, self._machines, target, tell)
 
     def rebase_layers(self, file: Path) -> Rebased:
         """Let all that miss a layer hang from where it is now; see ``rebasing``."""
-        from linkedclone.drivers.local.rebasing import rebase_layers
+        from linkedclone.drivers.local.recovery.rebase import rebase_layers
 
         with translated(f"cannot hang anything from {file}"):
             return rebase_layers(self._state, self._machines, file)
 
     def accept_layer(self, file: Path) -> None:
         """Seal a layer anew whose time alone was changed; see ``layers``."""
-        from linkedclone.drivers.local.layers import accept_layer
+        from linkedclone.drivers.local.storage.new_layer import accept_layer
 
         with translated(f"cannot accept {file}"):
             accept_layer(self._state, file)
 
     def relink_vms(self) -> tuple[str, ...]:
         """Link VMs again whose folders lost their links; see ``unlinked``."""
-        from linkedclone.drivers.local.unlinked import relink_vms
+        from linkedclone.drivers.local.inventory.unlinked_vms import relink_vms
 
         with translated("cannot link VMs again"):
             return relink_vms(self._state)
 
     def export_disk(self, wanted: DiskExport, tell: TellBytes = tell_nobody) -> None:
         """Write a disk to one file; see ``exporting``."""
-        from linkedclone.drivers.local.exporting import export_disk
+        from linkedclone.drivers.local.images.export import export_disk
 
         with translated(f"cannot export to {wanted.file}"):
             export_disk(self._state, self._machines, wanted, tell)
 
     def diagnose(self) -> tuple[Finding, ...]:
         """Check what linked clones need of this machine, for ``doctor``."""
-        from linkedclone.drivers.local.diagnose import diagnose
+        from linkedclone.drivers.local.diagnosis.doctor import diagnose
 
         return diagnose(self._state.root, self._machines)
 

@@ -5,10 +5,10 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
-from linkedclone.drivers.local.translate import translated
 from linkedclone.errors import EndpointError, LinkedCloneError
 from linkedclone.model.jobs import Job, JobState, JobStatus
 from linkedclone.model.values.ids import JobId
+from linkedclone.system.os_errors import translated
 
 _THREADS = 16
 

@@ -4,10 +4,10 @@ A machine lives in a folder and is found again through the sockets in it. The
 QMP library and the guest agent are spoken to nowhere else.
 """
 
-from linkedclone.drivers.local.machine.accel import Accelerator, choose_accelerator
+from linkedclone.drivers.local.machine.accelerator import Accelerator, choose_accelerator
 from linkedclone.drivers.local.machine.config import MachineConfig, MachineState
 from linkedclone.drivers.local.machine.machine import Machine
-from linkedclone.drivers.local.machine.ssh import build_ssh_command, ensure_key
+from linkedclone.drivers.local.state.ssh_key import build_ssh_command, ensure_key
 
 __all__ = (
     "Accelerator",

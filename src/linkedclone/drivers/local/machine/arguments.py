@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from linkedclone.drivers.local.machine.config import MachineConfig
-from linkedclone.drivers.local.machine.networks import Card, build_netdevs
+from linkedclone.drivers.qemu.networks import Card, build_netdevs
 
 PROGRAM = "qemu-system-x86_64"
 

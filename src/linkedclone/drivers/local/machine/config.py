@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from linkedclone.drivers.local.machine.networks import Card
+from linkedclone.drivers.qemu.networks import Card
 from linkedclone.model.vm import CustomizationStatus, Power, SshAddress
 
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from linkedclone.drivers.local.publish import replace_file
 from linkedclone.errors import PowerOnError
+from linkedclone.system.atomic_files import replace_file
 
 DESCRIPTORS = (Path("/etc/qemu/firmware"), Path("/usr/share/qemu/firmware"))
 """Where firmware describes itself (QEMU: docs/interop/firmware.json)."""

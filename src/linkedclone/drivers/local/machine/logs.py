@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from linkedclone.drivers.local.locks import hold
-from linkedclone.drivers.local.reading import open_regular
 from linkedclone.errors import BusyError, HypervisorError
+from linkedclone.system.locks import hold
+from linkedclone.system.reading import open_regular
 
 CONSOLE_LOG: Final = "console.log"
 QEMU_LOG: Final = "qemu.log"

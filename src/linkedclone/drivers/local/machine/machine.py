@@ -9,9 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from linkedclone.drivers.local.chain import ImageFormat, name_disk
-from linkedclone.drivers.local.locks import hold
-from linkedclone.drivers.local.machine.accel import BOOT_ID, choose_accelerator, choose_cpu
+from linkedclone.drivers.local.machine.accelerator import BOOT_ID, choose_accelerator, choose_cpu
 from linkedclone.drivers.local.machine.arguments import (
     AGENT_SOCKET,
     CONSOLE_SOCKET,
@@ -21,7 +19,6 @@ from linkedclone.drivers.local.machine.arguments import (
     disk_device,
 )
 from linkedclone.drivers.local.machine.config import MachineConfig, MachineState
-from linkedclone.drivers.local.machine.disks import SNAPSHOT_SECONDS, RunningDisks, Work
 from linkedclone.drivers.local.machine.firmware import prepare_firmware
 from linkedclone.drivers.local.machine.logs import (
     CONSOLE_LOG,
@@ -37,8 +34,9 @@ from linkedclone.drivers.local.machine.process import (
     hold_own,
     launch,
 )
-from linkedclone.drivers.local.machine.session import ANSWER_SECONDS, Session, with_session
-from linkedclone.drivers.local.machine.sockets import find_listener
+from linkedclone.drivers.local.qmp.disks import SNAPSHOT_SECONDS, RunningDisks, Work
+from linkedclone.drivers.local.qmp.session import ANSWER_SECONDS, Session, with_session
+from linkedclone.drivers.local.qmp.sockets import find_listener
 from linkedclone.errors import (
     BusyError,
     EndpointError,
@@ -48,7 +46,9 @@ from linkedclone.errors import (
     NoSpaceError,
     PowerOnError,
 )
+from linkedclone.formats.chain import ImageFormat, name_disk
 from linkedclone.model.vm import Power, SshAddress
+from linkedclone.system.locks import hold
 
 LOCK = "machine.lock"
 CONSOLE_LOCK = "console.lock"
@@ -259,7 +259,7 @@ class Machine(RunningDisks):
         """
 
         async def work(session: Session) -> Mapping[str, str]:
-            from linkedclone.drivers.local.machine.customizing import read_texts
+            from linkedclone.drivers.local.qmp.cloud_init_status import read_texts
 
             async with session.agent() as agent:
                 return {} if agent is None else await read_texts(agent, files)
@@ -280,18 +280,18 @@ class Machine(RunningDisks):
             HypervisorError: There is no such program, or the agent is not let run any.
             GoneError: The machine does not run.
         """
-        from linkedclone.drivers.local.machine import commands
+        from linkedclone.drivers.local.qmp import guest_commands
 
         deadline, name = time.monotonic() + seconds, self.config.name
-        pid = self._demand(partial(commands.begin_command, name=name, command=command))
+        pid = self._demand(partial(guest_commands.begin_command, name=name, command=command))
         pause = POLL_SECONDS
         while True:
-            (status,) = self._demand(partial(commands.poll_command, name=name, pid=pid))
+            (status,) = self._demand(partial(guest_commands.poll_command, name=name, pid=pid))
             if status is not None:
                 return status
             if time.monotonic() + pause >= deadline:
                 with suppress(LinkedCloneError):
-                    self._demand(partial(commands.end_command, name=name, pid=pid))
+                    self._demand(partial(guest_commands.end_command, name=name, pid=pid))
                 brief = f"{command[0]} took longer than {seconds:g} s in the guest of {name}"
                 raise BusyError(brief, hint="make it quicker: it is run again and again")
             time.sleep(pause)
@@ -336,7 +336,7 @@ class Machine(RunningDisks):
             GoneError: The machine does not run.
         """
         from linkedclone.drivers.local.machine.console import attach
-        from linkedclone.drivers.local.machine.sockets import connect
+        from linkedclone.drivers.local.qmp.sockets import connect
 
         gone = self._off()
         if not (self.folder / CONSOLE_SOCKET).exists():
@@ -433,7 +433,7 @@ async def _open_handle(session: Session) -> ProcessHandle:
 
 
 async def _ask_to_power_off(session: Session) -> bool:
-    from linkedclone.drivers.local.machine.acting import ask_to_power_off
+    from linkedclone.drivers.local.qmp.actions import ask_to_power_off
 
     return await ask_to_power_off(session)
 
@@ -441,19 +441,19 @@ async def _ask_to_power_off(session: Session) -> bool:
 async def _observe(
     session: Session, *, guest: bool, seeded: bool, macs: tuple[str, ...]
 ) -> MachineState:
-    from linkedclone.drivers.local.machine.observing import observe_session
+    from linkedclone.drivers.local.qmp.status import observe_session
 
     return await observe_session(session, guest=guest, seeded=seeded, macs=macs)
 
 
 async def _find_ssh(session: Session) -> SshAddress | None:
-    from linkedclone.drivers.local.machine.observing import observe_ssh
+    from linkedclone.drivers.local.qmp.status import observe_ssh
 
     return await observe_ssh(session.monitor)
 
 
 async def _resume(session: Session) -> MachineState:
-    from linkedclone.drivers.local.machine.acting import resume
+    from linkedclone.drivers.local.qmp.actions import resume
 
     return await resume(session)
 

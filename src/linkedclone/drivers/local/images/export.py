@@ -1,0 +1,163 @@
+"""Write a disk to one file that needs nothing else: for other machines and other hypervisors."""
+
+import json
+import os
+import re
+import secrets
+import subprocess
+from pathlib import Path
+
+from linkedclone.drivers.local.cloning import find_snapshot
+from linkedclone.drivers.local.inventory.layer_users import ChainReader
+from linkedclone.drivers.local.inventory.vm import allocated_bytes
+from linkedclone.drivers.local.machine.open import OpenMachine
+from linkedclone.drivers.local.machine.starting import observe_power
+from linkedclone.drivers.local.state.folder import StateFolder
+from linkedclone.drivers.local.state.store import LockedVm, locked
+from linkedclone.drivers.local.storage.image_lock import kept_from_writers
+from linkedclone.drivers.qemu.qemu_img import explain_failure, free_bytes, run_qemu_img
+from linkedclone.errors import (
+    InputError,
+    InUseError,
+    NoSpaceError,
+    NotFoundError,
+    RefusedError,
+)
+from linkedclone.formats.chain import name_disk
+from linkedclone.model.images import DiskExport, TellBytes
+from linkedclone.model.values.sizes import render_size
+from linkedclone.model.vm import Power
+from linkedclone.system.atomic_files import rename_new, sync_folder
+
+_PERCENT = re.compile(rb"\(([0-9.]+)/100%\)")
+
+
+def export_disk(
+    state: StateFolder, machines: OpenMachine, wanted: DiskExport, tell: TellBytes
+) -> None:
+    """Write a disk of a VM that is off, or of a snapshot, to one file.
+
+    It is made under a hidden name beside its place and takes its own when it
+    is whole. The VM can be cloned from meanwhile, but neither started nor changed.
+
+    Raises:
+        InputError: The file is there, or its folder is not.
+        InUseError: The VM runs, and no snapshot was named.
+        NotFoundError: It has no such disk.
+        NoSpaceError: There is no room.
+        HypervisorError: qemu-img failed.
+    """
+    target = Path(os.path.abspath(wanted.file))  # noqa: PTH100 - links in the path stay
+    _check_target(state, target)
+    with locked(state, wanted.vm, shared=True) as vm:
+        source = _find_layer(machines, vm, wanted)
+        chain = ChainReader().read(source)
+        if chain[0].missing:
+            raise RefusedError(
+                f"{chain[0].path} is missing", hint="linkedclone doctor says what to do"
+            )
+        needed = _measure(source, wanted.format, vm)
+        if needed > free_bytes(target.parent):
+            raise _no_room(target, needed)
+        scratch = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
+        try:
+            with kept_from_writers(file.path for file in chain):
+                _convert(source, scratch, wanted.format, needed, vm, tell)
+            _publish(scratch, target)
+        finally:
+            scratch.unlink(missing_ok=True)
+
+
+def _check_target(state: StateFolder, target: Path) -> None:
+    if Path(os.path.realpath(target)).is_relative_to(os.path.realpath(state.root)):
+        raise InputError(
+            f"{target} is in the state folder, where linkedclone takes files for its own",
+            hint="name another folder",
+        )
+    if target.exists() or target.is_symlink():
+        raise InputError(f"{target} is there already", hint="name another file, or remove it")
+    if not target.parent.is_dir():
+        raise InputError(f"there is no folder {target.parent}", hint="make it first")
+
+
+def _find_layer(machines: OpenMachine, vm: LockedVm, wanted: DiskExport) -> Path:
+    if wanted.snapshot is not None:
+        frozen = find_snapshot(vm, wanted.snapshot)
+        further = [(disk.label, disk.file) for disk in frozen.extra_disks]
+        return vm.folder / _pick(frozen.file, further, wanted.disk, vm.record.name)
+    if observe_power(machines, vm) is not Power.OFF:
+        raise InUseError(
+            f"{vm.record.name} runs: its disk changes while it is read",
+            dependants=(vm.record.name,),
+            hint="stop it, or name one of its snapshots: --snapshot NAME",
+        )
+    further = [(disk.label, disk.file) for disk in vm.record.extra_disks]
+    return vm.folder / _pick(vm.record.disk, further, wanted.disk, vm.record.name)
+
+
+def _pick(first: str, further: list[tuple[str, str]], label: str, name: str) -> str:
+    from linkedclone.drivers.qemu.hardware import disk_label
+
+    disks = {disk_label(0): first, **dict(further)}
+    if not label:
+        return first
+    if label not in disks:
+        raise NotFoundError(f"{name} has no disk {label!r}", hint="there are: " + ", ".join(disks))
+    return disks[label]
+
+
+def _measure(source: Path, image_format: str, vm: LockedVm) -> int:
+    """Return how many bytes the file will take, as far as that can be told before."""
+    if image_format == "vmdk":  # qemu-img measures raw and qcow2 alone
+        return sum(allocated_bytes(file.path) or 0 for file in ChainReader().read(source))
+    arguments = ("measure", "--output=json", "-U", "-O", image_format)
+    told = run_qemu_img((*arguments, name_disk(source)), folder=source.parent, lock=vm.lock)
+    return int(json.loads(told)["required"])
+
+
+def _convert(
+    source: Path, scratch: Path, image_format: str, total: int, vm: LockedVm, tell: TellBytes
+) -> None:
+    options = ("-o", "subformat=streamOptimized") if image_format == "vmdk" else ()
+    with subprocess.Popen(  # noqa: S603 - no shell, and the paths are absolute
+        [
+            *("qemu-img", "convert", "-p", "-U", "-O", image_format, *options),
+            *(name_disk(source), str(scratch)),
+        ],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=source.parent,
+        pass_fds=(vm.lock,),
+        env={**os.environ, "LC_ALL": "C"},
+    ) as process:
+        try:
+            while told := os.read(process.stdout.fileno(), 4096) if process.stdout else b"":
+                found = _PERCENT.findall(told)
+                if found:
+                    tell("exporting", int(total * float(found[-1]) / 100), total)
+            words = process.stderr.read().decode(errors="replace") if process.stderr else ""
+        except BaseException:
+            process.terminate()
+            raise
+    if process.returncode:
+        raise explain_failure("convert", process.returncode, words, scratch.parent)
+
+
+def _publish(scratch: Path, target: Path) -> None:
+    with scratch.open("rb") as file:
+        os.fsync(file.fileno())
+    try:
+        rename_new(scratch, target)
+    except FileExistsError as error:
+        raise InputError(f"{target} is there already", hint="name another file") from error
+    sync_folder(target.parent)
+
+
+def _no_room(target: Path, needed: int) -> NoSpaceError:
+    return NoSpaceError(
+        f"there is no room at {target.parent}",
+        details=f"{render_size(needed)} are needed, {render_size(free_bytes(target.parent))} free",
+        hint="free some space, or name another folder",
+        kind="ENOSPC",
+    )

@@ -1,0 +1,1 @@
+"""What is in the state folder, and how it is found by name."""

@@ -1,0 +1,109 @@
+"""Who reads which layer in a state folder: VMs and foreign files, from the headers each time."""
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from linkedclone.drivers.local.inventory.foreign_files import ForeignDisk, find_foreign
+from linkedclone.drivers.local.state.folder import StateFolder
+from linkedclone.drivers.local.state.store import Stored, StoredVm, load_all
+from linkedclone.errors import HypervisorError
+from linkedclone.formats.chain import DiskFile, ImageFormat, read_chain, read_disk_file
+from linkedclone.model.values.ids import VmId
+
+Chain = tuple[DiskFile, ...]
+
+
+class ChainReader:
+    """Reads chains, each file once; to be thrown away after one look."""
+
+    def __init__(self) -> None:
+        self._seen: dict[Path, DiskFile] = {}
+
+    def read(self, top: Path) -> Chain:
+        """Read the chain of a top or of a frozen layer, base first."""
+        return read_chain(top, self._read_one)
+
+    def _read_one(self, path: Path, image_format: ImageFormat) -> DiskFile:
+        found = self._seen.get(path)
+        if found is None:
+            found = self._seen[path] = read_disk_file(path, image_format)
+        return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Survey:
+    """All VMs with all their chains, and the foreign files among theirs.
+
+    Attributes:
+        stored: The VMs.
+        chains: For each end of a chain (see ``StoredVm.tops``) the chain, base first.
+        users: For each file the VMs that read it, themselves or through a snapshot.
+        foreign: Disk files in the VMs' folders that others made.
+        doubts: Why not everything could be read; while there are any, nothing
+            may be taken for unused.
+    """
+
+    stored: Stored
+    chains: dict[Path, Chain]
+    users: dict[Path, set[VmId]]
+    foreign: tuple[ForeignDisk, ...] = ()
+    doubts: tuple[str, ...] = ()
+
+    @property
+    def reached(self) -> frozenset[Path]:
+        """Every file that a VM or a foreign file reads, and the foreign files themselves."""
+        own = {disk.path for disk in self.foreign}
+        return frozenset(self.users) | self.read_by_foreign | own
+
+    @property
+    def read_by_foreign(self) -> frozenset[Path]:
+        """Every file that a foreign file hangs from."""
+        return frozenset(file.path for disk in self.foreign for file in disk.chain[:-1])
+
+    def used_by_others(self, layer: Path, vm: VmId) -> bool:
+        """Say whether anything but this VM reads the layer: another VM, or a foreign file."""
+        return bool(self.users.get(layer, set()) - {vm}) or layer in self.read_by_foreign
+
+
+@dataclass(slots=True)
+class _Builder:
+    reader: ChainReader = field(default_factory=ChainReader)
+    chains: dict[Path, Chain] = field(default_factory=dict)
+    users: dict[Path, set[VmId]] = field(default_factory=lambda: defaultdict(set))
+    doubts: list[str] = field(default_factory=list)
+
+    def add(self, vm: StoredVm) -> None:
+        for top in vm.tops:
+            chain = self._read(top)
+            self.chains[top] = chain
+            for file in chain:
+                self.users[file.path].add(vm.id)
+
+    def _read(self, top: Path) -> Chain:
+        try:
+            chain = self.reader.read(top)
+        except (HypervisorError, OSError) as error:
+            self.doubts.append(str(error))
+            return (DiskFile(path=top, format=ImageFormat.QCOW2, missing=True),)
+        if chain[0].missing:
+            self.doubts.append(f"{chain[0].path} is missing")
+        return chain
+
+
+def take_survey(state: StateFolder) -> Survey:
+    """Read everything; what cannot be read is told in ``doubts``."""
+    stored = load_all(state)
+    builder = _Builder()
+    builder.doubts.extend(str(error) for _, error in stored.unreadable)
+    for vm in stored.vms:
+        builder.add(vm)
+    foreign = find_foreign(state)
+    builder.doubts.extend(disk.doubt for disk in foreign if disk.doubt)
+    return Survey(
+        stored=stored,
+        chains=builder.chains,
+        users=dict(builder.users),
+        foreign=foreign,
+        doubts=tuple(builder.doubts),
+    )

@@ -1,0 +1,80 @@
+"""Read the whole state folder: all VMs, all files of nobody among theirs, and sizes if wanted."""
+
+from pathlib import Path
+
+from linkedclone.drivers.local.inventory.foreign_files import ForeignDisk
+from linkedclone.drivers.local.inventory.layer_users import Survey, take_survey
+from linkedclone.drivers.local.inventory.observe import build_all
+from linkedclone.drivers.local.inventory.orphans import build_abandoned, build_foreign, find_orphans
+from linkedclone.drivers.local.inventory.scan import Findings, scan_places
+from linkedclone.drivers.local.inventory.sizes import measure_inventory
+from linkedclone.drivers.local.inventory.vm import Seen, build_unreadable
+from linkedclone.drivers.local.machine.open import OpenMachine
+from linkedclone.drivers.local.state.folder import StateFolder
+from linkedclone.model.inventory import Inventory
+from linkedclone.model.request import Scan
+
+
+def observe_all(
+    state: StateFolder,
+    machines: OpenMachine,
+    *,
+    sizes: bool = False,
+    scan: Scan | None = None,
+    guests: bool = True,
+) -> Inventory:
+    """Read all VMs, by name, with the files of nobody that lie among theirs.
+
+    A VM whose record is unreadable is there with its name alone.
+
+    Args:
+        state: The state folder.
+        machines: Gives the machines to look at.
+        sizes: Whether the sizes of files and of the file system are wanted.
+        scan: Where to look for more files of nobody.
+        guests: Whether the guests' agents are asked.
+
+    Raises:
+        NotFoundError: A place to scan is no folder.
+    """
+    survey = take_survey(state)
+    found = scan_places(state, scan.places, _list_known(survey)) if scan else Findings()
+    seen = Seen(chains=survey.chains, users=survey.users, foreign=_list_shared(survey, found))
+    unreadable = tuple(build_unreadable(state, vm, why) for vm, why in survey.stored.unreadable)
+    vms = build_all(state, machines, survey.stored.vms, seen, guests=guests) + unreadable
+    strays = (
+        *build_foreign(state, _list_unread(survey, found)),
+        *find_orphans(state, survey),
+        *(build_abandoned(state) if sizes and scan else ()),
+    )
+    inventory = Inventory(
+        vms=tuple(sorted(vms, key=lambda vm: vm.name)),
+        strays=tuple(sorted(strays, key=lambda stray: stray.layer)),
+        blind=(_tell_limits(state, scan), *found.blind),
+        unscanned=(_tell_limits(state, scan),),
+    )
+    return measure_inventory(state, inventory) if sizes else inventory
+
+
+def _list_known(survey: Survey) -> set[Path]:
+    chains = (*survey.chains.values(), *(disk.chain for disk in survey.foreign))
+    return {file.path for chain in chains for file in chain}
+
+
+def _list_shared(survey: Survey, found: Findings) -> frozenset[Path]:
+    outside = (file.path for disk in found.disks for file in disk.chain[:-1])
+    return survey.read_by_foreign.union(outside)
+
+
+def _list_unread(survey: Survey, found: Findings) -> tuple[ForeignDisk, ...]:
+    """Return the foreign files that are not part of a VM's chain."""
+    disks = (*survey.foreign, *found.disks)
+    return tuple(disk for disk in disks if disk.path not in survey.users)
+
+
+def _tell_limits(state: StateFolder, scan: Scan | None) -> str:
+    what = "disk files that hang from this machine's clones"
+    if scan is None:
+        return f"{what} were looked for nowhere outside of {state.vms} (--scan does)"
+    where = ", ".join(scan.places) or f"{state.root} and where its disks hang from"
+    return f"{what} were looked for nowhere outside of {state.vms} but in {where}"

@@ -1,0 +1,1 @@
+"""Power, names, settings, growth and the end of VMs."""

@@ -1,0 +1,82 @@
+"""Make disks larger: only the layer that is written to changes, and nothing below it."""
+
+from linkedclone.drivers.local.inventory.vm import DISK_LABEL
+from linkedclone.drivers.local.machine.open import OpenMachine
+from linkedclone.drivers.local.machine.starting import observe_runs
+from linkedclone.drivers.local.recovery.interrupted_merge import settle
+from linkedclone.drivers.local.state.folder import StateFolder
+from linkedclone.drivers.local.state.staging import at_work_on
+from linkedclone.drivers.local.state.store import StoredVm, locked
+from linkedclone.drivers.local.storage.image_lock import refuse_writers
+from linkedclone.drivers.local.storage.new_layer import check_disk
+from linkedclone.drivers.qemu.qemu_img import run_qemu_img
+from linkedclone.errors import InputError, NotFoundError
+from linkedclone.formats.chain import name_disk, read_chain
+from linkedclone.formats.qcow2 import MAX_VIRTUAL_BYTES, round_to_sectors
+from linkedclone.model.values.ids import VmId
+from linkedclone.model.values.sizes import render_size
+
+
+def grow_disk(
+    state: StateFolder, machines: OpenMachine, vm: VmId, label: str, capacity_bytes: int
+) -> None:
+    """Make a VM's disk larger for its guest; as large already counts as done.
+
+    The size is rounded up to whole sectors of 512 bytes, as disks have them.
+    What lies beyond the end of the layer below reads as zeros.
+
+    Raises:
+        GoneError: The VM does not exist.
+        NotFoundError: It has no disk of this label.
+        InputError: The disk is larger, or qcow2 has no such sizes.
+        InUseError: A foreign file hangs from the layer that would change.
+        RefusedError: A layer below it is missing or changed.
+        HypervisorError: QEMU or qemu-img failed; the disk is as it was.
+    """
+    wanted = round_to_sectors(capacity_bytes)
+    with at_work_on(state, "grow", vm), locked(state, vm) as found:
+        stored = settle(state, machines, found)
+        number = _find_disk(stored, label)
+        top = stored.disk_tops[number]
+        if not _is_growth(read_chain(top)[-1].virtual_bytes, wanted):
+            return
+        check_disk(state, stored)
+        if observe_runs(machines, stored):
+            machines(stored).grow_disk(wanted, number)
+            return
+        refuse_writers([top])
+        arguments = ("resize", "-q", name_disk(top), str(wanted))
+        run_qemu_img(arguments, folder=stored.folder, lock=stored.lock)
+
+
+def _find_disk(vm: StoredVm, label: str) -> int:
+    """Return the number of the disk with this label, counted from 0.
+
+    Raises:
+        NotFoundError: There is none.
+    """
+    labels = [DISK_LABEL, *(disk.label for disk in vm.record.extra_disks)]
+    if label not in labels:
+        raise NotFoundError(
+            f"{vm.record.name} has no disk {label!r}", hint=f"it has: {', '.join(labels)}"
+        )
+    return labels.index(label)
+
+
+def _is_growth(now: int, wanted: int) -> bool:
+    """Say whether there is anything to do.
+
+    Raises:
+        InputError: The size will not do.
+    """
+    if wanted < now:
+        raise InputError(
+            f"the disk has {render_size(now)}, and a disk cannot be made smaller",
+            hint=f"name a size above {render_size(now)}",
+        )
+    if wanted > MAX_VIRTUAL_BYTES:
+        raise InputError(
+            f"a disk cannot have {render_size(wanted)}",
+            hint=f"the largest has {render_size(MAX_VIRTUAL_BYTES)}",
+        )
+    return wanted > now

@@ -1,0 +1,125 @@
+"""Whether QEMU may put a card on a bridge of this host, asked before anything is started.
+
+QEMU lets a helper do it, which needs root's rights and decides by an access
+list (QEMU: qemu-bridge-helper.c). What it says itself when one of the two is
+missing does not tell which.
+"""
+
+import os
+import shutil
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from linkedclone.drivers.local.state.record import MachineRecord
+from linkedclone.drivers.qemu.networks import NetworkKind, parse_network
+from linkedclone.errors import NotFoundError, RefusedError
+
+_HELPER = "qemu-bridge-helper"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BridgePlaces:
+    """Where to look.
+
+    Attributes:
+        helpers: Folders that QEMU's helper may be in.
+        access: The helper's access list.
+        interfaces: The folder that the kernel shows network interfaces in.
+    """
+
+    helpers: tuple[Path, ...] = (Path("/usr/lib/qemu"), Path("/usr/libexec"))
+    access: Path = Path("/etc/qemu/bridge.conf")
+    interfaces: Path = Path("/sys/class/net")
+
+
+def check_bridges(machine: MachineRecord) -> None:
+    """Make sure that all cards of a machine that want a bridge can be put on it.
+
+    Raises:
+        NotFoundError: There is no such bridge any more.
+        RefusedError: QEMU may not use one.
+    """
+    for card in machine.cards:
+        network = parse_network(card.network)
+        if network.kind is NetworkKind.BRIDGE:
+            check_bridge(network.name)
+
+
+def check_bridge(name: str, places: BridgePlaces | None = None) -> None:
+    """Make sure that a card can be put on a bridge.
+
+    Raises:
+        NotFoundError: There is no such bridge.
+        RefusedError: The helper is missing, has no rights, or its list does not allow it.
+    """
+    places = places or BridgePlaces()
+    if not (places.interfaces / name / "bridge").exists():
+        there = sorted(path.parent.name for path in places.interfaces.glob("*/bridge"))
+        hint = f"there are: {', '.join(there)}" if there else "this host has none"
+        raise NotFoundError(f"there is no bridge {name!r} on this host", hint=hint)
+    _check_helper(places)
+    _check_access(name, places.access)
+
+
+def _check_helper(places: BridgePlaces) -> None:
+    path = shutil.which(_HELPER, path=os.pathsep.join(map(str, places.helpers)))
+    if path is None:
+        raise RefusedError(
+            f"QEMU's {_HELPER} is missing",
+            details=f"it is neither in {' nor in '.join(map(str, places.helpers))}",
+            hint="apt-get install qemu-system-common",
+        )
+    seen = Path(path).stat()
+    rooted = seen.st_uid == 0 and seen.st_mode & stat.S_ISUID
+    if not (rooted or os.geteuid() == 0 or "security.capability" in os.listxattr(path)):
+        raise RefusedError(
+            f"{path} may not touch bridges: it does not run as root",
+            hint=f"sudo chmod u+s {path}",
+        )
+
+
+def _check_access(name: str, path: Path) -> None:
+    try:
+        allowed = is_allowed(name, path)
+    except PermissionError:
+        return  # only root may read it, and so the helper may
+    except OSError as error:
+        raise RefusedError(
+            f"no user may use the bridge {name}: {path} cannot be read",
+            details=str(error),
+            hint=_allow(name, path),
+        ) from error
+    if not allowed:
+        raise RefusedError(f"{path} does not allow the bridge {name}", hint=_allow(name, path))
+
+
+def _allow(name: str, path: Path) -> str:
+    return f"as root: mkdir -p {path.parent} && echo 'allow {name}' >> {path}"
+
+
+def is_allowed(name: str, path: Path) -> bool:
+    """Read an access list, with those that it includes: a refusal beats a permission.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    rules = _read_rules(path, depth=8)
+    return (
+        ("deny", name) not in rules
+        and ("deny", "all") not in rules
+        and (("allow", name) in rules or ("allow", "all") in rules)
+    )
+
+
+def _read_rules(path: Path, *, depth: int) -> set[tuple[str, str]]:
+    rules: set[tuple[str, str]] = set()
+    for line in path.read_text().splitlines():
+        words = line.partition("#")[0].split()
+        if len(words) != 2:
+            continue
+        verb, argument = words
+        if verb == "include" and depth:
+            rules |= _read_rules(Path(argument), depth=depth - 1)
+        rules.add((verb, argument))
+    return rules

@@ -1,0 +1,201 @@
+"""What is done to the disks of a running machine.
+
+From the next start on the machine's configuration has to name the layers that
+it has then; what a kill leaves in between is for ``settle`` to find out.
+"""
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from linkedclone.drivers.local.machine.arguments import disk_device
+from linkedclone.drivers.local.qmp.session import ANSWER_SECONDS, Session
+from linkedclone.errors import BusyError, HypervisorError
+
+if TYPE_CHECKING:
+    from linkedclone.drivers.local.qmp.block_jobs import Progress
+    from linkedclone.drivers.local.qmp.merge import LayerMerge
+
+SNAPSHOT_SECONDS = 60.0
+MOVE_SECONDS = 120.0
+STILL_SECONDS = 300.0
+"""How long a block job may copy nothing before it is given up."""
+LONGEST_SECONDS = 24 * 3600.0
+"""How long a block job may take at all: a QEMU that its guest has taken over may say for
+ever that it gets on."""
+POLL_SECONDS = 0.1
+
+T = TypeVar("T")
+Work = Callable[[Session], Awaitable[T]]
+Commit = Callable[[bool], None]
+"""Called once the guest has its new layers, while it stands still; the old ones hold the
+same then. It is told whether the guest ran, and only after it the guest goes on."""
+
+
+class RunningDisks(ABC):
+    """The part of a machine that has to do with its disks while it runs."""
+
+    @abstractmethod
+    def _demand(self, work: Work[T], *, deadline_seconds: float = ANSWER_SECONDS) -> T:
+        """Do something with the running machine, alone; fail if it does not run."""
+
+    def snapshot_disks(self, overlays: Mapping[int, Path], *, quiesce: bool = False) -> bool:
+        """Go on writing in new overlays, whose backing files are the present top layers.
+
+        All disks move at one moment or none does (QMP: ``transaction`` of
+        ``blockdev-snapshot-sync`` with mode ``existing``).
+
+        Args:
+            overlays: The overlays, which are there, by the numbers of their disks.
+            quiesce: Whether it is done only if the guest's file systems can be
+                brought to rest; else they are where that is possible.
+
+        Returns:
+            True if the guest agent froze the file systems for it, so that they
+            are whole in the frozen layers; False leaves what a power failure leaves.
+
+        Raises:
+            RefusedError: They could not be brought to rest; nothing has changed.
+            HypervisorError: QEMU refuses; the machine goes on with the old layers.
+            GoneError: The machine does not run.
+        """
+
+        async def work(session: Session) -> bool:
+            from linkedclone.drivers.local.qmp.actions import snapshot_disks
+
+            return await snapshot_disks(session, overlays, quiesce=quiesce)
+
+        return self._demand(work, deadline_seconds=SNAPSHOT_SECONDS)
+
+    def copy_disks(self, targets: Mapping[int, Path], commit: Commit) -> None:
+        """Copy disks whole while the guest goes on, and let it go on in the copies.
+
+        Args:
+            targets: Empty qcow2 files of the disks' sizes without backing files,
+                by the numbers of the disks.
+            commit: See :data:`Commit`.
+
+        Raises:
+            NoSpaceError: The file system is full.
+            BusyError: It does not get on.
+            HypervisorError: QEMU refuses or fails. Each disk may be the old one or the
+                copy then, the guest may stand still, and the jobs may go on;
+                see :meth:`cancel_jobs`.
+            GoneError: The machine does not run, or ended meanwhile.
+        """
+        from linkedclone.drivers.local.qmp import copy
+
+        async def start(session: Session) -> bool:
+            return await copy.start_copies(session, targets)
+
+        self._demand(start)
+        jobs = [copy.copy_job(number) for number in targets]
+        self._await(jobs, lambda seen: seen.nearly)
+        self._move(jobs, [disk_device(number) for number in targets], commit)
+
+    def merge_layers(self, merge: "LayerMerge", commit: Commit) -> None:
+        """Merge two layers of a disk while the guest goes on.
+
+        Raises:
+            NoSpaceError: The file system is full.
+            BusyError: It does not get on.
+            HypervisorError: QEMU refuses or fails, as with :meth:`copy_disks`; the upper
+                layer still covers all that was copied into the lower.
+            GoneError: The machine does not run, or ended meanwhile.
+        """
+        from linkedclone.drivers.local.qmp import merge as merging
+        from linkedclone.drivers.local.qmp.block_jobs import finish_job
+
+        async def start(session: Session) -> bool:
+            return await merging.start_merge(session, merge)
+
+        async def finish(session: Session) -> bool:
+            return await finish_job(session, merging.JOB)
+
+        self._demand(start)
+        if merge.backing:
+            self._await([merging.JOB], lambda seen: seen.ended)
+            self._demand(finish)
+            commit(False)  # noqa: FBT003 - the guest never stood still
+        else:
+            self._await([merging.JOB], lambda seen: seen.nearly)
+            self._move([merging.JOB], [disk_device(merge.number)], commit)
+
+    def read_chains(self) -> dict[int, tuple[Path, ...]]:
+        """Return the layers that the machine has open of each disk, the one it writes to first.
+
+        Raises:
+            GoneError: The machine does not run.
+        """
+        from linkedclone.drivers.local.qmp import merge as merging
+
+        return self._demand(merging.read_chains)
+
+    def cancel_jobs(self) -> None:
+        """End all jobs that a command started; none counts as ended. The layers stay as they are.
+
+        Raises:
+            BusyError: They do not end in time.
+            GoneError: The machine does not run.
+        """
+        from linkedclone.drivers.local.qmp import block_jobs
+
+        self._demand(block_jobs.cancel_jobs, deadline_seconds=SNAPSHOT_SECONDS)
+
+    def _move(self, jobs: Sequence[str], devices: Sequence[str], commit: Commit) -> None:
+        async def move(session: Session) -> bool:
+            from linkedclone.drivers.local.qmp.block_jobs import move_guest
+
+            return await move_guest(session, jobs, devices)
+
+        ran = self._demand(move, deadline_seconds=MOVE_SECONDS)
+        commit(ran)
+        if ran:
+            self._demand(_go_on)
+
+    def _await(self, jobs: Sequence[str], done: "Callable[[Progress], bool]") -> None:
+        from linkedclone.drivers.local.qmp import block_jobs
+
+        async def observe(session: Session) -> block_jobs.Progress:
+            return await block_jobs.observe_jobs(session, jobs)
+
+        seen, since = self._demand(observe), time.monotonic()
+        end = since + LONGEST_SECONDS
+        while True:
+            now = time.monotonic()
+            _refuse_stuck(seen, STILL_SECONDS + 1 if now > end else now - since)
+            if done(seen):
+                return
+            time.sleep(POLL_SECONDS)
+            before = seen
+            with suppress(BusyError):  # as long as it lasts, that is no progress
+                seen = self._demand(observe)
+            since = time.monotonic() if seen.copied != before.copied else since
+
+
+async def _go_on(session: Session) -> bool:
+    await session.monitor.execute("cont")
+    return True
+
+
+def _refuse_stuck(seen: "Progress", still_seconds: float) -> None:
+    from linkedclone.drivers.local.qmp.block_jobs import no_room
+
+    if seen.full:
+        raise no_room()
+    if seen.error:
+        raise HypervisorError(
+            "QEMU could not copy the disk",
+            details=seen.error,
+            hint="stop the VM, then repeat the command",
+            kind="block-job",
+        )
+    if still_seconds > STILL_SECONDS:
+        raise BusyError(
+            "QEMU does not get on with copying the disk",
+            hint="the host may be busy: try again",
+            kind="block-job",
+        )

@@ -1,0 +1,114 @@
+"""Talk to a machine's QEMU: alone, shortly, and only if it is the right one."""
+
+import socket
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from linkedclone.drivers.local.machine.arguments import AGENT_CHARDEV, AGENT_SOCKET, QMP_SOCKET
+from linkedclone.drivers.local.qmp.sockets import connect, peer_pid
+from linkedclone.errors import BusyError, EndpointError, GoneError
+
+if TYPE_CHECKING:
+    from linkedclone.drivers.local.qmp.agent import Agent
+    from linkedclone.drivers.local.qmp.monitor import Monitor
+
+T = TypeVar("T")
+
+ANSWER_SECONDS = 10.0
+AGENT_SECONDS = 2.0
+POLL_SECONDS = 0.01
+
+
+class _EndingError(GoneError):
+    """QEMU hung up before it was asked for anything."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """An open connection to a machine.
+
+    Attributes:
+        folder: The machine's folder.
+        monitor: Its QMP connection.
+        pid: QEMU's process; 0 if it runs in another PID namespace.
+    """
+
+    folder: Path
+    monitor: "Monitor"
+    pid: int
+
+    @asynccontextmanager
+    async def agent(self) -> "AsyncIterator[Agent | None]":
+        """Connect to the guest agent; None if nothing in the guest has opened its port.
+
+        Raises:
+            BusyError: The port is open, but the agent does not answer.
+        """
+        from linkedclone.drivers.local.qmp.agent import open_agent
+
+        ports = await self.monitor.execute("query-chardev")
+        if not any(p["label"].text() == AGENT_CHARDEV and p["frontend-open"].flag() for p in ports):
+            yield None
+            return
+        client = connect(self.folder, AGENT_SOCKET, timeout_seconds=AGENT_SECONDS)
+        if client is None:
+            raise BusyError("the guest agent's socket is gone", hint="restart the VM")
+        async with open_agent(client, seconds=AGENT_SECONDS) as agent:
+            yield agent
+
+
+def with_session(
+    folder: Path,
+    uuid: str,
+    work: Callable[[Session], Awaitable[T]],
+    *,
+    deadline_seconds: float = ANSWER_SECONDS,
+) -> T | None:
+    """Do something with a running machine; None if it does not run.
+
+    The caller holds the machine's lock. asyncio and the QMP library are imported
+    only when something listens. A QEMU that is just ending is waited for.
+
+    Raises:
+        BusyError: It does not answer in time, or hangs up again and again.
+        GoneError: It ended while it was being worked on.
+        EndpointError: Another machine answers.
+    """
+    deadline = time.monotonic() + deadline_seconds
+    while (client := connect(folder, QMP_SOCKET, timeout_seconds=deadline_seconds)) is not None:
+        from linkedclone.drivers.local.qmp.event_loop import run_async
+
+        left = max(POLL_SECONDS, deadline - time.monotonic())
+        try:
+            return run_async(_session(folder, uuid, client, work), deadline_seconds=left)
+        except _EndingError as error:
+            if time.monotonic() >= deadline:
+                raise BusyError(
+                    "QEMU does not answer", details=error.details, hint="try again in a moment"
+                ) from error
+            time.sleep(POLL_SECONDS)
+    return None
+
+
+async def _session(
+    folder: Path, uuid: str, client: socket.socket, work: Callable[[Session], Awaitable[T]]
+) -> T:
+    from linkedclone.drivers.local.qmp.monitor import open_monitor
+
+    pid = peer_pid(client)
+    async with AsyncExitStack() as stack:
+        try:
+            monitor = await stack.enter_async_context(open_monitor(client))
+            answer = (await monitor.execute("query-uuid"))["UUID"].text()
+        except GoneError as error:
+            raise _EndingError(error.brief, details=error.details) from error
+        if answer.lower() != uuid.lower():
+            brief = f"another machine answers in {folder}"
+            raise EndpointError(
+                brief, details=f"its UUID is {answer}, not {uuid}", hint="end that QEMU"
+            )
+        return await work(Session(folder=folder, monitor=monitor, pid=pid))

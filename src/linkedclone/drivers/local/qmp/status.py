@@ -1,0 +1,88 @@
+"""What a running machine says of itself."""
+
+import asyncio
+import re
+from collections.abc import Sequence
+from contextlib import suppress
+
+from linkedclone.drivers.local.machine.config import MachineState
+from linkedclone.drivers.local.qmp.agent import Agent
+from linkedclone.drivers.local.qmp.cloud_init_status import read_customization
+from linkedclone.drivers.local.qmp.monitor import Monitor
+from linkedclone.drivers.local.qmp.session import Session
+from linkedclone.errors import HypervisorError
+from linkedclone.model.vm import CustomizationNews, CustomizationStatus, Power, SshAddress
+
+_FORWARD = re.compile(
+    r"^\s*TCP\[HOST_FORWARD\]\s+\d+\s+(127\.0\.0\.1)\s+(\d{1,5})\s+\S+\s+22\s", re.MULTILINE
+)
+"""A line of ``info usernet``: protocol, descriptor, host address and port, guest's."""
+
+_NO_NEWS = CustomizationNews(status=CustomizationStatus.NONE)
+
+_POWER = {"running": Power.ON, "suspended": Power.SUSPENDED, "shutdown": Power.OFF}
+"""By QMP's RunState; any other state is a pause with a reason."""
+
+GUEST_SECONDS = 4.0
+"""How long the agent may take for all that it is asked in one look."""
+
+
+async def observe_session(
+    session: Session, *, guest: bool = True, seeded: bool = False, macs: Sequence[str] = ()
+) -> MachineState:
+    """Read the state over one connection; the agent is asked only while the guest runs.
+
+    Whatever the agent does, the rest of the state is told.
+
+    Args:
+        session: The connection.
+        guest: Whether the agent is asked.
+        seeded: Whether cloud-init in the guest has something to do.
+        macs: The MAC addresses of the machine's cards, lower case.
+    """
+    status = (await session.monitor.execute("query-status"))["status"].text()
+    power = _POWER.get(status, Power.PAUSED)
+    reason = await _why_paused(session.monitor, status) if power is Power.PAUSED else ""
+    ssh = await observe_ssh(session.monitor)
+    if power is not Power.ON or not guest:
+        return MachineState(power=power, reason=reason, ssh=ssh)
+    # An agent that is starting, stuck or hostile is an agent that does not answer.
+    with suppress(HypervisorError, TimeoutError):
+        async with asyncio.timeout(GUEST_SECONDS), session.agent() as agent:
+            if agent is not None:
+                return await _observe_guest(agent, ssh, macs, seeded=seeded)
+    pending = CustomizationStatus.PENDING if seeded else CustomizationStatus.NONE
+    return MachineState(power=power, ssh=ssh, customization=pending)
+
+
+async def _observe_guest(
+    agent: Agent, ssh: SshAddress | None, macs: Sequence[str], *, seeded: bool
+) -> MachineState:
+    # Only this driver freezes, under the lock that is held now: whoever did it was killed.
+    if (await agent.execute("guest-fsfreeze-status")).text() == "frozen":
+        await agent.execute("guest-fsfreeze-thaw")
+    news = await read_customization(agent) if seeded else _NO_NEWS
+    return MachineState(
+        power=Power.ON,
+        ssh=ssh,
+        agent=True,
+        host_name=await agent.host_name(),
+        addresses=await agent.addresses(macs),
+        customization=news.status,
+        customization_error=news.text,
+    )
+
+
+async def observe_ssh(monitor: Monitor) -> SshAddress | None:
+    """Read where port 22 of the guest is reached from here; None if nowhere."""
+    arguments = {"command-line": "info usernet"}
+    match = _FORWARD.search((await monitor.execute("human-monitor-command", **arguments)).text())
+    return SshAddress(host=match.group(1), port=int(match.group(2))) if match else None
+
+
+async def _why_paused(monitor: Monitor, status: str) -> str:
+    for device in await monitor.execute("query-block"):
+        io_status = device.get("io-status")
+        if io_status is not None and io_status.text() == "nospace":
+            return "the disk's file system is full"
+    return "a disk error" if status == "io-error" else status

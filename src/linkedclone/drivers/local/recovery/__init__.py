@@ -1,0 +1,1 @@
+"""What killed commands and missing files leave, and how it is mended."""

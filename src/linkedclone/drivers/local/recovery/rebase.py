@@ -1,0 +1,265 @@
+"""Let what misses a layer hang from the place where that layer lies now.
+
+A header names what is below by its path, so a layer that was moved is missed by
+all that hang from it. Here they are given the new path: headers alone change
+(``qemu-img rebase -u``), and only to a file that is what was sealed.
+
+A snapshot names its layer as a file in its VM's own folder. There an empty layer
+comes in between: it hangs from the new place, the snapshot names it from then
+on, and all that hung from the old layer hang from it. So clones go on hanging
+from their snapshot.
+
+A kill in between leaves some with the new path, which is right, and the rest
+with the old one, where still nothing is; the same command does the rest. For
+that the layer in between always gets the same name.
+"""
+
+import hashlib
+import os
+import shlex
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+from linkedclone.drivers.local.inventory.layer_users import Survey, take_survey
+from linkedclone.drivers.local.machine.open import OpenMachine
+from linkedclone.drivers.local.machine.starting import observe_power
+from linkedclone.drivers.local.recovery.interrupted_merge import settle
+from linkedclone.drivers.local.recovery.missing_layers import (
+    find_lost,
+    hangs_as_before,
+    is_same,
+    leave_out_copies,
+)
+from linkedclone.drivers.local.state.disks import renamed_layer
+from linkedclone.drivers.local.state.folder import StateFolder, backing_path, key_of
+from linkedclone.drivers.local.state.staging import at_work, register
+from linkedclone.drivers.local.state.store import LOCK_NAME, LockedVm, locked, save_record
+from linkedclone.drivers.local.storage.seals import (
+    SEALED_MODE,
+    check_seal,
+    is_sealed,
+    seal,
+    seal_if_possible,
+    seal_path,
+    set_immutable,
+    unseal,
+)
+from linkedclone.drivers.qemu.qemu_img import run_qemu_img
+from linkedclone.errors import BusyError, InputError, InUseError, RefusedError
+from linkedclone.formats.chain import DiskFile, format_by_suffix, name_chain, read_disk_file
+from linkedclone.formats.qcow2 import build_overlay
+from linkedclone.model.images import Rebased
+from linkedclone.model.values.ids import VmId
+from linkedclone.model.vm import Power
+from linkedclone.system.atomic_files import publish_file
+from linkedclone.system.locks import hold
+
+_DEADLINE_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Lost:
+    """A layer that is missed, and where it lies.
+
+    Attributes:
+        old: Where the chains look for it.
+        found: Where it is, as a chain would read it.
+        uppers: The layers that name it.
+        vms: The VMs that read it or name it.
+    """
+
+    old: Path
+    found: DiskFile
+    uppers: tuple[DiskFile, ...]
+    vms: frozenset[VmId]
+
+
+def rebase_layers(state: StateFolder, machines: OpenMachine, file: Path) -> Rebased:
+    """Let all that miss a layer hang from the file that it is now; return what was done.
+
+    Args:
+        state: The state folder.
+        machines: Gives the machines to look at.
+        file: The layer, where it lies; it stays there.
+
+    Raises:
+        InputError: It is no layer that is missed.
+        RefusedError: Another file looks like the layer as well, and differs; or the
+            layer itself hangs from another, which it would not find from there.
+        InUseError: VMs that read it run.
+        BusyError: Others are at work on them.
+        HypervisorError: qemu-img failed, or what came of it is not sound.
+    """
+    file = Path(os.path.abspath(file))  # noqa: PTH100 - links in the user's path stay as they are
+    with ExitStack() as stack:
+        entry = stack.enter_context(at_work(state, "rebase", key_of(file.name)))
+        before = _find(state, file)
+        wanted = sorted({vm for lost in before for vm in lost.vms})
+        vms = {vm: _take(state, machines, vm, stack) for vm in wanted}
+        # Where headers and records are written anew.
+        register(state, entry, [vm.folder / LOCK_NAME for vm in vms.values()])
+        running = [vm.record.name for vm in vms.values() if _runs(machines, vm)]
+        if running:
+            brief = f"VMs run that read {file}"
+            raise InUseError(brief, dependants=tuple(running), hint="stop them first")
+        lock = stack.enter_context(hold(state.family_lock, deadline_s=_DEADLINE_SECONDS))
+        losses = _find(state, file)
+        if any(not lost.vms <= vms.keys() for lost in losses):
+            raise BusyError(
+                "VMs were made in the meantime", hint="repeat the command", kind="flock"
+            )
+        done = [path for lost in losses for path in _rebase(state, lost, vms, lock)]
+        _prove(state, done, vms.values(), lock)
+    names = sorted(vm.record.name for vm in vms.values())
+    return Rebased(file=str(file), layers=len(done), vms=tuple(names))
+
+
+def _take(state: StateFolder, machines: OpenMachine, vm: VmId, stack: ExitStack) -> LockedVm:
+    found = stack.enter_context(locked(state, vm, deadline_s=_DEADLINE_SECONDS))
+    return settle(state, machines, found)
+
+
+def _runs(machines: OpenMachine, vm: LockedVm) -> bool:
+    return observe_power(machines, vm) is not Power.OFF
+
+
+# -- what is missed -------------------------------------------------------------------
+
+
+def _find(state: StateFolder, file: Path) -> tuple[_Lost, ...]:
+    if file.is_symlink() or not file.is_file():
+        raise InputError(f"{file} is not a file", hint="give the path where the layer is now")
+    survey = take_survey(state)
+    missing = {f.path: f for chain in survey.chains.values() for f in chain if f.missing}
+    found = [lost for path, lost in sorted(missing.items()) if is_same(path, file)]
+    if not found:
+        raise InputError(
+            f"{file} is not a missing layer",
+            details=f"missed are: {', '.join(map(str, sorted(missing)))}" if missing else "",
+            hint="size, time and content have to be what was sealed; linkedclone doctor tells "
+            "what is missed",
+        )
+    return tuple(_describe(state, survey, lost, file) for lost in found)
+
+
+def _describe(state: StateFolder, survey: Survey, lost: DiskFile, file: Path) -> _Lost:
+    old = lost.path
+    others = leave_out_copies((file, *find_lost(state, old)))
+    if len(others) > 1:
+        raise RefusedError(
+            f"more than one file looks like {state.relative(old)}",
+            details="they differ: " + ", ".join(map(str, others)),
+            hint="compare them, and take the wrong one away",
+        )
+    owner = VmId(old.parent.name)
+    unread = [str(error) for vm, error in survey.stored.unreadable if vm == owner]
+    if unread:
+        raise RefusedError(
+            f"what names {state.relative(old)} cannot be read",
+            details="\n".join(unread),
+            hint="put that file back first",
+        )
+    if not hangs_as_before(old, file, lost.format):
+        raise RefusedError(
+            f"{file} would not find the layer below it",
+            details="that is named by a path from the layer's own folder",
+            hint=f"put it back: {shlex.join(('mv', '-n', str(file), str(old)))}",
+        )
+    pairs = (pair for chain in survey.chains.values() for pair in pairwise(chain))
+    uppers = {upper.path: upper for lower, upper in pairs if lower.path == old}
+    return _Lost(
+        old=old,
+        found=read_disk_file(file, lost.format),
+        uppers=tuple(uppers[path] for path in sorted(uppers)),
+        vms=frozenset(survey.users[old]),
+    )
+
+
+# -- the change -----------------------------------------------------------------------
+
+
+def _rebase(
+    state: StateFolder, lost: _Lost, vms: dict[VmId, LockedVm], lock: int
+) -> tuple[Path, ...]:
+    """Give the layers their new path; return the files that changed or are new."""
+    _seal_there(state, lost)
+    owner = vms.get(VmId(lost.old.parent.name)) if lost.old.parent.parent == state.vms else None
+    named = owner is not None and lost.old.name in owner.record.files
+    below = _put_between(state, lost, owner) if owner and named else lost.found
+    for upper in lost.uppers:
+        _rename_below(state, upper, below, lock)
+    if owner and named:
+        record = renamed_layer(owner.record, lost.old.name, below.path.name)
+        vms[owner.id] = save_record(state, owner, record)
+        seal_if_possible(state, below.path)
+    seal_path(lost.old).unlink(missing_ok=True)
+    changed = tuple(upper.path for upper in lost.uppers)
+    return (below.path, *changed) if named else changed
+
+
+def _seal_there(state: StateFolder, lost: _Lost) -> None:
+    """Guard the layer where it lies as it was guarded before: it was found to be the same."""
+    path = lost.found.path
+    seal(state, path)
+    # Where its seal was moved along, its guards may not have been.
+    if path.stat().st_mode & 0o222:
+        path.chmod(SEALED_MODE)
+    if state.immutable:
+        set_immutable(path, on=True)
+
+
+def _put_between(state: StateFolder, lost: _Lost, owner: LockedVm) -> DiskFile:
+    """Make an empty layer in the owner's folder over the layer; one that is there will do."""
+    tag = hashlib.sha256(lost.old.name.encode()).hexdigest()[:8]
+    path = owner.folder / f"disk-{tag}.qcow2"
+    if not path.exists():
+        below = _name_from(state, path, lost.found.path)
+        content = build_overlay(lost.found.virtual_bytes, below, lost.found.format.value)
+        publish_file(path, content, durable=state.durable)
+    return read_disk_file(path, format_by_suffix(path))
+
+
+def _rename_below(state: StateFolder, upper: DiskFile, below: DiskFile, lock: int) -> None:
+    sealed = is_sealed(upper.path)
+    if sealed:
+        unseal(upper.path)
+    path = _name_from(state, upper.path, below.path)
+    command = ("rebase", "-q", "-u", "-f", upper.format.value, "-b", path)
+    arguments = (*command, "-F", below.format.value, str(upper.path))
+    run_qemu_img(arguments, folder=upper.path.parent, lock=lock)
+    if sealed:
+        seal(state, upper.path)
+
+
+def _name_from(state: StateFolder, upper: Path, below: Path) -> str:
+    """Return how a header names a file: within the state folder so that it can be moved."""
+    if {upper.parent.parent, below.parent.parent} == {state.vms}:
+        return backing_path(VmId(below.parent.name), below.name)
+    inside = upper.is_relative_to(state.root) and below.is_relative_to(state.root)
+    return os.path.relpath(below, upper.parent) if inside else str(below)
+
+
+# -- the proof ------------------------------------------------------------------------
+
+
+def _prove(state: StateFolder, changed: Sequence[Path], vms: Iterable[LockedVm], lock: int) -> None:
+    """Read what came of it as QEMU and as the next command will.
+
+    Raises:
+        HypervisorError: It is not sound.
+        RefusedError: A layer is missing still, or was changed.
+    """
+    survey = take_survey(state)
+    for path in changed:
+        alone = read_disk_file(path, format_by_suffix(path))
+        run_qemu_img(("check", "-q", name_chain((alone,))), folder=path.parent, lock=lock)
+    chains = (survey.chains[top] for vm in vms for top in _tops(state, vm))
+    for layer in sorted({file.path for chain in chains for file in chain[:-1]}):
+        check_seal(state, layer)
+
+
+def _tops(state: StateFolder, vm: LockedVm) -> tuple[Path, ...]:
+    return tuple(state.folder(vm.id) / name for name in vm.record.files)

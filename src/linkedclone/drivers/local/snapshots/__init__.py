@@ -1,0 +1,1 @@
+"""Snapshots: taken, reverted, merged, promoted."""

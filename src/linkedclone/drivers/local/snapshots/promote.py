@@ -1,0 +1,268 @@
+"""Make a linked clone a full one: a copy of all that it shares goes into its own folder.
+
+**Off**, the whole chain is copied into one new file in ``staging``; that file is
+moved into the VM's folder, the replaced ``vm.json`` is what commits it, and the
+old layer goes. A kill before that loses the copy alone, and one after it leaves
+the old layer to the next command.
+
+**Off, with snapshots**, only what is shared is copied: the highest layer of others
+below each disk, with all below it. Then the VM's own layers hang from the copy in
+its place, which the header of the lowest one commits. All that the snapshots froze
+stays what it was, for the copy holds the same. A kill in between leaves some disks
+on their copies and the rest where it was.
+
+**Running**, QEMU copies the disk into a new file in the VM's folder while the
+guest goes on, and then moves the guest onto it. The record names that file as
+``copy`` from the beginning, so that nobody takes it for a leftover; ``settle``
+finds out after a kill which of the two the machine has.
+"""
+
+import json
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+from linkedclone.drivers.local.inventory.layer_users import take_survey
+from linkedclone.drivers.local.inventory.vm import allocated_bytes
+from linkedclone.drivers.local.machine.open import OpenMachine
+from linkedclone.drivers.local.machine.starting import observe_runs
+from linkedclone.drivers.local.recovery.garbage import drop_top, list_reached, sweep
+from linkedclone.drivers.local.recovery.interrupted_merge import settle
+from linkedclone.drivers.local.state.disks import with_copies, with_files
+from linkedclone.drivers.local.state.folder import StateFolder, new_disk_name
+from linkedclone.drivers.local.state.staging import at_work_on, register
+from linkedclone.drivers.local.state.store import LockedVm, StoredVm, load_vm, locked, save_record
+from linkedclone.drivers.local.storage.image_lock import refuse_writers
+from linkedclone.drivers.local.storage.new_layer import check_disk, check_layers
+from linkedclone.drivers.local.storage.repoint import rehang
+from linkedclone.drivers.local.storage.seals import seal_if_possible
+from linkedclone.drivers.qemu.qemu_img import free_bytes, run_qemu_img
+from linkedclone.errors import HypervisorError, InUseError, NoSpaceError, RefusedError
+from linkedclone.formats.chain import ImageFormat, name_disk, read_chain
+from linkedclone.formats.qcow2 import CLUSTER_BYTES
+from linkedclone.model.values.ids import VmId
+from linkedclone.model.values.sizes import render_size
+from linkedclone.system.atomic_files import sync_folder
+from linkedclone.system.locks import hold
+
+_OPTIONS = f"cluster_size={CLUSTER_BYTES},extended_l2=on"
+"""The copy is made like our deltas: what a guest scatters over it grows it least."""
+
+
+def promote_vm(state: StateFolder, machines: OpenMachine, vm: VmId) -> None:
+    """Make a VM share nothing with others any more; one that shares nothing counts as done.
+
+    Raises:
+        GoneError: It does not exist.
+        RefusedError: It runs and has snapshots, or a layer below it is missing or changed.
+        InUseError: A foreign file hangs from its disk, or anything from its snapshots.
+        NoSpaceError: The copy does not fit; the VM is as it was.
+        HypervisorError: QEMU or qemu-img failed; the VM is as it was.
+    """
+    with at_work_on(state, "promote", vm) as entry, locked(state, vm) as found:
+        stored = settle(state, machines, found)
+        if not _shares(stored):
+            return
+        check_disk(state, stored)
+        if observe_runs(machines, stored):
+            _refuse_snapshots(stored)
+            _copy_running(state, machines, stored, entry)
+            return
+        refuse_writers(stored.tops)
+        if stored.record.snapshots:
+            _copy_shared(state, stored, entry)
+        else:
+            _copy(state, stored, entry)
+
+
+def _shares(vm: StoredVm) -> bool:
+    """Say whether anything that the VM reads lies outside of its own folder."""
+    return any(file.path.parent != vm.folder for top in vm.tops for file in read_chain(top))
+
+
+def _refuse_snapshots(vm: StoredVm) -> None:
+    names = [snapshot.name for snapshot in vm.record.snapshots]
+    if names:
+        name = vm.record.name
+        raise RefusedError(
+            f"{name} runs and has snapshots, whose layers it has open: {', '.join(names)}",
+            hint=f"stop it first, or delete them: linkedclone snapshot delete {name} NAME",
+        )
+
+
+# -- off ------------------------------------------------------------------------------
+
+
+def _copy(state: StateFolder, vm: LockedVm, entry: Path) -> None:
+    _refuse_full(vm, vm.disk_tops)
+    disks = dict(enumerate(_convert(state, vm, vm.disk_tops, entry)))
+    try:
+        # From the move to the record the new layers have no name: see layout.
+        with hold(state.family_lock, shared=True):
+            _take_over(state, vm, entry, tuple(disks.values()))
+            save_record(state, vm, with_files(vm.record, disks))
+    except OSError:
+        # Whichever of the layers the record does not name go.
+        sweep(state, [*(vm.folder / disk for disk in disks.values()), *list_reached(vm.disk_tops)])
+        raise
+    drop_top(state, vm)
+
+
+def _copy_shared(state: StateFolder, vm: LockedVm, entry: Path) -> None:
+    for snapshot in vm.record.snapshots:
+        for file in snapshot.files:  # a changed layer would be sealed anew below
+            check_layers(state, read_chain(vm.folder / file))
+    shared = _list_shared(vm)
+    _refuse_readers(state, vm)
+    _refuse_full(vm, shared)
+    copies = _convert(state, vm, shared, entry)
+    before = list_reached(vm.tops)
+    try:
+        # From the move to the change of a header a copy has no name: see layout.
+        with hold(state.family_lock, shared=True):
+            _take_over(state, vm, entry, copies)
+            for layer, copy in zip(shared, copies, strict=True):
+                rehang(state, vm, layer, vm.folder / copy)
+                seal_if_possible(state, vm.folder / copy)
+    finally:
+        # What was shared, or copies from which nothing hangs.
+        sweep(state, [*before, *(vm.folder / copy for copy in copies)])
+
+
+def _refuse_readers(state: StateFolder, vm: StoredVm) -> None:
+    """Refuse to change a header below a layer that others read: they may have it open."""
+    survey = take_survey(state)
+    own = {file.path for top in vm.tops for file in read_chain(top)[:-1]}
+    own = {path for path in own if path.parent == vm.folder}
+    readers = {one for path in own for one in survey.users.get(path, ())} - {vm.id}
+    names = [one.record.name for one in survey.stored.vms if one.id in readers]
+    foreign = [disk.path for disk in survey.foreign if disk.hangs_from(own)]
+    if names or foreign:
+        raise InUseError(
+            f"others hang from snapshots of {vm.record.name}",
+            dependants=(*names, *map(state.relative, foreign)),
+            hint="promote or delete those first",
+        )
+
+
+def _list_shared(vm: StoredVm) -> tuple[Path, ...]:
+    """Return the layers of others from which the VM's own hang."""
+    pairs = (pair for top in vm.tops for pair in pairwise(read_chain(top)))
+    return tuple(
+        dict.fromkeys(
+            lower.path
+            for lower, upper in pairs
+            if lower.path.parent != vm.folder and upper.path.parent == vm.folder
+        )
+    )
+
+
+def _convert(
+    state: StateFolder, vm: LockedVm, ends: Sequence[Path], entry: Path
+) -> tuple[str, ...]:
+    """Copy whole chains into new files in ``staging``; return the names of those."""
+    copies = tuple(new_disk_name(ImageFormat.QCOW2) for _ in ends)
+    for end, copy in zip(ends, copies, strict=True):
+        run_qemu_img(build_convert(end, entry / copy), folder=vm.folder, lock=vm.lock)
+        if state.durable:
+            _sync(entry / copy)
+    return copies
+
+
+def _take_over(state: StateFolder, vm: StoredVm, entry: Path, copies: Sequence[str]) -> None:
+    """Move copies into the VM's folder."""
+    register(state, entry, [*(vm.folder / copy for copy in copies), *list_reached(vm.tops)])
+    for copy in copies:
+        (entry / copy).rename(vm.folder / copy)
+    if state.durable:
+        sync_folder(vm.folder)
+
+
+def build_convert(top: Path, made: Path) -> tuple[str, ...]:
+    """Build qemu-img's arguments for a copy of a whole chain."""
+    return ("convert", "-q", "-O", "qcow2", "-o", _OPTIONS, name_disk(top), str(made))
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+# -- running --------------------------------------------------------------------------
+
+
+def _copy_running(state: StateFolder, machines: OpenMachine, vm: LockedVm, entry: Path) -> None:
+    chains = {n: read_chain(top) for n, top in enumerate(vm.disk_tops)}
+    shared = {n: c for n, c in chains.items() if any(f.path.parent != vm.folder for f in c)}
+    # A copy job zeroes the whole file first: an L2 table for every 256 MiB.
+    more = sum(
+        (allocated_bytes(c[-1].path) or 0) + (c[-1].virtual_bytes >> 12) for c in shared.values()
+    )
+    _refuse_full(vm, [chain[-2].path for chain in shared.values()], more)
+    disks = {number: new_disk_name(ImageFormat.QCOW2) for number in shared}
+    targets = {number: vm.folder / disk for number, disk in disks.items()}
+    register(state, entry, [*targets.values(), *list_reached(vm.tops)])
+    # From here to the record the new files have no name: see layout.
+    with hold(state.family_lock, shared=True):
+        for number, target in targets.items():
+            create = build_create(target, shared[number][-1].virtual_bytes)
+            run_qemu_img(create, folder=vm.folder, lock=vm.lock)
+        copying = save_record(state, vm, with_copies(vm.record, disks))
+    moved = with_files(vm.record, disks)
+
+    def commit(ran: bool) -> None:  # noqa: FBT001 - called by the machine
+        save_record(state, vm, replace(moved, halted=ran))
+
+    try:
+        machines(copying).copy_disks(targets, commit)
+        save_record(state, vm, moved)
+    except (HypervisorError, OSError):
+        # If that fails too, the next command about this VM does it.
+        with suppress(HypervisorError, OSError):
+            settle(state, machines, replace(copying, record=load_vm(state, vm.id).record))
+        raise
+    drop_top(state, vm)
+
+
+def build_create(made: Path, virtual_bytes: int) -> tuple[str, ...]:
+    """Build qemu-img's arguments for an empty disk that hangs from nothing. Pure."""
+    return ("create", "-q", "-f", "qcow2", "-o", _OPTIONS, str(made), str(virtual_bytes))
+
+
+# -- space ----------------------------------------------------------------------------
+
+
+def _refuse_full(vm: LockedVm, ends: Sequence[Path], more_bytes: int = 0) -> None:
+    """Refuse copies for which there is no room, before they take the room that there is.
+
+    Guests that run would be paused by it.
+
+    Args:
+        vm: The VM.
+        ends: The ends of chains that can be measured: nobody writes to them.
+        more_bytes: What the copies take beyond those, at most.
+
+    Raises:
+        NoSpaceError: They would not fit.
+    """
+    told = (run_qemu_img(build_measure(end), folder=vm.folder, lock=vm.lock) for end in ends)
+    needed = sum(int(json.loads(one)["required"]) for one in told) + more_bytes
+    free = free_bytes(vm.folder)
+    if needed > free:
+        raise NoSpaceError(
+            f"there is no room for the disk of {vm.record.name}",
+            details=f"{render_size(needed)} are needed, and {render_size(free)} are free",
+            hint="free some space",
+            kind="qemu-img",
+        )
+
+
+def build_measure(end: Path) -> tuple[str, ...]:
+    """Build qemu-img's arguments for measuring what a copy of a chain would take."""
+    return ("measure", "--output=json", "-O", "qcow2", "-o", _OPTIONS, name_disk(end))

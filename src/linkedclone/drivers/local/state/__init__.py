@@ -1,0 +1,1 @@
+"""The state folder: its layout, its records, and who may use it."""

@@ -1,0 +1,1 @@
+"""Layers: made, sealed, locked, repointed."""

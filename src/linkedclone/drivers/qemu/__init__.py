@@ -1,0 +1,1 @@
+"""What drivers of QEMU share: commands, images, messages. No state, no processes."""

@@ -1,0 +1,126 @@
+"""The hardware of a clone: its parent's, with what is wanted otherwise."""
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import replace
+
+from linkedclone.drivers.local.state.record import UEFI, CardRecord, MachineRecord
+from linkedclone.drivers.qemu.networks import NetworkKind, find_group, parse_network
+from linkedclone.errors import InputError
+from linkedclone.formats.qcow2 import MAX_VIRTUAL_BYTES
+from linkedclone.model.request import Hardware, Nic
+from linkedclone.model.values.ids import StoreId
+from linkedclone.model.values.sizes import render_size
+
+MOST_DISKS = 16
+MOST_CARDS = 8
+"""Each takes one of the 31 slots that PCI devices have here (QEMU: pcie.0 of q35)."""
+
+LEAST_UEFI_BYTES = 256 << 20
+"""With 128 MiB OVMF ends in an exception before the guest's kernel begins (2022.11; measured)."""
+
+
+def disk_label(number: int) -> str:
+    """Return what a disk is called, counted from 0 in the order of the hardware; as on vSphere."""
+    return f"Hard disk {number + 1}"
+
+
+def build_machine(
+    parent: MachineRecord, hardware: Hardware, macs: Sequence[str], *, store: StoreId
+) -> MachineRecord:
+    """Build a clone's hardware: all its cards get addresses of their own.
+
+    Args:
+        parent: The parent's hardware.
+        hardware: What differs from it.
+        macs: The addresses of its first cards, as far as they are given.
+        store: The id of the state folder, which tells its private networks from others'.
+
+    Raises:
+        InputError: The parent has no such card, two changes contradict each
+            other, there are more addresses than cards, or too little memory.
+        NotFoundError: There is no such network.
+    """
+    networks = plan_networks([card.network for card in parent.cards], hardware.nics)
+    if len(macs) > len(networks):
+        raise InputError(
+            f"a clone is given {len(macs)} MAC addresses",
+            hint=f"it has {len(networks)} network cards",
+        )
+    firmware = hardware.firmware or parent.firmware
+    memory_bytes = hardware.memory_bytes or parent.memory_bytes
+    if firmware == UEFI and memory_bytes < LEAST_UEFI_BYTES:
+        raise InputError(
+            f"UEFI does not boot with {render_size(memory_bytes)} of memory",
+            hint=f"give at least {render_size(LEAST_UEFI_BYTES)}: --memory 256MiB",
+        )
+    given = (*macs, *[""] * (len(networks) - len(macs)))
+    return replace(
+        parent,
+        cpus=hardware.cpus or parent.cpus,
+        memory_bytes=memory_bytes,
+        firmware=firmware,
+        display=hardware.display or parent.display,
+        cards=tuple(
+            _build_card(mac or new_mac(), network, store)
+            for mac, network in zip(given, networks, strict=True)
+        ),
+    )
+
+
+def plan_networks(present: Sequence[str], nics: Sequence[Nic]) -> tuple[str, ...]:
+    """Return what the cards are to be on: those that stay, then the new ones. Pure.
+
+    Raises:
+        InputError: There is no such card, two changes contradict each other, or
+            there would be too many.
+        NotFoundError: There is no such network.
+    """
+    changed = [nic.index for nic in nics if nic.action != "add"]
+    for index in changed:
+        if index >= len(present):
+            raise InputError(
+                f"there is no network card {index}",
+                hint=f"the parent has {len(present)}, counted from 0",
+            )
+        if changed.count(index) > 1:
+            raise InputError(f"network card {index} is changed twice", hint="leave one out")
+    moved = {nic.index: nic.network for nic in nics if nic.action == "remap"}
+    removed = {nic.index for nic in nics if nic.action == "remove"}
+    stay = [moved.get(n, network) for n, network in enumerate(present) if n not in removed]
+    wanted = (*stay, *(nic.network for nic in nics if nic.action == "add"))
+    if len(wanted) > MOST_CARDS:
+        brief = f"a machine here cannot have {len(wanted)} network cards"
+        raise InputError(brief, hint=f"it has room for {MOST_CARDS}")
+    return tuple(str(parse_network(network)) for network in wanted)
+
+
+def check_disks(present: int, hardware: Hardware) -> None:
+    """Refuse more disks than a machine has room for, and larger ones than qcow2 knows.
+
+    Raises:
+        InputError: There are.
+    """
+    count = present + len(hardware.disks)
+    if count > MOST_DISKS:
+        brief = f"a machine here cannot have {count} disks"
+        raise InputError(brief, hint=f"it has room for {MOST_DISKS}")
+    largest = max((disk.capacity_bytes for disk in hardware.disks), default=0)
+    if largest > MAX_VIRTUAL_BYTES:
+        raise InputError(
+            f"a disk cannot have {render_size(largest)}",
+            hint=f"the largest has {render_size(MAX_VIRTUAL_BYTES)}",
+        )
+
+
+def _build_card(mac: str, network: str, store: StoreId) -> CardRecord:
+    parsed = parse_network(network)
+    private = parsed.kind is NetworkKind.PRIVATE
+    return CardRecord(
+        mac=mac, network=network, group=find_group(store, parsed.name) if private else ""
+    )
+
+
+def new_mac() -> str:
+    """Return a MAC address that no VM anywhere has: locally administered, 40 random bits."""
+    return ":".join(f"{byte:02x}" for byte in (0x02, *secrets.token_bytes(5)))

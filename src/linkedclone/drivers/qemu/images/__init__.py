@@ -1,0 +1,1 @@
+"""Disk images: check them, download them, build them."""

@@ -1,0 +1,143 @@
+"""Run ``qemu-img``, which does what has to move data from one layer to another."""
+
+import errno
+import os
+import resource
+import signal
+import subprocess
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from linkedclone.errors import HypervisorError, UnsupportedError
+from linkedclone.formats.chain import DiskFile, ImageFormat, name_chain
+from linkedclone.system.os_errors import has_no_inodes, translate_os_error
+
+_FULL_BELOW_BYTES = 4 << 20
+_SOUND = frozenset({0, 3})
+"""qemu-img check: no errors, or clusters that nothing uses, which does no harm."""
+_CHECK_MEMORY_BYTES = 8 << 30
+_CHECK_CPU_SECONDS = 1800
+_TOLD_LINES = 5
+
+
+def run_qemu_img(arguments: Sequence[str], *, folder: Path, lock: int) -> str:
+    """Run qemu-img to its end; return what it said.
+
+    It inherits a lock: if this process is killed, qemu-img goes on for a while,
+    and nobody else gets at the files before it ends.
+
+    Args:
+        arguments: Its command line.
+        folder: Where it works.
+        lock: The lock's descriptor.
+
+    Raises:
+        UnsupportedError: It is not installed.
+        NoSpaceError: Nothing is left for it to write to.
+        HypervisorError: It failed.
+    """
+    done = _run(arguments, folder=folder, locks=(lock,))
+    if done.returncode == 0:
+        return done.stdout
+    raise explain_failure(arguments[0], done.returncode, done.stderr, folder)
+
+
+def explain_failure(verb: str, status: int, words: str, folder: Path) -> HypervisorError:
+    """Return why qemu-img failed: its exit status is 1 for all, and its words are no contract.
+
+    Args:
+        verb: What it was to do.
+        status: How it ended.
+        words: What it said.
+        folder: Where it wrote to.
+    """
+    what, details = f"qemu-img {verb}", words.strip()
+    if status == -signal.SIGXFSZ:
+        return translate_os_error(OSError(errno.EFBIG, os.strerror(errno.EFBIG)), what)
+    for number in (errno.EDQUOT, errno.EFBIG, errno.ENOSPC):
+        text = os.strerror(number)  # its locale is C
+        if details.endswith(text) or (number == errno.ENOSPC and _is_full(folder)):
+            found = translate_os_error(OSError(number, details or text, str(folder)), what)
+            found.kind = "qemu-img"
+            return found
+    return HypervisorError(
+        f"{what} failed",
+        details=details,
+        hint="linkedclone doctor looks at programs, permissions, disk space and files",
+        kind="qemu-img",
+    )
+
+
+def check_image(image: DiskFile, *, lock: int | None = None) -> str:
+    """Let QEMU's own tool look whether an image is whole; return what is wrong, or nothing.
+
+    The image is looked at alone, whatever it hangs from. Memory and time are
+    bounded: a header may claim any size.
+
+    Raises:
+        UnsupportedError: qemu-img is not installed.
+    """
+    if image.format is ImageFormat.RAW:
+        return ""
+    done = _run(
+        ("check", "-U", name_chain((image,))),
+        folder=image.path.parent,
+        locks=() if lock is None else (lock,),
+        bounded=True,
+    )
+    if done.returncode in _SOUND:
+        return ""
+    lines = [*done.stderr.strip().splitlines(), *done.stdout.strip().splitlines()]
+    rest = len(lines) - _TOLD_LINES
+    return "\n".join(lines[:_TOLD_LINES] + ([f"and {rest} more lines"] if rest > 0 else [])) or (
+        f"qemu-img check ended with {done.returncode}"
+    )
+
+
+def _run(
+    arguments: Sequence[str], *, folder: Path, locks: tuple[int, ...], bounded: bool = False
+) -> subprocess.CompletedProcess[str]:
+    try:
+        with subprocess.Popen(  # noqa: S603 - no shell, and the paths are our own
+            ["qemu-img", *arguments],  # noqa: S607 - the user's own, by PATH
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            pass_fds=locks,
+            cwd=folder,
+            env={**os.environ, "LC_ALL": "C"},
+        ) as process:
+            if bounded:
+                _bound(process.pid)
+            try:
+                told, words = process.communicate()
+            except BaseException:
+                process.kill()
+                raise
+            return subprocess.CompletedProcess(process.args, process.returncode, told, words)
+    except FileNotFoundError as error:
+        raise UnsupportedError(
+            "qemu-img is not installed",
+            details=str(error),
+            hint="apt-get install qemu-utils",
+            kind="ENOENT",
+        ) from error
+
+
+def _bound(process: int) -> None:
+    with suppress(OSError, ValueError):  # it has ended, or has a narrower bound
+        resource.prlimit(process, resource.RLIMIT_AS, (_CHECK_MEMORY_BYTES,) * 2)
+        resource.prlimit(process, resource.RLIMIT_CPU, (_CHECK_CPU_SECONDS,) * 2)
+
+
+def free_bytes(folder: Path) -> int:
+    """Return what a user may still write to the file system of a folder."""
+    seen = os.statvfs(folder)
+    return seen.f_bavail * seen.f_frsize
+
+
+def _is_full(folder: Path) -> bool:
+    return free_bytes(folder) < _FULL_BELOW_BYTES or has_no_inodes(folder)
