@@ -4,7 +4,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from linkedclone.drivers.base import Driver
+from linkedclone.drivers.contract import Driver
 from linkedclone.errors import LinkedCloneError
 from linkedclone.model.jobs import Job, JobState, JobStatus
 from linkedclone.model.plan import CreateClone

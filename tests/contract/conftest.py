@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from linkedclone.drivers.base import Driver
+from linkedclone.drivers.contract import Driver
 from tests.contract.rigs import live, local, memory, vsphere
 from tests.contract.rigs.base import OpenRig, Rig
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from linkedclone.drivers.base import Driver
+from linkedclone.drivers.contract import Driver
 from linkedclone.errors import InputError
 from linkedclone.lineage.proof import prove_linked
 from linkedclone.model.values.ids import VmId

@@ -1,6 +1,6 @@
 """Deleting what is absent is done, and no layer goes that anything else uses."""
 
-from linkedclone.drivers.base import Driver
+from linkedclone.drivers.contract import Driver
 from linkedclone.errors import HypervisorError
 from linkedclone.model.vm import Power
 from tests.contract.acts import (

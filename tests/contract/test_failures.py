@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from linkedclone.drivers.base import Driver
+from linkedclone.drivers.contract import Driver
 from linkedclone.errors import GoneError, HypervisorError, LinkedCloneError, PowerOnError
 from linkedclone.lineage.proof import prove_linked
 from linkedclone.model.jobs import Job, JobStatus

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from linkedclone.drivers.base import Driver
+from linkedclone.drivers.contract import Driver
 from linkedclone.errors import AmbiguousError, InputError, NotFoundError
 from linkedclone.model.request import CloneRequest, Placement
 from linkedclone.model.vm import Vm

@@ -2,7 +2,7 @@
 
 import pytest
 
-from linkedclone.drivers.base import Driver
+from linkedclone.drivers.contract import Driver
 from linkedclone.model.vm import Vm
 from tests.contract.acts import clone, error_of, files_of, find, read, result_of
 from tests.contract.rigs.base import Rig

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from linkedclone.drivers.base import Driver
+from linkedclone.drivers.contract import Driver
 from linkedclone.model.vm import Power
 from tests.contract.acts import (
     clone,

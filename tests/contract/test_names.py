@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from linkedclone.drivers.base import Driver
+from linkedclone.drivers.contract import Driver
 from linkedclone.errors import DuplicateNameError, GoneError
 from linkedclone.model.jobs import JobStatus
 from tests.contract.acts import (

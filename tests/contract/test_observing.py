@@ -2,7 +2,7 @@
 
 import uuid
 
-from linkedclone.drivers.base import Driver
+from linkedclone.drivers.contract import Driver
 from linkedclone.lineage.family import Lineage
 from linkedclone.lineage.proof import Mode
 from linkedclone.model.findings import Finding

@@ -2,7 +2,7 @@
 
 import pytest
 
-from linkedclone.drivers.base import Driver
+from linkedclone.drivers.contract import Driver
 from linkedclone.model.vm import Power
 from tests.contract.acts import clone, finish, read, set_power
 from tests.contract.rigs.base import Rig

@@ -1,6 +1,6 @@
 """A promoted clone shares nothing any more, and nobody else notices."""
 
-from linkedclone.drivers.base import Driver
+from linkedclone.drivers.contract import Driver
 from linkedclone.errors import HypervisorError, NoSpaceError
 from linkedclone.lineage.family import Lineage
 from linkedclone.lineage.proof import Mode

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from linkedclone.drivers.base import Driver
+from linkedclone.drivers.contract import Driver
 from linkedclone.errors import GoneError, HypervisorError, RefusedError
 from linkedclone.model.plan import ReconfigureVm
 from linkedclone.model.vm import PoolState, Power

@@ -2,7 +2,7 @@
 
 import pytest
 
-from linkedclone.drivers.base import Driver, Relocation
+from linkedclone.drivers.contract import Driver, Relocation
 from linkedclone.errors import NotFoundError
 from linkedclone.lineage.proof import prove_kept
 from linkedclone.model.plan import RelocateVm

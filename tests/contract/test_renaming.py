@@ -2,7 +2,7 @@
 
 import pytest
 
-from linkedclone.drivers.base import Driver
+from linkedclone.drivers.contract import Driver
 from linkedclone.errors import DuplicateNameError, GoneError, NotFoundError
 from linkedclone.lineage.family import Lineage
 from linkedclone.lineage.proof import Mode

@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from linkedclone.drivers.base import Driver
+from linkedclone.drivers.contract import Driver
 from linkedclone.errors import GoneError
 from linkedclone.lineage.proof import hangs_from, prove_linked
 from linkedclone.model.vm import Power, Vm

@@ -2,7 +2,7 @@
 
 import pytest
 
-from linkedclone.drivers.base import Driver, Registration
+from linkedclone.drivers.contract import Driver, Registration
 from linkedclone.errors import NotFoundError
 from linkedclone.model.inventory import Inventory, Stray
 from linkedclone.model.request import Scan

@@ -1,6 +1,6 @@
 """A VM that cannot be read is there, and says why; what it shows is never taken for all."""
 
-from linkedclone.drivers.base import Driver
+from linkedclone.drivers.contract import Driver
 from tests.contract.acts import clone, find
 from tests.contract.rigs.base import Rig
 

@@ -3,7 +3,7 @@
 import time
 from dataclasses import replace
 
-from linkedclone.drivers.base import CustomizationEvents, Driver
+from linkedclone.drivers.contract import CustomizationEvents, Driver
 from linkedclone.model.jobs import JobStatus
 from linkedclone.model.values.ids import VmId
 from linkedclone.model.vm import CustomizationStatus, Power, Vm

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from linkedclone.drivers.base import GuestCommands, GuestPorts
+from linkedclone.drivers.contract import GuestCommands, GuestPorts
 from linkedclone.drivers.local.driver import LocalDriver
 from linkedclone.drivers.local.machine.open import open_machine
 from linkedclone.drivers.local.state.record import CardRecord

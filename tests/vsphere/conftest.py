@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from linkedclone.drivers.base import Driver
+from linkedclone.drivers.contract import Driver
 from linkedclone.drivers.registry import open_driver
 from tests.simulator import Simulator
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from linkedclone.config.endpoint import Tls
-from linkedclone.drivers.base import Driver
+from linkedclone.drivers.contract import Driver
 from linkedclone.drivers.registry import open_driver
 from linkedclone.errors import (
     AuthenticationError,

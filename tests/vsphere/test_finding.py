@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from linkedclone.drivers.base import Driver
+from linkedclone.drivers.contract import Driver
 from linkedclone.errors import AmbiguousError, NotFoundError
 from tests import command
 from tests.contract.acts import find, make, step_for

@@ -2,7 +2,7 @@
 
 import pytest
 
-from linkedclone.drivers.base import GuestCommands, GuestPorts
+from linkedclone.drivers.contract import GuestCommands, GuestPorts
 from linkedclone.drivers.vsphere.driver import VsphereDriver
 from linkedclone.errors import (
     AuthenticationError,

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from linkedclone.app.connection import Connection
-from linkedclone.drivers.base import Driver, GraphicalConsole, GuestPower, Relocation
+from linkedclone.drivers.contract import Driver, GraphicalConsole, GuestPower, Relocation
 from linkedclone.errors import InUseError, NotOursError, RefusedError, UnsupportedError
 from linkedclone.model.report import ActionReport, Status
 from linkedclone.model.request import CloneRequest, Placement

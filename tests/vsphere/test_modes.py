@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from linkedclone.cli.options.hardware import MOVE_TYPES
-from linkedclone.drivers.base import Driver
+from linkedclone.drivers.contract import Driver
 from linkedclone.model.request import DiskMove
 from tests import command
 from tests.contract.acts import find, read, result_of

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from linkedclone.drivers.base import Driver
+from linkedclone.drivers.contract import Driver
 from linkedclone.drivers.vsphere.driver import VsphereDriver
 from linkedclone.errors import NotFoundError, RefusedError
 from linkedclone.model.request import CloneRequest, Hardware, Network, Nic, Placement

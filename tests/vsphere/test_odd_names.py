@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from linkedclone.drivers.base import Driver
+from linkedclone.drivers.contract import Driver
 from tests import command
 from tests.contract.acts import find
 from tests.simulator import Simulator

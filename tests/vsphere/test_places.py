@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from linkedclone.app.clone.job import CloneJob, prepare
-from linkedclone.drivers.base import Driver
+from linkedclone.drivers.contract import Driver
 from linkedclone.drivers.vsphere.driver import VsphereDriver
 from linkedclone.errors import (
     AmbiguousError,

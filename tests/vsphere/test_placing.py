@@ -2,7 +2,7 @@
 
 import pytest
 
-from linkedclone.drivers.base import Driver
+from linkedclone.drivers.contract import Driver
 from linkedclone.drivers.vsphere.driver import VsphereDriver
 from linkedclone.drivers.vsphere.placement import target as place
 from linkedclone.errors import AmbiguousError, InputError, NotFoundError, RefusedError

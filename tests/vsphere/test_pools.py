@@ -8,7 +8,7 @@ import pytest
 
 from linkedclone.app.pools.pools import Pools
 from linkedclone.app.proposal import Acting
-from linkedclone.drivers.base import Driver
+from linkedclone.drivers.contract import Driver
 from linkedclone.drivers.vsphere.driver import VsphereDriver
 from linkedclone.errors import InputError
 from linkedclone.execution.outage import REAL

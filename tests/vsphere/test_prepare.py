@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from pyVmomi import vim
 
-from linkedclone.drivers.base import Driver
+from linkedclone.drivers.contract import Driver
 from linkedclone.drivers.vsphere.driver import VsphereDriver
 from linkedclone.model.values.ids import VmId
 from linkedclone.model.vm import Power

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from linkedclone.drivers.base import Driver, Registration
+from linkedclone.drivers.contract import Driver, Registration
 from linkedclone.drivers.vsphere.driver import VsphereDriver
 from linkedclone.errors import (
     BusyError,

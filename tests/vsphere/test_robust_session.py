@@ -12,7 +12,7 @@ from dataclasses import replace
 import pytest
 
 from linkedclone.config.endpoint import Endpoint
-from linkedclone.drivers.base import Driver
+from linkedclone.drivers.contract import Driver
 from linkedclone.drivers.registry import open_driver
 from linkedclone.drivers.vsphere.connection.keepalive import KeepAlive
 from linkedclone.drivers.vsphere.connection.session import Session

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from linkedclone.drivers.base import Driver
+from linkedclone.drivers.contract import Driver
 from linkedclone.drivers.vsphere.driver import VsphereDriver
 from linkedclone.drivers.vsphere.storage import remove_file
 from linkedclone.drivers.vsphere.storage.datastores import Datastore, read_datastores

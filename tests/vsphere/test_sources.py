@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from linkedclone.drivers.base import Driver
+from linkedclone.drivers.contract import Driver
 from linkedclone.model.vm import Power, Snapshot, Vm
 from tests import command
 from tests.contract.acts import current, find, set_power, take_snapshot

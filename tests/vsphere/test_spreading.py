@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from linkedclone.app.clone.job import prepare
-from linkedclone.drivers.base import Driver
+from linkedclone.drivers.contract import Driver
 from linkedclone.drivers.vsphere.driver import VsphereDriver
 from linkedclone.model.request import CloneRequest, Placement
 from linkedclone.model.vm import Vm

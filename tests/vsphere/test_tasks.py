@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from linkedclone.drivers.base import Driver
+from linkedclone.drivers.contract import Driver
 from linkedclone.errors import (
     CustomizationError,
     DuplicateNameError,

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from linkedclone.app.connection import Connection
-from linkedclone.drivers.base import CustomizationEvents, Driver
+from linkedclone.drivers.contract import CustomizationEvents, Driver
 from linkedclone.execution.guest_watch import GuestWatch
 from linkedclone.execution.outage import Outage, Pace
 from linkedclone.execution.progress import Silent

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal, Self
 
 from linkedclone.app.clone.job import CloneJob, Prepared, check, planned_report, prepare, preview
 from linkedclone.app.proposal import Acting, Confirm, leave_guests_alone
-from linkedclone.drivers.base import (
+from linkedclone.drivers.contract import (
     DiskFiles,
     Driver,
     GraphicalConsole,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from linkedclone.app.ansible_inventory import AnsibleHost
-from linkedclone.drivers.base import Driver, SshLogins
+from linkedclone.drivers.contract import Driver, SshLogins
 from linkedclone.lineage.family import Lineage
 from linkedclone.lineage.proof import Mode
 from linkedclone.lineage.vm_rows import VmRow, describe_vm

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from uuid import uuid4
 
-from linkedclone.drivers.base import Driver, SilentLooks
+from linkedclone.drivers.contract import Driver, SilentLooks
 from linkedclone.errors import LinkedCloneError, RefusedError
 from linkedclone.execution.progress import Progress, Silent
 from linkedclone.execution.run_log import RunLog

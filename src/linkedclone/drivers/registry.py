@@ -9,7 +9,7 @@ from linkedclone.config.endpoint import Endpoint
 from linkedclone.errors import InputError
 
 if TYPE_CHECKING:
-    from linkedclone.drivers.base import Driver
+    from linkedclone.drivers.contract import Driver
     from linkedclone.drivers.vsphere.connection.tls import FetchedCertificate
     from linkedclone.model.inventory import Examination
 

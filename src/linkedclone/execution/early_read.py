@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from linkedclone.drivers.base import Driver
+from linkedclone.drivers.contract import Driver
 from linkedclone.execution.job_queue import Landing
 from linkedclone.model.plan import Step
 from linkedclone.model.values.ids import VmId

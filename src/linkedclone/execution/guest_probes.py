@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
-from linkedclone.drivers.base import Driver, GuestCommands, GuestPorts
+from linkedclone.drivers.contract import Driver, GuestCommands, GuestPorts
 from linkedclone.errors import LinkedCloneError, UnsupportedError
 from linkedclone.model.access import GuestLogin
 from linkedclone.model.guest import Secrets

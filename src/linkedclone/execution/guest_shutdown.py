@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
-from linkedclone.drivers.base import Driver, GuestPower
+from linkedclone.drivers.contract import Driver, GuestPower
 from linkedclone.errors import (
     AuthenticationError,
     BusyError,

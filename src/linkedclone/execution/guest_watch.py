@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Final
 
-from linkedclone.drivers.base import CustomizationEvents, Driver
+from linkedclone.drivers.contract import CustomizationEvents, Driver
 from linkedclone.errors import LinkedCloneError, Transience
 from linkedclone.execution.outage import REAL, Outage, Pace
 from linkedclone.execution.progress import Event, Progress

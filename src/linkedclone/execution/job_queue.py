@@ -8,7 +8,7 @@ from concurrent.futures import wait as wait_for_futures
 from dataclasses import dataclass, replace
 from typing import Generic, Protocol, TypeVar
 
-from linkedclone.drivers.base import Driver
+from linkedclone.drivers.contract import Driver
 from linkedclone.errors import (
     BusyError,
     EndpointError,

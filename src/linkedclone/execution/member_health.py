@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Final
 
-from linkedclone.drivers.base import Driver
+from linkedclone.drivers.contract import Driver
 from linkedclone.execution.guest_probes import Prober
 from linkedclone.execution.outage import Pace
 from linkedclone.model.guest import Secrets

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final, assert_never
 
-from linkedclone.drivers.base import Driver, Registration, Relocation
+from linkedclone.drivers.contract import Driver, Registration, Relocation
 from linkedclone.errors import GoneError, LinkedCloneError, UnsupportedError
 from linkedclone.execution.guest_shutdown import STOPPED_HARD
 from linkedclone.execution.job_queue import Endurance, Flight, Landing

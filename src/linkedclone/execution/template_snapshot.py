@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass
 from typing import Final
 
-from linkedclone.drivers.base import Templates
+from linkedclone.drivers.contract import Templates
 from linkedclone.errors import (
     BusyError,
     HypervisorError,

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
-from linkedclone.drivers.base import BatchPower, Driver
+from linkedclone.drivers.contract import BatchPower, Driver
 from linkedclone.execution.guest_shutdown import STOPPED_HARD, Shutdowns
 from linkedclone.execution.job_queue import Flight, Landing
 from linkedclone.execution.progress import Progress

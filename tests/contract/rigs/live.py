@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 import pytest
 from pyVmomi import vim
 
-from linkedclone.drivers.base import Driver
+from linkedclone.drivers.contract import Driver
 from linkedclone.drivers.registry import open_driver
 from linkedclone.model.values.ids import VmId
 from tests.contract.rigs.base import Action, At, Kind, Rig

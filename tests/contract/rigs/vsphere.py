@@ -10,7 +10,7 @@ import pytest
 from pyVim.connect import Disconnect, SmartConnect
 from pyVmomi import vim
 
-from linkedclone.drivers.base import Driver
+from linkedclone.drivers.contract import Driver
 from linkedclone.drivers.registry import open_driver
 from linkedclone.model.values.ids import VmId
 from tests.contract.acts import result_of

@@ -7,7 +7,7 @@ from typing import cast
 
 import pytest
 
-from linkedclone.drivers.base import Driver
+from linkedclone.drivers.contract import Driver
 from linkedclone.errors import HypervisorError, LostAnswerError, Transience
 from linkedclone.execution.guest_watch import GuestWatch
 from linkedclone.execution.outage import Outage, Pace

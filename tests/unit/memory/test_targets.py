@@ -15,7 +15,7 @@ from linkedclone.drivers.local.state.folder import StateFolder, open_state
 from linkedclone.drivers.memory.driver import MemoryDriver
 from linkedclone.drivers.memory.hypervisor import MemoryHypervisor
 from linkedclone.drivers.memory.target import REFUSED as MEMORY_REFUSED
-from linkedclone.drivers.refusals import ASKED
+from linkedclone.drivers.rules.refusals import ASKED
 from linkedclone.errors import (
     HypervisorError,
     InputError,

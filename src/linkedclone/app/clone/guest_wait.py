@@ -62,7 +62,7 @@ def await_guests(
     }
     if request.wait is Wait.TASK or not waiting:
         return dict(results), False
-    from linkedclone.drivers.base import CustomizationEvents
+    from linkedclone.drivers.contract import CustomizationEvents
     from linkedclone.execution.guest_watch import GuestWatch
     from linkedclone.planning.guests.stages import plan_course
     from linkedclone.planning.guests.timeouts import begin

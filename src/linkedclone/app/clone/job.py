@@ -18,7 +18,7 @@ from linkedclone.app.clone.report import (
     mark_failed,
     tell_sharing,
 )
-from linkedclone.drivers.base import Driver, Folders, ServerCheck
+from linkedclone.drivers.contract import Driver, Folders, ServerCheck
 from linkedclone.errors import LinkedCloneError, UnsupportedError
 from linkedclone.execution.clone_stage import Cloning, Made
 from linkedclone.execution.progress import Progress

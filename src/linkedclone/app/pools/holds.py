@@ -12,7 +12,7 @@ from linkedclone.planning.pool.membership import slot_of, state_of
 
 if TYPE_CHECKING:
     from linkedclone.app.proposal import Acting
-    from linkedclone.drivers.base import Driver
+    from linkedclone.drivers.contract import Driver
     from linkedclone.execution.progress import Progress
     from linkedclone.model.report import ActionReport
     from linkedclone.model.vm import PoolState

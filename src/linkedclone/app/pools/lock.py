@@ -16,7 +16,7 @@ from linkedclone.model.vm import Vm
 from linkedclone.planning.pool.membership import state_of
 
 if TYPE_CHECKING:
-    from linkedclone.drivers.base import Driver
+    from linkedclone.drivers.contract import Driver
     from linkedclone.execution.outage import Pace
     from linkedclone.execution.progress import Progress
 

@@ -44,7 +44,7 @@ from linkedclone.planning.vms.guards import refuse_unread, refuse_unreadable
 
 if TYPE_CHECKING:
     from linkedclone.app.proposal import Acting, Confirm
-    from linkedclone.drivers.base import Driver
+    from linkedclone.drivers.contract import Driver
     from linkedclone.execution.progress import Progress
     from linkedclone.model.guest import Secrets
     from linkedclone.model.request import CloneRequest, Target

@@ -53,7 +53,7 @@ from linkedclone.planning.vms.delete import plan_delete
 if TYPE_CHECKING:
     from linkedclone.app.pools.pools import Pools, PoolScene
     from linkedclone.app.proposal import Acting
-    from linkedclone.drivers.base import Driver
+    from linkedclone.drivers.contract import Driver
     from linkedclone.execution.progress import Progress
 
 _FIRST_PAUSE: Final = 0.2

@@ -6,7 +6,7 @@ from dataclasses import replace
 from linkedclone import __version__
 from linkedclone.app.proposal import Acting, Confirm, look_again
 from linkedclone.app.vms.presence import Found, find_present
-from linkedclone.drivers.base import Driver, GuestPower, ImageStore, Registration
+from linkedclone.drivers.contract import Driver, GuestPower, ImageStore, Registration
 from linkedclone.errors import LinkedCloneError, NotFoundError, UnsupportedError
 from linkedclone.execution.progress import Progress
 from linkedclone.execution.runner import key_of

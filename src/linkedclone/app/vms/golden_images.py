@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from linkedclone import __version__
 from linkedclone.app.proposal import Acting
-from linkedclone.drivers.base import Driver, GoldenImages
+from linkedclone.drivers.contract import Driver, GoldenImages
 from linkedclone.errors import LinkedCloneError, RefusedError, UnsupportedError
 from linkedclone.execution.progress import Progress
 from linkedclone.model.findings import Finding, Verdict

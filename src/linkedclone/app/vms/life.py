@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from linkedclone.app.proposal import look_again
 from linkedclone.app.vms.presence import find_present
-from linkedclone.drivers.base import Driver, Relocation
+from linkedclone.drivers.contract import Driver, Relocation
 from linkedclone.errors import InputError, LinkedCloneError, UnsupportedError
 from linkedclone.lineage.proof import prove_kept
 from linkedclone.model.plan import Plan, Step

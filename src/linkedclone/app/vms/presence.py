@@ -10,7 +10,7 @@ from linkedclone.errors import NotFoundError
 from linkedclone.model.report import ActionReport, ActionResult, Failure, Status
 
 if TYPE_CHECKING:
-    from linkedclone.drivers.base import Driver
+    from linkedclone.drivers.contract import Driver
     from linkedclone.model.vm import Vm
 
 ABSENT: Final = "there is no such VM; nothing to do"

@@ -1,6 +1,6 @@
 """The driver of plain QEMU on this machine.
 
-It keeps the contract of :mod:`linkedclone.drivers.base` with these differences,
+It keeps the contract of :mod:`linkedclone.drivers.contract` with these differences,
 which come from there being no daemon:
 
 - **Jobs are threads of this process.** They go on after :meth:`LocalDriver.close`,
@@ -53,7 +53,7 @@ from linkedclone.drivers.local.state.folder import MOVED_FROM, MOVING, StateFold
 from linkedclone.drivers.local.state.settings import find_accel, find_root
 from linkedclone.drivers.local.state.store import load_vm, locked, save_record, write_ssh_config
 from linkedclone.drivers.local.state.trust import secure_state
-from linkedclone.drivers.refusals import no_such_vms
+from linkedclone.drivers.rules.refusals import no_such_vms
 from linkedclone.errors import HypervisorError, NoSnapshotError, UnsupportedError
 from linkedclone.model.findings import Finding
 from linkedclone.model.images import (
@@ -111,7 +111,7 @@ def open_local(endpoint: Endpoint) -> LocalDriver:
 
 
 class LocalDriver:
-    """One opened state folder; see :mod:`linkedclone.drivers.base`."""
+    """One opened state folder; see :mod:`linkedclone.drivers.contract`."""
 
     def __init__(
         self,

@@ -15,7 +15,7 @@ from linkedclone.drivers.memory.inventory import Estate
 from linkedclone.drivers.memory.placement import ROOT
 from linkedclone.drivers.memory.target import REFUSED, find_target
 from linkedclone.drivers.memory.vm import Machine
-from linkedclone.drivers.refusals import no_such_vms
+from linkedclone.drivers.rules.refusals import no_such_vms
 from linkedclone.errors import (
     AmbiguousError,
     BusyError,
@@ -45,7 +45,7 @@ def open_memory(endpoint: Endpoint) -> "MemoryDriver":
 
 
 class MemoryDriver:
-    """One connection to a hypervisor in memory; see :mod:`linkedclone.drivers.base`."""
+    """One connection to a hypervisor in memory; see :mod:`linkedclone.drivers.contract`."""
 
     def __init__(self, hypervisor: MemoryHypervisor, address: str = "memory:") -> None:
         self._hypervisor = hypervisor

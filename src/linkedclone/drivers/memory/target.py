@@ -3,7 +3,7 @@
 from linkedclone.drivers.memory.inventory import Estate
 from linkedclone.drivers.memory.placement import ROOT, ROOT_FOLDER, ROOT_POOL, Places
 from linkedclone.drivers.memory.vm import Machine
-from linkedclone.drivers.refusals import refuse_unsupported
+from linkedclone.drivers.rules.refusals import refuse_unsupported
 from linkedclone.errors import InputError, NotFoundError
 from linkedclone.model.request import CloneRequest, Placement, Spot, Target
 from linkedclone.model.values.ids import FolderId

@@ -48,7 +48,7 @@ _TPM_POLICIES: Final = (8, 0)
 
 
 class VsphereDriver:
-    """One open connection to a vCenter. See :class:`linkedclone.drivers.base.Driver`."""
+    """One open connection to a vCenter. See :class:`linkedclone.drivers.contract.Driver`."""
 
     def __init__(self, session: Session) -> None:
         self._session = session

@@ -22,7 +22,7 @@ from linkedclone.errors import EndpointError, LinkedCloneError
 from linkedclone.preload import import_ahead
 
 if TYPE_CHECKING:
-    from linkedclone.drivers.base import Driver
+    from linkedclone.drivers.contract import Driver
 
 _POOL_SIZE: Final = 64
 """Idle connections that are kept: as many threads as may call at once."""

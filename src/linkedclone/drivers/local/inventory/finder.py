@@ -9,7 +9,7 @@ from linkedclone.drivers.local.placement import check_bridge
 from linkedclone.drivers.local.state.folder import STORE_NAME, StateFolder, key_of, read_vm_link
 from linkedclone.drivers.local.state.record import UEFI
 from linkedclone.drivers.qemu.networks import NetworkKind, parse_network
-from linkedclone.drivers.refusals import no_such_vms, refuse_unsupported
+from linkedclone.drivers.rules.refusals import no_such_vms, refuse_unsupported
 from linkedclone.errors import NotFoundError
 from linkedclone.model.request import CloneRequest, Network, Nic, Target
 from linkedclone.model.values.ids import FolderId, VmId

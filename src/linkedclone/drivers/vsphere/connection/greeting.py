@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable
 
-    from linkedclone.drivers.base import Driver
+    from linkedclone.drivers.contract import Driver
 
 PATH: Final = "/sdk"
 

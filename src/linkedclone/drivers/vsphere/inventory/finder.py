@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from linkedclone.drivers.refusals import no_such_vms
+from linkedclone.drivers.rules.refusals import no_such_vms
 from linkedclone.drivers.vsphere.connection.session import Session
 from linkedclone.drivers.vsphere.inventory.datacenters import Datacenters
 from linkedclone.drivers.vsphere.inventory.name_search import NameSearch

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from linkedclone.drivers.refusals import refuse_unsupported
+from linkedclone.drivers.rules.refusals import refuse_unsupported
 from linkedclone.drivers.vsphere.cloning.clone_spec import memory_mib
 from linkedclone.drivers.vsphere.connection.session import Session
 from linkedclone.drivers.vsphere.guest.stored_specifications import StoredSpecs
