@@ -34,7 +34,7 @@ def pool_plan(options: Options) -> Comparison:  # noqa: ARG001 - rows are called
     return Comparison(
         contenders=(Contender(name="pool plan", run=_plan),),
         limits=(Limit(of="pool plan", seconds=10, why="most of it is reading the inventory"),),
-        notes=("planning alone takes 0.05 s of it: tests/unit/planning/test_rollout.py",),
+        notes=("planning alone takes 0.05 s of it: tests/unit/planning/pool/test_rollout.py",),
     )
 
 

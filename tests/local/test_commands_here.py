@@ -10,8 +10,8 @@ import pytest
 from linkedclone.cli.main import main
 from linkedclone.drivers.local.state.folder import open_state
 from linkedclone.model.images import ImageImport
+from tests.local.recovery.test_full_disk import as_root, small_filesystem
 from tests.local.scenes import connect, make_image
-from tests.local.test_full_disk import as_root, small_filesystem
 
 
 @pytest.fixture

@@ -39,6 +39,7 @@ from linkedclone.system.locks import hold
 from tests.command import FORKED
 from tests.contract.acts import error_of, find, make, step_for
 from tests.local.pretend import PretendMachine, open_pretend_machine
+from tests.local.recovery.test_full_disk import as_root, small_filesystem
 from tests.local.scenes import (
     check_tidy,
     clean_up,
@@ -48,8 +49,7 @@ from tests.local.scenes import (
     top_of,
     write,
 )
-from tests.local.test_full_disk import as_root, small_filesystem
-from tests.local.test_unprivileged import NOBODY
+from tests.local.state.test_unprivileged import NOBODY
 
 KVM_WORKS = Accelerator(name="kvm", reason="a kernel boots with KVM")
 KVM_HANGS = Accelerator(name="tcg", reason="KVM is there, but a kernel hangs with it")

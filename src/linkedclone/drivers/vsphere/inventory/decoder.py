@@ -32,7 +32,7 @@ pyVmomi takes for its decoding alone, in a process of less than 100 MB. Of our
 time the parse is half; cutting the devices out saves a quarter of it, the
 collector another quarter.
 
-That it says the same as pyVmomi is held by ``tests/vsphere/test_decoding.py``,
+That it says the same as pyVmomi is held by ``tests/vsphere/inventory/test_decoding.py``,
 field by field.
 """
 
