@@ -14,10 +14,10 @@ from linkedclone.config.endpoint import Endpoint
 from linkedclone.drivers.local.driver import LocalDriver, open_local
 from linkedclone.drivers.local.inventory.layer_users import take_survey
 from linkedclone.drivers.local.machine.open import OpenMachine
+from linkedclone.drivers.local.state.file_names import SEAL_SUFFIX
 from linkedclone.drivers.local.state.folder import StateFolder, open_state
 from linkedclone.drivers.local.state.staging import was_killed
 from linkedclone.drivers.local.state.store import load_all, locked
-from linkedclone.drivers.local.storage.seals import SEAL_SUFFIX
 from linkedclone.formats.chain import read_chain
 from linkedclone.model.garbage import WasteKind
 from linkedclone.model.images import ImageImport

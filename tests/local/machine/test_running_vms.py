@@ -12,9 +12,10 @@ import pytest
 
 from linkedclone.drivers.local.driver import LocalDriver
 from linkedclone.drivers.local.machine import machine
-from linkedclone.drivers.local.machine.open import RUN_FOLDER, open_machine
+from linkedclone.drivers.local.machine.open import open_machine
 from linkedclone.drivers.local.machine.process import runs_in
 from linkedclone.drivers.local.snapshots import snapshots
+from linkedclone.drivers.local.state.file_names import RUN_FOLDER
 from linkedclone.drivers.local.state.store import load_vm
 from linkedclone.errors import RefusedError
 from linkedclone.model.images import ImageImport

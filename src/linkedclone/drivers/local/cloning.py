@@ -15,8 +15,8 @@ from linkedclone.drivers.local.guest.seed import (
     name_guest,
     place_guest,
 )
-from linkedclone.drivers.local.machine.open import VARIABLES_FILE
 from linkedclone.drivers.local.recovery.interrupted_merge import refuse_unsettled
+from linkedclone.drivers.local.state.file_names import VARIABLES_FILE
 from linkedclone.drivers.local.state.folder import StateFolder, key_of, new_disk_name, new_vm_id
 from linkedclone.drivers.local.state.record import (
     UEFI,

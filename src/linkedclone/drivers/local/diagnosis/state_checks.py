@@ -16,10 +16,11 @@ from linkedclone.drivers.local.inventory.unlinked_vms import find_unlinked, list
 from linkedclone.drivers.local.inventory.vm import allocated_bytes
 from linkedclone.drivers.local.machine.arguments import QMP_SOCKET
 from linkedclone.drivers.local.machine.logs import BOUNDS
-from linkedclone.drivers.local.machine.open import RUN_FOLDER, OpenMachine
+from linkedclone.drivers.local.machine.open import OpenMachine
 from linkedclone.drivers.local.machine.process import find_processes, runs_in
 from linkedclone.drivers.local.recovery.garbage import list_older, list_unreached
 from linkedclone.drivers.local.recovery.missing_layers import find_lost, hangs_as_before
+from linkedclone.drivers.local.state.file_names import RUN_FOLDER
 from linkedclone.drivers.local.state.folder import StateFolder, is_disk_name
 from linkedclone.drivers.local.state.record import FILE_NAME, NEWER
 from linkedclone.drivers.local.state.settings import render_address

@@ -8,8 +8,9 @@ from ipaddress import ip_address, ip_network
 from pathlib import Path
 
 from linkedclone.drivers.local.guest.seed import private_key
-from linkedclone.drivers.local.machine.open import RUN_FOLDER, OpenMachine, open_machine
+from linkedclone.drivers.local.machine.open import OpenMachine, open_machine
 from linkedclone.drivers.local.machine.process import find_processes
+from linkedclone.drivers.local.state.file_names import RUN_FOLDER
 from linkedclone.drivers.local.state.folder import StateFolder
 from linkedclone.drivers.local.state.ssh_config import KNOWN_HOSTS, login_of
 from linkedclone.drivers.local.state.store import StoredVm, load_vm

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from linkedclone.drivers.local.inventory.layer_users import Chain, ChainReader
 from linkedclone.drivers.local.machine.logs import measure_logs
-from linkedclone.drivers.local.machine.open import RUN_FOLDER
+from linkedclone.drivers.local.state.file_names import RUN_FOLDER
 from linkedclone.drivers.local.state.folder import (
     STORE_NAME,
     VMS,

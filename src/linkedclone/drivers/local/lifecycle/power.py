@@ -1,10 +1,11 @@
 """Start and stop VMs."""
 
-from linkedclone.drivers.local.machine.open import RUN_FOLDER, OpenMachine
+from linkedclone.drivers.local.machine.open import OpenMachine
 from linkedclone.drivers.local.machine.process import runs_in
 from linkedclone.drivers.local.machine.starting import observe_power, stop_hard
 from linkedclone.drivers.local.placement import check_bridges
 from linkedclone.drivers.local.recovery.interrupted_merge import settle
+from linkedclone.drivers.local.state.file_names import RUN_FOLDER
 from linkedclone.drivers.local.state.folder import StateFolder
 from linkedclone.drivers.local.state.store import load_vm, locked
 from linkedclone.drivers.local.storage.image_lock import refuse_writers

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from linkedclone.drivers.local.machine.memory_admission import admitted
+from linkedclone.drivers.local.state.file_names import RUN_FOLDER, VARIABLES_FILE
 from linkedclone.drivers.local.state.record import UEFI
 from linkedclone.drivers.local.state.store import StoredVm
 from linkedclone.formats.chain import format_by_suffix
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
     from linkedclone.drivers.local.machine import Machine, MachineState
     from linkedclone.drivers.local.qmp.merge import LayerMerge
 
-RUN_FOLDER = "run"
-VARIABLES_FILE = "uefi-variables.fd"
 CONSOLE_LOG_VARIABLE = "LINKEDCLONE_LOCAL_CONSOLE_LOG"
 """Set to ``yes``, the last that guests started now write to their serial consoles is kept."""
 

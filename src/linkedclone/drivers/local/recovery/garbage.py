@@ -20,7 +20,7 @@ from pathlib import Path
 
 from linkedclone.drivers.local.inventory.foreign_files import find_foreign_together
 from linkedclone.drivers.local.inventory.layer_users import ChainReader, Survey, take_survey
-from linkedclone.drivers.local.state.file_names import is_own_name, is_temporary_name
+from linkedclone.drivers.local.state.file_names import SEAL_SUFFIX, is_own_name, is_temporary_name
 from linkedclone.drivers.local.state.folder import StateFolder, is_disk_name, is_vm_id, read_vm_link
 from linkedclone.drivers.local.state.record import FILE_NAME
 from linkedclone.drivers.local.state.staging import (
@@ -31,7 +31,7 @@ from linkedclone.drivers.local.state.staging import (
     was_killed,
 )
 from linkedclone.drivers.local.state.store import StoredVm, load_vm
-from linkedclone.drivers.local.storage.seals import SEAL_SUFFIX, is_sealed, seal_path, unseal
+from linkedclone.drivers.local.storage.seals import is_sealed, seal_path, unseal
 from linkedclone.errors import BusyError, HypervisorError
 from linkedclone.model.values.ids import VmId
 from linkedclone.model.values.vm_names import list_names

@@ -6,12 +6,17 @@ folder of a VM that was really used.
 
 import re
 
-from linkedclone.drivers.local.machine.open import RUN_FOLDER, VARIABLES_FILE
 from linkedclone.drivers.local.state.folder import KEYS_FILE, SSH_CONFIG, is_disk_name
 from linkedclone.drivers.local.state.record import FILE_NAME
 from linkedclone.drivers.local.state.store import LOCK_NAME
-from linkedclone.drivers.local.storage.seals import SEAL_SUFFIX
 from linkedclone.system.atomic_files import TEMPORARY_SUFFIX
+
+SEAL_SUFFIX = ".seal"
+
+
+RUN_FOLDER = "run"
+VARIABLES_FILE = "uefi-variables.fd"
+
 
 _RECORDS = {FILE_NAME, KEYS_FILE, LOCK_NAME, SSH_CONFIG}
 _UNREADABLE = f"{FILE_NAME}.unreadable"

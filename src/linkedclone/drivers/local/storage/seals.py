@@ -15,6 +15,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
+from linkedclone.drivers.local.state.file_names import SEAL_SUFFIX
 from linkedclone.drivers.local.state.folder import StateFolder, read_note
 from linkedclone.drivers.local.storage.fingerprint import (
     Fingerprint,
@@ -30,7 +31,6 @@ from linkedclone.drivers.local.storage.image_lock import refuse_writers
 from linkedclone.errors import HypervisorError, InUseError, RefusedError
 from linkedclone.system.atomic_files import replace_file
 
-SEAL_SUFFIX = ".seal"
 _LONGEST_SEAL_BYTES = 64 << 10
 SEALED_MODE = 0o444
 _WRITABLE_MODE = 0o644
