@@ -3,8 +3,8 @@
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from linkedclone.drivers.local.machine.config import MachineState
 from linkedclone.drivers.local.qmp.merge import LayerMerge
+from linkedclone.drivers.local.qmp.status import MachineState
 from linkedclone.drivers.local.state.store import StoredVm
 from linkedclone.model.vm import Power
 

@@ -25,7 +25,7 @@ from linkedclone.drivers.local.diagnosis.doctor import diagnose, examine
 from linkedclone.drivers.local.driver import LocalDriver
 from linkedclone.drivers.local.machine import accelerator
 from linkedclone.drivers.local.machine.accelerator import Accelerator
-from linkedclone.drivers.local.machine.config import MachineState
+from linkedclone.drivers.local.qmp.status import MachineState
 from linkedclone.drivers.local.state.record import CardRecord
 from linkedclone.drivers.local.state.settings import ACCEL_VARIABLE
 from linkedclone.drivers.local.state.store import StoredVm, load_vm, save_record

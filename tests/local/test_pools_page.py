@@ -15,7 +15,7 @@ import pytest
 
 from linkedclone.cli.main import main
 from linkedclone.config.pool_file import read_pool
-from linkedclone.drivers.local.machine.config import MachineState
+from linkedclone.drivers.local.qmp.status import MachineState
 from linkedclone.drivers.local.state.store import StoredVm
 from linkedclone.model.pool import LocalPlace, PoolSpec, Probe, Rollout, VspherePlace
 from linkedclone.model.vm import CustomizationStatus, Power

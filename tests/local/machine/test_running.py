@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from linkedclone.drivers.local.machine import Machine
-from linkedclone.drivers.local.machine.arguments import QMP_SOCKET
+from linkedclone.drivers.local.qmp.names import QMP_SOCKET
 from linkedclone.drivers.local.qmp.session import AGENT_SECONDS
 from linkedclone.drivers.local.qmp.sockets import connect
 from linkedclone.errors import BusyError, EndpointError, HypervisorError

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from linkedclone.drivers.local.machine import Machine
-from linkedclone.drivers.local.machine.arguments import QMP_SOCKET
+from linkedclone.drivers.local.qmp.names import QMP_SOCKET
 from linkedclone.drivers.local.qmp.sockets import connect, peer_pid
 from linkedclone.errors import GoneError, PowerOnError
 from linkedclone.model.vm import Power

@@ -3,7 +3,7 @@
 import pytest
 
 from linkedclone.drivers.local.inventory.vm import tell_trouble
-from linkedclone.drivers.local.machine.config import MachineState
+from linkedclone.drivers.local.qmp.status import MachineState
 from linkedclone.model.vm import Power
 
 FULL = "the disk's file system is full"

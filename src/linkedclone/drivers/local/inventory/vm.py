@@ -27,7 +27,7 @@ from linkedclone.model.values.ids import VmId
 from linkedclone.model.vm import Disk, Layer, Mark, Power, Snapshot, Vm
 
 if TYPE_CHECKING:
-    from linkedclone.drivers.local.machine.config import MachineState
+    from linkedclone.drivers.local.qmp.status import MachineState
 
 FOLDER_PATH = "/vm"
 DISK_LABEL = disk_label(0)

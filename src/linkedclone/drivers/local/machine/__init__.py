@@ -5,8 +5,9 @@ QMP library and the guest agent are spoken to nowhere else.
 """
 
 from linkedclone.drivers.local.machine.accelerator import Accelerator, choose_accelerator
-from linkedclone.drivers.local.machine.config import MachineConfig, MachineState
+from linkedclone.drivers.local.machine.config import MachineConfig
 from linkedclone.drivers.local.machine.machine import Machine
+from linkedclone.drivers.local.qmp.status import MachineState
 from linkedclone.drivers.local.state.ssh_key import build_ssh_command, ensure_key
 
 __all__ = (

@@ -4,18 +4,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from linkedclone.drivers.local.machine.config import MachineConfig
+from linkedclone.drivers.local.qmp.names import AGENT_CHARDEV, AGENT_SOCKET, QMP_SOCKET, disk_device
 from linkedclone.drivers.qemu.networks import Card, build_netdevs
 
 PROGRAM = "qemu-system-x86_64"
 
-# Paths relative to the machine's folder, in which QEMU is started.
-QMP_SOCKET = "qmp.sock"
-AGENT_SOCKET = "agent.sock"
 CONSOLE_SOCKET = "console.sock"
 STANDARD_OUTPUT = "/proc/self/fd/1"
 VNC_SOCKET = "vnc.sock"
 
-AGENT_CHARDEV = "agent0"
 AGENT_PORT = "org.qemu.guest_agent.0"
 
 MIB = 1 << 20
@@ -88,11 +85,6 @@ def _kernel(config: MachineConfig) -> tuple[str, ...]:
     initrd = ("-initrd", str(config.initrd)) if config.initrd is not None else ()
     append = ("-append", config.append) if config.append else ()
     return ("-kernel", str(config.kernel), *initrd, *append)
-
-
-def disk_device(number: int) -> str:
-    """Return the id of a disk, counted from 0 in the order of the hardware."""
-    return f"disk{number}"
 
 
 def _firmware(code: Path | None, variables: Path | None) -> tuple[str, ...]:

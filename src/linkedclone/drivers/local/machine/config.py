@@ -1,11 +1,9 @@
 """What a machine is to be, and what is seen of it."""
 
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 
 from linkedclone.drivers.qemu.networks import Card
-from linkedclone.model.vm import CustomizationStatus, Power, SshAddress
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,35 +65,3 @@ class MachineConfig:
     def disks(self) -> tuple[DataDisk, ...]:
         """All disks, in the order of the hardware."""
         return (DataDisk(file=self.disk, format=self.disk_format), *self.data_disks)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MachineState:
-    """A machine as it was seen.
-
-    Attributes:
-        power: Whether it runs. PAUSED also after a full disk; UNKNOWN if
-            something listens that does not answer, or is another machine.
-        reason: Why it is paused or unknown; empty if nothing is the matter.
-        ssh: Where its port 22 can be reached from this host.
-        agent: Whether the guest agent answers; it starts last in the guest.
-        host_name: What the guest says it is called.
-        addresses: The guest's addresses, without loopback and link-local ones.
-        customization: How far cloud-init in the guest is; NONE if there is no
-            seed, or nobody in the guest to be asked.
-        customization_error: What it says of a failure.
-        last_words: For a machine that ended without having been asked to: what
-            QEMU left behind.
-        booted: When QEMU was started, if it runs.
-    """
-
-    power: Power
-    reason: str = ""
-    ssh: SshAddress | None = None
-    agent: bool = False
-    host_name: str = ""
-    addresses: tuple[str, ...] = ()
-    customization: CustomizationStatus = CustomizationStatus.NONE
-    customization_error: str = ""
-    last_words: str = ""
-    booted: datetime | None = None

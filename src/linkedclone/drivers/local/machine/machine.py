@@ -10,15 +10,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from linkedclone.drivers.local.machine.accelerator import BOOT_ID, choose_accelerator, choose_cpu
-from linkedclone.drivers.local.machine.arguments import (
-    AGENT_SOCKET,
-    CONSOLE_SOCKET,
-    QMP_SOCKET,
-    VNC_SOCKET,
-    build_arguments,
-    disk_device,
-)
-from linkedclone.drivers.local.machine.config import MachineConfig, MachineState
+from linkedclone.drivers.local.machine.arguments import CONSOLE_SOCKET, VNC_SOCKET, build_arguments
+from linkedclone.drivers.local.machine.config import MachineConfig
 from linkedclone.drivers.local.machine.firmware import prepare_firmware
 from linkedclone.drivers.local.machine.logs import (
     CONSOLE_LOG,
@@ -35,8 +28,10 @@ from linkedclone.drivers.local.machine.process import (
     launch,
 )
 from linkedclone.drivers.local.qmp.disks import SNAPSHOT_SECONDS, RunningDisks, Work
+from linkedclone.drivers.local.qmp.names import AGENT_SOCKET, QMP_SOCKET, disk_device
 from linkedclone.drivers.local.qmp.session import ANSWER_SECONDS, Session, with_session
 from linkedclone.drivers.local.qmp.sockets import find_listener
+from linkedclone.drivers.local.qmp.status import MachineState
 from linkedclone.errors import (
     BusyError,
     EndpointError,

@@ -5,11 +5,10 @@ from collections.abc import Mapping
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 
-from linkedclone.drivers.local.machine.arguments import disk_device
-from linkedclone.drivers.local.machine.config import MachineState
 from linkedclone.drivers.local.qmp.agent import Agent
+from linkedclone.drivers.local.qmp.names import disk_device
 from linkedclone.drivers.local.qmp.session import Session
-from linkedclone.drivers.local.qmp.status import observe_session
+from linkedclone.drivers.local.qmp.status import MachineState, observe_session
 from linkedclone.errors import BusyError, HypervisorError, RefusedError
 from linkedclone.model.vm import Power
 

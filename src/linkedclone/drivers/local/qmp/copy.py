@@ -10,8 +10,8 @@ was streamed in would stay.
 from collections.abc import Mapping
 from pathlib import Path
 
-from linkedclone.drivers.local.machine.arguments import disk_device
 from linkedclone.drivers.local.qmp.block_jobs import PREFIX
+from linkedclone.drivers.local.qmp.names import disk_device
 from linkedclone.drivers.local.qmp.session import Session
 
 JOB = f"{PREFIX}promote"

@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from linkedclone.drivers.local.machine.arguments import disk_device
+from linkedclone.drivers.local.qmp.names import disk_device
 from linkedclone.drivers.local.qmp.session import ANSWER_SECONDS, Session
 from linkedclone.errors import BusyError, HypervisorError
 

@@ -14,9 +14,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from linkedclone.drivers.local.machine.arguments import disk_device
 from linkedclone.drivers.local.qmp.answers import Answer
 from linkedclone.drivers.local.qmp.block_jobs import PREFIX
+from linkedclone.drivers.local.qmp.names import disk_device
 from linkedclone.drivers.local.qmp.session import Session
 from linkedclone.errors import HypervisorError
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from linkedclone.drivers.local.machine.arguments import AGENT_CHARDEV, AGENT_SOCKET, QMP_SOCKET
+from linkedclone.drivers.local.qmp.names import AGENT_CHARDEV, AGENT_SOCKET, QMP_SOCKET
 from linkedclone.drivers.local.qmp.sockets import connect, peer_pid
 from linkedclone.errors import BusyError, EndpointError, GoneError
 

@@ -4,14 +4,48 @@ import asyncio
 import re
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
 
-from linkedclone.drivers.local.machine.config import MachineState
 from linkedclone.drivers.local.qmp.agent import Agent
 from linkedclone.drivers.local.qmp.cloud_init_status import read_customization
 from linkedclone.drivers.local.qmp.monitor import Monitor
 from linkedclone.drivers.local.qmp.session import Session
 from linkedclone.errors import HypervisorError
 from linkedclone.model.vm import CustomizationNews, CustomizationStatus, Power, SshAddress
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MachineState:
+    """A machine as it was seen.
+
+    Attributes:
+        power: Whether it runs. PAUSED also after a full disk; UNKNOWN if
+            something listens that does not answer, or is another machine.
+        reason: Why it is paused or unknown; empty if nothing is the matter.
+        ssh: Where its port 22 can be reached from this host.
+        agent: Whether the guest agent answers; it starts last in the guest.
+        host_name: What the guest says it is called.
+        addresses: The guest's addresses, without loopback and link-local ones.
+        customization: How far cloud-init in the guest is; NONE if there is no
+            seed, or nobody in the guest to be asked.
+        customization_error: What it says of a failure.
+        last_words: For a machine that ended without having been asked to: what
+            QEMU left behind.
+        booted: When QEMU was started, if it runs.
+    """
+
+    power: Power
+    reason: str = ""
+    ssh: SshAddress | None = None
+    agent: bool = False
+    host_name: str = ""
+    addresses: tuple[str, ...] = ()
+    customization: CustomizationStatus = CustomizationStatus.NONE
+    customization_error: str = ""
+    last_words: str = ""
+    booted: datetime | None = None
+
 
 _FORWARD = re.compile(
     r"^\s*TCP\[HOST_FORWARD\]\s+\d+\s+(127\.0\.0\.1)\s+(\d{1,5})\s+\S+\s+22\s", re.MULTILINE

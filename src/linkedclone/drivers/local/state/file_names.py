@@ -12,11 +12,8 @@ from linkedclone.drivers.local.state.store import LOCK_NAME
 from linkedclone.system.atomic_files import TEMPORARY_SUFFIX
 
 SEAL_SUFFIX = ".seal"
-
-
 RUN_FOLDER = "run"
 VARIABLES_FILE = "uefi-variables.fd"
-
 
 _RECORDS = {FILE_NAME, KEYS_FILE, LOCK_NAME, SSH_CONFIG}
 _UNREADABLE = f"{FILE_NAME}.unreadable"
