@@ -10,6 +10,7 @@ after a kill knows: see :func:`settle_name`.
 import os
 from dataclasses import replace
 
+from linkedclone.drivers.local.recovery.interrupted_rename import settle_name
 from linkedclone.drivers.local.state.folder import StateFolder, key_of, render_keys
 from linkedclone.drivers.local.state.staging import at_work_on, is_at_work
 from linkedclone.drivers.local.state.store import LockedVm, locked, name_taken, save_record
@@ -58,13 +59,3 @@ def _move_link(state: StateFolder, vm: LockedVm, name: str) -> None:
         old.rename(new)
         if state.durable:
             sync_folder(state.names)
-
-
-def settle_name(state: StateFolder, vm: LockedVm) -> LockedVm:
-    """Let the record say what the VM is called, after a command died while renaming it."""
-    wanted = vm.record.renaming
-    if not wanted:
-        return vm
-    moved = state.holder(key_of(wanted)) == vm.id
-    name = wanted if moved else vm.record.name
-    return save_record(state, vm, replace(vm.record, name=name, renaming=""))

@@ -24,10 +24,10 @@ from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 
-from linkedclone.drivers.local.lifecycle.rename import settle_name
 from linkedclone.drivers.local.machine.open import OpenMachine
 from linkedclone.drivers.local.machine.starting import observe_runs
 from linkedclone.drivers.local.recovery.garbage import drop_layers, list_reached, remove
+from linkedclone.drivers.local.recovery.interrupted_rename import settle_name
 from linkedclone.drivers.local.state.disks import (
     is_unsettled,
     list_disks,
