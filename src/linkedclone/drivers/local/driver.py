@@ -37,7 +37,7 @@ from linkedclone.drivers.local.cloning import (
 )
 from linkedclone.drivers.local.guest import access
 from linkedclone.drivers.local.images import images
-from linkedclone.drivers.local.inventory.finder import REFUSED, find_names, find_target, find_vms
+from linkedclone.drivers.local.inventory.finder import find_names, find_vms
 from linkedclone.drivers.local.inventory.observe import observe_some
 from linkedclone.drivers.local.inventory.unlinked_vms import tell_unlinked
 from linkedclone.drivers.local.jobs import JobBoard, Work
@@ -46,6 +46,7 @@ from linkedclone.drivers.local.lifecycle.image_versions import settle_versions
 from linkedclone.drivers.local.lifecycle.power import set_power, shut_down_guest
 from linkedclone.drivers.local.machine.memory_admission import check_batch
 from linkedclone.drivers.local.machine.open import OpenMachine, open_machine
+from linkedclone.drivers.local.placement import REFUSED, find_target
 from linkedclone.drivers.local.recovery.garbage import recover
 from linkedclone.drivers.local.recovery.interrupted_merge import settle_all, settle_source
 from linkedclone.drivers.local.snapshots import snapshots

@@ -9,8 +9,8 @@ import pytest
 from linkedclone.app.clone.job import CloneJob, prepare
 from linkedclone.app.proposal import Acting
 from linkedclone.app.vms.golden_images import Mending, Parents
-from linkedclone.drivers.local.inventory.finder import REFUSED as LOCAL_REFUSED
-from linkedclone.drivers.local.inventory.finder import find_target
+from linkedclone.drivers.local.placement import REFUSED as LOCAL_REFUSED
+from linkedclone.drivers.local.placement import find_target
 from linkedclone.drivers.local.state.folder import StateFolder, open_state
 from linkedclone.drivers.memory.driver import MemoryDriver
 from linkedclone.drivers.memory.hypervisor import MemoryHypervisor
