@@ -5,6 +5,10 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from linkedclone.drivers.vsphere.cloning.clone_spec import _MEMORY_STEP
+from linkedclone.errors import InputError
+from linkedclone.model.request import Hardware
+
 _ESCAPES: Final = {"%2f": "/", "%5c": "\\", "%25": "%"}
 _ESCAPED: Final = re.compile("|".join(_ESCAPES), re.IGNORECASE)
 _VOLUMES: Final = "/vmfs/volumes/"
@@ -59,3 +63,20 @@ def is_same_file(told: str, file_name: str) -> bool:
 def store_of(file_name: str) -> str:
     """Return the datastore's name in ``[datastore] folder/file.vmdk``; empty where it has none."""
     return split_file_name(file_name)[0]
+
+
+def memory_mib(hardware: Hardware) -> int | None:
+    """Return the memory size in MiB, or None to keep the snapshot's.
+
+    Raises:
+        InputError: It is not a multiple of 4 MiB (VirtualMachineConfigSpec.memoryMB).
+    """
+    size = hardware.memory_bytes
+    if size is None:
+        return None
+    if size % _MEMORY_STEP:
+        raise InputError(
+            f"{size:,} bytes of memory are not a multiple of 4 MiB",
+            hint="vCenter takes memory in steps of 4 MiB, as 4096MiB",
+        )
+    return size >> 20

@@ -1,8 +1,12 @@
 """The untyped edge: pyVmomi has no types, so everything of its own is a ``Native``."""
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, TypeAlias
+
+from pyVmomi import VmomiSupport
+
+from linkedclone.drivers.vsphere.property.lazy import _VIM, _XSD
 
 Native: TypeAlias = Any
 """A managed object, data object, fault or value of pyVmomi."""
@@ -59,3 +63,19 @@ def build_data(kind: Native, **given: object) -> Native:
 @cache
 def _blank(kind: Native) -> Native:
     return kind()
+
+
+@lru_cache(maxsize=1024)
+def named_type(name: str) -> type | None:
+    """Return pyVmomi's type of an ``xsi:type``; None for one that it does not know."""
+    if name == "ManagedObjectReference":
+        return VmomiSupport.ManagedObject  # type: ignore[no-any-return]  # pyVmomi has no types
+    if name == "ArrayOfManagedObjectReference":
+        return VmomiSupport.ManagedObject.Array  # type: ignore[no-any-return]  # as above
+    prefix, _, bare = name.rpartition(":")
+    space = _XSD if prefix in {"xsd", "xs"} else _VIM
+    try:
+        found: type = VmomiSupport.GetWsdlType(space, bare)
+    except KeyError:
+        return None
+    return found

@@ -16,6 +16,7 @@ from pyVmomi import vim
 from linkedclone.drivers.vsphere.cloning.network_cards import CardChanges, build_card_changes
 from linkedclone.drivers.vsphere.inventory.device_shape import Shape
 from linkedclone.drivers.vsphere.inventory.marks import write_mark
+from linkedclone.drivers.vsphere.names import memory_mib
 from linkedclone.drivers.vsphere.native import Native, build_data
 from linkedclone.drivers.vsphere.placement.resource_pools import pool_of
 from linkedclone.errors import InputError
@@ -209,20 +210,3 @@ def _build_options(entries: dict[str, str]) -> list[Native]:
 @lru_cache(maxsize=64)
 def _build_option(key: str, value: str) -> Native:
     return vim.option.OptionValue(key=key, value=value)
-
-
-def memory_mib(hardware: Hardware) -> int | None:
-    """Return the memory size in MiB, or None to keep the snapshot's.
-
-    Raises:
-        InputError: It is not a multiple of 4 MiB (VirtualMachineConfigSpec.memoryMB).
-    """
-    size = hardware.memory_bytes
-    if size is None:
-        return None
-    if size % _MEMORY_STEP:
-        raise InputError(
-            f"{size:,} bytes of memory are not a multiple of 4 MiB",
-            hint="vCenter takes memory in steps of 4 MiB, as 4096MiB",
-        )
-    return size >> 20

@@ -18,8 +18,7 @@ from pyVmomi import VmomiSupport, vmodl
 from pyVmomi.Iso8601 import ParseISO8601
 
 from linkedclone.drivers.vsphere.connection.answers import NS, TYPE
-from linkedclone.drivers.vsphere.native import Native
-from linkedclone.drivers.vsphere.property.lazy import named_type
+from linkedclone.drivers.vsphere.native import Native, named_type
 
 _FAULT: Final = NS + "fault"
 _MESSAGE: Final = NS + "localizedMessage"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pyVmomi import vim
 
-from linkedclone.drivers.vsphere.cloning.clone_spec import memory_mib
 from linkedclone.drivers.vsphere.inventory.marks import write_mark
+from linkedclone.drivers.vsphere.names import memory_mib
 from linkedclone.drivers.vsphere.native import Native
 from linkedclone.model.plan import ReconfigureVm
 from linkedclone.model.request import Hardware

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from linkedclone.drivers.rules.refusals import refuse_unsupported
-from linkedclone.drivers.vsphere.cloning.clone_spec import memory_mib
 from linkedclone.drivers.vsphere.connection.session import Session
 from linkedclone.drivers.vsphere.guest.stored_specifications import StoredSpecs
 from linkedclone.drivers.vsphere.inventory.observe import Observer
-from linkedclone.drivers.vsphere.names import split_file_name, unescape
+from linkedclone.drivers.vsphere.names import memory_mib, split_file_name, unescape
 from linkedclone.drivers.vsphere.native import Native, moid_of
 from linkedclone.drivers.vsphere.placement.resource_pools import name_pool
 from linkedclone.drivers.vsphere.placement.special import is_special, needed_stores

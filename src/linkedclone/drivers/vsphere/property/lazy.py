@@ -18,7 +18,7 @@ from xml.etree.ElementTree import Element
 from pyVmomi import VmomiSupport
 from pyVmomi.Iso8601 import ParseISO8601
 
-from linkedclone.drivers.vsphere.native import Native
+from linkedclone.drivers.vsphere.native import Native, named_type
 from linkedclone.drivers.vsphere.property.response import NS, TYPE
 
 _VIM: Final = "urn:vim25"
@@ -81,19 +81,3 @@ def _decode_scalar(text: str, vim_type: type) -> Native:
     if issubclass(vim_type, VmomiSupport.datetime):
         return ParseISO8601(text)
     return text
-
-
-@lru_cache(maxsize=1024)
-def named_type(name: str) -> type | None:
-    """Return pyVmomi's type of an ``xsi:type``; None for one that it does not know."""
-    if name == "ManagedObjectReference":
-        return VmomiSupport.ManagedObject  # type: ignore[no-any-return]  # pyVmomi has no types
-    if name == "ArrayOfManagedObjectReference":
-        return VmomiSupport.ManagedObject.Array  # type: ignore[no-any-return]  # as above
-    prefix, _, bare = name.rpartition(":")
-    space = _XSD if prefix in {"xsd", "xs"} else _VIM
-    try:
-        found: type = VmomiSupport.GetWsdlType(space, bare)
-    except KeyError:
-        return None
-    return found
