@@ -82,21 +82,6 @@ def build_card_changes(step: CreateClone, shape: Shape) -> CardChanges:
     )
 
 
-def list_cards(step: CreateClone, shape: Shape) -> tuple[Native, ...]:
-    """Return the cards that a clone will have, in the order of its hardware; None for a new one."""
-    cards = [device for device in shape.devices if is_card(device)]
-    removed = {nic.index for nic in step.hardware.nics if nic.action == "remove"}
-    new = sum(nic.action == "add" for nic in step.hardware.nics)
-    kept = (card for index, card in enumerate(cards) if index not in removed)
-    return (*kept, *(None,) * new)
-
-
-def slot_of(card: Native) -> int | None:
-    """Return the PCI slot of a card of a snapshot; None for a new one, or one without."""
-    slot = getattr(getattr(card, "slotInfo", None), "pciSlotNumber", None)
-    return None if slot is None or slot < 0 else int(slot)
-
-
 def _check_indexes(nics: Sequence[Nic], count: int) -> None:
     changed = [nic.index for nic in nics if nic.action != "add"]
     for index in changed:

@@ -14,7 +14,6 @@ from typing import Final
 
 from pyVmomi import vim
 
-from linkedclone.drivers.vsphere.cloning.network_cards import list_cards, slot_of
 from linkedclone.drivers.vsphere.guest.ip_settings import (
     build_card_settings,
     build_global_settings,
@@ -33,7 +32,7 @@ from linkedclone.drivers.vsphere.guest.sysprep import (
     overlay_options,
     overlay_sysprep,
 )
-from linkedclone.drivers.vsphere.inventory.device_shape import Shape
+from linkedclone.drivers.vsphere.inventory.device_shape import Shape, list_cards, slot_of
 from linkedclone.drivers.vsphere.native import Native, build_data, kind_of
 from linkedclone.errors import InputError, UnsupportedError
 from linkedclone.guest.guestinfo import PREFIX, build_guestinfo, build_removal

@@ -70,3 +70,18 @@ def is_card(device: Native) -> bool:
 def is_manual(card: Native) -> bool:
     """Say whether a card's MAC address was set by hand, so that a clone would inherit it."""
     return str(card.addressType or "").lower() == "manual"
+
+
+def list_cards(step: CreateClone, shape: Shape) -> tuple[Native, ...]:
+    """Return the cards that a clone will have, in the order of its hardware; None for a new one."""
+    cards = [device for device in shape.devices if is_card(device)]
+    removed = {nic.index for nic in step.hardware.nics if nic.action == "remove"}
+    new = sum(nic.action == "add" for nic in step.hardware.nics)
+    kept = (card for index, card in enumerate(cards) if index not in removed)
+    return (*kept, *(None,) * new)
+
+
+def slot_of(card: Native) -> int | None:
+    """Return the PCI slot of a card of a snapshot; None for a new one, or one without."""
+    slot = getattr(getattr(card, "slotInfo", None), "pciSlotNumber", None)
+    return None if slot is None or slot < 0 else int(slot)
