@@ -6,15 +6,10 @@ A monolithic sparse file (of Workstation, or an upload) has the text within.
 
 from __future__ import annotations
 
-import posixpath
 import re
 import struct
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
-
-from linkedclone.drivers.vsphere.storage.datastores import Datastore
-from linkedclone.model.vm import Layer
 
 HEAD_BYTES: Final = 16 << 10
 """As much of a file as is read: the text of a monolithic file ends before that."""
@@ -57,31 +52,3 @@ def parse_descriptor(head: bytes) -> Descriptor | None:
         parent=hint.group(1) if hint else "",
         extents=(*_EXTENT.findall(text), *_TRACK.findall(text)),
     )
-
-
-def find_parent(hint: str, layer: Layer, stores: Iterable[Datastore]) -> Layer | None:
-    """Return the file that a layer's hint means; None if that cannot be told.
-
-    A hint is relative to the layer's folder, or a path of the host:
-    ``/vmfs/volumes/`` with the datastore's name or its volume id.
-    """
-    if hint.startswith(_VOLUMES):
-        volume, _, path = hint.removeprefix(_VOLUMES).partition("/")
-        store = _find_store(volume, layer, tuple(stores))
-        return store.layer(posixpath.normpath(path)) if store and path else None
-    path = posixpath.normpath(posixpath.join(layer.folder, hint))
-    if path.startswith(("/", "..")) or "://" in hint:
-        return None
-    return Layer(store=layer.store, path=path, store_name=layer.store_name)
-
-
-def _find_store(volume: str, layer: Layer, stores: tuple[Datastore, ...]) -> Datastore | None:
-    """Return the datastore of a volume id; or of a name, in the datacenter of the layer."""
-    here = {store.datacenter for store in stores if store.id == layer.store}
-    # Storage that several datacenters share stands in each under an id of its own.
-    by_id = sorted(
-        (store for store in stores if store.volume == volume),
-        key=lambda store: store.datacenter not in here,
-    )
-    by_name = [store for store in stores if store.name == volume and store.datacenter in here]
-    return next(iter(by_id or by_name), None)

@@ -4,8 +4,9 @@ import struct
 
 import pytest
 
+from linkedclone.drivers.vsphere.storage.chains import find_parent
 from linkedclone.drivers.vsphere.storage.datastores import Datastore
-from linkedclone.formats.vmdk_descriptor import find_parent, parse_descriptor
+from linkedclone.formats.vmdk_descriptor import parse_descriptor
 from linkedclone.model.values.ids import StoreId
 from linkedclone.model.vm import Layer
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -10,12 +11,7 @@ from linkedclone.drivers.vsphere.connection.session import Session
 from linkedclone.drivers.vsphere.storage.datastores import Datastore
 from linkedclone.drivers.vsphere.storage.file_access import read_head
 from linkedclone.errors import LinkedCloneError, NotFoundError
-from linkedclone.formats.vmdk_descriptor import (
-    HEAD_BYTES,
-    Descriptor,
-    find_parent,
-    parse_descriptor,
-)
+from linkedclone.formats.vmdk_descriptor import _VOLUMES, HEAD_BYTES, Descriptor, parse_descriptor
 from linkedclone.model.values.ids import StoreId
 from linkedclone.model.vm import Layer, Vm
 
@@ -124,3 +120,31 @@ def read_through(session: Session, stores: Sequence[Datastore]) -> Read:
         return Reading(descriptor=parse_descriptor(head))
 
     return lambda layers: session.map(read_one, layers)
+
+
+def find_parent(hint: str, layer: Layer, stores: Iterable[Datastore]) -> Layer | None:
+    """Return the file that a layer's hint means; None if that cannot be told.
+
+    A hint is relative to the layer's folder, or a path of the host:
+    ``/vmfs/volumes/`` with the datastore's name or its volume id.
+    """
+    if hint.startswith(_VOLUMES):
+        volume, _, path = hint.removeprefix(_VOLUMES).partition("/")
+        store = _find_store(volume, layer, tuple(stores))
+        return store.layer(posixpath.normpath(path)) if store and path else None
+    path = posixpath.normpath(posixpath.join(layer.folder, hint))
+    if path.startswith(("/", "..")) or "://" in hint:
+        return None
+    return Layer(store=layer.store, path=path, store_name=layer.store_name)
+
+
+def _find_store(volume: str, layer: Layer, stores: tuple[Datastore, ...]) -> Datastore | None:
+    """Return the datastore of a volume id; or of a name, in the datacenter of the layer."""
+    here = {store.datacenter for store in stores if store.id == layer.store}
+    # Storage that several datacenters share stands in each under an id of its own.
+    by_id = sorted(
+        (store for store in stores if store.volume == volume),
+        key=lambda store: store.datacenter not in here,
+    )
+    by_name = [store for store in stores if store.name == volume and store.datacenter in here]
+    return next(iter(by_id or by_name), None)
