@@ -23,7 +23,6 @@ _TITLE: Final = "# disk descriptorfile"
 _HINT: Final = re.compile(r'^\s*parentFileNameHint\s*=\s*"([^"]*)"', re.MULTILINE)
 _TRACK: Final = re.compile(r'^\s*changeTrackPath\s*=\s*"([^"]*)"', re.MULTILINE)
 _EXTENT: Final = re.compile(r'^\s*(?:RW|RDONLY|NOACCESS)\s+\d+\s+\w+\s+"([^"]+)"', re.MULTILINE)
-_VOLUMES: Final = "/vmfs/volumes/"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

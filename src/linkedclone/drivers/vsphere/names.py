@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from linkedclone.drivers.vsphere.cloning.clone_spec import _MEMORY_STEP
 from linkedclone.errors import InputError
 from linkedclone.model.request import Hardware
 
+_MEMORY_STEP: Final = 4 << 20
 _ESCAPES: Final = {"%2f": "/", "%5c": "\\", "%25": "%"}
 _ESCAPED: Final = re.compile("|".join(_ESCAPES), re.IGNORECASE)
-_VOLUMES: Final = "/vmfs/volumes/"
+VOLUMES: Final = "/vmfs/volumes/"
 _FILE: Final = re.compile(r"\[([^\]]*)\] *(.*)")
 
 
@@ -53,8 +53,8 @@ def is_same_file(told: str, file_name: str) -> bool:
     Any other absolute path has to end in it (the simulator's files lie somewhere else).
     """
     store, path = split_file_name(file_name)
-    if told.startswith(_VOLUMES):
-        return told.removeprefix(_VOLUMES).partition("/")[2] == path
+    if told.startswith(VOLUMES):
+        return told.removeprefix(VOLUMES).partition("/")[2] == path
     if told.startswith("/"):
         return told.endswith(f"/{path}")
     return bool(path) and split_file_name(told) in {(store, path), ("", path)}

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable
 from functools import cache, lru_cache
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from pyVmomi import VmomiSupport
 
-from linkedclone.drivers.vsphere.property.lazy import _VIM, _XSD
+_VIM: Final = "urn:vim25"
+_XSD: Final = "http://www.w3.org/2001/XMLSchema"
 
 Native: TypeAlias = Any
 """A managed object, data object, fault or value of pyVmomi."""

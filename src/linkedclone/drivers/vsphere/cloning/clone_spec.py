@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from pyVmomi import vim
 
@@ -25,8 +25,6 @@ from linkedclone.model.request import DiskMove, Hardware
 
 if TYPE_CHECKING:
     from linkedclone.drivers.vsphere.guest.specification import Customizing
-
-_MEMORY_STEP: Final = 4 << 20
 
 
 def build_clone_spec(

@@ -12,7 +12,6 @@ its schema says, and ``isinstance`` works.
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Final
 from xml.etree.ElementTree import Element
 
 from pyVmomi import VmomiSupport
@@ -20,9 +19,6 @@ from pyVmomi.Iso8601 import ParseISO8601
 
 from linkedclone.drivers.vsphere.native import Native, named_type
 from linkedclone.drivers.vsphere.property.response import NS, TYPE
-
-_VIM: Final = "urn:vim25"
-_XSD: Final = "http://www.w3.org/2001/XMLSchema"
 
 
 class Lazy:

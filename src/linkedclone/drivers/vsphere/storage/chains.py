@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from linkedclone.drivers.vsphere.connection.session import Session
+from linkedclone.drivers.vsphere.names import VOLUMES
 from linkedclone.drivers.vsphere.storage.datastores import Datastore
 from linkedclone.drivers.vsphere.storage.file_access import read_head
 from linkedclone.errors import LinkedCloneError, NotFoundError
-from linkedclone.formats.vmdk_descriptor import _VOLUMES, HEAD_BYTES, Descriptor, parse_descriptor
+from linkedclone.formats.vmdk_descriptor import HEAD_BYTES, Descriptor, parse_descriptor
 from linkedclone.model.values.ids import StoreId
 from linkedclone.model.vm import Layer, Vm
 
@@ -128,8 +129,8 @@ def find_parent(hint: str, layer: Layer, stores: Iterable[Datastore]) -> Layer |
     A hint is relative to the layer's folder, or a path of the host:
     ``/vmfs/volumes/`` with the datastore's name or its volume id.
     """
-    if hint.startswith(_VOLUMES):
-        volume, _, path = hint.removeprefix(_VOLUMES).partition("/")
+    if hint.startswith(VOLUMES):
+        volume, _, path = hint.removeprefix(VOLUMES).partition("/")
         store = _find_store(volume, layer, tuple(stores))
         return store.layer(posixpath.normpath(path)) if store and path else None
     path = posixpath.normpath(posixpath.join(layer.folder, hint))
