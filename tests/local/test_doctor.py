@@ -26,9 +26,9 @@ from linkedclone.drivers.local.driver import LocalDriver
 from linkedclone.drivers.local.machine import accelerator
 from linkedclone.drivers.local.machine.accelerator import Accelerator
 from linkedclone.drivers.local.qmp.status import MachineState
-from linkedclone.drivers.local.state.record import CardRecord
 from linkedclone.drivers.local.state.settings import ACCEL_VARIABLE
 from linkedclone.drivers.local.state.store import StoredVm, load_vm, save_record
+from linkedclone.drivers.qemu.hardware import CardRecord
 from linkedclone.lineage.proof import Mode
 from linkedclone.lineage.usage import measure
 from linkedclone.lineage.vm_rows import VmRow

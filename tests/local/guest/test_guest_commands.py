@@ -10,8 +10,8 @@ import pytest
 from linkedclone.drivers.contract import GuestCommands, GuestPorts
 from linkedclone.drivers.local.driver import LocalDriver
 from linkedclone.drivers.local.machine.open import open_machine
-from linkedclone.drivers.local.state.record import CardRecord
 from linkedclone.drivers.local.state.store import load_vm, locked, save_record
+from linkedclone.drivers.qemu.hardware import CardRecord
 from linkedclone.errors import BusyError, GoneError
 from linkedclone.model.images import ImageImport
 from linkedclone.model.vm import Power, SshAddress, Vm

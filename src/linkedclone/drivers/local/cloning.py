@@ -18,13 +18,7 @@ from linkedclone.drivers.local.guest.seed import (
 from linkedclone.drivers.local.recovery.interrupted_merge import refuse_unsettled
 from linkedclone.drivers.local.state.file_names import VARIABLES_FILE
 from linkedclone.drivers.local.state.folder import StateFolder, key_of, new_disk_name, new_vm_id
-from linkedclone.drivers.local.state.record import (
-    UEFI,
-    ExtraDisk,
-    MachineRecord,
-    SnapshotRecord,
-    VmRecord,
-)
+from linkedclone.drivers.local.state.record import ExtraDisk, SnapshotRecord, VmRecord
 from linkedclone.drivers.local.state.staging import at_work, is_at_work
 from linkedclone.drivers.local.state.store import (
     StoredVm,
@@ -35,7 +29,13 @@ from linkedclone.drivers.local.state.store import (
     take_uuid,
 )
 from linkedclone.drivers.local.storage.new_layer import build_delta
-from linkedclone.drivers.qemu.hardware import build_machine, check_disks, disk_label
+from linkedclone.drivers.qemu.hardware import (
+    UEFI,
+    MachineRecord,
+    build_machine,
+    check_disks,
+    disk_label,
+)
 from linkedclone.errors import GoneError
 from linkedclone.formats.qcow2 import build_empty, round_to_sectors
 from linkedclone.model.guest import Guest

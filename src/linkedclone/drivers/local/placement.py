@@ -16,7 +16,7 @@ from linkedclone.drivers.local.guest.seed import check_customization
 from linkedclone.drivers.local.inventory.vm import FOLDER_PATH
 from linkedclone.drivers.local.machine.firmware import find_firmware
 from linkedclone.drivers.local.state.folder import STORE_NAME, StateFolder
-from linkedclone.drivers.local.state.record import UEFI, MachineRecord
+from linkedclone.drivers.qemu.hardware import UEFI, MachineRecord
 from linkedclone.drivers.qemu.networks import NetworkKind, parse_network
 from linkedclone.drivers.rules.refusals import refuse_unsupported
 from linkedclone.errors import NotFoundError, RefusedError

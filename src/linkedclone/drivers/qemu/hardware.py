@@ -1,10 +1,9 @@
-"""The hardware of a clone: its parent's, with what is wanted otherwise."""
+"""The hardware of a machine, and a clone's: its parent's, with what is wanted otherwise."""
 
 import secrets
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from linkedclone.drivers.local.state.record import UEFI, CardRecord, MachineRecord
 from linkedclone.drivers.qemu.networks import NetworkKind, find_group, parse_network
 from linkedclone.errors import InputError
 from linkedclone.formats.qcow2 import MAX_VIRTUAL_BYTES
@@ -12,12 +11,75 @@ from linkedclone.model.request import Hardware, Nic
 from linkedclone.model.values.ids import StoreId
 from linkedclone.model.values.sizes import render_size
 
+USER_NETWORK = "user"
+"""QEMU's own network behind the user's, with SSH to the first card on it."""
+
+BIOS = "bios"
+UEFI = "uefi"
+
 MOST_DISKS = 16
 MOST_CARDS = 8
 """Each takes one of the 31 slots that PCI devices have here (QEMU: pcie.0 of q35)."""
 
 LEAST_UEFI_BYTES = 256 << 20
 """With 128 MiB OVMF ends in an exception before the guest's kernel begins (2022.11; measured)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CardRecord:
+    """A network card.
+
+    Attributes:
+        mac: Its MAC address.
+        network: What it is on, as ``networks.parse_network`` reads it.
+        group: For a private network, its multicast group and port.
+        address: The fixed IPv4 address that the guest was given for it, with
+            its prefix length; empty for none.
+        gateway: The default route that goes with it; empty for none.
+    """
+
+    mac: str
+    network: str = USER_NETWORK
+    group: str = ""
+    address: str = ""
+    gateway: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MachineRecord:
+    """The virtual hardware.
+
+    Attributes:
+        cpus: How many.
+        memory_bytes: How much.
+        cards: Its network cards, in the order of the hardware.
+        firmware: What it boots with: ``bios`` or ``uefi``.
+        display: Whether it has a screen.
+        seed: File name of the NoCloud seed in the VM's folder; empty for none.
+        kernel: File name of a kernel to boot directly; empty for none.
+        initrd: File name of its initial RAM disk; empty for none.
+        append: Its command line.
+        user: Who logs in to the guest by SSH; empty for its own default user.
+        instance_id: What the seed tells cloud-init the instance is; empty in a
+            record of an older version, which took the UUID for it.
+    """
+
+    cpus: int
+    memory_bytes: int
+    cards: tuple[CardRecord, ...]
+    firmware: str = BIOS
+    display: bool = False
+    seed: str = ""
+    kernel: str = ""
+    initrd: str = ""
+    append: str = ""
+    user: str = ""
+    instance_id: str = ""
+
+    @property
+    def macs(self) -> tuple[str, ...]:
+        """The MAC addresses of its cards, lower case."""
+        return tuple(card.mac.lower() for card in self.cards)
 
 
 def disk_label(number: int) -> str:

@@ -4,11 +4,12 @@ from dataclasses import replace
 
 import pytest
 
-from linkedclone.drivers.local.state.record import CardRecord, MachineRecord
 from linkedclone.drivers.qemu.hardware import (
     LEAST_UEFI_BYTES,
     MOST_CARDS,
     MOST_DISKS,
+    CardRecord,
+    MachineRecord,
     build_machine,
     check_disks,
     plan_networks,

@@ -27,19 +27,14 @@ from linkedclone.drivers.local.state.folder import (
     new_disk_name,
     new_vm_id,
 )
-from linkedclone.drivers.local.state.record import (
-    CardRecord,
-    MachineRecord,
-    SnapshotRecord,
-    VmRecord,
-)
+from linkedclone.drivers.local.state.record import SnapshotRecord, VmRecord
 from linkedclone.drivers.local.state.staging import at_work_with_lock
 from linkedclone.drivers.local.state.store import StoredVm
 from linkedclone.drivers.local.storage.image_lock import refuse_writers
 from linkedclone.drivers.local.storage.intake import let_go, take_in
 from linkedclone.drivers.local.storage.new_layer import build_delta_over
 from linkedclone.drivers.local.storage.seals import seal_if_possible
-from linkedclone.drivers.qemu.hardware import new_mac
+from linkedclone.drivers.qemu.hardware import CardRecord, MachineRecord, new_mac
 from linkedclone.drivers.qemu.images.image_file import check_importable, detect_format
 from linkedclone.errors import HypervisorError, InputError, InUseError, NotFoundError, RefusedError
 from linkedclone.formats.chain import DiskFile, ImageFormat, read_disk_file

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from linkedclone.drivers.local.machine.memory_admission import admitted
 from linkedclone.drivers.local.state.file_names import RUN_FOLDER, VARIABLES_FILE
-from linkedclone.drivers.local.state.record import UEFI
 from linkedclone.drivers.local.state.store import StoredVm
+from linkedclone.drivers.qemu.hardware import UEFI
 from linkedclone.formats.chain import format_by_suffix
 
 if TYPE_CHECKING:

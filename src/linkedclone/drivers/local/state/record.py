@@ -9,6 +9,7 @@ from types import UnionType
 from typing import Any, cast, get_args, get_origin, get_type_hints
 from uuid import UUID
 
+from linkedclone.drivers.qemu.hardware import CardRecord, MachineRecord
 from linkedclone.errors import HypervisorError
 from linkedclone.model.values.ids import SnapshotId
 from linkedclone.model.vm import Mark, PoolState
@@ -17,12 +18,6 @@ FILE_NAME = "vm.json"
 FORMAT = 1
 NEWER = "newer vm.json"
 """The kind of the error that a record of a newer version is."""
-
-
-USER_NETWORK = "user"
-"""QEMU's own network behind the user's, with SSH to the first card on it."""
-
-BIOS, UEFI = "bios", "uefi"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,63 +66,6 @@ class SnapshotRecord:
     def files(self) -> tuple[str, ...]:
         """The file names of all layers that it froze, the first disk's first."""
         return (self.file, *(disk.file for disk in self.extra_disks))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CardRecord:
-    """A network card.
-
-    Attributes:
-        mac: Its MAC address.
-        network: What it is on, as ``networks.parse_network`` reads it.
-        group: For a private network, its multicast group and port.
-        address: The fixed IPv4 address that the guest was given for it, with
-            its prefix length; empty for none.
-        gateway: The default route that goes with it; empty for none.
-    """
-
-    mac: str
-    network: str = USER_NETWORK
-    group: str = ""
-    address: str = ""
-    gateway: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MachineRecord:
-    """The virtual hardware.
-
-    Attributes:
-        cpus: How many.
-        memory_bytes: How much.
-        cards: Its network cards, in the order of the hardware.
-        firmware: What it boots with: ``bios`` or ``uefi``.
-        display: Whether it has a screen.
-        seed: File name of the NoCloud seed in the VM's folder; empty for none.
-        kernel: File name of a kernel to boot directly; empty for none.
-        initrd: File name of its initial RAM disk; empty for none.
-        append: Its command line.
-        user: Who logs in to the guest by SSH; empty for its own default user.
-        instance_id: What the seed tells cloud-init the instance is; empty in a
-            record of an older version, which took the UUID for it.
-    """
-
-    cpus: int
-    memory_bytes: int
-    cards: tuple[CardRecord, ...]
-    firmware: str = BIOS
-    display: bool = False
-    seed: str = ""
-    kernel: str = ""
-    initrd: str = ""
-    append: str = ""
-    user: str = ""
-    instance_id: str = ""
-
-    @property
-    def macs(self) -> tuple[str, ...]:
-        """The MAC addresses of its cards, lower case."""
-        return tuple(card.mac.lower() for card in self.cards)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

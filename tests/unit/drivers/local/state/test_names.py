@@ -16,8 +16,9 @@ from linkedclone.drivers.local.state.folder import (
     new_vm_id,
     open_state,
 )
-from linkedclone.drivers.local.state.record import FILE_NAME, MachineRecord, VmRecord, render_record
+from linkedclone.drivers.local.state.record import FILE_NAME, VmRecord, render_record
 from linkedclone.drivers.local.state.store import load_vm
+from linkedclone.drivers.qemu.hardware import MachineRecord
 from linkedclone.errors import InputError
 from linkedclone.model.values.ids import VmId
 from linkedclone.model.values.vm_names import check_name

@@ -8,9 +8,7 @@ from pathlib import Path
 import pytest
 
 from linkedclone.drivers.local.state.record import (
-    CardRecord,
     ExtraDisk,
-    MachineRecord,
     SnapshotRecord,
     VmRecord,
     parse_record,
@@ -23,6 +21,7 @@ from linkedclone.drivers.local.storage.fingerprint import (
     render_fingerprint,
     sample_offsets,
 )
+from linkedclone.drivers.qemu.hardware import CardRecord, MachineRecord
 from linkedclone.errors import HypervisorError
 from linkedclone.model.values.ids import SnapshotId
 from linkedclone.model.vm import Mark
