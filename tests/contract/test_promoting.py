@@ -3,7 +3,7 @@
 from linkedclone.drivers.contract import Driver
 from linkedclone.errors import HypervisorError, NoSpaceError
 from linkedclone.lineage.family import Lineage
-from linkedclone.lineage.proof import Mode
+from linkedclone.model.report import Mode
 from linkedclone.model.vm import Power, Vm
 from tests.contract.acts import (
     clone,

@@ -29,11 +29,11 @@ from linkedclone.drivers.local.qmp.status import MachineState
 from linkedclone.drivers.local.state.settings import ACCEL_VARIABLE
 from linkedclone.drivers.local.state.store import StoredVm, load_vm, save_record
 from linkedclone.drivers.qemu.hardware import CardRecord
-from linkedclone.lineage.proof import Mode
 from linkedclone.lineage.usage import measure
 from linkedclone.lineage.vm_rows import VmRow
 from linkedclone.model.findings import Finding, Verdict
 from linkedclone.model.images import DiskExport, ImageImport
+from linkedclone.model.report import Mode
 from linkedclone.model.vm import Power
 from linkedclone.system.locks import hold
 from tests.command import FORKED

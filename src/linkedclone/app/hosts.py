@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from linkedclone.app.ansible_inventory import AnsibleHost
 from linkedclone.drivers.contract import Driver, SshLogins
 from linkedclone.lineage.family import Lineage
-from linkedclone.lineage.proof import Mode
 from linkedclone.lineage.vm_rows import VmRow, describe_vm
+from linkedclone.model.report import Mode
 
 if TYPE_CHECKING:
     from linkedclone.model.access import SshLogin

@@ -11,8 +11,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from linkedclone.lineage.proof import Mode
 from linkedclone.model.inventory import Inventory, Stray
+from linkedclone.model.report import Mode
 from linkedclone.model.values.ids import VmId
 from linkedclone.model.vm import Disk, Layer, Snapshot, Vm
 

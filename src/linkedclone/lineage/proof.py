@@ -2,22 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 
 from linkedclone.model.vm import Disk, Layer, Vm
 
 DEEPEST = 30
 """Files in a chain that are still taken for healthy. vSphere supports 32 snapshots a chain
 (field report), and vCloud Director starts a new base at about 31 (handbook, section 3)."""
-
-
-class Mode(StrEnum):
-    """How a VM's disks came to be; ``shared`` is a copy that still reads files of others."""
-
-    LINKED = "linked"
-    FULL = "full"
-    SHARED = "shared"
-    UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

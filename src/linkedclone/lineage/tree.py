@@ -6,8 +6,8 @@ from datetime import datetime
 from operator import attrgetter
 
 from linkedclone.lineage.family import Lineage
-from linkedclone.lineage.proof import Mode
 from linkedclone.model.inventory import Inventory, Stray
+from linkedclone.model.report import Mode
 from linkedclone.model.values.ids import VmId
 from linkedclone.model.vm import Layer, Snapshot, Vm
 

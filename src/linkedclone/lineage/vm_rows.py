@@ -3,8 +3,8 @@
 from dataclasses import dataclass, replace
 
 from linkedclone.lineage.family import Lineage, Origin
-from linkedclone.lineage.proof import Mode
 from linkedclone.model.inventory import Inventory
+from linkedclone.model.report import Mode
 from linkedclone.model.vm import Vm
 
 _LINKED = {Mode.LINKED: True, Mode.FULL: False, Mode.SHARED: False, Mode.UNKNOWN: None}

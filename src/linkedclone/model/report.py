@@ -4,8 +4,16 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from linkedclone.errors import LinkedCloneError
-from linkedclone.lineage.proof import Mode
 from linkedclone.model.vm import Power, SshAddress
+
+
+class Mode(StrEnum):
+    """How a VM's disks came to be; ``shared`` is a copy that still reads files of others."""
+
+    LINKED = "linked"
+    FULL = "full"
+    SHARED = "shared"
+    UNKNOWN = "unknown"
 
 
 class Status(StrEnum):

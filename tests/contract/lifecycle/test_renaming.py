@@ -5,7 +5,7 @@ import pytest
 from linkedclone.drivers.contract import Driver
 from linkedclone.errors import DuplicateNameError, GoneError, NotFoundError
 from linkedclone.lineage.family import Lineage
-from linkedclone.lineage.proof import Mode
+from linkedclone.model.report import Mode
 from linkedclone.model.vm import Power
 from tests.contract.acts import (
     clone,

@@ -4,8 +4,8 @@ import uuid
 
 from linkedclone.drivers.contract import Driver
 from linkedclone.lineage.family import Lineage
-from linkedclone.lineage.proof import Mode
 from linkedclone.model.findings import Finding
+from linkedclone.model.report import Mode
 from linkedclone.model.values.ids import VmId
 from tests.contract.acts import clone, delete, find, finish, read, renamed, step_for, take_snapshot
 from tests.contract.rigs.base import Rig

@@ -15,11 +15,10 @@ from linkedclone.drivers.local.state.folder import StateFolder
 from linkedclone.drivers.local.state.record import FILE_NAME
 from linkedclone.errors import HypervisorError, InUseError, LinkedCloneError, RefusedError
 from linkedclone.lineage.family import Lineage
-from linkedclone.lineage.proof import Mode
 from linkedclone.lineage.tree import build_tree
 from linkedclone.model.findings import Verdict
 from linkedclone.model.images import ImageImport
-from linkedclone.model.report import ActionReport
+from linkedclone.model.report import ActionReport, Mode
 from linkedclone.model.request import Deletion
 from linkedclone.model.vm import Power, Vm
 from linkedclone.planning.vms.delete import plan_delete

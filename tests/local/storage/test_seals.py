@@ -23,10 +23,10 @@ from linkedclone.drivers.local.storage.seals import (
 )
 from linkedclone.errors import InputError, RefusedError
 from linkedclone.lineage.family import Lineage
-from linkedclone.lineage.proof import Mode
 from linkedclone.model.findings import Verdict
 from linkedclone.model.images import ImageImport
 from linkedclone.model.jobs import Job
+from linkedclone.model.report import Mode
 from linkedclone.model.values.ids import VmId
 from linkedclone.model.vm import Power
 from tests.contract.acts import (

@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 
 from linkedclone.lineage.family import Lineage
-from linkedclone.lineage.proof import Mode, hangs_from, prove_linked
+from linkedclone.lineage.proof import hangs_from, prove_linked
 from linkedclone.model.inventory import Inventory, Stray
+from linkedclone.model.report import Mode
 from linkedclone.model.values.ids import StoreId
 from linkedclone.model.vm import Disk, Vm
 from tests.unit.building import (

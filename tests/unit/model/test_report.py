@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 
 from linkedclone.errors import NoSpaceError
-from linkedclone.lineage.proof import Mode
 from linkedclone.model.report import (
     ActionReport,
     ActionResult,
     CloneReport,
     CloneResult,
     Failure,
+    Mode,
     Stage,
     Status,
 )

@@ -9,8 +9,8 @@ import pytest
 from linkedclone.drivers.vsphere.driver import VsphereDriver
 from linkedclone.drivers.vsphere.open import open_vsphere
 from linkedclone.lineage.family import Lineage
-from linkedclone.lineage.proof import Mode
 from linkedclone.model.inventory import Inventory
+from linkedclone.model.report import Mode
 from tests.contract.acts import find
 from tests.simulator import Simulator
 from tests.vsphere.acts import Start, opened, prepare

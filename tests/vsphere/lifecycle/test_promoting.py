@@ -21,8 +21,8 @@ from linkedclone.errors import (
     UnsupportedError,
 )
 from linkedclone.lineage.family import Lineage
-from linkedclone.lineage.proof import Mode
 from linkedclone.model.jobs import Job
+from linkedclone.model.report import Mode
 from linkedclone.model.vm import Power, Vm
 from tests import command, govc
 from tests.contract.acts import error_of, files_of, find, read, result_of, set_power, take_snapshot

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from linkedclone.errors import LinkedCloneError
 from linkedclone.execution.clone_stage import Made
 from linkedclone.execution.runner import Runner
-from linkedclone.lineage.proof import Mode, Proof, shared_layers
-from linkedclone.model.report import CloneReport, CloneResult, Failure, Stage, Status
+from linkedclone.lineage.proof import Proof, shared_layers
+from linkedclone.model.report import CloneReport, CloneResult, Failure, Mode, Stage, Status
 from linkedclone.model.values.vm_names import list_names, render_count
 from linkedclone.model.vm import Power, Vm
 from linkedclone.planning.clone.outcome import CloneVerdict, Fate, judge_existing

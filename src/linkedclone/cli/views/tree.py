@@ -8,8 +8,8 @@ from shutil import get_terminal_size
 from linkedclone.cli.terminal import printable, shows_on_terminal, speaks_utf8
 from linkedclone.cli.views.ages import render_age
 from linkedclone.cli.widths import fit, fit_name, width_of
-from linkedclone.lineage.proof import Mode
 from linkedclone.lineage.tree import TreeNode
+from linkedclone.model.report import Mode
 from linkedclone.model.values.sizes import render_size
 from linkedclone.model.values.vm_names import render_count
 from linkedclone.model.vm import Vm

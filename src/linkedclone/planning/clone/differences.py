@@ -9,9 +9,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from linkedclone.lineage.family import Lineage, Origin
-from linkedclone.lineage.proof import Mode
 from linkedclone.model.inventory import Inventory
-from linkedclone.model.report import Difference
+from linkedclone.model.report import Difference, Mode
 from linkedclone.model.request import CloneRequest, Hardware, Target
 from linkedclone.model.vm import Snapshot, Vm
 from linkedclone.planning.clone.macs import macs_of

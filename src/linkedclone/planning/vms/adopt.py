@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from linkedclone.errors import NotOursError, RefusedError
 from linkedclone.lineage.family import Lineage, Origin
-from linkedclone.lineage.proof import Mode
 from linkedclone.model.inventory import Inventory
 from linkedclone.model.plan import Plan, WriteMark
+from linkedclone.model.report import Mode
 from linkedclone.model.vm import Mark, Vm
 from linkedclone.planning.vms.guards import latest, refuse_unread
 

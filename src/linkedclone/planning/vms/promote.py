@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 
 from linkedclone.errors import NoSpaceError, RefusedError
 from linkedclone.lineage.family import Lineage
-from linkedclone.lineage.proof import Mode
 from linkedclone.model.inventory import Inventory
 from linkedclone.model.plan import Plan, PromoteVm
+from linkedclone.model.report import Mode
 from linkedclone.model.values.ids import StoreId, VmId
 from linkedclone.model.values.sizes import render_size
 from linkedclone.model.vm import Layer, Power, Vm

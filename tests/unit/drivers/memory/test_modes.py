@@ -8,7 +8,7 @@ import linkedclone
 from linkedclone.app.connection import Connection
 from linkedclone.drivers.memory.driver import MemoryDriver
 from linkedclone.drivers.memory.hypervisor import MemoryHypervisor
-from linkedclone.lineage.proof import Mode
+from linkedclone.model.report import Mode
 from linkedclone.model.request import CloneRequest, DiskMove, Hardware, NewDisk
 from linkedclone.model.vm import Vm
 

@@ -19,9 +19,9 @@ from linkedclone.drivers.vsphere.property import traversal
 from linkedclone.drivers.vsphere.property.collector import Collector, Seen
 from linkedclone.drivers.vsphere.property.traversal import Walk
 from linkedclone.lineage.family import Lineage
-from linkedclone.lineage.proof import Mode
 from linkedclone.model.findings import Finding, Verdict
 from linkedclone.model.inventory import Inventory
+from linkedclone.model.report import Mode
 from linkedclone.model.values.ids import VmId
 from linkedclone.model.values.vm_names import list_names
 from linkedclone.model.vm import Vm
