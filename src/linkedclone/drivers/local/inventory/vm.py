@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from linkedclone.drivers.local.inventory.layer_users import Chain, ChainReader
 from linkedclone.drivers.local.machine.logs import measure_logs
+from linkedclone.drivers.local.state.disks import DISK_LABEL
 from linkedclone.drivers.local.state.file_names import RUN_FOLDER
 from linkedclone.drivers.local.state.folder import (
     STORE_NAME,
@@ -20,7 +21,6 @@ from linkedclone.drivers.local.state.folder import (
 )
 from linkedclone.drivers.local.state.record import ExtraDisk, SnapshotRecord
 from linkedclone.drivers.local.state.store import StoredVm
-from linkedclone.drivers.qemu.hardware import disk_label
 from linkedclone.errors import HypervisorError
 from linkedclone.model.request import DEFAULT_OWNER
 from linkedclone.model.values.ids import VmId
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from linkedclone.drivers.local.qmp.status import MachineState
 
 FOLDER_PATH = "/vm"
-DISK_LABEL = disk_label(0)
-"""What the first disk of a VM is called."""
 _BLOCK_BYTES = 512
 
 

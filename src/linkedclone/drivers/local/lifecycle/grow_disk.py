@@ -1,9 +1,9 @@
 """Make disks larger: only the layer that is written to changes, and nothing below it."""
 
-from linkedclone.drivers.local.inventory.vm import DISK_LABEL
 from linkedclone.drivers.local.machine.open import OpenMachine
 from linkedclone.drivers.local.machine.starting import observe_runs
 from linkedclone.drivers.local.recovery.interrupted_merge import settle
+from linkedclone.drivers.local.state.disks import DISK_LABEL
 from linkedclone.drivers.local.state.folder import StateFolder
 from linkedclone.drivers.local.state.staging import at_work_on
 from linkedclone.drivers.local.state.store import StoredVm, locked

@@ -3,8 +3,11 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from linkedclone.drivers.local.inventory.vm import DISK_LABEL
 from linkedclone.drivers.local.state.record import ExtraDisk, SnapshotRecord, VmRecord
+from linkedclone.drivers.qemu.hardware import disk_label
+
+DISK_LABEL = disk_label(0)
+"""What the first disk of a VM is called."""
 
 
 def list_disks(record: VmRecord) -> tuple[ExtraDisk, ...]:
