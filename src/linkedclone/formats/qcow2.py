@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from linkedclone.errors import HypervisorError, InputError
+from linkedclone.system.atomic_files import SparseFile
 from linkedclone.system.reading import open_regular
 
 SECTOR_BYTES = 512
@@ -58,26 +59,6 @@ _KNOWN_EXTENSIONS = frozenset({_BACKING_FORMAT, 0x6803F857, 0x23852875})
 _CLUSTER_BITS_RANGE = range(9, 22)
 _MAX_HEAD_BYTES = 1 << 21
 """The first cluster of the largest size; all that the header has stands in it."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SparseFile:
-    """The content of a file that is mostly holes.
-
-    Attributes:
-        length: Its length in bytes.
-        extents: What is not zero, as (offset, bytes), in order.
-    """
-
-    length: int
-    extents: tuple[tuple[int, bytes], ...]
-
-    def to_bytes(self) -> bytes:
-        """Return the whole content, holes as zeros."""
-        content = bytearray(self.length)
-        for offset, data in self.extents:
-            content[offset : offset + len(data)] = data
-        return bytes(content)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,26 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from linkedclone.formats.qcow2 import SparseFile
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SparseFile:
+    """The content of a file that is mostly holes.
+
+    Attributes:
+        length: Its length in bytes.
+        extents: What is not zero, as (offset, bytes), in order.
+    """
+
+    length: int
+    extents: tuple[tuple[int, bytes], ...]
+
+    def to_bytes(self) -> bytes:
+        """Return the whole content, holes as zeros."""
+        content = bytearray(self.length)
+        for offset, data in self.extents:
+            content[offset : offset + len(data)] = data
+        return bytes(content)
+
 
 TEMPORARY_SUFFIX = ".tmp"
 _ATTEMPTS = 20

@@ -21,9 +21,8 @@ from linkedclone.errors import (
     NoSpaceError,
     PermissionDeniedError,
 )
-from linkedclone.formats.qcow2 import SparseFile
 from linkedclone.model.jobs import JobStatus
-from linkedclone.system.atomic_files import publish_file, replace_file, whole_file
+from linkedclone.system.atomic_files import SparseFile, publish_file, replace_file, whole_file
 from linkedclone.system.locks import hold, is_held
 from linkedclone.system.os_errors import translate_os_error
 

@@ -13,7 +13,8 @@ from linkedclone.drivers.local.storage.seals import check_seal, is_sealed
 from linkedclone.drivers.qemu.qemu_img import check_image
 from linkedclone.errors import InputError, InUseError, RefusedError
 from linkedclone.formats.chain import DiskFile, format_by_suffix, read_chain, read_disk_file
-from linkedclone.formats.qcow2 import SparseFile, build_overlay
+from linkedclone.formats.qcow2 import build_overlay
+from linkedclone.system.atomic_files import SparseFile
 from linkedclone.system.locks import hold
 
 
