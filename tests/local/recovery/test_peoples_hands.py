@@ -27,8 +27,8 @@ from linkedclone.config.endpoint import Endpoint
 from linkedclone.drivers.local.diagnosis.doctor import diagnose
 from linkedclone.drivers.local.driver import LocalDriver, open_local
 from linkedclone.drivers.local.inventory.layer_users import take_survey
+from linkedclone.drivers.local.inventory.orphans import list_unreached
 from linkedclone.drivers.local.inventory.unlinked_vms import find_unlinked
-from linkedclone.drivers.local.recovery.garbage import list_unreached
 from linkedclone.drivers.local.state import staging
 from linkedclone.drivers.local.state.folder import open_state
 from linkedclone.drivers.local.state.record import FILE_NAME

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from linkedclone.drivers.local.driver import LocalDriver
+from linkedclone.drivers.local.inventory import orphans
 from linkedclone.drivers.local.inventory.layer_users import Survey, take_survey
 from linkedclone.drivers.local.recovery import garbage as sweeping
 from linkedclone.drivers.local.state.folder import StateFolder
@@ -189,8 +190,8 @@ def test_a_vm_whose_folder_goes_while_all_are_read_is_no_error(
             gone.rmdir()
         return list_names(folder)
 
-    list_names = sweeping._list_names
-    monkeypatch.setattr(sweeping, "_list_names", delete_and_list)
+    list_names = orphans.names_in
+    monkeypatch.setattr(orphans, "names_in", delete_and_list)
     assert [vm.name for vm in driver.observe().vms] == ["golden"]
     assert not gone.exists()
 

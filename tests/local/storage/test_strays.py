@@ -14,7 +14,8 @@ import pytest
 from linkedclone.app.connection import Connection
 from linkedclone.drivers.local.driver import LocalDriver
 from linkedclone.drivers.local.inventory import orphans
-from linkedclone.drivers.local.recovery.garbage import list_unreached, sweep
+from linkedclone.drivers.local.inventory.orphans import list_unreached
+from linkedclone.drivers.local.recovery.garbage import sweep
 from linkedclone.drivers.local.state.staging import at_work
 from linkedclone.errors import InUseError, LinkedCloneError, NotFoundError, RefusedError
 from linkedclone.formats.qcow2 import read_header

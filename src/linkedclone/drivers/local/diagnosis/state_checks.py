@@ -11,14 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from linkedclone.drivers.local.inventory.layer_users import take_survey
-from linkedclone.drivers.local.inventory.orphans import list_abandoned
+from linkedclone.drivers.local.inventory.orphans import list_abandoned, list_older, list_unreached
 from linkedclone.drivers.local.inventory.unlinked_vms import find_unlinked, list_odd_names
 from linkedclone.drivers.local.inventory.vm import allocated_bytes
 from linkedclone.drivers.local.machine.logs import BOUNDS
 from linkedclone.drivers.local.machine.open import OpenMachine
 from linkedclone.drivers.local.machine.process import find_processes, runs_in
 from linkedclone.drivers.local.qmp.names import QMP_SOCKET
-from linkedclone.drivers.local.recovery.garbage import list_older, list_unreached
 from linkedclone.drivers.local.recovery.missing_layers import find_lost, hangs_as_before
 from linkedclone.drivers.local.state.file_names import RUN_FOLDER
 from linkedclone.drivers.local.state.folder import StateFolder, is_disk_name

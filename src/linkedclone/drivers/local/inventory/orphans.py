@@ -7,7 +7,7 @@ that was fetched in part, and that nobody went on with for a week, counts as one
 """
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -15,11 +15,17 @@ from linkedclone.drivers.local.inventory.foreign_files import ForeignDisk
 from linkedclone.drivers.local.inventory.layer_users import Chain, ChainReader, Survey, take_survey
 from linkedclone.drivers.local.inventory.unlinked_vms import is_unlinked
 from linkedclone.drivers.local.inventory.vm import allocated_bytes, build_layers
-from linkedclone.drivers.local.recovery.garbage import list_unreached, remove, remove_rests
-from linkedclone.drivers.local.state.folder import StateFolder, is_disk_name, key_of
+from linkedclone.drivers.local.state.folder import StateFolder, is_disk_name, is_vm_id, key_of
 from linkedclone.drivers.local.state.staging import at_work, list_living
+from linkedclone.drivers.local.state.store import StoredVm
 from linkedclone.drivers.local.storage.image_lock import refuse_writers
-from linkedclone.drivers.local.storage.seals import seal_path
+from linkedclone.drivers.local.storage.remove_file import (
+    is_plain_folder,
+    names_in,
+    remove,
+    remove_rests,
+)
+from linkedclone.drivers.local.storage.seals import is_sealed, seal_path
 from linkedclone.drivers.qemu.images.download import PART_SUFFIX, forget
 from linkedclone.errors import BusyError, HypervisorError, InUseError, RefusedError
 from linkedclone.formats.chain import DiskFile, ImageFormat
@@ -61,12 +67,12 @@ def find_orphans(state: StateFolder, survey: Survey) -> tuple[Stray, ...]:
 
     Costs a second look, under the family lock, but only if the first one found any.
     """
-    if not _list_disks(state, survey):
+    if not _list_unread(state, survey):
         return ()
     with suppress(BusyError, OSError), hold(state.family_lock, deadline_s=0):
         # Whoever deletes a VM lets go of the lock before its files are gone.
         if not list_living(state):
-            return _build_orphans(state, _list_disks(state, take_survey(state)))
+            return _build_orphans(state, _list_unread(state, take_survey(state)))
     return ()
 
 
@@ -83,7 +89,7 @@ def build_abandoned(state: StateFolder) -> tuple[Stray, ...]:
     return tuple(build_stray(state, c, about=FETCHED_IN_PART, orphaned=True) for c in chains)
 
 
-def _list_disks(state: StateFolder, survey: Survey) -> tuple[Path, ...]:
+def _list_unread(state: StateFolder, survey: Survey) -> tuple[Path, ...]:
     return tuple(path for path in list_unreached(state, survey) if is_disk_name(path.name))
 
 
@@ -135,7 +141,7 @@ def _refuse_read(state: StateFolder, path: Path) -> None:
     names = {vm.id: vm.record.name for vm in survey.stored.vms}
     readers = {names[vm] for vm in survey.users.get(path, ())}
     foreign = (disk.chain for disk in survey.foreign)
-    orphans = map(_read_orphan, _list_disks(state, survey))
+    orphans = map(_read_orphan, _list_unread(state, survey))
     for chain in (*foreign, *orphans):
         if path in {file.path for file in chain[:-1]}:
             readers.add(state.relative(chain[-1].path))
@@ -151,3 +157,28 @@ def _refuse_read(state: StateFolder, path: Path) -> None:
             details="\n".join(survey.doubts),
             hint="linkedclone doctor says how to fix that",
         )
+
+
+def list_unreached(state: StateFolder, survey: Survey) -> tuple[Path, ...]:
+    """Return the layers that nothing reaches, by path. To be called under the family lock."""
+    if survey.doubts:
+        return ()
+    older = {vm.folder for vm in list_older(survey)}
+    left = (path for path in sorted(list_layers(state)) if path not in survey.reached)
+    return tuple(path for path in left if path.parent not in older)
+
+
+def list_older(survey: Survey) -> tuple[StoredVm, ...]:
+    """Return the VMs whose records are older than their disks, as those from a backup.
+
+    A VM writes to a disk without a seal. A record that names a sealed one for
+    that does not name the newest layers.
+    """
+    return tuple(vm for vm in survey.stored.vms if any(map(is_sealed, vm.disk_tops)))
+
+
+def list_layers(state: StateFolder) -> Iterator[Path]:
+    """List all layers in folders that we named; a link is not ours."""
+    for folder in state.vms.iterdir():
+        if is_vm_id(folder.name) and is_plain_folder(folder):
+            yield from (folder / name for name in names_in(folder) if is_disk_name(name))

@@ -1,5 +1,6 @@
 """Make disks larger: only the layer that is written to changes, and nothing below it."""
 
+from linkedclone.drivers.local.lifecycle.writable import check_disk
 from linkedclone.drivers.local.machine.open import OpenMachine
 from linkedclone.drivers.local.machine.starting import observe_runs
 from linkedclone.drivers.local.recovery.interrupted_merge import settle
@@ -8,7 +9,6 @@ from linkedclone.drivers.local.state.folder import StateFolder
 from linkedclone.drivers.local.state.staging import at_work_on
 from linkedclone.drivers.local.state.store import StoredVm, locked
 from linkedclone.drivers.local.storage.image_lock import refuse_writers
-from linkedclone.drivers.local.storage.new_layer import check_disk
 from linkedclone.drivers.qemu.qemu_img import run_qemu_img
 from linkedclone.errors import InputError, NotFoundError
 from linkedclone.formats.chain import name_disk, read_chain

@@ -1,5 +1,6 @@
 """Start and stop VMs."""
 
+from linkedclone.drivers.local.lifecycle.writable import check_disk
 from linkedclone.drivers.local.machine.open import OpenMachine
 from linkedclone.drivers.local.machine.process import runs_in
 from linkedclone.drivers.local.machine.starting import observe_power, stop_hard
@@ -9,7 +10,6 @@ from linkedclone.drivers.local.state.file_names import RUN_FOLDER
 from linkedclone.drivers.local.state.folder import StateFolder
 from linkedclone.drivers.local.state.store import load_vm, locked
 from linkedclone.drivers.local.storage.image_lock import refuse_writers
-from linkedclone.drivers.local.storage.new_layer import check_disk
 from linkedclone.errors import GoneError, HypervisorError, RefusedError, UnsupportedError
 from linkedclone.model.values.ids import VmId
 from linkedclone.model.vm import Power

@@ -13,15 +13,16 @@ layer is removed: those below it may be wanted.
 import errno
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from pathlib import Path
 
 from linkedclone.drivers.local.inventory.foreign_files import find_foreign_together
 from linkedclone.drivers.local.inventory.layer_users import ChainReader, Survey, take_survey
+from linkedclone.drivers.local.inventory.orphans import list_layers
 from linkedclone.drivers.local.state.file_names import SEAL_SUFFIX, is_own_name, is_temporary_name
-from linkedclone.drivers.local.state.folder import StateFolder, is_disk_name, is_vm_id, read_vm_link
+from linkedclone.drivers.local.state.folder import StateFolder, is_disk_name, read_vm_link
 from linkedclone.drivers.local.state.record import FILE_NAME
 from linkedclone.drivers.local.state.staging import (
     describe_entry,
@@ -31,7 +32,14 @@ from linkedclone.drivers.local.state.staging import (
     was_killed,
 )
 from linkedclone.drivers.local.state.store import StoredVm, load_vm
-from linkedclone.drivers.local.storage.seals import is_sealed, seal_path, unseal
+from linkedclone.drivers.local.storage.remove_file import (
+    _remove_unsealed,
+    is_plain_folder,
+    names_in,
+    remove,
+    remove_rests,
+)
+from linkedclone.drivers.local.storage.seals import seal_path
 from linkedclone.errors import BusyError, HypervisorError
 from linkedclone.model.values.ids import VmId
 from linkedclone.model.values.vm_names import list_names
@@ -116,7 +124,7 @@ def sweep(
 
 
 def _remove_registered(state: StateFolder, registered: AbstractSet[Path]) -> tuple[str, ...]:
-    folders = [path for path in registered if path.parent == state.vms and _is_folder(path)]
+    folders = [path for path in registered if path.parent == state.vms and is_plain_folder(path)]
     gone = [folder for folder in folders if not state.exists(VmId(folder.name))]
     for folder in gone:  # else it would be an unlinked VM, which is kept
         (folder / FILE_NAME).unlink(missing_ok=True)
@@ -128,7 +136,7 @@ def _remove_registered(state: StateFolder, registered: AbstractSet[Path]) -> tup
     for folder in {path.parent for path in registered} - {state.vms}:
         _sweep_folder(folder, [path.name for path in layers if path.parent == folder], wanted)
     for folder in gone:
-        _sweep_folder(folder, filter(is_own_name, _list_names(folder)), wanted)
+        _sweep_folder(folder, filter(is_own_name, names_in(folder)), wanted)
     remove_rests(state)
     return ()
 
@@ -138,7 +146,7 @@ def _list_wanted(state: StateFolder, survey: Survey, going: AbstractSet[Path]) -
 
     And the folders in which somebody keeps a disk file.
     """
-    left = (path for path in _list_disks(state) if path not in survey.reached)
+    left = (path for path in list_layers(state) if path not in survey.reached)
     unasked = (path for path in left if going.isdisjoint((path, path.parent)))
     reader, read = ChainReader(), set[Path]()
     for path in unasked:
@@ -156,87 +164,14 @@ def _remove_stale_links(state: StateFolder) -> None:
             link.unlink(missing_ok=True)
 
 
-def list_unreached(state: StateFolder, survey: Survey) -> tuple[Path, ...]:
-    """Return the layers that nothing reaches, by path. To be called under the family lock."""
-    if survey.doubts:
-        return ()
-    older = {vm.folder for vm in list_older(survey)}
-    left = (path for path in sorted(_list_disks(state)) if path not in survey.reached)
-    return tuple(path for path in left if path.parent not in older)
-
-
-def list_older(survey: Survey) -> tuple[StoredVm, ...]:
-    """Return the VMs whose records are older than their disks, as those from a backup.
-
-    A VM writes to a disk without a seal. A record that names a sealed one for
-    that does not name the newest layers.
-    """
-    return tuple(vm for vm in survey.stored.vms if any(map(is_sealed, vm.disk_tops)))
-
-
-def _list_disks(state: StateFolder) -> Iterator[Path]:
-    """List all layers in folders that we named; a link is not ours."""
-    for folder in state.vms.iterdir():
-        if is_vm_id(folder.name) and _is_folder(folder):
-            yield from (folder / name for name in _list_names(folder) if is_disk_name(name))
-
-
-def _list_names(folder: Path) -> list[str]:
-    try:
-        return os.listdir(folder)  # noqa: PTH208 - several times faster
-    except FileNotFoundError:  # a VM that is just being deleted, where no lock is held
-        return []
-
-
 def _sweep_folder(folder: Path, names: Iterable[str], wanted: AbstractSet[Path]) -> None:
     """Remove what has these names and is not wanted, with what is half written in the folder."""
-    there = _list_names(folder)
+    there = names_in(folder)
     going = {*names, *filter(is_temporary_name, there)}
     kept = {path.name for path in wanted if path.parent == folder}
     kept |= {seal_path(folder / name).name for name in kept}
     for name in sorted(going.intersection(there) - kept):
         remove(folder / name)
-
-
-def remove_rests(state: StateFolder) -> None:
-    """Remove the folders of deleted VMs in which no layer is kept any more, and nothing else is."""
-    for folder in tuple(state.vms.iterdir()):
-        if _is_rest(state, folder):
-            names = _list_names(folder)
-            if all(is_own_name(name) and not is_disk_name(name) for name in names):
-                for name in names:
-                    remove(folder / name)
-                folder.rmdir()
-
-
-def _is_rest(state: StateFolder, folder: Path) -> bool:
-    """Say whether a folder is what is left of a deleted VM, or of one that was never made."""
-    vm = VmId(folder.name)
-    ours = folder.parent == state.vms and is_vm_id(vm) and _is_folder(folder)
-    return ours and not os.path.lexists(folder / FILE_NAME) and not state.exists(vm)
-
-
-def _is_folder(path: Path) -> bool:
-    return path.is_dir() and not path.is_symlink()
-
-
-def remove(path: Path) -> None:
-    """Remove a file, sealed or not, or a folder; absent counts as done.
-
-    A folder in the place of a disk was put there by a person, and stays.
-    """
-    if is_disk_name(path.name):
-        if _is_folder(path):
-            return
-        unseal(path)
-    _remove_unsealed(path)
-
-
-def _remove_unsealed(path: Path) -> None:
-    if _is_folder(path):
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
 
 
 def remove_withdrawn(state: StateFolder, vm: StoredVm) -> None:
@@ -263,7 +198,7 @@ def _remove_plain(state: StateFolder, folder: Path) -> bool:
         paths = tuple(folder.iterdir())
         sealed = any(path.suffix == SEAL_SUFFIX for path in paths)
         ours = all(
-            is_own_name(path.name) and not (is_disk_name(path.name) and _is_folder(path))
+            is_own_name(path.name) and not (is_disk_name(path.name) and is_plain_folder(path))
             for path in paths
         )
         if sealed or not ours or _is_kept(state, folder, paths):

@@ -26,7 +26,7 @@ from pathlib import Path
 
 from linkedclone.drivers.local.machine.open import OpenMachine
 from linkedclone.drivers.local.machine.starting import observe_runs
-from linkedclone.drivers.local.recovery.garbage import drop_layers, list_reached, remove
+from linkedclone.drivers.local.recovery.garbage import drop_layers, list_reached
 from linkedclone.drivers.local.recovery.interrupted_rename import settle_name
 from linkedclone.drivers.local.state.disks import (
     is_unsettled,
@@ -46,6 +46,7 @@ from linkedclone.drivers.local.state.store import (
     locked,
     save_record,
 )
+from linkedclone.drivers.local.storage.remove_file import remove
 from linkedclone.drivers.local.storage.repoint import rehang
 from linkedclone.errors import BusyError, HypervisorError, NoSpaceError
 from linkedclone.formats.chain import read_chain

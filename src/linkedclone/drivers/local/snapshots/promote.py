@@ -27,6 +27,7 @@ from pathlib import Path
 
 from linkedclone.drivers.local.inventory.layer_users import take_survey
 from linkedclone.drivers.local.inventory.vm import allocated_bytes
+from linkedclone.drivers.local.lifecycle.writable import check_disk
 from linkedclone.drivers.local.machine.open import OpenMachine
 from linkedclone.drivers.local.machine.starting import observe_runs
 from linkedclone.drivers.local.recovery.garbage import drop_top, list_reached, sweep
@@ -36,7 +37,7 @@ from linkedclone.drivers.local.state.folder import StateFolder, new_disk_name
 from linkedclone.drivers.local.state.staging import at_work_on, register
 from linkedclone.drivers.local.state.store import LockedVm, StoredVm, load_vm, locked, save_record
 from linkedclone.drivers.local.storage.image_lock import refuse_writers
-from linkedclone.drivers.local.storage.new_layer import check_disk, check_layers
+from linkedclone.drivers.local.storage.new_layer import check_layers
 from linkedclone.drivers.local.storage.repoint import rehang
 from linkedclone.drivers.local.storage.seals import seal_if_possible
 from linkedclone.drivers.qemu.qemu_img import free_bytes, run_qemu_img

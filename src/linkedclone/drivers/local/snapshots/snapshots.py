@@ -15,7 +15,7 @@ from pathlib import Path
 from linkedclone.drivers.local.cloning import find_snapshot
 from linkedclone.drivers.local.machine.open import OpenMachine
 from linkedclone.drivers.local.machine.starting import observe_runs, stop_hard
-from linkedclone.drivers.local.recovery.garbage import drop_top, list_reached, remove, sweep
+from linkedclone.drivers.local.recovery.garbage import drop_top, list_reached, sweep
 from linkedclone.drivers.local.recovery.interrupted_merge import settle
 from linkedclone.drivers.local.snapshots.consolidate import consolidate
 from linkedclone.drivers.local.state.disks import (
@@ -32,6 +32,7 @@ from linkedclone.drivers.local.state.staging import at_work_on, register
 from linkedclone.drivers.local.state.store import LockedVm, StoredVm, locked, save_record
 from linkedclone.drivers.local.storage.image_lock import kept_from_writers, refuse_writers
 from linkedclone.drivers.local.storage.new_layer import build_delta, build_delta_over, check_layers
+from linkedclone.drivers.local.storage.remove_file import remove
 from linkedclone.drivers.local.storage.seals import is_sealed, seal_if_possible
 from linkedclone.errors import BusyError, GoneError, HypervisorError, RefusedError
 from linkedclone.formats.chain import read_chain

@@ -3,7 +3,6 @@
 import os
 from pathlib import Path
 
-from linkedclone.drivers.local.inventory.foreign_files import find_foreign
 from linkedclone.drivers.local.state.folder import StateFolder, backing_path, key_of
 from linkedclone.drivers.local.state.staging import at_work
 from linkedclone.drivers.local.state.store import StoredVm
@@ -11,7 +10,7 @@ from linkedclone.drivers.local.storage import seals
 from linkedclone.drivers.local.storage.image_lock import refuse_writers
 from linkedclone.drivers.local.storage.seals import check_seal, is_sealed
 from linkedclone.drivers.qemu.qemu_img import check_image
-from linkedclone.errors import InputError, InUseError, RefusedError
+from linkedclone.errors import InputError, RefusedError
 from linkedclone.formats.chain import DiskFile, format_by_suffix, read_chain, read_disk_file
 from linkedclone.formats.qcow2 import build_overlay
 from linkedclone.system.atomic_files import SparseFile
@@ -74,29 +73,3 @@ def build_delta_over(layer: DiskFile, owner: StoredVm) -> SparseFile:
     return build_overlay(
         layer.virtual_bytes, backing_path(owner.id, name), format_by_suffix(layer.path)
     )
-
-
-def check_disk(state: StateFolder, vm: StoredVm) -> None:
-    """Make sure that a VM's disks may be written to: they are its own, and all below are sound.
-
-    Raises:
-        RefusedError: It would be written to over a missing or changed layer, or is sealed.
-        InUseError: A foreign file hangs from one.
-    """
-    for top in vm.disk_tops:
-        chain = read_chain(top)
-        check_layers(state, chain[:-1])
-        if is_sealed(top):
-            raise RefusedError(
-                f"the disk of {vm.record.name} is a sealed layer",
-                details=f"{state.relative(top)} has a seal",
-                hint="other VMs may read it: revert to a snapshot to get a new layer over it",
-            )
-    readers = [disk.path for disk in find_foreign(state) if disk.hangs_from(vm.disk_tops)]
-    if readers:
-        raise InUseError(
-            f"disk files that were made by hand hang from the disk of {vm.record.name}",
-            dependants=tuple(map(state.relative, readers)),
-            hint="they would read a mixture of old and new data; keep its present state for them: "
-            f"linkedclone snapshot create {vm.record.name} NAME",
-        )
