@@ -45,7 +45,7 @@ def record() -> Path:
 
 
 def _record(simulator: Native, folder: Path) -> None:
-    from linkedclone.drivers.vsphere.open import open_vsphere
+    from linkedclone.drivers.vsphere.login import open_vsphere
 
     driver: Native = open_vsphere(simulator.endpoint(timeout_seconds=600.0))
     stub = driver._session._stub  # noqa: SLF001 - where the answers come in

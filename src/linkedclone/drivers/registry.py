@@ -38,7 +38,7 @@ def load_driver(endpoint: Endpoint) -> Callable[[Endpoint], Driver]:
     """
     match endpoint.kind:
         case "vsphere":
-            from linkedclone.drivers.vsphere.connection.greeting import load_vsphere
+            from linkedclone.drivers.vsphere.open import load_vsphere
 
             return load_vsphere(endpoint)
         case "local":

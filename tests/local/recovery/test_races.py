@@ -14,6 +14,7 @@ from linkedclone.drivers.local.inventory import orphans
 from linkedclone.drivers.local.inventory.layer_users import Survey, take_survey
 from linkedclone.drivers.local.recovery import garbage as sweeping
 from linkedclone.drivers.local.state.folder import StateFolder
+from linkedclone.drivers.local.storage import remove_file
 from linkedclone.errors import DuplicateNameError, GoneError
 from linkedclone.model.images import ImageImport
 from linkedclone.model.jobs import JobStatus
@@ -190,7 +191,7 @@ def test_a_vm_whose_folder_goes_while_all_are_read_is_no_error(
             gone.rmdir()
         return list_names(folder)
 
-    list_names = orphans.names_in
+    list_names = remove_file.names_in
     monkeypatch.setattr(orphans, "names_in", delete_and_list)
     assert [vm.name for vm in driver.observe().vms] == ["golden"]
     assert not gone.exists()

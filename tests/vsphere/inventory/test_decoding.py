@@ -7,7 +7,7 @@ from dataclasses import fields
 import pytest
 
 from linkedclone.drivers.vsphere.driver import VsphereDriver
-from linkedclone.drivers.vsphere.open import open_vsphere
+from linkedclone.drivers.vsphere.login import open_vsphere
 from linkedclone.lineage.family import Lineage
 from linkedclone.model.inventory import Inventory
 from linkedclone.model.report import Mode

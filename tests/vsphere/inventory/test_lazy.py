@@ -7,8 +7,8 @@ from pyVmomi import vim
 
 from linkedclone.drivers.vsphere.connection.session import Session
 from linkedclone.drivers.vsphere.driver import VsphereDriver
+from linkedclone.drivers.vsphere.login import open_vsphere
 from linkedclone.drivers.vsphere.native import Native, is_data, is_managed
-from linkedclone.drivers.vsphere.open import open_vsphere
 from linkedclone.drivers.vsphere.property import traversal
 from linkedclone.drivers.vsphere.property.collector import Collector, Seen
 from linkedclone.drivers.vsphere.property.lazy import Lazy

@@ -8,7 +8,6 @@ certificate was checked.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from threading import Thread
 from typing import TYPE_CHECKING, Final
 
@@ -23,9 +22,7 @@ from linkedclone.drivers.vsphere.connection.bounded import (
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable
 
-    from linkedclone.drivers.contract import Driver
 
 PATH: Final = "/sdk"
 
@@ -99,15 +96,3 @@ class Greeting:
             )
         except Exception as error:  # noqa: BLE001 - raised where it is waited for
             self._answer = error
-
-
-def load_vsphere(endpoint: Endpoint) -> Callable[[Endpoint], Driver]:
-    """Greet an endpoint and import the rest meanwhile; return what logs in there.
-
-    Raises:
-        InputError: A CA file or a pinned certificate cannot be read.
-    """
-    greeting = Greeting(endpoint)
-    from linkedclone.drivers.vsphere.open import open_vsphere
-
-    return partial(open_vsphere, greeting=greeting)

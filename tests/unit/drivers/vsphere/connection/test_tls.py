@@ -17,7 +17,7 @@ from linkedclone.drivers.vsphere.connection.tls import (
     fetch_certificate,
     normalize_sha256,
 )
-from linkedclone.drivers.vsphere.open import open_vsphere
+from linkedclone.drivers.vsphere.login import open_vsphere
 from linkedclone.errors import CertificateError, EndpointError, InputError
 
 Answer = bytes
