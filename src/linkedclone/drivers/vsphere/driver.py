@@ -11,7 +11,6 @@ from linkedclone.drivers.vsphere.cloning.clone_spec import build_clone_spec, bui
 from linkedclone.drivers.vsphere.cloning.preview import render_clone
 from linkedclone.drivers.vsphere.connection.session import Session
 from linkedclone.drivers.vsphere.guest.stored_specifications import StoredSpecs
-from linkedclone.drivers.vsphere.inventory.datacenters import Datacenters
 from linkedclone.drivers.vsphere.inventory.device_shape import needs_devices
 from linkedclone.drivers.vsphere.inventory.finder import Finder
 from linkedclone.drivers.vsphere.inventory.folder_children import Lookup
@@ -22,6 +21,7 @@ from linkedclone.drivers.vsphere.jobs.tasks import Jobs
 from linkedclone.drivers.vsphere.native import Native
 from linkedclone.drivers.vsphere.placement.target import Placer
 from linkedclone.drivers.vsphere.property.collector import Collector
+from linkedclone.drivers.vsphere.property.datacenters import Datacenters
 from linkedclone.errors import UnsupportedError
 from linkedclone.model.findings import Finding
 from linkedclone.model.inventory import Inventory, Stray

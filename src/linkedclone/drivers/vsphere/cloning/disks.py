@@ -8,8 +8,7 @@ from typing import Final
 
 from pyVmomi import vim
 
-from linkedclone.drivers.vsphere.inventory.device_shape import Shape
-from linkedclone.drivers.vsphere.inventory.disks import is_disk
+from linkedclone.drivers.vsphere.inventory.device_shape import Shape, is_disk
 from linkedclone.drivers.vsphere.native import Native
 from linkedclone.errors import RefusedError
 from linkedclone.model.plan import CreateClone

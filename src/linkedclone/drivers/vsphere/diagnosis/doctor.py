@@ -7,7 +7,7 @@ from collections.abc import Callable
 from linkedclone.config.endpoint import Tls
 from linkedclone.drivers.vsphere.connection.session import Session
 from linkedclone.drivers.vsphere.diagnosis.privileges import BY_USE, REQUIRED, every_privilege
-from linkedclone.drivers.vsphere.inventory.datacenters import Datacenters
+from linkedclone.drivers.vsphere.property.datacenters import Datacenters
 from linkedclone.errors import LinkedCloneError
 from linkedclone.model.findings import Finding, Verdict
 

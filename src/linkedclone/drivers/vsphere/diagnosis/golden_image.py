@@ -8,7 +8,7 @@ from typing import Final
 from pyVmomi import vim
 
 from linkedclone.drivers.vsphere.connection.session import Session
-from linkedclone.drivers.vsphere.inventory.disks import is_disk
+from linkedclone.drivers.vsphere.inventory.device_shape import is_disk
 from linkedclone.drivers.vsphere.native import Native, kind_of
 from linkedclone.drivers.vsphere.property.collector import Collector, Seen
 from linkedclone.errors import GoneError

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from pyVmomi import vim
 
-from linkedclone.drivers.vsphere.inventory.disks import is_disk, is_independent
 from linkedclone.drivers.vsphere.native import Native
 from linkedclone.model.plan import CreateClone
 
@@ -85,3 +84,20 @@ def slot_of(card: Native) -> int | None:
     """Return the PCI slot of a card of a snapshot; None for a new one, or one without."""
     slot = getattr(getattr(card, "slotInfo", None), "pciSlotNumber", None)
     return None if slot is None or slot < 0 else int(slot)
+
+
+def is_disk(device: Native) -> bool:
+    """Say whether a device is a virtual disk."""
+    return isinstance(device, vim.vm.device.VirtualDisk)
+
+
+def is_independent(disk: Native) -> bool:
+    """Say whether snapshots leave the disk out: independent ones, and physical raw mappings."""
+    mode = getattr(disk.backing, "diskMode", None) or ""
+    physical = getattr(disk.backing, "compatibilityMode", None) == "physicalMode"
+    return mode.startswith("independent") or physical
+
+
+def label_of(device: Native) -> str:
+    """Return what people call a device (``Hard disk 1``)."""
+    return str(device.deviceInfo.label) if device.deviceInfo else f"disk {device.key}"

@@ -8,13 +8,13 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from linkedclone.drivers.vsphere.connection.session import Session
-from linkedclone.drivers.vsphere.inventory.datacenters import choose_datacenter
 from linkedclone.drivers.vsphere.inventory.decoder import Decoder, Read
 from linkedclone.drivers.vsphere.inventory.device_shape import Shape, build_shape
 from linkedclone.drivers.vsphere.inventory.devices import Hardware, drop_devices
 from linkedclone.drivers.vsphere.inventory.vm import Surroundings, build_vm, choose_properties
 from linkedclone.drivers.vsphere.property import surroundings, traversal
 from linkedclone.drivers.vsphere.property.collector import Collector, Seen, gather
+from linkedclone.drivers.vsphere.property.datacenters import choose_datacenter
 from linkedclone.drivers.vsphere.property.inventory_path import PARTS, build_path
 from linkedclone.drivers.vsphere.property.questions import Wanted
 from linkedclone.drivers.vsphere.property.response import Found, without_collections

@@ -6,7 +6,7 @@ from typing import Final
 
 from pyVmomi import vim
 
-from linkedclone.drivers.vsphere.inventory.disks import is_disk, label_of
+from linkedclone.drivers.vsphere.inventory.device_shape import is_disk, label_of
 from linkedclone.drivers.vsphere.native import Native
 from linkedclone.drivers.vsphere.property.collector import Collector
 from linkedclone.errors import GoneError, InputError, NotFoundError

@@ -3,7 +3,7 @@
 import pytest
 from pyVmomi import vim
 
-from linkedclone.drivers.vsphere.inventory.disks import is_disk, is_independent, label_of
+from linkedclone.drivers.vsphere.inventory.device_shape import is_disk, is_independent, label_of
 from tests.unit.drivers.vsphere.build import card, disk
 
 
