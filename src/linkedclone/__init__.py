@@ -11,6 +11,8 @@ Example:
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from linkedclone.model.values.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from linkedclone.app.connect import connect
     from linkedclone.app.connection import Connection
@@ -36,7 +38,6 @@ if TYPE_CHECKING:
         Wait,
     )
 
-__version__ = "0.1.0"
 
 __all__ = [
     "ActionReport",

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import click
 
-from linkedclone import __version__
 from linkedclone.cli.command_table import ABOUT, COMMANDS, OPTIONS, render_overview
 from linkedclone.cli.global_options import Choices
 from linkedclone.cli.grammar import LazyGroup
+from linkedclone.model.values.version import __version__
 
 
 def _show_version(ctx: click.Context, param: click.Parameter, value: bool) -> None:  # noqa: ARG001, FBT001 - click's

@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from linkedclone import __version__
 from linkedclone.app.clone.guest_wait import await_guests, list_started
 from linkedclone.app.clone.report import (
     build_report,
@@ -26,6 +25,7 @@ from linkedclone.execution.runner import Runner, name_of
 from linkedclone.model.plan import CreateClone, Plan, SetPower, Step, TakeSnapshot, WriteMark
 from linkedclone.model.report import CloneReport, CloneResult, Stage, Status
 from linkedclone.model.request import CloneRequest, Hardware, Target, Wait
+from linkedclone.model.values.version import __version__
 from linkedclone.model.values.vm_names import check_name, expand_names
 from linkedclone.model.vm import Power, Snapshot, Vm
 from linkedclone.planning.clone.outcome import Fate

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 
-from linkedclone import __version__
 from linkedclone.app.proposal import Acting, Confirm, look_again
 from linkedclone.app.vms.presence import Found, find_present
 from linkedclone.drivers.contract import Driver, GuestPower, ImageStore, Registration
@@ -17,6 +16,7 @@ from linkedclone.model.plan import GrowDisk, Plan, Step
 from linkedclone.model.report import ActionReport
 from linkedclone.model.request import DEFAULT_OWNER, Deletion, Scan
 from linkedclone.model.values.ids import VmId
+from linkedclone.model.values.version import __version__
 from linkedclone.model.values.vm_names import check_name
 from linkedclone.model.vm import Power, Vm
 from linkedclone.planning.clone.snapshot_choice import find_snapshot

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from linkedclone import __version__
 from linkedclone.app.proposal import Acting
 from linkedclone.drivers.contract import Driver, GoldenImages
 from linkedclone.errors import LinkedCloneError, RefusedError, UnsupportedError
@@ -12,6 +11,7 @@ from linkedclone.model.findings import Finding, Verdict
 from linkedclone.model.plan import Plan, SetPower, WriteMark
 from linkedclone.model.report import ActionResult, Failure, Status
 from linkedclone.model.request import DEFAULT_OWNER
+from linkedclone.model.values.version import __version__
 from linkedclone.model.values.vm_names import check_name
 from linkedclone.model.vm import Mark, Power, Vm
 from linkedclone.planning.clone.plan import SNAPSHOT_NOTE

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from linkedclone import __version__
 from linkedclone.drivers.local.inventory.layer_users import Survey, take_survey
 from linkedclone.drivers.local.lifecycle.delete import delete_vm
 from linkedclone.drivers.local.lifecycle.image_versions import (
@@ -41,6 +40,7 @@ from linkedclone.formats.chain import DiskFile, ImageFormat, read_disk_file
 from linkedclone.model.images import Image, ImageImport, TellBytes, tell_nobody
 from linkedclone.model.request import DEFAULT_OWNER
 from linkedclone.model.values.ids import SnapshotId, VmId
+from linkedclone.model.values.version import __version__
 from linkedclone.model.values.vm_names import check_name, check_user
 from linkedclone.model.vm import Mark
 from linkedclone.system.atomic_files import write_new
