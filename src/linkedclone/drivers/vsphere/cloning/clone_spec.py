@@ -18,7 +18,7 @@ from linkedclone.drivers.vsphere.inventory.device_shape import Shape
 from linkedclone.drivers.vsphere.inventory.marks import write_mark
 from linkedclone.drivers.vsphere.names import memory_mib
 from linkedclone.drivers.vsphere.native import Native, build_data
-from linkedclone.drivers.vsphere.placement.resource_pools import pool_of
+from linkedclone.drivers.vsphere.property.resource_pools import pool_of
 from linkedclone.errors import InputError
 from linkedclone.model.plan import CreateClone
 from linkedclone.model.request import DiskMove, Hardware

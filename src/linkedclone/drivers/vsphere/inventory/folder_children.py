@@ -10,8 +10,8 @@ from linkedclone.drivers.vsphere.connection.answers import StrangeAnswerError
 from linkedclone.drivers.vsphere.connection.session import MAX_THREADS, Session
 from linkedclone.drivers.vsphere.names import unescape
 from linkedclone.drivers.vsphere.native import Native, kind_of, moid_of
-from linkedclone.drivers.vsphere.placement.resource_pools import pool_of
 from linkedclone.drivers.vsphere.property.collector import CHUNK, Collector
+from linkedclone.drivers.vsphere.property.resource_pools import pool_of
 from linkedclone.drivers.vsphere.property.response import Found
 from linkedclone.drivers.vsphere.property.traversal import VAPP_VMS
 from linkedclone.errors import RefusedError

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from pyVmomi import vim
 
-from linkedclone.drivers.vsphere.placement.resource_pools import pool_of
+from linkedclone.drivers.vsphere.property.resource_pools import pool_of
 from linkedclone.errors import UnsupportedError
 from linkedclone.model.request import CloneRequest, DiskMove, Placement, Target
 from linkedclone.model.values.ids import FolderId

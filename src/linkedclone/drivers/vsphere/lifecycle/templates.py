@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from linkedclone.drivers.vsphere.connection.session import Session
-from linkedclone.drivers.vsphere.placement.resource_pools import pool_of
 from linkedclone.drivers.vsphere.property.collector import Collector
+from linkedclone.drivers.vsphere.property.resource_pools import pool_of
 from linkedclone.errors import GoneError
 from linkedclone.model.values.ids import VmId
 

@@ -10,10 +10,10 @@ from pyVmomi import vim
 from linkedclone.drivers.vsphere.connection.session import Session
 from linkedclone.drivers.vsphere.native import Native, moid_of
 from linkedclone.drivers.vsphere.placement.datacenter import Host, Landscape
-from linkedclone.drivers.vsphere.placement.resource_pools import pool_of
 from linkedclone.drivers.vsphere.property.choose import choose
 from linkedclone.drivers.vsphere.property.collector import Seen
 from linkedclone.drivers.vsphere.property.inventory_path import build_path
+from linkedclone.drivers.vsphere.property.resource_pools import pool_of
 from linkedclone.errors import HypervisorError, RefusedError
 from linkedclone.model.request import Placement, Spot
 

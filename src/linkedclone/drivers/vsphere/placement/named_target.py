@@ -33,7 +33,6 @@ from linkedclone.drivers.vsphere.placement.networks import (
     find_networks,
     keep_connected,
 )
-from linkedclone.drivers.vsphere.placement.resource_pools import name_pool
 from linkedclone.drivers.vsphere.placement.special import (
     check_consistent,
     named_networks,
@@ -42,6 +41,7 @@ from linkedclone.drivers.vsphere.placement.special import (
 from linkedclone.drivers.vsphere.property.choose import choose
 from linkedclone.drivers.vsphere.property.collector import Collector, Seen
 from linkedclone.drivers.vsphere.property.inventory_path import PARTS, build_path
+from linkedclone.drivers.vsphere.property.resource_pools import name_pool
 from linkedclone.drivers.vsphere.property.traversal import DATACENTERS
 from linkedclone.errors import RefusedError
 from linkedclone.model.request import CloneRequest, Placement, Spot, Target

@@ -12,13 +12,13 @@ from linkedclone.drivers.vsphere.guest.stored_specifications import StoredSpecs
 from linkedclone.drivers.vsphere.inventory.observe import Observer
 from linkedclone.drivers.vsphere.names import memory_mib, split_file_name, unescape
 from linkedclone.drivers.vsphere.native import Native, moid_of
-from linkedclone.drivers.vsphere.placement.resource_pools import name_pool
 from linkedclone.drivers.vsphere.placement.special import is_special, needed_stores
 from linkedclone.drivers.vsphere.property import surroundings, traversal
 from linkedclone.drivers.vsphere.property.choose import choose, find_all
 from linkedclone.drivers.vsphere.property.collector import Collector, Seen
 from linkedclone.drivers.vsphere.property.inventory_path import build_path, datacenter_of
 from linkedclone.drivers.vsphere.property.questions import Wanted
+from linkedclone.drivers.vsphere.property.resource_pools import name_pool
 from linkedclone.drivers.vsphere.property.traversal import Walk
 from linkedclone.errors import NotFoundError, RefusedError
 from linkedclone.model.request import CloneRequest, Placement, Target
