@@ -111,7 +111,7 @@ def test_no_shell_gets_at_the_arguments(
             AuthenticationError,
             "does not let that user in",
         ),
-        (None, RefusedError, "somebody has to run who"),
+        (None, RefusedError, "a user name is needed to run who"),
     ],
 )
 def test_who_is_not_let_in_is_told(
