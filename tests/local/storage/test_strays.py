@@ -63,7 +63,7 @@ def test_an_image_that_was_fetched_in_part_long_ago_is_waste(driver: LocalDriver
     with hold(part):
         assert not connection.collect_waste(scan=Scan()).found
     (waste,) = connection.collect_waste(scan=Scan()).found
-    assert "fetched in part" in waste.reason
+    assert "downloaded in part" in waste.reason
     assert str(part.relative_to(driver.state.root)) in waste.name
     report = connection.collect_waste([WasteKind.FILE], scan=Scan())
     assert report.exit_code == 0
