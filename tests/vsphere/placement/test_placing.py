@@ -7,7 +7,7 @@ from linkedclone.drivers.vsphere.driver import VsphereDriver
 from linkedclone.drivers.vsphere.placement import target as place
 from linkedclone.errors import AmbiguousError, InputError, NotFoundError, RefusedError
 from linkedclone.model.request import CloneRequest, Hardware, Placement
-from tests.contract.acts import find
+from tests.contract.acts import find, result_of
 from tests.simulator import Simulator
 from tests.vsphere.acts import (
     PARENT,
@@ -161,7 +161,8 @@ def test_item_19_a_vapp_as_resource_pool_is_sent_as_what_it_is(
     with opened(simulator) as driver:
         parent = prepare(driver)
         target = target_for(driver, parent, Placement(resource_pool=ref, datastore="LocalDS_0"))
-        make_all(driver, steps_for(parent, target, ["desk-1"]))
+        (step,) = steps_for(parent, target, ["desk-1"])
+        make_all(driver, [step])
         (request,) = simulator.requests("CloneVM_Task")
         assert '<pool type="VirtualApp">' in request
         # A VM of the vApp stands in no folder: a second run finds it all the same.
@@ -170,6 +171,10 @@ def test_item_19_a_vapp_as_resource_pool_is_sent_as_what_it_is(
         assert found == {"DC0_C0_APP0_VM1", "desk-1"}
         plain = target_for(driver, parent)
         assert {vm.name for vm in driver.observe_names(plain, inside)} == {"desk-1"}
+        # A run that finds its name taken there follows the clone that another run makes.
+        (taken,) = steps_for(parent, target, ["DC0_C0_APP0_VM1"])
+        made = result_of(driver, driver.attach_clone(taken))
+        assert made == find(driver, "DC0_C0_APP0_VM1").id
 
 
 @pytest.mark.parametrize("ref", ["/DC0/datastore/x/LocalDS_0", "/DC1/datastore/LocalDS_0"])

@@ -168,7 +168,7 @@ class VsphereDriver:
 
     def attach_clone(self, step: CreateClone) -> Job:
         """Follow the clone of this name that somebody else is making."""
-        return self._jobs.attach(step.name, step.source.id, step.target.folder)
+        return self._jobs.attach(step.name, step.source.id, step.target)
 
     def write_mark(self, vm: VmId, mark: Mark) -> Job:
         """Write the VM's mark into its extraConfig."""

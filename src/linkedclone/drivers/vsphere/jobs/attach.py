@@ -1,7 +1,7 @@
 """Follows clones that somebody else is making, as the run before this one that was killed.
 
 A running task does not say which name it makes, so what counts is what stands
-in the folder, and whether the source still has a clone task under way.
+in the folder or the vApp, and whether the source still has a clone task under way.
 """
 
 from __future__ import annotations
@@ -25,6 +25,10 @@ _CLONE: Final = "VirtualMachine.clone"
 """TaskInfo.descriptionId of CloneVM_Task; ``info.name`` breaks pyVmomi on unknown tasks."""
 
 
+_Spot = tuple[FolderId, str, str]
+"""A folder, a resource pool and a name in one of them, folded."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attachment:
     """A clone that is followed.
@@ -33,11 +37,13 @@ class Attachment:
         job: The job that follows it; ``about`` is its name.
         source: What it is cloned from.
         folder: The folder that it will stand in.
+        pool: The resource pool as the target names it: of a vApp, it stands there instead.
     """
 
     job: Job
     source: VmId
     folder: FolderId
+    pool: str
 
 
 @dataclass(slots=True)
@@ -62,7 +68,7 @@ class Attacher:
         self._lookup = lookup
 
     def observe(self, attachments: Sequence[Attachment]) -> list[JobState]:
-        """Return the state of each; one read of tasks, then one look into each folder.
+        """Return the state of each; one read of tasks, then one look into each folder or vApp.
 
         In this order: a task that ends in between has its VM in the folder.
         """
@@ -72,7 +78,7 @@ class Attacher:
         standing = self._read_names(attachments)
         return [
             build_state(
-                one, tasks[one.source], standing.get((one.folder, one.job.about.casefold()))
+                one, tasks[one.source], standing.get((*_place_of(one), one.job.about.casefold()))
             )
             for one in attachments
         ]
@@ -101,16 +107,20 @@ class Attacher:
                     tasks.made.add(VmId(one.id_at("info.result")))
         return found
 
-    def _read_names(self, attachments: Sequence[Attachment]) -> dict[tuple[FolderId, str], Seen]:
-        found: dict[tuple[FolderId, str], Seen] = {}
-        for folder in {one.folder for one in attachments}:
-            names = [one.job.about for one in attachments if one.folder == folder]
-            ids = self._lookup.find_names(folder, names)
+    def _read_names(self, attachments: Sequence[Attachment]) -> dict[_Spot, Seen]:
+        found: dict[_Spot, Seen] = {}
+        for folder, pool in dict.fromkeys(map(_place_of, attachments)):
+            names = [one.job.about for one in attachments if _place_of(one) == (folder, pool)]
+            ids = self._lookup.find_names(folder, names) + self._lookup.find_in_vapp(pool, names)
             natives = [self._session.managed("VirtualMachine", moid) for moid in ids]
             wanted = {"VirtualMachine": ("name", "config.instanceUuid")}
             for seen in self._collector.read("follow clones", natives, wanted).values():
-                found[folder, unescape(str(seen.get("name"))).casefold()] = seen
+                found[folder, pool, unescape(str(seen.get("name"))).casefold()] = seen
         return found
+
+
+def _place_of(attachment: Attachment) -> tuple[FolderId, str]:
+    return attachment.folder, attachment.pool
 
 
 def build_state(attachment: Attachment, tasks: CloneTasks, vm: Seen | None) -> JobState:

@@ -41,7 +41,8 @@ from linkedclone.errors import (
     UnreadableAnswerError,
 )
 from linkedclone.model.jobs import Job, JobState, JobStatus
-from linkedclone.model.values.ids import FolderId, JobId, VmId
+from linkedclone.model.request import Target
+from linkedclone.model.values.ids import JobId, VmId
 
 _PROGRESS: Final = {"Task": ("info.state", "info.progress", "info.result")}
 _WITHOUT_RESULT: Final = {"Task": ("info.state", "info.progress")}
@@ -167,11 +168,13 @@ class Jobs:
             return self.done(about, action)
         return self._begin(job)
 
-    def attach(self, name: str, source: VmId, folder: FolderId) -> Job:
+    def attach(self, name: str, source: VmId, target: Target) -> Job:
         """Return a job that follows a clone which somebody else is making."""
         job = self._number(name, "attach")
         with self._lock:
-            self._attachments[job.id] = Attachment(job=job, source=source, folder=folder)
+            self._attachments[job.id] = Attachment(
+                job=job, source=source, folder=target.folder, pool=target.pool
+            )
         return self._begin(job)
 
     def _number(self, about: str, action: str) -> Job:

@@ -146,7 +146,9 @@ def test_a_start_that_fails_for_any_reason_is_a_power_on_error() -> None:
 
 # -- clones that somebody else is making ----------------------------------------------
 
-ATTACHMENT = Attachment(job=job("attach"), source=VmId("vm-1"), folder=FolderId("group-v3"))
+ATTACHMENT = Attachment(
+    job=job("attach"), source=VmId("vm-1"), folder=FolderId("group-v3"), pool=""
+)
 WHOLE = seen("VirtualMachine", "vm-9", name="desk-001", config__instanceUuid="abc")
 HALF = seen("VirtualMachine", "vm-9", name="desk-001")
 
