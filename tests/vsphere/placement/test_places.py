@@ -309,11 +309,19 @@ def test_a_dry_run_makes_no_folder_and_tells_of_it(simulator: Simulator, driver:
 
 
 @pytest.mark.parametrize(
-    "ref", ["a//b", "x" * 81, "/DC7/vm/a"], ids=["empty level", "81 characters", "elsewhere"]
+    "ref",
+    ["x" * 81, "/DC7/vm/a", "a/b\x9bc", "./", "/"],
+    ids=["81 characters", "elsewhere", "unseen", "here", "top"],
 )
 def test_a_folder_that_cannot_be_made_is_refused_by_name(driver: Driver, ref: str) -> None:
     with pytest.raises(InputError, match="cannot be made"):
         clone(driver, Placement(folder=ref, create_folder=True))
+
+
+def test_a_path_with_a_step_upward_makes_no_folder(simulator: Simulator, driver: Driver) -> None:
+    with pytest.raises(InputError, match="not a name"):
+        clone(driver, Placement(folder="x/../y", create_folder=True))
+    assert "CreateFolder" not in simulator.calls()
 
 
 def test_a_missing_folder_is_not_made_unasked(driver: Driver) -> None:

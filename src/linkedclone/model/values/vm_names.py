@@ -11,6 +11,7 @@ MAX_NAME_LENGTH = 80
 """vCenter refuses longer VM names (VirtualMachineConfigSpec.name: 80 characters)."""
 
 _USER = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,31}")
+_STEP = re.compile(r"[\s.]*")
 _RANGE = re.compile(r"\{([0-9]{1,18})\.\.([0-9]{1,18})\}")
 
 
@@ -80,11 +81,11 @@ def check_name(name: str) -> None:
     if "{" in name or "}" in name:
         brief = f"the name {name!r} has a brace that is not a range"
         raise InputError(brief, hint="a range is written desk-{001..020}")
-    bad = sorted({c for c in name if c in "/\\%" or category(c) in _UNSEEN})
+    bad = sorted({c for c in name if c in "/\\%"} | find_unseen(name))
     if bad:
         shown = " ".join(repr(c) for c in bad)
         raise InputError(f"the name {name!r} has characters that it must not have: {shown}")
-    if not name.strip("."):
+    if is_step(name):
         raise InputError(f"the name {name!r} would read as a folder", hint="use letters or digits")
     if name != name.strip():
         raise InputError(f"the name {name!r} begins or ends with a blank")
@@ -95,6 +96,16 @@ def check_name(name: str) -> None:
             f"the name {name!r} has {len(name)} characters",
             hint=f"{MAX_NAME_LENGTH} are allowed",
         )
+
+
+def find_unseen(name: str) -> set[str]:
+    """Return the characters of a name that steer or show nothing."""
+    return {c for c in name if category(c) in _UNSEEN}
+
+
+def is_step(name: str) -> bool:
+    """Say whether a name would read as a step through folders: ``..``, ``.``, blanks, or void."""
+    return _STEP.fullmatch(name) is not None
 
 
 def is_user_name(text: str) -> bool:

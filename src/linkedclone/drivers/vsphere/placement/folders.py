@@ -15,6 +15,7 @@ from linkedclone.drivers.vsphere.property.inventory_path import build_path
 from linkedclone.errors import DuplicateNameError, InputError, NotFoundError
 from linkedclone.model.request import Placement
 from linkedclone.model.values.ids import FolderId
+from linkedclone.model.values.vm_names import find_unseen, is_step
 
 _ID: Final = re.compile(r"group-v\d+")
 
@@ -64,10 +65,11 @@ def _levels(ref: str, top: str) -> list[str]:
             )
     levels = path.split("/")
     for level in levels:
-        if not level or len(unescape(level)) > LONGEST_NAME:
+        if is_step(level) or len(unescape(level)) > LONGEST_NAME or find_unseen(level):
             raise InputError(
                 f"the folder {ref!r} cannot be made: {level!r} is not a valid folder name",
-                hint=f"a name has 1 to {LONGEST_NAME} characters; a slash in it is written %2f",
+                hint=f"a name has 1 to {LONGEST_NAME} characters that can be seen; "
+                "a slash in it is written %2f",
             )
     return levels
 

@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Final, TypeVar
+from urllib.parse import unquote
 
 from linkedclone.drivers.vsphere.names import unescape, unescape_fully
 from linkedclone.drivers.vsphere.property.collector import Seen
 from linkedclone.drivers.vsphere.property.inventory_path import build_path, build_ways
-from linkedclone.errors import AmbiguousError, NotFoundError
+from linkedclone.errors import AmbiguousError, InputError, NotFoundError
+from linkedclone.model.values.vm_names import is_step
 
 Way = tuple[str, ...]
 """The levels of an inventory path, each name escaped as vCenter keeps it."""
@@ -33,9 +35,11 @@ def choose(what: str, ref: str, candidates: Mapping[str, Seen], around: Mapping[
     Raises:
         NotFoundError: None fits; the hint lists what exists.
         AmbiguousError: Several fit.
+        InputError: None fits, and none could: a level of the path is not a name.
     """
     fits = find_all(ref, candidates, around)
     if not fits:
+        _refuse_steps(what, ref)
         raise no_such(what, ref, (build_path(seen, around) for seen in candidates.values()))
     if len(fits) > 1:
         raise AmbiguousError(
@@ -51,7 +55,7 @@ def _list_candidates(fits: Sequence[Seen], around: Mapping[str, Seen]) -> tuple[
     paths = [build_path(seen, around) for seen in fits]
     return tuple(
         sorted(
-            path if paths.count(path) == 1 else f"{path}  {seen.id}"
+            path if paths.count(path) == 1 and _is_told(path) else f"{path}  {seen.id}"
             for path, seen in zip(paths, fits, strict=True)
         )
     )
@@ -67,11 +71,35 @@ def find_all(
 
 
 def no_such(what: str, ref: str, paths: Iterable[str]) -> NotFoundError:
-    """Return the error that nothing fits; what exists is listed as it can be named."""
-    shown = sorted(paths)
+    """Return the error that nothing fits; what exists is listed as it can be named.
+
+    A path that lacks a name is of an object that is hidden, or stands in one: it is only counted.
+    """
+    every = list(paths)
+    shown = sorted(path for path in every if _is_told(path))
     more = ", …" if len(shown) > _SHOWN else ""
     listed = ", ".join(shown[:_SHOWN]) + more if shown else "none that you may see"
-    return NotFoundError(f"there is no {what} {ref!r}", hint=f"there are: {listed}")
+    hidden = len(every) - len(shown)
+    rest = f"; {hidden} more with a name or place that is hidden from you" if hidden else ""
+    return NotFoundError(f"there is no {what} {ref!r}", hint=f"there are: {listed}{rest}")
+
+
+def _is_told(path: str) -> bool:
+    """Say whether each level of a path has a name."""
+    return all(path.removeprefix("/").split("/"))
+
+
+def _refuse_steps(what: str, ref: str) -> None:
+    """Refuse a path with ``..``, ``.`` or a void level, however it is escaped.
+
+    vCenter would take ``..`` for a name, and other tools would take that name for a step upward.
+    """
+    steps = [name for name in unquote(unescape_fully(_bare(ref))).split("/") if is_step(name)]
+    if _bare(ref) and steps:
+        raise InputError(
+            f"the {what} {ref!r} has a level that is not a name: {steps[0]!r}",
+            hint="write the name of each level, as VDI/Desktops",
+        )
 
 
 def match(ref: str, ways: Mapping[_Id, Iterable[Way]]) -> tuple[_Id, ...]:

@@ -8,7 +8,7 @@ from pyVmomi import vim
 from linkedclone.drivers.vsphere.inventory.finder import fits_still
 from linkedclone.drivers.vsphere.property.choose import choose, match
 from linkedclone.drivers.vsphere.property.collector import Seen
-from linkedclone.errors import AmbiguousError, NotFoundError
+from linkedclone.errors import AmbiguousError, InputError, NotFoundError
 from linkedclone.model.values.ids import VmId
 from linkedclone.model.vm import Vm
 from tests.unit.drivers.vsphere.build import seen
@@ -206,3 +206,47 @@ def test_what_was_found_is_still_what_was_named(ref: str, fits: bool) -> None:
     found = Vm(id=VmId("vm-1"), name="a/b", uuid=UUID, bios_uuid=UUID)
     assert fits_still(ref, found) is fits
     assert fits_still(ref, replace(found, name="vm-1", unreadable="no host knows it"))
+
+
+@pytest.mark.parametrize(
+    "ref",
+    [
+        *("x/../y", "..", ".", "/DC0/vm/./a", "a//b", "x/ /y"),
+        *("x%2f..%2fy", "..%2fy", "a%252f..", "x/%2e%2e/y", "a%2f", "...", ". ."),
+    ],
+)
+@pytest.mark.parametrize("kind", ["Folder", "Datastore", "ResourcePool"])
+def test_a_path_with_a_level_that_is_not_a_name_is_refused(kind: str, ref: str) -> None:
+    things, around = build(kind, (1, "", "one"))
+    with pytest.raises(InputError, match="not a name"):
+        choose("thing", ref, things, around)
+
+
+def test_what_an_object_is_really_called_is_found_whatever_it_is() -> None:
+    things, around = build("Folder", (1, "", ".."), (1, "x%2f..", "y"))
+    assert choose("folder", "..", things, around).id == "thing-0"
+    assert choose("folder", "/DC0/vm/x%2f../y", things, around).id == "thing-1"
+
+
+def test_a_hidden_object_is_told_as_hidden() -> None:
+    hidden = seen("Datacenter", "datacenter-9", parent=vim.Folder("group-d1", None))
+    around = {one.id: one for one in (ROOT, CENTERS[0], hidden)}
+    centers = {one.id: one for one in (CENTERS[0], hidden)}
+    with pytest.raises(NotFoundError) as caught:
+        choose("datacenter", "DC7", centers, around)
+    assert caught.value.hint == (
+        "there are: /DC0; 1 more with a name or place that is hidden from you"
+    )
+    with pytest.raises(NotFoundError) as caught:
+        choose("datacenter", "DC7", {hidden.id: hidden}, around)
+    assert caught.value.hint.startswith("there are: none that you may see; 1 more")
+
+
+def test_objects_in_hidden_places_are_told_apart_by_their_ids() -> None:
+    hidden = seen("Datacenter", "datacenter-9", parent=vim.Folder("group-d1", None))
+    inside = seen("Folder", "group-v9", name="one", parent=vim.Datacenter("datacenter-9", None))
+    things, around = build("Folder", (1, "", "one"))
+    around |= {hidden.id: hidden, inside.id: inside}
+    with pytest.raises(AmbiguousError) as caught:
+        choose("folder", "one", things | {inside.id: inside}, around)
+    assert caught.value.candidates == ("//one  group-v9", "/DC0/vm/one")
