@@ -75,22 +75,11 @@ class Proxy:
         self.port: int = self._server.server_address[1]
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
 
-    def ask(self, path: str, request: bytes, headers: dict[str, str], verb: str) -> Reply:
-        """Let the simulator answer."""
-        connection = HTTPSConnection(
+    def connect(self) -> HTTPSConnection:
+        """Return a connection to the simulator; it is opened with its first request."""
+        return HTTPSConnection(
             self._simulator.host, self._simulator.port, context=self._there, timeout=30
         )
-        try:
-            connection.request(verb, path, request, headers)
-            answer = connection.getresponse()
-            cookie = answer.getheader("Set-Cookie")
-            return Reply(
-                status=answer.status,
-                body=answer.read(),
-                headers={"Set-Cookie": cookie} if cookie else {},
-            )
-        finally:
-            connection.close()
 
     def close(self) -> None:
         self._server.shutdown()
@@ -136,7 +125,17 @@ class _Server(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    # Head and body are two writes: else the body waits until the client confirms the head.
+    disable_nagle_algorithm = True
     server: "_Server"
+
+    def setup(self) -> None:
+        super().setup()
+        self._there = self.server.proxy.connect()
+
+    def finish(self) -> None:
+        self._there.close()
+        super().finish()
 
     def do_POST(self) -> None:
         request = self.rfile.read(int(self.headers["Content-Length"]))
@@ -156,7 +155,14 @@ class _Handler(BaseHTTPRequestHandler):
     def _forward(self, request: bytes) -> Reply:
         kept = ("Cookie", "SOAPAction", "Content-Type", "Range")
         headers = {name: self.headers[name] for name in kept if self.headers[name]}
-        return self.server.proxy.ask(self.path, request, headers, self.command)
+        self._there.request(self.command, self.path, request, headers)
+        answer = self._there.getresponse()
+        cookie = answer.getheader("Set-Cookie")
+        return Reply(
+            status=answer.status,
+            body=answer.read(),
+            headers={"Set-Cookie": cookie} if cookie else {},
+        )
 
     def _answer(self, reply: Reply) -> None:
         self.send_response(reply.status)
