@@ -24,6 +24,9 @@ _USUAL_SILENCE: Final = 2 * _LONGEST_PAUSE_SECONDS
 _LONGEST_CUSTOMIZATION: Final = timedelta(days=1)
 """How far back news are asked for of VMs whose age is not told (before API 6.7)."""
 
+_CLOCKS_APART: Final = timedelta(hours=1)
+"""How far a host's clock may be ahead of the one that events are dated by."""
+
 ACTIONS: Final[Mapping[GuestStage, str]] = {
     GuestStage.TOOLS: "wait for tools",
     GuestStage.CUSTOMIZED: "customize",
@@ -122,12 +125,16 @@ class GuestWatch:
         return self.guests[vm.id].needs_news(vm)
 
     def _find_beginning(self, driver: CustomizationEvents) -> datetime:
-        """Return a moment before the first customization, by the endpoint's own clock."""
+        """Return a moment before the first customization, by the endpoint's own clock.
+
+        When a VM was made is told by its host, whose clock may be ahead.
+        """
+        clock = driver.read_clock()
         created = [guest.vm.created for guest in self.guests.values()]
         known = [moment for moment in created if moment is not None]
         if len(known) == len(created):
-            return min(known)
-        return driver.read_clock() - _LONGEST_CUSTOMIZATION
+            return min(*known, clock) - _CLOCKS_APART
+        return clock - _LONGEST_CUSTOMIZATION
 
     # -- telling ----------------------------------------------------------------------
 

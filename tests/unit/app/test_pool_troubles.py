@@ -2,17 +2,21 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from linkedclone.app.acting import Acting
 
+from linkedclone.app.pools import Pools
 from linkedclone.drivers.memory.driver import MemoryDriver
 from linkedclone.errors import BusyError
 from linkedclone.execution.pool_lock import Claimant
 from linkedclone.model.pool import Act, PoolHardware, PoolSpec, Rollout
 from linkedclone.model.pool_report import PoolReport
 from linkedclone.model.report import Status
-from linkedclone.model.vm import CustomizationStatus, Power, Vm
+from linkedclone.model.values.ids import VmId
+from linkedclone.model.vm import CustomizationNews, CustomizationStatus, Power, Vm
 from linkedclone.planning.pool.membership import state_of
 from tests.unit.app.pooling import Stage, pool
 
@@ -391,3 +395,30 @@ def test_e_a_pool_replaces_what_an_unreadable_vm_may_hang_from_once_that_is_allo
     assert stage.members(later)[member.name].id == member.id
     pools.apply(replace(scene, despite_unreadable=True))
     assert stage.snapshots(later) == {member.name: "new"}
+
+
+# -- clocks ---------------------------------------------------------------------------
+
+
+class Dated(MemoryDriver):
+    """A driver whose endpoint has a clock of its own, as a vCenter."""
+
+    def __init__(self, stage: Stage) -> None:
+        super().__init__(stage.hypervisor)
+        self.read_clock = stage.clock
+
+    def observe_customization(self, *_: object) -> dict[VmId, CustomizationNews]:
+        return {}
+
+
+@pytest.mark.parametrize("days", [-4000, 4000])
+def test_e_the_age_of_clones_goes_by_the_clock_of_the_endpoint(stage: Stage, days: int) -> None:
+    spec = pool(2, max_age=86_400.0)
+    stage.apply(spec)
+    driver = Dated(stage)
+    acting = Acting(driver, address="memory:", log_folder=None)
+    pools = Pools(driver, acting, clock=lambda: stage.clock() + timedelta(days=days))
+    assert pools.plan(pools.survey(spec)).plan.empty
+    stage.seconds += 86_400 * 2
+    old = {change.slot for change in pools.plan(pools.survey(spec)).plan.changes}
+    assert old == {"desk-1", "desk-2"}

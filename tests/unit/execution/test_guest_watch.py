@@ -177,7 +177,14 @@ def test_events_are_asked_for_where_the_vm_says_nothing() -> None:
     watching = watch(driver, stages=CUSTOMIZING)
     watching.follow()
     assert watching.guests[VM.id].failure is None
-    assert driver.since == [BORN, BORN]
+    assert driver.since == [BORN - timedelta(hours=1)] * 2
+
+
+def test_a_host_whose_clock_is_ahead_hides_no_event() -> None:
+    ahead = replace(VM, created=BORN + timedelta(days=400))
+    driver = Telling([(ahead,)], news=[DONE])
+    watch(driver, ahead, stages=CUSTOMIZING).follow()
+    assert driver.since == [BORN + timedelta(days=30) - timedelta(hours=1)]
 
 
 def test_events_are_not_asked_for_where_the_vm_tells_enough() -> None:

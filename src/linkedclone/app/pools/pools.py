@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from linkedclone.app.clone.guest_identities import settle
+from linkedclone.drivers.contract import CustomizationEvents
 from linkedclone.errors import InputError, LinkedCloneError, RefusedError
 from linkedclone.execution.member_health import HealthLook
 from linkedclone.execution.outage import REAL, Pace
@@ -57,6 +58,24 @@ Clock = Callable[[], datetime]
 
 def _now() -> datetime:
     return datetime.now(UTC)
+
+
+def keep_time(driver: Driver, clock: Clock) -> Clock:
+    """Return a clock that shows the endpoint's time; how far it is off is asked once, at first.
+
+    What a pool's clones tell of their age, and what runs on other machines
+    claim, is told by the endpoint's clock. This machine's may be far off.
+    """
+    if not isinstance(driver, CustomizationEvents):
+        return clock
+    offsets: list[timedelta] = []
+
+    def now() -> datetime:
+        if not offsets:
+            offsets.append(driver.read_clock() - clock())
+        return clock() + offsets[0]
+
+    return now
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +130,7 @@ class Pools:
         self._driver = driver
         self._acting = acting
         self._pace = pace
-        self._clock = clock
+        self._clock = keep_time(driver, clock)
 
     # -- looking ----------------------------------------------------------------------
 

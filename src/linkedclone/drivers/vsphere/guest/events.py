@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final
 
 from pyVmomi import vim
@@ -57,7 +57,7 @@ class CustomizationLog:
         """Return what time it is at the server."""
         server = self._session.managed("ServiceInstance", "ServiceInstance")
         now: datetime = self._session.read("read the clock", server.CurrentTime)
-        return now
+        return now if now.tzinfo else now.replace(tzinfo=UTC)
 
     def observe(self, ids: Sequence[VmId], since: datetime) -> Mapping[VmId, CustomizationNews]:
         """Return what was told last of these VMs since that moment."""
