@@ -5,7 +5,8 @@ runs, and that the agent's port is open. Each question to the agent but the gree
 gets the same answer, see ``hostile``; the case ``mute`` gets none at all. Whatever
 was asked of the agent is noted in ``asked``. In the other cases it is a QEMU that its
 guest has taken over: ``garbled``, whose monitor makes no sense, and ``disguised``,
-which answers with another UUID. ``stranger`` does the same, and is not a QEMU.
+which answers with another UUID, and ``ended``, which says that its guest is off and
+tells no disks. ``stranger`` does the same, and is not a QEMU.
 """
 
 import ctypes
@@ -25,6 +26,8 @@ MUTE = "mute"
 GARBLED = "garbled"
 DISGUISED = "disguised"
 STRANGER = "stranger"
+ENDED = "ended"
+NOTHING = ("block", "blockstats", "named-block-nodes", "jobs", "block-jobs")
 OTHER_UUID = "00000000-0000-4000-8000-000000000000"
 _PR_SET_NAME = 15
 
@@ -56,12 +59,14 @@ def answer_agent(client: socket.socket, message: dict[str, Any], case: str) -> N
     client.sendall(body + b"\n")
 
 
-def serve_monitor(server: socket.socket, uuid: str) -> None:
+def serve_monitor(server: socket.socket, uuid: str, case: str) -> None:
+    status = "shutdown" if case == ENDED else "running"
     answers: dict[str, object] = {
         "query-uuid": {"UUID": uuid},
-        "query-status": {"status": "running", "running": True, "singlestep": False},
+        "query-status": {"status": status, "running": case != ENDED, "singlestep": False},
         "query-chardev": [{"label": "agent0", "frontend-open": True, "filename": ""}],
         "human-monitor-command": "",
+        **{f"query-{what}": [] for what in NOTHING},
     }
     while True:
         client, _ = server.accept()
@@ -84,7 +89,7 @@ def serve_garble(server: socket.socket) -> None:
 
 def main() -> None:
     uuid, case = sys.argv[1:]
-    if case in {GARBLED, DISGUISED}:
+    if case in {GARBLED, DISGUISED, ENDED}:
         ctypes.CDLL(None).prctl(_PR_SET_NAME, b"qemu-system-x86")
     if case in {DISGUISED, STRANGER}:
         uuid = OTHER_UUID
@@ -92,7 +97,7 @@ def main() -> None:
         serve_garble(listen("qmp.sock"))
     agent = listen("agent.sock")
     threading.Thread(target=serve_agent, args=(agent, case), daemon=True).start()
-    serve_monitor(listen("qmp.sock"), uuid)
+    serve_monitor(listen("qmp.sock"), uuid, case)
 
 
 if __name__ == "__main__":

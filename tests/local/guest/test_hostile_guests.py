@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,12 +14,14 @@ from linkedclone.cli.main import main
 from linkedclone.drivers.local.machine.open import open_machine
 from linkedclone.drivers.local.machine.process import find_processes
 from linkedclone.drivers.local.qmp.sockets import find_listener
+from linkedclone.drivers.local.recovery.interrupted_merge import settle
 from linkedclone.drivers.local.state.folder import open_state
-from linkedclone.drivers.local.state.store import load_all
+from linkedclone.drivers.local.state.store import load_all, load_vm, locked, save_record
+from linkedclone.errors import HypervisorError
 from linkedclone.model.images import ImageImport
 from linkedclone.model.vm import Power
 from tests.contract.acts import find, make, result_of, step_for
-from tests.local.false_qemu import DISGUISED, GARBLED, MUTE, STRANGER
+from tests.local.false_qemu import DISGUISED, ENDED, GARBLED, MUTE, STRANGER
 from tests.local.scenes import connect, make_image
 
 ROOT = Path(__file__).parents[3]
@@ -160,3 +163,31 @@ def test_a_qemu_that_makes_no_sense_is_not_off_and_is_killed_by_a_hard_stop(
     assert main(["stop", "bad"]) == 0
     assert not tuple(find_processes(folder))
     assert main(["delete", "bad", "--yes"]) == 0
+
+
+def test_a_qemu_that_says_it_is_off_is_not_and_is_stopped_like_any_other(
+    state: Path, run: Begin, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It has the disks open: as off it could neither be stopped nor its VM deleted."""
+    folder = run("bad", ENDED)
+    with closing(connect(state, open_machine)) as driver:
+        assert find(driver, "bad").power is Power.PAUSED
+    assert main(["stop", "bad"]) == 0
+    assert not tuple(find_processes(folder))
+    assert main(["delete", "bad", "--yes"]) == 0
+
+
+def test_a_qemu_that_names_no_layers_settles_nothing(state: Path, run: Begin) -> None:
+    """What it writes to is unknown then: no layer may be taken for a leftover."""
+    run("bad", ENDED)
+    with closing(connect(state, open_machine)) as driver:
+        bad = find(driver, "bad")
+        with locked(driver.state, bad.id) as stored:
+            copy = stored.folder / "disk-copy.qcow2"
+            copy.write_bytes(stored.top.read_bytes())
+            record = replace(stored.record, copy=copy.name)
+            moving = save_record(driver.state, stored, record)
+            with pytest.raises(HypervisorError, match="does not say which layers"):
+                settle(driver.state, open_machine, moving)
+        assert copy.exists()
+        assert load_vm(driver.state, bad.id).record == moving.record

@@ -165,7 +165,7 @@ def build_clone(state: StateFolder, wanted: NewClone, entry: Path) -> VmId:
         for file in filter(None, (machine.kernel, machine.initrd)):
             # Shared with the parent, and there as long as one of the two is.
             os.link(source.folder / file, built / file)
-        seed = whole_file(build_seed(state, guest, macs=machine.macs, user=machine.user))
+        seed = whole_file(build_seed(state, guest, macs=machine.macs, user=machine.login))
         write_new(built / machine.seed, seed, durable=state.durable, mode=SEED_MODE)
         record = VmRecord(
             name=wanted.name,

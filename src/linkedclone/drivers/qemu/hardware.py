@@ -10,6 +10,7 @@ from linkedclone.formats.qcow2 import MAX_VIRTUAL_BYTES
 from linkedclone.model.request import Hardware, Nic
 from linkedclone.model.values.ids import StoreId
 from linkedclone.model.values.sizes import render_size
+from linkedclone.model.values.vm_names import is_user_name
 
 USER_NETWORK = "user"
 """QEMU's own network behind the user's, with SSH to the first card on it."""
@@ -75,6 +76,11 @@ class MachineRecord:
     append: str = ""
     user: str = ""
     instance_id: str = ""
+
+    @property
+    def login(self) -> str:
+        """Who logs in; what is not the name of a user stands for nobody's choice."""
+        return self.user if is_user_name(self.user) else ""
 
     @property
     def macs(self) -> tuple[str, ...]:

@@ -9,12 +9,12 @@ working directory; one that does listens after 50 to 90 ms.
 
 import time
 
-from linkedclone.drivers.local.machine.open import OpenMachine
+from linkedclone.drivers.local.machine.open import RUN_FOLDER, OpenMachine
 from linkedclone.drivers.local.machine.process import runs_in
 from linkedclone.drivers.local.qmp.status import MachineState
 from linkedclone.drivers.local.state.file_names import RUN_FOLDER
 from linkedclone.drivers.local.state.store import StoredVm
-from linkedclone.errors import BusyError, HypervisorError
+from linkedclone.errors import HypervisorError
 from linkedclone.model.vm import Power
 
 DEADLINE_SECONDS = 30.0
@@ -30,13 +30,13 @@ def observe_surely(machines: OpenMachine, vm: StoredVm, *, guest: bool = False) 
         guest: Whether its guest is asked too, which thaws one that was left frozen.
 
     Raises:
-        BusyError: It neither answers nor ends.
+        HypervisorError: It neither answers nor ends; it was waited for, so nothing waits again.
     """
     machine, folder = machines(vm), vm.folder / RUN_FOLDER
     deadline = time.monotonic() + DEADLINE_SECONDS
     while (state := machine.observe(guest=guest)).power is Power.OFF and runs_in(folder):
         if time.monotonic() >= deadline:
-            raise BusyError(
+            raise HypervisorError(
                 f"QEMU runs for {vm.record.name}, but does not answer",
                 details=f"its working directory is {folder}",
                 hint="end that process",

@@ -80,10 +80,9 @@ class RunningDisks(ABC):
 
         Raises:
             NoSpaceError: The file system is full.
-            BusyError: It does not get on.
-            HypervisorError: QEMU refuses or fails. Each disk may be the old one or the
-                copy then, the guest may stand still, and the jobs may go on;
-                see :meth:`cancel_jobs`.
+            HypervisorError: QEMU refuses, fails or does not get on. Each disk may be the
+                old one or the copy then, the guest may stand still, and the jobs may go
+                on; see :meth:`cancel_jobs`.
             GoneError: The machine does not run, or ended meanwhile.
         """
         from linkedclone.drivers.local.qmp import copy
@@ -101,9 +100,9 @@ class RunningDisks(ABC):
 
         Raises:
             NoSpaceError: The file system is full.
-            BusyError: It does not get on.
-            HypervisorError: QEMU refuses or fails, as with :meth:`copy_disks`; the upper
-                layer still covers all that was copied into the lower.
+            HypervisorError: QEMU refuses, fails or does not get on, as with
+                :meth:`copy_disks`; the upper layer still covers all that was copied into
+                the lower.
             GoneError: The machine does not run, or ended meanwhile.
         """
         from linkedclone.drivers.local.qmp import merge as merging
@@ -194,7 +193,7 @@ def _refuse_stuck(seen: "Progress", still_seconds: float) -> None:
             kind="block-job",
         )
     if still_seconds > STILL_SECONDS:
-        raise BusyError(
+        raise HypervisorError(  # and not busy: a run would wait for it all over again
             "QEMU does not get on with copying the disk",
             hint="the host may be busy: try again",
             kind="block-job",

@@ -48,14 +48,20 @@ class MachineState:
 
 
 _FORWARD = re.compile(
-    r"^\s*TCP\[HOST_FORWARD\]\s+\d+\s+(127\.0\.0\.1)\s+(\d{1,5})\s+\S+\s+22\s", re.MULTILINE
+    r"^[ \t]*+TCP\[HOST_FORWARD\][ \t]++[0-9]++[ \t]++(127\.0\.0\.1)[ \t]++([0-9]{1,5})[ \t]++"
+    r"\S++[ \t]++22\s",
+    re.MULTILINE,
 )
-"""A line of ``info usernet``: protocol, descriptor, host address and port, guest's."""
+"""A line of ``info usernet``: protocol, descriptor, host address and port, guest's.
+Possessive and within one line, so the time is linear in any text."""
+
+_PORTS = range(1, 1 << 16)
 
 _NO_NEWS = CustomizationNews(status=CustomizationStatus.NONE)
 
-_POWER = {"running": Power.ON, "suspended": Power.SUSPENDED, "shutdown": Power.OFF}
-"""By QMP's RunState; any other state is a pause with a reason."""
+_POWER = {"running": Power.ON, "suspended": Power.SUSPENDED}
+"""By QMP's RunState; any other state is a pause with a reason. None is off: what answers has
+the disks open, and only its end lets go of them."""
 
 GUEST_SECONDS = 4.0
 """How long the agent may take for all that it is asked in one look."""
@@ -110,8 +116,15 @@ async def _observe_guest(
 async def observe_ssh(monitor: Monitor) -> SshAddress | None:
     """Read where port 22 of the guest is reached from here; None if nowhere."""
     arguments = {"command-line": "info usernet"}
-    match = _FORWARD.search((await monitor.execute("human-monitor-command", **arguments)).text())
-    return SshAddress(host=match.group(1), port=int(match.group(2))) if match else None
+    return find_forward((await monitor.execute("human-monitor-command", **arguments)).text())
+
+
+def find_forward(told: str) -> SshAddress | None:
+    """Find the port of this host that leads to port 22 of the guest in ``info usernet``. Pure."""
+    match = _FORWARD.search(told)
+    if match is None or int(match.group(2)) not in _PORTS:
+        return None
+    return SshAddress(host=match.group(1), port=int(match.group(2)))
 
 
 async def _why_paused(monitor: Monitor, status: str) -> str:

@@ -92,8 +92,14 @@ def _settle_layers(
     state: StateFolder, vm: LockedVm, layers: OpenLayers | None, *, halted: bool
 ) -> LockedVm:
     disks = list_disks(vm.record)
+    if layers is not None and not layers.keys() >= set(range(len(disks))):
+        raise HypervisorError(
+            f"QEMU does not say which layers it has open of the disks of {vm.record.name}",
+            hint="stop it, then try again",
+            kind="query-blockstats",
+        )
     files = {
-        number: _choose(vm, disk, layers[number][0] if layers else None)
+        number: _choose(vm, disk, None if layers is None else layers[number][0])
         for number, disk in enumerate(disks)
     }
     left = {name for n, disk in enumerate(disks) for name in _list_left(disk, files[n])}

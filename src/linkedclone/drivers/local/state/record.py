@@ -1,16 +1,19 @@
 """``vm.json``: what the disks of a VM cannot say. Pure: text in, data out, and back."""
 
 import json
+import re
 from collections.abc import Hashable
 from dataclasses import asdict, dataclass, is_dataclass
 from datetime import datetime
 from functools import cache
+from ipaddress import IPv4Address, IPv4Interface
 from types import UnionType
 from typing import Any, cast, get_args, get_origin, get_type_hints
 from uuid import UUID
 
-from linkedclone.drivers.qemu.hardware import CardRecord, MachineRecord
-from linkedclone.errors import HypervisorError
+from linkedclone.drivers.qemu.hardware import BIOS, UEFI, CardRecord, MachineRecord
+from linkedclone.drivers.qemu.networks import NetworkKind, parse_network
+from linkedclone.errors import HypervisorError, InputError
 from linkedclone.model.values.ids import SnapshotId
 from linkedclone.model.vm import Mark, PoolState
 
@@ -18,6 +21,11 @@ FILE_NAME = "vm.json"
 FORMAT = 1
 NEWER = "newer vm.json"
 """The kind of the error that a record of a newer version is."""
+
+
+_MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}", re.IGNORECASE)
+_CPUS = range(1, 1 << 16)
+_MEMORY_BYTES = range(1, 1 << 62)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,7 +173,11 @@ def parse_record(content: bytes, what: str) -> VmRecord:
         record = _parse(document)
         _check_types(record)
         _check_names(record)
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        _check_machine(record.machine)
+    except (
+        *(ValueError, TypeError, KeyError, AttributeError, RecursionError),
+        InputError,
+    ) as error:
         brief = f"{what} cannot be understood"
         raise HypervisorError(
             brief, details=repr(error), kind="vm.json", hint="restore that file from a backup"
@@ -215,6 +227,8 @@ def _fits(value: object, kind: Any) -> bool:  # noqa: ANN401 - whatever a field 
     kind = getattr(kind, "__supertype__", kind)
     if is_dataclass(value):
         _check_types(value)
+    if isinstance(value, str):
+        value.encode()  # JSON may hold halves of characters, which are not text
     return isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
 
 
@@ -224,7 +238,7 @@ def _check_names(record: VmRecord) -> None:
     Raises:
         ValueError: It does, or its UUID or name could not be one.
     """
-    if record.uuid != str(UUID(record.uuid)) or not record.name:
+    if record.uuid != str(UUID(record.uuid)) or not record.name or "\0" in record.name:
         raise ValueError(record.uuid)
     if any(s.created.tzinfo is None for s in record.snapshots):
         raise ValueError("a time without its zone")
@@ -235,6 +249,36 @@ def _check_names(record: VmRecord) -> None:
             raise ValueError(file)
     if not all(record.files):
         raise ValueError("a disk without a file")
+
+
+def _check_machine(machine: MachineRecord) -> None:
+    """Make sure that the hardware is one that QEMU can be told of, and says nothing else to it.
+
+    Raises:
+        ValueError: It is not.
+        InputError: There is no such network.
+    """
+    if machine.cpus not in _CPUS or machine.memory_bytes not in _MEMORY_BYTES:
+        raise ValueError(f"{machine.cpus:d} CPUs, {machine.memory_bytes:d} bytes of memory"[:80])
+    if machine.firmware not in {BIOS, UEFI}:
+        raise ValueError(f"firmware: {machine.firmware!r:.80}")
+    if "\0" in machine.append:
+        raise ValueError("append")
+    for card in machine.cards:
+        _check_card(card)
+
+
+def _check_card(card: CardRecord) -> None:
+    if not _MAC.fullmatch(card.mac):
+        raise ValueError(f"mac: {card.mac!r:.80}")
+    if parse_network(card.network).kind is NetworkKind.PRIVATE:
+        group, _, port = card.group.partition(":")
+        if not IPv4Address(group).is_multicast or not re.fullmatch("[0-9]{1,5}", port):
+            raise ValueError(f"group: {card.group!r:.80}")
+    if card.address:
+        IPv4Interface(card.address)
+    if card.gateway:
+        IPv4Address(card.gateway)
 
 
 def _parse(document: dict[str, object]) -> VmRecord:

@@ -17,7 +17,6 @@ from linkedclone.drivers.local.state.folder import SSH_CONFIG, StateFolder, key_
 from linkedclone.drivers.local.state.record import VmRecord
 from linkedclone.drivers.local.state.ssh_key import KEY, build_options
 from linkedclone.model.access import render_include as render_line
-from linkedclone.model.values.vm_names import is_user_name
 
 KNOWN_HOSTS = "known_hosts"
 DEFAULT_USER = "root"
@@ -26,9 +25,8 @@ _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 def login_of(record: VmRecord) -> str:
-    """Return who logs in to a VM; what is not the name of a user stands for nobody's choice."""
-    user = record.machine.user
-    return user if is_user_name(user) else DEFAULT_USER
+    """Return who logs in to a VM."""
+    return record.machine.login or DEFAULT_USER
 
 
 def render_entry(state: StateFolder, folder: Path, record: VmRecord) -> bytes:

@@ -19,9 +19,9 @@ from linkedclone.drivers.local.qmp.cloud_init_status import (
     read_texts,
 )
 from linkedclone.drivers.local.qmp.monitor import open_monitor
-from linkedclone.drivers.local.qmp.status import observe_ssh
+from linkedclone.drivers.local.qmp.status import find_forward, observe_ssh
 from linkedclone.errors import BusyError, HypervisorError
-from linkedclone.model.vm import CustomizationNews, CustomizationStatus
+from linkedclone.model.vm import CustomizationNews, CustomizationStatus, SshAddress
 from tests.local.hostile import ADDRESSES, BODIES, HOST_NAMES
 from tests.local.machine.test_monitor import GREETING
 
@@ -168,3 +168,20 @@ def test_a_qemu_that_answers_anything_does_not_answer_and_has_not_ended(case: st
     finally:
         player.join()
     assert found is None or isinstance(found, BusyError | TimeoutError)
+
+
+FORWARD = "  TCP[HOST_FORWARD]  12  127.0.0.1 %s  10.0.2.15  22  0  0\r\n"
+
+
+def test_a_forward_is_a_port_that_can_be_connected_to_or_there_is_none() -> None:
+    assert find_forward(FORWARD % 40001) == SshAddress(host="127.0.0.1", port=40001)
+    assert [find_forward(FORWARD % port) for port in ("0", "65536", "99999", "\u0661")] == [
+        None
+    ] * 4
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("piece", ["\n", " ", "\t\n", " TCP[HOST_FORWARD] ", FORWARD % 0])
+def test_a_forward_is_looked_for_in_any_text_without_end(piece: str) -> None:
+    """A pattern that goes back over a megabyte of line ends holds the whole process for hours."""
+    assert find_forward(piece * ((1 << 20) // len(piece))) is None

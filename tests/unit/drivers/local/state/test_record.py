@@ -8,12 +8,15 @@ from pathlib import Path
 import pytest
 
 from linkedclone.drivers.local.state.record import (
+    CardRecord,
     ExtraDisk,
+    MachineRecord,
     SnapshotRecord,
     VmRecord,
     parse_record,
     render_record,
 )
+from linkedclone.drivers.local.state.ssh_config import DEFAULT_USER, login_of
 from linkedclone.drivers.local.storage.fingerprint import (
     Fingerprint,
     explain_difference,
@@ -109,6 +112,52 @@ def test_a_record_of_an_older_version_is_read() -> None:
         machine=replace(RECORD.machine, cards=CARDS[:1]),
     )
     assert parse_record(json.dumps(document).encode(), "x") == older
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"cards": [{"mac": "02:00:00:00:00:01,romfile=/etc/passwd"}]},
+        {"cards": [{"mac": ""}]},
+        {"cards": [{"mac": CARDS[0].mac, "network": "user,hostfwd=tcp::22-:22"}]},
+        {"cards": [{"mac": CARDS[0].mac, "network": "private:x", "group": "239.192.1.2:1,a=b"}]},
+        {"cards": [{"mac": CARDS[0].mac, "network": "private:x", "group": "10.0.0.1:20000"}]},
+        {"cards": [{"mac": CARDS[0].mac, "address": "10.0.0.5/24,guestfwd=tcp:10.0.2.1:1-cmd:x"}]},
+        {"cards": [{"mac": CARDS[0].mac, "address": "10.0.0.5/24", "gateway": "x"}]},
+        {"cpus": 0},
+        {"cpus": 10**9},
+        {"memory_bytes": -(1 << 30)},
+        {"memory_bytes": 10**400},
+        {"firmware": "other"},
+        {"append": "quiet\0"},
+        {"append": "\ud800"},
+        {"kernel": "../../other/kernel"},
+        {"seed": "\ud800"},
+    ],
+)
+def test_a_record_whose_hardware_would_say_something_else_to_qemu_is_told(
+    odd: dict[str, object],
+) -> None:
+    document = json.loads(render_record(RECORD))
+    document["machine"] |= odd
+    with pytest.raises(HypervisorError, match="cannot be understood"):
+        parse_record(json.dumps(document).encode(), "x")
+
+
+@pytest.mark.parametrize("name", ["", "a\0b", "\ud800"])
+def test_a_record_with_a_name_that_no_command_line_takes_is_told(name: str) -> None:
+    document = {**json.loads(render_record(RECORD)), "name": name}
+    with pytest.raises(HypervisorError, match="cannot be understood"):
+        parse_record(json.dumps(document).encode(), "x")
+
+
+@pytest.mark.parametrize("user", ["-oProxyCommand=x", "a b", "a\nruncmd: [x]", "x" * 99, "%h"])
+def test_a_user_in_a_record_that_is_no_user_name_reaches_neither_ssh_nor_a_seed(user: str) -> None:
+    document = json.loads(render_record(RECORD))
+    document["machine"]["user"] = user
+    record = parse_record(json.dumps(document).encode(), "x")
+    assert record.machine.login == ""
+    assert login_of(record) == DEFAULT_USER
 
 
 @pytest.mark.parametrize("created", [3, "yesterday", {}])
