@@ -27,6 +27,17 @@ Twins = Mapping[StoreId, StoreId]
 """Which id stands for a datastore's; of those alone that have another."""
 
 
+def read_volume(url: str) -> str:
+    """Return a storage's volume id; of a URL of another scheme than ``ds`` all of it.
+
+    ``ds:///vmfs/volumes/ID/`` is usual. In ``netfs://SERVER/VOLUME/`` the last part is
+    no id: three servers had a volume of one name (recorded with API 4).
+    """
+    bare = url.rstrip("/")
+    scheme, found, _ = bare.partition("://")
+    return bare if found and scheme != "ds" else bare.rpartition("/")[2]
+
+
 def choose_ids(stores: Iterable[tuple[str, str, str]]) -> Twins:
     """Choose one id for each storage, given the ids, URLs and names of datastores."""
     known = sorted(stores)
@@ -56,7 +67,7 @@ def find_twins(reads: Iterable[Read], told: Mapping[str, Collection[str]] = _NOT
     names = {store: name for name, stores in told.items() for store in stores}
     for store, one in seen.items():
         names[store] = unescape(str(one.get("name") or "")) or names.get(store, "")
-    urls = {store: str(one.get(URL) or "") for store, one in seen.items()}
+    urls = {store: read_volume(str(one.get(URL) or "")) for store, one in seen.items()}
     return choose_ids((store, urls.get(store, ""), name) for store, name in names.items())
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Final
 
+from linkedclone.drivers.vsphere import metadata
 from linkedclone.drivers.vsphere.inventory import metadata
 from linkedclone.drivers.vsphere.inventory.decoder import (
     DISK_FILES,
@@ -23,7 +24,7 @@ from linkedclone.drivers.vsphere.inventory.devices import (
 )
 from linkedclone.drivers.vsphere.inventory.guest_info import choose_addresses, settle
 from linkedclone.drivers.vsphere.inventory.marks import PATHS, read_mark
-from linkedclone.drivers.vsphere.names import split_file_name, unescape
+from linkedclone.drivers.vsphere.names import split_file_name, store_of, unescape
 from linkedclone.drivers.vsphere.property.inventory_path import above_of, build_prefix
 from linkedclone.model.values.ids import StoreId, VmId
 from linkedclone.model.values.networks import read_host_name
@@ -172,14 +173,15 @@ def build_vm(read: Read, around: Surroundings) -> Vm:
     hardware = around.hardware(read.id) or Hardware()
     bios, instance = get("config.uuid", "").lower(), get("config.instanceUuid", "").lower()
     memory = get("config.hardware.memoryMB")
-    own, shared = measure_use(get(DISK_FILES), get("config.files.vmPathName", ""))
+    path_name = get("config.files.vmPathName", "")
+    own, shared = measure_use(get(DISK_FILES), path_name, has_disks=any(hardware.layers))
     customization = settle(get("guest.customizationInfo"), get("config.createDate"))
     vm = Vm(
         id=VmId(read.id),
         name=unescape(get("name", "")) or read.id,
         uuid=instance or bios,
         path=around.build_path(read),
-        home=_build_home(get("config.files.vmPathName", ""), stores),
+        home=_build_home(path_name, stores),
         power=_POWER.get(get("runtime.powerState", ""), Power.UNKNOWN),
         template=get("config.template", False),
         disks=hardware.chained(stores),
@@ -325,23 +327,38 @@ def _names_of(read: Read) -> set[str]:
     )
 
 
-def measure_use(files: Iterable[DiskFile] | None, path_name: str) -> tuple[int | None, int | None]:
+def measure_use(
+    files: Iterable[DiskFile] | None, path_name: str, *, has_disks: bool = False
+) -> tuple[int | None, int | None]:
     """Return the bytes of disk files that the VM alone uses, and those that it shares.
 
     What a datastore's ``committed`` says beyond ``unshared`` is swap, NVRAM and
     logs, and on vSAN the copies (recorded with 6.7 and 8.0.2); ``unshared`` was
     the sum of the disk files' ``uniqueSize`` there. On vSAN the descriptor alone
-    has the size, elsewhere the extent. Some NAS cannot tell what is unique
-    (API reference): there, what stands in the VM's own folder counts as its own.
+    has the size, elsewhere the extent. Some NAS cannot tell what is unique, or
+    tells too much (API reference): there, what stands in the VM's own folder
+    counts as its own. Such a NAS may also tell 0 of every file ([inferred]); a
+    VM shares all but the layer that it writes to, so one of the files in its
+    folder is unique wherever that is told.
+
+    Args:
+        files: What is listed; None if nothing is.
+        path_name: The VM's configuration file.
+        has_disks: Whether it has any: not one takes nothing.
     """
-    if files is None:
+    listed = tuple(files or ())
+    if files is None or (has_disks and not any(size for _, size, _ in listed)):
         return None, None
     home = _folder_of(path_name)
+    telling = {store_of(name) for name, _, unique in listed if unique and _folder_of(name) == home}
     own = shared = 0
-    for name, size, unique in files:
-        alone = unique if unique is not None else size if _folder_of(name) == home else 0
+    for name, size, unique in listed:
+        if unique is None or (not unique and store_of(name) not in telling):
+            alone = size if _folder_of(name) == home else 0
+        else:
+            alone = min(unique, size)
         own += alone
-        shared += max(size - alone, 0)
+        shared += size - alone
     return own, shared
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from linkedclone.drivers.vsphere.connection.session import Session
-from linkedclone.drivers.vsphere.inventory.shared_datastores import choose_ids
+from linkedclone.drivers.vsphere.inventory.shared_datastores import choose_ids, read_volume
 from linkedclone.drivers.vsphere.names import unescape
 from linkedclone.drivers.vsphere.native import Native
 from linkedclone.drivers.vsphere.property import traversal
@@ -35,7 +35,8 @@ class Datastore:
         datacenter: The id of its datacenter.
         datacenter_path: The inventory path of that, without a slash in front.
         browser: Its HostDatastoreBrowser.
-        volume: What hosts call it below ``/vmfs/volumes``, beside its name.
+        volume: What hosts call it below ``/vmfs/volumes``, beside its name; where that is
+            not told, what else tells its storage from any other.
         accessible: Whether any host reaches it, and can tell which storage it is.
     """
 
@@ -74,7 +75,7 @@ def _build(seen: Seen, around: Mapping[str, Seen]) -> Datastore:
         datacenter=datacenter.id if datacenter else "",
         datacenter_path=build_path(datacenter, around).lstrip("/") if datacenter else "",
         browser=seen.get("browser"),
-        volume=str(seen.get("summary.url") or "").rstrip("/").rpartition("/")[2],
+        volume=read_volume(str(seen.get("summary.url") or "")),
         accessible=bool(seen.get("summary.accessible") and seen.get("summary.url")),
     )
 

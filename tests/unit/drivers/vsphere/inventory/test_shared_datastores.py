@@ -3,7 +3,12 @@
 from dataclasses import replace
 
 from linkedclone.drivers.vsphere.inventory.decoder import Read
-from linkedclone.drivers.vsphere.inventory.shared_datastores import URL, find_twins, unify
+from linkedclone.drivers.vsphere.inventory.shared_datastores import (
+    URL,
+    find_twins,
+    read_volume,
+    unify,
+)
 from linkedclone.drivers.vsphere.storage.datastores import drop_twins
 from linkedclone.lineage.family import Lineage
 from linkedclone.model.inventory import Inventory, LayerFile
@@ -77,3 +82,19 @@ def test_each_storage_is_searched_once() -> None:
     here, far = make_store(1, "ssd"), make_store(2, "ssd", datacenter="dc-2", volume="5f3c-1")
     other = make_store(3, "hdd")
     assert drop_twins((here, far, other), (far,)) == ((here, other), (here,))
+
+
+def test_f_volumes_of_one_name_on_two_nas_are_two_storages() -> None:
+    urls = ("netfs://10.0.0.1/vol/", "netfs://10.0.0.2/vol/", "netfs://10.0.0.1//vol")
+    assert len({read_volume(url) for url in urls}) == 3
+    here = make_store(1, "one", volume=read_volume(urls[0]))
+    other = make_store(2, "two", volume=read_volume(urls[1]))
+    assert drop_twins((here, other), (here, other)) == ((here, other), (here, other))
+    assert find_twins((read(FAR, urls[0]), read(STORE, urls[1]))) == {}
+    assert find_twins((read(FAR, urls[0]), read(STORE, urls[0].rstrip("/")))) == {FAR: STORE}
+
+
+def test_f_a_volume_is_what_hosts_call_it() -> None:
+    assert read_volume("ds:///vmfs/volumes/5f3c-77/") == "5f3c-77"
+    assert read_volume("ds:///vmfs/volumes/vsan:5f3c-77/") == "vsan:5f3c-77"
+    assert read_volume("") == ""

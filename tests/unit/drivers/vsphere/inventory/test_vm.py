@@ -72,6 +72,15 @@ VSAN = (
 )
 """As recorded of 8.0.2: the descriptor has the size, and swap is not all its own."""
 
+NAS = (
+    ("[nfs] golden/golden-flat.vmdk", "diskExtent", 900),
+    ("[nfs] d/d.vmdk", "diskDescriptor", 420),
+    ("[nfs] d/d-000001-delta.vmdk", "diskExtent", 6000),
+)
+NAS_WITHOUT = tuple(file(*one, None) for one in NAS)
+NAS_OF_ZEROS = tuple(file(*one, 0) for one in NAS)
+"""Storage that cannot tell what is unique, in the two ways to say so."""
+
 LINKED = (
     file("[ds1] golden/golden.vmdk", "diskDescriptor", 400, 0),
     file("[ds1] golden/golden-flat.vmdk", "diskExtent", 8910798848, 0),
@@ -91,6 +100,9 @@ LINKED = (
         ((file("[nfs] d/d-flat.vmdk", "diskExtent", 9, None),), 9, 0),
         ((file("[nfs] golden/golden-flat.vmdk", "diskExtent", 9, None),), 0, 9),
         ((file("[ds1] a/a.vswp", "swap", 9, None),), 0, 0),
+        (NAS_WITHOUT, 6420, 900),
+        (NAS_OF_ZEROS, 6420, 900),
+        ((file("[nfs] d/d-flat.vmdk", "diskExtent", 9, 12),), 9, 0),
     ],
 )
 def test_item_16_own_and_shared_are_of_disk_files_and_never_of_swap(
@@ -99,6 +111,50 @@ def test_item_16_own_and_shared_are_of_disk_files_and_never_of_swap(
     given = {"config__files__vmPathName": "[nfs] d/d.vmx", "layoutEx__file": list(files)}
     vm = vm_of(seen("VirtualMachine", "vm-1", **given))
     assert (vm.own_bytes, vm.shared_bytes) == (own, shared)
+
+
+GIB = 1 << 30
+
+
+@pytest.mark.parametrize(
+    ("committed", "unshared", "swap"),
+    [
+        (25885417976, 21474836480, 4410310656),
+        (36872537079, 26019364864, 10852761600),
+        (2470445056, 1119879168, 218103808),
+    ],
+    ids=["6.7", "6.7 appliance", "8.0.2 on vSAN"],
+)
+def test_f_a_recorded_vm_that_shares_nothing_shares_nothing(
+    committed: int, unshared: int, swap: int
+) -> None:
+    rest = committed - unshared - swap
+    files = [
+        file("[ds1] d/d.vmdk", "diskDescriptor", 0, 0),
+        file("[ds1] d/d-flat.vmdk", "diskExtent", unshared, unshared),
+        file("[ds1] d/d.vswp", "swap", swap, swap),
+        file("[ds1] d/d.nvram", "nvram", rest, rest),
+    ]
+    given = {"config__files__vmPathName": "[ds1] d/d.vmx", "layoutEx__file": files}
+    vm = vm_of(seen("VirtualMachine", "vm-1", **given))
+    assert (vm.own_bytes, vm.shared_bytes) == (unshared, 0)
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        None,
+        [file("[ds1] d/d.vswp", "swap", GIB, GIB)],
+        [file("[ds1] d/d.vmdk", "diskDescriptor", 0, 0)],
+    ],
+    ids=["not listed", "no disk file", "without sizes"],
+)
+def test_f_a_disk_that_was_not_measured_does_not_take_nothing(files: list[Any] | None) -> None:
+    given: dict[str, Any] = {"config__hardware__device": [disk("[ds1] d/d.vmdk")]}
+    if files is not None:
+        given["layoutEx__file"] = files
+    vm = vm_of(seen("VirtualMachine", "vm-1", config__files__vmPathName="[ds1] d/d.vmx", **given))
+    assert (vm.own_bytes, vm.shared_bytes) == (None, None)
 
 
 def test_a_whole_vm() -> None:
