@@ -257,7 +257,7 @@ def test_what_hangs_from_what_is_said_to_be_unknown_where_a_file_is_no_descripto
     govc.upload(simulator, file, "desk-1/rubbish.vmdk")
     inventory = scan(driver)
     assert [stray.layer.path for stray in inventory.strays] == ["desk-1/rubbish.vmdk"]
-    assert "[LocalDS_0] desk-1/rubbish.vmdk (it is no descriptor)" in inventory.blind[-1]
+    assert "[LocalDS_0] desk-1/rubbish.vmdk (it is not a disk descriptor)" in inventory.blind[-1]
 
 
 def test_what_hangs_from_a_volume_that_is_unknown_is_said(
