@@ -9,6 +9,7 @@ import pytest
 from linkedclone.app.pools.pools import Pools
 from linkedclone.app.proposal import Acting
 from linkedclone.drivers.contract import Driver
+from linkedclone.drivers.registry import open_driver
 from linkedclone.drivers.vsphere.driver import VsphereDriver
 from linkedclone.errors import InputError
 from linkedclone.execution.outage import REAL
@@ -106,6 +107,31 @@ def test_a_pool_is_made_and_recomposed_with_a_canary(world: World) -> None:
     world.settled(after)
     assert set(world.on(after).values()) == {"new"}
     assert world.pools.previous_of(after) == ("", "old")
+
+
+def test_d_a_vcenter_under_another_name_is_the_same_one(world: World) -> None:
+    spec = pool(1, customization=None, power="off")
+    assert world.apply(spec).exit_code == 0
+    other = open_driver(replace(world.simulator.endpoint(), host="localhost"))
+    try:
+        theirs = pools_of(other)
+        assert other.identify().address != world.driver.identify().address
+        assert theirs.plan(theirs.survey(spec)).plan.empty
+        assert other.observe().vms == world.driver.observe().vms
+        # What one of them holds is held for the other, and what one makes anew the other knows.
+        theirs.hold(spec, ["desk-1"], "Anne")
+        assert state_of(world.members(spec)["desk-1"]).hold == "Anne"
+        assert world.plan(replace(spec, snapshot="new")).plan.changes == ()
+        theirs.hold(spec, ["desk-1"], "")
+        moved = replace(spec, snapshot="new")
+        assert theirs.apply(theirs.survey(moved)).exit_code == 0
+        world.settled(moved)
+    finally:
+        other.close()
+
+
+def pools_of(driver: Driver) -> Pools:
+    return Pools(driver, Acting(driver, address="vsphere://other", log_folder=None))
 
 
 def test_with_surge_the_new_one_takes_over_the_name(world: World) -> None:
