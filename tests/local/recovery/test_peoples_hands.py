@@ -681,6 +681,13 @@ def test_a_path_that_qemu_s_programs_do_not_take_is_refused_at_once(tmp_path: Pa
     assert not odd.exists()
 
 
+def test_a_path_with_a_line_break_that_would_end_a_line_of_ssh_is_refused(tmp_path: Path) -> None:
+    for odd in (tmp_path / "a\nProxyCommand x", tmp_path / "b\r"):
+        with pytest.raises(InputError, match="has a line break"):
+            open_state(odd)
+        assert not odd.exists()
+
+
 def test_an_empty_folder_gets_an_id_that_is_whole_on_the_disk(tmp_path: Path) -> None:
     (tmp_path / "state" / "names").mkdir(parents=True)
     assert open_state(tmp_path / "state").store == (tmp_path / "state/id").read_text().strip()

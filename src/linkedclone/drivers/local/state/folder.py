@@ -242,13 +242,18 @@ def open_state(root: Path, *, durable: bool = True, immutable: bool = True) -> S
     """Open a state folder, or make it, for its user alone: disks hold the guests' secrets.
 
     Raises:
-        InputError: Its path cannot be handed to QEMU.
+        InputError: Its path cannot be handed to QEMU, or to ssh.
         OSError: It can neither be read nor made.
     """
     root = Path(os.path.abspath(root))  # noqa: PTH100 - links in the user's path stay as they are
     if not _is_utf8(root):
         raise InputError(
             f"{root} is not a path in UTF-8, and QEMU's programs take no other for a disk",
+            hint="use another folder: --endpoint local:/path",
+        )
+    if set(str(root)) & set("\r\n"):
+        raise InputError(
+            f"{root} has a line break, and the configurations of ssh and systemd take none",
             hint="use another folder: --endpoint local:/path",
         )
     if root.is_symlink() and not root.exists():
