@@ -561,6 +561,25 @@ def test_a_file_is_removed_by_the_name_that_its_datastore_has_now(
     assert not any("[LocalDS_0] " in body for body in simulator.requests(DELETE))
 
 
+def test_e_a_file_is_not_gone_because_its_datastore_was_renamed(
+    simulator: Simulator, driver: Driver, clone: Vm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    orphan = simulator.leave_orphan("desk-1")
+    (stray,) = strays(driver).values()
+    names = ["old"]
+
+    def read_old(*given: Any) -> list[Datastore]:
+        found = list(read_datastores(*given))
+        return [replace(store, name=names.pop()) for store in found] if names else found
+
+    monkeypatch.setattr(removal, "read_datastores", read_old)
+    assert "renamed" in str(error_of(driver, lambda: driver.remove_stray(stray)))
+    assert orphan in simulator.files()
+    result_of(driver, driver.remove_stray(stray))
+    assert orphan not in simulator.files()
+    result_of(driver, driver.remove_stray(stray))
+
+
 def test_gc_leaves_a_snapshot_that_clones_are_being_made_from(
     simulator: Simulator, driver: Driver, tmp_path: Path
 ) -> None:

@@ -191,11 +191,16 @@ class Remover:
         """Return the files to delete, the descriptor last; none if that is gone.
 
         Raises:
-            RefusedError: It is no descriptor, or its data lie elsewhere.
+            RefusedError: It is no descriptor, its data lie elsewhere, or its datastore has
+                been renamed since the look: under the old name nothing is found.
         """
         try:
             head = read_head(self._session, store, layer.path, HEAD_BYTES)
-        except NotFoundError:
+        except NotFoundError as error:
+            if self._find_store(layer).name != store.name:
+                brief = f"could not remove {layer}: its datastore was renamed just now"
+                hint = "run it again: linkedclone gc"
+                raise RefusedError(brief, details=error.brief, hint=hint) from error
             return ()
         descriptor = parse_descriptor(head)
         if descriptor is None:
