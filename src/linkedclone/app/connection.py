@@ -15,6 +15,9 @@ from typing import TYPE_CHECKING, Literal, Self
 from linkedclone.app.clone.job import CloneJob, Prepared, check, planned_report, prepare, preview
 from linkedclone.app.proposal import Acting, Confirm, leave_guests_alone
 from linkedclone.drivers.contract import (
+from linkedclone.app.proposal import Acting, Confirm, leave_guests_alone, leave_machines_alone
+from linkedclone.app.clone.job import CloneJob, Prepared, check, planned_report, prepare, preview
+from linkedclone.drivers.contract import (
     DiskFiles,
     Driver,
     GraphicalConsole,
@@ -143,7 +146,8 @@ class Connection:
         from linkedclone.lineage.family import Lineage
         from linkedclone.lineage.vm_rows import describe_vm
 
-        inventory = self._driver.observe()
+        # One look at the machine itself: one that does not answer is waited for once.
+        inventory = leave_machines_alone(self._driver).observe()
         (found,) = self._driver.find_vms([ref])
         return describe_vm(found, Lineage(inventory))
 

@@ -24,6 +24,11 @@ def leave_guests_alone(driver: Driver) -> Driver:
     return driver.without_guests() if isinstance(driver, SilentLooks) else driver
 
 
+def leave_machines_alone(driver: Driver) -> Driver:
+    """Return the connection with looks at disks alone, where it can look so: for lineage."""
+    return driver.without_machines() if isinstance(driver, SilentLooks) else driver
+
+
 Confirm = Callable[[Plan], bool]
 """Shown a plan that deletes something; True lets it go on."""
 

@@ -394,6 +394,9 @@ class GuestPorts(Protocol):
 class SilentLooks(Protocol):
     """The power to look at VMs without a question to their guests, which may be slow or hostile."""
 
+    def without_machines(self) -> Driver:
+        """Return this connection with looks that ask nothing that runs: only for lineage."""
+
     def without_guests(self) -> Driver:
         """Return this connection with looks that ask no guest; what guests tell is unknown then."""
 

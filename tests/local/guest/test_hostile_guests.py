@@ -165,6 +165,19 @@ def test_a_qemu_that_makes_no_sense_is_not_off_and_is_killed_by_a_hard_stop(
     assert main(["delete", "bad", "--yes"]) == 0
 
 
+def test_show_looks_once_at_the_machine_and_never_for_the_lineage(
+    state: Path, run: Begin, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each look at one that does not answer, or at a mute agent, costs its whole patience."""
+    folder = run("bad", MUTE)
+    with closing(connect(state, open_machine)) as driver:
+        assert {vm.power for vm in driver.without_machines().observe().vms} == {Power.UNKNOWN}
+    assert not (folder / "asked").exists()
+    assert main(["show", "bad"]) == 0
+    assert "golden" in capsys.readouterr().out
+    assert len((folder / "asked").read_text().split()) == 1
+
+
 def test_a_qemu_that_says_it_is_off_is_not_and_is_stopped_like_any_other(
     state: Path, run: Begin, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -122,14 +122,15 @@ class LocalDriver:
         machines: OpenMachine = open_machine,
         board: JobBoard | None = None,
         notes: tuple[str, ...] = (),
-        guests: bool = True,
+        guests: bool | None = True,
     ) -> None:
         self._state = state
         self._address = address
         self._machines = machines
         self._board = board or JobBoard()
         self._notes = notes
-        self._guests = guests
+        self._guests = bool(guests)
+        self._looked_at = None if guests is None else machines  # then no QEMU is asked either
 
     def without_guests(self) -> LocalDriver:
         """Return this connection with looks that ask no guest's agent."""
@@ -140,6 +141,17 @@ class LocalDriver:
             board=self._board,
             notes=self._notes,
             guests=False,
+        )
+
+    def without_machines(self) -> LocalDriver:
+        """Return this connection with looks that ask no QEMU: whether VMs run is unknown to it."""
+        return LocalDriver(
+            self._state,
+            address=self._address,
+            machines=self._machines,
+            board=self._board,
+            notes=self._notes,
+            guests=None,
         )
 
     @property
@@ -184,20 +196,20 @@ class LocalDriver:
 
         with translated("cannot read the VMs"):
             return observe_all(
-                self._state, self._machines, sizes=sizes, scan=scan, guests=self._guests
+                self._state, self._looked_at, sizes=sizes, scan=scan, guests=self._guests
             )
 
     def observe_vms(self, ids: Sequence[VmId]) -> tuple[Vm, ...]:
         """Read these VMs again; those that are gone are left out."""
         with translated("cannot read the VMs"):
-            return observe_some(self._state, self._machines, ids, guests=self._guests)
+            return observe_some(self._state, self._looked_at, ids, guests=self._guests)
 
     def find_vms(self, refs: Sequence[str]) -> tuple[Vm, ...]:
         """Find VMs by name, path or UUID; names that differ only in case are the same."""
         with translated("cannot read the VMs"):
             ids = find_vms(self._state, refs)
             found = observe_some(
-                self._state, self._machines, ids, with_snapshot_disks=True, guests=self._guests
+                self._state, self._looked_at, ids, with_snapshot_disks=True, guests=self._guests
             )
         seen = {vm.id: vm for vm in found}
         gone = [ref for ref, vm in zip(refs, ids, strict=True) if vm not in seen]

@@ -12,19 +12,20 @@ from linkedclone.drivers.local.inventory.vm import (
     build_vm,
     needs_survey,
 )
+from linkedclone.drivers.local.machine.config import MachineState
 from linkedclone.drivers.local.machine.open import OpenMachine
 from linkedclone.drivers.local.state.folder import StateFolder
 from linkedclone.drivers.local.state.store import Stored, StoredVm, load_vm
 from linkedclone.errors import GoneError, HypervisorError
 from linkedclone.model.values.ids import VmId
-from linkedclone.model.vm import Vm
+from linkedclone.model.vm import Power, Vm
 
 _THREADS = 8
 
 
 def observe_some(
     state: StateFolder,
-    machines: OpenMachine,
+    machines: OpenMachine | None,
     ids: Sequence[VmId],
     *,
     with_snapshot_disks: bool = False,
@@ -75,18 +76,23 @@ def _still_there(stored: Stored, survey: Survey) -> Stored:
 
 def build_all(
     state: StateFolder,
-    machines: OpenMachine,
+    machines: OpenMachine | None,
     vms: Sequence[StoredVm],
     seen: Seen,
     *,
     guests: bool = True,
 ) -> tuple[Vm, ...]:
-    """Build what is seen of VMs, with a look at the machine of each, and at its guest if wanted."""
+    """Build what is seen of VMs, with a look at the machine of each, and at its guest if wanted.
+
+    Without ``machines`` none is looked at, and whether they run is unknown.
+    """
+    unasked = MachineState(power=Power.UNKNOWN)
 
     def build(vm: StoredVm) -> Vm:
-        return build_vm(state, vm, seen, machines(vm).observe(guest=guests))
+        seen_now = unasked if machines is None else machines(vm).observe(guest=guests)
+        return build_vm(state, vm, seen, seen_now)
 
-    if len(vms) < 2:
+    if len(vms) < 2 or machines is None:
         return tuple(map(build, vms))
     # A running machine takes a while to answer; one that is off takes none.
     with ThreadPoolExecutor(_THREADS) as pool:

@@ -17,7 +17,7 @@ from linkedclone.model.request import Scan
 
 def observe_all(
     state: StateFolder,
-    machines: OpenMachine,
+    machines: OpenMachine | None,
     *,
     sizes: bool = False,
     scan: Scan | None = None,
@@ -29,7 +29,7 @@ def observe_all(
 
     Args:
         state: The state folder.
-        machines: Gives the machines to look at.
+        machines: Gives the machines to look at; None looks at none.
         sizes: Whether the sizes of files and of the file system are wanted.
         scan: Where to look for more files of nobody.
         guests: Whether the guests' agents are asked.
