@@ -150,7 +150,10 @@ class RunningDisks(ABC):
 
             return await move_guest(session, jobs, devices)
 
-        ran = self._demand(move, deadline_seconds=MOVE_SECONDS)
+        try:
+            ran = self._demand(move, deadline_seconds=MOVE_SECONDS)
+        except BusyError as error:
+            raise _stuck(error.brief) from error
         commit(ran)
         if ran:
             self._demand(_go_on)
@@ -193,8 +196,14 @@ def _refuse_stuck(seen: "Progress", still_seconds: float) -> None:
             kind="block-job",
         )
     if still_seconds > STILL_SECONDS:
-        raise HypervisorError(  # and not busy: a run would wait for it all over again
-            "QEMU does not get on with copying the disk",
-            hint="the host may be busy: try again",
-            kind="block-job",
-        )
+        raise _stuck()
+
+
+def _stuck(details: str = "") -> HypervisorError:
+    """Return the error for a job that does not end: not a busy one, which a run would repeat."""
+    return HypervisorError(
+        "QEMU does not get on with copying the disk",
+        details=details,
+        hint="the host may be busy: try again",
+        kind="block-job",
+    )

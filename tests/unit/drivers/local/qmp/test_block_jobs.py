@@ -1,14 +1,17 @@
 """What QEMU tells of its jobs and files, as tables."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from linkedclone.drivers.local.qmp.answers import Answer
 from linkedclone.drivers.local.qmp.block_jobs import Progress, combine, judge_job
 from linkedclone.drivers.local.qmp.copy import build_target
+from linkedclone.drivers.local.qmp.disks import MOVE_SECONDS, RunningDisks, T, Work
 from linkedclone.drivers.local.qmp.merge import OpenLayer, build_open_layers, find_node
-from linkedclone.errors import HypervisorError
+from linkedclone.errors import BusyError, HypervisorError
 
 MIB = 1 << 20
 
@@ -100,3 +103,22 @@ def test_a_copy_hangs_from_nothing_whatever_its_header_says() -> None:
     target = build_target(Path("/vms/desk/disk-0123abcd.qcow2"))
     assert target["backing"] is None
     assert target["node-name"] == "linkedclone-disk-0123abcd"  # QEMU takes 31 characters
+
+
+class Stuck(RunningDisks):
+    """A machine whose jobs are always about to end, and whose guest is never moved."""
+
+    def _demand(self, work: Work[T], *, deadline_seconds: float = 1.0) -> T:  # noqa: ARG002
+        if deadline_seconds == MOVE_SECONDS:
+            raise BusyError("QEMU did not answer")
+        return cast("T", Progress(nearly=True))
+
+
+def test_a_job_that_says_it_is_about_to_end_and_never_does_is_not_begun_again() -> None:
+    """A busy machine would be tried six times more, each time after minutes."""
+    committed: list[bool] = []
+    targets: Mapping[int, Path] = {0: Path("copy.qcow2")}
+    with pytest.raises(HypervisorError, match="does not get on") as caught:
+        Stuck().copy_disks(targets, committed.append)
+    assert not isinstance(caught.value, BusyError)
+    assert not committed
