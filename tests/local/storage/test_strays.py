@@ -8,9 +8,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from linkedclone.app import changing
 from linkedclone.app.connection import Connection
 from linkedclone.drivers.local.driver import LocalDriver
 from linkedclone.drivers.local.inventory import orphans
@@ -20,12 +22,13 @@ from linkedclone.drivers.local.state.staging import at_work
 from linkedclone.errors import InUseError, LinkedCloneError, NotFoundError, RefusedError
 from linkedclone.formats.qcow2 import read_header
 from linkedclone.lineage.family import Lineage
-from linkedclone.model.garbage import WasteKind
+from linkedclone.model.garbage import Waste, WasteKind
 from linkedclone.model.images import ImageImport
 from linkedclone.model.inventory import Inventory, Stray
 from linkedclone.model.request import Deletion, Scan
 from linkedclone.model.values.ids import VmId
 from linkedclone.model.vm import Layer, Power, Vm
+from linkedclone.planning.vms.garbage import find_waste
 from linkedclone.system.locks import hold
 from tests.contract.acts import (
     error_of,
@@ -484,6 +487,23 @@ def test_a_layer_of_ours_that_nothing_reaches_is_an_orphan_and_goes(
     assert not upper.exists()
     assert driver.observe().strays == ()
     check_tidy(driver.state.root)
+
+
+def test_what_the_second_look_does_not_find_is_told(
+    driver: LocalDriver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = leave(driver, "desk", 1)
+    looks: list[object] = []
+
+    def find_once(*given: Any, **named: Any) -> tuple[Waste, ...]:
+        looks.append(given)
+        return find_waste(*given, **named) if len(looks) == 1 else ()
+
+    monkeypatch.setattr(changing, "find_waste", find_once)
+    report = Connection(driver, address="local:").collect_waste([WasteKind.FILE])
+    assert report.results == ()
+    assert driver.state.relative(left) in " ".join(report.notes)
+    assert left.exists()
 
 
 def test_an_orphan_that_is_half_written_is_one_all_the_same(driver: LocalDriver) -> None:

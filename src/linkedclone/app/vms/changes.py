@@ -17,7 +17,7 @@ from linkedclone.model.report import ActionReport
 from linkedclone.model.request import DEFAULT_OWNER, Deletion, Scan
 from linkedclone.model.values.ids import VmId
 from linkedclone.model.values.version import __version__
-from linkedclone.model.values.vm_names import check_name
+from linkedclone.model.values.vm_names import check_name, list_names
 from linkedclone.model.vm import Power, Vm
 from linkedclone.planning.clone.snapshot_choice import find_snapshot
 from linkedclone.planning.vms.adopt import plan_adopt
@@ -296,8 +296,11 @@ class Changes:
             busy = self._driver.observe_sources(sources) if sources else frozenset()
             if busy:
                 blind["clones are being made right now: files that they may need were kept"] = None
-            shown = {key_of(waste.step) for waste in found if waste.step is not None}
-            still = [w for w in look() if w.step is not None and key_of(w.step) in shown]
+            shown, again = _by_step(found, kinds), _by_step(look(), kinds)
+            kept = [waste.name for key, waste in shown.items() if key not in again]
+            if kept:
+                blind[f"not seen as waste when looked at again, so kept: {list_names(kept)}"] = None
+            still = [waste for key, waste in again.items() if key in shown]
             return plan_removal(still, kinds, busy)
 
         sources = tuple({waste.source for waste in found if waste.source is not None})
@@ -349,3 +352,12 @@ class Changes:
             return look_again(self._driver, steps, scan=scan, despite=despite)
 
         return self.acting.guarded(plan, confirm=confirm, progress=progress, check=check)
+
+
+def _by_step(found: Sequence[Waste], kinds: Collection[WasteKind]) -> dict[str, Waste]:
+    """Return what can be removed of some kinds, by the step that removes it."""
+    return {
+        key_of(waste.step): waste
+        for waste in found
+        if waste.step is not None and waste.kind in kinds
+    }
