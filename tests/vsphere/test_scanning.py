@@ -572,7 +572,7 @@ def test_e_a_file_is_not_gone_because_its_datastore_was_renamed(
         found = list(read_datastores(*given))
         return [replace(store, name=names.pop()) for store in found] if names else found
 
-    monkeypatch.setattr(removal, "read_datastores", read_old)
+    monkeypatch.setattr(remove_file, "read_datastores", read_old)
     assert "renamed" in str(error_of(driver, lambda: driver.remove_stray(stray)))
     assert orphan in simulator.files()
     result_of(driver, driver.remove_stray(stray))

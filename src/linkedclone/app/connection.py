@@ -13,10 +13,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self
 
 from linkedclone.app.clone.job import CloneJob, Prepared, check, planned_report, prepare, preview
-from linkedclone.app.proposal import Acting, Confirm, leave_guests_alone
-from linkedclone.drivers.contract import (
 from linkedclone.app.proposal import Acting, Confirm, leave_guests_alone, leave_machines_alone
-from linkedclone.app.clone.job import CloneJob, Prepared, check, planned_report, prepare, preview
 from linkedclone.drivers.contract import (
     DiskFiles,
     Driver,

@@ -6,9 +6,9 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from linkedclone.app.acting import Acting
 
-from linkedclone.app.pools import Pools
+from linkedclone.app.pools.pools import Pools
+from linkedclone.app.proposal import Acting
 from linkedclone.drivers.memory.driver import MemoryDriver
 from linkedclone.errors import BusyError
 from linkedclone.execution.pool_lock import Claimant

@@ -12,8 +12,8 @@ from linkedclone.drivers.local.inventory.vm import (
     build_vm,
     needs_survey,
 )
-from linkedclone.drivers.local.machine.config import MachineState
 from linkedclone.drivers.local.machine.open import OpenMachine
+from linkedclone.drivers.local.qmp.status import MachineState
 from linkedclone.drivers.local.state.folder import StateFolder
 from linkedclone.drivers.local.state.store import Stored, StoredVm, load_vm
 from linkedclone.errors import GoneError, HypervisorError

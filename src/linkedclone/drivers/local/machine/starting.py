@@ -9,7 +9,7 @@ working directory; one that does listens after 50 to 90 ms.
 
 import time
 
-from linkedclone.drivers.local.machine.open import RUN_FOLDER, OpenMachine
+from linkedclone.drivers.local.machine.open import OpenMachine
 from linkedclone.drivers.local.machine.process import runs_in
 from linkedclone.drivers.local.qmp.status import MachineState
 from linkedclone.drivers.local.state.file_names import RUN_FOLDER

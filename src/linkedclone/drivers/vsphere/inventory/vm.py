@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Final
 
-from linkedclone.drivers.vsphere import metadata
 from linkedclone.drivers.vsphere.inventory import metadata
 from linkedclone.drivers.vsphere.inventory.decoder import (
     DISK_FILES,

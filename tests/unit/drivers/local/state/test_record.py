@@ -8,9 +8,7 @@ from pathlib import Path
 import pytest
 
 from linkedclone.drivers.local.state.record import (
-    CardRecord,
     ExtraDisk,
-    MachineRecord,
     SnapshotRecord,
     VmRecord,
     parse_record,

@@ -12,15 +12,15 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from linkedclone.drivers.local.machine.answers import Answer
-from linkedclone.drivers.local.machine.monitor import Monitor
-from linkedclone.drivers.local.machines import open_machine
-from linkedclone.drivers.local.room import OVERCOMMIT_VARIABLE
-from linkedclone.model.observed import Power
 
 from linkedclone.drivers.local.driver import LocalDriver
+from linkedclone.drivers.local.machine.memory_admission import OVERCOMMIT_VARIABLE
+from linkedclone.drivers.local.machine.open import open_machine
 from linkedclone.drivers.local.machine.process import ProcessHandle, find_processes
+from linkedclone.drivers.local.qmp.answers import Answer
+from linkedclone.drivers.local.qmp.monitor import Monitor
 from linkedclone.model.images import ImageImport
+from linkedclone.model.vm import Power
 from tests.contract.acts import delete, find, make, result_of, set_power, step_for, take_snapshot
 from tests.local.scenes import check_tidy, connect, make_image, top_of
 
