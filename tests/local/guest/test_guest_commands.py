@@ -41,7 +41,7 @@ def on(driver: LocalDriver, vm: Vm, *networks: str) -> Vm:
     with locked(driver.state, vm.id) as stored:
         machine = stored.record.machine
         cards = tuple(
-            CardRecord(mac=f"02:00:00:00:00:{i:02x}", network=network)
+            CardRecord(mac=f"02:00:00:00:00:{i:02x}", network=network, group="230.0.0.9:9000")
             for i, network in enumerate(networks)
         )
         record = replace(stored.record, machine=replace(machine, cards=cards))

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from linkedclone.app import changing
 from linkedclone.app.connection import Connection
+from linkedclone.app.vms import changes
 from linkedclone.drivers.local.driver import LocalDriver
 from linkedclone.drivers.local.inventory import orphans
 from linkedclone.drivers.local.inventory.orphans import list_unreached
@@ -499,7 +499,7 @@ def test_what_the_second_look_does_not_find_is_told(
         looks.append(given)
         return find_waste(*given, **named) if len(looks) == 1 else ()
 
-    monkeypatch.setattr(changing, "find_waste", find_once)
+    monkeypatch.setattr(changes, "find_waste", find_once)
     report = Connection(driver, address="local:").collect_waste([WasteKind.FILE])
     assert report.results == ()
     assert driver.state.relative(left) in " ".join(report.notes)
