@@ -180,7 +180,7 @@ def check_shut_down(driver: LocalDriver, name: str) -> None:
 
 def test_plain_ssh_reaches_a_renamed_clone_by_its_new_name(pair: Pair) -> None:
     result_of(pair.driver, pair.driver.rename_vm(pair.second.id, "mail"))
-    arguments = ("ssh", "-F", pair.driver.state.root / "ssh_config", "-G")
+    arguments = ("ssh", "-F", pair.config, "-G")
     known = {
         name: "ProxyCommand".lower()
         in subprocess.run((*arguments, name), capture_output=True, text=True, check=True).stdout
