@@ -184,7 +184,7 @@ def test_whatever_ends_a_build_nothing_is_left_of_it(
     process.send_signal(how)
     process.wait(60)
     wait_until(lambda: not is_alive(program))
-    clean_up(driver.state.root)
+    wait_until(lambda: is_cleared(driver))
     check_nothing_is_left(driver)
 
 
@@ -206,8 +206,14 @@ def test_what_a_program_still_works_on_is_not_cleared_away(
     finally:
         end_group_of(int(told.read_text()))
     wait_until(lambda: not is_alive(int(told.read_text())))
-    clean_up(driver.state.root)
+    wait_until(lambda: is_cleared(driver))
     check_nothing_is_left(driver)
+
+
+def is_cleared(driver: LocalDriver) -> bool:
+    """Clean up; what the program started may hold its lock a little longer than itself."""
+    clean_up(driver.state.root)
+    return not any(driver.state.staging.iterdir())
 
 
 def end_group_of(program: int) -> None:
