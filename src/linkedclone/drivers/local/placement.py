@@ -1,6 +1,7 @@
-"""Whether QEMU may put a card on a bridge of this host, asked before anything is started.
+"""Where clones go, which is one place for all, and which networks they may be put on.
 
-QEMU lets a helper do it, which needs root's rights and decides by an access
+Whether QEMU may put a card on a bridge of this host is asked before anything is
+started. QEMU lets a helper do it, which needs root's rights and decides by an access
 list (QEMU: qemu-bridge-helper.c). What it says itself when one of the two is
 missing does not tell which.
 """
@@ -178,9 +179,7 @@ def find_target(state: StateFolder, request: CloneRequest) -> Target:
     )
     for what, name, known in wanted:
         if name and name not in known:
-            raise NotFoundError(
-                f"there is no {what} {name!r}", hint="leave it out: local: has one place for all"
-            )
+            raise NotFoundError(f"there is no {what} {name!r}", hint=_ONE_PLACE)
     if request.hardware.firmware == UEFI:
         find_firmware()
     return Target(

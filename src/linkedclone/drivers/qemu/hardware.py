@@ -79,7 +79,7 @@ class MachineRecord:
 
     @property
     def login(self) -> str:
-        """Who logs in; what is not the name of a user stands for nobody's choice."""
+        """Who logs in; empty where the record names no valid user."""
         return self.user if is_user_name(self.user) else ""
 
     @property

@@ -1,4 +1,4 @@
-"""Find VMs and places by what people call them."""
+"""Find VMs by what people call them."""
 
 from collections.abc import Sequence
 
@@ -30,6 +30,6 @@ def _find_vm(state: StateFolder, ref: str) -> VmId | None:
 
 
 def find_names(state: StateFolder, names: Sequence[str]) -> tuple[VmId, ...]:
-    """Return the VMs that have these names, leaving out those that nobody has."""
+    """Return the VMs that have these names, leaving out names that no VM has."""
     found = (state.find(key_of(name)) for name in names)
     return tuple(vm for vm in found if vm is not None)

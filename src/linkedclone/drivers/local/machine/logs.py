@@ -60,7 +60,7 @@ class Log:
 
     Attributes:
         write_end: Where to write to.
-        keeper: The process that keeps it, until nobody can write any more.
+        keeper: The process that keeps it, until no writer is left.
     """
 
     write_end: int

@@ -28,7 +28,7 @@ class MachineState:
         host_name: What the guest says it is called.
         addresses: The guest's addresses, without loopback and link-local ones.
         customization: How far cloud-init in the guest is; NONE if there is no
-            seed, or nobody in the guest to be asked.
+            seed, or where the guest cannot be asked.
         customization_error: What it says of a failure.
         last_words: For a machine that ended without having been asked to: what
             QEMU left behind.

@@ -1,4 +1,4 @@
-"""TODO."""
+"""Finishes or takes back a rename whose command was killed, as the links say."""
 
 from dataclasses import replace
 
