@@ -10,6 +10,8 @@ from linkedclone.cli.command_table import OPTIONS
 from linkedclone.cli.global_options import FORMATS, Choices
 
 _Callback = TypeVar("_Callback", bound=Callable[..., int])
+CommandT = TypeVar("CommandT", bound=Callable[..., Any])
+"""What click makes a command of."""
 
 Sections = Mapping[str, Mapping[str, str]]
 """Headings, and under each the commands with what they do in a few words."""
@@ -52,6 +54,13 @@ class HeadedOption(click.Option):
     def __init__(self, *args: Any, heading: str, **settings: Any) -> None:  # noqa: ANN401 - as inherited
         super().__init__(*args, **settings)
         self.heading = heading
+
+
+def give_options(command: CommandT, options: Sequence[Callable[[CommandT], CommandT]]) -> CommandT:
+    """Give a command options, in this order."""
+    for option in reversed(options):
+        command = option(command)
+    return command
 
 
 class Verb(click.Command):

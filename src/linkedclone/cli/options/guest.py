@@ -1,11 +1,11 @@
 """The options of ``clone`` that say who the guests are to be, and how far they are followed."""
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, TypedDict
 
 import click
 
-from linkedclone.cli.grammar import HeadedOption
+from linkedclone.cli.grammar import CommandT, HeadedOption, give_options
 from linkedclone.cli.options.types import read_duration
 
 if TYPE_CHECKING:
@@ -13,9 +13,7 @@ if TYPE_CHECKING:
 
 GUESTS = "Guests"
 WAITS = ("task", "tools", "customized", "ip")
-"""The values of ``model.spec.Wait``: named here, so that --help need not import it."""
-
-_Command = TypeVar("_Command", bound=Callable[..., Any])
+"""The values of ``model.request.Wait``: named here, so that --help need not import it."""
 
 
 class GuestOptions(TypedDict):
@@ -44,51 +42,41 @@ def _each_network(
     return tuple(_read_network(text) for text in texts)
 
 
+_option = partial(click.option, cls=HeadedOption, heading=GUESTS)
+
 _OPTIONS = (
-    click.option(
+    _option(
         "--customize",
-        cls=HeadedOption,
-        heading=GUESTS,
         metavar="FILE",
         help="YAML file that says who the guests are to be: host name, addresses, domain ...",
     ),
-    click.option(
+    _option(
         "--customization-spec",
-        cls=HeadedOption,
-        heading=GUESTS,
         metavar="NAME",
         default="",
         help="Customization specification stored at the endpoint; FILE overrides it.",
     ),
-    click.option(
+    _option(
         "--keep-failed",
-        cls=HeadedOption,
-        heading=GUESTS,
         is_flag=True,
         help="Keep a clone whose customization fails, to look at it.",
     ),
-    click.option(
+    _option(
         "--wait",
-        cls=HeadedOption,
-        heading=GUESTS,
         type=click.Choice(WAITS),
         metavar="|".join(WAITS),
         default="task",
         help="How far each clone is followed (default: task).",
     ),
-    click.option(
+    _option(
         "--wait-timeout",
-        cls=HeadedOption,
-        heading=GUESTS,
         metavar="TIME",
         type=read_duration,
         default=None,
         help="How long a guest may take for a stage without progress (default: the stage's own).",
     ),
-    click.option(
+    _option(
         "--network-filter",
-        cls=HeadedOption,
-        heading=GUESTS,
         metavar="CIDR",
         multiple=True,
         callback=_each_network,
@@ -97,11 +85,9 @@ _OPTIONS = (
 )
 
 
-def guest_options(command: _Command) -> _Command:
+def guest_options(command: CommandT) -> CommandT:
     """Give a command the options of this module, in this order."""
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
+    return give_options(command, _OPTIONS)
 
 
 def add_customization(request: "CloneRequest", file: str | None) -> "CloneRequest":

@@ -2,11 +2,11 @@
 
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 import click
 
-from linkedclone.cli.grammar import HeadedOption
+from linkedclone.cli.grammar import CommandT, HeadedOption, give_options
 from linkedclone.cli.options.types import read_memory, read_size
 
 if TYPE_CHECKING:
@@ -19,12 +19,11 @@ MOVE_TYPES = (
     "moveAllDiskBackingsAndConsolidate",
     "moveChildMostDiskBacking",
 )
-"""The values of ``model.spec.DiskMove``: named here, so that --help need not import it."""
+"""The values of ``model.request.DiskMove``: named here, so that --help need not import it."""
 
 DISKS = "Disks"
 HARDWARE = "Hardware (what is not given is the snapshot's)"
 
-_Command = TypeVar("_Command", bound=Callable[..., Any])
 _INDEXED = re.compile(r"([0-9]{1,4})=(.+)", re.DOTALL)
 
 
@@ -95,7 +94,7 @@ def _read_setting(text: str) -> tuple[str, str]:
     return key.strip(), value
 
 
-def _option(heading: str, *forms: str, **settings: Any) -> Callable[[_Command], _Command]:  # noqa: ANN401 - click's
+def _option(heading: str, *forms: str, **settings: Any) -> Callable[[CommandT], CommandT]:  # noqa: ANN401 - click's
     return click.option(*forms, cls=HeadedOption, heading=heading, **settings)
 
 
@@ -209,11 +208,9 @@ _OPTIONS = (
 )
 
 
-def hardware_options(command: _Command) -> _Command:
+def hardware_options(command: CommandT) -> CommandT:
     """Give a command the options of this module, in this order."""
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
+    return give_options(command, _OPTIONS)
 
 
 def build_disk_move(options: HardwareOptions) -> "DiskMove":
