@@ -102,7 +102,7 @@ class Connection:
         return preview(self._driver, prepared)
 
     def check(self, prepared: Prepared) -> tuple[HostCheck, ...]:
-        """Let the hypervisor itself check a planned batch; see ``app.clone.check``."""
+        """Let the hypervisor itself check a planned batch; see ``app.clone.job.check``."""
         return check(self._driver, prepared)
 
     def planned(self, prepared: Prepared) -> CloneReport:

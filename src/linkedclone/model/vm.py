@@ -189,7 +189,7 @@ class Mark:
         parent_name: Its name at the time.
         snapshot: Id of the snapshot that the clone hangs from.
         snapshot_name: Its name at the time.
-        spec: Digest of what was asked for, see ``planning.shape``; empty for a
+        spec: Digest of what was asked for, see ``planning.clone.spec_digest``; empty for a
             clone that was adopted, ``LEFT_FAILED`` for one that was kept as its
             failed call left it: nobody takes that up for a good one.
         version: The version of linkedclone that made it.

@@ -71,7 +71,7 @@ def may_repeat(step: Step, transience: Transience, *, accepted: bool) -> bool:
     a size that is so already: all that counts as done, so it may be sent again
     even where nobody knows whether it was done. A clone is not sent again by
     itself: its name is looked up first, and what a failed task has left of it
-    is undone (``execution.cloning``).
+    is undone (``execution.clone_stage``).
 
     Args:
         step: What failed.

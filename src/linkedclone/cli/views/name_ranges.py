@@ -9,7 +9,7 @@ _NUMBERED = re.compile(r"(.*?)([0-9]{1,9})", re.DOTALL)
 def collapse_names(names: Iterable[str]) -> Sequence[str]:
     """Write names that count up as ``desk-{001..100}``, in the order of names and numbers.
 
-    The opposite of ``model.names.expand_names``: nothing is left out.
+    The opposite of ``model.values.vm_names.expand_names``: nothing is left out.
     """
     runs: list[tuple[str, list[str]]] = []
     for stem, digits in sorted(map(_split, names), key=_order):

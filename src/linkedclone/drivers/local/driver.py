@@ -329,7 +329,7 @@ class LocalDriver:
         return self._start("grow", vm, partial(grow, vm, disk, capacity_bytes))
 
     def remove_stray(self, stray: Stray) -> Job:
-        """Start to delete a disk file of no VM from the state folder; see ``strays``."""
+        """Start to delete a disk file of no VM from the state folder; see ``orphans``."""
         from linkedclone.drivers.local.inventory.orphans import remove_stray
 
         run = partial(remove_stray, self._state, stray)

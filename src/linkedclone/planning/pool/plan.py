@@ -72,7 +72,7 @@ class PoolSight:
         parent: The golden image.
         snapshot: What the clones are to hang from, with its disks.
         folder: Inventory path of the folder that they stand in.
-        shape: What they are to be given, see ``planning.shape``.
+        shape: What they are to be given, see ``planning.clone.spec_digest``.
         inventory: All VMs, with sizes.
         health: What was found of the clones; one that was not looked at is unknown.
         now: The moment, with time zone.

@@ -1,6 +1,6 @@
 """Disk files of no VM: what others made, what killed commands left; how they are shown and removed.
 
-A **foreign** file (see ``foreign``) is always somebody's. An **orphan** has a
+A **foreign** file (see ``foreign_files``) is always somebody's. An **orphan** has a
 name that this driver gives and is reached by nothing; that is only said while no
 command is at work, for such a one has files that no record names yet. An image
 that was fetched in part, and that nobody went on with for a week, counts as one.

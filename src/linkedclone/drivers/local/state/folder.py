@@ -13,7 +13,7 @@
         lock                  the VM's lock
         disk-TAG.qcow2        a layer: the one that is written to, or a sealed one
         disk-TAG.qcow2.seal   the fingerprint of a sealed layer
-        *                     whatever was put there by hand; never touched, see ``foreign``
+        *                     whatever was put there by hand; never touched, see ``foreign_files``
         seed.iso, kernel, initrd, uefi-variables.fd, run/    what the machine needs
         ssh_config            what plain ``ssh NAME`` needs; see ``sshconfig``
     staging/TAG.ACTION.KEY/   a command at work; its lock is held for as long as it lives

@@ -11,13 +11,13 @@ have any key, and a guard must see every chain.
 
 **How.** The server sends pages of 100 objects. While one is taken apart, the
 next is on its way: its token stands before the objects, so a look at the head
-of a page is enough to ask for it (``pages``). Of each page
+of a page is enough to ask for it (``response``). Of each page
 
 1. the devices that are neither disk nor card are cut out of the bytes
    (``hardware.drop_devices``): a third of the answer that nobody looks at;
 2. the rest is parsed with the standard library's ElementTree, which is C;
 3. each property becomes plain data by a function of its own, below, in
-   ``hardware``, ``snapshots`` and ``layout``; no object of pyVmomi is made;
+   ``devices``, ``snapshots`` and ``file_layout``; no object of pyVmomi is made;
 4. the page is dropped. What stays is our own data, each layer once however many
    VMs read it.
 
