@@ -106,11 +106,7 @@ def ask_unless(yes: bool, endpoint: str) -> Question | None:  # noqa: FBT001 - a
 
 
 def require_answer(yes: bool, *, verb: str) -> None:  # noqa: FBT001 - a flag of the command line
-    """Refuse to go on where nobody can be asked.
-
-    Raises:
-        InputError: There is no terminal, and no ``--yes``.
-    """
+    """Refuse to go on where nobody can be asked."""
     if not yes and not has_terminal():
         brief = f"{verb} asks first, and there is no terminal to ask on"
         raise InputError(brief, hint="repeat with --yes")

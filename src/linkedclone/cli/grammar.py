@@ -113,11 +113,7 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command; name those that are spelt nearly the same if there is none.
-
-        Raises:
-            click.UsageError: There is none.
-        """
+        """Find the command; name those that are spelt nearly the same if there is none."""
         known = self.list_commands(ctx)
         if args[0] in known or args[0].startswith("-") or ctx.resilient_parsing:
             return super().resolve_command(ctx, args)

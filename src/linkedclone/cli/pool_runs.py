@@ -102,11 +102,7 @@ class PoolQuestion:
         self.refused = False
 
     def __call__(self, outlook: PoolOutlook) -> bool:
-        """Ask.
-
-        Raises:
-            InputError: Somebody has to be asked, and there is no terminal.
-        """
+        """Ask."""
         if not any(change.act in _TAKES_AWAY for change in outlook.plan.changes):
             return True
         if not has_terminal():

@@ -28,9 +28,6 @@ def open_session(choices: Choices, *, accel: str | None = None) -> Iterator["Con
     Args:
         choices: The options of every command.
         accel: What machines are to be started with; see ``config.endpoint``.
-
-    Raises:
-        InputError: There is no such endpoint, or it does not take an accelerator.
     """
     endpoint = resolve_endpoint(choices.endpoint, ask=ask_password if has_terminal() else None)
     if accel is not None:

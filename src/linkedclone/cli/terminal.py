@@ -38,11 +38,7 @@ def write_shown(text: str) -> None:
 
 
 def write_result(text: str) -> None:
-    """Write a result to standard output. If nobody reads it any more (``| head``), say nothing.
-
-    Raises:
-        LinkedCloneError: It cannot be written: the disk is full, or standard output is closed.
-    """
+    """Write a result to standard output. If nobody reads it any more (``| head``), say nothing."""
     if sys.stdout is None:
         raise _unwritten("standard output is closed")
     try:

@@ -355,12 +355,7 @@ _DEEPEST: Final = 64
 
 
 def _refuse_boundless(what: str, text: str) -> None:
-    """Refuse what would be nested without end, or swell: before anything is built of it.
-
-    Raises:
-        InputError: With the line.
-        MarkedYAMLError: It is not YAML.
-    """
+    """Refuse what would be nested without end, or swell: before anything is built of it."""
     sizes: dict[str, int] = {}
     open_nodes: list[tuple[str | None, int]] = []
     total = 0

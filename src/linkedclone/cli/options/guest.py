@@ -91,11 +91,7 @@ def guest_options(command: CommandT) -> CommandT:
 
 
 def add_customization(request: "CloneRequest", file: str | None) -> "CloneRequest":
-    """Read the customization of a request out of its file, and look its passwords up.
-
-    Raises:
-        InputError: The file is wrong, or a password cannot be had.
-    """
+    """Read the customization of a request out of its file, and look its passwords up."""
     if file is None:
         return request
     import os

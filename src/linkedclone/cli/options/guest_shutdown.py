@@ -36,11 +36,7 @@ def guest_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def read_asking(*, guest: bool, deadline: float | None, then_off: bool) -> "AskGuests | None":
-    """Return how guests are asked; None where they are not.
-
-    Raises:
-        InputError: A deadline or ``--then-off`` without ``--guest``.
-    """
+    """Return how guests are asked; None where they are not."""
     from linkedclone.errors import InputError
     from linkedclone.planning.vms.power import DEADLINE_SECONDS, AskGuests
 

@@ -214,11 +214,7 @@ def hardware_options(command: CommandT) -> CommandT:
 
 
 def build_disk_move(options: HardwareOptions) -> "DiskMove":
-    """Return what becomes of the disks.
-
-    Raises:
-        InputError: ``--full`` and the move type contradict each other.
-    """
+    """Return what becomes of the disks."""
     from linkedclone.errors import InputError
     from linkedclone.model.request import DiskMove
 

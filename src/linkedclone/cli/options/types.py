@@ -32,20 +32,12 @@ _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([smh]?)")
 
 
 def read_memory(text: str) -> int:
-    """Read a size of memory, as 4GiB; return bytes.
-
-    Raises:
-        click.BadParameter: It is none.
-    """
+    """Read a size of memory, as 4GiB; return bytes."""
     return _read_size(text, "memory size")
 
 
 def read_size(text: str) -> int:
-    """Read a size of a disk, as 40GiB; return bytes.
-
-    Raises:
-        click.BadParameter: It is none.
-    """
+    """Read a size of a disk, as 40GiB; return bytes."""
     return _read_size(text, "size")
 
 
@@ -61,11 +53,7 @@ def _read_size(text: str, what: str) -> int:
 
 
 def read_duration(text: str) -> float:
-    """Read a length of time, as 90, 90s, 5m or 1h; return seconds.
-
-    Raises:
-        click.BadParameter: It is none.
-    """
+    """Read a length of time, as 90, 90s, 5m or 1h; return seconds."""
     match = _DURATION.fullmatch(text.strip())
     seconds = float(match[1]) * _SECONDS[match[2]] if match else 0.0
     if seconds <= 0:
@@ -83,11 +71,7 @@ def read_scan(places: tuple[str, ...]) -> "Scan | None":
 
 
 def expand_refs(refs: Iterable[str]) -> tuple[str, ...]:
-    """Expand ranges in names of existing VMs; paths and UUIDs stay as they are. Each comes once.
-
-    Raises:
-        InputError: A range is malformed.
-    """
+    """Expand ranges in names of existing VMs; paths and UUIDs stay as they are. Each comes once."""
     from linkedclone.model.values.vm_names import expand_names
 
     found: list[str] = []

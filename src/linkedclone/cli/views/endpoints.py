@@ -28,13 +28,7 @@ _MOST_PARENTS = 20
 
 
 def settle_trust(endpoint: Endpoint, *, fingerprint: str | None, ca_file: Path | None) -> Endpoint:
-    """Settle how the certificate of a new endpoint is checked; ask a person if need be.
-
-    Raises:
-        InputError: A person has to be asked, and there is no terminal.
-        CertificateError: The answer was no, or the fingerprint is another one.
-        EndpointError: It cannot be reached.
-    """
+    """Settle how the certificate of a new endpoint is checked; ask a person if need be."""
     if ca_file is not None:
         return replace(endpoint, tls=Tls(ca_file=ca_file))
     if endpoint.tls.insecure:
@@ -81,11 +75,7 @@ def _describe_certificate(seen: Presented) -> list[str]:
 
 
 def read_stdin_password() -> Secret:
-    """Read a password from standard input: its first line.
-
-    Raises:
-        InputError: There is none.
-    """
+    """Read a password from standard input: its first line."""
     line = sys.stdin.readline().rstrip("\r\n")
     if not line:
         raise InputError("there is no password on standard input")

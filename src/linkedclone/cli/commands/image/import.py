@@ -92,11 +92,7 @@ def command(choices: Choices, source: str, **machine: Unpack[_Machine]) -> int:
 
 
 def _build_import(source: str, machine: _Machine) -> "ImageImport":
-    """Make a request of the arguments.
-
-    Raises:
-        InputError: A name, a size or a sum is none.
-    """
+    """Make a request of the arguments."""
     from linkedclone.model.images import ImageImport
     from linkedclone.model.values.sizes import parse_size
     from linkedclone.model.values.vm_names import check_name
