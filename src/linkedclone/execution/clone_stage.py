@@ -71,11 +71,7 @@ class Cloning:
         self._driver: Driver = runner.driver
 
     def take_snapshot(self, step: TakeSnapshot, source: Vm) -> tuple[Vm, Snapshot]:
-        """Take the snapshot that the batch hangs from; return it with the parent read again.
-
-        Raises:
-            LinkedCloneError: It could not be taken.
-        """
+        """Take the snapshot that the batch hangs from; return it with the parent read again."""
         taken = self._take(step)
         (parent,) = self._runner.outage.ask(lambda: self._driver.find_vms([source.uuid]))
         for snapshot in parent.snapshots:

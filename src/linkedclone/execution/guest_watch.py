@@ -63,12 +63,7 @@ class GuestWatch:
         self._since: datetime | None = None
 
     def follow(self) -> None:
-        """Wait until every guest has got there, or will not.
-
-        Raises:
-            LinkedCloneError: The endpoint cannot be asked any more; how far the
-                guests were is known all the same.
-        """
+        """Wait until every guest has got there, or will not."""
         begun = heard = self._pace.now()
         for guest in self.guests.values():
             self._tell(guest, JobStatus.RUNNING)

@@ -85,11 +85,7 @@ class Outage:
         self._since, self._failures = None, 0
 
     def ask(self, question: Callable[[], _Out]) -> _Out:
-        """Ask what only reads, and again while the endpoint is away.
-
-        Raises:
-            LinkedCloneError: It stayed away, or the question itself has failed.
-        """
+        """Ask what only reads, and again while the endpoint is away."""
         while True:
             try:
                 answer = question()

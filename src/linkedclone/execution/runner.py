@@ -304,11 +304,7 @@ class _Recheck:
         self._lock = threading.Lock()
 
     def before(self, step: Step) -> None:
-        """Note that a step is about to be sent.
-
-        Raises:
-            LinkedCloneError: It must not be sent again.
-        """
+        """Note that a step is about to be sent."""
         with self._lock:
             again, old = id(step) in self._sent, self._pace.now() - self._looked > _STALE_SECONDS
             self._sent.add(id(step))

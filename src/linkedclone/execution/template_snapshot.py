@@ -31,12 +31,6 @@ def snapshot_template(runner: Runner, step: TakeSnapshot) -> str:
 
     An interrupt waits for the snapshot that is under way, because a busy VM
     cannot be made a template; a second one gives that wait up.
-
-    Raises:
-        UnsupportedError: There are no templates here.
-        InterruptedByUserError: The user interrupted it.
-        LinkedCloneError: It could not be taken, or the VM could not be made a
-            template again.
     """
     if not isinstance(runner.driver, Templates):
         brief = f"{step.vm_name} cannot be made a VM here"

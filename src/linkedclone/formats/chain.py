@@ -53,9 +53,6 @@ def format_by_suffix(path: Path) -> ImageFormat:
     """Tell the format of one of our own files, which are named after it.
 
     Never by content: a guest that owns a raw disk can write any header to it.
-
-    Raises:
-        HypervisorError: It is not named so.
     """
     try:
         return ImageFormat(path.suffix.removeprefix("."))
@@ -66,12 +63,7 @@ def format_by_suffix(path: Path) -> ImageFormat:
 
 
 def read_disk_file(path: Path, image_format: ImageFormat) -> DiskFile:
-    """Read what one file says about itself; a missing file is told, not raised.
-
-    Raises:
-        HypervisorError: Its header is not sound.
-        OSError: It cannot be read.
-    """
+    """Read what one file says about itself; a missing file is told, not raised."""
     try:
         match image_format:
             case ImageFormat.RAW:
@@ -146,10 +138,6 @@ def read_chain(
         top: The file that is written to.
         read: Reads one file; a cache may stand in for :func:`read_disk_file`.
         top_format: Its format; None if its suffix names it, as with all files of ours.
-
-    Raises:
-        HypervisorError: A header is not sound, or the chain does not end.
-        OSError: A file cannot be read.
     """
     files = [read(top, top_format or format_by_suffix(top))]
     while files[-1].backing is not None:
@@ -188,10 +176,6 @@ def name_disk(top: Path, top_format: ImageFormat | None = None) -> str:
     Args:
         top: The file that is written to.
         top_format: Its format; None if its suffix names it.
-
-    Raises:
-        HypervisorError: A header is not sound, or a file is missing.
-        OSError: A file cannot be read.
     """
     chain = read_chain(top, top_format=top_format)
     if chain[0].missing:

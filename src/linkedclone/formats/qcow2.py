@@ -107,9 +107,6 @@ def build_overlay(virtual_bytes: int, backing_path: str, backing_format: str) ->
         backing_path: Path of the backing file, relative to the overlay's folder
             or absolute.
         backing_format: ``qcow2``, ``raw`` or ``vmdk``.
-
-    Raises:
-        ValueError: The size is not in range, or the path is empty or too long.
     """
     name = backing_path.encode()
     if not 0 < len(name) <= MAX_BACKING_PATH_BYTES:
@@ -118,11 +115,7 @@ def build_overlay(virtual_bytes: int, backing_path: str, backing_format: str) ->
 
 
 def build_empty(virtual_bytes: int) -> SparseFile:
-    """Build an empty disk that hangs from nothing and reads as zeros.
-
-    Raises:
-        ValueError: The size is not in range.
-    """
+    """Build an empty disk that hangs from nothing and reads as zeros."""
     return _build(virtual_bytes, _EXTENSION.pack(0, 0), b"")
 
 
@@ -167,12 +160,7 @@ def _build_extensions(backing_format: bytes) -> bytes:
 
 
 def read_header(path: Path) -> Qcow2Header:
-    """Read the header of a qcow2 file of version 2 or 3.
-
-    Raises:
-        HypervisorError: The file is not a sound qcow2 image.
-        OSError: It cannot be read.
-    """
+    """Read the header of a qcow2 file of version 2 or 3."""
     with open_regular(path) as file:
         head = file.read(4096)
         header = parse_header(head, str(path))
@@ -187,14 +175,7 @@ def read_header(path: Path) -> Qcow2Header:
 
 
 def check_stands_alone(path: Path, what: str) -> None:
-    """Refuse an image whose header holds anything but what a disk that stands alone needs.
-
-    Raises:
-        InputError: It needs other files, is encrypted, corrupt or of features that
-            are not known.
-        HypervisorError: Its header is not sound.
-        OSError: It cannot be read.
-    """
+    """Refuse an image whose header holds anything but what a disk that stands alone needs."""
     with open_regular(path) as file:
         header = parse_header(file.read(_MAX_HEAD_BYTES), what)
     if header is None:
@@ -244,11 +225,7 @@ def _no_sense(what: str, details: str = "") -> HypervisorError:
 
 
 def parse_header(head: bytes, what: str = "the image") -> Qcow2Header | None:
-    """Read a header from the first bytes of an image; None if it goes on beyond them.
-
-    Raises:
-        HypervisorError: These are not the first bytes of a sound qcow2 image.
-    """
+    """Read a header from the first bytes of an image; None if it goes on beyond them."""
     if not head.startswith(MAGIC):
         raise HypervisorError(
             f"{what} is not a qcow2 image", kind="qcow2", hint="qemu-img info says what it is"

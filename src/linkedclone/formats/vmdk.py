@@ -60,12 +60,7 @@ class _Header:
 
 
 def read_capacity(path: Path) -> int:
-    """Return the virtual size in bytes of a VMDK that stands alone.
-
-    Raises:
-        HypervisorError: The file is not a sparse VMDK, or QEMU would open other files with it.
-        OSError: It cannot be read.
-    """
+    """Return the virtual size in bytes of a VMDK that stands alone."""
     try:
         return check_stands_alone(path, str(path))
     except InputError as error:
@@ -75,12 +70,7 @@ def read_capacity(path: Path) -> int:
 
 
 def read_size(path: Path) -> int:
-    """Return the virtual size in bytes that the header tells, whatever else stands there.
-
-    Raises:
-        HypervisorError: The file is not a sparse VMDK.
-        OSError: It cannot be read.
-    """
+    """Return the virtual size in bytes that the header tells, whatever else stands there."""
     with open_regular(path) as file:
         return _parse_header(file.read(_HEADER.size), str(path)).capacity * SECTOR_BYTES
 
@@ -90,11 +80,6 @@ def check_stands_alone(path: Path, what: str) -> int:
 
     Returns:
         Its virtual size in bytes.
-
-    Raises:
-        InputError: It names a parent, or parts; or it is a part itself.
-        HypervisorError: The file is not a sparse VMDK.
-        OSError: It cannot be read.
     """
     with open_regular(path) as file:
         size = os.fstat(file.fileno()).st_size
@@ -127,11 +112,7 @@ def _check_place(header: _Header, size: int, what: str) -> None:
 
 
 def _check_descriptor(text: str, what: str) -> None:
-    """Refuse what is not on the list of what a disk that stands alone has.
-
-    Raises:
-        InputError: There is something else, or not one extent of its own.
-    """
+    """Refuse what is not on the list of what a disk that stands alone has."""
     if not text.strip():
         raise _refusal(what, _PART)
     extents, settings = 0, dict[str, str]()
@@ -154,10 +135,6 @@ def read_parent(path: Path) -> str:
     """Return the file that a VMDK hangs from, as it is written there; empty for none.
 
     Read where QEMU reads it, and wherever else the header says.
-
-    Raises:
-        HypervisorError: The file is not a sparse VMDK.
-        OSError: It cannot be read.
     """
     with open_regular(path) as file:
         header = _parse_header(file.read(_HEADER.size), str(path))

@@ -130,10 +130,6 @@ def build_network(
         names: What the guest calls the cards whose MAC address is not known.
         dns: Name servers of cards that have none of their own.
         search: The same of the domains to look names up in.
-
-    Raises:
-        InputError: There are several cards, and one can be told from the
-            others neither by MAC address nor by name.
     """
     count = len(cards) or len(macs) or len(names) or 1
     found = {

@@ -50,9 +50,6 @@ def build_guestinfo(
         guest: Who it is to be.
         macs: MAC addresses of its cards, as far as they are known.
         names: What the guest calls the cards whose address is not known.
-
-    Raises:
-        InputError: A document is too large, or a card cannot be told from others.
     """
     found = build_removal()
     documents = {
@@ -76,11 +73,7 @@ def build_removal() -> dict[str, str]:
 def build_vmware_meta_data(
     guest: Guest, macs: Sequence[str] = (), *, names: Sequence[str] = ()
 ) -> dict[str, object]:
-    """Build the metadata of cloud-init's VMware datasource: identity, network, what to forget.
-
-    Raises:
-        InputError: A card cannot be told from others.
-    """
+    """Build the metadata of cloud-init's VMware datasource: identity, network, what to forget."""
     wanted = guest.customization
     network = build_network(guest.cards, macs, names=names, dns=wanted.dns, search=wanted.search)
     found = build_meta_data(guest, network)

@@ -43,9 +43,6 @@ def check_host_names(customization: Customization, names: Sequence[str]) -> None
 
     Where a stored specification alone says what the guests are, and nothing
     here says what they are called, it names them by its own rules.
-
-    Raises:
-        InputError: There are such names, or one that several clones would have.
     """
     if leaves_names(customization):
         return

@@ -70,9 +70,6 @@ def parse_range(text: str) -> AddressRange:
     own address and the broadcast address are left out (of IPv6 the subnet-router
     anycast address, RFC 4291, section 2.6.1), unless the network has no more
     than two addresses (RFC 3021, RFC 6164).
-
-    Raises:
-        InputError: It is none, or its parts are of several networks.
     """
     parts = [part.strip() for part in text.split(",")]
     prefix = _shared_prefix(text, parts)
@@ -153,9 +150,6 @@ def parse_reserved(text: str) -> tuple[Span, ...]:
 
     Several may stand with commas between. A network in CIDR notation is
     reserved whole.
-
-    Raises:
-        InputError: It is none of these.
     """
     found = []
     for part in (part.strip() for part in text.split(",")):

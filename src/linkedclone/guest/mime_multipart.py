@@ -35,9 +35,6 @@ def join_documents(own: str, other: str) -> bytes:
     Args:
         own: What counts where both say something.
         other: What is passed on as it is.
-
-    Raises:
-        InputError: It begins with nothing that cloud-init knows.
     """
     digest = hashlib.sha256(f"{own}\0{other}".encode()).hexdigest()
     joined = MIMEMultipart(boundary=f"=={digest[:32]}==")

@@ -90,9 +90,6 @@ def build_documents(guest: Guest, macs: Sequence[str], *, user: str = "") -> dic
         guest: Who the guest is to be.
         macs: The MAC addresses of its cards, in the order of the hardware.
         user: Who logs in with the guest's keys, as in :func:`admit_key`.
-
-    Raises:
-        InputError: cloud-init would not know what a document is that is passed on.
     """
     wanted = guest.customization
     network = build_network(guest.cards, macs, dns=wanted.dns, search=wanted.search)

@@ -198,12 +198,7 @@ database, 2026)."""
 
 
 def find_zone_number(zone: str) -> int:
-    """Return the number of the Windows zone that an IANA zone belongs to.
-
-    Raises:
-        InputError: There is no such zone, or Sysprep has no number for it; the
-            hint names the nearest that has one.
-    """
+    """Return the number of the Windows zone that an IANA zone belongs to."""
     number = _numbers(_COVERED).get(zone.casefold())
     if number is not None:
         return number
@@ -226,11 +221,7 @@ def all_zones() -> tuple[str, ...]:
 
 
 def describe_zone(number: int) -> str:
-    """Return what Windows calls the zone of a number.
-
-    Raises:
-        KeyError: There is no such number.
-    """
+    """Return what Windows calls the zone of a number."""
     names = {known: name for known, name, _ in _records(_COVERED)}
     return f"{names[number]} Standard Time"
 

@@ -52,9 +52,5 @@ class Guest:
     secrets: Secrets = field(default=(), repr=False)
 
     def reveal(self, source: SecretSource | None) -> str:
-        """Return a password; empty for none. Only for what goes on the wire or into the guest.
-
-        Raises:
-            KeyError: It was not looked up.
-        """
+        """Return a password; empty for none. Only for what goes on the wire or into the guest."""
         return "" if source is None else dict(self.secrets)[source].reveal()

@@ -52,10 +52,6 @@ def publish_file(path: Path, content: SparseFile, *, durable: bool) -> None:
         path: Where; the folder exists.
         content: What.
         durable: Whether it also outlives a power failure, from the moment this returns.
-
-    Raises:
-        FileExistsError: The path is taken.
-        OSError: It cannot be written; nothing is left then.
     """
     try:
         descriptor = os.open(path.parent, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o644)
@@ -74,12 +70,7 @@ def publish_file(path: Path, content: SparseFile, *, durable: bool) -> None:
 
 
 def name_file(descriptor: int, path: Path) -> None:
-    """Give an open file a name, whatever names it has.
-
-    Raises:
-        FileExistsError: The name is taken.
-        OSError: The file system has no hard links, or it is another one.
-    """
+    """Give an open file a name, whatever names it has."""
     # Without a directory descriptor Python calls link(), which links the
     # symbolic link in /proc itself; with one, linkat() with AT_SYMLINK_FOLLOW.
     folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -112,10 +103,6 @@ def rename_new(path: Path, target: Path) -> None:
     Where the file system has no hard links (FAT, exFAT, some network shares), the
     kernel is asked to rename without replacing; where it cannot do that either, the
     name is taken by an empty file, which is replaced.
-
-    Raises:
-        FileExistsError: Something has the name.
-        OSError: It cannot be done; the file has its old name then.
     """
     try:
         os.link(path, target)
@@ -153,10 +140,6 @@ def write_new(path: Path, content: SparseFile, *, durable: bool, mode: int = 0o6
         content: What.
         durable: Whether it also outlives a power failure, from the moment this returns.
         mode: Its permissions, from its first byte on.
-
-    Raises:
-        FileExistsError: The path is taken.
-        OSError: It cannot be written.
     """
     flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
     descriptor = os.open(path, flags, mode)
@@ -167,11 +150,7 @@ def write_new(path: Path, content: SparseFile, *, durable: bool, mode: int = 0o6
 
 
 def replace_file(path: Path, content: bytes, *, durable: bool) -> None:
-    """Put new content in the place of a file, or make it; readers see old or new, whole.
-
-    Raises:
-        OSError: It cannot be written; the old content stands then.
-    """
+    """Put new content in the place of a file, or make it; readers see old or new, whole."""
     for left in reversed(range(_ATTEMPTS)):
         temporary = _temporary(path)
         try:

@@ -39,11 +39,6 @@ def hold(
         shared: Whether other shared holders are let in.
         create: Whether the file is made if it is missing.
         deadline_s: How long to wait for others.
-
-    Raises:
-        BusyError: Others kept it for that long.
-        FileNotFoundError: The file is missing and not to be made, or its folder is.
-        HypervisorError: Something else has the file's name.
     """
     descriptor = _open(path, os.O_CREAT if create else 0)
     try:

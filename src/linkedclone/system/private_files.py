@@ -9,11 +9,7 @@ from linkedclone.system.text_file import read_text_file
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write a file with mode 0600, atomically. A symbolic link keeps pointing to it.
-
-    Raises:
-        LinkedCloneError: It cannot be written.
-    """
+    """Write a file with mode 0600, atomically. A symbolic link keeps pointing to it."""
     path = path.resolve()
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -33,11 +29,7 @@ def write_private(path: Path, text: str) -> None:
 
 
 def complain_if_shared(path: Path) -> str:
-    """Say in a few words why a file is not private enough; empty if it is.
-
-    Raises:
-        OSError: It cannot be looked at.
-    """
+    """Say in a few words why a file is not private enough; empty if it is."""
     status = path.stat()
     if status.st_uid not in {0, os.geteuid()}:
         return "belongs to another user"
@@ -47,11 +39,7 @@ def complain_if_shared(path: Path) -> str:
 
 
 def read_private(path: Path, *, what: str) -> str:
-    """Read a file that only its owner may read.
-
-    Raises:
-        InputError: It cannot be read, or is not private.
-    """
+    """Read a file that only its owner may read."""
     try:
         complaint = complain_if_shared(path)
         if complaint:

@@ -24,12 +24,7 @@ _ODD_FILE = {errno.EISDIR, errno.ENXIO, errno.ELOOP, errno.ENODEV, errno.ENOTDIR
 
 
 def open_regular(path: Path) -> FileIO:
-    """Open a regular file for reading, without a buffer.
-
-    Raises:
-        HypervisorError: It is not a regular file, or a link to nothing.
-        OSError: It cannot be opened; ``FileNotFoundError`` if nothing has that name.
-    """
+    """Open a regular file for reading, without a buffer."""
     return os.fdopen(open_descriptor(path, os.O_RDONLY), "rb", buffering=0)
 
 
@@ -40,10 +35,6 @@ def open_descriptor(path: Path, flags: int, *, hint: str = "") -> int:
         path: The file.
         flags: As ``os.open`` takes them; with ``O_NOFOLLOW`` a link is not a regular file.
         hint: What helps if it is not one.
-
-    Raises:
-        HypervisorError: It is not a regular file, or a link to nothing.
-        OSError: It cannot be opened; ``FileNotFoundError`` if nothing has that name.
     """
     # Without O_NONBLOCK the open itself waits at a pipe that has no other end.
     flags |= os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY

@@ -13,11 +13,7 @@ MOST_BYTES: Final = 1 << 20
 
 
 def expand_home(text: str) -> Path:
-    """Return a path that a person wrote; ``~`` and ``~USER`` stand for home folders.
-
-    Raises:
-        InputError: There is no such home folder.
-    """
+    """Return a path that a person wrote; ``~`` and ``~USER`` stand for home folders."""
     try:
         return Path(text).expanduser()
     except RuntimeError as error:
@@ -25,12 +21,7 @@ def expand_home(text: str) -> Path:
 
 
 def read_text_file(path: Path, *, encoding: str = "utf-8") -> str:
-    """Read a regular file of at most a MiB.
-
-    Raises:
-        OSError: It cannot be read, is a pipe or a device, or is too large.
-        UnicodeDecodeError: It is not text of that encoding.
-    """
+    """Read a regular file of at most a MiB."""
     try:
         # A pipe that nobody writes to would be waited for.
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)

@@ -9,11 +9,7 @@ _DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)\s*([smhd]?)", re.IGNORECA
 
 
 def parse_duration(text: str) -> float:
-    """Read ``90``, ``90s``, ``5m``, ``12h`` or ``30d``; return seconds.
-
-    Raises:
-        InputError: The text is no length of time, or is zero.
-    """
+    """Read ``90``, ``90s``, ``5m``, ``12h`` or ``30d``; return seconds."""
     match = _DURATION.fullmatch(text.strip())
     seconds = float(match[1]) * _UNITS[match[2].lower()] if match else 0.0
     if seconds <= 0:

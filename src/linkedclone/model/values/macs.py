@@ -10,15 +10,7 @@ _LAST_STATIC = 0x3F
 
 
 def parse_mac(text: str) -> str:
-    """Read a MAC address for a network card; return it in lower case with colons.
-
-    Raises:
-        InputError: It is malformed, no address of a single card, or one that
-            VMware keeps for addresses it makes itself: of its own range
-            ``00:50:56`` only the addresses up to ``3f:ff:ff`` may be set by
-            hand, and a VM with another one does not power on (vSphere
-            Networking, Static MAC Addresses).
-    """
+    """Read a MAC address for a network card; return it in lower case with colons."""
     if not _OCTETS.fullmatch(text.strip()):
         raise InputError(f"{text!r} is not a MAC address", hint="write it as 00:50:56:01:02:03")
     mac = text.strip().lower().replace("-", ":")

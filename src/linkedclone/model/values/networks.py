@@ -88,11 +88,7 @@ def read_host_name(text: str) -> str:
 
 
 def check_networks(networks: Sequence[str]) -> None:
-    """Refuse networks that are none, all of them at once.
-
-    Raises:
-        InputError: One is not in CIDR notation.
-    """
+    """Refuse networks that are none, all of them at once."""
     wrong = [text for text in networks if not _is_network(text)]
     if wrong:
         verb = "is not a network" if len(wrong) == 1 else "are not networks"

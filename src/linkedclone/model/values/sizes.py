@@ -10,11 +10,7 @@ _SIZE = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,18})?)\s*(?:([kmgt])i?)?b?", re.IG
 
 
 def parse_size(text: str, *, what: str = "size") -> int:
-    """Read ``4GiB``, ``4G``, ``512MiB`` or a plain number of bytes; return bytes.
-
-    Raises:
-        InputError: The text is not a size, or is zero.
-    """
+    """Read ``4GiB``, ``4G``, ``512MiB`` or a plain number of bytes; return bytes."""
     match = _SIZE.fullmatch(text.strip())
     if match is None:
         raise InputError(f"{text!r} is not a {what}", hint="write it as 4GiB or 512MiB")

@@ -27,10 +27,6 @@ def expand_names(patterns: Iterable[str]) -> tuple[str, ...]:
     bound is written with leading zeros, the numbers are as wide as the wider
     bound. Several ranges in one name give every combination, the last varying
     fastest.
-
-    Raises:
-        InputError: A range runs backwards, a name is malformed or too long, a
-            name comes twice, or there are more than 10,000.
     """
     names: list[str] = []
     for pattern in patterns:
@@ -69,13 +65,7 @@ def _width(first: str, last: str) -> int:
 
 
 def check_name(name: str) -> None:
-    """Refuse a name that no hypervisor of ours would take as it stands.
-
-    Raises:
-        InputError: Empty, nothing but dots, blank or a hyphen where it must not
-            be, over 80 characters, or with a character that steers or shows nothing, a slash, a
-            backslash, a percent sign or a brace.
-    """
+    """Refuse a name that no hypervisor of ours would take as it stands."""
     if not name:
         raise InputError("a VM name is empty", hint="give each clone a name, as desk-{001..020}")
     if "{" in name or "}" in name:

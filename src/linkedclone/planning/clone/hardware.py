@@ -25,11 +25,7 @@ _KIB = 1 << 10
 
 
 def check_hardware(hardware: Hardware) -> None:
-    """Refuse hardware that no parent could have.
-
-    Raises:
-        InputError: A number does not fit another, or a key may not be set.
-    """
+    """Refuse hardware that no parent could have."""
     cpus, cores = hardware.cpus, hardware.cores_per_socket
     if cpus and cores and cpus % cores:
         raise InputError(
@@ -66,11 +62,6 @@ def check_disks(request: CloneRequest, source: Vm, disks: Sequence[Disk]) -> Non
         request: What is wanted.
         source: The parent.
         disks: Those of the snapshot, or of the parent where there is none (yet).
-
-    Raises:
-        RefusedError: The chains would be too deep, or a disk cannot get the
-            size that is wanted.
-        InputError: A disk would have to shrink, or there is none.
     """
     if request.disk_move.linked:
         _check_depth(source, disks)

@@ -54,9 +54,6 @@ def give_addresses(
         used: The addresses that are in use.
         kept: Addresses that single clones are to have again, if they are free
             and in the range still.
-
-    Raises:
-        InputError: There are too few addresses; it says how many are free.
     """
     taken = [*spans_of(used), *_never(customization)]
     before = [tuple((kept or {}).get(name, ())) for name in names]

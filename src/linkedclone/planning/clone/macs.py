@@ -19,11 +19,7 @@ def macs_of(request: CloneRequest, name: str) -> tuple[str, ...]:
 
 
 def check_macs(request: CloneRequest) -> None:
-    """Refuse addresses that are malformed, given twice, or for clones of no such name.
-
-    Raises:
-        InputError: They are.
-    """
+    """Refuse addresses that are malformed, given twice, or for clones of no such name."""
     known = {name.casefold() for name in request.names}
     holders: dict[str, str] = {}
     seen: set[str] = set()
@@ -43,11 +39,7 @@ def check_macs(request: CloneRequest) -> None:
 
 
 def refuse_used_macs(creates: Sequence[CreateClone], vms: Iterable[Vm]) -> None:
-    """Refuse addresses that VMs of the inventory have.
-
-    Raises:
-        RefusedError: One is in use; all are listed.
-    """
+    """Refuse addresses that VMs of the inventory have."""
     wanted = {mac: step.name for step in creates for mac in step.macs}
     used = [
         f"{mac} for {wanted[mac]}: {vm.path or vm.name} has it"

@@ -89,15 +89,6 @@ class ClonePlanner:
         A clone of this parent that is there already comes out as ``existing``,
         from whichever snapshot it was made; the report says how it differs from
         the request. If it is off and should be on, it is started.
-
-        Raises:
-            NameTakenError: Names belong to VMs that are not clones of this parent,
-                or that have another owner. Nothing was sent.
-            RefusedError: The snapshot has no disk to hang from, or cannot be
-                cloned as is wanted; or the parent cannot be read.
-            InputError: The hardware that is wanted does not fit together.
-            NoSnapshotError, NotFoundError, AmbiguousError: see
-                :func:`~linkedclone.planning.clone.snapshot_choice.choose_snapshot`.
         """
         refuse_unread([self.source], action="clone")
         check_hardware(self.request.hardware)

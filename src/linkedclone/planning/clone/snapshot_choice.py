@@ -35,11 +35,6 @@ def choose_snapshot(vm: Vm, choice: SnapshotChoice) -> Snapshot | None:
 
     Never falls back from one kind to another: a wrong guess would clone from
     the wrong state.
-
-    Raises:
-        NoSnapshotError: The VM has no snapshot.
-        NotFoundError: No snapshot has that name, path or id.
-        AmbiguousError: Several have; the candidates come with path and date.
     """
     match choice.kind:
         case "new":
@@ -85,10 +80,6 @@ def find_snapshot(vm: Vm, wanted: str, *, without_any: str = "") -> Snapshot:
         wanted: Its id, path or name.
         without_any: What to try next if the VM has no snapshot at all; that
             depends on what the snapshot is wanted for.
-
-    Raises:
-        NotFoundError: There is none.
-        AmbiguousError: Several fit; ``candidates`` shows path, date and id.
     """
     for found in (
         [s for s in vm.snapshots if s.id == wanted],

@@ -14,9 +14,6 @@ def spread(names: Sequence[str], spots: Sequence[Spot]) -> Mapping[str, Spot]:
     up (Hamilton's method), so no share is off by a whole clone. Equal weights,
     and weights that are all zero, split evenly. The spots take turns, so that
     also a part of the batch is spread. The same input gives the same answer.
-
-    Raises:
-        ValueError: There is no spot.
     """
     if not spots:
         raise ValueError("there is nothing to spread over")

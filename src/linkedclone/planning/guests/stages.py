@@ -11,12 +11,7 @@ from linkedclone.planning.guests.progress import Course, Evidence, GuestStage
 
 
 def check_wait(request: CloneRequest, *, customizes_always: bool) -> None:
-    """Refuse to wait for what will not come, before anything is sent.
-
-    Raises:
-        InputError: A customization is to be waited for and none is asked for,
-            guests are to be waited for and none is started, or a network is none.
-    """
+    """Refuse to wait for what will not come, before anything is sent."""
     check_networks(request.network_filter)
     if request.wait is not Wait.TASK and not request.power_on:
         raise InputError(

@@ -161,11 +161,7 @@ def namesakes_of(inventory: Inventory, pool: str) -> tuple[Vm, ...]:
 
 
 def members_by_name(inventory: Inventory, pool: str) -> tuple[Vm, ...]:
-    """Return the clones of a pool of which no more than the name is known.
-
-    Raises:
-        RefusedError: Several pools have that name.
-    """
+    """Return the clones of a pool of which no more than the name is known."""
     found = namesakes_of(inventory, pool)
     kinds: dict[tuple[str, str, str], list[str]] = {}
     for vm in found:
@@ -222,9 +218,6 @@ def choose_to_adopt(
     """Return the clones of a pool's name that are named, and the names that fit none of them.
 
     A name is a name, path or UUID. Without names: all that do not fit the pool.
-
-    Raises:
-        RefusedError: No name fits a clone, or one fits several.
     """
     pool = identity.spec.pool
     refused = tuple(one.vm for one in find_strangers(inventory, identity))

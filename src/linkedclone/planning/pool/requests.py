@@ -200,9 +200,6 @@ def find_previous(members: Sequence[Vm], pool: str, current: Image) -> Image:
         members: The pool's clones.
         pool: Its name.
         current: The image that is wanted now.
-
-    Raises:
-        RefusedError: No clone knows of one.
     """
     known: Counter[Image] = Counter()
     for vm in members:
@@ -244,9 +241,6 @@ def find_members(
         pool: Its name.
         making: The slots that are filled by what is asked for, so that a clone
             that is missing there is not told as wrong.
-
-    Raises:
-        InputError: Some are none of its clones; all of them are listed.
     """
     found, missing = match_members(members, names)
     filled = {slot.casefold() for slot in making}
@@ -259,10 +253,6 @@ NOT_A_MEMBER = "linkedclone pool status FILE lists its clones"
 
 
 def refuse_missing(names: Sequence[str], pool: str) -> None:
-    """Refuse names that are not in a pool.
-
-    Raises:
-        InputError: There are some; all of them are listed.
-    """
+    """Refuse names that are not in a pool."""
     if names:
         raise InputError(f"not in the pool {pool}: {', '.join(names)}", hint=NOT_A_MEMBER)

@@ -26,10 +26,6 @@ def plan_adopt(
         owner: Goes into the marks.
         version: The version of linkedclone.
         force: Also what belongs to another owner.
-
-    Raises:
-        RefusedError: One is neither a linked clone nor a golden image, or cannot be read.
-        NotOursError: One belongs to another owner.
     """
     lineage = Lineage(inventory)
     vms = latest(vms, inventory)

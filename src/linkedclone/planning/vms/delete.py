@@ -37,11 +37,6 @@ def plan_delete(vms: Sequence[Vm], inventory: Inventory, how: Deletion | None = 
     - if a base that belongs to no VM any more would go with its last user,
       ``force`` is needed, or ``keep_base``: then one of the last users is
       unregistered when the others are gone, and all its files stay.
-
-    Raises:
-        InUseError: Something hangs from one of them.
-        NotOursError: One is not ours.
-        RefusedError: A base would go as well, or VMs cannot be read.
     """
     how = how or Deletion()
     lineage = Lineage(inventory)
@@ -90,12 +85,7 @@ def _refuse_unread_users(
 
 
 def _refuse_lost(lost: Sequence[Layer], lineage: Lineage, *, force: bool) -> None:
-    """Refuse to take a base along, unless forced; never one that a stray file hangs from.
-
-    Raises:
-        InUseError: A stray file hangs from it.
-        RefusedError: It would go, and nobody said so.
-    """
+    """Refuse to take a base along, unless forced; never one that a stray file hangs from."""
     strays = {
         reader.name
         for layer in lost

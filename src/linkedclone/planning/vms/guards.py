@@ -29,11 +29,7 @@ from linkedclone.model.vm import Disk, Layer, Snapshot, Vm
 
 
 def refuse_foreign(vms: Sequence[Vm], *, action: str, force: bool) -> None:
-    """Refuse to act on VMs that bear no valid mark of ours, unless forced.
-
-    Raises:
-        NotOursError: At least one is not ours; all of them are named.
-    """
+    """Refuse to act on VMs that bear no valid mark of ours, unless forced."""
     foreign = [vm for vm in vms if vm.owner is None]
     unread = [vm for vm in foreign if vm.unreadable]
     if unread and not force:
@@ -53,11 +49,7 @@ def refuse_foreign(vms: Sequence[Vm], *, action: str, force: bool) -> None:
 
 
 def refuse_busy(vms: Sequence[Vm], sources: Collection[VmId], *, action: str) -> None:
-    """Refuse what would pull the base away from clones that are being made.
-
-    Raises:
-        BusyError: Clones are being made from one of them.
-    """
+    """Refuse what would pull the base away from clones that are being made."""
     busy = [vm.name for vm in vms if vm.id in sources]
     if busy:
         raise BusyError(
@@ -68,11 +60,7 @@ def refuse_busy(vms: Sequence[Vm], sources: Collection[VmId], *, action: str) ->
 
 
 def refuse_templates(vms: Sequence[Vm], *, action: str) -> None:
-    """Refuse what cannot be done to templates.
-
-    Raises:
-        RefusedError: One is a template.
-    """
+    """Refuse what cannot be done to templates."""
     templates = [vm.name for vm in vms if vm.template]
     if templates:
         raise RefusedError(
@@ -89,9 +77,6 @@ def refuse_unread(vms: Sequence[Vm], *, action: str, despite: bool | None = None
         action: What is to be done to them.
         despite: Whether the user was told of it and goes on; None where a
             command has no such option.
-
-    Raises:
-        RefusedError: What hangs from one of them is not known.
     """
     unread = [vm for vm in vms if vm.unreadable]
     if unread and not despite:
@@ -161,9 +146,6 @@ def refuse_unread_users(
         inventory: All that is seen.
         going: The VMs that go as well.
         despite: See :func:`refuse_unread`.
-
-    Raises:
-        RefusedError: There is such a VM, and the user was not told of it yet.
     """
     unread = () if despite else find_unread_users(layers, inventory, going)
     if unread:
@@ -220,23 +202,14 @@ def what_to_know(vms: Iterable[Vm], inventory: Inventory) -> tuple[str, ...]:
 
 
 def refuse_used(brief: str, readers: Iterable[Reader], *, hint: str) -> None:
-    """Refuse what would take a layer away from those that read it.
-
-    Raises:
-        InUseError: There are any; all of them are named.
-    """
+    """Refuse what would take a layer away from those that read it."""
     names = tuple(reader.name for reader in readers)
     if names:
         raise InUseError(brief, dependants=names, hint=hint)
 
 
 def latest(vms: Sequence[Vm], inventory: Inventory) -> tuple[Vm, ...]:
-    """Return the VMs as the inventory has them: it was read after they were looked up.
-
-    Raises:
-        RefusedError: One is missing from it, so nothing in it tells what hangs from that
-            one; or its id is another VM's by now.
-    """
+    """Return the VMs as the inventory has them: it was read after they were looked up."""
     found = {vm.id: vm for vm in inventory.vms}
     missing = [vm.name for vm in vms if vm.id not in found]
     if missing:
@@ -266,11 +239,7 @@ def _refuse_another(vm: Vm, name: str) -> RefusedError:
 
 
 def latest_snapshot(vm: Vm, snapshot: Snapshot) -> Snapshot:
-    """Return a snapshot as the VM has it, which was read after it was looked up.
-
-    Raises:
-        RefusedError: The VM does not have it any more.
-    """
+    """Return a snapshot as the VM has it, which was read after it was looked up."""
     for one in vm.snapshots:
         if one.id == snapshot.id:
             return one
@@ -287,11 +256,7 @@ def present_only(vm: Vm) -> frozenset[Layer]:
 
 
 def refuse_unreadable(vm: Vm, snapshot: Snapshot) -> Sequence[Disk]:
-    """Return a snapshot's disks.
-
-    Raises:
-        RefusedError: They cannot be read, so their clones are unknown.
-    """
+    """Return a snapshot's disks."""
     if snapshot.disks is None:
         raise RefusedError(
             f"the disks of snapshot {snapshot.name!r} of {vm.name} cannot be read, "

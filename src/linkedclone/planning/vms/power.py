@@ -36,10 +36,6 @@ def plan_power(
         force: Also those that are not ours.
         guests: How guests are asked before they are stopped; None stops hard.
             A guest that does not run, as in a suspended VM, is not asked.
-
-    Raises:
-        NotOursError: One is not ours.
-        RefusedError: One is a template.
     """
     refuse_foreign(vms, action="start" if power is Power.ON else "stop", force=force)
     refuse_templates(vms, action="started" if power is Power.ON else "stopped")
@@ -51,12 +47,7 @@ def plan_power(
 def plan_restart(
     vms: Sequence[Vm], *, force: bool = False, guests: AskGuests | None = None
 ) -> Plan:
-    """Stop the VMs that run, then start all; one that does not stop is left as it is.
-
-    Raises:
-        NotOursError: One is not ours.
-        RefusedError: One is a template.
-    """
+    """Stop the VMs that run, then start all; one that does not stop is left as it is."""
     stop = plan_power(vms, Power.OFF, force=force, guests=guests)
     start = tuple(SetPower(vm=vm.id, vm_name=vm.name, power=Power.ON) for vm in vms)
     return Plan(stages=(*stop.stages, start))

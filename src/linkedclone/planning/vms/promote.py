@@ -36,13 +36,6 @@ def plan_promote(
     they read to another file, and merge the rest below them (handbook,
     section 3). One that runs must have no snapshots, for the same reason as on
     vSphere: its disks are rewritten while it reads them.
-
-    Raises:
-        InUseError: Others hang from one of them.
-        NotOursError: One is not ours.
-        RefusedError: One is a template, or runs and has snapshots; or VMs cannot
-            be read, and may hang from one of them.
-        NoSpaceError: The copies would not fit, as far as sizes are known.
     """
     vms = latest(vms, inventory)
     lineage = Lineage(inventory)
@@ -108,11 +101,7 @@ def _notes(
 def _refuse_full(
     vms: Sequence[Vm], copies: Sequence[frozenset[Layer]], inventory: Inventory
 ) -> None:
-    """Refuse what does not fit, all copies together.
-
-    Raises:
-        NoSpaceError: A datastore has less free than is needed.
-    """
+    """Refuse what does not fit, all copies together."""
     needed: dict[StoreId, int] = defaultdict(int)
     for vm, layers in zip(vms, copies, strict=True):
         for disk in vm.disks:

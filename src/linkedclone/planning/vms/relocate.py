@@ -40,13 +40,6 @@ def plan_relocate(
         moves_disks: Whether a datastore was named.
         force: Also those that are not ours.
         despite_unreadable: Also what VMs that cannot be read may hang from.
-
-    Raises:
-        NotOursError: One is not ours.
-        RefusedError: One is a template, has disks whose chains are not shown,
-            or snapshots whose layers would be left behind.
-        InUseError: Something hangs from its layers.
-        NoSpaceError: They do not fit.
     """
     vms = latest(vms, inventory)
     refuse_foreign(vms, action="move", force=force)

@@ -12,10 +12,6 @@ def plan_rename(vm: Vm, name: str, *, force: bool = False) -> Plan:
 
     Whether another VM of its folder has the name, the hypervisor alone can
     tell: between a look and the call somebody could take it.
-
-    Raises:
-        InputError: It is no name for a VM.
-        NotOursError: The VM is not ours.
     """
     check_name(name)
     refuse_foreign([vm], action="rename", force=force)

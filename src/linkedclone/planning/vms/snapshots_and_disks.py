@@ -40,9 +40,6 @@ def plan_create_snapshot(
         description: More words.
         quiesce: Whether a running guest's file systems are brought to rest first.
         memory: Whether the memory of a running VM is kept too.
-
-    Raises:
-        RefusedError: The VM is a template.
     """
     if vm.template:
         raise RefusedError(
@@ -68,13 +65,7 @@ def plan_delete_snapshot(
     force: bool = False,
     despite_unreadable: bool = False,
 ) -> Plan:
-    """Delete a snapshot that nothing hangs from.
-
-    Raises:
-        InUseError: Something hangs from it.
-        NotOursError: The VM is not ours.
-        RefusedError: Its disks cannot be read, or VMs that may hang from it.
-    """
+    """Delete a snapshot that nothing hangs from."""
     refuse_unreadable(vm, snapshot)
     (vm,) = latest([vm], inventory)
     snapshot = latest_snapshot(vm, snapshot)
@@ -111,12 +102,6 @@ def plan_revert(
 
     Clones hang from snapshots, which a revert leaves alone. But other tools can
     hang a disk from any file, and the layers of the present state go.
-
-    Raises:
-        InUseError: Something hangs from the VM's present state.
-        NotOursError: The VM is not ours.
-        RefusedError: The snapshot's disks cannot be read, or VMs that may hang
-            from the present state.
     """
     refuse_unreadable(vm, snapshot)
     (vm,) = latest([vm], inventory)
@@ -160,13 +145,6 @@ def plan_grow(
         linked_too: Whether the hypervisor can grow a delta over its base.
         force: Also what is not ours.
         despite_unreadable: Also what VMs that cannot be read may hang from.
-
-    Raises:
-        NotFoundError: The VM has no disk of that label.
-        InputError: The new size is smaller than the old one.
-        InUseError: Others hang from the file that would grow.
-        NotOursError: The VM is not ours.
-        RefusedError: The disk hangs from another, and the hypervisor cannot grow such.
     """
     (vm,) = latest([vm], inventory)
     disk = find_disk(vm, grow.disk)
@@ -204,11 +182,7 @@ def plan_grow(
 
 
 def find_disk(vm: Vm, label: str) -> Disk:
-    """Find a disk by its label; an empty one means the only disk.
-
-    Raises:
-        NotFoundError: There is none, or no label says which of several.
-    """
+    """Find a disk by its label; an empty one means the only disk."""
     found = [disk for disk in vm.disks if label in {"", disk.label}]
     if len(found) == 1:
         return found[0]
