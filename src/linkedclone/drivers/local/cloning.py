@@ -96,13 +96,7 @@ class NewClone:
 
 
 def plan_machine(state: StateFolder, step: CreateClone) -> MachineRecord:
-    """Return the hardware that a clone would get; its own MAC addresses are others.
-
-    Raises:
-        InputError: The parent's hardware does not go with what is wanted.
-        NotFoundError: There is no such network.
-        GoneError: The parent does not exist.
-    """
+    """Return the hardware that a clone would get; its own MAC addresses are others."""
     source = load_vm(state, step.source.id).record
     check_disks(len(source.disk_files), step.hardware)
     planned = build_machine(source.machine, step.hardware, step.macs, store=state.store)
@@ -115,10 +109,6 @@ def reserve_name(state: StateFolder, name: str) -> Iterator[Path]:
     """Keep a name for a clone while the block runs; yields a folder to build it in.
 
     Others that want the name are refused meanwhile, or can wait for the outcome.
-
-    Raises:
-        DuplicateNameError: The name is taken, or kept by somebody else.
-        OSError: It cannot be written.
     """
     key = key_of(name)
     if state.holder(key) is not None or is_at_work(state, CLONE, key):
@@ -138,12 +128,6 @@ def build_clone(state: StateFolder, wanted: NewClone, entry: Path) -> VmId:
         state: The state folder.
         wanted: The clone.
         entry: The folder to build in; see :func:`reserve_name`.
-
-    Raises:
-        DuplicateNameError: The name is taken.
-        GoneError: The parent or the snapshot is gone.
-        RefusedError: A layer below is missing or changed.
-        OSError: It cannot be written.
     """
     with (
         locked(state, wanted.source, shared=True) as source,
@@ -182,11 +166,7 @@ def build_clone(state: StateFolder, wanted: NewClone, entry: Path) -> VmId:
 
 
 def await_clone(state: StateFolder, name: str) -> VmId:
-    """Wait for the clone of this name that somebody else is making; return its id.
-
-    Raises:
-        GoneError: It does not exist, and no command is making it.
-    """
+    """Wait for the clone of this name that somebody else is making; return its id."""
     key = key_of(name)
     while True:
         busy = is_at_work(state, CLONE, key)
@@ -204,11 +184,7 @@ def await_clone(state: StateFolder, name: str) -> VmId:
 
 
 def find_snapshot(vm: StoredVm, snapshot: SnapshotId) -> SnapshotRecord:
-    """Find a snapshot of a VM.
-
-    Raises:
-        GoneError: It has none of this id.
-    """
+    """Find a snapshot of a VM."""
     for record in vm.record.snapshots:
         if record.id == snapshot:
             return record

@@ -85,10 +85,6 @@ def open_local(endpoint: Endpoint) -> LocalDriver:
     """Open the state folder that the endpoint names, or the user's own.
 
     What a killed command left is removed first.
-
-    Raises:
-        InputError: ``LINKEDCLONE_ACCEL`` names no accelerator.
-        HypervisorError: The folder can neither be read nor made.
     """
     machines = partial(open_machine, accel=find_accel(endpoint.accel))
     root = find_root(endpoint)

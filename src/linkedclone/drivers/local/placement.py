@@ -70,12 +70,7 @@ class BridgePlaces:
 
 
 def check_bridges(machine: MachineRecord) -> None:
-    """Make sure that all cards of a machine that want a bridge can be put on it.
-
-    Raises:
-        NotFoundError: There is no such bridge any more.
-        RefusedError: QEMU may not use one.
-    """
+    """Make sure that all cards of a machine that want a bridge can be put on it."""
     for card in machine.cards:
         network = parse_network(card.network)
         if network.kind is NetworkKind.BRIDGE:
@@ -83,12 +78,7 @@ def check_bridges(machine: MachineRecord) -> None:
 
 
 def check_bridge(name: str, places: BridgePlaces | None = None) -> None:
-    """Make sure that a card can be put on a bridge.
-
-    Raises:
-        NotFoundError: There is no such bridge.
-        RefusedError: The helper is missing, has no rights, or its list does not allow it.
-    """
+    """Make sure that a card can be put on a bridge."""
     places = places or BridgePlaces()
     if not (places.interfaces / name / "bridge").exists():
         there = sorted(path.parent.name for path in places.interfaces.glob("*/bridge"))
@@ -135,11 +125,7 @@ def _allow(name: str, path: Path) -> str:
 
 
 def is_allowed(name: str, path: Path) -> bool:
-    """Read an access list, with those that it includes: a refusal beats a permission.
-
-    Raises:
-        OSError: It cannot be read.
-    """
+    """Read an access list, with those that it includes: a refusal beats a permission."""
     rules = _read_rules(path, depth=8)
     return (
         ("deny", name) not in rules
@@ -162,12 +148,7 @@ def _read_rules(path: Path, *, depth: int) -> set[tuple[str, str]]:
 
 
 def find_target(state: StateFolder, request: CloneRequest) -> Target:
-    """Return where clones go: there is one place only.
-
-    Raises:
-        NotFoundError: The request names another.
-        UnsupportedError: It asks for what there is no counterpart for.
-    """
+    """Return where clones go: there is one place only."""
     refuse_unsupported(request, REFUSED, endpoint="local:")
     check_customization(request.customization)
     placement = request.placement
@@ -192,12 +173,7 @@ def find_target(state: StateFolder, request: CloneRequest) -> Target:
 
 
 def _find_networks(nics: Sequence[Nic]) -> tuple[Network, ...]:
-    """Read the networks that the request names; a bridge has to be usable.
-
-    Raises:
-        NotFoundError: There is no such network.
-        RefusedError: QEMU may not use a bridge.
-    """
+    """Read the networks that the request names; a bridge has to be usable."""
     wanted = dict.fromkeys(nic.network for nic in nics if nic.action != "remove")
     found = []
     for text in wanted:

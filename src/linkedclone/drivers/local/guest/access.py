@@ -31,12 +31,7 @@ SOCKET_PATH_BYTES = 107
 def build_ssh(
     state: StateFolder, machines: OpenMachine, vm: VmId, command: Sequence[str] = ()
 ) -> tuple[str, ...]:
-    """Build the argument list of ``ssh`` for a VM.
-
-    Raises:
-        GoneError: The VM does not exist.
-        HypervisorError: It does not run.
-    """
+    """Build the argument list of ``ssh`` for a VM."""
     from linkedclone.drivers.local.state.ssh_key import build_ssh_command
 
     stored = load_vm(state, vm)
@@ -53,11 +48,7 @@ def build_ssh(
 
 
 def describe_logins(state: StateFolder, vms: Sequence[Vm]) -> dict[VmId, SshLogin]:
-    """Say how one logs in to those of these VMs that run, as they were seen.
-
-    Raises:
-        HypervisorError: There is no key, and none can be made.
-    """
+    """Say how one logs in to those of these VMs that run, as they were seen."""
     from linkedclone.drivers.local.state.ssh_key import build_options
 
     found: dict[VmId, SshLogin] = {}
@@ -107,12 +98,7 @@ def _is_inner(address: str) -> bool:
 
 
 def connect_ssh(state: StateFolder, vm: VmId) -> socket.socket:
-    """Connect to the SSH server of a running VM.
-
-    Raises:
-        GoneError: The VM does not exist.
-        HypervisorError: It does not run, or cannot be reached.
-    """
+    """Connect to the SSH server of a running VM."""
     stored = load_vm(state, vm)
     address = open_machine(stored).find_ssh()
     if address is None:
@@ -140,12 +126,7 @@ def _unreachable(vm: StoredVm) -> HypervisorError:
 
 
 def describe_console(state: StateFolder, vm: VmId) -> ConsoleAddress:
-    """Say where the screen of a running VM is.
-
-    Raises:
-        GoneError: The VM does not exist.
-        RefusedError: It does not run, or has no screen.
-    """
+    """Say where the screen of a running VM is."""
     from linkedclone.drivers.local.machine.arguments import VNC_SOCKET
 
     stored = load_vm(state, vm)
@@ -171,12 +152,7 @@ def describe_console(state: StateFolder, vm: VmId) -> ConsoleAddress:
 def attach_console(
     state: StateFolder, vm: VmId, *, input_descriptor: int, output_descriptor: int
 ) -> None:
-    """Join a terminal to a VM's serial console until Ctrl-] is typed or it stops.
-
-    Raises:
-        GoneError: The VM does not exist, or does not run.
-        BusyError: Somebody else is attached.
-    """
+    """Join a terminal to a VM's serial console until Ctrl-] is typed or it stops."""
     open_machine(load_vm(state, vm)).attach_console(
         input_descriptor=input_descriptor, output_descriptor=output_descriptor
     )

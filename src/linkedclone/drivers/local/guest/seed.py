@@ -27,11 +27,7 @@ _LONGEST_LABEL = 63
 
 
 def check_customization(wanted: Customization | None) -> None:
-    """Refuse what guests here cannot be made to do.
-
-    Raises:
-        UnsupportedError: It is for Windows, stored elsewhere, or sets the hardware clock.
-    """
+    """Refuse what guests here cannot be made to do."""
     if wanted is None:
         return
     if wanted.stored:
@@ -47,13 +43,7 @@ def _refusal(what: str, hint: str) -> UnsupportedError:
 
 
 def check_guest(guest: Guest | None, machine: MachineRecord) -> None:
-    """Refuse what a guest cannot be made on this hardware, before anything is made.
-
-    Raises:
-        UnsupportedError: See :func:`check_customization`.
-        InputError: It is given addresses for more cards than it has, or a
-            network too small for them, or a document of no known kind.
-    """
+    """Refuse what a guest cannot be made on this hardware, before anything is made."""
     if guest is None:
         return
     check_customization(guest.customization)
@@ -101,10 +91,6 @@ def build_seed(state: StateFolder, guest: Guest, *, macs: Sequence[str], user: s
         guest: Who the guest is to be.
         macs: The MAC addresses of its cards, in the order of the hardware.
         user: Who logs in with the state folder's key; see ``nocloud.admit_key``.
-
-    Raises:
-        InputError: A document that is passed on is of no known kind.
-        HypervisorError: There is no SSH key yet, and none can be made.
     """
     key = read_public_key(state)
     admitted = admit_key(as_cloud_init(guest), user=user, key=key)

@@ -61,14 +61,6 @@ def build_image(state: StateFolder, wanted: ImageBuild, tell: TellBytes) -> VmId
 
     The packages come from where this machine's own come from, if that is a
     Debian of the same release; else from where mmdebstrap takes them.
-
-    Raises:
-        InputError: The name, the release or a package's name will not do.
-        DuplicateNameError: The name is taken by what is no image.
-        UnsupportedError: A program is missing.
-        PermissionDeniedError: It has to be done by root.
-        NoSpaceError: There is no room.
-        HypervisorError: A program failed; its last lines say why.
     """
     check_name(wanted.name)
     refuse_version_name(wanted.name)
@@ -162,11 +154,7 @@ class _Work:
     settings: Mapping[str, str]
 
     def run(self, command: Sequence[str]) -> None:
-        """Run a program to its end; it ends with this process, however that ends.
-
-        Raises:
-            HypervisorError: It failed.
-        """
+        """Run a program to its end; it ends with this process, however that ends."""
         program = _find(command[0]) or command[0]
         last: deque[str] = deque(maxlen=_TOLD_LINES)
         with (

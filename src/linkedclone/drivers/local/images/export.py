@@ -39,13 +39,6 @@ def export_disk(
 
     It is made under a hidden name beside its place and takes its own when it
     is whole. The VM can be cloned from meanwhile, but neither started nor changed.
-
-    Raises:
-        InputError: The file is there, or its folder is not.
-        InUseError: The VM runs, and no snapshot was named.
-        NotFoundError: It has no such disk.
-        NoSpaceError: There is no room.
-        HypervisorError: qemu-img failed.
     """
     target = Path(os.path.abspath(wanted.file))  # noqa: PTH100 - links in the path stay
     _check_target(state, target)

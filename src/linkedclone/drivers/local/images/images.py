@@ -70,13 +70,6 @@ def import_image(state: StateFolder, wanted: ImageImport, tell: TellBytes = tell
         state: The state folder.
         wanted: The image.
         tell: Is told how far it is.
-
-    Raises:
-        InputError: The name or the file will not do; the error says why.
-        DuplicateNameError: The name is taken by what is no image, or this very
-            image has it.
-        LinkedCloneError: It cannot be fetched; see ``downloading``.
-        OSError: It cannot be read or written.
     """
     check_name(wanted.name)
     refuse_version_name(wanted.name)
@@ -109,12 +102,7 @@ def _check_machine(wanted: ImageImport) -> None:
 
 
 def _refuse_layer(wanted: ImageImport) -> None:
-    """Refuse to take a layer away from the VMs of a state folder, this one or another.
-
-    Raises:
-        InputError: It was to be moved, and is one.
-        InUseError: Another program writes to it.
-    """
+    """Refuse to take a layer away from the VMs of a state folder, this one or another."""
     if wanted.file is None:
         return
     file = Path(os.path.realpath(wanted.file))
@@ -161,11 +149,7 @@ def _import_file(
 
 
 def _examine(wanted: ImageImport, base: Path, lock: int, tell: TellBytes) -> DiskFile:
-    """Look at the image where only we can change it; return it under the name that it keeps.
-
-    Raises:
-        InputError: It is not the expected file, or nothing to make a parent of.
-    """
+    """Look at the image where only we can change it; return it under the name that it keeps."""
     what = wanted.source or str(wanted.file)
     if wanted.sha256:
         from linkedclone.drivers.qemu.images.download import hash_file, refuse_other
@@ -285,12 +269,6 @@ def remove_image(state: StateFolder, machines: OpenMachine, name: str) -> None:
     """Delete an image's parent VM and its base.
 
     What is the newest version after that bears the plain name.
-
-    Raises:
-        NotFoundError: There is no such image.
-        InUseError: VMs hang from it, or disk files that others made.
-        RefusedError: Not everything can be read, so nothing tells what hangs from it.
-        HypervisorError: The parent runs.
     """
     found = [image for image in list_images(state) if key_of(image.name) == key_of(name)]
     if not found:

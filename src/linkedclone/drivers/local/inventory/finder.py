@@ -9,11 +9,7 @@ from linkedclone.model.values.ids import VmId
 
 
 def find_vms(state: StateFolder, refs: Sequence[str]) -> list[VmId]:
-    """Find VMs by name, path or UUID.
-
-    Raises:
-        NotFoundError: Some do not exist; all of them are named.
-    """
+    """Find VMs by name, path or UUID."""
     found = {ref: _find_vm(state, ref) for ref in refs}
     missing = [ref for ref, vm in found.items() if vm is None]
     if missing:

@@ -168,11 +168,7 @@ def read_foreign(state: StateFolder, path: Path) -> ForeignDisk | None:
 
 
 def sniff(path: Path) -> ImageFormat | None:
-    """Tell what a file is by its first bytes, or else by its name; None if it is no disk.
-
-    Raises:
-        OSError: It cannot be read.
-    """
+    """Tell what a file is by its first bytes, or else by its name; None if it is no disk."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW)
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -243,9 +239,6 @@ def _locate(state: StateFolder, path: Path, name: str) -> Path | None:
 
     The same file may be named through links: in the state folder it gets the
     path that it has for us.
-
-    Raises:
-        HypervisorError: It is written in a way that is not understood.
     """
     name = _plain_name(name).removeprefix("file:")
     if "\0" in name or len(name) > _LONGEST_NAME:

@@ -33,9 +33,6 @@ def observe_all(
         sizes: Whether the sizes of files and of the file system are wanted.
         scan: Where to look for more files of nobody.
         guests: Whether the guests' agents are asked.
-
-    Raises:
-        NotFoundError: A place to scan is no folder.
     """
     survey = take_survey(state)
     found = scan_places(state, scan.places, _list_known(survey)) if scan else Findings()

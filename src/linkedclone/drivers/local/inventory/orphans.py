@@ -110,11 +110,6 @@ def remove_stray(state: StateFolder, stray: Stray) -> None:
     """Remove a disk file of no VM from the state folder; an absent one counts as removed.
 
     Of an image that was fetched in part, what is noted of it goes too.
-
-    Raises:
-        RefusedError: It lies elsewhere, or its readers are unknown.
-        InUseError: Something reads it.
-        BusyError: Other commands use layers for too long.
     """
     path = state.root / stray.layer.path
     if path.parent == state.downloads and path.suffix == PART_SUFFIX:

@@ -39,9 +39,6 @@ def scan_places(state: StateFolder, places: Iterable[str], known: Iterable[Path]
         places: Where; none stands for the state folder, and for every folder
             outside of it where one of the known files lies.
         known: The files of all known chains.
-
-    Raises:
-        NotFoundError: A place is no folder.
     """
     folders = [Path(os.path.abspath(os.path.expanduser(place))) for place in places]  # noqa: PTH100, PTH111 - links stay as they are
     for folder in folders:

@@ -146,9 +146,6 @@ def relink_vms(state: StateFolder) -> tuple[str, ...]:
 
     What a copy made of a link, a text file or a folder, is moved aside if it
     could be more than that.
-
-    Raises:
-        OSError: A link cannot be made.
     """
     with hold(state.family_lock):
         found = [vm for vm in find_unlinked(state) if not vm.obstacle]

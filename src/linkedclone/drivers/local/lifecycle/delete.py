@@ -31,10 +31,6 @@ def delete_vm(state: StateFolder, machines: OpenMachine, vm: VmId) -> None:
     Of an image, the newest version that is left bears the plain name then. Its
     name is free from the moment it is withdrawn; what remains of its files
     after a kill is removed by the next command.
-
-    Raises:
-        HypervisorError: It runs, or a newer version of linkedclone wrote its record.
-        BusyError: Another command works on it.
     """
     try:
         load_vm(state, vm)

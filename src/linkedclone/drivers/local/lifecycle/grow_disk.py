@@ -24,14 +24,6 @@ def grow_disk(
 
     The size is rounded up to whole sectors of 512 bytes, as disks have them.
     What lies beyond the end of the layer below reads as zeros.
-
-    Raises:
-        GoneError: The VM does not exist.
-        NotFoundError: It has no disk of this label.
-        InputError: The disk is larger, or qcow2 has no such sizes.
-        InUseError: A foreign file hangs from the layer that would change.
-        RefusedError: A layer below it is missing or changed.
-        HypervisorError: QEMU or qemu-img failed; the disk is as it was.
     """
     wanted = round_to_sectors(capacity_bytes)
     with at_work_on(state, "grow", vm), locked(state, vm) as found:
@@ -50,11 +42,7 @@ def grow_disk(
 
 
 def _find_disk(vm: StoredVm, label: str) -> int:
-    """Return the number of the disk with this label, counted from 0.
-
-    Raises:
-        NotFoundError: There is none.
-    """
+    """Return the number of the disk with this label, counted from 0."""
     labels = [DISK_LABEL, *(disk.label for disk in vm.record.extra_disks)]
     if label not in labels:
         raise NotFoundError(
@@ -64,11 +52,7 @@ def _find_disk(vm: StoredVm, label: str) -> int:
 
 
 def _is_growth(now: int, wanted: int) -> bool:
-    """Say whether there is anything to do.
-
-    Raises:
-        InputError: The size will not do.
-    """
+    """Say whether there is anything to do."""
     if wanted < now:
         raise InputError(
             f"the disk has {render_size(now)}, and a disk cannot be made smaller",

@@ -43,11 +43,7 @@ def version_of(record: VmRecord) -> int:
 
 
 def refuse_version_name(name: str) -> None:
-    """Refuse a name that only an older version has.
-
-    Raises:
-        InputError: It is one.
-    """
+    """Refuse a name that only an older version has."""
     if _OLDER.fullmatch(name):
         raise InputError(
             f"{name!r} is a name for an older version of an image",
@@ -56,22 +52,14 @@ def refuse_version_name(name: str) -> None:
 
 
 def refuse_taken(state: StateFolder, name: str) -> None:
-    """Refuse a name that something else has than an image.
-
-    Raises:
-        DuplicateNameError: It is taken.
-    """
+    """Refuse a name that something else has than an image."""
     holder = _find_holder(state, name)
     if holder is not None and not holder.record.image:
         raise name_taken(name)
 
 
 def find_unfinished(state: StateFolder, name: str, file: Path) -> StoredVm | None:
-    """Find what a killed import of this very file left: the newest version, without its seal.
-
-    Raises:
-        DuplicateNameError: The newest version of the name is this file, and sealed.
-    """
+    """Find what a killed import of this very file left: the newest version, without its seal."""
     holder = _find_holder(state, name)
     if holder is None or not holder.record.snapshots:
         return None
@@ -104,11 +92,7 @@ def _is_same(base: Path, file: Path) -> bool:
 
 
 def publish_version(state: StateFolder, built: Path, vm: VmId, record: VmRecord) -> None:
-    """Make an image exist as the newest version of its name.
-
-    Raises:
-        DuplicateNameError: Something that is no image has the name.
-    """
+    """Make an image exist as the newest version of its name."""
     with hold(state.images_lock):
         refuse_taken(state, record.name)
         older = [version_of(found.record) for found in _list_versions(state, record.name)]

@@ -18,16 +18,7 @@ START_DEADLINE_SECONDS = 60.0
 
 
 def set_power(state: StateFolder, machines: OpenMachine, vm: VmId, power: Power) -> None:
-    """Start a VM, or stop it hard; already there counts as done.
-
-    Raises:
-        GoneError: It does not exist.
-        RefusedError: A layer that it would run on is missing, changed or not its own,
-            there is not enough memory, or QEMU may not use a bridge.
-        NotFoundError: A bridge is gone.
-        PowerOnError: QEMU does not start.
-        UnsupportedError: Another power state is asked for.
-    """
+    """Start a VM, or stop it hard; already there counts as done."""
     if power not in {Power.ON, Power.OFF}:
         raise UnsupportedError(
             f"a VM here cannot be put to {power.value}", kind="power", hint="it can be on or off"
@@ -69,10 +60,6 @@ def shut_down_guest(state: StateFolder, machines: OpenMachine, vm: VmId) -> None
 
     Where no agent answers, the power button is pressed: most systems listen to
     it, and whether this one does, only its going off can tell.
-
-    Raises:
-        GoneError: It does not exist.
-        RefusedError: It stands still, so it cannot hear.
     """
     with locked(state, vm) as found:
         stored = settle(state, machines, found)

@@ -12,12 +12,7 @@ from linkedclone.model.vm import Power
 
 
 def reconfigure_vm(state: StateFolder, machines: OpenMachine, step: ReconfigureVm) -> None:
-    """Change what a step names; it counts from the next start on.
-
-    Raises:
-        RefusedError: The VM runs, and more than notes and mark is to change.
-        GoneError: It does not exist.
-    """
+    """Change what a step names; it counts from the next start on."""
     with locked(state, step.vm) as vm:
         machine, record = vm.record.machine, vm.record
         wanted = replace(

@@ -23,13 +23,7 @@ _CLONE = "clone"
 
 
 def rename_vm(state: StateFolder, vm: VmId, name: str) -> None:
-    """Rename a VM, running or not; what the guest calls itself stays.
-
-    Raises:
-        DuplicateNameError: The name is taken, be it by a clone in the making.
-        GoneError: The VM does not exist.
-        BusyError: Another command works on it.
-    """
+    """Rename a VM, running or not; what the guest calls itself stays."""
     new = state.names / key_of(name)
     with at_work_on(state, RENAME, vm), locked(state, vm) as found:
         stored = settle_name(state, found)

@@ -10,12 +10,7 @@ from linkedclone.formats.chain import read_chain
 
 
 def check_disk(state: StateFolder, vm: StoredVm) -> None:
-    """Make sure that a VM's disks may be written to: they are its own, and all below are sound.
-
-    Raises:
-        RefusedError: It would be written to over a missing or changed layer, or is sealed.
-        InUseError: A foreign file hangs from one.
-    """
+    """Make sure that a VM's disks may be written to: they are its own, and all below are sound."""
     for top in vm.disk_tops:
         chain = read_chain(top)
         check_layers(state, chain[:-1])

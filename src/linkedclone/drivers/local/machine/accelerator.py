@@ -92,9 +92,6 @@ def choose_cpu(accel: str, program: str = PROGRAM) -> str:
     Args:
         accel: ``kvm`` or ``tcg``.
         program: QEMU.
-
-    Raises:
-        InputError: The environment names something that is not a CPU model.
     """
     wanted = os.environ.get(CPU_VARIABLE, "")
     if wanted and not _CPU.fullmatch(wanted):

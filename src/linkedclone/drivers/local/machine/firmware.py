@@ -34,9 +34,6 @@ def find_firmware(folders: tuple[Path, ...] | None = None) -> Firmware:
     Descriptors are taken in the order of their names, those of the
     administrator's folder first; one of the same name stands in for the other
     (QEMU: docs/interop/firmware.json).
-
-    Raises:
-        PowerOnError: None is installed.
     """
     files: dict[str, Path] = {}
     for folder in reversed(folders or DESCRIPTORS):
@@ -58,10 +55,6 @@ def prepare_firmware(variables: Path | None) -> Path | None:
 
     A machine that was never started gets its variables now. They are the
     firmware's own template, so that what boots is found by the firmware itself.
-
-    Raises:
-        PowerOnError: No firmware is installed.
-        OSError: The variables cannot be written.
     """
     if variables is None:
         return None
@@ -79,12 +72,7 @@ def _read_descriptor(path: Path) -> Firmware | None:
 
 
 def parse_descriptor(document: dict[str, Any]) -> Firmware | None:
-    """Read a descriptor; None if its firmware is not for our machines. Pure.
-
-    Raises:
-        KeyError: It is no descriptor that we understand.
-        TypeError: The same.
-    """
+    """Read a descriptor; None if its firmware is not for our machines. Pure."""
     fits = any(
         target["architecture"] == "x86_64"
         and any(machine.startswith("pc-q35") for machine in target["machines"])

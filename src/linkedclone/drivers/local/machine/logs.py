@@ -74,12 +74,7 @@ class Log:
 
 @contextmanager
 def keep_logs(folder: Path, names: Sequence[str]) -> Iterator[tuple[Log, ...]]:
-    """Begin logs anew, for writers that are started in the block.
-
-    Raises:
-        OSError: No process can be started, or the folder cannot be written to.
-        BusyError: An earlier keeper does not end.
-    """
+    """Begin logs anew, for writers that are started in the block."""
     with ExitStack() as stack:
         lock = stack.enter_context(hold(folder / LOCK, deadline_s=_END_SECONDS))
         yield tuple(_keep_log(folder, name, lock, stack) for name in names)

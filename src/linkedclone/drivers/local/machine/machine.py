@@ -85,12 +85,6 @@ class Machine(RunningDisks):
         """Start QEMU and return when it answers; the guest boots on. Running already is done.
 
         QEMU lives on when this process ends.
-
-        Raises:
-            RefusedError: It is not admitted.
-            PowerOnError: QEMU ended, with its last words, or did not answer in time.
-            BusyError: Another command works on the machine.
-            EndpointError: Another machine runs in the folder.
         """
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         accel = self.config.accel or choose_accelerator(self.config.kernel).name
@@ -134,10 +128,6 @@ class Machine(RunningDisks):
                 A QEMU that does not answer either, or not sensibly, is killed.
             deadline_seconds: How long the guest may take; then QEMU is ended.
                 A paused guest cannot be asked and is ended at once.
-
-        Raises:
-            BusyError: Another command works on the machine.
-            EndpointError: Another machine runs in the folder; it is left alone.
         """
         handle = None
         try:
@@ -166,12 +156,7 @@ class Machine(RunningDisks):
             handle.close()
 
     def _kill(self) -> None:
-        """Kill the machine's own QEMU, known by what it was started with and not by its answers.
-
-        Raises:
-            BusyError: Another command works on the machine, or its QEMU does not end.
-            EndpointError: Something else listens in its place, and is left alone.
-        """
+        """Kill the machine's own QEMU, known by what it was started with and not by its answers."""
         with hold(self.folder / LOCK, deadline_s=ANSWER_SECONDS):
             for handle in hold_own(self.folder, self.config.uuid):
                 handle.kill()
@@ -193,10 +178,6 @@ class Machine(RunningDisks):
         """Ask the guest to shut down, by its agent or else by the power button.
 
         Returns at once. Off already is heard; a guest that stands still is not.
-
-        Raises:
-            BusyError: Another command works on the machine.
-            EndpointError: Another machine runs in the folder.
         """
         try:
             heard = self._ask(_ask_to_power_off)
@@ -235,22 +216,13 @@ class Machine(RunningDisks):
         return None
 
     def find_ssh(self) -> SshAddress | None:
-        """Say where its port 22 is reached from here, without asking the guest; None if nowhere.
-
-        Raises:
-            BusyError: It does not answer in time.
-            EndpointError: Another machine answers.
-        """
+        """Say where its port 22 is reached from here, without asking the guest; None if nowhere."""
         return self._ask(_find_ssh)
 
     def read_files(self, files: Mapping[str, str]) -> Mapping[str, str]:
         """Read small files of the guest through its agent, each by what it is called.
 
         Empty if the machine does not run, or no agent answers.
-
-        Raises:
-            BusyError: The agent does not get on.
-            HypervisorError: The agent is not let read files.
         """
 
         async def work(session: Session) -> Mapping[str, str]:
@@ -269,11 +241,6 @@ class Machine(RunningDisks):
         Args:
             command: Program and arguments.
             seconds: How long it may take; then it is ended.
-
-        Raises:
-            BusyError: No agent answers, or the command takes too long.
-            HypervisorError: There is no such program, or the agent is not let run any.
-            GoneError: The machine does not run.
         """
         from linkedclone.drivers.local.qmp import guest_commands
 
@@ -293,12 +260,7 @@ class Machine(RunningDisks):
             pause = min(1.0, 2 * pause)
 
     def resume(self) -> None:
-        """Let a paused guest go on: after space was freed nothing is lost.
-
-        Raises:
-            NoSpaceError: It paused again at once: the file system is still full.
-            GoneError: The machine does not run.
-        """
+        """Let a paused guest go on: after space was freed nothing is lost."""
         state = self._demand(_resume)
         if state.power is Power.PAUSED:
             hint = "free space in the state folder's file system, then try again"
@@ -310,10 +272,6 @@ class Machine(RunningDisks):
         Args:
             capacity_bytes: Its new size.
             number: Which one, counted from 0 in the order of the hardware.
-
-        Raises:
-            HypervisorError: QEMU refuses; the disk is as it was.
-            GoneError: The machine does not run.
         """
 
         async def work(session: Session) -> bool:
@@ -324,12 +282,7 @@ class Machine(RunningDisks):
         self._demand(work, deadline_seconds=SNAPSHOT_SECONDS)
 
     def attach_console(self, *, input_descriptor: int, output_descriptor: int) -> None:
-        """Join a terminal to the serial console until Ctrl-] is typed or QEMU ends.
-
-        Raises:
-            BusyError: Somebody else is attached.
-            GoneError: The machine does not run.
-        """
+        """Join a terminal to the serial console until Ctrl-] is typed or QEMU ends."""
         from linkedclone.drivers.local.machine.console import attach
         from linkedclone.drivers.local.qmp.sockets import connect
 

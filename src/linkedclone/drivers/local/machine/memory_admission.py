@@ -72,9 +72,6 @@ def check_room(room: Room, needs: dict[str, int]) -> None:
     Args:
         room: The memory of this machine.
         needs: The memory of each guest, by name.
-
-    Raises:
-        RefusedError: They do not all fit.
     """
     needed = sum(map(need_of, needs.values()))
     if needed <= room.free_bytes:
@@ -99,9 +96,6 @@ def check_batch(state: StateFolder, request: CloneRequest, memory_bytes: int) ->
         state: The state folder.
         request: What is wanted.
         memory_bytes: The parent's memory.
-
-    Raises:
-        RefusedError: There is not enough memory.
     """
     if not request.power_on or is_overcommitted():
         return
@@ -121,10 +115,6 @@ def admitted(gate: Path, name: str, memory_bytes: int) -> Iterator[None]:
         gate: A file that all who start machines lock.
         name: The VM's name.
         memory_bytes: The guest's memory.
-
-    Raises:
-        RefusedError: There is not enough memory.
-        BusyError: Others were being started all the time.
     """
     if is_overcommitted():
         yield
@@ -145,9 +135,6 @@ def observe_room(processes: Path = _PROCESSES, groups: Path = _GROUPS) -> Room:
     Args:
         processes: Where the kernel tells of processes (proc(5)).
         groups: Where it tells of control groups (cgroups(7)).
-
-    Raises:
-        OSError: The kernel does not tell.
     """
     told = _AVAILABLE.search((processes / "meminfo").read_text())
     promised = sum(_read_promise(entry) for entry in processes.iterdir() if entry.name.isdigit())

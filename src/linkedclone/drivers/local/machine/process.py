@@ -42,10 +42,6 @@ def launch(arguments: Sequence[str], folder: Path, *, console: bool = False) -> 
     says goes to its log for as long as it lives, and with ``console`` its standard
     output to the log of the guest's console. A thread waits for it, so that it
     leaves no zombie behind in a long-lived caller.
-
-    Raises:
-        PowerOnError: There is no QEMU.
-        OSError: Its logs cannot be kept.
     """
     names = (QEMU_LOG, CONSOLE_LOG) if console else (QEMU_LOG,)
     with keep_logs(folder, names) as logs:

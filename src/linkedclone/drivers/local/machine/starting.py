@@ -28,9 +28,6 @@ def observe_surely(machines: OpenMachine, vm: StoredVm, *, guest: bool = False) 
         machines: Gives the machine.
         vm: The VM.
         guest: Whether its guest is asked too, which thaws one that was left frozen.
-
-    Raises:
-        HypervisorError: It neither answers nor ends; it was waited for, so nothing waits again.
     """
     machine, folder = machines(vm), vm.folder / RUN_FOLDER
     deadline = time.monotonic() + DEADLINE_SECONDS
@@ -54,11 +51,7 @@ def stop_hard(machines: OpenMachine, vm: StoredVm) -> None:
 
 
 def observe_runs(machines: OpenMachine, vm: StoredVm, *, guest: bool = False) -> bool:
-    """Say whether a VM runs, or is coming up; ``guest`` as in :func:`observe_surely`.
-
-    Raises:
-        HypervisorError: Something runs, and does not say what: nothing is tried with it.
-    """
+    """Say whether a VM runs, or is coming up; ``guest`` as in :func:`observe_surely`."""
     state = observe_surely(machines, vm, guest=guest)
     if state.power is Power.UNKNOWN:
         raise HypervisorError(

@@ -50,12 +50,7 @@ class Agent:
         raise refuse_answer(AGENT, "it does not come to the question that was asked")
 
     async def execute(self, command: str, /, **arguments: object) -> Answer:
-        """Send a command and return its answer.
-
-        Raises:
-            HypervisorError: The agent refuses; ``kind`` is its error class.
-            BusyError: The agent hung up, or its answer is not one.
-        """
+        """Send a command and return its answer."""
         self._send(command, arguments)
         answer = decode_answer(await _receive(self._reader.readline()), AGENT)
         error = answer.get("error")
@@ -69,11 +64,7 @@ class Agent:
         return answer["return"]
 
     async def shut_down(self) -> None:
-        """Ask the guest to power off. Only a refusal is answered; it is waited for shortly.
-
-        Raises:
-            HypervisorError: The agent refuses.
-        """
+        """Ask the guest to power off. Only a refusal is answered; it is waited for shortly."""
         with suppress(TimeoutError, BusyError):
             answer = self.execute("guest-shutdown", mode="powerdown")
             await asyncio.wait_for(answer, REFUSAL_SECONDS)
@@ -110,11 +101,7 @@ def _read_card(card: Answer) -> ReportedCard:
 
 
 async def _receive(part: Awaitable[bytes]) -> bytes:
-    """Wait for a part of an answer.
-
-    Raises:
-        BusyError: The agent hung up, or the part is longer than an answer may be.
-    """
+    """Wait for a part of an answer."""
     try:
         received = await part
     except (asyncio.LimitOverrunError, ValueError) as error:
@@ -132,11 +119,7 @@ def _hung_up(details: str) -> BusyError:
 
 @asynccontextmanager
 async def open_agent(client_socket: socket.socket, *, seconds: float) -> AsyncIterator[Agent]:
-    """Talk to the agent over a connected socket; hang up at the end.
-
-    Raises:
-        BusyError: It did not answer in time.
-    """
+    """Talk to the agent over a connected socket; hang up at the end."""
     reader, writer = await asyncio.open_connection(sock=client_socket, limit=AGENT.most_bytes)
     try:
         agent = Agent(reader, writer)

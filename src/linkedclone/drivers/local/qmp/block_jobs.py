@@ -101,11 +101,6 @@ async def move_guest(session: Session, jobs: Sequence[str], devices: Sequence[st
 
     Returns:
         True if the guest ran; it stands still now, until it is told to go on.
-
-    Raises:
-        NoSpaceError: The file system is full; the guest stands still.
-        HypervisorError: It did not come to that; the guest stands still. Each disk
-            is the old one or the new one, and both hold the same.
     """
     ran = await stop_guest(session)
     for job in jobs:
@@ -119,11 +114,7 @@ async def move_guest(session: Session, jobs: Sequence[str], devices: Sequence[st
 
 
 async def finish_job(session: Session, job: str) -> bool:
-    """Wait until a job has ended, and forget it; return True.
-
-    Raises:
-        HypervisorError: It failed.
-    """
+    """Wait until a job has ended, and forget it; return True."""
     error = await end_job(session, job)
     if error:
         brief = "QEMU could not copy the disk"

@@ -20,11 +20,7 @@ _NOT_LET: Final = frozenset({"CommandDisabled", "CommandNotFound"})
 
 
 async def read_customization(agent: Agent) -> CustomizationNews:
-    """Read how far it is: one small file, or a look for another one.
-
-    Raises:
-        BusyError: The agent hung up, or its answer is not one.
-    """
+    """Read how far it is: one small file, or a look for another one."""
     try:
         content = await _read_file(agent, RESULT)
         if content is not None:
@@ -51,12 +47,7 @@ def parse_result(content: bytes) -> CustomizationNews:
 
 
 async def _read_file(agent: Agent, path: str) -> bytes | None:
-    """Read a small file of the guest; None if there is none.
-
-    Raises:
-        HypervisorError: The agent is not let read files.
-        BusyError: The agent hung up.
-    """
+    """Read a small file of the guest; None if there is none."""
     try:
         opened = await agent.execute("guest-file-open", path=path, mode="r")
         handle = opened.number()
@@ -78,11 +69,6 @@ async def _read_file(agent: Agent, path: str) -> bytes | None:
 
 
 async def read_texts(agent: Agent, files: Mapping[str, str]) -> dict[str, str]:
-    """Read small files of the guest, each by what it is called; one that is not there is empty.
-
-    Raises:
-        HypervisorError: The agent is not let read files.
-        BusyError: The agent hung up.
-    """
+    """Read small files of the guest, each by what it is called; one that is not there is empty."""
     found = {key: await _read_file(agent, path) for key, path in files.items()}
     return {key: (content or b"").decode(errors="replace") for key, content in found.items()}

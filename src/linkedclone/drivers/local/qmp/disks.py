@@ -56,11 +56,6 @@ class RunningDisks(ABC):
         Returns:
             True if the guest agent froze the file systems for it, so that they
             are whole in the frozen layers; False leaves what a power failure leaves.
-
-        Raises:
-            RefusedError: They could not be brought to rest; nothing has changed.
-            HypervisorError: QEMU refuses; the machine goes on with the old layers.
-            GoneError: The machine does not run.
         """
 
         async def work(session: Session) -> bool:
@@ -77,13 +72,6 @@ class RunningDisks(ABC):
             targets: Empty qcow2 files of the disks' sizes without backing files,
                 by the numbers of the disks.
             commit: See :data:`Commit`.
-
-        Raises:
-            NoSpaceError: The file system is full.
-            HypervisorError: QEMU refuses, fails or does not get on. Each disk may be the
-                old one or the copy then, the guest may stand still, and the jobs may go
-                on; see :meth:`cancel_jobs`.
-            GoneError: The machine does not run, or ended meanwhile.
         """
         from linkedclone.drivers.local.qmp import copy
 
@@ -96,15 +84,7 @@ class RunningDisks(ABC):
         self._move(jobs, [disk_device(number) for number in targets], commit)
 
     def merge_layers(self, merge: "LayerMerge", commit: Commit) -> None:
-        """Merge two layers of a disk while the guest goes on.
-
-        Raises:
-            NoSpaceError: The file system is full.
-            HypervisorError: QEMU refuses, fails or does not get on, as with
-                :meth:`copy_disks`; the upper layer still covers all that was copied into
-                the lower.
-            GoneError: The machine does not run, or ended meanwhile.
-        """
+        """Merge two layers of a disk while the guest goes on."""
         from linkedclone.drivers.local.qmp import merge as merging
         from linkedclone.drivers.local.qmp.block_jobs import finish_job
 
@@ -124,22 +104,13 @@ class RunningDisks(ABC):
             self._move([merging.JOB], [disk_device(merge.number)], commit)
 
     def read_chains(self) -> dict[int, tuple[Path, ...]]:
-        """Return the layers that the machine has open of each disk, the one it writes to first.
-
-        Raises:
-            GoneError: The machine does not run.
-        """
+        """Return the layers that the machine has open of each disk, the one it writes to first."""
         from linkedclone.drivers.local.qmp import merge as merging
 
         return self._demand(merging.read_chains)
 
     def cancel_jobs(self) -> None:
-        """End all jobs that a command started; none counts as ended. The layers stay as they are.
-
-        Raises:
-            BusyError: They do not end in time.
-            GoneError: The machine does not run.
-        """
+        """End all jobs that a command started, unfinished; the layers stay as they are."""
         from linkedclone.drivers.local.qmp import block_jobs
 
         self._demand(block_jobs.cancel_jobs, deadline_seconds=SNAPSHOT_SECONDS)

@@ -17,9 +17,6 @@ def run_async(work: Coroutine[Any, Any, T], *, deadline_seconds: float) -> T:
     """Run a coroutine in the private thread and wait for it.
 
     May be called from any thread, also from one with an event loop of its own.
-
-    Raises:
-        BusyError: It was not done in time; it is cancelled.
     """
     bounded = asyncio.wait_for(work, deadline_seconds)
     future = asyncio.run_coroutine_threadsafe(bounded, _private_loop())

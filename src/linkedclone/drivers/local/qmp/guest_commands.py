@@ -15,12 +15,7 @@ _NOT_LET: Final = frozenset({"CommandDisabled", "CommandNotFound"})
 
 
 async def begin_command(session: Session, name: str, command: Sequence[str]) -> int:
-    """Start a command; its program is looked for on the agent's path. Return its pid.
-
-    Raises:
-        BusyError: No agent answers.
-        HypervisorError: There is no such program, or the agent is not let run any.
-    """
+    """Start a command; its program is looked for on the agent's path. Return its pid."""
     program, *arguments = command
     async with _agent(session, name) as agent:
         try:
@@ -38,12 +33,7 @@ async def begin_command(session: Session, name: str, command: Sequence[str]) -> 
 
 
 async def poll_command(session: Session, name: str, pid: int) -> tuple[int | None]:
-    """Return, as the only item, with what a command has ended; None if it still runs.
-
-    Raises:
-        BusyError: No agent answers.
-        HypervisorError: The agent knows nothing of it: the guest was restarted.
-    """
+    """Return, as the only item, with what a command has ended; None if it still runs."""
     async with _agent(session, name) as agent:
         answer = await agent.execute("guest-exec-status", pid=pid)
     if not answer["exited"].flag():

@@ -56,11 +56,7 @@ class LayerMerge:
 
 
 async def start_merge(session: Session, merge: LayerMerge) -> bool:
-    """Start the job and return True.
-
-    Raises:
-        HypervisorError: QEMU refuses, or does not have these layers; nothing changed.
-    """
+    """Start the job and return True."""
     layers = (await read_open_layers(session)).get(merge.number, ())
     arguments: dict[str, object] = {
         "job-id": JOB,
@@ -76,11 +72,7 @@ async def start_merge(session: Session, merge: LayerMerge) -> bool:
 
 
 def find_node(layers: Sequence[OpenLayer], layer: Path) -> str:
-    """Find the node that has a layer open.
-
-    Raises:
-        HypervisorError: None has.
-    """
+    """Find the node that has a layer open."""
     for one in layers:
         if one.file.exists() and layer.exists() and one.file.samefile(layer):
             return one.node
@@ -116,9 +108,6 @@ def build_open_layers(stats: Answer, nodes: Answer) -> dict[int, tuple[OpenLayer
     Args:
         stats: The answer to ``query-blockstats``.
         nodes: The answer to ``query-named-block-nodes``.
-
-    Raises:
-        HypervisorError: A layer has no file.
     """
     files = {
         node["node-name"].text(): Path(os.path.normpath(node["file"].text()))

@@ -53,13 +53,7 @@ class Monitor:
         self._client = client
 
     async def execute(self, command: str, /, **arguments: object) -> Answer:
-        """Send a command and return its answer.
-
-        Raises:
-            HypervisorError: QEMU refuses; ``kind`` is QMP's error class.
-            BusyError: What it answers is not an answer.
-            GoneError: QEMU ended meanwhile.
-        """
+        """Send a command and return its answer."""
         try:
             return Answer(await self._client.execute(command, arguments or None))
         except BadReplyError as error:
@@ -87,12 +81,7 @@ class Monitor:
 
 @asynccontextmanager
 async def open_monitor(client_socket: socket.socket) -> AsyncIterator[Monitor]:
-    """Greet QEMU over a connected socket; hang up at the end.
-
-    Raises:
-        GoneError: QEMU ended meanwhile.
-        BusyError: What listens there does not greet as QMP does.
-    """
+    """Greet QEMU over a connected socket; hang up at the end."""
     client = _Client("linkedclone")
     try:
         await client.connect(client_socket)

@@ -43,11 +43,7 @@ class Session:
 
     @asynccontextmanager
     async def agent(self) -> "AsyncIterator[Agent | None]":
-        """Connect to the guest agent; None if nothing in the guest has opened its port.
-
-        Raises:
-            BusyError: The port is open, but the agent does not answer.
-        """
+        """Connect to the guest agent; None if nothing in the guest has opened its port."""
         from linkedclone.drivers.local.qmp.agent import open_agent
 
         ports = await self.monitor.execute("query-chardev")
@@ -72,11 +68,6 @@ def with_session(
 
     The caller holds the machine's lock. asyncio and the QMP library are imported
     only when something listens. A QEMU that is just ending is waited for.
-
-    Raises:
-        BusyError: It does not answer in time, or hangs up again and again.
-        GoneError: It ended while it was being worked on.
-        EndpointError: Another machine answers.
     """
     deadline = time.monotonic() + deadline_seconds
     while (client := connect(folder, QMP_SOCKET, timeout_seconds=deadline_seconds)) is not None:

@@ -23,9 +23,6 @@ def connect(folder: Path, name: str, *, timeout_seconds: float) -> socket.socket
     """Connect to a socket in the folder; None if nothing listens there.
 
     What is not a socket, as a link to another one, is not followed: nothing listens there.
-
-    Raises:
-        BusyError: Something listens, but takes no further client.
     """
     try:
         directory = os.open(folder, os.O_PATH | os.O_DIRECTORY)
@@ -63,11 +60,7 @@ def _is_socket(directory: int, name: str) -> bool:
 
 
 def find_listener(folder: Path, name: str) -> int | None:
-    """Return the process that listens at a socket; 0 if it is hidden from us, None if none does.
-
-    Raises:
-        BusyError: Something listens, but takes no further client.
-    """
+    """Return the process that listens at a socket; 0 if it is hidden from us, None if none does."""
     client = connect(folder, name, timeout_seconds=LISTENER_SECONDS)
     if client is None:
         return None

@@ -104,10 +104,6 @@ def sweep(
 
     Returns:
         The doubts that forbade it.
-
-    Raises:
-        BusyError: Others use layers for that long.
-        OSError: Something cannot be removed.
     """
     with hold(state.family_lock, deadline_s=deadline_s):
         dead = list_dead(state)

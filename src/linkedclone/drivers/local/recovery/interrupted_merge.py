@@ -57,12 +57,7 @@ OpenLayers = Mapping[int, tuple[Path, ...]]
 
 
 def settle(state: StateFolder, machines: OpenMachine, vm: LockedVm) -> LockedVm:
-    """Settle one VM whose lock is held; return it as it is then.
-
-    Raises:
-        BusyError: The machine does not say what it has.
-        HypervisorError: It has neither.
-    """
+    """Settle one VM whose lock is held; return it as it is then."""
     vm = settle_name(state, vm)
     if not is_unsettled(vm.record):
         return vm
@@ -169,23 +164,14 @@ def _is_same(one: Path, other: Path) -> bool:
 
 
 def settle_source(state: StateFolder, machines: OpenMachine, vm: VmId) -> None:
-    """Settle a VM that is about to be cloned from, if a killed command left it unsettled.
-
-    Raises:
-        GoneError: It does not exist.
-        BusyError: Another command works on it.
-    """
+    """Settle a VM that is about to be cloned from, if a killed command left it unsettled."""
     if is_unsettled(load_vm(state, vm).record):
         with locked(state, vm) as stored:
             settle(state, machines, stored)
 
 
 def refuse_unsettled(vm: StoredVm) -> None:
-    """Refuse to hang anything from a VM whose layers are just being merged.
-
-    Raises:
-        BusyError: They are, and nobody holds its lock: a command was killed a moment ago.
-    """
+    """Refuse to hang anything from a VM whose layers are just being merged."""
     if vm.record.merging:
         raise BusyError(
             f"layers of {vm.record.name} are being merged",

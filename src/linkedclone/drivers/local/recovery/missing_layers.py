@@ -45,12 +45,7 @@ def is_same(layer: Path, found: Path) -> bool:
 
 
 def hangs_as_before(layer: Path, found: Path, image_format: ImageFormat) -> bool:
-    """Say whether a layer finds what is below it from where it lies now.
-
-    Raises:
-        HypervisorError: Its header is not sound.
-        OSError: It cannot be read.
-    """
+    """Say whether a layer finds what is below it from where it lies now."""
     if image_format is not ImageFormat.QCOW2:
         return True
     below = read_header(found).backing_path
@@ -63,20 +58,13 @@ def find_lost(state: StateFolder, layer: Path) -> tuple[Path, ...]:
     Looked for in the state folder and in the folder that holds it. More than one
     are returned only where their contents differ: the fingerprint of a large
     file is of samples.
-
-    Raises:
-        OSError: One cannot be read.
     """
     folders = dict.fromkeys((layer.parent, *_list_folders(state)))
     return leave_out_copies(p for f in folders for p in _list_files(f) if is_same(layer, p))
 
 
 def leave_out_copies(paths: Iterable[Path]) -> tuple[Path, ...]:
-    """Return the first file of each content.
-
-    Raises:
-        OSError: One cannot be read.
-    """
+    """Return the first file of each content."""
     filecmp.clear_cache()  # it goes by times, which are the same here
     found: list[Path] = []
     for path in paths:

@@ -85,13 +85,6 @@ def move_state(state: StateFolder, machines: OpenMachine, target: Path, tell: Te
         machines: Gives the machines to look at.
         target: Where it goes: nothing is there yet, or an empty folder.
         tell: Is told how far it is.
-
-    Raises:
-        InputError: It cannot go there.
-        InUseError: Machines run.
-        BusyError: Commands are at work.
-        NoSpaceError: There is no room.
-        OSError: It cannot be read or written; the old folder is whole then.
     """
     state = replace(state, root=Path(os.path.realpath(state.root)))
     target = Path(os.path.realpath(target.parent)) / os.path.basename(os.path.abspath(target))  # noqa: PTH100, PTH119 - abspath keeps a link at its end
@@ -123,13 +116,7 @@ def _write_ssh_entries(moved: StateFolder) -> None:
 
 
 def finish_move(root: Path) -> None:
-    """Clear up what a killed move left; to be called before a state folder is opened.
-
-    Raises:
-        BusyError: It is just being moved.
-        NotFoundError: It was moved.
-        OSError: Something cannot be removed.
-    """
+    """Clear up what a killed move left; to be called before a state folder is opened."""
     root = Path(os.path.realpath(root))
     if os.path.lexists(root / MOVED_FROM):
         old = _read_path(root / MOVED_FROM)

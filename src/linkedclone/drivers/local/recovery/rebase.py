@@ -84,14 +84,6 @@ def rebase_layers(state: StateFolder, machines: OpenMachine, file: Path) -> Reba
         state: The state folder.
         machines: Gives the machines to look at.
         file: The layer, where it lies; it stays there.
-
-    Raises:
-        InputError: It is no layer that is missed.
-        RefusedError: Another file looks like the layer as well, and differs; or the
-            layer itself hangs from another, which it would not find from there.
-        InUseError: VMs that read it run.
-        BusyError: Others are at work on them.
-        HypervisorError: qemu-img failed, or what came of it is not sound.
     """
     file = Path(os.path.abspath(file))  # noqa: PTH100 - links in the user's path stay as they are
     with ExitStack() as stack:
@@ -246,12 +238,7 @@ def _name_from(state: StateFolder, upper: Path, below: Path) -> str:
 
 
 def _prove(state: StateFolder, changed: Sequence[Path], vms: Iterable[LockedVm], lock: int) -> None:
-    """Read what came of it as QEMU and as the next command will.
-
-    Raises:
-        HypervisorError: It is not sound.
-        RefusedError: A layer is missing still, or was changed.
-    """
+    """Read what came of it as QEMU and as the next command will."""
     survey = take_survey(state)
     for path in changed:
         alone = read_disk_file(path, format_by_suffix(path))

@@ -60,10 +60,6 @@ def consolidate(state: StateFolder, machines: OpenMachine, vm: LockedVm) -> Lock
     """Merge all that can be merged, running or not; return the VM as it is then.
 
     The VM's lock is held, and it is settled.
-
-    Raises:
-        NoSpaceError: The disk is full; the VM holds what it held.
-        HypervisorError: QEMU or qemu-img failed; the VM holds what it held.
     """
     runs = observe_runs(machines, vm)
     while (merge := _look_for_merge(state, vm)) is not None:
@@ -182,11 +178,7 @@ def _count_children(survey: Survey) -> Counter[Path]:
 
 
 def build_commit(chain: Chain, merge: Merge) -> tuple[str, ...]:
-    """Build qemu-img's arguments. Pure. All goes into the layer below, which is named there.
-
-    Raises:
-        HypervisorError: The layer below is another one by now.
-    """
+    """Build qemu-img's arguments. Pure. All goes into the layer below, which is named there."""
     if [layer.path for layer in chain[-2:]] != [merge.lower, merge.upper]:
         raise HypervisorError(
             "the layers that are to be merged have changed",

@@ -54,15 +54,7 @@ _OPTIONS = f"cluster_size={CLUSTER_BYTES},extended_l2=on"
 
 
 def promote_vm(state: StateFolder, machines: OpenMachine, vm: VmId) -> None:
-    """Make a VM share nothing with others any more; one that shares nothing counts as done.
-
-    Raises:
-        GoneError: It does not exist.
-        RefusedError: It runs and has snapshots, or a layer below it is missing or changed.
-        InUseError: A foreign file hangs from its disk, or anything from its snapshots.
-        NoSpaceError: The copy does not fit; the VM is as it was.
-        HypervisorError: QEMU or qemu-img failed; the VM is as it was.
-    """
+    """Make a VM share nothing with others any more; one that shares nothing counts as done."""
     with at_work_on(state, "promote", vm) as entry, locked(state, vm) as found:
         stored = settle(state, machines, found)
         if not _shares(stored):
@@ -248,9 +240,6 @@ def _refuse_full(vm: LockedVm, ends: Sequence[Path], more_bytes: int = 0) -> Non
         vm: The VM.
         ends: The ends of chains that can be measured: nobody writes to them.
         more_bytes: What the copies take beyond those, at most.
-
-    Raises:
-        NoSpaceError: They would not fit.
     """
     told = (run_qemu_img(build_measure(end), folder=vm.folder, lock=vm.lock) for end in ends)
     needed = sum(int(json.loads(one)["required"]) for one in told) + more_bytes

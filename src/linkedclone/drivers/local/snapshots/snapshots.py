@@ -63,12 +63,6 @@ def create_snapshot(
         description: More words.
         quiesce: Whether it is taken only if the file systems of a running guest can
             be brought to rest for it; else they are where that is possible.
-
-    Raises:
-        GoneError: The VM does not exist.
-        RefusedError: A layer of its chain is missing or changed, or the guest cannot
-            be brought to rest.
-        HypervisorError: The machine refuses to be moved to new layers.
     """
     with at_work_on(state, "snapshot", vm) as entry, locked(state, vm) as found:
         stored = settle(state, machines, found)
@@ -176,10 +170,6 @@ def revert_snapshot(
 
     A running VM is stopped hard first: a snapshot holds no memory, so after it
     the VM is off, as on vSphere.
-
-    Raises:
-        GoneError: The VM or the snapshot does not exist.
-        RefusedError: A layer below the snapshot is missing or changed.
     """
     with at_work_on(state, "revert", vm) as entry, locked(state, vm) as found:
         find_snapshot(found, snapshot)
@@ -207,11 +197,6 @@ def delete_snapshot(
     Its layers stay if anything else reads them; else each is merged with the one
     above, also while the VM runs. What a killed or failed command left unmerged is
     merged by a later deletion.
-
-    Raises:
-        BusyError: Another command works on the VM.
-        NoSpaceError: There is no room to merge; the name is gone, and nothing else.
-        HypervisorError: QEMU or qemu-img failed to merge, likewise.
     """
     with (
         suppress(GoneError),

@@ -230,21 +230,12 @@ def parse_vm_link(target: str) -> VmId | None:
 
 
 def make_vm_link(link: Path, vm: VmId) -> None:
-    """Make a link to a VM.
-
-    Raises:
-        FileExistsError: The name is taken.
-    """
+    """Make a link to a VM."""
     os.symlink(f"../{VMS}/{vm}", link)  # noqa: PTH211 - several times faster
 
 
 def open_state(root: Path, *, durable: bool = True, immutable: bool = True) -> StateFolder:
-    """Open a state folder, or make it, for its user alone: disks hold the guests' secrets.
-
-    Raises:
-        InputError: Its path cannot be handed to QEMU, or to ssh.
-        OSError: It can neither be read nor made.
-    """
+    """Open a state folder, or make it, for its user alone: disks hold the guests' secrets."""
     root = Path(os.path.abspath(root))  # noqa: PTH100 - links in the user's path stay as they are
     if not _is_utf8(root):
         raise InputError(
@@ -288,11 +279,7 @@ def _make_folder(folder: Path) -> None:
 
 
 def find_state(root: Path) -> StateFolder | None:
-    """Return a state folder to look at; None if there is none yet. Makes nothing.
-
-    Raises:
-        OSError: It cannot be read.
-    """
+    """Return a state folder to look at; None if there is none yet. Makes nothing."""
     root = Path(os.path.abspath(root))  # noqa: PTH100 - as above
     try:
         store = _read_store(root)
@@ -309,11 +296,6 @@ def read_note(path: Path, *, longest: int = _LARGEST_NOTE_BYTES) -> bytes:
     Args:
         path: The file.
         longest: How many bytes such a file has at most.
-
-    Raises:
-        FileNotFoundError: There is none.
-        HypervisorError: It is not a regular file, or longer than any that we write.
-        OSError: It cannot be read.
     """
     with open_regular(path) as file:
         if os.fstat(file.fileno()).st_size > longest:
@@ -340,11 +322,7 @@ def _read_store(root: Path) -> StoreId:
 
 
 def _make_id(root: Path) -> None:
-    """Make the id of a state folder that has none, unless VMs say that it had one.
-
-    Raises:
-        HypervisorError: It was lost.
-    """
+    """Make the id of a state folder that has none, unless VMs say that it had one."""
     path = root / "id"
     if os.path.lexists(path):
         return
@@ -355,11 +333,7 @@ def _make_id(root: Path) -> None:
 
 
 def _refuse_lost_id(root: Path) -> None:
-    """Refuse to take a folder for a new one that has VMs and no id.
-
-    Raises:
-        HypervisorError: It has.
-    """
+    """Refuse to take a folder for a new one that has VMs and no id."""
     path, folders = root / "id", (root / "names", root / VMS)
     left = [name for folder in folders if folder.is_dir() for name in sorted(os.listdir(folder))]  # noqa: PTH208 - names are wanted
     if any(is_key(name) for name in left) and not os.path.lexists(path):

@@ -162,11 +162,7 @@ def _render_date(value: object) -> str:
 
 
 def parse_record(content: bytes, what: str) -> VmRecord:
-    """Read a record.
-
-    Raises:
-        HypervisorError: It is not one that this version wrote or understands.
-    """
+    """Read a record."""
     try:
         document = cast("dict[str, object]", json.loads(content))
         _check_format(document.pop("format"), what)
@@ -186,12 +182,7 @@ def parse_record(content: bytes, what: str) -> VmRecord:
 
 
 def _check_format(written: object, what: str) -> None:
-    """Make sure that this version knows a record's format.
-
-    Raises:
-        HypervisorError: A newer version wrote it.
-        ValueError: None did.
-    """
+    """Make sure that this version knows a record's format."""
     if type(written) is int and written > FORMAT:
         raise HypervisorError(
             f"{what} was written by a newer version of linkedclone",
@@ -203,11 +194,7 @@ def _check_format(written: object, what: str) -> None:
 
 
 def _check_types(value: object) -> None:
-    """Make sure that a dataclass and those in it hold what they say: JSON may hold anything.
-
-    Raises:
-        TypeError: A field holds something else.
-    """
+    """Make sure that a dataclass and those in it hold what they say: JSON may hold anything."""
     for name, kind in _list_fields(cast("Hashable", type(value))):
         held = getattr(value, name)
         if not _fits(held, kind):
@@ -233,11 +220,7 @@ def _fits(value: object, kind: Any) -> bool:  # noqa: ANN401 - whatever a field 
 
 
 def _check_names(record: VmRecord) -> None:
-    """Make sure that a record names nothing outside of the VM's own folder.
-
-    Raises:
-        ValueError: It does, or its UUID or name could not be one.
-    """
+    """Make sure that a record names nothing outside of the VM's own folder."""
     if record.uuid != str(UUID(record.uuid)) or not record.name or "\0" in record.name:
         raise ValueError(record.uuid)
     if any(s.created.tzinfo is None for s in record.snapshots):
@@ -252,12 +235,7 @@ def _check_names(record: VmRecord) -> None:
 
 
 def _check_machine(machine: MachineRecord) -> None:
-    """Make sure that the hardware is one that QEMU can be told of, and says nothing else to it.
-
-    Raises:
-        ValueError: It is not.
-        InputError: There is no such network.
-    """
+    """Make sure that the hardware is one that QEMU can be told of, and says nothing else to it."""
     if machine.cpus not in _CPUS or machine.memory_bytes not in _MEMORY_BYTES:
         raise ValueError(f"{machine.cpus:d} CPUs, {machine.memory_bytes:d} bytes of memory"[:80])
     if machine.firmware not in {BIOS, UEFI}:

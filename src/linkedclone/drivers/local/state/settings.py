@@ -37,9 +37,6 @@ def find_accel(wanted: str = "", environ: Mapping[str, str] | None = None) -> st
     Args:
         wanted: What the endpoint says; empty leaves it to the environment.
         environ: The environment; None takes this process's.
-
-    Raises:
-        InputError: The environment names no accelerator.
     """
     environ = os.environ if environ is None else environ
     found = wanted or check_accel(environ.get(ACCEL_VARIABLE) or "auto", what=ACCEL_VARIABLE)

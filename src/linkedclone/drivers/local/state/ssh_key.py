@@ -52,9 +52,6 @@ def ensure_key(folder: Path) -> Path:
 
     The public half stands beside it with the suffix ``.pub``. May be called by
     several processes at once.
-
-    Raises:
-        HypervisorError: ``ssh-keygen`` is missing or fails.
     """
     key = folder / KEY
     with hold(folder / f"{KEY}.lock", deadline_s=LOCK_SECONDS):

@@ -60,9 +60,6 @@ def at_work_with_lock(state: StateFolder, action: str, key: str) -> Iterator[tup
         state: The state folder.
         action: What is done, in one word.
         key: Key of the VM that it is about.
-
-    Raises:
-        OSError: It cannot be written.
     """
     entry = state.staging / f"{secrets.token_hex(4)}.{action}.{key}"
     with ExitStack() as stack:
@@ -109,9 +106,6 @@ def register(state: StateFolder, entry: Path, paths: Iterable[Path]) -> None:
         entry: Where the command stands in ``staging``.
         paths: Layers in VMs' folders; the folders of VMs that are made or deleted as a
             whole; the lock of a VM in whose folder files are written anew.
-
-    Raises:
-        OSError: It cannot be written.
     """
     named = [path.relative_to(state.root) for path in paths]
     vms = dict.fromkeys(VmId(path.parts[1]) for path in named)

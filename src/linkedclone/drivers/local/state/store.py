@@ -99,12 +99,7 @@ AnyVm = TypeVar("AnyVm", bound=StoredVm)
 
 
 def load_vm(state: StateFolder, vm: VmId) -> StoredVm:
-    """Read one VM.
-
-    Raises:
-        GoneError: It does not exist.
-        HypervisorError: What is written about it cannot be understood.
-    """
+    """Read one VM."""
     folder = state.folder(vm)
     path = folder / FILE_NAME
     try:
@@ -154,10 +149,6 @@ def locked(
         vm: The VM.
         shared: Whether other shared holders are let in.
         deadline_s: How long to wait for others.
-
-    Raises:
-        GoneError: It does not exist.
-        BusyError: Another command works on it for too long.
     """
     path = state.folder(vm) / LOCK_NAME
     with ExitStack() as stack:
@@ -189,9 +180,6 @@ def publish_vm(state: StateFolder, built: Path, vm: VmId, record: VmRecord) -> N
 
     To be called under the shared family lock: between the two steps the folder
     has no name, and the sweeper would take it.
-
-    Raises:
-        DuplicateNameError: The name is taken.
     """
     write_new(built / FILE_NAME, whole_file(render_record(record)), durable=state.durable)
     entry = render_entry(state, state.folder(vm), record)

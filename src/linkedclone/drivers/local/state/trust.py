@@ -30,12 +30,7 @@ Fault = tuple[str, str]
 
 
 def secure_state(root: Path) -> tuple[str, ...]:
-    """Make sure that a state folder is its user's alone; return what was changed, as sentences.
-
-    Raises:
-        PermissionDeniedError: Another user owns it, or could write to it.
-        OSError: It cannot be looked at.
-    """
+    """Make sure that a state folder is its user's alone; return what was changed, as sentences."""
     fault = find_untrusted(root)
     if fault is not None:
         raise PermissionDeniedError(fault[0], hint=fault[1], kind="owner")

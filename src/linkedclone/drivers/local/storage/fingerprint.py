@@ -60,12 +60,7 @@ class Fingerprint:
 
 
 def take_fingerprint(path: Path) -> Fingerprint:
-    """Look at a file as it is now.
-
-    Raises:
-        FileNotFoundError: There is none.
-        OSError: It cannot be read.
-    """
+    """Look at a file as it is now."""
     seen = path.stat()
     digest = _hash(str(path), seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns, seen.st_ino)
     return Fingerprint(
@@ -74,12 +69,7 @@ def take_fingerprint(path: Path) -> Fingerprint:
 
 
 def take_whole_fingerprint(path: Path, *, unlimited: bool = False) -> Fingerprint:
-    """Look at a file as it is now, with a hash of all of it unless it is too large for that.
-
-    Raises:
-        FileNotFoundError: There is none.
-        OSError: It cannot be read.
-    """
+    """Look at a file as it is now, with a hash of all of it unless it is too large for that."""
     found, seen = take_fingerprint(path), path.stat()
     if seen.st_blocks * _BYTES_PER_BLOCK > _WHOLE_BYTES and not unlimited:
         return found
@@ -87,12 +77,7 @@ def take_whole_fingerprint(path: Path, *, unlimited: bool = False) -> Fingerprin
 
 
 def has_sealed_content(path: Path, sealed: Fingerprint) -> bool:
-    """Say whether a file holds all that was sealed, though its time may be another.
-
-    Raises:
-        FileNotFoundError: There is none.
-        OSError: It cannot be read.
-    """
+    """Say whether a file holds all that was sealed, though its time may be another."""
     now = take_fingerprint(path)
     if (now.size, now.sampled_sha256) != (sealed.size, sealed.sampled_sha256):
         return False
@@ -186,11 +171,7 @@ def render_fingerprint(fingerprint: Fingerprint) -> bytes:
 
 
 def parse_fingerprint(content: bytes, path: Path) -> Fingerprint:
-    """Read it; ``path`` is where it was.
-
-    Raises:
-        HypervisorError: It is not one, or has parts that this version does not know.
-    """
+    """Read it; ``path`` is where it was."""
     try:
         document = cast("dict[str, object]", json.loads(content))
         known = {field.name for field in fields(Fingerprint)}

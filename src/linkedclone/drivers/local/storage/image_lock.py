@@ -27,11 +27,7 @@ _PROCESSES = Path("/proc")
 
 @contextmanager
 def kept_from_writers(paths: Iterable[Path]) -> Iterator[None]:
-    """Keep other programs from opening disk files for writing while the block runs.
-
-    Raises:
-        InUseError: One has such a file open; it is named as far as it is found.
-    """
+    """Keep other programs from opening disk files for writing while the block runs."""
     with ExitStack() as stack:
         for path in dict.fromkeys(paths):
             try:
@@ -46,11 +42,7 @@ def kept_from_writers(paths: Iterable[Path]) -> Iterator[None]:
 
 
 def refuse_writers(paths: Iterable[Path]) -> None:
-    """Refuse disk files that another program has open for writing.
-
-    Raises:
-        InUseError: One has.
-    """
+    """Refuse disk files that another program has open for writing."""
     with kept_from_writers(paths):
         pass
 

@@ -35,13 +35,6 @@ def take_in(source: Path, target: Path, *, move: bool, durable: bool) -> os.stat
 
     Returns:
         The file that was taken in, as it was.
-
-    Raises:
-        NotFoundError: It does not exist.
-        InputError: It is not a regular file, is larger than any disk, or changes
-            while it is copied; or a link that is to be moved.
-        NoSpaceError: There is no room for a copy.
-        OSError: It cannot be read or written.
     """
     with _opened(source, follow=not move) as reader:
         seen = os.fstat(reader)

@@ -18,24 +18,14 @@ from linkedclone.system.locks import hold
 
 
 def check_layers(state: StateFolder, layers: tuple[DiskFile, ...]) -> None:
-    """Make sure that sealed layers are there and unchanged, base first.
-
-    Raises:
-        RefusedError: One is missing or changed.
-        InUseError: Another program has one open for writing.
-    """
+    """Make sure that sealed layers are there and unchanged, base first."""
     refuse_writers(layer.path for layer in layers)
     for layer in layers:
         check_seal(state, layer.path)
 
 
 def accept_layer(state: StateFolder, file: Path) -> None:
-    """Seal a layer anew whose time alone was changed, once all of it was looked at.
-
-    Raises:
-        InputError: It is not a sealed layer.
-        RefusedError: It is not sound, or its content is not what was sealed.
-    """
+    """Seal a layer anew whose time alone was changed, once all of it was looked at."""
     real = Path(os.path.realpath(file))
     layer = state.vms / real.parent.name / real.name
     if not is_sealed(layer) or not layer.is_file() or not layer.samefile(real):
@@ -58,9 +48,6 @@ def build_delta(state: StateFolder, base: StoredVm, file_name: str) -> SparseFil
     """Build an empty layer over a frozen one, whose whole chain is checked.
 
     To be called under the shared family lock.
-
-    Raises:
-        RefusedError: A layer of the chain is missing or changed.
     """
     chain = read_chain(base.folder / file_name)
     check_layers(state, chain)

@@ -19,9 +19,6 @@ def rehang(state: StateFolder, vm: LockedVm, old: Path, new: Path) -> None:
     """Let all layers of a VM that hang from one layer hang from another in the VM's folder.
 
     None of them may be open in a machine.
-
-    Raises:
-        HypervisorError: qemu-img failed; the rest hang from the old one.
     """
     for layer in sorted(set(_list_over(vm, old))):
         sealed = is_sealed(layer)

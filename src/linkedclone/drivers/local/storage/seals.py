@@ -47,13 +47,7 @@ def seal_path(layer: Path) -> Path:
 
 
 def read_seal(layer: Path) -> Fingerprint:
-    """Read what a layer looked like when it was sealed.
-
-    Raises:
-        FileNotFoundError: It has no seal.
-        HypervisorError: Its seal cannot be understood; the hint says how to replace it.
-        OSError: It cannot be read.
-    """
+    """Read what a layer looked like when it was sealed."""
     path = seal_path(layer)
     try:
         content = read_note(path, longest=_LONGEST_SEAL_BYTES)
@@ -68,12 +62,7 @@ def is_sealed(layer: Path) -> bool:
 
 
 def seal(state: StateFolder, layer: Path) -> None:
-    """Seal a layer; done already counts as done.
-
-    Raises:
-        OSError: It is missing, or belongs to somebody else.
-        InUseError: Another program has it open for writing.
-    """
+    """Seal a layer; done already counts as done."""
     if is_sealed(layer):
         return
     refuse_writers([layer])
@@ -94,9 +83,6 @@ def seal_anew(state: StateFolder, layer: Path, *, whole: bool = False) -> None:
         state: The state folder.
         layer: The layer.
         whole: Whether all of it is hashed, however large it is.
-
-    Raises:
-        OSError: It is missing, or belongs to somebody else.
     """
     set_immutable(layer, on=False)
     layer.chmod(SEALED_MODE)
@@ -113,11 +99,7 @@ def seal_if_possible(state: StateFolder, layer: Path) -> None:
 
 
 def unseal(layer: Path) -> None:
-    """Take the seal off, before a layer is written to or removed; absent counts as done.
-
-    Raises:
-        OSError: It belongs to somebody else.
-    """
+    """Take the seal off, before a layer is written to or removed; absent counts as done."""
     with suppress(FileNotFoundError):
         set_immutable(layer, on=False)
         seal_path(layer).unlink(missing_ok=True)
@@ -131,9 +113,6 @@ def check_seal(state: StateFolder, layer: Path, *, mend: bool = True) -> None:
         state: The state folder.
         layer: The layer.
         mend: Whether one whose time alone differs is sealed anew, and one without a seal sealed.
-
-    Raises:
-        RefusedError: It is missing or changed; the error says which and how.
     """
     shown = state.relative(layer)
     try:
@@ -178,10 +157,6 @@ def accept_layer(state: StateFolder, layer: Path) -> None:
     """Seal a layer anew whose time alone is not what was sealed, once all of it was read.
 
     To be called under the exclusive family lock.
-
-    Raises:
-        RefusedError: Its content was changed.
-        OSError: It cannot be read or sealed.
     """
     try:
         sealed = read_seal(layer)
