@@ -9,11 +9,7 @@ from linkedclone.model.vm import Power
 
 
 def make_scene(name: str) -> MemoryHypervisor:
-    """Return a fresh hypervisor with one of the inventories.
-
-    Raises:
-        NotFoundError: There is none of this name.
-    """
+    """Return a fresh hypervisor with one of the inventories."""
     make = SCENES.get(name)
     if make is None:
         known = ", ".join(f"memory:{scene}" for scene in SCENES)

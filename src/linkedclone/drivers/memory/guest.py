@@ -52,11 +52,7 @@ def show_inside(vm: Vm, inside: Inside | None) -> Vm:
 
 
 def refuse_card_mismatch(step: CreateClone) -> None:
-    """Refuse settings for another number of cards than there are, as vSphere does.
-
-    Raises:
-        InputError: The customization says something of cards, and not of all.
-    """
+    """Refuse settings for another number of cards than there are, as vSphere does."""
     wanted = len(step.guest.cards) if step.guest else 0
     there = len(step.source.macs)
     if wanted not in {0, there}:

@@ -64,11 +64,7 @@ class MemoryHypervisor:
 
     @contextmanager
     def access(self, call: str) -> Iterator[Estate]:
-        """Let one call of a driver in, and only one at a time; due jobs take effect first.
-
-        Raises:
-            EndpointError: The hypervisor is disconnected.
-        """
+        """Let one call of a driver in, and only one at a time; due jobs take effect first."""
         with self._lock:
             if self._down is not None:
                 raise self._down
@@ -289,11 +285,7 @@ class MemoryHypervisor:
     # -- jobs: to be called within ``access`` -----------------------------------------
 
     def start(self, action: Action, name: str, effect: Effect) -> Job:
-        """Start an action on a VM; the failures to come strike it.
-
-        Raises:
-            LinkedCloneError: It was made to fail at once.
-        """
+        """Start an action on a VM; the failures to come strike it."""
         self._faults.strike(action, name, "submit")
 
         def run() -> str | None:
@@ -303,12 +295,7 @@ class MemoryHypervisor:
         return self._submit(action, name, run)
 
     def start_clone(self, step: CreateClone) -> Job:
-        """Start to make a clone; its name is taken from now on.
-
-        Raises:
-            NoSnapshotError: The step names no snapshot, and the clone is to be linked.
-            DuplicateNameError: The name is taken, be it by a clone on its way.
-        """
+        """Start to make a clone; its name is taken from now on."""
         if step.snapshot is None and step.disk_move.linked:
             brief = f"{step.source.name} has no snapshot to hang {step.name} from"
             raise NoSnapshotError(brief, hint="take one with --snapshot new")

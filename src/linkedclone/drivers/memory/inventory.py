@@ -65,11 +65,7 @@ class Estate:
     # -- read -------------------------------------------------------------------------
 
     def machine(self, vm: VmId) -> Machine:
-        """Return a VM.
-
-        Raises:
-            GoneError: It does not exist any more.
-        """
+        """Return a VM."""
         found = self.machines.get(vm)
         if found is None:
             details = "The object has already been deleted or has not been completely created"
@@ -77,11 +73,7 @@ class Estate:
         return found
 
     def point(self, vm: VmId, snapshot: SnapshotId) -> tuple[Machine, Point]:
-        """Return a VM and one of its snapshots.
-
-        Raises:
-            GoneError: One of the two does not exist any more.
-        """
+        """Return a VM and one of its snapshots."""
         machine = self.machine(vm)
         found = machine.point(snapshot)
         if found is None:
@@ -98,11 +90,7 @@ class Estate:
         return None
 
     def set_template(self, vm: VmId, *, template: bool, pool: str) -> None:
-        """Make a VM a template, which is in no resource pool, or a template a VM.
-
-        Raises:
-            HypervisorError: It runs.
-        """
+        """Make a VM a template, which is in no resource pool, or a template a VM."""
         machine = self.machine(vm)
         if machine.template is template:
             return
@@ -392,11 +380,7 @@ class Estate:
         self.storage.remove_unused(before, self.used())
 
     def reconfigure(self, step: ReconfigureVm) -> None:
-        """Change processors, memory, notes or mark.
-
-        Raises:
-            RefusedError: It runs, and more than notes and mark is to change.
-        """
+        """Change processors, memory, notes or mark."""
         machine = self.machine(step.vm)
         cpus = step.cpus or machine.cpus
         memory_bytes = step.memory_bytes or machine.memory_bytes
@@ -411,11 +395,7 @@ class Estate:
         machine.mark = step.mark or machine.mark
 
     def rename(self, vm: VmId, name: str) -> None:
-        """Give a VM another name; its files keep theirs.
-
-        Raises:
-            DuplicateNameError: Another VM of its folder has it.
-        """
+        """Give a VM another name; its files keep theirs."""
         machine = self.machine(vm)
         holder = self.at(machine.folder, name)
         if holder is not None and holder is not machine:

@@ -35,13 +35,7 @@ REFUSED = {
 
 
 def find_target(estate: Estate, machine: Machine, request: CloneRequest) -> Target:
-    """Look up where the clones of this request go.
-
-    Raises:
-        UnsupportedError: The request asks for what there is no counterpart for.
-        NotFoundError: A named object does not exist.
-        AmbiguousError: A name fits several.
-    """
+    """Look up where the clones of this request go."""
     refuse_unsupported(request, REFUSED, endpoint="memory:")
     places, wanted = estate.places, request.placement
     folder, missing = _find_folder(places, wanted, machine.folder)

@@ -103,11 +103,6 @@ def build_machine(
         hardware: What differs from it.
         macs: The addresses of its first cards, as far as they are given.
         store: The id of the state folder, which tells its private networks from others'.
-
-    Raises:
-        InputError: The parent has no such card, two changes contradict each
-            other, there are more addresses than cards, or too little memory.
-        NotFoundError: There is no such network.
     """
     networks = plan_networks([card.network for card in parent.cards], hardware.nics)
     if len(macs) > len(networks):
@@ -137,13 +132,7 @@ def build_machine(
 
 
 def plan_networks(present: Sequence[str], nics: Sequence[Nic]) -> tuple[str, ...]:
-    """Return what the cards are to be on: those that stay, then the new ones. Pure.
-
-    Raises:
-        InputError: There is no such card, two changes contradict each other, or
-            there would be too many.
-        NotFoundError: There is no such network.
-    """
+    """Return what the cards are to be on: those that stay, then the new ones. Pure."""
     changed = [nic.index for nic in nics if nic.action != "add"]
     for index in changed:
         if index >= len(present):
@@ -164,11 +153,7 @@ def plan_networks(present: Sequence[str], nics: Sequence[Nic]) -> tuple[str, ...
 
 
 def check_disks(present: int, hardware: Hardware) -> None:
-    """Refuse more disks than a machine has room for, and larger ones than qcow2 knows.
-
-    Raises:
-        InputError: There are.
-    """
+    """Refuse more disks than a machine has room for, and larger ones than qcow2 knows."""
     count = present + len(hardware.disks)
     if count > MOST_DISKS:
         brief = f"a machine here cannot have {count} disks"

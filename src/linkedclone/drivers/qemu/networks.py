@@ -80,11 +80,7 @@ class Card:
 
 
 def parse_network(text: str) -> CardNetwork:
-    """Read what a person calls a network.
-
-    Raises:
-        NotFoundError: There is no such network here.
-    """
+    """Read what a person calls a network."""
     word, colon, name = text.strip().partition(":")
     patterns = {NetworkKind.PRIVATE: _PRIVATE_NAME, NetworkKind.BRIDGE: _BRIDGE_NAME}
     kind = next((kind for kind in NetworkKind if kind.value == word), None)
@@ -158,11 +154,7 @@ def _build_user_options(card: Card, *, reachable: bool) -> str:
 
 
 def choose_user_addresses(guest: IPv4Interface, gateway: str) -> tuple[IPv4Address, IPv4Address]:
-    """Return QEMU's own two addresses in the network of a guest: the gateway, the name server.
-
-    Raises:
-        InputError: The network is too small for three.
-    """
+    """Return QEMU's own two addresses in the network of a guest: the gateway, the name server."""
     taken = {guest.ip, *((IPv4Address(gateway),) if gateway else ())}
     free = list(islice((a for a in guest.network.hosts() if a not in taken), 2))
     inside = bool(gateway) and IPv4Address(gateway) in guest.network

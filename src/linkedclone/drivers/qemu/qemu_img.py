@@ -31,11 +31,6 @@ def run_qemu_img(arguments: Sequence[str], *, folder: Path, lock: int) -> str:
         arguments: Its command line.
         folder: Where it works.
         lock: The lock's descriptor.
-
-    Raises:
-        UnsupportedError: It is not installed.
-        NoSpaceError: Nothing is left for it to write to.
-        HypervisorError: It failed.
     """
     done = _run(arguments, folder=folder, locks=(lock,))
     if done.returncode == 0:
@@ -74,9 +69,6 @@ def check_image(image: DiskFile, *, lock: int | None = None) -> str:
 
     The image is looked at alone, whatever it hangs from. Memory and time are
     bounded: a header may claim any size.
-
-    Raises:
-        UnsupportedError: qemu-img is not installed.
     """
     if image.format is ImageFormat.RAW:
         return ""

@@ -53,9 +53,6 @@ def refuse_unsupported(request: CloneRequest, table: Mapping[str, str], *, endpo
         request: What is wanted.
         table: What the driver cannot do, with what would help.
         endpoint: What the endpoint is called in the error text.
-
-    Raises:
-        UnsupportedError: There is one.
     """
     for option, hint in table.items():
         if ASKED[option](request):

@@ -37,12 +37,6 @@ def open_vsphere(endpoint: Endpoint, greeting: Greeting | None = None) -> Driver
     Args:
         endpoint: Where it is.
         greeting: The first call, if it is under way already.
-
-    Raises:
-        CertificateError: Its certificate is not trusted, or is not the pinned one.
-        AuthenticationError: It refuses user name or password.
-        EndpointError: It cannot be reached, or is no vCenter.
-        InputError: A CA file or a pinned certificate cannot be read.
     """
     greeting = greeting or Greeting(endpoint)
     stub = Stub(

@@ -66,11 +66,7 @@ def store_of(file_name: str) -> str:
 
 
 def memory_mib(hardware: Hardware) -> int | None:
-    """Return the memory size in MiB, or None to keep the snapshot's.
-
-    Raises:
-        InputError: It is not a multiple of 4 MiB (VirtualMachineConfigSpec.memoryMB).
-    """
+    """Return the memory size in MiB, or None to keep the snapshot's."""
     size = hardware.memory_bytes
     if size is None:
         return None

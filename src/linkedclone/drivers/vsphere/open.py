@@ -9,11 +9,7 @@ from linkedclone.drivers.vsphere.connection.greeting import Greeting
 
 
 def load_vsphere(endpoint: Endpoint) -> Callable[[Endpoint], Driver]:
-    """Greet an endpoint and import the rest meanwhile; return what logs in there.
-
-    Raises:
-        InputError: A CA file or a pinned certificate cannot be read.
-    """
+    """Greet an endpoint and import the rest meanwhile; return what logs in there."""
     greeting = Greeting(endpoint)
     from linkedclone.drivers.vsphere.login import open_vsphere
 

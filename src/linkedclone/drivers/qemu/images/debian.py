@@ -99,11 +99,7 @@ class DebianRecipe:
 
 
 def check_recipe(recipe: DebianRecipe) -> None:
-    """Refuse a recipe that cannot be followed.
-
-    Raises:
-        InputError: The release's or a package's name is none, or the disk is too small.
-    """
+    """Refuse a recipe that cannot be followed."""
     for name in (recipe.release, *recipe.packages):
         if not name or name.startswith("-") or not set(name) <= _NAME_CHARACTERS:
             raise InputError(

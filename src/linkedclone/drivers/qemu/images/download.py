@@ -90,23 +90,14 @@ class Answer(Protocol):
         """What tells this version of the file from others; empty if nothing does for sure."""
 
     def read(self, count: int) -> bytes:
-        """Return the next bytes, as soon as there are any; none at the end.
-
-        Raises:
-            UnreachableError: The connection was lost.
-        """
+        """Return the next bytes, as soon as there are any; none at the end."""
 
 
 class Ask(Protocol):
     """Asks a server for a file; see ``fetching.ask_server``."""
 
     def __call__(self, url: str, *, offset: int, validator: str) -> AbstractContextManager[Answer]:
-        """Ask for a file from an offset on.
-
-        Raises:
-            UnreachableError: It may be tried again.
-            LinkedCloneError: It is no use to try again.
-        """
+        """Ask for a file from an offset on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,15 +126,6 @@ def downloaded(
         sha256: What it has to be; empty to take it as it is.
         ask: Asks the server.
         tell: Is told how far it is.
-
-    Raises:
-        InputError: It is not what ``sha256`` says; it is kept all the same, in
-            case that was a slip.
-        BusyError: Another command fetches it.
-        NotFoundError: The server does not have it.
-        UnreachableError: It does not answer, or stops again and again.
-        EndpointError: It answers something else.
-        NoSpaceError: The file system is full; what came is kept.
     """
     folder.mkdir(exist_ok=True, mode=0o700)
     part = folder / (hashlib.sha256(url.encode()).hexdigest()[:16] + PART_SUFFIX)
@@ -187,11 +169,7 @@ def hash_file(path: Path, tell: TellBytes) -> str:
 
 
 def refuse_other(what: str, wanted: str, found: str) -> None:
-    """Refuse a file that is another one than was wanted.
-
-    Raises:
-        InputError: It is.
-    """
+    """Refuse a file that is another one than was wanted."""
     if found != wanted.lower():
         raise InputError(
             f"{what} is not the expected file",
@@ -289,11 +267,7 @@ class _Fetch:
             self._write(answer)
 
     def _restart(self, *, counted: bool = True) -> None:
-        """Begin anew, for the server has another file by now.
-
-        Raises:
-            EndpointError: It had another one again and again.
-        """
+        """Begin anew, for the server has another file by now."""
         self._begin_anew(Note(url=self._note.url))
         self._restarts += counted
         if self._restarts >= RESTARTS:
@@ -340,12 +314,7 @@ class _Fetch:
             raise self._no_space(explain_no_space(error)[0]) from error
 
     def _refuse_endless(self, done: int, total: int) -> None:
-        """Refuse what sends more than the announced length, or would fill the file system.
-
-        Raises:
-            EndpointError: More comes than was told.
-            NoSpaceError: Its length was not told, and there is hardly any room left.
-        """
+        """Refuse what sends more than the announced length, or would fill the file system."""
         if total and done > total:
             self._begin_anew(Note(url=self._note.url))
             raise EndpointError(

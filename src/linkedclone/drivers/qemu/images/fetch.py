@@ -37,11 +37,7 @@ _LATER: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
 def check_url(url: str) -> None:
-    """Refuse what cannot be fetched.
-
-    Raises:
-        InputError: It is not the address of a file at a web server.
-    """
+    """Refuse what cannot be fetched."""
     if not _is_well_formed(url):
         raise InputError(
             "the URL is not well formed",

@@ -66,11 +66,6 @@ def detect_format(path: Path, what: str) -> ImageFormat:
     Args:
         path: The file.
         what: What it is called in errors.
-
-    Raises:
-        InputError: It is empty, packed, an image of another kind, no disk at all, or
-            a raw disk that was cut short.
-        OSError: It cannot be read.
     """
     with path.open("rb", buffering=0) as file:
         head = file.read(_HEAD_BYTES)
@@ -189,10 +184,6 @@ def check_importable(image: DiskFile, what: str, *, lock: int, tell: Callable[[s
         what: What it is called in errors.
         lock: A lock that the tools keep while they look.
         tell: Is told that it is looked at, for that may take long.
-
-    Raises:
-        InputError: It needs other files, is encrypted, or broken.
-        HypervisorError: Its header is not sound.
     """
     match image.format:
         case ImageFormat.RAW:

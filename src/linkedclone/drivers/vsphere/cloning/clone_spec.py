@@ -45,12 +45,6 @@ def build_clone_spec(
         knows_tpm: Whether the server knows what may become of a virtual TPM
             (vSphere 8.0; older ones always copy it).
         version: The API version of the server; empty where unknown.
-
-    Raises:
-        InputError: The snapshot's hardware does not go with what is wanted, or
-            vCenter does not take a number.
-        UnsupportedError: The server is too old for a part of the customization.
-        RefusedError: There is no room for a further disk.
     """
     _check_processors(step.hardware, shape)
     cards = _build_card_changes(step, shape)
@@ -91,11 +85,7 @@ def _build_disk_changes(step: CreateClone, shape: Shape) -> Sequence[Native]:
 
 
 def _build_tpm_policy(step: CreateClone, shape: Shape, *, knows_tpm: bool) -> str | None:
-    """Return what becomes of a virtual TPM: a copy would have the parent's secrets.
-
-    Raises:
-        InputError: The secrets are to be kept, and there is no TPM.
-    """
+    """Return what becomes of a virtual TPM: a copy would have the parent's secrets."""
     keep = step.hardware.keep_tpm
     if keep and not shape.tpm:
         raise InputError(f"{step.source.name} has no virtual TPM to keep")
@@ -105,11 +95,7 @@ def _build_tpm_policy(step: CreateClone, shape: Shape, *, knows_tpm: bool) -> st
 
 
 def _check_processors(hardware: Hardware, shape: Shape) -> None:
-    """Refuse CPUs that do not fill whole sockets; the snapshot says what the request does not.
-
-    Raises:
-        InputError: They do not.
-    """
+    """Refuse CPUs that do not fill whole sockets; the snapshot says what the request does not."""
     if hardware.cpus is None and hardware.cores_per_socket is None:
         return
     cpus = hardware.cpus or shape.cpus

@@ -28,11 +28,7 @@ _Slot = tuple[int, int]
 
 
 def build_disk_changes(step: CreateClone, shape: Shape) -> tuple[Native, ...]:
-    """Return the changes that give a clone the disks that are wanted besides the parent's.
-
-    Raises:
-        RefusedError: The controllers have no free place.
-    """
+    """Return the changes that give a clone the disks that are wanted besides the parent's."""
     return (*_build_resize(step, shape), *_build_new(step, shape))
 
 

@@ -53,11 +53,6 @@ def build_card_changes(step: CreateClone, shape: Shape) -> CardChanges:
 
     vCenter makes new addresses for ``assigned`` and ``generated`` cards by
     itself; one that was set by hand would be copied, so it is renewed.
-
-    Raises:
-        InputError: The snapshot has no such card, two changes contradict each
-            other, or there are more addresses than cards.
-        NotFoundError: A network was not looked up.
     """
     cards = [device for device in shape.devices if is_card(device)]
     nics = step.hardware.nics

@@ -33,10 +33,6 @@ def check_clone(
 
     Returns:
         What it says, host by host; nothing where it has nothing to say.
-
-    Raises:
-        UnsupportedError: This endpoint has no such checker.
-        BusyError: It did not answer in two minutes.
     """
     about = f"check the clone {step.name}"
     checker = session.content.vmProvisioningChecker

@@ -71,10 +71,6 @@ def parse(body: bytes, *, bound_depth: bool = True) -> Element:
             of what parsing does. Not worth it for long pages, of which only
             known elements are looked at; a decoder that recurses too deeply
             there ends in a RecursionError, which is an answer that cannot be read.
-
-    Raises:
-        StrangeAnswerError: It is not XML, is nested too deeply, or has a document type.
-        CutOffError: It is XML that ends in the middle.
     """
     if b"<!DOCTYPE" in body or b"\0" in body[:4]:
         # SOAP has no document types; they are where entities are defined that

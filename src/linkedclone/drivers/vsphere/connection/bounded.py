@@ -63,12 +63,7 @@ class BoundedConnection(http.client.HTTPSConnection):
 
 
 def read_whole(answer: http.client.HTTPResponse, most_bytes: int) -> bytes:
-    """Read the body of an answer.
-
-    Raises:
-        OversizedError: It is larger than that, or says that it is.
-        http.client.IncompleteRead: It ends before the length that it announced.
-    """
+    """Read the body of an answer."""
     if (answer.length or 0) > most_bytes:
         raise _oversized(most_bytes)
     return answer.read()

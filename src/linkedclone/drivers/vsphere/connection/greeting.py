@@ -70,12 +70,7 @@ class Greeting:
         self._thread.start()
 
     def answer(self) -> Answer:
-        """Wait for the answer.
-
-        Raises:
-            OSError: The server cannot be reached, or is not trusted.
-            http.client.HTTPException: It does not speak HTTP.
-        """
+        """Wait for the answer."""
         self._thread.join()
         if isinstance(self._answer, Exception):
             self._connection.close()

@@ -291,11 +291,7 @@ class Session:
         return tuple(map(int, parts)) if all(part.isdecimal() for part in parts) else ()
 
     def require_vcenter(self, what: str) -> None:
-        """Refuse what a lone ESXi host cannot do, whatever its licence (handbook, section 8).
-
-        Raises:
-            UnsupportedError: The endpoint is an ESXi host.
-        """
+        """Refuse what a lone ESXi host cannot do, whatever its licence (handbook, section 8)."""
         if not self.is_vcenter:
             raise UnsupportedError(
                 f"an ESXi host without vCenter cannot {what}",

@@ -47,11 +47,7 @@ class _PinnedContext(ssl.SSLContext):
     pinned_sha256 = ""
 
     def wrap_socket(self, *args: Any, **kwargs: Any) -> ssl.SSLSocket:  # noqa: ANN401 - as inherited
-        """Wrap, shake hands, compare.
-
-        Raises:
-            ssl.SSLCertVerificationError: The certificate is another one.
-        """
+        """Wrap, shake hands, compare."""
         wrapped = super().wrap_socket(*args, **kwargs)
         presented = hashlib.sha256(wrapped.getpeercert(binary_form=True) or b"").hexdigest()
         if presented != self.pinned_sha256:
@@ -65,9 +61,6 @@ def build_context(tls: Tls) -> ssl.SSLContext:
 
     The system's authorities are trusted unless the settings name a file of
     others, or pin one certificate.
-
-    Raises:
-        InputError: The CA file or the pinned certificate cannot be read.
     """
     if tls.insecure:
         return _unverified(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
@@ -97,11 +90,7 @@ def _read_pin(tls: Tls) -> str:
 
 
 def normalize_sha256(text: str) -> str:
-    """Return a fingerprint as 64 lower-case hex digits; colons and blanks are dropped.
-
-    Raises:
-        InputError: It is not a SHA-256 fingerprint. Empty stays empty.
-    """
+    """Return a fingerprint as 64 lower-case hex digits; colons and blanks are dropped."""
     digits = text.replace(":", "").replace(" ", "").lower()
     if digits and (len(digits) != 64 or set(digits) - set("0123456789abcdef")):
         brief = f"{text!r} is not a SHA-256 fingerprint"
@@ -110,11 +99,7 @@ def normalize_sha256(text: str) -> str:
 
 
 def fetch_certificate(host: str, port: int, timeout_seconds: float) -> FetchedCertificate:
-    """Read the certificate that a server presents, without trusting it. Sends nothing else.
-
-    Raises:
-        EndpointError: The server cannot be reached, or does not speak TLS.
-    """
+    """Read the certificate that a server presents, without trusting it. Sends nothing else."""
     context = _unverified(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
     der, _ = _shake_hands(context, host, port, timeout_seconds)
     pem = ssl.DER_cert_to_PEM_cert(der)

@@ -27,11 +27,7 @@ _WRONG: Final = (AttributeError, KeyError, TypeError, ValueError)
 
 
 def decode(element: Element, declared: type, stub: Native) -> Native:
-    """Return what an element says.
-
-    Raises:
-        KeyError: It is of a type that is not known, and not a fault.
-    """
+    """Return what an element says."""
     actual = _bare_type(element)
     if issubclass(declared, Exception) or actual == _LOCALIZED:
         return _decode_localized(element, stub)

@@ -20,9 +20,6 @@ def require_version(
         needed: The version that knows it first.
         what: What it is called in the request.
         hint: What to do instead.
-
-    Raises:
-        UnsupportedError: The server is older.
     """
     if version and version < needed:
         raise UnsupportedError(

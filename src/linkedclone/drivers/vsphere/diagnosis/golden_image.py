@@ -31,20 +31,12 @@ _SESPARSE: Final = vim.vm.device.VirtualDisk.SeSparseBackingInfo
 
 
 def read_parent(session: Session, collector: Collector, vm: VmId) -> tuple[Finding, ...]:
-    """Read a VM and check it: one call.
-
-    Raises:
-        GoneError: The VM does not exist any more.
-    """
+    """Read a VM and check it: one call."""
     return examine(_read(session, collector, vm, _WANTED))
 
 
 def read_devices(session: Session, collector: Collector, vm: VmId) -> Sequence[Native]:
-    """Read the devices of a VM in a form that can be sent back: one call.
-
-    Raises:
-        GoneError: The VM does not exist any more.
-    """
+    """Read the devices of a VM in a form that can be sent back: one call."""
     return _devices(_read(session, collector, vm, ("config.hardware.device",)))
 
 

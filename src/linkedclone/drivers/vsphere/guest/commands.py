@@ -45,14 +45,7 @@ class GuestCommandRunner:
     def run(
         self, vm: VmId, command: Sequence[str], *, login: GuestLogin | None, seconds: float
     ) -> int:
-        """Run a command and wait for its end; one that takes too long is ended.
-
-        Raises:
-            RefusedError: There is no login.
-            BusyError: VMware Tools do not answer, or it takes too long.
-            AuthenticationError: The guest does not let that user in.
-            HypervisorError: There is no such program.
-        """
+        """Run a command and wait for its end; one that takes too long is ended."""
         name = self._observer.name(vm)
         if login is None:
             raise RefusedError(

@@ -24,12 +24,7 @@ HOW = (
 
 
 def describe_console(session: Session, observer: Observer, vm: VmId) -> ConsoleAddress:
-    """Acquire a ``webmks`` ticket, which only a running VM has (API reference: AcquireTicket).
-
-    Raises:
-        NotFoundError: The VM is gone.
-        RefusedError: It does not run.
-    """
+    """Acquire a ``webmks`` ticket, which only a running VM has (API reference: AcquireTicket)."""
     seen = observer.observe_vms([vm], whole=False).get(vm)
     if seen is None:
         raise NotFoundError(f"the VM {vm} no longer exists", hint="linkedclone list")

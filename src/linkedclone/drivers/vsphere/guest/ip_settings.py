@@ -30,9 +30,6 @@ def check_card_count(name: str, wanted: int, cards: int, what: str) -> None:
         wanted: How many entries there are.
         cards: How many network cards the clone will have.
         what: Where the entries stand, as the subject of a sentence.
-
-    Raises:
-        InputError: They do not fit.
     """
     if not wanted or wanted == cards:
         return
@@ -90,9 +87,6 @@ def build_card_settings(
         slots: The PCI slot of each card, in the order of the hardware.
         os: What makes the guest itself.
         version: The API version of the server.
-
-    Raises:
-        UnsupportedError: The server cannot leave a card without IPv4.
     """
     cards = guest.cards or (GuestCard(),) * len(slots)
     windows = os is GuestOs.WINDOWS

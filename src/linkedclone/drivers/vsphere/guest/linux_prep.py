@@ -39,11 +39,7 @@ def build_linux_prep(guest: Guest, version: tuple[int, ...], *, name: Native) ->
 
 
 def overlay_linux_prep(found: Native, guest: Guest, version: tuple[int, ...]) -> Native:
-    """Put what the guest says into a LinuxPrep; what it leaves open stays.
-
-    Raises:
-        UnsupportedError: The server is too old for a script or a password.
-    """
+    """Put what the guest says into a LinuxPrep; what it leaves open stays."""
     wanted = guest.customization
     if wanted.domain:
         found.domain = wanted.domain
@@ -66,12 +62,7 @@ def overlay_linux_prep(found: Native, guest: Guest, version: tuple[int, ...]) ->
 def build_cloudinit_prep(
     guest: Guest, version: tuple[int, ...], names: tuple[str, ...], *, macs: tuple[str, ...] = ()
 ) -> Native:
-    """Return the documents that vSphere hands to cloud-init in the guest.
-
-    Raises:
-        UnsupportedError: The server is too old, or there is a vendor's document.
-        InputError: A document is too large, or a card cannot be told from others.
-    """
+    """Return the documents that vSphere hands to cloud-init in the guest."""
     _check_raw(guest, version)
     metadata = encode_document(build_vmware_meta_data(guest, macs, names=names)).decode()
     return build_data(
@@ -93,10 +84,6 @@ def overlay_cloudinit_prep(
 
     Its identity replaces theirs, its network only if it says something of
     cards. Its user data stands beside theirs, and counts where both say something.
-
-    Raises:
-        UnsupportedError, InputError: As for fresh documents; or the stored
-            metadata cannot be read.
     """
     _check_raw(guest, version)
     stored = _read_mapping(found.metadata or "")

@@ -110,11 +110,6 @@ def build_customizing(
         shape: The hardware that is cloned, with all its devices.
         stored: The stored Specification, or None. It is not changed.
         version: The API version of the server; empty where unknown.
-
-    Raises:
-        InputError: What is wanted does not fit the cards, the stored
-            specification, or itself.
-        UnsupportedError: The server is too old for a part of it.
     """
     guest, cards = step.guest, list_cards(step, shape)
     told = f"the stored specification {step.target.customization_spec!r}"
@@ -196,11 +191,7 @@ def _build_cards(case: _Case, os: GuestOs | None) -> list[Native]:
 
 
 def _build_name(guest: Guest) -> Native:
-    """Return the name that a guest gets, once it is certain that its system takes it.
-
-    Raises:
-        InputError: It does not; vCenter would cut it off, or fail after the clone is made.
-    """
+    """Return the name that a guest gets, once it is certain that its system takes it."""
     windows = guest.customization.os is GuestOs.WINDOWS
     fault = find_fault(guest.host_name, windows=windows)
     if fault:
@@ -247,12 +238,7 @@ def _overlay_cards(case: _Case, found: Native, os: GuestOs | None) -> None:
 
 
 def _check_overlay(wanted: Customization, os: GuestOs | None, kind: str) -> None:
-    """Refuse what a stored specification has no place for.
-
-    Raises:
-        InputError: It is of another system than what is said.
-        UnsupportedError: It is of a kind that is only taken as it stands.
-    """
+    """Refuse what a stored specification has no place for."""
     told = f"the stored specification {wanted.stored!r}"
     if wanted.os is not None and os is not None and wanted.os is not os:
         raise InputError(

@@ -20,11 +20,7 @@ class StoredSpecs:
         self._lock = threading.Lock()
 
     def read(self, name: str) -> Native:
-        """Return a specification; an empty name has none.
-
-        Raises:
-            NotFoundError: There is none of that name; the hint lists those that exist.
-        """
+        """Return a specification; an empty name has none."""
         if not name:
             return None
         with self._lock:

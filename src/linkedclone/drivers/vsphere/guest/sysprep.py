@@ -46,12 +46,7 @@ def build_sysprep(guest: Guest, version: tuple[int, ...], *, name: Native) -> Na
 
 
 def overlay_sysprep(found: Native, guest: Guest, version: tuple[int, ...]) -> Native:
-    """Put what the guest says into a Sysprep identity; what it leaves open stays.
-
-    Raises:
-        InputError: There is no such time zone, or nobody could log on by himself.
-        UnsupportedError: The server is too old for an organizational unit.
-    """
+    """Put what the guest says into a Sysprep identity; what it leaves open stays."""
     wanted = guest.customization.windows
     _overlay_unattended(found.guiUnattended, guest)
     user = found.userData

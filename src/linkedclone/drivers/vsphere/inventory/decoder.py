@@ -96,11 +96,7 @@ class Decoder:
         }
 
     def decode(self, found: Found) -> Read:
-        """Decode an object's properties.
-
-        Raises:
-            ValueError: A number or a date is none.
-        """
+        """Decode an object's properties."""
         decoders, values = self._decoders, {}
         for path, element in found.elements.items():
             values[path] = decoders.get(path, _read_text)(element)

@@ -55,11 +55,6 @@ class Finder:
 
         A path or a UUID costs one call; bare names cost one read of all names
         together, and some more calls where there are many; see ``namesearch``.
-
-        Raises:
-            NotFoundError: Some do not exist; all of them are named.
-            AmbiguousError: A name fits several; the candidates are listed by path.
-            RefusedError: What was found is called otherwise when it is read.
         """
         found = self._look_up(refs)
         for ref in refs:

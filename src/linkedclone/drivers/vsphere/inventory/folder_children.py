@@ -67,11 +67,7 @@ class Lookup:
         return tuple(VmId(moid) for kind, moid in self._find(folder, names) if kind == _VM)
 
     def check_names(self, folder: FolderId, names: Sequence[str]) -> tuple[VmId, ...]:
-        """Return the same, unless something else than a VM has one of the names.
-
-        Raises:
-            RefusedError: A folder or vApp has; no VM can be made under that name.
-        """
+        """Return the same, unless something else than a VM has one of the names."""
         found = self._find(folder, names)
         others = [(kind, moid) for kind, moid in found if kind != _VM]
         if others:

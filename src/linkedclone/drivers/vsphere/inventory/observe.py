@@ -93,9 +93,6 @@ class Observer:
 
         Where a VM stands that is in none of those that can be seen is not known,
         and it is shown.
-
-        Raises:
-            NotFoundError: There is no such datacenter.
         """
         wanted = self._session.endpoint.datacenter
         if not wanted.strip("/"):

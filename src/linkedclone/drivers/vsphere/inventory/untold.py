@@ -72,11 +72,7 @@ def _require_contents(reads: Reads) -> None:
 
 
 def require_owners(reads: Reads) -> None:
-    """Refuse an answer with snapshots that no VM in it has.
-
-    Raises:
-        UnreadableAnswerError: Which VM they are of, and so what that one reads, is not told.
-    """
+    """Refuse an answer with snapshots that no VM in it has."""
     told = {read.id for read in reads.values() if read.kind == "VirtualMachineSnapshot"}
     owned = {one.id for read in reads.values() for one in read.values.get("snapshot", ())}
     # A VM whose snapshots were refused counts as one that cannot be read.

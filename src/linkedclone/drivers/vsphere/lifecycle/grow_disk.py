@@ -16,12 +16,7 @@ _STEP: Final = 1024
 
 
 def read_disk(collector: Collector, vm: Native, name: VmId | str, label: str) -> Native:
-    """Read one disk of a VM in a form that can be sent back.
-
-    Raises:
-        GoneError: There is no such VM any more.
-        NotFoundError: It has no disk of that label.
-    """
+    """Read one disk of a VM in a form that can be sent back."""
     wanted = {"VirtualMachine": ("config.hardware.device",)}
     seen = next(iter(collector.read(f"read {name}", [vm], wanted).values()), None)
     if seen is None:
@@ -36,9 +31,6 @@ def build_growth(disk: Native, capacity_bytes: int) -> Native:
     """Return the change that gives a disk another capacity and leaves all else as it is.
 
     Refused by vCenter for a disk with a parent (handbook, section 6).
-
-    Raises:
-        InputError: vCenter counts in KiB, and the size is no such number.
     """
     if capacity_bytes % _STEP:
         raise InputError(

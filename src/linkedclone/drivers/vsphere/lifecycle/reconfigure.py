@@ -12,11 +12,7 @@ from linkedclone.model.request import Hardware
 
 
 def build_changes(step: ReconfigureVm) -> Native:
-    """Return the ConfigSpec of a step; what is None there is left out, so it stays.
-
-    Raises:
-        InputError: The memory is not a multiple of 4 MiB.
-    """
+    """Return the ConfigSpec of a step; what is None there is left out, so it stays."""
     entries = write_mark(step.mark) if step.mark else {}
     return vim.vm.ConfigSpec(
         numCPUs=step.cpus,

@@ -27,14 +27,7 @@ if TYPE_CHECKING:
 
 
 def resolve_relocation(placer: Placer, vm: Vm, placement: Placement) -> Target:
-    """Look up where a VM is to go, as for a clone of it that reads the same layers.
-
-    Raises:
-        NotFoundError: A named object does not exist.
-        AmbiguousError: A name fits several.
-        RefusedError: The hosts there do not see the datastores of its chain.
-        UnsupportedError: Another datacenter, or what has no meaning for a move.
-    """
+    """Look up where a VM is to go, as for a clone of it that reads the same layers."""
     _refuse_rest(placement)
     # What moves along needs not be seen where it is now.
     seen = replace(vm, disks=_below(vm), snapshots=()) if placement.datastore else vm

@@ -15,10 +15,6 @@ def set_template(
     """Mark a VM as template, or a template as VM; already so counts as done.
 
     It is read first, because vCenter refuses to mark what is marked already.
-
-    Raises:
-        GoneError: The VM does not exist any more.
-        LinkedCloneError: It cannot be marked: it runs, or is busy.
     """
     native = session.managed("VirtualMachine", vm)
     wanted = {"VirtualMachine": ("name", "config.template")}

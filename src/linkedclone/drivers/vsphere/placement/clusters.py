@@ -40,11 +40,6 @@ def find_pool(
         host: The host that it names.
         own_pool: Id of the source's pool; empty for a template.
         own_host: Id of the host that the source stands on.
-
-    Raises:
-        NotFoundError: There is no such pool or cluster.
-        AmbiguousError: A name fits several.
-        RefusedError: Pool, cluster and host do not belong together.
     """
     compute = _find_compute(land, wanted, host)
     if wanted.resource_pool:

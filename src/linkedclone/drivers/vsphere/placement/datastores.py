@@ -17,11 +17,6 @@ def find_members(land: Landscape, ref: str, hosts: Sequence[Host]) -> tuple[Spot
 
     The hosts given see the parent's chain already; a member that one of them
     does not see could not hold the deltas of a clone that runs there.
-
-    Raises:
-        NotFoundError: There is no such datastore cluster.
-        AmbiguousError: The name fits several.
-        RefusedError: It has no member that will do; each is named with the reason.
     """
     cluster = choose("datastore cluster", ref, land.kind("StoragePod"), land.around)
     members = [seen for seen in land.stores.values() if seen.id_at("parent") == cluster.id]

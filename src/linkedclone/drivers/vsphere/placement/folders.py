@@ -30,11 +30,6 @@ def find_folder(
 
     A folder that is to be made and whose path does not begin at the root
     stands below the datacenter's VM folder.
-
-    Raises:
-        NotFoundError: There is none, and it is not to be made.
-        AmbiguousError: The name fits several.
-        InputError: It cannot be made under this name.
     """
     top = build_path(datacenter, around) + "/vm"
     folders = {
@@ -97,9 +92,6 @@ def create_folder(session: Session, above: FolderId, path: str) -> FolderId:
 
     vCenter escapes slashes, backslashes and percent signs by itself
     (Folder.CreateFolder, API reference).
-
-    Raises:
-        LinkedCloneError: It cannot be made.
     """
     here = str(above)
     for level in path.split("/"):

@@ -19,9 +19,6 @@ def check_host(host: Host, needed: Mapping[str, str], others: Iterable[Host]) ->
         host: The host.
         needed: Names of the datastores that it has to see, by id.
         others: What could be named instead.
-
-    Raises:
-        RefusedError: It is out of service, or does not see one of them.
     """
     fit = [one.name for one in others if one.id != host.id and not one.trouble]
     if host.trouble:
@@ -46,11 +43,7 @@ def check_host(host: Host, needed: Mapping[str, str], others: Iterable[Host]) ->
 def find_fit(
     place: str, hosts: Iterable[Host], needed: Mapping[str, str]
 ) -> tuple[tuple[Host, ...], tuple[str, ...]]:
-    """Return the hosts that can run the clones, and what a person should know of the others.
-
-    Raises:
-        RefusedError: There is none; each is named with the reason.
-    """
+    """Return the hosts that can run the clones, and what a person should know of the others."""
     every = sorted(hosts, key=lambda host: host.name)
     reasons = {host.name: _reason(host, needed) for host in every}
     fit = tuple(host for host in every if not reasons[host.name])

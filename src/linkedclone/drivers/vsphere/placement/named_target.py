@@ -107,12 +107,6 @@ class Surveyor:
             seen: The parent as it was read, for its own place.
             near: What was read around it.
             origin: Its datacenter.
-
-        Raises:
-            NotFoundError: A named object does not exist.
-            AmbiguousError: A name fits several.
-            RefusedError: The place cannot run clones of this parent.
-            InputError: Options contradict one another.
         """
         wanted = request.placement
         check_consistent(wanted)

@@ -40,11 +40,6 @@ def find_networks(
         hosts: The hosts that may run the clones; of several networks of one name
             that counts which they have.
         describe: Tells networks apart for people.
-
-    Raises:
-        NotFoundError: There is none of that name.
-        AmbiguousError: A name fits several.
-        RefusedError: None of the hosts has it, or it is an opaque one.
     """
     known = land.kind(*_KINDS)
     found: dict[str, Seen] = {}
@@ -113,11 +108,7 @@ def _say_kind(seen: Seen, switched: Mapping[str, Seen]) -> str:
 def keep_connected(
     spots: Sequence[Spot], hosts: Sequence[Host], networks: Collection[str]
 ) -> tuple[Spot, ...]:
-    """Return those of the hosts to spread over that have all of these networks, by id.
-
-    Raises:
-        RefusedError: None has.
-    """
+    """Return those of the hosts to spread over that have all of these networks, by id."""
     fit = {host.id for host in hosts if set(networks) <= set(host.networks)}
     kept = tuple(spot for spot in spots if spot.id in fit)
     if not kept:

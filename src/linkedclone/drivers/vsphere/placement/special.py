@@ -40,11 +40,7 @@ def needed_stores(source: Vm, request: CloneRequest) -> dict[str, str]:
 
 
 def check_consistent(wanted: Placement) -> None:
-    """Refuse options that contradict one another.
-
-    Raises:
-        InputError: Two of them do.
-    """
+    """Refuse options that contradict one another."""
     asked = {
         "datastore": wanted.datastore,
         "datastore_cluster": wanted.datastore_cluster,

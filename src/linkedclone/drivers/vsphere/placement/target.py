@@ -82,14 +82,6 @@ class Placer:
         for any other; one more for a template, whose cluster has to be found
         by its host, and one more where the request names a folder or a
         resource pool.
-
-        Raises:
-            NotFoundError: A named object does not exist.
-            AmbiguousError: A name fits several.
-            RefusedError: The hosts of the pool do not see a datastore that is needed.
-            UnsupportedError: The endpoint is an ESXi host, or there is no such
-                thing as is asked for.
-            InputError: The memory size is not one that vCenter takes.
         """
         self._session.require_vcenter("make clones")
         refuse_unsupported(request, REFUSED, endpoint="vSphere")

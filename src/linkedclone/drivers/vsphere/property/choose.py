@@ -31,11 +31,6 @@ def choose(what: str, ref: str, candidates: Mapping[str, Seen], around: Mapping[
         ref: The name, path or managed object id; an id counts where no name is like it.
         candidates: The objects to choose from, by id.
         around: The objects above them.
-
-    Raises:
-        NotFoundError: None fits; the hint lists what exists.
-        AmbiguousError: Several fit.
-        InputError: None fits, and none could: a level of the path is not a name.
     """
     fits = find_all(ref, candidates, around)
     if not fits:

@@ -63,21 +63,13 @@ class Seen:
         return self.values.get(path)
 
     def told(self, path: str) -> Native:
-        """Return a property, or None if it is unset.
-
-        Raises:
-            UnreadableAnswerError: The server refused to tell it, so it may be anything.
-        """
+        """Return a property, or None if it is unset."""
         if path in self.refused:
             raise _unread(self, path)
         return self.values.get(path)
 
     def demand(self, path: str) -> Native:
-        """Return a property that is always set: without it nothing can be decided.
-
-        Raises:
-            UnreadableAnswerError: It is not there.
-        """
+        """Return a property that is always set: without it nothing can be decided."""
         value = self.values.get(path)
         if value is None:
             raise _unread(self, path)
@@ -93,11 +85,7 @@ _Seen = TypeVar("_Seen", bound=Seen)
 
 
 def gather(found: Iterable[_Seen]) -> dict[str, _Seen]:
-    """Return what was read by id.
-
-    Raises:
-        UnreadableAnswerError: An object is told twice, and not in the same way.
-    """
+    """Return what was read by id."""
     seen: dict[str, _Seen] = {}
     for one in found:
         if seen.setdefault(one.id, one) != one:

@@ -28,12 +28,7 @@ class Datacenter:
 
 
 def choose_datacenter(wanted: str, around: Mapping[str, Seen]) -> Seen:
-    """Return the datacenter that an endpoint is restricted to.
-
-    Raises:
-        NotFoundError: There is none of that name or path; those that exist are listed.
-        AmbiguousError: Several folders have one of that name.
-    """
+    """Return the datacenter that an endpoint is restricted to."""
     every = {moid: seen for moid, seen in around.items() if seen.kind == "Datacenter"}
     return choose("datacenter", wanted, every, around)
 
@@ -49,11 +44,7 @@ class Datacenters:
         self._lock = threading.Lock()
 
     def all(self) -> tuple[Datacenter, ...]:
-        """Return every datacenter, or the one that the endpoint is restricted to.
-
-        Raises:
-            NotFoundError: The endpoint names one that does not exist.
-        """
+        """Return every datacenter, or the one that the endpoint is restricted to."""
         with self._lock:
             if self._found is None:
                 self._found = self._read()

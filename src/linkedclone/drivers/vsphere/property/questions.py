@@ -103,22 +103,14 @@ class Tally:
         self._untold: dict[str, AbstractSet[str]] = {}
 
     def begin_page(self, ids: AbstractSet[str], *, leads_on: bool) -> None:
-        """Note the objects of a page.
-
-        Raises:
-            StrangeAnswerError: It leads on and tells nothing new: such pages need not end.
-        """
+        """Note the objects of a page."""
         if leads_on and ids <= self._ids:
             msg = "a page that refers to another page and has nothing new"
             raise StrangeAnswerError(msg)
         self._ids |= ids
 
     def note(self, kind: str, moid: str, told: AbstractSet[str], refused: AbstractSet[str]) -> None:
-        """Note what an answer tells of an object.
-
-        Raises:
-            StrangeAnswerError: That was not asked for.
-        """
+        """Note what an answer tells of an object."""
         question = self._question
         paths = question.paths_of(kind)
         if not paths or (not question.walks and moid not in question.starts):
@@ -135,12 +127,7 @@ class Tally:
             self._untold[kind] = self._untold[kind] - told - refused
 
     def finish(self) -> None:
-        """Note that this was all.
-
-        Raises:
-            StrangeAnswerError: It says nothing of an object that it was asked for,
-                or of a property that it was asked for and that every object has.
-        """
+        """Note that this was all."""
         for moid, start in self._question.starts.items():
             # One that is gone is told by a fault, and one that may not be read by
             # refused properties: so silence is no answer.

@@ -106,9 +106,6 @@ def choose_datastores(
     """Return the datastores of these names or inventory paths; without any, the known ones.
 
     A name that several datacenters have means all of them.
-
-    Raises:
-        NotFoundError: There is none of a name.
     """
     if not places:
         return tuple(store for store in stores if store.id in known)

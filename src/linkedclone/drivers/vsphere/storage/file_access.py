@@ -28,13 +28,7 @@ ended is taken up again and an error reads like that of any other call."""
 
 
 def read_head(session: Session, store: Datastore, path: str, limit: int) -> bytes:
-    """Return the first bytes of a file, ``limit`` at most.
-
-    Raises:
-        NotFoundError: There is no such file.
-        PermissionDeniedError: The user may not read it (``Datastore.FileManagement``).
-        HypervisorError: It cannot be read for another reason.
-    """
+    """Return the first bytes of a file, ``limit`` at most."""
     where = urlencode({"dcPath": store.datacenter_path, "dsName": store.name}, quote_via=quote)
     url = f"/folder/{quote(path)}?{where}"
     stub = store.browser._stub  # noqa: SLF001 - the connection that the object belongs to

@@ -188,12 +188,7 @@ class Remover:
     # -- what goes --------------------------------------------------------------------
 
     def _find_files(self, layer: Layer, store: Datastore) -> tuple[str, ...]:
-        """Return the files to delete, the descriptor last; none if that is gone.
-
-        Raises:
-            RefusedError: It is no descriptor, its data lie elsewhere, or its datastore has
-                been renamed since the look: under the old name nothing is found.
-        """
+        """Return the files to delete, the descriptor last; none if that is gone."""
         try:
             head = read_head(self._session, store, layer.path, HEAD_BYTES)
         except NotFoundError as error:
@@ -229,11 +224,7 @@ class Remover:
 
 
 def _require_all(store: Datastore, around: Mapping[str, Read]) -> None:
-    """Refuse a look that leaves out a VM of the datastore, or a snapshot of one.
-
-    Raises:
-        UnreadableAnswerError: It is not known what some VM reads.
-    """
+    """Refuse a look that leaves out a VM of the datastore, or a snapshot of one."""
     listed = set(around[store.id].told("vm") or ())
     for read in around.values():
         listed.update(one.id for one in read.told("snapshot") or ())

@@ -56,11 +56,7 @@ class Scanner:
         self._jobs = Jobs(session, collector, attacher, results=False)
 
     def choose(self, scan: Scan) -> tuple[Datastore, ...]:
-        """Read the datastores; those that the scan names have to be there.
-
-        Raises:
-            NotFoundError: One of them does not exist.
-        """
+        """Read the datastores; those that the scan names have to be there."""
         stores = read_datastores(self._session, self._collector)
         choose_datastores(stores, scan.places, frozenset())
         return stores
@@ -69,9 +65,6 @@ class Scanner:
         """Return the inventory with the strays of the datastores that the scan is for.
 
         What could not be looked at for want of a privilege is told in ``blind``.
-
-        Raises:
-            HypervisorError: A search failed for another reason.
         """
         known = frozenset(layer.store for vm in inventory.vms for layer in vm.layers)
         shared = find_shared(stores)
