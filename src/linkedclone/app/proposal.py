@@ -8,7 +8,7 @@ from linkedclone.drivers.contract import Driver, SilentLooks
 from linkedclone.errors import LinkedCloneError, RefusedError
 from linkedclone.execution.progress import Progress, Silent
 from linkedclone.execution.run_log import RunLog
-from linkedclone.execution.runner import Check, Runner, action_of, name_of
+from linkedclone.execution.runner import Check, Runner
 from linkedclone.model.plan import Plan, Step
 from linkedclone.model.report import ActionReport
 from linkedclone.model.request import Scan
@@ -105,7 +105,7 @@ class Acting:
     ) -> ActionReport:
         """Carry out a plan; how many steps are in flight at once is left to the driver if None."""
         with self.log(uuid4().hex, progress) as log:
-            names = tuple(dict.fromkeys(name_of(step) for step in plan.steps))
-            log.begin(names, action_of(plan.steps[-1]) if plan.steps else "nothing")
+            names = tuple(dict.fromkeys(step.about for step in plan.steps))
+            log.begin(names, plan.steps[-1].action if plan.steps else "nothing")
             runner = Runner(self._driver, log, parallel)
             return runner.run(plan, endpoint=self.address, check=check)

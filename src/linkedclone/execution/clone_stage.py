@@ -17,7 +17,7 @@ from linkedclone.errors import (
 from linkedclone.execution.early_read import EarlyLook
 from linkedclone.execution.job_queue import Landing
 from linkedclone.execution.progress import Event
-from linkedclone.execution.runner import Runner, name_of, subject_of
+from linkedclone.execution.runner import Runner
 from linkedclone.model.jobs import Job, JobStatus
 from linkedclone.model.plan import CreateClone, DeleteVm, SetPower, Step, TakeSnapshot, WriteMark
 from linkedclone.model.report import Failure, Stage
@@ -153,7 +153,7 @@ class Cloning:
                 return
             lost = []
             for landing in self._runner.run_stage(open_ones, start=self._start_attached):
-                name = name_of(landing.item)
+                name = landing.item.about
                 if isinstance(landing.error, GoneError) and not last_try:
                     lost.append(landings.pop(name).item)
                 else:
@@ -258,7 +258,7 @@ class Cloning:
             if m.vm and (mark := _mended(m))
         ]
         trouble = {
-            name_of(landing.item): landing.error
+            landing.item.about: landing.error
             for landing in (self._runner.run_stage(mend) if mend else ())
             if landing.error
         }
@@ -279,12 +279,12 @@ class Cloning:
         for stage in (stops, deletes):
             for landing in self._runner.run_stage(stage) if stage else ():
                 if landing.error:
-                    trouble[subject_of(landing.item)] = landing.error
+                    trouble[landing.item.subject] = landing.error
         return [_with_trouble(m, trouble.get(m.vm.id) if m.vm else None) for m in made]
 
 
 def _by_name(landings: Sequence[Landing[Step]]) -> Landings:
-    return {name_of(landing.item): landing for landing in landings}
+    return {landing.item.about: landing for landing in landings}
 
 
 def _is_open(landing: Landing[Step]) -> bool:

@@ -33,7 +33,6 @@ from linkedclone.model.plan import (
     WriteMark,
 )
 from linkedclone.model.report import ActionReport, ActionResult, Failure, Status
-from linkedclone.model.vm import Power
 from linkedclone.planning.retries import plan_retry
 
 Check = Callable[[Sequence[Step]], Sequence[tuple[Step, LinkedCloneError]]]
@@ -200,7 +199,7 @@ class Runner:
         return Flight(
             self.driver,
             start=start,
-            describe=name_of,
+            describe=lambda step: step.about,
             parallel=self.parallel,
             progress=self.progress,
             endurance=Endurance(retry=plan_retry, outage=self.outage, pace=self.pace),
@@ -209,8 +208,8 @@ class Runner:
     def tell(self, landing: Landing[Step]) -> None:
         """Pass the end of one step on to whoever wants to know."""
         event = Event(
-            name=name_of(landing.item),
-            action=action_of(landing.item),
+            name=landing.item.about,
+            action=landing.item.action,
             status=JobStatus.FAILED if landing.error else JobStatus.DONE,
             text=str(landing.error) if landing.error else "",
         )
@@ -231,24 +230,24 @@ class Runner:
         results: dict[str, ActionResult] = {}
         failed: set[str] = set()
         for number, stage in enumerate(plan.stages):
-            steps = [step for step in stage if subject_of(step) not in failed]
+            steps = [step for step in stage if step.subject not in failed]
             for step in stage:
-                if step in steps or key_of(step) not in results:
-                    results[key_of(step)] = _pending(step, self, left_out=step not in steps)
+                if step in steps or step.key not in results:
+                    results[step.key] = _pending(step, self, left_out=step not in steps)
             if self.interrupted:
                 continue
             refused = self._ask(check, steps) if number and check else ()
             if refused is None:
                 continue
             for step, error in refused:
-                results[key_of(step)] = _settle(step, error)
-                failed.add(subject_of(step))
-            left = [s for s in steps if subject_of(s) not in failed]
+                results[step.key] = _settle(step, error)
+                failed.add(step.subject)
+            left = [s for s in steps if s.subject not in failed]
             self._recheck = _Recheck(check, left, self.pace) if check else None
             for landing in self.run_stage(left):
-                results[key_of(landing.item)] = _result(landing)
+                results[landing.item.key] = _result(landing)
                 if landing.error:
-                    failed.add(subject_of(landing.item))
+                    failed.add(landing.item.subject)
         self._recheck = None
         if self.interrupted:
             results = {key: self._mark_in_flight(result) for key, result in results.items()}
@@ -317,85 +316,14 @@ class _Recheck:
             raise error
 
 
-def name_of(step: Step) -> str:
-    """Return the name of the VM that a step is about."""
-    match step:
-        case CreateClone():
-            return step.name
-        case RemoveStray():
-            return str(step.stray.layer)
-        case _:
-            return step.vm_name
-
-
-def subject_of(step: Step) -> str:
-    """Return what tells the VM of a step from all others."""
-    match step:
-        case CreateClone():
-            return f"new:{step.name}"
-        case RemoveStray():
-            return step.stray.id
-        case _:
-            return step.vm
-
-
-def key_of(step: Step) -> str:
-    """Return what a step's result is filed under: its VM, so that a later step replaces it.
-
-    Deletions of several snapshots of one VM stay apart.
-    """
-    match step:
-        case DeleteSnapshot():
-            return f"{step.vm}@{step.snapshot}"
-        case _:
-            return subject_of(step)
-
-
-def action_of(step: Step) -> str:  # noqa: C901, PLR0912 - one case for each step
-    """Return in a word or two what a step does."""
-    match step:
-        case TakeSnapshot():
-            return "snapshot"
-        case CreateClone():
-            return "clone"
-        case WriteMark():
-            return "mark"
-        case SetPower():
-            return "power-on" if step.power is Power.ON else "power-off"
-        case ShutDownGuest():
-            return "shut-down"
-        case RenameVm():
-            return "rename"
-        case ReconfigureVm():
-            return "reconfigure"
-        case RelocateVm():
-            return "relocate"
-        case DeleteVm():
-            return "delete"
-        case DeleteSnapshot():
-            return "delete-snapshot"
-        case RevertSnapshot():
-            return "revert"
-        case PromoteVm():
-            return "promote"
-        case GrowDisk():
-            return "grow"
-        case UnregisterVm():
-            return "unregister"
-        case RemoveStray():
-            return "remove"
-        case _:
-            assert_never(step)
-
-
 def _pending(step: Step, runner: Runner, *, left_out: bool) -> ActionResult:
     note = "interrupted before it was sent" if runner.interrupted else "interrupted"
     return ActionResult(
-        name=name_of(step),
-        action=action_of(step),
+        name=step.about,
+        action=step.action,
         status=Status.SKIPPED,
-        id=None if isinstance(step, CreateClone) else subject_of(step),
-        key=key_of(step),
+        id=None if isinstance(step, CreateClone) else step.subject,
+        key=step.key,
         note="left out: an earlier step failed" if left_out else note,
     )
 
@@ -405,41 +333,39 @@ def _settle(step: Step, error: LinkedCloneError) -> ActionResult:
     if not isinstance(error, GoneError) or not isinstance(step, DeleteVm | DeleteSnapshot):
         return _failure(step, error)
     return ActionResult(
-        name=name_of(step),
-        action=action_of(step),
+        name=step.about,
+        action=step.action,
         status=Status.DONE,
-        id=subject_of(step),
-        key=key_of(step),
+        id=step.subject,
+        key=step.key,
         note="it was gone already",
     )
 
 
 def _failure(step: Step, error: LinkedCloneError) -> ActionResult:
-    action = action_of(step)
     return ActionResult(
-        name=name_of(step),
-        action=action,
+        name=step.about,
+        action=step.action,
         status=Status.FAILED,
-        id=subject_of(step),
-        key=key_of(step),
-        error=Failure.from_error(action, error),
+        id=step.subject,
+        key=step.key,
+        error=Failure.from_error(step.action, error),
     )
 
 
 def _result(landing: Landing[Step]) -> ActionResult:
     step = landing.item
-    action = action_of(step)
     made = landing.result if isinstance(step, TakeSnapshot) else None
     return ActionResult(
-        name=name_of(step),
-        action=action,
+        name=step.about,
+        action=step.action,
         status=Status.FAILED if landing.error else Status.DONE,
-        id=made or (None if isinstance(step, CreateClone) else subject_of(step)),
-        key=key_of(step),
+        id=made or (None if isinstance(step, CreateClone) else step.subject),
+        key=step.key,
         seconds=landing.seconds,
         note=_note(landing),
         task=landing.task,
-        error=Failure.from_error(action, landing.error) if landing.error else None,
+        error=Failure.from_error(step.action, landing.error) if landing.error else None,
     )
 
 

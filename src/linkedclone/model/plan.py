@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from linkedclone.model.guest import Guest
 from linkedclone.model.request import DiskMove, Hardware, Target
@@ -15,12 +15,49 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TakeSnapshot:
-    """Take a snapshot of a VM.
+class _VmStep:
+    """What all steps have that are about one VM.
 
     Attributes:
         vm: Its id.
         vm_name: Its name.
+    """
+
+    vm: VmId
+    vm_name: str
+
+    @property
+    def about(self) -> str:
+        """The name of what the step is about."""
+        return self.vm_name
+
+    @property
+    def subject(self) -> str:
+        """What tells the VM of the step from all others."""
+        return self.vm
+
+    @property
+    def key(self) -> str:
+        """What the step's result is filed under: its VM, so that a later step replaces it."""
+        return self.vm
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _PlannedVmStep(_VmStep):
+    """A step that is taken only while its VM is the one that was planned for.
+
+    Attributes:
+        vm_uuid: Its UUID when this was planned; ids are given again after a restore.
+    """
+
+    vm_uuid: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TakeSnapshot(_VmStep):
+    """Take a snapshot of a VM.
+
+    Attributes:
         name: The snapshot's name.
         description: Its text.
         quiesce: Whether the guest's file systems are quiesced, if it runs.
@@ -29,8 +66,7 @@ class TakeSnapshot:
             moment; empty for what is a VM.
     """
 
-    vm: VmId
-    vm_name: str
+    action: ClassVar[str] = "snapshot"
     name: str
     description: str = ""
     quiesce: bool = False
@@ -59,6 +95,7 @@ class CreateClone:
         power_on: Whether it is started as part of the clone call.
     """
 
+    action: ClassVar[str] = "clone"
     source: Vm
     snapshot: Snapshot | None
     target: Target
@@ -72,35 +109,50 @@ class CreateClone:
     guest: Guest | None = None
     power_on: bool = True
 
+    @property
+    def about(self) -> str:
+        """The clone's name."""
+        return self.name
+
+    @property
+    def subject(self) -> str:
+        """What tells the clone from all VMs, before it has an id."""
+        return f"new:{self.name}"
+
+    @property
+    def key(self) -> str:
+        """What the step's result is filed under."""
+        return self.subject
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SetPower:
+class SetPower(_VmStep):
     """Start or stop a VM."""
 
-    vm: VmId
-    vm_name: str
     power: Power
+
+    @property
+    def action(self) -> str:
+        """What the step does, in a word."""
+        return "power-on" if self.power is Power.ON else "power-off"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ShutDownGuest:
+class ShutDownGuest(_VmStep):
     """Ask the guest of a VM to shut down, and wait until the VM is off.
 
     Attributes:
-        vm: Its id.
-        vm_name: Its name.
         deadline_seconds: How long the guest may take.
         then_off: Whether it is stopped hard after that; else it is a failure.
     """
 
-    vm: VmId
-    vm_name: str
+    action: ClassVar[str] = "shut-down"
     deadline_seconds: float
     then_off: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RenameVm:
+class RenameVm(_VmStep):
     """Give a VM another name; its files keep theirs.
 
     Attributes:
@@ -109,26 +161,22 @@ class RenameVm:
         new_name: Its name from then on.
     """
 
-    vm: VmId
-    vm_name: str
+    action: ClassVar[str] = "rename"
     new_name: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ReconfigureVm:
+class ReconfigureVm(_VmStep):
     """Change what can be changed of a VM without making it anew; it is off.
 
     Attributes:
-        vm: Its id.
-        vm_name: Its name.
         cpus: Its virtual processors; None keeps them.
         memory_bytes: Its memory; None keeps it.
         annotation: Its notes; None keeps them.
         mark: The whole mark that it bears from then on; None keeps it.
     """
 
-    vm: VmId
-    vm_name: str
+    action: ClassVar[str] = "reconfigure"
     cpus: int | None = None
     memory_bytes: int | None = None
     annotation: str | None = None
@@ -136,127 +184,102 @@ class ReconfigureVm:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RelocateVm:
+class RelocateVm(_PlannedVmStep):
     """Move a VM; what it hangs from stays where it is.
 
     Attributes:
-        vm: Its id.
-        vm_name: Its name.
-        vm_uuid: Its UUID when this was planned; ids are given again after a restore.
         target: Where it goes; empty ids leave it where it is.
         moves_disks: Whether its own layers go to another datastore.
     """
 
-    vm: VmId
-    vm_name: str
+    action: ClassVar[str] = "relocate"
     target: Target
     moves_disks: bool = True
-    vm_uuid: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DeleteVm:
+class DeleteVm(_PlannedVmStep):
     """Delete a VM and the files that it alone uses.
 
     Attributes:
-        vm: Its id.
-        vm_name: Its name.
-        vm_uuid: Its UUID when this was planned; ids are given again after a restore.
         takes_base: Layers outside the VM's own folder that go with it, because
             it is the last VM here that uses them.
     """
 
-    vm: VmId
-    vm_name: str
+    action: ClassVar[str] = "delete"
     takes_base: tuple[Layer, ...] = ()
-    vm_uuid: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DeleteSnapshot:
+class DeleteSnapshot(_PlannedVmStep):
     """Delete one snapshot of a VM; its children stay."""
 
-    vm: VmId
-    vm_name: str
+    action: ClassVar[str] = "delete-snapshot"
     snapshot: SnapshotId
     name: str
-    vm_uuid: str = ""
+
+    @property
+    def key(self) -> str:
+        """What the step's result is filed under: deletions of one VM's snapshots stay apart."""
+        return f"{self.vm}@{self.snapshot}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RevertSnapshot:
+class RevertSnapshot(_PlannedVmStep):
     """Put a VM back to one of its snapshots; its present state is lost."""
 
-    vm: VmId
-    vm_name: str
+    action: ClassVar[str] = "revert"
     snapshot: SnapshotId
     name: str
-    vm_uuid: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class UnregisterVm:
+class UnregisterVm(_VmStep):
     """Take a VM out of the inventory; all its files stay.
 
     Attributes:
-        vm: Its id.
-        vm_name: Its name.
         keeps: The base for whose sake it is not deleted.
     """
 
-    vm: VmId
-    vm_name: str
+    action: ClassVar[str] = "unregister"
     keeps: tuple[Layer, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PromoteVm:
+class PromoteVm(_PlannedVmStep):
     """Make a linked clone a full one: copy into it what it shares.
 
     Attributes:
-        vm: Its id.
-        vm_name: Its name.
-        vm_uuid: Its UUID when this was planned; ids are given again after a restore.
         copy_bytes: What is copied, at most; None where unknown.
     """
 
-    vm: VmId
-    vm_name: str
+    action: ClassVar[str] = "promote"
     copy_bytes: int | None = None
-    vm_uuid: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GrowDisk:
+class GrowDisk(_PlannedVmStep):
     """Make a disk larger for the guest.
 
     Attributes:
-        vm: Id of the VM.
-        vm_name: Its name.
-        vm_uuid: See :class:`DeleteVm`.
         disk: The disk's label.
         capacity_bytes: The new size.
     """
 
-    vm: VmId
-    vm_name: str
+    action: ClassVar[str] = "grow"
     disk: str
     capacity_bytes: int
-    vm_uuid: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WriteMark:
+class WriteMark(_VmStep):
     """Put a mark on a VM that is there: on one that is adopted, or to mend ours.
 
     Attributes:
-        vm: Its id.
-        vm_name: Its name.
         mark: The whole mark, which replaces whatever stands there.
     """
 
-    vm: VmId
-    vm_name: str
+    action: ClassVar[str] = "mark"
     mark: Mark
 
 
@@ -264,7 +287,23 @@ class WriteMark:
 class RemoveStray:
     """Delete a disk file that belongs to no VM."""
 
+    action: ClassVar[str] = "remove"
     stray: Stray
+
+    @property
+    def about(self) -> str:
+        """The file."""
+        return str(self.stray.layer)
+
+    @property
+    def subject(self) -> str:
+        """What tells the file from all others."""
+        return self.stray.id
+
+    @property
+    def key(self) -> str:
+        """What the step's result is filed under."""
+        return self.subject
 
 
 Step = (

@@ -21,7 +21,7 @@ from linkedclone.drivers.contract import Driver, Folders, ServerCheck
 from linkedclone.errors import LinkedCloneError, UnsupportedError
 from linkedclone.execution.clone_stage import Cloning, Made
 from linkedclone.execution.progress import Progress
-from linkedclone.execution.runner import Runner, name_of
+from linkedclone.execution.runner import Runner
 from linkedclone.model.plan import CreateClone, Plan, SetPower, Step, TakeSnapshot, WriteMark
 from linkedclone.model.report import CloneReport, CloneResult, Stage, Status
 from linkedclone.model.request import CloneRequest, Hardware, Target, Wait
@@ -281,8 +281,8 @@ class CloneJob:
         """Finish what a killed run left: a mark that names another UUID than the clone's own."""
         steps: list[Step] = [s for s in self._prepared.plan.steps if isinstance(s, WriteMark)]
         return {
-            name_of(landing.item).casefold(): mark_failed(
-                results[name_of(landing.item).casefold()], Stage.CLONE, landing.error
+            landing.item.about.casefold(): mark_failed(
+                results[landing.item.about.casefold()], Stage.CLONE, landing.error
             )
             for landing in (self._runner.run_stage(steps) if steps else ())
             if landing.error
@@ -323,7 +323,7 @@ class CloneJob:
         if not steps or self._runner.interrupted:
             return started
         for landing in self._runner.run_stage(steps):
-            key = name_of(landing.item).casefold()
+            key = landing.item.about.casefold()
             started[key] = (
                 _started(results[key], landing.seconds)
                 if landing.error is None

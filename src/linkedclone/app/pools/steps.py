@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from linkedclone.execution.runner import action_of
 from linkedclone.model.plan import RenameVm, SetPower, ShutDownGuest, Step
 from linkedclone.model.pool import Act, Change, PoolPlan
 from linkedclone.model.values.ids import VmId
@@ -27,7 +26,7 @@ def find_leaving(wave: Wave) -> frozenset[VmId]:
 
 def vm_of(step: Step) -> str:
     """Return the VM that a step is about."""
-    return step.vm if isinstance(step, RenameVm | SetPower | ShutDownGuest) else action_of(step)
+    return step.vm if isinstance(step, RenameVm | SetPower | ShutDownGuest) else step.action
 
 
 def build_rename(change: Change) -> Step:

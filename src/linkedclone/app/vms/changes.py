@@ -8,7 +8,6 @@ from linkedclone.app.vms.presence import Found, find_present
 from linkedclone.drivers.contract import Driver, GuestPower, ImageStore, Registration
 from linkedclone.errors import LinkedCloneError, NotFoundError, UnsupportedError
 from linkedclone.execution.progress import Progress
-from linkedclone.execution.runner import key_of
 from linkedclone.lineage.family import Lineage
 from linkedclone.model.garbage import Waste, WasteKind, WasteReport
 from linkedclone.model.inventory import Inventory
@@ -307,7 +306,7 @@ class Changes:
         despite = despite_unreadable
         report = self._guarded(plan, scan=scan, despite=despite, confirm=confirm, progress=progress)
         became = {result.key: result for result in report.results}
-        pairs = ((w, became.get(key_of(w.step))) for w in found if w.step is not None)
+        pairs = ((w, became.get(w.step.key)) for w in found if w.step is not None)
         return WasteReport(
             endpoint=self.acting.address,
             found=found,
@@ -357,7 +356,5 @@ class Changes:
 def _by_step(found: Sequence[Waste], kinds: Collection[WasteKind]) -> dict[str, Waste]:
     """Return what can be removed of some kinds, by the step that removes it."""
     return {
-        key_of(waste.step): waste
-        for waste in found
-        if waste.step is not None and waste.kind in kinds
+        waste.step.key: waste for waste in found if waste.step is not None and waste.kind in kinds
     }
