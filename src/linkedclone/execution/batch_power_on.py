@@ -12,7 +12,7 @@ from linkedclone.model.plan import SetPower, Step
 from linkedclone.model.values.ids import VmId
 
 MOST_AT_ONCE = 50
-"""VMs that are started with one call (handbook, section 9: at most 50 power-ons)."""
+"""VMs that are started with one call [fact: vs-power-on-batch]."""
 
 Outcomes = dict[VmId, Job | LinkedCloneError]
 

@@ -163,7 +163,7 @@ class Shutdowns:
                         self._waiting.setdefault(step.vm, _begin(step))
 
     def _ask_again(self) -> None:
-        """Ask those once more that may not have heard: a guest that boots does not listen yet."""
+        """Ask those again that may not have heard, as while they boot [fact: qemu-power-button]."""
         driver, now = self._driver, time.monotonic()
         if not isinstance(driver, GuestPower) or not driver.asks_deaf_guests:
             return

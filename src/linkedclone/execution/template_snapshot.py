@@ -1,6 +1,6 @@
 """Take a snapshot of a template: make it a VM for the moment, and a template again whatever comes.
 
-A template cannot be snapshotted (handbook, section 4). Only a process that is
+A template cannot be snapshotted [fact: vs-template-snapshot]. Only a process that is
 killed outright leaves a VM behind; the run log then ends with ``make a VM``.
 """
 

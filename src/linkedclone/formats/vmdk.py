@@ -4,10 +4,9 @@ Only ``monolithicSparse`` and ``streamOptimized`` files are accepted: one file,
 its descriptor inside. A descriptor that is a file of its own names other files
 of the machine, which an image from elsewhere must not.
 
-QEMU 7.2 reads the descriptor at sector 1 wherever the header says that it is, and
-opens what ``parentFileNameHint`` names whatever ``parentCID`` says (block/vmdk.c,
-``vmdk_parent_open``); with a capacity of 0 it opens all extents that are named
-there. So what may stand in a descriptor is listed here, and all else is refused.
+QEMU opens files that the descriptor names, whatever else the file says
+[fact: qemu-vmdk-descriptor]. So what may stand in a descriptor is listed here, and
+all else is refused.
 
 Format: "Virtual Disk Format 1.1" of VMware, hosted sparse extents.
 """

@@ -63,8 +63,7 @@ def build_vendor_data(guest: Guest) -> bytes:
 def build_cloud_config(guest: Guest) -> dict[str, object]:
     """Build what we say of a guest: its name, fresh host keys, who may log in, what is run.
 
-    Passwords need cloud-init 22.3: older versions know only a list in which
-    some passwords mean something else.
+    Passwords need cloud-init 22.3 [fact: ci-passwords].
     """
     wanted = guest.customization
     found: dict[str, object] = {

@@ -1,9 +1,9 @@
 """What cloud-init reads from a VM's ``guestinfo`` settings: names and values. Pure.
 
-cloud-init's VMware datasource takes three documents, each packed as the
-setting with ``.encoding`` behind its name says (cloud-init, DataSourceVMware).
-It looks here before it looks for a customization of vSphere's own, so what a
-clone would inherit from its parent is always replaced or removed.
+cloud-init's VMware datasource takes three documents, each packed as the setting with
+``.encoding`` behind its name says [fact: ci-vmware]. It looks here before it looks for a
+customization of vSphere's own, so what a clone would inherit from its parent is always
+replaced or removed.
 """
 
 import base64
@@ -32,9 +32,8 @@ _SYSTEM: Final = 9
 LARGEST: Final = 512 << 10
 """Bytes that a packed document may have.
 
-No limit of single settings is documented. This is what the API reference allows
-the same documents in a customization (CustomizationCloudinitPrep); the guest's
-tools, which hand them on, know messages of 64 KiB and more in several pieces."""
+No limit of single settings is known; this is that of the same documents in a
+customization [fact: vs-cust-identities]."""
 
 
 def build_guestinfo(

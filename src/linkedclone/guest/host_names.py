@@ -12,7 +12,7 @@ _LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 """A label of a host name (RFC 1123, section 2.1; RFC 1035, section 2.3.4)."""
 
 MOST_WINDOWS = 15
-"""The longest NetBIOS computer name (API reference, CustomizationUserData.computerName)."""
+"""The longest NetBIOS computer name [fact: vs-cust-identities]."""
 
 _MOST_DOMAIN = 253
 
@@ -78,7 +78,7 @@ def find_fault(host: str, *, windows: bool) -> str:
     if not _LABEL.fullmatch(host):
         return "has more than 63 characters" if len(host) > 63 else _find_character(host)
     # Of digits alone it would be read as an address, and vSphere refuses it
-    # (API reference, CustomizationFixedName).
+    # [fact: vs-cust-identities].
     return "is made of digits alone" if host.isdigit() else ""
 
 

@@ -1,4 +1,4 @@
-"""Several user-data documents in one, as cloud-init takes them (its "MIME multi-part archive")."""
+"""Several user-data documents in one, as cloud-init takes them [fact: ci-parts]."""
 
 import hashlib
 from email import message_from_string
@@ -21,11 +21,11 @@ _TYPES: Final = {
     "#part-handler": "part-handler",
     "## template: jinja": "jinja2",
 }
-"""What a document begins with, and its type (cloud-init, "User data formats"). The longer
+"""What a document begins with, and its type. The longer
 beginnings stand before those that they begin with."""
 
 _JOINED: Final = "list(append)+dict(no_replace,recurse_list)+str()"
-"""What is told already stays, lists are joined (cloud-init, "Merging user data sections").
+"""What is told already stays, lists are joined.
 Without it a later part takes the place of an earlier one, key by key."""
 
 

@@ -1,8 +1,7 @@
 """NoCloud: the documents that tell a guest who it is, and the disk that carries them.
 
-cloud-init reads them from a file system labelled ``cidata`` (NoCloud in the
-cloud-init documentation). What they say of a guest is made in ``cloudconfig``,
-for all hypervisors alike.
+cloud-init reads them from a file system labelled ``cidata`` [fact: ci-nocloud]. What they
+say of a guest is made in ``cloudconfig``, for all hypervisors alike.
 """
 
 import io

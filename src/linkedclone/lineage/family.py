@@ -1,7 +1,7 @@
 """Who hangs from whom, read from the disks alone. Pure: an inventory in, answers out.
 
 A linked clone has no flag on any hypervisor; it shows in its chain alone
-(handbook, section 2). A layer **belongs** to the VM that writes to it, else to
+[fact: vs-no-linked-flag]. A layer **belongs** to the VM that writes to it, else to
 the one in whose folder it lies, else to the one that froze it in a snapshot. The
 last goes before one in whose folder it lies and that does not read it. Any other
 VM that reads it **depends** on that VM, and so does a stray file.
@@ -242,9 +242,8 @@ class Lineage:
     def lost_with(self, vms: Sequence[Vm]) -> tuple[Layer, ...]:
         """Return the layers that would go with these VMs though they belong to none of them.
 
-        vCenter counts the registered users of a layer; deleting the last one
-        removes it, even when somebody meant to keep a base whose VM was
-        unregistered (handbook, section 3, inferred from field reports).
+        vCenter removes a layer with its last registered user, even a base whose VM
+        was unregistered to keep it [fact: vs-base-goes-with-last-user].
         """
         going = {vm.id for vm in vms}
         lost: set[Layer] = set()

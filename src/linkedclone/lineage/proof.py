@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from linkedclone.model.vm import Disk, Layer, Vm
 
 DEEPEST = 30
-"""Files in a chain that are still taken for healthy. vSphere supports 32 snapshots a chain
-(field report), and vCloud Director starts a new base at about 31 (handbook, section 3)."""
+"""Files in a chain that are still taken for healthy [fact: vs-depth]."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,8 +24,7 @@ class Wait(StrEnum):
 class DiskMove(StrEnum):
     """What becomes of the parent's disks in a clone; the words are vSphere's own.
 
-    The five values of VirtualMachineRelocateDiskMoveOptions (API reference;
-    handbook, section 1). Only the first makes a linked clone of a snapshot.
+    Only the first makes a linked clone of a snapshot [fact: vs-move-types].
     """
 
     LINKED = "createNewChildDiskBacking"

@@ -50,7 +50,7 @@ class Layer:
     """One disk file. Two layers are the same file exactly if they compare equal.
 
     Datastore names can be changed and are unique only per datacenter, so the
-    store is given by its id (handbook, section 2).
+    store is given by its id [fact: vs-datastore-names].
 
     Attributes:
         store: The id of the datastore (vSphere) or state folder (local).

@@ -3,10 +3,7 @@
 What may pass by itself is the driver's to say
 (:class:`~linkedclone.errors.Transience`); how often it is tried again stands
 in ``ALLOWANCES``, and for which steps that is safe in :func:`may_repeat`. How
-often and how long follows the handbook, section 10: busy objects are worth
-several tries, host communication a few, a locked file two, a failure inside
-the server one. A lack of hosts or resources is none of a run's: it does not
-pass within seconds.
+often and how long follows [fact: vs-retries].
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
 """Write files so that they are either there whole or not at all, whatever kills the writer.
 
-A new file is written without a name (``O_TMPFILE``) and then given one: a kill
-in between leaves nothing. Where the filesystem has no such files (NFS, some
-overlays), it is written under a name ending in ``.tmp`` that the sweeper knows.
-An existing file is replaced by rename.
+A new file is written without a name and then given one: a kill in between leaves nothing
+[fact: fs-unnamed-files]. Where the file system has no such files, it is written under a
+name ending in ``.tmp`` that the sweeper knows. An existing file is replaced by rename.
 """
 
 import errno

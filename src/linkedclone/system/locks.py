@@ -1,7 +1,7 @@
 """Locks between processes and threads: ``flock`` on a file, with a deadline.
 
-A lock belongs to an open file: two threads of one process exclude each other
-like two processes do, and the kernel lets go of it when its holder dies.
+Two threads of one process exclude each other like two processes do, and the kernel
+drops a lock when its holder dies [fact: fs-flock].
 """
 
 import errno

@@ -191,7 +191,7 @@ def _check_snapshot(vm: Vm, name: str) -> None:
 
 
 def _stale(vm: Vm, mended: tuple[ActionResult, ...]) -> Iterator[Finding]:
-    """Tell that clones have the hardware of their snapshot's moment (handbook, section 1)."""
+    """Report that clones have the snapshot's hardware [fact: vs-snapshot-hardware]."""
     done = [one.action for one in mended if one.status is Status.DONE]
     if "disconnect-media" in done and "snapshot" not in done and vm.snapshots:
         yield Finding(

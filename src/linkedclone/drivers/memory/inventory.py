@@ -304,7 +304,7 @@ class Estate:
         """Give a VM copies of the layers that lie outside of its folder.
 
         Without snapshots the whole chain becomes one file. One that runs must
-        have no snapshots (handbook, section 3).
+        have no snapshots [fact: vs-promote].
         """
         machine = self.machine(vm)
         if machine.power is not Power.OFF and machine.points:
@@ -335,7 +335,7 @@ class Estate:
         return replace(disk, chain=chain, hidden=False)
 
     def grow(self, vm: VmId, label: str, capacity_bytes: int) -> None:
-        """Make a disk larger, unless it hangs from another file (handbook, section 6)."""
+        """Make a disk larger, unless it hangs from another file [fact: vs-linked-no-growth]."""
         machine = self.machine(vm)
         disk = next((d for d in machine.disks if d.label == label), None)
         if disk is None or len(disk.chain) > 1:
@@ -366,7 +366,7 @@ class Estate:
     def relocate(self, step: RelocateVm) -> None:
         """Move a VM: to another pool, and with its top layers to another datastore.
 
-        What those hang from stays where it is (handbook, section 1: moveChildMost).
+        What those hang from stays where it is [fact: vs-relocate].
         """
         machine, store = self.machine(step.vm), StoreId(step.target.datastore)
         machine.pool = step.target.pool or machine.pool
@@ -405,7 +405,7 @@ class Estate:
     def take_snapshot(self, vm: VmId, name: str, description: str) -> SnapshotId:
         """Freeze a VM's disks, and move the VM onto new deltas.
 
-        A template cannot be snapshotted (handbook, section 4).
+        A template cannot be snapshotted [fact: vs-template-snapshot].
         """
         machine = self.machine(vm)
         if machine.template:
@@ -439,7 +439,7 @@ class Estate:
         """Remove a snapshot, merging its layers where nobody else reads them.
 
         A layer that another VM reads is kept as it is, so that clones go on
-        working and the VM keeps a longer chain (handbook, section 3). An
+        working and the VM keeps a longer chain [fact: vs-snapshot-under-clones]. An
         absent snapshot, or one of an absent VM, counts as removed.
         """
         machine = self.machines.get(vm)

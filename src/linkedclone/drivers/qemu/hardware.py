@@ -20,10 +20,10 @@ UEFI = "uefi"
 
 MOST_DISKS = 16
 MOST_CARDS = 8
-"""Each takes one of the 31 slots that PCI devices have here (QEMU: pcie.0 of q35)."""
+"""Each takes one of the slots that PCI devices have here [fact: qemu-slots]."""
 
 LEAST_UEFI_BYTES = 256 << 20
-"""With 128 MiB OVMF ends in an exception before the guest's kernel begins (2022.11; measured)."""
+"""With less OVMF does not get to the guest's kernel [fact: qemu-ovmf-memory]."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -101,8 +101,7 @@ def parse_network(text: str) -> CardNetwork:
 def find_group(store: str, name: str) -> str:
     """Return the multicast group and port of a private network: the same for one state folder.
 
-    The groups 239.192.0.0/14 are for use within one organisation (RFC 2365);
-    bound to the loopback interface they do not leave this host.
+    Bound to the loopback interface it does not leave this host [fact: qemu-multicast].
     """
     digest = hashlib.sha256(f"{store}/{name}".encode()).digest()
     port = FIRST_PORT + int.from_bytes(digest[3:5]) % PORTS
@@ -112,7 +111,7 @@ def find_group(store: str, name: str) -> str:
 def build_netdevs(cards: tuple[Card, ...]) -> tuple[str, ...]:
     """Return the value of ``-netdev`` for each card; ``netN`` is the id of the Nth.
 
-    The SSH port is left to the kernel to choose (host port 0).
+    The kernel chooses the SSH port [fact: qemu-user-network].
     """
     first = next((n for n, c in enumerate(cards) if c.network.kind.is_behind_qemu), None)
     return tuple(
@@ -126,7 +125,6 @@ def _build_netdev(card: Card, own: str, *, reachable: bool) -> str:
         case NetworkKind.USER:
             return f"user,id={own}" + _build_user_options(card, reachable=reachable)
         case NetworkKind.CLOSED:
-            # What it leaves is QEMU's DHCP and the forwarded port (QEMU's manual, ``restrict``).
             options = _build_user_options(card, reachable=reachable)
             return f"user,id={own},restrict=on" + options
         case NetworkKind.PRIVATE:
@@ -141,9 +139,8 @@ def _build_netdev(card: Card, own: str, *, reachable: bool) -> str:
 def _build_user_options(card: Card, *, reachable: bool) -> str:
     """Make the network behind QEMU the one that the guest's fixed address is in.
 
-    QEMU plays the gateway there, and the name server at another free address.
-    Without an address in the rule SSH would go to the first that its DHCP gives
-    out (QEMU's manual, ``hostfwd``).
+    QEMU plays the gateway there, and the name server at another free address. The
+    rule names the guest's address [fact: qemu-user-network].
     """
     if not card.address:
         return ",hostfwd=tcp:127.0.0.1:0-:22" if reachable else ""

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 _UNSCANNED: Final = "files of unregistered VMs were not looked for (--scan does)"
 
 _TPM_POLICIES: Final = (8, 0)
-"""The version that knows CloneSpec.tpmProvisionPolicy first (API reference)."""
+"""The version that knows CloneSpec.tpmProvisionPolicy first [fact: vs-tpm]."""
 
 
 class VsphereDriver:
@@ -65,11 +65,7 @@ class VsphereDriver:
 
     @property
     def default_parallel(self) -> int:
-        """128: vCenter queues what its hosts cannot take yet and fails none of it.
-
-        It allows about 640 operations at once, and 16 linked clones for each
-        host (handbook, section 9).
-        """
+        """128: vCenter queues what its hosts cannot take yet [fact: vs-limits]."""
         return 128
 
     @property
@@ -185,10 +181,7 @@ class VsphereDriver:
         quiesce: bool = False,
         memory: bool = False,
     ) -> Job:
-        """Take a snapshot; what is asked of a running VM is ignored of one that is off.
-
-        Handbook, section 4.
-        """
+        """Take a snapshot; the options count for a running VM [fact: vs-snapshot-options]."""
         return self._jobs.start(
             self._observer.name(vm),
             "snapshot",
@@ -243,11 +236,7 @@ class VsphereDriver:
         return self._jobs.start(self._observer.name(vm), "revert", native.RevertToSnapshot_Task)
 
     def promote_vm(self, vm: VmId) -> Job:
-        """Give a VM copies of all that it shares; no list of disks means all deltas.
-
-        Its success says nothing to do as well as done. One that runs must have
-        no snapshots (handbook, section 3).
-        """
+        """Give a VM copies of all that it shares [fact: vs-promote]."""
         self._session.require_vcenter("make clones independent")
         return self._jobs.start(
             self._observer.name(vm),
@@ -259,7 +248,7 @@ class VsphereDriver:
 
     @property
     def grows_linked(self) -> bool:
-        """No: disks with parents cannot be expanded (handbook, section 6)."""
+        """No [fact: vs-linked-no-growth]."""
         return False
 
     def grow_disk(self, vm: VmId, disk: str, capacity_bytes: int) -> Job:

@@ -9,6 +9,7 @@ from linkedclone.errors import InputError
 from linkedclone.model.request import Hardware
 
 _MEMORY_STEP: Final = 4 << 20
+"""[fact: vs-memory-step]."""
 _ESCAPES: Final = {"%2f": "/", "%5c": "\\", "%25": "%"}
 _ESCAPED: Final = re.compile("|".join(_ESCAPES), re.IGNORECASE)
 VOLUMES: Final = "/vmfs/volumes/"
@@ -25,8 +26,8 @@ def unescape(name: str) -> str:
 def unescape_fully(name: str) -> str:
     """Return a name without any escapes, however often they were escaped.
 
-    The vSphere Client escapes the names of snapshots itself before vCenter does
-    so again: its default name holds ``10%252f24%252f2018`` (recorded with 6.7).
+    The vSphere Client escapes the names of snapshots before vCenter does so again
+    [fact: vs-names]: its default name holds ``10%252f24%252f2018``.
     """
     while (plain := unescape(name)) != name:
         name = plain
@@ -48,7 +49,7 @@ def split_file_name(name: str) -> tuple[str, str]:
 
 
 def is_same_file(told: str, file_name: str) -> bool:
-    """Say whether a fault is about a file: hosts name it by its path below ``/vmfs/volumes``.
+    """Say whether a fault is about a file, as hosts name it [fact: vs-fault-file-path].
 
     Any other absolute path has to end in it (the simulator's files lie somewhere else).
     """

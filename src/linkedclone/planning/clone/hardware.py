@@ -19,7 +19,7 @@ _TYPED_KEYS = {
     "displayname": "the clone's name",
 }
 """Settings that have a field of their own: as extraConfig the server drops them in
-silence (VirtualMachineConfigSpec.extraConfig; handbook, section 6)."""
+silence [fact: vs-extraconfig]."""
 
 _KIB = 1 << 10
 

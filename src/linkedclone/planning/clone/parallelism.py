@@ -5,7 +5,7 @@ from typing import Final
 from linkedclone.model.request import DiskMove
 
 UNITS_PER_HOST: Final = 16
-"""What one host works on at once; more is queued there, not failed (handbook, section 9)."""
+"""What one host works on at once; more is queued there, not failed [fact: vs-limits]."""
 
 UNITS_LINKED: Final = 1
 UNITS_FULL: Final = 4

@@ -14,7 +14,7 @@ _WINDOWS_LOGS: Final = (
     r"C:\Windows\Temp\vmware-imc\guestcust.log and "
     r"C:\Windows\System32\Sysprep\Panther\setuperr.log"
 )
-"""Where open-vm-tools' deployPkg, cloud-init and Windows write what they did (their manuals)."""
+"""Where the guest's side writes what it did [fact: guest-logs]."""
 
 _LOGS: Final = {
     GuestOs.LINUX: f"{_LINUX_LOG}, and {_CLOUD_INIT_LOGS} where cloud-init takes part",

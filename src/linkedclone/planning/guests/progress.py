@@ -26,7 +26,7 @@ DEFAULT_SECONDS: Final[Mapping[GuestStage, float]] = {
     GuestStage.ADDRESS: 300.0,
 }
 """How long each stage may go without progress. Terraform gives a customization
-ten minutes, too (handbook, section 5)."""
+ten minutes, too [fact: vs-cust-duration]."""
 
 
 class Evidence(StrEnum):

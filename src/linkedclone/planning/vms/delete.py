@@ -25,7 +25,7 @@ def plan_delete(vms: Sequence[Vm], inventory: Inventory, how: Deletion | None = 
     """Delete VMs, clones before what they hang from.
 
     The inventory is what counts: it was read after the VMs were looked up.
-    The guards, since nothing in vCenter is known to refuse (handbook, section 3):
+    The guards, since vCenter is not known to refuse [fact: vs-parent-unguarded]:
 
     - a VM whose layers others read is never deleted, forced or not, unless all
       of those others go in the same command, named or by ``cascade``;

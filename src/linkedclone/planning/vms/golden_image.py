@@ -79,7 +79,7 @@ def _find_disks(disks: tuple[Disk, ...]) -> Iterator[Finding]:
 
 
 def _find_depth(vm: Vm, disks: tuple[Disk, ...]) -> Finding:
-    """Each clone adds one file to the chain (handbook, section 3)."""
+    """Each clone adds one file to the chain [fact: vs-depth]."""
     depth = 1 + max((len(disk.chain) for disk in disks if not disk.independent), default=0)
     if depth <= DEEPEST:
         text = f"chains of its clones are {depth} files deep"

@@ -117,7 +117,7 @@ def _find_untraceable(inventory: Inventory) -> Iterable[Vm]:
     """Yield the VMs of which neither chains nor a mark tell what they hang from.
 
     A parent that has lost all its disks does not tell either what those hung from. A
-    native delta lies on the datastore of its base (handbook, section 2).
+    native delta lies on the datastore of its base [fact: vs-native-clones].
     """
     uuids = {vm.uuid for vm in inventory.vms if vm.disks or vm.snapshots}
     for vm in inventory.vms:

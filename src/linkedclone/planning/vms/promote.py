@@ -33,9 +33,8 @@ def plan_promote(
     """Make linked clones full ones; full ones are left alone.
 
     A VM that others hang from keeps its layers: promoting it would copy what
-    they read to another file, and merge the rest below them (handbook,
-    section 3). One that runs must have no snapshots, for the same reason as on
-    vSphere: its disks are rewritten while it reads them.
+    they read to another file, and merge the rest below them [fact: vs-promote].
+    One that runs must have no snapshots: its disks are rewritten while it reads them.
     """
     vms = latest(vms, inventory)
     lineage = Lineage(inventory)
@@ -86,7 +85,7 @@ def _notes(
 ) -> tuple[str, ...]:
     """Tell of layers that nobody here reads any more afterwards.
 
-    Whether vCenter removes such a file is not documented.
+    Whether vCenter removes such a file is not known [fact: vs-unnamed-layer].
     """
     going = {vm.id for vm in vms}
     left = sorted(

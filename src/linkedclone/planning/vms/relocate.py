@@ -84,7 +84,7 @@ def _leaves(vm: Vm, target: Target) -> bool:
 
 
 def _refuse_hidden(vms: Sequence[Vm]) -> None:
-    """Refuse native clones: their delta and its base need one datastore (handbook, section 2)."""
+    """Refuse native clones, which cannot be moved [fact: vs-native-clones]."""
     hidden = [vm.name for vm in vms if any(disk.hidden for disk in vm.disks)]
     if hidden:
         raise RefusedError(
@@ -98,9 +98,8 @@ def _refuse_hidden(vms: Sequence[Vm]) -> None:
 def _refuse_snapshots(vms: Sequence[Vm]) -> None:
     """Refuse to tear a VM from its own snapshots.
 
-    Only the top layer of the present configuration moves (handbook, section
-    1), so what the snapshots froze would stay in the old folder, and nobody
-    could say whose it is.
+    Only the top layer of the present configuration moves [fact: vs-relocate], so
+    the layers of the snapshots would stay in the old folder without an owner.
     """
     kept = [vm.name for vm in vms if vm.snapshots]
     if kept:

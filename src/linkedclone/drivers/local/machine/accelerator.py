@@ -1,4 +1,6 @@
-"""Which accelerator works here: found out by booting a kernel, because /dev/kvm can lie.
+"""Which accelerator works here: found out by booting a kernel.
+
+/dev/kvm can be there and be of no use [fact: qemu-kvm-lies].
 
 And which CPU guests get with it.
 """
@@ -38,9 +40,7 @@ CPU_VARIABLE = "LINKEDCLONE_LOCAL_CPU"
 _CPU = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.,=+-]*")
 _VERSION = re.compile(r"^QEMU emulator version (\d+)\.", re.MULTILINE)
 _FIRST_SOUND_VERSION = 10
-"""Emulated by QEMU 7.2, Linux 6.12 ends in a double fault right after ``cmpxchg16b``: 3 of
-12 boots, 5 of 30 with two CPUs. Without that instruction 0 of 150, nor with QEMU 10.0.2:
-0 of 63 (measured). The versions between were not measured."""
+"""Older ones emulate an instruction so that Linux 6.12 fails [fact: qemu-cmpxchg16b]."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

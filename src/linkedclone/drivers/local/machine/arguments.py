@@ -28,8 +28,8 @@ def build_arguments(
 ) -> tuple[str, ...]:
     """Build the command line of a machine, the program's name first.
 
-    A disk pauses the guest when the file system is full instead of handing it
-    an error, and nothing that is listened on can be reached from another host.
+    A disk pauses the guest when the file system is full [fact: qemu-enospc], and nothing
+    that is listened on can be reached from another host.
 
     Args:
         config: What the machine is to be.
@@ -68,11 +68,7 @@ def build_arguments(
 
 
 def _accelerator(accel: str, memory_bytes: int) -> str:
-    """Bound the translation cache: QEMU's default of 1 GiB is filled sooner or later.
-
-    Measured on the demo guest (128 MiB): 32 MiB overflows while it boots and
-    costs a seventh of the time, 64 MiB does not.
-    """
+    """Bound the translation cache of software emulation [fact: qemu-translation-cache]."""
     if accel != "tcg":
         return accel
     size = 64 if memory_bytes < 512 * MIB else 128

@@ -32,8 +32,8 @@ class MachineConfig:
         disk_format: That layer's format.
         data_disks: The disks beside it, in the order of the hardware.
         cards: Its network cards, in the order of the hardware.
-        seed: The NoCloud seed (ISO 9660), attached as a read-only virtio disk:
-            cloud kernels have no driver for a SATA CD-ROM.
+        seed: The NoCloud seed (ISO 9660), attached as a read-only virtio disk
+            [fact: qemu-cloud-kernel].
         kernel: Boot this kernel directly; None boots from the disk.
         initrd: The initial RAM disk that belongs to the kernel.
         append: The kernel's command line.

@@ -9,7 +9,7 @@ from linkedclone.errors import PowerOnError
 from linkedclone.system.atomic_files import replace_file
 
 DESCRIPTORS = (Path("/etc/qemu/firmware"), Path("/usr/share/qemu/firmware"))
-"""Where firmware describes itself (QEMU: docs/interop/firmware.json)."""
+"""Where firmware describes itself [fact: qemu-firmware]."""
 
 _UNWANTED = frozenset({"secure-boot", "enrolled-keys", "requires-smm"})
 """Features of firmware that boots signed systems only, or wants another machine."""
@@ -31,9 +31,8 @@ class Firmware:
 def find_firmware(folders: tuple[Path, ...] | None = None) -> Firmware:
     """Find firmware for x86-64 guests on q35, without secure boot, with its variables' template.
 
-    Descriptors are taken in the order of their names, those of the
-    administrator's folder first; one of the same name stands in for the other
-    (QEMU: docs/interop/firmware.json).
+    Descriptors are taken in the order of their names, those of the administrator's
+    folder first [fact: qemu-firmware].
     """
     files: dict[str, Path] = {}
     for folder in reversed(folders or DESCRIPTORS):

@@ -1,7 +1,7 @@
 """What QEMU and the guest's console say, kept in files that cannot fill the disk.
 
-QEMU sets no bound to its logs, and what a guest does can make it warn without
-end. So it writes into a pipe, and a small process at the other end fills one
+QEMU sets no bound to its logs [fact: qemu-logs], and what a guest does can make it
+warn without end. So it writes into a pipe, and a small process at the other end fills one
 file and then another, and ends with QEMU. It is a shell with ``dd``, which
 writes down at once what it reads. It has a lock for as long as it lives, so that
 logs are removed, or begun anew, only after it.

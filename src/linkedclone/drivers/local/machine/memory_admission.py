@@ -1,8 +1,7 @@
 """Whether this machine has the memory for one more guest, looked at before it is started.
 
-A guest takes its memory as it first touches it, so what the kernel calls
-available is still promised to guests that are coming up. What they have not
-taken yet is counted against it. Without swap the kernel's way out of a shortage
+What guests that are coming up have not taken yet still counts as available
+[fact: linux-memory], and is subtracted here. Without swap the kernel's way out of a shortage
 is to kill the largest process, which is a guest that runs. The same holds within
 the memory limits of a container or a service: of this process's control group and
 of each above it that can be seen.
@@ -27,7 +26,7 @@ OVERCOMMIT_VARIABLE = "LINKEDCLONE_LOCAL_OVERCOMMIT"
 
 OVERHEAD_BYTES = 128 << 20
 """What QEMU takes beside the guest's memory, with the translation cache of software
-emulation (measured: 210 MiB for a guest of 128 MiB with a cache of 32 MiB)."""
+emulation [fact: qemu-translation-cache]."""
 
 _GATE_SECONDS = 60.0
 _MIB, _KIB = 1 << 20, 1 << 10
@@ -44,7 +43,7 @@ class Room:
     """The memory of this machine.
 
     Attributes:
-        available_bytes: What the kernel can give without swapping (proc(5): MemAvailable),
+        available_bytes: What the kernel can give without swapping (MemAvailable),
             or what is left of a memory limit if that is less.
         promised_bytes: What guests that run have not taken yet.
         limit: The control group whose limit leaves no more than that; empty if

@@ -37,8 +37,8 @@ class Launched:
 def launch(arguments: Sequence[str], folder: Path, *, console: bool = False) -> Launched:
     """Start QEMU in the folder so that it outlives this process, its terminal and its session.
 
-    It gets a session of its own and no parent-death signal (which is per
-    thread: a worker thread that ends would take its machines along). What it
+    It gets a session of its own and no parent-death signal, which a worker thread
+    that ends would send [fact: linux-parent-death]. What it
     says goes to its log for as long as it lives, and with ``console`` its standard
     output to the log of the guest's console. A thread waits for it, so that it
     leaves no zombie behind in a long-lived caller.

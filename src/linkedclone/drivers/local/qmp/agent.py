@@ -22,7 +22,7 @@ from linkedclone.model.values.networks import (
 DELIMITER = b"\xff"
 REFUSAL_SECONDS = 0.5
 _STALE_ANSWERS = 64
-"""How many late answers to earlier questions are read past."""
+"""How many late answers to earlier questions are read past [fact: qemu-agent-stale]."""
 
 
 class Agent:

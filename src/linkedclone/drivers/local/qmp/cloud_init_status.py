@@ -10,8 +10,7 @@ from linkedclone.errors import BusyError, HypervisorError
 from linkedclone.model.vm import CustomizationNews, CustomizationStatus
 
 RESULT: Final = "/run/cloud-init/result.json"
-"""Written when cloud-init has finished, with what went wrong; gone after a reboot (cloud-init,
-"Reported status")."""
+"""Written when cloud-init has finished, with what went wrong [fact: ci-status]."""
 STATUS: Final = "/run/cloud-init/status.json"
 """Written from its first stage on."""
 _LARGEST_BYTES: Final = 1 << 16

@@ -1,9 +1,7 @@
 """QEMU's jobs that copy a running machine's disks.
 
-QMP's ``blockdev-mirror``, and not ``block-stream``, which was made for this: with
-the extended L2 entries that our deltas have, ``block-stream`` ends QEMU 7.2
-with a failed assertion (``bdrv_co_do_copy_on_readv``) as soon as a cluster was
-written to in part (measured). And a copy that fails can be removed, while what
+QMP's ``blockdev-mirror``, and not ``block-stream``, which was made for this but ends QEMU
+with our deltas [fact: qemu-block-stream]. And a copy that fails can be removed, while what
 was streamed in would stay.
 """
 

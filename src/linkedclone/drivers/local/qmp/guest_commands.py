@@ -1,4 +1,4 @@
-"""Run commands in a guest through its agent (QEMU guest agent protocol: ``guest-exec``)."""
+"""Run commands in a guest through its agent [fact: qemu-agent-exec]."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager

@@ -1,12 +1,8 @@
 """QEMU's job that merges two layers of a running machine's disk: ``block-commit``.
 
-Sound with our deltas on QEMU 7.2, unlike ``block-stream``: no failed assertion
-and identical contents, with extended L2 entries written in part, discards,
-zeroes and a writing guest, for the layer that is written to (28,000 writes
-while it ran) and for one in the middle (measured).
-
-Both layers are always named, by the nodes that have their very files open: without
-a base the job would write into the lowest layer of the chain, which clones share.
+It is sound with our deltas, unlike ``block-stream``. Both layers are always named, by
+the nodes that have their very files open: without a base the job would write into
+the lowest layer of the chain, which clones share [fact: qemu-block-commit].
 """
 
 import os

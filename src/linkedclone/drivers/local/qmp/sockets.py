@@ -1,11 +1,10 @@
 """Unix sockets in a machine's folder, however long its path is.
 
-A socket address holds 107 bytes. The sockets still live in the folder itself,
-not in a short folder elsewhere: so any later command finds them, whatever its
-``XDG_RUNTIME_DIR``, the folder's own permissions guard them, and they go when
-it goes. QEMU is started in the folder and binds relative names; clients
-connect through ``/proc/self/fd``, which needs no change of directory and so is
-safe with threads.
+A socket address holds 107 bytes [fact: fs-socket-paths]. The sockets still live in the
+folder itself, not in a short folder elsewhere: so any later command finds them, whatever
+its ``XDG_RUNTIME_DIR``, the folder's own permissions guard them, and they go when it goes.
+QEMU is started in the folder and binds relative names; clients connect through
+``/proc/self/fd``, which needs no change of directory and so is safe with threads.
 """
 
 import os

@@ -2,7 +2,7 @@
 
 A header names what is below by its path, so a layer that was moved is missed by
 all that hang from it. Here they are given the new path: headers alone change
-(``qemu-img rebase -u``), and only to a file that is what was sealed.
+(``qemu-img rebase -u`` [fact: qemu-rebase]), and only to a file that is what was sealed.
 
 A snapshot names its layer as a file in its VM's own folder. There an empty layer
 comes in between: it hangs from the new place, the snapshot names it from then

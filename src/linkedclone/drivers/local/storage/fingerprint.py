@@ -1,6 +1,6 @@
 """Fingerprints of sealed layers: how a layer that was changed is told from one that was not.
 
-Any program that writes to a file moves its modification time, so size and time
+A program that writes to a file moves its time [fact: fs-times], so size and time
 find every change but a deliberate one. The hash answers the other question:
 whether a file with another inode is the same one, moved or restored. It covers
 the first and last 64 KiB and up to 62 blocks spread evenly between them, so a

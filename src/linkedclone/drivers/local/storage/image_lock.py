@@ -1,11 +1,8 @@
 """QEMU's own lock on disk files: whether another program has one open for writing.
 
-QEMU (``file-posix.c``, ``raw_apply_lock_bytes``) takes shared locks of open files
-on single bytes: 100 and up for what it does with a file (100 read, 101 write, 103
-resize), 200 and up for what it lets no other do meanwhile. A writer, be it a
-machine, ``qemu-nbd`` or ``qemu-img``, holds byte 101. So whoever is about to seal,
-read or remove a layer takes byte 201, which keeps new writers out, and then looks
-whether there is one.
+A writer, be it a machine, ``qemu-nbd`` or ``qemu-img``, holds a lock on byte 101
+[fact: qemu-locks]. Before a layer is sealed, read or removed, byte 201 is locked,
+which keeps new writers out, and then byte 101 is looked at.
 """
 
 import errno

@@ -1,10 +1,9 @@
 """Sealed layers: read-only, guarded by the immutable flag where permitted, and fingerprinted.
 
-Mode 0444 stops everybody but root; the immutable flag (``FS_IOC_SETFLAGS``,
-needs CAP_LINUX_IMMUTABLE) stops root too; the fingerprint finds what neither
-stopped. A layer is sealed *after* a ``vm.json`` names it as frozen, so a killed
-command can leave a frozen layer without a seal but never a seal on a disk that
-is written to; such a layer is sealed when it is next used.
+The immutable flag stops root, whom mode 0444 does not [fact: fs-immutable]; the fingerprint
+finds what neither stopped. A layer is sealed *after* a ``vm.json`` names it as frozen, so a
+killed command can leave a frozen layer without a seal but never a seal on a disk that is
+written to; such a layer is sealed when it is next used.
 """
 
 import array

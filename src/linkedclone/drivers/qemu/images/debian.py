@@ -2,8 +2,7 @@
 
 A guest of whole packages, nothing of ours in it: the distribution's cloud
 kernel, cloud-init, the guest agent, an SSH server. Its kernel is booted
-directly, so there is no boot loader and no partition table (measured:
-``local-qemu.md``, "Guests made from Debian packages alone").
+directly [fact: qemu-cloud-kernel].
 """
 
 from dataclasses import dataclass

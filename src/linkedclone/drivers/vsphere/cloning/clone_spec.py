@@ -43,7 +43,7 @@ def build_clone_spec(
         shape: The hardware that is cloned, as far as it needs care.
         stored: The stored Specification, or None.
         knows_tpm: Whether the server knows what may become of a virtual TPM
-            (vSphere 8.0; older ones always copy it).
+            [fact: vs-tpm].
         version: The API version of the server; empty where unknown.
     """
     _check_processors(step.hardware, shape)
@@ -139,9 +139,8 @@ def _build_locators(
 ) -> list[Native]:
     """Return a locator for each disk if one is independent and the others link, else none.
 
-    Independent disks are in no snapshot and have to be copied (CloudStack;
-    handbook, section 1). As soon as there are locators, each has to name its
-    move type: without one it means a full copy, in silence (CAPV #1611).
+    Independent disks have to be copied [fact: vs-independent-disks]. As soon as
+    there are locators, each has to name its move type [fact: vs-move-unset].
     """
     if not move.linked or not any(independent for _, independent in disks):
         return []

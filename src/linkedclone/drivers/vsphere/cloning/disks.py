@@ -19,7 +19,7 @@ _FIRST_KEY: Final = 100
 
 _SCSI_UNITS: Final = 16
 _SCSI_OWN_UNIT: Final = 7
-"""The unit that a SCSI controller takes itself (VirtualSCSIController.scsiCtlrUnitNumber)."""
+"""The unit that a SCSI controller takes itself [fact: vs-controllers]."""
 
 _NVME_UNITS: Final = 15
 

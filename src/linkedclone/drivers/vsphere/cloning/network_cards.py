@@ -46,13 +46,13 @@ class _Card:
 def build_card_changes(step: CreateClone, shape: Shape) -> CardChanges:
     """Return the changes that give a clone the cards that are wanted.
 
-    A card's network is edited in ``location``, as govc does; its address is
-    hardware and stands in ``config``, as do new cards and those that go
-    (handbook, section 6). Where both change, both edits say the same of the
+    A card's network is edited in ``location``; its address is hardware and
+    stands in ``config``, as do new cards and those that go
+    [fact: vs-card-edits]. Where both change, both edits say the same of the
     card, so it does not matter which the server takes first.
 
-    vCenter makes new addresses for ``assigned`` and ``generated`` cards by
-    itself; one that was set by hand would be copied, so it is renewed.
+    An address that was set by hand would be copied, so it is renewed
+    [fact: vs-fresh-mac].
     """
     cards = [device for device in shape.devices if is_card(device)]
     nics = step.hardware.nics

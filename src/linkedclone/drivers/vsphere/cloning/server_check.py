@@ -1,8 +1,6 @@
 """Asks vCenter's provisioning checker about a clone, without making one.
 
-``CheckClone_Task`` of the VirtualMachineProvisioningChecker takes what
-CloneVM_Task takes, and needs the privilege System.View alone (pyVmomi's method
-metadata; handbook, section 6).
+``CheckClone_Task`` takes what CloneVM_Task takes [fact: vs-check-clone].
 """
 
 from __future__ import annotations

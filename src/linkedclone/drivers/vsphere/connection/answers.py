@@ -1,14 +1,12 @@
 """Judges answers of the endpoint before anything is made of them.
 
-An answer that is not whole is never read as "there is nothing" (DESIGN, promise
-8). Every answer passes :func:`judge`, those that pyVmomi decodes and those that
-are taken apart as XML:
+An answer that is not whole is never read as "there is nothing". Every answer passes
+:func:`judge`, those that pyVmomi decodes and those that are taken apart as XML:
 
 - it has to be the SOAP envelope of the method that was called, with a result
   where the API's schema requires one;
-- a property that is refused because the session has ended (``missingSet`` with
-  NotAuthenticated, in an answer that is otherwise a success; recorded from real
-  vCenters) is the same as a fault of the whole call;
+- a property that is refused because the session has ended [fact: vs-missing-set] is
+  the same as a fault of the whole call;
 - each object that it tells of has a type and an id.
 
 Other refused properties are no reason to refuse the answer: they are kept with

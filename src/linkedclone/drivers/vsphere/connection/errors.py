@@ -1,4 +1,4 @@
-"""vSphere faults as our errors: told apart by type, never by text (handbook, section 10).
+"""vSphere faults as our errors: told apart by type, never by text [fact: vs-fault-kinds].
 
 A fault is looked up by its own type name, then by those of its base types, the
 nearest first: so NotAuthenticated is a lost session although it is a kind of

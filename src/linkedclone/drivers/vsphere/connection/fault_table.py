@@ -1,4 +1,4 @@
-"""What each fault of vSphere means to a person: one row for each (handbook, section 10). Data.
+"""What each fault of vSphere means to a person: one row for each [fact: vs-fault-kinds]. Data.
 
 Texts are templates: ``{field}`` stands for a field of the fault, objects by
 their names; what stands in ``[...]`` is left out where a field in it is unset.

@@ -1,6 +1,6 @@
 """Keeps a session from ending while nothing is sent, as while a person is asked.
 
-A vCenter ends sessions that are idle for 30 minutes (handbook, section 11).
+A vCenter ends sessions that are idle for 30 minutes [fact: vs-session].
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import weakref
 from typing import Final, Protocol
 
 SILENCE_SECONDS: Final = 600.0
-"""After so much silence the server is told that somebody is there, as govmomi does it."""
+"""After so much silence a ping is sent, as govmomi does it."""
 
 
 class Kept(Protocol):

@@ -69,8 +69,8 @@ _STALE_SECONDS: Final = 60.0
 have dropped the idle ones, which shows only when a call is lost on them."""
 
 MAX_THREADS: Final = 16
-"""Calls that the driver itself has in flight at once. One call costs pyVmomi
-about 1.6 ms of processor time (measured), so more threads gain nothing."""
+"""Calls that the driver itself has in flight at once. More threads gain nothing,
+since each call takes processor time [fact: py-costs]."""
 
 
 class Session:
@@ -136,8 +136,8 @@ class Session:
     def ping(self) -> None:
         """Tell the server that somebody is still there; what goes wrong is left to the next call.
 
-        CurrentTime, as govmomi does it (handbook, section 11). Where the session
-        has ended, it logs in again; a login that is refused is told by the next call.
+        CurrentTime, as govmomi does it [fact: vs-session]. Where the session has ended, it
+        logs in again; a login that is refused is told by the next call.
         """
         server = vim.ServiceInstance("ServiceInstance", self._stub)
         with suppress(LinkedCloneError):
@@ -291,7 +291,7 @@ class Session:
         return tuple(map(int, parts)) if all(part.isdecimal() for part in parts) else ()
 
     def require_vcenter(self, what: str) -> None:
-        """Refuse what a lone ESXi host cannot do, whatever its licence (handbook, section 8)."""
+        """Refuse what a lone ESXi host cannot do [fact: vs-esxi]."""
         if not self.is_vcenter:
             raise UnsupportedError(
                 f"an ESXi host without vCenter cannot {what}",

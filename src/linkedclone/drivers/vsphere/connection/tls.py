@@ -1,8 +1,6 @@
 """How a vCenter's certificate is checked, and how it is shown to a person. Standard library only.
 
-pyVmomi turns verification off in silence when it is given no context and the
-host is ``localhost``, ``127.0.0.1`` or ``::1`` (handbook, section 11): the
-context is therefore always made here and always given.
+The context is always made here and always given [fact: py-tls-localhost].
 """
 
 import hashlib

@@ -25,7 +25,7 @@ _OK: Final = 200
 _FAULT: Final = 500
 
 _UNDECODABLE: Final = (AttributeError, KeyError, TypeError, ValueError, RecursionError)
-"""How pyVmomi stumbles over what its schema does not know."""
+"""How pyVmomi stumbles over what its schema does not know [fact: py-unknown-values]."""
 
 
 class NotConnectedError(OSError):

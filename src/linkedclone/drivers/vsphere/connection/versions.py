@@ -1,8 +1,6 @@
 """What needs a newer server is refused by name: pyVmomi would leave it out without a word.
 
-A field that is younger than the server is not written at all, and an object of
-a younger type as one of the type that it was made from (pyVmomi,
-``SoapAdapter.SoapSerializer``).
+See [fact: py-younger-fields].
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Which hosts of a cluster do not see a datastore that clones there hang on, for ``doctor``.
 
-Every host that may run a clone has to see every datastore of its chain, or the
-clone cannot be started there (handbook, section 3).
+A host that does not see the whole chain cannot start a clone
+[fact: vs-hosts-see-chain].
 """
 
 from __future__ import annotations

@@ -61,7 +61,7 @@ def examine(seen: Seen) -> tuple[Finding, ...]:
 
 
 def _find_tools(seen: Seen) -> Finding:
-    """Tools are what waiting for guests and customization rest upon (handbook, section 5)."""
+    """Waiting for guests and customization need the tools [fact: vs-cust-needs-tools]."""
     check, status = "tools", str(seen.get("guest.toolsVersionStatus2") or "")
     version = seen.get("config.tools.toolsVersion")
     if status == _NOT_INSTALLED or (not status and not version):
@@ -84,7 +84,7 @@ def _find_tools(seen: Seen) -> Finding:
 
 
 def _find_guest(seen: Seen) -> Finding:
-    """The guest id decides which customization vCenter runs (handbook, section 5)."""
+    """The guest id decides which customization vCenter runs [fact: vs-cust-guest-id]."""
     guest = str(seen.get("config.guestId") or "")
     if not guest or guest.startswith("other"):
         return Finding(

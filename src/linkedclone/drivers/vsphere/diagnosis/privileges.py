@@ -1,8 +1,6 @@
 """The privileges that linked clones take, and those that only some options take.
 
-None of them is particular to linked clones (handbook, section 4). What each
-method needs is told by its page in the API reference, and by pyVmomi's
-metadata. docs/vsphere.md lists them all, held by a test.
+[fact: vs-privileges]. docs/vsphere.md lists them all, held by a test.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Running commands inside guests, through VMware Tools (API reference: GuestProcessManager)."""
+"""Running commands inside guests, through VMware Tools (GuestProcessManager)."""
 
 from __future__ import annotations
 
@@ -94,9 +94,8 @@ class GuestCommandRunner:
     def _build_program(self, vm: VmId, command: Sequence[str]) -> Native:
         """Return the GuestProgramSpec of a command.
 
-        Its path has to be absolute, and on Linux its arguments go through a
-        shell (API reference: GuestProgramSpec); so the program is found by
-        ``env`` there, and by ``cmd`` on Windows.
+        Its path has to be absolute [fact: vs-guest-processes], so the program is
+        found by ``env`` on Linux, and by ``cmd`` on Windows.
         """
         if self._find_family(vm) == _WINDOWS:
             line = subprocess.list2cmdline(command)

@@ -24,7 +24,7 @@ HOW = (
 
 
 def describe_console(session: Session, observer: Observer, vm: VmId) -> ConsoleAddress:
-    """Acquire a ``webmks`` ticket, which only a running VM has (API reference: AcquireTicket)."""
+    """Acquire a ``webmks`` ticket, which only a running VM has [fact: vs-console]."""
     seen = observer.observe_vms([vm], whole=False).get(vm)
     if seen is None:
         raise NotFoundError(f"the VM {vm} no longer exists", hint="linkedclone list")
@@ -46,8 +46,7 @@ def describe_console(session: Session, observer: Observer, vm: VmId) -> ConsoleA
 def build_socket_url(ticket: Native, host: str) -> str:
     """Return what a client of the HTML Console SDK connects to.
 
-    Newer servers say it themselves (VirtualMachineTicket.url, API reference);
-    for older ones it is put together as the SDK's release notes do. A ticket
+    Newer servers say it themselves [fact: vs-console]. A ticket
     without a host is for the server that gave it.
     """
     told = getattr(ticket, "url", None)

@@ -26,11 +26,10 @@ _KINDS: Final = (
     "CustomizationNetworkSetupFailed",
     "CustomizationSysprepFailed",
 )
-"""The events of a customization (handbook, section 5). Each kind of failure is
-named: whether a filter by type id takes in what is derived from it is not documented."""
+"""The events of a customization; each kind of failure is named [fact: vs-cust-events]."""
 
 _PAGE: Final = 1000
-"""The most events that one call returns (API reference, ReadNextEvents)."""
+"""The most events that one call returns [fact: vs-event-collector]."""
 
 _ABOUT: Final = "read the events of customizations"
 
@@ -42,8 +41,7 @@ class CustomizationLog:
     and goes on with those that come later: after the first, each look is one
     call, and brings only what is new. It ends with the session, so it is made
     anew after another login, and whenever an answer was lost: reading moves it
-    on. QueryEvents would be as many calls, but returns no more than a page, and
-    which one is not documented.
+    on. QueryEvents returns a page of no certain place [fact: vs-event-collector].
     """
 
     def __init__(self, session: Session) -> None:

@@ -16,14 +16,13 @@ from linkedclone.model.customization import Customization, GuestOs
 from linkedclone.model.guest import Guest, GuestCard
 
 _WITHOUT_IPV4: Final = (9, 1)
-"""The version that knows DisableIpV4 first (API reference)."""
+"""The version that knows DisableIpV4 first [fact: vs-cust-dns]."""
 
 
 def check_card_count(name: str, wanted: int, cards: int, what: str) -> None:
     """Refuse entries that do not fit the cards; vCenter would only after the clone is made.
 
-    ``nicSettingMap`` is empty or has exactly one entry for each card, else the
-    clone task ends with NicSettingMismatch and the VM stays (handbook, section 5).
+    It needs no entries, or one for each card [fact: vs-cust-nic-count].
 
     Args:
         name: The clone's name.
@@ -55,8 +54,7 @@ def _cards(count: int) -> str:
 def build_global_settings(guest: Guest, old: Native = None) -> Native:
     """Return the settings that are not a card's own; what the guest leaves open stays.
 
-    DNS servers are the whole guest's on Linux and each card's on Windows
-    (API reference, CustomizationGlobalIPSettings).
+    DNS servers are the whole guest's on Linux alone [fact: vs-cust-dns].
     """
     found = old or build_data(vim.vm.customization.GlobalIPSettings)
     servers = _once(guest.customization.dns, *(card.dns for card in guest.cards))
@@ -77,8 +75,7 @@ def build_card_settings(
 ) -> list[Native]:
     """Return the entries for all cards of a clone, in the order that vSphere gives them out in.
 
-    That is the order of the PCI slots (API reference,
-    CustomizationAdapterMapping; KB 87648), which need not be that of the
+    That is the order of the PCI slots [fact: vs-cust-nic-order], not that of the
     hardware: the fourth card of a VM mostly stands before the first. Cards
     whose slot is not known, because they are new, come last.
 

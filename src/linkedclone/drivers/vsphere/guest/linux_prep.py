@@ -21,10 +21,10 @@ _SCRIPT: Final = (7, 0)
 _ROOT_PASSWORD: Final = (9, 1)
 _RAW: Final = (7, 0, 3)
 """Versions that know LinuxPrep.scriptText, LinuxPrep.password and CloudinitPrep first
-(API reference)."""
+[fact: vs-cust-identities]."""
 
 _LARGEST: Final = 524_288
-"""Bytes of each of cloud-init's documents (API reference, CustomizationCloudinitPrep)."""
+"""Bytes of each of cloud-init's documents [fact: vs-cust-identities]."""
 
 
 def build_linux_prep(guest: Guest, version: tuple[int, ...], *, name: Native) -> Native:

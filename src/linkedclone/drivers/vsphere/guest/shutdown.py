@@ -16,7 +16,7 @@ _HARD = "stop it hard: linkedclone stop without --guest, or with --then-off"
 
 
 def shut_down_guest(session: Session, vm: VmId, name: str) -> None:
-    """Send ShutdownGuest, which returns at once (API reference); one that is off counts as done."""
+    """Send ShutdownGuest [fact: vs-shutdown-guest]; a VM that is off counts as done."""
     native = session.managed("VirtualMachine", vm)
     try:
         session.call(f"shut down the guest of {name}", native.ShutdownGuest)

@@ -62,9 +62,8 @@ class Customizing:
     Attributes:
         specification: The native Specification; None for none.
         settings: extraConfig entries; an empty value removes a key.
-        removes_vapp: Whether what the parent has of a vApp goes: cloud-init
-            could take the OVF environment for its source instead, so CAPV
-            strips it, too (handbook, section 5).
+        removes_vapp: Whether what the parent has of a vApp goes, which cloud-init
+            could take for its source instead [fact: ci-vapp].
     """
 
     specification: Native = None
@@ -92,11 +91,7 @@ class _Case:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What Linux calls the cards.
-
-        ``ens`` and the slot, as systemd names cards whose firmware tells it;
-        VMware's does (systemd.net-naming-scheme; field reports of ens160, ens192).
-        """
+        """What Linux calls the cards [fact: ci-card-names]."""
         return tuple(f"ens{slot}" if slot is not None else "" for slot in self.slots)
 
 

@@ -1,8 +1,7 @@
 """Identities of Windows guests: what Sysprep is told. Pure.
 
-Field by field as the API reference's CustomizationSysprep has it (handbook,
-section 5). Passwords are plain text on the wire alone: vCenter would try to
-decrypt anything else with its own key.
+Field by field as CustomizationSysprep has it. Passwords are plain text on the wire
+alone [fact: vs-cust-passwords].
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from linkedclone.model.customization import DomainJoin, SecretSource
 from linkedclone.model.guest import Guest
 
 _OU: Final = (8, 0, 2)
-"""The version that knows Identification.domainOU first (API reference)."""
+"""The version that knows Identification.domainOU first [fact: vs-cust-identities]."""
 
 _OWNER: Final = "Administrator"
 _ORGANISATION: Final = "Organization"

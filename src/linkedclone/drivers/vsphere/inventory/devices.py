@@ -172,7 +172,7 @@ def read_hardware(devices: Element, book: LayerBook) -> Hardware:
 
 
 def _read_disk(device: Element, book: LayerBook) -> Disk:
-    """Read a disk; its chain goes from child to base, all of one class (handbook, section 2)."""
+    """Read a disk with its chain [fact: vs-backing-parent, vs-native-clones]."""
     backing = device.find(_BACKING)
     info = device.find(_INFO)
     label = None if info is None else info.findtext(_LABEL)

@@ -1,13 +1,10 @@
 """The sizes of layers, from ``layoutEx``. Pure: XML in, data out.
 
-``layoutEx.disk`` and ``layoutEx.snapshot`` list the chains base first, each
-element with the keys of its files in ``layoutEx.file``: a descriptor and its
-extents (handbook, section 2). The descriptor has the name that the device's
-backing names as well, so it identifies the layer.
+``layoutEx`` lists chains as descriptors and extents [fact: vs-layout]. The descriptor has
+the name that the device's backing names as well, so it identifies the layer.
 
-The server measures now and then, and for all of a VM at ``layoutEx.timestamp``.
-What is read here is as old as that says; RefreshStorageInfo is never called,
-since it is a call per VM that makes the hosts look through the datastores.
+What is read here is as old as ``layoutEx.timestamp`` says; RefreshStorageInfo is
+never called, since it is a call per VM that loads the hosts [fact: vs-layout-age].
 """
 
 from __future__ import annotations

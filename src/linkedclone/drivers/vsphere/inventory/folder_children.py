@@ -26,10 +26,10 @@ _Child = tuple[str, str]
 """The type and the id of what stands in a folder."""
 
 _CALL_MS: Final = 1.6
-"""Processor time of one pyVmomi call (measured)."""
+"""Processor time of one pyVmomi call [fact: py-costs]."""
 
 _CHILD_MS: Final = 0.09
-"""Processor time to decode one child's name (measured)."""
+"""Processor time to decode one child's name [fact: py-costs]."""
 
 _LATENCY_MS: Final = 20.0
 """Round trip to a vCenter that is not next door."""
@@ -62,7 +62,7 @@ class Lookup:
     def find_names(self, folder: FolderId, names: Sequence[str]) -> tuple[VmId, ...]:
         """Return the ids of the VMs that stand in a folder under these names.
 
-        vCenter compares names without regard to case.
+        vCenter ignores case in names [fact: vs-name-case].
         """
         return tuple(VmId(moid) for kind, moid in self._find(folder, names) if kind == _VM)
 
@@ -84,8 +84,7 @@ class Lookup:
     def find_in_vapp(self, pool: str, names: Sequence[str]) -> tuple[VmId, ...]:
         """Return the VMs of a vApp under these names; nothing where the pool is none.
 
-        A VM of a vApp stands in no folder (API reference, ManagedEntity.parent),
-        so no search of one finds it.
+        A VM of a vApp stands in no folder [fact: vs-unseen-vapp].
         """
         native = pool_of(pool)
         if kind_of(native) != "VirtualApp":

@@ -22,8 +22,7 @@ _END: Final = NS + "endTime"
 _ERROR: Final = NS + "errorMsg"
 
 _NO_DEVICE: Final = "-1"
-"""GuestNicInfo.deviceConfigId of what is no card of the VM: a bridge or tunnel
-inside the guest (API reference)."""
+"""GuestNicInfo.deviceConfigId of a bridge or tunnel in the guest [fact: vs-guest-cards]."""
 
 _STATUSES: Final = {
     "TOOLSDEPLOYPKG_PENDING": CustomizationStatus.PENDING,
@@ -31,7 +30,7 @@ _STATUSES: Final = {
     "TOOLSDEPLOYPKG_SUCCEEDED": CustomizationStatus.SUCCEEDED,
     "TOOLSDEPLOYPKG_FAILED": CustomizationStatus.FAILED,
 }
-"""GuestInfoCustomizationStatus (API 7.0.2); idle means that there is none."""
+"""GuestInfoCustomizationStatus [fact: vs-cust-status]; idle means that there is none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,9 +115,8 @@ _PAST: Final = {
 def settle(info: CustomizationInfo | None, created: datetime | None) -> CustomizationInfo:
     """Return what counts: what began before the VM was made is its parent's, and nothing here.
 
-    Whether a clone's guest info says at first what the parent's said is not
-    documented; if it does, that must not pass for the clone's own
-    ([inferred]). A customization that is only pending has no time yet.
+    If a clone's guest info begins with its parent's, that must not pass for the
+    clone's own [fact: vs-cust-status]. A customization that is only pending has no time yet.
     """
     if info is None:
         return CustomizationInfo()

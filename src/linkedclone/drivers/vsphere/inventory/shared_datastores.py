@@ -1,8 +1,8 @@
 """Storage that several datacenters share: one set of files, a datastore object in each. Pure.
 
-Objects of one storage have different ids and the same ``summary.url`` (field
-reports, vsphere-csi-driver #2187, ManageIQ #428). Guards compare files by
-datastore id and path, so all of them are given the id of one of its objects.
+Objects of one storage have different ids and the same ``summary.url``
+[fact: vs-shared-storage]. Guards compare files by datastore id and path, so all of
+them are given the id of one of its objects.
 
 Where the URL of one is not told, it may be any other of its name: they count as
 one, so that guards rather see a clone too many than one too few.
@@ -30,8 +30,7 @@ Twins = Mapping[StoreId, StoreId]
 def read_volume(url: str) -> str:
     """Return a storage's volume id; of a URL of another scheme than ``ds`` all of it.
 
-    ``ds:///vmfs/volumes/ID/`` is usual. In ``netfs://SERVER/VOLUME/`` the last part is
-    no id: three servers had a volume of one name (recorded with API 4).
+    In ``netfs://SERVER/VOLUME/`` the last part is not an id [fact: vs-shared-storage].
     """
     bare = url.rstrip("/")
     scheme, found, _ = bare.partition("://")

@@ -222,7 +222,7 @@ _STATES: Final = {
 _STATE: Final = "runtime.connectionState"
 _DEVICES: Final = "config.hardware.device"
 _ALWAYS: Final = ("name", _STATE, "runtime.powerState")
-"""What every VM has (API reference: required in their types)."""
+"""What every VM has [fact: vs-required-properties]."""
 
 _CONFIGURED: Final = ("config.template", "config.uuid", "config.files.vmPathName")
 """What every VM has whose configuration the server can read."""
@@ -331,14 +331,11 @@ def measure_use(
 ) -> tuple[int | None, int | None]:
     """Return the bytes of disk files that the VM alone uses, and those that it shares.
 
-    What a datastore's ``committed`` says beyond ``unshared`` is swap, NVRAM and
-    logs, and on vSAN the copies (recorded with 6.7 and 8.0.2); ``unshared`` was
-    the sum of the disk files' ``uniqueSize`` there. On vSAN the descriptor alone
-    has the size, elsewhere the extent. Some NAS cannot tell what is unique, or
-    tells too much (API reference): there, what stands in the VM's own folder
-    counts as its own. Such a NAS may also tell 0 of every file ([inferred]); a
-    VM shares all but the layer that it writes to, so one of the files in its
-    folder is unique wherever that is told.
+    The sum of ``uniqueSize``, because ``committed`` counts more than disks. Some NAS
+    does not tell what is unique, or tells 0 [fact: vs-unique-size]: there, what
+    stands in the VM's own folder counts as its own. A VM shares all but the layer
+    that it writes to, so one of the files in its folder is unique wherever that
+    is told.
 
     Args:
         files: What is listed; None if nothing is.

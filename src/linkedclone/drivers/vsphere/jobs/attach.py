@@ -1,7 +1,8 @@
 """Follows clones that somebody else is making, as the run before this one that was killed.
 
-A running task does not say which name it makes, so what counts is what stands
-in the folder or the vApp, and whether the source still has a clone task under way.
+A running task does not say which name it makes [fact: vs-clone-tasks], so what counts is
+what stands in the folder or the vApp, and whether the source still has a clone task under
+way.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from linkedclone.model.jobs import Job, JobState, JobStatus
 from linkedclone.model.values.ids import FolderId, VmId
 
 _CLONE: Final = "VirtualMachine.clone"
-"""TaskInfo.descriptionId of CloneVM_Task; ``info.name`` breaks pyVmomi on unknown tasks."""
+"""TaskInfo.descriptionId of CloneVM_Task; for ``info.name`` see [fact: py-unknown-values]."""
 
 
 _Spot = tuple[FolderId, str, str]

@@ -1,11 +1,9 @@
 """Jobs: vSphere tasks, and the one place that waits for them.
 
 All unfinished jobs are read together, by one RetrievePropertiesEx each time.
-WaitForUpdatesEx would do on a vCenter, but on the simulator it is worse than
-quadratic (148 s for 500 clones, where this takes 8.7 s), and a poll whose
-interval grows with the age of the oldest job costs few reads on both. Only a
-few jobs, each of which somebody waits for, are watched with it: it tells the
-end of a clone of 2 s some 70 ms earlier, in a quarter of the calls (measured).
+A poll whose interval grows with the age of the oldest job costs few reads on a
+vCenter and on the simulator, where WaitForUpdatesEx is slow for many tasks
+[fact: sim-wait-for-updates]. It watches the jobs if they are few.
 """
 
 from __future__ import annotations

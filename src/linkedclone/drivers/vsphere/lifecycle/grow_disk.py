@@ -30,7 +30,7 @@ def read_disk(collector: Collector, vm: Native, name: VmId | str, label: str) ->
 def build_growth(disk: Native, capacity_bytes: int) -> Native:
     """Return the change that gives a disk another capacity and leaves all else as it is.
 
-    Refused by vCenter for a disk with a parent (handbook, section 6).
+    Refused by vCenter for a disk with a parent [fact: vs-linked-no-growth].
     """
     if capacity_bytes % _STEP:
         raise InputError(

@@ -1,9 +1,6 @@
 """Starting many VMs with one call, so that the cluster itself decides who runs where.
 
-``Datacenter.PowerOnMultiVM_Task`` (API reference; handbook, section 6) is told
-all VMs at once: admission control and DRS look at them together. Its result
-names those that are being started, each with a task of its own, those that are
-not, each with the fault, and what DRS only recommends where it is set to manual.
+It is ``Datacenter.PowerOnMultiVM_Task`` [fact: vs-power-on-many].
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
 """Moving a VM so that it stays linked: where it may go, and the request.
 
-With ``moveChildMostDiskBacking`` only the layer moves that is written to; its
-parents stay and are shared as before. Unset means a private copy of the whole
-chain, at the level of the request and again on each locator (handbook,
-sections 1 and 3), so it is set on all of them.
+``moveChildMostDiskBacking`` moves only the layer that is written to
+[fact: vs-relocate]. It is set in the request and on each locator
+[fact: vs-move-unset].
 """
 
 from __future__ import annotations

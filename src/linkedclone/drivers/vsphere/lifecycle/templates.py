@@ -14,7 +14,7 @@ def set_template(
 ) -> None:
     """Mark a VM as template, or a template as VM; already so counts as done.
 
-    It is read first, because vCenter refuses to mark what is marked already.
+    It is read first, because vCenter refuses to mark it twice [fact: vs-mark-template].
     """
     native = session.managed("VirtualMachine", vm)
     wanted = {"VirtualMachine": ("name", "config.template")}

@@ -106,9 +106,8 @@ def ask_cluster(
 ) -> Advice:
     """Ask a cluster where one clone should go (PlaceVm, clone); fall back aloud.
 
-    The candidates are given, because without them the advice may name what is
-    not compatible; and what is advised is checked against them (handbook,
-    section 6). An answer that is of no use leaves all to vCenter.
+    The candidates are given, and what is advised is checked against them
+    [fact: vs-place-vm]. An answer that is of no use leaves all to vCenter.
     """
     path = f"cluster {cluster.get('name')}"
     if cluster.kind != "ClusterComputeResource":

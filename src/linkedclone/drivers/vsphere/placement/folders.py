@@ -20,7 +20,7 @@ from linkedclone.model.values.vm_names import find_unseen, is_step
 _ID: Final = re.compile(r"group-v\d+")
 
 LONGEST_NAME: Final = 80
-"""Characters of an entity's name (Folder.CreateFolder, API reference)."""
+"""Characters of an entity's name [fact: vs-names]."""
 
 
 def find_folder(
@@ -90,8 +90,7 @@ def _descend(
 def create_folder(session: Session, above: FolderId, path: str) -> FolderId:
     """Make a folder level by level; a level that somebody else makes meanwhile will do.
 
-    vCenter escapes slashes, backslashes and percent signs by itself
-    (Folder.CreateFolder, API reference).
+    vCenter escapes special characters by itself [fact: vs-names].
     """
     here = str(above)
     for level in path.split("/"):

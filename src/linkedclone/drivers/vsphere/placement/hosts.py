@@ -13,7 +13,7 @@ _SHOWN = 5
 
 
 def check_host(host: Host, needed: Mapping[str, str], others: Iterable[Host]) -> None:
-    """Refuse a host that was named and cannot run the clones (handbook, section 3).
+    """Refuse a host that was named and cannot run the clones [fact: vs-hosts-see-chain].
 
     Args:
         host: The host.

@@ -124,8 +124,7 @@ def build_networks(
 ) -> tuple[Network, ...]:
     """Return the networks as a request takes them; one read if some are distributed.
 
-    A card on a distributed port group names the switch by its UUID and the
-    group by its key (handbook, section 6).
+    A card on a distributed port group names switch and group [fact: vs-port-group].
     """
     groups = {seen.id for seen in found.values() if seen.kind == "DistributedVirtualPortgroup"}
     switched = _read_switches(session, collector, groups) if groups else {}

@@ -215,14 +215,14 @@ def _count_hosts(place: _Place, pool: Seen) -> int:
     """Return how many hosts the pool has; 0 where it cannot be told.
 
     Only asked for copies, which load a host four times as much. Links are
-    done at once, and vCenter queues what is too much (handbook, section 9).
+    done at once, and vCenter queues what is too much [fact: vs-limits].
     """
     compute = place.around.get(pool.id_at("owner"))
     return len(compute.get("host") or ()) if compute else 0
 
 
 def _check_visible(base: Mapping[str, str], place: _Place, pool: Seen, store: Seen) -> None:
-    """Refuse a place whose hosts do not see the target or the base (handbook, section 3)."""
+    """Refuse a place whose hosts do not see target and base [fact: vs-hosts-see-chain]."""
     visible = _visible(place, pool)
     needed = {store.id: unescape(str(store.get("name"))), **base}
     missing = sorted(name for moid, name in needed.items() if moid not in visible)

@@ -34,7 +34,7 @@ from linkedclone.errors import (
 )
 
 CHUNK: Final = 100
-"""Objects asked for in one request: the page size of the server (handbook, section 2)."""
+"""Objects asked for in one request: the page size of the server [fact: vs-pages]."""
 
 _WALKING_CHUNK: Final = CHUNK // 2
 """The same where walks lead to more objects: so that all fit on one page, and

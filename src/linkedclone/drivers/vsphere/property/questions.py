@@ -19,14 +19,14 @@ from linkedclone.drivers.vsphere.native import Native, kind_of, moid_of
 from linkedclone.drivers.vsphere.property.traversal import Walk
 
 Wanted = Mapping[str, Sequence[str]]
-"""Property paths by the type that they are wanted of. Leaf paths only: pyVmomi
-stumbles over enum values that it does not know."""
+"""Property paths by the type that they are wanted of. Leaf paths only
+[fact: py-unknown-values]."""
 
 _ALWAYS: Final[Wanted] = {
     "ManagedEntity": ("name",),
     "VirtualMachine": ("name", "runtime.powerState", "runtime.connectionState"),
 }
-"""Properties that every object of a type has: its answer tells or refuses them."""
+"""Properties that every object has, told or refused [fact: vs-required-properties]."""
 
 
 class Question:

@@ -17,7 +17,7 @@ from linkedclone.model.values.ids import StoreId
 from linkedclone.model.vm import Layer, Vm
 
 _LONGEST: Final = 256
-"""Files in a chain; vSphere itself allows 255 (handbook, section 3)."""
+"""Files in a chain: one more than vSphere allows [fact: vs-depth]."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -83,8 +83,7 @@ def _build(seen: Seen, around: Mapping[str, Seen]) -> Datastore:
 def find_shared(stores: Sequence[Datastore]) -> frozenset[StoreId]:
     """Return the datastores whose storage stands in another datacenter as well.
 
-    Each of several datacenters has an object of its own for the same storage,
-    with the same URL (field reports, vsphere-csi-driver #2187, ManageIQ #428).
+    Its objects have the same URL [fact: vs-shared-storage].
     """
     times = Counter(store.volume for store in stores if store.volume)
     return frozenset(store.id for store in stores if times[store.volume] > 1)

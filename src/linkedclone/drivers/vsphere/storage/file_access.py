@@ -1,7 +1,7 @@
 """Reads the beginning of a file on a datastore, at ``https://VCENTER/folder/PATH``.
 
-The way that vCenter itself offers to the files of its datastores; it takes the
-cookie of the API's session, and the same connections with the same TLS.
+It takes the cookie of the API's session, and the same connections with the same
+TLS [fact: vs-folder-endpoint].
 """
 
 from __future__ import annotations

@@ -83,7 +83,7 @@ def _find_orphans(chains: Mapping[Layer, tuple[Layer, ...]], found: Found) -> fr
     leftover. What hangs from a snapshot alone may be a disk that somebody took
     out of the VM and kept. Nothing counts where a file may hang from it unseen:
     on datastores with a disk that hides its chain, which lies on one datastore
-    (handbook, section 2); and nowhere while a stray's own chain is not known.
+    [fact: vs-native-clones]; and nowhere while a stray's own chain is not known.
     """
     if any(found.chains.is_unknown(chain[0]) for chain in chains.values()):
         return frozenset()

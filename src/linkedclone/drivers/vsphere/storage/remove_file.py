@@ -1,14 +1,11 @@
 """Deletes a disk file of no VM, once it is certain that no VM here reads it.
 
-Only ``FileManager.DeleteDatastoreFile_Task`` is used, which takes the one file
-that it is given: of a delta's folder it left the parents' files alone (field
-report, VIC pull request #2230). ``VirtualDiskManager.DeleteVirtualDisk_Task`` is
-not: it deletes a disk with its backing (govmomi #1036), and whether it spares
-the parents of a delta is documented nowhere.
+Only ``FileManager.DeleteDatastoreFile_Task`` is used: it leaves the parents of a
+delta alone [fact: vs-delete-file].
 
-The extents go first: a VM that runs anywhere holds them locked (inferred), so
-the attempt fails before anything is lost, and while the descriptor is there,
-what is left can be found and tried again.
+The extents go first: a VM that runs anywhere holds them locked [fact: vs-file-locked], so
+the attempt fails before anything is lost, and while the descriptor is there, what is left
+can be found and tried again.
 """
 
 from __future__ import annotations

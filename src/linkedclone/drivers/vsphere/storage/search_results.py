@@ -56,8 +56,8 @@ class Listing:
     def sizes(self) -> dict[Layer, int]:
         """Return what each disk occupies, with its extents.
 
-        A server may count the extents in the size of the descriptor and leave them
-        out, or list them one by one (inferred from govmomi #1995); the sum is the same.
+        A server may count the extents in the size of the descriptor, or list them one
+        by one [fact: vs-search-results]; the sum is the same.
         """
         sizes: dict[Layer, int] = defaultdict(int)
         for layer, size in self.disks.items():
