@@ -1,7 +1,7 @@
 """What the code believes of vCenter and nobody has stated for certain: one check each.
 
-Numbers of sections are the handbook's. A check gets a lab, looks, and says
-what it saw; none touches anything outside of the lab's folder.
+Each names the fact in ``docs/facts.md`` that it looks at. A check gets a lab, looks,
+and says what it saw; none touches anything outside of the lab's folder.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Belief:
     Attributes:
         name: Short, for tables.
         believed: What the code takes for granted.
-        source: Where that comes from, and which code relies on it.
+        source: The fact that it is, as code cites it.
         look: How it is looked at.
     """
 
@@ -89,7 +89,7 @@ def disks(lab: Lab, vm: Any) -> list[Any]:
 @belief(
     "linked",
     "createNewChildDiskBacking from a snapshot hangs each disk from its file",
-    "§1; model/proof",
+    "[fact: vs-move-types]",
 )
 def _linked(lab: Lab) -> Seen:
     parent, clone = lab.parent, lab.clone()
@@ -101,7 +101,7 @@ def _linked(lab: Lab) -> Seen:
 @belief(
     "no snapshot",
     "a new linked clone has no snapshot although its disks have parents",
-    "§2 [inferred]; model/lineage",
+    "[fact: vs-clone-without-snapshot]",
 )
 def _no_snapshot(lab: Lab) -> Seen:
     clone = lab.clone()
@@ -115,7 +115,7 @@ def _no_snapshot(lab: Lab) -> Seen:
 @belief(
     "own folder",
     "config.files.vmPathName names a folder of the clone's own",
-    "§2 [inferred]; drivers/vsphere/folder",
+    "[fact: vs-own-folder]",
 )
 def _own_folder(lab: Lab) -> Seen:
     clone = lab.clone()
@@ -126,7 +126,7 @@ def _own_folder(lab: Lab) -> Seen:
 @belief(
     "disk uuid",
     "a linked disk has its parent's UUID, so UUIDs group families only",
-    "§2 [field report] govmomi #1682",
+    "[fact: vs-disk-uuid]",
 )
 def _disk_uuid(lab: Lab) -> Seen:
     clone = lab.clone()
@@ -134,7 +134,7 @@ def _disk_uuid(lab: Lab) -> Seen:
     return say(both[0] == both[1], " / ".join(map(str, both)))
 
 
-@belief("bios uuid", "a clone's BIOS UUID is fresh unless it is set", "§6 [inferred]")
+@belief("bios uuid", "a clone's BIOS UUID is fresh unless it is set", "[fact: vs-bios-uuid]")
 def _bios_uuid(lab: Lab) -> Seen:
     both = [lab.native(vm.id).config.uuid for vm in (lab.clone(), lab.parent)]
     return say(both[0] != both[1], " / ".join(both))
@@ -143,7 +143,7 @@ def _bios_uuid(lab: Lab) -> Seen:
 @belief(
     "instance uuid",
     "the wanted instanceUuid is taken if nobody has it",
-    "§6 [code] CAPV; contract, promise 2",
+    "[fact: vs-instance-uuid]",
 )
 def _instance_uuid(lab: Lab) -> Seen:
     step = lab.step()
@@ -155,7 +155,7 @@ def _instance_uuid(lab: Lab) -> Seen:
 @belief(
     "mac",
     "a clone of a VM with a generated address gets one of its own",
-    "§6 [inferred]; contract, promise 7",
+    "[fact: vs-fresh-mac]",
 )
 def _mac(lab: Lab) -> Seen:
     def macs(vm: Any) -> set[str]:
@@ -174,7 +174,7 @@ def _mac(lab: Lab) -> Seen:
 @belief(
     "inherited keys",
     "a clone of a clone inherits extraConfig, so a mark has to name its own VM",
-    "§6 [inferred]; model/observed Mark",
+    "[fact: vs-extraconfig-inherited]",
 )
 def _inherited(lab: Lab) -> Seen:
     job = lab.driver._jobs.start(
@@ -190,7 +190,7 @@ def _inherited(lab: Lab) -> Seen:
 @belief(
     "hardware of then",
     "a clone has the hardware of the snapshot's moment, not today's",
-    "§1 [doc]; drivers/vsphere/shapes",
+    "[fact: vs-snapshot-hardware]",
 )
 def _hardware(lab: Lab) -> Seen:
     before = lab.native(lab.parent.id).config.annotation
@@ -206,7 +206,7 @@ def _hardware(lab: Lab) -> Seen:
 @belief(
     "snapshot moves on",
     "a snapshot freezes the file, and the VM goes on with a new delta",
-    "§1 [inferred]; model/lineage",
+    "[fact: vs-snapshot-freezes]",
 )
 def _moves_on(lab: Lab) -> Seen:
     clone = lab.clone()
@@ -221,7 +221,7 @@ def _moves_on(lab: Lab) -> Seen:
 @belief(
     "no snapshot, no child",
     "createNewChildDiskBacking without a snapshot is InvalidArgument of spec.snapshot",
-    "§1 [field report] pyvmomi #362; faultrules",
+    "[fact: vs-child-needs-snapshot]",
 )
 def _no_child(lab: Lab) -> Seen:
     spec = vim.vm.CloneSpec(
@@ -243,7 +243,7 @@ def _no_child(lab: Lab) -> Seen:
 @belief(
     "taken name",
     "a taken name is DuplicateName, and its object is the VM that has it",
-    "§10; execution/cloning",
+    "[fact: vs-duplicate-name]",
 )
 def _taken(lab: Lab) -> Seen:
     clone = lab.clone()
@@ -255,7 +255,7 @@ def _taken(lab: Lab) -> Seen:
 @belief(
     "name as lock",
     "of two clones of one name that are sent at once, one is refused as DuplicateName",
-    "base.py, promise 2 [inferred]",
+    "[fact: vs-name-reserved]",
 )
 def _lock(lab: Lab) -> Seen:
     steps = [lab.step(name=name) for name in [lab.new_name()] * 2]
@@ -275,7 +275,7 @@ def _lock(lab: Lab) -> Seen:
 @belief(
     "task names",
     "a running clone is among the source's recent tasks as VirtualMachine.clone",
-    "drivers/vsphere/attach [inferred]",
+    "[fact: vs-clone-tasks]",
 )
 def _tasks(lab: Lab) -> Seen:
     parent = lab.parent
@@ -293,7 +293,7 @@ def _tasks(lab: Lab) -> Seen:
 @belief(
     "gone is done",
     "what was deleted is ManagedObjectNotFound, at the call or in the task",
-    "§10; drivers/vsphere/tasks",
+    "[fact: vs-gone]",
 )
 def _gone(lab: Lab) -> Seen:
     clone = lab.clone()
@@ -306,7 +306,7 @@ def _gone(lab: Lab) -> Seen:
 @belief(
     "already off",
     "stopping what is off is InvalidPowerState with its existingState",
-    "§10; drivers/vsphere/tasks",
+    "[fact: vs-already-off]",
 )
 def _off(lab: Lab) -> Seen:
     native = lab.native(lab.clone().id)
@@ -317,7 +317,7 @@ def _off(lab: Lab) -> Seen:
 @belief(
     "no growth",
     "a disk that hangs from another file cannot be made larger",
-    "§6 [code] BOSH; VsphereDriver.grows_linked",
+    "[fact: vs-linked-no-growth]",
 )
 def _growth(lab: Lab) -> Seen:
     clone = lab.clone()
@@ -330,7 +330,7 @@ def _growth(lab: Lab) -> Seen:
 @belief(
     "shared bytes",
     "layoutEx tells fewer unique than all bytes of a shared layer",
-    "§2 [doc]; drivers/vsphere/measuring",
+    "[fact: vs-unique-size]",
 )
 def _bytes(lab: Lab) -> Seen:
     clone = lab.clone()
@@ -345,7 +345,7 @@ def _bytes(lab: Lab) -> Seen:
 @belief(
     "checker",
     "CheckClone_Task tells a fault in its result, and does not fail with it",
-    "§6 [code] PV; drivers/vsphere/check [inferred]",
+    "[fact: vs-check-clone]",
 )
 def _checker(lab: Lab) -> Seen:
     try:
@@ -358,7 +358,7 @@ def _checker(lab: Lab) -> Seen:
 @belief(
     "nothing to promote",
     "promoting what shares nothing is a success; after it no disk has a parent",
-    "§3 [doc]; contract",
+    "[fact: vs-promote]",
 )
 def _promote(lab: Lab) -> Seen:
     clone = lab.clone()
@@ -372,7 +372,7 @@ def _promote(lab: Lab) -> Seen:
 @belief(
     "snapshot under clones",
     "removing the snapshot that clones hang from leaves them whole",
-    "§3 [code] cinder; [inferred]",
+    "[fact: vs-snapshot-under-clones]",
 )
 def _under(lab: Lab) -> Seen:
     clone = lab.clone()
@@ -390,7 +390,7 @@ def _under(lab: Lab) -> Seen:
 @belief(
     "parent deleted",
     "deleting a parent keeps the files that a registered clone needs",
-    "§3 [field report] VIC; promise 4 [inferred]",
+    "[fact: vs-base-goes-with-last-user]",
 )
 def _parent_deleted(lab: Lab) -> Seen:
     middle = lab.clone()
@@ -406,7 +406,7 @@ def _parent_deleted(lab: Lab) -> Seen:
 @belief(
     "login again",
     "after a session has ended, calls are NotAuthenticated and a login mends that",
-    "§10, §11; drivers/vsphere/session",
+    "[fact: vs-session]",
 )
 def _login(lab: Lab) -> Seen:
     before = lab.session.logins
@@ -418,7 +418,7 @@ def _login(lab: Lab) -> Seen:
 @belief(
     "tasks outlive sessions",
     "a task goes on, and can be followed, in a session that did not start it",
-    "base.py, promise 3 [inferred]",
+    "[fact: vs-tasks-outlive-sessions]",
 )
 def _outlive(lab: Lab) -> Seen:
     job = lab.driver.create_clone(lab.step())
@@ -430,7 +430,7 @@ def _outlive(lab: Lab) -> Seen:
 @belief(
     "pages",
     "a read of more than 100 objects comes in pages with tokens",
-    "§2 [field report] govmomi #1893; collector",
+    "[fact: vs-pages]",
 )
 def _pages(lab: Lab) -> Seen:
     vms = len(lab.driver.observe().vms)

@@ -1,4 +1,4 @@
-"""Each fault of the handbook's table, over real SOAP: what the user reads of it. A table.
+"""Each fault of the driver's table, over real SOAP: what the user reads of it. A table.
 
 One batch of clones, each of which fails in its own way, read from the command's
 JSON; then those that come at the call, or from other calls.

@@ -94,8 +94,7 @@ type storedFile struct {
 
 // searchFolders lists the folders that have files of the wanted kind.
 //
-// FolderPath ends in a slash [field report] scripts that join it with the
-// file's name do without one.
+// FolderPath ends in a slash [fact: vs-search-results].
 func (s *Sim) searchFolders(
 	ds *simulator.Datastore, root string, below bool, spec *types.HostDatastoreBrowserSearchSpec,
 ) []types.HostDatastoreBrowserSearchResults {
@@ -187,7 +186,7 @@ func uploaded(ds *simulator.Datastore) []storedFile {
 // wanted tells whether a search asks for a file.
 //
 // A VmDiskFileQuery shows a disk's primary file alone, and an extent only once
-// its descriptor is gone [field report] govmomi #1995.
+// its descriptor is gone [fact: vs-search-results].
 func wanted(file storedFile, spec *types.HostDatastoreBrowserSearchSpec) bool {
 	name := path.Base(file.name)
 	if len(spec.MatchPattern) > 0 && !slices.ContainsFunc(spec.MatchPattern, func(pattern string) bool {
@@ -215,7 +214,7 @@ func wanted(file storedFile, spec *types.HostDatastoreBrowserSearchSpec) bool {
 }
 
 // infoOf describes a file. The size of a disk asked for as a disk is that of
-// its extents too [inferred].
+// its extents too [fact: vs-search-results].
 func infoOf(file storedFile, spec *types.HostDatastoreBrowserSearchSpec) types.BaseFileInfo {
 	asDisk := slices.ContainsFunc(spec.Query, func(query types.BaseFileQuery) bool {
 		_, ok := query.(*types.VmDiskFileQuery)

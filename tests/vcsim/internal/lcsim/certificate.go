@@ -15,7 +15,7 @@ import (
 
 // newCertificate makes a self-signed certificate for loopback. 127.0.0.2 is
 // there because pyVmomi verifies nothing on localhost and 127.0.0.1 unless told
-// to (handbook §11 [code] pyVmomi).
+// to [fact: py-tls-localhost].
 func newCertificate() (tls.Certificate, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

@@ -21,7 +21,7 @@ func vmdkOf(b backing) *types.VirtualDeviceFileBackingInfo {
 
 // parentOf returns the layer below b, or nil for a base.
 //
-// Handbook §2 [doc] T: the chain goes child to base, all of one backing class.
+// The chain goes from child to base [fact: vs-backing-parent].
 func parentOf(b backing) backing {
 	switch x := b.(type) {
 	case *types.VirtualDiskFlatVer2BackingInfo:
@@ -47,7 +47,7 @@ func setParent(b, parent backing) {
 	}
 }
 
-// Handbook §2 [doc] T: redoLogFormat is the default delta format.
+// The default delta format is redoLogFormat [fact: vs-native-clones].
 func deltaFormat(isDelta bool, current string) string {
 	switch {
 	case !isDelta:
@@ -87,7 +87,7 @@ func setContentID(b backing) {
 
 // isIndependent tells disks that no snapshot captures.
 //
-// Handbook §1 [code] CloudStack: independent disks are not in snapshots.
+// Independent disks are not in snapshots [fact: vs-independent-disks].
 func isIndependent(b backing) bool {
 	mode := ""
 	switch x := b.(type) {
@@ -111,8 +111,7 @@ func layers(b backing) []backing {
 
 // newChild returns an empty delta in file whose parent is b.
 //
-// Handbook §2 [field report] govmomi #1682: the delta's disk UUID equals the
-// parent's.
+// A delta's disk UUID is its parent's [fact: vs-disk-uuid].
 func newChild(b backing, file fileID) backing {
 	child := deepCopy(b)
 	setParent(child, deepCopy(b))
@@ -128,7 +127,7 @@ func newCopy(b backing, file fileID, parent backing) backing {
 	setParent(own, parent)
 	setFile(own, file)
 	if parent == nil {
-		// A copy that depends on nobody gets an identity of its own [inferred].
+		// A copy that depends on nobody gets an identity of its own [fact: vs-disk-uuid].
 		setDiskUUID(own, uuid.NewString())
 		setContentID(own)
 	}
@@ -144,7 +143,7 @@ func setFile(b backing, file fileID) {
 
 // disksOf returns the file-backed disks of a device list.
 //
-// Handbook §1 [doc] T: the move options matter only for file-backed disks.
+// Move types count for file-backed disks only [fact: vs-move-file-backed].
 func disksOf(devices []types.BaseVirtualDevice) []*types.VirtualDisk {
 	var out []*types.VirtualDisk
 	for _, d := range devices {

@@ -21,8 +21,7 @@ func (m *checkerMethods) Reference() types.ManagedObjectReference { return m.Sel
 // CheckCloneTask looks at a clone without making it, as far as this package
 // would refuse it before any work is done.
 //
-// Handbook §6 [code] PV: CheckClone_Task pre-flights a spec. That faults of the
-// spec are in the result, and not the task's own, is [inferred] from CheckResult.
+// Faults of the spec are in the result, and not the task's own [fact: vs-check-clone].
 func (m *checkerMethods) CheckCloneTask(ctx *simulator.Context, req *types.CheckClone_Task) soap.HasFault {
 	body := new(methods.CheckClone_TaskBody)
 	vm := m.sim.vm(req.Vm)

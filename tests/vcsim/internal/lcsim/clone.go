@@ -22,12 +22,12 @@ type cloneJob struct {
 
 // CloneVMTask clones a VM.
 //
-// Handbook §10 [doc] T: most faults arrive in task.info.error. So do all that
+// Most faults arrive in task.info.error [fact: vs-faults-in-tasks]. So do all that
 // concern the spec here; only an unknown folder and ESXi fail the call itself.
 func (m *vmMethods) CloneVMTask(ctx *simulator.Context, req *types.CloneVM_Task) soap.HasFault {
 	body := new(methods.CloneVM_TaskBody)
 	if ctx.Map.IsESX() {
-		// Handbook §8 [field report] govmomi #1469: NotSupported whatever the licence.
+		// [fact: vs-esxi]
 		body.Fault_ = soapFault(&types.NotSupported{})
 		return body
 	}
@@ -50,7 +50,7 @@ func (m *vmMethods) CloneVMTask(ctx *simulator.Context, req *types.CloneVM_Task)
 				return taken
 			}
 			if told := job.spec.Customization; told != nil {
-				// Arguments are looked at before anything is made [inferred].
+				// [fact: vs-clone-arguments-first]
 				if fault := checkIdentity(told.Identity); fault != nil {
 					return fault
 				}
@@ -70,7 +70,7 @@ func (j *cloneJob) end() {
 }
 
 // run makes the clone. Whatever fails after the VM is in its folder leaves it
-// there, as the library and (handbook §6 [inferred]) vCenter do.
+// there, as the library and [fact: vs-power-on-leaves] vCenter do.
 func (j *cloneJob) run(ctx *simulator.Context) (types.AnyType, types.BaseMethodFault) {
 	rule := j.sim.faults.take(methodClone, atTask, func() string { return j.name })
 	if rule != nil && !rule.Leave {
@@ -94,10 +94,10 @@ func (j *cloneJob) run(ctx *simulator.Context) (types.AnyType, types.BaseMethodF
 	if failing := j.sim.faults.take(methodClone, atPowerOn, func() string { return j.name }); failing != nil {
 		j.sim.powerOn.Store(vm.Self, failing)
 	}
-	// Handbook §5 [doc] T: powerOn and customization are ignored for templates.
+	// [fact: vs-cust-first-power-on]: ignored for templates, as powerOn is.
 	if j.spec.PowerOn && !j.spec.Template {
 		if fault := j.sim.powerOnVM(ctx, vm); fault != nil {
-			// Handbook §6 [inferred]: a failed power-on after a good clone leaves a VM behind.
+			// A failed power-on leaves a VM behind [fact: vs-power-on-leaves].
 			return nil, fault
 		}
 	}

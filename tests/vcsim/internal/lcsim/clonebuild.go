@@ -24,8 +24,7 @@ func (j *cloneJob) buildOn(
 	ctx.WithLock(j.source, func() {
 		vm.VirtualMachine = deepCopy(j.source.VirtualMachine)
 		if j.spec.Snapshot != nil {
-			// Handbook §1 [doc] T: the clone takes the hardware config of the
-			// snapshot's moment, not today's.
+			// The hardware of the snapshot's moment [fact: vs-snapshot-hardware].
 			if snap := j.sim.snapshot(*j.spec.Snapshot); snap != nil {
 				config := deepCopy(snap.Config)
 				vm.Config = &config
@@ -83,8 +82,7 @@ func (b *vmBuilder) reset() {
 	vm := &b.vm.VirtualMachine
 	now := time.Now()
 	vm.Name = b.name
-	// Handbook §2 [inferred]: a new linked clone has no snapshot although its
-	// disks have parents.
+	// A new linked clone has no snapshot [fact: vs-clone-without-snapshot].
 	vm.Snapshot, vm.RootSnapshot = nil, nil
 	vm.RecentTask, vm.DisabledMethod, vm.Tag = nil, nil, nil
 	vm.CustomValue, vm.Value, vm.DeclaredAlarmState, vm.TriggeredAlarmState = nil, nil, nil, nil
@@ -93,7 +91,7 @@ func (b *vmBuilder) reset() {
 	vm.Config.CreateDate, vm.Config.Modified = &now, now
 	vm.Config.ChangeVersion = strconv.FormatInt(now.UnixNano(), 10)
 	vm.Config.Tools = &types.ToolsConfigInfo{}
-	// Handbook §6 [inferred]: the BIOS uuid is fresh unless set.
+	// The BIOS uuid is fresh unless set [fact: vs-bios-uuid].
 	vm.Config.Uuid = uuid.NewString()
 	vm.Config.InstanceUuid = uuid.NewString()
 	vm.Guest = &types.GuestInfo{
@@ -102,7 +100,7 @@ func (b *vmBuilder) reset() {
 		ToolsRunningStatus: string(types.VirtualMachineToolsRunningStatusGuestToolsNotRunning),
 		GuestFamily:        vm.Guest.GuestFamily,
 		// Whether a clone's guest info says at first what the parent's said is not
-		// documented; it does here, as the worse case [inferred].
+		// documented; it does here, as the worse case [fact: vs-cust-status].
 		CustomizationInfo: deepCopy(vm.Guest).CustomizationInfo,
 	}
 	vm.ResourcePool = b.place.pool
@@ -114,7 +112,7 @@ func (b *vmBuilder) reset() {
 
 // home gives the VM a folder of its own on the target datastore.
 //
-// Handbook §2 [inferred]: config.files.vmPathName names the clone's own folder.
+// A clone has a folder of its own [fact: vs-own-folder].
 func (b *vmBuilder) home() {
 	ds := b.place.datastore
 	b.folder = b.name
@@ -159,7 +157,7 @@ func (b *vmBuilder) configure(spec *types.VirtualMachineConfigSpec) types.BaseMe
 		return nil
 	}
 	c := b.vm.Config
-	setIf(&c.Annotation, spec.Annotation) // handbook §6 [doc] T: annotation goes in CloneSpec.config
+	setIf(&c.Annotation, spec.Annotation) // [fact: vs-annotation-in-config]
 	setIf(&c.Hardware.NumCPU, spec.NumCPUs)
 	setIf(&c.Hardware.MemoryMB, int32(spec.MemoryMB))
 	setIf(&c.Uuid, spec.Uuid)
@@ -175,8 +173,8 @@ func (b *vmBuilder) configure(spec *types.VirtualMachineConfigSpec) types.BaseMe
 		c.MemoryHotAddEnabled = spec.MemoryHotAddEnabled
 	}
 	if spec.InstanceUuid != "" && b.sim.ids.claim(b.vm.Self, spec.InstanceUuid) {
-		// Handbook §6 [code] CAPV: set your own instanceUuid. A conflicting one
-		// is replaced by vCenter: then the fresh one stays.
+		// A conflicting instanceUuid is replaced [fact: vs-instance-uuid]: then
+		// the fresh one stays.
 		c.InstanceUuid = spec.InstanceUuid
 	}
 	if spec.VAppConfigRemoved != nil && *spec.VAppConfigRemoved {
@@ -188,8 +186,8 @@ func (b *vmBuilder) configure(spec *types.VirtualMachineConfigSpec) types.BaseMe
 
 // setExtra lays the spec's extraConfig over the inherited one.
 //
-// Clones inherit the source's extraConfig [inferred]. Handbook §6 [doc] T: an
-// empty value removes a key.
+// Clones inherit the source's extraConfig [fact: vs-extraconfig-inherited]; an
+// empty value removes a key [fact: vs-extraconfig].
 func (b *vmBuilder) setExtra(options []types.BaseOptionValue) {
 	for _, option := range options {
 		o := option.GetOptionValue()

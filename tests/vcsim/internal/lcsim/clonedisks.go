@@ -15,7 +15,7 @@ type diskMover struct {
 
 // move replaces disk's backing by that of the clone.
 //
-// Handbook §1, table [doc] T:
+// [fact: vs-move-types]:
 //   - createNewChildDiskBacking: new empty child on the target datastore, source untouched;
 //   - moveChildMostDiskBacking: only the top layer is copied, parents become shared;
 //   - ...AllowSharing: the chain is copied, but a non-topmost layer may be replaced
@@ -34,8 +34,7 @@ func (d *diskMover) move(disk *types.VirtualDisk, move diskMove) types.BaseMetho
 	}
 	kind := move.kind
 	if isIndependent(disk.Backing) {
-		// Handbook §1 [code] CloudStack: independent disks are not in snapshots.
-		// That they are copied whatever the spec says is [inferred].
+		// Independent disks are copied whatever the spec says [fact: vs-independent-disks].
 		kind = moveNoShare
 	}
 	if kind == moveNewChild && d.mode == modeDegrade {
@@ -63,8 +62,7 @@ func (d *diskMover) link(disk *types.VirtualDisk, datastore string) {
 	}
 	disk.Backing = newChild(disk.Backing, d.reserve(datastore, file))
 	if native {
-		// Handbook §2 [doc] T: with nativeUnmanagedLinkedClone true the parent
-		// chain is not exposed. Native needs parent and child on one datastore.
+		// Native needs parent and child on one datastore [fact: vs-native-clones].
 		setParent(disk.Backing, nil)
 		disk.NativeUnmanagedLinkedClone = types.NewBool(true)
 	}
@@ -80,7 +78,7 @@ func (d *diskMover) copyTop(disk *types.VirtualDisk, layer backing, datastore st
 // copySharing copies a chain layer by layer. A layer below the top that already
 // lies on the target datastore is read-only there, so it is shared with all
 // below it. A lone flat base is itself the topmost layer and is copied
-// (handbook §1 [field report] samples #555; explanation [inferred]).
+// [fact: vs-flat-base-copied].
 func (d *diskMover) copySharing(disk *types.VirtualDisk, layer backing, datastore string, top bool) backing {
 	if !top && idOf(layer).datastore == datastore {
 		return deepCopy(layer)

@@ -35,11 +35,10 @@ type cloudMetadata struct {
 }
 
 // bootCloudInit does what cloud-init does with the guestinfo settings of a VM
-// that starts (handbook §5 [doc] cloud-init DataSourceVMware). The caller holds
+// that starts [fact: ci-vmware]. The caller holds
 // the VM's lock.
 //
-// An OVF environment wins over guestinfo (handbook §5 [code] CAPV, which strips
-// the vApp config for that).
+// An OVF environment wins over guestinfo [fact: ci-vapp].
 func (s *Sim) bootCloudInit(ctx *simulator.Context, vm *simulator.VirtualMachine) {
 	if app := vm.Config.VAppConfig; app != nil && len(app.GetVmConfigInfo().OvfEnvironmentTransport) > 0 {
 		return

@@ -26,8 +26,7 @@ func (m *vmMethods) CustomizeVMTask(ctx *simulator.Context, req *types.Customize
 
 // setCustomization checks and stores a specification.
 //
-// Handbook §5 [doc] T: nicSettingMap must be empty or have exactly one entry per
-// NIC, else NicSettingMismatch; a second spec before the first power-on gives
+// [fact: vs-cust-nic-count, vs-cust-first-power-on]: a second spec before the first power-on gives
 // CustomizationPending; the job runs at first power-on.
 func (s *Sim) setCustomization(
 	ctx *simulator.Context, vm *simulator.VirtualMachine, spec *types.CustomizationSpec,
@@ -55,9 +54,7 @@ func (s *Sim) setCustomization(
 
 // startCustomization runs a stored specification.
 //
-// Handbook §5 [doc] T: CustomizationStartedEvent, then CustomizationSucceeded or
-// a failure; or guest.customizationInfo.customizationStatus. The clone task's
-// success says nothing about it [inferred].
+// Events and guest.customizationInfo tell how it went [fact: vs-cust-events, vs-cust-status].
 func (s *Sim) startCustomization(ctx *simulator.Context, vm *simulator.VirtualMachine, afterMS *int) {
 	held, ok := s.pending.LoadAndDelete(vm.Self)
 	if !ok {
@@ -108,7 +105,7 @@ func specifiedIdentity(vm *simulator.VirtualMachine, spec *types.CustomizationSp
 	case *types.CustomizationSysprep:
 		windows = true
 		who.host, who.domain = resolveName(vm, id.UserData.ComputerName), id.Identification.JoinDomain
-		who.dns = nil // of each card, on Windows (API reference, CustomizationIPSettings)
+		who.dns = nil // of each card, on Windows [fact: vs-cust-dns]
 	case *types.CustomizationCloudinitPrep:
 		var meta cloudMetadata
 		if json.Unmarshal([]byte(id.Metadata), &meta) == nil {
@@ -151,7 +148,7 @@ func specifiedAddress(told types.CustomizationIPSettings, windows bool) (card gu
 	return card
 }
 
-// resolveName asks a name generator (handbook §5 [doc] T); empty where it is not modelled.
+// resolveName asks a name generator [fact: vs-cust-identities]; empty where it is not modelled.
 func resolveName(vm *simulator.VirtualMachine, name types.BaseCustomizationName) string {
 	switch n := name.(type) {
 	case *types.CustomizationFixedName:

@@ -9,7 +9,7 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 )
 
-const maxDocument = 524288 // API reference, CustomizationCloudinitPrep
+const maxDocument = 524288 // [fact: vs-cust-identities]
 
 var (
 	hostName     = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$`)
@@ -24,11 +24,11 @@ func (s *Sim) checkSpecification(
 ) types.BaseMethodFault {
 	cards := len(cardsOf(vm.Config.Hardware.Device))
 	if entries := len(spec.NicSettingMap); entries != 0 && entries != cards {
-		// Handbook §5 [doc] T: empty, or exactly one entry per NIC.
+		// Empty, or exactly one entry for each card [fact: vs-cust-nic-count].
 		return &types.NicSettingMismatch{NumberOfNicsInSpec: int32(entries), NumberOfNicsInVM: int32(cards)}
 	}
 	if !fitsGuest(spec.Identity, vm.Config.GuestId) {
-		// The kind of fault is [inferred].
+		// [fact: vs-cust-guest-id]
 		return &types.UncustomizableGuest{UncustomizableGuestOS: vm.Config.GuestId}
 	}
 	if !s.decrypts(ctx, spec) {
@@ -51,8 +51,8 @@ func fitsGuest(identity types.BaseCustomizationIdentitySettings, guest string) b
 
 // decrypts says whether all passwords are plain, or were encrypted here.
 //
-// Handbook §5 [doc] T, [field report] salt #41832: passwords that are not marked
-// as plain text are decrypted with vCenter's key.
+// Passwords that are not marked as plain text are decrypted with vCenter's key
+// [fact: vs-cust-passwords].
 func (s *Sim) decrypts(ctx *simulator.Context, spec *types.CustomizationSpec) bool {
 	var key []byte
 	if ref := s.model.ServiceContent.CustomizationSpecManager; ref != nil {
@@ -78,8 +78,8 @@ func passwordsOf(identity types.BaseCustomizationIdentitySettings) []*types.Cust
 	return nil
 }
 
-// checkIdentity holds the rules of handbook §5 [doc] T. Which fault a broken one
-// gives is [inferred].
+// checkIdentity holds the rules of [fact: vs-cust-identities]. Which fault a broken
+// one gives is our choice.
 func checkIdentity(identity types.BaseCustomizationIdentitySettings) types.BaseMethodFault {
 	switch id := identity.(type) {
 	case *types.CustomizationLinuxPrep:

@@ -23,8 +23,8 @@ func (m *fileMethods) Reference() types.ManagedObjectReference { return m.Self }
 // DeleteDatastoreFileTask deletes the one file that it is given.
 //
 // Of a delta disk it takes neither the extent with the descriptor nor the
-// parents [field report] VIC PR #2230, govmomi #1995. Which VM is registered
-// does not matter to it; a running VM holds its files [inferred].
+// parents [fact: vs-delete-file]. Which VM is registered
+// does not matter to it; a running VM holds its files [fact: vs-file-locked].
 func (m *fileMethods) DeleteDatastoreFileTask(
 	ctx *simulator.Context, req *types.DeleteDatastoreFile_Task,
 ) soap.HasFault {

@@ -12,7 +12,7 @@ import (
 
 const (
 	folderPrefix = "/folder/"
-	// Handbook §4 [doc] PV: "low level file operations" read, write, delete.
+	// [fact: vs-privileges]
 	fileRight = "Datastore.FileManagement"
 )
 
@@ -71,8 +71,7 @@ func (s *Sim) datastoreAt(r *http.Request) *simulator.Datastore {
 // textOf returns the content of a descriptor or a .vmx.
 //
 // parentFileNameHint is a bare name in the same folder, else an absolute path
-// below /vmfs/volumes with the volume's own name [inferred] from descriptors
-// that users show (KB 1007969). A native clone's has none.
+// below /vmfs/volumes with the volume's own name [fact: vs-descriptor-parent]. A native clone's has none.
 func (s *Sim) textOf(id fileID) (string, bool) {
 	s.disks.mu.Lock()
 	isConfig := s.disks.configs[id]

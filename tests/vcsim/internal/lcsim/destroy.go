@@ -25,12 +25,10 @@ func (m *vmMethods) DestroyTask(ctx *simulator.Context, _ *types.Destroy_Task) s
 
 // destroy unregisters the VM, then deletes what its registration alone kept.
 //
-// Handbook §3 [doc] VirtualMachine API page: Destroy_Task removes the VM and
-// its disks. Handbook §3 [field report] VIC #1383, #2928: vCenter deletes the
-// whole chain, but not while another registered VM references it. Modelled
-// [inferred] as reference counting: deleting a parent keeps what its clones
+// Destroy_Task removes the VM and its disks [fact: vs-destroy]. Modelled as
+// reference counting [fact: vs-base-goes-with-last-user]: deleting a parent keeps what its clones
 // need, and deleting the last registered user removes the base too. Nothing
-// refuses to destroy a parent with clones (handbook §3).
+// refuses to destroy a parent with clones [fact: vs-parent-unguarded].
 func (s *Sim) destroy(ctx *simulator.Context, vm *simulator.VirtualMachine) (fault types.BaseMethodFault) {
 	var used []fileID
 	var snaps []types.ManagedObjectReference
@@ -46,7 +44,7 @@ func (s *Sim) destroy(ctx *simulator.Context, vm *simulator.VirtualMachine) (fau
 		home = vm.Config.Files.VmPathName
 		res := vm.UnregisterVM(ctx, &types.UnregisterVM{This: vm.Self})
 		if f := res.Fault(); f != nil {
-			// Powered on: InvalidPowerState (handbook §10).
+			// Powered on: InvalidPowerState [fact: vs-destroy].
 			fault, _ = f.Detail.Fault.(types.BaseMethodFault)
 		}
 	})

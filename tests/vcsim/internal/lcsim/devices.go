@@ -21,8 +21,7 @@ func cardsOf(devices []types.BaseVirtualDevice) []*types.VirtualEthernetCard {
 
 // freshMACs gives each network card an address of its own.
 //
-// Handbook §6 [inferred]: the copied address is dropped; a manual one is kept
-// on purpose.
+// The copied address is dropped; a manual one is kept [fact: vs-fresh-mac].
 func (b *vmBuilder) freshMACs() {
 	for _, card := range cardsOf(b.vm.Config.Hardware.Device) {
 		if card.AddressType != string(types.VirtualEthernetCardMacTypeManual) {
@@ -67,7 +66,7 @@ func (b *vmBuilder) find(device types.BaseVirtualDevice) int {
 	})
 }
 
-// editDevice edits a card (handbook §6 [code] govc, TF: remap the existing card)
+// editDevice edits a card [fact: vs-card-edits, vs-port-group]
 // or a disk's size.
 func (b *vmBuilder) editDevice(device types.BaseVirtualDevice, at string) types.BaseMethodFault {
 	i := b.find(device)
@@ -97,8 +96,7 @@ func (b *vmBuilder) editDevice(device types.BaseVirtualDevice, at string) types.
 
 // growDisk takes over a larger capacity.
 //
-// Handbook §6 [code] BOSH, [field report] CAPV #1189: "Disks with parents cannot
-// be expanded."
+// "Disks with parents cannot be expanded" [fact: vs-linked-no-growth].
 func growDisk(disk, wanted *types.VirtualDisk, at string) types.BaseMethodFault {
 	size := wantedCapacity(wanted)
 	if size <= disk.CapacityInBytes {
@@ -115,8 +113,8 @@ func wantedCapacity(disk *types.VirtualDisk) int64 {
 	return max(disk.CapacityInBytes, disk.CapacityInKB*1024)
 }
 
-// addDevice adds a card or a disk. Handbook §6 [code] BOSH, CAPV: additional
-// disks are fine on a linked clone.
+// addDevice adds a card or a disk. A linked clone may have more
+// disks [fact: vs-more-disks].
 func (b *vmBuilder) addDevice(device types.BaseVirtualDevice) types.BaseMethodFault {
 	devices := object.VirtualDeviceList(b.vm.Config.Hardware.Device)
 	d := device.GetVirtualDevice()

@@ -142,8 +142,8 @@ func (m *snapshotMethods) Reference() types.ManagedObjectReference { return m.Se
 func (m *datacenterMethods) Reference() types.ManagedObjectReference { return m.Self }
 
 // refuseStranger keeps those without a session from reading properties, which
-// the library lets them try. currentSession stays readable (handbook §11: it is
-// how a client finds out that its session has ended).
+// the library lets them try. currentSession stays readable [fact: vs-session]:
+// it is how a client finds out that its session has ended.
 func refuseStranger(m *simulator.Method) types.BaseMethodFault {
 	denied := &types.NotAuthenticated{
 		NoPermission: types.NoPermission{Object: &m.This, PrivilegeId: "System.View"},
@@ -168,7 +168,7 @@ func strangerFault(specs []types.PropertyFilterSpec, denied types.BaseMethodFaul
 	return nil
 }
 
-// Handbook §3 [code] VIC: a method named in disabledMethod is refused.
+// A method named in disabledMethod is refused [fact: vs-disabled-methods].
 func refuseDisabled(ctx *simulator.Context, m *simulator.Method) types.BaseMethodFault {
 	vm, ok := ctx.Map.Get(m.This).(*simulator.VirtualMachine)
 	if !ok {

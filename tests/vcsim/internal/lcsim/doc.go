@@ -3,9 +3,8 @@
 // The stock simulator ignores diskMoveType, snapshot and locators when it
 // clones, lets two snapshots share one disk file and counts no references when
 // it destroys. This package answers those calls itself and leaves the rest to
-// the library. Every modelled rule cites the section of the project's notes on
-// vSphere linked clones ("handbook") and that note's own mark of certainty:
-// [doc], [code], [field report] or [inferred].
+// the library. Every modelled rule cites a fact in docs/facts.md, which has its
+// source and how certain it is.
 //
 // How a call travels:
 //

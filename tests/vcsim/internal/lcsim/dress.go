@@ -63,7 +63,7 @@ func (s *Sim) markTemplate(ctx *simulator.Context, name string) error {
 
 // mendHost sets the capabilities that linked clones ask for.
 //
-// Handbook §1 [doc] T: deltaDiskBackingsSupported and cloneFromSnapshotSupported.
+// What a host has to support [fact: vs-move-file-backed].
 func mendHost(e mo.Entity) {
 	host, ok := e.(*simulator.HostSystem)
 	if !ok {

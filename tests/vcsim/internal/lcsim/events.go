@@ -75,8 +75,7 @@ func (s *Sim) post(ctx *simulator.Context, events ...types.BaseEvent) {
 
 // postCloned tells where a VM came from.
 //
-// Handbook §2 [doc] T: VmClonedEvent.sourceVm, or VmDeployedEvent.srcTemplate
-// for templates.
+// VmClonedEvent, or VmDeployedEvent for templates [fact: vs-clone-events].
 func (s *Sim) postCloned(ctx *simulator.Context, source, vm *simulator.VirtualMachine) {
 	event := s.vmEvent(ctx, vm)
 	var template bool

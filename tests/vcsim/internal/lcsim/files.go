@@ -12,8 +12,7 @@ import (
 
 // fileID names a disk file.
 //
-// Handbook §2 [inferred]: datastore names are unique only per datacenter, so
-// files are compared by (datastore reference, path).
+// Files are compared by (datastore reference, path) [fact: vs-datastore-names].
 type fileID struct {
 	datastore string // reference value
 	name      string // "[datastore] folder/file.vmdk"

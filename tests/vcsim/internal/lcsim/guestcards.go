@@ -20,7 +20,7 @@ type guestCards struct {
 
 // setGuestCards puts them into guest.net.
 //
-// GuestNicInfo.deviceConfigId is -1 for what is no device of the VM (API reference).
+// GuestNicInfo.deviceConfigId is -1 for what is no device of the VM [fact: vs-guest-cards].
 func (s *Sim) setGuestCards(g guestCards) error {
 	ctx := s.context()
 	var vm *simulator.VirtualMachine

@@ -94,7 +94,7 @@ func (m *processMethods) Reference() types.ManagedObjectReference { return m.Sel
 
 // StartProgramInGuest begins a program and returns its pid at once.
 //
-// [doc] T StartProgramInGuest: FileNotFound if the program path does not exist;
+// API reference, StartProgramInGuest: FileNotFound if the program path does not exist;
 // GuestOperationsFault: GuestOperationsUnavailable where Tools do not run,
 // InvalidGuestLogin; InvalidPowerState where the VM is not powered on.
 func (m *processMethods) StartProgramInGuest(ctx *simulator.Context, req *types.StartProgramInGuest) soap.HasFault {
@@ -128,7 +128,7 @@ func (m *processMethods) StartProgramInGuest(ctx *simulator.Context, req *types.
 
 // ListProcessesInGuest tells of programs that were started through the API.
 //
-// [doc] T GuestProcessInfo: endTime and exitCode are set once it has ended.
+// API reference, GuestProcessInfo: endTime and exitCode are set once it has ended.
 func (m *processMethods) ListProcessesInGuest(ctx *simulator.Context, req *types.ListProcessesInGuest) soap.HasFault {
 	body := new(methods.ListProcessesInGuestBody)
 	if _, fault := m.enter(ctx, req.Vm, req.Auth); fault != nil {

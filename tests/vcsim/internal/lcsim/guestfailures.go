@@ -88,8 +88,8 @@ func buildFailure(name string) (types.BaseEvent, error) {
 
 // failCustomization shows that it failed in the guest, as the rule says.
 //
-// Handbook §5 [doc] T: CustomizationFailed or one of its subtypes; FAILED in
-// guest.customizationInfo. The guest stays as it was before [inferred].
+// CustomizationFailed or one of its subtypes; FAILED in guest.customizationInfo
+// [fact: vs-cust-events, vs-cust-status]. The guest stays as it was before.
 func (s *Sim) failCustomization(ctx *simulator.Context, vm *simulator.VirtualMachine, rule guestRule) {
 	event, err := buildFailure(rule.Event)
 	if err != nil {

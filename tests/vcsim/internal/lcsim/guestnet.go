@@ -92,8 +92,8 @@ func defaultRoute(gateway string, card int) types.NetIpRouteConfigInfoIpRoute {
 
 // bySlot returns the cards' places in the hardware, in the order of the PCI bus.
 //
-// API reference, CustomizationAdapterMapping: without MAC addresses, entries go
-// to the cards in PCI slot order. New cards have none yet and come last [inferred].
+// Without MAC addresses, entries go to the cards in the order of their PCI slots;
+// new cards come last [fact: vs-cust-nic-order].
 func bySlot(cards []*types.VirtualEthernetCard) []int {
 	order := make([]int, len(cards))
 	for i := range order {

@@ -9,9 +9,7 @@ import (
 
 // InstantCloneTask forks a running VM.
 //
-// Handbook §7 [doc] PG: vCenter only; the source must be powered on; disks get
-// a new delta for clone and source, which are not in the snapshot tree.
-// Handbook §7 [doc] KB 67186: a running source grows one delta per clone.
+// [fact: vs-instant-clone]
 func (m *vmMethods) InstantCloneTask(ctx *simulator.Context, req *types.InstantClone_Task) soap.HasFault {
 	body := new(methods.InstantClone_TaskBody)
 	if ctx.Map.IsESX() {

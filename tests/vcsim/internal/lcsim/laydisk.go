@@ -9,8 +9,8 @@ import (
 )
 
 // layDisk writes descriptors for the layers of a disk that the library is about
-// to look at: it reads a parent's capacity from its file (handbook §8 [doc] T:
-// a disk with backing.parent.fileName, the ESXi route), while our disks exist
+// to look at: it reads a parent's capacity from its file [fact: vs-esxi]
+// (a disk with backing.parent.fileName), while our disks exist
 // in the store only.
 func (s *Sim) layDisk(device types.BaseVirtualDevice) {
 	disk, ok := device.(*types.VirtualDisk)

@@ -38,7 +38,7 @@ func (s *Sim) noteConfig(vm *mo.VirtualMachine) {
 
 // forgetVM is what unregistering does: the .vmx stays.
 //
-// Handbook §3 [inferred]: after unregistering, all files are as they were.
+// After unregistering, all files are as they were [fact: vs-unregister].
 func (s *diskStore) forgetVM(vm types.ManagedObjectReference) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -61,7 +61,7 @@ func extentOf(id fileID, f diskFile) fileID {
 }
 
 // leaveOrphan leaves a delta over a VM's first disk behind in its folder, as a
-// snapshot task does that dies half-way [inferred].
+// snapshot task does that dies half-way.
 func (s *Sim) leaveOrphan(name string) (string, error) {
 	for _, e := range s.registry().All("VirtualMachine") {
 		vm, ok := e.(*simulator.VirtualMachine)

@@ -70,7 +70,7 @@ func (r *lifeRules) clear() {
 
 // ShutdownGuest passes the wish on and returns at once.
 //
-// [doc] T ShutdownGuest: "Returns immediately and does not wait for the guest
+// [fact: vs-shutdown-guest]: "Returns immediately and does not wait for the guest
 // operating system to complete the operation"; ToolsUnavailable where VMware
 // Tools are not running, InvalidPowerState where the VM is not powered on.
 func (m *vmMethods) ShutdownGuest(ctx *simulator.Context, _ *types.ShutdownGuest) soap.HasFault {
@@ -102,7 +102,7 @@ func (m *vmMethods) ShutdownGuest(ctx *simulator.Context, _ *types.ShutdownGuest
 
 // AcquireTicket gives a ticket for a VM's screen.
 //
-// [doc] T AcquireTicket: a one-time credential; InvalidPowerState where the VM
+// [fact: vs-console]: a one-time credential; InvalidPowerState where the VM
 // is not powered on.
 func (m *vmMethods) AcquireTicket(ctx *simulator.Context, req *types.AcquireTicket) soap.HasFault {
 	body := new(methods.AcquireTicketBody)
@@ -124,7 +124,7 @@ func (m *vmMethods) AcquireTicket(ctx *simulator.Context, req *types.AcquireTick
 
 // RenameTask gives a VM another name; its folder and its files keep theirs.
 //
-// [doc] T Rename_Task: DuplicateName if another object of the same folder has
+// [fact: vs-duplicate-name]: DuplicateName if another object of the same folder has
 // the name. It is taken as for clones: also by one that is still being made.
 func (m *vmMethods) RenameTask(ctx *simulator.Context, req *types.Rename_Task) soap.HasFault {
 	name := escapeName(req.NewName)
@@ -167,7 +167,7 @@ func (s *Sim) admit(vm *simulator.VirtualMachine) types.BaseMethodFault {
 	return nil
 }
 
-// recommend is all that DRS does for a VM where it is set to manual ([doc] T
+// recommend is all that DRS does for a VM where it is set to manual ([fact: vs-power-on-many]
 // ClusterPowerOnVmResult.recommendations).
 func (s *Sim) recommend(vm *simulator.VirtualMachine) types.ClusterRecommendation {
 	return types.ClusterRecommendation{

@@ -6,8 +6,7 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 )
 
-// The five ways to move a disk's chain (handbook §1 [doc] T
-// VirtualMachineRelocateDiskMoveOptions).
+// The five ways to move a disk's chain [fact: vs-move-types].
 const (
 	moveNewChild    = "createNewChildDiskBacking"
 	moveChildMost   = "moveChildMostDiskBacking"
@@ -61,10 +60,8 @@ type diskMove struct {
 
 // moveOf resolves spec and override for a disk.
 //
-// Handbook §1 [doc] T: unset means DisallowSharing at both levels. The override
-// is in the DiskLocator in older APIs and in VirtualDiskConfigSpec from API 6.0.
-// Handbook §1 [field report] CAPV #1611: so a locator with another type, or with
-// none, turns a requested linked clone into a full one without error.
+// Unset means DisallowSharing in the request and in each locator
+// [fact: vs-move-unset].
 func moveOf(spec types.VirtualMachineRelocateSpec, disk *types.VirtualDisk) diskMove {
 	move := diskMove{kind: spec.DiskMoveType, datastore: spec.Datastore}
 	for i, locator := range spec.Disk {

@@ -11,10 +11,10 @@ import (
 
 // nameBook reserves the names of VMs that running tasks will create.
 //
-// A name is taken from the moment a clone is submitted [inferred]; the VM
+// A name is taken from the moment a clone is submitted [fact: vs-name-reserved]; the VM
 // appears in its folder only when the clone is complete. DuplicateName.object
 // of a name that is still being made is the reference that the VM will have,
-// and reading it gives ManagedObjectNotFound until then [inferred].
+// and reading it gives ManagedObjectNotFound until then.
 type nameBook struct {
 	mu   sync.Mutex
 	held map[nameKey]types.ManagedObjectReference
@@ -39,7 +39,7 @@ func (b *nameBook) claim(
 		return &types.DuplicateName{Name: name, Object: holder}
 	}
 	if found := b.children.find(ctx, folder, name); found != nil {
-		// Handbook §10: `object` is the existing VM.
+		// `object` is the existing VM [fact: vs-duplicate-name].
 		return &types.DuplicateName{Name: name, Object: *found}
 	}
 	b.held[key] = ref

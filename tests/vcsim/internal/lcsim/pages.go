@@ -11,8 +11,7 @@ const pageSize = 100
 
 // clampPage makes RetrievePropertiesEx answer in pages.
 //
-// Handbook §2 [field report] govmomi #1893, ManageIQ PR #8211: pages come in
-// 100s, and callers that forgot the continuation token lost objects. A smaller
+// Pages of 100 objects with a continuation token [fact: vs-pages]. A smaller
 // maxObjects is honoured; a larger one is a wish.
 func clampPage(m *simulator.Method) {
 	req, ok := m.Body.(*types.RetrievePropertiesEx)

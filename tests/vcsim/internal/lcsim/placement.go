@@ -31,8 +31,7 @@ func (j *cloneJob) check(ctx *simulator.Context) types.BaseMethodFault {
 
 // checkSnapshot refuses a snapshot of another VM.
 //
-// Handbook §1 [field report] pyvmomi #362: createNewChildDiskBacking without
-// CloneSpec.snapshot gives InvalidArgument on spec.snapshot.
+// createNewChildDiskBacking needs a snapshot [fact: vs-child-needs-snapshot].
 func (j *cloneJob) checkSnapshot() types.BaseMethodFault {
 	if j.spec.Snapshot == nil {
 		if j.asksForNewChild() {
@@ -49,8 +48,7 @@ func (j *cloneJob) checkSnapshot() types.BaseMethodFault {
 
 // place works out pool, host and datastore.
 //
-// Handbook §6 [doc] T: a template source needs a pool, else InvalidArgument
-// spec.location.pool; a VM source's pool is inherited. Host unset with a
+// A template source needs a pool [fact: vs-pool-needed]. Host unset with a
 // cluster pool: a compatible host. Datastore unset: the source's.
 func (s *Sim) place(
 	ctx *simulator.Context, source *simulator.VirtualMachine, spec types.VirtualMachineRelocateSpec,
@@ -95,8 +93,7 @@ func (s *Sim) place(
 // pickHost refuses a host outside the pool's cluster, and one that cannot see
 // the target datastore.
 //
-// Handbook §3 [field report] knife-vsphere #254, pyvmomi #417: every host that
-// may run the clone must see every datastore of the chain.
+// A host has to see every datastore of the chain [fact: vs-hosts-see-chain].
 func (s *Sim) pickHost(
 	ctx *simulator.Context, p *placement, wanted *types.ManagedObjectReference,
 	sourceHost types.ManagedObjectReference, hosts []types.ManagedObjectReference,
@@ -110,7 +107,7 @@ func (s *Sim) pickHost(
 	case slices.Contains(hosts, sourceHost):
 		p.host = sourceHost
 	default:
-		// Handbook §6 [doc] T: a compatible host, which one that does not see
+		// A compatible host [fact: vs-pool-needed], which one that does not see
 		// the datastore is not.
 		fit := slices.DeleteFunc(slices.Clone(hosts), func(one types.ManagedObjectReference) bool {
 			host, ok := ctx.Map.Get(one).(*simulator.HostSystem)

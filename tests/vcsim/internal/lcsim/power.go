@@ -57,8 +57,8 @@ func (s *Sim) powerOnVM(ctx *simulator.Context, vm *simulator.VirtualMachine) ty
 
 // checkChain looks for every file of every disk.
 //
-// Handbook §3 [field report] knife-vsphere #254, pyvmomi #417: a chain that
-// cannot be read fails with "Unable to access file".
+// A chain that cannot be read fails with "Unable to access file"
+// [fact: vs-hosts-see-chain].
 func (s *Sim) checkChain(vm *simulator.VirtualMachine) types.BaseMethodFault {
 	for _, disk := range disksOf(vm.Config.Hardware.Device) {
 		for _, layer := range layers(disk.Backing) {
@@ -132,8 +132,7 @@ func (s *Sim) powerOffVM(ctx *simulator.Context, vm *simulator.VirtualMachine) t
 
 // PowerOnMultiVMTask powers several VMs on.
 //
-// Handbook §6 [code] MAO PR #1047: the result lists `attempted` with a task for
-// each VM, and `notAttempted[].fault`.
+// The result lists `attempted` and `notAttempted` [fact: vs-power-on-many].
 func (m *datacenterMethods) PowerOnMultiVMTask(ctx *simulator.Context, req *types.PowerOnMultiVM_Task) soap.HasFault {
 	run := func(ctx *simulator.Context) (types.AnyType, types.BaseMethodFault) {
 		result := types.ClusterPowerOnVmResult{Attempted: []types.ClusterAttemptedVmInfo{}}

@@ -13,7 +13,7 @@ import (
 func (m *vmMethods) PromoteDisksTask(ctx *simulator.Context, req *types.PromoteDisks_Task) soap.HasFault {
 	body := new(methods.PromoteDisks_TaskBody)
 	if ctx.Map.IsESX() {
-		// Handbook §3 [doc] PromoteDisks_Task page: vCenter only.
+		// vCenter only [fact: vs-promote].
 		body.Fault_ = soapFault(&types.NotSupported{})
 		return body
 	}
@@ -34,7 +34,7 @@ func (m *vmMethods) PromoteDisksTask(ctx *simulator.Context, req *types.PromoteD
 
 // promote copies or merges layers. The caller holds the VM's lock.
 //
-// Handbook §3 [doc] PromoteDisks_Task page: unlink true copies shared layers
+// [fact: vs-promote]: unlink true copies shared layers
 // into the VM's home, then consolidates; false only merges unshared,
 // non-snapshot layers. Empty disks = all delta disks. A powered-on VM must have
 // no snapshots. Nothing to do = success.

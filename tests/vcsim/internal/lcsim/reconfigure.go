@@ -9,7 +9,7 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 )
 
-// Handbook §4 [doc] PV: what it takes to make a disk larger.
+// What it takes to make a disk larger [fact: vs-privileges].
 const extendRight = "VirtualMachine.Config.DiskExtend"
 
 // ReconfigVMTask refuses what a linked disk cannot do and leaves the rest to
@@ -33,7 +33,7 @@ func (m *vmMethods) ReconfigVMTask(ctx *simulator.Context, req *types.ReconfigVM
 
 func (m *vmMethods) checkReconfigure(ctx *simulator.Context, spec *types.VirtualMachineConfigSpec) (fault types.BaseMethodFault) {
 	ctx.WithLock(m.vm, func() {
-		// [doc] T ReconfigVM_Task: InvalidPowerState if it is powered on and the
+		// API reference, ReconfigVM_Task: InvalidPowerState if it is powered on and the
 		// hardware cannot take the change; nothing here is hot-pluggable.
 		state, hardware := m.vm.Runtime.PowerState, m.vm.Config.Hardware
 		processors := spec.NumCPUs != 0 && spec.NumCPUs != hardware.NumCPU

@@ -9,7 +9,7 @@ import (
 
 // RelocateVMTask moves a VM.
 //
-// Handbook §1, table [doc] T, and §3 [doc] T; consequence [inferred]: with the
+// [fact: vs-move-types, vs-relocate]: with the
 // default or Consolidate the whole chain is copied and the VM becomes
 // independent; with moveChildMostDiskBacking only the top layer moves and a
 // clone stays linked. createNewChildDiskBacking is not supported.

@@ -50,8 +50,7 @@ func (s *Sim) startRevert(
 
 // revert swaps the VM's top deltas for new ones on the snapshot's files.
 //
-// Handbook §3 [inferred]: reverting the parent only swaps its top delta, so
-// linked clones are not touched. The caller holds the VM's lock.
+// Reverting the parent touches no clone [fact: vs-snapshot-freezes]. The caller holds the VM's lock.
 func (s *Sim) revert(
 	ctx *simulator.Context, vm *simulator.VirtualMachine, to types.ManagedObjectReference,
 ) types.BaseMethodFault {

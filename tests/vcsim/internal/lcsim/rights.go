@@ -28,8 +28,7 @@ func (b *rightsBook) has(privilege string) bool {
 	return !slices.Contains(b.missing, privilege)
 }
 
-// methodRights names what a method needs on its object (handbook §4 [doc]
-// CloneVM_Task page, PV). Which clone privilege applies to which pair of source
+// methodRights names what a method needs on its object [fact: vs-privileges]. Which clone privilege applies to which pair of source
 // and result is left out: any of the two below that is missing refuses.
 var methodRights = map[string][]string{
 	methodClone:               {"VirtualMachine.Provisioning.Clone", "VirtualMachine.Inventory.CreateFromExisting"},

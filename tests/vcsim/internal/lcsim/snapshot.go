@@ -42,9 +42,7 @@ func (m *vmMethods) startSnapshot(ctx *simulator.Context, req snapshotRequest) t
 		run: func(ctx *simulator.Context) (result types.AnyType, fault types.BaseMethodFault) {
 			ctx.WithLock(m.vm, func() {
 				if m.vm.Config.Template {
-					// Handbook §4 [field report] packer-builder-vsphere PR #17: a
-					// template cannot be snapshotted. That the fault is
-					// NotSupported is [inferred] from §10.
+					// A template cannot be snapshotted [fact: vs-template-snapshot].
 					fault = &types.NotSupported{}
 					return
 				}
@@ -57,8 +55,7 @@ func (m *vmMethods) startSnapshot(ctx *simulator.Context, req snapshotRequest) t
 
 // takeSnapshot freezes the disks and moves the VM onto new deltas.
 //
-// Handbook §1 [inferred] from T: taking the snapshot moves the source onto its
-// own delta. The snapshot's config keeps naming the frozen file, so that two
+// A snapshot moves the VM onto its own delta [fact: vs-snapshot-freezes]. The snapshot's config keeps naming the frozen file, so that two
 // snapshots name two files. The caller holds the VM's lock.
 func (s *Sim) takeSnapshot(
 	ctx *simulator.Context, vm *simulator.VirtualMachine, req snapshotRequest,
@@ -71,7 +68,7 @@ func (s *Sim) takeSnapshot(
 	counter, _ := s.snapshots.LoadOrStore(vm.Self, new(atomic.Int32))
 	state := vm.Runtime.PowerState
 	if !req.memory {
-		// Handbook §4 [doc] OLD: memory dumps RAM only for a running VM.
+		// Memory counts only for a running VM [fact: vs-snapshot-options].
 		state = types.VirtualMachinePowerStatePoweredOff
 	}
 	node := types.VirtualMachineSnapshotTree{

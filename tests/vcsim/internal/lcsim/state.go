@@ -19,7 +19,7 @@ import (
 
 // A saved simulator is a folder: its inventory, and the certificate that its
 // clients trust. What a restarted vCenter forgets is not saved: sessions, and
-// tasks with what they were doing [inferred].
+// tasks with what they were doing.
 const (
 	stateFile       = "inventory.json"
 	certificateFile = "cert.pem"

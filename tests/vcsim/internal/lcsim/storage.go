@@ -153,8 +153,7 @@ func (b *layoutBuilder) addSnapshot(snap *simulator.VirtualMachineSnapshot) {
 
 // chains lists each disk's layers, base first.
 //
-// Handbook §2 [doc] T: layoutEx.disk[].chain lists layers base first, with file
-// keys into file[]. [inferred]: layoutEx.file itself lists shared layers too.
+// layoutEx lists layers base first, shared ones too [fact: vs-layout].
 func (b *layoutBuilder) chains(devices []types.BaseVirtualDevice) []types.VirtualMachineFileLayoutExDiskLayout {
 	var out []types.VirtualMachineFileLayoutExDiskLayout
 	for _, disk := range disksOf(devices) {
@@ -173,7 +172,7 @@ func (b *layoutBuilder) chains(devices []types.BaseVirtualDevice) []types.Virtua
 
 // addLayer lists a disk file as descriptor and extent.
 //
-// Handbook §2 [doc] T: uniqueSize excludes shared bytes. The library cannot
+// uniqueSize leaves out shared bytes [fact: vs-unique-size]. The library cannot
 // send a zero there (it would look unknown), so a shared extent keeps its
 // metadata's bytes as its own.
 func (b *layoutBuilder) addLayer(id fileID, isDelta bool) []int32 {
@@ -206,7 +205,7 @@ func (b *layoutBuilder) finish() {
 	b.vm.LayoutEx = &b.layoutEx
 	b.vm.Layout = b.oldLayout()
 
-	// Handbook §2 [doc] T: unshared = bytes no other VM uses.
+	// unshared: bytes that no other VM uses [fact: vs-unique-size].
 	b.vm.Storage = &types.VirtualMachineStorageInfo{PerDatastoreUsage: b.usage, Timestamp: now}
 	sum := &types.VirtualMachineStorageSummary{Timestamp: now}
 	for _, u := range b.usage {
@@ -231,8 +230,7 @@ func (b *layoutBuilder) oldLayout() *types.VirtualMachineFileLayout {
 
 // RefreshStorageInfo brings layout and storage up to date.
 //
-// Handbook §2 [doc] T, OLD: values carry a timestamp and can be stale; call
-// RefreshStorageInfo. Here a VM's own changes refresh it, other VMs' do not.
+// Values carry a timestamp and can be stale [fact: vs-layout-age]. Here a VM's own changes refresh it, other VMs' do not.
 func (m *vmMethods) RefreshStorageInfo(ctx *simulator.Context, _ *types.RefreshStorageInfo) soap.HasFault {
 	ctx.WithLock(m.vm, func() { m.sim.refreshStorage(&m.vm.VirtualMachine) })
 	return &methods.RefreshStorageInfoBody{Res: new(types.RefreshStorageInfoResponse)}

@@ -150,7 +150,7 @@ func (m *clusterMethods) Reference() types.ManagedObjectReference { return m.Sel
 // PlaceVm advises for a clone: of the candidates the host with the most free
 // memory, and the first datastore that it sees.
 //
-// Handbook §6 [doc] T: placementType clone gives host and datastore. The
+// Placement type clone gives host and datastore [fact: vs-place-vm]. The
 // library's own picks at random and fails when it is given fewer candidates
 // than the cluster has.
 func (m *clusterMethods) PlaceVm(ctx *simulator.Context, req *types.PlaceVm) soap.HasFault {

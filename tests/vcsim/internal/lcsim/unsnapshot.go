@@ -68,7 +68,7 @@ func (m *snapshotMethods) RenameSnapshot(ctx *simulator.Context, req *types.Rena
 // dropSnapshots forgets snapshots and merges their layers. The caller holds the
 // VM's lock.
 //
-// Handbook §3 [inferred]: existing children keep working, no new child can
+// [fact: vs-snapshot-under-clones]: existing children keep working, no new child can
 // start from that point, and the source keeps an extra layer while the base is
 // shared.
 func (s *Sim) dropSnapshots(

@@ -51,7 +51,7 @@ func (w *watcher) RemoveObject(_ *simulator.Context, ref types.ManagedObjectRefe
 	if ref.Type != "VirtualMachine" {
 		return
 	}
-	// Handbook §3 [inferred]: only VMs registered in this vCenter count as users.
+	// Only registered VMs count as users [fact: vs-base-goes-with-last-user].
 	w.sim.disks.setUses(ref, nil)
 	w.sim.disks.forgetVM(ref) // its .vmx stays, as all its files do
 	w.sim.ids.forget(ref)
@@ -64,7 +64,7 @@ func mendVM(vm *mo.VirtualMachine) {
 	mendRuntime(&vm.Runtime)
 	mendRuntime(&vm.Summary.Runtime)
 	c := &vm.Capability
-	// Handbook §1 [doc] T: the source needs snapshotConfigSupported.
+	// [fact: vs-move-file-backed]
 	c.SnapshotConfigSupported = true
 	c.SnapshotOperationsSupported = true
 	c.MultipleSnapshotsSupported = true

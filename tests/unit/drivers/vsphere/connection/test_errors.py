@@ -1,4 +1,4 @@
-"""Every fault of the handbook's section 10 has its class, its hint and the server's words."""
+"""Every fault [fact: vs-fault-kinds] has its class, its hint and the server's words."""
 
 from typing import Any
 
