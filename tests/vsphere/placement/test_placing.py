@@ -4,7 +4,6 @@ import pytest
 
 from linkedclone.drivers.contract import Driver
 from linkedclone.drivers.vsphere.driver import VsphereDriver
-from linkedclone.drivers.vsphere.placement import target as place
 from linkedclone.errors import AmbiguousError, InputError, NotFoundError, RefusedError
 from linkedclone.model.request import CloneRequest, Hardware, Placement
 from tests.contract.acts import find, result_of
@@ -130,16 +129,11 @@ def test_a_customization_that_does_not_exist_is_told_with_those_that_do(driver: 
     assert "vcsim-linux" in caught.value.hint
 
 
-def test_a_datastore_that_the_hosts_do_not_see_is_refused(
-    start_simulator: Start, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_datastore_that_the_hosts_do_not_see_is_refused(start_simulator: Start) -> None:
     simulator = start_simulator("-ds", "2")
+    simulator.control("POST", "datastore", {"name": "LocalDS_1", "unseen_by": ["DC0_H0"]})
     with opened(simulator) as driver:
         parent = find(driver, PARENT)
-        original = place._visible
-        monkeypatch.setattr(
-            place, "_visible", lambda *given: frozenset(sorted(original(*given))[:1])
-        )
         with pytest.raises(RefusedError, match="do not see LocalDS_1"):
             target_for(driver, parent, Placement(datastore="LocalDS_1"))
 

@@ -84,6 +84,10 @@ class Read(Seen):
         """Return the id of the object that a property refers to, or an empty string."""
         return str(self.values.get(path, ""))
 
+    def ids_at(self, path: str) -> tuple[str, ...]:
+        """Return the ids of all objects that a property refers to."""
+        return tuple(self.values.get(path, ()))
+
 
 class Decoder:
     """Decodes the objects of one read; remembers the layers that it has met."""

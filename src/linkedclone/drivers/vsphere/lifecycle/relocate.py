@@ -13,25 +13,28 @@ from typing import TYPE_CHECKING
 
 from pyVmomi import vim
 
+from linkedclone.drivers.vsphere.placement.wish import Wish
 from linkedclone.drivers.vsphere.property.resource_pools import pool_of
 from linkedclone.errors import UnsupportedError
-from linkedclone.model.request import CloneRequest, DiskMove, Placement, Target
+from linkedclone.model.request import DiskMove, Placement, Target
 from linkedclone.model.values.ids import FolderId
 
 if TYPE_CHECKING:
     from linkedclone.drivers.vsphere.native import Native
     from linkedclone.drivers.vsphere.placement.target import Placer
     from linkedclone.model.plan import RelocateVm
-    from linkedclone.model.vm import Disk, Vm
+    from linkedclone.model.vm import Vm
 
 
 def resolve_relocation(placer: Placer, vm: Vm, placement: Placement) -> Target:
     """Look up where a VM is to go, as for a clone of it that reads the same layers."""
     _refuse_rest(placement)
-    # What moves along needs not be seen where it is now.
-    seen = replace(vm, disks=_below(vm), snapshots=()) if placement.datastore else vm
-    request = CloneRequest(parent=vm.name, names=(vm.name,), placement=placement)
-    target = placer.resolve_target(seen, request)
+    layers = vm.layers
+    if placement.datastore:
+        # What moves along needs not be seen where it is now.
+        layers = frozenset(layer for disk in vm.disks for layer in disk.chain[:-1])
+    stores = {str(layer.store): layer.store_name for layer in layers}
+    target = placer.resolve(Wish(source=vm, placement=placement, stores=stores, names=(vm.name,)))
     runs_elsewhere = placement.resource_pool or placement.cluster or placement.host
     return replace(
         target,
@@ -40,10 +43,6 @@ def resolve_relocation(placer: Placer, vm: Vm, placement: Placement) -> Target:
         datastore=target.datastore if placement.datastore else "",
         pool=target.pool if runs_elsewhere else "",
     )
-
-
-def _below(vm: Vm) -> tuple[Disk, ...]:
-    return tuple(replace(disk, chain=disk.chain[:-1]) for disk in vm.disks)
 
 
 def _refuse_rest(placement: Placement) -> None:

@@ -25,9 +25,7 @@ def find_host(land: Landscape, ref: str) -> Host | None:
     return land.hosts[choose("host", ref, land.kind("HostSystem"), land.around).id]
 
 
-def find_pool(
-    land: Landscape, wanted: Placement, host: Host | None, *, own_pool: str, own_host: str
-) -> Seen:
+def find_pool(land: Landscape, wanted: Placement, host: Host | None, source: Seen) -> Seen:
     """Return the resource pool of the clones.
 
     The one that is named; else the root pool of the cluster that is named;
@@ -38,8 +36,7 @@ def find_pool(
         land: The datacenter.
         wanted: What the request says.
         host: The host that it names.
-        own_pool: Id of the source's pool; empty for a template.
-        own_host: Id of the host that the source stands on.
+        source: The source, which is in no pool if it is a template.
     """
     compute = _find_compute(land, wanted, host)
     if wanted.resource_pool:
@@ -51,17 +48,17 @@ def find_pool(
                 hint="leave --resource-pool, or --cluster and --host, out",
             )
         return pool
-    own = land.pools.get(own_pool)
+    own = land.pools.get(source.id_at("resourcePool"))
     homely = compute is None or (own is not None and own.id_at("owner") == compute.id)
     if own is not None and homely and not wanted.cluster:
         return own
-    stands_on = land.hosts.get(own_host)
+    stands_on = land.hosts.get(source.id_at("runtime.host"))
     if compute is None and stands_on is not None:
         compute = land.computes.get(stands_on.compute)
     root = land.pools.get(compute.id_at("resourcePool")) if compute is not None else None
     if root is None:
         raise RefusedError(
-            f"no resource pool for the clones can be seen in {build_path(land.datacenter, {})}",
+            f"no resource pool for the clones can be seen in {land.path or 'its datacenter'}",
             hint="say where they run with --cluster or --resource-pool",
         )
     return root

@@ -6,19 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from linkedclone.drivers.vsphere.connection.session import Session
 from linkedclone.drivers.vsphere.names import unescape
-from linkedclone.drivers.vsphere.native import moid_of
-from linkedclone.drivers.vsphere.property import traversal
-from linkedclone.drivers.vsphere.property.collector import Collector, Seen
-from linkedclone.drivers.vsphere.property.inventory_path import PARTS
+from linkedclone.drivers.vsphere.placement.wish import Wish
+from linkedclone.drivers.vsphere.property import surroundings, traversal
+from linkedclone.drivers.vsphere.property.choose import find_all
+from linkedclone.drivers.vsphere.property.collector import Seen
 from linkedclone.drivers.vsphere.property.traversal import Walk
 
-_WANTED: Final[Mapping[str, Sequence[str]]] = {
-    **PARTS,
-    "VirtualApp": ("name", "parent", "parentFolder", "owner"),
-    "ResourcePool": ("name", "parent", "owner"),
-    "ComputeResource": ("name", "parent", "resourcePool", "datastore", "host"),
+WANTED: Final[Mapping[str, Sequence[str]]] = {
+    **surroundings.AROUND,
     "HostSystem": (
         *("name", "parent", "datastore", "network"),
         *("runtime.connectionState", "runtime.inMaintenanceMode"),
@@ -30,15 +26,25 @@ _WANTED: Final[Mapping[str, Sequence[str]]] = {
     ),
     "Network": ("name", "parent"),
 }
-_COMPUTING: Final = (
+"""Without VMs: below the folders that are walked through stand all there are."""
+
+AROUND_HOST: Final = (
+    *traversal.UP,
+    traversal.HOST_CLUSTER,
+    traversal.ROOT_POOL,
+    traversal.CLUSTER_STORES,
+)
+"""From a host to its cluster, that one's root pool, and the datastores that it sees."""
+
+_POOLS: Final = (
     traversal.HOST_FOLDER,
     traversal.HOST_CHILDREN,
     traversal.CLUSTER_POOLS,
     traversal.POOLS_BELOW,
-    Walk(name="hosts of cluster", kind="ComputeResource", path="host"),
 )
-_STORING: Final = (
-    Walk(name="stores", kind="Datacenter", path="datastore", then=("up",)),
+_HOSTS: Final = Walk(name="hosts of cluster", kind="ComputeResource", path="host")
+_STORES: Final = (
+    traversal.STORES,
     Walk(name="store folder", kind="Datacenter", path="datastoreFolder", then=("store children",)),
     Walk(name="store children", kind="Folder", path="childEntity", then=("store children",)),
     *traversal.UP,
@@ -72,14 +78,14 @@ class Host:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Landscape:
-    """A datacenter as it was read.
+    """A datacenter as far as it was read.
 
     Attributes:
-        datacenter: The datacenter.
+        path: Its inventory path; empty where it cannot be seen.
         around: Everything by id, with the folders above.
     """
 
-    datacenter: Seen
+    path: str
     around: Mapping[str, Seen]
 
     def kind(self, *kinds: str) -> dict[str, Seen]:
@@ -112,32 +118,26 @@ class Landscape:
         return unescape(str(seen.get("name"))) if seen else moid
 
 
-def read_landscape(
-    session: Session,
-    collector: Collector,
-    datacenter: Seen,
-    above: Mapping[str, Seen],
-    *,
-    folders: bool,
-    networks: bool,
-) -> Landscape:
-    """Read a datacenter: one call, and one more for each further page.
+def choose_ways(wish: Wish, near: Mapping[str, Seen]) -> tuple[Walk, ...]:
+    """Return the ways to what has to be read of a datacenter; none where ``near`` is enough.
 
-    Args:
-        session: The session.
-        collector: What reads.
-        datacenter: The datacenter.
-        above: Objects among which are the folders that it stands in.
-        folders: Whether its VM folders are wanted too; their VMs are not read.
-        networks: Whether its networks are wanted too.
+    A datastore that stands near is told by its name or id; a path needs the
+    folders above it, too.
     """
-    ways: tuple[Walk, ...] = (*_COMPUTING, *_STORING)
-    ways += _FOLDERS if folders else ()
-    ways += (_NETWORKS,) if networks else ()
-    start = session.managed("Datacenter", datacenter.id)
-    around = collector.read("look up where clones go", [start], _WANTED, ways)
-    parts = {moid: seen for moid, seen in above.items() if seen.kind in {"Folder", "Datacenter"}}
-    return Landscape(datacenter=datacenter, around=parts | around)
+    wanted = wish.placement
+    stores = {moid: seen for moid, seen in near.items() if seen.kind == "Datastore"}
+    path = "/" in wanted.datastore
+    far = wanted.datastore and (path or len(find_all(wanted.datastore, stores, {})) != 1)
+    ways: tuple[Walk, ...] = ()
+    if wanted.folder or wanted.datacenter:
+        ways += _FOLDERS
+    if wish.weighs_hosts or wanted.resource_pool:
+        ways += _POOLS
+    if wish.weighs_hosts:
+        ways += (_HOSTS,)
+    if wish.weighs_hosts or far:
+        ways += _STORES
+    return (*ways, _NETWORKS) if wish.networks else ways
 
 
 def _build_host(seen: Seen) -> Host:
@@ -147,8 +147,8 @@ def _build_host(seen: Seen) -> Host:
         id=seen.id,
         name=unescape(str(seen.get("name") or "")),
         compute=seen.id_at("parent"),
-        stores=frozenset(moid_of(ref) for ref in seen.get("datastore") or ()),
-        networks=frozenset(moid_of(ref) for ref in seen.get("network") or ()),
+        stores=frozenset(seen.ids_at("datastore")),
+        networks=frozenset(seen.ids_at("network")),
         trouble=_trouble(seen),
         free_bytes=max(memory - used, 0),
     )

@@ -4,12 +4,40 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from linkedclone.drivers.vsphere.names import split_file_name, unescape
 from linkedclone.drivers.vsphere.placement.datacenter import Host, Landscape
 from linkedclone.drivers.vsphere.property.choose import choose
 from linkedclone.drivers.vsphere.property.collector import Seen
 from linkedclone.errors import RefusedError
-from linkedclone.model.request import Spot
+from linkedclone.model.request import Placement, Spot
 from linkedclone.model.values.sizes import render_size
+
+
+def find_store(land: Landscape, wanted: Placement, source: Seen) -> Seen:
+    """Return the datastore that is named, else that of the source."""
+    if wanted.datastore:
+        return choose("datastore", wanted.datastore, land.stores, land.around)
+    name, _ = split_file_name(str(source.get("config.files.vmPathName") or ""))
+    for store in map(land.stores.get, source.ids_at("datastore")):
+        if store is not None and unescape(str(store.get("name"))) == unescape(name):
+            return store
+    raise RefusedError(
+        f"the parent's datastore {name} does not exist in {land.path or 'its datacenter'}",
+        hint="name one with --datastore; a linked clone needs hosts that see both",
+    )
+
+
+def find_spots(land: Landscape, wanted: Placement, hosts: Sequence[Host]) -> tuple[Spot, ...]:
+    """Return what the deltas may be spread over, or the best of which takes all."""
+    if wanted.datastore_cluster:
+        return find_members(land, wanted.datastore_cluster, hosts)
+    spots = _build_spots(land, land.stores.values(), hosts)
+    if not spots:
+        raise RefusedError(
+            "there is no datastore that all hosts see which can run the clones",
+            hint="name one with --datastore, or a --host",
+        )
+    return spots
 
 
 def find_members(land: Landscape, ref: str, hosts: Sequence[Host]) -> tuple[Spot, ...]:
@@ -20,7 +48,7 @@ def find_members(land: Landscape, ref: str, hosts: Sequence[Host]) -> tuple[Spot
     """
     cluster = choose("datastore cluster", ref, land.kind("StoragePod"), land.around)
     members = [seen for seen in land.stores.values() if seen.id_at("parent") == cluster.id]
-    spots = build_spots(land, members, hosts)
+    spots = _build_spots(land, members, hosts)
     if not spots:
         why = [f"{land.store_name(one.id)} {unfit(one, hosts)}" for one in members]
         raise RefusedError(
@@ -32,12 +60,9 @@ def find_members(land: Landscape, ref: str, hosts: Sequence[Host]) -> tuple[Spot
     return spots
 
 
-def find_shared(land: Landscape, hosts: Sequence[Host]) -> tuple[Spot, ...]:
-    """Return all datastores that every host sees, the freest first."""
-    return build_spots(land, land.stores.values(), hosts)
-
-
-def build_spots(land: Landscape, stores: Iterable[Seen], hosts: Sequence[Host]) -> tuple[Spot, ...]:
+def _build_spots(
+    land: Landscape, stores: Iterable[Seen], hosts: Sequence[Host]
+) -> tuple[Spot, ...]:
     """Return those datastores that all hosts see, weighed by their free bytes."""
     spots = [
         Spot(

@@ -9,10 +9,11 @@ from typing import Final
 from linkedclone.drivers.vsphere.connection.session import Session
 from linkedclone.drivers.vsphere.names import unescape
 from linkedclone.drivers.vsphere.native import kind_of, moid_of
+from linkedclone.drivers.vsphere.placement.datacenter import Landscape
 from linkedclone.drivers.vsphere.property.choose import choose
 from linkedclone.drivers.vsphere.property.collector import Seen
 from linkedclone.drivers.vsphere.property.inventory_path import build_path
-from linkedclone.errors import DuplicateNameError, InputError, NotFoundError
+from linkedclone.errors import DuplicateNameError, InputError, NotFoundError, RefusedError
 from linkedclone.model.request import Placement
 from linkedclone.model.values.ids import FolderId
 from linkedclone.model.values.vm_names import find_unseen, is_step
@@ -23,19 +24,43 @@ LONGEST_NAME: Final = 80
 """Characters of an entity's name [fact: vs-names]."""
 
 
-def find_folder(
-    wanted: Placement, datacenter: Seen, around: Mapping[str, Seen]
-) -> tuple[Seen, str]:
+def find_folder(land: Landscape, wanted: Placement, own_id: str) -> tuple[str, str, str]:
+    """Return the folder's id, the whole path, and what of it is yet to be made.
+
+    Without a name it is the source's own, or the topmost one of another datacenter.
+    """
+    if wanted.folder:
+        folder, missing = _find_named(land, wanted)
+        path = build_path(folder, land.around)
+        return folder.id, f"{path}/{missing}" if missing else path, missing
+    own = land.around.get(own_id)
+    if own is not None and own.kind == "Folder":
+        path = build_path(own, land.around)
+        if not wanted.datacenter or path.startswith(f"{land.path}/"):
+            return own.id, path, ""
+    if not wanted.datacenter:
+        raise RefusedError(
+            "the parent is in no folder of its own, as VMs of a vApp do",
+            hint="say where the clones go with --folder",
+        )
+    top = f"{land.path}/vm"
+    for seen in land.kind("Folder").values():
+        if build_path(seen, land.around) == top:
+            return seen.id, top, ""
+    raise RefusedError(f"the folder {top} cannot be seen", hint="name one with --folder")
+
+
+def _find_named(land: Landscape, wanted: Placement) -> tuple[Seen, str]:
     """Return the folder that the request names, and the path of what is missing below it.
 
     A folder that is to be made and whose path does not begin at the root
     stands below the datacenter's VM folder.
     """
-    top = build_path(datacenter, around) + "/vm"
+    top, around = f"{land.path}/vm", land.around
     folders = {
         moid: seen
-        for moid, seen in around.items()
-        if seen.kind == "Folder" and f"{build_path(seen, around)}/".startswith(f"{top}/")
+        for moid, seen in land.kind("Folder").items()
+        if f"{build_path(seen, around)}/".startswith(f"{top}/")
     }
     try:
         return choose("folder", wanted.folder, folders, around), ""

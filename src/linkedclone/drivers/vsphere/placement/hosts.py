@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from linkedclone.drivers.vsphere.placement.datacenter import Host
+from linkedclone.drivers.vsphere.property.collector import Seen
 from linkedclone.errors import RefusedError
 
 _WAY_OUT = "a linked clone needs the parent's datastore and its own on the host that runs it: "
@@ -58,6 +59,26 @@ def find_fit(
         return fit, ()
     note = f"{len(unfit)} of {len(every)} hosts of {place} cannot run the clones: "
     return fit, (note + "; ".join(unfit[:_SHOWN]) + ("; …" if len(unfit) > _SHOWN else ""),)
+
+
+def check_visible(place: str, compute: Seen | None, needed: Mapping[str, str]) -> None:
+    """Refuse a place of whose hosts none sees what is needed [fact: vs-hosts-see-chain].
+
+    That is told by their cluster; one that does not tell it is no obstacle.
+
+    Args:
+        place: What it is called.
+        compute: The cluster; None where it cannot be seen.
+        needed: Names of the datastores that have to be seen, by id.
+    """
+    visible = frozenset(compute.ids_at("datastore") if compute else ())
+    missing = sorted(name for moid, name in needed.items() if moid not in visible)
+    if visible and missing:
+        raise RefusedError(
+            f"the hosts of {place} do not see {', '.join(missing)}",
+            hint="a linked clone needs the parent's datastore and its own on every host: "
+            "choose another --datastore or --resource-pool",
+        )
 
 
 def lacking(host: Host, needed: Mapping[str, str]) -> tuple[str, ...]:

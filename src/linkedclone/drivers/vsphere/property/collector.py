@@ -80,6 +80,10 @@ class Seen:
         value = self.values.get(path)
         return "" if value is None else moid_of(value)
 
+    def ids_at(self, path: str) -> tuple[str, ...]:
+        """Return the ids of all objects that a property refers to."""
+        return tuple(moid_of(value) for value in self.values.get(path) or ())
+
 
 _Seen = TypeVar("_Seen", bound=Seen)
 

@@ -50,7 +50,7 @@ TWINS = {
         ("net-o", "OpaqueNetwork"),
     )
 }
-LAND = Landscape(datacenter=seen("Datacenter", "datacenter-1", name="DC0"), around=TWINS)
+LAND = Landscape(path="/DC0", around=TWINS)
 
 
 @pytest.mark.parametrize(

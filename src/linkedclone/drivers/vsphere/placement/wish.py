@@ -1,0 +1,79 @@
+"""What a place is looked up for: a VM, what its hosts have to see, and what is named. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from linkedclone.errors import InputError
+from linkedclone.model.request import Placement
+from linkedclone.model.vm import Vm
+
+_CONTRADICTIONS: Final = (
+    ("datastore", "datastore_cluster", "--datastore", "--datastore-cluster"),
+    ("spread_datastore", "datastore", "--spread datastore", "--datastore"),
+    ("spread_host", "host", "--spread host", "--host"),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What a place is looked up for.
+
+    Attributes:
+        source: The VM that is cloned or moved.
+        placement: What is named; where nothing is, the source's own place counts.
+        stores: The datastores that hold what is read on from where it is, names by id.
+        networks: What the networks are called, each once.
+        names: The names of those that go there.
+        linked: Whether they are linked clones.
+    """
+
+    source: Vm
+    placement: Placement
+    stores: Mapping[str, str]
+    networks: tuple[str, ...] = ()
+    names: tuple[str, ...]
+    linked: bool = True
+
+    @property
+    def weighs_hosts(self) -> bool:
+        """Whether each host is looked at, and not only what their cluster tells of all."""
+        wanted = self.placement
+        return bool(
+            wanted.datacenter
+            or wanted.datastore_cluster
+            or wanted.cluster
+            or wanted.host
+            or wanted.create_folder
+            or wanted.spread
+            or self.networks
+        )
+
+    @property
+    def chooses_store(self) -> bool:
+        """Whether the datastore is one of several that the hosts see."""
+        return bool(self.placement.datastore_cluster) or self.placement.spread == "datastore"
+
+
+def check_consistent(wanted: Placement) -> None:
+    """Refuse options that contradict one another."""
+    asked = {
+        "datastore": wanted.datastore,
+        "datastore_cluster": wanted.datastore_cluster,
+        "host": wanted.host,
+        "spread_datastore": wanted.spread == "datastore",
+        "spread_host": wanted.spread == "host",
+    }
+    for one, other, option, other_option in _CONTRADICTIONS:
+        if asked[one] and asked[other]:
+            raise InputError(
+                f"{option} and {other_option} contradict one another",
+                hint="leave one of the two out",
+            )
+    if wanted.create_folder and not wanted.folder:
+        raise InputError(
+            "--create-folder makes the folder that --folder names, and there is none",
+            hint="add --folder, or leave --create-folder out",
+        )
