@@ -67,8 +67,17 @@ def test_a_unit_of_another_state_folder_is_not_written_over(
 
 
 def test_a_unit_for_a_vm_that_is_not_there_is_not_written(state: Path, tmp_path: Path) -> None:
-    assert main(["unit", "golden", "nobody", "--install"]) == 2
+    assert main(["unit", "nobody", "--install"]) == 2
     assert not (tmp_path / "config").exists()
+
+
+def test_a_unit_is_enabled_for_the_vms_that_are_there(
+    state: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["unit", "golden", "nobody", "--install"]) == 4
+    told = capsys.readouterr()
+    assert told.out.endswith("enable --now linkedclone@golden\n")
+    assert "nobody (enable): there is no such VM" in told.err
 
 
 def test_a_state_folder_is_its_users_own(tmp_path: Path) -> None:

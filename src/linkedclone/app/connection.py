@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from linkedclone.app.vms.changes import Changes
     from linkedclone.app.vms.golden_images import Mending, ParentReport
     from linkedclone.app.vms.life import Life
+    from linkedclone.app.vms.presence import Found
     from linkedclone.lineage.tree import TreeNode
     from linkedclone.lineage.usage import Usage
     from linkedclone.lineage.vm_rows import VmRow
@@ -172,6 +173,16 @@ class Connection:
     def find(self, refs: Sequence[str]) -> tuple[Vm, ...]:
         """Return VMs, given by name, inventory path or UUID."""
         return self._driver.find_vms(refs)
+
+    def find_present(self, refs: Sequence[str]) -> Found:
+        """Return those of the VMs that exist, and the references that fit none.
+
+        Raises:
+            NotFoundError: None of them exists.
+        """
+        from linkedclone.app.vms.presence import find_present
+
+        return find_present(self._driver, refs)
 
     def snapshots(self, ref: str) -> tuple[Snapshot, ...]:
         """Return the snapshots of a VM, parents before children."""

@@ -111,6 +111,8 @@ class PoolQuestion:
         say(printable(f"at {outlook.endpoint}, pool {outlook.pool}:"))
         for line in summarize_plan(outlook.plan):
             say(f"  {printable(line)}")
+        for note in outlook.plan.notes:
+            say(f"note: {printable(note)}")
         self.refused = not click.confirm("Go on?", err=True)
         return not self.refused
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from linkedclone.app.clone.guest_identities import settle
+from linkedclone.app.pools.results import tell_absent
 from linkedclone.drivers.contract import CustomizationEvents
 from linkedclone.errors import InputError, LinkedCloneError, RefusedError
 from linkedclone.execution.member_health import HealthLook
@@ -40,6 +41,7 @@ from linkedclone.planning.pool.requests import (
     find_previous,
     match_members,
     refuse_missing,
+    say_missing,
 )
 from linkedclone.planning.vms.guards import refuse_unread, refuse_unreadable
 
@@ -90,6 +92,7 @@ class PoolScene:
         target: Where they go.
         instance: The endpoint's own id.
         asked: Clones that somebody wants made anew.
+        absent: What somebody wants made anew that is not in the pool.
         accepted: Clones that belong to the pool though their marks do not say so yet.
         despite_unreadable: Whether clones go that VMs which cannot be read may hang from.
     """
@@ -101,6 +104,7 @@ class PoolScene:
     target: Target
     instance: str
     asked: frozenset[VmId] = field(default_factory=frozenset)
+    absent: tuple[str, ...] = ()
     accepted: frozenset[VmId] = field(default_factory=frozenset)
     despite_unreadable: bool = False
 
@@ -154,8 +158,8 @@ class Pools:
                 the clones that belonged to the pool then do so still.
 
         Raises:
-            InputError: The spec names what does not exist, or asks for clones
-                that are not in the pool.
+            InputError: The spec names what does not exist, or none of the clones
+                that are asked for is in the pool.
         """
         request = build_request(spec, section=self._driver.section)
         request = replace(request, secrets=secrets)
@@ -189,11 +193,8 @@ class Pools:
         if not asked and not everything:
             return scene
         members = members_of(self._driver.observe(), scene.identity)
-        # A clone that is missing is made anew anyway.
-        found = (
-            members if everything else find_members(members, asked, spec.pool, making=spec.slots)
-        )
-        return replace(scene, asked=frozenset(vm.id for vm in found))
+        found, absent = (members, ()) if everything else find_members(members, asked, spec)
+        return replace(scene, asked=frozenset(vm.id for vm in found), absent=absent)
 
     def look(self, scene: PoolScene, health: HealthLook, *, sizes: bool = False) -> PoolSight:
         """See how a pool stands: one read of the inventory, and a look at each clone's health.
@@ -223,7 +224,10 @@ class Pools:
     def plan(self, scene: PoolScene) -> PoolOutlook:
         """Say what would be done."""
         sight = self.look(scene, self._health(scene))
-        return self._outlook(scene, plan_pool(scene.spec, sight))
+        plan = plan_pool(scene.spec, sight)
+        called = scene.spec.pool
+        absent = tuple(f"{say_missing(called)}: {name}" for name in scene.absent)
+        return self._outlook(scene, replace(plan, notes=(*plan.notes, *absent)))
 
     def status(self, scene: PoolScene) -> PoolStatus:
         """Say how each clone stands."""
@@ -320,7 +324,7 @@ class Pools:
                     endpoint=self._acting.address, pool=scene.spec.pool, image=scene.image
                 )
         run = PoolRun(self._driver, self._acting, self, scene, pace=self._pace, clock=self._clock)
-        return run.run(progress)
+        return tell_absent(run.run(progress), scene.absent)
 
     def keep(self, scene: PoolScene, progress: Progress | None = None) -> None:
         """Write into the marks that clones belong to a pool whose file was changed on purpose.
@@ -416,7 +420,7 @@ class Pools:
         vms, missing = match_members(members, names) if names else (members, ())
         if not vms:
             refuse_missing(missing, called)
-        why = (f"not in the pool {called}", NOT_A_MEMBER)
+        why = (say_missing(called), NOT_A_MEMBER)
         report = set_hold(self._driver, self._acting, vms, reason, progress)
         found = Found(vms=vms, absent=missing, failure=why)
         return found.tell(report, action="mark", counts_as_done=False)

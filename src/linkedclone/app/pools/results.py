@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
-from linkedclone.model.pool import Act, Change, Why
-from linkedclone.model.pool_report import PoolResult
+from linkedclone.model.pool import Act, Change, Reason, Why
+from linkedclone.model.pool_report import PoolReport, PoolResult
 from linkedclone.model.report import ActionResult, CloneResult, Failure, Status
 from linkedclone.model.values.ids import VmId
 from linkedclone.model.values.vm_names import render_count
 from linkedclone.model.vm import Vm
+from linkedclone.planning.pool.requests import NOT_A_MEMBER, say_missing
 
 if TYPE_CHECKING:
     from linkedclone.errors import LinkedCloneError
@@ -150,6 +152,17 @@ class Tally:
                 error=error,
             )
         )
+
+
+def tell_absent(report: PoolReport, names: Sequence[str]) -> PoolReport:
+    """Return the report with the names that were asked for and are not in the pool."""
+    why = Failure(stage=Act.REPLACE.value, brief=say_missing(report.pool), hint=NOT_A_MEMBER)
+    asked = (Reason(why=Why.ASKED),)
+    results = (
+        PoolResult(slot=name, act=Act.REPLACE, status=Status.FAILED, reasons=asked, error=why)
+        for name in names
+    )
+    return replace(report, results=(*report.results, *results))
 
 
 def say_again(change: Change) -> str:

@@ -39,21 +39,32 @@ def command(choices: Choices, names: tuple[str, ...], *, install: bool, service:
     hold ranges, as in desk-{001..020}; for those the commands are told that
     enable the unit.
     """
+    from linkedclone.app.vms.presence import Found
     from linkedclone.cli.options.types import expand_refs
     from linkedclone.cli.session import open_session
+    from linkedclone.cli.views.reports import say_action_failures
+    from linkedclone.model.report import ActionReport
 
     with open_session(choices) as connection:
         text = connection.build_unit()
-        found = connection.find(expand_refs(names)) if names else ()
-    if not install:
+        found = connection.find_present(expand_refs(names)) if names else Found(vms=())
+    if install:
+        instances = [vm.name if _SERVICE.fullmatch(vm.name) else vm.uuid for vm in found.vms]
+        _install(text, service, instances)
+    else:
         click.echo(text, nl=False)
-        return 0
+    there = ActionReport(endpoint="", unchanged=tuple(vm.name for vm in found.vms))
+    report = found.tell(there, action="enable", counts_as_done=False)
+    say_action_failures(report)
+    return report.exit_code
+
+
+def _install(text: str, service: str, instances: Sequence[str]) -> None:
     folder = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
     path = Path(folder) / "systemd/user" / f"{service}@.service"
     _refuse_other(path, text)
     _write(path, text)
-    _tell(path, service, [vm.name if _SERVICE.fullmatch(vm.name) else vm.uuid for vm in found])
-    return 0
+    _tell(path, service, instances)
 
 
 def _refuse_other(path: Path, text: str) -> None:

@@ -231,28 +231,30 @@ def match_members(
 
 
 def find_members(
-    members: Sequence[Vm], names: Sequence[str], pool: str, *, making: Sequence[str] = ()
-) -> tuple[Vm, ...]:
-    """Find clones of a pool by slot, name or UUID, all that are named.
+    members: Sequence[Vm], names: Sequence[str], spec: PoolSpec
+) -> tuple[tuple[Vm, ...], tuple[str, ...]]:
+    """Find the clones that are to be made anew; return them, and the names that are not there.
 
-    Args:
-        members: The clones of the pool.
-        names: Which are wanted.
-        pool: Its name.
-        making: The slots that are filled by what is asked for, so that a clone
-            that is missing there is not told as wrong.
+    A clone that is missing in its slot is made anyway. Refused only if none is in the pool.
     """
     found, missing = match_members(members, names)
-    filled = {slot.casefold() for slot in making}
-    refuse_missing([name for name in missing if name.casefold() not in filled], pool)
-    return found
+    slots = {slot.casefold() for slot in spec.slots}
+    absent = tuple(name for name in missing if name.casefold() not in slots)
+    if len(absent) == len(names):
+        refuse_missing(absent, spec.pool)
+    return found, absent
 
 
 NOT_A_MEMBER = "linkedclone pool status FILE lists its clones"
 """What to try if a name is not in a pool."""
 
 
+def say_missing(pool: str) -> str:
+    """Say of a name that it is not in a pool."""
+    return f"not in the pool {pool}"
+
+
 def refuse_missing(names: Sequence[str], pool: str) -> None:
     """Refuse names that are not in a pool."""
     if names:
-        raise InputError(f"not in the pool {pool}: {', '.join(names)}", hint=NOT_A_MEMBER)
+        raise InputError(f"{say_missing(pool)}: {', '.join(names)}", hint=NOT_A_MEMBER)

@@ -269,6 +269,25 @@ def test_refresh_makes_the_named_ones_anew(made: Pool, family: MemoryHypervisor)
     assert [name for name in before if before[name] != after[name]] == ["dt-002", "dt-003"]
 
 
+def test_refresh_makes_those_anew_that_are_there(made: Pool, family: MemoryHypervisor) -> None:
+    before = {name: vm.id for name, vm in members(family).items()}
+    outcome = made("refresh", "dt-002", "dt-009", "--yes", "--output", "json")
+    assert outcome.code == 4
+    assert "dt-009 (replace): not in the pool desktops" in outcome.err
+    told = {result["name"]: result["status"] for result in outcome.document["results"]}
+    assert told == {"dt-002": "done", "dt-009": "failed"}
+    after = {name: vm.id for name, vm in members(family).items()}
+    assert [name for name in before if before[name] != after[name]] == ["dt-002"]
+
+
+def test_refresh_of_none_that_is_there_does_nothing(made: Pool, family: MemoryHypervisor) -> None:
+    before = members(family)
+    outcome = made("refresh", "golden", "dt-009", "--yes")
+    assert outcome.code == 2
+    assert "not in the pool desktops: golden, dt-009" in outcome.err
+    assert members(family) == before
+
+
 def test_refresh_of_all_takes_those_that_are_there(made: Pool, family: MemoryHypervisor) -> None:
     before = {vm.id for vm in members(family).values()}
     admin, gone = MemoryDriver(family), members(family)["dt-002"].id
