@@ -29,6 +29,7 @@ from linkedclone.model.request import DEFAULT_OWNER, CloneRequest
 from linkedclone.model.vm import Identity, Power, Snapshot, Vm
 
 if TYPE_CHECKING:
+    from datetime import datetime
     from socket import socket
 
     from linkedclone.app.ansible_inventory import AnsibleHost
@@ -91,6 +92,12 @@ class Connection:
     def identify(self) -> Identity:
         """Say what the endpoint is."""
         return self._driver.identify()
+
+    def read_clock(self) -> datetime:
+        """Return the time by the endpoint's clock."""
+        from linkedclone.app.clock import keep_time
+
+        return keep_time(self._driver)()
 
     # -- clones -----------------------------------------------------------------------
 

@@ -11,7 +11,12 @@ from linkedclone.model.guest import Secrets
 from linkedclone.model.pool import Fitness, Health, PoolSpec
 from linkedclone.model.values.ids import VmId
 from linkedclone.model.vm import Vm
-from linkedclone.planning.pool.member_health import Probed, judge_fitness, needs_probing
+from linkedclone.planning.pool.member_health import (
+    Probed,
+    find_begun,
+    judge_fitness,
+    needs_probing,
+)
 
 CONFIRM_SECONDS: Final = 5.0
 """How long after the first look a clone is looked at again that seems unhealthy:
@@ -69,14 +74,17 @@ class HealthLook:
         return {vm_id for vm_id, health in self._judge(vms).items() if health.in_use}
 
     def _judge(self, vms: Sequence[Vm]) -> dict[VmId, Health]:
-        probe = self._spec.health
+        probe, now = self._spec.health, self._clock()
+        for vm in vms:
+            if find_begun(vm) > now:  # A clock was set back: its time begins when it is first seen.
+                self.started.setdefault(vm.id, now)
         probed = self._prober.probe([vm for vm in vms if needs_probing(vm, probe)])
         return {
             vm.id: judge_fitness(
                 vm,
                 probe,
                 probed.get(vm.id, Probed()),
-                now=self._clock(),
+                now=now,
                 customized=self._spec.customization is not None,
                 started=self.started.get(vm.id),
             )

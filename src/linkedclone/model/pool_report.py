@@ -179,11 +179,12 @@ class PoolRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolStatus:
-    """How a pool stands."""
+    """How a pool stands; ``seen`` is when, by the endpoint's clock."""
 
     endpoint: str
     pool: str
     size: int
+    seen: datetime
     image: tuple[str, str]
     rows: tuple[PoolRow, ...]
     pending: int = 0

@@ -169,9 +169,17 @@ class PoolState:
         if not isinstance(document, dict):
             return cls(hold=UNREADABLE_STATE)
         given = {key: value for key, value in document.items() if key in kinds}
-        known = {key: value for key, value in given.items() if type(value) is kinds[key]}
+        known = {
+            key: value
+            for key, value in given.items()
+            if type(value) is kinds[key]
+            if not isinstance(value, int) or 0 <= value <= _MOST
+        }
         return cls(**known if known == given else {**known, "hold": UNREADABLE_STATE})
 
+
+_MOST: Final = 2**33
+"""More seconds since the epoch, and more of anything that a pool counts, is not believed."""
 
 LEFT_FAILED: Final = "failed"
 """What stands in a mark instead of a digest, of a clone that is kept to be looked at."""

@@ -2,15 +2,17 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
+from linkedclone.app.connection import Connection
 from linkedclone.app.pools.pools import Pools
 from linkedclone.app.proposal import Acting
 from linkedclone.drivers.memory.driver import MemoryDriver
 from linkedclone.errors import BusyError
+from linkedclone.execution.outage import Pace
 from linkedclone.execution.pool_lock import Claimant
 from linkedclone.model.pool import Act, PoolHardware, PoolSpec, Rollout
 from linkedclone.model.pool_report import PoolReport
@@ -422,3 +424,58 @@ def test_e_the_age_of_clones_goes_by_the_clock_of_the_endpoint(stage: Stage, day
     stage.seconds += 86_400 * 2
     old = {change.slot for change in pools.plan(pools.survey(spec)).plan.changes}
     assert old == {"desk-1", "desk-2"}
+
+
+@pytest.mark.parametrize("days", [-4000, 4000])
+def test_e_ages_are_shown_by_the_clock_of_the_endpoint(stage: Stage, days: int) -> None:
+    stage.apply(pool(1))
+    driver = Dated(stage)
+    acting = Acting(driver, address="memory:", log_folder=None)
+    pools = Pools(driver, acting, clock=lambda: stage.clock() + timedelta(days=days))
+    assert pools.status(pools.survey(pool(1))).seen == stage.clock()
+    off = Connection(driver, address="memory:").read_clock() - stage.clock()
+    assert timedelta() <= off < timedelta(hours=1)
+
+
+def test_e_a_run_ends_where_a_clock_was_set_back(stage: Stage) -> None:
+    spec = pool(1)
+    stage.hypervisor.delays["customize"] = 1e9
+    stage.apply(spec)
+    driver = MemoryDriver(stage.hypervisor)
+    begun = stage.seconds
+    stage.looks.append(lambda: _refuse_endless(stage.seconds - begun))
+    pace = Pace(now=lambda: stage.seconds, sleep=stage.sleep, chance=lambda: 0.5)
+    acting = Acting(driver, address="memory:", log_folder=None)
+    pools = Pools(driver, acting, pace=pace, clock=lambda: stage.clock() - timedelta(days=4000))
+    report = pools.apply(pools.survey(spec))
+    assert [result.act for result in report.results] == [Act.REPLACE]
+
+
+def _refuse_endless(seconds: float) -> None:
+    assert seconds < 86_400
+
+
+def test_e_a_claim_is_renewed_where_a_clock_was_set_back(stage: Stage) -> None:
+    stage.apply(pool(3))
+    wanted = pool(3, snapshot="new", rollout=Rollout(max_unavailable=3))
+    stage.hypervisor.delays["customize"] = 500.0
+    back = timedelta()
+    ages: list[float] = []
+
+    def clock() -> datetime:
+        return stage.clock() - back
+
+    def look() -> None:
+        nonlocal back
+        claimed = [state_of(vm).claimed for vm in stage.members(pool(3)).values()]
+        if set(stage.snapshots(wanted).values()) == {"new"} and max(claimed):
+            ages.append(abs(clock().timestamp() - max(claimed)))
+            back = timedelta(days=1)
+
+    stage.looks.append(look)
+    pace = Pace(now=lambda: stage.seconds, sleep=stage.sleep, chance=lambda: 0.5)
+    driver = MemoryDriver(stage.hypervisor)
+    acting = Acting(driver, address="memory:", log_folder=None)
+    pools = Pools(driver, acting, pace=pace, clock=clock)
+    assert pools.apply(pools.survey(wanted)).exit_code == 0
+    assert ages[-1] < 60

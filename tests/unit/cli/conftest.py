@@ -54,7 +54,7 @@ def family(home: Path, monkeypatch: pytest.MonkeyPatch) -> MemoryHypervisor:
     """One hypervisor with a family that stays from command to command, and a clock that stands."""
     hypervisor = make_family()
     monkeypatch.setattr("linkedclone.drivers.memory.driver.make_scene", lambda _: hypervisor)
-    monkeypatch.setattr("linkedclone.cli.views.ages.read_clock", lambda: NOW)
+    monkeypatch.setattr("linkedclone.app.clock.read_clock", lambda: NOW)
     return hypervisor
 
 

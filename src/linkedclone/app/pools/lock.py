@@ -100,7 +100,7 @@ class PoolClaim:
         mine = [vm for vm in staying if self._is_mine(vm)]
         if mine:
             self._anchor = mine[0].id
-            self._written = max(state_of(mine[0]).claimed, self._written)
+            self._written = state_of(mine[0]).claimed
             self.renew()
         elif members:
             self._write_anew(staying or members)
@@ -113,9 +113,9 @@ class PoolClaim:
         self._anchor, self._written = vm_id, self._clock().timestamp()
 
     def renew(self) -> None:
-        """Say again that the run works on the pool, if it was long ago."""
+        """Say again that the run works on the pool, if it was long ago or a clock was set."""
         age = self._clock().timestamp() - self._written
-        if self._anchor is not None and age > RENEW_SECONDS:
+        if self._anchor is not None and abs(age) > RENEW_SECONDS:
             self._write(self._anchor, self.text)
 
     def leave(self, claimed: Iterable[VmId]) -> None:

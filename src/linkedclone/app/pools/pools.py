@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from linkedclone.app.clock import Clock, keep_time
 from linkedclone.app.clone.guest_identities import settle
 from linkedclone.app.pools.results import tell_absent
-from linkedclone.drivers.contract import CustomizationEvents
 from linkedclone.errors import InputError, LinkedCloneError, RefusedError
 from linkedclone.execution.member_health import HealthLook
 from linkedclone.execution.outage import REAL, Pace
@@ -54,30 +53,6 @@ if TYPE_CHECKING:
 
 ConfirmPool = Callable[[PoolOutlook], bool]
 """Shown what would be done; True lets it be done."""
-
-Clock = Callable[[], datetime]
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
-def keep_time(driver: Driver, clock: Clock) -> Clock:
-    """Return a clock that shows the endpoint's time; how far it is off is asked once, at first.
-
-    What a pool's clones tell of their age, and what runs on other machines
-    claim, is told by the endpoint's clock. This machine's may be far off.
-    """
-    if not isinstance(driver, CustomizationEvents):
-        return clock
-    offsets: list[timedelta] = []
-
-    def now() -> datetime:
-        if not offsets:
-            offsets.append(driver.read_clock() - clock())
-        return clock() + offsets[0]
-
-    return now
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,7 +104,7 @@ class Pools:
     """Pools of one endpoint; :class:`~linkedclone.app.connection.Connection` hands them out."""
 
     def __init__(
-        self, driver: Driver, acting: Acting, *, pace: Pace = REAL, clock: Clock = _now
+        self, driver: Driver, acting: Acting, *, pace: Pace = REAL, clock: Clock | None = None
     ) -> None:
         self._driver = driver
         self._acting = acting
@@ -239,6 +214,7 @@ class Pools:
             endpoint=self._acting.address,
             pool=spec.pool,
             size=spec.size,
+            seen=sight.now,
             image=scene.image,
             rows=tuple(sorted(rows, key=lambda row: (row.slot, row.name))),
             pending=len(plan.changes),

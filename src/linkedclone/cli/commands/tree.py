@@ -22,16 +22,16 @@ def command(choices: Choices, parent: str | None, scan: tuple[str, ...]) -> int:
     from linkedclone.cli.output import emit
     from linkedclone.cli.session import open_session
     from linkedclone.cli.terminal import printable, say
-    from linkedclone.cli.views.ages import read_clock
     from linkedclone.cli.views.tree import find_unreadable, render_tree
     from linkedclone.model.inventory import tell_all_unreadable
 
     with open_session(choices) as connection:
         families = connection.tree(parent, scan=read_scan(scan))
+        now = connection.read_clock()
     emit(
         choices,
         document=lambda: {"children": [family.document() for family in families]},
-        text=lambda: render_tree(families, now=read_clock()),
+        text=lambda: render_tree(families, now=now),
     )
     for sentence in tell_all_unreadable(find_unreadable(families)):
         say(printable(sentence))

@@ -23,12 +23,11 @@ def command(choices: Choices, parent: str | None, *, vms: bool, scan: tuple[str,
     from linkedclone.cli.output import emit
     from linkedclone.cli.session import open_session
     from linkedclone.cli.terminal import say
-    from linkedclone.cli.views.ages import read_clock
     from linkedclone.cli.views.usage import render_usage, say_limits
 
     with open_session(choices) as connection:
         usage = connection.usage(parent, scan=read_scan(scan))
-        address = connection.address
+        address, now = connection.address, connection.read_clock()
     emit(
         choices,
         document=lambda: {"endpoint": address, **usage.document()},
@@ -36,5 +35,5 @@ def command(choices: Choices, parent: str | None, *, vms: bool, scan: tuple[str,
     )
     if not usage.families:
         say("there is no linked clone")
-    say_limits(usage, now=read_clock(), verbose=choices.verbose)
+    say_limits(usage, now=now, verbose=choices.verbose)
     return 0

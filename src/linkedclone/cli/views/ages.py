@@ -1,21 +1,18 @@
 """How long ago something was, for people."""
 
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
 
 _STEPS = ((86400 * 365, "y"), (86400 * 30, "mo"), (86400, "d"), (3600, "h"), (60, "min"))
-
-
-def read_clock() -> datetime:
-    """Return the time, which only the command line reads."""
-    return datetime.now(UTC)
+_CLOCKS_APART = timedelta(days=1)
 
 
 def render_age(then: datetime | None, now: datetime) -> str:
     """Write an age in its largest unit: ``5 h``, ``3 d``, ``2 mo``; unknown is a dash.
 
     What is less than a minute old, or lies ahead because clocks differ, is ``new``.
+    What lies ahead by a day or more was dated by a clock that was wrong: its age is unknown.
     """
-    if then is None:
+    if then is None or then - now >= _CLOCKS_APART:
         return "-"
     seconds = int((now - then).total_seconds())
     for length, unit in _STEPS:

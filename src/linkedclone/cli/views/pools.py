@@ -1,9 +1,10 @@
 """Pools as people are shown them: what would be done, what was done, how they stand."""
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from linkedclone.cli.terminal import printable, say
-from linkedclone.cli.views.ages import read_clock, render_age
+from linkedclone.cli.views.ages import render_age
 from linkedclone.cli.views.name_ranges import collapse_names
 from linkedclone.cli.views.reports import render_seconds
 from linkedclone.cli.views.tables import GOOD_BAD, Column, render_table
@@ -146,10 +147,10 @@ def render_status(status: PoolStatus) -> str:
         Column(title="HOLD", from_width=80),
         Column(title="REASON", from_width=90),
     ]
-    return render_table(columns, [_status_row(row) for row in status.rows])
+    return render_table(columns, [_status_row(row, status.seen) for row in status.rows])
 
 
-def _status_row(row: PoolRow) -> list[str]:
+def _status_row(row: PoolRow, now: datetime) -> list[str]:
     image = row.image or "-"
     return [
         row.slot if row.slot == row.name else f"{row.slot} ({row.name})",
@@ -157,7 +158,7 @@ def _status_row(row: PoolRow) -> list[str]:
         row.fitness.value,
         image if row.current else f"{image} (old)",
         render_size(row.own_bytes),
-        render_age(row.created, read_clock()),
+        render_age(row.created, now),
         row.addresses[0] if row.addresses else "-",
         row.hold or ("in use" if row.in_use else "-"),
         row.reason or "-",

@@ -42,11 +42,12 @@ def judge_fitness(
         probed: What was found by asking further.
         now: The hour, with time zone.
         customized: Whether its guest was to be customised at all.
-        started: When this run started it, if it did.
+        started: When this run started it, if it did: it comes before what the
+            hypervisor tells, whose clock may be another.
     """
     if vm.power is not Power.ON:
         return Health(fitness=Fitness.UNKNOWN, reason=f"it is {vm.power.value}")
-    young = now - _begun(vm, started) <= timedelta(seconds=probe.within)
+    young = now - (started or find_begun(vm)) <= timedelta(seconds=probe.within)
     wrong = _find_fault(vm, probe, probed, customized=customized, young=young)
     if not wrong:
         return Health(fitness=Fitness.HEALTHY, in_use=probed.in_use, unasked=probed.unasked)
@@ -60,13 +61,8 @@ def needs_probing(vm: Vm, probe: Probe) -> bool:
     return vm.power is Power.ON and vm.tools_running and (bool(vm.addresses) or not probe.address)
 
 
-def _begun(vm: Vm, started: datetime | None) -> datetime:
-    """Return when it began to come up; one of which nobody knows has had its time.
-
-    What this run has seen itself comes first: the hypervisor's clock may be another.
-    """
-    if started is not None:
-        return started
+def find_begun(vm: Vm) -> datetime:
+    """Return when a clone began to come up; one of which nobody knows has had its time."""
     known = [moment for moment in (vm.created, vm.booted) if moment is not None]
     return max(known) if known else datetime.min.replace(tzinfo=UTC)
 

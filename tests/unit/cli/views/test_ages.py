@@ -31,3 +31,8 @@ def test_an_age_is_told_in_its_largest_unit(before: timedelta, age: str) -> None
 
 def test_an_unknown_age_is_a_dash() -> None:
     assert render_age(None, NOW) == "-"
+
+
+def test_what_was_dated_by_a_clock_that_was_wrong_has_no_age() -> None:
+    assert render_age(NOW + timedelta(hours=5), NOW) == "new"
+    assert render_age(NOW + timedelta(days=900), NOW) == "-"

@@ -52,6 +52,9 @@ def test_what_a_pool_keeps_comes_back(state: PoolState | None) -> None:
     ("text", "expected"),
     [
         ("nonsense", PoolState(hold=UNREADABLE_STATE)),
+        ('{"claimed": 1e9}', PoolState(hold=UNREADABLE_STATE)),
+        ('{"claimed": 99999999999999999999}', PoolState(hold=UNREADABLE_STATE)),
+        ('{"failures": -1}', PoolState(hold=UNREADABLE_STATE)),
         ("[1]", PoolState(hold=UNREADABLE_STATE)),
         ("[" * 100_000, PoolState(hold=UNREADABLE_STATE)),
         ('{"hold": "for Anne", "slot": "desk-', PoolState(hold=UNREADABLE_STATE)),
