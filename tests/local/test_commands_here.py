@@ -1,5 +1,6 @@
 """The commands that only this machine has, as people type them."""
 
+import os
 import shlex
 import subprocess
 from contextlib import closing
@@ -118,3 +119,20 @@ def test_a_mounted_folder_is_refused_before_anything_is_copied(
         assert f"{folder}/linkedclone" in capsys.readouterr().err
         assert main(["move", str(folder / "there")]) == 0
         assert not state.exists()
+
+
+def test_what_is_made_is_its_users_own_whatever_the_umask_is(state: Path, tmp_path: Path) -> None:
+    next((state / "vms").iterdir()).chmod(0o777)  # by an older version
+    image = make_image(tmp_path / "second.qcow2")
+    usual = os.umask(0)
+    try:
+        assert main(["image", "import", str(image), "--name", "second"]) == 0
+        assert main(["snapshot", "create", "golden", "more"]) == 0
+        assert main(["clone", "golden", "x-{1..2}", "--power", "off"]) == 0
+        assert main(["promote", "x-1", "--yes"]) == 0
+        assert main(["rename", "x-2", "x-3"]) == 0
+    finally:
+        os.umask(usual)
+    made = [state, *(path for path in state.rglob("*") if not path.is_symlink())]
+    public = {path.name for path in made if path.stat().st_mode & 0o077}
+    assert public <= {"id_ed25519.pub"}

@@ -3,6 +3,7 @@
 A new file is written without a name and then given one: a kill in between leaves nothing
 [fact: fs-unnamed-files]. Where the file system has no such files, it is written under a
 name ending in ``.tmp`` that the sweeper knows. An existing file is replaced by rename.
+Only its owner may read what is written.
 """
 
 import errno
@@ -12,6 +13,8 @@ import threading
 from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from linkedclone.system.private_files import PRIVATE_FILE, open_new
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +56,7 @@ def publish_file(path: Path, content: SparseFile, *, durable: bool) -> None:
         durable: Whether it also outlives a power failure, from the moment this returns.
     """
     try:
-        descriptor = os.open(path.parent, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o644)
+        descriptor = os.open(path.parent, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, PRIVATE_FILE)
     except OSError as error:
         if error.errno not in _NO_UNNAMED_FILES:
             raise
@@ -113,7 +116,7 @@ def rename_new(path: Path, target: Path) -> None:
         return
     number = _rename_without_replacing(path, target)
     if number in _NO_SUCH_RENAME:
-        os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC))
+        open_new(target).close()
         path.replace(target)
     elif number:
         raise OSError(number, os.strerror(number), str(target))
@@ -131,21 +134,16 @@ def _rename_without_replacing(path: Path, target: Path) -> int:
     return ctypes.get_errno() if rename(_AT_FDCWD, old, _AT_FDCWD, new, _NO_REPLACE) else 0
 
 
-def write_new(path: Path, content: SparseFile, *, durable: bool, mode: int = 0o644) -> None:
+def write_new(path: Path, content: SparseFile, *, durable: bool) -> None:
     """Write a new file in plain steps, for folders that nobody looks into yet.
 
     Args:
         path: Where; the folder exists.
         content: What.
         durable: Whether it also outlives a power failure, from the moment this returns.
-        mode: Its permissions, from its first byte on.
     """
-    flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
-    descriptor = os.open(path, flags, mode)
-    try:
-        _fill(descriptor, content, durable=durable)
-    finally:
-        os.close(descriptor)
+    with open_new(path) as file:
+        _fill(file.fileno(), content, durable=durable)
 
 
 def replace_file(path: Path, content: bytes, *, durable: bool) -> None:

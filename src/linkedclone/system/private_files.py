@@ -3,16 +3,33 @@
 import os
 import tempfile
 from pathlib import Path
+from typing import BinaryIO, Final
 
 from linkedclone.errors import InputError, LinkedCloneError
 from linkedclone.system.text_file import read_text_file
+
+PRIVATE_FILE: Final = 0o600
+PRIVATE_FOLDER: Final = 0o700
+PRIVATE_UMASK: Final = 0o077
+"""For programs that make files for us; our own calls say the mode, whatever the umask is."""
+
+
+def open_new(path: Path) -> BinaryIO:
+    """Open a new file for writing, which only its owner may read from its first byte on.
+
+    Raises:
+        FileExistsError: The path is taken.
+        OSError: It cannot be made.
+    """
+    flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
+    return os.fdopen(os.open(path, flags, PRIVATE_FILE), "wb")
 
 
 def write_private(path: Path, text: str) -> None:
     """Write a file with mode 0600, atomically. A symbolic link keeps pointing to it."""
     path = path.resolve()
     try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path.parent.mkdir(parents=True, exist_ok=True, mode=PRIVATE_FOLDER)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         temporary = Path(name)
         try:

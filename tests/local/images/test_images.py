@@ -92,7 +92,7 @@ def test_moving_takes_the_file_away(driver: LocalDriver, image: Path) -> None:
 def test_a_base_is_sealed(driver: LocalDriver, image: Path) -> None:
     driver.import_image(ImageImport(file=image, name="golden"))
     (base,) = [d.top for s in find(driver, "golden").snapshots for d in s.disks or ()]
-    assert (driver.state.root / base.path).stat().st_mode & 0o777 == 0o444
+    assert (driver.state.root / base.path).stat().st_mode & 0o777 == 0o400
 
 
 def test_images_are_listed_with_what_hangs_from_them(driver: LocalDriver, image: Path) -> None:

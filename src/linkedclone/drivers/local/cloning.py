@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from linkedclone.drivers.local.guest.seed import (
-    SEED_MODE,
     build_seed,
     check_guest,
     name_guest,
@@ -45,6 +44,7 @@ from linkedclone.model.values.ids import SnapshotId, VmId
 from linkedclone.model.vm import Mark
 from linkedclone.system.atomic_files import whole_file, write_new
 from linkedclone.system.locks import hold
+from linkedclone.system.private_files import PRIVATE_FOLDER
 
 CLONE = "clone"
 SEED_FILE = "seed.iso"
@@ -136,7 +136,7 @@ def build_clone(state: StateFolder, wanted: NewClone, entry: Path) -> VmId:
         refuse_unsettled(source)
         vm = new_vm_id(wanted.name)
         built = entry / "vm"
-        built.mkdir()
+        built.mkdir(mode=PRIVATE_FOLDER)
         disk, *further = _build_disks(state, source, wanted, built)
         own = take_uuid(state, wanted.uuid, vm)
         hardware = build_machine(
@@ -150,7 +150,7 @@ def build_clone(state: StateFolder, wanted: NewClone, entry: Path) -> VmId:
             # Shared with the parent, and there as long as one of the two is.
             os.link(source.folder / file, built / file)
         seed = whole_file(build_seed(state, guest, macs=machine.macs, user=machine.login))
-        write_new(built / machine.seed, seed, durable=state.durable, mode=SEED_MODE)
+        write_new(built / machine.seed, seed, durable=state.durable)
         record = VmRecord(
             name=wanted.name,
             uuid=own,

@@ -12,6 +12,7 @@ from pathlib import Path
 from linkedclone.errors import HypervisorError, UnsupportedError
 from linkedclone.formats.chain import DiskFile, ImageFormat, name_chain
 from linkedclone.system.os_errors import has_no_inodes, translate_os_error
+from linkedclone.system.private_files import PRIVATE_UMASK
 
 _FULL_BELOW_BYTES = 4 << 20
 _SOUND = frozenset({0, 3})
@@ -100,6 +101,7 @@ def _run(
             errors="replace",
             pass_fds=locks,
             cwd=folder,
+            umask=PRIVATE_UMASK,
             env={**os.environ, "LC_ALL": "C"},
         ) as process:
             if bounded:

@@ -21,8 +21,6 @@ from linkedclone.guest.nocloud import (
 from linkedclone.model.customization import Customization, GuestOs
 from linkedclone.model.guest import Guest, GuestCard
 
-SEED_MODE = 0o600
-"""A seed may hold passwords."""
 _LONGEST_LABEL = 63
 
 

@@ -39,6 +39,7 @@ from linkedclone.model.images import ImageBuild, ImageImport, TellBytes
 from linkedclone.model.values.ids import VmId
 from linkedclone.model.values.sizes import render_size
 from linkedclone.model.values.vm_names import check_name
+from linkedclone.system.private_files import PRIVATE_FOLDER, open_new
 
 PACKAGES = {
     "mmdebstrap": "mmdebstrap",
@@ -119,11 +120,11 @@ def _check_host(state: StateFolder) -> None:
 def _build_disk(recipe: DebianRecipe, entry: Path, lock: int, tell: TellBytes) -> Path:
     root, raw, disk = entry / "root", entry / "disk.raw", entry / "disk.qcow2"
     boot = entry / "boot"
-    boot.mkdir()
+    boot.mkdir(mode=PRIVATE_FOLDER)
     work = _Work(folder=entry, lock=lock, tell=tell, settings=build_hook_settings(str(boot)))
     work.run(build_bootstrap(recipe, target=str(root), sources=find_sources(recipe.release)))
     tell("filling the file system")
-    with raw.open("xb") as file:
+    with open_new(raw) as file:
         file.truncate(recipe.capacity_bytes)
     work.run(build_filesystem(str(root), str(raw)))
     shutil.rmtree(root)

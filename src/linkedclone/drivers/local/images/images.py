@@ -44,6 +44,7 @@ from linkedclone.model.values.version import __version__
 from linkedclone.model.values.vm_names import check_name, check_user
 from linkedclone.model.vm import Mark
 from linkedclone.system.atomic_files import write_new
+from linkedclone.system.private_files import PRIVATE_FOLDER
 
 BASE_SNAPSHOT = "base"
 
@@ -124,7 +125,7 @@ def _import_file(
     with at_work_with_lock(state, "import", key_of(wanted.name)) as (entry, lock):
         tell("importing")
         folder = entry / "vm"
-        folder.mkdir()
+        folder.mkdir(mode=PRIVATE_FOLDER)
         base = folder / "image"
         taken = take_in(wanted.file, base, move=wanted.move, durable=state.durable)
         seen = _examine(wanted, base, lock, tell)

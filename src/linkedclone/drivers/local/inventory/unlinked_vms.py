@@ -30,6 +30,7 @@ from linkedclone.model.values.ids import VmId
 from linkedclone.model.values.vm_names import list_names
 from linkedclone.system.atomic_files import replace_file, sync_folder
 from linkedclone.system.locks import hold, is_held
+from linkedclone.system.private_files import PRIVATE_FOLDER
 
 _ASIDE = "aside"
 
@@ -189,7 +190,8 @@ def _move_aside(state: StateFolder, link: Path) -> None:
         link.unlink()
         return
     aside = state.root / _ASIDE / link.parent.name
-    aside.mkdir(parents=True, exist_ok=True)
+    for folder in (aside.parent, aside):
+        folder.mkdir(exist_ok=True, mode=PRIVATE_FOLDER)
     place, number = aside / link.name, 1
     while os.path.lexists(place):
         place, number = aside / f"{link.name}.{number}", number + 1

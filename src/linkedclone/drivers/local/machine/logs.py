@@ -17,6 +17,7 @@ from typing import Final
 
 from linkedclone.errors import BusyError, HypervisorError
 from linkedclone.system.locks import hold
+from linkedclone.system.private_files import PRIVATE_UMASK
 from linkedclone.system.reading import open_regular
 
 CONSOLE_LOG: Final = "console.log"
@@ -96,7 +97,7 @@ def _keep_log(folder: Path, name: str, lock: int, stack: ExitStack) -> Log:
             stderr=subprocess.DEVNULL,
             pass_fds=(lock,),
             start_new_session=True,
-            umask=0o077,
+            umask=PRIVATE_UMASK,
         )
     finally:
         os.close(read_end)

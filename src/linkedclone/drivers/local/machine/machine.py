@@ -44,6 +44,7 @@ from linkedclone.errors import (
 from linkedclone.formats.chain import ImageFormat, name_disk
 from linkedclone.model.vm import Power, SshAddress
 from linkedclone.system.locks import hold
+from linkedclone.system.private_files import PRIVATE_FILE, PRIVATE_FOLDER
 
 LOCK = "machine.lock"
 CONSOLE_LOCK = "console.lock"
@@ -86,7 +87,7 @@ class Machine(RunningDisks):
 
         QEMU lives on when this process ends.
         """
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.folder.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
         accel = self.config.accel or choose_accelerator(self.config.kernel).name
         deadline = time.monotonic() + deadline_seconds
         with hold(self.folder / LOCK, deadline_s=deadline_seconds):
@@ -101,6 +102,7 @@ class Machine(RunningDisks):
                 firmware=firmware,
             )
             with suppress(OSError):  # it only makes last words clearer
+                (self.folder / BOOT_FILE).touch(mode=PRIVATE_FILE)
                 (self.folder / BOOT_FILE).write_text(BOOT_ID.read_text())
             remove_log(self.folder, CONSOLE_LOG)
             with self._admit():

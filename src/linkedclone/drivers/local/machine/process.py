@@ -12,6 +12,7 @@ from pathlib import Path
 
 from linkedclone.drivers.local.machine.logs import CONSOLE_LOG, QEMU_LOG, Log, keep_logs
 from linkedclone.errors import PowerOnError
+from linkedclone.system.private_files import PRIVATE_UMASK
 
 _PROCESSES = Path("/proc")
 
@@ -53,7 +54,7 @@ def launch(arguments: Sequence[str], folder: Path, *, console: bool = False) -> 
                 stdout=logs[-1].write_end,
                 stderr=logs[0].write_end,
                 start_new_session=True,
-                umask=0o077,
+                umask=PRIVATE_UMASK,
             )
         except OSError as error:
             brief = f"{arguments[0]} cannot be started"

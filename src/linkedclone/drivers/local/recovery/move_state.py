@@ -71,6 +71,7 @@ from linkedclone.model.values.sizes import render_size
 from linkedclone.model.vm import Power
 from linkedclone.system.atomic_files import replace_file, sync_folder
 from linkedclone.system.locks import hold, is_held
+from linkedclone.system.private_files import PRIVATE_FILE
 
 _DEADLINE_SECONDS = 2.0
 _BLOCK_BYTES = 512
@@ -94,6 +95,7 @@ def move_state(state: StateFolder, machines: OpenMachine, target: Path, tell: Te
         _take_all_locks(state, machines, stack)
         note = state.root / MOVED_FROM
         with suppress(OSError):  # a full disk is no reason to stay on it
+            note.touch(mode=PRIVATE_FILE)
             note.write_text(json.dumps(str(state.root)))
         try:
             state.root.rename(target)
@@ -256,6 +258,7 @@ def _move_far(state: StateFolder, target: Path, tell: TellBytes) -> None:
         try:
             _remove_tree(copy)
             _copy_tree(state.root, copy, tell)
+            (copy / MOVED_FROM).touch(mode=PRIVATE_FILE)
             (copy / MOVED_FROM).write_text(json.dumps(str(state.root)))
             _sync_tree(copy)
             copy.rename(target)

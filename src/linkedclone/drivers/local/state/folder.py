@@ -65,6 +65,7 @@ from pathlib import Path
 from linkedclone.errors import HypervisorError, InputError
 from linkedclone.model.values.ids import StoreId, VmId
 from linkedclone.system.atomic_files import publish_file, whole_file
+from linkedclone.system.private_files import PRIVATE_FOLDER
 from linkedclone.system.reading import open_regular
 
 STORE_NAME = "local"
@@ -253,7 +254,7 @@ def open_state(root: Path, *, durable: bool = True, immutable: bool = True) -> S
             hint=f"if the state folder was moved, change the link: ln -sfn NEW_PATH {root}",
             kind="ENOENT",
         )
-    root.mkdir(parents=True, exist_ok=True, mode=0o700)
+    root.mkdir(parents=True, exist_ok=True, mode=PRIVATE_FOLDER)
     _make_id(root)
     store = _read_store(root)
     state = StateFolder(root=root, store=store, durable=durable, immutable=immutable)
@@ -272,7 +273,7 @@ def _is_utf8(path: Path) -> bool:
 
 def _make_folder(folder: Path) -> None:
     try:
-        folder.mkdir(exist_ok=True, mode=0o700)
+        folder.mkdir(exist_ok=True, mode=PRIVATE_FOLDER)
     except FileExistsError as error:  # and it is not a folder
         number = errno.ENOTDIR
         raise NotADirectoryError(number, os.strerror(number), str(folder)) from error

@@ -28,6 +28,7 @@ from linkedclone.drivers.local.state.record import read_serial
 from linkedclone.errors import HypervisorError
 from linkedclone.model.values.ids import VmId
 from linkedclone.system.locks import hold, is_held
+from linkedclone.system.private_files import PRIVATE_FILE, PRIVATE_FOLDER
 
 _LOCK = "lock"
 _REGISTER = "register"
@@ -66,7 +67,7 @@ def at_work_with_lock(state: StateFolder, action: str, key: str) -> Iterator[tup
         # The cleaner holds the family lock exclusively, so it cannot see the
         # entry before its own lock is taken.
         with hold(state.family_lock, shared=True):
-            entry.mkdir()
+            entry.mkdir(mode=PRIVATE_FOLDER)
             lock = stack.enter_context(hold(entry / _LOCK))
         try:
             yield entry, lock
@@ -82,7 +83,7 @@ def _empty(state: StateFolder, entry: Path) -> None:
         shutil.rmtree(entry, ignore_errors=True)
         return
     with suppress(OSError):
-        (entry / _FAILED).touch()
+        (entry / _FAILED).touch(mode=PRIVATE_FILE)
     for path in entry.iterdir():
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
@@ -157,7 +158,7 @@ def _is_put_back(noted: tuple[int, int], state: StateFolder, vm: VmId) -> bool:
 
 def _append(path: Path, content: bytes) -> None:
     flags = os.O_CREAT | os.O_APPEND | os.O_WRONLY | os.O_CLOEXEC
-    descriptor = os.open(path, flags, 0o644)
+    descriptor = os.open(path, flags, PRIVATE_FILE)
     try:
         os.write(descriptor, content)
     finally:

@@ -12,6 +12,7 @@ import pwd
 import shlex
 import stat
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from linkedclone.drivers.local.state.folder import MOVED_FROM, MOVING, SSH_CONFIG, VMS
@@ -107,11 +108,20 @@ def _close(root: Path) -> tuple[str, ...]:
     folders = [root / name for name in _FOLDERS]
     if not root.stat().st_mode & stat.S_ISVTX and ours.issuperset(_list_names(root)):
         folders.insert(0, root)
+    folders += _list_own_folders(root / VMS)
     closed = [path for path in folders if path.is_dir() and path.stat().st_mode & _OTHERS]
     for path in closed:
         path.chmod(stat.S_IMODE(path.stat().st_mode) & ~_OTHERS)
     told = root in closed and (root / "id").exists()
     return (f"{root} was open to others, and is its user's alone from now on",) if told else ()
+
+
+def _list_own_folders(folder: Path) -> Iterator[Path]:
+    """List folders of VMs, and nothing that a link leads to or another user owns."""
+    with suppress(FileNotFoundError):
+        for entry in os.scandir(folder):
+            if entry.is_dir(follow_symlinks=False) and entry.stat().st_uid == os.geteuid():
+                yield Path(entry.path)
 
 
 def _list_names(root: Path) -> Iterable[str]:

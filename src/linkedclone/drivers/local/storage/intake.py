@@ -19,6 +19,7 @@ from linkedclone.errors import InputError, NoSpaceError, NotFoundError
 from linkedclone.formats.qcow2 import MAX_VIRTUAL_BYTES
 from linkedclone.model.values.sizes import render_size
 from linkedclone.system.atomic_files import name_file
+from linkedclone.system.private_files import open_new
 from linkedclone.system.reading import name_kind
 
 _FICLONE = 0x40049409
@@ -116,7 +117,7 @@ def _state_of(seen: os.stat_result) -> tuple[int, int]:
 
 
 def _copy(reader: int, target: Path, source: Path, *, durable: bool) -> None:
-    with target.open("xb") as writer:
+    with open_new(target) as writer:
         if not _clone_blocks(reader, writer.fileno()):
             needed = os.fstat(reader).st_blocks * 512
             if needed > free_bytes(target.parent):

@@ -29,10 +29,10 @@ from linkedclone.drivers.local.storage.fingerprint import (
 from linkedclone.drivers.local.storage.image_lock import refuse_writers
 from linkedclone.errors import HypervisorError, InUseError, RefusedError
 from linkedclone.system.atomic_files import replace_file
+from linkedclone.system.private_files import PRIVATE_FILE
 
 _LONGEST_SEAL_BYTES = 64 << 10
-SEALED_MODE = 0o444
-_WRITABLE_MODE = 0o644
+SEALED_MODE = 0o400
 
 # linux/fs.h; the numbers are those of 64-bit machines.
 _FS_IOC_GETFLAGS = 0x80086601
@@ -102,7 +102,7 @@ def unseal(layer: Path) -> None:
     with suppress(FileNotFoundError):
         set_immutable(layer, on=False)
         seal_path(layer).unlink(missing_ok=True)
-        layer.chmod(_WRITABLE_MODE)
+        layer.chmod(PRIVATE_FILE)
 
 
 def check_seal(state: StateFolder, layer: Path, *, mend: bool = True) -> None:

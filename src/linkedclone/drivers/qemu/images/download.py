@@ -25,6 +25,7 @@ from linkedclone.model.values.sizes import render_size
 from linkedclone.system.atomic_files import TEMPORARY_SUFFIX, replace_file
 from linkedclone.system.locks import hold
 from linkedclone.system.os_errors import NO_SPACE, explain_no_space
+from linkedclone.system.private_files import PRIVATE_FOLDER
 
 PART_SUFFIX = ".part"
 NOTE_SUFFIX = ".json"
@@ -127,7 +128,7 @@ def downloaded(
         ask: Asks the server.
         tell: Is told how far it is.
     """
-    folder.mkdir(exist_ok=True, mode=0o700)
+    folder.mkdir(exist_ok=True, mode=PRIVATE_FOLDER)
     part = folder / (hashlib.sha256(url.encode()).hexdigest()[:16] + PART_SUFFIX)
     with hold(part, deadline_s=_LOCK_SECONDS):
         fetch = _Fetch(url=url, part=part, ask=ask, tell=tell)
