@@ -8,16 +8,16 @@ PROGRAM = "linkedclone"
 
 COMMANDS = {
     "Clones": {
-        "clone": "Make linked clones of a VM, each proven to be linked.",
-        "prepare": "Check a golden image before it is cloned, and mend it.",
-        "delete": "Delete VMs, unless something hangs from them.",
+        "clone": "Create linked clones of a VM and prove that each is linked.",
+        "prepare": "Check a golden image before it is cloned, and fix what it can.",
+        "delete": "Delete VMs, unless something depends on them.",
         "start": "Start VMs.",
-        "stop": "Stop VMs hard, as if the plug were pulled.",
+        "stop": "Stop VMs hard, like a power failure.",
         "restart": "Stop VMs hard and start them again.",
-        "rename": "Give a VM another name.",
-        "relocate": "Move VMs so that they stay linked.",
-        "promote": "Make linked clones full ones.",
-        "grow": "Make a disk of a VM larger.",
+        "rename": "Rename a VM.",
+        "relocate": "Move VMs and keep them linked.",
+        "promote": "Turn linked clones into full ones.",
+        "grow": "Enlarge a disk of a VM.",
         "adopt": "Mark linked clones of other tools, and golden images, as ours.",
     },
     "Pools": {
@@ -28,22 +28,22 @@ COMMANDS = {
         "list": "List all VMs with their parents.",
         "show": "Show one VM with its disk chains and snapshots.",
         "tree": "Draw parents, snapshots and clones as a tree.",
-        "usage": "Show how much space families take and save.",
-        "gc": "Find unused files and snapshots; with --yes remove them.",
-        "console": "Join a VM's serial console, or say where its screen is.",
+        "usage": "Show how much space clones take and save.",
+        "gc": "List unused files, VMs, snapshots and images; --yes removes them.",
+        "console": "Connect to a VM's serial console, or print where its screen is.",
         "inventory": "Print the linked clones as a dynamic inventory for Ansible.",
-        "snapshot": "List, take, delete and revert to snapshots.",
+        "snapshot": "List, create, delete and revert to snapshots.",
     },
     "On this machine (local:)": {
-        "image": "Make parents from disk images, list and remove them.",
+        "image": "Create parents from disk images; list and remove them.",
         "ssh": "Log in to a running clone.",
         "export": "Write a disk of a VM to one self-contained file.",
         "move": "Move the state folder to another path or file system.",
-        "unit": "Print a systemd unit that starts VMs when you log in, or at boot.",
+        "unit": "Print a systemd unit that starts VMs at login or boot.",
     },
     "Set up": {
         "endpoints": "Add, list, test and remove hypervisors.",
-        "doctor": "Check what linked clones need of an endpoint.",
+        "doctor": "Check that an endpoint has what linked clones need.",
         "completion": "Print the completion script for a shell.",
     },
 }
@@ -51,15 +51,15 @@ COMMANDS = {
 
 OPTIONS = {
     "endpoint": ("-e, --endpoint ENDPOINT", "Hypervisor: URL or configured name."),
-    "output": ("-o, --output table|json|yaml", "How results are written (default: table)."),
-    "verbose": ("-v, --verbose", "Say more while at it, on stderr."),
-    "debug": ("--debug", "Show where in the program an error arose."),
+    "output": ("-o, --output table|json|yaml", "Format of the results (default: table)."),
+    "verbose": ("-v, --verbose", "Print more details to stderr."),
+    "debug": ("--debug", "Print a traceback with each error."),
     "version": ("--version", "Show the version and exit."),
     "help": ("-h, --help", "Show this message and exit."),
 }
 """Global options by name: how they are written, and what they do."""
 
-ABOUT = "Virtual machines in seconds, as linked clones."
+ABOUT = "Create virtual machines in seconds, as linked clones."
 
 _EXAMPLES = """\
 Examples:
@@ -67,7 +67,7 @@ Examples:
   linkedclone clone golden desk-{001..020}
   linkedclone tree golden
 
-More about a command: linkedclone COMMAND --help
+Help for a command: linkedclone COMMAND --help
 """
 
 

@@ -144,7 +144,7 @@ def subgroup(name: str, text: str, commands: Mapping[str, str]) -> LazyGroup:
 despite_option = click.option(
     "--despite-unreadable",
     is_flag=True,
-    help="For experts: also layers that a VM that cannot be read may use.",
+    help="For experts: proceed although a VM that cannot be read might use the disk layers.",
 )
 """What commands take that a VM that cannot be read stops."""
 
@@ -159,7 +159,9 @@ def asks_first(force: str) -> Callable[[_Callback], _Callback]:
     def decorate(callback: _Callback) -> _Callback:
         callback = despite_option(callback)
         callback = click.option("--force", is_flag=True, help=force)(callback)
-        return click.option("-y", "--yes", is_flag=True, help="Do not ask.")(callback)
+        return click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")(
+            callback
+        )
 
     return decorate
 
@@ -167,7 +169,7 @@ def asks_first(force: str) -> Callable[[_Callback], _Callback]:
 def asks_of_ours(callback: _Callback) -> _Callback:
     """Give a command ``--yes`` and ``--despite-unreadable``: it only touches what is ours."""
     callback = despite_option(callback)
-    return click.option("-y", "--yes", is_flag=True, help="Do not ask.")(callback)
+    return click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")(callback)
 
 
 def usage_hint(ctx: click.Context | None) -> Sequence[str]:

@@ -19,9 +19,9 @@ from linkedclone.cli.grammar import Verb
 def command(choices: Choices, names: tuple[str, ...], *, owner: str, force: bool) -> int:
     """Mark linked clones of other tools, and golden images, as ours.
 
-    A golden image is a VM with a snapshot. Nothing but the mark is written.
-    From then on they are started, stopped, reverted and deleted without
-    --force. A NAME may hold ranges, as in desk-{001..020}.
+    A golden image is a VM with a snapshot. Only the mark is written. From then on
+    linkedclone starts, stops, reverts and deletes these VMs without --force. A NAME may
+    contain ranges, as in desk-{001..020}.
     """
     from linkedclone.cli.options.types import expand_refs
     from linkedclone.errors import InputError

@@ -71,36 +71,46 @@ Examples:
 )
 @click.option("--quiesce", is_flag=True, help="Quiesce the running parent for the new snapshot.")
 @click.option(
-    "--snapshot-memory", is_flag=True, help="Keep the running parent's memory in the new snapshot."
+    "--snapshot-memory",
+    is_flag=True,
+    help="Include the running parent's memory in the new snapshot.",
 )
 @click.option(
     "--prepare-template",
     is_flag=True,
-    help="Take a missing snapshot of a template, which is a VM for that moment.",
+    help="If a template has no snapshot, take one (this briefly converts the template to a VM).",
 )
 @hardware_options
 @click.option("--annotation", metavar="TEXT", help="Notes of the clones.")
-@_placement("--datacenter", metavar="NAME", default="", help="Where the names below are looked up.")
-@_placement("--datastore", metavar="NAME", default="", help="Where the deltas go.")
+@_placement(
+    "--datacenter",
+    metavar="NAME",
+    default="",
+    help="Datacenter in which the names below are looked up.",
+)
+@_placement("--datastore", metavar="NAME", default="", help="Datastore of the deltas.")
 @_placement(
     "--datastore-cluster",
     metavar="NAME",
     default="",
-    help="The suitable member with the most free space.",
+    help="Use the datastore of this cluster with the most free space.",
 )
 @_placement("--resource-pool", metavar="NAME", default="", help="Resource pool of the clones.")
 @_placement(
-    "--cluster", metavar="NAME", default="", help="Its root pool; its advice for a single clone."
+    "--cluster",
+    metavar="NAME",
+    default="",
+    help="Use this cluster's root resource pool; a single clone follows DRS's recommendation.",
 )
 @_placement("--host", metavar="NAME", default="", help="Host that runs the clones.")
 @_placement("--folder", metavar="NAME", default="", help="Inventory folder of the clones.")
-@_placement("--create-folder", is_flag=True, help="Make the folder if it is missing.")
+@_placement("--create-folder", is_flag=True, help="Create the folder if it does not exist.")
 @_placement(
     "--spread",
     type=click.Choice(["datastore", "host"]),
     metavar="datastore|host",
     default=None,
-    help="Spread the batch, weighed by free space or memory.",
+    help="Distribute the batch by free space or memory.",
 )
 @guest_options
 @click.option(
@@ -108,25 +118,23 @@ Examples:
     type=click.Choice(["on", "off"]),
     metavar="on|off",
     default="on",
-    help="Whether the clones are started (default: on).",
+    help="Whether to start the clones (default: on).",
 )
-@click.option(
-    "--parallel", metavar="N", type=click.IntRange(min=1), help="How many at once at most."
-)
+@click.option("--parallel", metavar="N", type=click.IntRange(min=1), help="Run at most N at once.")
 @accel_option
 @click.option("--dry-run", is_flag=True, help="Print the requests; send nothing.")
 @click.option(
     "--server-check",
     is_flag=True,
-    help="With --dry-run: let vCenter's own checker look at the first request.",
+    help="With --dry-run: let vCenter check the first request.",
 )
 @click.pass_obj
 def command(choices: Choices, **options: Unpack[_Options]) -> int:
-    """Make linked clones of a VM, each proven to be linked; or full ones.
+    """Create linked clones of a VM and prove that each is linked; or full ones.
 
-    PARENT is a name, an inventory path or a UUID. A NAME may hold ranges, as
-    in desk-{001..020}. Clones that exist already are left as they are, so the
-    command can be repeated.
+    PARENT is a name, an inventory path or a UUID. A NAME may contain ranges, as in
+    desk-{001..020}. Existing clones are left as they are, so the command can be
+    repeated.
     """
     request = add_customization(_build_request(options), options["customize"])
     from linkedclone.cli.session import open_session

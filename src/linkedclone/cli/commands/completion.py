@@ -12,7 +12,7 @@ _SHELLS = ("bash", "zsh", "fish")
     cls=Verb,
     epilog="""\
 \b
-To switch it on for good, put a line into the shell's start-up file:
+To enable it permanently, add a line to the shell's start-up file:
   bash  ~/.bashrc:                  source <(linkedclone completion bash)
   zsh   ~/.zshrc, after compinit:   source <(linkedclone completion zsh)
   fish  ~/.config/fish/config.fish: linkedclone completion fish | source

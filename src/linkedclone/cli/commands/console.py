@@ -19,16 +19,16 @@ if TYPE_CHECKING:
     "-g",
     "--graphical",
     is_flag=True,
-    help="Say how to look at its screen; on vSphere that is all there is.",
+    help="Print how to open the VM's screen (always on vSphere).",
 )
-@click.option("--url", is_flag=True, help="The same, but print the URL alone.")
+@click.option("--url", is_flag=True, help="Print only the URL of the screen.")
 @click.pass_obj
 def command(choices: Choices, name: str, *, graphical: bool, url: bool) -> int:
-    """Join a VM's serial console, or say where its screen is.
+    """Connect to a VM's serial console, or print where its screen is.
 
-    On local: this terminal joins the serial console, and Ctrl-] leaves it. With
-    --graphical, and on vSphere always, it says instead how to look at the VM's
-    screen. A URL of vSphere holds a ticket: good for one connection, and for a
+    On local: this terminal is connected to the serial console; Ctrl-] leaves it. With
+    --graphical, and always on vSphere, the command prints how to open the VM's screen
+    instead. A vSphere URL contains a ticket, which is valid for one connection and a
     short time.
     """
     from linkedclone.cli.session import open_session

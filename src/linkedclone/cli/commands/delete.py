@@ -11,14 +11,15 @@ from linkedclone.cli.options.types import scan_option
 
 @click.command(cls=Verb)
 @click.argument("names", metavar="NAME...", nargs=-1, required=True)
-@click.option("--cascade", is_flag=True, help="Also all clones that hang from them.")
+@click.option("--cascade", is_flag=True, help="Also delete all clones that depend on them.")
 @click.option(
     "--keep-base",
     is_flag=True,
-    help="vSphere only: keep a base whose VM is gone; its last user is unregistered instead.",
+    help="vSphere only: keep a base whose own VM no longer exists; "
+    "unregister its last user instead of deleting it.",
 )
 @scan_option
-@asks_first("Also VMs that linkedclone did not make, and a base whose VM is gone.")
+@asks_first("Also VMs that linkedclone did not create, and a base whose own VM no longer exists.")
 @click.pass_obj
 def command(
     choices: Choices,
@@ -29,11 +30,11 @@ def command(
     scan: tuple[str, ...],
     **sure: Unpack[Sure],
 ) -> int:
-    """Delete VMs, unless something hangs from them.
+    """Delete VMs, unless something depends on them.
 
-    Their files go too, as far as nothing else uses them. A NAME may hold
-    ranges, as in desk-{001..020}. A VM that others hang from goes only
-    together with them: named in the same command, or with --cascade.
+    Their files are deleted too, except those that something else uses. A NAME may
+    contain ranges, as in desk-{001..020}. A VM that others depend on is deleted only
+    together with them: name them in the same command, or use --cascade.
     """
     from linkedclone.cli.confirm import ask_unless, finish, require_answer
     from linkedclone.cli.options.types import expand_refs, read_scan

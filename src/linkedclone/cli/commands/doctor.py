@@ -13,26 +13,27 @@ from linkedclone.cli.grammar import Verb
     "--rebase",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="First point VMs that miss a layer at FILE, where that layer is now (local:).",
+    help="First point all VMs that miss a layer to FILE, its new location (local:).",
 )
 @click.option(
     "--accept",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="First compare the layer FILE in full and accept it, if only its time changed (local:).",
+    help="First compare the layer FILE in full, and accept it if only "
+    "its modification time changed (local:).",
 )
 @click.option(
     "--relink",
     is_flag=True,
-    help="First link VMs again whose folders lost their links in a copy (local:).",
+    help="First restore the links of VMs that were lost when the state folder was copied (local:).",
 )
 @click.pass_obj
 def command(choices: Choices, *, rebase: Path | None, accept: Path | None, relink: bool) -> int:
-    """Check what linked clones need of an endpoint.
+    """Check that an endpoint has what linked clones need.
 
-    From the configuration file over connection, certificate and login to the
-    privileges held. Changes nothing unless --rebase, --accept or --relink is
-    given; exits with 1 if a check failed.
+    Checks the configuration file, connection, certificate, login, privileges, and the
+    state of all VMs. Changes nothing unless --rebase, --accept or --relink is given.
+    Exits with 1 if a check failed.
     """
     from linkedclone.app.doctor import diagnose
     from linkedclone.cli.output import emit

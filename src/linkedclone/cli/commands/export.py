@@ -27,12 +27,15 @@ Examples:
     "--format",
     "file_format",
     type=click.Choice(("qcow2", "raw", "vmdk")),
-    help="What the file is to be (default: what its name ends in, else qcow2).",
+    help="Format of FILE (default: by its suffix, else qcow2).",
 )
 @click.option(
-    "--snapshot", metavar="NAME", default="", help="What a snapshot froze; the VM may run."
+    "--snapshot",
+    metavar="NAME",
+    default="",
+    help="Export the disk as of this snapshot; the VM may run.",
 )
-@click.option("--disk", metavar="LABEL", default="", help="Another disk than the first.")
+@click.option("--disk", metavar="LABEL", default="", help="Disk to export (default: the first).")
 @click.pass_obj
 def command(
     choices: Choices,
@@ -45,7 +48,7 @@ def command(
 ) -> int:
     """Write a disk of a VM to one self-contained file.
 
-    The VM is off, or a snapshot is named. What is there is not written over.
+    The VM must be off, unless a snapshot is named. An existing FILE is not overwritten.
     """
     from linkedclone.cli.output import emit
     from linkedclone.cli.session import open_session

@@ -25,21 +25,23 @@ class _Options(TypedDict):
     "--scan",
     multiple=True,
     metavar="PLACE",
-    help="Look for files there alone: a datastore (vSphere) or a folder (local:); "
-    "else wherever families are. May be repeated.",
+    help="Search only this place for files: a datastore (vSphere) or a folder (local:). "
+    "Repeatable. Default: every place that VMs with clones use.",
 )
-@click.option("--no-scan", is_flag=True, help="Look for files only where it costs nothing.")
-@click.option("--snapshots", is_flag=True, help="With --yes: also snapshots that nothing uses.")
-@click.option("--images", is_flag=True, help="With --yes: also images that nothing uses.")
+@click.option(
+    "--no-scan", is_flag=True, help="Do not search for files, except where that is cheap."
+)
+@click.option("--snapshots", is_flag=True, help="With --yes: also remove unused snapshots.")
+@click.option("--images", is_flag=True, help="With --yes: also remove unused images.")
 @despite_option
-@click.option("-y", "--yes", is_flag=True, help="Remove what is removable.")
+@click.option("-y", "--yes", is_flag=True, help="Remove what can be removed.")
 @click.pass_obj
 def command(choices: Choices, **options: Unpack[_Options]) -> int:
-    """Find unused files and snapshots; with --yes remove them.
+    """List unused files, VMs, snapshots and images; --yes removes them.
 
-    Disk files of no VM, clones that were not finished, snapshots that were
-    taken for clones and have none any more, images that nothing hangs from. A
-    file that somebody elsewhere may use is listed and never removed.
+    Unused are disk files that belong to no VM, unfinished clones, snapshots taken for
+    clones that no longer exist, and images without clones. A file that a VM outside
+    this endpoint may use is listed but never removed.
     """
     from linkedclone.errors import InputError
     from linkedclone.model.request import Scan

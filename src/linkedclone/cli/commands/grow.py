@@ -10,9 +10,9 @@ from linkedclone.cli.options.types import scan_option
 @click.command(cls=Verb)
 @click.argument("name", metavar="NAME")
 @click.argument("size", metavar="SIZE")
-@click.option("--disk", metavar="LABEL", default="", help="Which disk, if it has several.")
+@click.option("--disk", metavar="LABEL", default="", help="Which disk, if the VM has several.")
 @scan_option
-@click.option("--force", is_flag=True, help="Also of a VM that linkedclone did not make.")
+@click.option("--force", is_flag=True, help="Also of a VM that linkedclone did not create.")
 @despite_option
 @click.pass_obj
 def command(  # noqa: PLR0913 - one for each option
@@ -25,11 +25,11 @@ def command(  # noqa: PLR0913 - one for each option
     force: bool,
     despite_unreadable: bool,
 ) -> int:
-    """Make a disk of a VM larger.
+    """Enlarge a disk of a VM.
 
-    SIZE is the new size as a whole, as 40GiB. The guest's partition and file
-    system stay as they are; they have to be grown inside. Refused where others
-    hang from the disk, and on vSphere where it hangs from another itself.
+    SIZE is the new total size, for example 40GiB. The guest's partition and file system
+    do not change; grow them inside the guest. A disk that others depend on is refused,
+    and on vSphere also a linked disk.
     """
     from linkedclone.model.values.sizes import parse_size
 

@@ -8,9 +8,9 @@ from linkedclone.cli.grammar import Verb
 
 @click.command(cls=Verb)
 @click.argument("parent", metavar="[PARENT]", required=False)
-@click.option("--list", "whole", is_flag=True, help="The whole inventory: what is done anyway.")
-@click.option("--host", metavar="NAME", help="Only the variables of one host.")
-@click.option("--all", "every", is_flag=True, help="Also VMs that hang from nothing.")
+@click.option("--list", "whole", is_flag=True, help="Print the whole inventory (the default).")
+@click.option("--host", metavar="NAME", help="Print only the variables of one host.")
+@click.option("--all", "every", is_flag=True, help="Include VMs that are not clones.")
 @click.pass_obj
 def command(
     choices: Choices,
@@ -22,10 +22,9 @@ def command(
 ) -> int:
     """Print the linked clones as a dynamic inventory for Ansible.
 
-    JSON of Ansible's script format, or YAML with -o yaml. With a PARENT only
-    what hangs from it. There are groups by parent, snapshot, owner and power
-    state; a host is called like its VM, and where two VMs have one name, like
-    that with the beginning of its UUID.
+    Prints JSON in Ansible's script format, or YAML with -o yaml; with a PARENT only its
+    clones. Hosts are grouped by parent, snapshot, owner and power state. A host has the
+    name of its VM, followed by the beginning of its UUID if several VMs have that name.
     """
     from linkedclone.app.ansible_inventory import build_inventory, find_variables
     from linkedclone.cli.output import render_document

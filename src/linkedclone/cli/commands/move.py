@@ -14,8 +14,8 @@ from linkedclone.cli.grammar import Verb
 def command(choices: Choices, path: Path) -> int:
     """Move the state folder to another path or file system.
 
-    All machines are off; who hangs from whom stays. From then on it is the
-    endpoint local:PATH.
+    All VMs must be off. The lineage of the clones does not change. Afterwards the
+    endpoint is local:PATH.
     """
     from linkedclone.cli.output import emit
     from linkedclone.cli.session import open_session

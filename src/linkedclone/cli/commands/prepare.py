@@ -21,18 +21,24 @@ Examples:
 """,
 )
 @click.argument("parent", metavar="PARENT")
-@click.option("--power-off", is_flag=True, help="Stop it hard if it runs, whoever made it.")
+@click.option(
+    "--power-off",
+    is_flag=True,
+    help="Stop the VM hard if it runs, even if linkedclone did not create it.",
+)
 @click.option("--disconnect-media", is_flag=True, help="Empty its CD and floppy drives.")
-@click.option("--snapshot", metavar="NAME", default="", help="Take this snapshot at the end.")
+@click.option(
+    "--snapshot", metavar="NAME", default="", help="Take a snapshot of this name at the end."
+)
 @click.pass_obj
 def command(
     choices: Choices, *, parent: str, power_off: bool, disconnect_media: bool, snapshot: str
 ) -> int:
-    """Check a golden image before it is cloned, and mend it.
+    """Check a golden image before it is cloned, and fix what it can.
 
-    Looks at its snapshot, power, disks and chains, and on vSphere at drives,
-    network cards, tools and guest system as well. Mends only what the options
-    ask for. Exits with 1 if something would make clones fail.
+    Checks its snapshot, power state, disks and chains, and on vSphere also drives,
+    network cards, tools and guest system. Changes only what the options ask for. Exits
+    with 1 if something would make clones fail.
     """
     from linkedclone.app.vms.golden_images import Mending
     from linkedclone.cli.output import emit

@@ -12,17 +12,16 @@ from linkedclone.cli.options.types import scan_option
 @click.command(cls=Verb)
 @click.argument("names", metavar="NAME...", nargs=-1, required=True)
 @scan_option
-@asks_first("Also VMs that linkedclone did not make.")
+@asks_first("Also VMs that linkedclone did not create.")
 @click.pass_obj
 def command(
     choices: Choices, names: tuple[str, ...], *, scan: tuple[str, ...], **sure: Unpack[Sure]
 ) -> int:
-    """Make linked clones full ones.
+    """Turn linked clones into full ones.
 
-    Each gets a copy of what it shares, and needs no other VM from then on. A
-    NAME may hold ranges, as in desk-{001..020}. Refused are VMs that others
-    hang from, and copies that would not fit. One that runs must have no
-    snapshots; on this machine (local:) that goes for all.
+    Each VM gets a copy of the layers that it shares, and then depends on no other VM. A
+    NAME may contain ranges, as in desk-{001..020}. VMs that others depend on are
+    refused, and so are copies that do not fit. A running VM must not have snapshots.
     """
     from linkedclone.cli.confirm import ask_unless, finish, require_answer
     from linkedclone.cli.options.types import expand_refs, read_scan

@@ -8,11 +8,11 @@ from linkedclone.cli.grammar import Verb, despite_option
 
 @click.command(cls=Verb)
 @click.argument("names", metavar="NAME...", nargs=-1, required=True)
-@click.option("--datastore", metavar="NAME", default="", help="Datastore for their deltas.")
-@click.option("--host", metavar="NAME", default="", help="The host that runs them.")
-@click.option("--cluster", metavar="NAME", default="", help="The cluster that runs them.")
-@click.option("--resource-pool", metavar="NAME", default="", help="The resource pool.")
-@click.option("--force", is_flag=True, help="Also VMs that linkedclone did not make.")
+@click.option("--datastore", metavar="NAME", default="", help="Datastore of their deltas.")
+@click.option("--host", metavar="NAME", default="", help="Host that runs the VMs.")
+@click.option("--cluster", metavar="NAME", default="", help="Cluster that runs the VMs.")
+@click.option("--resource-pool", metavar="NAME", default="", help="Resource pool of the VMs.")
+@click.option("--force", is_flag=True, help="Also VMs that linkedclone did not create.")
 @despite_option
 @click.pass_obj
 def command(  # noqa: PLR0913 - one for each option
@@ -26,12 +26,11 @@ def command(  # noqa: PLR0913 - one for each option
     force: bool,
     despite_unreadable: bool,
 ) -> int:
-    """Move VMs so that they stay linked.
+    """Move VMs and keep them linked.
 
-    Only a VM's own delta moves. Its base stays where it is, and has to be
-    reachable from the new place. Afterwards linkedclone reads each VM back and
-    proves that it still has the same base. A NAME may hold ranges, as in
-    desk-{001..020}.
+    Only a VM's own delta moves. Its base stays where it is, and has to be reachable
+    from the new place. Afterwards linkedclone reads each VM back and proves that it
+    still has the same base. A NAME may contain ranges, as in desk-{001..020}.
     """
     from linkedclone.cli.options.types import expand_refs
     from linkedclone.errors import InputError

@@ -9,14 +9,14 @@ from linkedclone.cli.grammar import Verb
 @click.command(cls=Verb)
 @click.argument("name", metavar="NAME")
 @click.argument("new_name", metavar="NEW_NAME")
-@click.option("--force", is_flag=True, help="Also a VM that linkedclone did not make.")
+@click.option("--force", is_flag=True, help="Also a VM that linkedclone did not create.")
 @click.pass_obj
 def command(choices: Choices, name: str, new_name: str, *, force: bool) -> int:
-    """Give a VM another name.
+    """Rename a VM.
 
-    Running or not. Its UUID, its mark and what it hangs from stay, and so do
-    the names of its files and what the guest calls itself. The old name is
-    free then: a clone made under it is another VM with a UUID of its own.
+    The VM may run. Its UUID, mark, base, file names and the guest's host name do not
+    change. The old name becomes free: a clone created under it is a different VM with
+    its own UUID.
     """
     from linkedclone.cli.confirm import finish
     from linkedclone.cli.session import open_session

@@ -11,7 +11,7 @@ from linkedclone.cli.options.types import accel_option
 @click.command(cls=Verb)
 @click.argument("names", metavar="NAME...", nargs=-1, required=True)
 @guest_options
-@click.option("--force", is_flag=True, help="Also VMs that linkedclone did not make.")
+@click.option("--force", is_flag=True, help="Also VMs that linkedclone did not create.")
 @accel_option
 @click.pass_obj
 def command(  # noqa: PLR0913 - one for each option
@@ -26,9 +26,9 @@ def command(  # noqa: PLR0913 - one for each option
 ) -> int:
     """Stop VMs hard and start them again.
 
-    With --guest the guest is asked to shut down instead, and waited for; a VM
-    that runs on is left as it is. A NAME may hold ranges, as in
-    desk-{001..020}. Those that are off are started.
+    With --guest the guest is asked to shut down, and the command waits for it; a VM
+    that does not go off is left as it is. A NAME may contain ranges, as in
+    desk-{001..020}. VMs that are off are started.
     """
     from linkedclone.cli.options.types import expand_refs
 

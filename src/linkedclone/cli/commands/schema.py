@@ -11,9 +11,9 @@ from linkedclone.cli.grammar import Verb
 def command(choices: Choices) -> int:
     """Print the JSON Schema of pool files.
 
-    Editors that know YAML language servers complete and check with it: save it
-    as pool.schema.json, and begin a pool's file with the line
-    "# yaml-language-server: $schema=pool.schema.json".
+    Editors with a YAML language server use it to complete and check pool files: save it
+    as pool.schema.json, and start the pool file with the line "# yaml-language-server:
+    $schema=pool.schema.json".
     """
     from linkedclone.cli.output import render_document
     from linkedclone.cli.terminal import write_result

@@ -14,7 +14,7 @@ from linkedclone.cli.grammar import Verb
 @click.option(
     "--config",
     is_flag=True,
-    help="Let plain 'ssh NAME' reach every VM, and say what to write into ~/.ssh/config.",
+    help="Enable plain 'ssh NAME' for every VM, and print what to add to ~/.ssh/config.",
 )
 @click.option("--proxy", is_flag=True, hidden=True, help="Hand a connection to the ssh that asks.")
 @click.pass_obj
@@ -23,7 +23,7 @@ def command(
 ) -> int:
     """Log in to a running clone.
 
-    By SSH; with a COMMAND it is run there instead. For local: only.
+    Uses SSH; with a COMMAND it runs that in the guest. local: only.
     """
     from linkedclone.errors import InputError
 

@@ -9,10 +9,8 @@ from linkedclone.cli.options.types import accel_option
 
 @click.command(cls=Verb)
 @click.argument("names", metavar="NAME...", nargs=-1, required=True)
-@click.option("--force", is_flag=True, help="Also VMs that linkedclone did not make.")
-@click.option(
-    "--parallel", metavar="N", type=click.IntRange(min=1), help="How many at once at most."
-)
+@click.option("--force", is_flag=True, help="Also VMs that linkedclone did not create.")
+@click.option("--parallel", metavar="N", type=click.IntRange(min=1), help="Run at most N at once.")
 @accel_option
 @click.pass_obj
 def command(
@@ -25,7 +23,7 @@ def command(
 ) -> int:
     """Start VMs.
 
-    A NAME may hold ranges, as in desk-{001..020}. Those that run already are left alone.
+    A NAME may contain ranges, as in desk-{001..020}. Running VMs are left alone.
     """
     from linkedclone.cli.confirm import finish
     from linkedclone.cli.options.types import expand_refs

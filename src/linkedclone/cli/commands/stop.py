@@ -10,7 +10,7 @@ from linkedclone.cli.options.guest_shutdown import guest_options, read_asking
 @click.command(cls=Verb)
 @click.argument("names", metavar="NAME...", nargs=-1, required=True)
 @guest_options
-@click.option("--force", is_flag=True, help="Also VMs that linkedclone did not make.")
+@click.option("--force", is_flag=True, help="Also VMs that linkedclone did not create.")
 @click.pass_obj
 def command(
     choices: Choices,
@@ -21,11 +21,10 @@ def command(
     then_off: bool,
     force: bool,
 ) -> int:
-    """Stop VMs hard, as if the plug were pulled.
+    """Stop VMs hard, like a power failure.
 
-    With --guest the guest is asked to shut down instead, and waited for. A NAME
-    may hold ranges, as in desk-{001..020}. Those that are off already are left
-    alone.
+    With --guest the guest is asked to shut down, and the command waits for it. A NAME
+    may contain ranges, as in desk-{001..020}. VMs that are off are left alone.
     """
     from linkedclone.cli.options.types import expand_refs
 

@@ -14,9 +14,9 @@ from linkedclone.cli.options.types import scan_option
 def command(choices: Choices, parent: str | None, scan: tuple[str, ...]) -> int:
     """Draw parents, snapshots and clones as a tree.
 
-    With PARENT (a name, an inventory path or a UUID) only what hangs from it.
-    VMs without snapshots, clones or parent are left out. A line that begins
-    with ? is a disk file of no VM here; --scan finds more of them.
+    With PARENT (a name, an inventory path or a UUID) it shows only the clones of that
+    VM. VMs without snapshots, clones or parent are left out. A line that begins with ?
+    is a disk file that belongs to no VM here; --scan finds more of them.
     """
     from linkedclone.cli.options.types import read_scan
     from linkedclone.cli.output import emit

@@ -22,22 +22,22 @@ def _read_service(text: str) -> str:
 
 @click.command(cls=Verb)
 @click.argument("names", metavar="[NAME...]", nargs=-1)
-@click.option("--install", is_flag=True, help="Write it to where systemd looks for it.")
+@click.option("--install", is_flag=True, help="Install the unit where systemd finds it.")
 @click.option(
     "--service",
     metavar="NAME",
     type=_read_service,
     default="linkedclone",
     show_default=True,
-    help="What it is called: one for each state folder.",
+    help="Name of the unit; each state folder needs its own.",
 )
 @click.pass_obj
 def command(choices: Choices, names: tuple[str, ...], *, install: bool, service: str) -> int:
-    """Print a systemd unit that starts VMs when you log in, or at boot.
+    """Print a systemd unit that starts VMs at login or boot.
 
-    And that shuts their guests down at the end. For local: only. A NAME may
-    hold ranges, as in desk-{001..020}; for those the commands are told that
-    enable the unit.
+    The unit also shuts the guests down at the end. local: only. A NAME may contain
+    ranges, as in desk-{001..020}; the command prints how to enable the unit for these
+    VMs.
     """
     from linkedclone.app.vms.presence import Found
     from linkedclone.cli.options.types import expand_refs

@@ -9,15 +9,15 @@ from linkedclone.cli.options.types import scan_option
 
 @click.command(cls=Verb)
 @click.argument("parent", metavar="[PARENT]", required=False)
-@click.option("--vms", is_flag=True, help="Also each VM, and what deleting it would free.")
+@click.option("--vms", is_flag=True, help="Show each VM, and what deleting it would free.")
 @scan_option
 @click.pass_obj
 def command(choices: Choices, parent: str | None, *, vms: bool, scan: tuple[str, ...]) -> int:
-    """Show how much space families take and save.
+    """Show how much space clones take and save.
 
-    BASE is what several VMs of a family read, DELTAS what one alone reads,
-    each file counted once. With PARENT (a name, an inventory path or a UUID)
-    only the family that it is in, with its VMs.
+    BASE is what several VMs of a family read, DELTAS what only one VM reads; each file
+    is counted once. With PARENT (a name, an inventory path or a UUID) it shows only
+    that VM's family, with all its VMs.
     """
     from linkedclone.cli.options.types import read_scan
     from linkedclone.cli.output import emit

@@ -48,39 +48,39 @@ _OPTIONS = (
     _option(
         "--customize",
         metavar="FILE",
-        help="YAML file that says who the guests are to be: host name, addresses, domain ...",
+        help="YAML file with host names, addresses, domain and accounts of the guests.",
     ),
     _option(
         "--customization-spec",
         metavar="NAME",
         default="",
-        help="Customization specification stored at the endpoint; FILE overrides it.",
+        help="Customization specification stored in vCenter; FILE overrides it.",
     ),
     _option(
         "--keep-failed",
         is_flag=True,
-        help="Keep a clone whose customization fails, to look at it.",
+        help="Keep a clone whose customization fails, for inspection.",
     ),
     _option(
         "--wait",
         type=click.Choice(WAITS),
         metavar="|".join(WAITS),
         default="task",
-        help="How far each clone is followed (default: task).",
+        help="How long to follow each clone (default: task).",
     ),
     _option(
         "--wait-timeout",
         metavar="TIME",
         type=read_duration,
         default=None,
-        help="How long a guest may take for a stage without progress (default: the stage's own).",
+        help="Longest time without progress in a stage (default: depends on the stage).",
     ),
     _option(
         "--network-filter",
         metavar="CIDR",
         multiple=True,
         callback=_each_network,
-        help="Count only addresses in this network; may be repeated.",
+        help="Count only addresses in this network; repeatable.",
     ),
 )
 

@@ -19,16 +19,20 @@ def guest_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command the options that :func:`read_asking` takes."""
     for option in (
         click.option(
-            "--then-off", is_flag=True, help="With --guest: stop hard what runs on after that."
+            "--then-off",
+            is_flag=True,
+            help="With --guest: stop VMs hard that still run after the deadline.",
         ),
         click.option(
             "--deadline",
             metavar="TIME",
             callback=_read,
-            help="With --guest: how long each guest may take, as 90s or 5m (default: 5m).",
+            help="With --guest: time limit for each guest, for example 90s (default: 5m).",
         ),
         click.option(
-            "--guest", is_flag=True, help="Ask the guest to shut down, instead of pulling the plug."
+            "--guest",
+            is_flag=True,
+            help="Ask the guest to shut down instead of stopping the VM hard.",
         ),
     ):
         command = option(command)

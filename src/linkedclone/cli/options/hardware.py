@@ -22,7 +22,7 @@ MOVE_TYPES = (
 """The values of ``model.request.DiskMove``: named here, so that --help need not import it."""
 
 DISKS = "Disks"
-HARDWARE = "Hardware (what is not given is the snapshot's)"
+HARDWARE = "Hardware (default: as in the snapshot)"
 
 _INDEXED = re.compile(r"([0-9]{1,4})=(.+)", re.DOTALL)
 
@@ -105,14 +105,14 @@ _OPTIONS = (
         "--disk-move-type",
         type=click.Choice(MOVE_TYPES),
         metavar="TYPE",
-        help="vSphere's own word for what becomes of the disks: " + ", ".join(MOVE_TYPES) + ".",
+        help="vSphere's disk move type:  " + ", ".join(MOVE_TYPES) + ".",
     ),
     _option(
         DISKS,
         "--disk",
         metavar="SIZE",
         type=read_size,
-        help="Size of the first disk; only full clones can have another than the snapshot's.",
+        help="Size of the first disk; only full clones can differ from the snapshot.",
     ),
     _option(
         DISKS,
@@ -120,28 +120,30 @@ _OPTIONS = (
         metavar="SIZE[,thick]",
         type=_read_new_disk,
         multiple=True,
-        help="Add an empty disk, as 40GiB. May be repeated.",
+        help="Add an empty disk, for example 40GiB. Repeatable.",
     ),
-    _option(HARDWARE, "--cpus", metavar="N", type=click.IntRange(1, 4096), help="CPUs."),
+    _option(HARDWARE, "--cpus", metavar="N", type=click.IntRange(1, 4096), help="Number of CPUs."),
     _option(
         HARDWARE,
         "--cores-per-socket",
         metavar="N",
         type=click.IntRange(1, 4096),
-        help="How many of them share a socket.",
+        help="CPUs per socket.",
     ),
-    _option(HARDWARE, "--memory", metavar="SIZE", type=read_memory, help="Memory, as 4GiB."),
+    _option(
+        HARDWARE, "--memory", metavar="SIZE", type=read_memory, help="Memory, for example 4GiB."
+    ),
     _option(
         HARDWARE,
         "--cpu-hot-add/--no-cpu-hot-add",
         default=None,
-        help="Whether CPUs can be added while it runs.",
+        help="Whether CPUs can be added while the VM runs.",
     ),
     _option(
         HARDWARE,
         "--memory-hot-add/--no-memory-hot-add",
         default=None,
-        help="Whether memory can be added while it runs.",
+        help="Whether memory can be added while the VM runs.",
     ),
     _option(
         HARDWARE,
@@ -149,8 +151,7 @@ _OPTIONS = (
         metavar="[INDEX=]NAME",
         type=_read_network,
         multiple=True,
-        help="Put a network card on this network: the first, or the one of an index "
-        "counted from 0. May be repeated.",
+        help="Connect network card INDEX (default: 0, the first) to this network. Repeatable.",
     ),
     _option(
         HARDWARE,
@@ -158,7 +159,7 @@ _OPTIONS = (
         metavar="NAME",
         type=_read_name,
         multiple=True,
-        help="Add a card on this network. May be repeated.",
+        help="Add a network card on this network. Repeatable.",
     ),
     _option(
         HARDWARE,
@@ -166,7 +167,7 @@ _OPTIONS = (
         metavar="INDEX",
         type=click.IntRange(min=0),
         multiple=True,
-        help="Remove a card. May be repeated.",
+        help="Remove a network card. Repeatable.",
     ),
     _option(
         HARDWARE,
@@ -174,8 +175,7 @@ _OPTIONS = (
         metavar="NAME=MAC[,MAC]",
         type=_read_macs,
         multiple=True,
-        help="MAC addresses of one clone's first cards; all others get fresh ones. "
-        "May be repeated.",
+        help="MAC addresses of one clone's first cards; all others get fresh ones. Repeatable.",
     ),
     _option(
         HARDWARE,
@@ -183,13 +183,13 @@ _OPTIONS = (
         metavar="KEY=VALUE",
         type=_read_setting,
         multiple=True,
-        help="A further setting of the VM; without a value the key goes. May be repeated.",
+        help="An additional VM setting; an empty value removes the key. Repeatable.",
     ),
     _option(
         HARDWARE,
         "--keep-tpm",
         is_flag=True,
-        help="Copy a virtual TPM with its secrets instead of giving each clone a new one.",
+        help="Copy the virtual TPM with its secrets; by default each clone gets a new one.",
     ),
     _option(
         HARDWARE,
@@ -197,13 +197,13 @@ _OPTIONS = (
         metavar="bios|uefi",
         type=click.Choice(("bios", "uefi")),
         default=None,
-        help="What it boots with. For local: only.",
+        help="Firmware to boot with. local: only.",
     ),
     _option(
         HARDWARE,
         "--display",
         is_flag=True,
-        help="Give it a screen, see 'console --graphical'. For local: only.",
+        help="Give the VM a screen, see 'console --graphical'. local: only.",
     ),
 )
 

@@ -14,7 +14,7 @@ accel_option = click.option(
     "--accel",
     type=click.Choice(["auto", "kvm", "tcg"]),
     metavar="auto|kvm|tcg",
-    help="local: only: run with KVM or in software (default: auto, KVM if it works).",
+    help="KVM or software emulation (default: auto, KVM if it works). local: only.",
 )
 """What commands that start VMs take."""
 
@@ -22,10 +22,10 @@ scan_option = click.option(
     "--scan",
     multiple=True,
     metavar="PLACE",
-    help="Look there for disk files of no VM, too: a datastore (vSphere) or a folder (local:); "
-    "'all' for wherever families are. May be repeated.",
+    help="Also search this place for disk files that belong to no VM: a datastore (vSphere) "
+    "or a folder (local:); 'all' for every place that VMs with clones use. Repeatable.",
 )
-"""What commands take that care who else may hang from a layer."""
+"""For commands that have to know what else depends on a layer."""
 
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([smh]?)")
@@ -83,4 +83,4 @@ def expand_refs(refs: Iterable[str]) -> tuple[str, ...]:
 pool_file = click.argument("file", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False))
 """A pool's file; whether it is there is found out when it is read."""
 
-yes_option = click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+yes_option = click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")

@@ -8,7 +8,7 @@ command = subgroup(
     {
         "add": "Add a hypervisor, or change one that is configured.",
         "list": "List the configured hypervisors.",
-        "test": "Log in and say what answers.",
+        "test": "Log in and show which server answers.",
         "remove": "Remove a hypervisor with its pin and its password.",
     },
 )

@@ -36,7 +36,7 @@ Examples:
 @click.option(
     "--fingerprint",
     metavar="SHA256",
-    help="Pin the certificate that has this fingerprint; do not ask.",
+    help="Pin the certificate with this fingerprint, without asking.",
 )
 @click.option(
     "--ca-file",
@@ -49,16 +49,16 @@ Examples:
     "--store",
     type=click.Choice(["keyring", "file", "none"]),
     metavar="keyring|file|none",
-    help="Where the password goes (default: keyring if there is one, else a file).",
+    help="Where to store the password (default: keyring if available, else a file).",
 )
-@click.option("--default", is_flag=True, help="Use it from now on if none is named.")
+@click.option("--default", is_flag=True, help="Make it the default endpoint.")
 @click.pass_obj
 def command(choices: Choices, **options: Unpack[_Options]) -> int:
     """Add a hypervisor, or change one that is configured.
 
-    Shows the certificate and pins it if you say yes, asks the password, logs
-    in, and lists VMs to clone from. Only then anything is saved. URL is
-    written vsphere://USER@HOST/DATACENTER; the datacenter may be left out.
+    Shows the certificate and pins it if you agree, asks for the password, logs in, and
+    lists VMs to clone from. Nothing is saved before that. URL is
+    vsphere://USER@HOST/DATACENTER; the datacenter is optional.
     """
     from linkedclone.app.endpoints import read_candidate, save_endpoint, try_login
     from linkedclone.cli.output import emit

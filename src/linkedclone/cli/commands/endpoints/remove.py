@@ -12,7 +12,7 @@ from linkedclone.cli.grammar import Verb
 def command(choices: Choices, name: str) -> int:
     """Remove a hypervisor with its pin and its password.
 
-    Nothing changes at the hypervisor itself.
+    The hypervisor itself is not changed.
     """
     from linkedclone.app.endpoints import remove_endpoint
     from linkedclone.cli.output import emit

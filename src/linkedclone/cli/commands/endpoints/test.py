@@ -10,9 +10,9 @@ from linkedclone.cli.grammar import Verb
 @click.argument("name", metavar="[NAME]", required=False)
 @click.pass_obj
 def command(choices: Choices, name: str | None) -> int:
-    """Log in and say what answers.
+    """Log in and show which server answers.
 
-    Without NAME the endpoint that would be used anyway.
+    Without NAME it tests the endpoint that commands would use.
     """
     from linkedclone.cli.output import emit
     from linkedclone.cli.session import open_session

@@ -4,11 +4,11 @@ from linkedclone.cli.grammar import subgroup
 
 command = subgroup(
     "image",
-    "Make parents from disk images, list and remove them.",
+    "Create parents from disk images; list and remove them.",
     {
-        "build": "Make a parent VM with the snapshot base of Debian's packages.",
-        "import": "Make a parent VM with the snapshot base of an image.",
+        "build": "Build a parent VM, with the snapshot 'base', from Debian packages.",
+        "import": "Import an image as a parent VM with the snapshot 'base'.",
         "list": "List the imported images.",
-        "remove": "Remove an image that nothing hangs from.",
+        "remove": "Remove an image that nothing depends on.",
     },
 )

@@ -29,26 +29,24 @@ Examples:
 """,
 )
 @click.argument("distribution", metavar="debian", type=click.Choice(("debian",)))
-@click.option("--name", metavar="NAME", default="debian", help="The parent's name.")
+@click.option("--name", metavar="NAME", default="debian", help="Name of the parent.")
 @click.option(
     "--release",
     metavar="NAME",
     default="bookworm",
     help="The release's code name (default: bookworm).",
 )
-@click.option(
-    "--package", metavar="NAME", multiple=True, help="One more package; may be given again."
-)
+@click.option("--package", metavar="NAME", multiple=True, help="Additional package. Repeatable.")
 @click.option("--size", metavar="SIZE", default="8GiB", help="Size of the disk (default: 8GiB).")
 @click.option("--cpus", type=click.IntRange(1, 64), default=1, help="Processors (default: 1).")
 @click.option("--memory", metavar="SIZE", default="512MiB", help="Memory (default: 512MiB).")
 @click.pass_obj
 def command(choices: Choices, distribution: str, **wanted: Unpack[_Wanted]) -> int:  # noqa: ARG001
-    """Make a parent VM with the snapshot base of Debian's packages.
+    """Build a parent VM, with the snapshot 'base', from Debian packages.
 
-    The distribution's own kernel, cloud-init, guest agent and SSH server, of
-    the packages that this machine installs from. Takes a minute or two, and
-    root. An image that has the name already is kept as NAME@1, NAME@2 …
+    The VM has Debian's kernel, cloud-init, guest agent and SSH server, from the package
+    sources of this machine. It needs root and takes a minute or two. An existing image
+    of that name is kept as NAME@1, NAME@2 …
     """
     from linkedclone.cli.output import emit
     from linkedclone.cli.session import open_session

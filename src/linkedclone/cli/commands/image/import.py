@@ -43,13 +43,13 @@ Examples:
 """,
 )
 @click.argument("source", metavar="FILE|URL")
-@click.option("--name", metavar="NAME", help="The parent's name (default: that of the file).")
-@click.option("--sha256", metavar="SUM", default="", help="The SHA-256 that the file has to have.")
+@click.option("--name", metavar="NAME", help="Name of the parent (default: from the file's name).")
+@click.option("--sha256", metavar="SUM", default="", help="Expected SHA-256 checksum of the file.")
 @click.option(
     "--format",
     "image_format",
     type=click.Choice(("qcow2", "raw", "vmdk")),
-    help="What the file is (default: told by its content).",
+    help="Format of the file (default: detected).",
 )
 @click.option("--cpus", type=click.IntRange(1, 64), default=1, help="Processors (default: 1).")
 @click.option("--memory", metavar="SIZE", default="1GiB", help="Memory (default: 1GiB).")
@@ -60,22 +60,21 @@ Examples:
     "--user",
     metavar="NAME",
     default="root",
-    help="Who logs in by SSH; made if need be (default: root).",
+    help="User for SSH logins, created if missing (default: root).",
 )
 @click.option(
     "--firmware",
     type=click.Choice(("bios", "uefi")),
     default="bios",
-    help="What the machine boots with (default: bios).",
+    help="Firmware to boot with (default: bios).",
 )
 @click.option("--move", is_flag=True, help="Move the file into place instead of copying it.")
 @click.pass_obj
 def command(choices: Choices, source: str, **machine: Unpack[_Machine]) -> int:
-    """Make a parent VM with the snapshot base of an image.
+    """Import an image as a parent VM with the snapshot 'base'.
 
-    An image that has the name already is kept as NAME@1, NAME@2 …; clones of
-    NAME are of the newest from then on. What was fetched of a URL is kept when
-    it breaks off: the same command goes on from there.
+    An existing image of that name is kept as NAME@1, NAME@2 …; from then on NAME is the
+    newest. If a download is interrupted, the same command resumes it.
     """
     from linkedclone.cli.output import emit
     from linkedclone.cli.session import open_session

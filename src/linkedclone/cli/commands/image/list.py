@@ -11,7 +11,7 @@ from linkedclone.cli.grammar import Verb
 def command(choices: Choices) -> int:
     """List the imported images.
 
-    Each with how many VMs hang from it.
+    Shows for each image how many VMs depend on it.
     """
     from linkedclone.cli.output import emit
     from linkedclone.cli.session import open_session

@@ -8,12 +8,12 @@ from linkedclone.cli.grammar import Verb
 
 @click.command(cls=Verb)
 @click.argument("name", metavar="NAME")
-@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
 @click.pass_obj
 def command(choices: Choices, name: str, *, yes: bool) -> int:
-    """Remove an image that nothing hangs from.
+    """Remove an image that nothing depends on.
 
-    Its parent VM goes with it.
+    Its parent VM is deleted too.
     """
     from linkedclone.cli.confirm import require_answer
     from linkedclone.cli.session import open_session

@@ -14,14 +14,14 @@ from linkedclone.cli.options.types import pool_file
 @click.argument("names", metavar="NAME...", nargs=-1, required=True)
 @click.pass_obj
 def command(choices: Choices, file: Path, names: tuple[str, ...]) -> int:
-    """Take clones into a pool that bear its name and do not fit its file.
+    """Take over clones that have the pool's name but do not fit its file.
 
-    Clones that were made for another numbering, folder or parent than FILE's
-    are never changed or deleted for this pool: another pool may have the same
-    name. After an intended change of FILE this command says that they belong to
-    it. Nothing but their marks is written; pool plan then shows what follows.
+    Clones that were made for another numbering, folder or parent than FILE's are never
+    changed or deleted for this pool: another pool may have the same name. After an
+    intended change of FILE this command assigns them to it. Only their marks are
+    written; pool plan then shows what follows.
 
-    A NAME is a name, an inventory path or a UUID, and may hold ranges.
+    A NAME is a name, an inventory path or a UUID, and may contain ranges.
     """
     from linkedclone.cli.confirm import finish
     from linkedclone.cli.options.types import expand_refs

@@ -15,12 +15,12 @@ from linkedclone.cli.options.types import pool_file
 @asks_of_ours
 @click.pass_obj
 def command(choices: Choices, file: Path, **sure: Unpack[Answered]) -> int:
-    """Bring a pool to the state that its file describes.
+    """Bring a pool into the state that its file describes.
 
-    Makes what is missing, replaces what is not as it should be, deletes what
-    is too many; never faster than the file's rollout allows, and never what is
-    held or in use. Asks first, unless nothing is taken away. When stopped, it
-    goes on where it was with the next call.
+    Creates missing clones, replaces those that differ, and deletes surplus ones; never
+    faster than the file's rollout allows, and never clones that are held or in use.
+    Asks first if anything is replaced or deleted. A stopped run continues with the next
+    call.
     """
     from linkedclone.cli.pool_runs import apply_pool, open_pool, read_spec
 

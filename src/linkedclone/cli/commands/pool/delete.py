@@ -12,14 +12,13 @@ from linkedclone.cli.options.types import pool_file
 
 @click.command(cls=Verb)
 @pool_file
-@asks_first("Also clones that are held, and a base that belongs to no VM any more.")
+@asks_first("Also held clones, and a base whose own VM no longer exists.")
 @click.pass_obj
 def command(choices: Choices, file: Path, **sure: Unpack[Sure]) -> int:
-    """Delete all clones of a pool, unless something hangs from them.
+    """Delete all clones of a pool, unless something depends on them.
 
-    FILE itself stays, and so does the golden image. Held clones are refused
-    without --force. Clones that bear the pool's name and do not fit FILE are
-    left alone and named.
+    FILE and the golden image are kept. Held clones are refused without --force. Clones
+    that have the pool's name but do not fit FILE are left alone and listed.
     """
     from linkedclone.cli.confirm import ask_unless, finish, require_answer
 

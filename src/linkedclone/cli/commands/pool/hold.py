@@ -12,15 +12,20 @@ from linkedclone.cli.options.types import pool_file
 @click.command(cls=Verb)
 @pool_file
 @click.argument("names", metavar="NAME...", nargs=-1, required=True)
-@click.option("--reason", metavar="TEXT", default="by hand", help="Why (default: by hand).")
+@click.option(
+    "--reason",
+    metavar="TEXT",
+    default="by hand",
+    help="Why the clones are held (default: by hand).",
+)
 @click.pass_obj
 def command(choices: Choices, file: Path, names: tuple[str, ...], reason: str) -> int:
-    """Keep clones of a pool from being changed, whatever its file says.
+    """Protect clones of a pool from changes, whatever its file says.
 
-    The reason stands on the clone itself, so everybody sees it.
-    pool release ends it.
+    The reason is stored on the clone, where everyone can see it. 'pool release' ends
+    the protection.
 
-    A NAME may hold ranges, as in desk-{001..020}.
+    A NAME may contain ranges, as in desk-{001..020}.
     """
     from linkedclone.cli.confirm import finish
     from linkedclone.cli.options.types import expand_refs

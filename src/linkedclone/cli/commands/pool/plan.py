@@ -11,7 +11,7 @@ from linkedclone.cli.options.types import pool_file
 
 @click.command(cls=Verb)
 @pool_file
-@click.option("--check", is_flag=True, help="End with 3 if there is something to do.")
+@click.option("--check", is_flag=True, help="Exit with 3 if there is something to do.")
 @click.pass_obj
 def command(choices: Choices, file: Path, *, check: bool) -> int:
     """Show what pool apply would do to a pool, and why. Changes nothing."""

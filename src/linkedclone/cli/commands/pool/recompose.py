@@ -12,17 +12,19 @@ from linkedclone.cli.options.types import pool_file
 
 @click.command(cls=Verb)
 @pool_file
-@click.option("--snapshot", metavar="SNAPSHOT", required=True, help="Its name, path or id.")
-@click.option("--parent", metavar="PARENT", help="Another golden image (default: the file's).")
+@click.option(
+    "--snapshot", metavar="SNAPSHOT", required=True, help="Name, path or id of the snapshot."
+)
+@click.option("--parent", metavar="PARENT", help="New golden image (default: as in FILE).")
 @asks_of_ours
 @click.pass_obj
 def command(
     choices: Choices, file: Path, snapshot: str, parent: str | None, **sure: Unpack[Answered]
 ) -> int:
-    """Move a pool onto another snapshot or parent, a few clones at a time.
+    """Move a pool to another snapshot or parent, a few clones at a time.
 
-    FILE is changed to say so, and then applied: canaries first, if it has
-    some. If the new image turns out bad, pool rollback leads back.
+    Writes the new image into FILE and applies it, canaries first if FILE asks for them.
+    If the new image is bad, 'pool rollback' returns to the previous one.
     """
     from linkedclone.cli.pool_runs import change_and_apply, read_spec
 

@@ -13,9 +13,9 @@ from linkedclone.cli.options.types import pool_file
 @click.command(cls=Verb)
 @pool_file
 @click.argument("names", metavar="[NAME]...", nargs=-1)
-@click.option("--all", "everything", is_flag=True, help="All clones of the pool.")
+@click.option("--all", "everything", is_flag=True, help="Recreate all clones of the pool.")
 @click.option(
-    "--grown", is_flag=True, help="Those that have grown beyond refresh_above of the file."
+    "--grown", is_flag=True, help="Recreate the clones that are larger than refresh_above in FILE."
 )
 @asks_of_ours
 @click.pass_obj
@@ -28,10 +28,10 @@ def command(
     grown: bool,
     **sure: Unpack[Answered],
 ) -> int:
-    """Make clones anew on the same image: as they were when they were made.
+    """Recreate clones of a pool on the same image.
 
-    What they wrote since is lost. A NAME may hold ranges. Whatever else the
-    file asks for is done as well, as by pool apply.
+    Everything the clones have written is lost. A NAME may contain ranges. Other changes
+    that FILE asks for are made too, as by pool apply.
     """
     from linkedclone.cli.options.types import expand_refs
     from linkedclone.cli.pool_runs import apply_pool, open_pool, read_spec

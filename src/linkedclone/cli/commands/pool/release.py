@@ -14,9 +14,9 @@ from linkedclone.cli.options.types import pool_file
 @click.argument("names", metavar="NAME...", nargs=-1, required=True)
 @click.pass_obj
 def command(choices: Choices, file: Path, names: tuple[str, ...]) -> int:
-    """Let clones go again that are held or in quarantine.
+    """Release clones that are held or quarantined.
 
-    A NAME may hold ranges, as in desk-{001..020}.
+    A NAME may contain ranges, as in desk-{001..020}.
     """
     from linkedclone.cli.confirm import finish
     from linkedclone.cli.options.types import expand_refs

@@ -15,10 +15,10 @@ from linkedclone.cli.options.types import pool_file
 @asks_of_ours
 @click.pass_obj
 def command(choices: Choices, file: Path, **sure: Unpack[Answered]) -> int:
-    """Move a pool back onto the image that it hung from before.
+    """Move a pool back to its previous image.
 
-    The clones themselves know which that was. FILE is changed to say so, and
-    then applied. Clones that are on that image still are left as they are.
+    The clones themselves record which image that was. Writes it into FILE and applies
+    it. Clones that are still on that image are left as they are.
     """
     from linkedclone.cli.pool_runs import change_and_apply, find_rollback, read_spec
 

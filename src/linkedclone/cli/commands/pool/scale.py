@@ -16,7 +16,7 @@ from linkedclone.cli.options.types import pool_file
 @asks_of_ours
 @click.pass_obj
 def command(choices: Choices, file: Path, size: int, **sure: Unpack[Answered]) -> int:
-    """Change how many clones a pool has: FILE is changed to say so, and then applied."""
+    """Change how many clones a pool has: write the size into FILE and apply it."""
     from linkedclone.cli.pool_runs import change_and_apply
 
     return change_and_apply(choices, file, {"size": size}, sure=sure, verb="pool scale")

@@ -13,7 +13,7 @@ from linkedclone.cli.options.types import pool_file
 @pool_file
 @click.pass_obj
 def command(choices: Choices, file: Path) -> int:
-    """Show how each clone of a pool stands: health, image, size, age, hold."""
+    """Show the state of each clone of a pool: health, image, size, age, hold."""
     from linkedclone.cli.output import emit
     from linkedclone.cli.pool_runs import open_pool, read_spec
     from linkedclone.cli.views.pools import render_status, say_status

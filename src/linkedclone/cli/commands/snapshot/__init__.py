@@ -4,11 +4,11 @@ from linkedclone.cli.grammar import subgroup
 
 command = subgroup(
     "snapshot",
-    "List, take, delete and revert to snapshots.",
+    "List, create, delete and revert to snapshots.",
     {
         "list": "List the snapshots of a VM.",
         "create": "Take a snapshot of a VM, without memory.",
-        "delete": "Delete a snapshot, unless clones hang from it.",
+        "delete": "Delete a snapshot, unless clones depend on it.",
         "revert": "Put a VM back to a snapshot.",
     },
 )

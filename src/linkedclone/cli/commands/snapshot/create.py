@@ -9,9 +9,9 @@ from linkedclone.cli.grammar import Verb
 @click.command(cls=Verb)
 @click.argument("vm", metavar="VM")
 @click.argument("name", metavar="NAME")
-@click.option("--description", metavar="TEXT", default="", help="What it is for.")
-@click.option("--quiesce", is_flag=True, help="Bring a running guest's file systems to rest first.")
-@click.option("--memory", is_flag=True, help="Keep the memory of a running VM too.")
+@click.option("--description", metavar="TEXT", default="", help="Description of the snapshot.")
+@click.option("--quiesce", is_flag=True, help="Quiesce the file systems of a running guest first.")
+@click.option("--memory", is_flag=True, help="Include the memory of a running VM.")
 @click.pass_obj
 def command(
     choices: Choices,
@@ -22,7 +22,7 @@ def command(
     quiesce: bool,
     memory: bool,
 ) -> int:
-    """Take a snapshot of a VM, without memory unless it is asked for."""
+    """Take a snapshot of a VM, without memory unless --memory is given."""
     from linkedclone.cli.confirm import finish
     from linkedclone.cli.session import open_session
     from linkedclone.cli.views.progress import watch

@@ -13,14 +13,14 @@ from linkedclone.cli.options.types import scan_option
 @click.argument("vm", metavar="VM")
 @click.argument("name", metavar="SNAPSHOT")
 @scan_option
-@asks_first("Also of a VM that linkedclone did not make.")
+@asks_first("Also of a VM that linkedclone did not create.")
 @click.pass_obj
 def command(
     choices: Choices, vm: str, name: str, scan: tuple[str, ...], **sure: Unpack[Sure]
 ) -> int:
-    """Delete a snapshot, unless clones hang from it.
+    """Delete a snapshot, unless clones depend on it.
 
-    SNAPSHOT is a name, a path or an id. Its children stay.
+    SNAPSHOT is a name, a path or an id. Its child snapshots are kept.
     """
     from linkedclone.cli.confirm import ask_unless, finish, require_answer
 

@@ -13,12 +13,12 @@ from linkedclone.cli.options.types import scan_option
 @click.argument("vm", metavar="VM")
 @click.argument("name", metavar="SNAPSHOT")
 @scan_option
-@asks_first("Also a VM that linkedclone did not make.")
+@asks_first("Also a VM that linkedclone did not create.")
 @click.pass_obj
 def command(
     choices: Choices, vm: str, name: str, *, scan: tuple[str, ...], **sure: Unpack[Sure]
 ) -> int:
-    """Put a VM back to a snapshot; what it wrote since is lost.
+    """Revert a VM to a snapshot; everything written since is lost.
 
     SNAPSHOT is a name, a path or an id.
     """
