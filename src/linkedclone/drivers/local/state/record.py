@@ -5,7 +5,7 @@ import re
 from collections.abc import Hashable
 from dataclasses import asdict, dataclass, is_dataclass
 from datetime import datetime
-from functools import cache
+from functools import cache, lru_cache
 from ipaddress import IPv4Address, IPv4Interface
 from types import UnionType
 from typing import Any, cast, get_args, get_origin, get_type_hints
@@ -26,6 +26,7 @@ NEWER = "newer vm.json"
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}", re.IGNORECASE)
 _CPUS = range(1, 1 << 16)
 _MEMORY_BYTES = range(1, 1 << 62)
+_RECORDS_KEPT = 4096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,8 +162,9 @@ def _render_date(value: object) -> str:
     raise TypeError(value)
 
 
+@lru_cache(_RECORDS_KEPT)
 def parse_record(content: bytes, what: str) -> VmRecord:
-    """Read a record."""
+    """Read a record; a command looks at the same ones many times."""
     try:
         document = cast("dict[str, object]", json.loads(content))
         _check_format(document.pop("format"), what)
