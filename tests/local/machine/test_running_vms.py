@@ -5,7 +5,6 @@ import signal
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import closing
-from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
@@ -21,6 +20,7 @@ from linkedclone.errors import RefusedError
 from linkedclone.model.images import ImageImport
 from linkedclone.model.values.ids import VmId
 from linkedclone.model.vm import Power
+from tests.command import FORKED
 from tests.contract.acts import (
     current,
     error_of,
@@ -36,7 +36,6 @@ from tests.contract.acts import (
 from tests.local.scenes import check_tidy, clean_up, connect, make_image
 
 MEMORY_BYTES = 64 << 20
-FORKED = get_context("forkserver")
 
 
 @pytest.fixture

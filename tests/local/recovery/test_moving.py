@@ -9,7 +9,6 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing
-from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
@@ -28,11 +27,11 @@ from linkedclone.errors import (
 )
 from linkedclone.model.vm import Power
 from linkedclone.system.locks import hold
+from tests.command import FORKED
 from tests.contract.acts import find, make, result_of, set_power, step_for
 from tests.local.recovery.test_full_disk import as_root, small_filesystem
 from tests.local.scenes import build_family, check_tidy, connect, digest, top_of
 
-FORKED = get_context("forkserver")
 NAMES = ("golden", "grand", "kept", "solo")
 
 

@@ -3,7 +3,6 @@
 import random
 from collections.abc import Iterator
 from contextlib import closing, suppress
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +19,12 @@ from linkedclone.model.images import ImageImport
 from linkedclone.model.jobs import JobStatus
 from linkedclone.system import atomic_files
 from linkedclone.system.atomic_files import write_new
+from tests.command import FORKED
 from tests.contract.acts import find, finish, make, read, renamed, step_for, take_snapshot
 from tests.local import crowd
 from tests.local.scenes import check_tidy, clean_up, connect, make_image
 
 ROUNDS = 10
-FORKED = get_context("forkserver")
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ from linkedclone.errors import BusyError, HypervisorError, NoSpaceError, Refused
 from linkedclone.model.images import ImageImport
 from linkedclone.model.values.ids import VmId
 from linkedclone.model.vm import Power, Vm
+from tests.command import FORKED
 from tests.contract.acts import (
     error_of,
     find,
@@ -47,7 +47,6 @@ from tests.local.scenes import (
 )
 
 MEMORY_BYTES = 64 << 20
-FORKED = get_context("forkserver")
 
 
 def open_family(root: Path, image: Path) -> LocalDriver:

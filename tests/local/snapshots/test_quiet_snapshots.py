@@ -6,7 +6,6 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import closing
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from linkedclone.drivers.local.state.disks import is_unsettled
 from linkedclone.drivers.local.state.file_names import is_own_name
 from linkedclone.drivers.local.state.store import load_vm
 from linkedclone.model.vm import Power
+from tests.command import FORKED
 from tests.contract.acts import find, make, read, result_of, running, set_power, step_for
 from tests.local.machine.guest import build_import
 from tests.local.recovery.test_full_disk import BOOT_SECONDS, ssh, wait_for
@@ -28,7 +28,6 @@ from tests.local.scenes import check_tidy, clean_up, connect, top_of
 
 pytestmark = pytest.mark.xdist_group("a guest at work")  # one worker boots it
 
-FORKED = get_context("forkserver")
 FREEZE, STATUS = "guest-fsfreeze-freeze", "guest-fsfreeze-status"
 AFTER_FREEZE, AFTER_MOVE, IN_FREEZE = "frozen", "frozen and moved", "while it freezes"
 
