@@ -9,6 +9,6 @@ command = subgroup(
         "list": "List the snapshots of a VM.",
         "create": "Take a snapshot of a VM, without memory.",
         "delete": "Delete a snapshot, unless clones depend on it.",
-        "revert": "Put a VM back to a snapshot.",
+        "revert": "Revert a VM to a snapshot.",
     },
 )
