@@ -45,15 +45,25 @@ def _global_options() -> list[click.Parameter]:
 
 
 class HeadedOption(click.Option):
-    """An option that the help lists under a heading of its own.
+    """An option that the help lists under a heading, and that sets a field of a request.
 
     Attributes:
         heading: The heading; options of one heading stand together.
+        field: What errors call the field: the option's own name, below that of
+            the ``part`` of the request. Other options are called by their names.
     """
 
-    def __init__(self, *args: Any, heading: str, **settings: Any) -> None:  # noqa: ANN401 - as inherited
+    def __init__(
+        self,
+        *args: Any,  # noqa: ANN401 - as inherited
+        heading: str = "Options",
+        part: str = "",
+        field: str = "",
+        **settings: Any,  # noqa: ANN401 - as inherited
+    ) -> None:
         super().__init__(*args, **settings)
         self.heading = heading
+        self.field = ".".join(filter(None, (part, field or self.name)))
 
 
 def give_options(command: CommandT, options: Sequence[Callable[[CommandT], CommandT]]) -> CommandT:

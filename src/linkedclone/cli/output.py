@@ -50,13 +50,18 @@ def render_document(document: Mapping[str, object], output: str) -> str:
 _FOREIGN: Final = frozenset({"because", "details", "note", "notes", "reason", "stopped", "text"})
 """Fields that hold words of others, who may repeat what was sent to them."""
 
+_SENTENCES: Final = _FOREIGN | {"about", "brief", "hint", "not_seen", "remedy", "trouble"}
+"""Fields that hold sentences of ours, which may name fields and commands."""
+
 
 def _clean(value: object, key: str = "") -> object:
     """Return plain data that is valid in a document: UTF-8, and no password in others' words."""
     if isinstance(value, str):
+        from linkedclone.cli.references import render_references
         from linkedclone.config.redaction import scrub
 
-        return encodable(scrub(value) if key in _FOREIGN else value)
+        shown = render_references(value) if key in _SENTENCES else value
+        return encodable(scrub(shown) if key in _FOREIGN else shown)
     if isinstance(value, Mapping):
         return {encodable(str(name)): _clean(one, str(name)) for name, one in value.items()}
     if isinstance(value, list | tuple):

@@ -94,14 +94,16 @@ def say(text: str) -> None:
     """Write lines to standard error; where that cannot be, nobody can be told.
 
     What steers a terminal is taken out, whoever has written the text. Words of
-    others are scrubbed where they are put into it, see ``foreign``.
+    others are scrubbed where they are put into it, see ``foreign``. Fields and
+    commands that it names are written as options and commands.
     """
+    from linkedclone.cli.references import render_references
     from linkedclone.config.redaction import scrub_sentence
 
     if sys.stderr is None:
         return
-    line = "\n".join(printable(line, most=MOST_OF_A_LINE) for line in text.split("\n"))
-    line = scrub_sentence(line)
+    lines = render_references(text).split("\n")
+    line = scrub_sentence("\n".join(printable(line, most=MOST_OF_A_LINE) for line in lines))
     try:
         sys.stderr.write(f"{line}\n")
         sys.stderr.flush()

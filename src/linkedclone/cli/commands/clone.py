@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from linkedclone.model.request import CloneRequest, Placement, SnapshotChoice
     from linkedclone.model.server_check import HostCheck
 
-_placement = partial(click.option, cls=HeadedOption, heading="Place")
+_placement = partial(click.option, cls=HeadedOption, heading="Place", part="placement")
+_snapshot = partial(click.option, cls=HeadedOption, part="snapshot")
 
 
 class _Options(HardwareOptions, GuestOptions):
@@ -69,13 +70,14 @@ Examples:
     default="current",
     help="current, a name, path or id, or new[:NAME] to take one (default: current).",
 )
-@click.option("--quiesce", is_flag=True, help="Quiesce the running parent for the new snapshot.")
-@click.option(
+@_snapshot("--quiesce", is_flag=True, help="Quiesce the running parent for the new snapshot.")
+@_snapshot(
     "--snapshot-memory",
+    field="memory",
     is_flag=True,
     help="Include the running parent's memory in the new snapshot.",
 )
-@click.option(
+@_snapshot(
     "--prepare-template",
     is_flag=True,
     help="If a template has no snapshot, take one (this briefly converts the template to a VM).",
@@ -171,11 +173,11 @@ def _build_request(options: _Options) -> "CloneRequest":
         customization_spec=options["customization_spec"],
         power_on=options["power"] == "on",
         wait=Wait(options["wait"]),
-        wait_seconds=options["wait_timeout"],
+        wait_seconds=options["wait_seconds"],
         network_filter=options["network_filter"],
         keep_failed=options["keep_failed"],
         parallel=options["parallel"],
-        macs=options["mac"],
+        macs=options["macs"],
     )
 
 

@@ -23,7 +23,7 @@ class GuestOptions(TypedDict):
     customization_spec: str
     keep_failed: bool
     wait: str
-    wait_timeout: float | None
+    wait_seconds: float | None
     network_filter: tuple[str, ...]
 
 
@@ -47,6 +47,7 @@ _option = partial(click.option, cls=HeadedOption, heading=GUESTS)
 _OPTIONS = (
     _option(
         "--customize",
+        field="customization",
         metavar="FILE",
         help="YAML file with host names, addresses, domain and accounts of the guests.",
     ),
@@ -70,6 +71,7 @@ _OPTIONS = (
     ),
     _option(
         "--wait-timeout",
+        "wait_seconds",
         metavar="TIME",
         type=read_duration,
         default=None,

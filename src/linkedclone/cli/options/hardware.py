@@ -31,18 +31,18 @@ class HardwareOptions(TypedDict):
     """What the options of this module were set to."""
 
     full: bool
-    disk_move_type: str | None
-    disk: int | None
-    add_disk: tuple["NewDisk", ...]
+    disk_move: str | None
+    disk_bytes: int | None
+    disks: tuple["NewDisk", ...]
     cpus: int | None
     cores_per_socket: int | None
-    memory: int | None
+    memory_bytes: int | None
     cpu_hot_add: bool | None
     memory_hot_add: bool | None
     network: tuple[tuple[int, str], ...]
     add_nic: tuple[str, ...]
     remove_nic: tuple[int, ...]
-    mac: tuple[tuple[str, tuple[str, ...]], ...]
+    macs: tuple[tuple[str, tuple[str, ...]], ...]
     extra_config: tuple[tuple[str, str], ...]
     keep_tpm: bool
     firmware: Literal["bios", "uefi"] | None
@@ -95,21 +95,32 @@ def _read_setting(text: str) -> tuple[str, str]:
 
 
 def _option(heading: str, *forms: str, **settings: Any) -> Callable[[CommandT], CommandT]:  # noqa: ANN401 - click's
+    settings = {"part": "hardware", **settings}
     return click.option(*forms, cls=HeadedOption, heading=heading, **settings)
 
 
 _OPTIONS = (
-    _option(DISKS, "--full", is_flag=True, help="Copy the disks instead of linking to them."),
+    _option(
+        DISKS,
+        "--full",
+        part="disk_move",
+        field="shared",
+        is_flag=True,
+        help="Copy the disks instead of linking to them.",
+    ),
     _option(
         DISKS,
         "--disk-move-type",
+        "disk_move",
+        part="",
         type=click.Choice(MOVE_TYPES),
         metavar="TYPE",
-        help="vSphere's disk move type:  " + ", ".join(MOVE_TYPES) + ".",
+        help="vSphere's disk move type: " + ", ".join(MOVE_TYPES) + ".",
     ),
     _option(
         DISKS,
         "--disk",
+        "disk_bytes",
         metavar="SIZE",
         type=read_size,
         help="Size of the first disk; only full clones can differ from the snapshot.",
@@ -117,6 +128,7 @@ _OPTIONS = (
     _option(
         DISKS,
         "--add-disk",
+        "disks",
         metavar="SIZE[,thick]",
         type=_read_new_disk,
         multiple=True,
@@ -131,7 +143,12 @@ _OPTIONS = (
         help="CPUs per socket.",
     ),
     _option(
-        HARDWARE, "--memory", metavar="SIZE", type=read_memory, help="Memory, for example 4GiB."
+        HARDWARE,
+        "--memory",
+        "memory_bytes",
+        metavar="SIZE",
+        type=read_memory,
+        help="Memory, for example 4GiB.",
     ),
     _option(
         HARDWARE,
@@ -148,6 +165,7 @@ _OPTIONS = (
     _option(
         HARDWARE,
         "--network",
+        field="nics.remap",
         metavar="[INDEX=]NAME",
         type=_read_network,
         multiple=True,
@@ -156,6 +174,7 @@ _OPTIONS = (
     _option(
         HARDWARE,
         "--add-nic",
+        field="nics.add",
         metavar="NAME",
         type=_read_name,
         multiple=True,
@@ -164,6 +183,7 @@ _OPTIONS = (
     _option(
         HARDWARE,
         "--remove-nic",
+        field="nics.remove",
         metavar="INDEX",
         type=click.IntRange(min=0),
         multiple=True,
@@ -172,6 +192,8 @@ _OPTIONS = (
     _option(
         HARDWARE,
         "--mac",
+        "macs",
+        part="",
         metavar="NAME=MAC[,MAC]",
         type=_read_macs,
         multiple=True,
@@ -218,7 +240,7 @@ def build_disk_move(options: HardwareOptions) -> "DiskMove":
     from linkedclone.errors import InputError
     from linkedclone.model.request import DiskMove
 
-    named = options["disk_move_type"]
+    named = options["disk_move"]
     if named is None:
         return DiskMove.SHARED if options["full"] else DiskMove.LINKED
     move = DiskMove(named)
@@ -237,13 +259,13 @@ def build_hardware(options: HardwareOptions) -> "Hardware":
     return Hardware(
         cpus=options["cpus"],
         cores_per_socket=options["cores_per_socket"],
-        memory_bytes=options["memory"],
+        memory_bytes=options["memory_bytes"],
         cpu_hot_add=options["cpu_hot_add"],
         memory_hot_add=options["memory_hot_add"],
         extra_config=options["extra_config"],
-        disks=options["add_disk"],
+        disks=options["disks"],
         nics=_build_nics(options),
-        disk_bytes=options["disk"],
+        disk_bytes=options["disk_bytes"],
         keep_tpm=options["keep_tpm"],
         firmware=options["firmware"] or "",
         display=options["display"],

@@ -16,6 +16,7 @@ from linkedclone.app.endpoints import (
     pin,
     pinned_before,
 )
+from linkedclone.cli.references import render_references
 from linkedclone.cli.terminal import has_terminal, printable, say, shows_on_terminal
 from linkedclone.cli.views.tables import GOOD_BAD, Column, render_table
 from linkedclone.config.endpoint import Endpoint, Tls
@@ -165,7 +166,7 @@ def render_findings(findings: Sequence[Finding]) -> str:
     width = max(len(finding.check) for finding in findings)
     lines = []
     for finding in findings:
-        text, *more = finding.text.splitlines() or [""]
+        text, *more = render_references(finding.text).splitlines() or [""]
         verdict = f"{finding.verdict.value:7}"
         colour = GOOD_BAD[finding.verdict.value].rpartition(" ")[2]
         shown = click.style(verdict, fg=colour) if shows_on_terminal() else verdict
@@ -173,5 +174,5 @@ def render_findings(findings: Sequence[Finding]) -> str:
         indent = " " * (width + 11)
         lines += [f"{indent}{printable(line)}" for line in more]
         if finding.remedy:
-            lines.append(f"{indent}try: {printable(finding.remedy)}")
+            lines.append(f"{indent}try: {printable(render_references(finding.remedy))}")
     return "\n".join(lines)

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 
+from linkedclone.cli.references import render_references
 from linkedclone.cli.terminal import printable, say
 from linkedclone.cli.views.reports import say_failures
 from linkedclone.cli.views.tables import GOOD_BAD, Column, render_table
@@ -28,7 +29,7 @@ def render_waste(report: WasteReport, kinds: Collection[WasteKind]) -> str:
             waste.name,
             render_size(waste.used_bytes),
             became.get(id(waste)) or _removable(waste, kinds),
-            waste.reason,
+            render_references(waste.reason),
         ]
         for waste in report.found
     ]

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+from linkedclone.cli.references import render_references
 from linkedclone.cli.terminal import printable
 from linkedclone.cli.views.tables import GOOD_BAD, Column, render_table
 from linkedclone.lineage.family import Lineage
@@ -73,7 +74,7 @@ def render_vm(row: VmRow) -> str:
         ("id", vm.id),
         ("uuid", vm.uuid),
         ("power", "template" if vm.template else vm.power.value),
-        ("trouble", "; ".join(vm.trouble.splitlines())),
+        ("trouble", render_references("; ".join(vm.trouble.splitlines()))),
         ("owner", vm.owner or ("unknown" if vm.unreadable else "not made by linkedclone")),
         ("mode", row.mode.value),
         ("unreadable", "; ".join(vm.unreadable.splitlines())),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, TypedDict, Unpack
 import click
 
 from linkedclone.cli.global_options import Choices
-from linkedclone.cli.grammar import Verb
+from linkedclone.cli.grammar import HeadedOption, Verb
 
 if TYPE_CHECKING:
     from linkedclone.model.images import ImageImport
@@ -68,7 +68,13 @@ Examples:
     default="bios",
     help="Firmware to boot with (default: bios).",
 )
-@click.option("--move", is_flag=True, help="Move the file into place instead of copying it.")
+@click.option(
+    "--move",
+    cls=HeadedOption,
+    part="image",
+    is_flag=True,
+    help="Move the file into place instead of copying it.",
+)
 @click.pass_obj
 def command(choices: Choices, source: str, **machine: Unpack[_Machine]) -> int:
     """Import an image as a parent VM with the snapshot 'base'.

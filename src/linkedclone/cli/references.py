@@ -1,0 +1,50 @@
+"""How the command line writes the fields and commands that texts from below name.
+
+Errors, findings and notes know nothing of options: they name a field of a
+request or an argument of the library as ``placement.host``, and an action as
+``snapshot create``, each between double backticks. Here the first becomes
+``--host`` and the second ``linkedclone snapshot create``.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from functools import cache
+
+import click
+
+_REFERENCE = re.compile(r"``([a-z0-9_. ]+)``")
+
+
+def render_references(text: str) -> str:
+    """Return a text with the options and commands of the command line in it.
+
+    What names no field or command stays as it is: it may be a name that others gave.
+    """
+    if "``" not in text:
+        return text
+    return _REFERENCE.sub(lambda found: list_references().get(found[1], found[0]), text)
+
+
+@cache
+def list_references() -> Mapping[str, str]:
+    """Return what each field and command is called here, as the commands themselves know it."""
+    return dict(walk_references())
+
+
+def walk_references(
+    command: click.Command | None = None, path: tuple[str, ...] = ()
+) -> Iterator[tuple[str, str]]:
+    """Yield each option of a command and of those below it, and the commands themselves."""
+    from linkedclone.cli.running import program
+
+    command = command or program
+    for option in command.params:
+        if isinstance(option, click.Option):
+            yield getattr(option, "field", option.name or ""), max(option.opts, key=len)
+    if not isinstance(command, click.Group):
+        yield " ".join(path), " ".join(("linkedclone", *path))
+        return
+    context = click.Context(command)
+    for name in command.list_commands(context):
+        if (inner := command.get_command(context, name)) is not None:
+            yield from walk_references(inner, (*path, name))
