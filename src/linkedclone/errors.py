@@ -2,6 +2,10 @@
 
 An error answers three questions: what failed (``brief``), what the other side
 said, unedited (``details``), and what to try next (``hint``).
+
+Errors know nothing of command lines. Between double backticks they name a field
+of a request or an argument, as ``placement.host`` or ``force``, or an action, as
+``snapshot create``; whoever shows an error puts their own words there.
 """
 
 from enum import StrEnum

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from linkedclone.cli.main import main
+from linkedclone.cli.references import render_references
 from linkedclone.cli.views.usage import render_usage
 from linkedclone.cli.views.vms import describe_vm, render_vm
 from linkedclone.config.endpoint import Endpoint
@@ -193,7 +194,7 @@ def test_missing_programs_are_named_with_their_packages(
             "'xen', which is not an accelerator",
             "unset LINKEDCLONE",
         ),
-        (("tcg", "kvm"), KVM_WORKS, "ok", "tcg, because --accel asks for it", ""),
+        (("tcg", "kvm"), KVM_WORKS, "ok", "tcg, because ``accel`` asks for it", ""),
         (("auto", "tcg"), KVM_WORKS, "ok", "kvm, because a kernel boots", ""),
     ],
 )
@@ -491,9 +492,13 @@ ON = MachineState(power=Power.ON)
     [
         ({}, "0 of 2 run", ""),
         ({"desk": ON}, "1 of 2 run", ""),
-        ({"desk": FULL}, "paused: desk (the disk's file system is full)", "start desk"),
-        ({"desk": FULL, "golden": FULL}, "paused: desk, golden (the disk's", "start desk golden"),
-        ({"desk": BROKEN}, "paused: desk (a disk error)", "start desk"),
+        ({"desk": FULL}, "paused: desk (the disk's file system is full)", "``start`` desk"),
+        (
+            {"desk": FULL, "golden": FULL},
+            "paused: desk, golden (the disk's",
+            "``start`` desk golden",
+        ),
+        ({"desk": BROKEN}, "paused: desk (a disk error)", "``start`` desk"),
         ({"desk": MUTE}, "desk does not answer: QEMU does not answer", ""),
     ],
 )
@@ -504,7 +509,7 @@ def test_a_machine_that_is_stuck_is_told(
     assert text in found.text
     if remedy:
         assert found.verdict is Verdict.WARNING
-        assert found.remedy == f"linkedclone {remedy} --endpoint local:{driver.state.root}"
+        assert found.remedy == f"{remedy} ``endpoint`` local:{driver.state.root}"
     else:
         assert not found.remedy
 
@@ -519,7 +524,7 @@ def test_the_socket_of_a_machine_that_was_killed_is_told(driver: LocalDriver) ->
     found = look(driver, "machines")
     assert found.verdict is Verdict.WARNING
     assert found.text.startswith("ended without having been stopped: desk")
-    assert " start desk " in found.remedy
+    assert "``start`` desk " in found.remedy
 
 
 def test_what_a_guest_fills_the_disk_with_is_told_by_doctor_usage_and_show(
@@ -567,4 +572,6 @@ def test_a_changed_base_fails_with_what_mends_it(driver: LocalDriver) -> None:
 def carry_out(remedy: str) -> None:
     """Do what a remedy says, with the ``linkedclone`` of these tests."""
     program = f'linkedclone() {{ {shlex.quote(sys.executable)} -m linkedclone "$@"; }}; '
-    subprocess.run(["bash", "-c", program + remedy], check=True, capture_output=True)
+    subprocess.run(
+        ["bash", "-c", program + render_references(remedy)], check=True, capture_output=True
+    )

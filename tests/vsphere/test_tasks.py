@@ -229,5 +229,5 @@ def test_missing_privileges_of_options_are_named_with_the_option(
     (optional,) = [one for one in driver.diagnose() if one.check == "privileges of options"]
     assert required.verdict is Verdict.OK
     assert optional.verdict is Verdict.WARNING
-    assert "--create-folder: Folder.Create" in optional.text
-    assert "--prepare-template: VirtualMachine.Provisioning.MarkAsVM" in optional.text
+    assert "``placement.create_folder``: Folder.Create" in optional.text
+    assert "``snapshot.prepare_template``: VirtualMachine.Provisioning.MarkAsVM" in optional.text

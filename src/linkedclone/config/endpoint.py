@@ -87,9 +87,9 @@ def with_accel(endpoint: Endpoint, accel: str) -> Endpoint:
     if endpoint.kind != "local":
         raise InputError(
             f"{endpoint.address} chooses by itself how its machines are run",
-            hint="leave --accel out: it is for local: alone",
+            hint="leave ``accel`` out: it is for local: alone",
         )
-    return replace(endpoint, accel=check_accel(accel, what="--accel"))
+    return replace(endpoint, accel=check_accel(accel, what="``accel``"))
 
 
 def check_accel(text: str, *, what: str) -> str:

@@ -114,7 +114,7 @@ def _known_thumbprint(path: Path, address: Address) -> str:
         if len(digits) != _SHA256_DIGITS:
             raise InputError(
                 f"GOVC_TLS_KNOWN_HOSTS has a SHA-1 thumbprint for {words[0]}, which proves little",
-                hint="pin the certificate by its SHA-256: linkedclone endpoints add NAME URL",
+                hint="pin the certificate by its SHA-256: ``endpoints add`` NAME URL",
             )
         return digits
     return ""

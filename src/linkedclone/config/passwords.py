@@ -52,7 +52,7 @@ def find_password(
     if found is None:
         raise InputError(
             f"there is no password for {endpoint.address}",
-            hint="set LINKEDCLONE_PASSWORD, or store it once: linkedclone endpoints add NAME URL",
+            hint="set LINKEDCLONE_PASSWORD, or store it once: ``endpoints add`` NAME URL",
         )
     return found
 

@@ -69,6 +69,6 @@ def data_folder() -> Path:
     if folder is None:
         raise InputError(
             "this user has no home folder to keep VMs in",
-            hint="name a state folder, as --endpoint local:/srv/clones, or set HOME",
+            hint="name a state folder, as ``endpoint`` local:/srv/clones, or set HOME",
         )
     return folder

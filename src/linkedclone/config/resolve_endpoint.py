@@ -92,7 +92,7 @@ def locate_endpoint(
     """
     environ = os.environ if environ is None else environ
     if text is not None:
-        return _named_or_url(text, environ, origin="--endpoint")
+        return _named_or_url(text, environ, origin="``endpoint``")
     if environ.get("LINKEDCLONE_ENDPOINT"):
         wanted = environ["LINKEDCLONE_ENDPOINT"]
         return _named_or_url(wanted, environ, origin="LINKEDCLONE_ENDPOINT")
@@ -121,7 +121,7 @@ def _named_or_url(text: str, environ: Mapping[str, str], *, origin: str) -> Loca
 
 def _from_url(text: str, environ: Mapping[str, str], *, origin: str) -> Endpoint:
     address = parse_url(text)
-    if address.password is not None and origin == "--endpoint":
+    if address.password is not None and origin == "``endpoint``":
         raise InputError(
             f"{redact(text)} holds a password, and a command line can be read by every user",
             hint="leave it out: it comes from LINKEDCLONE_PASSWORD, or is asked for",
@@ -150,7 +150,7 @@ def _read_pin(path: Path) -> str:
         raise InputError(
             f"the pinned certificate {path} cannot be read",
             details=str(error),
-            hint="pin it again: linkedclone endpoints add NAME URL",
+            hint="pin it again: ``endpoints add`` NAME URL",
         ) from error
 
 

@@ -322,7 +322,7 @@ def _unmended(made: Made, trouble: LinkedCloneError | None) -> Made:
         return made
     if made.verdict.left_failed and (first := made.verdict.failure):
         told = f"{first.brief}; and it could not be marked as failed: {trouble.brief}"
-        hint = f"delete it before another run uses it: linkedclone delete {made.step.name}"
+        hint = f"delete it before another run uses it: ``delete`` {made.step.name}"
         failure = replace(first, brief=told, hint=hint)
         return replace(made, verdict=replace(made.verdict, failure=failure))
     failure = Failure(

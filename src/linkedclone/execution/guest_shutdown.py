@@ -223,9 +223,7 @@ def _passes(error: LinkedCloneError) -> bool:
 
 
 def _was_deleted(step: ShutDownGuest) -> GoneError:
-    return GoneError(
-        f"{step.vm_name} was deleted while its guest shut down", hint="linkedclone list"
-    )
+    return GoneError(f"{step.vm_name} was deleted while its guest shut down", hint="``list``")
 
 
 def _runs_on(step: ShutDownGuest, power: Power) -> TooSlowError:
@@ -233,8 +231,8 @@ def _runs_on(step: ShutDownGuest, power: Power) -> TooSlowError:
     return TooSlowError(
         f"the guest of {step.vm_name} was asked to shut down, "
         f"and {state} after {step.deadline_seconds:.0f} s",
-        hint="look at its console; give it longer with --deadline, or stop it hard after that "
-        "with --then-off",
+        hint="look at its console; give it longer with ``deadline``, or stop it hard after that "
+        "with ``then_off``",
         kind="deadline",
     )
 
@@ -242,5 +240,5 @@ def _runs_on(step: ShutDownGuest, power: Power) -> TooSlowError:
 def _no_guests(step: ShutDownGuest) -> RefusedError:
     return RefusedError(
         f"the guest of {step.vm_name} cannot be asked here",
-        hint="stop it hard: linkedclone stop without --guest",
+        hint="stop it hard: ``stop`` without ``guest``",
     )

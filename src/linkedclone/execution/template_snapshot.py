@@ -34,7 +34,9 @@ def snapshot_template(runner: Runner, step: TakeSnapshot) -> str:
     """
     if not isinstance(runner.driver, Templates):
         brief = f"{step.vm_name} cannot be made a VM here"
-        raise UnsupportedError(brief, hint="leave --prepare-template out", kind="NotSupported")
+        raise UnsupportedError(
+            brief, hint="leave ``snapshot.prepare_template`` out", kind="NotSupported"
+        )
     return _Preparation(runner, runner.driver, step).run()
 
 

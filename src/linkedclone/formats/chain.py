@@ -179,7 +179,5 @@ def name_disk(top: Path, top_format: ImageFormat | None = None) -> str:
     """
     chain = read_chain(top, top_format=top_format)
     if chain[0].missing:
-        raise HypervisorError(
-            f"{chain[0].path} is missing", hint="linkedclone doctor says what to do"
-        )
+        raise HypervisorError(f"{chain[0].path} is missing", hint="``doctor`` says what to do")
     return name_chain(chain)

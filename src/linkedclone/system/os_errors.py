@@ -13,7 +13,7 @@ from linkedclone.system.reading import explain_odd_file
 
 NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _FEW_INODES = 8
-_OTHER = "another folder: --endpoint local:/path"
+_OTHER = "another folder: ``endpoint`` local:/path"
 _FREE = f"free some space, or use {_OTHER}"
 _NOT_ALLOWED = {errno.EACCES, errno.EPERM, errno.EROFS}
 _READ_ONLY_HINT = "its file system is mounted read-only: see mount and dmesg for why"
@@ -42,7 +42,7 @@ def translate_os_error(error: OSError, what: str) -> HypervisorError:
     odd = explain_odd_file(error)
     if odd is not None:
         return HypervisorError(what, details=odd[0], hint=odd[1], kind=kind)
-    hint = "linkedclone doctor looks at programs, permissions, disk space and files"
+    hint = "``doctor`` looks at programs, permissions, disk space and files"
     return HypervisorError(what, details=details, hint=hint, kind=kind)
 
 

@@ -345,7 +345,7 @@ def test_an_image_of_an_earlier_version_is_adopted_once(driver: LocalDriver, ima
     connection = Connection(driver, address="local:")
     with pytest.raises(NotOursError) as caught:
         connection.delete(["golden"])
-    assert "linkedclone adopt golden" in caught.value.hint
+    assert "``adopt`` golden" in caught.value.hint
     connection.adopt(["golden"])
     assert connection.delete(["golden"]).exit_code == 0
 

@@ -412,7 +412,7 @@ def test_layers_of_a_deleted_vm_that_nothing_reads_any_more_are_shown_and_collec
     assert list(driver.state.vms.iterdir())
     found = finding(root, "leftovers")
     assert "nothing reads 1 layer" in found.text
-    assert "linkedclone gc" in found.remedy
+    assert "``gc``" in found.remedy
     collect_files(driver)
     assert list(driver.state.vms.iterdir()) == []
     check_tidy(root)
@@ -497,7 +497,7 @@ def test_a_vm_that_was_broken_by_hand_is_told_and_cleared_by_delete(
     do_break(driver.state.folder(vm.id))
     assert names_in(root) == NAMES
     (seen,) = driver.find_vms(["other"])
-    assert "linkedclone delete other" in seen.trouble
+    assert "``delete`` other" in seen.trouble
     for act in (lambda: driver.set_power(vm.id, Power.ON), lambda: driver.promote_vm(vm.id)):
         error = error_of(driver, act)
         assert isinstance(error, HypervisorError)
@@ -772,7 +772,7 @@ def test_a_seal_that_cannot_be_understood_refuses_and_says_how_the_layer_is_acce
     step = step_for(driver, find(driver, "golden"), "more")
     error = error_of(driver, lambda: driver.create_clone(step))
     assert why in f"{error}"
-    assert f"doctor --accept {layer}" in error.hint
+    assert f"``doctor`` ``accept`` {layer}" in error.hint
     assert finding(root, "layers").remedy == error.hint
     if content is None:
         with pytest.raises(HypervisorError, match=rf"{seal} is a folder"):

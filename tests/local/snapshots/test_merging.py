@@ -387,7 +387,7 @@ def test_a_guest_that_cannot_be_brought_to_rest_is_not_frozen_when_that_is_asked
     before = find(driver, "desk")
     error = error_of(driver, lambda: driver.create_snapshot(before.id, "one", "", quiesce=True))
     assert isinstance(error, RefusedError)
-    assert "--quiesce" in error.hint
+    assert "``snapshot.quiesce``" in error.hint
     after = find(driver, "desk")
     assert (after.snapshots, after.disks, after.power) == ((), before.disks, Power.ON)
     snapshot(driver, "one")

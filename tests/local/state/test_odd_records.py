@@ -74,7 +74,7 @@ def test_a_damaged_record_is_to_be_restored_and_what_delete_would_lose_is_said(
     record = driver.state.folder(vm.id) / FILE_NAME
     record.write_bytes(b"{")
     trouble = find(driver, "desk-1").trouble
-    assert f"restore {record} from a backup; linkedclone doctor" in trouble
+    assert f"restore {record} from a backup; ``doctor``" in trouble
     assert "would lose its 1 disk files" in trouble
     told = {finding.check: finding for finding in driver.diagnose()}["layers"]
     top = driver.state.root / vm.disks[0].top.path

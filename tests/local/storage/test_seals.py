@@ -356,7 +356,7 @@ def test_a_layer_that_was_changed_between_its_samples_is_refused_though_its_time
     assert take_fingerprint(base).sampled_sha256 == sealed["sampled_sha256"]
     error = error_of(driver, lambda: start_on_large(driver))
     assert isinstance(error, RefusedError)
-    assert "linkedclone export" in error.hint
+    assert "``export``" in error.hint
     with pytest.raises(RefusedError, match="was changed"):
         driver.accept_layer(base)
 
@@ -371,7 +371,7 @@ def test_a_large_layer_without_a_hash_of_all_of_it_is_accepted_by_one_command(
     os.utime(base, ns=(now, now // 10**9 * 10**9 if coarse else now + 5 * 10**9 + 7))
     if not coarse:
         error = error_of(driver, lambda: start_on_large(driver))
-        assert f"linkedclone doctor --accept {base}" in error.hint
+        assert f"``doctor`` ``accept`` {base}" in error.hint
         driver.accept_layer(base)
     result_of(driver, start_on_large(driver))
     assert json.loads(seal_path(base).read_bytes())["full_sha256"]
@@ -386,7 +386,7 @@ def test_only_a_sealed_layer_is_accepted_and_only_if_it_is_sound(
             driver.accept_layer(Path(file))
     base = base_of(driver)
     seal_path(base).write_bytes(b"")
-    assert "--accept" in error_of(driver, lambda: start(driver)).hint
+    assert "``accept``" in error_of(driver, lambda: start(driver)).hint
     base.chmod(0o644)
     whole = base.read_bytes()
     base.write_bytes(whole[:-70_000])

@@ -132,9 +132,9 @@ def test_holds_and_releases_work_on_the_clones_that_exist_and_report_the_others(
 @pytest.mark.parametrize(
     ("changed", "hint"),
     [
-        ("another parent", "pool recompose FILE --parent silver --snapshot"),
-        ("another pattern", "pool adopt FILE NAME"),
-        ("another parent and pattern", "pool adopt FILE NAME"),
+        ("another parent", "``pool recompose`` FILE ``parent`` silver ``snapshot``"),
+        ("another pattern", "``pool adopt`` FILE NAME"),
+        ("another parent and pattern", "``pool adopt`` FILE NAME"),
     ],
 )
 def test_the_hint_for_refused_clones_is_what_the_documents_say(

@@ -161,7 +161,7 @@ def test_a_parent_without_a_snapshot_is_refused_with_the_way_out(lab: MemoryHype
     lab.add_vm("bare")
     with pytest.raises(NoSnapshotError) as caught:
         connect(lab).clone(replace(REQUEST, parent="bare"))
-    assert "--snapshot new" in caught.value.hint
+    assert "``snapshot`` new" in caught.value.hint
     assert names(lab) == {"gold", "bare"}
 
 

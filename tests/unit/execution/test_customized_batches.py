@@ -243,7 +243,7 @@ def test_of_two_commands_the_one_whose_clone_was_made_later_gives_way(
     assert failed.error
     assert failed.error.stage == "customize"
     assert failed.error.brief == "mine was given 10.0.0.10, and /vm/other has it, too"
-    assert "linkedclone delete mine" in failed.error.hint
+    assert "``delete`` mine" in failed.error.hint
     assert seen(lab, "mine").power is Power.ON  # kept
     again = connect(lab).clone(replace(REQUEST, names=("mine",)))
     assert again.exit_code == 1

@@ -51,7 +51,7 @@ def test_each_guest_ends_in_its_own_way() -> None:
     assert found["good"].status is Status.DONE
     assert found["deaf"].error is not None
     assert "runs on" in found["deaf"].error.brief
-    assert "--then-off" in found["deaf"].error.hint
+    assert "``then_off``" in found["deaf"].error.hint
     assert found["mute"].error is not None
     assert "tools do not answer" in found["mute"].error.brief
     assert power(hypervisor) == {"good": Power.OFF, "deaf": Power.ON, "mute": Power.ON}

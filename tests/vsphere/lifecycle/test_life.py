@@ -93,7 +93,7 @@ def test_a_guest_without_tools_is_refused_at_once(simulator: Simulator, driver: 
     assert isinstance(driver, GuestPower)
     with pytest.raises(RefusedError, match="VMware Tools do not run") as caught:
         driver.shut_down_guest(vm.id)
-    assert "--then-off" in caught.value.hint
+    assert "``then_off``" in caught.value.hint
     hour = AskGuests(deadline_seconds=3600, then_off=True)
     connected(driver).set_power(["desk-1"], Power.OFF, guests=hour)
     assert find(driver, "desk-1").power is Power.OFF
@@ -193,7 +193,7 @@ def test_what_is_only_recommended_is_said(simulator: Simulator, driver: Driver) 
         assert result.error is not None
         assert "manual" in result.error.brief
         assert f"power on {result.name}" in result.error.details
-        assert f"linkedclone start {result.name}" in result.error.hint
+        assert f"``start`` {result.name}" in result.error.hint
     assert connected(driver).set_power(names[:1], Power.ON).exit_code == 0
 
 

@@ -117,7 +117,7 @@ def test_a_blind_host_is_found_before_the_call_and_named_with_those_that_see(
     with pytest.raises(RefusedError) as caught:
         clone(driver, Placement(host="DC0_C0_H0"))
     assert caught.value.brief == f"host DC0_C0_H0 does not see datastore {store}"
-    assert caught.value.hint.endswith("name one that sees it with --host: DC0_C0_H1")
+    assert caught.value.hint.endswith("name one that sees it with ``placement.host``: DC0_C0_H1")
     assert "CloneVM_Task" not in simulator.calls()
 
 
@@ -351,7 +351,7 @@ def test_names_are_looked_up_in_the_named_datacenter(start_simulator: Start) -> 
         assert same.folder_path == "/DC0/vm"
         with pytest.raises(RefusedError, match="LocalDS_0 does not exist in /DC1") as caught:
             target_for(driver, parent, Placement(datacenter="DC1", cluster="DC1_C0"))
-        assert "--datastore" in caught.value.hint
+        assert "``placement.datastore``" in caught.value.hint
         far = Placement(datacenter="DC1", cluster="DC1_C0", datastore="LocalDS_0")
         with pytest.raises(RefusedError, match="no host of /DC1/host/DC1_C0"):
             target_for(driver, parent, far)

@@ -128,5 +128,5 @@ def _clash_failure(clash: Clash) -> Failure:
         stage=Stage.CUSTOMIZE,
         brief=_describe(clash),
         hint="it was kept; another command gave the address out at the same time, so delete it "
-        f"and run this again: linkedclone delete {name}",
+        f"and run this again: ``delete`` {name}",
     )

@@ -169,13 +169,13 @@ def check(driver: Driver, prepared: Prepared) -> tuple[HostCheck, ...]:
     if not isinstance(driver, ServerCheck):
         raise UnsupportedError(
             "this endpoint has no check of its own for clones",
-            hint="leave --server-check out: the dry run shows the requests all the same",
+            hint="leave ``server_check`` out: the dry run shows the requests all the same",
             kind="NotSupported",
         )
     if any(isinstance(step, TakeSnapshot) for step in prepared.plan.steps):
         raise UnsupportedError(
             "the server cannot check a clone of a snapshot that is yet to be taken",
-            hint="take it first: linkedclone snapshot create",
+            hint="take it first: ``snapshot create``",
             kind="NotSupported",
         )
     first = {(step.target.datastore, step.target.host): step for step in reversed(prepared.creates)}

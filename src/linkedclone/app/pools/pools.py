@@ -143,7 +143,7 @@ class Pools:
         if snapshot is None:
             raise RefusedError(
                 f"{parent.name} has no snapshot for a pool to use",
-                hint=f"take one: linkedclone snapshot create {parent.name} NAME",
+                hint=f"take one: ``snapshot create`` {parent.name} NAME",
             )
         # Before anything goes: of what cannot be read, no clone seems to hang.
         refuse_unread([parent], action="keep a pool of")
@@ -278,7 +278,7 @@ class Pools:
         raise RefusedError(
             f"the image that {spec.pool} used before no longer exists",
             details=f"parent {image.parent}, snapshot {image.snapshot}",
-            hint="name another one: linkedclone pool recompose FILE --snapshot S",
+            hint="name another one: ``pool recompose`` FILE ``snapshot`` S",
         )
 
     # -- changing ---------------------------------------------------------------------
@@ -426,7 +426,7 @@ class Pools:
             raise RefusedError(
                 f"{render_count(len(held), 'clone is', 'clones are')} held in the pool {called}: "
                 f"{list_names(held)}",
-                hint="release them first: linkedclone pool release; or delete them with --force",
+                hint="release them first: ``pool release``; or delete them with ``force``",
             )
         notes = say_strangers(strangers, called)
         if not members:

@@ -108,7 +108,7 @@ class Tally:
         failure = Failure(
             stage=HEALTH,
             brief=f"{vm.name} was made but did not become healthy: {reason}",
-            hint="look at its console; linkedclone pool status shows the others",
+            hint="look at its console; ``pool status`` shows the others",
         )
         for index, result in enumerate(self.results):
             if result.id == vm.id:

@@ -383,7 +383,7 @@ class PoolRun:
                 continue
             if state_of(vm).hold:
                 brief = f"{vm.name} is held by now: {state_of(vm).hold}"
-                refused.append((step, BusyError(brief, hint="linkedclone pool release")))
+                refused.append((step, BusyError(brief, hint="``pool release``")))
             elif not self._scene.identity.fits(vm):
                 brief = f"{vm.name} belongs to another pool by now"
                 details = self._scene.identity.explain(vm)

@@ -318,7 +318,7 @@ class Changes:
     def _require_guests(self, guests: AskGuests | None) -> None:
         if guests is not None and not isinstance(self._driver, GuestPower):
             raise UnsupportedError(
-                "guests cannot be asked here", hint="leave --guest out", kind="NotSupported"
+                "guests cannot be asked here", hint="leave ``guest`` out", kind="NotSupported"
             )
 
     def _find_deletable(self, refs: Sequence[str]) -> Found:

@@ -95,7 +95,7 @@ class Parents:
         images = self._driver if isinstance(self._driver, GoldenImages) else None
         if mending.disconnect_media and images is None:
             raise UnsupportedError(
-                "--disconnect-media means nothing here",
+                "``disconnect_media`` means nothing here",
                 hint="leave it out: VMs of this endpoint have no drives to empty",
                 kind="NotSupported",
             )
@@ -144,8 +144,8 @@ class Parents:
             verdict=Verdict.WARNING if error else Verdict.OK,
             text=f"it could not be marked as ours: {error.brief}"
             if error
-            else "linkedclone made it ready, so it is ours: it needs no --force",
-            remedy=f"linkedclone adopt {vm.name}" if error else "",
+            else "linkedclone made it ready, so it is ours: it needs no ``force``",
+            remedy=f"``adopt`` {vm.name}" if error else "",
         )
 
     def _carry_out(self, plan: Plan, progress: Progress | None) -> ActionResult:
@@ -198,5 +198,5 @@ def _stale(vm: Vm, mended: tuple[ActionResult, ...]) -> Iterator[Finding]:
             check="snapshot",
             verdict=Verdict.WARNING,
             text="its snapshots are older than what was mended, and clones have their hardware",
-            remedy="take a new one with --snapshot NAME",
+            remedy="take a new one with ``snapshot`` NAME",
         )

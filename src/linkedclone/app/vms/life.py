@@ -60,7 +60,9 @@ class Life:
             (placement.datastore, placement.host, placement.resource_pool, placement.cluster)
         ):
             raise InputError(
-                "no destination is given", hint="name a --datastore, --host, --cluster or pool"
+                "no destination is given",
+                hint="name a ``placement.datastore``, ``placement.host``, ``placement.cluster`` "
+                "or pool",
             )
         found = find_present(driver, refs)
         vms = found.vms
@@ -128,6 +130,6 @@ def _failed(result: ActionResult, brief: str, details: str) -> ActionResult:
         stage=Stage.PROOF,
         brief=brief,
         details=details,
-        hint="look at it with 'linkedclone show'; a new clone at the target is linked again",
+        hint="look at it with ``show``; a new clone at the target is linked again",
     )
     return replace(result, status=Status.FAILED, error=failure)

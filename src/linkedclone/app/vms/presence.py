@@ -29,7 +29,7 @@ class Found:
 
     vms: tuple[Vm, ...]
     absent: tuple[str, ...] = ()
-    failure: tuple[str, str] = ("there is no such VM", "linkedclone list shows all VMs")
+    failure: tuple[str, str] = ("there is no such VM", "``list`` shows all VMs")
 
     @property
     def notes(self) -> tuple[str, ...]:

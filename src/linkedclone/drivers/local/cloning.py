@@ -190,7 +190,7 @@ def find_snapshot(vm: StoredVm, snapshot: SnapshotId) -> SnapshotRecord:
             return record
     raise GoneError(
         f"the snapshot {snapshot} of {vm.record.name} does not exist any more",
-        hint=f"linkedclone snapshot list {vm.record.name} shows what there is",
+        hint=f"``snapshot list`` {vm.record.name} shows what there is",
         kind="vm.json",
     )
 

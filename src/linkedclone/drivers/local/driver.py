@@ -254,7 +254,7 @@ class LocalDriver:
         if step.snapshot is None:
             raise NoSnapshotError(
                 f"no snapshot is given for {step.name}",
-                hint="take one first: linkedclone snapshot create",
+                hint="take one first: ``snapshot create``",
             )
         plan_machine(self._state, step)
         with ExitStack() as stack, translated(f"cannot {CLONE} {step.name}"):

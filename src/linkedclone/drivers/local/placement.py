@@ -26,7 +26,7 @@ from linkedclone.model.values.ids import FolderId
 
 FOLDER = FolderId("vm")
 _ONE_PLACE = "leave it out: local: has one place for all"
-_PROMOTE = "make the clone linked, and independent after that: linkedclone promote NAME"
+_PROMOTE = "make the clone linked, and independent after that: ``promote`` NAME"
 _FIXED = "leave it out: a machine here gets another size when it is off, by making a new clone"
 REFUSED = {
     "--snapshot-memory": "leave it out: clones boot from the disks alone",

@@ -184,7 +184,7 @@ class MemoryDriver:
             loaded = estate.machine(vm).media
         text = "an image is in the CD drive" if loaded else "no CD is connected"
         verdict = Verdict.WARNING if loaded else Verdict.OK
-        remedy = "take it out with --disconnect-media" if loaded else ""
+        remedy = "take it out with ``disconnect_media``" if loaded else ""
         return (Finding(check="media", verdict=verdict, text=text, remedy=remedy),)
 
     def disconnect_media(self, vm: VmId) -> Job:
@@ -238,7 +238,7 @@ class MemoryDriver:
             if machine.power is not Power.ON or machine.guest == "mute":
                 raise RefusedError(
                     f"the guest of {machine.name} cannot be asked: its tools do not answer",
-                    hint="stop it hard: linkedclone stop without --guest, or with --then-off",
+                    hint="stop it hard: ``stop`` without ``guest``, or with ``then_off``",
                 )
             if machine.guest == "obeys":
                 self._start(estate, "shut-down", vm, partial(estate.set_power, vm, Power.OFF))
@@ -364,7 +364,7 @@ class MemoryDriver:
                 check="persistence",
                 verdict=Verdict.WARNING,
                 text="nothing here outlives this process",
-                remedy="name a real hypervisor with --endpoint",
+                remedy="name a real hypervisor with ``endpoint``",
             ),
         )
 

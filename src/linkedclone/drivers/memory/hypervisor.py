@@ -298,7 +298,7 @@ class MemoryHypervisor:
         """Start to make a clone; its name is taken from now on."""
         if step.snapshot is None and step.disk_move.linked:
             brief = f"{step.source.name} has no snapshot to hang {step.name} from"
-            raise NoSnapshotError(brief, hint="take one with --snapshot new")
+            raise NoSnapshotError(brief, hint="take one with ``snapshot`` new")
         self._faults.strike("clone", step.name, "submit")
         if step.guest is not None:
             self._faults.strike("customize", step.name, "submit")

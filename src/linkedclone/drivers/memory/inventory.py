@@ -388,7 +388,7 @@ class Estate:
         if changed and machine.power is not Power.OFF:
             raise RefusedError(
                 f"{machine.name} runs, and its hardware changes only while it is off",
-                hint=f"linkedclone stop {machine.name}",
+                hint=f"``stop`` {machine.name}",
             )
         machine.cpus, machine.memory_bytes = cpus, memory_bytes
         machine.annotation = machine.annotation if step.annotation is None else step.annotation
@@ -493,4 +493,4 @@ def _wrong_power(machine: Machine) -> HypervisorError:
 
 
 def _unscanned(scan: bool) -> tuple[str, ...]:  # noqa: FBT001 - only called above
-    return () if scan else ("files of unregistered VMs were not looked for (--scan does)",)
+    return () if scan else ("files of unregistered VMs were not looked for (``scan`` does)",)

@@ -75,7 +75,8 @@ def _spots(places: Places, wanted: Placement) -> tuple[Spot, ...]:
         return ()
     if wanted.datastore:
         raise InputError(
-            "--spread datastore chooses the datastores, and --datastore names one",
+            "``placement.spread`` datastore chooses the datastores, and ``placement.datastore`` "
+            "names one",
             hint="leave one of the two out",
         )
     return tuple(Spot(id=store, name=name, weight=1) for store, name in places.stores.items())

@@ -115,7 +115,7 @@ def build_machine(
     if firmware == UEFI and memory_bytes < LEAST_UEFI_BYTES:
         raise InputError(
             f"UEFI does not boot with {render_size(memory_bytes)} of memory",
-            hint=f"give at least {render_size(LEAST_UEFI_BYTES)}: --memory 256MiB",
+            hint=f"give at least {render_size(LEAST_UEFI_BYTES)}: ``hardware.memory_bytes`` 256MiB",
         )
     given = (*macs, *[""] * (len(networks) - len(macs)))
     return replace(

@@ -60,7 +60,7 @@ def explain_failure(verb: str, status: int, words: str, folder: Path) -> Hypervi
     return HypervisorError(
         f"{what} failed",
         details=details,
-        hint="linkedclone doctor looks at programs, permissions, disk space and files",
+        hint="``doctor`` looks at programs, permissions, disk space and files",
         kind="qemu-img",
     )
 

@@ -66,6 +66,6 @@ def no_such_vms(refs: Sequence[str], *, hint: str = "") -> NotFoundError:
     what = "there is no VM" if len(refs) == 1 else f"{len(refs)} VMs do not exist:"
     return NotFoundError(
         f"{what} {list_names([repr(ref) for ref in refs])}",
-        hint=hint or "linkedclone list shows all VMs",
+        hint=hint or "``list`` shows all VMs",
         missing=refs,
     )

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from linkedclone.model.access import ConsoleAddress, GuestLogin
     from linkedclone.model.server_check import HostCheck
 
-_UNSCANNED: Final = "files of unregistered VMs were not looked for (--scan does)"
+_UNSCANNED: Final = "files of unregistered VMs were not looked for (``scan`` does)"
 
 _TPM_POLICIES: Final = (8, 0)
 """The version that knows CloneSpec.tpmProvisionPolicy first [fact: vs-tpm]."""

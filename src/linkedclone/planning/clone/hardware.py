@@ -10,12 +10,12 @@ from linkedclone.model.vm import Disk, Vm
 
 _OWN_KEYS = "linkedclone."
 _TYPED_KEYS = {
-    "numvcpus": "--cpus",
-    "cpuid.corespersocket": "--cores-per-socket",
-    "memsize": "--memory",
-    "vcpu.hotadd": "--cpu-hot-add",
-    "mem.hotadd": "--memory-hot-add",
-    "annotation": "--annotation",
+    "numvcpus": "``hardware.cpus``",
+    "cpuid.corespersocket": "``hardware.cores_per_socket``",
+    "memsize": "``hardware.memory_bytes``",
+    "vcpu.hotadd": "``hardware.cpu_hot_add``",
+    "mem.hotadd": "``hardware.memory_hot_add``",
+    "annotation": "``annotation``",
     "displayname": "the clone's name",
 }
 """Settings that have a field of their own: as extraConfig the server drops them in
@@ -42,7 +42,9 @@ def _check_keys(keys: Sequence[str]) -> None:
     folded = [key.casefold() for key in keys]
     for key in folded:
         if not key.strip():
-            raise InputError("a setting of --extra-config has no key", hint="write KEY=VALUE")
+            raise InputError(
+                "a setting of ``hardware.extra_config`` has no key", hint="write KEY=VALUE"
+            )
         if key.startswith(_OWN_KEYS):
             raise InputError(
                 f"the setting {key} is linkedclone's own",
@@ -75,8 +77,8 @@ def _check_depth(source: Vm, disks: Sequence[Disk]) -> None:
         raise RefusedError(
             f"the chains of clones of {source.name} would be {depth} files deep",
             details=f"more than {DEEPEST} are slow, and hypervisors end near there",
-            hint=f"make the parent independent with linkedclone promote {source.name}, "
-            "or make a full clone with --full and clone from that",
+            hint=f"make the parent independent with ``promote`` {source.name}, "
+            "or make a full clone with ``disk_move.shared`` and clone from that",
         )
 
 
@@ -93,18 +95,20 @@ def _check_size(wanted: int, move: DiskMove, source: Vm, disks: Sequence[Disk]) 
         return
     if wanted < has:
         brief = f"{first.label} of {source.name} has {render_size(has)} and cannot shrink"
-        raise InputError(brief, hint="ask for its size or more, or leave --disk out")
+        raise InputError(
+            brief, hint="ask for its size or more, or leave ``hardware.disk_bytes`` out"
+        )
     if move.linked:
         raise RefusedError(
             f"{first.label} has {render_size(has)}, and a linked disk cannot grow",
-            hint="make the clones, then linkedclone promote and grow them; or make full ones "
-            "with --full; or give them a further disk with --add-disk",
+            hint="make the clones, then ``promote`` and grow them; or make full ones "
+            "with ``disk_move.shared``; or give them a further disk with ``hardware.disks``",
         )
     if _may_share(move) and len(first.chain) > 1:
         raise RefusedError(
             f"{first.label} hangs from {first.chain[-2]}, which clones may share, "
             "and a disk that hangs from another cannot grow",
-            hint=f"--disk-move-type {DiskMove.CONSOLIDATED.value} makes one file of each disk",
+            hint=f"``disk_move`` {DiskMove.CONSOLIDATED.value} makes one file of each disk",
         )
 
 

@@ -29,7 +29,7 @@ def check_macs(request: CloneRequest) -> None:
         if name.casefold() in seen:
             raise InputError(
                 f"MAC addresses are given twice for {name!r}",
-                hint=f"all at once: --mac {name}=MAC,MAC",
+                hint=f"all at once: ``macs`` {name}=MAC,MAC",
             )
         seen.add(name.casefold())
         for mac in map(parse_mac, macs):

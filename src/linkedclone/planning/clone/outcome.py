@@ -142,7 +142,7 @@ def _spare(
         stage=stage_of(error),
         brief=f"{error.brief}; {step.name} was kept as it was left",
         details=error.details,
-        hint=f"look at it, then delete it before you try again: linkedclone delete {step.name}. "
+        hint=f"look at it, then delete it before you try again: ``delete`` {step.name}. "
         f"As for the cause: {error.hint}",
     )
     return replace(verdict, fate=Fate.KEPT, failure=kept, left_failed=True)
@@ -218,8 +218,7 @@ def judge_existing(source: Vm, vm: Vm, *, linked: bool = True) -> CloneVerdict:
         unlinked = NotLinkedError(
             f"{vm.name} exists and bears our mark, but is not a linked clone of {source.name}",
             details=proof.reason,
-            hint=f"delete it and run this again, if you want it linked: "
-            f"linkedclone delete {vm.name}",
+            hint=f"delete it and run this again, if you want it linked: ``delete`` {vm.name}",
         )
         return CloneVerdict(fate=Fate.NOTHING, proof=proof, failure=_failure(unlinked))
     return CloneVerdict(fate=Fate.EXISTING, proof=proof)
@@ -227,9 +226,10 @@ def judge_existing(source: Vm, vm: Vm, *, linked: bool = True) -> CloneVerdict:
 
 def _was_left(vm: Vm) -> LinkedCloneError:
     return NameTakenError(
-        f"{vm.name} was left by a failed call and kept by --keep-failed; it is not a usable clone",
+        f"{vm.name} was left by a failed call and kept by ``keep_failed``; it is not a usable "
+        "clone",
         details="it was neither finished nor customized, so it is left alone",
-        hint=f"look at it, then delete it and run this again: linkedclone delete {vm.name}",
+        hint=f"look at it, then delete it and run this again: ``delete`` {vm.name}",
     )
 
 
@@ -243,7 +243,7 @@ def _judge_copy(source: Vm, vm: Vm) -> CloneVerdict:
     if any(hangs_from(vm, disks).linked for disks in marked):
         linked = NameTakenError(
             f"{vm.name} exists and is a linked clone of {source.name}, not a full one",
-            hint=f"make it independent: linkedclone promote {vm.name}",
+            hint=f"make it independent: ``promote`` {vm.name}",
         )
         return CloneVerdict(fate=Fate.NOTHING, proof=Proof(linked=True), failure=_failure(linked))
     return CloneVerdict(fate=Fate.EXISTING, proof=Proof(linked=False))

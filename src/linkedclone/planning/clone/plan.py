@@ -174,7 +174,7 @@ class ClonePlanner:
         raise RefusedError(
             f"{what} has no disk that a clone could hang from",
             hint="independent disks are left out of snapshots; make a disk dependent first, "
-            "or make full clones with --full",
+            "or make full clones with ``disk_move.shared``",
         )
 
     def _refuse_taken(self, existing: Iterable[Vm]) -> None:
@@ -185,7 +185,7 @@ class ClonePlanner:
             raise NameTakenError(
                 render_count(len(taken), "name is taken", "names are taken"),
                 details="\n".join(taken),
-                hint="choose other names or another --folder; nothing was made",
+                hint="choose other names or another ``placement.folder``; nothing was made",
             )
 
     def _conflict(self, vm: Vm) -> str:
@@ -272,14 +272,15 @@ class ClonePlanner:
         if self.source.template and not choice.prepare_template:
             raise RefusedError(
                 f"{self.source.name} is a template, and a template cannot be snapshotted",
-                hint="--prepare-template makes it a VM, takes the snapshot, and makes it "
+                hint="``snapshot.prepare_template`` makes it a VM, takes the snapshot, and makes "
+                "it "
                 "a template again",
             )
         name = self._new_name()
         if any(there.name == name for there in self.source.snapshots):
             raise RefusedError(
                 f"{self.source.name} has a snapshot called {name!r} already",
-                hint=f"clone from it with --snapshot {name}, or give the new one another name",
+                hint=f"clone from it with ``snapshot`` {name}, or give the new one another name",
             )
         return (
             TakeSnapshot(

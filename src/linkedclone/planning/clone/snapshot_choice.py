@@ -44,7 +44,7 @@ def choose_snapshot(vm: Vm, choice: SnapshotChoice) -> Snapshot | None:
         case "current":
             return _current(vm, prepared=choice.prepare_template)
         case "named":
-            hint = f"take it with --snapshot new:{choice.name}"
+            hint = f"take it with ``snapshot`` new:{choice.name}"
             return find_snapshot(vm, choice.name, without_any=hint)
 
 
@@ -55,18 +55,18 @@ def _current(vm: Vm, *, prepared: bool) -> Snapshot:
     if vm.snapshots:
         raise NotFoundError(
             f"{vm.name} has snapshots but none is current",
-            hint="name one with --snapshot: " + _listed(vm.snapshots),
+            hint="name one with ``snapshot``: " + _listed(vm.snapshots),
         )
     if prepared and not vm.template:
         raise NoSnapshotError(
             f"{vm.name} has no snapshot for linked clones, and is not a template",
             hint="a run that was killed while it prepared the template leaves it so: make it a "
-            f"template again (govc vm.markastemplate {vm.name}), or take one with --snapshot new",
+            f"template again (govc vm.markastemplate {vm.name}), or take one with ``snapshot`` new",
         )
     raise NoSnapshotError(
         f"{vm.name} has no snapshot for linked clones",
         hint="take one in the same go with "
-        + ("--prepare-template" if vm.template else "--snapshot new (or new:NAME)"),
+        + ("``snapshot.prepare_template``" if vm.template else "``snapshot`` new (or new:NAME)"),
     )
 
 

@@ -116,7 +116,7 @@ def _where_to_look(guest: Followed) -> str:
     """Return where the guest keeps its log of it."""
     log = guest.news.log if guest.news else ""
     logs = log or _LOGS[guest.course.os]
-    return f"look into the guest (linkedclone console {guest.vm.name}): {logs}"
+    return f"look into the guest (``console`` {guest.vm.name}): {logs}"
 
 
 def _why_not_customized(guest: Followed) -> Iterator[str]:

@@ -20,8 +20,9 @@ def check_wait(request: CloneRequest, *, customizes_always: bool) -> None:
         )
     if request.wait is Wait.CUSTOMIZED and not (is_customized(request) or customizes_always):
         raise InputError(
-            "--wait customized waits for a customization, and none is asked for",
-            hint="add --customize FILE or --customization-spec NAME, or wait for tools or ip",
+            "``wait`` customized waits for a customization, and none is asked for",
+            hint="add ``customization`` FILE or ``customization_spec`` NAME, or wait for tools or "
+            "ip",
         )
 
 

@@ -80,13 +80,13 @@ class PoolIdentity:
         """Say how a VM of the pool's name that does not fit comes into the pool."""
         mark = vm.valid_mark
         if mark is None or [field for field, _ in self._differences(vm)] != ["parent"]:
-            return "if these clones belong to this pool: linkedclone pool adopt FILE NAME"
-        recompose = "linkedclone pool recompose FILE"
+            return "if these clones belong to this pool: ``pool adopt`` FILE NAME"
+        recompose = "``pool recompose`` FILE"
         if mark.parent_name == self.parent.name:  # made anew under its name
-            return f"if this pool's parent was replaced: {recompose} --snapshot SNAPSHOT"
+            return f"if this pool's parent was replaced: {recompose} ``snapshot`` SNAPSHOT"
         return (
             f"if this pool's parent was changed: write 'parent: {mark.parent_name}' into the file "
-            f"again, then {recompose} --parent {self.parent.name} --snapshot SNAPSHOT"
+            f"again, then {recompose} ``parent`` {self.parent.name} ``snapshot`` SNAPSHOT"
         )
 
     def _differences(self, vm: Vm) -> Iterator[tuple[str, str]]:
@@ -244,7 +244,7 @@ def choose_to_adopt(
     if not chosen:
         raise RefusedError(
             f"not clones that bear the name of the pool {pool}: {', '.join(missing)}",
-            hint="linkedclone pool status FILE lists them",
+            hint="``pool status`` FILE lists them",
         )
     return tuple(chosen.values()), tuple(missing)
 

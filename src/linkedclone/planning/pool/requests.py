@@ -212,7 +212,7 @@ def find_previous(members: Sequence[Vm], pool: str, current: Image) -> Image:
     if not known:
         raise RefusedError(
             f"no clone of {pool} was made from another image before",
-            hint="name the image yourself: linkedclone pool recompose FILE --snapshot S",
+            hint="name the image yourself: ``pool recompose`` FILE ``snapshot`` S",
         )
     return known.most_common(1)[0][0]
 
@@ -245,7 +245,7 @@ def find_members(
     return found, absent
 
 
-NOT_A_MEMBER = "linkedclone pool status FILE lists its clones"
+NOT_A_MEMBER = "``pool status`` FILE lists its clones"
 """What to try if a name is not in a pool."""
 
 

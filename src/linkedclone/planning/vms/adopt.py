@@ -37,13 +37,13 @@ def plan_adopt(
         raise RefusedError(
             f"not linked clones, so there is nothing to adopt: {', '.join(full)}",
             hint="a VM that clones are to hang from is adopted once it has a snapshot; "
-            "linkedclone show NAME draws the disk chains",
+            "``show`` NAME draws the disk chains",
         )
     others = [f"{vm.name} (of {vm.owner})" for vm in wanted if vm.owner is not None]
     if others and not force:
         raise NotOursError(
             f"refusing to adopt what has another owner: {', '.join(others)}",
-            hint="if you are sure, repeat with --force",
+            hint="if you are sure, repeat with ``force``",
         )
     steps = tuple(
         WriteMark(

@@ -63,9 +63,9 @@ def _refuse_dependants(going: Sequence[Vm], lineage: Lineage, how: Deletion) -> 
     for vm in going:
         staying = [reader for reader in lineage.dependants(vm) if reader.id not in ids]
         strays = [reader for reader in staying if isinstance(reader, Stray)]
-        hint = "delete those first, or all in one go with --cascade"
+        hint = "delete those first, or all in one go with ``cascade``"
         if how.cascade or len(strays) == len(staying):
-            hint = "files of no VM here use it: find out whose they are; linkedclone gc lists them"
+            hint = "files of no VM here use it: find out whose they are; ``gc`` lists them"
         refuse_used(f"refusing to delete {vm.name}: linked clones hang from it", staying, hint=hint)
 
 
@@ -96,15 +96,15 @@ def _refuse_lost(lost: Sequence[Layer], lineage: Lineage, *, force: bool) -> Non
         raise InUseError(
             "refusing to delete the last VMs on a base that disk files of no VM here use",
             dependants=tuple(sorted(strays)),
-            hint="keep it with --keep-base",
+            hint="keep it with ``keep_base``",
         )
     if not force:
         raise RefusedError(
             "refusing to delete the last users of a base that belongs to no VM here: "
             "the base would go with them",
             details="\n".join(str(layer) for layer in lost),
-            hint="keep it with --keep-base; or, if nothing outside this endpoint needs it, "
-            "repeat with --force",
+            hint="keep it with ``keep_base``; or, if nothing outside this endpoint needs it, "
+            "repeat with ``force``",
         )
 
 

@@ -48,7 +48,7 @@ def _deep(inventory: Inventory, lineage: Lineage) -> _Trouble:
     deep = [(lineage.depth(vm), vm.name) for vm in inventory.vms]
     for depth, name in sorted(deep, reverse=True):
         if depth > DEEPEST:
-            remedy = f"linkedclone promote {name}, or clone anew from a parent with a short chain"
+            remedy = f"``promote`` {name}, or clone anew from a parent with a short chain"
             yield Verdict.WARNING, f"the chain of {name} has {depth} files", remedy
 
 
@@ -105,7 +105,7 @@ def _grown(inventory: Inventory, lineage: Lineage) -> _Trouble:
         own = inventory.used_bytes(above) or 0
         if base and own > GROWN * base:
             text = f"{vm.name} has written {render_size(own)} over a base of {render_size(base)}"
-            yield Verdict.WARNING, text, f"clone it anew, or: linkedclone promote {vm.name}"
+            yield Verdict.WARNING, text, f"clone it anew, or: ``promote`` {vm.name}"
 
 
 def _strays(inventory: Inventory) -> _Trouble:
@@ -113,4 +113,4 @@ def _strays(inventory: Inventory) -> _Trouble:
         used = render_size(sum(stray.used_bytes or 0 for stray in inventory.strays))
         count = render_count(len(inventory.strays), "disk file belongs", "disk files belong")
         text = f"{count} to no VM ({used})"
-        yield Verdict.WARNING, text, "linkedclone gc"
+        yield Verdict.WARNING, text, "``gc``"

@@ -38,11 +38,14 @@ def _find_snapshot(vm: Vm, current: Snapshot | None) -> Finding:
         return Finding(check="snapshot", verdict=Verdict.OK, text=text)
     if vm.snapshots:
         paths = ", ".join(one.path for one in vm.snapshots)
-        text, remedy = f"it has {paths}, but none is current", "name one: clone --snapshot NAME"
+        text, remedy = f"it has {paths}, but none is current", "name one: clone ``snapshot`` NAME"
     elif vm.template:
-        text, remedy = "the template has none", "clone with --prepare-template, which takes one"
+        text, remedy = (
+            "the template has none",
+            "clone with ``snapshot.prepare_template``, which takes one",
+        )
     else:
-        text, remedy = "it has no snapshot for linked clones", "take one with --snapshot NAME"
+        text, remedy = "it has no snapshot for linked clones", "take one with ``snapshot`` NAME"
     return Finding(check="snapshot", verdict=Verdict.FAILED, text=text, remedy=remedy)
 
 
@@ -53,7 +56,7 @@ def _find_power(vm: Vm) -> Finding:
         check="power",
         verdict=Verdict.WARNING,
         text=f"{vm.power.value}: a snapshot taken now looks like a power cut to its clones",
-        remedy="shut the guest down, or stop it hard with --power-off, before the snapshot",
+        remedy="shut the guest down, or stop it hard with ``power_off``, before the snapshot",
     )
 
 
@@ -88,5 +91,5 @@ def _find_depth(vm: Vm, disks: tuple[Disk, ...]) -> Finding:
         check="chain depth",
         verdict=Verdict.FAILED,
         text=f"chains of its clones would be {depth} files deep; more than {DEEPEST} are refused",
-        remedy=f"linkedclone promote {vm.name}, then take a new snapshot",
+        remedy=f"``promote`` {vm.name}, then take a new snapshot",
     )

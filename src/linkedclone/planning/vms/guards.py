@@ -36,15 +36,15 @@ def refuse_foreign(vms: Sequence[Vm], *, action: str, force: bool) -> None:
         raise NotOursError(
             f"refusing to {action} {_named(unread)}: whose it is cannot be read",
             details=_reasons(unread),
-            hint="linkedclone doctor says how to make it readable; or, if you are sure, "
-            "repeat with --force",
+            hint="``doctor`` says how to make it readable; or, if you are sure, "
+            "repeat with ``force``",
         )
     if foreign and not force:
         raise NotOursError(
             f"refusing to {action} what linkedclone did not make: "
             + ", ".join(vm.name for vm in foreign),
-            hint=f"to make it yours once and for all: linkedclone adopt {foreign[0].name}; "
-            "or, if you are sure, repeat with --force",
+            hint=f"to make it yours once and for all: ``adopt`` {foreign[0].name}; "
+            "or, if you are sure, repeat with ``force``",
         )
 
 
@@ -84,7 +84,7 @@ def refuse_unread(vms: Sequence[Vm], *, action: str, despite: bool | None = None
             f"refusing to {action} {_named(unread)}: what hangs from a VM "
             "that cannot be read is not known",
             details=_reasons(unread),
-            hint="make it readable: linkedclone doctor"
+            hint="make it readable: ``doctor``"
             + _way_past("that nothing hangs from it", despite=despite),
         )
 
@@ -156,7 +156,7 @@ def _refuse_unread_users(what: str, unread: Sequence[Vm], *, despite: bool | Non
     return RefusedError(
         f"refusing to {what}: {_named(unread)} may hang from it, and cannot be read",
         details=_reasons(unread),
-        hint="make it readable (linkedclone doctor), or remove it"
+        hint="make it readable (``doctor``), or remove it"
         + _way_past("that it does not hang from there", despite=despite),
     )
 
@@ -164,7 +164,7 @@ def _refuse_unread_users(what: str, unread: Sequence[Vm], *, despite: bool | Non
 def _way_past(sure: str, *, despite: bool | None) -> str:
     if despite is None:
         return ""
-    return f"; if you are sure {sure}, repeat with --despite-unreadable"
+    return f"; if you are sure {sure}, repeat with ``despite_unreadable``"
 
 
 def _named(vms: Iterable[Vm]) -> str:
@@ -216,8 +216,8 @@ def latest(vms: Sequence[Vm], inventory: Inventory) -> tuple[Vm, ...]:
         raise RefusedError(
             f"missing from the list of all VMs that was just read: {list_names(missing)}",
             details="the clones of a VM that is missing from that list are unknown",
-            hint="it may have been removed meanwhile: look again with linkedclone list; "
-            "or you may not see all: linkedclone doctor",
+            hint="it may have been removed meanwhile: look again with ``list``; "
+            "or you may not see all: ``doctor``",
         )
     for vm in vms:
         if _is_another(found[vm.id], vm.uuid):
@@ -234,7 +234,7 @@ def _refuse_another(vm: Vm, name: str) -> RefusedError:
     return RefusedError(
         f"{vm.id} is another VM than the {name} that was looked up",
         details=f"by now it is {vm.name}, with the UUID {vm.uuid}",
-        hint="look again: linkedclone list",
+        hint="look again: ``list``",
     )
 
 
@@ -245,7 +245,7 @@ def latest_snapshot(vm: Vm, snapshot: Snapshot) -> Snapshot:
             return one
     raise RefusedError(
         f"{vm.name} has no snapshot {snapshot.name!r} any more",
-        hint=f"look again: linkedclone snapshot list {vm.name}",
+        hint=f"look again: ``snapshot list`` {vm.name}",
     )
 
 
@@ -261,7 +261,7 @@ def refuse_unreadable(vm: Vm, snapshot: Snapshot) -> Sequence[Disk]:
         raise RefusedError(
             f"the disks of snapshot {snapshot.name!r} of {vm.name} cannot be read, "
             "so its clones are unknown",
-            hint="look at the privileges: linkedclone doctor",
+            hint="look at the privileges: ``doctor``",
         )
     return snapshot.disks
 
@@ -355,7 +355,7 @@ class _Look:
         names = tuple(r.name for r in _readers(step, here, lineage) if r.id not in self._going)
         if names:
             brief = "something uses it: it was not removed, or was created in the meantime"
-            return InUseError(brief, dependants=names, hint="linkedclone tree")
+            return InUseError(brief, dependants=names, hint="``tree``")
         if isinstance(step, DeleteVm) and (bases := self._lost & _layers_of(step, here)):
             return _refuse_last(bases)
         return None
@@ -398,7 +398,7 @@ def frozen_by(vm: Vm, snapshot: SnapshotId) -> frozenset[Layer]:
 
 def _build_gone(step: Step) -> GoneError:
     what = f"snapshot {step.name!r}" if isinstance(step, DeleteSnapshot | RevertSnapshot) else "it"
-    return GoneError(f"{what} is gone", hint="look again: linkedclone list")
+    return GoneError(f"{what} is gone", hint="look again: ``list``")
 
 
 def _refuse_missing(step: Step) -> RefusedError:
@@ -406,7 +406,7 @@ def _refuse_missing(step: Step) -> RefusedError:
     return RefusedError(
         f"{what} exists, but is missing from the list of all VMs that was just read",
         details="the clones of a VM that is missing from that list are unknown",
-        hint="look again: linkedclone list; or you may not see all: linkedclone doctor",
+        hint="look again: ``list``; or you may not see all: ``doctor``",
     )
 
 
@@ -431,7 +431,7 @@ def _refuse_last(bases: Iterable[Layer]) -> RefusedError:
     return RefusedError(
         "the base, which belongs to no VM here, would be deleted too: its other users are gone",
         details="\n".join(map(str, sorted(bases))),
-        hint="look again: linkedclone tree; then keep it with --keep-base",
+        hint="look again: ``tree``; then keep it with ``keep_base``",
     )
 
 

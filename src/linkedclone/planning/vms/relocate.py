@@ -49,7 +49,7 @@ def plan_relocate(
     _refuse_hidden(moving)
     lineage = Lineage(inventory)
     for vm in moving:
-        hint = "move its clones instead, or promote them first: linkedclone tree"
+        hint = "move its clones instead, or promote them first: ``tree``"
         refuse_used(f"refusing to move the disks of {vm.name}", lineage.dependants(vm), hint=hint)
         what = f"move the disks of {vm.name}"
         layers = hangable(vm, lineage)
@@ -106,7 +106,7 @@ def _refuse_snapshots(vms: Sequence[Vm]) -> None:
         raise RefusedError(
             f"refusing to move the disks of VMs with snapshots of their own: {', '.join(kept)}",
             details="only the current delta moves; the layers of the snapshots stay",
-            hint="delete the snapshots first: linkedclone snapshot delete",
+            hint="delete the snapshots first: ``snapshot delete``",
         )
 
 
@@ -125,5 +125,5 @@ def _refuse_full(vms: Sequence[Vm], targets: Mapping[VmId, Target], inventory: I
                 f"{place.name} has too little free space for the move",
                 details=f"{render_size(wanted)} are to move, "
                 f"{render_size(place.free_bytes)} are free",
-                hint="free space there, or name another --datastore",
+                hint="free space there, or name another ``placement.datastore``",
             )

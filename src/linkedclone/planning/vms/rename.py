@@ -16,9 +16,7 @@ def plan_rename(vm: Vm, name: str, *, force: bool = False) -> Plan:
     check_name(name)
     refuse_foreign([vm], action="rename", force=force)
     if not vm.uuid:
-        raise InputError(
-            f"{vm.name} cannot be read, and so cannot be renamed", hint="linkedclone doctor"
-        )
+        raise InputError(f"{vm.name} cannot be read, and so cannot be renamed", hint="``doctor``")
     if name == vm.name:
         return Plan(existing=(vm,))
     step = RenameVm(vm=vm.id, vm_name=vm.name, new_name=name)

@@ -168,7 +168,7 @@ def plan_grow(
     if len(disk.chain) > 1 and not linked_too:
         raise RefusedError(
             f"{disk.label} of {vm.name} hangs from another file, and such disks cannot grow",
-            hint=f"make it independent first: linkedclone promote {vm.name}; "
+            hint=f"make it independent first: ``promote`` {vm.name}; "
             "or grow the parent's disk, and clone from a new snapshot",
         )
     what = f"grow {disk.label} of {vm.name}"
@@ -188,4 +188,4 @@ def find_disk(vm: Vm, label: str) -> Disk:
         return found[0]
     labels = ", ".join(disk.label for disk in vm.disks)
     brief = f"{vm.name} has no disk {label!r}" if label else f"{vm.name} has {len(found)} disks"
-    raise NotFoundError(brief, hint=f"name one of its disks with --disk: {labels or 'none'}")
+    raise NotFoundError(brief, hint=f"name one of its disks with ``disk``: {labels or 'none'}")

@@ -73,8 +73,8 @@ def test_chains_may_be_just_so_deep() -> None:
     assert plan(deep(DEEPEST)).steps
     with pytest.raises(RefusedError, match=f"{DEEPEST + 1} files deep") as caught:
         plan(deep(DEEPEST + 1))
-    assert "promote gold" in caught.value.hint
-    assert "--full" in caught.value.hint
+    assert "``promote`` gold" in caught.value.hint
+    assert "``disk_move.shared``" in caught.value.hint
 
 
 @pytest.mark.parametrize("move", [m for m in DiskMove if not m.linked])
@@ -149,7 +149,10 @@ def test_a_size_that_cannot_be_had_is_refused_with_ways_out(case: str) -> None:
     with pytest.raises(error, match=words) as caught:
         plan(source, disk_move=move, hardware=Hardware(disk_bytes=size))
     if case == "a linked disk grows":
-        assert all(way in caught.value.hint for way in ("promote", "--full", "--add-disk"))
+        assert all(
+            way in caught.value.hint
+            for way in ("``promote``", "``disk_move.shared``", "``hardware.disks``")
+        )
 
 
 @pytest.mark.parametrize(
@@ -206,4 +209,4 @@ def test_independent_disks_alone_are_enough_for_a_full_clone() -> None:
     assert plan(source, disk_move=DiskMove.SHARED).steps
     with pytest.raises(RefusedError, match="no disk that a clone could hang from") as caught:
         plan(source)
-    assert "--full" in caught.value.hint
+    assert "``disk_move.shared``" in caught.value.hint

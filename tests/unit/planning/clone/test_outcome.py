@@ -271,7 +271,7 @@ def test_what_a_failed_job_left_is_kept_if_that_was_asked_for(name: str) -> None
     assert gone.failure
     assert kept.failure.stage == gone.failure.stage
     assert "desk was kept as it was left" in kept.failure.brief
-    assert "linkedclone delete desk" in kept.failure.hint
+    assert "``delete`` desk" in kept.failure.hint
     assert (gone.left_failed, kept.left_failed) == (False, True)
 
 
@@ -282,7 +282,7 @@ def test_what_was_kept_after_a_failure_is_never_a_good_clone(linked: bool) -> No
     verdict = judge_existing(STEP.source, left, linked=linked)
     assert verdict.fate is Fate.NOTHING
     assert verdict.failure
-    assert "linkedclone delete" in verdict.failure.hint
+    assert "``delete``" in verdict.failure.hint
 
 
 def test_half_a_clone_is_kept_if_that_was_asked_for() -> None:

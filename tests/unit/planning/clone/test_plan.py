@@ -160,7 +160,7 @@ REFUSALS = {
     "no snapshot": Refusal(
         source=lambda: vm("gold", disk("gold/gold.vmdk")),
         error=NoSnapshotError,
-        says="--snapshot new",
+        says="``snapshot`` new",
     ),
     "unknown snapshot": Refusal(wanted=named("gone"), error=NotFoundError, says="it has: base"),
     "ambiguous snapshot": Refusal(

@@ -167,7 +167,7 @@ def test_what_to_look_at_inside_the_guest(os: GuestOs | None, log: str) -> None:
     guest = follow(replace(ALL, os=os), (1, FAILED))
     assert guest.failure is not None
     assert log in guest.failure.hint
-    assert "linkedclone console desk-1" in guest.failure.hint
+    assert "``console`` desk-1" in guest.failure.hint
 
 
 def test_news_count_where_the_vm_itself_says_nothing() -> None:

@@ -156,7 +156,7 @@ def test_a_stray_file_on_an_abandoned_base_is_not_in_the_way_of_all_users_but_on
 
 def test_what_is_in_the_way_for_good_is_not_to_be_deleted_first() -> None:
     for found, how, word in (
-        ((GOLD, ONE), FORCE, "--cascade"),
+        ((GOLD, ONE), FORCE, "``cascade``"),
         ((GOLD, OVERLAY), FORCE, "gc"),
         ((GOLD, ONE, OVERLAY), Deletion(force=True, cascade=True), "gc"),
     ):

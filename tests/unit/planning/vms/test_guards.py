@@ -203,7 +203,7 @@ def test_a3_a_vm_that_hides_its_chain_and_has_no_mark_may_hang_from_anything_on_
         with pytest.raises(RefusedError, match="cannot be read") as caught:
             plans(despite=False)[0]()
         assert "does not show what its disks hang from" in caught.value.details
-        assert "--despite-unreadable" in caught.value.hint
+        assert "``despite_unreadable``" in caught.value.hint
 
 
 def test_a_move_is_refused_when_a_clone_came_in_between() -> None:
@@ -258,7 +258,7 @@ def test_a_vm_that_cannot_be_read_is_deleted_only_by_who_was_told_of_it() -> Non
         with pytest.raises(RefusedError, match="cannot be read") as caught:
             plan()
         assert REASON in caught.value.details
-        assert "--despite-unreadable" in caught.value.hint
+        assert "``despite_unreadable``" in caught.value.hint
     assert plan_delete([bare], seen(bare), Deletion(despite_unreadable=True)).steps
 
 
@@ -325,7 +325,7 @@ def test_the_last_look_stops_at_what_a_vm_that_cannot_be_read_may_hang_from(
 def test_the_way_past_is_named_only_where_there_is_one() -> None:
     for despite, named in ((None, False), (False, True)):
         ((_, error),) = check_steps([UNSNAP], seen(GOLD, LOST), despite=despite)
-        assert ("--despite-unreadable" in error.hint) is named
+        assert ("``despite_unreadable``" in error.hint) is named
 
 
 MISSING: dict[str, tuple[Step, list[Vm], list[Vm]]] = {

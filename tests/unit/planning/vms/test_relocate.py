@@ -94,7 +94,7 @@ def test_e_a_move_goes_past_what_cannot_be_read_once_that_is_allowed() -> None:
     lost = unreadable(ONE)
     with pytest.raises(RefusedError, match="cannot be read") as caught:
         plan(lost, inventory=seen(GOLD, lost))
-    assert "--despite-unreadable" in caught.value.hint
+    assert "``despite_unreadable``" in caught.value.hint
     assert plan(lost, inventory=seen(GOLD, lost), despite_unreadable=True).steps
     foreign = replace(plain, mark=None)
     beside = seen(GOLD, foreign, unreadable(TWO))

@@ -157,7 +157,7 @@ def test_e_a_disk_grows_past_what_cannot_be_read_once_that_is_allowed() -> None:
     inventory = seen(PLAIN, replace(lost, home=None, disks=(), snapshots=()))
     with pytest.raises(RefusedError, match="lost may hang from it") as caught:
         plan_grow(PLAIN, grow(), inventory, linked_too=False, force=True)
-    assert "--despite-unreadable" in caught.value.hint
+    assert "``despite_unreadable``" in caught.value.hint
     planned = plan_grow(
         PLAIN, grow(), inventory, linked_too=False, force=True, despite_unreadable=True
     )

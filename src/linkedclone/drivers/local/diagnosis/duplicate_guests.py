@@ -59,6 +59,6 @@ def find_twins(facts: Sequence[tuple[str, str, str]]) -> Iterator[Finding]:
                 check="identities",
                 verdict=Verdict.WARNING,
                 text=f"{', '.join(names)} have one {kind}: {text[:60]}",
-                remedy=f"linkedclone delete {others}, and clone them again: cloud-init or the "
+                remedy=f"``delete`` {others}, and clone them again: cloud-init or the "
                 "like in the image has to make it anew",
             )

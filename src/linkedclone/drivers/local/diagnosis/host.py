@@ -59,7 +59,7 @@ def check_accelerator(accel: str, kernels: Sequence[Path]) -> Iterator[Finding]:
     except InputError as error:
         yield Finding(check=check, verdict=Verdict.FAILED, text=str(error), remedy=reset)
         return
-    asked = "--accel" if accel else ACCEL_VARIABLE
+    asked = "``accel``" if accel else ACCEL_VARIABLE
     if wanted == "tcg":
         text = f"tcg, because {asked} asks for it"
         yield Finding(check=check, verdict=Verdict.OK, text=text)

@@ -47,7 +47,7 @@ LARGE_LOG_BYTES = 16 << 20
 
 def check_leftovers(state: StateFolder) -> Iterator[Finding]:
     """Look for rests of killed commands, and for layers that nothing reads."""
-    check, clean = "leftovers", build_command(state, "list")
+    check, clean = "leftovers", build_command(state, "``list``")
     with ExitStack() as stack:
         try:
             stack.enter_context(hold(state.family_lock, deadline_s=_LOOK_SECONDS))
@@ -73,9 +73,9 @@ def check_leftovers(state: StateFolder) -> Iterator[Finding]:
         size = sum(path.lstat().st_blocks * 512 for path in unreached)
         text = (
             f"nothing reads {render_count(len(unreached), 'layer')} ({render_size(size)}), "
-            f"as {unreached[0]}; gc shows them, and with --yes removes them"
+            f"as {unreached[0]}; gc shows them, and with ``yes`` removes them"
         )
-        remedy = build_command(state, "gc")
+        remedy = build_command(state, "``gc``")
         yield Finding(check=check, verdict=Verdict.WARNING, text=text, remedy=remedy)
     elif not older:
         yield Finding(check=check, verdict=Verdict.OK, text="there are none")
@@ -138,7 +138,7 @@ def _find_faults(
                 check="machines",
                 verdict=Verdict.WARNING,
                 text=f"{told}: {', '.join(names)}" + (f" ({why})" if why else ""),
-                remedy=build_command(state, "start", *names),
+                remedy=build_command(state, "``start``", *names),
             )
     for vm, machine in seen:
         if machine.power is Power.UNKNOWN:
@@ -239,13 +239,13 @@ def suggest_return(state: StateFolder, layer: Path) -> str:
     if len(found) > 1:
         return f"several files look like it, and differ: compare {shlex.join(map(str, found))}"
     if not found:
-        there = build_command(state, "doctor", "--rebase", "FILE")
+        there = build_command(state, "``doctor``", "FILE", option="``rebase``")
         return f"put the file back, or say where it is now: {there}"
     back = shlex.join(("mv", "-n", str(found[0]), str(layer)))
     told = f"it is at {found[0]}, unchanged. To put it back: {back}"
     with suppress(OSError, LinkedCloneError):
         if hangs_as_before(layer, found[0], format_by_suffix(layer)):
-            leave = build_command(state, "doctor", "--rebase", str(found[0]))
+            leave = build_command(state, "``doctor``", str(found[0]), option="``rebase``")
             return f"{told}; to leave it there: {leave}"
     return told
 
@@ -265,7 +265,7 @@ def check_links(state: StateFolder) -> Iterator[Finding]:
     free = [vm.name for vm in found if not vm.obstacle]
     if free:
         text = f"VM folders without a link, as in a copy that lost them: {list_names(free)}"
-        remedy = build_command(state, "doctor", "--relink")
+        remedy = build_command(state, "``doctor``", option="``relink``")
         yield Finding(check=check, verdict=Verdict.FAILED, text=text, remedy=remedy)
     for vm in found:
         if vm.obstacle:
@@ -294,7 +294,8 @@ def check_downloads(state: StateFolder) -> Iterator[Finding]:
         )
 
 
-def build_command(state: StateFolder, verb: str, *names: str) -> str:
+def build_command(state: StateFolder, verb: str, *names: str, option: str = "") -> str:
     """Return a command about this state folder as a person can give it."""
     address = render_address(state.root)
-    return shlex.join(("linkedclone", verb, *names, "--endpoint", address))
+    words = (option, shlex.join(names), "``endpoint``", shlex.quote(address))
+    return " ".join((verb, *filter(None, words)))

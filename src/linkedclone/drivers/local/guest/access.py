@@ -117,11 +117,11 @@ def _unreachable(vm: StoredVm) -> HypervisorError:
     name = vm.record.name
     seen = open_machine(vm).observe(guest=False)
     if seen.power is Power.OFF:
-        hint = f"start it first: linkedclone start {name}"
+        hint = f"start it first: ``start`` {name}"
     elif not any(parse_network(c.network).kind.is_behind_qemu for c in vm.record.machine.cards):
-        hint = f"it has no card on the network 'user' or 'closed'; use: linkedclone console {name}"
+        hint = f"it has no card on the network 'user' or 'closed'; use: ``console`` {name}"
     else:
-        hint = f"linkedclone show {name} says how it is"
+        hint = f"``show`` {name} says how it is"
     return HypervisorError(f"{name} cannot be reached by SSH", hint=hint, kind="power")
 
 
@@ -134,10 +134,11 @@ def describe_console(state: StateFolder, vm: VmId) -> ConsoleAddress:
     if not stored.record.machine.display:
         raise RefusedError(
             f"{name} has no screen",
-            hint=f"clone it with --display, or use its serial console: linkedclone console {name}",
+            hint="clone it with ``hardware.display``, or use its serial console: ``console`` "
+            f"{name}",
         )
     if open_machine(stored).observe(guest=False).power is Power.OFF or not path.exists():
-        raise RefusedError(f"{name} does not run", hint=f"linkedclone start {name}")
+        raise RefusedError(f"{name} does not run", hint=f"``start`` {name}")
     if len(os.fsencode(path)) > SOCKET_PATH_BYTES:
         # The machine's working directory is the same folder by a short name.
         process = next(find_processes(path.parent), None)

@@ -50,7 +50,7 @@ def check_guest(guest: Guest | None, machine: MachineRecord) -> None:
         raise InputError(
             f"{guest.host_name} is given addresses for {len(guest.cards)} network cards, "
             f"and has {cards}",
-            hint="list one entry of addresses for each card, or add a card: --add-nic",
+            hint="list one entry of addresses for each card, or add a card: ``hardware.nics.add``",
         )
     for card in place_guest(machine, guest).cards:
         if card.address and parse_network(card.network).kind.is_behind_qemu:

@@ -105,7 +105,7 @@ def _check_host(state: StateFolder) -> None:
         raise PermissionDeniedError(
             "only root can build an image",
             details="its files belong to root and to other users",
-            hint="sudo linkedclone image build …, with --endpoint local:FOLDER for your own folder",
+            hint="sudo ``image build`` …, with ``endpoint`` local:FOLDER for your own folder",
             kind="EPERM",
         )
     if free_bytes(state.root) < NEEDED_BYTES:

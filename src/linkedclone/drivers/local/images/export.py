@@ -46,9 +46,7 @@ def export_disk(
         source = _find_layer(machines, vm, wanted)
         chain = ChainReader().read(source)
         if chain[0].missing:
-            raise RefusedError(
-                f"{chain[0].path} is missing", hint="linkedclone doctor says what to do"
-            )
+            raise RefusedError(f"{chain[0].path} is missing", hint="``doctor`` says what to do")
         needed = _measure(source, wanted.format, vm)
         if needed > free_bytes(target.parent):
             raise _no_room(target, needed)
@@ -82,7 +80,7 @@ def _find_layer(machines: OpenMachine, vm: LockedVm, wanted: DiskExport) -> Path
         raise InUseError(
             f"{vm.record.name} runs: its disk changes while it is read",
             dependants=(vm.record.name,),
-            hint="stop it, or name one of its snapshots: --snapshot NAME",
+            hint="stop it, or name one of its snapshots: ``snapshot`` NAME",
         )
     further = [(disk.label, disk.file) for disk in vm.record.extra_disks]
     return vm.folder / _pick(vm.record.disk, further, wanted.disk, vm.record.name)

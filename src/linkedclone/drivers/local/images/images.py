@@ -111,7 +111,7 @@ def _refuse_layer(wanted: ImageImport) -> None:
     if wanted.move and in_vms:
         raise InputError(
             f"{wanted.file} lies in a state folder, where VMs may read it",
-            hint="leave out --move to have it copied",
+            hint="leave out ``image.move`` to have it copied",
         )
     if file.is_file():
         refuse_writers([file])
@@ -133,7 +133,7 @@ def _import_file(
             raise InputError(
                 f"cannot check whether {wanted.source} was downloaded completely",
                 details="the server does not say how long it is, and a raw disk does not either",
-                hint="give its sum: --sha256 SUM",
+                hint="give its sum: ``sha256`` SUM",
             )
         vm = find_unfinished(state, wanted.name, seen.path)
         if vm is not None and not _is_as_wanted(vm, wanted):
@@ -273,7 +273,7 @@ def remove_image(state: StateFolder, machines: OpenMachine, name: str) -> None:
     """
     found = [image for image in list_images(state) if key_of(image.name) == key_of(name)]
     if not found:
-        raise NotFoundError(f"there is no image {name!r}", hint="linkedclone image list shows them")
+        raise NotFoundError(f"there is no image {name!r}", hint="``image list`` shows them")
     image = found[0]
     if image.dependants:
         raise InUseError(
@@ -286,7 +286,7 @@ def remove_image(state: StateFolder, machines: OpenMachine, name: str) -> None:
         raise RefusedError(
             f"not removing the image {name}: its clones are unknown",
             details="\n".join(doubts),
-            hint="linkedclone doctor says how to fix that; or, as a VM like any other: "
-            f"linkedclone delete {image.name}",
+            hint="``doctor`` says how to fix that; or, as a VM like any other: "
+            f"``delete`` {image.name}",
         )
     delete_vm(state, machines, image.vm)

@@ -72,6 +72,6 @@ def _list_unread(survey: Survey, found: Findings) -> tuple[ForeignDisk, ...]:
 def _tell_limits(state: StateFolder, scan: Scan | None) -> str:
     what = "disk files that hang from this machine's clones"
     if scan is None:
-        return f"{what} were looked for nowhere outside of {state.vms} (--scan does)"
+        return f"{what} were looked for nowhere outside of {state.vms} (``scan`` does)"
     where = ", ".join(scan.places) or f"{state.root} and where its disks hang from"
     return f"{what} were looked for nowhere outside of {state.vms} but in {where}"

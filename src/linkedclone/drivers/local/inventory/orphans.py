@@ -33,7 +33,7 @@ from linkedclone.model.inventory import Stray
 from linkedclone.system.locks import hold, is_held
 
 MADE_BY_HAND = "made by hand or by another tool"
-OF_UNLINKED = "of a VM folder without a link, see linkedclone doctor"
+OF_UNLINKED = "of a VM folder without a link, see ``doctor``"
 LEFT_BEHIND = "no VM reads it"
 FETCHED_IN_PART = "downloaded in part, and nothing was added for a week"
 _OLD_DOWNLOAD_SECONDS = 7 * 86400.0
@@ -144,13 +144,13 @@ def _refuse_read(state: StateFolder, path: Path) -> None:
         raise InUseError(
             f"not removing {state.relative(path)}",
             dependants=tuple(sorted(readers)),
-            hint="linkedclone tree shows which files depend on it",
+            hint="``tree`` shows which files depend on it",
         )
     if survey.doubts:
         raise RefusedError(
             f"not removing {state.relative(path)}: its readers are unknown",
             details="\n".join(survey.doubts),
-            hint="linkedclone doctor says how to fix that",
+            hint="``doctor`` says how to fix that",
         )
 
 

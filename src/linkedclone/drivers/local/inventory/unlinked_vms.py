@@ -98,7 +98,7 @@ def tell_unlinked(state: StateFolder) -> tuple[str, ...]:
     found = [vm.name for vm in find_unlinked(state) if not vm.copied and is_vm_id(vm.folder.name)]
     if not found:
         return ()
-    return (f"VM folders without a link: {list_names(found)}; linkedclone doctor says what to do",)
+    return (f"VM folders without a link: {list_names(found)}; ``doctor`` says what to do",)
 
 
 def _list_folders(state: StateFolder) -> Iterable[Path]:

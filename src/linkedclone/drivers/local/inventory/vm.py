@@ -86,7 +86,7 @@ def build_vm(state: StateFolder, vm: StoredVm, seen: Seen, machine: "MachineStat
 
 def tell_trouble(name: str, machine: "MachineState") -> str:
     """Say why a machine does not run as it should, and what to do; empty if nothing is wrong."""
-    start = f"linkedclone start {name}"
+    start = f"``start`` {name}"
     match machine.power:
         case Power.PAUSED:
             first = "free some space" if "full" in machine.reason else "when that is mended"

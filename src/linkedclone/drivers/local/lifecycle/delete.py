@@ -70,7 +70,7 @@ def _delete_broken(state: StateFolder, vm: VmId) -> None:
         if runs_in(folder / RUN_FOLDER):
             raise HypervisorError(
                 f"a QEMU process runs in {folder / RUN_FOLDER}",
-                hint="end that process first: linkedclone doctor",
+                hint="end that process first: ``doctor``",
                 kind="InvalidPowerState",
             )
         with suppress(FileNotFoundError, NotADirectoryError):

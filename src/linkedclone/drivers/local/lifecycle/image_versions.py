@@ -79,7 +79,7 @@ def same_image(holder: StoredVm) -> DuplicateNameError:
     """Return the error for an image that is there already."""
     return DuplicateNameError(
         f"the image {holder.record.name} already has the same content",
-        hint="give it another --name, or use the one that is there",
+        hint="give it another ``name``, or use the one that is there",
         kind="names",
     )
 

@@ -67,5 +67,5 @@ def shut_down_guest(state: StateFolder, machines: OpenMachine, vm: VmId) -> None
             name = stored.record.name
             raise RefusedError(
                 f"the guest of {name} stands still, and cannot be asked",
-                hint=f"let it go on with 'linkedclone start {name}', or stop it hard",
+                hint=f"let it go on with ``start`` {name}, or stop it hard",
             )

@@ -23,7 +23,7 @@ def reconfigure_vm(state: StateFolder, machines: OpenMachine, step: ReconfigureV
         if wanted != machine and observe_power(machines, vm) is not Power.OFF:
             raise RefusedError(
                 f"{record.name} runs, and its hardware changes only while it is off",
-                hint=f"linkedclone stop {record.name}",
+                hint=f"``stop`` {record.name}",
             )
         changed = replace(
             record,

@@ -26,5 +26,5 @@ def check_disk(state: StateFolder, vm: StoredVm) -> None:
             f"disk files that were made by hand hang from the disk of {vm.record.name}",
             dependants=tuple(map(state.relative, readers)),
             hint="they would read a mixture of old and new data; keep its present state for them: "
-            f"linkedclone snapshot create {vm.record.name} NAME",
+            f"``snapshot create`` {vm.record.name} NAME",
         )

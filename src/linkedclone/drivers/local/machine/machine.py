@@ -315,7 +315,7 @@ class Machine(RunningDisks):
 
     def _off(self) -> GoneError:
         name = self.config.name
-        return GoneError(f"{name} does not run", hint=f"start it first: linkedclone start {name}")
+        return GoneError(f"{name} does not run", hint=f"start it first: ``start`` {name}")
 
     def _wait_for_answer(self, launched: Launched, deadline: float) -> None:
         process = launched.process

@@ -83,7 +83,7 @@ def check_room(room: Room, needs: dict[str, int]) -> None:
         details=f"{render_size(needed)} are needed (the guests' own and what QEMU takes), and "
         f"{render_size(room.available_bytes)} are available{limit}"
         + (promised if room.promised_bytes else ""),
-        hint="stop others first, or start fewer, or give them less with --memory; "
+        hint="stop others first, or start fewer, or give them less with ``hardware.memory_bytes``; "
         f"{OVERCOMMIT_VARIABLE}=yes starts them all the same",
     )
 

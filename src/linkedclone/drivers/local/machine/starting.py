@@ -58,7 +58,7 @@ def observe_runs(machines: OpenMachine, vm: StoredVm, *, guest: bool = False) ->
             f"the QEMU of {vm.record.name} does not answer as it should",
             details=state.reason,
             hint="try again if this machine is busy, or stop the VM hard: "
-            f"linkedclone stop {vm.record.name}",
+            f"``stop`` {vm.record.name}",
             kind="QMP",
         )
     return state.power is not Power.OFF

@@ -64,7 +64,7 @@ async def snapshot_disks(
             raise RefusedError(
                 "the guest's file systems cannot be brought to rest",
                 details="the guest agent does not answer, or could not freeze them in time",
-                hint="leave --quiesce out, or stop the VM",
+                hint="leave ``snapshot.quiesce`` out, or stop the VM",
             )
         await session.monitor.execute("transaction", actions=actions)
     return quiesced

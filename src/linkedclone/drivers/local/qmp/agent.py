@@ -58,7 +58,7 @@ class Agent:
             raise HypervisorError(
                 f"the guest agent refuses {command}",
                 details=error["desc"].text(),
-                hint="look into the guest: linkedclone console NAME",
+                hint="look into the guest: ``console`` NAME",
                 kind=error["class"].text(),
             )
         return answer["return"]

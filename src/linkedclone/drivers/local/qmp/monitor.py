@@ -63,7 +63,7 @@ class Monitor:
             raise HypervisorError(
                 brief,
                 details=str(error),
-                hint="linkedclone doctor says what is wrong with machines and disks",
+                hint="``doctor`` says what is wrong with machines and disks",
                 kind=error.error_class,
             ) from error
         except (QMPError, EOFError, OSError) as error:

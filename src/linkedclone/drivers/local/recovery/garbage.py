@@ -81,10 +81,10 @@ def _tell_end(state: StateFolder, back: Sequence[VmId], doubts: Sequence[str]) -
         names = list_names([state.link(vm).name for vm in back])
         return (
             f"its files stay, for the {FILE_NAME} of {names} was put back or copied since "
-            "(linkedclone gc shows what no VM reads)"
+            "(``gc`` shows what no VM reads)"
         )
     if doubts:
-        return "its files stay, for not everything can be read (linkedclone doctor)"
+        return "its files stay, for not everything can be read (``doctor``)"
     return "what it left was removed"
 
 

@@ -135,7 +135,7 @@ def finish_move(root: Path) -> None:
     target, store = _read_moving(root)
     if target is not None and _is_moved(root, target):
         _remove_old(root)
-        raise NotFoundError(f"{root} was moved to {target}", hint=f"--endpoint local:{target}")
+        raise NotFoundError(f"{root} was moved to {target}", hint=f"``endpoint`` local:{target}")
     if target is None or store != _read_id(root):
         (root / MOVING).unlink()  # cut by a full disk before anything was copied, or not ours
         return

@@ -131,7 +131,7 @@ def _find(state: StateFolder, file: Path) -> tuple[_Lost, ...]:
         raise InputError(
             f"{file} is not a missing layer",
             details=f"missed are: {', '.join(map(str, sorted(missing)))}" if missing else "",
-            hint="size, time and content have to be what was sealed; linkedclone doctor tells "
+            hint="size, time and content have to be what was sealed; ``doctor`` tells "
             "what is missed",
         )
     return tuple(_describe(state, survey, lost, file) for lost in found)

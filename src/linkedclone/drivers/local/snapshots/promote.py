@@ -82,7 +82,7 @@ def _refuse_snapshots(vm: StoredVm) -> None:
         name = vm.record.name
         raise RefusedError(
             f"{name} runs and has snapshots, whose layers it has open: {', '.join(names)}",
-            hint=f"stop it first, or delete them: linkedclone snapshot delete {name} NAME",
+            hint=f"stop it first, or delete them: ``snapshot delete`` {name} NAME",
         )
 
 

@@ -241,12 +241,12 @@ def open_state(root: Path, *, durable: bool = True, immutable: bool = True) -> S
     if not _is_utf8(root):
         raise InputError(
             f"{root} is not a path in UTF-8, and QEMU's programs take no other for a disk",
-            hint="use another folder: --endpoint local:/path",
+            hint="use another folder: ``endpoint`` local:/path",
         )
     if set(str(root)) & set("\r\n"):
         raise InputError(
             f"{root} has a line break, and the configurations of ssh and systemd take none",
-            hint="use another folder: --endpoint local:/path",
+            hint="use another folder: ``endpoint`` local:/path",
         )
     if root.is_symlink() and not root.exists():
         raise HypervisorError(

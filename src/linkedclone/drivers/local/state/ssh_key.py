@@ -75,7 +75,7 @@ def _generate(key: Path) -> None:
         raise HypervisorError(brief, details=str(error), hint=hint) from error
     except subprocess.CalledProcessError as error:
         details = error.stderr.decode(errors="replace")
-        hint = "linkedclone doctor looks at permissions and disk space"
+        hint = "``doctor`` looks at permissions and disk space"
         raise HypervisorError(brief, details=details, hint=hint) from error
 
 

@@ -295,7 +295,7 @@ def _unreadable(state: StateFolder, vm: VmId, error: HypervisorError) -> Hypervi
     return HypervisorError(error.brief, details=error.details, hint=hint, kind=error.kind)
 
 
-_DELETE = "linkedclone delete"
+_DELETE = "``delete``"
 
 
 def _suggest_mending(state: StateFolder, vm: VmId) -> str:
@@ -305,14 +305,14 @@ def _suggest_mending(state: StateFolder, vm: VmId) -> str:
     used = sum(path.lstat().st_blocks * _BLOCK_BYTES for path in disks)
     lost = f"its {len(disks)} disk files ({render_size(used)})" if disks else "the rest of it"
     return (
-        f"restore {folder / FILE_NAME} from a backup; linkedclone doctor says how to take the "
-        f"disks out without it; {_DELETE} {name} --force --despite-unreadable would lose {lost}"
+        f"restore {folder / FILE_NAME} from a backup; ``doctor`` says how to take the "
+        f"disks out without it; {_DELETE} {name} ``force`` ``despite_unreadable`` would lose {lost}"
     )
 
 
 def _gone(vm: VmId) -> GoneError:
     return GoneError(
         f"the VM {vm} does not exist any more",
-        hint="linkedclone list shows what there is",
+        hint="``list`` shows what there is",
         kind="names",
     )

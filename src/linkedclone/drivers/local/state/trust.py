@@ -55,7 +55,7 @@ def _judge_way(folder: Path, root: Path) -> Fault | None:
     sudo = "" if os.geteuid() in {0, seen.st_uid} else "sudo "
     if not _is_trusted(seen.st_uid):
         text = f"{folder} belongs to {_user_name(seen.st_uid)}, who could replace {root}"
-        return text, "use another folder: --endpoint local:/path"
+        return text, "use another folder: ``endpoint`` local:/path"
     if seen.st_mode & stat.S_ISVTX:
         return None
     if seen.st_mode & stat.S_IWOTH:
@@ -96,7 +96,7 @@ def _tell_owner(root: Path, path: Path, uid: int) -> Fault:
     text = f"{path} belongs to {owner}, and this runs as {_user_name(os.geteuid())}"
     if os.geteuid() == 0:
         endpoint = f"local:{root}"
-        return text, f"sudo -H -u {owner} linkedclone list --endpoint {shlex.quote(endpoint)}"
+        return text, f"sudo -H -u {owner} ``list`` ``endpoint`` {shlex.quote(endpoint)}"
     # Sealed layers that root made are immutable, and cannot be given away so.
     mine = _user_name(os.geteuid())
     return text, f"sudo chattr -R -f -i {quoted}; sudo chown -R {mine} {quoted}"

@@ -196,5 +196,5 @@ def refuse_seal(path: Path, why: str) -> HypervisorError:
         details=why,
         kind="seal",
         hint="restore that file from a backup, or compare the layer in full and accept it: "
-        f"linkedclone doctor --accept {layer}",
+        f"``doctor`` ``accept`` {layer}",
     )

@@ -125,7 +125,7 @@ def _copy(reader: int, target: Path, source: Path, *, durable: bool) -> None:
                     f"there is no room for a copy of {source}",
                     details=f"{render_size(needed)} are needed, "
                     f"{render_size(free_bytes(target.parent))} free",
-                    hint="free some space, or move it: --move",
+                    hint="free some space, or move it: ``image.move``",
                     kind="ENOSPC",
                 )
             _copy_data(reader, writer.fileno())

@@ -31,7 +31,7 @@ def accept_layer(state: StateFolder, file: Path) -> None:
     if not is_sealed(layer) or not layer.is_file() or not layer.samefile(real):
         raise InputError(
             f"{file} is not a sealed layer of this state folder",
-            hint="name the file as linkedclone doctor does",
+            hint="name the file as ``doctor`` does",
         )
     with at_work(state, "accept", key_of(layer.name)), hold(state.family_lock):
         wrong = check_image(read_disk_file(layer, format_by_suffix(layer)))

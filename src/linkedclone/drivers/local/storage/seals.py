@@ -140,7 +140,7 @@ def refuse_changed(shown: str, layer: Path, sealed: Fingerprint, difference: str
     like = (now.size, now.sampled_sha256) == (sealed.size, sealed.sampled_sha256)
     accept = (
         "if only its time was changed, by a copy, look at all of it and accept it: "
-        f"linkedclone doctor --accept {shlex.quote(str(layer))}; "
+        f"``doctor`` ``accept`` {shlex.quote(str(layer))}; "
     )
     return RefusedError(
         f"the base layer {shown} was changed",
@@ -148,7 +148,7 @@ def refuse_changed(shown: str, layer: Path, sealed: Fingerprint, difference: str
         hint=f"put the file back as it was on {when:%Y-%m-%d %H:%M:%S} UTC; "
         + (accept if like and not sealed.full_sha256 else "")
         + "what hangs from it would read a mixture of old and new data, "
-        "which linkedclone export NAME FILE takes out as it is",
+        "which ``export`` NAME FILE takes out as it is",
     )
 
 

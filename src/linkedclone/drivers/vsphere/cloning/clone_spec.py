@@ -103,7 +103,7 @@ def _check_processors(hardware: Hardware, shape: Shape) -> None:
     if cpus and cores and cpus % cores:
         raise InputError(
             f"{cpus} CPUs cannot be spread over sockets of {cores} cores",
-            hint="give --cpus and --cores-per-socket that go together; "
+            hint="give ``hardware.cpus`` and ``hardware.cores_per_socket`` that go together; "
             "what is not given is the snapshot's",
         )
 

@@ -57,7 +57,7 @@ def _absent(details: str) -> UnsupportedError:
     return UnsupportedError(
         "this endpoint has no provisioning checker for clones",
         details=details,
-        hint="leave --server-check out: the dry run shows the requests all the same",
+        hint="leave ``server_check`` out: the dry run shows the requests all the same",
         kind="NotSupported",
     )
 

@@ -66,7 +66,8 @@ RULES: Final[dict[str, Rule]] = {
     "HostNotConnected": Rule(
         BusyError,
         "the ESXi host is not connected to vCenter",
-        "connect the host in vCenter, or choose another with --host or --cluster",
+        "connect the host in vCenter, or choose another with ``placement.host`` or "
+        "``placement.cluster``",
         Transience.HOST,
     ),
     "HostNotReachable": Rule(
@@ -89,7 +90,7 @@ RULES: Final[dict[str, Rule]] = {
         PermissionDeniedError,
         "the user lacks a privilege[: {privileges}][ on {object}]",
         "let an administrator give the user a role with it[ on {object}]; "
-        "'linkedclone doctor' lists all that is missing",
+        "``doctor`` lists all that is missing",
     ),
     "RestrictedByAdministrator": Rule(
         PermissionDeniedError,
@@ -99,7 +100,7 @@ RULES: Final[dict[str, Rule]] = {
     "SecurityError": Rule(
         PermissionDeniedError,
         "it is forbidden for security reasons",
-        "look at the user's roles in vCenter; 'linkedclone doctor' checks them",
+        "look at the user's roles in vCenter; ``doctor`` checks them",
     ),
     "InvalidLogin": Rule(
         AuthenticationError,
@@ -110,7 +111,7 @@ RULES: Final[dict[str, Rule]] = {
     "InvalidArgument": Rule(
         HypervisorError,
         "vCenter does not accept an argument[: {invalidProperty}]",
-        "the request shows it under that name: linkedclone clone … --dry-run -o json",
+        "``dry_run`` shows it under that name in the request",
     ),
     "InvalidName": Rule(
         HypervisorError, "vCenter does not accept the name[ {name}]", "choose another name"
@@ -128,7 +129,7 @@ RULES: Final[dict[str, Rule]] = {
     "ManagedObjectNotFound": Rule(
         GoneError,
         "the object[ {obj}] was deleted in the meantime",
-        "see what still exists: linkedclone list",
+        "see what still exists: ``list``",
     ),
     "NotFound": Rule(NotFoundError, "it does not exist", "check the name"),
     "InvalidState": Rule(
@@ -140,17 +141,17 @@ RULES: Final[dict[str, Rule]] = {
         HypervisorError,
         "its power state does not allow it[: it is {existingState}]"
         "[ and has to be {requestedState}]",
-        "bring it there first (linkedclone start or stop), then run it again",
+        "bring it there first (``start`` or stop), then run it again",
     ),
     "CpuHotPlugNotSupported": Rule(
         HypervisorError,
         "its processors cannot be changed while it runs",
-        "stop it first (linkedclone stop), then run it again",
+        "stop it first (``stop``), then run it again",
     ),
     "MemoryHotPlugNotSupported": Rule(
         HypervisorError,
         "its memory cannot be changed while it runs",
-        "stop it first (linkedclone stop), then run it again",
+        "stop it first (``stop``), then run it again",
     ),
     "InvalidGuestLogin": Rule(
         AuthenticationError,
@@ -170,12 +171,12 @@ RULES: Final[dict[str, Rule]] = {
     "InvalidHostState": Rule(
         HypervisorError,
         "the host[ {host}] is not in the state for it",
-        "look whether it is in maintenance mode, or choose another with --host",
+        "look whether it is in maintenance mode, or choose another with ``placement.host``",
     ),
     "InvalidHostConnectionState": Rule(
         HypervisorError,
         "the host[ {host}] has lost its connection to vCenter",
-        "connect it again in vCenter, or choose another with --host",
+        "connect it again in vCenter, or choose another with ``placement.host``",
     ),
     "QuestionPending": Rule(
         HypervisorError, "the VM waits for an answer[: {text}]", "answer it in vCenter first"
@@ -187,13 +188,13 @@ RULES: Final[dict[str, Rule]] = {
     "NoDiskSpace": Rule(
         NoSpaceError,
         "the datastore[ {datastore}] is full",
-        "free space[ on {datastore}], or take another with --datastore; "
-        "'linkedclone usage' shows what takes it",
+        "free space[ on {datastore}], or take another with ``placement.datastore``; "
+        "``usage`` shows what takes it",
     ),
     "InsufficientStorageSpace": Rule(
         NoSpaceError,
         "no datastore has the space that the VM may come to need",
-        "free space, take another with --datastore, or let storage DRS overcommit",
+        "free space, take another with ``placement.datastore``, or let storage DRS overcommit",
     ),
     "FileTooLarge": Rule(
         NoSpaceError,
@@ -227,7 +228,7 @@ RULES: Final[dict[str, Rule]] = {
     "FileNotFound": Rule(
         HypervisorError,
         "unable to access file[ {file}]: it is not there",
-        "look whether a datastore is unmounted or a layer was deleted: linkedclone doctor",
+        "look whether a datastore is unmounted or a layer was deleted: ``doctor``",
         Transience.UNREADABLE,
     ),
     "FileFault": Rule(
@@ -243,12 +244,12 @@ RULES: Final[dict[str, Rule]] = {
     "InvalidDatastore": Rule(
         HypervisorError,
         "the datastore[ {name}] cannot be used",
-        "check that it is mounted and not in maintenance mode, or take --datastore",
+        "check that it is mounted and not in maintenance mode, or take ``placement.datastore``",
     ),
     "InaccessibleDatastore": Rule(
         HypervisorError,
         "the datastore[ {name}] is not accessible[: {detail}]",
-        "mount it on the hosts in use, or take another with --datastore",
+        "mount it on the hosts in use, or take another with ``placement.datastore``",
     ),
     "DeltaDiskFormatNotSupported": Rule(
         HypervisorError,
@@ -258,12 +259,12 @@ RULES: Final[dict[str, Rule]] = {
     "CannotMoveVmWithDeltaDisk": Rule(
         HypervisorError,
         "a VM with a delta disk[ ({device})] cannot be moved so",
-        "move it with its link (linkedclone relocate), or promote it first",
+        "move it with its link (``relocate``), or promote it first",
     ),
     "CannotMoveVmWithNativeDeltaDisk": Rule(
         HypervisorError,
         "native clones of the storage cannot leave their datastore",
-        "leave it where its parent is; 'linkedclone promote' makes it independent",
+        "leave it where its parent is; ``promote`` makes it independent",
     ),
     "MigrationFault": Rule(
         HypervisorError,
@@ -276,7 +277,7 @@ RULES: Final[dict[str, Rule]] = {
     "TooManySnapshotLevels": Rule(
         HypervisorError,
         "the VM has too many snapshots one below the other",
-        "delete old ones (linkedclone snapshot delete), or promote the VM to begin a new chain",
+        "delete old ones (``snapshot delete``), or promote the VM to begin a new chain",
     ),
     # -- cannot be done here --------------------------------------------------------------
     "NotSupported": Rule(
@@ -321,7 +322,8 @@ RULES: Final[dict[str, Rule]] = {
     "CannotDecryptPasswords": Rule(
         CustomizationError,
         "this vCenter cannot decrypt the passwords in the stored specification",
-        "it was made at another vCenter: enter its passwords here again, or take --customize FILE",
+        "it was made at another vCenter: enter its passwords here again, or take "
+        "``customization`` FILE",
     ),
     "CustomizationPending": Rule(
         CustomizationError,
@@ -362,24 +364,26 @@ RULES: Final[dict[str, Rule]] = {
     "InsufficientResourcesFault": Rule(
         PowerOnError,
         "the resources of the pool or host do not suffice",
-        "free resources or choose another place with --resource-pool, then run it again",
+        "free resources or choose another place with ``placement.resource_pool``, then run it "
+        "again",
     ),
     "InsufficientMemoryResourcesFault": Rule(
         PowerOnError,
         "the pool has too little memory left"
         "[: {requested} bytes are wanted, {unreserved} are free]",
-        "stop other VMs, lower --memory, or raise the pool's limit or reservation",
+        "stop other VMs, lower ``hardware.memory_bytes``, or raise the pool's limit or reservation",
     ),
     "InsufficientCpuResourcesFault": Rule(
         PowerOnError,
         "the pool has too little processor time left"
         "[: {requested} MHz are wanted, {unreserved} are free]",
-        "stop other VMs, lower --cpus, or raise the pool's processor limit or reservation",
+        "stop other VMs, lower ``hardware.cpus``, or raise the pool's processor limit or "
+        "reservation",
     ),
     "InsufficientHostCapacityFault": Rule(
         PowerOnError,
         "the host[ {host}] has no capacity left",
-        "stop VMs there, or choose another with --host or --cluster",
+        "stop VMs there, or choose another with ``placement.host`` or ``placement.cluster``",
     ),
     "InsufficientFailoverResourcesFault": Rule(
         PowerOnError,
@@ -420,36 +424,48 @@ ARGUMENTS: Final[tuple[tuple[str, str, str], ...]] = (
     (
         "snapshot",
         "the parent has no such snapshot",
-        "take one (linkedclone snapshot create), or name another with --snapshot",
+        "take one (``snapshot create``), or name another with ``snapshot``",
     ),
     (
         "pool",
         "the resource pool is missing or not the right one",
-        "name one with --resource-pool; a template needs it always",
+        "name one with ``placement.resource_pool``; a template needs it always",
     ),
     (
         "datastore",
         "the datastore cannot take it",
-        "name one that the hosts see with --datastore",
+        "name one that the hosts see with ``placement.datastore``",
     ),
-    ("host", "the host cannot take it", "name one of the pool's own cluster with --host"),
+    (
+        "host",
+        "the host cannot take it",
+        "name one of the pool's own cluster with ``placement.host``",
+    ),
     (
         "folder",
         "the folder cannot take it",
-        "name a VM folder of the same datacenter with --folder",
+        "name a VM folder of the same datacenter with ``placement.folder``",
     ),
     (
         "diskmovetype",
         "this way of moving disks is not possible here",
-        "leave --disk-move-type out, or use --full",
+        "leave ``disk_move`` out, or use ``disk_move.shared``",
     ),
     (
         "customization",
         "the customization is not valid",
         "check the specification; names, addresses and time zone have fixed forms",
     ),
-    ("memorymb", "the memory size is not possible", "choose a multiple of 4 MiB with --memory"),
-    ("numcpus", "the number of processors is not possible", "choose another with --cpus"),
+    (
+        "memorymb",
+        "the memory size is not possible",
+        "choose a multiple of 4 MiB with ``hardware.memory_bytes``",
+    ),
+    (
+        "numcpus",
+        "the number of processors is not possible",
+        "choose another with ``hardware.cpus``",
+    ),
     (
         "capacity",
         "the disk's size is not possible",

@@ -207,7 +207,7 @@ class Session:
         if password is None:
             raise AuthenticationError(
                 f"there is no password for {self.endpoint.address}",
-                hint="set GOVC_PASSWORD, or keep one: linkedclone endpoints add NAME URL",
+                hint="set GOVC_PASSWORD, or keep one: ``endpoints add`` NAME URL",
             )
         manager = self.content.sessionManager
         # A session that the server half remembers would refuse a second login.
@@ -252,7 +252,7 @@ class Session:
         if changes:
             hint = "look whether it was done before doing it again; running the command again does"
             return LostAnswerError(brief, details=str(error), hint=hint)
-        hint = "look whether a proxy or another server answers at this address: linkedclone doctor"
+        hint = "look whether a proxy or another server answers at this address: ``doctor``"
         return UnreadableAnswerError(brief, details=str(error), hint=hint)
 
     # -- objects ----------------------------------------------------------------------

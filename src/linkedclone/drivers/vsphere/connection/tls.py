@@ -142,7 +142,7 @@ def _shake_hands(
         raise unreachable(host, port, error) from error
 
 
-_PIN_AGAIN = "look at the certificate and pin it again: linkedclone endpoints add NAME URL"
+_PIN_AGAIN = "look at the certificate and pin it again: ``endpoints add`` NAME URL"
 
 
 def distrusted(endpoint: Endpoint, reason: ssl.SSLError) -> CertificateError:

@@ -50,7 +50,7 @@ def find_tls(tls: Tls) -> Finding:
             check="certificate",
             verdict=Verdict.WARNING,
             text="not checked: anyone between could read the password",
-            remedy="pin the certificate: linkedclone endpoints add NAME URL",
+            remedy="pin the certificate: ``endpoints add`` NAME URL",
         )
     if tls.pinned_pem or tls.pinned_sha256:
         text = "is the pinned one"

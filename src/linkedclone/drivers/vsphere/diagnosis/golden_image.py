@@ -68,7 +68,7 @@ def _find_tools(seen: Seen) -> Finding:
         return Finding(
             check=check,
             verdict=Verdict.WARNING,
-            text="VMware Tools were never seen to run: --wait tools and ip, quiescing and "
+            text="VMware Tools were never seen to run: ``wait`` tools and ip, quiescing and "
             "customization take them",
             remedy="install open-vm-tools or VMware Tools in the guest and start it once",
         )
@@ -105,7 +105,7 @@ def _find_media(devices: Iterable[Native]) -> Finding:
         check="media",
         verdict=Verdict.WARNING,
         text=f"{', '.join(loaded)}: every clone needs that image or device, or does not start",
-        remedy="take it out with --disconnect-media",
+        remedy="take it out with ``disconnect_media``",
     )
 
 
@@ -133,7 +133,7 @@ def _find_disks(devices: Iterable[Native]) -> Iterator[Finding]:
                 verdict=Verdict.WARNING,
                 text=f"{label} uses native snapshots of its array: clones stay on its datastore, "
                 "and whether they are linked cannot be seen",
-                remedy="leave --datastore out, or clone with --full",
+                remedy="leave ``placement.datastore`` out, or clone with ``disk_move.shared``",
             )
         elif isinstance(backing, _SESPARSE):
             text = f"{label} is in the SEsparse format: clones need VMFS6 or the same format"

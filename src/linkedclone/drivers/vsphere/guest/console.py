@@ -27,12 +27,12 @@ def describe_console(session: Session, observer: Observer, vm: VmId) -> ConsoleA
     """Acquire a ``webmks`` ticket, which only a running VM has [fact: vs-console]."""
     seen = observer.observe_vms([vm], whole=False).get(vm)
     if seen is None:
-        raise NotFoundError(f"the VM {vm} no longer exists", hint="linkedclone list")
+        raise NotFoundError(f"the VM {vm} no longer exists", hint="``list``")
     name = unescape(seen.name)
     if seen.power is not Power.ON:
         raise RefusedError(
             f"{name} is {seen.power.value}, so it has no screen to look at",
-            hint=f"start it first: linkedclone start {name}",
+            hint=f"start it first: ``start`` {name}",
         )
     native = session.managed("VirtualMachine", vm)
     ticket = session.call(f"get a console ticket for {name}", native.AcquireTicket, "webmks")

@@ -35,7 +35,8 @@ def check_card_count(name: str, wanted: int, cards: int, what: str) -> None:
     raise InputError(
         f"{what} says of {wanted} network {_cards(wanted)} what they get, "
         f"and {name} will have {cards}",
-        hint=f"give {_entries(cards)}, or change the hardware with --add-nic or --remove-nic",
+        hint=f"give {_entries(cards)}, or change the hardware with ``hardware.nics.add`` or "
+        "``hardware.nics.remove``",
     )
 
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from linkedclone.drivers.vsphere.connection.session import Session
     from linkedclone.model.values.ids import VmId
 
-_HARD = "stop it hard: linkedclone stop without --guest, or with --then-off"
+_HARD = "stop it hard: ``stop`` without ``guest``, or with ``then_off``"
 
 
 def shut_down_guest(session: Session, vm: VmId, name: str) -> None:

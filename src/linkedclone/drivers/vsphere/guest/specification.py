@@ -145,7 +145,7 @@ def _refuse_twice(step: CreateClone) -> None:
     if twice:
         raise InputError(
             f"{', '.join(twice)} would be given twice: as a setting and by the customization",
-            hint=f"leave out --extra-config {PREFIX}…, or the customization",
+            hint=f"leave out ``hardware.extra_config`` {PREFIX}…, or the customization",
         )
 
 

@@ -189,7 +189,7 @@ def _refuse_other(ref: str, vm: Vm) -> RefusedError:
     return RefusedError(
         f"what was found as {ref!r} is {vm.name} by now ({vm.id})",
         details="it was renamed or replaced meanwhile; nothing was done",
-        hint="look again: linkedclone list",
+        hint="look again: ``list``",
     )
 
 

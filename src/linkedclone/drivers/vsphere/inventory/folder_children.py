@@ -77,7 +77,7 @@ class Lookup:
             what = (f"{_CHILDREN[o.kind]} {unescape(str(o.get('name')))!r}" for o in seen)
             raise RefusedError(
                 f"no VM can be made under a name that something else has: {', '.join(what)}",
-                hint="choose another name, or another --folder",
+                hint="choose another name, or another ``placement.folder``",
             )
         return tuple(VmId(moid) for _, moid in found)
 

@@ -200,7 +200,7 @@ class Observer:
             if moid not in self._shapes:
                 raise GoneError(
                     f"{kind}:{moid} does not exist any more",
-                    hint="look again: linkedclone list",
+                    hint="look again: ``list``",
                     kind="ManagedObjectNotFound",
                 )
             return self._shapes[moid]

@@ -363,7 +363,7 @@ def _build_loss(job: Job, reason: str, details: str = "") -> JobState:
     lost = LostJobError(
         f"could not follow the task to {_VERBS[job.action]} {job.about}: {reason}",
         details="\n".join(filter(None, (details, _name_task(job)))),
-        hint="look whether it was done: linkedclone list",
+        hint="look whether it was done: ``list``",
     )
     return JobState(job=job, status=JobStatus.FAILED, error=lost)
 

@@ -20,7 +20,7 @@ def read_disk(collector: Collector, vm: Native, name: VmId | str, label: str) ->
     wanted = {"VirtualMachine": ("config.hardware.device",)}
     seen = next(iter(collector.read(f"read {name}", [vm], wanted).values()), None)
     if seen is None:
-        raise GoneError(f"{name} is gone", hint="look again: linkedclone list")
+        raise GoneError(f"{name} is gone", hint="look again: ``list``")
     for device in seen.demand("config.hardware.device"):
         if is_disk(device) and label_of(device) == label:
             return device

@@ -126,7 +126,7 @@ class Powering:
             f"could not start {name}: DRS is set to manual there and only recommends where",
             details=details,
             hint="apply the recommendation in the vSphere Client, or start it alone: "
-            f"'linkedclone start {name}' takes the host that it is on",
+            f"``start`` {name} takes the host that it is on",
             kind="ClusterRecommendation",
         )
 

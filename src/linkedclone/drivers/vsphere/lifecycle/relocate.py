@@ -56,7 +56,8 @@ def _refuse_rest(placement: Placement) -> None:
         if named:
             raise UnsupportedError(
                 f"{what} cannot be named for a move",
-                hint="name a --datastore, --host, --cluster or --resource-pool",
+                hint="name a ``placement.datastore``, ``placement.host``, ``placement.cluster`` "
+                "or ``placement.resource_pool``",
                 kind="NotSupported",
             )
 

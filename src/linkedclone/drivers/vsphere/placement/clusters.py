@@ -45,7 +45,8 @@ def find_pool(land: Landscape, wanted: Placement, host: Host | None, source: See
             where = build_path(compute, land.around)
             raise RefusedError(
                 f"resource pool {build_path(pool, land.around)} does not belong to {where}",
-                hint="leave --resource-pool, or --cluster and --host, out",
+                hint="leave ``placement.resource_pool``, or ``placement.cluster`` and "
+                "``placement.host``, out",
             )
         return pool
     own = land.pools.get(source.id_at("resourcePool"))
@@ -59,7 +60,7 @@ def find_pool(land: Landscape, wanted: Placement, host: Host | None, source: See
     if root is None:
         raise RefusedError(
             f"no resource pool for the clones can be seen in {land.path or 'its datacenter'}",
-            hint="say where they run with --cluster or --resource-pool",
+            hint="say where they run with ``placement.cluster`` or ``placement.resource_pool``",
         )
     return root
 

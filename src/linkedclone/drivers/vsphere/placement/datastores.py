@@ -23,7 +23,7 @@ def find_store(land: Landscape, wanted: Placement, source: Seen) -> Seen:
             return store
     raise RefusedError(
         f"the parent's datastore {name} does not exist in {land.path or 'its datacenter'}",
-        hint="name one with --datastore; a linked clone needs hosts that see both",
+        hint="name one with ``placement.datastore``; a linked clone needs hosts that see both",
     )
 
 
@@ -35,7 +35,7 @@ def find_spots(land: Landscape, wanted: Placement, hosts: Sequence[Host]) -> tup
     if not spots:
         raise RefusedError(
             "there is no datastore that all hosts see which can run the clones",
-            hint="name one with --datastore, or a --host",
+            hint="name one with ``placement.datastore``, or a ``placement.host``",
         )
     return spots
 
@@ -55,7 +55,7 @@ def find_members(land: Landscape, ref: str, hosts: Sequence[Host]) -> tuple[Spot
             f"no member of datastore cluster {ref!r} can hold linked clones of this parent",
             details="\n".join(sorted(why)) or "it has no members",
             hint="every host that may run the clones has to see the member and the parent's "
-            "datastore; name a --datastore, or a --host that sees both",
+            "datastore; name a ``placement.datastore``, or a ``placement.host`` that sees both",
         )
     return spots
 

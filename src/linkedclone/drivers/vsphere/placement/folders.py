@@ -41,13 +41,15 @@ def find_folder(land: Landscape, wanted: Placement, own_id: str) -> tuple[str, s
     if not wanted.datacenter:
         raise RefusedError(
             "the parent is in no folder of its own, as VMs of a vApp do",
-            hint="say where the clones go with --folder",
+            hint="say where the clones go with ``placement.folder``",
         )
     top = f"{land.path}/vm"
     for seen in land.kind("Folder").values():
         if build_path(seen, land.around) == top:
             return seen.id, top, ""
-    raise RefusedError(f"the folder {top} cannot be seen", hint="name one with --folder")
+    raise RefusedError(
+        f"the folder {top} cannot be seen", hint="name one with ``placement.folder``"
+    )
 
 
 def _find_named(land: Landscape, wanted: Placement) -> tuple[Seen, str]:
@@ -81,7 +83,7 @@ def _levels(ref: str, top: str) -> list[str]:
         if path.startswith("/"):
             raise InputError(
                 f"the folder {ref!r} cannot be made: it is not below {top}",
-                hint=f"VMs stand below {top}; --datacenter names another datacenter",
+                hint=f"VMs stand below {top}; ``placement.datacenter`` names another datacenter",
             )
     levels = path.split("/")
     for level in levels:
@@ -130,7 +132,7 @@ def create_folder(session: Session, above: FolderId, path: str) -> FolderId:
                 raise InputError(
                     f"the folder {name!r} cannot be made: something else has that name",
                     details=error.details,
-                    hint="choose another --folder",
+                    hint="choose another ``placement.folder``",
                 ) from error
         here = moid_of(made)
     return FolderId(here)

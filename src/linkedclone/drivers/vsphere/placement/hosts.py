@@ -33,9 +33,9 @@ def check_host(host: Host, needed: Mapping[str, str], others: Iterable[Host]) ->
             for one in others
             if one.id != host.id and not one.trouble and not lacking(one, needed)
         ]
-        way = (
-            f"name one that sees it with --host: {_listed(seeing)}" if seeing else "mount it there"
-        )
+        way = "mount it there"
+        if seeing:
+            way = f"name one that sees it with ``placement.host``: {_listed(seeing)}"
         raise RefusedError(
             f"host {host.name} does not see datastore {', '.join(missing)}", hint=_WAY_OUT + way
         )
@@ -53,7 +53,8 @@ def find_fit(
         raise RefusedError(
             f"no host of {place} can run the clones",
             details="\n".join(unfit) or "it has no hosts",
-            hint=_WAY_OUT + "choose another --datastore, --cluster or --host",
+            hint=f"{_WAY_OUT}choose another ``placement.datastore``, ``placement.cluster`` or "
+            "``placement.host``",
         )
     if not unfit:
         return fit, ()
@@ -77,7 +78,7 @@ def check_visible(place: str, compute: Seen | None, needed: Mapping[str, str]) -
         raise RefusedError(
             f"the hosts of {place} do not see {', '.join(missing)}",
             hint="a linked clone needs the parent's datastore and its own on every host: "
-            "choose another --datastore or --resource-pool",
+            "choose another ``placement.datastore`` or ``placement.resource_pool``",
         )
 
 

@@ -67,7 +67,8 @@ def find_networks(
         if len(without) == len(hosts):
             raise RefusedError(
                 f"network {name!r} does not exist on {', '.join(without)}",
-                hint="name a network that the hosts have, or a --cluster or --host that has it",
+                hint="name a network that the hosts have, or a ``placement.cluster`` or "
+                "``placement.host`` that has it",
             )
         if without:
             notes.append(f"network {name!r} does not exist on {', '.join(without)}")
@@ -114,7 +115,8 @@ def keep_connected(
     if not kept:
         raise RefusedError(
             "no host to spread over has all of the networks",
-            hint="name a --cluster whose hosts have them, or leave --spread out",
+            hint="name a ``placement.cluster`` whose hosts have them, or leave "
+            "``placement.spread`` out",
         )
     return kept
 

@@ -11,9 +11,9 @@ from linkedclone.model.request import Placement
 from linkedclone.model.vm import Vm
 
 _CONTRADICTIONS: Final = (
-    ("datastore", "datastore_cluster", "--datastore", "--datastore-cluster"),
-    ("spread_datastore", "datastore", "--spread datastore", "--datastore"),
-    ("spread_host", "host", "--spread host", "--host"),
+    ("datastore", "datastore_cluster", "``placement.datastore``", "``placement.datastore_cluster``"),
+    ("spread_datastore", "datastore", "``placement.spread`` datastore", "``placement.datastore``"),
+    ("spread_host", "host", "``placement.spread`` host", "``placement.host``"),
 )
 
 
@@ -74,6 +74,7 @@ def check_consistent(wanted: Placement) -> None:
             )
     if wanted.create_folder and not wanted.folder:
         raise InputError(
-            "--create-folder makes the folder that --folder names, and there is none",
-            hint="add --folder, or leave --create-folder out",
+            "``placement.create_folder`` makes the folder that ``placement.folder`` names, and "
+            "there is none",
+            hint="add ``placement.folder``, or leave ``placement.create_folder`` out",
         )

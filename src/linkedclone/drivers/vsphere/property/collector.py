@@ -105,7 +105,7 @@ def _unread(seen: Seen, path: str) -> UnreadableAnswerError:
         f"could not read {path} of {seen.kind}:{seen.id}",
         details=seen.refused.get(path, "the server gives neither its type nor a reason"),
         hint="what cannot be read counts as unknown, and nothing is done; "
-        "'linkedclone doctor' lists the privileges that are missing",
+        "``doctor`` lists the privileges that are missing",
     )
 
 

@@ -178,7 +178,7 @@ class Remover:
         if layer.folder in use.busy:
             raise BusyError(
                 f"could not remove {layer}: a task works on the VM in whose folder it lies",
-                hint="wait for the task, then look again: linkedclone gc --scan",
+                hint="wait for the task, then look again: ``gc`` ``scan``",
                 kind="TaskInProgress",
             )
 
@@ -191,7 +191,7 @@ class Remover:
         except NotFoundError as error:
             if self._find_store(layer).name != store.name:
                 brief = f"could not remove {layer}: its datastore was renamed just now"
-                hint = "run it again: linkedclone gc"
+                hint = "run it again: ``gc``"
                 raise RefusedError(brief, details=error.brief, hint=hint) from error
             return ()
         descriptor = parse_descriptor(head)

@@ -1,0 +1,143 @@
+"""Texts below the command line name fields and commands; here they become options."""
+
+import ast
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import is_dataclass
+from enum import EnumType
+from pathlib import Path
+from typing import Literal, get_args, get_origin, get_type_hints
+
+import pytest
+
+import linkedclone
+from linkedclone.cli.commands.clone import command as clone
+from linkedclone.cli.grammar import HeadedOption
+from linkedclone.cli.output import render_document
+from linkedclone.cli.references import list_references, render_references, walk_references
+from linkedclone.cli.terminal import say
+from linkedclone.errors import InputError
+from linkedclone.model.request import CloneRequest
+
+SOURCE = Path(linkedclone.__file__).parent
+REFERENCE = re.compile(r"``(\w.*?)``", re.DOTALL)
+
+OWN_COMMANDS = {
+    "drivers/local/guest/systemd_unit.py": "systemd runs linkedclone",
+    "drivers/local/state/ssh_config.py": "ssh runs linkedclone to reach a clone",
+}
+"""Files that build the command lines that other programs run, and who does."""
+
+FOREIGN = {
+    "--append --groups": "usermod",
+    "--format=directory": "mmdebstrap",
+    "--output=json": "qemu-img",
+    "truncate --size": "truncate",
+    "--version": "QEMU and qemu-img",
+}
+"""Options of other programs that have the name of one of ours, and whose they are."""
+
+REFUSALS = {
+    "drivers/local/driver.py",
+    "drivers/local/placement.py",
+    "drivers/memory/driver.py",
+    "drivers/memory/target.py",
+    "drivers/rules/refusals.py",
+    "drivers/vsphere/placement/target.py",
+}
+"""Files whose tables of what is refused are keyed by options, yet."""
+
+
+def texts() -> Iterator[tuple[str, str]]:
+    """Every string below the command line that is not documentation, with its file."""
+    for path in sorted(SOURCE.rglob("*.py")):
+        file = path.relative_to(SOURCE).as_posix()
+        if file.startswith("cli/"):
+            continue
+        tree = ast.parse(path.read_text())
+        documentation = {
+            id(node.value)
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+        }
+        for node in ast.walk(tree):
+            if (
+                isinstance(node, ast.Constant)
+                and isinstance(node.value, str)
+                and id(node) not in documentation
+            ):
+                yield file, node.value
+
+
+TEXTS = tuple(texts())
+
+
+def test_every_field_and_command_that_a_text_names_is_known() -> None:
+    named = {(name, file) for file, text in TEXTS for name in REFERENCE.findall(text)}
+    assert len(named) > 150
+    assert sorted(one for one in named if one[0] not in list_references()) == []
+
+
+def test_no_text_below_the_command_line_names_an_option() -> None:
+    options = {name for name in list_references().values() if name.startswith("--")}
+    assert len(options) > 80
+    for file, text in TEXTS:
+        ours = text
+        for words in FOREIGN:
+            ours = ours.replace(words, "")
+        if file not in OWN_COMMANDS and file not in REFUSALS:
+            assert not options & set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]*", ours)), (file, text)
+
+
+def test_no_text_below_the_command_line_names_a_command_as_it_is_typed() -> None:
+    verbs = {name.split()[1] for name in list_references().values() if " " in name}
+    assert {"clone", "pool", "snapshot", "doctor"} <= verbs
+    for file, text in TEXTS:
+        if file not in OWN_COMMANDS:
+            assert not verbs & set(re.findall(r"\blinkedclone ([a-z]+)", text)), (file, text)
+
+
+def test_a_name_means_one_thing() -> None:
+    meanings: dict[str, set[str]] = defaultdict(set)
+    for name, shown in walk_references():
+        meanings[name].add(shown)
+    assert {name: shown for name, shown in meanings.items() if len(shown) > 1} == {}
+
+
+@pytest.mark.parametrize(
+    "field", [option.field for option in clone.params if isinstance(option, HeadedOption)]
+)
+def test_options_of_clone_are_fields_of_a_request(field: str) -> None:
+    kind: object = CloneRequest
+    for part in field.split("."):
+        kind = _below(kind, part)
+
+
+def _below(kind: object, part: str) -> object:
+    """What a part of a field's name stands for: a field, or one of the values of one."""
+    if get_origin(kind) is tuple:
+        kind = get_args(kind)[0]
+    if isinstance(kind, EnumType):
+        return kind[part.upper()]
+    assert is_dataclass(kind)
+    fields = get_type_hints(kind)
+    if part in fields:
+        return fields[part]
+    values = [get_args(one) for one in fields.values() if get_origin(one) is Literal]
+    assert any(part in some for some in values), part
+    return part
+
+
+def test_an_error_is_told_in_the_words_of_who_asks(capsys: pytest.CaptureFixture[str]) -> None:
+    error = InputError("``placement.host`` is not given", hint="see ``snapshot list`` golden")
+    assert str(error) == "``placement.host`` is not given"
+    say(f"{error}; {error.hint}")
+    assert capsys.readouterr().err == "--host is not given; see linkedclone snapshot list golden\n"
+
+
+def test_what_others_named_is_not_taken_for_a_field() -> None:
+    document = render_document({"name": "``force``", "hint": "repeat with ``force``"}, "json")
+    assert '"name": "``force``"' in document
+    assert '"hint": "repeat with --force"' in document
+    assert render_references("``no such field``, ``") == "``no such field``, ``"
