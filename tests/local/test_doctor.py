@@ -19,7 +19,7 @@ import pytest
 from linkedclone.cli.main import main
 from linkedclone.cli.references import render_references
 from linkedclone.cli.views.usage import render_usage
-from linkedclone.cli.views.vms import describe_vm, render_vm
+from linkedclone.cli.views.vms import render_vm
 from linkedclone.config.endpoint import Endpoint
 from linkedclone.drivers.local.diagnosis import host, state_checks
 from linkedclone.drivers.local.diagnosis.doctor import diagnose, examine
@@ -539,7 +539,7 @@ def test_what_a_guest_fills_the_disk_with_is_told_by_doctor_usage_and_show(
     assert (desk.log_bytes or 0) >= 32 << 20
     assert "logs of consoles and of QEMU: 32.0 MiB; desk has" in render_usage(usage, vms=False)
     row = VmRow(vm=desk, parent="", snapshot="", mode=Mode.LINKED)
-    assert describe_vm(row)["log_bytes"] == desk.log_bytes
+    assert row.document(whole=True)["log_bytes"] == desk.log_bytes
     assert "logs       32.0 MiB" in render_vm(row)
     found = look(driver, "machines")
     assert found.verdict is Verdict.WARNING

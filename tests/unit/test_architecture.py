@@ -35,3 +35,12 @@ def test_no_room_has_more_files_than_one_takes_in_at_a_glance() -> None:
         for folder in {path.parent for path in top.rglob("*.py")} - {VERBS}:
             files = [path.name for path in folder.glob("*.py") if path.name != "__init__.py"]
             assert len(files) <= MOST_FILES, folder
+
+
+def test_what_has_a_json_form_gives_it_itself_in_the_model() -> None:
+    makers = {
+        path.relative_to(SOURCE).parts[0]
+        for path in SOURCE.rglob("*.py")
+        if "def document(" in path.read_text()
+    }
+    assert makers == {"lineage", "model"}

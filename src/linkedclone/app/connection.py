@@ -35,14 +35,14 @@ if TYPE_CHECKING:
     from linkedclone.app.ansible_inventory import AnsibleHost
     from linkedclone.app.pools.pools import Pools
     from linkedclone.app.vms.changes import Changes
-    from linkedclone.app.vms.golden_images import Mending, ParentReport
+    from linkedclone.app.vms.golden_images import Mending
     from linkedclone.app.vms.life import Life
     from linkedclone.app.vms.presence import Found
     from linkedclone.lineage.tree import TreeNode
     from linkedclone.lineage.usage import Usage
     from linkedclone.lineage.vm_rows import VmRow
     from linkedclone.model.access import ConsoleAddress
-    from linkedclone.model.findings import Finding
+    from linkedclone.model.findings import Finding, ParentReport
     from linkedclone.model.garbage import WasteKind, WasteReport
     from linkedclone.model.images import Image, ImageBuild, ImageImport, Rebased, TellBytes
     from linkedclone.model.request import Deletion, Placement, Scan

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 from linkedclone.app.connect import connect
 from linkedclone.config.config_file import ConfigFile
@@ -16,34 +15,9 @@ from linkedclone.errors import (
     CertificateError,
     LinkedCloneError,
 )
-from linkedclone.model.findings import Finding, Verdict
+from linkedclone.model.findings import Diagnosis, Finding, Verdict
 from linkedclone.model.inventory import Examination
 from linkedclone.planning.vms.family_checks import find_trouble
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Diagnosis:
-    """What ``doctor`` found.
-
-    Attributes:
-        endpoint: The endpoint's address; empty if none could be made out.
-        findings: What was checked, in order; the first failure may end it.
-    """
-
-    endpoint: str
-    findings: tuple[Finding, ...]
-
-    @property
-    def exit_code(self) -> int:
-        """1 if any check failed."""
-        return int(any(finding.verdict is Verdict.FAILED for finding in self.findings))
-
-    def document(self) -> dict[str, object]:
-        """Return the JSON form."""
-        return {
-            "endpoint": self.endpoint or None,
-            "findings": [finding.document() for finding in self.findings],
-        }
 
 
 def diagnose(

@@ -19,8 +19,8 @@ from linkedclone.config.paths import certificate_folder, config_file, password_f
 from linkedclone.config.resolve_endpoint import locate_endpoint
 from linkedclone.drivers.registry import fetch_certificate
 from linkedclone.errors import CertificateError, InputError, LinkedCloneError, NotFoundError
+from linkedclone.model.access import EndpointRow, Welcome
 from linkedclone.model.values.secret import Secret
-from linkedclone.model.vm import Identity
 from linkedclone.system.private_files import write_private
 from linkedclone.system.text_file import read_text_file
 
@@ -54,50 +54,6 @@ class Presented:
         """The fingerprint as browsers and openssl show it."""
         digits = self.sha256.upper()
         return ":".join(digits[i : i + 2] for i in range(0, len(digits), 2))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Welcome:
-    """What an endpoint said after the login.
-
-    Attributes:
-        identity: What it is.
-        parents: Paths of VMs with a snapshot: what can be cloned from at once.
-    """
-
-    identity: Identity
-    parents: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EndpointRow:
-    """One configured endpoint, without any password.
-
-    Attributes:
-        name: Its name.
-        url: Where it is.
-        default: Whether it is used if none is named.
-        trust: How its certificate is checked: ``pinned``, ``ca``, ``system``,
-            ``insecure``; empty where there is none.
-        password: Where its password is: ``keyring``, ``file``, ``ask``; empty
-            where there is none.
-    """
-
-    name: str
-    url: str
-    default: bool
-    trust: str
-    password: str
-
-    def document(self) -> dict[str, object]:
-        """Return the JSON form."""
-        return {
-            "name": self.name,
-            "url": self.url,
-            "default": self.default,
-            "trust": self.trust or None,
-            "password": self.password or None,
-        }
 
 
 def read_candidate(name: str, url: str, *, environ: Mapping[str, str] | None = None) -> Endpoint:

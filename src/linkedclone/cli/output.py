@@ -50,7 +50,15 @@ def render_document(document: Mapping[str, object], output: str) -> str:
 _FOREIGN: Final = frozenset({"because", "details", "note", "notes", "reason", "stopped", "text"})
 """Fields that hold words of others, who may repeat what was sent to them."""
 
-_SENTENCES: Final = _FOREIGN | {"about", "brief", "hint", "not_seen", "remedy", "trouble"}
+_SENTENCES: Final = _FOREIGN | {
+    "about",
+    "brief",
+    "hint",
+    "not_seen",
+    "remedy",
+    "trouble",
+    "why_not",
+}
 """Fields that hold sentences of ours, which may name fields and commands."""
 
 

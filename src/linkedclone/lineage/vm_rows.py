@@ -31,9 +31,9 @@ class VmRow:
         """True if it is a linked clone, None if its chain is hidden or cannot be read."""
         return _LINKED[self.mode]
 
-    def document(self) -> dict[str, object]:
-        """Return the JSON form."""
-        return {
+    def document(self, *, whole: bool = False) -> dict[str, object]:
+        """Return the JSON form; ``whole`` with what one VM alone is shown with."""
+        document: dict[str, object] = {
             "name": self.vm.name,
             "id": self.vm.id,
             "uuid": self.vm.uuid,
@@ -48,6 +48,22 @@ class VmRow:
             "own_bytes": self.vm.own_bytes,
             "shared_bytes": self.vm.shared_bytes,
         }
+        return {**document, **_render_details(self.vm)} if whole else document
+
+
+def _render_details(vm: Vm) -> dict[str, object]:
+    return {
+        "path": vm.path,
+        "template": vm.template,
+        "host_name": vm.host_name,
+        "addresses": list(vm.addresses),
+        "macs": list(vm.macs),
+        "created": vm.created.isoformat() if vm.created else None,
+        "depth": Lineage.depth(vm),
+        "log_bytes": vm.log_bytes,
+        "snapshots": [snapshot.document() for snapshot in vm.snapshots],
+        "disks": [disk.document() for disk in vm.disks],
+    }
 
 
 def describe_vm(vm: Vm, lineage: Lineage) -> VmRow:

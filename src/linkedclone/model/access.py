@@ -1,9 +1,67 @@
-"""How a VM can be got at from here."""
+"""How endpoints and VMs can be got at from here."""
 
 import glob
 from dataclasses import dataclass, field
+from typing import Final
 
 from linkedclone.model.values.secret import Secret
+from linkedclone.model.vm import Identity
+
+MOST_PARENTS: Final = 20
+"""How many VMs to clone from are shown of a new endpoint."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Welcome:
+    """What an endpoint said after the login.
+
+    Attributes:
+        identity: What it is.
+        parents: Paths of VMs with a snapshot: what can be cloned from at once.
+    """
+
+    identity: Identity
+    parents: tuple[str, ...]
+
+    def document(self) -> dict[str, object]:
+        """Return the JSON form; of the parents a few, and how many there are."""
+        shown = list(self.parents[:MOST_PARENTS])
+        return {
+            **self.identity.document(),
+            "parents": shown,
+            "parents_total": len(self.parents),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndpointRow:
+    """One configured endpoint, without any password.
+
+    Attributes:
+        name: Its name.
+        url: Where it is.
+        default: Whether it is used if none is named.
+        trust: How its certificate is checked: ``pinned``, ``ca``, ``system``,
+            ``insecure``; empty where there is none.
+        password: Where its password is: ``keyring``, ``file``, ``ask``; empty
+            where there is none.
+    """
+
+    name: str
+    url: str
+    default: bool
+    trust: str
+    password: str
+
+    def document(self) -> dict[str, object]:
+        """Return the JSON form."""
+        return {
+            "name": self.name,
+            "url": self.url,
+            "default": self.default,
+            "trust": self.trust or None,
+            "password": self.password or None,
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

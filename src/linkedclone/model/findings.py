@@ -1,7 +1,9 @@
-"""What ``doctor`` finds."""
+"""What ``doctor`` and ``prepare`` find."""
 
 from dataclasses import dataclass
 from enum import StrEnum
+
+from linkedclone.model.report import ActionResult, Status
 
 
 class Verdict(StrEnum):
@@ -35,4 +37,61 @@ class Finding:
             "verdict": self.verdict.value,
             "text": self.text,
             "remedy": self.remedy,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Diagnosis:
+    """What ``doctor`` found.
+
+    Attributes:
+        endpoint: The endpoint's address; empty if none could be made out.
+        findings: What was checked, in order; the first failure may end it.
+    """
+
+    endpoint: str
+    findings: tuple[Finding, ...]
+
+    @property
+    def exit_code(self) -> int:
+        """1 if any check failed."""
+        return int(any(finding.verdict is Verdict.FAILED for finding in self.findings))
+
+    def document(self) -> dict[str, object]:
+        """Return the JSON form."""
+        return {
+            "endpoint": self.endpoint or None,
+            "findings": [finding.document() for finding in self.findings],
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParentReport:
+    """What was found of a golden image, after what was mended of it.
+
+    Attributes:
+        endpoint: Where it is.
+        name: Its name.
+        findings: How it is now.
+        mended: What was done, in order; the first failure ends it.
+    """
+
+    endpoint: str
+    name: str
+    findings: tuple[Finding, ...]
+    mended: tuple[ActionResult, ...] = ()
+
+    @property
+    def exit_code(self) -> int:
+        """1 if something blocks clones, or could not be mended."""
+        blocked = any(finding.verdict is Verdict.FAILED for finding in self.findings)
+        return int(blocked or any(one.status is not Status.DONE for one in self.mended))
+
+    def document(self) -> dict[str, object]:
+        """Return the JSON form."""
+        return {
+            "endpoint": self.endpoint,
+            "vm": self.name,
+            "findings": [finding.document() for finding in self.findings],
+            "mended": [one.document() for one in self.mended],
         }

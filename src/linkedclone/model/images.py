@@ -138,3 +138,17 @@ class Image:
     imported: datetime | None
     dependants: tuple[str, ...] = ()
     version: int = 1
+
+    def document(self) -> dict[str, object]:
+        """Return the JSON form."""
+        return {
+            "name": self.name,
+            "version": self.version,
+            "id": self.vm,
+            "source": self.source,
+            "format": self.format,
+            "capacity_bytes": self.capacity_bytes,
+            "file_bytes": self.file_bytes,
+            "imported": self.imported.isoformat() if self.imported else None,
+            "dependants": list(self.dependants),
+        }

@@ -95,6 +95,15 @@ class Disk:
         """The layer that is written to."""
         return self.chain[-1]
 
+    def document(self) -> dict[str, object]:
+        """Return the JSON form."""
+        return {
+            "label": self.label,
+            "capacity_bytes": self.capacity_bytes,
+            "independent": self.independent,
+            "chain": None if self.hidden else [str(layer) for layer in self.chain],
+        }
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
@@ -120,6 +129,17 @@ class Snapshot:
     disks: tuple[Disk, ...] | None = None
     description: str = ""
     aliases: tuple[str, ...] = ()
+
+    def document(self) -> dict[str, object]:
+        """Return the JSON form."""
+        return {
+            "id": self.id,
+            "name": self.name,
+            "path": self.path,
+            "created": self.created.isoformat() if self.created else None,
+            "current": self.current,
+            "description": self.description,
+        }
 
 
 UNREADABLE_STATE: Final = "what its mark says of the pool cannot be read"
@@ -335,3 +355,7 @@ class Identity:
     product: str
     version: str
     address: str
+
+    def document(self) -> dict[str, object]:
+        """Return the JSON form, without the address: callers know under which they asked."""
+        return {"product": self.product, "version": self.version, "instance": self.instance}

@@ -7,7 +7,7 @@ from linkedclone.app.proposal import Acting
 from linkedclone.drivers.contract import Driver, GoldenImages
 from linkedclone.errors import LinkedCloneError, RefusedError, UnsupportedError
 from linkedclone.execution.progress import Progress
-from linkedclone.model.findings import Finding, Verdict
+from linkedclone.model.findings import Finding, ParentReport, Verdict
 from linkedclone.model.plan import Plan, SetPower, WriteMark
 from linkedclone.model.report import ActionResult, Failure, Status
 from linkedclone.model.request import DEFAULT_OWNER
@@ -36,38 +36,6 @@ class Mending:
     power_off: bool = False
     disconnect_media: bool = False
     snapshot: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ParentReport:
-    """What was found of a golden image, after what was mended of it.
-
-    Attributes:
-        endpoint: Where it is.
-        name: Its name.
-        findings: How it is now.
-        mended: What was done, in order; the first failure ends it.
-    """
-
-    endpoint: str
-    name: str
-    findings: tuple[Finding, ...]
-    mended: tuple[ActionResult, ...] = ()
-
-    @property
-    def exit_code(self) -> int:
-        """1 if something blocks clones, or could not be mended."""
-        blocked = any(finding.verdict is Verdict.FAILED for finding in self.findings)
-        return int(blocked or any(one.status is not Status.DONE for one in self.mended))
-
-    def document(self) -> dict[str, object]:
-        """Return the JSON form."""
-        return {
-            "endpoint": self.endpoint,
-            "vm": self.name,
-            "findings": [finding.document() for finding in self.findings],
-            "mended": [one.document() for one in self.mended],
-        }
 
 
 class Parents:

@@ -8,7 +8,7 @@ from linkedclone.cli.global_options import Choices
 from linkedclone.cli.grammar import Verb
 
 if TYPE_CHECKING:
-    from linkedclone.app.vms.golden_images import ParentReport
+    from linkedclone.model.findings import ParentReport
 
 
 @click.command(

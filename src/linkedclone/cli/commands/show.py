@@ -16,9 +16,9 @@ def command(choices: Choices, name: str) -> int:
     """
     from linkedclone.cli.output import emit
     from linkedclone.cli.session import open_session
-    from linkedclone.cli.views.vms import describe_vm, render_vm
+    from linkedclone.cli.views.vms import render_vm
 
     with open_session(choices) as connection:
         row = connection.show(name)
-    emit(choices, document=lambda: describe_vm(row), text=lambda: render_vm(row))
+    emit(choices, document=lambda: row.document(whole=True), text=lambda: render_vm(row))
     return 0

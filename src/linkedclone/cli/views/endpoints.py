@@ -8,9 +8,7 @@ from pathlib import Path
 import click
 
 from linkedclone.app.endpoints import (
-    EndpointRow,
     Presented,
-    Welcome,
     check_fingerprint,
     look_at_certificate,
     pin,
@@ -21,11 +19,10 @@ from linkedclone.cli.terminal import has_terminal, printable, say, shows_on_term
 from linkedclone.cli.views.tables import GOOD_BAD, Column, render_table
 from linkedclone.config.endpoint import Endpoint, Tls
 from linkedclone.errors import CertificateError, InputError
+from linkedclone.model.access import MOST_PARENTS, EndpointRow, Welcome
 from linkedclone.model.findings import Finding
 from linkedclone.model.values.secret import Secret
 from linkedclone.model.vm import Identity
-
-_MOST_PARENTS = 20
 
 
 def settle_trust(endpoint: Endpoint, *, fingerprint: str | None, ca_file: Path | None) -> Endpoint:
@@ -83,19 +80,6 @@ def read_stdin_password() -> Secret:
     return Secret(line)
 
 
-def describe_welcome(row: EndpointRow, welcome: Welcome) -> dict[str, object]:
-    """Return the JSON form of an endpoint that was added."""
-    identity = welcome.identity
-    return {
-        **row.document(),
-        "product": identity.product,
-        "version": identity.version,
-        "instance": identity.instance,
-        "parents": list(welcome.parents[:_MOST_PARENTS]),
-        "parents_total": len(welcome.parents),
-    }
-
-
 _TRUST = {
     "pinned": "certificate pinned",
     "ca": "certificate checked against a CA file",
@@ -119,7 +103,7 @@ def render_welcome(row: EndpointRow, welcome: Welcome) -> str:
         lines.append(how)
     if row.default:
         lines.append("it is the default: no --endpoint needed")
-    shown = welcome.parents[:_MOST_PARENTS]
+    shown = welcome.parents[:MOST_PARENTS]
     if not shown:
         lines.append("no VM has a snapshot yet; to clone one: --snapshot new")
         return "\n".join(printable(line) for line in lines)
@@ -144,16 +128,6 @@ def render_endpoints(rows: Sequence[EndpointRow]) -> str:
         for row in rows
     ]
     return render_table(columns, cells)
-
-
-def describe_identity(address: str, identity: Identity) -> dict[str, object]:
-    """Return the JSON form of what answered."""
-    return {
-        "endpoint": address,
-        "product": identity.product,
-        "version": identity.version,
-        "instance": identity.instance,
-    }
 
 
 def render_identity(address: str, identity: Identity) -> str:

@@ -7,21 +7,6 @@ from linkedclone.model.images import Image
 from linkedclone.model.values.sizes import render_size
 
 
-def image_document(image: Image) -> dict[str, object]:
-    """Return the JSON form."""
-    return {
-        "name": image.name,
-        "version": image.version,
-        "id": image.vm,
-        "source": image.source,
-        "format": image.format,
-        "capacity_bytes": image.capacity_bytes,
-        "file_bytes": image.file_bytes,
-        "imported": image.imported.isoformat() if image.imported else None,
-        "dependants": list(image.dependants),
-    }
-
-
 def render_images(images: Sequence[Image]) -> str:
     """Draw a table of images."""
     columns = [

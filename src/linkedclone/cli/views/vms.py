@@ -39,32 +39,6 @@ def _vm_row(row: VmRow) -> list[str]:
     ]
 
 
-def describe_vm(row: VmRow) -> dict[str, object]:
-    """Return the JSON form of one VM: the row's, with what only one VM is shown with."""
-    vm = row.vm
-    return {
-        **row.document(),
-        "path": vm.path,
-        "template": vm.template,
-        "host_name": vm.host_name,
-        "addresses": list(vm.addresses),
-        "macs": list(vm.macs),
-        "created": vm.created.isoformat() if vm.created else None,
-        "depth": Lineage.depth(vm),
-        "log_bytes": vm.log_bytes,
-        "snapshots": [snapshot_document(snapshot) for snapshot in vm.snapshots],
-        "disks": [
-            {
-                "label": disk.label,
-                "capacity_bytes": disk.capacity_bytes,
-                "independent": disk.independent,
-                "chain": None if disk.hidden else [str(layer) for layer in disk.chain],
-            }
-            for disk in vm.disks
-        ],
-    }
-
-
 def render_vm(row: VmRow) -> str:
     """Write one VM as lines of words."""
     vm = row.vm
@@ -105,18 +79,6 @@ def _disk_lines(disk: Disk) -> Iterator[str]:
         yield "  (the hypervisor hides the layers below)"
     for layer in disk.chain:
         yield f"  {printable(str(layer))}"
-
-
-def snapshot_document(snapshot: Snapshot) -> dict[str, object]:
-    """Return the JSON form of a snapshot."""
-    return {
-        "id": snapshot.id,
-        "name": snapshot.name,
-        "path": snapshot.path,
-        "created": snapshot.created.isoformat() if snapshot.created else None,
-        "current": snapshot.current,
-        "description": snapshot.description,
-    }
 
 
 def render_snapshots(snapshots: Sequence[Snapshot]) -> str:

@@ -62,7 +62,7 @@ def command(choices: Choices, **options: Unpack[_Options]) -> int:
     """
     from linkedclone.app.endpoints import read_candidate, save_endpoint, try_login
     from linkedclone.cli.output import emit
-    from linkedclone.cli.views.endpoints import describe_welcome, render_welcome
+    from linkedclone.cli.views.endpoints import render_welcome
 
     if options["fingerprint"] and options["ca_file"]:
         raise click.UsageError("--fingerprint and --ca-file exclude each other")
@@ -75,7 +75,7 @@ def command(choices: Choices, **options: Unpack[_Options]) -> int:
     )
     emit(
         choices,
-        document=lambda: describe_welcome(row, welcome),
+        document=lambda: {**row.document(), **welcome.document()},
         text=lambda: render_welcome(row, welcome),
     )
     return 0

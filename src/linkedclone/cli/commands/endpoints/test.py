@@ -16,14 +16,14 @@ def command(choices: Choices, name: str | None) -> int:
     """
     from linkedclone.cli.output import emit
     from linkedclone.cli.session import open_session
-    from linkedclone.cli.views.endpoints import describe_identity, render_identity
+    from linkedclone.cli.views.endpoints import render_identity
 
     choices.endpoint = name or choices.endpoint
     with open_session(choices) as connection:
         identity, address = connection.identify(), connection.address
     emit(
         choices,
-        document=lambda: describe_identity(address, identity),
+        document=lambda: {"endpoint": address, **identity.document()},
         text=lambda: render_identity(address, identity),
     )
     return 0

@@ -52,7 +52,7 @@ def command(choices: Choices, distribution: str, **wanted: Unpack[_Wanted]) -> i
     from linkedclone.cli.session import open_session
     from linkedclone.cli.terminal import say
     from linkedclone.cli.views.byte_progress import watch_bytes
-    from linkedclone.cli.views.vms import describe_vm, render_vm
+    from linkedclone.cli.views.vms import render_vm
     from linkedclone.model.images import ImageBuild
     from linkedclone.model.values.sizes import parse_size
 
@@ -66,6 +66,6 @@ def command(choices: Choices, distribution: str, **wanted: Unpack[_Wanted]) -> i
     )
     with open_session(choices) as connection, watch_bytes(choices) as tell:
         row = connection.build_image(build, tell)
-    emit(choices, document=lambda: describe_vm(row), text=lambda: render_vm(row))
+    emit(choices, document=lambda: row.document(whole=True), text=lambda: render_vm(row))
     say(f"go on with: linkedclone clone {build.name} desk-{{001..005}} --wait customized")
     return 0

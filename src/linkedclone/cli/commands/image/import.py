@@ -86,12 +86,12 @@ def command(choices: Choices, source: str, **machine: Unpack[_Machine]) -> int:
     from linkedclone.cli.session import open_session
     from linkedclone.cli.terminal import say
     from linkedclone.cli.views.byte_progress import watch_bytes
-    from linkedclone.cli.views.vms import describe_vm, render_vm
+    from linkedclone.cli.views.vms import render_vm
 
     wanted = _build_import(source, machine)
     with open_session(choices) as connection, watch_bytes(choices) as tell:
         row = connection.import_image(wanted, tell)
-    emit(choices, document=lambda: describe_vm(row), text=lambda: render_vm(row))
+    emit(choices, document=lambda: row.document(whole=True), text=lambda: render_vm(row))
     say(f"go on with: linkedclone clone {wanted.name} desk-{{001..005}}")
     return 0
 

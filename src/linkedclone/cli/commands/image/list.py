@@ -16,13 +16,13 @@ def command(choices: Choices) -> int:
     from linkedclone.cli.output import emit
     from linkedclone.cli.session import open_session
     from linkedclone.cli.terminal import say
-    from linkedclone.cli.views.images import image_document, render_images
+    from linkedclone.cli.views.images import render_images
 
     with open_session(choices) as connection:
         images = connection.images()
     emit(
         choices,
-        document=lambda: {"images": [image_document(image) for image in images]},
+        document=lambda: {"images": [image.document() for image in images]},
         text=lambda: render_images(images),
     )
     if not images:

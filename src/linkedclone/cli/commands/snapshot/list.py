@@ -14,13 +14,13 @@ def command(choices: Choices, vm: str) -> int:
     from linkedclone.cli.output import emit
     from linkedclone.cli.session import open_session
     from linkedclone.cli.terminal import say
-    from linkedclone.cli.views.vms import render_snapshots, snapshot_document
+    from linkedclone.cli.views.vms import render_snapshots
 
     with open_session(choices) as connection:
         snapshots = connection.snapshots(vm)
     emit(
         choices,
-        document=lambda: {"vm": vm, "snapshots": [snapshot_document(s) for s in snapshots]},
+        document=lambda: {"vm": vm, "snapshots": [one.document() for one in snapshots]},
         text=lambda: render_snapshots(snapshots),
     )
     if not snapshots:
