@@ -208,7 +208,7 @@ def _store_password(endpoint: Endpoint, store: Store | None, environ: Mapping[st
     if store in {None, "keyring"} and remember(endpoint, password):
         return "keyring"
     if store == "keyring":
-        hint = "install linkedclone[keyring] and a keyring, or use ``store`` file"
+        hint = "install linkedclone[keyring] and a keyring, or use ``store.file``"
         raise LinkedCloneError("the keyring does not take the password", hint=hint)
     if store == "none":
         return "none"

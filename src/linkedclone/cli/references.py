@@ -40,7 +40,10 @@ def walk_references(
     command = command or program
     for option in command.params:
         if isinstance(option, click.Option):
-            yield getattr(option, "field", option.name or ""), max(option.opts, key=len)
+            field, shown = getattr(option, "field", option.name or ""), max(option.opts, key=len)
+            yield field, shown
+            for choice in getattr(option.type, "choices", ()):
+                yield f"{field}.{choice}", f"{shown} {choice}"
     if not isinstance(command, click.Group):
         yield " ".join(path), " ".join(("linkedclone", *path))
         return

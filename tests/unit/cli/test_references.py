@@ -22,6 +22,7 @@ from linkedclone.model.request import CloneRequest
 
 SOURCE = Path(linkedclone.__file__).parent
 REFERENCE = re.compile(r"``(\w.*?)``", re.DOTALL)
+FIELD = re.compile(r"(placement|hardware|disk_move)(\.[a-z_]+)+")
 
 OWN_COMMANDS = {
     "drivers/local/guest/systemd_unit.py": "systemd runs linkedclone",
@@ -75,6 +76,7 @@ TEXTS = tuple(texts())
 
 def test_every_field_and_command_that_a_text_names_is_known() -> None:
     named = {(name, file) for file, text in TEXTS for name in REFERENCE.findall(text)}
+    named |= {(text, file) for file, text in TEXTS if FIELD.fullmatch(text)}
     assert len(named) > 150
     assert sorted(one for one in named if one[0] not in list_references()) == []
 

@@ -75,7 +75,7 @@ def _spots(places: Places, wanted: Placement) -> tuple[Spot, ...]:
         return ()
     if wanted.datastore:
         raise InputError(
-            "``placement.spread`` datastore chooses the datastores, and ``placement.datastore`` "
+            "``placement.spread.datastore`` chooses the datastores, and ``placement.datastore`` "
             "names one",
             hint="leave one of the two out",
         )

@@ -20,7 +20,7 @@ def check_wait(request: CloneRequest, *, customizes_always: bool) -> None:
         )
     if request.wait is Wait.CUSTOMIZED and not (is_customized(request) or customizes_always):
         raise InputError(
-            "``wait`` customized waits for a customization, and none is asked for",
+            "``wait.customized`` waits for a customization, and none is asked for",
             hint="add ``customization`` FILE or ``customization_spec`` NAME, or wait for tools or "
             "ip",
         )

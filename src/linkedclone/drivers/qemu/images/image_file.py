@@ -56,7 +56,7 @@ _GPT, _GPT_OFFSET = b"EFI PART", SECTOR_BYTES
 _PARTITIONS = struct.Struct("<8xII")
 _BOOT_SIGNATURE = b"\x55\xaa"
 _PROTECTIVE = 0xEE
-_RAW_ANYWAY = "``image_format`` raw takes it all the same"
+_RAW_ANYWAY = "``image_format.raw`` takes it all the same"
 _RESTORE = "fetch or copy it again: it may have come in part"
 
 

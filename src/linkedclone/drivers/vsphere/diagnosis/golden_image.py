@@ -68,7 +68,7 @@ def _find_tools(seen: Seen) -> Finding:
         return Finding(
             check=check,
             verdict=Verdict.WARNING,
-            text="VMware Tools were never seen to run: ``wait`` tools and ip, quiescing and "
+            text="VMware Tools were never seen to run: ``wait.tools`` and ip, quiescing and "
             "customization take them",
             remedy="install open-vm-tools or VMware Tools in the guest and start it once",
         )

@@ -11,9 +11,9 @@ from linkedclone.model.request import Placement
 from linkedclone.model.vm import Vm
 
 _CONTRADICTIONS: Final = (
-    ("datastore", "datastore_cluster", "``placement.datastore``", "``placement.datastore_cluster``"),
-    ("spread_datastore", "datastore", "``placement.spread`` datastore", "``placement.datastore``"),
-    ("spread_host", "host", "``placement.spread`` host", "``placement.host``"),
+    ("placement.datastore", "placement.datastore_cluster"),
+    ("placement.spread.datastore", "placement.datastore"),
+    ("placement.spread.host", "placement.host"),
 )
 
 
@@ -60,18 +60,16 @@ class Wish:
 def check_consistent(wanted: Placement) -> None:
     """Refuse options that contradict one another."""
     asked = {
-        "datastore": wanted.datastore,
-        "datastore_cluster": wanted.datastore_cluster,
-        "host": wanted.host,
-        "spread_datastore": wanted.spread == "datastore",
-        "spread_host": wanted.spread == "host",
+        "placement.datastore": wanted.datastore,
+        "placement.datastore_cluster": wanted.datastore_cluster,
+        "placement.host": wanted.host,
+        "placement.spread.datastore": wanted.spread == "datastore",
+        "placement.spread.host": wanted.spread == "host",
     }
-    for one, other, option, other_option in _CONTRADICTIONS:
+    for one, other in _CONTRADICTIONS:
         if asked[one] and asked[other]:
-            raise InputError(
-                f"{option} and {other_option} contradict one another",
-                hint="leave one of the two out",
-            )
+            brief = f"``{one}`` and ``{other}`` contradict one another"
+            raise InputError(brief, hint="leave one of the two out")
     if wanted.create_folder and not wanted.folder:
         raise InputError(
             "``placement.create_folder`` makes the folder that ``placement.folder`` names, and "
