@@ -12,6 +12,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
+from linkedclone.cli.references import render_references
 from linkedclone.errors import LinkedCloneError
 from tests.live.beliefs import BELIEFS, Belief, Outcome, Seen
 from tests.live.lab import Lab, open_lab
@@ -56,7 +57,7 @@ def main() -> int:
         interrupted = True
         _tell("interrupted")
     except LinkedCloneError as error:
-        _tell(f"could not go on: {error}\ntry: {error.hint}")
+        _tell(render_references(f"could not go on: {error}\ntry: {error.hint}"))
         interrupted = not seen
     _sum_up(seen, facts, interrupted=interrupted, file=wanted.json)
     if interrupted:

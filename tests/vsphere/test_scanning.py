@@ -282,8 +282,8 @@ def test_a_parent_that_is_gone_is_in_the_chain_and_known_to_be_missing(
 
 
 def test_without_a_look_that_is_said(driver: Driver) -> None:
-    assert any("--scan" in said for said in driver.observe().unscanned)
-    assert not any("--scan" in said for said in scan(driver).unscanned)
+    assert any("``scan``" in said for said in driver.observe().unscanned)
+    assert not any("``scan``" in said for said in scan(driver).unscanned)
 
 
 @pytest.mark.parametrize(

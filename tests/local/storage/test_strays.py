@@ -261,7 +261,7 @@ def top_of_desk(driver: LocalDriver) -> Path:
 
 def test_what_was_not_looked_at_is_said(driver: LocalDriver, tmp_path: Path) -> None:
     (blind,) = driver.observe().blind
-    assert "--scan" in blind
+    assert "``scan``" in blind
     (blind,) = driver.observe(scan=Scan(places=(str(tmp_path),))).blind
     assert str(tmp_path) in blind
 
