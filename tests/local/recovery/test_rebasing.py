@@ -73,7 +73,7 @@ def test_clones_of_clones_hang_from_the_new_place(state: StateFolder, driver: Lo
     there = move_away(layer)
     there.chmod(0o644)
     done = driver.rebase_layers(there)
-    assert there.stat().st_mode & 0o777 == 0o444
+    assert there.stat().st_mode & 0o777 == 0o400
     assert set(done.vms) == {"golden", "grand", "kept"}
     check_sound(state, before_without_independence(before, state))
     assert is_sealed(there)
@@ -154,7 +154,7 @@ def test_a_raw_base_that_was_moved_with_its_seal(tmp_path: Path) -> None:
         there.chmod(0o644)
         driver.rebase_layers(there)
         assert base_of(driver, "desk") == there
-        assert there.stat().st_mode & 0o777 == 0o444
+        assert there.stat().st_mode & 0o777 == 0o400
         check_sound(driver.state, before_without_independence(before, driver.state))
 
 

@@ -197,7 +197,7 @@ def test_a_frozen_layer_without_a_seal_is_sealed_when_it_is_used(driver: LocalDr
     assert not is_sealed(base)
     result_of(driver, start(driver))
     assert is_sealed(base)
-    assert base.stat().st_mode & 0o777 == 0o444
+    assert base.stat().st_mode & 0o777 == 0o400
 
 
 def test_a_vm_never_runs_on_a_sealed_layer(driver: LocalDriver) -> None:
@@ -332,7 +332,7 @@ def test_a_copy_that_lost_its_times_is_compared_in_full_once_and_sealed_anew(
         result_of(other, start(other))
         assert seal_path(there).read_bytes() != before
         assert json.loads(seal_path(there).read_bytes())["mtime_ns"] == there.stat().st_mtime_ns
-        assert there.stat().st_mode & 0o777 == 0o444
+        assert there.stat().st_mode & 0o777 == 0o400
 
 
 def tamper(layer: Path, *, at: int, to_ns: int | None = None) -> None:
