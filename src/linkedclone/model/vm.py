@@ -287,6 +287,8 @@ class Vm:
             empty if nothing is the matter.
         unreadable: Why what it hangs from, and what may hang from it, cannot be
             read in full; empty if it was read. What is set beside may be stale.
+        remedy: What alone helps an unreadable VM; empty where a person may go on
+            with ``--force``.
         stores: Where all the files of an unreadable VM are; empty where that is
             not known, and for a VM that can be read.
     """
@@ -319,6 +321,7 @@ class Vm:
     booted: datetime | None = None
     trouble: str = ""
     unreadable: str = ""
+    remedy: str = ""
     stores: frozenset[StoreId] = frozenset()
 
     @property

@@ -75,7 +75,7 @@ def test_a_damaged_record_is_to_be_restored_and_what_delete_would_lose_is_said(
     record.write_bytes(b"{")
     trouble = find(driver, "desk-1").trouble
     assert f"restore {record} from a backup; ``doctor``" in trouble
-    assert "would lose its 1 disk files" in trouble
+    assert "would lose its 1 disk file " in trouble
     told = {finding.check: finding for finding in driver.diagnose()}["layers"]
     top = driver.state.root / vm.disks[0].top.path
     out = driver.state.root.parent / "out.qcow2"
@@ -97,10 +97,13 @@ def test_a_vm_whose_record_a_newer_version_wrote_is_refused_whatever_is_forced(
             lambda: connection.delete(["desk-1"], Deletion(force=force, despite_unreadable=force)),
             lambda: connection.set_power(["desk-1"], Power.ON, force=force),
             lambda: connection.set_power(["golden", "desk-1"], Power.ON, force=force),
+            lambda: connection.promote(["desk-1"], force=force),
         ):
             told = tell_failure(act)
             assert "written by a newer version of linkedclone" in told
             assert "did not make" not in told
+            assert "use that version" in told
+            assert "repeat with" not in told
     assert record.read_text() == written
 
 
@@ -108,7 +111,7 @@ def tell_failure(act: Callable[[], ActionReport]) -> str:
     try:
         errors = [result.error for result in act().results if result.name == "desk-1"]
     except RefusedError as error:
-        return f"{error}"
+        return f"{error}; {error.hint}"
     return str(errors)
 
 

@@ -36,7 +36,8 @@ def refuse_foreign(vms: Sequence[Vm], *, action: str, force: bool) -> None:
         raise NotOursError(
             f"refusing to {action} {_named(unread)}: whose it is cannot be read",
             details=_reasons(unread),
-            hint="``doctor`` says how to make it readable; or, if you are sure, "
+            hint=_find_remedy(unread)
+            or "``doctor`` says how to make it readable; or, if you are sure, "
             "repeat with ``force``",
         )
     if foreign and not force:
@@ -84,7 +85,8 @@ def refuse_unread(vms: Sequence[Vm], *, action: str, despite: bool | None = None
             f"refusing to {action} {_named(unread)}: what hangs from a VM "
             "that cannot be read is not known",
             details=_reasons(unread),
-            hint="make it readable: ``doctor``"
+            hint=_find_remedy(unread)
+            or "make it readable: ``doctor``"
             + _way_past("that nothing hangs from it", despite=despite),
         )
 
@@ -173,6 +175,10 @@ def _named(vms: Iterable[Vm]) -> str:
 
 def _reasons(vms: Iterable[Vm]) -> str:
     return "\n".join(tell_all_unreadable(vms))
+
+
+def _find_remedy(vms: Iterable[Vm]) -> str:
+    return next((vm.remedy for vm in vms if vm.remedy), "")
 
 
 def hangable(vm: Vm, lineage: Lineage) -> frozenset[Layer]:

@@ -19,7 +19,7 @@ from linkedclone.drivers.local.state.folder import (
     is_disk_name,
     read_vm_link,
 )
-from linkedclone.drivers.local.state.record import ExtraDisk, SnapshotRecord
+from linkedclone.drivers.local.state.record import NEWER, ExtraDisk, SnapshotRecord
 from linkedclone.drivers.local.state.store import StoredVm
 from linkedclone.errors import HypervisorError
 from linkedclone.model.request import DEFAULT_OWNER
@@ -122,6 +122,7 @@ def build_unreadable(state: StateFolder, vm: VmId, why: HypervisorError) -> Vm:
         mark=Mark(owner=DEFAULT_OWNER, uuid=uuid) if gone else None,
         trouble=f"{why}; {why.hint}",
         unreadable="" if not os.path.lexists(folder) else str(why),
+        remedy=why.hint if why.kind == NEWER else "",
     )
 
 
