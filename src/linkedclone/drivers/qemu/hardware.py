@@ -10,7 +10,7 @@ from linkedclone.formats.qcow2 import MAX_VIRTUAL_BYTES
 from linkedclone.model.request import Hardware, Nic
 from linkedclone.model.values.ids import StoreId
 from linkedclone.model.values.sizes import render_size
-from linkedclone.model.values.vm_names import is_user_name
+from linkedclone.model.values.vm_names import is_user_name, render_count
 
 USER_NETWORK = "user"
 """QEMU's own network behind the user's, with SSH to the first card on it."""
@@ -107,8 +107,8 @@ def build_machine(
     networks = plan_networks([card.network for card in parent.cards], hardware.nics)
     if len(macs) > len(networks):
         raise InputError(
-            f"a clone is given {len(macs)} MAC addresses",
-            hint=f"it has {len(networks)} network cards",
+            f"a clone is given {render_count(len(macs), 'MAC address', 'MAC addresses')}",
+            hint=f"it has {render_count(len(networks), 'network card')}",
         )
     firmware = hardware.firmware or parent.firmware
     memory_bytes = hardware.memory_bytes or parent.memory_bytes

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from linkedclone.errors import HypervisorError, UnsupportedError
 from linkedclone.formats.chain import DiskFile, ImageFormat, name_chain
+from linkedclone.model.values.vm_names import render_count
 from linkedclone.system.os_errors import has_no_inodes, translate_os_error
 from linkedclone.system.private_files import PRIVATE_UMASK
 
@@ -83,9 +84,9 @@ def check_image(image: DiskFile, *, lock: int | None = None) -> str:
         return ""
     lines = [*done.stderr.strip().splitlines(), *done.stdout.strip().splitlines()]
     rest = len(lines) - _TOLD_LINES
-    return "\n".join(lines[:_TOLD_LINES] + ([f"and {rest} more lines"] if rest > 0 else [])) or (
-        f"qemu-img check ended with {done.returncode}"
-    )
+    return "\n".join(
+        lines[:_TOLD_LINES] + ([f"and {render_count(rest, 'more line')}"] if rest > 0 else [])
+    ) or (f"qemu-img check ended with {done.returncode}")
 
 
 def _run(

@@ -100,8 +100,9 @@ def _give(
         own = count(source.spans)
         raise InputError(
             f"{render_count(wanted, 'address is', 'addresses are')} needed from {text}, "
-            f"but {count(free)} are free",
-            details=f"of {own} addresses {own - count(free)} are in use, reserved, or those of "
+            f"but {render_count(count(free), 'is', 'are')} free",
+            details=f"of {render_count(own, 'address', 'addresses')}, "
+            f"{render_count(own - count(free), 'is', 'are')} in use, reserved, or those of "
             "gateways and name servers",
             hint="widen the range, or delete clones that are no longer needed; nothing was made",
         )

@@ -116,7 +116,7 @@ def test_too_few_are_told_with_how_many_are_free() -> None:
     assert caught.value.brief == (
         "4 addresses are needed from 10.0.0.10-10.0.0.14/24, but 3 are free"
     )
-    assert "of 5 addresses 2 are in use" in caught.value.details
+    assert "of 5 addresses, 2 are in use" in caught.value.details
 
 
 def test_without_addresses_cards_are_left_alone() -> None:
@@ -202,3 +202,11 @@ def test_ipv6_is_compared_as_an_address_not_as_a_text() -> None:
     one = desk("one", "fd00::5")
     other = replace(vm("x"), addresses=("FD00:0:0::0005",))
     assert [clash.address for clash in find_clashes([one], [one, other])] == ["fd00::5"]
+
+
+def test_one_that_is_free_is_told_as_one() -> None:
+    wanted = on(Addresses(range="10.0.0.10-10.0.0.11/24"))
+    with pytest.raises(InputError) as caught:
+        give_addresses(wanted, ["a", "b"], ["10.0.0.11"])
+    assert caught.value.brief.endswith("but 1 is free")
+    assert "of 2 addresses, 1 is in use" in caught.value.details

@@ -10,6 +10,7 @@ from linkedclone.drivers.local.state.folder import StateFolder
 from linkedclone.drivers.local.state.store import load_all
 from linkedclone.errors import LinkedCloneError
 from linkedclone.model.findings import Finding, Verdict
+from linkedclone.model.values.vm_names import render_count
 
 FILES = {
     "machine-id": "/etc/machine-id",
@@ -38,7 +39,8 @@ def check_identities(state: StateFolder, machines: OpenMachine) -> Iterator[Find
     faults = tuple(find_twins(facts))
     yield from faults
     if not faults:
-        text = f"{len(guests)} running guests reported theirs, and all differ"
+        running = render_count(len(guests), "running guest")
+        text = f"{running} reported theirs, and all differ"
         yield Finding(check="identities", verdict=Verdict.OK, text=text)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from linkedclone.drivers.local.inventory.foreign_files import ForeignDisk, is_in_state, read_foreign
 from linkedclone.drivers.local.state.folder import StateFolder
 from linkedclone.errors import NotFoundError
+from linkedclone.model.values.vm_names import render_count
 
 MOST_ENTRIES = 1_000_000
 """How many names a scan looks at before it gives up, and says so."""
@@ -119,9 +120,11 @@ class _Walk:
 
     def explain(self) -> Iterator[str]:
         if self._closed:
-            yield f"{len(self._closed)} folders cannot be read, as {self._closed[0]}"
+            closed = render_count(len(self._closed), "folder")
+            yield f"{closed} cannot be read, as {self._closed[0]}"
         if self._mounted:
             count, first = len(self._mounted), self._mounted[0]
-            yield f"{count} other file systems were not entered, as {first}: name them too"
+            others = render_count(count, "other file system was", "other file systems were")
+            yield f"{others} not entered, as {first}: name them too"
         if self._entries >= MOST_ENTRIES:
             yield f"the scan ended after {MOST_ENTRIES} names: name smaller folders"

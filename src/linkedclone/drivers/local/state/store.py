@@ -28,6 +28,7 @@ from linkedclone.drivers.local.state.staging import forget_registered, register
 from linkedclone.errors import DuplicateNameError, GoneError, HypervisorError
 from linkedclone.model.values.ids import VmId
 from linkedclone.model.values.sizes import render_size
+from linkedclone.model.values.vm_names import render_count
 from linkedclone.system.atomic_files import (
     replace_file,
     sync_folder,
@@ -303,7 +304,11 @@ def _suggest_mending(state: StateFolder, vm: VmId) -> str:
     folder, name = state.folder(vm), state.link(vm).name
     disks = [path for path in folder.iterdir() if is_disk_name(path.name)]
     used = sum(path.lstat().st_blocks * _BLOCK_BYTES for path in disks)
-    lost = f"its {len(disks)} disk files ({render_size(used)})" if disks else "the rest of it"
+    lost = (
+        f"its {render_count(len(disks), 'disk file')} ({render_size(used)})"
+        if disks
+        else "the rest of it"
+    )
     return (
         f"restore {folder / FILE_NAME} from a backup; ``doctor`` says how to take the "
         f"disks out without it; {_DELETE} {name} ``force`` ``despite_unreadable`` would lose {lost}"

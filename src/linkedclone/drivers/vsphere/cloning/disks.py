@@ -13,6 +13,7 @@ from linkedclone.drivers.vsphere.native import Native
 from linkedclone.errors import RefusedError
 from linkedclone.model.plan import CreateClone
 from linkedclone.model.request import NewDisk
+from linkedclone.model.values.vm_names import render_count
 
 _FIRST_KEY: Final = 100
 """New devices have negative keys, which only have to differ from each other."""
@@ -39,7 +40,8 @@ def _build_new(step: CreateClone, shape: Shape) -> Iterator[Native]:
     slots = list(islice(_free_slots(shape.devices), len(wanted)))
     if len(slots) < len(wanted):
         raise RefusedError(
-            f"{step.source.name} has room for {len(slots)} further disks, not for {len(wanted)}",
+            f"{step.source.name} has room for {render_count(len(slots), 'further disk')}, "
+            f"not for {len(wanted)}",
             details="new disks need a free unit of a SCSI or NVMe controller of the snapshot",
             hint="add a controller to the parent and take a new snapshot of it",
         )

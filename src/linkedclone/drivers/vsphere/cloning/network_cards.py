@@ -12,6 +12,7 @@ from linkedclone.drivers.vsphere.native import Native
 from linkedclone.errors import InputError, NotFoundError
 from linkedclone.model.plan import CreateClone
 from linkedclone.model.request import Network, Nic
+from linkedclone.model.values.vm_names import render_count
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,8 +61,9 @@ def build_card_changes(step: CreateClone, shape: Shape) -> CardChanges:
     removed = {nic.index for nic in nics if nic.action == "remove"}
     kept = list(_wanted(step, cards or shape.manual_cards, removed))
     if len(step.macs) > len(kept):
-        brief = f"{step.name} is given {len(step.macs)} MAC addresses"
-        raise InputError(brief, hint=f"it has {len(kept)} network cards")
+        given = render_count(len(step.macs), "MAC address", "MAC addresses")
+        has = render_count(len(kept), "network card")
+        raise InputError(f"{step.name} is given {given}", hint=f"it has {has}")
     macs = (*step.macs, *[""] * len(kept))
     final = [
         _Card(old=card.old, network=card.network, mac=mac)

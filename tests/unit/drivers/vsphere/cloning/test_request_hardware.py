@@ -77,7 +77,7 @@ REFUSED: dict[str, tuple[dict[str, Any], list[Any], type[LinkedCloneError], str]
         {"hardware": Hardware(disks=(DISK,) * 2)},
         [scsi(), *(on(1000, unit) for unit in range(16) if unit not in {5, 7})],
         RefusedError,
-        "room for 1 further disks",
+        "room for 1 further disk,",
     ),
     "no such card to remap": (
         {"hardware": Hardware(nics=(Nic(action="remap", index=1, network="LAN"),))},
