@@ -156,7 +156,7 @@ def test_one_that_runs_and_has_snapshots_is_refused(driver: LocalDriver) -> None
     assert isinstance(error, RefusedError)
     assert "mine" in error.brief
     assert "stop it first" in error.hint
-    assert "snapshot delete desk" in error.hint
+    assert "``snapshot delete`` desk" in error.hint
     assert find(driver, "desk").disks == before.disks
     set_power(driver, before, Power.OFF)
     check_tidy(driver.state.root)
