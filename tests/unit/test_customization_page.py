@@ -41,7 +41,7 @@ from tests.customization_page import (
 PYTHON = re.findall(r"^```python\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
 
 TABLES = {
-    "A file holds these keys": Customization,
+    "A file contains these keys": Customization,
     "Of each card, below `addresses`": Addresses,
     "Below `linux`": LinuxGuest,
     "Below `windows`:": WindowsGuest,

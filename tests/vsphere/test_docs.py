@@ -6,6 +6,7 @@ import shlex
 import subprocess
 from pathlib import Path
 
+from linkedclone.cli.references import render_references
 from linkedclone.drivers.vsphere.diagnosis.privileges import REQUIRED, every_privilege
 from tests import command
 from tests.contract.acts import find
@@ -59,7 +60,7 @@ def test_the_privileges_are_the_ones_that_doctor_looks_for() -> None:
     tables = re.findall(r"^\| `(\w+\.[\w.]+)` \| (.+) \|$", TEXT, re.MULTILINE)
     assert {name for name, _ in tables} == set(every_privilege())
     for name, purpose in REQUIRED.items():
-        assert purpose.split(",")[0].strip("-").split()[0] in dict(tables)[name]
+        assert render_references(purpose).split(",")[0].split()[0] in dict(tables)[name]
 
 
 def test_the_role_is_made_as_it_stands_there(simulator: Simulator) -> None:
