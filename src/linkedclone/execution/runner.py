@@ -75,7 +75,7 @@ class Runner:
         self.progress = progress
         self.parallel = parallel or driver.default_parallel
         self._interrupted = False
-        self.in_flight: tuple[str, ...] = ()
+        self.in_flight: frozenset[str] = frozenset()
         self._recheck: _Recheck | None = None
 
     @property
@@ -177,7 +177,7 @@ class Runner:
                         landed(landing)
             except KeyboardInterrupt:
                 self.interrupted = True
-                self.in_flight = way.in_flight
+                self.in_flight = frozenset(way.in_flight)
                 break
         return landings
 
@@ -232,8 +232,9 @@ class Runner:
         for number, stage in enumerate(plan.stages):
             steps = [step for step in stage if step.subject not in failed]
             for step in stage:
-                if step in steps or step.key not in results:
-                    results[step.key] = _pending(step, self, left_out=step not in steps)
+                left_out = step.subject in failed
+                if not left_out or step.key not in results:
+                    results[step.key] = _pending(step, self, left_out=left_out)
             if self.interrupted:
                 continue
             refused = self._ask(check, steps) if number and check else ()

@@ -49,16 +49,16 @@ class Ways:
         the hypervisor has one, and all else is one job for each step.
         """
         guests = [step for step in steps if isinstance(step, ShutDownGuest)]
-        starts = [s for s in steps if isinstance(s, SetPower) and s.power is Power.ON]
-        rest = [s for s in steps if not isinstance(s, ShutDownGuest) and s not in starts]
+        starts = [step for step in steps if _is_start(step)]
+        others = [step for step in steps if not isinstance(step, ShutDownGuest)]
         if guests:
             yield Shutdowns(self._driver, pull=self._pull, progress=self._progress), guests
         if len(starts) > 1 and isinstance(self._driver, BatchPower):
-            if rest:
-                yield self._fly(self._start), rest
+            if len(others) > len(starts):
+                yield self._fly(self._start), [s for s in others if not _is_start(s)]
             yield self._batches(self._driver), starts
-        elif starts or rest:
-            yield self._fly(self._start), [s for s in steps if not isinstance(s, ShutDownGuest)]
+        elif others:
+            yield self._fly(self._start), others
 
     def _batches(self, batch: BatchPower) -> Way:
         from linkedclone.execution.batch_power_on import PowerBatches
@@ -79,6 +79,10 @@ class Ways:
                 seconds=landing.seconds,
                 task=landing.task,
             )
+
+
+def _is_start(step: Step) -> bool:
+    return isinstance(step, SetPower) and step.power is Power.ON
 
 
 def _vm_of(step: Step) -> VmId:

@@ -4,8 +4,9 @@ Nothing here walks through a range: IPv6 ones have more addresses than could
 ever be walked through. Addresses are counted and cut as spans of numbers.
 """
 
+from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 from linkedclone.errors import InputError
@@ -195,19 +196,41 @@ def show_address(version: int, number: int) -> str:
 def subtract(spans: Iterable[Span], taken: Iterable[Span]) -> tuple[Span, ...]:
     """Return what is left of spans, in their order; what comes twice is left once."""
     free: list[Span] = []
-    before = sorted(taken)
+    before = _join(taken)
     for span in spans:
-        free += _cut(span, before)
-        before = sorted([*before, span])
+        left = list(_cut(span, before))
+        free += left
+        for one in left:
+            insort(before, one)
     return tuple(free)
 
 
+def _join(spans: Iterable[Span]) -> list[Span]:
+    """Return spans in order, those that overlap as one."""
+    joined: list[Span] = []
+    for span in sorted(spans):
+        if joined and (before := joined[-1]).version == span.version and span.first <= before.last:
+            joined[-1] = replace(before, last=max(before.last, span.last))
+        else:
+            joined.append(span)
+    return joined
+
+
+def find_span(spans: Sequence[Span], version: int, number: int) -> int:
+    """Return the index of the first span that does not end before an address.
+
+    The spans are in order, and do not overlap.
+    """
+    return bisect_left(spans, (version, number), key=lambda span: (span.version, span.last))
+
+
 def _cut(span: Span, taken: Sequence[Span]) -> Iterator[Span]:
-    """Cut spans, sorted by their first, out of one."""
+    """Cut spans, in order and without overlap, out of one."""
     start = span.first
-    for other in taken:
-        if other.version != span.version or other.last < start or other.first > span.last:
-            continue
+    for index in range(find_span(taken, span.version, start), len(taken)):
+        other = taken[index]
+        if other.version != span.version or other.first > span.last:
+            break
         if other.first > start:
             yield Span(version=span.version, first=start, last=other.first - 1)
         start = other.last + 1

@@ -39,13 +39,21 @@ Reader = Vm | Stray
 
 
 class Lineage:
-    """The family relations of one inventory, indexed once for many questions."""
+    """The family relations of one inventory, indexed once for many questions.
+
+    Attributes:
+        vms: All VMs.
+        strays: All files of no VM.
+        unread: The VMs of which it cannot be seen what they hang from.
+    """
 
     def __init__(self, inventory: Inventory) -> None:
         self.vms = inventory.vms
+        self.unread = (*inventory.unreadable, *_find_untraceable(inventory))
         self.strays = inventory.strays
         self._readers: dict[Layer, list[Reader]] = defaultdict(list)
         self._by_home: dict[tuple[str, str], list[Vm]] = defaultdict(list)
+        self._by_id = {vm.id: vm for vm in inventory.vms}
         self._by_uuid = {vm.uuid: vm for vm in inventory.vms if vm.uuid}
         self._hidden: dict[str, list[Vm]] = defaultdict(list)
         self._writer: dict[Layer, Vm] = {}
@@ -59,7 +67,11 @@ class Lineage:
         for stray in inventory.strays:
             for layer in stray.chain:
                 self._readers[layer].append(stray)
-        self._owned = self._by_owner()
+        self._owners = {layer: self._find_owner(layer) for layer in self._readers}
+        self._owned: dict[VmId, list[Layer]] = defaultdict(list)
+        for layer, owner in self._owners.items():
+            if owner is not None:
+                self._owned[owner.id].append(layer)
 
     def _index(self, vm: Vm) -> None:
         if vm.home is not None:
@@ -72,14 +84,6 @@ class Lineage:
         for disk in vm.disks:
             if disk.chain:
                 self._writer[disk.top] = vm
-
-    def _by_owner(self) -> dict[VmId, list[Layer]]:
-        owned: dict[VmId, list[Layer]] = defaultdict(list)
-        for layer in self._readers:
-            owner = self.owner(layer)
-            if owner is not None:
-                owned[owner.id].append(layer)
-        return owned
 
     def _note_frozen(self, disk: Disk, vm: Vm, snapshot: Snapshot) -> None:
         if disk.independent or not disk.chain:
@@ -102,6 +106,9 @@ class Lineage:
 
     def owner(self, layer: Layer) -> Vm | None:
         """Return the VM that the layer belongs to, or None if that VM is gone."""
+        return self._owners[layer] if layer in self._owners else self._find_owner(layer)
+
+    def _find_owner(self, layer: Layer) -> Vm | None:
         writer = self._writer.get(layer)
         if writer is not None:
             return writer
@@ -113,9 +120,9 @@ class Lineage:
 
     def _at_home(self, layer: Layer) -> Vm | None:
         """Return the VM in whose folder the layer lies; of several the one that reads it."""
-        homes = self._by_home.get((layer.store, layer.folder), [])
-        readers = [vm for vm in homes if layer in vm.layers] if len(homes) > 1 else homes
-        return next(iter(readers or homes), None)
+        home = layer.store, layer.folder
+        readers = (r for r in self._readers.get(layer, ()) if isinstance(r, Vm) and r.home == home)
+        return next(readers, None) or next(iter(self._by_home.get(home, ())), None)
 
     def readers(self, layer: Layer) -> tuple[Reader, ...]:
         """Return everything that reads the layer, itself or through a snapshot."""
@@ -246,19 +253,36 @@ class Lineage:
         was unregistered to keep it [fact: vs-base-goes-with-last-user].
         """
         going = {vm.id for vm in vms}
-        lost: set[Layer] = set()
-        for vm in vms:
-            for layer in vm.layers:
-                owner = self.owner(layer)
-                if owner is not None and owner.id in going:
-                    continue
-                readers = self._readers.get(layer, ())
-                # A VM that is not there any more reads nothing, and takes nothing along.
-                if any(r.id in going for r in readers) and all(
-                    r.id in going or not _holds(r) for r in readers
-                ):
-                    lost.add(layer)
-        return tuple(sorted(lost))
+        # A VM that is not there any more reads nothing, and takes nothing along.
+        here = [self._by_id[vm_id] for vm_id in going if vm_id in self._by_id]
+        return tuple(
+            sorted(
+                layer
+                for layer in {layer for vm in here for layer in vm.layers}
+                if ((owner := self._owners[layer]) is None or owner.id not in going)
+                and all(r.id in going or not _holds(r) for r in self._readers[layer])
+            )
+        )
+
+
+_UNTRACEABLE = "its storage does not show what its disks hang from, and it bears no mark that does"
+
+
+def _find_untraceable(inventory: Inventory) -> Iterable[Vm]:
+    """Yield the VMs of which neither chains nor a mark tell what they hang from.
+
+    A parent that has lost all its disks does not tell either what those hung from. A
+    native delta lies on the datastore of its base [fact: vs-native-clones].
+    """
+    uuids = {vm.uuid for vm in inventory.vms if vm.disks or vm.snapshots}
+    for vm in inventory.vms:
+        disks = (*vm.disks, *(disk for s in vm.snapshots for disk in s.disks or ()))
+        mark = vm.valid_mark
+        if vm.unreadable or not any(disk.hidden for disk in disks):
+            continue
+        if mark is None or not mark.parent_uuid or mark.parent_uuid not in uuids:
+            stores = frozenset(layer.store for layer in vm.layers)
+            yield replace(vm, unreadable=_UNTRACEABLE, stores=stores)
 
 
 def _hides(vm: Vm) -> bool:

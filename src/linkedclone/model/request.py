@@ -1,5 +1,6 @@
 """What is wanted: requests as a person or a program states them, before anything is looked up."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
@@ -222,14 +223,14 @@ class CloneRequest:
     network_filter: tuple[str, ...] = ()
     keep_failed: bool = False
     parallel: int | None = None
-    macs: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    macs: Mapping[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
     owner: str = DEFAULT_OWNER
     generation: int = 0
-    own: tuple[tuple[str, Own], ...] = ()
+    own: Mapping[str, Own] = field(default_factory=dict, hash=False)
 
     def own_of(self, name: str) -> Own:
         """Return what a clone has of its own."""
-        return dict(self.own).get(name) or Own()
+        return self.own.get(name) or Own()
 
     def called(self, name: str) -> str:
         """Return what a clone's guest is called after."""

@@ -69,7 +69,7 @@ def add_guests(plan: Plan, request: CloneRequest, vms: Sequence[Vm]) -> Plan:
     if request.customization is None:
         return plan
     names = [step.name for step in plan.steps if isinstance(step, CreateClone)]
-    kept = {name: own.addresses for name, own in request.own if own.addresses}
+    kept = {name: own.addresses for name, own in request.own.items() if own.addresses}
     cards = give_addresses(request.customization, names, used_addresses(vms), kept)
 
     def add(step: Step) -> Step:

@@ -85,9 +85,9 @@ def prepare(driver: Driver, request: CloneRequest) -> Prepared:
 
         check_wait(request, customizes_always=driver.customizes_always)
     if request.macs:
-        from linkedclone.planning.clone.macs import check_macs
+        from linkedclone.planning.clone.macs import settle_macs
 
-        check_macs(request)
+        request = settle_macs(request)
     if request.snapshot.kind == "new" and request.snapshot.name:
         check_name(request.snapshot.name)
     if request.customization is not None:

@@ -12,6 +12,7 @@ from linkedclone.cli.options.hardware import (
     HardwareOptions,
     build_disk_move,
     build_hardware,
+    build_macs,
     hardware_options,
 )
 from linkedclone.cli.options.types import accel_option
@@ -177,7 +178,7 @@ def _build_request(options: _Options) -> "CloneRequest":
         network_filter=options["network_filter"],
         keep_failed=options["keep_failed"],
         parallel=options["parallel"],
-        macs=options["macs"],
+        macs=build_macs(options),
     )
 
 

@@ -252,6 +252,25 @@ def build_disk_move(options: HardwareOptions) -> "DiskMove":
     return move
 
 
+def build_macs(options: HardwareOptions) -> dict[str, tuple[str, ...]]:
+    """Return the MAC addresses that clones are given.
+
+    Raises:
+        InputError: A clone is named twice.
+    """
+    from linkedclone.errors import InputError
+
+    found: dict[str, tuple[str, ...]] = {}
+    for name, macs in options["macs"]:
+        if name in found:
+            raise InputError(
+                f"MAC addresses are given twice for {name!r}",
+                hint=f"all at once: --mac {name}=MAC,MAC",
+            )
+        found[name] = macs
+    return found
+
+
 def build_hardware(options: HardwareOptions) -> "Hardware":
     """Return the hardware that is asked for."""
     from linkedclone.model.request import Hardware

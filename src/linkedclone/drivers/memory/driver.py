@@ -1,6 +1,7 @@
 """The driver of the hypervisor in memory."""
 
 import uuid
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, replace
@@ -99,7 +100,8 @@ class MemoryDriver:
     def find_vms(self, refs: Sequence[str]) -> tuple[Vm, ...]:
         """Find VMs by name, inventory path or UUID."""
         with self._access("find_vms") as estate:
-            found = {ref: _find(estate, ref) for ref in refs}
+            known = _index(estate)
+            found = {ref: _find(estate, known, ref) for ref in refs}
             if missing := [ref for ref, machine in found.items() if machine is None]:
                 raise no_such_vms(missing)
             machines = (found[ref] for ref in refs)
@@ -113,8 +115,9 @@ class MemoryDriver:
     def observe_names(self, target: Target, names: Sequence[str]) -> tuple[Vm, ...]:
         """Read the VMs that stand in the target's folder under these names."""
         with self._access("observe_names") as estate:
-            found = [estate.at(target.folder, name) for name in names]
-            return estate.view([m for m in found if m is not None], with_disks=False)
+            there = estate.names_in(target.folder)
+            found = [there[key] for name in names if (key := name.casefold()) in there]
+            return estate.view(found, with_disks=False)
 
     def observe_sources(self, ids: Sequence[VmId]) -> frozenset[VmId]:
         """Say from which of these VMs clones are being made right now."""
@@ -373,12 +376,18 @@ class MemoryDriver:
         self._closed = True
 
 
-def _find(estate: Estate, ref: str) -> Machine | None:
-    wanted = _as_uuid(ref)
-    paths = {ref, f"{ROOT}/{ref}"}
-    machines = estate.machines.values()
-    exact = [m for m in machines if m.uuid == wanted or ("/" in ref and estate.path(m) in paths)]
-    found = exact or [m for m in machines if m.name == ref]
+def _index(estate: Estate) -> dict[str, list[Machine]]:
+    """Return the VMs by what they can be called: UUID, path, path below the root, name."""
+    known: dict[str, list[Machine]] = defaultdict(list)
+    for machine in estate.machines.values():
+        path = estate.path(machine)
+        for key in {machine.uuid, path, path.removeprefix(f"{ROOT}/"), machine.name}:
+            known[key].append(machine)
+    return known
+
+
+def _find(estate: Estate, known: Mapping[str, list[Machine]], ref: str) -> Machine | None:
+    found = known.get(_as_uuid(ref) or "") or known.get(ref) or []
     if len(found) > 1:
         raise AmbiguousError(
             f"{len(found)} VMs are called {ref!r}",

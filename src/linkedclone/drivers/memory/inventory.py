@@ -83,11 +83,12 @@ class Estate:
 
     def at(self, folder: FolderId, name: str) -> Machine | None:
         """Return the VM of this name in a folder; case does not matter, as in vCenter."""
-        wanted = name.casefold()
-        for machine in self.machines.values():
-            if machine.folder == folder and machine.name.casefold() == wanted:
-                return machine
-        return None
+        return self.names_in(folder).get(name.casefold())
+
+    def names_in(self, folder: FolderId) -> dict[str, Machine]:
+        """Return the VMs of a folder by their names in lower case."""
+        here = (machine for machine in self.machines.values() if machine.folder == folder)
+        return {machine.name.casefold(): machine for machine in here}
 
     def set_template(self, vm: VmId, *, template: bool, pool: str) -> None:
         """Make a VM a template, which is in no resource pool, or a template a VM."""

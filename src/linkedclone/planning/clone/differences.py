@@ -13,7 +13,6 @@ from linkedclone.model.inventory import Inventory
 from linkedclone.model.report import Difference, Mode
 from linkedclone.model.request import CloneRequest, Hardware, Target
 from linkedclone.model.vm import Snapshot, Vm
-from linkedclone.planning.clone.macs import macs_of
 from linkedclone.planning.clone.plan import SNAPSHOT_NOTE
 from linkedclone.planning.clone.spec_digest import describe_wanted, held_parts, other_settings
 
@@ -100,7 +99,7 @@ def _compare_sizes(request: CloneRequest, vm: Vm) -> Iterator[Difference]:
     for field, asked, found in sizes:
         if asked is not None and found is not None and asked != found:
             yield Difference(field=field, wanted=asked, found=found)
-    macs = macs_of(request, vm.name) if request.macs else ()
+    macs = request.macs.get(vm.name.casefold(), ())
     if macs and vm.macs and vm.macs[: len(macs)] != macs:
         yield Difference(field="macs", wanted=list(macs), found=list(vm.macs[: len(macs)]))
 

@@ -10,6 +10,7 @@ from linkedclone.guest.ip_ranges import (
     AddressRange,
     Span,
     count,
+    find_span,
     parse_range,
     parse_reserved,
     show_address,
@@ -107,15 +108,20 @@ def _give(
             hint="widen the range, or delete clones that are no longer needed; nothing was made",
         )
     again: list[str] = []
+    given, room = set[str](), sorted(free)
     for before in kept:
-        mine = next((a for a in before if a not in again and _lies_in(a, free)), "")
+        mine = next((a for a in before if a not in given and _lies_in(a, room)), "")
+        given.add(mine)
         again.append(mine)
     others = islice(walk(subtract(free, spans_of(filter(None, again)))), again.count(""))
     return [f"{mine or next(others)}/{source.prefix}" for mine in again]
 
 
 def _lies_in(address: str, free: Sequence[Span]) -> bool:
-    return not subtract(spans_of((address,)), free)
+    for span in spans_of((address,)):
+        index = find_span(free, span.version, span.first)
+        return index < len(free) and free[index].holds(span)
+    return False
 
 
 def list_given(cards: Iterable[GuestCard]) -> tuple[str, ...]:

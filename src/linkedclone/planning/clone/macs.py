@@ -1,6 +1,7 @@
 """MAC addresses that clones are given: checked before anything is sent. Pure."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from linkedclone.errors import InputError, RefusedError
 from linkedclone.model.plan import CreateClone
@@ -10,32 +11,26 @@ from linkedclone.model.values.vm_names import render_count
 from linkedclone.model.vm import Vm
 
 
-def macs_of(request: CloneRequest, name: str) -> tuple[str, ...]:
-    """Return the addresses that a clone is given, as they are sent."""
-    for owner, macs in request.macs:
-        if owner.casefold() == name.casefold():
-            return tuple(parse_mac(mac) for mac in macs)
-    return ()
-
-
-def check_macs(request: CloneRequest) -> None:
-    """Refuse addresses that are malformed, given twice, or for clones of no such name."""
+def settle_macs(request: CloneRequest) -> CloneRequest:
+    """Return a request with its addresses as they are sent, by names in lower case."""
     known = {name.casefold() for name in request.names}
     holders: dict[str, str] = {}
-    seen: set[str] = set()
-    for name, macs in request.macs:
-        if name.casefold() not in known:
+    settled: dict[str, tuple[str, ...]] = {}
+    for name, macs in request.macs.items():
+        key = name.casefold()
+        if key not in known:
             raise InputError(f"a MAC address is given for {name!r}, but no clone has that name")
-        if name.casefold() in seen:
+        if key in settled:
             raise InputError(
                 f"MAC addresses are given twice for {name!r}",
-                hint=f"all at once: ``macs`` {name}=MAC,MAC",
+                hint="give all addresses of a clone at once",
             )
-        seen.add(name.casefold())
-        for mac in map(parse_mac, macs):
+        settled[key] = tuple(map(parse_mac, macs))
+        for mac in settled[key]:
             if mac in holders:
                 raise InputError(f"{mac} is given to {holders[mac]} and to {name}")
             holders[mac] = name
+    return replace(request, macs=settled)
 
 
 def refuse_used_macs(creates: Sequence[CreateClone], vms: Iterable[Vm]) -> None:

@@ -94,9 +94,10 @@ class ClonePlanner:
         check_hardware(self.request.hardware)
         there = {vm.name.casefold(): vm for vm in seen}
         missing = [name for name in self.request.names if name.casefold() not in there]
-        existing = [there[n.casefold()] for n in self.request.names if n.casefold() in there]
+        named = {n: there[n.casefold()] for n in self.request.names if n.casefold() in there}
+        existing = tuple(named.values())
         snapshot = self._snapshot(missing=bool(missing))
-        self._refuse_taken(existing)
+        self._refuse_taken(named)
         mend = tuple(
             WriteMark(vm=vm.id, vm_name=vm.name, mark=replace(vm.mark, uuid=vm.uuid))
             for vm in existing
@@ -109,7 +110,7 @@ class ClonePlanner:
         take = self._take(snapshot, needed=bool(make))
         stages = tuple(stage for stage in (mend, take, make + start) if stage)
         notes = self._notes(snapshot) if make else ()
-        return Plan(stages=stages, existing=tuple(existing), notes=self.target.notes + notes)
+        return Plan(stages=stages, existing=existing, notes=self.target.notes + notes)
 
     def _notes(self, snapshot: Snapshot | None) -> tuple[str, ...]:
         """Tell what a person should know of the disks before the clones are made."""
@@ -177,9 +178,11 @@ class ClonePlanner:
             "or make full clones with ``disk_move.shared``",
         )
 
-    def _refuse_taken(self, existing: Iterable[Vm]) -> None:
+    def _refuse_taken(self, existing: Mapping[str, Vm]) -> None:
         taken = [
-            f"{vm.path or vm.name}: {reason}" for vm in existing if (reason := self._conflict(vm))
+            f"{vm.path or vm.name}: {reason}"
+            for name, vm in existing.items()
+            if (reason := self._conflict(vm, name))
         ]
         if taken:
             raise NameTakenError(
@@ -188,11 +191,11 @@ class ClonePlanner:
                 hint="choose other names or another ``placement.folder``; nothing was made",
             )
 
-    def _conflict(self, vm: Vm) -> str:
+    def _conflict(self, vm: Vm, name: str) -> str:
         """Say why an existing VM is not a clone of this parent that the request may keep."""
         if vm.unreadable:
             return f"cannot be read: {vm.unreadable}"
-        mark = self._mark_of(vm)
+        mark = self._mark_of(vm, name)
         if mark is None:
             return "not made by linkedclone"
         if mark.owner != self.request.owner:
@@ -203,7 +206,7 @@ class ClonePlanner:
             return f"a clone of {mark.parent_name or 'another parent'}"
         return ""
 
-    def _mark_of(self, vm: Vm) -> Mark | None:
+    def _mark_of(self, vm: Vm, name: str) -> Mark | None:
         """Return a VM's mark if it counts.
 
         Also one that names the UUID which a clone of this name in this folder
@@ -211,12 +214,8 @@ class ClonePlanner:
         """
         if vm.valid_mark is not None or vm.mark is None:
             return vm.valid_mark
-        wanted = {
-            clone_uuid(self.identity, self.target, self.request, name)
-            for name in self.request.names
-            if name.casefold() == vm.name.casefold()
-        }
-        return vm.mark if vm.mark.uuid in wanted else None
+        wanted = clone_uuid(self.identity, self.target, self.request, name)
+        return vm.mark if vm.mark.uuid == wanted else None
 
     def _create(
         self, name: str, snapshot: Snapshot | None, target: Target, *, shape: str
@@ -243,17 +242,10 @@ class ClonePlanner:
             mark=mark,
             disk_move=self.request.disk_move,
             hardware=self.request.hardware,
-            macs=self._macs(name),
+            macs=self.request.macs.get(name.casefold(), ()),
             annotation=self.request.annotation,
             power_on=self.request.power_on,
         )
-
-    def _macs(self, name: str) -> tuple[str, ...]:
-        if not self.request.macs:
-            return ()
-        from linkedclone.planning.clone.macs import macs_of
-
-        return macs_of(self.request, name)
 
     def _starts(self, existing: Iterable[Vm]) -> Iterable[Step]:
         if not self.request.power_on:

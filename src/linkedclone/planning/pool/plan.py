@@ -180,6 +180,7 @@ class _Planner:
             for vm in sight.inventory.vms
             if vm.path.rpartition("/")[0] == sight.folder
         }
+        self._unreadable = {vm.name.casefold(): vm for vm in reversed(sight.inventory.unreadable)}
 
     def plan(self) -> PoolPlan:
         members = self._sight.members(self._spec)
@@ -236,10 +237,7 @@ class _Planner:
 
     def _plan_missing(self, slot: str) -> None:
         # Of one that cannot be read, neither the pool nor the folder may be known.
-        named = (
-            vm for vm in self._sight.inventory.unreadable if vm.name.casefold() == slot.casefold()
-        )
-        unread = next(named, None)
+        unread = self._unreadable.get(slot.casefold())
         there = unread or self._standing.get(slot.casefold())
         reasons = (Reason(why=Why.MISSING),)
         if there is None:
@@ -378,12 +376,13 @@ class _Planner:
         names = sorted({reader.name for reader in self._lineage.dependants(vm)})
         if names:
             return f"others depend on it: {list_names(names)}"
-        if any(self._lineage.owner(layer) is None for layer in self._lineage.lost_with([vm])):
+        lost = self._lineage.lost_with([vm])
+        if any(self._lineage.owner(layer) is None for layer in lost):
             return (
                 "it is the last VM on a base that belongs to no VM, which would be deleted with it"
             )
-        layers = hangable(vm, self._lineage) | frozenset(self._lineage.lost_with([vm]))
-        unread = find_unread_users(layers, self._sight.inventory, {vm.id})
+        layers = hangable(vm, self._lineage) | frozenset(lost)
+        unread = find_unread_users(layers, self._lineage, {vm.id})
         if unread and not self._sight.despite_unreadable:
             return f"{tell_unreadable(unread[0])}; it may hang from this one"
         broken = {reason.why for reason in reasons} == {Why.UNHEALTHY}

@@ -1,7 +1,7 @@
 """From what is to change in a pool to requests and marks. Pure."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 
 from linkedclone.errors import InputError, RefusedError
@@ -86,12 +86,12 @@ def add_clones(
         claim: Who works on the pool, if the first of them is to say so from its birth on.
     """
     changes = tuple(changes)
-    taken = _taken_names(sight, changes, surging)
+    taken, generations = _taken_names(sight, changes, surging), _last_generations(sight)
     names: list[str] = []
-    own: list[tuple[str, Own]] = []
-    macs: list[tuple[str, tuple[str, ...]]] = []
+    own: dict[str, Own] = {}
+    macs: dict[str, tuple[str, ...]] = {}
     for change in changes:
-        state = sight.identify(spec).sign(build_state(change, sight, taken))
+        state = sight.identify(spec).sign(build_state(change, generations, taken))
         if claim and not names:
             state = replace(state, claim=claim, claimed=int(sight.now.timestamp()))
         beside = change.slot.casefold() in taken
@@ -100,11 +100,10 @@ def add_clones(
         kept = before.addresses if before and "address" in spec.keep else ()
         names.append(name)
         called = change.slot if name != change.slot else ""
-        made = Own(generation=state.generation, called=called, addresses=kept, pool=state)
-        own.append((name, made))
+        own[name] = Own(generation=state.generation, called=called, addresses=kept, pool=state)
         if change.vm and change.vm.macs and "mac" in spec.keep:
-            macs.append((name, change.vm.macs))
-    return replace(request, names=tuple(names), own=tuple(own), macs=tuple(macs))
+            macs[name] = change.vm.macs
+    return replace(request, names=tuple(names), own=own, macs=macs)
 
 
 def _taken_names(
@@ -123,15 +122,18 @@ def _name_beside(slot: str, generation: int) -> str:
     return f"{slot}.{generation}"
 
 
-def build_state(change: Change, sight: PoolSight, taken: frozenset[str] = frozenset()) -> PoolState:
+def build_state(
+    change: Change, generations: Mapping[str, int], taken: frozenset[str] = frozenset()
+) -> PoolState:
     """Return what the mark of a new clone says of its place in the pool.
 
     Failures are counted on one image: they go on where an unhealthy clone is
     replaced by one of the same image, and begin anew on another.
     """
-    old = change.vm
+    old, generation = change.vm, generations.get(change.slot.casefold(), -1) + 1
+    while _name_beside(change.slot, generation).casefold() in taken:
+        generation += 1
     if old is None:
-        generation = _free_generation(change.slot, sight, taken)
         return PoolState(slot=change.slot, generation=generation)
     state, mark = state_of(old), old.valid_mark
     whys = {reason.why for reason in change.reasons}
@@ -147,24 +149,21 @@ def build_state(change: Change, sight: PoolSight, taken: frozenset[str] = frozen
     )
     return PoolState(
         slot=change.slot,
-        generation=_free_generation(change.slot, sight, taken),
+        generation=generation,
         failures=failures,
         previous_parent=previous[0],
         previous_snapshot=previous[1],
     )
 
 
-def _free_generation(slot: str, sight: PoolSight, taken: frozenset[str]) -> int:
-    """Return a generation that no clone of the slot has had, as far as they are there."""
-    known = [
-        state_of(vm).generation
-        for vm in sight.inventory.vms
-        if vm.valid_mark and vm.valid_mark.pool and slot_of(vm).casefold() == slot.casefold()
-    ]
-    found = max(known) + 1 if known else 0
-    while _name_beside(slot, found).casefold() in taken:
-        found += 1
-    return found
+def _last_generations(sight: PoolSight) -> dict[str, int]:
+    """Return the last generation that clones have, as far as they are there, by slot."""
+    last: dict[str, int] = {}
+    for vm in sight.inventory.vms:
+        if vm.valid_mark and vm.valid_mark.pool:
+            slot = slot_of(vm).casefold()
+            last[slot] = max(last.get(slot, -1), state_of(vm).generation)
+    return last
 
 
 def find_recovered(members: Iterable[Vm], sight: PoolSight) -> tuple[Vm, ...]:

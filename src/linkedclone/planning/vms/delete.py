@@ -46,14 +46,14 @@ def plan_delete(vms: Sequence[Vm], inventory: Inventory, how: Deletion | None = 
     refuse_foreign(going, action="delete", force=how.force)
     refuse_unread(going, action="delete", despite=how.despite_unreadable)
     _refuse_dependants(going, lineage, how)
-    lost = lineage.lost_with(going)
-    _refuse_unread_users(going, lost, inventory, lineage, despite=how.despite_unreadable)
+    lost = frozenset(lineage.lost_with(going))
+    _refuse_unread_users(going, lost, lineage, despite=how.despite_unreadable)
     kept = _choose_kept(going, lost, lineage) if how.keep_base else ()
     if lost and not how.keep_base:
         _refuse_lost(lost, lineage, force=how.force)
     keepers = {vm.id for vm in kept}
     gone = [vm for vm in going if vm.id not in keepers]
-    takes = () if how.keep_base else lost
+    takes = frozenset[Layer]() if how.keep_base else lost
     stages = (*_waves(gone, lineage, takes), *_unregister(kept, lost))
     return Plan(stages=stages, notes=_notes(vms, below, inventory), routine=inventory.unscanned)
 
@@ -70,21 +70,15 @@ def _refuse_dependants(going: Sequence[Vm], lineage: Lineage, how: Deletion) -> 
 
 
 def _refuse_unread_users(
-    going: Sequence[Vm],
-    lost: Iterable[Layer],
-    inventory: Inventory,
-    lineage: Lineage,
-    *,
-    despite: bool,
+    going: Sequence[Vm], lost: frozenset[Layer], lineage: Lineage, *, despite: bool
 ) -> None:
     ids = {vm.id for vm in going}
     for vm in going:
-        layers = hangable(vm, lineage) | (vm.layers & frozenset(lost))
-        what = f"delete {vm.name}"
-        refuse_unread_users(what, layers, inventory, going=ids, despite=despite)
+        layers = hangable(vm, lineage) | (vm.layers & lost)
+        refuse_unread_users(f"delete {vm.name}", layers, lineage, going=ids, despite=despite)
 
 
-def _refuse_lost(lost: Sequence[Layer], lineage: Lineage, *, force: bool) -> None:
+def _refuse_lost(lost: frozenset[Layer], lineage: Lineage, *, force: bool) -> None:
     """Refuse to take a base along, unless forced; never one that a stray file hangs from."""
     strays = {
         reader.name
@@ -102,13 +96,13 @@ def _refuse_lost(lost: Sequence[Layer], lineage: Lineage, *, force: bool) -> Non
         raise RefusedError(
             "refusing to delete the last users of a base that belongs to no VM here: "
             "the base would go with them",
-            details="\n".join(str(layer) for layer in lost),
+            details="\n".join(str(layer) for layer in sorted(lost)),
             hint="keep it with ``keep_base``; or, if nothing outside this endpoint needs it, "
             "repeat with ``force``",
         )
 
 
-def _choose_kept(going: Sequence[Vm], lost: Sequence[Layer], lineage: Lineage) -> tuple[Vm, ...]:
+def _choose_kept(going: Sequence[Vm], lost: frozenset[Layer], lineage: Lineage) -> tuple[Vm, ...]:
     """Choose as few VMs as will do so that each of the layers stays in use by one.
 
     What a chosen one hangs from is chosen as well: nothing is deleted from
@@ -116,8 +110,10 @@ def _choose_kept(going: Sequence[Vm], lost: Sequence[Layer], lineage: Lineage) -
     """
     if not lost:
         return ()
-    users = {vm.id: {reader.id for reader in lineage.dependants(vm)} for vm in going}
-    below = {vm.id: [one for one in going if vm.id in users[one.id]] for vm in going}
+    below: dict[str, list[Vm]] = {vm.id: [] for vm in going}
+    for vm in going:
+        for reader in lineage.dependants(vm):
+            below.setdefault(reader.id, []).append(vm)
     kept: dict[VmId, Vm] = {}
     left = set(lost)
     while left:
@@ -133,18 +129,14 @@ def _choose_kept(going: Sequence[Vm], lost: Sequence[Layer], lineage: Lineage) -
     return tuple(kept.values())
 
 
-def _unregister(vms: Sequence[Vm], lost: Sequence[Layer]) -> Iterable[tuple[Step, ...]]:
+def _unregister(vms: Sequence[Vm], lost: frozenset[Layer]) -> Iterable[tuple[Step, ...]]:
     """Stop and unregister VMs: last of all, for until then they keep the base in use."""
     running = _stops(vms)
     if running:
         yield running
     if vms:
         yield tuple(
-            UnregisterVm(
-                vm=vm.id,
-                vm_name=vm.name,
-                keeps=tuple(layer for layer in lost if layer in vm.layers),
-            )
+            UnregisterVm(vm=vm.id, vm_name=vm.name, keeps=tuple(sorted(vm.layers & lost)))
             for vm in vms
         )
 
@@ -158,7 +150,7 @@ def _stops(vms: Iterable[Vm]) -> tuple[Step, ...]:
 
 
 def _waves(
-    vms: Sequence[Vm], lineage: Lineage, lost: Sequence[Layer]
+    vms: Sequence[Vm], lineage: Lineage, lost: frozenset[Layer]
 ) -> tuple[tuple[Step, ...], ...]:
     """Order deletions so that no VM goes before one that hangs from it."""
     left = {vm.id: vm for vm in vms}
@@ -178,12 +170,12 @@ def _waves(
     return tuple(waves)
 
 
-def _delete(vm: Vm, lost: Sequence[Layer]) -> DeleteVm:
+def _delete(vm: Vm, lost: frozenset[Layer]) -> DeleteVm:
     return DeleteVm(
         vm=vm.id,
         vm_name=vm.name,
         vm_uuid=vm.uuid,
-        takes_base=tuple(layer for layer in lost if layer in vm.layers),
+        takes_base=tuple(sorted(vm.layers & lost)),
     )
 
 

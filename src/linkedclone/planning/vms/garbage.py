@@ -1,7 +1,7 @@
 """Find what nothing uses any more, and plan its removal."""
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from linkedclone.lineage.family import Lineage
@@ -44,20 +44,21 @@ def find_waste(
     )
     if despite_unreadable:
         return found
-    return tuple(_keep_if_needed(waste, inventory, lineage) for waste in found)
+    vms = {vm.id: vm for vm in inventory.vms}
+    return tuple(_keep_if_needed(waste, vms, lineage) for waste in found)
 
 
-def _keep_if_needed(waste: Waste, inventory: Inventory, lineage: Lineage) -> Waste:
+def _keep_if_needed(waste: Waste, vms: Mapping[VmId, Vm], lineage: Lineage) -> Waste:
     """Return a piece of waste; not removable if a VM that cannot be read may hang from it."""
     match waste.step:
         case RemoveStray(stray=stray):
             layers = frozenset([stray.layer])
         case DeleteSnapshot() | DeleteVm() as step:
-            vm = next((vm for vm in inventory.vms if vm.id == step.vm), None)
+            vm = vms.get(step.vm)
             layers = frozenset() if vm is None else _layers_that_go(step, vm, lineage)
         case _:
             return waste
-    unread = find_unread_users(layers, inventory)
+    unread = find_unread_users(layers, lineage)
     if not unread:
         return waste
     names = list_names([vm.name or vm.id for vm in unread])

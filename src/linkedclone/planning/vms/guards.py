@@ -1,7 +1,6 @@
 """What is never done to VMs that exist: the guards that all plans of actions share."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
 
 from linkedclone.errors import (
     BusyError,
@@ -92,7 +91,7 @@ def refuse_unread(vms: Sequence[Vm], *, action: str, despite: bool | None = None
 
 
 def find_unread_users(
-    layers: Iterable[Layer], inventory: Inventory, going: Collection[str] = ()
+    layers: Iterable[Layer], lineage: Lineage, going: Collection[str] = ()
 ) -> tuple[Vm, ...]:
     """Return the VMs that may read one of these layers, and cannot be read well enough to tell.
 
@@ -101,41 +100,21 @@ def find_unread_users(
 
     Args:
         layers: What is to go or to change.
-        inventory: All that is seen.
+        lineage: All that is seen.
         going: The VMs that go as well.
     """
     stores = {layer.store for layer in layers}
     return tuple(
         vm
-        for vm in (*inventory.unreadable, *_find_untraceable(inventory))
+        for vm in lineage.unread
         if vm.id not in going and stores and (not vm.stores or vm.stores & stores)
     )
-
-
-_UNTRACEABLE = "its storage does not show what its disks hang from, and it bears no mark that does"
-
-
-def _find_untraceable(inventory: Inventory) -> Iterable[Vm]:
-    """Yield the VMs of which neither chains nor a mark tell what they hang from.
-
-    A parent that has lost all its disks does not tell either what those hung from. A
-    native delta lies on the datastore of its base [fact: vs-native-clones].
-    """
-    uuids = {vm.uuid for vm in inventory.vms if vm.disks or vm.snapshots}
-    for vm in inventory.vms:
-        disks = (*vm.disks, *(disk for s in vm.snapshots for disk in s.disks or ()))
-        mark = vm.valid_mark
-        if vm.unreadable or not any(disk.hidden for disk in disks):
-            continue
-        if mark is None or not mark.parent_uuid or mark.parent_uuid not in uuids:
-            stores = frozenset(layer.store for layer in vm.layers)
-            yield replace(vm, unreadable=_UNTRACEABLE, stores=stores)
 
 
 def refuse_unread_users(
     what: str,
     layers: Iterable[Layer],
-    inventory: Inventory,
+    lineage: Lineage,
     *,
     going: Collection[str] = (),
     despite: bool | None = None,
@@ -145,11 +124,11 @@ def refuse_unread_users(
     Args:
         what: What is to be done, as a person says it.
         layers: What goes, or changes.
-        inventory: All that is seen.
+        lineage: All that is seen.
         going: The VMs that go as well.
         despite: See :func:`refuse_unread`.
     """
-    unread = () if despite else find_unread_users(layers, inventory, going)
+    unread = () if despite else find_unread_users(layers, lineage, going)
     if unread:
         raise _refuse_unread_users(what, unread, despite=despite)
 
@@ -340,7 +319,6 @@ class _Look:
     """One last look at what the steps of a stage would take away."""
 
     def __init__(self, steps: Sequence[Step], inventory: Inventory, direct: Iterable[Vm]) -> None:
-        self._inventory = inventory
         self._lineage = Lineage(inventory)
         self._here = {vm.id: vm for vm in inventory.vms}
         self._direct = {vm.id: vm for vm in direct}
@@ -372,10 +350,9 @@ class _Look:
         layers = _endangered(step, vm, self._lineage)
         if vm is not None and isinstance(step, DeleteVm | PromoteVm):
             layers |= vm.layers & self._last
-        going = self._going if vm is None else self._going | {vm.id}
-        unread = find_unread_users(layers, self._inventory, going)
-        if vm is not None and vm.unreadable:
-            unread = (vm, *unread)
+        unread = find_unread_users(layers, self._lineage, self._going)
+        if vm is not None:
+            unread = (*[vm] * bool(vm.unreadable), *(one for one in unread if one.id != vm.id))
         return _refuse_unread_users("go on", unread, despite=despite) if unread else None
 
 

@@ -42,17 +42,16 @@ def plan_promote(
     refuse_templates(vms, action="promoted")
     refuse_unread(vms, action="promote", despite=despite_unreadable)
     linked = [vm for vm in vms if lineage.origin(vm).mode is not Mode.FULL]
+    going, lost = {vm.id for vm in linked}, frozenset(lineage.lost_with(linked))
     for vm in linked:
         refuse_used(
             f"refusing to promote {vm.name}: others hang from it",
             lineage.dependants(vm),
             hint="promote or delete those first",
         )
-        layers = hangable(vm, lineage) | frozenset(lineage.lost_with(linked)) & vm.layers
+        layers = hangable(vm, lineage) | (vm.layers & lost)
         what = f"promote {vm.name}"
-        refuse_unread_users(
-            what, layers, inventory, going={one.id for one in linked}, despite=despite_unreadable
-        )
+        refuse_unread_users(what, layers, lineage, going=going, despite=despite_unreadable)
     running = [vm.name for vm in linked if vm.power is not Power.OFF and vm.snapshots]
     if running:
         raise RefusedError(
@@ -70,8 +69,8 @@ def plan_promote(
         )
         for vm in linked
     )
-    existing = tuple(vm for vm in vms if vm not in linked)
-    notes = (*_notes(linked, copies, lineage), *what_to_know(linked, inventory)) if steps else ()
+    existing = tuple(vm for vm in vms if vm.id not in going)
+    notes = (*_notes(copies, lineage), *what_to_know(linked, inventory)) if steps else ()
     return Plan(
         stages=(steps,) if steps else (),
         existing=existing,
@@ -80,14 +79,12 @@ def plan_promote(
     )
 
 
-def _notes(
-    vms: Sequence[Vm], copies: Mapping[VmId, frozenset[Layer]], lineage: Lineage
-) -> tuple[str, ...]:
+def _notes(copies: Mapping[VmId, frozenset[Layer]], lineage: Lineage) -> tuple[str, ...]:
     """Tell of layers that nobody here reads any more afterwards.
 
     Whether vCenter removes such a file is not known [fact: vs-unnamed-layer].
     """
-    going = {vm.id for vm in vms}
+    going = copies.keys()
     left = sorted(
         layer
         for layer in frozenset().union(*copies.values())

@@ -46,6 +46,7 @@ def plan_relocate(
     refuse_templates(vms, action="moved")
     refuse_unread(vms, action="move", despite=despite_unreadable)
     moving = [vm for vm in vms if moves_disks and _leaves(vm, targets[vm.id])]
+    leaving = {vm.id for vm in moving}
     _refuse_hidden(moving)
     lineage = Lineage(inventory)
     for vm in moving:
@@ -53,7 +54,7 @@ def plan_relocate(
         refuse_used(f"refusing to move the disks of {vm.name}", lineage.dependants(vm), hint=hint)
         what = f"move the disks of {vm.name}"
         layers = hangable(vm, lineage)
-        refuse_unread_users(what, layers, inventory, going={vm.id}, despite=despite_unreadable)
+        refuse_unread_users(what, layers, lineage, going={vm.id}, despite=despite_unreadable)
     _refuse_snapshots(moving)
     _refuse_full(moving, targets, inventory)
     steps = tuple(
@@ -62,12 +63,13 @@ def plan_relocate(
             vm_name=vm.name,
             vm_uuid=vm.uuid,
             target=targets[vm.id],
-            moves_disks=vm in moving,
+            moves_disks=vm.id in leaving,
         )
         for vm in vms
-        if vm in moving or targets[vm.id].host or targets[vm.id].pool
+        if vm.id in leaving or targets[vm.id].host or targets[vm.id].pool
     )
-    still = tuple(vm for vm in vms if vm.id not in {step.vm for step in steps})
+    going = {step.vm for step in steps}
+    still = tuple(vm for vm in vms if vm.id not in going)
     notes = dict.fromkeys(note for vm in vms for note in targets[vm.id].notes)
     return Plan(
         stages=(steps,) if steps else (),

@@ -71,15 +71,16 @@ def plan_delete_snapshot(
     snapshot = latest_snapshot(vm, snapshot)
     refuse_unreadable(vm, snapshot)
     refuse_unread([vm], action="delete a snapshot of", despite=despite_unreadable)
+    lineage = Lineage(inventory)
     refuse_used(
         f"refusing to delete snapshot {snapshot.name!r} of {vm.name}: linked clones hang from it",
-        Lineage(inventory).dependants_of_snapshot(vm, snapshot),
+        lineage.dependants_of_snapshot(vm, snapshot),
         hint="delete or promote those first",
     )
     refuse_unread_users(
         f"delete snapshot {snapshot.name!r} of {vm.name}",
         frozen_by(vm, snapshot.id),
-        inventory,
+        lineage,
         going={vm.id},
         despite=despite_unreadable,
     )
@@ -116,7 +117,7 @@ def plan_revert(
     refuse_unread_users(
         f"revert {vm.name}",
         present_only(vm) & hangable(vm, lineage),
-        inventory,
+        lineage,
         going={vm.id},
         despite=despite_unreadable,
     )
@@ -173,7 +174,7 @@ def plan_grow(
         )
     what = f"grow {disk.label} of {vm.name}"
     layers = top & hangable(vm, lineage)
-    refuse_unread_users(what, layers, inventory, going={vm.id}, despite=despite_unreadable)
+    refuse_unread_users(what, layers, lineage, going={vm.id}, despite=despite_unreadable)
     return Plan(
         stages=((replace(grow, disk=disk.label, vm_uuid=vm.uuid),),),
         notes=what_to_know([vm], inventory),

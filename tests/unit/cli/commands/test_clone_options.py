@@ -81,7 +81,7 @@ def test_the_mode_is_read(
 
 def test_addresses_are_read(run: Run, asked: list[CloneRequest]) -> None:
     run("clone", "golden", "x", "y", "--dry-run", "--mac", "x=00-50-56-00-00-01,02:00:00:00:00:0A")
-    assert asked[0].macs == (("x", (MAC, "02:00:00:00:00:0a")),)
+    assert asked[0].macs == {"x": (MAC, "02:00:00:00:00:0a")}
 
 
 def test_full_clones_are_called_full(run: Run) -> None:

@@ -76,5 +76,5 @@ def test_a_full_clones_disk_may_be_larger(hypervisor: MemoryHypervisor) -> None:
 
 
 def test_given_addresses_are_used(hypervisor: MemoryHypervisor) -> None:
-    _, made = clone(hypervisor, macs=(("desk", (MAC,)),))
+    _, made = clone(hypervisor, macs={"desk": (MAC,)})
     assert made.macs == (MAC,)

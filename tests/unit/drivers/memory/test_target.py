@@ -63,7 +63,7 @@ REQUESTS = {
     "--network": replace(PLAIN, hardware=Hardware(nics=(Nic(action="remap", network="n"),))),
     "--add-nic": replace(PLAIN, hardware=Hardware(nics=(Nic(action="add", network="n"),))),
     "--remove-nic": replace(PLAIN, hardware=Hardware(nics=(Nic(action="remove"),))),
-    "--mac": replace(PLAIN, macs=(("desk-1", ("02:00:00:00:00:07",)),)),
+    "--mac": replace(PLAIN, macs={"desk-1": ("02:00:00:00:00:07",)}),
     "--firmware": replace(PLAIN, hardware=Hardware(firmware="uefi")),
     "--display": replace(PLAIN, hardware=Hardware(display=True)),
     "--add-disk SIZE,thick": replace(

@@ -76,7 +76,7 @@ def test_what_is_not_asked_for_is_not_compared() -> None:
         ({"placement": Placement(host="esx2")}, ["host"]),
         ({"placement": Placement(datastore="ssd1")}, []),
         ({"customization_spec": "win"}, ["customization"]),
-        ({"macs": (("x1", ("02:00:00:00:00:99",)),)}, ["macs"]),
+        ({"macs": {"x1": ("02:00:00:00:00:99",)}}, ["macs"]),
     ],
 )
 def test_each_thing_that_is_asked_for_and_is_otherwise_has_its_name(

@@ -8,7 +8,7 @@ from linkedclone.errors import InputError, RefusedError
 from linkedclone.model.plan import CreateClone
 from linkedclone.model.request import CloneRequest
 from linkedclone.model.values.macs import parse_mac
-from linkedclone.planning.clone.macs import check_macs, macs_of, refuse_used_macs
+from linkedclone.planning.clone.macs import refuse_used_macs, settle_macs
 from tests.unit.building import TARGET, clone_of, gold, vm
 
 MAC = "00:50:56:00:00:01"
@@ -16,7 +16,7 @@ REQUEST = CloneRequest(parent="gold", names=("desk-1", "desk-2"))
 
 
 def given(*macs: tuple[str, tuple[str, ...]]) -> CloneRequest:
-    return replace(REQUEST, macs=macs)
+    return replace(REQUEST, macs=dict(macs))
 
 
 @pytest.mark.parametrize(
@@ -63,14 +63,12 @@ def test_what_no_card_can_have_is_refused(text: str, words: str) -> None:
 )
 def test_a_batch_that_contradicts_itself_is_refused(request_: CloneRequest, words: str) -> None:
     with pytest.raises(InputError, match=words):
-        check_macs(request_)
+        settle_macs(request_)
 
 
 def test_names_are_compared_as_hypervisors_do() -> None:
     request = given(("DESK-1", (MAC.upper(),)))
-    check_macs(request)
-    assert macs_of(request, "desk-1") == (MAC,)
-    assert macs_of(request, "desk-2") == ()
+    assert settle_macs(request).macs == {"desk-1": (MAC,)}
 
 
 def step(name: str, *macs: str) -> CreateClone:

@@ -38,7 +38,7 @@ def test_a_change_is_told_by_its_part(change: dict[str, Any], part: str) -> None
 @pytest.mark.parametrize(
     "change",
     [
-        {"macs": (("desk-1", ("00:50:56:00:00:01",)),)},
+        {"macs": {"desk-1": ("00:50:56:00:00:01",)}},
         {"names": ("desk-2",)},
         {"power_on": False},
         {"placement": Placement(create_folder=True)},

@@ -237,11 +237,3 @@ def test_a_broken_image_goes_no_further_than_the_canary(
         world.settle()
     assert touched == {"desk-1"}
     assert serving(world) >= size - 1
-
-
-def test_a_plan_of_a_thousand_is_no_work_that_grows_with_its_square() -> None:
-    vms = [member(f"desk-{n}", image=OLD) for n in range(1, 1001)]
-    wanted = spec(1000)
-    plan = plan_pool(wanted, sight(*vms))
-    assert len(plan.changes) == 1000
-    assert len(sight(*vms).members(spec(1000))) == 1000

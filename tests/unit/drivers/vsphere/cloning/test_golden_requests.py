@@ -140,12 +140,12 @@ CASES: Final[Mapping[str, Case]] = {
     "power-off": Case(covers=("CloneRequest.power_on",), request={"power_on": False}),
     "macs": Case(
         covers=("CloneRequest.macs",),
-        request={"macs": (("desk-1", ("00:50:56:01:02:03", "00:50:56:01:02:04")),)},
+        request={"macs": {"desk-1": ("00:50:56:01:02:03", "00:50:56:01:02:04")}},
     ),
     "owner": Case(covers=("CloneRequest.owner",), request={"owner": "desktops"}),
     "generation": Case(covers=("CloneRequest.generation",), request={"generation": 2}),
     "generation-of-one-clone": Case(
-        covers=("CloneRequest.own",), request={"own": (("desk-1", Own(generation=3)),)}
+        covers=("CloneRequest.own",), request={"own": {"desk-1": Own(generation=3)}}
     ),
     "full": moved(DiskMove.SHARED),
     "full-without-sharing": moved(DiskMove.COPIED),

@@ -356,7 +356,7 @@ def step_of(case: Case, name: str = "desk-1") -> CreateClone:
         customization=case.wanted,
         customization_spec=spec,
         secrets=SECRETS,
-        macs=((name, case.macs),) if case.macs else (),
+        macs={name: case.macs} if case.macs else {},
     )
     planner = ClonePlanner(
         request=wanted,
