@@ -186,7 +186,7 @@ class Pools:
             parent=scene.parent,
             snapshot=scene.snapshot,
             folder=scene.target.folder_path,
-            shape=describe_shape(scene.request),
+            shape=describe_shape(scene.request, scene.target),
             inventory=inventory,
             health=health.look(members),
             now=self._clock(),

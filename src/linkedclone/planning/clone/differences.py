@@ -14,7 +14,12 @@ from linkedclone.model.report import Difference, Mode
 from linkedclone.model.request import CloneRequest, Hardware, Target
 from linkedclone.model.vm import Snapshot, Vm
 from linkedclone.planning.clone.plan import SNAPSHOT_NOTE
-from linkedclone.planning.clone.spec_digest import describe_wanted, held_parts, other_settings
+from linkedclone.planning.clone.spec_digest import (
+    describe_wanted,
+    held_parts,
+    is_there,
+    other_settings,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +78,7 @@ def find_differences(wanted: Wanted, vm: Vm, base: Base) -> tuple[Difference, ..
         *_compare_snapshot(wanted, base),
         *_compare_sizes(wanted.request, vm),
         *_compare_place(wanted, vm),
-        *_compare_asked(wanted.request, vm),
+        *_compare_asked(wanted, vm),
     )
 
 
@@ -150,14 +155,17 @@ _ASKED: Mapping[str, tuple[str, str, _Ask]] = {
 marks hold instead, and what was asked for."""
 
 
-def _compare_asked(request: CloneRequest, vm: Vm) -> Iterator[Difference]:
-    held, now = held_parts(vm.mark.spec if vm.mark else ""), describe_wanted(request)
+def _compare_asked(wanted: Wanted, vm: Vm) -> Iterator[Difference]:
+    request = wanted.request
+    held, now = held_parts(vm.mark.spec if vm.mark else ""), describe_wanted(request, wanted.target)
     told = set()
     for field, (fine, coarse, ask) in _ASKED.items():
         asked = ask(request)
         part = fine if fine in held or not coarse else coarse
         if asked in (None, "", [], False) or held.get(part, now[part]) == now[part]:
             continue
+        if coarse == "place" and is_there(held, now):
+            continue  # written in another way
         # What an older mark holds of all hardware, or of the whole place, is told once.
         if part != fine and part in told:
             continue

@@ -104,7 +104,7 @@ class ClonePlanner:
             if vm.mark is not None and vm.valid_mark is None
         )
         targets = self._targets(missing)
-        shape = render_shape(describe_wanted(self.request)) if missing else ""
+        shape = render_shape(describe_wanted(self.request, self.target)) if missing else ""
         make = tuple(self._create(name, snapshot, targets[name], shape=shape) for name in missing)
         start = tuple(self._starts(existing))
         take = self._take(snapshot, needed=bool(make))

@@ -9,16 +9,23 @@ from collections.abc import Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass, replace
 from typing import Final
 
-from linkedclone.model.request import CloneRequest, Hardware
+from linkedclone.model.request import CloneRequest, Hardware, Placement, Target
 
 _DIGITS: Final = 8
+_PLACE: Final = "place"
+_WHERE: Final = "where"
 
 
-def describe_shape(request: CloneRequest) -> Mapping[str, str]:
+def describe_shape(request: CloneRequest, target: Target | None = None) -> Mapping[str, str]:
     """Return a digest of each part of what a clone is given beside its parent and name.
 
     Not of MAC addresses and host names, which belong to single clones, nor of
-    whether the folder had to be made.
+    whether the folder had to be made. ``place`` is told by names as they were
+    written, ``where`` by the endpoint's ids, which outlive a new name.
+
+    Args:
+        request: What the clone is given.
+        target: What its place was found to be; None leaves ``where`` out.
     """
     hardware = request.hardware
     parts: dict[str, object] = {
@@ -26,14 +33,31 @@ def describe_shape(request: CloneRequest) -> Mapping[str, str]:
         "cpus": hardware.cpus,
         "memory": hardware.memory_bytes,
         "hardware": replace(hardware, cpus=None, memory_bytes=None),
-        "place": replace(request.placement, create_folder=False),
+        _PLACE: replace(request.placement, create_folder=False),
         "notes": request.annotation,
         "guest": (request.customization_spec, request.customization),
     }
+    if target is not None:
+        parts[_WHERE] = _settle(request.placement, target)
     return {part: _digest(value) for part, value in parts.items()}
 
 
-def describe_wanted(request: CloneRequest) -> Mapping[str, str]:
+def _settle(place: Placement, target: Target) -> Placement:
+    """Return a place with ids instead of names, as far as the choice was made by a person."""
+    pool = place.resource_pool or place.cluster
+    return replace(
+        place,
+        datacenter="",
+        datastore=place.datastore and (target.datastore or place.datastore),
+        resource_pool=pool and (target.pool or pool),
+        cluster="",
+        host=place.host and (target.host or place.host),
+        folder=place.folder and target.folder_path,
+        create_folder=False,
+    )
+
+
+def describe_wanted(request: CloneRequest, target: Target) -> Mapping[str, str]:
     """Return a clone's shape, and digests of single settings of its hardware and place.
 
     A pool does not compare those: the coarser parts hold them, too.
@@ -47,7 +71,8 @@ def describe_wanted(request: CloneRequest) -> Mapping[str, str]:
         "resources": (place.resource_pool, place.cluster),
         "host": place.host,
     }
-    return {**describe_shape(request), **{part: _digest(value) for part, value in parts.items()}}
+    shape = describe_shape(request, target)
+    return {**shape, **{part: _digest(value) for part, value in parts.items()}}
 
 
 def other_settings(hardware: Hardware) -> Hardware:
@@ -73,7 +98,18 @@ def changed_parts(text: str, wanted: Mapping[str, str]) -> tuple[str, ...]:
     compared; so nothing is made anew for the sake of an upgrade.
     """
     held = held_parts(text)
-    return tuple(part for part, digest in wanted.items() if held.get(part, digest) != digest)
+    if _WHERE in held and _WHERE in wanted:  # However it was written then.
+        held, wanted = ({**parts, _PLACE: parts[_WHERE]} for parts in (held, wanted))
+    return tuple(
+        part
+        for part, digest in wanted.items()
+        if part != _WHERE and held.get(part, digest) != digest
+    )
+
+
+def is_there(held: Mapping[str, str], wanted: Mapping[str, str]) -> bool:
+    """Say whether a clone is known to have been given the place that is wanted."""
+    return _WHERE in held and held[_WHERE] == wanted.get(_WHERE)
 
 
 def _digest(value: object) -> str:

@@ -30,7 +30,7 @@ NETWORK = Hardware(nics=(Nic(action="remap", network="LAN"),))
 
 
 def made_as(request: CloneRequest, *, coarse: bool = False) -> Vm:
-    shape = describe_shape(request) if coarse else describe_wanted(request)
+    shape = describe_shape(request) if coarse else describe_wanted(request, TARGET)
     mark = Mark(owner="linkedclone", uuid="u", spec=render_shape(shape))
     return replace(vm("x1"), mark=mark, cpus=2, memory_bytes=1 << 30)
 
@@ -141,3 +141,13 @@ def test_the_own_snapshot_of_a_clone_is_read_from_its_disks_before_its_mark() ->
     unread = replace(clone, disks=())
     assert find_base(unread, golden, linked=True).snapshot == "new"
     assert find_base(clone, golden, linked=False).snapshot == "new"
+
+
+def test_another_spelling_of_a_place_is_no_difference() -> None:
+    held = replace(REQUEST, placement=Placement(host="esx-1", resource_pool="VDI"))
+    asked = replace(REQUEST, placement=Placement(host="/DC/host/C/esx-1", resource_pool="VDI"))
+    target = replace(TARGET, host="host-9", pool="resgroup-4")
+    mark = Mark(owner="linkedclone", uuid="u", spec=render_shape(describe_wanted(held, target)))
+    made = replace(vm("x1"), mark=mark, cpus=2, memory_bytes=1 << 30)
+    wanted = Wanted(request=asked, target=target, snapshot=NEW)
+    assert find_differences(wanted, made, AT_NEW) == ()

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from linkedclone.model.customization import Customization, GuestOs
-from linkedclone.model.request import CloneRequest, DiskMove, Hardware, NewDisk, Placement
+from linkedclone.model.request import CloneRequest, DiskMove, Hardware, NewDisk, Placement, Target
+from linkedclone.model.values.ids import FolderId
 from linkedclone.planning.clone.spec_digest import changed_parts, describe_shape, render_shape
 
 REQUEST = CloneRequest(parent="golden", names=("desk-1",))
@@ -62,3 +63,26 @@ def test_a_digest_is_made_of_what_is_given_alone_so_that_later_versions_agree() 
     spelt_out = describe_shape(replace(REQUEST, hardware=Hardware(disks=(), firmware="")))
     assert bare == spelt_out
     assert len(set(bare.values())) > 1
+
+
+SSD = Target(
+    folder=FolderId("group-v3"), folder_path="/vm", datastore="datastore-7", datastore_name="ssd"
+)
+
+
+@pytest.mark.parametrize("again", ["ssd", "/DC/datastore/ssd", "renamed"])
+def test_another_spelling_of_a_place_is_the_same_place(again: str) -> None:
+    held = replace(REQUEST, placement=Placement(datastore="ssd"))
+    wanted = replace(REQUEST, placement=Placement(datacenter="DC", datastore=again))
+    text = render_shape(describe_shape(held, SSD))
+    assert changed_parts(text, describe_shape(wanted, SSD)) == ()
+    elsewhere = replace(SSD, datastore="datastore-8")
+    assert changed_parts(text, describe_shape(wanted, elsewhere)) == ("place",)
+
+
+def test_a_mark_of_an_older_version_tells_its_place_by_names() -> None:
+    held = replace(REQUEST, placement=Placement(datastore="ssd"))
+    text = render_shape(describe_shape(held))
+    assert changed_parts(text, describe_shape(held, SSD)) == ()
+    other = replace(REQUEST, placement=Placement(datastore="hdd"))
+    assert changed_parts(text, describe_shape(other, SSD)) == ("place",)
