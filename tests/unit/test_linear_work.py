@@ -24,7 +24,7 @@ from linkedclone.model.values.ids import StoreId
 from linkedclone.model.vm import Power, Vm
 from linkedclone.planning.clone.ip_addresses import give_addresses
 from linkedclone.planning.clone.macs import settle_macs
-from linkedclone.planning.clone.plan import ClonePlanner, Run
+from linkedclone.planning.clone.plan import ClonePlanner, Run, Scene
 from linkedclone.planning.pool.plan import plan_pool
 from linkedclone.planning.pool.requests import add_clones
 from linkedclone.planning.pool.rollout import choose_wave
@@ -120,8 +120,9 @@ def planning(many: int) -> Work:
         own={name: Own(generation=3, called=f"pc-{name}") for name in names(many)},
     )
     run = Run(id="run", version="1", snapshot_name="new")
-    planner = ClonePlanner(request=request, source=GOLD, target=TARGET, identity=IDENTITY, run=run)
-    return lambda: (settle_macs(request), planner.plan(()), list(map(request.called, names(many))))
+    scene = Scene(source=GOLD, target=TARGET, identity=IDENTITY, run=run)
+    planner = ClonePlanner(request=request, scene=scene)
+    return lambda: (settle_macs(request), planner.plan(), list(map(request.called, names(many))))
 
 
 def addressing(many: int) -> Work:

@@ -127,7 +127,7 @@ class Connection:
 
     def carry_out(self, prepared: Prepared, progress: Progress | None = None) -> CloneReport:
         """Make the clones of a batch that was looked up and planned."""
-        with self._acting.log(prepared.run, progress) as log:
+        with self._acting.log(prepared.scene.run.id, progress) as log:
             return CloneJob(self._driver, prepared, log).run(self._address)
 
     def prepare_parent(

@@ -51,6 +51,11 @@ class Guest:
     cards: tuple[GuestCard, ...] = ()
     secrets: Secrets = field(default=(), repr=False)
 
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """The fixed addresses of its cards without prefix lengths, as a mark holds them."""
+        return tuple(one.partition("/")[0] for card in self.cards for one in card.addresses)
+
     def reveal(self, source: SecretSource | None) -> str:
         """Return a password; empty for none. Only for what goes on the wire or into the guest."""
         return "" if source is None else dict(self.secrets)[source].reveal()

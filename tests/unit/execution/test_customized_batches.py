@@ -124,12 +124,12 @@ def test_settings_for_another_number_of_cards_are_refused(lab: MemoryHypervisor)
 def test_the_stored_specification_is_the_base(lab: MemoryHypervisor) -> None:
     wanted = replace(FIXED, stored="linux")
     prepared = connect(lab).prepare(replace(REQUEST, customization=wanted))
-    assert prepared.target.customization_spec == "linux"
+    assert prepared.scene.target.customization_spec == "linux"
     both = replace(REQUEST, customization=wanted, customization_spec="other")
     with pytest.raises(InputError, match="'other' on the command line and 'linux'"):
         connect(lab).prepare(both)
     same = replace(REQUEST, customization=wanted, customization_spec="linux")
-    assert connect(lab).prepare(same).target.customization_spec == "linux"
+    assert connect(lab).prepare(same).scene.target.customization_spec == "linux"
 
 
 def test_a_program_need_not_look_passwords_up(

@@ -304,7 +304,7 @@ def test_a_dry_run_makes_no_folder_and_tells_of_it(simulator: Simulator, driver:
     prepared = prepare(driver, request)
     (step,) = prepared.creates
     assert str(driver.preview_clone(step)["folder"]).endswith("/VDI/a")
-    assert prepared.target.folder_path == "/DC0/vm/VDI/a"
+    assert prepared.scene.target.folder_path == "/DC0/vm/VDI/a"
     assert "CreateFolder" not in simulator.calls()
 
 

@@ -1,4 +1,4 @@
-"""What a customization adds to the main job: checks, guests, and addresses that stay single."""
+"""What a customization adds to the main job: checks, and addresses that stay single."""
 
 from __future__ import annotations
 
@@ -11,18 +11,10 @@ from linkedclone.config.customization_file import settle_customization
 from linkedclone.config.guest_passwords import find_secrets
 from linkedclone.errors import InputError
 from linkedclone.guest.host_names import check_host_names
-from linkedclone.guest.identity import build_guest
-from linkedclone.model.plan import CreateClone, Plan, Step
 from linkedclone.model.report import CloneResult, Failure, Stage, Status
 from linkedclone.model.request import CloneRequest
 from linkedclone.model.vm import Vm
-from linkedclone.planning.clone.ip_addresses import (
-    Clash,
-    find_clashes,
-    give_addresses,
-    list_given,
-    used_addresses,
-)
+from linkedclone.planning.clone.ip_addresses import Clash, find_clashes
 
 
 def settle(request: CloneRequest) -> CloneRequest:
@@ -53,39 +45,6 @@ def settle(request: CloneRequest) -> CloneRequest:
         customization_spec=request.customization_spec or stored,
         secrets=find_secrets(customization, folder=here, environ=os.environ, known=request.secrets),
     )
-
-
-def add_guests(plan: Plan, request: CloneRequest, vms: Sequence[Vm]) -> Plan:
-    """Tell each clone of a plan who its guest is to be.
-
-    Args:
-        plan: The plan, without guests.
-        request: What is wanted, settled.
-        vms: All VMs, where addresses are given out; they have to stay single.
-
-    Raises:
-        InputError: There are too few addresses.
-    """
-    if request.customization is None:
-        return plan
-    names = [step.name for step in plan.steps if isinstance(step, CreateClone)]
-    kept = {name: own.addresses for name, own in request.own.items() if own.addresses}
-    cards = give_addresses(request.customization, names, used_addresses(vms), kept)
-
-    def add(step: Step) -> Step:
-        if not isinstance(step, CreateClone) or request.customization is None:
-            return step
-        guest = build_guest(
-            request.customization,
-            name=request.called(step.name),
-            uuid=step.uuid,
-            cards=cards[step.name],
-            secrets=request.secrets,
-        )
-        mark = replace(step.mark, addresses=list_given(guest.cards))
-        return replace(step, guest=guest, mark=mark)
-
-    return replace(plan, stages=tuple(tuple(map(add, stage)) for stage in plan.stages))
 
 
 def tell_clashes(

@@ -24,13 +24,19 @@ from linkedclone.execution.progress import Progress
 from linkedclone.execution.runner import Runner
 from linkedclone.model.plan import CreateClone, Plan, SetPower, Step, TakeSnapshot, WriteMark
 from linkedclone.model.report import CloneReport, CloneResult, Stage, Status
-from linkedclone.model.request import CloneRequest, Hardware, Target, Wait
+from linkedclone.model.request import CloneRequest, Hardware, Wait
 from linkedclone.model.values.version import __version__
 from linkedclone.model.values.vm_names import check_name, expand_names
 from linkedclone.model.vm import Power, Snapshot, Vm
 from linkedclone.planning.clone.outcome import Fate
 from linkedclone.planning.clone.parallelism import find_parallel
-from linkedclone.planning.clone.plan import ClonePlanner, Run, rehome
+from linkedclone.planning.clone.plan import (
+    ClonePlanner,
+    Run,
+    Scene,
+    needs_inventory,
+    rehome,
+)
 
 if TYPE_CHECKING:
     from linkedclone.model.server_check import HostCheck
@@ -43,20 +49,16 @@ class Prepared:
 
     Attributes:
         request: What is wanted.
-        source: The parent.
+        scene: What was looked up.
         plan: What is to be done.
         snapshot_name: What the clones hang from, or will.
         snapshot: The snapshot, if it is there already.
-        run: The id of this run.
-        target: Where the clones go.
     """
 
     request: CloneRequest
-    source: Vm
+    scene: Scene
     plan: Plan
     snapshot_name: str
-    run: str
-    target: Target
     snapshot: Snapshot | None = None
 
     @property
@@ -64,7 +66,7 @@ class Prepared:
         """What clones that are there already are compared with."""
         from linkedclone.planning.clone.differences import Wanted
 
-        return Wanted(request=self.request, target=self.target, snapshot=self.snapshot)
+        return Wanted(request=self.request, target=self.scene.target, snapshot=self.snapshot)
 
     @property
     def creates(self) -> tuple[CreateClone, ...]:
@@ -94,50 +96,38 @@ def prepare(driver: Driver, request: CloneRequest) -> Prepared:
         from linkedclone.app.clone.guest_identities import settle
 
         request = settle(request)
-    (source,) = driver.find_vms([request.parent])
-    target = driver.resolve_target(source, request)
-    run = Run(
-        id=uuid4().hex,
-        version=__version__,
-        snapshot_name=f"linkedclone-{datetime.now(UTC):%Y%m%d-%H%M%S}",
-    )
-    planner = ClonePlanner(
-        request=request, source=source, target=target, identity=driver.identify(), run=run
-    )
-    # A folder that is yet to be made holds nothing.
-    there = () if target.new_folder else driver.observe_names(target, request.names)
+    scene = _resolve(driver, request)
+    planner = ClonePlanner(request=request, scene=scene)
     prepared = Prepared(
         request=request,
-        source=source,
-        plan=_keep_single(driver, request, planner.plan(there)),
+        scene=scene,
+        plan=planner.plan(),
         snapshot_name=planner.snapshot_name(),
-        run=run.id,
-        target=target,
         snapshot=planner.wanted_snapshot(),
     )
     _try_out(driver, prepared)
     return prepared
 
 
-def _keep_single(driver: Driver, request: CloneRequest, plan: Plan) -> Plan:
-    """Refuse MAC addresses that are in use, and give each guest what it alone has.
-
-    What has to be single among all VMs takes one read of the inventory.
-    """
-    creates = [step for step in plan.steps if isinstance(step, CreateClone)]
-    wanted = request.customization
-    own = tuple(step for step in creates if step.macs)
-    look = own or (creates and wanted is not None and wanted.gives_addresses)
-    vms = driver.observe().vms if look else ()
-    if own:
-        from linkedclone.planning.clone.macs import refuse_used_macs
-
-        refuse_used_macs(own, vms)
-    if wanted is None:
-        return plan
-    from linkedclone.app.clone.guest_identities import add_guests
-
-    return add_guests(plan, request, vms)
+def _resolve(driver: Driver, request: CloneRequest) -> Scene:
+    """Look up all that the plan is made of."""
+    (source,) = driver.find_vms([request.parent])
+    target = driver.resolve_target(source, request)
+    # A folder that is yet to be made holds nothing.
+    there = () if target.new_folder else driver.observe_names(target, request.names)
+    some_missing = len({vm.name.casefold() for vm in there}) < len(request.names)
+    return Scene(
+        source=source,
+        target=target,
+        identity=driver.identify(),
+        run=Run(
+            id=uuid4().hex,
+            version=__version__,
+            snapshot_name=f"linkedclone-{datetime.now(UTC):%Y%m%d-%H%M%S}",
+        ),
+        there=there,
+        vms=driver.observe().vms if some_missing and needs_inventory(request) else (),
+    )
 
 
 def _try_out(driver: Driver, prepared: Prepared) -> None:
@@ -194,7 +184,7 @@ def planned_report(prepared: Prepared, endpoint: str) -> CloneReport:
             name=step.name,
             status=Status.PLANNED,
             uuid=step.uuid,
-            parent=prepared.source.name,
+            parent=prepared.scene.source.name,
             snapshot=prepared.snapshot_name,
         )
         for step in prepared.creates
@@ -212,7 +202,7 @@ class CloneJob:
         self._progress = progress
         parallel = find_parallel(
             default=driver.default_parallel,
-            hosts=prepared.target.hosts,
+            hosts=prepared.scene.target.hosts,
             disk_move=prepared.request.disk_move,
             wanted=prepared.request.parallel,
         )
@@ -293,19 +283,19 @@ class CloneJob:
         creates = self._prepared.creates
         for step in self._prepared.plan.steps:
             if isinstance(step, TakeSnapshot):
-                parent, snapshot = self._cloning.take_snapshot(step, self._prepared.source)
+                parent, snapshot = self._cloning.take_snapshot(step, self._prepared.scene.source)
                 return [_hang(create, parent, snapshot) for create in creates]
         return creates
 
     def _with_folder(self, creates: Sequence[CreateClone]) -> Sequence[CreateClone]:
         """Make the folder that the clones go into, if it is missing."""
-        target = self._prepared.target
+        target = self._prepared.scene.target
         if not creates or not target.new_folder:
             return creates
         if not isinstance(self._driver, Folders):
             raise UnsupportedError("folders cannot be made here", kind="NotSupported")
         folder = self._driver.create_folder(target.folder, target.new_folder)
-        identity = self._driver.identify()
+        identity = self._prepared.scene.identity
         return [rehome(step, folder, identity, self._prepared.request) for step in creates]
 
     def _start_existing(

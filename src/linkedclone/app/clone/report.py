@@ -28,11 +28,11 @@ def mark_failed(result: CloneResult, stage: Stage, error: LinkedCloneError) -> C
 def describe_existing(prepared: Prepared, vm: Vm) -> CloneResult:
     """Return the result for a clone that was there already."""
     linked = prepared.request.disk_move.linked
-    verdict = judge_existing(prepared.source, vm, linked=linked)
+    verdict = judge_existing(prepared.scene.source, vm, linked=linked)
     result = CloneResult(name=vm.name, status=Status.FAILED, error=verdict.failure)
     if verdict.failure is None:
         result = replace(result, status=Status.EXISTING)
-    return _compared(_seen(result, vm, verdict.proof), vm, prepared.source, prepared.wanted)
+    return _compared(_seen(result, vm, verdict.proof), vm, prepared.scene.source, prepared.wanted)
 
 
 def _compared(result: CloneResult, vm: Vm, source: Vm, wanted: Wanted) -> CloneResult:
@@ -160,7 +160,7 @@ def build_report(
         }
     return CloneReport(
         endpoint=endpoint,
-        parent=prepared.source.name,
+        parent=prepared.scene.source.name,
         snapshot=_common_snapshot(prepared, by_name.values()),
         clones=tuple(by_name[name.casefold()] for name in prepared.request.names),
         seconds=seconds,

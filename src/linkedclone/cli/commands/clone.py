@@ -294,8 +294,10 @@ def _describe_plan(prepared: "Prepared", report: "CloneReport") -> str:
 
     steps = prepared.plan.steps
     words = [f"take snapshot {step.name} first" for step in steps if isinstance(step, TakeSnapshot)]
-    if prepared.target.new_folder:
-        words.append(f"make the folder {prepared.target.folder_path}, from which UUIDs follow")
+    if prepared.scene.target.new_folder:
+        words.append(
+            f"make the folder {prepared.scene.target.folder_path}, from which UUIDs follow"
+        )
     words.append(_describe_creates(prepared))
     words.extend(_describe_existing(report))
     starts = sum(isinstance(step, SetPower) for step in steps)

@@ -124,11 +124,6 @@ def _lies_in(address: str, free: Sequence[Span]) -> bool:
     return False
 
 
-def list_given(cards: Iterable[GuestCard]) -> tuple[str, ...]:
-    """Return the fixed addresses of cards without prefix lengths, as a mark holds them."""
-    return tuple(address.partition("/")[0] for card in cards for address in card.addresses)
-
-
 # -- two commands at once -------------------------------------------------------------
 
 

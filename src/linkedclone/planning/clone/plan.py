@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from linkedclone.errors import NameTakenError, RefusedError
+from linkedclone.model.guest import Guest
 from linkedclone.model.plan import CreateClone, Plan, SetPower, Step, TakeSnapshot, WriteMark
 from linkedclone.model.request import CloneRequest, Target
 from linkedclone.model.values.ids import FolderId
@@ -37,6 +38,34 @@ class Run:
     snapshot_name: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scene:
+    """All that was looked up for a batch; nothing more is looked at until it runs.
+
+    Attributes:
+        source: The parent, with the disks of its snapshots.
+        target: Where the clones go.
+        identity: What the endpoint says it is.
+        run: What distinguishes this run.
+        there: The VMs that stand under the wanted names already.
+        vms: All VMs, where something that clones are given has to be single
+            among them (MAC and IP addresses).
+    """
+
+    source: Vm
+    target: Target
+    identity: Identity
+    run: Run
+    there: tuple[Vm, ...] = ()
+    vms: tuple[Vm, ...] = ()
+
+
+def needs_inventory(request: CloneRequest) -> bool:
+    """Say whether new clones of a request are given what must be single among all VMs."""
+    wanted = request.customization
+    return bool(request.macs) or (wanted is not None and wanted.gives_addresses)
+
+
 def clone_uuid(identity: Identity, target: Target, request: CloneRequest, name: str) -> str:
     """Return the instance UUID of a clone: the same for every run that wants the same clone.
 
@@ -67,32 +96,34 @@ def rehome(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClonePlanner:
-    """All that is known before anything is changed.
+    """Plans a batch. Pure.
 
     Attributes:
         request: What is wanted.
-        source: The parent, with the disks of its snapshots.
-        target: Where the clones go.
-        identity: What the endpoint says it is.
-        run: What distinguishes this run.
+        scene: What was looked up.
     """
 
     request: CloneRequest
-    source: Vm
-    target: Target
-    identity: Identity
-    run: Run
+    scene: Scene
 
-    def plan(self, seen: Sequence[Vm]) -> Plan:
-        """Plan the clones, given the VMs that stand under the wanted names already.
+    @property
+    def _source(self) -> Vm:
+        return self.scene.source
+
+    @property
+    def _target(self) -> Target:
+        return self.scene.target
+
+    def plan(self) -> Plan:
+        """Plan the clones.
 
         A clone of this parent that is there already comes out as ``existing``,
         from whichever snapshot it was made; the report says how it differs from
         the request. If it is off and should be on, it is started.
         """
-        refuse_unread([self.source], action="clone")
+        refuse_unread([self._source], action="clone")
         check_hardware(self.request.hardware)
-        there = {vm.name.casefold(): vm for vm in seen}
+        there = {vm.name.casefold(): vm for vm in self.scene.there}
         missing = [name for name in self.request.names if name.casefold() not in there]
         named = {n: there[n.casefold()] for n in self.request.names if n.casefold() in there}
         existing = tuple(named.values())
@@ -104,27 +135,32 @@ class ClonePlanner:
             if vm.mark is not None and vm.valid_mark is None
         )
         targets = self._targets(missing)
-        shape = render_shape(describe_wanted(self.request, self.target)) if missing else ""
-        make = tuple(self._create(name, snapshot, targets[name], shape=shape) for name in missing)
+        shape = render_shape(describe_wanted(self.request, self._target)) if missing else ""
+        guests = self._guests(missing)
+        make = tuple(
+            self._create(name, snapshot, targets[name], shape=shape, guest=guests.get(name))
+            for name in missing
+        )
+        self._refuse_used_macs(make)
         start = tuple(self._starts(existing))
         take = self._take(snapshot, needed=bool(make))
         stages = tuple(stage for stage in (mend, take, make + start) if stage)
         notes = self._notes(snapshot) if make else ()
-        return Plan(stages=stages, existing=existing, notes=self.target.notes + notes)
+        return Plan(stages=stages, existing=existing, notes=self._target.notes + notes)
 
     def _notes(self, snapshot: Snapshot | None) -> tuple[str, ...]:
         """Tell what a person should know of the disks before the clones are made."""
-        return tuple(note_disks(self.request, self.source, self._disks(snapshot)))
+        return tuple(note_disks(self.request, self._source, self._disks(snapshot)))
 
     def _targets(self, names: Sequence[str]) -> Mapping[str, Target]:
         """Return where each clone goes: all to one place, or spread over several."""
         over = self.request.placement.spread
-        if not over or not self.target.spots:
-            return dict.fromkeys(names, self.target)
+        if not over or not self._target.spots:
+            return dict.fromkeys(names, self._target)
         from linkedclone.planning.clone.spread import place_at, spread
 
-        found = spread(names, self.target.spots)
-        return {name: place_at(self.target, spot, over) for name, spot in found.items()}
+        found = spread(names, self._target.spots)
+        return {name: place_at(self._target, spot, over) for name, spot in found.items()}
 
     def wanted_snapshot(self) -> Snapshot | None:
         """Return the snapshot that is cloned from; None for one that is yet to be taken.
@@ -150,28 +186,28 @@ class ClonePlanner:
         if self._copies_as_it_stands():
             snapshot = None
         else:
-            snapshot = choose_snapshot(self.source, self.request.snapshot)
+            snapshot = choose_snapshot(self._source, self.request.snapshot)
         if missing:
             disks = self._disks(snapshot)
             self._refuse_unlinkable(snapshot, disks)
-            check_disks(self.request, self.source, disks)
+            check_disks(self.request, self._source, disks)
         return snapshot
 
     def _copies_as_it_stands(self) -> bool:
         """Say whether there is no snapshot to clone from, and no need of one."""
         wanted = self.request.snapshot
-        if self.request.disk_move.linked or self.source.snapshots:
+        if self.request.disk_move.linked or self._source.snapshots:
             return False
         return wanted.kind == "current" and not wanted.prepare_template
 
     def _disks(self, snapshot: Snapshot | None) -> tuple[Disk, ...]:
         """Return the disks that are cloned."""
-        return self.source.disks if snapshot is None else snapshot.disks or ()
+        return self._source.disks if snapshot is None else snapshot.disks or ()
 
     def _refuse_unlinkable(self, snapshot: Snapshot | None, disks: Iterable[Disk]) -> None:
         if not self.request.disk_move.linked or any(not disk.independent for disk in disks):
             return
-        what = f"snapshot {snapshot.name!r} of {self.source.name}" if snapshot else "the parent"
+        what = f"snapshot {snapshot.name!r} of {self._source.name}" if snapshot else "the parent"
         raise RefusedError(
             f"{what} has no disk that a clone could hang from",
             hint="independent disks are left out of snapshots; make a disk dependent first, "
@@ -202,7 +238,7 @@ class ClonePlanner:
             return f"belongs to {mark.owner}"
         if not mark.parent_uuid:
             return "not a clone"
-        if mark.parent_uuid != self.source.uuid:
+        if mark.parent_uuid != self._source.uuid:
             return f"a clone of {mark.parent_name or 'another parent'}"
         return ""
 
@@ -214,27 +250,34 @@ class ClonePlanner:
         """
         if vm.valid_mark is not None or vm.mark is None:
             return vm.valid_mark
-        wanted = clone_uuid(self.identity, self.target, self.request, name)
+        wanted = clone_uuid(self.scene.identity, self._target, self.request, name)
         return vm.mark if vm.mark.uuid == wanted else None
 
     def _create(
-        self, name: str, snapshot: Snapshot | None, target: Target, *, shape: str
+        self,
+        name: str,
+        snapshot: Snapshot | None,
+        target: Target,
+        *,
+        shape: str,
+        guest: Guest | None,
     ) -> CreateClone:
-        own = clone_uuid(self.identity, self.target, self.request, name)
+        own = clone_uuid(self.scene.identity, self._target, self.request, name)
         mark = Mark(
             owner=self.request.owner,
             uuid=own,
-            run=self.run.id,
-            parent_uuid=self.source.uuid,
-            parent_name=self.source.name,
+            run=self.scene.run.id,
+            parent_uuid=self._source.uuid,
+            parent_name=self._source.name,
             snapshot=snapshot.id if snapshot else "",
             snapshot_name=snapshot.name if snapshot else self._new_name(),
             spec=shape,
             pool=self.request.own_of(name).pool,
-            version=self.run.version,
+            addresses=guest.addresses if guest else (),
+            version=self.scene.run.version,
         )
         return CreateClone(
-            source=self.source,
+            source=self._source,
             snapshot=snapshot,
             target=target,
             name=name,
@@ -244,8 +287,37 @@ class ClonePlanner:
             hardware=self.request.hardware,
             macs=self.request.macs.get(name.casefold(), ()),
             annotation=self.request.annotation,
+            guest=guest,
             power_on=self.request.power_on,
         )
+
+    def _refuse_used_macs(self, creates: Sequence[CreateClone]) -> None:
+        if not self.request.macs:
+            return
+        from linkedclone.planning.clone.macs import refuse_used_macs
+
+        refuse_used_macs(creates, self.scene.vms)
+
+    def _guests(self, names: Sequence[str]) -> Mapping[str, Guest]:
+        """Return who the guest of each new clone is to be; nothing without a customization."""
+        wanted = self.request.customization
+        if wanted is None:
+            return {}
+        from linkedclone.guest.identity import build_guest
+        from linkedclone.planning.clone.ip_addresses import give_addresses, used_addresses
+
+        kept = {name: own.addresses for name, own in self.request.own.items() if own.addresses}
+        cards = give_addresses(wanted, names, used_addresses(self.scene.vms), kept)
+        return {
+            name: build_guest(
+                wanted,
+                name=self.request.called(name),
+                uuid=clone_uuid(self.scene.identity, self._target, self.request, name),
+                cards=cards[name],
+                secrets=self.request.secrets,
+            )
+            for name in names
+        }
 
     def _starts(self, existing: Iterable[Vm]) -> Iterable[Step]:
         if not self.request.power_on:
@@ -254,35 +326,34 @@ class ClonePlanner:
             SetPower(vm=vm.id, vm_name=vm.name, power=Power.ON)
             for vm in existing
             if vm.power is Power.OFF
-            and not judge_existing(self.source, vm, linked=self.request.disk_move.linked).failure
+            and not judge_existing(self._source, vm, linked=self.request.disk_move.linked).failure
         )
 
     def _take(self, snapshot: Snapshot | None, *, needed: bool) -> tuple[Step, ...]:
         if snapshot is not None or not needed or self._copies_as_it_stands():
             return ()
         choice = self.request.snapshot
-        if self.source.template and not choice.prepare_template:
+        if self._source.template and not choice.prepare_template:
             raise RefusedError(
-                f"{self.source.name} is a template, and a template cannot be snapshotted",
+                f"{self._source.name} is a template, and a template cannot be snapshotted",
                 hint="``snapshot.prepare_template`` makes it a VM, takes the snapshot, and makes "
-                "it "
-                "a template again",
+                "it a template again",
             )
         name = self._new_name()
-        if any(there.name == name for there in self.source.snapshots):
+        if any(there.name == name for there in self._source.snapshots):
             raise RefusedError(
-                f"{self.source.name} has a snapshot called {name!r} already",
+                f"{self._source.name} has a snapshot called {name!r} already",
                 hint=f"clone from it with ``snapshot`` {name}, or give the new one another name",
             )
         return (
             TakeSnapshot(
-                vm=self.source.id,
-                vm_name=self.source.name,
+                vm=self._source.id,
+                vm_name=self._source.name,
                 name=self._new_name(),
                 description=SNAPSHOT_NOTE,
                 quiesce=choice.quiesce,
                 memory=choice.memory,
-                template_pool=self.target.pool if self.source.template else "",
+                template_pool=self._target.pool if self._source.template else "",
             ),
         )
 
@@ -291,7 +362,7 @@ class ClonePlanner:
             return ""
         if self.request.snapshot.name:
             return self.request.snapshot.name
-        name = self.run.snapshot_name
+        name = self.scene.run.snapshot_name
         # Made of the time: two runs of one second would want the same.
-        taken = any(there.name == name for there in self.source.snapshots)
-        return f"{name}-{self.run.id[:4]}" if taken else name
+        taken = any(there.name == name for there in self._source.snapshots)
+        return f"{name}-{self.scene.run.id[:4]}" if taken else name

@@ -62,13 +62,11 @@ def plan_course(
     mark = vm.valid_mark
     marked = tuple(one for one in mark.addresses if read_address(one)) if mark else ()
     named = make_host_name(customization, vm.name) if customization else ""
-    cards = guest.cards if guest else ()
-    given = tuple(one.partition("/")[0] for card in cards for one in card.addresses)
     return Course(
         stages=_choose_stages(request),
         evidence=Evidence.SHOWN if shown else Evidence.TOLD,
         host_name=guest.host_name if guest else named,
-        fixed=given if guest else marked,
+        fixed=guest.addresses if guest else marked,
         networks=request.network_filter,
         seconds=request.wait_seconds,
         os=os,

@@ -8,10 +8,17 @@ import pytest
 from linkedclone.errors import InputError, LinkedCloneError, NoSnapshotError, RefusedError
 from linkedclone.lineage.proof import DEEPEST
 from linkedclone.model.plan import CreateClone, Plan, TakeSnapshot
-from linkedclone.model.request import CloneRequest, DiskMove, Hardware, NewDisk, SnapshotChoice
+from linkedclone.model.request import (
+    CloneRequest,
+    DiskMove,
+    Hardware,
+    NewDisk,
+    SnapshotChoice,
+    Target,
+)
 from linkedclone.model.vm import Disk, Vm
 from linkedclone.planning.clone.hardware import check_hardware
-from linkedclone.planning.clone.plan import ClonePlanner, Run
+from linkedclone.planning.clone.plan import ClonePlanner, Run, Scene
 from tests.unit.building import IDENTITY, TARGET, clone_of, disk, gold, snapshot, vm
 
 GIB = 1 << 30
@@ -20,12 +27,14 @@ REQUEST = CloneRequest(parent="gold", names=("desk-1",))
 
 
 def plan(source: Vm, seen: tuple[Vm, ...] = (), **wanted: Any) -> Plan:
-    return planner(source, **wanted).plan(seen)
+    return planner(source, seen, **wanted).plan()
 
 
-def planner(source: Vm, **wanted: Any) -> ClonePlanner:
-    request = replace(REQUEST, **wanted)
-    return ClonePlanner(request=request, source=source, target=TARGET, identity=IDENTITY, run=RUN)
+def planner(
+    source: Vm, seen: tuple[Vm, ...] = (), target: Target = TARGET, **wanted: Any
+) -> ClonePlanner:
+    scene = Scene(source=source, target=target, identity=IDENTITY, run=RUN, there=seen)
+    return ClonePlanner(request=replace(REQUEST, **wanted), scene=scene)
 
 
 def sized(one: Disk, size: int = 10 * GIB) -> Disk:
@@ -107,7 +116,7 @@ def test_independent_disks_are_told_with_their_size() -> None:
 
 
 def test_notes_of_the_place_come_along_and_only_once() -> None:
-    found = replace(planner(gold()), target=replace(TARGET, notes=("fell back",))).plan(())
+    found = planner(gold(), target=replace(TARGET, notes=("fell back",))).plan()
     assert found.notes == ("fell back",)
 
 
@@ -186,7 +195,7 @@ def test_the_step_says_what_becomes_of_the_disks(move: DiskMove) -> None:
 def test_a_parent_without_snapshots_is_copied_as_it_stands(move: DiskMove) -> None:
     bare = vm("gold", disk("gold/gold.vmdk"))
     made = planner(bare, disk_move=move)
-    (step,) = made.plan(()).steps
+    (step,) = made.plan().steps
     assert isinstance(step, CreateClone)
     assert (step.snapshot, made.snapshot_name(), step.mark.snapshot_name) == (None, "", "")
 

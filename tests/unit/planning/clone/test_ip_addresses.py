@@ -1,5 +1,6 @@
 """Addresses for clones: each its own, none of anybody else's."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -9,17 +10,21 @@ from hypothesis import strategies as st
 
 from linkedclone.errors import InputError
 from linkedclone.model.customization import Addresses, Customization, GuestOs
+from linkedclone.model.guest import GuestCard
 from linkedclone.model.vm import Vm
 from linkedclone.planning.clone.ip_addresses import (
     find_clashes,
     give_addresses,
-    list_given,
     used_addresses,
 )
 from tests.unit.building import clone_of, gold, vm
 
 GOLD = gold()
 BORN = datetime(2026, 11, 1, tzinfo=UTC)
+
+
+def list_given(cards: Iterable[GuestCard]) -> tuple[str, ...]:
+    return tuple(address.partition("/")[0] for card in cards for address in card.addresses)
 
 
 def on(*cards: Addresses) -> Customization:

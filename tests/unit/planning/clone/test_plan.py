@@ -1,6 +1,6 @@
 """What is wanted and what is seen give the plan of a batch."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 import pytest
@@ -19,7 +19,7 @@ from linkedclone.errors import (
 from linkedclone.model.plan import CreateClone, Plan, SetPower, TakeSnapshot
 from linkedclone.model.request import CloneRequest, SnapshotChoice
 from linkedclone.model.vm import Power, Vm
-from linkedclone.planning.clone.plan import ClonePlanner, Run, clone_uuid
+from linkedclone.planning.clone.plan import ClonePlanner, Run, Scene, clone_uuid
 from linkedclone.planning.clone.snapshot_choice import (
     choose_snapshot,
     find_snapshot,
@@ -41,14 +41,11 @@ RUN = Run(id="run-1", version="1.0", snapshot_name="linkedclone-20261122")
 NAMES = ("desk-1", "desk-2")
 
 
-def planner(source: Vm, **wanted: object) -> ClonePlanner:
+def planner(source: Vm, seen: Iterable[Vm] = (), **wanted: object) -> ClonePlanner:
     request = CloneRequest(parent=source.name, names=NAMES)
     return ClonePlanner(
         request=replace(request, **wanted),  # type: ignore[arg-type]  # fields by name
-        source=source,
-        target=TARGET,
-        identity=IDENTITY,
-        run=RUN,
+        scene=Scene(source=source, target=TARGET, identity=IDENTITY, run=RUN, there=tuple(seen)),
     )
 
 
@@ -125,7 +122,7 @@ PLANS: dict[str, tuple[Callable[[Vm], list[Vm]], dict[str, object], list[list[st
 def test_the_plan_makes_what_is_missing_and_starts_what_is_off(case: str) -> None:
     seen, wanted, expected = PLANS[case]
     source = gold()
-    assert brief(planner(source, **wanted).plan(seen(source))) == expected
+    assert brief(planner(source, seen(source), **wanted).plan()) == expected
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -207,7 +204,7 @@ def test_what_cannot_be_kept_is_refused_before_anything_is_sent(case: str) -> No
     refusal = REFUSALS[case]
     source = refusal.source()
     with pytest.raises(refusal.error) as caught:
-        planner(source, **dict(refusal.wanted)).plan(refusal.seen(source))
+        planner(source, refusal.seen(source), **dict(refusal.wanted)).plan()
     error = caught.value
     assert refusal.says in f"{error.brief}\n{error.details}\n{error.hint}"
 
@@ -216,7 +213,7 @@ def test_a_clone_of_another_snapshot_than_the_named_one_is_kept() -> None:
     newer = snapshot("next", disk("gold/gold.vmdk", "gold/gold-1.vmdk"), number=2)
     source = replace(gold(), snapshots=(*gold().snapshots, newer))
     there = started(clone_of(source, "desk-1"))
-    plan = planner(source, **dict(named("next"))).plan([there])
+    plan = planner(source, [there], **dict(named("next"))).plan()
     assert brief(plan) == [["clone desk-2"]]
     assert plan.existing == (there,)
 
@@ -224,12 +221,12 @@ def test_a_clone_of_another_snapshot_than_the_named_one_is_kept() -> None:
 def test_all_taken_names_are_listed_at_once() -> None:
     seen = [vm(name, disk("x.vmdk")) for name in NAMES]
     with pytest.raises(NameTakenError, match="2 names are taken") as caught:
-        planner(gold()).plan(seen)
+        planner(gold(), seen).plan()
     assert all(name in caught.value.details for name in NAMES)
 
 
 def test_the_mark_names_the_clones_own_uuid() -> None:
-    for step in planner(gold()).plan(()).steps:
+    for step in planner(gold()).plan().steps:
         assert isinstance(step, CreateClone)
         assert step.mark.uuid == step.uuid
         assert step.mark.run == "run-1"
@@ -293,6 +290,6 @@ def test_snapshots_without_a_current_one_are_listed() -> None:
 
 def test_two_runs_of_one_second_take_snapshots_of_different_names() -> None:
     before = replace(gold(), snapshots=(replace(gold().snapshots[0], name=RUN.snapshot_name),))
-    plan = planner(before, snapshot=SnapshotChoice(kind="new")).plan([])
+    plan = planner(before, snapshot=SnapshotChoice(kind="new")).plan()
     (take,) = (step for step in plan.steps if isinstance(step, TakeSnapshot))
     assert take.name == f"{RUN.snapshot_name}-run-"

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from linkedclone.model.plan import CreateClone
 from linkedclone.model.request import CloneRequest, DiskMove, Placement, Spot
 from linkedclone.planning.clone.parallelism import find_parallel
-from linkedclone.planning.clone.plan import ClonePlanner, Run
+from linkedclone.planning.clone.plan import ClonePlanner, Run, Scene
 from linkedclone.planning.clone.spread import spread
 from tests.unit.building import IDENTITY, TARGET, clone_of, gold
 
@@ -74,12 +74,15 @@ def test_only_the_missing_clones_are_shared_out(over: str, field: str) -> None:
     request = CloneRequest(parent="gold", names=("a", "b", "c"), placement=placement)
     planner = ClonePlanner(
         request=request,
-        source=gold(),
-        target=replace(TARGET, spots=tuple(spots([1, 1]))),
-        identity=IDENTITY,
-        run=Run(id="run-1", version="1", snapshot_name="new"),
+        scene=Scene(
+            source=gold(),
+            target=replace(TARGET, spots=tuple(spots([1, 1]))),
+            identity=IDENTITY,
+            run=Run(id="run-1", version="1", snapshot_name="new"),
+            there=(clone_of(gold(), "a"),),
+        ),
     )
-    plan = planner.plan([clone_of(gold(), "a")])
+    plan = planner.plan()
     steps = [step for step in plan.steps if isinstance(step, CreateClone)]
     assert [(step.name, getattr(step.target, field)) for step in steps] == [
         ("b", "s0"),

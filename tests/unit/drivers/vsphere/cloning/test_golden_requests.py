@@ -31,7 +31,7 @@ from linkedclone.model.request import (
 )
 from linkedclone.model.values.ids import FolderId, SnapshotId
 from linkedclone.model.vm import Disk, Identity, Layer, Snapshot, Vm
-from linkedclone.planning.clone.plan import ClonePlanner, Run
+from linkedclone.planning.clone.plan import ClonePlanner, Run, Scene
 from tests.unit.drivers.vsphere.build import SOURCE, TARGET, card, disk
 
 Golden = Callable[[str, object], None]
@@ -266,12 +266,14 @@ def requests_of(case: Case) -> list[object]:
     target: Target = replace(TARGET, **case.target)
     planner = ClonePlanner(
         request=wanted,
-        source=case.source,
-        target=target,
-        identity=Identity(instance="vc-1", product="vCenter", version="8", address="vc"),
-        run=Run(id="run-7", version="0.1.0", snapshot_name="linkedclone-20261122"),
+        scene=Scene(
+            source=case.source,
+            target=target,
+            identity=Identity(instance="vc-1", product="vCenter", version="8", address="vc"),
+            run=Run(id="run-7", version="0.1.0", snapshot_name="linkedclone-20261122"),
+        ),
     )
-    return [show(step) for step in planner.plan(()).steps]
+    return [show(step) for step in planner.plan().steps]
 
 
 def show(step: object) -> object:

@@ -11,7 +11,6 @@ from typing import Any, Final
 import pytest
 from pyVmomi import vim
 
-from linkedclone.app.clone.guest_identities import add_guests
 from linkedclone.drivers.vsphere.cloning import preview as rendering
 from linkedclone.drivers.vsphere.cloning.clone_spec import build_clone_spec
 from linkedclone.drivers.vsphere.cloning.preview import render_clone
@@ -32,7 +31,7 @@ from linkedclone.model.plan import CreateClone
 from linkedclone.model.request import CloneRequest
 from linkedclone.model.values.secret import Secret
 from linkedclone.model.vm import Identity
-from linkedclone.planning.clone.plan import ClonePlanner, Run
+from linkedclone.planning.clone.plan import ClonePlanner, Run, Scene
 from tests.unit.drivers.vsphere.build import TARGET, card, disk
 from tests.unit.drivers.vsphere.cloning.test_golden_requests import parent
 
@@ -360,12 +359,14 @@ def step_of(case: Case, name: str = "desk-1") -> CreateClone:
     )
     planner = ClonePlanner(
         request=wanted,
-        source=parent(),
-        target=replace(TARGET, customization_spec=spec),
-        identity=Identity(instance="vc-1", product="vCenter", version="8", address="vc"),
-        run=Run(id="run-7", version="0.1.0", snapshot_name="linkedclone-20261122"),
+        scene=Scene(
+            source=parent(),
+            target=replace(TARGET, customization_spec=spec),
+            identity=Identity(instance="vc-1", product="vCenter", version="8", address="vc"),
+            run=Run(id="run-7", version="0.1.0", snapshot_name="linkedclone-20261122"),
+        ),
     )
-    (step,) = add_guests(planner.plan(()), wanted, ()).steps
+    (step,) = planner.plan().steps
     assert isinstance(step, CreateClone)
     return step
 
