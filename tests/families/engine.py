@@ -207,7 +207,7 @@ class Family:
 
     def _snapshot(self, dice: Dice) -> None:
         member = self._member(dice)
-        report = self.world.connection.create_snapshot(member.name, f"s{self.tally.acts}")
+        report = self.world.connection.snapshots.create(member.name, f"s{self.tally.acts}")
         assert [result.status for result in report.results] == [Status.DONE]
         self._tell("snapshot", None)
         now = self.world.look().members[member.name]
@@ -267,7 +267,7 @@ class Family:
             why.other = not force
         foretold = self._foretell(named, cascade=cascade, scan=scan)
         how = Deletion(force=force, cascade=cascade, keep_base=keep)
-        error, report = _try(lambda: self.world.connection.delete(names, how, scan=scan))
+        error, report = _try(lambda: self.world.connection.vms.delete(names, how, scan=scan))
         if not self._allowed("keep the base" if keep else "delete", error, report, why):
             self._settle(scanned=loose)
             return
@@ -287,7 +287,7 @@ class Family:
     def _foretell(self, named: Sequence[Member], *, cascade: bool, scan: Scan | None) -> int | None:
         """Return what ``usage`` says that deleting a VM frees."""
         (member, *_) = named
-        usage = self.world.connection.usage(member.name, scan=scan)
+        usage = self.world.connection.lineage.usage(member.name, scan=scan)
         (family,) = usage.families
         (found,) = [one for one in family.vms if one.vm.name == member.name]
         return found.frees_with_clones_bytes if cascade else found.frees_bytes
@@ -319,7 +319,7 @@ class Family:
             used=self.before.hanging(tops, [member.name], loose=loose),
         )
         error, report = _try(
-            lambda: self.world.connection.delete_snapshot(
+            lambda: self.world.connection.snapshots.delete(
                 member.name, snapshot, force=force, scan=scan
             )
         )
@@ -340,7 +340,7 @@ class Family:
             ),
         )
         error, report = _try(
-            lambda: self.world.connection.revert_snapshot(member.name, snapshot, force=force)
+            lambda: self.world.connection.snapshots.revert(member.name, snapshot, force=force)
         )
         done = self._allowed("revert", error, report, why)
         if done:
@@ -367,7 +367,7 @@ class Family:
         )
         for member in linked:
             why.used |= self.before.hanging(self._own(member), [member.name], loose=loose)
-        error, report = _try(lambda: self.world.connection.promote(list(wanted), force=force))
+        error, report = _try(lambda: self.world.connection.disks.promote(list(wanted), force=force))
         unable = [m for m in linked if m.snapshots and not self.world.powers.promotes_snapshots]
         if error is None and unable:
             assert why.none
@@ -387,7 +387,7 @@ class Family:
         full = [
             m for m in members if not m.ours and not self.before.is_linked(m) and not m.snapshots
         ]
-        error, report = _try(lambda: self.world.connection.adopt(list(wanted)))
+        error, report = _try(lambda: self.world.connection.vms.adopt(list(wanted)))
         done = self._allowed("adopt", error, report, Reasons(other=bool(full)))
         after = self._settle()
         if done:
@@ -398,14 +398,14 @@ class Family:
             return
         member, on = self._member(dice), dice.flip()
         power = Power.ON if on else Power.OFF
-        report = self.world.connection.set_power([member.name], power, force=True)
+        report = self.world.connection.vms.set_power([member.name], power, force=True)
         assert all(result.status is Status.DONE for result in report.results)
         self._tell("power", None)
         assert self._settle().members[member.name].running is on
 
     def _collect(self, dice: Dice) -> None:
         kinds = dice.pick(GONE_KINDS)
-        report = self.world.connection.collect_waste(kinds, scan=Scan())
+        report = self.world.connection.lineage.collect_waste(kinds, scan=Scan())
         found = {waste.name for waste in report.found if waste.kind is WasteKind.FILE}
         assert found == set(self.before.loose)
         assert all(result.status is Status.DONE for _, result in report.results)
@@ -439,7 +439,7 @@ class Family:
         for scan in (None, Scan()):
             loose = scan is not None or self.world.powers.sees_loose
             drawn: list[str] = []
-            left = list(connection.tree(scan=scan))
+            left = list(connection.lineage.tree(scan=scan))
             while left:
                 node = left.pop()
                 drawn += [node.vm.name] if node.vm else []
@@ -453,7 +453,7 @@ class Family:
         return bool(member.snapshots or hanging or self.before.is_linked(member))
 
     def _check_usage(self, scan: Scan | None, *, loose: bool) -> None:
-        now, usage = self.before, self.world.connection.usage(scan=scan)
+        now, usage = self.before, self.world.connection.lineage.usage(scan=scan)
         usage.document()
         told = {
             frozenset(one.vm.name for one in family.vms): (family.used_bytes, family.full_bytes)

@@ -52,11 +52,11 @@ class LocalWorld:
         _run("qemu-img", "create", "-q", "-f", "qcow2", image, CAPACITY_BYTES)
         _qemu_io(image, *(f"write -q -P {byte} {_at(slot)}" for slot, byte in enumerate(BASE)))
         for name in ("golden", "bare"):
-            self.connection.import_image(ImageImport(file=image, name=name))
+            self.connection.images.add(ImageImport(file=image, name=name))
             self._contents[name] = BASE
-        (base,) = self.connection.snapshots("bare")
-        self.connection.delete_snapshot("bare", base.id, force=True)
-        (base,) = self.connection.snapshots("golden")
+        (base,) = self.connection.snapshots.list("bare")
+        self.connection.snapshots.delete("bare", base.id, force=True)
+        (base,) = self.connection.snapshots.list("golden")
         self._contents[base.id] = BASE
 
     # -- looking ----------------------------------------------------------------------

@@ -58,7 +58,7 @@ class VsphereWorld:
             self._content.rootFolder, [vim.VirtualMachine], recursive=True
         )
         self._loose: dict[str, Chain] = {}
-        self.connection.create_snapshot("DC0_H0_VM0", "base")
+        self.connection.snapshots.create("DC0_H0_VM0", "base")
 
     def close(self) -> None:
         self.connection.close()

@@ -331,7 +331,7 @@ def clean_up(root: Path) -> None:
 def collect_files(driver: LocalDriver) -> None:
     """Do what ``gc --yes`` does about files."""
     connection = Connection(driver, address="local:")
-    assert connection.collect_waste([WasteKind.FILE], scan=Scan()).exit_code == 0
+    assert connection.lineage.collect_waste([WasteKind.FILE], scan=Scan()).exit_code == 0
 
 
 def check_tidy(root: Path) -> None:

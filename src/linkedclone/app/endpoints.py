@@ -139,7 +139,7 @@ def try_login(endpoint: Endpoint) -> Welcome:
         LinkedCloneError: It fails.
     """
     with connect(endpoint) as connection:
-        rows = connection.list()
+        rows = connection.vms.list()
         parents = [row.vm.path or row.vm.name for row in rows if row.vm.snapshots]
         return Welcome(identity=connection.identify(), parents=tuple(sorted(parents)))
 

@@ -1,11 +1,13 @@
 """How every action is carried out: plan, ask, look again, go."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
+from typing import TypedDict
 from uuid import uuid4
 
 from linkedclone.drivers.contract import Driver, SilentLooks
-from linkedclone.errors import LinkedCloneError, RefusedError
+from linkedclone.errors import LinkedCloneError, RefusedError, UnsupportedError
 from linkedclone.execution.progress import Progress, Silent
 from linkedclone.execution.run_log import RunLog
 from linkedclone.execution.runner import Check, Runner
@@ -15,15 +17,6 @@ from linkedclone.model.request import Scan
 from linkedclone.planning.vms.guards import check_steps, find_missing, needs_check
 
 
-def leave_guests_alone(driver: Driver) -> Driver:
-    """Return the connection with looks that ask no guest, where it can look so.
-
-    What is changed at VMs, above all stopping and deleting them, depends on no
-    guest's answer.
-    """
-    return driver.without_guests() if isinstance(driver, SilentLooks) else driver
-
-
 def leave_machines_alone(driver: Driver) -> Driver:
     """Return the connection with looks at disks alone, where it can look so: for lineage."""
     return driver.without_machines() if isinstance(driver, SilentLooks) else driver
@@ -31,6 +24,24 @@ def leave_machines_alone(driver: Driver) -> Driver:
 
 Confirm = Callable[[Plan], bool]
 """Shown a plan that deletes something; True lets it go on."""
+
+
+class Guarded(TypedDict, total=False):
+    """How an action is carried out that takes layers away, or may.
+
+    Attributes:
+        force: Also what is not ours.
+        despite_unreadable: Also what VMs that cannot be read may hang from.
+        scan: Where to look for files of no VM that hang from it.
+        confirm: Shown the plan first; None goes on without asking.
+        progress: Who is told.
+    """
+
+    force: bool
+    despite_unreadable: bool
+    scan: Scan | None
+    confirm: Confirm | None
+    progress: Progress | None
 
 
 def look_again(
@@ -53,13 +64,31 @@ class Acting:
     """Carries out plans through one driver.
 
     Attributes:
+        driver: The driver.
         address: The endpoint as it is shown.
     """
 
     def __init__(self, driver: Driver, *, address: str, log_folder: Path | None) -> None:
-        self._driver = driver
+        self.driver = driver
         self.address = address
         self._log_folder = log_folder
+
+    def without_guests(self) -> "Acting":
+        """Return the same with looks that ask no guest, where the driver can look so.
+
+        What is changed at VMs, above all stopping and deleting them, depends on no
+        guest's answer.
+        """
+        driver = (
+            self.driver.without_guests() if isinstance(self.driver, SilentLooks) else self.driver
+        )
+        return Acting(driver, address=self.address, log_folder=self._log_folder)
+
+    def cannot(self, what: str) -> UnsupportedError:
+        """Return the error of an endpoint that cannot do what is asked for."""
+        brief = f"{self.address} cannot {what}"
+        hint = "local: can, plain QEMU on this machine"
+        return UnsupportedError(brief, hint=hint, kind="NotSupported")
 
     def log(self, run: str, progress: Progress | None) -> RunLog:
         """Open the log of one run."""
@@ -69,17 +98,19 @@ class Acting:
         self,
         plan: Callable[[], Plan],
         *,
-        confirm: Confirm | None,
+        scan: Scan | None = None,
+        despite: bool | None = None,
+        confirm: Confirm | None = None,
         progress: Progress | None,
-        check: Check | None = None,
     ) -> ActionReport:
         """Ask, then look again right before the first call: a person may take their time.
 
         Args:
             plan: Looks at everything, and plans; called again after the question.
+            scan: Where to look for files of no VM in the looks before later stages.
+            despite: Whether VMs that cannot be read are no reason to stop in those.
             confirm: Who is asked; None goes on without.
             progress: Who is told.
-            check: Looks once more before each later stage.
 
         Raises:
             RefusedError: Between the question and the answer something changed.
@@ -93,6 +124,7 @@ class Acting:
                     "the VMs that depend on these have changed in the meantime; nothing was done",
                     hint="run the command again and look at what it shows",
                 )
+        check = partial(look_again, self.driver, scan=scan, despite=despite)
         return self.carry_out(shown, progress, check=check)
 
     def carry_out(
@@ -107,5 +139,5 @@ class Acting:
         with self.log(uuid4().hex, progress) as log:
             names = tuple(dict.fromkeys(step.about for step in plan.steps))
             log.begin(names, plan.steps[-1].action if plan.steps else "nothing")
-            runner = Runner(self._driver, log, parallel)
+            runner = Runner(self.driver, log, parallel)
             return runner.run(plan, endpoint=self.address, check=check)

@@ -93,12 +93,12 @@ def test_a_machine_without_a_system_does_not_hear_and_is_stopped_hard(tmp_path: 
         try:
             connection = Connection(driver, address="local:")
             asked = AskGuests(deadline_seconds=0.5)
-            report = connection.set_power(["desk"], Power.OFF, guests=asked)
+            report = connection.vms.set_power(["desk"], Power.OFF, guests=asked)
             assert report.results[0].error is not None
             assert "runs on after" in report.results[0].error.brief
             assert read(driver, vm.id).power is Power.ON
             hard = AskGuests(deadline_seconds=0.5, then_off=True)
-            assert connection.restart(["desk"], guests=hard).exit_code == 0
+            assert connection.vms.restart(["desk"], guests=hard).exit_code == 0
             assert read(driver, vm.id).power is Power.ON
         finally:
             set_power(driver, vm, Power.OFF)

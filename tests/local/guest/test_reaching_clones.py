@@ -172,7 +172,7 @@ def test_a_guest_that_is_shut_down_and_started_is_the_same_and_reached_at_its_ne
 def check_shut_down(driver: LocalDriver, name: str) -> None:
     """A guest that is asked to shut down does so."""
     asked = AskGuests(deadline_seconds=BOOT_SECONDS)
-    report = Connection(driver, address="local:").set_power([name], Power.OFF, guests=asked)
+    report = Connection(driver, address="local:").vms.set_power([name], Power.OFF, guests=asked)
     assert [result.status for result in report.results] == [Status.DONE]
     assert report.results[0].note == ""
     assert find(driver, name).power is Power.OFF
@@ -223,7 +223,7 @@ def test_a_booted_guest_is_renamed_reached_by_ansible_and_shut_down(
 ) -> None:
     driver = pair.driver
     connection = Connection(driver, address="local:")
-    assert connection.rename("web-2", "front desk").exit_code == 0
+    assert connection.vms.rename("web-2", "front desk").exit_code == 0
     assert find(driver, "front desk").power is Power.ON
 
     listed = json.loads(run_ansible(driver, tmp_path, "ansible-inventory", "--list"))

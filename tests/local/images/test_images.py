@@ -330,10 +330,12 @@ def test_an_imported_image_is_ours_and_is_guarded_by_its_clones(
     parent = find(driver, "golden")
     assert parent.owner == "linkedclone"
     clone = make(driver, step_for(driver, parent, "desk"))
-    assert connection.set_power(["golden"], Power.OFF).exit_code == 0
+    assert connection.vms.set_power(["golden"], Power.OFF).exit_code == 0
     with pytest.raises(InUseError):
         connection.delete(["golden"])
-    assert not [w for w in connection.collect_waste().found if w.kind is not WasteKind.IMAGE]
+    assert not [
+        w for w in connection.lineage.collect_waste().found if w.kind is not WasteKind.IMAGE
+    ]
     connection.delete([clone.name, "golden"])
     assert [(one.name, one.vm) for one in driver.list_images()] == [("golden", older)]
 
@@ -346,7 +348,7 @@ def test_an_image_of_an_earlier_version_is_adopted_once(driver: LocalDriver, ima
     with pytest.raises(NotOursError) as caught:
         connection.delete(["golden"])
     assert "``adopt`` golden" in caught.value.hint
-    connection.adopt(["golden"])
+    connection.vms.adopt(["golden"])
     assert connection.delete(["golden"]).exit_code == 0
 
 

@@ -490,7 +490,7 @@ def test_a_guest_does_not_stand_still_for_a_disk_that_is_full(
 def test_a_promotion_that_fits_nowhere_is_refused_by_the_plan(small: LocalDriver) -> None:
     leave_room(small, 300_000)
     with pytest.raises(NoSpaceError):
-        Connection(small, address="local:").promote(["desk"])
+        Connection(small, address="local:").disks.promote(["desk"])
 
 
 def test_a_record_that_cannot_be_written_leaves_the_old_disk(

@@ -95,9 +95,9 @@ def test_a_vm_whose_record_a_newer_version_wrote_is_refused_whatever_is_forced(
     with closing(Connection(driver, address="local:")) as connection:
         for act in (
             lambda: connection.delete(["desk-1"], Deletion(force=force, despite_unreadable=force)),
-            lambda: connection.set_power(["desk-1"], Power.ON, force=force),
-            lambda: connection.set_power(["golden", "desk-1"], Power.ON, force=force),
-            lambda: connection.promote(["desk-1"], force=force),
+            lambda: connection.vms.set_power(["desk-1"], Power.ON, force=force),
+            lambda: connection.vms.set_power(["golden", "desk-1"], Power.ON, force=force),
+            lambda: connection.disks.promote(["desk-1"], force=force),
         ):
             told = tell_failure(act)
             assert "written by a newer version of linkedclone" in told

@@ -103,6 +103,6 @@ def test_a_disk_that_is_not_there_is_not_found(driver: LocalDriver) -> None:
 
 
 def test_the_connection_grows_the_only_disk(driver: LocalDriver) -> None:
-    report = Connection(driver, address="local:").grow_disk("desk", 2 * CAPACITY_BYTES)
+    report = Connection(driver, address="local:").disks.grow("desk", 2 * CAPACITY_BYTES)
     assert [result.error for result in report.results] == [None]
     assert find(driver, "desk").disks[0].capacity_bytes == 2 * CAPACITY_BYTES

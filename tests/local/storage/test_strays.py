@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
+from linkedclone.app import families
 from linkedclone.app.connection import Connection
-from linkedclone.app.vms import changes
 from linkedclone.drivers.local.driver import LocalDriver
 from linkedclone.drivers.local.inventory import orphans
 from linkedclone.drivers.local.inventory.orphans import list_unreached
@@ -64,11 +64,11 @@ def test_an_image_that_was_fetched_in_part_long_ago_is_waste(driver: LocalDriver
     connection = Connection(driver, address="local:")
     assert not driver.observe(sizes=True).strays
     with hold(part):
-        assert not connection.collect_waste(scan=Scan()).found
-    (waste,) = connection.collect_waste(scan=Scan()).found
+        assert not connection.lineage.collect_waste(scan=Scan()).found
+    (waste,) = connection.lineage.collect_waste(scan=Scan()).found
     assert "downloaded in part" in waste.reason
     assert str(part.relative_to(driver.state.root)) in waste.name
-    report = connection.collect_waste([WasteKind.FILE], scan=Scan())
+    report = connection.lineage.collect_waste([WasteKind.FILE], scan=Scan())
     assert report.exit_code == 0
     assert list(driver.state.downloads.iterdir()) == [young]
     check_tidy(driver.state.root)
@@ -428,11 +428,11 @@ def test_the_parent_of_an_overlay_is_not_deleted_by_anything(
             connection.delete(["golden"], how)
         assert any(shown in name for name in refused.value.dependants)
     with pytest.raises(InUseError) as refused:
-        connection.remove_image("golden")
+        connection.images.remove("golden")
     assert driver.state.relative(hand) in refused.value.dependants
     assert "desk" in refused.value.dependants
     with pytest.raises(InUseError):
-        connection.delete_snapshot("golden", "base", force=True)
+        connection.snapshots.delete("golden", "base", force=True)
 
 
 def test_an_overlay_elsewhere_is_in_the_way_when_it_is_looked_for(
@@ -440,7 +440,7 @@ def test_an_overlay_elsewhere_is_in_the_way_when_it_is_looked_for(
 ) -> None:
     hand = overlay_by_hand(tmp_path / "far" / "hand.qcow2", top_of_desk(driver))
     with pytest.raises(InUseError) as refused:
-        connection.delete(["desk"], scan=Scan(places=(str(hand.parent),)))
+        connection.vms.delete(["desk"], scan=Scan(places=(str(hand.parent),)))
     assert any(str(hand) in name for name in refused.value.dependants)
 
 
@@ -448,16 +448,16 @@ def test_an_overlay_stands_in_the_tree_and_in_the_sums(
     driver: LocalDriver, connection: Connection
 ) -> None:
     hand = by_hand(driver, "desk", base_of(driver))
-    (family,) = connection.tree()
+    (family,) = connection.lineage.tree()
     (snapshot,) = family.children
     assert {node.vm.name for node in snapshot.children if node.vm} == {"desk"}
     orphans = [node.stray for node in snapshot.children if node.stray]
     assert [stray.layer.path for stray in orphans] == [driver.state.relative(hand)]
-    (usage,) = connection.usage().families
+    (usage,) = connection.lineage.usage().families
     assert [stray.layer.path for stray in usage.strays] == [driver.state.relative(hand)]
     (desk,) = [one for one in usage.vms if one.vm.name == "desk"]
     assert desk.own_bytes == top_of_desk(driver).stat().st_blocks * 512
-    (found,) = connection.collect_waste().found
+    (found,) = connection.lineage.collect_waste().found
     assert (found.kind, found.step) == (WasteKind.FILE, None)
     assert found.why_not
 
@@ -481,7 +481,7 @@ def test_a_layer_of_ours_that_nothing_reaches_is_an_orphan_and_goes(
     assert all(stray.orphaned for stray in found)
     (first,) = [stray for stray in found if driver.state.root / stray.layer.path == lower]
     assert isinstance(error_of(driver, lambda: driver.remove_stray(first)), InUseError)
-    report = connection.collect_waste([WasteKind.FILE])
+    report = connection.lineage.collect_waste([WasteKind.FILE])
     assert all(result.error is None for _, result in report.results)
     assert not lower.exists()
     assert not upper.exists()
@@ -499,8 +499,8 @@ def test_what_the_second_look_does_not_find_is_told(
         looks.append(given)
         return find_waste(*given, **named) if len(looks) == 1 else ()
 
-    monkeypatch.setattr(changes, "find_waste", find_once)
-    report = Connection(driver, address="local:").collect_waste([WasteKind.FILE])
+    monkeypatch.setattr(families, "find_waste", find_once)
+    report = Connection(driver, address="local:").lineage.collect_waste([WasteKind.FILE])
     assert report.results == ()
     assert driver.state.relative(left) in " ".join(report.notes)
     assert left.exists()

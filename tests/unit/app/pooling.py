@@ -91,7 +91,7 @@ class Stage:
         driver = driver or MemoryDriver(self.hypervisor)
         pace = Pace(now=lambda: self.seconds, sleep=self.sleep, chance=lambda: 0.5)
         acting = Acting(driver, address="memory:", log_folder=None)
-        return Pools(driver, acting, pace=pace, clock=self.clock)
+        return Pools(acting, pace=pace, clock=self.clock)
 
     def apply(self, spec: PoolSpec, **given: Any) -> PoolReport:
         pools = self.pools()

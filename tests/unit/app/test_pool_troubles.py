@@ -419,7 +419,7 @@ def test_e_the_age_of_clones_goes_by_the_clock_of_the_endpoint(stage: Stage, day
     stage.apply(spec)
     driver = Dated(stage)
     acting = Acting(driver, address="memory:", log_folder=None)
-    pools = Pools(driver, acting, clock=lambda: stage.clock() + timedelta(days=days))
+    pools = Pools(acting, clock=lambda: stage.clock() + timedelta(days=days))
     assert pools.plan(pools.survey(spec)).plan.empty
     stage.seconds += 86_400 * 2
     old = {change.slot for change in pools.plan(pools.survey(spec)).plan.changes}
@@ -431,7 +431,7 @@ def test_e_ages_are_shown_by_the_clock_of_the_endpoint(stage: Stage, days: int) 
     stage.apply(pool(1))
     driver = Dated(stage)
     acting = Acting(driver, address="memory:", log_folder=None)
-    pools = Pools(driver, acting, clock=lambda: stage.clock() + timedelta(days=days))
+    pools = Pools(acting, clock=lambda: stage.clock() + timedelta(days=days))
     assert pools.status(pools.survey(pool(1))).seen == stage.clock()
     off = Connection(driver, address="memory:").read_clock() - stage.clock()
     assert timedelta() <= off < timedelta(hours=1)
@@ -446,7 +446,7 @@ def test_e_a_run_ends_where_a_clock_was_set_back(stage: Stage) -> None:
     stage.looks.append(lambda: _refuse_endless(stage.seconds - begun))
     pace = Pace(now=lambda: stage.seconds, sleep=stage.sleep, chance=lambda: 0.5)
     acting = Acting(driver, address="memory:", log_folder=None)
-    pools = Pools(driver, acting, pace=pace, clock=lambda: stage.clock() - timedelta(days=4000))
+    pools = Pools(acting, pace=pace, clock=lambda: stage.clock() - timedelta(days=4000))
     report = pools.apply(pools.survey(spec))
     assert [result.act for result in report.results] == [Act.REPLACE]
 
@@ -476,6 +476,6 @@ def test_e_a_claim_is_renewed_where_a_clock_was_set_back(stage: Stage) -> None:
     pace = Pace(now=lambda: stage.seconds, sleep=stage.sleep, chance=lambda: 0.5)
     driver = MemoryDriver(stage.hypervisor)
     acting = Acting(driver, address="memory:", log_folder=None)
-    pools = Pools(driver, acting, pace=pace, clock=clock)
+    pools = Pools(acting, pace=pace, clock=clock)
     assert pools.apply(pools.survey(wanted)).exit_code == 0
     assert ages[-1] < 60

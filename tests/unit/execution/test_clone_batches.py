@@ -171,7 +171,7 @@ def test_a_new_snapshot_is_taken_once_and_all_hang_from_it(lab: MemoryHypervisor
     with connect(lab) as here:
         report = here.clone(request)
         again = here.clone(request)
-        assert [snapshot.name for snapshot in here.snapshots("bare")] == ["now"]
+        assert [snapshot.name for snapshot in here.snapshots.list("bare")] == ["now"]
     assert statuses(report) == CREATED
     assert statuses(again) == EXISTING
     assert (report.snapshot, all(clone.linked for clone in report.clones)) == ("now", True)
@@ -286,7 +286,7 @@ def test_a_plan_that_has_changed_since_it_was_shown_is_not_carried_out(
         here.clone(replace(REQUEST, power_on=False))
 
         def slow_person(_plan: Plan) -> bool:
-            here.set_power(["desk-1"], Power.ON)
+            here.vms.set_power(["desk-1"], Power.ON)
             return True
 
         with pytest.raises(RefusedError, match="changed in the meantime"):

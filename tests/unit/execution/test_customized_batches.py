@@ -74,7 +74,7 @@ def test_a_guest_is_told_only_once_it_runs(lab: MemoryHypervisor) -> None:
     vm = seen(lab, "desk-1")
     assert (vm.customization, vm.host_name, vm.addresses) == (CustomizationStatus.PENDING, "", ())
     with connect(lab) as here:
-        here.set_power(["desk-1"], Power.ON)
+        here.vms.set_power(["desk-1"], Power.ON)
     assert seen(lab, "desk-1").host_name == "x-desk-1"
 
 

@@ -198,8 +198,8 @@ def test_a_clone_with_a_hidden_chain_protects_its_parent_and_snapshot(
     with pytest.raises(InUseError, match="gold"):
         here.delete(["gold"], Deletion(force=True))
     with pytest.raises(InUseError, match="base"):
-        here.delete_snapshot("gold", "base", force=True)
-    (family,) = here.tree("gold")
+        here.snapshots.delete("gold", "base", force=True)
+    (family,) = here.lineage.tree("gold")
     assert "desk-1" in str(family.document())
 
 
@@ -221,7 +221,7 @@ def test_what_is_being_cloned_from_is_not_deleted(lab: MemoryHypervisor, driver:
     with pytest.raises(BusyError, match="gold"):
         here.delete(["gold"], Deletion(force=True))
     with pytest.raises(BusyError, match="gold"):
-        here.delete_snapshot("gold", "base", force=True)
+        here.snapshots.delete("gold", "base", force=True)
 
 
 def test_a_new_snapshot_that_nothing_hangs_from_is_told(

@@ -53,7 +53,7 @@ def test_guests_shut_down_and_are_read_in_batches(simulator: Simulator, driver: 
     simulator.control("POST", "guest/shutdown", {"after_ms": 300})
     await_tools(driver, names)
     simulator.reset_calls()
-    report = connected(driver).set_power(names, Power.OFF, guests=AskGuests())
+    report = connected(driver).vms.set_power(names, Power.OFF, guests=AskGuests())
     assert {status for status, _ in states(report).values()} == {Status.DONE}
     assert {find(driver, name).power for name in names} == {Power.OFF}
     calls = simulator.calls()
@@ -73,7 +73,7 @@ def test_a_guest_that_does_not_obey_is_told_or_stopped_hard(
     make_clones(driver, "deaf", "good")
     await_tools(driver, ["deaf", "good"])
     simulator.control("POST", "guest/shutdown", {"name": "deaf", "deaf": True})
-    report = connected(driver).set_power(["deaf", "good"], Power.OFF, guests=AT_ONCE)
+    report = connected(driver).vms.set_power(["deaf", "good"], Power.OFF, guests=AT_ONCE)
     found = states(report)
     assert found["good"] == (Status.DONE, "")
     assert found["deaf"][0] is Status.FAILED
@@ -81,7 +81,7 @@ def test_a_guest_that_does_not_obey_is_told_or_stopped_hard(
     assert report.exit_code == 4
     assert find(driver, "deaf").power is Power.ON
     then_off = AskGuests(deadline_seconds=0.3, then_off=True)
-    report = connected(driver).set_power(["deaf"], Power.OFF, guests=then_off)
+    report = connected(driver).vms.set_power(["deaf"], Power.OFF, guests=then_off)
     assert states(report) == {
         "deaf": (Status.DONE, "its guest did not shut down, so it was stopped hard")
     }
@@ -95,7 +95,7 @@ def test_a_guest_without_tools_is_refused_at_once(simulator: Simulator, driver: 
         driver.shut_down_guest(vm.id)
     assert "``then_off``" in caught.value.hint
     hour = AskGuests(deadline_seconds=3600, then_off=True)
-    connected(driver).set_power(["desk-1"], Power.OFF, guests=hour)
+    connected(driver).vms.set_power(["desk-1"], Power.OFF, guests=hour)
     assert find(driver, "desk-1").power is Power.OFF
     driver.shut_down_guest(vm.id)  # off counts as done
 
@@ -106,7 +106,7 @@ def test_a_vm_that_is_deleted_meanwhile_is_told(simulator: Simulator, driver: Dr
     await_tools(driver, ["desk-1"])
     gone = {"obj": {"type": "VirtualMachine", "value": "vm-1"}}
     simulator.fault("ShutdownGuest", "ManagedObjectNotFound", at="call", properties=gone)
-    report = connected(driver).set_power(["desk-1"], Power.OFF, guests=AT_ONCE)
+    report = connected(driver).vms.set_power(["desk-1"], Power.OFF, guests=AT_ONCE)
     assert "deleted" in states(report)["desk-1"][1]
 
 
@@ -117,7 +117,7 @@ def test_restart_asks_and_starts_and_leaves_the_deaf_alone(
     make_clones(driver, "deaf", "good")
     await_tools(driver, ["deaf", "good"])
     simulator.control("POST", "guest/shutdown", {"name": "deaf", "deaf": True})
-    report = connected(driver).restart(["deaf", "good"], guests=AT_ONCE)
+    report = connected(driver).vms.restart(["deaf", "good"], guests=AT_ONCE)
     assert states(report)["good"][0] is Status.DONE
     assert states(report)["deaf"][0] is Status.FAILED
     assert simulator.calls()["PowerOnVM_Task"] == 1
@@ -154,7 +154,7 @@ def make_stopped(driver: Driver, count: int) -> list[str]:
 def test_fifty_are_started_with_one_call(simulator: Simulator, driver: Driver) -> None:
     names = make_stopped(driver, 51)
     simulator.reset_calls()
-    report = connected(driver).set_power(names, Power.ON)
+    report = connected(driver).vms.set_power(names, Power.ON)
     assert report.exit_code == 0
     assert {vm.power for vm in driver.find_vms(names)} == {Power.ON}
     calls = simulator.calls()
@@ -168,7 +168,7 @@ def test_each_vm_that_is_not_admitted_is_told_by_name(simulator: Simulator, driv
         simulator.fault(
             "PowerOnMultiVM_Task", "InsufficientFailoverResourcesFault", at="admission", name=name
         )
-    report = connected(driver).set_power(names, Power.ON)
+    report = connected(driver).vms.set_power(names, Power.ON)
     failed = {r.name: r.error for r in report.results if r.error}
     assert set(failed) == {"desk-01", "desk-03"}
     for name, error in failed.items():
@@ -181,20 +181,20 @@ def test_each_vm_that_is_not_admitted_is_told_by_name(simulator: Simulator, driv
 def test_one_that_fails_as_it_comes_up_is_told_too(simulator: Simulator, driver: Driver) -> None:
     names = make_stopped(driver, 3)
     simulator.control("POST", "files/remove", {"name": str(find(driver, "desk-01").disks[0].top)})
-    report = connected(driver).set_power(names, Power.ON)
+    report = connected(driver).vms.set_power(names, Power.ON)
     assert {r.name for r in report.results if r.error} == {"desk-01"}
 
 
 def test_what_is_only_recommended_is_said(simulator: Simulator, driver: Driver) -> None:
     names = make_stopped(driver, 2)
     simulator.control("POST", "drs", {"manual": True})
-    report = connected(driver).set_power(names, Power.ON)
+    report = connected(driver).vms.set_power(names, Power.ON)
     for result in report.results:
         assert result.error is not None
         assert "manual" in result.error.brief
         assert f"power on {result.name}" in result.error.details
         assert f"``start`` {result.name}" in result.error.hint
-    assert connected(driver).set_power(names[:1], Power.ON).exit_code == 0
+    assert connected(driver).vms.set_power(names[:1], Power.ON).exit_code == 0
 
 
 def test_where_the_call_is_not_known_each_is_started_alone(
@@ -203,7 +203,7 @@ def test_where_the_call_is_not_known_each_is_started_alone(
     names = make_stopped(driver, 3)
     simulator.fault("PowerOnMultiVM_Task", "MethodNotFound", at="call", count=-1)
     simulator.reset_calls()
-    assert connected(driver).set_power(names, Power.ON).exit_code == 0
+    assert connected(driver).vms.set_power(names, Power.ON).exit_code == 0
     assert simulator.calls()["PowerOnVM_Task"] == 3
 
 
@@ -214,7 +214,7 @@ def test_vms_of_several_datacenters_are_started_together(start_simulator: Start)
         for name in names:
             set_power(driver, find(driver, name), Power.OFF)
         simulator.reset_calls()
-        assert connected(driver).set_power(names, Power.ON, force=True).exit_code == 0
+        assert connected(driver).vms.set_power(names, Power.ON, force=True).exit_code == 0
         assert simulator.calls()["PowerOnMultiVM_Task"] == 2
 
 
@@ -226,7 +226,7 @@ def test_taking_up_clones_that_are_off_starts_them_together(
     connection = connected(driver)
     connection.clone(request)
     names = [f"desk-{n}" for n in range(1, 5)]
-    connection.set_power(names, Power.OFF)
+    connection.vms.set_power(names, Power.OFF)
     simulator.reset_calls()
     report = connection.clone(request)
     assert {clone.power for clone in report.clones} == {Power.ON}
@@ -243,7 +243,7 @@ def test_a_new_clone_of_the_old_name_is_marked_as_what_it_is(
     connection = connected(driver)
     request = CloneRequest(parent=PARENT, names=("desk-1",), power_on=False)
     (first,) = connection.clone(request).clones
-    report = connection.rename("desk-1", "desk-old")
+    report = connection.vms.rename("desk-1", "desk-old")
     assert states(report) == {"desk-1": (Status.DONE, "now called desk-old")}
     (second,) = connection.clone(request).clones
     assert second.status is Status.CREATED
@@ -255,8 +255,8 @@ def test_a_new_clone_of_the_old_name_is_marked_as_what_it_is(
 
 def test_what_is_not_ours_is_renamed_only_with_force(driver: Driver) -> None:
     with pytest.raises(NotOursError, match="refusing to rename"):
-        connected(driver).rename(PARENT, "golden")
-    assert connected(driver).rename(PARENT, "golden", force=True).exit_code == 0
+        connected(driver).vms.rename(PARENT, "golden")
+    assert connected(driver).vms.rename(PARENT, "golden", force=True).exit_code == 0
 
 
 # -- new places -----------------------------------------------------------------------
@@ -285,7 +285,7 @@ def test_relocate_moves_the_delta_and_proves_the_link(
             assert after.disks[0].chain[:-1] == vm.disks[0].chain[:-1]
         seen_by_others = govc.run(simulator, "device.info", "-vm", "desk-1", "-json", "disk-*")
         assert "LocalDS_1" in seen_by_others
-        again = connected(driver).relocate(["desk-1"], Placement(datastore="LocalDS_1"))
+        again = connected(driver).vms.relocate(["desk-1"], Placement(datastore="LocalDS_1"))
         assert again.results == ()
 
 
@@ -300,7 +300,7 @@ def test_a_move_that_tears_the_vm_from_its_base_is_told_loudly(
     monkeypatch.setattr("linkedclone.drivers.vsphere.lifecycle.relocate.build_relocation", forget)
     with opened(two_stores(start_simulator)) as driver:
         make_clones(driver, "desk-1")
-        report = connected(driver).relocate(["desk-1"], Placement(datastore="LocalDS_1"))
+        report = connected(driver).vms.relocate(["desk-1"], Placement(datastore="LocalDS_1"))
         (result,) = report.results
         assert result.error is not None
         assert result.error.stage == "proof"
@@ -314,13 +314,13 @@ def test_relocate_refuses_before_the_call(start_simulator: Start) -> None:
         connection, there = connected(driver), Placement(datastore="LocalDS_1")
         make_clones(driver, "desk-1", "desk-2", "desk-3")
         with pytest.raises(NotOursError):
-            connection.relocate(["/DC0/vm/DC0_H0_VM1"], there)
+            connection.vms.relocate(["/DC0/vm/DC0_H0_VM1"], there)
         take_snapshot(driver, find(driver, "desk-1"), "mine")
         with pytest.raises(RefusedError, match="snapshots of their own"):
-            connection.relocate(["desk-1"], there)
+            connection.vms.relocate(["desk-1"], there)
         make(driver, contract_step(driver, find(driver, "desk-1"), "grandchild"))
         with pytest.raises(InUseError, match="grandchild"):
-            connection.relocate(["desk-1"], there)
+            connection.vms.relocate(["desk-1"], there)
         assert isinstance(driver, Relocation)
         vm = find(driver, "desk-2")
         with pytest.raises(UnsupportedError, match="folder"):
@@ -337,8 +337,8 @@ def test_a_host_that_does_not_see_the_chain_is_refused(start_simulator: Start) -
         base = vm.disks[0].chain[0].store_name
         simulator.unmount("DC0_C0_H1", base)
         with pytest.raises(RefusedError, match="DC0_C0_H1 does not see"):
-            connected(driver).relocate(["desk-1"], Placement(host="DC0_C0_H1"))
-        report = connected(driver).relocate(["desk-1"], Placement(host="DC0_C0_H2"))
+            connected(driver).vms.relocate(["desk-1"], Placement(host="DC0_C0_H1"))
+        report = connected(driver).vms.relocate(["desk-1"], Placement(host="DC0_C0_H2"))
         assert report.exit_code == 0, report
         assert read(driver, vm.id).disks == vm.disks
 
@@ -350,7 +350,7 @@ def test_native_clones_stay_where_they_are(start_simulator: Start) -> None:
         simulator.clone_mode("native")
         main_job(driver, PARENT, ["desk-1"])
         with pytest.raises(RefusedError, match="native"):
-            connected(driver).relocate(["desk-1"], Placement(datastore="LocalDS_1"))
+            connected(driver).vms.relocate(["desk-1"], Placement(datastore="LocalDS_1"))
 
 
 def test_what_does_not_fit_is_refused(start_simulator: Start, tmp_path: Path) -> None:

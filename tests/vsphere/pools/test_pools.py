@@ -53,7 +53,7 @@ class World:
         simulator.control("POST", "guest", {"tools_ms": 5, "ip_ms": 10, "customize_ms": 5})
         pace = replace(REAL, sleep=lambda seconds: REAL.sleep(min(seconds, 0.02)))
         acting = Acting(driver, address="vsphere://sim", log_folder=None)
-        self.pools = Pools(driver, acting, pace=pace)
+        self.pools = Pools(acting, pace=pace)
 
     def apply(self, spec: PoolSpec) -> PoolReport:
         secrets = ((PASSWORD, Secret("guest-Pass")),) if spec.health.password else ()
@@ -131,7 +131,7 @@ def test_d_a_vcenter_under_another_name_is_the_same_one(world: World) -> None:
 
 
 def pools_of(driver: Driver) -> Pools:
-    return Pools(driver, Acting(driver, address="vsphere://other", log_folder=None))
+    return Pools(Acting(driver, address="vsphere://other", log_folder=None))
 
 
 def test_with_surge_the_new_one_takes_over_the_name(world: World) -> None:

@@ -46,7 +46,6 @@ from linkedclone.planning.vms.guards import refuse_unread, refuse_unreadable
 
 if TYPE_CHECKING:
     from linkedclone.app.proposal import Acting, Confirm
-    from linkedclone.drivers.contract import Driver
     from linkedclone.execution.progress import Progress
     from linkedclone.model.guest import Secrets
     from linkedclone.model.request import CloneRequest, Target
@@ -103,13 +102,11 @@ class PoolScene:
 class Pools:
     """Pools of one endpoint; :class:`~linkedclone.app.connection.Connection` hands them out."""
 
-    def __init__(
-        self, driver: Driver, acting: Acting, *, pace: Pace = REAL, clock: Clock | None = None
-    ) -> None:
-        self._driver = driver
+    def __init__(self, acting: Acting, *, pace: Pace = REAL, clock: Clock | None = None) -> None:
+        self._driver = acting.driver
         self._acting = acting
         self._pace = pace
-        self._clock = keep_time(driver, clock)
+        self._clock = keep_time(acting.driver, clock)
 
     # -- looking ----------------------------------------------------------------------
 
@@ -366,7 +363,7 @@ class Pools:
         )
         why = (f"not a clone that bears the name of the pool {spec.pool}", NOT_A_MEMBER)
         found = Found(vms=vms, absent=missing, failure=why)
-        return found.tell(report, action="mark", counts_as_done=False)
+        return found.tell(report, action="mark")
 
     def _refuse_busy(self, vms: Sequence[Vm], pool: str) -> None:
         from linkedclone.app.pools.lock import refuse_claimed
@@ -399,7 +396,7 @@ class Pools:
         why = (say_missing(called), NOT_A_MEMBER)
         report = set_hold(self._driver, self._acting, vms, reason, progress)
         found = Found(vms=vms, absent=missing, failure=why)
-        return found.tell(report, action="mark", counts_as_done=False)
+        return found.tell(report, action="mark")
 
     def delete(
         self,
@@ -416,7 +413,7 @@ class Pools:
             RefusedError: Some are held, or no clone of the pool's name fits it, or
                 no more than a name was given, and several pools have it.
         """
-        from linkedclone.app.vms.changes import Changes
+        from linkedclone.app.vms.vms import Vms
         from linkedclone.model.request import Deletion
 
         members, strangers = self._find_members(pool)
@@ -439,7 +436,7 @@ class Pools:
                     hint=advise_on(strangers),
                 )
             return ActionReport(endpoint=self._acting.address)
-        report = Changes(self._driver, self._acting).delete(
+        report = Vms(self._acting).delete(
             [vm.uuid for vm in members],
             Deletion(force=force, despite_unreadable=despite_unreadable),
             confirm=confirm,

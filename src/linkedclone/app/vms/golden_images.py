@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from linkedclone.app.proposal import Acting
-from linkedclone.drivers.contract import Driver, GoldenImages
+from linkedclone.drivers.contract import GoldenImages
 from linkedclone.errors import LinkedCloneError, RefusedError, UnsupportedError
 from linkedclone.execution.progress import Progress
 from linkedclone.model.findings import Finding, ParentReport, Verdict
@@ -41,8 +41,8 @@ class Mending:
 class Parents:
     """Looks after golden images of one endpoint."""
 
-    def __init__(self, driver: Driver, acting: Acting) -> None:
-        self._driver = driver
+    def __init__(self, acting: Acting) -> None:
+        self._driver = acting.driver
         self._acting = acting
 
     def prepare(

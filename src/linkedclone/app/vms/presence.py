@@ -36,7 +36,9 @@ class Found:
         """What a person should know before saying yes."""
         return tuple(f"there is no VM {ref!r}" for ref in self.absent)
 
-    def tell(self, report: ActionReport, *, action: str, counts_as_done: bool) -> ActionReport:
+    def tell(
+        self, report: ActionReport, *, action: str, counts_as_done: bool = False
+    ) -> ActionReport:
         """Return the report with the references that fit no VM.
 
         Args:

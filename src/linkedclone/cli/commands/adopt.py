@@ -37,5 +37,5 @@ def command(choices: Choices, names: tuple[str, ...], *, owner: str, force: bool
     from linkedclone.cli.views.progress import watch
 
     with open_session(choices) as connection, watch(choices) as progress:
-        report = connection.adopt(refs, owner=owner, force=force, progress=progress)
+        report = connection.vms.adopt(refs, owner=owner, force=force, progress=progress)
     return finish(choices, report)

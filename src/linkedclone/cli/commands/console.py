@@ -34,10 +34,10 @@ def command(choices: Choices, name: str, *, graphical: bool, url: bool) -> int:
     from linkedclone.cli.session import open_session
 
     with open_session(choices) as connection:
-        if not (graphical or url) and connection.has_serial_consoles:
+        if not (graphical or url) and connection.guests.has_serial_consoles:
             _attach(connection, name)
             return 0
-        address = connection.describe_console(name)
+        address = connection.guests.describe_console(name)
     _show(choices, name, address, url_alone=url)
     return 0
 
@@ -49,7 +49,7 @@ def _attach(connection: "Connection", name: str) -> None:
     if sys.stdin is None or sys.stdout is None:
         raise InputError("a console needs standard input and output, and one is closed")
     say(f"console of {name}: Ctrl-] leaves it")
-    connection.attach_console(
+    connection.guests.attach_console(
         name,
         input_descriptor=sys.stdin.fileno(),
         output_descriptor=sys.stdout.fileno(),

@@ -55,7 +55,7 @@ def command(
     with open_session(choices) as connection:
         question = ask_unless(sure["yes"], connection.address)
         with watch(choices) as progress:
-            report = connection.delete(
+            report = connection.vms.delete(
                 refs, how, scan=read_scan(scan), confirm=question, progress=progress
             )
     return finish(choices, report, question)

@@ -62,7 +62,7 @@ def _rebase(choices: Choices, file: Path) -> None:
     from linkedclone.model.values.vm_names import render_count
 
     with open_session(choices) as connection:
-        done = connection.rebase_layers(file)
+        done = connection.disks.rebase_layers(file)
     layers = render_count(done.layers, "layer")
     say(printable(f"{layers} changed; now on {done.file}: {', '.join(done.vms)}"))
 
@@ -72,7 +72,7 @@ def _accept(choices: Choices, file: Path) -> None:
     from linkedclone.cli.terminal import printable, say
 
     with open_session(choices) as connection:
-        connection.accept_layer(file)
+        connection.disks.accept_layer(file)
     say(printable(f"sealed anew: {file}"))
 
 
@@ -81,5 +81,5 @@ def _relink(choices: Choices) -> None:
     from linkedclone.cli.terminal import printable, say
 
     with open_session(choices) as connection:
-        names = connection.relink_vms()
+        names = connection.disks.relink_vms()
     say(printable(f"linked again: {', '.join(names)}" if names else "no VM was linked again"))

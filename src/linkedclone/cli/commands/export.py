@@ -57,7 +57,7 @@ def command(
 
     file_format = file_format or _SUFFIXES.get(file.suffix.lower(), "qcow2")
     with open_session(choices) as connection, watch_bytes(choices) as tell:
-        connection.export_disk(name, file, file_format, snapshot=snapshot, disk=disk, tell=tell)
+        connection.disks.export(name, file, file_format, snapshot=snapshot, disk=disk, tell=tell)
     document = {"vm": name, "file": str(file.absolute()), "format": file_format}
     emit(choices, document=lambda: document, text=lambda: "")
     say(f"wrote {file}")

@@ -58,7 +58,7 @@ def command(choices: Choices, **options: Unpack[_Options]) -> int:
     from linkedclone.cli.views.progress import watch
 
     with open_session(choices) as connection, watch(choices) as progress:
-        report = connection.collect_waste(
+        report = connection.lineage.collect_waste(
             kinds if options["yes"] else (),
             despite_unreadable=options["despite_unreadable"],
             scan=scan,

@@ -42,7 +42,7 @@ def command(  # noqa: PLR0913 - one for each option
     from linkedclone.cli.views.progress import watch
 
     with open_session(choices) as connection, watch(choices) as progress:
-        report = connection.grow_disk(
+        report = connection.disks.grow(
             name,
             capacity_bytes,
             disk=disk,

@@ -35,7 +35,7 @@ def command(
     if whole and host is not None:
         raise InputError("--list and --host contradict one another", hint="leave one of them out")
     with open_session(choices) as connection:
-        hosts = connection.hosts(parent, every=every)
+        hosts = connection.lineage.hosts(parent, every=every)
     document = build_inventory(hosts)
     if host is not None:
         found = find_variables(document, host)

@@ -17,7 +17,7 @@ def command(choices: Choices) -> int:
     from linkedclone.model.inventory import tell_unreadable
 
     with open_session(choices) as connection:
-        rows = connection.list()
+        rows = connection.vms.list()
     emit(
         choices,
         document=lambda: {"vms": [row.document() for row in rows]},

@@ -24,7 +24,7 @@ def command(choices: Choices, path: Path) -> int:
 
     with open_session(choices) as connection, watch_bytes(choices) as tell:
         before = connection.address
-        connection.move_state(path, tell)
+        connection.disks.move_state(path, tell)
     document = {"from": before, "endpoint": f"local:{path.absolute()}"}
     emit(choices, document=lambda: document, text=lambda: "")
     say(f"moved: from now on it is --endpoint local:{path.absolute()}")

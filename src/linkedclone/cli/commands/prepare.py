@@ -47,7 +47,7 @@ def command(
 
     mending = Mending(power_off=power_off, disconnect_media=disconnect_media, snapshot=snapshot)
     with open_session(choices) as connection, watch(choices) as progress:
-        report = connection.prepare_parent(parent, mending, progress=progress)
+        report = connection.parents.prepare(parent, mending, progress=progress)
     emit(choices, document=report.document, text=lambda: _render(report))
     _say_mended(report)
     return report.exit_code

@@ -35,7 +35,7 @@ def command(
     with open_session(choices) as connection:
         question = ask_unless(sure["yes"], connection.address)
         with watch(choices) as progress:
-            report = connection.promote(
+            report = connection.disks.promote(
                 refs,
                 force=sure["force"],
                 despite_unreadable=sure["despite_unreadable"],

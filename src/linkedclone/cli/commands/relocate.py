@@ -51,7 +51,7 @@ def command(  # noqa: PLR0913 - one for each option
         datastore=datastore, host=host, cluster=cluster, resource_pool=resource_pool
     )
     with open_session(choices) as connection, watch(choices) as progress:
-        report = connection.relocate(
+        report = connection.vms.relocate(
             refs,
             placement,
             force=force,

@@ -25,5 +25,5 @@ def command(choices: Choices, name: str, new_name: str, *, force: bool) -> int:
 
     check_name(new_name)
     with open_session(choices) as connection, watch(choices) as progress:
-        report = connection.rename(name, new_name, force=force, progress=progress)
+        report = connection.vms.rename(name, new_name, force=force, progress=progress)
     return finish(choices, report)

@@ -40,5 +40,5 @@ def command(  # noqa: PLR0913 - one for each option
     from linkedclone.cli.views.progress import watch
 
     with open_session(choices, accel=accel) as connection, watch(choices) as progress:
-        report = connection.restart(refs, force=force, guests=guests, progress=progress)
+        report = connection.vms.restart(refs, force=force, guests=guests, progress=progress)
     return finish(choices, report)

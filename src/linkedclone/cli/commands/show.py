@@ -19,6 +19,6 @@ def command(choices: Choices, name: str) -> int:
     from linkedclone.cli.views.vms import render_vm
 
     with open_session(choices) as connection:
-        row = connection.show(name)
+        row = connection.vms.show(name)
     emit(choices, document=lambda: row.document(whole=True), text=lambda: render_vm(row))
     return 0

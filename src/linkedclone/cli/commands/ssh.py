@@ -44,7 +44,7 @@ def _log_in(choices: Choices, name: str, remote: tuple[str, ...]) -> int:
     from linkedclone.errors import EndpointError
 
     with open_session(choices) as connection:
-        arguments = connection.build_ssh(name, remote)
+        arguments = connection.guests.build_ssh(name, remote)
     try:
         os.execvp(arguments[0], arguments)  # noqa: S606 - it becomes ssh, as was asked for
     except FileNotFoundError as error:
@@ -59,7 +59,7 @@ def _write_config(choices: Choices) -> int:
     from linkedclone.model.access import render_include
 
     with open_session(choices) as connection:
-        path = connection.write_ssh_config()
+        path = connection.guests.write_ssh_config()
     say("this line at the top of ~/.ssh/config lets plain 'ssh NAME' reach the clones:")
     click.echo(render_include(str(path.parent), path.name))
     return 0
@@ -72,7 +72,7 @@ def _pass_connection(choices: Choices, name: str) -> int:
     from linkedclone.cli.session import open_session
     from linkedclone.errors import InputError
 
-    with open_session(choices) as connection, connection.connect_ssh(name) as client:
+    with open_session(choices) as connection, connection.guests.connect_ssh(name) as client:
         client.setblocking(True)  # noqa: FBT003 - the standard library's own
         try:
             with socket.socket(fileno=os.dup(1)) as asking:

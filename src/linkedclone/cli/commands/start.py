@@ -33,7 +33,7 @@ def command(
 
     refs = expand_refs(names)
     with open_session(choices, accel=accel) as connection, watch(choices) as progress:
-        report = connection.set_power(
+        report = connection.vms.set_power(
             refs, Power.ON, force=force, parallel=parallel, progress=progress
         )
     return finish(choices, report)

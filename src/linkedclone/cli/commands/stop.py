@@ -37,7 +37,7 @@ def command(
     from linkedclone.model.vm import Power
 
     with open_session(choices) as connection, watch(choices) as progress:
-        report = connection.set_power(
+        report = connection.vms.set_power(
             refs, Power.OFF, force=force, guests=guests, progress=progress
         )
     return finish(choices, report)

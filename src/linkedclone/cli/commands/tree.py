@@ -26,7 +26,7 @@ def command(choices: Choices, parent: str | None, scan: tuple[str, ...]) -> int:
     from linkedclone.model.inventory import tell_all_unreadable
 
     with open_session(choices) as connection:
-        families = connection.tree(parent, scan=read_scan(scan))
+        families = connection.lineage.tree(parent, scan=read_scan(scan))
         now = connection.read_clock()
     emit(
         choices,

@@ -46,8 +46,8 @@ def command(choices: Choices, names: tuple[str, ...], *, install: bool, service:
     from linkedclone.model.report import ActionReport
 
     with open_session(choices) as connection:
-        text = connection.build_unit()
-        found = connection.find_present(expand_refs(names)) if names else Found(vms=())
+        text = connection.guests.build_unit()
+        found = connection.vms.find_present(expand_refs(names)) if names else Found(vms=())
     if install:
         instances = [vm.name if _SERVICE.fullmatch(vm.name) else vm.uuid for vm in found.vms]
         _install(text, service, instances)

@@ -26,7 +26,7 @@ def command(choices: Choices, parent: str | None, *, vms: bool, scan: tuple[str,
     from linkedclone.cli.views.usage import render_usage, say_limits
 
     with open_session(choices) as connection:
-        usage = connection.usage(parent, scan=read_scan(scan))
+        usage = connection.lineage.usage(parent, scan=read_scan(scan))
         address, now = connection.address, connection.read_clock()
     emit(
         choices,

@@ -253,7 +253,7 @@ def test_a_golden_image_is_checked_and_mended(
     bare = vm(hypervisor, "bare")
     hypervisor.insert_media(bare.id)
     driver.wait([driver.set_power(bare.id, Power.ON)], 5)
-    parents = Parents(driver, Acting(driver, address="memory:", log_folder=None))
+    parents = Parents(Acting(driver, address="memory:", log_folder=None))
     before = parents.prepare("bare", Mending())
     verdicts = {one.check: one.verdict for one in before.findings}
     assert (verdicts["snapshot"], verdicts["media"]) == (Verdict.FAILED, Verdict.WARNING)

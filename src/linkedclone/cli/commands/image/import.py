@@ -90,7 +90,7 @@ def command(choices: Choices, source: str, **machine: Unpack[_Machine]) -> int:
 
     wanted = _build_import(source, machine)
     with open_session(choices) as connection, watch_bytes(choices) as tell:
-        row = connection.import_image(wanted, tell)
+        row = connection.images.add(wanted, tell)
     emit(choices, document=lambda: row.document(whole=True), text=lambda: render_vm(row))
     say(f"go on with: linkedclone clone {wanted.name} desk-{{001..005}}")
     return 0

@@ -19,7 +19,7 @@ def command(choices: Choices) -> int:
     from linkedclone.cli.views.images import render_images
 
     with open_session(choices) as connection:
-        images = connection.images()
+        images = connection.images.list()
     emit(
         choices,
         document=lambda: {"images": [image.document() for image in images]},

@@ -25,6 +25,6 @@ def command(choices: Choices, name: str, *, yes: bool) -> int:
         if not yes and not click.confirm(asked, err=True):
             say("nothing was done")
             return 1
-        connection.remove_image(name)
+        connection.images.remove(name)
     say(f"removed {name}")
     return 0

@@ -34,7 +34,7 @@ def command(
         brief = "--quiesce rests the disks without memory, and --memory keeps the memory"
         raise InputError(brief, hint="leave one of the two out")
     with open_session(choices) as connection, watch(choices) as progress:
-        report = connection.create_snapshot(
+        report = connection.snapshots.create(
             vm,
             name,
             description=description,

@@ -33,7 +33,7 @@ def command(
     with open_session(choices) as connection:
         question = ask_unless(sure["yes"], connection.address)
         with watch(choices) as progress:
-            report = connection.delete_snapshot(
+            report = connection.snapshots.delete(
                 vm,
                 name,
                 force=sure["force"],

@@ -17,7 +17,7 @@ def command(choices: Choices, vm: str) -> int:
     from linkedclone.cli.views.vms import render_snapshots
 
     with open_session(choices) as connection:
-        snapshots = connection.snapshots(vm)
+        snapshots = connection.snapshots.list(vm)
     emit(
         choices,
         document=lambda: {"vm": vm, "snapshots": [one.document() for one in snapshots]},

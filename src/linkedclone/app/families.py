@@ -1,0 +1,152 @@
+"""Families of one endpoint: who hangs from whom, what it takes, and what nothing uses."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING
+
+from linkedclone.app.ansible_inventory import AnsibleHost
+from linkedclone.drivers.contract import ImageStore, SshLogins
+from linkedclone.lineage.family import Lineage
+from linkedclone.lineage.tree import build_tree
+from linkedclone.lineage.usage import measure
+from linkedclone.lineage.vm_rows import VmRow, describe_vm, restrict
+from linkedclone.model.garbage import Waste, WasteKind, WasteReport
+from linkedclone.model.plan import Plan
+from linkedclone.model.report import Mode
+from linkedclone.model.values.vm_names import list_names
+from linkedclone.planning.vms.garbage import find_waste, plan_removal
+
+if TYPE_CHECKING:
+    from linkedclone.app.proposal import Acting, Confirm
+    from linkedclone.execution.progress import Progress
+    from linkedclone.lineage.tree import TreeNode
+    from linkedclone.lineage.usage import Usage
+    from linkedclone.model.access import SshLogin
+    from linkedclone.model.request import Scan
+
+
+class Families:
+    """Families of one endpoint."""
+
+    def __init__(self, acting: Acting) -> None:
+        self._acting = acting
+        self._driver = acting.driver
+        self._quiet = acting.without_guests()
+
+    def tree(self, parent: str | None = None, *, scan: Scan | None = None) -> tuple[TreeNode, ...]:
+        """Return the families, or the one below a VM.
+
+        Args:
+            parent: A name, inventory path or UUID; None stands for all.
+            scan: Where to look for disk files of no VM that hang from them.
+        """
+        found = self._driver.find_vms([parent])[0] if parent else None
+        return build_tree(restrict(self._driver.observe(sizes=True, scan=scan)), found)
+
+    def usage(self, parent: str | None = None, *, scan: Scan | None = None) -> Usage:
+        """Measure what the families take and save, or only the one that a VM is in."""
+        found = self._driver.find_vms([parent])[0] if parent else None
+        return measure(restrict(self._driver.observe(sizes=True, scan=scan)), found)
+
+    def hosts(self, parent: str | None = None, *, every: bool = False) -> tuple[AnsibleHost, ...]:
+        """Return VMs as Ansible is told of them, by name; linked clones unless ``every`` one.
+
+        Args:
+            parent: Only what hangs from this VM, directly or by way of others.
+            every: Also what hangs from nothing. Templates never: nothing runs in them.
+        """
+        found = self._driver.find_vms([parent]) if parent else ()
+        inventory = self._driver.observe()
+        lineage = Lineage(inventory)
+        vms = lineage.descendants(found) if parent else inventory.vms
+        seen = (vm for vm in vms if vm.id not in inventory.outside)
+        rows = [describe_vm(vm, lineage) for vm in seen if not vm.template]
+        chosen = [row for row in rows if every or row.mode is not Mode.FULL]
+        logins = {}
+        if isinstance(self._driver, SshLogins):
+            logins = dict(self._driver.describe_logins([row.vm for row in chosen]))
+        hosts = (
+            _build_host(row, lineage, self._acting.address, logins.get(row.vm.id)) for row in chosen
+        )
+        return tuple(sorted(hosts, key=lambda host: (host.vm.name, host.vm.path)))
+
+    def collect_waste(
+        self,
+        kinds: Collection[WasteKind] = (),
+        *,
+        despite_unreadable: bool = False,
+        scan: Scan | None = None,
+        confirm: Confirm | None = None,
+        progress: Progress | None = None,
+    ) -> WasteReport:
+        """Find what nothing uses any more, and remove it.
+
+        Args:
+            kinds: What is removed of it; nothing unless given.
+            despite_unreadable: Also what VMs that cannot be read may hang from.
+            scan: Where to look for files.
+            confirm: Shown the plan first; None goes on without asking.
+            progress: Who is told.
+        """
+
+        def look() -> tuple[Waste, ...]:
+            inventory = self._quiet.driver.observe(sizes=True, scan=scan)
+            blind.update(dict.fromkeys(inventory.not_seen))
+            store = self._quiet.driver if isinstance(self._quiet.driver, ImageStore) else None
+            images = store.list_images() if store else ()
+            return find_waste(inventory, images, despite_unreadable=despite_unreadable)
+
+        blind: dict[str, None] = {}
+        found = look()
+        if not kinds:
+            return WasteReport(endpoint=self._quiet.address, found=found, notes=tuple(blind))
+
+        def plan() -> Plan:
+            # In this order: a clone that is finished in between is whole in the inventory.
+            busy = self._quiet.driver.observe_sources(sources) if sources else frozenset()
+            if busy:
+                blind["clones are being made right now: files that they may need were kept"] = None
+            shown, again = _by_step(found, kinds), _by_step(look(), kinds)
+            kept = [waste.name for key, waste in shown.items() if key not in again]
+            if kept:
+                blind[f"not seen as waste when looked at again, so kept: {list_names(kept)}"] = None
+            still = [waste for key, waste in again.items() if key in shown]
+            return plan_removal(still, kinds, busy)
+
+        sources = tuple({waste.source for waste in found if waste.source is not None})
+        report = self._quiet.guarded(
+            plan, scan=scan, despite=despite_unreadable, confirm=confirm, progress=progress
+        )
+        became = {result.key: result for result in report.results}
+        pairs = ((w, became.get(w.step.key)) for w in found if w.step is not None)
+        return WasteReport(
+            endpoint=self._quiet.address,
+            found=found,
+            results=tuple((waste, result) for waste, result in pairs if result is not None),
+            notes=tuple(blind),
+            interrupted=report.interrupted,
+        )
+
+
+def _by_step(found: Sequence[Waste], kinds: Collection[WasteKind]) -> dict[str, Waste]:
+    """Return what can be removed of some kinds, by the step that removes it."""
+    return {
+        waste.step.key: waste for waste in found if waste.step is not None and waste.kind in kinds
+    }
+
+
+def _build_host(row: VmRow, lineage: Lineage, endpoint: str, login: SshLogin | None) -> AnsibleHost:
+    origin, mark = lineage.origin(row.vm), row.vm.valid_mark
+    parent_id = origin.parent.uuid if origin.parent else (mark.parent_uuid if mark else "")
+    snapshot_id = origin.snapshot.id if origin.snapshot else (mark.snapshot if mark else "")
+    return AnsibleHost(
+        vm=row.vm,
+        endpoint=endpoint,
+        parent=row.parent,
+        parent_id=parent_id,
+        snapshot=row.snapshot,
+        snapshot_id=snapshot_id,
+        linked=row.linked,
+        login=login,
+    )

@@ -1,0 +1,145 @@
+"""Disks of the VMs of one endpoint, and the files that they lie in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from linkedclone.app.vms.presence import find_present
+from linkedclone.drivers.contract import DiskFiles
+from linkedclone.model.images import DiskExport, tell_nobody
+from linkedclone.model.plan import GrowDisk, Plan
+from linkedclone.planning.clone.snapshot_choice import find_snapshot
+from linkedclone.planning.vms.guards import refuse_busy
+from linkedclone.planning.vms.promote import plan_promote
+from linkedclone.planning.vms.snapshots_and_disks import plan_grow
+
+if TYPE_CHECKING:
+    from linkedclone.app.proposal import Acting, Confirm
+    from linkedclone.execution.progress import Progress
+    from linkedclone.model.images import Rebased, TellBytes
+    from linkedclone.model.report import ActionReport
+    from linkedclone.model.request import Scan
+
+
+class Disks:
+    """Disks of the VMs of one endpoint; no guest is asked."""
+
+    def __init__(self, acting: Acting) -> None:
+        self._acting = acting.without_guests()
+        self._driver = self._acting.driver
+
+    def promote(
+        self,
+        refs: Sequence[str],
+        *,
+        force: bool = False,
+        despite_unreadable: bool = False,
+        scan: Scan | None = None,
+        confirm: Confirm | None = None,
+        progress: Progress | None = None,
+    ) -> ActionReport:
+        """Make linked clones full ones: each gets a copy of what it shares."""
+        found = find_present(self._driver, refs)
+        vms = found.vms
+
+        def plan() -> Plan:
+            refuse_busy(vms, self._driver.observe_sources([vm.id for vm in vms]), action="promote")
+            inventory = self._driver.observe(sizes=True, scan=scan)
+            planned = plan_promote(
+                vms, inventory, force=force, despite_unreadable=despite_unreadable
+            )
+            return replace(planned, notes=(*planned.notes, *(found.notes if confirm else ())))
+
+        report = self._acting.guarded(
+            plan, scan=scan, despite=despite_unreadable, confirm=confirm, progress=progress
+        )
+        if confirm is not None and not report.results:
+            return report
+        return found.tell(report, action="promote")
+
+    def grow(  # noqa: PLR0913 - one for each option
+        self,
+        ref: str,
+        capacity_bytes: int,
+        *,
+        disk: str = "",
+        force: bool = False,
+        despite_unreadable: bool = False,
+        scan: Scan | None = None,
+        progress: Progress | None = None,
+    ) -> ActionReport:
+        """Make a disk larger; the guest has to grow its file system itself."""
+        (vm,) = self._driver.find_vms([ref])
+        wanted = GrowDisk(vm=vm.id, vm_name=vm.name, disk=disk, capacity_bytes=capacity_bytes)
+
+        def plan() -> Plan:
+            refuse_busy([vm], self._driver.observe_sources([vm.id]), action="grow a disk of")
+            linked_too = self._driver.grows_linked
+            inventory = self._driver.observe(scan=scan)
+            return plan_grow(
+                vm,
+                wanted,
+                inventory,
+                linked_too=linked_too,
+                force=force,
+                despite_unreadable=despite_unreadable,
+            )
+
+        return self._acting.guarded(plan, scan=scan, despite=despite_unreadable, progress=progress)
+
+    # -- files ------------------------------------------------------------------------
+
+    def export(
+        self,
+        ref: str,
+        file: Path,
+        file_format: Literal["qcow2", "raw", "vmdk"],
+        *,
+        snapshot: str = "",
+        disk: str = "",
+        tell: TellBytes | None = None,
+    ) -> None:
+        """Write a disk of a VM, or of one of its snapshots, to one file.
+
+        Args:
+            ref: The VM: name, path or UUID.
+            file: Where to; nothing may be there.
+            file_format: What it is to be.
+            snapshot: The snapshot, by name, path or id; empty for a VM that is off.
+            disk: The disk, by its label; empty for the first.
+            tell: Is told how far it is.
+        """
+        files = self._files()
+        (vm,) = self._driver.find_vms([ref])
+        wanted = DiskExport(
+            vm=vm.id,
+            file=file,
+            format=file_format,
+            snapshot=find_snapshot(vm, snapshot).id if snapshot else None,
+            disk=disk,
+        )
+        files.export_disk(wanted, tell or tell_nobody)
+
+    def move_state(self, target: Path, tell: TellBytes | None = None) -> None:
+        """Move all that the endpoint keeps to another path; the connection ends with that."""
+        self._files().move_state(target, tell or tell_nobody)
+
+    def rebase_layers(self, file: Path) -> Rebased:
+        """Let all that miss a layer hang from the file that it is now."""
+        return self._files().rebase_layers(file)
+
+    def accept_layer(self, file: Path) -> None:
+        """Take a layer for unchanged of which a copy changed the time alone."""
+        self._files().accept_layer(file)
+
+    def relink_vms(self) -> tuple[str, ...]:
+        """Make VMs exist again whose files are there without their names; return the names."""
+        return self._files().relink_vms()
+
+    def _files(self) -> DiskFiles:
+        if isinstance(self._driver, DiskFiles):
+            return self._driver
+        raise self._acting.cannot("export, move or rebase disk files")

@@ -1,0 +1,316 @@
+"""VMs of one endpoint: what is looked up of them, and what is done to them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from linkedclone.app.proposal import leave_machines_alone
+from linkedclone.app.vms.presence import Found, find_present
+from linkedclone.drivers.contract import GuestPower, Registration, Relocation
+from linkedclone.errors import InputError, LinkedCloneError, NotFoundError, UnsupportedError
+from linkedclone.lineage.family import Lineage
+from linkedclone.lineage.proof import prove_kept
+from linkedclone.model.plan import Plan
+from linkedclone.model.report import ActionReport, ActionResult, Failure, Stage, Status
+from linkedclone.model.request import DEFAULT_OWNER, Deletion
+from linkedclone.model.values.ids import VmId
+from linkedclone.model.values.version import __version__
+from linkedclone.model.values.vm_names import check_name
+from linkedclone.model.vm import Power, Vm
+from linkedclone.planning.vms.adopt import plan_adopt
+from linkedclone.planning.vms.delete import plan_delete
+from linkedclone.planning.vms.guards import refuse_busy
+from linkedclone.planning.vms.power import AskGuests, plan_power, plan_restart
+from linkedclone.planning.vms.relocate import plan_relocate
+from linkedclone.planning.vms.rename import plan_rename
+
+if TYPE_CHECKING:
+    from linkedclone.app.proposal import Acting, Confirm
+    from linkedclone.execution.progress import Progress
+    from linkedclone.lineage.vm_rows import VmRow
+    from linkedclone.model.inventory import Inventory
+    from linkedclone.model.request import Placement, Scan
+
+
+class Vms:
+    """VMs of one endpoint.
+
+    Each change looks, plans behind the guards, asks, and acts. None of that
+    depends on a guest's answer, so no guest is asked.
+    """
+
+    def __init__(self, acting: Acting) -> None:
+        self._with_guests = acting.driver
+        self._acting = acting.without_guests()
+        self._driver = self._acting.driver
+
+    # -- looking ----------------------------------------------------------------------
+
+    def list(self) -> tuple[VmRow, ...]:
+        """Return every VM with where it hangs, by name."""
+        from linkedclone.lineage.vm_rows import describe_vms
+
+        return describe_vms(self._with_guests.observe())
+
+    def show(self, ref: str) -> VmRow:
+        """Return one VM, given by name, inventory path or UUID."""
+        from linkedclone.lineage.family import Lineage
+        from linkedclone.lineage.vm_rows import describe_vm
+
+        # One look at the machine itself: one that does not answer is waited for once.
+        inventory = leave_machines_alone(self._with_guests).observe()
+        (found,) = self._with_guests.find_vms([ref])
+        return describe_vm(found, Lineage(inventory))
+
+    def find(self, refs: Sequence[str]) -> tuple[Vm, ...]:
+        """Return VMs, given by name, inventory path or UUID."""
+        return self._with_guests.find_vms(refs)
+
+    def find_present(self, refs: Sequence[str]) -> Found:
+        """Return those of the VMs that exist, and the references that fit none.
+
+        Raises:
+            NotFoundError: None of them exists.
+        """
+        return find_present(self._with_guests, refs)
+
+    # -- changing ---------------------------------------------------------------------
+
+    def delete(
+        self,
+        refs: Sequence[str],
+        how: Deletion | None = None,
+        *,
+        scan: Scan | None = None,
+        confirm: Confirm | None = None,
+        progress: Progress | None = None,
+    ) -> ActionReport:
+        """Delete VMs, unless something hangs from them.
+
+        Args:
+            refs: Names, inventory paths or UUIDs.
+            how: What else may go; never what others hang from.
+            scan: Where to look for files of no VM that hang from them.
+            confirm: Shown the plan first; None goes on without asking.
+            progress: Who is told.
+        """
+        how = how or Deletion()
+        if how.keep_base and not isinstance(self._driver, Registration):
+            raise UnsupportedError(
+                "VMs cannot be unregistered here",
+                hint="a base stays here anyway while anything needs it",
+                kind="NotSupported",
+            )
+        found = self._find_deletable(refs)
+        vms = found.vms
+
+        def plan() -> Plan:
+            going = vms
+            if how.cascade:
+                going = (*vms, *Lineage(self._driver.observe()).descendants(vms))
+            # In this order: a clone that is made in between stands in the inventory.
+            refuse_busy(going, self._sources(going), action="delete")
+            inventory = self._driver.observe(scan=scan)
+            planned = plan_delete(self._drop_gone(vms, inventory), inventory, how)
+            return replace(planned, notes=(*planned.notes, *(found.notes if confirm else ())))
+
+        report = self._acting.guarded(
+            plan, scan=scan, despite=how.despite_unreadable, confirm=confirm, progress=progress
+        )
+        if confirm is not None and not report.results:
+            return report  # The answer was no: nothing is told to be done.
+        return found.tell(report, action="delete", counts_as_done=True)
+
+    def _drop_gone(self, vms: Sequence[Vm], inventory: Inventory) -> Sequence[Vm]:
+        """Leave out what was deleted since it was looked up: that counts as done.
+
+        What the inventory does not show, and is there when it is asked for by
+        itself, stays: the guards refuse it.
+        """
+        missing = {vm.id for vm in vms} - {vm.id for vm in inventory.vms}
+        gone = missing and missing - {vm.id for vm in self._driver.observe_vms(tuple(missing))}
+        return [vm for vm in vms if vm.id not in gone]
+
+    def _find_deletable(self, refs: Sequence[str]) -> Found:
+        """Find the VMs to delete; those that are not there count as deleted.
+
+        Raises:
+            NotFoundError: None of them exists, so that a wrong name is told.
+        """
+        try:
+            return find_present(self._driver, refs)
+        except NotFoundError as error:
+            if not error.missing:
+                raise
+            hint = f"{error.hint}; what was deleted before needs nothing more"
+            raise NotFoundError(error.brief, hint=hint, missing=error.missing) from error
+
+    def set_power(
+        self,
+        refs: Sequence[str],
+        power: Power,
+        *,
+        force: bool = False,
+        guests: AskGuests | None = None,
+        parallel: int | None = None,
+        progress: Progress | None = None,
+    ) -> ActionReport:
+        """Start VMs, or stop them: hard, or by asking their guests first."""
+        self._require_guests(guests)
+        found = find_present(self._driver, refs)
+        plan = plan_power(found.vms, power, force=force, guests=guests)
+        report = self._acting.carry_out(plan, progress, parallel=parallel)
+        stop = "shut-down" if guests else "power-off"
+        action = "power-on" if power is Power.ON else stop
+        return found.tell(report, action=action)
+
+    def restart(
+        self,
+        refs: Sequence[str],
+        *,
+        force: bool = False,
+        guests: AskGuests | None = None,
+        progress: Progress | None = None,
+    ) -> ActionReport:
+        """Stop VMs, hard or by asking their guests first, and start them again."""
+        self._require_guests(guests)
+        found = find_present(self._driver, refs)
+        plan = plan_restart(found.vms, force=force, guests=guests)
+        report = self._acting.carry_out(plan, progress)
+        return found.tell(report, action="power-on")
+
+    def _require_guests(self, guests: AskGuests | None) -> None:
+        if guests is not None and not isinstance(self._driver, GuestPower):
+            raise UnsupportedError(
+                "guests cannot be asked here", hint="leave ``guest`` out", kind="NotSupported"
+            )
+
+    def rename(
+        self, ref: str, name: str, *, force: bool = False, progress: Progress | None = None
+    ) -> ActionReport:
+        """Give a VM another name; its UUID, its mark and what it hangs from stay."""
+        (vm,) = self._driver.find_vms([ref])
+        return self._acting.carry_out(plan_rename(vm, name, force=force), progress)
+
+    def relocate(
+        self,
+        refs: Sequence[str],
+        placement: Placement,
+        *,
+        force: bool = False,
+        despite_unreadable: bool = False,
+        progress: Progress | None = None,
+    ) -> ActionReport:
+        """Move VMs; each is proven to hang from what it hung from before.
+
+        Args:
+            refs: Names, inventory paths or UUIDs.
+            placement: Where to: a datastore, a host, a cluster or a resource pool.
+            force: Also those that are not ours.
+            despite_unreadable: Also those that VMs which cannot be read may hang from.
+            progress: Who is told.
+        """
+        driver = self._driver
+        if not isinstance(driver, Relocation):
+            raise UnsupportedError(
+                f"{self._acting.address} cannot move VMs: there is one place for all",
+                hint="leave it where it is, or make a new clone elsewhere",
+                kind="NotSupported",
+            )
+        if not any(
+            (placement.datastore, placement.host, placement.resource_pool, placement.cluster)
+        ):
+            raise InputError(
+                "no destination is given",
+                hint="name a ``placement.datastore``, ``placement.host``, ``placement.cluster`` "
+                "or pool",
+            )
+        found = find_present(driver, refs)
+        vms = found.vms
+        targets = {vm.id: driver.resolve_relocation(vm, placement) for vm in vms}
+
+        def plan() -> Plan:
+            refuse_busy(vms, self._driver.observe_sources([vm.id for vm in vms]), action="move")
+            inventory = self._driver.observe(sizes=True)
+            moves_disks = bool(placement.datastore)
+            return plan_relocate(
+                vms,
+                targets,
+                inventory,
+                moves_disks=moves_disks,
+                force=force,
+                despite_unreadable=despite_unreadable,
+            )
+
+        before = {vm.id: vm for vm in self._driver.observe_vms([vm.id for vm in vms])}
+        report = self._acting.guarded(plan, despite=despite_unreadable, progress=progress)
+        return found.tell(self._proven(report, before), action="relocate")
+
+    def _proven(self, report: ActionReport, before: dict[VmId, Vm]) -> ActionReport:
+        """Read back what was moved; what hangs from something else now has failed, loudly."""
+        moved = [VmId(r.id) for r in report.results if r.id and r.status is Status.DONE]
+        if not moved:
+            return report
+        try:
+            after = {vm.id: vm for vm in self._driver.observe_vms(moved)}
+        except LinkedCloneError as error:
+            failure = Failure.from_error(Stage.PROOF, error)
+            results = tuple(
+                replace(r, status=Status.FAILED, error=failure) if r.id in moved else r
+                for r in report.results
+            )
+            return replace(report, results=results)
+        results = tuple(
+            _judge(r, before.get(VmId(r.id or "")), after.get(VmId(r.id or "")))
+            if r.id in moved
+            else r
+            for r in report.results
+        )
+        return replace(report, results=results)
+
+    def adopt(
+        self,
+        refs: Sequence[str],
+        *,
+        owner: str = DEFAULT_OWNER,
+        force: bool = False,
+        progress: Progress | None = None,
+    ) -> ActionReport:
+        """Mark linked clones of other tools as ours."""
+        check_name(owner)
+        found = find_present(self._driver, refs)
+
+        def plan() -> Plan:
+            inventory = self._driver.observe()
+            return plan_adopt(found.vms, inventory, owner=owner, version=__version__, force=force)
+
+        report = self._acting.guarded(plan, progress=progress)
+        return found.tell(report, action="mark")
+
+    def _sources(self, vms: Sequence[Vm]) -> frozenset[VmId]:
+        return self._driver.observe_sources([vm.id for vm in vms])
+
+
+def _judge(result: ActionResult, before: Vm | None, after: Vm | None) -> ActionResult:
+    if before is None or after is None:
+        return _failed(result, f"{result.name} no longer exists", "it was deleted in the meantime")
+    proof = prove_kept(before, after)
+    if proof.linked is False:
+        return _failed(
+            result,
+            f"{result.name} was moved, but has another base than before",
+            proof.reason,
+        )
+    return replace(result, note=proof.reason) if proof.reason else result
+
+
+def _failed(result: ActionResult, brief: str, details: str) -> ActionResult:
+    failure = Failure(
+        stage=Stage.PROOF,
+        brief=brief,
+        details=details,
+        hint="look at it with ``show``; a new clone at the target is linked again",
+    )
+    return replace(result, status=Status.FAILED, error=failure)
