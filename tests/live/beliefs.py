@@ -316,7 +316,7 @@ def _off(lab: Lab) -> Seen:
 
 @belief(
     "no growth",
-    "a disk that hangs from another file cannot be made larger",
+    "a disk that depends on another file cannot be made larger",
     "[fact: vs-linked-no-growth]",
 )
 def _growth(lab: Lab) -> Seen:
@@ -371,7 +371,7 @@ def _promote(lab: Lab) -> Seen:
 
 @belief(
     "snapshot under clones",
-    "removing the snapshot that clones hang from leaves them whole",
+    "removing the snapshot that clones depend on leaves them whole",
     "[fact: vs-snapshot-under-clones]",
 )
 def _under(lab: Lab) -> Seen:

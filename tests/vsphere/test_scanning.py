@@ -267,7 +267,7 @@ def test_what_hangs_from_a_volume_that_is_unknown_is_said(
     upload(simulator, tmp_path, "x/x.vmdk", parent=parent, extent="x-delta.vmdk")
     inventory = scan(driver)
     assert [paths(stray) for stray in inventory.strays] == [["x/x.vmdk"]]
-    assert "[LocalDS_0] x/x.vmdk (it hangs from a file" in inventory.blind[-1]
+    assert "[LocalDS_0] x/x.vmdk (it depends on a file" in inventory.blind[-1]
 
 
 def test_a_parent_that_is_gone_is_in_the_chain_and_known_to_be_missing(

@@ -26,7 +26,7 @@ class Event:
 
 
 class Progress(Protocol):
-    """Somebody who wants to know. Called from one thread; must not raise."""
+    """Receives events. Called from one thread; must not raise."""
 
     def begin(self, names: tuple[str, ...], action: str) -> None:
         """Tell which VMs the run is about, before anything is sent."""
@@ -36,7 +36,7 @@ class Progress(Protocol):
 
 
 class Silent:
-    """Nobody wants to know."""
+    """Discards all events."""
 
     def begin(self, names: tuple[str, ...], action: str) -> None:
         """Do nothing."""

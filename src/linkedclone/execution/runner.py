@@ -206,7 +206,7 @@ class Runner:
         )
 
     def tell(self, landing: Landing[Step]) -> None:
-        """Pass the end of one step on to whoever wants to know."""
+        """Report a finished step to the progress listener."""
         event = Event(
             name=landing.item.about,
             action=landing.item.action,

@@ -121,7 +121,7 @@ def _parse_part(text: str, part: str, prefix: int) -> Span:
 def _address(text: str, part: str) -> Ip:
     address = read_address(part.strip())
     if address is None:
-        raise InputError(f"{part.strip()!r} in {text!r} is no address", hint=_HINT)
+        raise InputError(f"{part.strip()!r} in {text!r} is not a valid address", hint=_HINT)
     return address
 
 

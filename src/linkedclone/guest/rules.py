@@ -252,7 +252,7 @@ def _check_gateway(
     span = _read(gateway)
     other = str(place[-1]).replace("gateway", "range")
     if span is None:
-        yield Problem(place=place, text=f"{gateway!r} is no address")
+        yield Problem(place=place, text=f"{gateway!r} is not a valid address")
     elif span.version != version:
         right = "gateway6" if span.version == 6 else "gateway"
         yield Problem(place=place, text=f"is of IPv{span.version} and belongs into {right}")

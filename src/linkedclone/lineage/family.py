@@ -265,7 +265,7 @@ class Lineage:
         )
 
 
-_UNTRACEABLE = "its storage does not show what its disks hang from, and it bears no mark that does"
+_UNTRACEABLE = "neither its storage nor a mark shows what its disks depend on"
 
 
 def _find_untraceable(inventory: Inventory) -> Iterable[Vm]:

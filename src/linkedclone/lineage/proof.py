@@ -41,17 +41,17 @@ def prove_linked(
     wanted = {disk.top for disk in snapshot_disks if disk.chain and not disk.independent}
     disks = _without_added([disk for disk in clone_disks if not disk.independent], added)
     if not wanted:
-        return Proof(linked=False, reason="the snapshot has no disk that a clone could hang from")
+        return Proof(linked=False, reason="the snapshot has no disk that a clone could depend on")
     for disk in disks:
         if not disk.hidden and (len(disk.chain) < 2 or disk.chain[-2] not in wanted):
             below = str(disk.chain[-2]) if len(disk.chain) > 1 else "nothing"
-            return Proof(linked=False, reason=f"{disk.label} hangs from {below}")
+            return Proof(linked=False, reason=f"{disk.label} depends on {below}")
     if len(disks) != len(wanted):
         return Proof(linked=False, reason="not every disk of the snapshot has its delta")
     if any(disk.hidden for disk in disks):
         return Proof(linked=None, reason="the hypervisor hides the chain (native clone)")
     if {disk.chain[-2] for disk in disks} != wanted:
-        return Proof(linked=False, reason="two disks hang from the same file")
+        return Proof(linked=False, reason="two disks depend on the same file")
     return Proof(linked=True)
 
 
@@ -101,7 +101,7 @@ def hangs_from(vm: Vm, snapshot_disks: Sequence[Disk]) -> Proof:
         return Proof(linked=True)
     if any(disk.hidden for disk in vm.disks):
         return Proof(linked=None, reason="the hypervisor hides the chain (native clone)")
-    return Proof(linked=False, reason="no disk hangs from that snapshot")
+    return Proof(linked=False, reason="no disk depends on that snapshot")
 
 
 def hangs_from_any(vm: Vm, parent: Vm) -> Proof:
@@ -140,7 +140,7 @@ def prove_kept(before: Vm, after: Vm) -> Proof:
         wanted, found = below[disk.label], disk.chain[:-1]
         if found != wanted and not disk.hidden:
             had, has = (str(chain[-1]) if chain else "nothing" for chain in (wanted, found))
-            return Proof(linked=False, reason=f"{disk.label} hung from {had}, now from {has}")
+            return Proof(linked=False, reason=f"{disk.label} depended on {had}, and now on {has}")
     if any(disk.hidden for disk in (*before.disks, *after.disks)):
         return Proof(linked=None, reason="the hypervisor hides the chain (native clone)")
     return Proof(linked=True)

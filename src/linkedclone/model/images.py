@@ -102,7 +102,7 @@ class Rebased:
 
 
 class TellBytes(Protocol):
-    """Somebody who is told how something long gets on."""
+    """Receives the progress of a long transfer."""
 
     def __call__(self, what: str, done_bytes: int = 0, total_bytes: int = 0, /) -> None:
         """Hear what is being done, and how far it is; a total of 0 is not known."""

@@ -216,7 +216,7 @@ def test_branches_stay_what_they_are(driver: LocalDriver) -> None:
     del before["x"]
     assert frozen(driver) == before
     assert {one.path for one in find(driver, "desk").snapshots} == {"y", "y/z", "y/w"}
-    delete(driver, "y")  # two hang from it: it stays, without a name
+    delete(driver, "y")  # two depend on it: it stays, without a name
     del before["y"]
     assert frozen(driver) == before
     scatter(guest, 60)

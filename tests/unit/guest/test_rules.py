@@ -155,7 +155,12 @@ WRONG: list[tuple[str, Customization, str, str]] = [
         "addresses[0].gateway6",
         "not in the network",
     ),
-    ("gateway", card(range="10.0.0.2/24", gateway="gw"), "addresses[0].gateway", "no address"),
+    (
+        "gateway",
+        card(range="10.0.0.2/24", gateway="gw"),
+        "addresses[0].gateway",
+        "not a valid address",
+    ),
     (
         "gateway of 6",
         card(range="10.0.0.2/24", gateway="fd00::1"),
@@ -170,7 +175,12 @@ WRONG: list[tuple[str, Customization, str, str]] = [
         "none to give out",
     ),
     ("card dns", card(dns=("x",)), "addresses[0].dns[0]", "not an address"),
-    ("reserved", card(range="10.0.0.0/24", reserved=("x",)), "addresses[0].reserved[0]", "no addr"),
+    (
+        "reserved",
+        card(range="10.0.0.0/24", reserved=("x",)),
+        "addresses[0].reserved[0]",
+        "not a valid address",
+    ),
 ]
 
 

@@ -44,43 +44,43 @@ PROOFS = {
     ),
     "independent disks do not count": ([LINKED, COPIED], [BASE, SCRATCH], True, ""),
     "an independent disk may be missing": ([LINKED], [BASE, SCRATCH], True, ""),
-    "a full copy": ([FULL], [BASE], False, "hangs from nothing"),
+    "a full copy": ([FULL], [BASE], False, "depends on nothing"),
     "one of two disks is a full copy": (
         [LINKED, disk("desk/desk_1.vmdk")],
         [BASE, DATA],
         False,
-        "hangs from nothing",
+        "depends on nothing",
     ),
     "a delta over another snapshot's file": (
         [disk("gold/gold.vmdk", "gold/gold-000001.vmdk", "desk/desk.vmdk")],
         [BASE],
         False,
-        "hangs from [datastore-1] gold/gold-000001.vmdk",
+        "depends on [datastore-1] gold/gold-000001.vmdk",
     ),
     "a delta over a foreign base": (
         [disk("other/other.vmdk", "desk/desk.vmdk")],
         [BASE],
         False,
-        "hangs from [datastore-1] other/other.vmdk",
+        "depends on [datastore-1] other/other.vmdk",
     ),
     "the same path in another store": (
         [replace(LINKED, chain=(layer("gold/gold.vmdk", "datastore-2"), LINKED.top))],
         [BASE],
         False,
-        "hangs from [datastore-2] gold/gold.vmdk",
+        "depends on [datastore-2] gold/gold.vmdk",
     ),
     "a delta over a delta of its own": (
         [disk("gold/gold.vmdk", "desk/desk.vmdk", "desk/desk-000001.vmdk")],
         [BASE],
         False,
-        "hangs from [datastore-1] desk/desk.vmdk",
+        "depends on [datastore-1] desk/desk.vmdk",
     ),
-    "the parent's own present disk": ([BASE], [BASE], False, "hangs from nothing"),
+    "the parent's own present disk": ([BASE], [BASE], False, "depends on nothing"),
     "two disks over the same base": (
         [LINKED, disk("gold/gold.vmdk", "desk/desk_1.vmdk")],
         [BASE, DATA],
         False,
-        "two disks hang from the same file",
+        "two disks depend on the same file",
     ),
     "a disk too few": ([LINKED], [BASE, DATA], False, "not every disk"),
     "a disk too many": (
@@ -90,8 +90,8 @@ PROOFS = {
         "not every disk",
     ),
     "no disks at all": ([], [BASE], False, "not every disk"),
-    "a disk without a file": ([NO_FILE], [BASE], False, "hangs from nothing"),
-    "a snapshot without disks": ([LINKED], [], False, "no disk that a clone could hang from"),
+    "a disk without a file": ([NO_FILE], [BASE], False, "depends on nothing"),
+    "a snapshot without disks": ([LINKED], [], False, "no disk that a clone could depend on"),
     "a snapshot with independent disks only": ([COPIED], [SCRATCH], False, "no disk that a clone"),
     "a snapshot with a disk without a file": ([LINKED], [NO_FILE], False, "no disk that a clone"),
     "a hidden chain": ([HIDDEN], [BASE], None, "hides the chain"),
@@ -105,7 +105,7 @@ PROOFS = {
         [HIDDEN, disk("desk/desk_1.vmdk")],
         [BASE, DATA],
         False,
-        "hangs from nothing",
+        "depends on nothing",
     ),
     "hidden chains, but a disk too few": ([HIDDEN], [BASE, DATA], False, "not every disk"),
     "a renamed store is the same store": (
@@ -371,9 +371,9 @@ def with_strays(*found: Vm | Stray) -> Lineage:
 
 HANGING_FROM_DESK = {
     "a file that was made by hand": ([GOLD, DESK, OVERLAY], [OVERLAY]),
-    "such a file and what hangs from it": ([GOLD, DESK, OVERLAY, UPON], [OVERLAY, UPON]),
+    "such a file and what depends on it": ([GOLD, DESK, OVERLAY, UPON], [OVERLAY, UPON]),
     "a leftover, which nobody needs": ([GOLD, DESK, LEFT], []),
-    "a file in its folder that hangs from nothing": ([GOLD, DESK, ALONE], []),
+    "a file in its folder that depends on nothing": ([GOLD, DESK, ALONE], []),
     "a VM and a file": ([GOLD, DESK_WITH_SNAPSHOT, GRANDCHILD, OVERLAY], [OVERLAY, GRANDCHILD]),
 }
 

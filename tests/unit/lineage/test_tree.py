@@ -100,7 +100,7 @@ TREES: dict[str, tuple[list[Vm | Stray], list[object]]] = {
         [GOLD, stray("gold/gold.vmdk", "gold/gold-000001.vmdk", "aside/overlay.vmdk")],
         [["gold", "@base", ["[gold/gold-000001.vmdk]", "*aside/overlay.vmdk"]]],
     ),
-    "a file of nobody on one that hangs from a layer of its own": (
+    "a file of nobody on one that depends on a layer of its own": (
         [stray("x/base.vmdk", "x/top.vmdk")],
         [["[x/base.vmdk]", "*x/top.vmdk"]],
     ),
@@ -108,7 +108,7 @@ TREES: dict[str, tuple[list[Vm | Stray], list[object]]] = {
         [GOLD, OVERLAY, vm("byhand", disk("gold/gold.vmdk", "aside/base.vmdk", "byhand/b.vmdk"))],
         [["gold", ["@base", "*aside/overlay.vmdk"]], ["[aside/base.vmdk]", "byhand"]],
     ),
-    "two VMs that hang from each other": (
+    "two VMs that depend on each other": (
         [LEFT, RIGHT],
         [["left", ["[left/b.vmdk]", ["right", ["[right/a.vmdk]", "left"]]]]],
     ),
@@ -138,7 +138,7 @@ BELOW: dict[str, tuple[Vm, list[Vm | Stray], list[object]]] = {
     "a VM that is no family": (vm("bare"), [vm("bare"), GOLD], ["bare"]),
     "a VM that went meanwhile": (ONE, [GOLD], ["one"]),
     "the latest look counts": (ONE, [GOLD, MIDDLE, GRANDCHILD], [["one", ["@mine", "grandchild"]]]),
-    "one of two that hang from each other": (
+    "one of two that depend on each other": (
         RIGHT,
         [LEFT, RIGHT],
         [["right", ["[right/a.vmdk]", ["left", ["[left/b.vmdk]", "right"]]]]],

@@ -101,7 +101,7 @@ FREES: dict[str, tuple[list[Vm | Stray], str, tuple[int | None, int, int, int]]]
         "one",
         (30, 30, 0, 2),
     ),
-    "a clone that a leftover hangs from": (
+    "a clone that a leftover depends on": (
         [GOLD, ONE, stray("gold/gold.vmdk", "one/one.vmdk", "one/x-000009.vmdk", orphaned=True)],
         "one",
         (30, 30, 0, 2),
@@ -151,7 +151,7 @@ NAMES = {
         ],
         "gold",
     ),
-    "two that hang from each other, by a layer": (
+    "two that depend on each other, by a layer": (
         [
             vm("left", disk("right/a.vmdk", "left/a.vmdk"), disk("left/b.vmdk")),
             vm("right", disk("left/b.vmdk", "right/b.vmdk"), disk("right/a.vmdk")),

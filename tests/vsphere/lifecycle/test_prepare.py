@@ -168,7 +168,7 @@ def test_a_manual_mac_and_an_independent_disk_are_warned_of(
     _, findings, _ = check(env)
     assert findings["network cards"][0] == "warning"
     assert "set by hand" in findings["network cards"][1]
-    assert findings["disks"] == ("failed", "it has no disk that a clone could hang from")
+    assert findings["disks"] == ("failed", "it has no disk that a clone could depend on")
 
 
 def test_a_golden_image_that_was_prepared_is_ours_and_its_clones_do_not_inherit_that(

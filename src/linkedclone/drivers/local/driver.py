@@ -8,10 +8,10 @@ which come from there being no daemon:
   nothing of them is left half-made: what was not yet published is removed by
   the next command, and the name is free again. Machines that were started run on.
 - There is one folder, one datastore and no resource pool.
-- A VM has one disk.
 - A running VM is stopped by a revert, as on vSphere for snapshots without memory.
-- A VM with snapshots is not promoted, off or not: their layers are sealed.
-- Files of nobody among the VMs' own are always looked for; a scan looks elsewhere.
+- A running VM with snapshots is not promoted.
+- Orphaned disk files in the VMs' folders are always reported; a scan also searches
+  other folders.
 """
 
 from __future__ import annotations

@@ -106,8 +106,8 @@ def _check_size(wanted: int, move: DiskMove, source: Vm, disks: Sequence[Disk]) 
         )
     if _may_share(move) and len(first.chain) > 1:
         raise RefusedError(
-            f"{first.label} hangs from {first.chain[-2]}, which clones may share, "
-            "and a disk that hangs from another cannot grow",
+            f"{first.label} depends on {first.chain[-2]}, which clones may share, "
+            "and a disk that depends on another cannot grow",
             hint=f"``disk_move`` {DiskMove.CONSOLIDATED.value} makes one file of each disk",
         )
 

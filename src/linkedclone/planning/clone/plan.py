@@ -209,7 +209,7 @@ class ClonePlanner:
             return
         what = f"snapshot {snapshot.name!r} of {self._source.name}" if snapshot else "the parent"
         raise RefusedError(
-            f"{what} has no disk that a clone could hang from",
+            f"{what} has no disk that a clone could depend on",
             hint="independent disks are left out of snapshots; make a disk dependent first, "
             "or make full clones with ``disk_move.shared``",
         )

@@ -384,7 +384,7 @@ class _Planner:
         layers = hangable(vm, self._lineage) | frozenset(lost)
         unread = find_unread_users(layers, self._lineage, {vm.id})
         if unread and not self._sight.despite_unreadable:
-            return f"{tell_unreadable(unread[0])}; it may hang from this one"
+            return f"{tell_unreadable(unread[0])}; it may depend on this one"
         broken = {reason.why for reason in reasons} == {Why.UNHEALTHY}
         if broken and act is Act.REPLACE and state.failures >= QUARANTINE_AFTER:
             return f"quarantined: it failed {state.failures} times on this image"

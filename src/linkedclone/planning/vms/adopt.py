@@ -36,7 +36,7 @@ def plan_adopt(
     if full:
         raise RefusedError(
             f"not linked clones, so there is nothing to adopt: {', '.join(full)}",
-            hint="a VM that clones are to hang from is adopted once it has a snapshot; "
+            hint="a VM that clones are to depend on is adopted once it has a snapshot; "
             "``show`` NAME draws the disk chains",
         )
     others = [f"{vm.name} (of {vm.owner})" for vm in wanted if vm.owner is not None]

@@ -66,7 +66,7 @@ def _refuse_dependants(going: Sequence[Vm], lineage: Lineage, how: Deletion) -> 
         hint = "delete those first, or all in one go with ``cascade``"
         if how.cascade or len(strays) == len(staying):
             hint = "files of no VM here use it: find out whose they are; ``gc`` lists them"
-        refuse_used(f"refusing to delete {vm.name}: linked clones hang from it", staying, hint=hint)
+        refuse_used(f"refusing to delete {vm.name}: linked clones depend on it", staying, hint=hint)
 
 
 def _refuse_unread_users(

@@ -63,7 +63,7 @@ def _missing(inventory: Inventory, lineage: Lineage) -> _Trouble:
 def _unreadable(inventory: Inventory) -> _Trouble:
     for vm in sorted(inventory.unreadable, key=lambda vm: vm.name):
         text = f"{tell_unreadable(vm)}; its base is unknown"
-        remedy = "make it readable: what it may hang from is not deleted until then"
+        remedy = "make it readable: until then nothing that it may depend on is deleted"
         yield Verdict.FAILED, text, remedy
 
 

@@ -62,7 +62,7 @@ def _keep_if_needed(waste: Waste, vms: Mapping[VmId, Vm], lineage: Lineage) -> W
     if not unread:
         return waste
     names = list_names([vm.name or vm.id for vm in unread])
-    return replace(waste, step=None, why_not=f"{names} may hang from it, and cannot be read")
+    return replace(waste, step=None, why_not=f"{names} may depend on it, and cannot be read")
 
 
 def _layers_that_go(step: DeleteSnapshot | DeleteVm, vm: Vm, lineage: Lineage) -> frozenset[Layer]:

@@ -66,7 +66,7 @@ def _find_disks(disks: tuple[Disk, ...]) -> Iterator[Finding]:
         yield Finding(
             check="disks",
             verdict=Verdict.FAILED,
-            text="it has no disk that a clone could hang from",
+            text="it has no disk that a clone could depend on",
             remedy="make a disk dependent, so that snapshots hold it",
         )
     elif alone:
@@ -77,7 +77,7 @@ def _find_disks(disks: tuple[Disk, ...]) -> Iterator[Finding]:
             remedy="make it dependent before the snapshot is taken, if that is not wanted",
         )
     else:
-        text = f"{len(disks)} that clones can hang from"
+        text = f"{len(disks)} that clones can depend on"
         yield Finding(check="disks", verdict=Verdict.OK, text=text)
 
 

@@ -81,12 +81,12 @@ def refuse_unread(vms: Sequence[Vm], *, action: str, despite: bool | None = None
     unread = [vm for vm in vms if vm.unreadable]
     if unread and not despite:
         raise RefusedError(
-            f"refusing to {action} {_named(unread)}: what hangs from a VM "
-            "that cannot be read is not known",
+            f"refusing to {action} {_named(unread)}: it cannot be read, "
+            "so what depends on it is unknown",
             details=_reasons(unread),
             hint=_find_remedy(unread)
             or "make it readable: ``doctor``"
-            + _way_past("that nothing hangs from it", despite=despite),
+            + _way_past("that nothing depends on it", despite=despite),
         )
 
 
@@ -135,10 +135,10 @@ def refuse_unread_users(
 
 def _refuse_unread_users(what: str, unread: Sequence[Vm], *, despite: bool | None) -> RefusedError:
     return RefusedError(
-        f"refusing to {what}: {_named(unread)} may hang from it, and cannot be read",
+        f"refusing to {what}: {_named(unread)} may depend on it, and cannot be read",
         details=_reasons(unread),
         hint="make it readable (``doctor``), or remove it"
-        + _way_past("that it does not hang from there", despite=despite),
+        + _way_past("that it does not depend on that", despite=despite),
     )
 
 

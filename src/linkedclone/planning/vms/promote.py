@@ -45,7 +45,7 @@ def plan_promote(
     going, lost = {vm.id for vm in linked}, frozenset(lineage.lost_with(linked))
     for vm in linked:
         refuse_used(
-            f"refusing to promote {vm.name}: others hang from it",
+            f"refusing to promote {vm.name}: others depend on it",
             lineage.dependants(vm),
             hint="promote or delete those first",
         )

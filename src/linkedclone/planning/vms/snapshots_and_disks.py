@@ -73,7 +73,7 @@ def plan_delete_snapshot(
     refuse_unread([vm], action="delete a snapshot of", despite=despite_unreadable)
     lineage = Lineage(inventory)
     refuse_used(
-        f"refusing to delete snapshot {snapshot.name!r} of {vm.name}: linked clones hang from it",
+        f"refusing to delete snapshot {snapshot.name!r} of {vm.name}: linked clones depend on it",
         lineage.dependants_of_snapshot(vm, snapshot),
         hint="delete or promote those first",
     )
@@ -168,7 +168,7 @@ def plan_grow(
         return Plan(existing=(vm,))
     if len(disk.chain) > 1 and not linked_too:
         raise RefusedError(
-            f"{disk.label} of {vm.name} hangs from another file, and such disks cannot grow",
+            f"{disk.label} of {vm.name} depends on another file, and such disks cannot grow",
             hint=f"make it independent first: ``promote`` {vm.name}; "
             "or grow the parent's disk, and clone from a new snapshot",
         )

@@ -220,7 +220,7 @@ def test_promoted_clones_hang_from_nothing(run: Run, family: MemoryHypervisor) -
         (["adopt", "attic"], "refusing to adopt what has another owner: attic (of lab)"),
         (["grow", "web", "40GiB"], "what linkedclone did not make"),
         (["grow", "kiosk-1", "40GiB"], "try: make it independent first: linkedclone promote"),
-        (["grow", "golden", "40GiB", "--force"], "hangs from another file"),
+        (["grow", "golden", "40GiB", "--force"], "depends on another file"),
         (["delete", "golden", "--yes", "--force"], "used by: desk-1, desk-2, desk-3"),
         (["delete", "attic", "--yes"], "the base would go with them"),
         (["snapshot", "delete", "golden", "base", "--yes", "--force"], "desk-1"),
@@ -417,7 +417,7 @@ def test_gc_leaves_what_a_vm_that_cannot_be_read_may_hang_from(
 ) -> None:
     kept = run("gc", "--yes", "-o", "json").document["waste"]
     assert [w["why_not"] for w in kept if "000003" in w["name"]] == [
-        "web may hang from it, and cannot be read"
+        "web may depend on it, and cannot be read"
     ]
     gone = run("gc", "--yes", "--despite-unreadable", "-o", "json").document["waste"]
     assert [w["status"] for w in gone if "000003" in w["name"]] == ["done"]

@@ -216,6 +216,6 @@ def test_a_full_clone_may_be_of_a_new_snapshot() -> None:
 def test_independent_disks_alone_are_enough_for_a_full_clone() -> None:
     source = with_disks(disk("gold/gold.vmdk", independent=True))
     assert plan(source, disk_move=DiskMove.SHARED).steps
-    with pytest.raises(RefusedError, match="no disk that a clone could hang from") as caught:
+    with pytest.raises(RefusedError, match="no disk that a clone could depend on") as caught:
         plan(source)
     assert "``disk_move.shared``" in caught.value.hint

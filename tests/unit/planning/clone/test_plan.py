@@ -163,7 +163,7 @@ REFUSALS = {
     "ambiguous snapshot": Refusal(
         source=two_of_a_name, wanted=named("base"), error=AmbiguousError, says="snapshot-2"
     ),
-    "no disk to hang from": Refusal(
+    "no disk to depend on": Refusal(
         source=independent_only, error=RefusedError, says="independent disks"
     ),
     "a foreign VM has the name": Refusal(

@@ -141,7 +141,7 @@ CASES = {
         seen=sight(*three(image=OLD), health={"desk-1": USED}),
         skipped=("replace desk-1: in use",),
     ),
-    "others hang from it": Case(
+    "others depend on it": Case(
         seen=sight(
             *three(image=OLD),
             clone_of(
@@ -217,7 +217,7 @@ CASES = {
         seen=sight(
             unreadable(vm("lost")), with_snapshot(member("desk-1", image=OLD)), *three()[1:]
         ),
-        skipped=(f"replace desk-1: lost cannot be read: {REASON}; it may hang from this one",),
+        skipped=(f"replace desk-1: lost cannot be read: {REASON}; it may depend on this one",),
     ),
     "a clone that may be such a base, and whoever asks has been told": Case(
         seen=replace(

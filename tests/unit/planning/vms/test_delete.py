@@ -24,7 +24,7 @@ OTHER_BASE = disk("lost/lost.vmdk", "both/both_1.vmdk")
 BOTH = replace(clone_of(GOLD, "both"), disks=(*clone_of(GOLD, "both").disks, OTHER_BASE))
 
 PLANS: dict[str, tuple[list[Vm], list[Vm | Stray], Deletion | None, list[set[str]]]] = {
-    "a clone that nothing hangs from": ([ONE], [GOLD, ONE, TWO], None, [{"one"}]),
+    "a clone that nothing depends on": ([ONE], [GOLD, ONE, TWO], None, [{"one"}]),
     "one of two siblings": ([TWO], [GOLD, MIDDLE, TWO, GRANDCHILD], None, [{"two"}]),
     "a whole family, clones first": (
         [GOLD, MIDDLE, GRANDCHILD],
@@ -42,7 +42,7 @@ PLANS: dict[str, tuple[list[Vm], list[Vm | Stray], Deletion | None, list[set[str
         [{"one"}],
     ),
     "a clone without disks": ([replace(ONE, disks=())], [replace(ONE, disks=())], None, [{"one"}]),
-    "a clone with all that hangs from it": (
+    "a clone with all that depends on it": (
         [MIDDLE],
         [GOLD, MIDDLE, LEAF, GREAT, TWO],
         CASCADE,
@@ -126,7 +126,7 @@ REFUSALS: dict[str, tuple[list[Vm], list[Vm | Stray], Deletion, list[str]]] = {
         FORCE,
         [OVERLAY.name],
     ),
-    "a clone with a stray file in its own folder that hangs from it": (
+    "a clone with a stray file in its own folder that depends on it": (
         [ONE],
         [GOLD, ONE, stray("gold/gold.vmdk", "one/one.vmdk", "one/one-000001.vmdk")],
         FORCE,

@@ -28,11 +28,11 @@ FILES: dict[str, tuple[list[Vm | Stray], dict[str, str]]] = {
         {"one-000009": "", "one-000010": ""},
     ),
     "a file of somebody else": ([GOLD, ONE, BY_HAND], {"overlay": "outside this endpoint"}),
-    "a leftover that somebody else's hangs from": (
+    "a leftover that somebody else's depends on": (
         [GOLD, ONE, LEFT, BY_HAND_ON_LEFT],
         {"one-000009": "uses it", "overlay": "outside this endpoint"},
     ),
-    "one of two leftovers that somebody else's hangs from": (
+    "one of two leftovers that somebody else's depends on": (
         [GOLD, ONE, LEFT, ON_LEFT, BY_HAND_ON_LEFT],
         {"one-000009": "uses it", "one-000010": "", "overlay": "outside this endpoint"},
     ),
@@ -101,10 +101,10 @@ SNAPSHOTS: dict[str, tuple[Vm, list[Vm | Stray], list[str]]] = {
     "taken by people": (THRICE, [], []),
     "taken for clones that are gone": (taken_for_clones(THRICE, 0), [], ["base"]),
     "all but the current one": (taken_for_clones(THRICE, 0, 1, 2), [], ["base", "second"]),
-    "one that clones hang from": (taken_for_clones(THRICE, 0), [ONE], []),
-    "one below that which clones hang from": (taken_for_clones(THRICE, 0, 1), [NEWER], []),
-    "one that a file of somebody else hangs from": (taken_for_clones(THRICE, 0), [BY_HAND], []),
-    "one that a leftover hangs from": (taken_for_clones(THRICE, 0), [LEFT], ["base"]),
+    "one that clones depend on": (taken_for_clones(THRICE, 0), [ONE], []),
+    "one below that which clones depend on": (taken_for_clones(THRICE, 0, 1), [NEWER], []),
+    "one that a file of somebody else depends on": (taken_for_clones(THRICE, 0), [BY_HAND], []),
+    "one that a leftover depends on": (taken_for_clones(THRICE, 0), [LEFT], ["base"]),
 }
 
 
@@ -187,7 +187,7 @@ def test_what_a_vm_that_cannot_be_read_may_hang_from_is_no_waste() -> None:
     there = (taken_for_clones(THRICE, 0, 1), half_made("half"), LEFT)
     for one, kept in ((lost, {"file", "snapshot"}), (elsewhere, set())):
         found = find_waste(seen(*there, one))
-        told = {waste.kind.value for waste in found if "lost may hang from" in waste.why_not}
+        told = {waste.kind.value for waste in found if "lost may depend on" in waste.why_not}
         assert told == kept
         assert not [waste for waste in found if waste.why_not and waste.step]
     assert all(w.step for w in find_waste(seen(*there, lost), despite_unreadable=True))

@@ -84,15 +84,15 @@ CHECKS: dict[str, tuple[list[Step], list[Vm | Stray], list[list[str]]]] = {
     ),
     "a promotion beside a clone": ([promoting(TWO)], [GOLD, ONE, TWO], []),
     "a revert under clones of the snapshot": ([REVERT], [GOLD, ONE], []),
-    "a revert of a present state that something hangs from": (
+    "a revert of a present state that something depends on": (
         [REVERT],
         [GOLD, BY_HAND],
         [["byhand"]],
     ),
-    "growing a file that something hangs from": ([GROW], [GOLD, BY_HAND], [["byhand"]]),
+    "growing a file that something depends on": ([GROW], [GOLD, BY_HAND], [["byhand"]]),
     "growing a delta over a base with clones": ([GROW], [GOLD, ONE], []),
     "a leftover": ([RemoveStray(stray=LEFT)], [GOLD, ONE, LEFT], []),
-    "a leftover that a file hangs from": (
+    "a leftover that a file depends on": (
         [RemoveStray(stray=LEFT)],
         [GOLD, ONE, LEFT, ON_LEFT],
         [[ON_LEFT.name]],
@@ -202,7 +202,7 @@ def test_a3_a_vm_that_hides_its_chain_and_has_no_mark_may_hang_from_anything_on_
     if refusal is RefusedError:
         with pytest.raises(RefusedError, match="cannot be read") as caught:
             plans(despite=False)[0]()
-        assert "does not show what its disks hang from" in caught.value.details
+        assert "shows what its disks depend on" in caught.value.details
         assert "``despite_unreadable``" in caught.value.hint
 
 

@@ -72,7 +72,7 @@ REFUSED: dict[str, tuple[Vm, Inventory, type[LinkedCloneError]]] = {
     "is not ours": (GOLD, seen(GOLD), NotOursError),
     "has a native chain": (HIDDEN, seen(GOLD, HIDDEN), RefusedError),
     "has snapshots of its own": (MIDDLE, seen(GOLD, MIDDLE), RefusedError),
-    "is hung from": (MIDDLE, seen(GOLD, MIDDLE, GRANDCHILD), InUseError),
+    "is depended on": (MIDDLE, seen(GOLD, MIDDLE, GRANDCHILD), InUseError),
     "is a template": (
         replace(ONE, template=True),
         seen(GOLD, replace(ONE, template=True)),
@@ -98,7 +98,7 @@ def test_e_a_move_goes_past_what_cannot_be_read_once_that_is_allowed() -> None:
     assert plan(lost, inventory=seen(GOLD, lost), despite_unreadable=True).steps
     foreign = replace(plain, mark=None)
     beside = seen(GOLD, foreign, unreadable(TWO))
-    with pytest.raises(RefusedError, match="may hang from it"):
+    with pytest.raises(RefusedError, match="may depend on it"):
         plan(foreign, inventory=beside, force=True)
     assert plan(foreign, inventory=beside, force=True, despite_unreadable=True).steps
 

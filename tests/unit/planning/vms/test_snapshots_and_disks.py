@@ -33,22 +33,22 @@ def test_taking_a_snapshot_of_what_is_not_ours_is_allowed_but_not_of_a_template(
 
 
 NEEDED: dict[str, tuple[Vm, Snapshot, list[Vm | Stray], list[str]]] = {
-    "clones hang from it": (GOLD, BASE, [GOLD, ONE, TWO], ["one", "two"]),
-    "a clone hangs from a later one": (
+    "clones depend on it": (GOLD, BASE, [GOLD, ONE, TWO], ["one", "two"]),
+    "a clone depends on a later one": (
         TWICE,
         BASE,
         [TWICE, clone_of(replace(TWICE, snapshots=(LATER,)), "newer")],
         ["newer"],
     ),
     "a clone hides its chain": (GOLD, BASE, [GOLD, hide(ONE)], ["one"]),
-    "a stray file hangs from it": (GOLD, BASE, [GOLD, ON_BASE], [ON_BASE.name]),
-    "a stray file hangs from the present state above it": (
+    "a stray file depends on it": (GOLD, BASE, [GOLD, ON_BASE], [ON_BASE.name]),
+    "a stray file depends on the present state above it": (
         GOLD,
         BASE,
         [GOLD, PRESENT],
         [PRESENT.name],
     ),
-    "a left over delta hangs from it": (GOLD, BASE, [GOLD, LEFT], [LEFT.name]),
+    "a left over delta depends on it": (GOLD, BASE, [GOLD, LEFT], [LEFT.name]),
 }
 
 
@@ -63,9 +63,9 @@ def test_a_snapshot_that_is_needed_is_not_deleted(
 
 FREE: dict[str, tuple[Vm, Snapshot, list[Vm | Stray]]] = {
     "no clone uses it": (GOLD, BASE, [GOLD]),
-    "clones hang from an earlier one": (TWICE, LATER, [TWICE, ONE, TWO]),
-    "a stray file hangs from an earlier one": (TWICE, LATER, [TWICE, ON_BASE]),
-    "a stray file hangs from nothing": (GOLD, BASE, [GOLD, stray("gold/gold_9.vmdk")]),
+    "clones depend on an earlier one": (TWICE, LATER, [TWICE, ONE, TWO]),
+    "a stray file depends on an earlier one": (TWICE, LATER, [TWICE, ON_BASE]),
+    "a stray file depends on nothing": (GOLD, BASE, [GOLD, stray("gold/gold_9.vmdk")]),
 }
 
 
@@ -101,9 +101,9 @@ def test_a_snapshot_that_cannot_be_read_is_neither_deleted_nor_gone_back_to() ->
 
 
 BACK: dict[str, tuple[Vm, Snapshot, list[Vm | Stray]]] = {
-    "clones hang from the snapshot": (GOLD, BASE, [GOLD, ONE, TWO]),
-    "clones hang from the snapshot that is left": (TWICE, BASE, [TWICE, ONE]),
-    "a stray file hangs from the snapshot": (GOLD, BASE, [GOLD, ON_BASE]),
+    "clones depend on the snapshot": (GOLD, BASE, [GOLD, ONE, TWO]),
+    "clones depend on the snapshot that is left": (TWICE, BASE, [TWICE, ONE]),
+    "a stray file depends on the snapshot": (GOLD, BASE, [GOLD, ON_BASE]),
 }
 
 
@@ -155,7 +155,7 @@ def test_a_disk_grows(one: Vm, wanted: GrowDisk, label: str) -> None:
 def test_e_a_disk_grows_past_what_cannot_be_read_once_that_is_allowed() -> None:
     lost = replace(PLAIN, id=VmId("vm-lost"), name="lost", unreadable="no host knows it")
     inventory = seen(PLAIN, replace(lost, home=None, disks=(), snapshots=()))
-    with pytest.raises(RefusedError, match="lost may hang from it") as caught:
+    with pytest.raises(RefusedError, match="lost may depend on it") as caught:
         plan_grow(PLAIN, grow(), inventory, linked_too=False, force=True)
     assert "``despite_unreadable``" in caught.value.hint
     planned = plan_grow(
@@ -190,7 +190,7 @@ def test_a_disk_of_what_is_not_ours_grows_only_with_force() -> None:
 
 def test_a_delta_grows_only_where_the_hypervisor_can() -> None:
     inventory = seen(GOLD, CLONE)
-    with pytest.raises(RefusedError, match="hangs from another file"):
+    with pytest.raises(RefusedError, match="depends on another file"):
         plan_grow(CLONE, grow(), inventory, linked_too=False)
     assert plan_grow(CLONE, grow(), inventory, linked_too=True).steps
 

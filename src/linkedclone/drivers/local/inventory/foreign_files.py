@@ -163,7 +163,7 @@ def read_foreign(state: StateFolder, path: Path) -> ForeignDisk | None:
     except (HypervisorError, OSError) as error:
         alone = DiskFile(path=path, format=ImageFormat.RAW)
         return ForeignDisk(chain=(alone,), doubt=str(error))
-    doubt = f"{chain[0].path} is missing: {path} hangs from it" if chain[0].missing else ""
+    doubt = f"{chain[0].path} is missing: {path} depends on it" if chain[0].missing else ""
     return ForeignDisk(chain=chain, doubt=doubt)
 
 

@@ -70,8 +70,8 @@ def _list_unread(survey: Survey, found: Findings) -> tuple[ForeignDisk, ...]:
 
 
 def _tell_limits(state: StateFolder, scan: Scan | None) -> str:
-    what = "disk files that hang from this machine's clones"
+    what = "was not searched for disk files that depend on this machine's clones"
     if scan is None:
-        return f"{what} were looked for nowhere outside of {state.vms} (``scan`` does)"
-    where = ", ".join(scan.places) or f"{state.root} and where its disks hang from"
-    return f"{what} were looked for nowhere outside of {state.vms} but in {where}"
+        return f"everything outside {state.vms} {what} (``scan`` does that)"
+    where = ", ".join(scan.places) or f"{state.root} and the folders of its bases"
+    return f"everything outside {state.vms} and {where} {what}"

@@ -69,7 +69,7 @@ def _look_at(state: StateFolder, path: Path, findings: Findings) -> None:
     if any(file.path.is_relative_to(state.vms) for file in disk.chain):
         findings.disks.append(disk)
     elif disk.doubt:
-        findings.blind.append(f"what {path} hangs from could not be read: {disk.doubt}")
+        findings.blind.append(f"what {path} depends on could not be read: {disk.doubt}")
 
 
 class _Walk:

@@ -23,7 +23,7 @@ def check_disk(state: StateFolder, vm: StoredVm) -> None:
     readers = [disk.path for disk in find_foreign(state) if disk.hangs_from(vm.disk_tops)]
     if readers:
         raise InUseError(
-            f"disk files that were made by hand hang from the disk of {vm.record.name}",
+            f"disk files that were made by hand depend on the disk of {vm.record.name}",
             dependants=tuple(map(state.relative, readers)),
             hint="they would read a mixture of old and new data; keep its present state for them: "
             f"``snapshot create`` {vm.record.name} NAME",

@@ -182,7 +182,7 @@ def build_commit(chain: Chain, merge: Merge) -> tuple[str, ...]:
     if [layer.path for layer in chain[-2:]] != [merge.lower, merge.upper]:
         raise HypervisorError(
             "the layers that are to be merged have changed",
-            details=f"{merge.upper} does not hang from {merge.lower}",
+            details=f"{merge.upper} does not depend on {merge.lower}",
             hint="repeat the command",
         )
     return ("commit", "-q", "-d", name_chain(chain))

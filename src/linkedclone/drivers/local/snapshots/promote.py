@@ -135,7 +135,7 @@ def _refuse_readers(state: StateFolder, vm: StoredVm) -> None:
     foreign = [disk.path for disk in survey.foreign if disk.hangs_from(own)]
     if names or foreign:
         raise InUseError(
-            f"others hang from snapshots of {vm.record.name}",
+            f"others depend on snapshots of {vm.record.name}",
             dependants=(*names, *map(state.relative, foreign)),
             hint="promote or delete those first",
         )

@@ -40,7 +40,7 @@ _ENTRY = re.compile(r"[0-9a-f]{8}\.(?P<action>[a-z-]+)\.(?P<key>.+)")
 
 @contextmanager
 def at_work(state: StateFolder, action: str, key: str) -> Iterator[Path]:
-    """Stand in ``staging`` while the block runs; yields a folder to build in.
+    """Register this command in ``staging`` during the block; yields its working folder.
 
     As :func:`at_work_with_lock`.
     """
@@ -50,7 +50,7 @@ def at_work(state: StateFolder, action: str, key: str) -> Iterator[Path]:
 
 @contextmanager
 def at_work_with_lock(state: StateFolder, action: str, key: str) -> Iterator[tuple[Path, int]]:
-    """Stand in ``staging`` while the block runs; yields a folder to build in, and its lock.
+    """Register this command in ``staging`` during the block; yields its folder and lock.
 
     Whatever is left in the folder at the end is removed. If the command failed
     after it had registered anything, what may be left of that is for the next one.

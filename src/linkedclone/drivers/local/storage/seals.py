@@ -147,7 +147,7 @@ def refuse_changed(shown: str, layer: Path, sealed: Fingerprint, difference: str
         details=difference,
         hint=f"put the file back as it was on {when:%Y-%m-%d %H:%M:%S} UTC; "
         + (accept if like and not sealed.full_sha256 else "")
-        + "what hangs from it would read a mixture of old and new data, "
+        + "what depends on it would read a mixture of old and new data, "
         "which ``export`` NAME FILE takes out as it is",
     )
 

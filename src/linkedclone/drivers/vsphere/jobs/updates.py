@@ -1,7 +1,7 @@
-"""Lets the server tell when something has changed, for the few tasks that somebody waits for.
+"""Waits for task updates with WaitForUpdatesEx.
 
-A poll hears of the end of a task half a pause late; WaitForUpdatesEx answers in
-the moment it happens. For many tasks at once it is no good: see ``tasks``.
+Used when few tasks are in flight, since it answers the moment a task ends;
+``tasks`` polls otherwise.
 """
 
 from __future__ import annotations

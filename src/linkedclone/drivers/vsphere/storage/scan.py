@@ -216,7 +216,7 @@ def _why_unread(chains: Chains, bottom: Layer) -> str:
     """Say why a chain ends where it does; nothing if it ends in a base."""
     reading = chains.readings.get(bottom)
     if bottom in chains.puzzling:
-        return "it hangs from a file that cannot be made out"
+        return "it depends on a file that cannot be made out"
     if reading is None or reading.descriptor is not None:
         return ""
     return str(reading.error) if reading.error else "it is not a disk descriptor"

@@ -173,8 +173,8 @@ def test_so_is_one_over_the_shared_base_of_that_disk() -> None:
     [
         ("desk/desk-1.vmdk", "desk.vmdk", "vSphere gives no such name"),
         ("desk/other-000001.vmdk", "desk.vmdk", "the VM has no disk of that name"),
-        ("desk/desk-000001.vmdk", "../else/else.vmdk", "it hangs from what the VM does not read"),
-        ("desk/desk-000001.vmdk", "", "it hangs from nothing"),
+        ("desk/desk-000001.vmdk", "../else/else.vmdk", "it depends on what the VM does not read"),
+        ("desk/desk-000001.vmdk", "", "it depends on nothing"),
         ("desk/desk-000001.vmdk", None, "it cannot be read"),
         ("far/desk-000001.vmdk", f"../{TOP}", "it lies in nobody's folder"),
         ("gold/desk-000001.vmdk", f"../{TOP}", "it lies in another VM's folder"),
