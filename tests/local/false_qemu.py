@@ -5,7 +5,8 @@ runs, and that the agent's port is open. Each question to the agent but the gree
 gets the same answer, see ``hostile``; the case ``mute`` gets none at all. Whatever
 was asked of the agent is noted in ``asked``. In the other cases it is a QEMU that its
 guest has taken over: ``garbled``, whose monitor makes no sense, and ``disguised``,
-which answers with another UUID, and ``ended``, which says that its guest is off and
+which answers with another UUID, ``silent``, whose monitor says nothing and notes in
+``asked`` who comes, and ``ended``, which says that its guest is off and
 tells no disks. ``stranger`` does the same, and is not a QEMU.
 """
 
@@ -24,6 +25,7 @@ from tests.local.machine.test_monitor import GREETING
 
 MUTE = "mute"
 GARBLED = "garbled"
+SILENT = "silent"
 DISGUISED = "disguised"
 STRANGER = "stranger"
 ENDED = "ended"
@@ -87,14 +89,24 @@ def serve_garble(server: socket.socket) -> None:
             client.sendall(b'{"QMP": ' + b"[" * 100_000)
 
 
+def serve_silence(server: socket.socket) -> None:
+    clients = []
+    while True:
+        clients.append(server.accept())
+        with Path("asked").open("a") as asked:
+            asked.write("monitor\n")
+
+
 def main() -> None:
     uuid, case = sys.argv[1:]
-    if case in {GARBLED, DISGUISED, ENDED}:
+    if case in {GARBLED, DISGUISED, ENDED, SILENT}:
         ctypes.CDLL(None).prctl(_PR_SET_NAME, b"qemu-system-x86")
     if case in {DISGUISED, STRANGER}:
         uuid = OTHER_UUID
     if case == GARBLED:
         serve_garble(listen("qmp.sock"))
+    if case == SILENT:
+        serve_silence(listen("qmp.sock"))
     agent = listen("agent.sock")
     threading.Thread(target=serve_agent, args=(agent, case), daemon=True).start()
     serve_monitor(listen("qmp.sock"), uuid, case)

@@ -21,7 +21,7 @@ from linkedclone.errors import HypervisorError
 from linkedclone.model.images import ImageImport
 from linkedclone.model.vm import Power
 from tests.contract.acts import find, make, result_of, step_for
-from tests.local.false_qemu import DISGUISED, ENDED, GARBLED, MUTE, STRANGER
+from tests.local.false_qemu import DISGUISED, ENDED, GARBLED, MUTE, SILENT, STRANGER
 from tests.local.scenes import connect, make_image
 
 ROOT = Path(__file__).parents[3]
@@ -163,6 +163,15 @@ def test_a_qemu_that_makes_no_sense_is_not_off_and_is_killed_by_a_hard_stop(
     assert main(["stop", "bad"]) == 0
     assert not tuple(find_processes(folder))
     assert main(["delete", "bad", "--yes"]) == 0
+
+
+def test_a_silent_qemu_is_killed_by_a_hard_stop_after_one_patience(state: Path, run: Begin) -> None:
+    """Each question to it costs its whole patience."""
+    folder = run("bad", SILENT)
+    with closing(connect(state, open_machine)) as driver:
+        result_of(driver, driver.set_power(find(driver.without_machines(), "bad").id, Power.OFF))
+    assert not tuple(find_processes(folder))
+    assert (folder / "asked").read_text().split() == ["monitor"]
 
 
 def test_show_looks_once_at_the_machine_and_never_for_the_lineage(

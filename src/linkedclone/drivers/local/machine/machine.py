@@ -150,9 +150,10 @@ class Machine(RunningDisks):
             obeys = deadline_seconds > 0 and self._ask_guest() and handle.wait(deadline_seconds)
             if obeys:
                 return
+            deadline = time.monotonic() + QUIT_SECONDS
             with suppress(HypervisorError, EndpointError):
-                self._ask(_quit)
-            if not handle.wait(QUIT_SECONDS):
+                self._ask(_quit, deadline_seconds=QUIT_SECONDS)
+            if not handle.wait(deadline - time.monotonic()):
                 self._kill()
         finally:
             handle.close()

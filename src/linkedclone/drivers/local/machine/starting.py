@@ -44,9 +44,12 @@ def observe_surely(machines: OpenMachine, vm: StoredVm, *, guest: bool = False) 
 
 
 def stop_hard(machines: OpenMachine, vm: StoredVm) -> None:
-    """Stop a machine, whatever its QEMU and its guest say; off already is done."""
+    """Stop a machine, whatever its QEMU and its guest say; off already is done.
+
+    One that is seen to run is not looked at first: a silent QEMU costs one patience.
+    """
     machine = machines(vm)
-    if machine.observe(guest=False).power is not Power.OFF or runs_in(vm.folder / RUN_FOLDER):
+    if runs_in(vm.folder / RUN_FOLDER) or machine.observe(guest=False).power is not Power.OFF:
         machine.stop(force=True)
 
 
