@@ -194,6 +194,10 @@ class GoneError(HypervisorError):
     """The object was deleted meanwhile."""
 
 
+class ChangedError(HypervisorError):
+    """Somebody else changed in the meantime what the call was decided on; nothing was done."""
+
+
 class LostJobError(GoneError):
     """The endpoint has forgotten a job: how it ended has to be looked up."""
 

@@ -14,7 +14,6 @@ from typing import Any
 
 from pyVmomi import vim, vmodl
 
-from linkedclone.drivers.vsphere.cloning.clone_spec import build_reconfiguration
 from linkedclone.drivers.vsphere.jobs.attach import Attacher
 from linkedclone.errors import DuplicateNameError, LinkedCloneError
 from linkedclone.lineage.proof import prove_linked
@@ -179,7 +178,9 @@ def _mac(lab: Lab) -> Seen:
 def _inherited(lab: Lab) -> Seen:
     job = lab.driver._jobs.start(
         "parent", "mark", lab.native(lab.parent.id).ReconfigVM_Task,
-        spec=build_reconfiguration({"linkedclone.live": lab.name}),
+        spec=vim.vm.ConfigSpec(
+            extraConfig=[vim.option.OptionValue(key="linkedclone.live", value=lab.name)]
+        ),
     )  # fmt: skip
     lab.result_of(job)
     lab.result_of(lab.driver.create_snapshot(lab.parent.id, "marked", ""))

@@ -173,8 +173,12 @@ class Driver(Protocol):
         one's clone fails while it is waited for.
         """
 
-    def write_mark(self, vm: VmId, mark: Mark) -> Job:
-        """Start to put a whole mark on a VM, in the place of whatever mark it bears.
+    def write_mark(self, vm: VmId, mark: Mark, seen: Mark | None) -> Job:
+        """Start to put a mark on a VM that was made of the one that was ``seen`` there.
+
+        What others have changed in it since is kept. Where they changed the same,
+        the job or the call fails with a :class:`~linkedclone.errors.ChangedError`.
+        A mark that is so already counts as written.
 
         For a clone of ours whose instance UUID the hypervisor has reassigned,
         and for clones of other tools that are adopted.
@@ -233,8 +237,12 @@ class Driver(Protocol):
         something reads the file by then, as far as the hypervisor can tell.
         """
 
-    def delete_vm(self, vm: VmId) -> Job:
-        """Start to delete a powered-off VM with the files that it alone uses."""
+    def delete_vm(self, vm: VmId, seen: Mark | None = None) -> Job:
+        """Start to delete a powered-off VM with the files that it alone uses.
+
+        If a mark is given and the VM bears another by then, the job or the call
+        fails with a :class:`~linkedclone.errors.ChangedError`.
+        """
 
     def set_power(self, vm: VmId, power: Power) -> Job:
         """Start (``Power.ON``) or stop hard (``Power.OFF``); already there counts as done."""
@@ -246,6 +254,7 @@ class Driver(Protocol):
     def reconfigure_vm(self, step: ReconfigureVm) -> Job:
         """Start to change processors, memory, notes or mark of a VM that is off.
 
+        The mark is changed as by :meth:`write_mark`.
         Where it runs, and more than notes and mark is to change, the job or the
         call fails with a RefusedError or a HypervisorError, and the VM is as it was.
         """

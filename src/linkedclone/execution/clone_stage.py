@@ -253,7 +253,7 @@ class Cloning:
     def _mend_marks(self, made: list[Made]) -> list[Made]:
         """Rewrite marks that name another UUID than their clone's, or that say it is a good one."""
         mend: list[Step] = [
-            WriteMark(vm=m.vm.id, vm_name=m.vm.name, mark=mark)
+            WriteMark(vm=m.vm.id, vm_name=m.vm.name, mark=mark, seen=m.vm.mark)
             for m in made
             if m.vm and (mark := _mended(m))
         ]

@@ -2,9 +2,9 @@
 
 There is no server that could hold a lock, and the hypervisor's own objects are
 the only record. So a run writes its claim into the mark of the pool's first
-clone, and renews it. Two runs that begin in the same moment may both write; the
-later one stands, and the other sees so before its next wave. A claim ends with
-the run, with its process where that can be looked at, or by age.
+clone, and renews it. Of two runs that begin in the same moment the first one
+stands: a driver writes no mark over what others have changed in it. A claim ends
+with the run, with its process where that can be looked at, or by age.
 """
 
 import os

@@ -106,7 +106,7 @@ class Runner:
             case CreateClone():
                 return driver.create_clone(step)
             case WriteMark():
-                return driver.write_mark(step.vm, step.mark)
+                return driver.write_mark(step.vm, step.mark, step.seen)
             case SetPower():
                 return driver.set_power(step.vm, step.power)
             case ShutDownGuest():
@@ -119,7 +119,7 @@ class Runner:
             case RelocateVm():
                 return self._relocate(step)
             case DeleteVm():
-                return driver.delete_vm(step.vm)
+                return driver.delete_vm(step.vm, step.seen)
             case DeleteSnapshot():
                 return driver.delete_snapshot(step.vm, step.snapshot)
             case RevertSnapshot():

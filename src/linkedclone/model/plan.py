@@ -173,7 +173,8 @@ class ReconfigureVm(_VmStep):
         cpus: Its virtual processors; None keeps them.
         memory_bytes: Its memory; None keeps it.
         annotation: Its notes; None keeps them.
-        mark: The whole mark that it bears from then on; None keeps it.
+        mark: The mark that it bears from then on; None keeps it.
+        seen: The mark that ``mark`` was made of; see :class:`WriteMark`.
     """
 
     action: ClassVar[str] = "reconfigure"
@@ -181,6 +182,7 @@ class ReconfigureVm(_VmStep):
     memory_bytes: int | None = None
     annotation: str | None = None
     mark: Mark | None = None
+    seen: Mark | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,10 +206,13 @@ class DeleteVm(_PlannedVmStep):
     Attributes:
         takes_base: Layers outside the VM's own folder that go with it, because
             it is the last VM here that uses them.
+        seen: The mark for which it goes: it stays if it bears another by then.
+            None for one whose mark does not matter.
     """
 
     action: ClassVar[str] = "delete"
     takes_base: tuple[Layer, ...] = ()
+    seen: Mark | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -276,11 +281,14 @@ class WriteMark(_VmStep):
     """Put a mark on a VM that is there: on one that is adopted, or to mend ours.
 
     Attributes:
-        mark: The whole mark, which replaces whatever stands there.
+        mark: The whole mark.
+        seen: The mark that it was made of; None for a VM that bears none. What
+            others have changed since is kept.
     """
 
     action: ClassVar[str] = "mark"
     mark: Mark
+    seen: Mark | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,8 +7,8 @@ from typing import Literal
 
 from linkedclone.model.customization import Customization
 from linkedclone.model.guest import Secrets
-from linkedclone.model.values.ids import FolderId
-from linkedclone.model.vm import PoolState
+from linkedclone.model.values.ids import FolderId, VmId
+from linkedclone.model.vm import Mark, PoolState
 
 DEFAULT_OWNER = "linkedclone"
 
@@ -334,9 +334,11 @@ class Deletion:
         keep_base: The last users of such a base are unregistered instead.
         despite_unreadable: Also what VMs that cannot be read may hang from, and
             such VMs themselves.
+        marks: The marks for which VMs go; one that bears another by then stays.
     """
 
     force: bool = False
     cascade: bool = False
     keep_base: bool = False
     despite_unreadable: bool = False
+    marks: Mapping[VmId, Mark] = field(default_factory=dict)

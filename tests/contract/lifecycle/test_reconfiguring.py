@@ -61,10 +61,10 @@ def test_a_mark_is_changed_together_with_the_hardware(rig: Rig, driver: Driver) 
         claimed=1_767_258_000,
     )
     mark = replace(before.mark, spec="cpus=1 memory=2", pool=pool)
-    result_of(driver, driver.reconfigure_vm(change(before.id, cpus=2, mark=mark)))
+    result_of(driver, driver.reconfigure_vm(change(before.id, cpus=2, mark=mark, seen=before.mark)))
     assert read(driver, before.id).valid_mark == mark
     free = replace(mark, pool=replace(pool, hold="", claim="", claimed=0))
-    result_of(driver, driver.write_mark(before.id, free))
+    result_of(driver, driver.write_mark(before.id, free, mark))
     assert read(driver, before.id).valid_mark == free
 
 
@@ -86,7 +86,7 @@ def test_notes_and_mark_are_changed_while_it_runs(rig: Rig, driver: Driver) -> N
     assert vm.mark
     set_power(driver, vm, Power.ON)
     mark = replace(vm.mark, spec="notes=1", pool=PoolState(slot="desk-001"))
-    wanted = change(vm.id, annotation="for Anne", mark=mark, cpus=vm.cpus)
+    wanted = change(vm.id, annotation="for Anne", mark=mark, seen=vm.mark, cpus=vm.cpus)
     result_of(driver, driver.reconfigure_vm(wanted))
     assert read(driver, vm.id).valid_mark == mark
     set_power(driver, vm, Power.OFF)

@@ -3,7 +3,8 @@
 from dataclasses import replace
 
 from linkedclone.drivers.contract import Driver
-from linkedclone.model.vm import Power
+from linkedclone.errors import ChangedError
+from linkedclone.model.vm import Mark, PoolState, Power
 from tests.contract.acts import (
     clone,
     error_of,
@@ -87,7 +88,44 @@ def test_a_mark_counts_again_once_it_adopted_the_uuid(rig: Rig, driver: Driver) 
     second = make(driver, replace(step, uuid=first.uuid, mark=replace(step.mark, uuid=first.uuid)))
     assert second.mark is not None
     own = replace(second.mark, uuid=second.uuid)
-    result_of(driver, driver.write_mark(second.id, own))
+    result_of(driver, driver.write_mark(second.id, own, second.mark))
     mended = read(driver, second.id)
     assert mended.valid_mark == replace(step.mark, uuid=second.uuid)
     assert read(driver, first.id).owner == "linkedclone"
+
+
+def in_pool(mark: Mark | None, **state: object) -> Mark:
+    assert mark is not None
+    return replace(mark, pool=PoolState(slot="desk-001", **state))  # type: ignore[arg-type]
+
+
+def test_two_commands_that_change_a_mark_at_once_lose_nothing(
+    rig: Rig, driver: Driver, other_driver: Driver
+) -> None:
+    made = clone(driver, rig, "desk-001")
+    seen = in_pool(made.mark)
+    result_of(driver, driver.write_mark(made.id, seen, made.mark))
+    held, claimed = in_pool(seen, hold="Anne"), in_pool(seen, claim="run", claimed=7)
+    result_of(driver, driver.write_mark(made.id, held, seen))
+    result_of(other_driver, other_driver.write_mark(made.id, claimed, seen))
+    result_of(other_driver, other_driver.write_mark(made.id, claimed, seen))  # its answer was lost
+    both = in_pool(seen, hold="Anne", claim="run", claimed=7)
+    assert read(driver, made.id).mark == both
+    others = in_pool(seen, claim="another", claimed=8)
+    error = error_of(driver, lambda: driver.write_mark(made.id, others, seen))
+    assert isinstance(error, ChangedError)
+    assert read(driver, made.id).mark == both
+
+
+def test_a_vm_whose_mark_was_changed_since_it_was_seen_is_not_deleted(
+    rig: Rig, driver: Driver, other_driver: Driver
+) -> None:
+    made = clone(driver, rig, "desk-001")
+    held = in_pool(made.mark, hold="Anne")
+    result_of(other_driver, other_driver.write_mark(made.id, held, made.mark))
+    error = error_of(driver, lambda: driver.delete_vm(made.id, made.mark))
+    assert isinstance(error, ChangedError)
+    assert read(driver, made.id).mark == held
+    result_of(driver, driver.delete_vm(made.id, held))
+    assert driver.observe_vms([made.id]) == ()
+    result_of(driver, driver.delete_vm(made.id, held))

@@ -11,9 +11,10 @@ from linkedclone.app.connection import Connection
 from linkedclone.app.pools.pools import Pools
 from linkedclone.app.proposal import Acting
 from linkedclone.drivers.memory.driver import MemoryDriver
-from linkedclone.errors import BusyError
+from linkedclone.errors import BusyError, InputError
 from linkedclone.execution.outage import Pace
 from linkedclone.execution.pool_lock import Claimant
+from linkedclone.model.plan import Plan
 from linkedclone.model.pool import Act, PoolHardware, PoolSpec, Rollout
 from linkedclone.model.pool_report import PoolReport
 from linkedclone.model.report import Status
@@ -92,6 +93,95 @@ def test_what_is_held_right_before_it_goes_is_neither_stopped_nor_deleted(
     assert (after.id, after.power, state_of(after).hold) == (before.id, power, "Anne")
     assert [skip.slot for skip in report.skipped] == ["desk-2"]
     assert report.exit_code == 0
+
+
+NEWER: dict[str, Any] = {"snapshot": "new"}
+LARGER: dict[str, Any] = {"hardware": PoolHardware(memory=4 * GIB)}
+
+
+@pytest.mark.parametrize(
+    ("call", "power", "change"),
+    [
+        ("observe", Power.OFF, NEWER),
+        ("write_mark", Power.ON, NEWER),
+        ("set_power", Power.ON, NEWER),
+        ("delete_vm", Power.ON, NEWER),
+        ("delete_vm", Power.OFF, NEWER),
+        ("create_clone", Power.OFF, NEWER),
+        ("shut_down_guest", Power.ON, LARGER),
+        ("reconfigure_vm", Power.ON, LARGER),
+        ("reconfigure_vm", Power.OFF, LARGER),
+    ],
+)
+def test_a_hold_that_was_confirmed_is_never_lost(
+    stage: Stage, call: str, power: Power, change: dict[str, Any]
+) -> None:
+    """Right before a call of a run: after the run has looked, and before the call arrives."""
+    spec = pool(3, power=power.value, rollout=Rollout(max_unavailable=3))
+    stage.apply(spec)
+    before = stage.members(spec)["desk-2"]
+    driver = Meddling(MemoryDriver(stage.hypervisor))
+    codes: list[int] = []
+
+    def hold(about: object = "", *_: object) -> None:
+        aims = {about, getattr(about, "vm", ""), getattr(about, "name", "")}
+        if codes or not (aims & {before.id, "desk-2"} or call in {"observe", "write_mark"}):
+            return
+        try:
+            codes.append(stage.pools().hold("desks", ["desk-2"], "Anne").exit_code)
+        except InputError as error:  # there is no desk-2 at the moment
+            codes.append(error.exit_code)
+
+    driver.before[call] = hold
+    assert run_with(stage, driver, replace(spec, **change)).exit_code == 0
+    after = stage.members(spec)["desk-2"]
+    if call == "create_clone":
+        assert (codes, state_of(after).hold) == ([2], "")
+    else:
+        assert (codes, state_of(after).hold, after.id) == ([0], "Anne", before.id)
+
+
+@pytest.mark.parametrize("state", [{"claim": "run here 7 1", "claimed": 7}, {"failures": 2}])
+def test_a_hold_loses_nothing_that_a_run_writes_at_the_same_time(
+    stage: Stage, state: dict[str, Any]
+) -> None:
+    stage.apply(pool(1))
+    vm = stage.members(pool(1))["desk-1"]
+    driver = Meddling(MemoryDriver(stage.hypervisor))
+    driver.before["write_mark"] = lambda *_: write_state(stage, vm, **state)
+    for reason in ("Anne", ""):
+        write_state(stage, vm, claim="", claimed=0, failures=0)
+        assert stage.pools(driver).hold("desks", ["desk-1"], reason).exit_code == 0
+        seen = state_of(stage.members(pool(1))["desk-1"])
+        assert (seen.hold, {key: getattr(seen, key) for key in state}) == (reason, state)
+
+
+@pytest.mark.parametrize("gone", [True, False], ids=["clone", "mark"])
+def test_a_hold_that_comes_too_late_is_reported_as_failed(stage: Stage, *, gone: bool) -> None:
+    stage.apply(pool(1))
+    vm = stage.members(pool(1))["desk-1"]
+    driver = Meddling(MemoryDriver(stage.hypervisor))
+    lose = stage.hypervisor.remove if gone else lambda vm: stage.hypervisor.set_mark(vm, None)
+    driver.before["write_mark"] = lambda *_: lose(vm.id)
+    report = stage.pools(driver).hold("desks", ["desk-1"], "Anne")
+    assert [result.status for result in report.results] == [Status.FAILED]
+    assert report.exit_code == 1
+
+
+def test_what_is_held_while_a_person_is_asked_is_not_deleted_with_its_pool(stage: Stage) -> None:
+    stage.apply(pool(2))
+    vm = stage.members(pool(2))["desk-2"]
+
+    def ask(_: Plan) -> bool:
+        write_state(stage, vm, hold="Anne")
+        return True
+
+    report = stage.pools().delete("desks", confirm=ask)
+    assert {result.name: result.status for result in report.results} == {
+        "desk-1": Status.DONE,
+        "desk-2": Status.FAILED,
+    }
+    assert state_of(stage.members(pool(2))["desk-2"]).hold == "Anne"
 
 
 def test_what_is_held_while_its_guest_shuts_down_is_not_reconfigured_and_runs_again(
@@ -335,7 +425,7 @@ def test_a_claim_outlives_the_clone_that_it_stood_on(stage: Stage, size: int) ->
     stage.hypervisor.delays["customize"] = 1.0
     told: list[str] = []
     wanted = replace(spec, snapshot="new")
-    stage.looks.append(try_another(stage, wanted, told))
+    stage.looks.append(try_another(stage, spec, told))
     assert stage.apply(wanted).exit_code == 0
     assert told == ["", "another run works on the pool desks"]
     assert not any(state_of(vm).claim for vm in stage.members(spec).values())
@@ -350,7 +440,7 @@ def test_a_pool_that_is_being_made_is_claimed_too(stage: Stage) -> None:
     assert not any(state_of(vm).claim for vm in stage.members(pool(3)).values())
 
 
-def test_of_two_claims_in_one_moment_the_later_stands_and_the_other_does_nothing(
+def test_of_two_claims_in_one_moment_the_first_stands_and_the_other_does_nothing(
     stage: Stage,
 ) -> None:
     stage.apply(pool(3))
@@ -360,7 +450,7 @@ def test_of_two_claims_in_one_moment_the_later_stands_and_the_other_does_nothing
     now = int(stage.clock().timestamp())
     driver = Meddling(MemoryDriver(stage.hypervisor))
     hook = lambda *_: write_state(stage, anchor, claim=other, claimed=now)  # noqa: E731
-    driver.after["wait"] = hook
+    driver.before["write_mark"] = hook
     with pytest.raises(BusyError, match="another run"):
         run_with(stage, driver, pool(3, snapshot="new"))
     assert {name: vm.id for name, vm in stage.members(pool(3)).items()} == {

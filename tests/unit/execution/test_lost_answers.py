@@ -56,10 +56,10 @@ class Forgetful(MemoryDriver):
             raise BusyError("the connection broke")
         return job
 
-    def write_mark(self, vm: VmId, mark: Mark) -> Job:
+    def write_mark(self, vm: VmId, mark: Mark, seen: Mark | None) -> Job:
         if self.adopt_error:
             raise self.adopt_error
-        return super().write_mark(vm, mark)
+        return super().write_mark(vm, mark, seen)
 
 
 @pytest.fixture

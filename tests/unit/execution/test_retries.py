@@ -57,7 +57,7 @@ IDEMPOTENT: tuple[Step, ...] = (
     DeleteSnapshot(vm=VM, vm_name="a", snapshot=SNAPSHOT, name="s"),
     PromoteVm(vm=VM, vm_name="a"),
     GrowDisk(vm=VM, vm_name="a", disk="Hard disk 1", capacity_bytes=1),
-    WriteMark(vm=VM, vm_name="a", mark=Mark(owner="linkedclone", uuid="u")),
+    WriteMark(vm=VM, vm_name="a", mark=Mark(owner="linkedclone", uuid="u"), seen=None),
 )
 
 
@@ -177,9 +177,9 @@ class Away(MemoryDriver):
         self._knock()
         return super().create_clone(step)
 
-    def delete_vm(self, vm: VmId) -> Job:
+    def delete_vm(self, vm: VmId, seen: Mark | None = None) -> Job:
         self._knock()
-        return super().delete_vm(vm)
+        return super().delete_vm(vm, seen)
 
     def wait(self, jobs: Sequence[Job], timeout_seconds: float) -> tuple[JobState, ...]:
         self._knock()
@@ -321,8 +321,8 @@ def test_an_endpoint_that_comes_back_is_waited_for(
         clock.time = 0.1 - 1e-9
         real = driver.delete_vm
 
-        def delete_vm(vm: VmId) -> Job:
-            job = real(vm)
+        def delete_vm(vm: VmId, seen: Mark | None = None) -> Job:
+            job = real(vm, seen)
             clock.time = max(clock.time, 0.1)
             return job
 

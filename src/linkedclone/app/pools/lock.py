@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
-from linkedclone.errors import BusyError, LinkedCloneError
+from linkedclone.errors import BusyError, ChangedError, LinkedCloneError
 from linkedclone.execution.pool_lock import RENEW_SECONDS, Claimant, is_valid, parse_claim, present
 from linkedclone.execution.runner import Runner
 from linkedclone.model.plan import WriteMark
@@ -20,12 +20,9 @@ if TYPE_CHECKING:
     from linkedclone.execution.outage import Pace
     from linkedclone.execution.progress import Progress
 
-SETTLE_SECONDS: Final = 0.5
-"""How long a new claim has to stand: longer than another run takes between its last look at
-the mark and its own writing, which are two calls in a row."""
-
 _TRIES: Final = 3
-"""On how many clones it is tried: one may be locked by a backup."""
+"""On how many clones it is tried, as one may be locked by a backup, and how often on one
+whose mark changes at the same time."""
 
 
 def refuse_claimed(vms: Iterable[Vm], pool: str, now: datetime) -> None:
@@ -77,7 +74,6 @@ class PoolClaim:
         self._progress = progress
         self._anchor: VmId | None = None
         self._written = 0.0
-        self._begun = False
 
     def take(self, members: Sequence[Vm], leaving: Collection[VmId]) -> bool:
         """See that no other run works on the pool, and say that this one does.
@@ -95,7 +91,6 @@ class PoolClaim:
             LinkedCloneError: The claim cannot be written.
         """
         self._refuse_others(members)
-        first, self._begun = not self._begun, True
         staying = [vm for vm in members if vm.id not in leaving]
         mine = [vm for vm in staying if self._is_mine(vm)]
         if mine:
@@ -104,8 +99,6 @@ class PoolClaim:
             self.renew()
         elif members:
             self._write_anew(staying or members)
-            if first:
-                self._confirm()
         return bool(staying)
 
     def stand_on(self, vm_id: VmId) -> None:
@@ -171,17 +164,19 @@ class PoolClaim:
         if trouble is not None:
             raise trouble
 
-    def _confirm(self) -> None:
-        """Look whether the claim stands, or another run has written its own over it."""
-        self._pace.sleep(SETTLE_SECONDS)
-        if self._anchor is not None:
-            self._refuse_others(self._driver.observe_vms([self._anchor]))
-
     def _write(self, vm_id: VmId, claim: str) -> LinkedCloneError | None:
-        """Write a claim into a mark as it stands by now: somebody may have held the clone.
+        """Write a claim; return why it could not be written.
 
-        Return why it could not be written.
+        One that another run writes at the same time is found by the next look.
         """
+        trouble: LinkedCloneError | None = None
+        for _ in range(_TRIES):
+            trouble = self._write_once(vm_id, claim)
+            if not isinstance(trouble, ChangedError):
+                break
+        return trouble
+
+    def _write_once(self, vm_id: VmId, claim: str) -> LinkedCloneError | None:
         seen = self._driver.observe_vms([vm_id])
         if claim:
             self._refuse_others(seen)
@@ -191,7 +186,7 @@ class PoolClaim:
             if mark is None:
                 continue
             state = replace(state_of(vm), claim=claim, claimed=int(now) if claim else 0)
-            step = WriteMark(vm=vm.id, vm_name=vm.name, mark=replace(mark, pool=state))
+            step = WriteMark(vm=vm.id, vm_name=vm.name, mark=replace(mark, pool=state), seen=mark)
             runner = Runner(self._driver, self._progress, pace=self._pace)
             landings = runner.run_stage([step])
             if runner.interrupted:

@@ -314,9 +314,7 @@ class Pools:
         vms = [vm for vm in self._driver.observe().vms if vm.id in scene.accepted]
         self._refuse_busy(vms, scene.spec.pool)
         identity = scene.identity
-        report = write_states(
-            self._driver, self._acting, vms, lambda vm: identity.sign(state_of(vm)), progress
-        )
+        report = write_states(self._acting, vms, lambda vm: identity.sign(state_of(vm)), progress)
         failed = [result for result in report.results if result.error]
         if failed:
             names = list_names([result.name for result in failed])
@@ -351,7 +349,6 @@ class Pools:
         vms, missing = choose_to_adopt(inventory, identity, names)
         self._refuse_busy(vms, spec.pool)
         report = write_states(
-            self._driver,
             self._acting,
             vms,
             lambda vm: (
@@ -394,7 +391,7 @@ class Pools:
         if not vms:
             refuse_missing(missing, called)
         why = (say_missing(called), NOT_A_MEMBER)
-        report = set_hold(self._driver, self._acting, vms, reason, progress)
+        report = set_hold(self._acting, vms, reason, progress)
         found = Found(vms=vms, absent=missing, failure=why)
         return found.tell(report, action="mark")
 
@@ -438,7 +435,11 @@ class Pools:
             return ActionReport(endpoint=self._acting.address)
         report = Vms(self._acting).delete(
             [vm.uuid for vm in members],
-            Deletion(force=force, despite_unreadable=despite_unreadable),
+            Deletion(
+                force=force,
+                despite_unreadable=despite_unreadable,
+                marks={vm.id: vm.mark for vm in members if vm.mark and not force},
+            ),
             confirm=confirm,
             progress=progress,
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
@@ -309,6 +309,7 @@ class PoolRun:
             memory_bytes=memory,
             annotation=spec.annotation,
             mark=replace(mark, spec=render_shape(sight.shape)) if mark else None,
+            seen=mark,
         )
 
     def _delete(self, changes: Sequence[Change]) -> set[VmId]:
@@ -322,7 +323,10 @@ class PoolRun:
         going = {c.vm.id: c for c in self._leave_out(changes, inventory.vms) if c.vm}
         if not going:
             return set()
-        how = Deletion(despite_unreadable=self._scene.despite_unreadable)
+        how = Deletion(
+            despite_unreadable=self._scene.despite_unreadable,
+            marks={c.vm.id: c.vm.mark for c in going.values() if c.vm and c.vm.mark},
+        )
         try:
             plan = plan_delete([c.vm for c in going.values() if c.vm], inventory, how)
         except LinkedCloneError as error:
@@ -331,10 +335,19 @@ class PoolRun:
             for change in going.values():
                 self._tally.fail(change, error)
             return set()
-        report = self._runner_run(plan, check=True)
+        return self._note_deletions(going, self._runner_run(plan, check=True))
+
+    def _note_deletions(
+        self, going: Mapping[VmId, Change], report: Mapping[str, ActionResult]
+    ) -> set[VmId]:
+        failed = [c for vm_id, c in going.items() if _is_failed(report.get(vm_id))]
+        # One that somebody else has taken meanwhile is left alone, which the next look tells.
+        taken = {c.slot for c in failed} - {c.slot for c in self._still(failed)}
         gone: set[VmId] = set()
         for vm_id, change in going.items():
             result = report.get(vm_id)
+            if change.slot in taken:
+                continue
             if result is None or result.status is Status.DONE:
                 gone.add(vm_id)
                 if change.act is Act.DELETE and result is not None:
@@ -401,7 +414,13 @@ class PoolRun:
         # As the marks stand by now: somebody may have held one.
         seen = self._driver.observe_vms([vm.id for vm in recovered]) if recovered else ()
         steps = [
-            WriteMark(vm=vm.id, vm_name=vm.name, mark=mark) for vm in seen if (mark := forgive(vm))
+            WriteMark(vm=vm.id, vm_name=vm.name, mark=mark, seen=vm.mark)
+            for vm in seen
+            if (mark := forgive(vm))
         ]
         if steps:
             Runner(self._driver, self._progress, pace=self._pace).run_stage(steps)
+
+
+def _is_failed(result: ActionResult | None) -> bool:
+    return result is not None and result.status is Status.FAILED

@@ -105,7 +105,7 @@ class Parents:
         if vm.owner is not None:
             return
         mark = Mark(owner=DEFAULT_OWNER, uuid=vm.uuid, version=__version__)
-        step = WriteMark(vm=vm.id, vm_name=vm.name, mark=mark)
+        step = WriteMark(vm=vm.id, vm_name=vm.name, mark=mark, seen=vm.mark)
         error = self._carry_out(Plan(stages=((step,),)), progress).error
         yield Finding(
             check="owner",

@@ -21,7 +21,7 @@ import socket
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -52,7 +52,7 @@ from linkedclone.drivers.local.recovery.interrupted_merge import settle_all, set
 from linkedclone.drivers.local.snapshots import snapshots
 from linkedclone.drivers.local.state.folder import MOVED_FROM, MOVING, StateFolder, open_state
 from linkedclone.drivers.local.state.settings import find_accel, find_root
-from linkedclone.drivers.local.state.store import load_vm, locked, save_record, write_ssh_config
+from linkedclone.drivers.local.state.store import load_vm, write_ssh_config
 from linkedclone.drivers.local.state.trust import secure_state
 from linkedclone.drivers.rules.refusals import no_such_vms
 from linkedclone.errors import HypervisorError, NoSnapshotError, UnsupportedError
@@ -331,10 +331,10 @@ class LocalDriver:
         run = partial(remove_stray, self._state, stray)
         return self._board.start(Work(about=str(stray.layer), action="remove", run=run))
 
-    def delete_vm(self, vm: VmId) -> Job:
+    def delete_vm(self, vm: VmId, seen: Mark | None = None) -> Job:
         """Start to delete a powered-off VM; layers that others read stay."""
         delete = partial(removal.delete_vm, self._state, self._machines)
-        return self._start("delete", vm, partial(delete, vm))
+        return self._start("delete", vm, partial(delete, vm, seen))
 
     def set_power(self, vm: VmId, power: Power) -> Job:
         """Start or stop a VM; already there counts as done."""
@@ -362,16 +362,17 @@ class LocalDriver:
         """The part of a pool's file that is about this machine."""
         return "local"
 
-    def reconfigure_vm(self, step: ReconfigureVm) -> Job:
+    def reconfigure_vm(self, step: ReconfigureVm, action: str = "reconfigure") -> Job:
         """Change a VM that is off."""
         from linkedclone.drivers.local.lifecycle.reconfigure import reconfigure_vm
 
         run = partial(reconfigure_vm, self._state, self._machines, step)
-        return self._start("reconfigure", step.vm, run)
+        return self._start(action, step.vm, run)
 
-    def write_mark(self, vm: VmId, mark: Mark) -> Job:
+    def write_mark(self, vm: VmId, mark: Mark, seen: Mark | None) -> Job:
         """Put a mark on a VM."""
-        return self._start("mark", vm, partial(_write_mark, self._state, vm, mark))
+        step = ReconfigureVm(vm=vm, vm_name=self._name(vm), mark=mark, seen=seen)
+        return self.reconfigure_vm(step, action="mark")
 
     def _start(self, action: str, vm: VmId, run: Callable[[], str | None]) -> Job:
         return self._board.start(Work(about=self._name(vm), action=action, run=run))
@@ -516,11 +517,6 @@ class LocalDriver:
     def close(self) -> None:
         """Take no more calls. Jobs go on, and the process ends after them."""
         self._board.close()
-
-
-def _write_mark(state: StateFolder, vm: VmId, mark: Mark) -> None:
-    with locked(state, vm) as stored:
-        save_record(state, stored, replace(stored.record, mark=mark))
 
 
 @cache

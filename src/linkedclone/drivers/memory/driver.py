@@ -216,10 +216,10 @@ class MemoryDriver:
             effect = partial(estate.revert, vm, snapshot)
             return self._start(estate, "revert", vm, effect)
 
-    def delete_vm(self, vm: VmId) -> Job:
+    def delete_vm(self, vm: VmId, seen: Mark | None = None) -> Job:
         """Start to delete a powered-off VM with the files that it alone uses."""
         with self._access("delete_vm") as estate:
-            return self._start(estate, "delete", vm, partial(estate.delete, vm))
+            return self._start(estate, "delete", vm, partial(estate.delete, vm, seen))
 
     def set_power(self, vm: VmId, power: Power) -> Job:
         """Start or stop a VM; already there counts as done."""
@@ -323,14 +323,11 @@ class MemoryDriver:
             raise HypervisorError(brief, hint="look at its path inside the guest", kind="NotFound")
         return status
 
-    def write_mark(self, vm: VmId, mark: Mark) -> Job:
+    def write_mark(self, vm: VmId, mark: Mark, seen: Mark | None) -> Job:
         """Start to put a mark on a VM."""
-
-        def write(estate: Estate) -> None:
-            estate.machine(vm).mark = mark
-
+        step = ReconfigureVm(vm=vm, vm_name=vm, mark=mark, seen=seen)
         with self._access("write_mark") as estate:
-            return self._start(estate, "mark", vm, partial(write, estate))
+            return self._start(estate, "mark", vm, partial(estate.reconfigure, step))
 
     def _start(
         self, estate: Estate, action: Action, vm: VmId, effect: Callable[[], str | None]

@@ -15,6 +15,7 @@ from linkedclone.drivers.memory.guest import Inside
 from linkedclone.drivers.memory.placement import ROOT_POOL, Places
 from linkedclone.drivers.memory.storage import Home, Storage
 from linkedclone.drivers.memory.vm import Machine, Point, view, with_sizes
+from linkedclone.drivers.rules.marks import merge_mark, refuse_changed
 from linkedclone.errors import (
     DuplicateNameError,
     GoneError,
@@ -27,7 +28,7 @@ from linkedclone.model.inventory import Inventory, Stray
 from linkedclone.model.plan import CreateClone, ReconfigureVm, RelocateVm
 from linkedclone.model.request import DiskMove
 from linkedclone.model.values.ids import FolderId, SnapshotId, StoreId, VmId
-from linkedclone.model.vm import CustomizationStatus, Disk, Layer, Power, Vm
+from linkedclone.model.vm import CustomizationStatus, Disk, Layer, Mark, Power, Vm
 
 Linking = Literal["linked", "full", "hidden"]
 """What a clone's disks become: deltas, copies, or deltas whose chain is not shown."""
@@ -266,11 +267,12 @@ class Estate:
         fresh = (self.fresh_mac() for _ in source.macs[len(step.macs) :])
         return (*step.macs, *fresh)
 
-    def delete(self, vm: VmId) -> None:
+    def delete(self, vm: VmId, seen: Mark | None = None) -> None:
         """Remove a VM with the files that it alone uses; an absent one counts as removed."""
         machine = self.machines.get(vm)
         if machine is None:
             return
+        refuse_changed(machine.name, seen=seen, now=machine.mark)
         if machine.power is not Power.OFF:
             raise _wrong_power(machine)
         del self.machines[vm]
@@ -391,9 +393,11 @@ class Estate:
                 f"{machine.name} runs, and its hardware changes only while it is off",
                 hint=f"``stop`` {machine.name}",
             )
+        if step.mark is not None:
+            mark = merge_mark(machine.name, step.mark, seen=step.seen, now=machine.mark)
+            machine.mark = mark
         machine.cpus, machine.memory_bytes = cpus, memory_bytes
         machine.annotation = machine.annotation if step.annotation is None else step.annotation
-        machine.mark = step.mark or machine.mark
 
     def rename(self, vm: VmId, name: str) -> None:
         """Give a VM another name; its files keep theirs."""

@@ -7,14 +7,14 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
-from linkedclone.drivers.vsphere.cloning.clone_spec import build_clone_spec, build_reconfiguration
+from linkedclone.drivers.rules.marks import refuse_changed
+from linkedclone.drivers.vsphere.cloning.clone_spec import build_clone_spec
 from linkedclone.drivers.vsphere.cloning.preview import render_clone
 from linkedclone.drivers.vsphere.connection.session import Session
 from linkedclone.drivers.vsphere.guest.stored_specifications import StoredSpecs
 from linkedclone.drivers.vsphere.inventory.device_shape import needs_devices
 from linkedclone.drivers.vsphere.inventory.finder import Finder
 from linkedclone.drivers.vsphere.inventory.folder_children import Lookup
-from linkedclone.drivers.vsphere.inventory.marks import write_mark
 from linkedclone.drivers.vsphere.inventory.observe import Observer
 from linkedclone.drivers.vsphere.jobs.attach import Attacher
 from linkedclone.drivers.vsphere.jobs.tasks import Jobs
@@ -166,11 +166,10 @@ class VsphereDriver:
         """Follow the clone of this name that somebody else is making."""
         return self._jobs.attach(step.name, step.source.id, step.target)
 
-    def write_mark(self, vm: VmId, mark: Mark) -> Job:
+    def write_mark(self, vm: VmId, mark: Mark, seen: Mark | None) -> Job:
         """Write the VM's mark into its extraConfig."""
-        spec = build_reconfiguration(write_mark(mark))
-        name = self._observer.name(vm)
-        return self._jobs.start(name, "mark", self._vm(vm).ReconfigVM_Task, spec=spec)
+        step = ReconfigureVm(vm=vm, vm_name=self._observer.name(vm), mark=mark, seen=seen)
+        return self.reconfigure_vm(step, action="mark")
 
     def create_snapshot(
         self,
@@ -274,10 +273,16 @@ class VsphereDriver:
         name, native = self._observer.name(vm), self._vm(vm)
         return self._jobs.delete(name, "unregister", native, native.UnregisterVM)
 
-    def delete_vm(self, vm: VmId) -> Job:
+    def delete_vm(self, vm: VmId, seen: Mark | None = None) -> Job:
         """Delete a VM with the files that no other registered VM uses."""
-        native = self._vm(vm)
-        return self._jobs.delete(self._observer.name(vm), "delete", native, native.Destroy_Task)
+        native, name = self._vm(vm), self._observer.name(vm)
+        if seen is not None:
+            from linkedclone.drivers.vsphere.lifecycle.reconfigure import read_bearing
+
+            bearing = read_bearing(self._collector, native, name)
+            if bearing is not None:
+                refuse_changed(name, seen=seen, now=bearing.mark)
+        return self._jobs.delete(name, "delete", native, native.Destroy_Task)
 
     def set_power(self, vm: VmId, power: Power) -> Job:
         """Start or stop hard."""
@@ -333,13 +338,14 @@ class VsphereDriver:
         """The part of a pool's file that is about vSphere."""
         return "vsphere"
 
-    def reconfigure_vm(self, step: ReconfigureVm) -> Job:
+    def reconfigure_vm(self, step: ReconfigureVm, action: str = "reconfigure") -> Job:
         """Change processors, memory, notes or mark; vCenter refuses hardware of what runs."""
-        from linkedclone.drivers.vsphere.lifecycle.reconfigure import build_changes
+        from linkedclone.drivers.vsphere.lifecycle.reconfigure import build_changes, read_bearing
 
         native, name = self._vm(step.vm), self._observer.name(step.vm)
-        spec = build_changes(step)
-        return self._jobs.start(name, "reconfigure", native.ReconfigVM_Task, spec=spec)
+        bearing = read_bearing(self._collector, native, name) if step.mark is not None else None
+        spec = build_changes(step, bearing)
+        return self._jobs.start(name, action, native.ReconfigVM_Task, spec=spec)
 
     def run_in_guest(
         self, vm: VmId, command: Sequence[str], *, login: GuestLogin | None, seconds: float

@@ -130,7 +130,7 @@ class ClonePlanner:
         snapshot = self._snapshot(missing=bool(missing))
         self._refuse_taken(named)
         mend = tuple(
-            WriteMark(vm=vm.id, vm_name=vm.name, mark=replace(vm.mark, uuid=vm.uuid))
+            WriteMark(vm=vm.id, vm_name=vm.name, mark=replace(vm.mark, uuid=vm.uuid), seen=vm.mark)
             for vm in existing
             if vm.mark is not None and vm.valid_mark is None
         )

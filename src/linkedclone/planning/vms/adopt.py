@@ -50,6 +50,7 @@ def plan_adopt(
             vm=vm.id,
             vm_name=vm.name,
             mark=_build_mark(vm, lineage.origin(vm), owner=owner, version=version),
+            seen=vm.mark,
         )
         for vm in wanted
     )

@@ -54,7 +54,7 @@ def plan_delete(vms: Sequence[Vm], inventory: Inventory, how: Deletion | None = 
     keepers = {vm.id for vm in kept}
     gone = [vm for vm in going if vm.id not in keepers]
     takes = frozenset[Layer]() if how.keep_base else lost
-    stages = (*_waves(gone, lineage, takes), *_unregister(kept, lost))
+    stages = (*_waves(gone, lineage, takes, how), *_unregister(kept, lost))
     return Plan(stages=stages, notes=_notes(vms, below, inventory), routine=inventory.unscanned)
 
 
@@ -150,7 +150,7 @@ def _stops(vms: Iterable[Vm]) -> tuple[Step, ...]:
 
 
 def _waves(
-    vms: Sequence[Vm], lineage: Lineage, lost: frozenset[Layer]
+    vms: Sequence[Vm], lineage: Lineage, lost: frozenset[Layer], how: Deletion
 ) -> tuple[tuple[Step, ...], ...]:
     """Order deletions so that no VM goes before one that hangs from it."""
     left = {vm.id: vm for vm in vms}
@@ -164,18 +164,19 @@ def _waves(
         running = _stops(ready)
         if running:
             waves.append(running)
-        waves.append(tuple(_delete(vm, lost) for vm in ready))
+        waves.append(tuple(_delete(vm, lost, how) for vm in ready))
         for vm in ready:
             del left[vm.id]
     return tuple(waves)
 
 
-def _delete(vm: Vm, lost: frozenset[Layer]) -> DeleteVm:
+def _delete(vm: Vm, lost: frozenset[Layer], how: Deletion) -> DeleteVm:
     return DeleteVm(
         vm=vm.id,
         vm_name=vm.name,
         vm_uuid=vm.uuid,
         takes_base=tuple(sorted(vm.layers & lost)),
+        seen=how.marks.get(vm.id),
     )
 
 

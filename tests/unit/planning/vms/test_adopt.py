@@ -59,7 +59,7 @@ MARKS = {
 @pytest.mark.parametrize(("one", "found", "mark"), MARKS.values(), ids=MARKS)
 def test_a_clone_is_adopted(one: Vm, found: list[Vm], mark: Mark) -> None:
     plan = plan_adopt([one], seen(*found), owner="linkedclone", version="1")
-    assert plan.steps == (WriteMark(vm=one.id, vm_name=one.name, mark=mark),)
+    assert plan.steps == (WriteMark(vm=one.id, vm_name=one.name, mark=mark, seen=one.mark),)
 
 
 def test_an_adopted_mark_is_valid_and_of_no_run() -> None:

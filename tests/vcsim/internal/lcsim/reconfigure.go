@@ -33,6 +33,12 @@ func (m *vmMethods) ReconfigVMTask(ctx *simulator.Context, req *types.ReconfigVM
 
 func (m *vmMethods) checkReconfigure(ctx *simulator.Context, spec *types.VirtualMachineConfigSpec) (fault types.BaseMethodFault) {
 	ctx.WithLock(m.vm, func() {
+		// API reference, VirtualMachineConfigSpec.changeVersion: the request is refused
+		// if the configuration was changed since that version was read.
+		if spec.ChangeVersion != "" && spec.ChangeVersion != m.vm.Config.ChangeVersion {
+			fault = &types.ConcurrentAccess{}
+			return
+		}
 		// API reference, ReconfigVM_Task: InvalidPowerState if it is powered on and the
 		// hardware cannot take the change; nothing here is hot-pluggable.
 		state, hardware := m.vm.Runtime.PowerState, m.vm.Config.Hardware

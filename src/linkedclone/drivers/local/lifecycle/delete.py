@@ -19,13 +19,16 @@ from linkedclone.drivers.local.state.store import (
     withdraw_vm,
 )
 from linkedclone.drivers.local.storage.image_lock import kept_from_writers, refuse_writers
+from linkedclone.drivers.rules.marks import refuse_changed
 from linkedclone.errors import GoneError, HypervisorError, LinkedCloneError
 from linkedclone.model.values.ids import VmId
-from linkedclone.model.vm import Power
+from linkedclone.model.vm import Mark, Power
 from linkedclone.system.locks import hold
 
 
-def delete_vm(state: StateFolder, machines: OpenMachine, vm: VmId) -> None:
+def delete_vm(
+    state: StateFolder, machines: OpenMachine, vm: VmId, seen: Mark | None = None
+) -> None:
     """Delete a VM that is off; one that is absent counts as deleted.
 
     Of an image, the newest version that is left bears the plain name then. Its
@@ -43,6 +46,7 @@ def delete_vm(state: StateFolder, machines: OpenMachine, vm: VmId) -> None:
         return
     try:
         with at_work_on(state, "delete", vm) as entry, locked(state, vm) as stored:
+            refuse_changed(stored.record.name, seen=seen, now=stored.record.mark)
             power = observe_power(machines, stored)
             if power is not Power.OFF:
                 raise HypervisorError(

@@ -6,6 +6,7 @@ from linkedclone.drivers.local.machine.open import OpenMachine
 from linkedclone.drivers.local.machine.starting import observe_power
 from linkedclone.drivers.local.state.folder import StateFolder
 from linkedclone.drivers.local.state.store import locked, save_record
+from linkedclone.drivers.rules.marks import merge_mark
 from linkedclone.errors import RefusedError
 from linkedclone.model.plan import ReconfigureVm
 from linkedclone.model.vm import Power
@@ -29,6 +30,8 @@ def reconfigure_vm(state: StateFolder, machines: OpenMachine, step: ReconfigureV
             record,
             machine=wanted,
             annotation=record.annotation if step.annotation is None else step.annotation,
-            mark=record.mark if step.mark is None else step.mark,
+            mark=record.mark
+            if step.mark is None
+            else merge_mark(record.name, step.mark, seen=step.seen, now=record.mark),
         )
         save_record(state, vm, changed)

@@ -180,11 +180,6 @@ def _build_config(
     )
 
 
-def build_reconfiguration(entries: dict[str, str]) -> Native:
-    """Return the change that writes extraConfig entries and nothing else."""
-    return vim.vm.ConfigSpec(extraConfig=_build_options(entries))
-
-
 def _build_options(entries: dict[str, str]) -> list[Native]:
     """Return extraConfig entries as vSphere takes them."""
     return [_build_option(key, value) for key, value in entries.items()]

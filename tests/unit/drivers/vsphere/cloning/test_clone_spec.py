@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from pyVmomi import vim
 
-from linkedclone.drivers.vsphere.cloning.clone_spec import build_clone_spec, build_reconfiguration
+from linkedclone.drivers.vsphere.cloning.clone_spec import build_clone_spec
 from linkedclone.drivers.vsphere.cloning.preview import render, render_clone
 from linkedclone.drivers.vsphere.inventory.device_shape import Shape, build_shape
 from linkedclone.drivers.vsphere.native import moid_of
@@ -105,11 +105,6 @@ def test_passwords_and_keys_are_not_shown() -> None:
     assert "hunter2" not in shown
     assert "AAAAA" not in shown
     assert "Ada" in shown
-
-
-def test_an_adopted_uuid_is_all_that_is_rewritten() -> None:
-    shown = render(build_reconfiguration({"linkedclone.uuid": "abc"}))
-    assert shown == {"extraConfig": [{"key": "linkedclone.uuid", "value": "abc"}]}
 
 
 @pytest.mark.parametrize("size", [1, (1 << 30) + 1, 6 << 20])

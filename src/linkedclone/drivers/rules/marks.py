@@ -1,0 +1,59 @@
+"""Marks are changed by several commands at once: what none of them may lose. Pure."""
+
+from dataclasses import fields, is_dataclass, replace
+from typing import cast
+
+from linkedclone.errors import ChangedError
+from linkedclone.model.vm import Mark
+
+
+def merge_mark(name: str, wanted: Mark, *, seen: Mark | None, now: Mark | None) -> Mark:
+    """Return the mark to write: what a command changes, and what others have changed since.
+
+    To be called while nobody else can write it.
+
+    Args:
+        name: The VM's name.
+        wanted: The mark as the command wants it.
+        seen: The mark that it was made of.
+        now: The mark that the VM bears by now.
+
+    Raises:
+        ChangedError: Somebody else has changed the same, or the mark is gone.
+    """
+    try:
+        return cast("Mark", _merge(wanted, seen, now))
+    except ValueError:
+        raise _changed(name) from None
+
+
+def refuse_changed(name: str, *, seen: Mark | None, now: Mark | None) -> None:
+    """Refuse to delete a VM for what stood in its mark; None for one whose mark does not matter.
+
+    Raises:
+        ChangedError: The VM bears another mark by now.
+    """
+    if seen is not None and seen != now:
+        raise _changed(name)
+
+
+def _merge(wanted: object, seen: object, now: object) -> object:
+    if now in (seen, wanted):
+        return wanted
+    if wanted == seen and now is not None:
+        return now
+    if not (is_dataclass(wanted) and is_dataclass(seen) and is_dataclass(now)):
+        raise ValueError
+    parts = {
+        name: _merge(getattr(wanted, name), getattr(seen, name), getattr(now, name))
+        for name in (one.name for one in fields(now))
+    }
+    return replace(now, **parts)  # type: ignore[type-var]  # of no class, but an object of one
+
+
+def _changed(name: str) -> ChangedError:
+    return ChangedError(
+        f"the mark of {name} was changed in the meantime",
+        hint="nothing was done to it; run the command again",
+        kind="mark",
+    )
