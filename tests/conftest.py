@@ -1,6 +1,8 @@
 """Fixtures that several folders of tests share."""
 
 import json
+import os
+import signal
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -23,7 +25,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Try fewer examples than the long runs do, where a test names no number."""
+    """Leave this machine's keyring alone; try fewer examples than the long runs do."""
+    os.environ["PYTHON_KEYRING_BACKEND"] = "keyring.backends.fail.Keyring"
+    # What a shell starts in the background ignores it, and all that it starts in turn.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     settings.register_profile("few", settings.get_profile("any-machine"), max_examples=30)
     if not config.getoption("--soak"):
         settings.load_profile("few")

@@ -208,17 +208,26 @@ one_guest = pytest.mark.xdist_group("a guest on a full disk")  # one worker boot
 BOOT_SECONDS = 90.0
 
 
+@pytest.fixture
+def booted(small_disk: LocalDriver) -> LocalDriver:
+    """A clone of the demo guest that runs in a filesystem of its own, which has space."""
+    (small_disk.state.root.parent / "hog").unlink(missing_ok=True)
+    desks = [vm for vm in small_disk.observe().vms if vm.name == "desk"]
+    golden = find(small_disk, "golden")
+    desk = desks[0] if desks else make(small_disk, running(step_for(small_disk, golden, "desk")))
+    set_power(small_disk, desk, Power.ON)
+    wait_for(small_disk, desk, lambda seen: seen.tools_running)
+    return small_disk
+
+
 @pytest.fixture(scope="module")
-def booted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalDriver]:
-    """A clone of the demo guest that runs in a filesystem of its own."""
+def small_disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalDriver]:
     with (
         small_filesystem(tmp_path_factory.mktemp("booted") / "small", "128m") as folder,
         closing(connect(folder / "state", open_machine)) as driver,
     ):
         driver.import_image(build_import())
-        desk = make(driver, running(step_for(driver, find(driver, "golden"), "desk")))
         try:
-            wait_for(driver, desk, lambda seen: seen.tools_running)
             yield driver
         finally:
             for vm in driver.observe().vms:
@@ -290,7 +299,7 @@ def wait_for(driver: LocalDriver, vm: Vm, condition: Callable[[Vm], bool | None]
 def ssh(driver: LocalDriver, vm: Vm, command: str) -> list[str]:
     arguments = driver.build_ssh(vm.id, [command])
     done = subprocess.run(
-        arguments, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=True
+        arguments, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=240, check=True
     )
     return done.stdout.split()
 

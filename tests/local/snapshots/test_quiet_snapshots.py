@@ -32,14 +32,21 @@ FREEZE, STATUS = "guest-fsfreeze-freeze", "guest-fsfreeze-status"
 AFTER_FREEZE, AFTER_MOVE, IN_FREEZE = "frozen", "frozen and moved", "while it freezes"
 
 
-@pytest.fixture(scope="module")
-def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalDriver]:
+@pytest.fixture
+def driver(small: LocalDriver) -> LocalDriver:
     """The small guest, with its agent up."""
+    desk = find(small, "desk")
+    set_power(small, desk, Power.ON)
+    wait_for(small, desk, lambda seen: seen.tools_running)
+    return small
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalDriver]:
     with closing(connect(tmp_path_factory.mktemp("quiet") / "state", open_machine)) as opened:
         opened.import_image(build_import())
         desk = make(opened, running(step_for(opened, find(opened, "golden"), "desk")))
         try:
-            wait_for(opened, desk, lambda seen: seen.tools_running)
             yield opened
         finally:
             set_power(opened, desk, Power.OFF)
@@ -126,7 +133,8 @@ def test_a_guest_writes_on_while_it_is_promoted_and_sees_its_disk_grow(driver: L
     result_of(driver, driver.grow_disk(desk.id, label, size + (64 << 20)))
     (sectors,) = ssh(driver, desk, "cat /sys/block/vda/size")
     assert int(sectors) * 512 == size + (64 << 20)
-    result_of(driver, driver.delete_vm(find(driver, "golden").id))
+    for golden in [vm for vm in driver.observe().vms if vm.name == "golden"]:
+        result_of(driver, driver.delete_vm(golden.id))
     deadline = time.monotonic() + BOOT_SECONDS
     while driver.run_in_guest(desk.id, ["test", "-e", "/root/done"], login=None, seconds=30.0):
         assert time.monotonic() < deadline

@@ -45,7 +45,6 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     monkeypatch.setenv("LINKEDCLONE_CONFIG", str(tmp_path / "config.yaml"))
     monkeypatch.setenv("LINKEDCLONE_ENDPOINT", "memory:")
-    monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.fail.Keyring")
     return tmp_path
 
 

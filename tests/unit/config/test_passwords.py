@@ -1,5 +1,4 @@
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import keyring
@@ -33,12 +32,10 @@ class _Keyring(KeyringBackend):
 
 
 @pytest.fixture
-def ring() -> Iterator[_Keyring]:
-    before = keyring.get_keyring()
+def ring(monkeypatch: pytest.MonkeyPatch) -> _Keyring:
     ring = _Keyring()
-    keyring.set_keyring(ring)
-    yield ring
-    keyring.set_keyring(before)
+    monkeypatch.setattr("keyring.core._keyring_backend", ring)  # asked for, it would stay chosen
+    return ring
 
 
 def _file(tmp_path: Path, text: str, mode: int = 0o600) -> Path:

@@ -30,7 +30,7 @@ from linkedclone.errors import LostAnswerError
 from linkedclone.model.vm import Power
 from tests.contract.acts import result_of
 from tests.simulator import Simulator
-from tests.vsphere.acts import PARENT, main_job, opened, prepare
+from tests.vsphere.acts import PARENT, lose_patience, main_job, opened, prepare
 from tests.vsphere.proxy import Change, Proxy, Reply, honestly, proxied
 
 pytestmark = pytest.mark.xdist_group("mutilated answers")  # one worker sets up what they share
@@ -87,7 +87,6 @@ class World:
         self.simulator = simulator
         self.proxy = proxy
         self.ids = self.run("list", "-o", "json").ids
-        self.orphans: set[str] = set()
 
     def run(self, *arguments: str, change: Change = honestly) -> Outcome:
         """Run a command inside this process; what was sent is counted anew."""
@@ -103,8 +102,15 @@ class World:
         return CHANGES & set(self.proxy.sent)
 
 
+@pytest.fixture
+def world(standing: World) -> World:
+    """The family behind a proxy that is honest again, whatever the test before made of it."""
+    standing.proxy.change, standing.proxy.sent = honestly, []
+    return standing
+
+
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     folder = tmp_path_factory.mktemp("home")
     with Simulator.start() as simulator, proxied(simulator) as proxy, opened(simulator) as driver:
         prepare(driver)
@@ -499,9 +505,7 @@ def test_12a_deep_documents_and_entities_are_refused(world: World, body: bytes) 
 def test_12a_an_answer_that_trickles_is_given_up(world: World) -> None:
     slow = answering(["RetrievePropertiesEx"], Reply(status=200, body=b"<" * 10**6, pause=0.01))
     with opened_at(world.proxy.endpoint()) as driver:
-        session = driver._session
-        session._stub.DropConnections()
-        session._stub.schemeArgs["timeout"] = 0.3
+        lose_patience(driver, 0.3)
         world.proxy.change = slow
         with pytest.raises(LostAnswerError, match="broke") as caught:
             driver.observe()
@@ -564,6 +568,7 @@ def test_a1_a_session_that_ends_at_any_call_costs_nothing_but_a_login(
     (tmp_path / "pool.yaml").write_text(POOL.format(golden=GOLDEN))
     command = tuple(str(tmp_path / "pool.yaml") if part == "POOL" else part for part in command)
     every = request.config.getoption("--soak")
+    orphans: set[str] = set()
 
     def stage() -> None:
         for old in ("victim", "lost", "lost-1"):
@@ -572,7 +577,8 @@ def test_a1_a_session_that_ends_at_any_call_costs_nothing_but_a_login(
         if act == "snapshot delete":
             assert world.run("snapshot", "create", "victim", "mine").code == 0
         if act == "gc":
-            world.orphans = {world.simulator.leave_orphan("victim")}
+            orphans.clear()
+            orphans.add(world.simulator.leave_orphan("victim"))
 
     def judge() -> None:
         names = world.run("list", "-o", "json").names
@@ -580,7 +586,7 @@ def test_a1_a_session_that_ends_at_any_call_costs_nothing_but_a_login(
         if act == "promote":
             assert '"linked": false' in world.run("show", "victim", "-o", "json").out
         if act == "gc":
-            assert not world.orphans & set(world.simulator.files())
+            assert not orphans & set(world.simulator.files())
 
     stage()
     assert world.run(*command).code == 0

@@ -12,7 +12,7 @@ import pytest
 
 from linkedclone.cli.main import main
 from tests.simulator import Simulator
-from tests.vsphere.proxy import Proxy, Reply, proxied
+from tests.vsphere.proxy import Proxy, Reply, honestly, proxied
 
 ENVELOPE = """<?xml version="1.0" encoding="UTF-8"?>
 <soapenv:Envelope xmlns:soapenv="http://schemas.xmlsoap.org/soap/envelope/"
@@ -33,6 +33,7 @@ def proxy() -> Iterator[Proxy]:
 @pytest.fixture
 def inventory(proxy: Proxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Inventory:
     """Return what makes objects the whole inventory."""
+    proxy.change = honestly
     for name, value in proxy.environment(tmp_path).items():
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("LINKEDCLONE_ENDPOINT", raising=False)
