@@ -20,7 +20,7 @@ def run(simulator: Simulator, *args: str) -> str:
         "GOVMOMI_HOME": simulator.folder.name,
     }
     done = subprocess.run(
-        [str(BINARY), *args], capture_output=True, text=True, env=env, timeout=60, check=False
+        [str(BINARY), *args], capture_output=True, text=True, env=env, timeout=240, check=False
     )
     assert done.returncode == 0, done.stderr
     return done.stdout

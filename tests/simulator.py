@@ -65,7 +65,7 @@ class Simulator:
     def stop_process(self) -> None:
         """End the process as an administrator does; what it keeps is saved."""
         self.process.terminate()
-        self.process.wait(30)
+        self.process.wait(120)
         if self.process.stdout is not None:
             self.process.stdout.close()
 
@@ -111,10 +111,10 @@ class Simulator:
         if self.process.poll() is None:
             self.process.terminate()
             try:
-                self.process.wait(10)
+                self.process.wait(60)
             except subprocess.TimeoutExpired:
                 self.process.kill()
-                self.process.wait(10)
+                self.process.wait(60)
         if self.process.stdout is not None:
             self.process.stdout.close()
         self.folder.cleanup()
@@ -244,7 +244,7 @@ class Simulator:
     def _control(self, method: str, path: str, body: Mapping[str, object] | None = None) -> Any:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.load_verify_locations(cadata=self.certificate_pem)
-        connection = HTTPSConnection(self.host, self.port, context=context, timeout=30)
+        connection = HTTPSConnection(self.host, self.port, context=context, timeout=120)
         try:
             payload = None if body is None else json.dumps(body)
             connection.request(method, f"/_test/{path}", payload)

@@ -11,14 +11,14 @@ from tests.contract.acts import clone, find, finish, result_of, step_for
 from tests.contract.rigs.base import Rig
 
 UNFINISHED = {JobStatus.QUEUED, JobStatus.RUNNING}
+AN_HOUR = 3600.0
+"""Longer than a test may take: what waits for it to pass is ended, and has failed."""
 
 
 def test_a_long_call_returns_at_once(rig: Rig, driver: Driver) -> None:
-    rig.delay("clone", 3.0)
+    rig.delay("clone", AN_HOUR)
     step = step_for(driver, find(driver, rig.parent), "desk-001")
-    begun = time.monotonic()
     job = driver.create_clone(step)
-    assert time.monotonic() - begun < 2.0
     assert job.about == "desk-001"
     assert job.action == "clone"
     (state,) = driver.wait([job], 0.0)
@@ -27,12 +27,10 @@ def test_a_long_call_returns_at_once(rig: Rig, driver: Driver) -> None:
 
 def test_waiting_returns_the_states_of_all_once_one_has_finished(rig: Rig, driver: Driver) -> None:
     vm = clone(driver, rig, "desk-000")
-    rig.delay("clone", 20.0)
+    rig.delay("clone", AN_HOUR)
     slow = driver.create_clone(step_for(driver, find(driver, rig.parent), "desk-001"))
     quick = driver.set_power(vm.id, Power.ON)
-    begun = time.monotonic()
-    states = driver.wait([slow, quick], 15.0)
-    assert time.monotonic() - begun < 10.0
+    states = driver.wait([slow, quick], AN_HOUR)
     seen = {state.job.id: state.status for state in states}
     assert seen[quick.id] is JobStatus.DONE
     assert seen[slow.id] in UNFINISHED
@@ -40,29 +38,25 @@ def test_waiting_returns_the_states_of_all_once_one_has_finished(rig: Rig, drive
 
 def test_waiting_returns_at_once_if_a_job_has_finished_already(rig: Rig, driver: Driver) -> None:
     vm = clone(driver, rig, "desk-000")
-    rig.delay("clone", 20.0)
+    rig.delay("clone", AN_HOUR)
     quick = driver.set_power(vm.id, Power.ON)
     result_of(driver, quick)
     slow = driver.create_clone(step_for(driver, find(driver, rig.parent), "desk-001"))
-    begun = time.monotonic()
-    states = driver.wait([quick, slow], 15.0)
-    assert time.monotonic() - begun < 10.0
+    states = driver.wait([quick, slow], AN_HOUR)
     assert [s.job.id for s in states if s.finished] == [quick.id]
 
 
 def test_waiting_ends_with_its_time(rig: Rig, driver: Driver) -> None:
-    rig.delay("clone", 20.0)
+    rig.delay("clone", AN_HOUR)
     job = driver.create_clone(step_for(driver, find(driver, rig.parent), "desk-001"))
     begun = time.monotonic()
     (state,) = driver.wait([job], 0.4)
-    assert 0.2 < time.monotonic() - begun < 10.0
+    assert time.monotonic() - begun > 0.2
     assert state.status in UNFINISHED
 
 
 def test_waiting_for_nothing_ends_at_once(rig: Rig, driver: Driver) -> None:
-    begun = time.monotonic()
-    assert driver.wait([], 20.0) == ()
-    assert time.monotonic() - begun < 10.0
+    assert driver.wait([], AN_HOUR) == ()
 
 
 def test_a_finished_job_stays_finished(rig: Rig, driver: Driver) -> None:
@@ -76,7 +70,7 @@ def test_jobs_go_on_after_close(rig: Rig, driver: Driver) -> None:
     short_lived = rig.connect()
     short_lived.create_clone(step)
     short_lived.close()
-    deadline = time.monotonic() + 20.0
+    deadline = time.monotonic() + 120.0
     while not (seen := driver.observe_names(step.target, ["desk-001"])):
         assert time.monotonic() < deadline
         time.sleep(0.05)
@@ -117,7 +111,7 @@ def test_how_far_a_customization_is_shows_on_the_vm(rig: Rig, driver: Driver) ->
     if not rig.customization:
         assert vm.customization is CustomizationStatus.PENDING
         return
-    deadline = time.monotonic() + 20.0
+    deadline = time.monotonic() + 120.0
     while vm.customization is not CustomizationStatus.SUCCEEDED:
         assert vm.customization in {CustomizationStatus.PENDING, CustomizationStatus.RUNNING}
         assert time.monotonic() < deadline
@@ -132,7 +126,7 @@ def test_events_tell_only_of_vms_that_something_happened_to(rig: Rig, driver: Dr
     assert before.tzinfo is not None
     vm = start_clone(driver, rig, customization=rig.customization)
     parent = find(driver, rig.parent)
-    deadline = time.monotonic() + 20.0
+    deadline = time.monotonic() + 120.0
     while True:
         news = driver.observe_customization([vm.id, parent.id], before)
         assert set(news) <= {vm.id}

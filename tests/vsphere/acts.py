@@ -29,6 +29,15 @@ def opened(simulator: Simulator, *, datacenter: str = "") -> Iterator[Driver]:
         driver.close()
 
 
+def lose_patience(driver: VsphereDriver, seconds: float) -> None:
+    """Wait only so long for answers on the connections that are open.
+
+    To open one may take as long as it does: on a busy machine that is longer.
+    """
+    for connection, _ in driver._session._stub.pool:
+        connection.timeout = seconds
+
+
 def prepare(driver: Driver, ref: str = PARENT) -> Vm:
     """Give a VM a snapshot; return it whole."""
     vm = find(driver, ref)

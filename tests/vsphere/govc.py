@@ -17,5 +17,5 @@ def run_govc(simulator: Simulator, *args: str) -> "subprocess.CompletedProcess[s
         "GOVC_PERSIST_SESSION": "false",
     }
     return subprocess.run(
-        [str(GOVC), *args], env=env, capture_output=True, text=True, timeout=60, check=False
+        [str(GOVC), *args], env=env, capture_output=True, text=True, timeout=240, check=False
     )

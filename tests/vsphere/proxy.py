@@ -78,7 +78,7 @@ class Proxy:
     def connect(self) -> HTTPSConnection:
         """Return a connection to the simulator; it is opened with its first request."""
         return HTTPSConnection(
-            self._simulator.host, self._simulator.port, context=self._there, timeout=30
+            self._simulator.host, self._simulator.port, context=self._there, timeout=120
         )
 
     def close(self) -> None:
@@ -87,7 +87,7 @@ class Proxy:
 
     # -- how to reach it --------------------------------------------------------------
 
-    def endpoint(self, *, timeout_seconds: float = 10.0) -> Endpoint:
+    def endpoint(self) -> Endpoint:
         return Endpoint(
             kind="vsphere",
             host="127.0.0.1",
@@ -95,7 +95,6 @@ class Proxy:
             user=self._simulator.user,
             password=Secret(self._simulator.password),
             tls=Tls(pinned_pem=self.pem),
-            timeout_seconds=timeout_seconds,
             origin="test",
         )
 

@@ -206,13 +206,14 @@ def test_a_template_of_which_the_answer_was_lost_is_a_template_again(
 def test_an_interrupted_preparation_ends_with_a_template(
     simulator: Simulator, env: dict[str, str], driver: Driver, template: str
 ) -> None:
-    simulator.delays(task_ms={"CreateSnapshot_Task": 2000})
+    simulator.delays(task_ms={"CreateSnapshot_Task": 200_000})
     process = command.start("clone", template, "desk-1", "--prepare-template", env=env)
     # Until the answer is there and the task is followed: before that the call may be lost.
     while "WaitForUpdatesEx" not in simulator.calls():
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    simulator.delays()
+    _, errors = process.communicate()
     assert process.returncode == 130, errors
     assert "is a template as before" in errors
     parent = find(driver, template)
@@ -229,7 +230,7 @@ def test_after_a_kill_the_next_run_tells_that_it_is_no_template(
     while "CreateSnapshot_Task" not in simulator.calls():
         time.sleep(0.05)
     process.kill()
-    process.communicate(timeout=60)
+    process.communicate()
     assert not find(driver, template).template
     (log,) = tmp_path.rglob("*.jsonl")
     assert '"make a VM", "status": "done"' in log.read_text()

@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import time
 from pathlib import Path
 
 from tests.local.machine.guest import BUILD, OUT, DemoGuest
@@ -10,9 +9,7 @@ from tests.local.machine.guest import BUILD, OUT, DemoGuest
 
 def test_what_is_built_already_is_left_alone(demo_guest: DemoGuest) -> None:
     before = {path.name: path.stat().st_mtime_ns for path in OUT.iterdir()}
-    start = time.monotonic()
     done = subprocess.run((BUILD, OUT), capture_output=True, text=True, check=True)
-    assert time.monotonic() - start < 2
     assert done.stdout.strip() == str(OUT / "guest.json")
     after = {path.name: path.stat().st_mtime_ns for path in OUT.iterdir()}
     assert after == before

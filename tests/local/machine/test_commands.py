@@ -33,7 +33,7 @@ def test_a_signal_is_told_as_a_shell_does(guest: RunningGuest) -> None:
 def test_one_that_takes_too_long_is_ended(guest: RunningGuest) -> None:
     with pytest.raises(BusyError, match="sleep took longer than 1 s"):
         guest.machine.run_command(("sleep", "1234"), 1.0)
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while "sleep 1234" in guest.ssh("ps"):
         assert time.monotonic() < deadline
 

@@ -76,7 +76,7 @@ def test_the_screen_is_shown_on_a_private_socket(
     machine = start(replace(config, display=True))
     assert (machine.folder / VNC_SOCKET).stat().st_mode & 0o077 == 0
     assert machine.folder.stat().st_mode & 0o077 == 0
-    client = connect(machine.folder, VNC_SOCKET, timeout_seconds=10)
+    client = connect(machine.folder, VNC_SOCKET, timeout_seconds=60)
     assert client is not None
     with client:
         client.settimeout(10)

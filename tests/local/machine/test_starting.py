@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -51,7 +50,7 @@ def test_a_killed_machine_is_off_and_says_so(make_guest: MakeGuest) -> None:
     guest = make_guest()
     guest.machine.start()
     os.kill(_pid(guest.machine), signal.SIGKILL)
-    state = guest.wait_for(lambda seen: seen.power is not Power.ON, seconds=10)
+    state = guest.wait_for(lambda seen: seen.power is not Power.ON)
     assert state.power is Power.OFF
     assert "killed" in state.last_words
     guest.machine.start()
@@ -62,7 +61,7 @@ def test_a_terminated_machine_leaves_qemu_s_own_words(make_guest: MakeGuest) -> 
     guest = make_guest()
     guest.machine.start()
     os.kill(_pid(guest.machine), signal.SIGTERM)
-    state = guest.wait_for(lambda seen: seen.power is Power.OFF, seconds=10)
+    state = guest.wait_for(lambda seen: seen.power is Power.OFF)
     assert "terminating on signal 15" in state.last_words
 
 
@@ -108,12 +107,9 @@ def test_a_missing_base_is_a_clear_error(make_guest: MakeGuest, tmp_path: Path) 
     assert "base.qcow2" in caught.value.details
 
 
-def test_a_machine_that_never_ran_is_off_at_no_cost(make_guest: MakeGuest) -> None:
+def test_a_machine_that_never_ran_is_off_and_leaves_no_folder(make_guest: MakeGuest) -> None:
     machine = make_guest().machine
-    start = time.perf_counter()
-    for _ in range(100):
-        assert machine.observe().power is Power.OFF
-    assert time.perf_counter() - start < 0.5
+    assert machine.observe().power is Power.OFF
     machine.stop()
     machine.stop(force=True)
     with pytest.raises(GoneError):
@@ -144,7 +140,7 @@ def test_a_guest_that_is_asked_to_stop_ends_in_order(
 
 
 def _pid(machine: Machine) -> int:
-    client = connect(machine.folder, QMP_SOCKET, timeout_seconds=1)
+    client = connect(machine.folder, QMP_SOCKET, timeout_seconds=60)
     assert client is not None
     with client:
         return peer_pid(client)

@@ -283,7 +283,7 @@ def slow_down(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def wait_for_merge(driver: LocalDriver, vm: Vm) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     machine = open_machine(load_vm(driver.state, vm.id))
 
     async def look(session: Session) -> bool:

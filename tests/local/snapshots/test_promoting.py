@@ -323,7 +323,7 @@ def slow_down(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def wait_for_copy(driver: LocalDriver, vm: Vm) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while not load_vm(driver.state, vm.id).record.copy:
         assert time.monotonic() < deadline
         time.sleep(0.05)

@@ -13,7 +13,7 @@ from multiprocessing.connection import Connection
 from tests.command import fork
 
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
-_PATIENCE_SECONDS = 30.0
+_PATIENCE_SECONDS = 240.0
 
 
 @dataclass(frozen=True)

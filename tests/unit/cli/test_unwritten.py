@@ -19,7 +19,7 @@ def _run(line: str, home: Path) -> "subprocess.CompletedProcess[str]":
         text=True,
         env=env,
         check=False,
-        timeout=60,
+        timeout=240,
     )
 
 

@@ -21,7 +21,7 @@ class Reader(MemoryDriver):
     def __init__(self, *, together: int = 1, fail: bool = False) -> None:
         super().__init__(MemoryHypervisor(), "memory:")
         self.read: list[tuple[VmId, ...]] = []
-        self._barrier = threading.Barrier(together, timeout=10)
+        self._barrier = threading.Barrier(together, timeout=120)
         self._fail = fail
 
     def observe_vms(self, ids: Sequence[VmId]) -> tuple[Vm, ...]:

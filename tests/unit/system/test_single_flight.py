@@ -20,12 +20,12 @@ class World:
     def look(self) -> int:
         self.looks += 1
         seen = self.state
-        assert self.let.wait(10)
+        assert self.let.wait(120)
         return seen
 
 
 def wait_until_looking(world: World) -> None:
-    deadline = monotonic() + 10
+    deadline = monotonic() + 120
     while not world.looks:
         assert monotonic() < deadline
         sleep(0.001)

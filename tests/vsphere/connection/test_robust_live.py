@@ -78,7 +78,7 @@ def test_an_interrupt_cleans_up(simulator: Simulator, number: signal.Signals) ->
         if "no snapshot" in line:
             break
     process.send_signal(number)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate()
     assert process.returncode == 130
     assert "is deleted" in err
     assert simulator.files() == before

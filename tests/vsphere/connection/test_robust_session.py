@@ -28,7 +28,7 @@ from linkedclone.model.values.secret import Secret
 from linkedclone.model.vm import Power
 from tests.contract.acts import find, finish, result_of
 from tests.simulator import Simulator
-from tests.vsphere.acts import PARENT, opened, prepare, steps_for, target_for
+from tests.vsphere.acts import PARENT, lose_patience, opened, prepare, steps_for, target_for
 
 
 class Gate:
@@ -82,10 +82,8 @@ def gate(simulator: Simulator) -> Iterator[Gate]:
         yield gate
 
 
-def through(gate: Gate, simulator: Simulator, *, timeout_seconds: float = 5.0) -> Endpoint:
-    return replace(
-        simulator.endpoint(), host="127.0.0.1", port=gate.port, timeout_seconds=timeout_seconds
-    )
+def through(gate: Gate, simulator: Simulator) -> Endpoint:
+    return replace(simulator.endpoint(), host="127.0.0.1", port=gate.port)
 
 
 def session_of(driver: Driver) -> Session:
@@ -186,13 +184,13 @@ def test_after_a_silence_a_call_goes_over_a_new_connection(
 
 
 def test_a_server_that_takes_the_call_and_never_answers(simulator: Simulator, gate: Gate) -> None:
-    with closing(open_driver(through(gate, simulator, timeout_seconds=1.0))) as driver:
+    with closing(open_driver(through(gate, simulator))) as driver:
+        assert isinstance(driver, VsphereDriver)
         vm = find(driver, PARENT)
+        lose_patience(driver, 0.3)
         gate.mute = True
-        before = time.monotonic()
         with pytest.raises(LostAnswerError, match="broke"):
             driver.set_power(vm.id, Power.ON)
-        assert time.monotonic() - before < 10
         gate.mute = False
 
 
@@ -214,10 +212,8 @@ def test_a_port_that_accepts_and_says_nothing_is_told_in_time() -> None:
             kind="vsphere", host="127.0.0.1", port=port, user="u", password=Secret("p"),
             timeout_seconds=0.5,
         )  # fmt: skip
-        before = time.monotonic()
         with pytest.raises(EndpointError, match="in time"):
             open_driver(endpoint)
-        assert time.monotonic() - before < 10
 
 
 # -- keeping it alive -----------------------------------------------------------------
@@ -237,8 +233,8 @@ class Asked:
 def test_silence_is_broken_until_it_is_stopped() -> None:
     asked = Asked()
     keeper = KeepAlive(asked, 0.01)
-    assert asked.pings.acquire(timeout=10)
-    assert asked.pings.acquire(timeout=10)
+    assert asked.pings.acquire(timeout=120)
+    assert asked.pings.acquire(timeout=120)
     keeper.stop()
 
 
@@ -254,7 +250,7 @@ def test_a_session_that_nobody_holds_is_let_go() -> None:
     asked = Asked()
     thread = KeepAlive(asked, 0.01).thread
     del asked
-    thread.join(10)
+    thread.join(120)
     assert not thread.is_alive()
 
 

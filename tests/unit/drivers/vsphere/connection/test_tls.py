@@ -82,12 +82,12 @@ def serving(authority: Authority | None, answer: Answer = NOT_FOUND) -> Iterator
         done.set()
         listener.shutdown(socket.SHUT_RDWR)
         listener.close()
-        thread.join(5)
+        thread.join(60)
 
 
 def connect(port: int, tls: Tls, host: str = "127.0.0.1") -> EndpointError:
     """Connect to a server that is no vCenter; return the error, which tells how far it came."""
-    endpoint = Endpoint(kind="vsphere", host=host, port=port, tls=tls, timeout_seconds=5)
+    endpoint = Endpoint(kind="vsphere", host=host, port=port, tls=tls, timeout_seconds=60)
     with pytest.raises(EndpointError) as caught:
         open_vsphere(endpoint)
     return caught.value
