@@ -10,16 +10,14 @@ from linkedclone.model.vm import Mark
 def merge_mark(name: str, wanted: Mark, *, seen: Mark | None, now: Mark | None) -> Mark:
     """Return the mark to write: what a command changes, and what others have changed since.
 
-    To be called while nobody else can write it.
+    To be called while nobody else can write it. Refuses what others have changed
+    as well, and a mark that is gone.
 
     Args:
         name: The VM's name.
         wanted: The mark as the command wants it.
         seen: The mark that it was made of.
         now: The mark that the VM bears by now.
-
-    Raises:
-        ChangedError: Somebody else has changed the same, or the mark is gone.
     """
     try:
         return cast("Mark", _merge(wanted, seen, now))
@@ -28,11 +26,7 @@ def merge_mark(name: str, wanted: Mark, *, seen: Mark | None, now: Mark | None) 
 
 
 def refuse_changed(name: str, *, seen: Mark | None, now: Mark | None) -> None:
-    """Refuse to delete a VM for what stood in its mark; None for one whose mark does not matter.
-
-    Raises:
-        ChangedError: The VM bears another mark by now.
-    """
+    """Refuse to delete a VM for what stood in its mark; None for one whose mark does not matter."""
     if seen is not None and seen != now:
         raise _changed(name)
 
