@@ -311,7 +311,7 @@ def _find_port(driver: LocalDriver, vm: VmId) -> int | None:
 
 def _greets(port: int) -> bool:
     try:
-        with socket.create_connection(("127.0.0.1", port), timeout=2) as connection:
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
             return connection.recv(4) == b"SSH-"
     except OSError:
         return False

@@ -1,5 +1,6 @@
 """What tests on the simulator do beside the acts of the contract."""
 
+import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -8,6 +9,7 @@ from contextlib import contextmanager
 from linkedclone.drivers.contract import Driver
 from linkedclone.drivers.registry import open_driver
 from linkedclone.drivers.vsphere.driver import VsphereDriver
+from linkedclone.drivers.vsphere.jobs.tasks import pause_seconds
 from linkedclone.model.plan import CreateClone
 from linkedclone.model.request import CloneRequest, Placement, Target
 from linkedclone.model.values.ids import VmId
@@ -27,6 +29,15 @@ def opened(simulator: Simulator, *, datacenter: str = "") -> Iterator[Driver]:
         yield driver
     finally:
         driver.close()
+
+
+def most_polls(begun: float) -> int:
+    """Return how often many jobs may have been polled since then: on a busy machine more often."""
+    age, polls, now = 0.0, 0, time.monotonic() - begun
+    while age < now:
+        age += pause_seconds(age, jobs=100)
+        polls += 1
+    return polls
 
 
 def lose_patience(driver: VsphereDriver, seconds: float) -> None:

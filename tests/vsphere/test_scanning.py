@@ -434,11 +434,12 @@ def test_a_delta_is_left_while_a_task_works_on_the_vm_in_its_folder(
 ) -> None:
     simulator.leave_orphan("desk-1")
     (stray,) = strays(driver).values()
-    simulator.delays(task_ms={"CreateSnapshot_Task": 2000})
+    simulator.delays(task_ms={"CreateSnapshot_Task": 200_000})
     running = driver.create_snapshot(clone.id, "own", "")
     error = error_of(driver, lambda: driver.remove_stray(stray))
     assert isinstance(error, BusyError)
     assert DELETE not in simulator.calls()
+    simulator.delays()
     result_of(driver, running)
     result_of(driver, driver.remove_stray(stray))
 
@@ -588,11 +589,12 @@ def test_gc_leaves_a_snapshot_that_clones_are_being_made_from(
     parent = find(driver, PARENT)
     (step,) = steps_for(parent, target_for(driver, parent), ["desk-1"])
     take_snapshot(driver, parent, "later")
-    simulator.delays(task_ms={"CloneVM_Task": 4000})
+    simulator.delays(task_ms={"CloneVM_Task": 200_000})
     job = driver.create_clone(step)
     env = command.environment(simulator, tmp_path)
     _, report = command.run_json("gc", "--yes", "--snapshots", env=env)
     assert [waste["status"] for waste in report["waste"]] == ["found"]
     assert any("being made" in said for said in report["not_seen"])
+    simulator.delays()
     result_of(driver, job)
     assert [one.name for one in find(driver, PARENT).snapshots] == ["base", "later"]

@@ -6,7 +6,7 @@ import re
 import select
 import struct
 import termios
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 
@@ -32,11 +32,11 @@ class Screen:
 def run_on_terminal(
     *args: str,
     env: Mapping[str, str],
-    typed: Sequence[tuple[str, str]] = (),
+    typed: Sequence[tuple[str | Callable[[], bool], str]] = (),
     columns: int = 80,
     pause_seconds: float = 0.3,
 ) -> Screen:
-    """Run a command; each time a text of ``typed`` has been shown, type its answer.
+    """Run a command; each time a text of ``typed`` has been shown, or it is so, type its answer.
 
     As a person does, only once nothing new has been shown for ``pause_seconds``.
     """
@@ -54,10 +54,14 @@ def run_on_terminal(
         if not piece:
             break
         shown += piece
-        asked = bool(answers) and answers[0][0].encode() in shown
+        asked = bool(answers) and _is_so(answers[0][0], shown)
         if asked and not select.select([terminal], [], [], pause_seconds)[0]:
             os.write(terminal, answers.pop(0)[1].encode())
     os.close(terminal)
     process.join()
     assert process.exitcode is not None
     return Screen(code=process.exitcode, raw=shown.decode(errors="replace"))
+
+
+def _is_so(what: str | Callable[[], bool], shown: bytes) -> bool:
+    return what.encode() in shown if isinstance(what, str) else what()

@@ -111,7 +111,7 @@ def test_a_batch_goes_on_after_a_restart_or_a_second_run_completes_it(
 def test_a_vcenter_that_stays_away_ends_the_run_in_time_with_a_true_report(
     simulator: Simulator, env: dict[str, str]
 ) -> None:
-    simulator.delays(call_ms=10, task_ms={"CloneVM_Task": 1500})
+    simulator.delays(call_ms=10, task_ms={"CloneVM_Task": 200_000})
     simulator.reset_calls()
     impatient = env | {"LINKEDCLONE_PATIENCE": "3"}
     process = command.start("-v", "-o", "json", "clone", PARENT, RANGE, env=impatient)

@@ -179,16 +179,23 @@ def test_ctrl_c_says_what_goes_on_at_the_server(
     run: Run, lab: str, simulator: Simulator, home: Path
 ) -> None:
     assert run("snapshot", "create", "DC0_H0_VM0", "base").code == 0
-    simulator.delays(task_ms={"CloneVM_Task": 3000})
+    simulator.delays(task_ms={"CloneVM_Task": 200_000})
+    simulator.reset_calls()
+
+    def both_are_followed() -> bool:
+        calls = simulator.calls()
+        return calls.get("CloneVM_Task", 0) == 2 and calls.get("WaitForUpdatesEx", 0) > 2
+
     screen = run_on_terminal(
         *("clone", "DC0_H0_VM0", "slow-{1..4}", "--parallel", "2"),
         env={"TERM": "xterm", "COLUMNS": ""},
-        typed=[("slow-1", "\x03")],
+        typed=[(both_are_followed, "\x03")],
         pause_seconds=0.0,
     )
     assert screen.code == 130
     assert "slow-1, slow-2 (clone): interrupted: this clone goes on at the endpoint" in screen.text
     assert "slow-3, slow-4 (clone): interrupted before it was sent" in screen.text
+    simulator.delays()
     finished = run("clone", "DC0_H0_VM0", "slow-{1..4}", "-o", "json").document
     assert [clone["linked"] for clone in finished["clones"]] == [True] * 4
 
