@@ -12,7 +12,10 @@ from tests.simulator import Simulator
 
 # How long an example takes says more about what else the machine does than about the code.
 settings.register_profile(
-    "any-machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    "any-machine",
+    deadline=None,
+    max_examples=150,
+    suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("any-machine")
 

@@ -92,9 +92,7 @@ def test_an_overlay_of_any_size_is_sound(tmp_path: Path, size: int) -> None:
     check_against_oracle(tmp_path, "qcow2", size)
 
 
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data(), image_format=st.sampled_from(["qcow2", "raw", "vmdk"]))
 def test_any_overlay_satisfies_qemu_img(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject, image_format: str

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from linkedclone.drivers.memory.driver import MemoryDriver
@@ -68,7 +68,6 @@ class World:
         assert state.status is JobStatus.DONE, state.error
 
 
-@settings(max_examples=150, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(ACTIONS), st.integers(0, 1000)), max_size=40))
 def test_no_file_is_lost_that_is_used_and_none_is_left_that_is_not(
     story: list[tuple[str, int]],
@@ -84,7 +83,6 @@ def test_no_file_is_lost_that_is_used_and_none_is_left_that_is_not(
         assert len(others) <= 1, "an action on one VM changed the disks of another"
 
 
-@settings(max_examples=100, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(ACTIONS), st.integers(0, 1000)), max_size=40))
 def test_the_lineage_foretells_what_a_deletion_takes(story: list[tuple[str, int]]) -> None:
     world = World()

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from linkedclone.model.pool import Act, Change, Fitness, Health, PoolSpec, Rollout
@@ -188,7 +188,6 @@ BUDGETS: Mapping[str, st.SearchStrategy[int]] = {
 }
 
 
-@settings(max_examples=150, deadline=None)
 @given(st.lists(STATES, min_size=1, max_size=8), st.fixed_dictionaries(dict(BUDGETS)))
 def test_a_rollout_ends_at_the_spec_within_its_budgets(
     states: list[str], budget: dict[str, int]
@@ -219,7 +218,6 @@ def test_a_rollout_ends_at_the_spec_within_its_budgets(
     assert held <= world.vms.keys()
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.integers(2, 8), st.integers(1, 3), st.integers(0, 2))
 def test_a_broken_image_goes_no_further_than_the_canary(
     size: int, unavailable: int, surge: int

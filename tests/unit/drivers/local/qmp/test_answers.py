@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from linkedclone.drivers.local.qmp.agent import Agent, open_agent
@@ -85,7 +85,6 @@ def test_an_agent_that_greets_with_anything_does_not_answer(case: str) -> None:
     assert isinstance(found, BusyError)
 
 
-@settings(max_examples=50, deadline=None)
 @given(
     st.binary(max_size=200)
     | st.recursive(
