@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import is_dataclass
 from enum import EnumType
+from functools import cache
 from pathlib import Path
 from typing import Literal, get_args, get_origin, get_type_hints
 
@@ -51,8 +52,16 @@ REFUSALS = {
 """Files whose tables of what is refused are keyed by options, yet."""
 
 
-def texts() -> Iterator[tuple[str, str]]:
+one_reader = pytest.mark.xdist_group("texts of the sources")
+
+
+@cache
+def read_texts() -> tuple[tuple[str, str], ...]:
     """Every string below the command line that is not documentation, with its file."""
+    return tuple(_texts())
+
+
+def _texts() -> Iterator[tuple[str, str]]:
     for path in sorted(SOURCE.rglob("*.py")):
         file = path.relative_to(SOURCE).as_posix()
         if file.startswith("cli/"):
@@ -72,22 +81,21 @@ def texts() -> Iterator[tuple[str, str]]:
                 yield file, node.value
 
 
-TEXTS = tuple(texts())
-
-
+@one_reader
 def test_every_field_and_command_that_a_text_names_is_known() -> None:
-    named = {(name, file) for file, text in TEXTS for name in REFERENCE.findall(text)}
+    named = {(name, file) for file, text in read_texts() for name in REFERENCE.findall(text)}
     assert len(named) > 150
     known = list_references()
     assert sorted(one for one in named if one[0] not in known) == []
-    fields = {text for _, text in TEXTS if FIELD.fullmatch(text)}
+    fields = {text for _, text in read_texts() if FIELD.fullmatch(text)}
     assert {text for text in fields if not {text, text.rpartition(".")[0]} & known.keys()} == set()
 
 
+@one_reader
 def test_no_text_below_the_command_line_names_an_option() -> None:
     options = {name for name in list_references().values() if name.startswith("--")}
     assert len(options) > 80
-    for file, text in TEXTS:
+    for file, text in read_texts():
         ours = text
         for words in FOREIGN:
             ours = ours.replace(words, "")
@@ -95,10 +103,11 @@ def test_no_text_below_the_command_line_names_an_option() -> None:
             assert not options & set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]*", ours)), (file, text)
 
 
+@one_reader
 def test_no_text_below_the_command_line_names_a_command_as_it_is_typed() -> None:
     verbs = {name.split()[1] for name in list_references().values() if " " in name}
     assert {"clone", "pool", "snapshot", "doctor"} <= verbs
-    for file, text in TEXTS:
+    for file, text in read_texts():
         if file not in OWN_COMMANDS:
             assert not verbs & set(re.findall(r"\blinkedclone ([a-z]+)", text)), (file, text)
 
