@@ -369,6 +369,8 @@ def _endangered(step: Step, vm: Vm | None, lineage: Lineage) -> frozenset[Layer]
             return hangable(vm, lineage) if step.moves_disks else frozenset()
         case DeleteSnapshot():
             return frozen_by(vm, step.snapshot)
+        case GrowDisk():
+            return _written_by(vm, step) & hangable(vm, lineage)
         case _:
             return present_only(vm) & hangable(vm, lineage)
 
@@ -418,6 +420,11 @@ def _refuse_last(bases: Iterable[Layer]) -> RefusedError:
     )
 
 
+def _written_by(vm: Vm, step: GrowDisk) -> frozenset[Layer]:
+    """Return the one layer that grows with a disk: of what it hangs from, nothing changes."""
+    return frozenset(disk.top for disk in vm.disks if disk.chain and disk.label == step.disk)
+
+
 def _readers(step: Step, here: Mapping[VmId, Vm], lineage: Lineage) -> Iterable[Reader]:
     """Return what hangs by now from what a step takes away."""
     if isinstance(step, RemoveStray):
@@ -433,5 +440,7 @@ def _readers(step: Step, here: Mapping[VmId, Vm], lineage: Lineage) -> Iterable[
         case DeleteSnapshot():
             found = [s for s in vm.snapshots if s.id == step.snapshot]
             return [r for s in found for r in lineage.dependants_of_snapshot(vm, s)]
+        case GrowDisk():
+            return lineage.dependants_of_layers(_written_by(vm, step), vm)
         case _:
             return lineage.dependants_of_layers(present_only(vm), vm)

@@ -58,6 +58,11 @@ BY_HAND = vm("byhand", disk("gold/gold.vmdk", "gold/gold-000001.vmdk", "byhand/b
 
 CHECKS: dict[str, tuple[list[Step], list[Vm | Stray], list[list[str]]]] = {
     "no clone uses it": ([deleting(ONE)], [GOLD, ONE, TWO], []),
+    "a linked clone grows over the base of others": (
+        [GrowDisk(vm=ONE.id, vm_name="one", disk=ONE.disks[0].label, capacity_bytes=9)],
+        [GOLD, ONE, TWO],
+        [],
+    ),
     "a clone came": ([deleting(MIDDLE)], [GOLD, MIDDLE, GRANDCHILD], [["grandchild"]]),
     "its clone goes at the same time": (
         [deleting(MIDDLE), deleting(GRANDCHILD)],
