@@ -18,7 +18,7 @@ from linkedclone.model.values.secret import Secret
 BINARY = Path(__file__).parents[1] / ".build" / "bin" / "vcsim"
 USER = "administrator@vsphere.local"
 PASSWORD = "sim-Pass:w0rd"
-START_SECONDS = 30.0
+START_SECONDS = 240.0
 
 
 @dataclass

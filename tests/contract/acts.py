@@ -13,7 +13,7 @@ from linkedclone.model.values.ids import SnapshotId, VmId
 from linkedclone.model.vm import Mark, Power, Snapshot, Vm
 from tests.contract.rigs.base import Rig
 
-PATIENCE_SECONDS = 30.0
+PATIENCE_SECONDS = 240.0
 
 
 def finish(driver: Driver, jobs: Sequence[Job]) -> list[JobState]:

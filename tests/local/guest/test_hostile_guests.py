@@ -25,7 +25,7 @@ from tests.local.false_qemu import DISGUISED, ENDED, GARBLED, MUTE, SILENT, STRA
 from tests.local.scenes import connect, make_image
 
 ROOT = Path(__file__).parents[3]
-BEGIN_SECONDS = 60.0
+BEGIN_SECONDS = 240.0
 
 Begin = Callable[[str, str], Path]
 

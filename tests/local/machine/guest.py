@@ -28,7 +28,7 @@ REPOSITORY = Path(__file__).resolve().parents[3]
 BUILD = REPOSITORY / "script/build-guest"
 OUT = REPOSITORY / ".build/guest"
 
-BOOT_SECONDS = 90.0
+BOOT_SECONDS = 240.0
 
 
 @dataclass(frozen=True, kw_only=True)

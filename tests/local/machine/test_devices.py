@@ -22,7 +22,7 @@ from linkedclone.formats.qcow2 import build_empty
 from linkedclone.model.vm import Power
 
 MIB = 1 << 20
-FIRMWARE_SECONDS = 120.0
+FIRMWARE_SECONDS = 240.0
 
 
 @pytest.fixture

@@ -205,7 +205,7 @@ def try_clone(driver: LocalDriver, step: CreateClone) -> bool:
 
 PAUSING = "(sleep 1; dd if=/dev/urandom of={} bs=1M count=8; sync) >/dev/null 2>&1 &"
 one_guest = pytest.mark.xdist_group("a guest on a full disk")  # one worker boots it
-BOOT_SECONDS = 90.0
+BOOT_SECONDS = 240.0
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from linkedclone.model.vm import Power
 from tests.contract.acts import delete, find, make, result_of, set_power, step_for, take_snapshot
 from tests.local.scenes import check_tidy, connect, make_image, top_of
 
-SECONDS = 60.0
+SECONDS = 240.0
 
 
 @pytest.fixture

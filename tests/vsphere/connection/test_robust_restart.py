@@ -19,7 +19,7 @@ PARENT = "DC0_H0_VM0"
 CLONES = 50
 RANGE = f"desk-{{01..{CLONES}}}"
 WANTED = {f"desk-{n:02}" for n in range(1, CLONES + 1)}
-DEADLINE_SECONDS = 60.0
+DEADLINE_SECONDS = 240.0
 AWAY_SECONDS = 7.0  # longer than the driver itself puts up with in silence
 
 
