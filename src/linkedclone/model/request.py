@@ -12,6 +12,10 @@ from linkedclone.model.vm import Mark, PoolState
 
 DEFAULT_OWNER = "linkedclone"
 
+DEADLINE_SECONDS = 300.0
+"""How long a guest may take to shut down unless somebody says otherwise: services
+that hang are given 90 s each by systemd's defaults, and Windows may install updates."""
+
 
 class Wait(StrEnum):
     """How far a clone is followed before the command returns."""
@@ -342,3 +346,33 @@ class Deletion:
     keep_base: bool = False
     despite_unreadable: bool = False
     marks: Mapping[VmId, Mark] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskGuests:
+    """That guests are asked to shut down, instead of being stopped hard.
+
+    Attributes:
+        deadline_seconds: How long each may take.
+        then_off: Whether one that does not obey is stopped hard after all.
+    """
+
+    deadline_seconds: float = DEADLINE_SECONDS
+    then_off: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mending:
+    """What is to be mended of a golden image.
+
+    Attributes:
+        power_off: Stop it hard if it runs. It need not be ours: this is about
+            one VM that was named for just that.
+        disconnect_media: Empty its CD and floppy drives.
+        snapshot: Name of a snapshot that is taken at the end, unless the
+            current one is called so; empty for none.
+    """
+
+    power_off: bool = False
+    disconnect_media: bool = False
+    snapshot: str = ""

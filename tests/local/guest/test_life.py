@@ -13,8 +13,8 @@ from linkedclone.drivers.local.machine.open import open_machine
 from linkedclone.drivers.local.state.folder import key_of
 from linkedclone.errors import DuplicateNameError, LinkedCloneError
 from linkedclone.model.images import ImageImport
+from linkedclone.model.request import AskGuests
 from linkedclone.model.vm import Power, Vm
-from linkedclone.planning.vms.power import AskGuests
 from tests.contract.acts import (
     error_of,
     find,

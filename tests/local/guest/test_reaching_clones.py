@@ -19,9 +19,8 @@ from linkedclone.drivers.local.machine.open import open_machine
 from linkedclone.drivers.local.state.store import load_vm
 from linkedclone.model.images import ImageImport
 from linkedclone.model.report import Status
-from linkedclone.model.request import Hardware, Nic
+from linkedclone.model.request import AskGuests, Hardware, Nic
 from linkedclone.model.vm import Power, Vm
-from linkedclone.planning.vms.power import AskGuests
 from tests.contract.acts import (
     find,
     make,

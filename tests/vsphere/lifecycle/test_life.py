@@ -12,9 +12,8 @@ from linkedclone.app.connection import Connection
 from linkedclone.drivers.contract import Driver, GraphicalConsole, GuestPower, Relocation
 from linkedclone.errors import InUseError, NotOursError, RefusedError, UnsupportedError
 from linkedclone.model.report import ActionReport, Status
-from linkedclone.model.request import CloneRequest, Placement
+from linkedclone.model.request import AskGuests, CloneRequest, Placement
 from linkedclone.model.vm import Power, Vm
-from linkedclone.planning.vms.power import AskGuests
 from tests import command, govc
 from tests.contract.acts import current, find, make, read, result_of, set_power, take_snapshot
 from tests.contract.acts import step_for as contract_step

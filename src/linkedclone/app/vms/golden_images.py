@@ -1,7 +1,6 @@
 """Check a golden image, and mend of it what is asked for."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from linkedclone.app.proposal import Acting
 from linkedclone.drivers.contract import GoldenImages
@@ -10,7 +9,7 @@ from linkedclone.execution.progress import Progress
 from linkedclone.model.findings import Finding, ParentReport, Verdict
 from linkedclone.model.plan import Plan, SetPower, WriteMark
 from linkedclone.model.report import ActionResult, Failure, Status
-from linkedclone.model.request import DEFAULT_OWNER
+from linkedclone.model.request import DEFAULT_OWNER, Mending
 from linkedclone.model.values.version import __version__
 from linkedclone.model.values.vm_names import check_name
 from linkedclone.model.vm import Mark, Power, Vm
@@ -19,23 +18,6 @@ from linkedclone.planning.vms.golden_image import examine_parent
 from linkedclone.planning.vms.snapshots_and_disks import plan_create_snapshot
 
 _TICK_SECONDS = 5.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Mending:
-    """What is to be mended of a golden image.
-
-    Attributes:
-        power_off: Stop it hard if it runs. It need not be ours: this is about
-            one VM that was named for just that.
-        disconnect_media: Empty its CD and floppy drives.
-        snapshot: Name of a snapshot that is taken at the end, unless the
-            current one is called so; empty for none.
-    """
-
-    power_off: bool = False
-    disconnect_media: bool = False
-    snapshot: str = ""
 
 
 class Parents:

@@ -14,7 +14,7 @@ from linkedclone.lineage.family import Lineage
 from linkedclone.lineage.proof import prove_kept
 from linkedclone.model.plan import Plan
 from linkedclone.model.report import ActionReport, ActionResult, Failure, Stage, Status
-from linkedclone.model.request import DEFAULT_OWNER, Deletion
+from linkedclone.model.request import DEFAULT_OWNER, AskGuests, Deletion
 from linkedclone.model.values.ids import VmId
 from linkedclone.model.values.version import __version__
 from linkedclone.model.values.vm_names import check_name
@@ -22,7 +22,7 @@ from linkedclone.model.vm import Power, Vm
 from linkedclone.planning.vms.adopt import plan_adopt
 from linkedclone.planning.vms.delete import plan_delete
 from linkedclone.planning.vms.guards import refuse_busy
-from linkedclone.planning.vms.power import AskGuests, plan_power, plan_restart
+from linkedclone.planning.vms.power import plan_power, plan_restart
 from linkedclone.planning.vms.relocate import plan_relocate
 from linkedclone.planning.vms.rename import plan_rename
 

@@ -40,10 +40,10 @@ def command(
     network cards, tools and guest system. Changes only what the options ask for. Exits
     with 1 if something would make clones fail.
     """
-    from linkedclone.app.vms.golden_images import Mending
     from linkedclone.cli.output import emit
     from linkedclone.cli.session import open_session
     from linkedclone.cli.views.progress import watch
+    from linkedclone.model.request import Mending
 
     mending = Mending(power_off=power_off, disconnect_media=disconnect_media, snapshot=snapshot)
     with open_session(choices) as connection, watch(choices) as progress:

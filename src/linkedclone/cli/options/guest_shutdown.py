@@ -8,7 +8,7 @@ import click
 from linkedclone.cli.options.types import read_duration
 
 if TYPE_CHECKING:
-    from linkedclone.planning.vms.power import AskGuests
+    from linkedclone.model.request import AskGuests
 
 
 def _read(_context: click.Context, _parameter: click.Parameter, text: str | None) -> float | None:
@@ -42,7 +42,7 @@ def guest_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def read_asking(*, guest: bool, deadline: float | None, then_off: bool) -> "AskGuests | None":
     """Return how guests are asked; None where they are not."""
     from linkedclone.errors import InputError
-    from linkedclone.planning.vms.power import DEADLINE_SECONDS, AskGuests
+    from linkedclone.model.request import DEADLINE_SECONDS, AskGuests
 
     if not guest and (deadline is not None or then_off):
         option = "--then-off" if then_off else "--deadline"

@@ -1,28 +1,11 @@
 """Plan what is started and stopped."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from linkedclone.model.plan import Plan, SetPower, ShutDownGuest, Step
+from linkedclone.model.request import AskGuests
 from linkedclone.model.vm import Power, Vm
 from linkedclone.planning.vms.guards import refuse_foreign, refuse_templates
-
-DEADLINE_SECONDS = 300.0
-"""How long a guest may take to shut down unless somebody says otherwise: services
-that hang are given 90 s each by systemd's defaults, and Windows may install updates."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AskGuests:
-    """That guests are asked to shut down, instead of being stopped hard.
-
-    Attributes:
-        deadline_seconds: How long each may take.
-        then_off: Whether one that does not obey is stopped hard after all.
-    """
-
-    deadline_seconds: float = DEADLINE_SECONDS
-    then_off: bool = False
 
 
 def plan_power(

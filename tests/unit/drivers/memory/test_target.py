@@ -8,7 +8,7 @@ import pytest
 
 from linkedclone.app.clone.job import CloneJob, prepare
 from linkedclone.app.proposal import Acting
-from linkedclone.app.vms.golden_images import Mending, Parents
+from linkedclone.app.vms.golden_images import Parents
 from linkedclone.drivers.local.placement import REFUSED as LOCAL_REFUSED
 from linkedclone.drivers.local.placement import find_target
 from linkedclone.drivers.local.state.folder import StateFolder, open_state
@@ -30,6 +30,7 @@ from linkedclone.model.request import (
     CloneRequest,
     DiskMove,
     Hardware,
+    Mending,
     NewDisk,
     Nic,
     Placement,

@@ -6,8 +6,9 @@ import pytest
 
 from linkedclone.errors import NotOursError, RefusedError
 from linkedclone.model.plan import SetPower, ShutDownGuest
+from linkedclone.model.request import AskGuests
 from linkedclone.model.vm import Power
-from linkedclone.planning.vms.power import AskGuests, plan_power, plan_restart
+from linkedclone.planning.vms.power import plan_power, plan_restart
 from tests.unit.planning.scene import GOLD, ONE, TWO
 
 RUNNING = replace(TWO, power=Power.ON)
