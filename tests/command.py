@@ -46,6 +46,13 @@ def preload() -> None:
     named = ("pycdlib", "pydantic", "pytest", "qemu.qmp", "rich.live", "ruamel.yaml")
     for name in (*named, "encodings.idna", "encodings.utf_16_be"):
         import_module(name)
+    from linkedclone.config.config_file import Settings
+    from linkedclone.config.yaml_reader import read_into
+    from linkedclone.model.customization import Customization
+    from linkedclone.model.pool import PoolSpec
+
+    for kind in (Customization, PoolSpec, Settings):  # what reads them is built once
+        read_into(kind, {})
     from pyVmomi import vim, vmodl
 
     for name in VMWARE_TYPES:  # each is made when it is first named
