@@ -64,7 +64,7 @@ def write_states(
 
 
 def _say_markless(vm: Vm) -> ActionResult:
-    brief, hint = f"{vm.name} has lost its mark", "linkedclone pool plan says what becomes of it"
+    brief, hint = f"{vm.name} has lost its mark", "``pool plan`` says what becomes of it"
     error = Failure(stage="mark", brief=brief, hint=hint)
     return ActionResult(
         name=vm.name, action="mark", status=Status.FAILED, id=vm.id, key=vm.id, error=error

@@ -52,7 +52,7 @@ def build_changes(step: ReconfigureVm, bearing: Bearing | None = None) -> Native
     )
     if step.mark is not None:
         if bearing is None:
-            raise GoneError(f"{step.vm_name} is gone", hint="look again: linkedclone list")
+            raise GoneError(f"{step.vm_name} is gone", hint="look again: ``list``")
         merged = merge_mark(step.vm_name, step.mark, seen=step.seen, now=bearing.mark)
         spec.changeVersion = bearing.version
         spec.extraConfig = [
