@@ -182,7 +182,7 @@ def test_a_clone_whose_folder_was_removed_by_hand_is_replaced(
     shutil.rmtree(root / "vms" / vm["id"])
     (change,) = run("pool", "plan", file, env=env)["changes"]
     assert (change["name"], change["act"]) == ("desk-1", "replace")
-    assert change["reasons"] == [{"why": "unhealthy", "text": "its files are gone"}]
+    assert change["reasons"] == [{"why": "unhealthy", "text": "its files no longer exist"}]
     code, report = apply(file, env)
     assert code == 0, report
     check_at_spec(file, env, root, 2)

@@ -116,7 +116,7 @@ def check_fingerprint(seen: Presented, wanted: str) -> None:
         raise CertificateError(
             "the certificate has another fingerprint than the one given",
             details=f"presented: {seen.subject}\nSHA-256: {seen.fingerprint}",
-            hint="ask whoever runs the server for its fingerprint; do not trust this one blindly",
+            hint="ask the server's administrator for its fingerprint; do not trust it blindly",
         )
 
 

@@ -20,7 +20,7 @@ from linkedclone.model.plan import (
     Step,
     UnregisterVm,
 )
-from linkedclone.model.report import ActionReport, Status
+from linkedclone.model.report import STILL_RUNNING, ActionReport
 from linkedclone.model.values.sizes import render_size
 from linkedclone.model.values.vm_names import list_names
 
@@ -124,10 +124,8 @@ def finish(choices: Choices, report: ActionReport, question: Question | None = N
         return 1
     _say_unchanged(report)
     if report.interrupted:
-        going = [
-            r.name for r in report.results if r.status is Status.SKIPPED and "goes on" in r.note
-        ]
-        say(f"interrupted; {len(going)} still under way at the endpoint")
+        going = sum(r.note == STILL_RUNNING for r in report.results)
+        say(f"interrupted; {going} still under way at the endpoint")
     return report.exit_code
 
 

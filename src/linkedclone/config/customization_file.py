@@ -99,7 +99,7 @@ def _find(plain: Any) -> tuple[Any, Place, list[Problem]]:  # noqa: ANN401 - any
     if not isinstance(plain, dict) or _KEY not in plain:
         return plain, (), []
     beside = () if "pool" in plain else (key for key in plain if key != _KEY)
-    text = f"unknown setting; all of the customization stands below {_KEY}:"
+    text = f"unknown setting; all settings of the customization go below {_KEY}:"
     return plain[_KEY], (_KEY,), [Problem(place=(key,), text=text) for key in beside]
 
 

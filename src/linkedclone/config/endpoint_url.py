@@ -98,13 +98,13 @@ def _split(rest: str) -> tuple[str, str, str]:
 def _parse_place(place: str, text: str) -> tuple[str, int]:
     match = _HOST_PORT.fullmatch(place)
     if match is None:
-        hint = "an IPv6 address stands in brackets" if place.count(":") > 1 else _ENCODE
+        hint = "write an IPv6 address in brackets" if place.count(":") > 1 else _ENCODE
         if not place:
             hint = _SHAPE
         raise InputError(f"{redact(text)} has no valid host and port", hint=hint)
     port = int(match["port"] or 443)
     if not 0 < port < 65536:
-        raise InputError(f"{redact(text)}: {port} is not a TCP port", hint="it lies in 1-65535")
+        raise InputError(f"{redact(text)}: {port} is not a TCP port", hint="use 1-65535")
     return match["host"].strip("[]"), port
 
 

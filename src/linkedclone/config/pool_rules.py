@@ -98,7 +98,7 @@ def _check_health(spec: PoolSpec) -> Iterator[Problem]:
         text = "user and password belong together"
         yield Problem(place=("health", "user"), text=text, beside=("password",))
     if not spec.running and (probe.tcp or probe.command or spec.in_use):
-        text = "the clones are off, and what is off cannot be asked"
+        text = "the clones are off, so they cannot be asked"
         yield Problem(place=("power",), text=text)
 
 

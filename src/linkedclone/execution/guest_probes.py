@@ -53,7 +53,7 @@ class Prober:
         """Ask whether somebody uses a guest; where it cannot be asked, somebody may."""
         status, trouble = self._run(vm, self._spec.in_use)
         if status is None:
-            return True, f"linkedclone cannot tell whether it is in use: {trouble}"
+            return True, f"it is unknown whether it is in use: {trouble}"
         return status == 0, ""
 
     def _try_port(self, vm: Vm, port: int) -> str:

@@ -32,7 +32,13 @@ from linkedclone.model.plan import (
     UnregisterVm,
     WriteMark,
 )
-from linkedclone.model.report import ActionReport, ActionResult, Failure, Status
+from linkedclone.model.report import (
+    STILL_RUNNING,
+    ActionReport,
+    ActionResult,
+    Failure,
+    Status,
+)
 from linkedclone.planning.retries import plan_retry
 
 Check = Callable[[Sequence[Step]], Sequence[tuple[Step, LinkedCloneError]]]
@@ -284,7 +290,7 @@ class Runner:
                 action=result.action,
                 status=Status.SKIPPED,
                 id=result.id,
-                note="interrupted: it goes on at the endpoint",
+                note=STILL_RUNNING,
             )
         return result
 
@@ -339,7 +345,7 @@ def _settle(step: Step, error: LinkedCloneError) -> ActionResult:
         status=Status.DONE,
         id=step.subject,
         key=step.key,
-        note="it was gone already",
+        note="it did not exist any more",
     )
 
 

@@ -200,7 +200,7 @@ def _check_features(header: Qcow2Header, what: str) -> None:
             hint=f"where that file is yours, make one file of the two: {convert}",
         )
     if header.incompatible & INCOMPATIBLE_CORRUPT:
-        raise InputError(f"{what} is marked corrupt", hint="mend it: qemu-img check -r all FILE")
+        raise InputError(f"{what} is marked corrupt", hint="repair it: qemu-img check -r all FILE")
     unknown = header.incompatible & ~_KNOWN_INCOMPATIBLE
     further = sorted(set(header.extensions) - _KNOWN_EXTENSIONS)
     if unknown or further or header.autoclear & ~_AUTOCLEAR_BITMAPS:

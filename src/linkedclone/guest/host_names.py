@@ -29,7 +29,7 @@ def find_template_fault(template: str) -> str:
         if field != "name":
             return f"has the unknown field {{{field}}}; the clone's name is {{name}}"
         if form or conversion:
-            return "may hold {name} only as it stands"
+            return "may contain {name} only in this form"
     return "" if template else "is empty; the clone's name is {name}"
 
 

@@ -137,7 +137,7 @@ def _check_windows(windows: WindowsGuest, *, stored: bool) -> Iterator[Problem]:
     if windows.auto_logon > 0 and windows.administrator_password is None and not stored:
         yield Problem(
             place=("windows", "auto_logon"),
-            text="needs administrator_password: Windows logs nobody on without one",
+            text="needs administrator_password: Windows cannot log on without one",
             beside=("administrator_password",),
         )
     key = windows.product_key
@@ -257,7 +257,7 @@ def _check_gateway(
         right = "gateway6" if span.version == 6 else "gateway"
         yield Problem(place=place, text=f"is of IPv{span.version} and belongs into {right}")
     elif not given:
-        text = f"goes with {other} only: DHCP tells the gateway itself"
+        text = f"goes with {other} only: DHCP sets the gateway"
         yield Problem(place=place, text=text, beside=(other,))
     elif wanted and not (wanted.network.holds(span) or _is_link_local(gateway)):
         text = f"{gateway} is not in the network of {other}"

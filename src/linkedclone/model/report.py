@@ -208,6 +208,10 @@ class CloneReport:
         }
 
 
+STILL_RUNNING = "interrupted: the endpoint continues it"
+"""The note of an action that goes on although the run was interrupted."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActionResult:
     """What became of one action on one VM (delete, power, snapshot).

@@ -421,7 +421,7 @@ def test_a_body_without_end_does_not_fill_the_disk(
     does = Behaviour(content=image.read_bytes(), tells_length=False, endless=True)
     with serving(does) as url, pytest.raises(NoSpaceError) as caught:
         fetch(driver, url)
-    assert "the server told no size" in caught.value.details
+    assert "the server gave no size" in caught.value.details
     assert kept_bytes(driver) == 0
 
 

@@ -258,7 +258,7 @@ def test_a_guest_that_paused_goes_on_once_there_is_space(booted: LocalDriver) ->
     assert seen.power is Power.PAUSED
     assert seen.trouble == (
         "paused: the disk's file system is full; free some space, "
-        "then it goes on with: ``start`` desk"
+        "then continue it with: ``start`` desk"
     )
     (found,) = [one for one in driver.diagnose() if one.check == "machines"]
     assert found.text == "paused: desk (the disk's file system is full)"

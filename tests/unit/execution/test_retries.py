@@ -227,7 +227,7 @@ def test_what_is_gone_at_the_second_look_is_done_without_a_call(
 
     report = Runner(driver, told, pace=clock.pace()).run(plan, endpoint="memory:", check=check)
     (result,) = report.results
-    assert (result.status, result.note) == (Status.DONE, "it was gone already")
+    assert (result.status, result.note) == (Status.DONE, "it did not exist any more")
     assert lab.calls["delete_vm"] == 0
 
 

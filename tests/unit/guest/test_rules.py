@@ -85,7 +85,7 @@ WRONG: list[tuple[str, Customization, str, str]] = [
     ),
     ("template", replace(LINUX, host_name="{nmae}"), "host_name", "unknown field {nmae}"),
     ("brace", replace(LINUX, host_name="{name"), "host_name", "brace"),
-    ("format", replace(LINUX, host_name="{name:>9}"), "host_name", "as it stands"),
+    ("format", replace(LINUX, host_name="{name:>9}"), "host_name", "in this form"),
     ("attribute", replace(LINUX, host_name="{name.x}"), "host_name", "unknown field"),
     ("position", replace(LINUX, host_name="{}"), "host_name", "unknown field"),
     ("empty", replace(LINUX, host_name=""), "host_name", "empty"),
@@ -167,7 +167,7 @@ WRONG: list[tuple[str, Customization, str, str]] = [
         "addresses[0].gateway",
         "belongs into gateway6",
     ),
-    ("lone gateway", card(dhcp=True, gateway="10.0.0.1"), "addresses[0].gateway", "DHCP tells"),
+    ("lone gateway", card(dhcp=True, gateway="10.0.0.1"), "addresses[0].gateway", "DHCP sets"),
     (
         "only the gateway",
         card(range="10.0.0.1/24", gateway="10.0.0.1"),

@@ -159,7 +159,7 @@ def check(driver: Driver, prepared: Prepared) -> tuple[HostCheck, ...]:
     if not isinstance(driver, ServerCheck):
         raise UnsupportedError(
             "this endpoint has no check of its own for clones",
-            hint="leave ``server_check`` out: the dry run shows the requests all the same",
+            hint="leave ``server_check`` out: the dry run still shows the requests",
             kind="NotSupported",
         )
     if any(isinstance(step, TakeSnapshot) for step in prepared.plan.steps):

@@ -93,7 +93,7 @@ def _stages(made: Made, verdict: CloneVerdict) -> tuple[tuple[str, float], ...]:
 
 def _unsent(name: str, runner: Runner) -> CloneResult:
     if name in runner.in_flight:
-        brief = "interrupted: this clone goes on at the endpoint"
+        brief = "interrupted: the endpoint continues to create this clone"
         hint = "run the same command again to take it up"
     else:
         brief, hint = "interrupted before it was sent", "run the same command again"

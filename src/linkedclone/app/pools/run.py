@@ -398,7 +398,7 @@ class PoolRun:
                 brief = f"{vm.name} is held by now: {state_of(vm).hold}"
                 refused.append((step, BusyError(brief, hint="``pool release``")))
             elif not self._scene.identity.fits(vm):
-                brief = f"{vm.name} belongs to another pool by now"
+                brief = f"{vm.name} now belongs to another pool"
                 details = self._scene.identity.explain(vm)
                 refused.append((step, BusyError(brief, details=details)))
         return refused

@@ -53,5 +53,5 @@ def command(  # noqa: PLR0913 - one for each option
         )
     code = finish(choices, report)
     if report.results and code == 0:
-        say("the guest has to grow its partition and file system inside")
+        say("now grow the partition and the file system inside the guest")
     return code

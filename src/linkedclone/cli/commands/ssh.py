@@ -30,7 +30,7 @@ def command(
     if config and name is not None:
         raise InputError(
             "--config is for all VMs, and takes no NAME",
-            hint="options of a COMMAND stand after --: linkedclone ssh NAME -- COMMAND --option",
+            hint="options of a COMMAND go after --: linkedclone ssh NAME -- COMMAND --option",
         )
     if config:
         return _write_config(choices)

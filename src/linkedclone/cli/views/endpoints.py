@@ -59,7 +59,7 @@ def _ask_to_pin(endpoint: Endpoint, seen: Presented) -> None:
         say("It is the one pinned so far." if same else "It is NOT the one pinned so far.")
     if not click.confirm("Is that the right fingerprint? Pin this certificate?", err=True):
         brief = f"the certificate of {endpoint.host} was not accepted; nothing was saved"
-        raise CertificateError(brief, hint="ask whoever runs the server for its fingerprint")
+        raise CertificateError(brief, hint="ask the server's administrator for its fingerprint")
 
 
 def _describe_certificate(seen: Presented) -> list[str]:

@@ -129,9 +129,9 @@ def say_report(report: PoolReport) -> None:
         line = f"nothing to do: pool {report.pool} is as its file describes it"
     say(printable(line))
     if report.interrupted:
-        say("interrupted; run it again to go on")
+        say("interrupted; run it again to continue")
     elif report.stopped:
-        say(printable(f"{report.stopped}; run pool apply again to go on, or pool rollback"))
+        say(printable(f"{report.stopped}; run pool apply again to continue, or pool rollback"))
 
 
 def render_status(status: PoolStatus) -> str:

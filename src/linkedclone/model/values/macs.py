@@ -16,7 +16,9 @@ def parse_mac(text: str) -> str:
     mac = text.strip().lower().replace("-", ":")
     first = int(mac[:2], 16)
     if first & 1 or mac == "00:00:00:00:00:00":
-        raise InputError(f"{mac} cannot be the address of a card: it stands for many or for none")
+        raise InputError(
+            f"{mac} cannot be the address of a card: it is a group address or all zeros"
+        )
     if mac.startswith(_VMWARE) and int(mac[9:11], 16) > _LAST_STATIC:
         raise InputError(
             f"{mac} is in the range that vCenter makes addresses from",

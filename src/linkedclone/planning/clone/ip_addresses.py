@@ -105,7 +105,7 @@ def _give(
             details=f"of {render_count(own, 'address', 'addresses')}, "
             f"{render_count(own - count(free), 'is', 'are')} in use, reserved, or those of "
             "gateways and name servers",
-            hint="widen the range, or delete clones that are no longer needed; nothing was made",
+            hint="widen the range, or delete clones that are no longer needed; nothing was created",
         )
     again: list[str] = []
     given, room = set[str](), sorted(free)

@@ -163,7 +163,7 @@ def _nothing(error: LinkedCloneError | None, *, known: bool) -> CloneVerdict:
     if error is None:
         gone = Failure(
             stage=Stage.CLONE,
-            brief="the clone was made but no longer exists",
+            brief="the clone was created but no longer exists",
             hint="another user may have deleted it; run the command again",
         )
         return CloneVerdict(fate=Fate.NOTHING, failure=gone)
@@ -216,7 +216,7 @@ def judge_existing(source: Vm, vm: Vm, *, linked: bool = True) -> CloneVerdict:
     proof = hangs_from_any(vm, source)
     if proof.linked is False:
         unlinked = NotLinkedError(
-            f"{vm.name} exists and bears our mark, but is not a linked clone of {source.name}",
+            f"{vm.name} exists with linkedclone's mark, but is not a linked clone of {source.name}",
             details=proof.reason,
             hint=f"delete it and run this again, if you want it linked: ``delete`` {vm.name}",
         )

@@ -224,7 +224,7 @@ class ClonePlanner:
             raise NameTakenError(
                 render_count(len(taken), "name is taken", "names are taken"),
                 details="\n".join(taken),
-                hint="choose other names or another ``placement.folder``; nothing was made",
+                hint="choose other names or another ``placement.folder``; nothing was created",
             )
 
     def _conflict(self, vm: Vm, name: str) -> str:

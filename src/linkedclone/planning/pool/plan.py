@@ -298,7 +298,7 @@ class _Planner:
 
     def _reasons_to_replace(self, vm: Vm) -> list[Reason]:
         if is_remnant(vm):
-            return [Reason(why=Why.UNHEALTHY, text="its files are gone")]
+            return [Reason(why=Why.UNHEALTHY, text="its files no longer exist")]
         return [*self._image(vm), *self._shape(vm), *self._condition(vm)]
 
     def _image(self, vm: Vm) -> Iterable[Reason]:

@@ -48,7 +48,7 @@ def _deep(inventory: Inventory, lineage: Lineage) -> _Trouble:
     deep = [(lineage.depth(vm), vm.name) for vm in inventory.vms]
     for depth, name in sorted(deep, reverse=True):
         if depth > DEEPEST:
-            remedy = f"``promote`` {name}, or clone anew from a parent with a short chain"
+            remedy = f"``promote`` {name}, or clone again from a parent with a short chain"
             yield Verdict.WARNING, f"the chain of {name} has {depth} files", remedy
 
 
@@ -75,9 +75,9 @@ def _say_files(inventory: Inventory) -> str:
 
 def _twins(vms: Iterable[Vm]) -> _Trouble:
     for what, values, remedy in (
-        ("UUID", lambda vm: {vm.uuid, vm.bios_uuid}, "delete one of them and clone it anew"),
+        ("UUID", lambda vm: {vm.uuid, vm.bios_uuid}, "delete one of them and clone it again"),
         ("MAC address", lambda vm: vm.macs, "give one of them another network card"),
-        ("instance-id", lambda vm: (vm.instance_id,), "delete one of them and clone it anew"),
+        ("instance-id", lambda vm: (vm.instance_id,), "delete one of them and clone it again"),
     ):
         yield from _doubles(vms, what, values, remedy)
 
@@ -105,7 +105,7 @@ def _grown(inventory: Inventory, lineage: Lineage) -> _Trouble:
         own = inventory.used_bytes(above) or 0
         if base and own > GROWN * base:
             text = f"{vm.name} has written {render_size(own)} over a base of {render_size(base)}"
-            yield Verdict.WARNING, text, f"clone it anew, or: ``promote`` {vm.name}"
+            yield Verdict.WARNING, text, f"clone it again, or: ``promote`` {vm.name}"
 
 
 def _strays(inventory: Inventory) -> _Trouble:

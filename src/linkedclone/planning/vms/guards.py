@@ -414,7 +414,7 @@ def _layers_of(step: DeleteVm, here: Mapping[VmId, Vm]) -> frozenset[Layer]:
 
 def _refuse_last(bases: Iterable[Layer]) -> RefusedError:
     return RefusedError(
-        "the base, which belongs to no VM here, would be deleted too: its other users are gone",
+        "the base, which belongs to no VM here, would be deleted too: it has no other users left",
         details="\n".join(map(str, sorted(bases))),
         hint="look again: ``tree``; then keep it with ``keep_base``",
     )

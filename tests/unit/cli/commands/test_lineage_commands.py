@@ -267,7 +267,7 @@ def test_a_grown_disk_is_larger_and_its_guest_is_told_of(
 ) -> None:
     outcome = run("grow", "bare", "40GiB", "--disk", "Hard disk 1", "--force")
     assert outcome.code == 0
-    assert outcome.err == "the guest has to grow its partition and file system inside\n"
+    assert outcome.err == "now grow the partition and the file system inside the guest\n"
     (disk,) = run("show", "bare", "-o", "json").document["disks"]
     assert disk["capacity_bytes"] == 40 << 30
     again = run("grow", "bare", "40GiB", "--force")

@@ -375,7 +375,7 @@ def test_a_broken_image_is_told_and_the_way_back_named(
     outcome = made("recompose", "--snapshot", "2026-11", "--yes")
     assert outcome.code in {1, 4}
     assert "dt-001 was made but did not become healthy" in outcome.err
-    assert "run pool apply again to go on, or pool rollback" in outcome.err
+    assert "run pool apply again to continue, or pool rollback" in outcome.err
     assert "\N{REPLACEMENT CHARACTER}" not in outcome.err
     assert any(line.startswith("pool desktops: ") for line in outcome.err.splitlines())
     on = {name: vm.mark.snapshot_name for name, vm in members(family).items() if vm.mark}

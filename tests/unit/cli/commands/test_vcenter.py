@@ -193,7 +193,10 @@ def test_ctrl_c_says_what_goes_on_at_the_server(
         pause_seconds=0.0,
     )
     assert screen.code == 130
-    assert "slow-1, slow-2 (clone): interrupted: this clone goes on at the endpoint" in screen.text
+    assert (
+        "slow-1, slow-2 (clone): interrupted: the endpoint continues to create this clone"
+        in screen.text
+    )
     assert "slow-3, slow-4 (clone): interrupted before it was sent" in screen.text
     simulator.delays()
     finished = run("clone", "DC0_H0_VM0", "slow-{1..4}", "-o", "json").document

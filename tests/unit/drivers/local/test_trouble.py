@@ -17,11 +17,11 @@ FULL = "the disk's file system is full"
         (MachineState(power=Power.SUSPENDED), ""),
         (
             MachineState(power=Power.PAUSED, reason=FULL),
-            f"paused: {FULL}; free some space, then it goes on with: ``start`` desk",
+            f"paused: {FULL}; free some space, then continue it with: ``start`` desk",
         ),
         (
             MachineState(power=Power.PAUSED, reason="a disk error"),
-            ("paused: a disk error; when that is mended, then it goes on with: ``start`` desk"),
+            ("paused: a disk error; when that is mended, then continue it with: ``start`` desk"),
         ),
         (
             MachineState(power=Power.OFF, last_words="qemu: terminating on signal 15"),

@@ -40,9 +40,9 @@ def test_an_address_is_read(text: str, mac: str) -> None:
         ("00:50-56:00:00:01", "not a MAC address"),
         ("00:50:56:00:00:0g", "not a MAC address"),
         ("00:50:56:00:00:01:02", "not a MAC address"),
-        ("01:00:5e:00:00:01", "stands for many"),
-        ("ff:ff:ff:ff:ff:ff", "stands for many"),
-        ("00:00:00:00:00:00", "for none"),
+        ("01:00:5e:00:00:01", "group address"),
+        ("ff:ff:ff:ff:ff:ff", "group address"),
+        ("00:00:00:00:00:00", "all zeros"),
         ("00:50:56:40:00:00", "vCenter makes addresses"),
     ],
 )

@@ -67,5 +67,5 @@ def command(choices: Choices, distribution: str, **wanted: Unpack[_Wanted]) -> i
     with open_session(choices) as connection, watch_bytes(choices) as tell:
         row = connection.images.build(build, tell)
     emit(choices, document=lambda: row.document(whole=True), text=lambda: render_vm(row))
-    say(f"go on with: linkedclone clone {build.name} desk-{{001..005}} --wait customized")
+    say(f"continue with: linkedclone clone {build.name} desk-{{001..005}} --wait customized")
     return 0

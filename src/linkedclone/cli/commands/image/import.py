@@ -92,7 +92,7 @@ def command(choices: Choices, source: str, **machine: Unpack[_Machine]) -> int:
     with open_session(choices) as connection, watch_bytes(choices) as tell:
         row = connection.images.add(wanted, tell)
     emit(choices, document=lambda: row.document(whole=True), text=lambda: render_vm(row))
-    say(f"go on with: linkedclone clone {wanted.name} desk-{{001..005}}")
+    say(f"continue with: linkedclone clone {wanted.name} desk-{{001..005}}")
     return 0
 
 
@@ -133,5 +133,5 @@ def _check_sum(text: str) -> None:
     if text and not re.fullmatch("[0-9a-fA-F]{64}", text):
         raise InputError(
             f"{text!r} is not a SHA-256 checksum",
-            hint="it has 64 hexadecimal digits: sha256sum FILE tells it",
+            hint="it has 64 hexadecimal digits: sha256sum FILE prints it",
         )

@@ -56,7 +56,7 @@ def check_leftovers(state: StateFolder) -> Iterator[Finding]:
             yield Finding(check=check, verdict=Verdict.OK, text=text)
             return
         dead, living = list_dead(state), list_living(state)
-        # Whoever deletes a VM lets go of the lock before its files are gone.
+        # Whoever deletes a VM lets go of the lock before its files no longer exist.
         survey = take_survey(state)
         unreached = () if living else list_unreached(state, survey)
         older = () if living else list_older(survey)

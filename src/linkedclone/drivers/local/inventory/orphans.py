@@ -70,7 +70,7 @@ def find_orphans(state: StateFolder, survey: Survey) -> tuple[Stray, ...]:
     if not _list_unread(state, survey):
         return ()
     with suppress(BusyError, OSError), hold(state.family_lock, deadline_s=0):
-        # Whoever deletes a VM lets go of the lock before its files are gone.
+        # Whoever deletes a VM lets go of the lock before its files no longer exist.
         if not list_living(state):
             return _build_orphans(state, _list_unread(state, take_survey(state)))
     return ()

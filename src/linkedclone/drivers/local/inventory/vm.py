@@ -90,7 +90,7 @@ def tell_trouble(name: str, machine: "MachineState") -> str:
     match machine.power:
         case Power.PAUSED:
             first = "free some space" if "full" in machine.reason else "when that is mended"
-            return f"paused: {machine.reason}; {first}, then it goes on with: {start}"
+            return f"paused: {machine.reason}; {first}, then continue it with: {start}"
         case Power.OFF if machine.last_words:
             return f"ended without having been stopped: {machine.last_words}"
         case Power.UNKNOWN:

@@ -21,7 +21,7 @@ def set_power(state: StateFolder, machines: OpenMachine, vm: VmId, power: Power)
     """Start a VM, or stop it hard; already there counts as done."""
     if power not in {Power.ON, Power.OFF}:
         raise UnsupportedError(
-            f"a VM here cannot be put to {power.value}", kind="power", hint="it can be on or off"
+            f"a VM here cannot be set to {power.value}", kind="power", hint="it can be on or off"
         )
     if power is Power.OFF and _is_broken(state, vm):
         return

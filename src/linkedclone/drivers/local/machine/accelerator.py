@@ -130,7 +130,7 @@ def _build_remedy() -> str:
         group, user = grp.getgrgid(device.st_gid).gr_name, pwd.getpwuid(os.getuid()).pw_name
     except KeyError:
         return ""
-    return f"sudo usermod --append --groups {group} {user}  # then log in anew"
+    return f"sudo usermod --append --groups {group} {user}  # then log in again"
 
 
 def probe_accelerator(kernel: Path, program: str = PROGRAM) -> Accelerator:

@@ -84,7 +84,7 @@ def check_room(room: Room, needs: dict[str, int]) -> None:
         f"{render_size(room.available_bytes)} are available{limit}"
         + (promised if room.promised_bytes else ""),
         hint="stop others first, or start fewer, or give them less with ``hardware.memory_bytes``; "
-        f"{OVERCOMMIT_VARIABLE}=yes starts them all the same",
+        f"{OVERCOMMIT_VARIABLE}=yes starts them anyway",
     )
 
 

@@ -58,7 +58,7 @@ def judge_job(job: Answer | None, block: Answer | None) -> Progress:
         block: Its entry in ``query-block-jobs``; None if it has none.
     """
     if job is None:
-        return Progress(ended=True, error="the job is gone")
+        return Progress(ended=True, error="the job no longer exists")
     status = job["status"].text()
     if status == ENDED:
         return Progress(ended=True, nearly=True, error=_read_error(job))
@@ -154,7 +154,7 @@ async def cancel_jobs(session: Session) -> bool:
 async def wait_for(
     session: Session, job: str, statuses: AbstractSet[str], *, needs_room: bool = False
 ) -> str:
-    """Wait until a job has one of these; return it, empty if the job is gone.
+    """Wait until a job has one of these; return it, empty if the job no longer exists.
 
     Raises:
         NoSpaceError: It needs room, and waits because nothing can be written any more.
@@ -172,7 +172,7 @@ async def wait_for(
 async def end_job(session: Session, job: str) -> str:
     """Wait until a job has ended, forget it, and return what went wrong."""
     if not await wait_for(session, job, {ENDED}):
-        return "the job is gone"
+        return "the job no longer exists"
     found = await _find_job(session, job)
     await session.monitor.execute("job-dismiss", id=job)
     return "" if found is None else _read_error(found)

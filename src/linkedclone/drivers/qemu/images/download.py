@@ -44,7 +44,7 @@ _RESERVE_BYTES = 64 << 20
 _PAUSE_SECONDS = 1.0
 _LOCK_SECONDS = 1.0
 NOT_SATISFIABLE = 416
-_CHANGED = "the file at the server is another one by now"
+_CHANGED = "the file on the server has changed"
 _SLOW = "almost no data arrived for a minute"
 _GO_ON = "the same command continues from there"
 
@@ -325,7 +325,7 @@ class _Fetch:
             )
         if not total and free_bytes(self._part.parent) < _RESERVE_BYTES:
             self._begin_anew(Note(url=self._note.url))  # nothing says that it ever ends
-            raise self._no_space(f"{render_size(done)} arrived, and the server told no size")
+            raise self._no_space(f"{render_size(done)} arrived, and the server gave no size")
 
     def _refuse_too_large(self, missing_bytes: int) -> None:
         if missing_bytes > free_bytes(self._part.parent):

@@ -56,7 +56,7 @@ _GPT, _GPT_OFFSET = b"EFI PART", SECTOR_BYTES
 _PARTITIONS = struct.Struct("<8xII")
 _BOOT_SIGNATURE = b"\x55\xaa"
 _PROTECTIVE = 0xEE
-_RAW_ANYWAY = "``image_format.raw`` takes it all the same"
+_RAW_ANYWAY = "``image_format.raw`` accepts it anyway"
 _RESTORE = "fetch or copy it again: it may have come in part"
 
 
@@ -196,7 +196,7 @@ def check_importable(image: DiskFile, what: str, *, lock: int, tell: Callable[[s
     _check_told(image, what, lock)
     fault = check_image(image, lock=lock)
     if fault:
-        repair = " or mend it: qemu-img check -r all FILE"
+        repair = " or repair it: qemu-img check -r all FILE"
         raise InputError(
             f"{what} is broken",
             details=fault,

@@ -57,7 +57,7 @@ def _absent(details: str) -> UnsupportedError:
     return UnsupportedError(
         "this endpoint has no provisioning checker for clones",
         details=details,
-        hint="leave ``server_check`` out: the dry run shows the requests all the same",
+        hint="leave ``server_check`` out: the dry run still shows the requests",
         kind="NotSupported",
     )
 
@@ -67,7 +67,7 @@ def _await(collector: Collector, task: Native, about: str) -> Sequence[Native]:
     while (age := time.monotonic() - begun) < _PATIENCE_SECONDS:
         seen = collector.read(about, [task], _TASK).get(moid_of(task))
         if seen is None:
-            raise GoneError(f"could not {about}: the task is gone", hint="run it again")
+            raise GoneError(f"could not {about}: the task no longer exists", hint="run it again")
         state = str(seen.demand("info.state"))
         if state == "error":
             raise translate(seen.demand("info.error"), about)

@@ -124,7 +124,7 @@ RULES: Final[dict[str, Rule]] = {
     "DuplicateName": Rule(
         DuplicateNameError,
         "the name[ {name}] is taken in that folder[ by {object}]",
-        "run it again to take up a clone of ours, or choose another name",
+        "run it again to continue with a clone of linkedclone, or choose another name",
     ),
     "ManagedObjectNotFound": Rule(
         GoneError,
@@ -234,7 +234,7 @@ RULES: Final[dict[str, Rule]] = {
     "FileFault": Rule(
         HypervisorError,
         "the file[ {file}] cannot be used",
-        "look at the datastore that it lies on",
+        "check the datastore that it is on",
     ),
     "CannotDeleteFile": Rule(
         HypervisorError,
@@ -359,7 +359,7 @@ RULES: Final[dict[str, Rule]] = {
     "NoCompatibleHost": Rule(
         PowerOnError,
         "no host can take the VM",
-        "each host's own reason stands above; remove one of them, then start it again",
+        "the reason of each host is above; remove one of them, then start it again",
     ),
     "InsufficientResourcesFault": Rule(
         PowerOnError,

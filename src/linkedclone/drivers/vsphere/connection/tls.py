@@ -73,7 +73,7 @@ def build_context(tls: Tls) -> ssl.SSLContext:
         return ssl.create_default_context(cafile=str(tls.ca_file))
     except (OSError, ssl.SSLError) as error:
         brief = f"the CA file {tls.ca_file} cannot be read"
-        hint = "it has to hold PEM certificates"
+        hint = "it must contain PEM certificates"
         raise InputError(brief, details=str(error), hint=hint) from error
 
 

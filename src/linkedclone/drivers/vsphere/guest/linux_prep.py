@@ -124,7 +124,7 @@ def _read_mapping(text: str) -> dict[str, object]:
     raise InputError(
         "the metadata of the stored specification cannot be read as a mapping",
         details=reason,
-        hint="mend the specification, or state everything in the file, without stored",
+        hint="fix the specification, or put everything into the file, without stored",
     )
 
 

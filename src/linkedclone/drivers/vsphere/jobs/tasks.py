@@ -288,7 +288,7 @@ class Jobs:
         """Ask for an object itself: what a fault calls gone may be another one, or the task."""
         wanted = {kind_of(target): (_OF_TARGETS[kind_of(target)],)}
         try:
-            return not self._collector.read("look whether it is gone", [target], wanted)
+            return not self._collector.read("check whether it still exists", [target], wanted)
         except HypervisorError:
             return False
 
@@ -348,7 +348,7 @@ def build_state(
     if status is None:
         return _build_loss(job, "its state cannot be read", _why_unknown(task))
     if _is_vague(job.action, task):
-        return _build_loss(job, "it succeeded, and what it made is not told")
+        return _build_loss(job, "it succeeded, but the server does not say what it created")
     if status is JobStatus.FAILED:
         return _build_failure(job, task.get("info.error"), subject=subject, name_of=name_of)
     return JobState(

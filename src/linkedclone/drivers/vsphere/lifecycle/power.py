@@ -93,7 +93,9 @@ class Powering:
         seen = self._collector.read("read which VMs are started", [task], wanted).get(job.id)
         result = seen.get("info.result") if seen else None
         if result is None:
-            brief = f"could not read which of {len(ids)} VMs were admitted: the task is gone"
+            brief = (
+                f"could not read which of {len(ids)} VMs were admitted: the task no longer exists"
+            )
             raise GoneError(brief, hint="run it again: those that run are left alone")
         return result
 

@@ -114,7 +114,7 @@ class Tally:
         question = self._question
         paths = question.paths_of(kind)
         if not paths or (not question.walks and moid not in question.starts):
-            msg = f"an answer to another question: it tells of {kind}:{moid}"
+            msg = f"an answer to another question: it is about {kind}:{moid}"
             raise StrangeAnswerError(msg)
         if not told <= paths:
             more = ", ".join(sorted(told - paths))

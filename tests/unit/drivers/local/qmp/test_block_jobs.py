@@ -25,7 +25,7 @@ def block(offset: int, length: int, *, ready: bool = False, status: str = "ok") 
 
 
 JOBS: dict[str, tuple[Answer | None, Answer | None, Progress]] = {
-    "gone": (None, None, Progress(ended=True, error="the job is gone")),
+    "gone": (None, None, Progress(ended=True, error="the job no longer exists")),
     "ended well": (job("concluded"), None, Progress(ended=True, nearly=True)),
     "failed": (
         job("concluded", error="no"),
