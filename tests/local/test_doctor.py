@@ -304,6 +304,7 @@ CLOSED = [
     Closed("home", lambda path: path.chmod(0o600), "is closed to", "chmod a+x {path}"),
     Closed("home", close_to_others, "is closed to", "sudo chmod a+x {path}"),
     Closed("home/my-files", lambda path: path.chmod(0o644), "is closed", "chmod a+x {path}"),
+    Closed("home/my-files/state", close_to_others, "cannot be read and written", "sudo chattr"),
     Closed("home/my-files/state", put_file_there, "not a folder", "mv {path} {path}.old"),
     Closed("home/my-files/state", shutil.rmtree, "is made when it is first needed", ""),
     Closed("home/my-files/state/vms", give_to_root, "cannot be read and written", "sudo chattr"),

@@ -89,7 +89,8 @@ class ConfigFile:
             return cls(path, Settings(), None)  # no YAML library is imported for nothing
         except (OSError, UnicodeDecodeError) as error:
             brief = f"the {_WHAT} {path} cannot be read"
-            raise InputError(brief, details=str(error)) from error
+            hint = "name another file: LINKEDCLONE_CONFIG=/path"
+            raise InputError(brief, details=str(error), hint=hint) from error
         file = YamlFile.parse(path, text, what=_WHAT)
         return cls(path, _validate(file), file.root)
 

@@ -99,7 +99,7 @@ def _find_closed(root: Path) -> tuple[str, str] | None:
             return f"{above} lets {_user()} make no folder in it", make
         if not folder.is_dir():
             return f"{folder} is not a folder", f"mv {_quote(folder)} {_quote(folder)}.old"
-        if not os.access(folder, os.X_OK):
+        if folder != real and not os.access(folder, os.X_OK):
             command = as_owner(f"chmod a+x {_quote(folder)}", folder)
             return f"{folder} is closed to {_user()}", command
         above = folder

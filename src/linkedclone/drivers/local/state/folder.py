@@ -62,7 +62,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from linkedclone.errors import HypervisorError, InputError
+from linkedclone.errors import HypervisorError, InputError, PermissionDeniedError
 from linkedclone.model.values.ids import StoreId, VmId
 from linkedclone.system.atomic_files import publish_file, whole_file
 from linkedclone.system.private_files import PRIVATE_FOLDER
@@ -254,7 +254,11 @@ def open_state(root: Path, *, durable: bool = True, immutable: bool = True) -> S
             hint=f"if the state folder was moved, change the link: ln -sfn NEW_PATH {root}",
             kind="ENOENT",
         )
-    root.mkdir(parents=True, exist_ok=True, mode=PRIVATE_FOLDER)
+    try:
+        root.mkdir(parents=True, exist_ok=True, mode=PRIVATE_FOLDER)
+    except PermissionError as error:
+        brief, hint = f"{root} cannot be made", "use another folder: --endpoint local:/path"
+        raise PermissionDeniedError(brief, details=str(error), hint=hint, kind="EACCES") from error
     _make_id(root)
     store = _read_store(root)
     state = StateFolder(root=root, store=store, durable=durable, immutable=immutable)
