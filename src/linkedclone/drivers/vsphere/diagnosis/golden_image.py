@@ -8,7 +8,12 @@ from typing import Final
 from pyVmomi import vim
 
 from linkedclone.drivers.vsphere.connection.session import Session
-from linkedclone.drivers.vsphere.inventory.device_shape import is_disk
+from linkedclone.drivers.vsphere.inventory.device_shape import (
+    is_card,
+    is_disk,
+    is_manual,
+    label_of,
+)
 from linkedclone.drivers.vsphere.native import Native, kind_of
 from linkedclone.drivers.vsphere.property.collector import Collector, Seen
 from linkedclone.errors import GoneError
@@ -98,7 +103,7 @@ def _find_guest(seen: Seen) -> Finding:
 
 
 def _find_media(devices: Iterable[Native]) -> Finding:
-    loaded = [_label(device) for device in devices if _is_loaded(device)]
+    loaded = [label_of(device) for device in devices if _is_loaded(device)]
     if not loaded:
         return Finding(check="media", verdict=Verdict.OK, text="no CD or floppy is connected")
     return Finding(
@@ -111,7 +116,7 @@ def _find_media(devices: Iterable[Native]) -> Finding:
 
 def _find_disks(devices: Iterable[Native]) -> Iterator[Finding]:
     for disk in filter(is_disk, devices):
-        label, backing = _label(disk), disk.backing
+        label, backing = label_of(disk), disk.backing
         if isinstance(backing, _RAW) and backing.compatibilityMode == "physicalMode":
             yield Finding(
                 check="disks",
@@ -145,7 +150,7 @@ def _is_native(backing: Native) -> bool:
 
 
 def _find_cards(devices: Iterable[Native]) -> Finding:
-    cards = [one for one in devices if isinstance(one, vim.vm.device.VirtualEthernetCard)]
+    cards = list(filter(is_card, devices))
     if not cards:
         return Finding(
             check="network cards",
@@ -153,8 +158,8 @@ def _find_cards(devices: Iterable[Native]) -> Finding:
             text="it has none, so no clone gets an address",
             remedy="add one to the parent before its snapshot is taken",
         )
-    kinds = ", ".join(f"{_label(one)} ({kind_of(one).removeprefix('Virtual')})" for one in cards)
-    manual = [_label(one) for one in cards if str(one.addressType or "").lower() == "manual"]
+    kinds = ", ".join(f"{label_of(one)} ({kind_of(one).removeprefix('Virtual')})" for one in cards)
+    manual = [label_of(one) for one in filter(is_manual, cards)]
     if manual:
         return Finding(
             check="network cards",
@@ -199,10 +204,6 @@ def _is_loaded(device: Native) -> bool:
     return isinstance(device, drives) and bool(
         state is not None and (state.connected or state.startConnected)
     )
-
-
-def _label(device: Native) -> str:
-    return str(device.deviceInfo.label) if device.deviceInfo else f"device {device.key}"
 
 
 def _devices(seen: Seen) -> Sequence[Native]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from pyVmomi import vim
 
+from linkedclone.drivers.vsphere.inventory.devices import is_left_out
 from linkedclone.drivers.vsphere.native import Native
 from linkedclone.model.plan import CreateClone
 
@@ -92,12 +93,13 @@ def is_disk(device: Native) -> bool:
 
 
 def is_independent(disk: Native) -> bool:
-    """Say whether snapshots leave the disk out: independent ones, and physical raw mappings."""
-    mode = getattr(disk.backing, "diskMode", None) or ""
-    physical = getattr(disk.backing, "compatibilityMode", None) == "physicalMode"
-    return mode.startswith("independent") or physical
+    """Say whether snapshots leave the disk out."""
+    mode = getattr(disk.backing, "diskMode", None)
+    return is_left_out(mode, getattr(disk.backing, "compatibilityMode", None))
 
 
 def label_of(device: Native) -> str:
     """Return what people call a device (``Hard disk 1``)."""
-    return str(device.deviceInfo.label) if device.deviceInfo else f"disk {device.key}"
+    if device.deviceInfo:
+        return str(device.deviceInfo.label)
+    return f"{'disk' if is_disk(device) else 'device'} {device.key}"

@@ -181,7 +181,8 @@ def _read_disk(device: Element, book: LayerBook) -> Disk:
         label=f"disk {device.findtext(_KEY)}" if label is None else label,
         chain=tuple(_layers(backing, book))[::-1],
         capacity_bytes=in_bytes or int(device.findtext(_KILOBYTES) or 0) * 1024,
-        independent=backing is not None and _is_independent(backing),
+        independent=backing is not None
+        and is_left_out(backing.findtext(_MODE), backing.findtext(_COMPATIBILITY)),
         hidden=device.findtext(_NATIVE) in {"true", "1"},
     )
 
@@ -204,10 +205,9 @@ def _is_cut(backing: Element | None) -> bool:
     return backing is None or backing.get(TYPE, "").rpartition(":")[2] not in _WITHOUT_FILE
 
 
-def _is_independent(backing: Element) -> bool:
-    """Say whether snapshots leave the disk out: independent ones, and physical raw mappings."""
-    mode = backing.findtext(_MODE) or ""
-    return mode.startswith("independent") or backing.findtext(_COMPATIBILITY) == "physicalMode"
+def is_left_out(mode: str | None, compatibility: str | None) -> bool:
+    """Say whether snapshots leave a disk out: independent ones, and physical raw mappings."""
+    return (mode or "").startswith("independent") or compatibility == "physicalMode"
 
 
 def _settle(disk: Disk, stores: StoreNames) -> Disk:
