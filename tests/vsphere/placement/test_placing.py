@@ -40,6 +40,26 @@ def test_the_default_costs_no_call_for_the_parent_that_was_found_last(
     assert simulator.calls() == {"RetrievePropertiesEx": 1}
 
 
+@pytest.mark.parametrize(
+    ("placement", "reads"),
+    [
+        (Placement(datastore="LocalDS_0"), 0),
+        (Placement(datastore="/DC0/datastore/LocalDS_0"), 1),
+        (Placement(folder="/DC0/vm"), 1),
+        (Placement(resource_pool="DC0_C0/Resources", folder="/DC0/vm"), 1),
+        (Placement(datacenter="DC0", host="DC0_H0"), 2),
+    ],
+    ids=["datastore nearby", "datastore by path", "folder", "pool and folder", "datacenter"],
+)
+def test_all_that_is_named_is_looked_up_in_one_read(
+    simulator: Simulator, driver: Driver, placement: Placement, reads: int
+) -> None:
+    parent = find(driver, PARENT)
+    simulator.reset_calls()
+    target_for(driver, parent, placement)
+    assert simulator.calls().get("RetrievePropertiesEx", 0) == reads
+
+
 def test_a_parent_that_was_found_again_is_placed_as_it_stands_now(driver: Driver) -> None:
     before = find(driver, PARENT)
     add_folder(driver, "elsewhere")

@@ -1,10 +1,10 @@
-"""Answers that pyVmomi's schema does not know in full, decoded all the same.
+"""XML of the server as pyVmomi's objects, also where pyVmomi's schema does not know it in full.
 
-A newer vCenter has faults and enum values of its own. pyVmomi stumbles over
-them, and what the server said would be lost. An enum value that is not known
-stays the text that it is; a fault that is not known becomes one of its name,
-with all that it holds in words. Other types that are not known are refused:
-what is left out of them might matter.
+Properties are decoded so, and all answers that pyVmomi's own decoder stumbles
+over: a newer vCenter has faults and enum values of its own, and what the server
+said would be lost. An enum value that is not known stays the text that it is; a
+fault that is not known becomes one of its name, with all that it holds in words.
+Other types that are not known are refused: what is left out of them might matter.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pyVmomi import VmomiSupport, vmodl
 from pyVmomi.Iso8601 import ParseISO8601
 
 from linkedclone.drivers.vsphere.connection.answers import NS, TYPE
-from linkedclone.drivers.vsphere.native import Native, named_type
+from linkedclone.drivers.vsphere.native import Native, build_data, named_type
 
 _FAULT: Final = NS + "fault"
 _MESSAGE: Final = NS + "localizedMessage"
@@ -38,7 +38,7 @@ def decode(element: Element, declared: type, stub: Native) -> Native:
         kind = named_type(element.attrib["type"]) or vim_type
         return kind(element.text or "", stub)
     if issubclass(vim_type, VmomiSupport.DataObject):
-        return _fill(vim_type(), element, stub)
+        return _fill(build_data(vim_type), element, stub)
     return _decode_scalar(element.text or "", vim_type)
 
 
@@ -57,11 +57,15 @@ def decode_results(results: list[Element], declared: Native, stub: Native) -> Na
 
 
 def _fill(made: Native, element: Element, stub: Native) -> Native:
+    lists: dict[str, list[Native]] = {}
     for child in element:
         info = made._GetPropertyInfo(_bare(child.tag))  # noqa: SLF001 - the only way to the schema
         value = decode(child, info.type, stub)
         if issubclass(info.type, list) and not isinstance(value, list):
-            value = info.type([*(getattr(made, info.name) or ()), value])
+            if info.name not in lists:
+                lists[info.name] = info.type(getattr(made, info.name) or ())
+            lists[info.name].append(value)
+            value = lists[info.name]
         # Not set by its own way, which takes only enum values that it knows.
         made.__dict__[info.name] = value
     return made

@@ -148,7 +148,6 @@ def _read_one_or_all(element: Element) -> str | tuple[str, ...]:
 
 
 def _read_places(element: Element) -> tuple[tuple[str, str], ...]:
-    """Read which datacenters and folders stand in a folder, each with its type."""
     found = ((intern(one.get("type", "")), intern(one.text or "")) for one in element)
     return tuple((kind, moid) for kind, moid in found if kind in _PLACES)
 
@@ -182,6 +181,7 @@ _DECODERS: Final[Mapping[str, Callable[[Element], Any]]] = {
     "parentVApp": _read_reference,
     "parentFolder": _read_reference,
     "datastore": _read_references,
+    "host": _read_references,
     "vm": _read_one_or_all,
     "childEntity": _read_places,
     "rootSnapshot": _read_references,

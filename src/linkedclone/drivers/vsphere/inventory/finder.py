@@ -246,14 +246,12 @@ class NameSearch:
         if {fold(ref) for ref in refs} <= {fold(way[-1]) for way in found.values()}:
             return found
         # What is misspelt, or an id, is looked for among all.
-        everything = self._collector.read(
-            _ABOUT, [start], _NAMES, traversal.VM_FOLDERS, lazily=True
-        )
+        everything = self._collector.read(_ABOUT, [start], _NAMES, traversal.VM_FOLDERS)
         return _names(everything.values())
 
     def _read_paths(self, start: Native) -> Mapping[VmId, Way]:
         ways = (*traversal.VM_FOLDERS, *traversal.UP)
-        around = self._collector.read(_ABOUT, [start], _PATHS, ways, lazily=True)
+        around = self._collector.read(_ABOUT, [start], _PATHS, ways)
         return {
             VmId(seen.id): build_ways(seen, around)[0]
             for seen in around.values()
@@ -261,7 +259,6 @@ class NameSearch:
         }
 
     def _ask_folders(self, start: Native, refs: Sequence[str]) -> Mapping[VmId, Way]:
-        """Return the names of those VMs of any folder or vApp that are called like a ref."""
         wanted = {"Folder": ("name",), "VirtualApp": ("name",)}
         places = self._collector.read("read the folders", [start], wanted, traversal.VM_FOLDERS)
         folders = [moid for moid, seen in places.items() if seen.kind == "Folder"]

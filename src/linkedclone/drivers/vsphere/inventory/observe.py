@@ -17,7 +17,7 @@ from linkedclone.drivers.vsphere.property.collector import Collector, Seen, gath
 from linkedclone.drivers.vsphere.property.datacenters import choose_datacenter
 from linkedclone.drivers.vsphere.property.inventory_path import PARTS, build_path
 from linkedclone.drivers.vsphere.property.questions import Wanted
-from linkedclone.drivers.vsphere.property.response import Found, without_collections
+from linkedclone.drivers.vsphere.property.response import without_collections
 from linkedclone.drivers.vsphere.property.traversal import Walk
 from linkedclone.errors import GoneError, HypervisorError, PermissionDeniedError
 from linkedclone.model.values.ids import SnapshotId, VmId
@@ -149,18 +149,9 @@ class Observer:
         ways = (*surroundings.WAYS, *traversal.SNAPSHOTS)
         wanted = {**self._wanted(whole=True), **surroundings.AROUND}
         wanted["VirtualMachine"] = (*dict.fromkeys((*self._properties, *surroundings.OF_SOURCE)),)
-        decoder = Decoder()
-
-        def take(found: Found) -> tuple[Read, Seen]:
-            return decoder.decode(found), self._collector.decode_lazily(found)
-
-        both = list(
-            self._collector.read_found(
-                "read the VM", [start], wanted, take, ways, lighten=drop_devices
-            )
-        )
-        for vm in self._build(Surroundings({read.id: read for read, _ in both})):
-            self._latest = (vm, {seen.id: seen for _, seen in both})
+        around = self._read("read the VM", [start], wanted, ways, Decoder())
+        for vm in self._build(around):
+            self._latest = (vm, around.reads)
             return vm
         return None
 

@@ -294,7 +294,7 @@ class Jobs:
 
     def _poll_tasks(self, tasks: Sequence[Native]) -> Mapping[str, Seen]:
         """Read tasks; why they failed, which costs more to decode, only of those that did."""
-        seen = self._collector.read("follow tasks", tasks, self._progress, lazily=True)
+        seen = self._collector.read("follow tasks", tasks, self._progress)
         failed = [task for task in tasks if _has_failed(seen.get(moid_of(task)))]
         return seen | self._read_failures(failed)
 

@@ -10,9 +10,10 @@ from collections.abc import Mapping, Sequence
 
 from pyVmomi import vmodl
 
+from linkedclone.drivers.vsphere.connection.errors import tell
 from linkedclone.drivers.vsphere.connection.session import Session
 from linkedclone.drivers.vsphere.native import Native, kind_of, moid_of
-from linkedclone.drivers.vsphere.property.collector import Seen, refused_of
+from linkedclone.drivers.vsphere.property.collector import Seen
 from linkedclone.drivers.vsphere.property.questions import Question, Wanted
 from linkedclone.errors import LinkedCloneError, Transience
 
@@ -38,7 +39,6 @@ class Watch:
         self._forget()
 
     def _forget(self) -> None:
-        """Forget a filter that has ended with its session."""
         self._filter: Native = None
         self._watched: frozenset[str] = frozenset()
         self._version = ""
@@ -97,5 +97,5 @@ class Watch:
             return
         before = self._known[moid].values if moid in self._known else {}
         values = {**before, **{item.name: item.val for item in change.changeSet}}
-        refused = refused_of(change)
+        refused = {one.path: tell(one.fault) for one in change.missingSet}
         self._known[moid] = Seen(kind=kind_of(change.obj), id=moid, values=values, refused=refused)

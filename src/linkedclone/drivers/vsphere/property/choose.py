@@ -80,7 +80,6 @@ def no_such(what: str, ref: str, paths: Iterable[str]) -> NotFoundError:
 
 
 def _is_told(path: str) -> bool:
-    """Say whether each level of a path has a name."""
     return all(path.removeprefix("/").split("/"))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -12,11 +12,9 @@ from typing import Final, Generic, TypeVar
 from pyVmomi import vmodl
 
 from linkedclone.drivers.vsphere.connection.answers import StrangeAnswerError, judge, parse
-from linkedclone.drivers.vsphere.connection.errors import tell
 from linkedclone.drivers.vsphere.connection.session import Session
-from linkedclone.drivers.vsphere.connection.wire import undecoded
-from linkedclone.drivers.vsphere.native import Native, kind_of, moid_of
-from linkedclone.drivers.vsphere.property.lazy import decode
+from linkedclone.drivers.vsphere.connection.tolerant import decode
+from linkedclone.drivers.vsphere.native import Native, moid_of
 from linkedclone.drivers.vsphere.property.questions import Question, Tally, Wanted
 from linkedclone.drivers.vsphere.property.response import (
     Found,
@@ -131,8 +129,6 @@ class Collector:
         starts: Sequence[Native],
         wanted: Wanted,
         walks: Sequence[Walk] = (),
-        *,
-        lazily: bool = False,
     ) -> dict[str, Seen]:
         """Read properties of the starting objects and of all that the walks lead to.
 
@@ -147,22 +143,12 @@ class Collector:
                 walked through and not returned.
             walks: Where to go on from the starting objects, and from there.
                 Walks that are named but not given are not taken.
-            lazily: For long answers of which little is looked at: values that
-                are data objects are decoded on demand (see ``lazy``), and
-                cannot be sent back. Faults cannot be read so.
 
         Returns:
             What was seen, by id.
         """
-        if lazily:
-            pages = self.read_found(about, starts, wanted, self.decode_lazily, walks)
-            return {seen.id: seen for seen in pages}
-        chunks = self._read_chunks(
-            starts,
-            lambda some: self._pages(about, Question(some, wanted, walks)),
-            walks,
-        )
-        return {seen.id: seen for seen in chunks}
+        found = self.read_found(about, starts, wanted, self._decode, walks)
+        return {seen.id: seen for seen in found}
 
     def read_found(
         self,
@@ -181,28 +167,20 @@ class Collector:
         nobody needs of a page before it is parsed.
         """
         pages = _Pages(lighten=lighten, take=take)
-        return self._read_chunks(
-            starts,
-            lambda some: self._raw_pages(about, Question(some, wanted, walks), pages),
-            walks,
-        )
 
-    def decode_lazily(self, found: Found) -> Seen:
-        """Return an object whose values are decoded when they are looked at."""
+        def follow(some: Sequence[Native]) -> list[_Out]:
+            return self._follow(about, Question(some, wanted, walks), pages)
+
+        size = _WALKING_CHUNK if walks else CHUNK
+        chunks = [starts[at : at + size] for at in range(0, len(starts), size)]
+        read = self._session.map(lambda some: self._read(some, follow), chunks)
+        return read[0] if len(read) == 1 else chain.from_iterable(read)
+
+    def _decode(self, found: Found) -> Seen:
+        """Return an object with its values as pyVmomi's, which can be sent back."""
         stub = self._native._stub  # noqa: SLF001 - what references are bound to
         values = {name: decode(value, object, stub) for name, value in found.elements.items()}
         return Seen(kind=found.kind, id=found.id, values=values, refused=found.refused)
-
-    def _read_chunks(
-        self,
-        starts: Sequence[Native],
-        follow: Callable[[Sequence[Native]], list[_Out]],
-        walks: Sequence[Walk],
-    ) -> Iterable[_Out]:
-        size = _WALKING_CHUNK if walks else CHUNK
-        chunks = [starts[at : at + size] for at in range(0, len(starts), size)]
-        pages = self._session.map(lambda some: self._read(some, follow), chunks)
-        return pages[0] if len(pages) == 1 else chain.from_iterable(pages)
 
     def read_first(
         self, about: str, start: Native, wanted: Wanted, walks: Sequence[Walk]
@@ -211,21 +189,24 @@ class Collector:
 
         One call, and another that gives up the pages after it.
         """
-        options = vmodl.query.PropertyCollector.RetrieveOptions()
         question = Question([start], wanted, walks)
-        page = self._session.read(
-            about, self._native.RetrievePropertiesEx, [question.build()], options
-        )
-        seen = {} if page is None else {one.id: one for one in map(_build_seen, page.objects)}
-        whole = page is None or not page.token
         tally = Tally(question)
-        self._session.read_on(about, _note, tally, seen.values(), "" if whole else page.token)
-        if whole:
-            self._session.read_on(about, tally.finish)
-        else:
+        page = self._ask(about, question)
+        token = foretell_token(page)
+        take = _Pages(take=self._decode).take_apart
+        found = self._session.read_on(about, partial(take, method=_FIRST, tally=tally), page, token)
+        if token:
             cancel = self._native.CancelRetrievePropertiesEx
-            self._session.read(about, cancel, page.token)
-        return seen, whole
+            self._session.read(about, cancel, token)
+        else:
+            self._session.read_on(about, tally.finish)
+        return {seen.id: seen for seen in found}, not token
+
+    def _ask(self, about: str, question: Question) -> bytes:
+        options = vmodl.query.PropertyCollector.RetrieveOptions()
+        first = _noticing(_undecoded(self._native, _FIRST), about)
+        page: bytes = self._session.read(about, first, [question.build()], options)
+        return page
 
     def _read(
         self, starts: Sequence[Native], follow: Callable[[Sequence[Native]], list[_Out]]
@@ -257,33 +238,11 @@ class Collector:
                     raise
         return []
 
-    def _pages(self, about: str, question: Question) -> list[Seen]:
-        options = vmodl.query.PropertyCollector.RetrieveOptions()
-        page = self._session.read(
-            about, _noticing(self._native.RetrievePropertiesEx, about), [question.build()], options
-        )
-        found: list[Seen] = []
-        tally = Tally(question)
-        while page is not None:
-            more = list(map(_build_seen, page.objects))
-            found.extend(more)
-            self._session.read_on(about, _note, tally, more, page.token)
-            if not page.token:
-                break
-            page = self._session.read_on(
-                about, self._native.ContinueRetrievePropertiesEx, page.token
-            )
-        self._session.read_on(about, tally.finish)
-        return found
-
-    def _raw_pages(self, about: str, question: Question, pages: _Pages[_Out]) -> list[_Out]:
-        options = vmodl.query.PropertyCollector.RetrieveOptions()
-        method = _FIRST
-        first = _noticing(undecoded(self._native, _FIRST), about)
-        onward = undecoded(self._native, _NEXT)
+    def _follow(self, about: str, question: Question, pages: _Pages[_Out]) -> list[_Out]:
+        method, body = _FIRST, self._ask(about, question)
+        onward = _undecoded(self._native, _NEXT)
         out: list[_Out] = []
         tally = Tally(question)
-        body = self._session.read(about, first, [question.build()], options)
         with ThreadPoolExecutor(1) as ahead:
             while True:
                 token = foretell_token(body)
@@ -300,7 +259,7 @@ class Collector:
 class _Pages(Generic[_Out]):
     """How pages are taken apart."""
 
-    lighten: Callable[[bytes], bytes]
+    lighten: Callable[[bytes], bytes] = bytes
     take: Callable[[Found], _Out]
 
     def take_apart(self, body: bytes, token: str, *, method: str, tally: Tally) -> list[_Out]:
@@ -325,10 +284,16 @@ class _Pages(Generic[_Out]):
             return list(map(self.take, objects))
 
 
-def _note(tally: Tally, page: Collection[Seen], token: str) -> None:
-    tally.begin_page({one.id for one in page}, leads_on=bool(token))
-    for one in page:
-        tally.note(one.kind, one.id, one.values.keys(), one.refused.keys())
+def _undecoded(managed: Native, method: str) -> Callable[..., bytes]:
+    """Return a managed object's method that answers with XML; a fault is raised as ever."""
+    stub = managed._stub  # noqa: SLF001 - the connection that the object belongs to
+    info = type(managed)._GetMethodInfo(method)  # noqa: SLF001 - as pyVmomi calls itself
+
+    def call(*arguments: object) -> bytes:
+        body: bytes = stub.fetch(managed, info, list(arguments))
+        return body
+
+    return call
 
 
 def _was_lost(error: HypervisorError) -> bool:
@@ -357,17 +322,3 @@ def _noticing(method: Native, about: str) -> Native:
             raise _Vanished(str(moid_of(fault.obj)), about) from None
 
     return call
-
-
-def _build_seen(content: Native) -> Seen:
-    return Seen(
-        kind=kind_of(content.obj),
-        id=moid_of(content.obj),
-        values={item.name: item.val for item in content.propSet},
-        refused=refused_of(content),
-    )
-
-
-def refused_of(content: Native) -> Mapping[str, str]:
-    """Return the properties of an object that were refused, each with the fault's words."""
-    return {one.path: tell(one.fault) for one in content.missingSet}

@@ -113,7 +113,7 @@ class Scanner:
         done = {job.id: store for store, job in started if states[job.id].error is None}
         tasks = [self._session.managed("Task", moid) for moid in done]
         about, wanted = "read what a search found", {"Task": ("info.result",)}
-        seen = self._collector.read(about, tasks, wanted, lazily=True)
+        seen = self._collector.read(about, tasks, wanted)
         for moid, store in done.items():
             found = seen[moid].get("info.result") if moid in seen else None
             if found is not None:
@@ -182,7 +182,6 @@ class Scanner:
 
 
 def _build_spec() -> Native:
-    """Return what is looked for: disks, VMs and templates, with their sizes."""
     browser = vim.host.DatastoreBrowser
     return browser.SearchSpec(
         query=[browser.VmDiskQuery(), browser.VmConfigQuery(), browser.TemplateVmConfigQuery()],
