@@ -181,7 +181,6 @@ def _build_config(
 
 
 def _build_options(entries: dict[str, str]) -> list[Native]:
-    """Return extraConfig entries as vSphere takes them."""
     return [_build_option(key, value) for key, value in entries.items()]
 
 

@@ -88,7 +88,6 @@ _PART: Final = re.compile(r"\[([^\]]*)\]")
 
 
 def _of_argument(rule: Rule, facts: Mapping[str, str]) -> Rule:
-    """Return the row for the argument that is invalid, if there is one."""
     words = re.findall(r"[a-z]+", facts.get("invalidProperty", "").lower())
     for word in reversed(words):
         for argument, reason, hint in ARGUMENTS:

@@ -89,7 +89,6 @@ class Stub(SoapStubAdapter):  # type: ignore[misc]  # pyVmomi has no types
         return reply.body
 
     def _decode(self, answer: Element, body: bytes, info: Native) -> Native:
-        """Return what an answer that was judged says, as pyVmomi's objects."""
         try:
             result = SoapResponseDeserializer(self).Deserialize(body, info.result)
         except _UNDECODABLE:

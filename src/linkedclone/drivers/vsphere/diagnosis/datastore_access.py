@@ -91,7 +91,6 @@ class Reach:
     def _read_vms(
         self, gaps: Sequence[Gap], around: Mapping[str, Seen]
     ) -> tuple[tuple[Vm, ...], Mapping[VmId, str]]:
-        """Return the VMs of these datastores, and the cluster that each runs in."""
         stores = [self._session.managed("Datastore", gap.store.id) for gap in gaps]
         wanted = {"Datastore": ("vm",)}
         users = self._collector.read("read who uses datastores", stores, wanted).values()

@@ -105,7 +105,6 @@ class GuestCommandRunner:
         return vim.vm.guest.ProcessManager.ProgramSpec(programPath=path, arguments=arguments)
 
     def _find_family(self, vm: VmId) -> str:
-        """Return ``guest.guestFamily``, which Tools tell."""
         with self._lock:
             known = self._families.get(vm)
         if known is None:
@@ -121,7 +120,6 @@ class GuestCommandRunner:
 
     @cached_property
     def _manager(self) -> Native:
-        """The server's GuestProcessManager: one read."""
         start = self._session.content.guestOperationsManager
         wanted = {"GuestOperationsManager": ("processManager",)}
         (seen,) = self._collector.read("find the process manager", [start], wanted).values()

@@ -198,7 +198,6 @@ def _build_name(guest: Guest) -> Native:
 
 
 def _overlay(case: _Case, found: Native) -> Native:
-    """Lay what the guest says over a copy of a stored specification."""
     guest, identity = case.guest, found.identity
     os = _KINDS.get(kind_of(identity))
     _check_overlay(guest.customization, os, kind_of(identity))
@@ -233,7 +232,6 @@ def _overlay_cards(case: _Case, found: Native, os: GuestOs | None) -> None:
 
 
 def _check_overlay(wanted: Customization, os: GuestOs | None, kind: str) -> None:
-    """Refuse what a stored specification has no place for."""
     told = f"the stored specification {wanted.stored!r}"
     if wanted.os is not None and os is not None and wanted.os is not os:
         raise InputError(

@@ -100,7 +100,6 @@ class Lookup:
         )
 
     def _find(self, folder: FolderId, names: Sequence[str]) -> tuple[_Child, ...]:
-        """Return what stands in a folder under these names: type and id."""
         native = self._session.managed("Folder", folder)
         if len(names) > _ALWAYS_FIND:
             children = self._read_children(native)

@@ -206,7 +206,6 @@ def build_vm(read: Read, around: Surroundings) -> Vm:
 
 
 def _doubt(vm: Vm, unreadable: str, stores: frozenset[StoreId]) -> Vm:
-    """Return a VM that cannot be read."""
     seen = frozenset(layer.store for layer in vm.layers)
     return replace(vm, unreadable=unreadable, stores=stores and stores | seen)
 
@@ -368,7 +367,6 @@ def _build_home(path_name: str, stores: StoreNames) -> tuple[StoreId, str] | Non
 
 
 def _settle(snapshot: Snapshot, stores: StoreNames, around: Surroundings) -> Snapshot:
-    """Return a snapshot with its disks, where those were read whole."""
     hardware = around.hardware(snapshot.id)
     return (
         snapshot

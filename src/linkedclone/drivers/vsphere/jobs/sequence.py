@@ -70,7 +70,6 @@ class Sequences:
         return replace(state, status=JobStatus.RUNNING, percent=None) if started else state
 
     def _start_next(self, job: Job) -> bool:
-        """Start the next task that there is something to do for."""
         left = self._left[job.id]
         while left:
             start = left.popleft()

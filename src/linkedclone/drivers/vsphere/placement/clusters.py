@@ -66,7 +66,6 @@ def find_pool(land: Landscape, wanted: Placement, host: Host | None, source: See
 
 
 def _find_compute(land: Landscape, wanted: Placement, host: Host | None) -> Seen | None:
-    """Return the cluster that the request names, or the one of its host."""
     if not wanted.cluster:
         return land.computes.get(host.compute) if host else None
     compute = choose("cluster", wanted.cluster, land.computes, land.around)

@@ -63,7 +63,6 @@ def find_members(land: Landscape, ref: str, hosts: Sequence[Host]) -> tuple[Spot
 def _build_spots(
     land: Landscape, stores: Iterable[Seen], hosts: Sequence[Host]
 ) -> tuple[Spot, ...]:
-    """Return those datastores that all hosts see, weighed by their free bytes."""
     spots = [
         Spot(
             id=seen.id,

@@ -73,7 +73,6 @@ def _find_named(land: Landscape, wanted: Placement) -> tuple[Seen, str]:
 
 
 def _levels(ref: str, top: str) -> list[str]:
-    """Return the levels of a wanted path below the datacenter's VM folder."""
     path = ref.rstrip("/")
     for start in (f"{top}/", f"{top}/".removeprefix("/"), "vm/", "./"):
         if path.startswith(start):

@@ -160,7 +160,6 @@ class Placer:
         return seen, around
 
     def _read_land(self, wish: Wish, source: Seen, near: Mapping[str, Seen]) -> Landscape:
-        """Read what of the datacenter names are looked up in."""
         ways = choose_ways(wish, near)
         center, above = datacenter_of(source, near), near
         if ways and wish.placement.datacenter:
@@ -228,7 +227,6 @@ class Placer:
 
 
 def _find_running(wish: Wish, source: Seen, land: Landscape) -> _Running:
-    """Find the pool and the hosts that can run the clones."""
     wanted, needed = wish.placement, dict(wish.stores)
     host = find_host(land, wanted.host)
     pool = find_pool(land, wanted, host, source)

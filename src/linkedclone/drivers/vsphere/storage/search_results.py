@@ -65,7 +65,6 @@ class Listing:
         return sizes
 
     def _disk_of(self, layer: Layer) -> Layer | None:
-        """Return the disk that a file is an extent of, if that is there."""
         match = _EXTENT.fullmatch(layer.path)
         if match is None:
             return None
