@@ -1,14 +1,15 @@
 """XML of the server as pyVmomi's objects, also where pyVmomi's schema does not know it in full.
 
-Properties are decoded so, and all answers that pyVmomi's own decoder stumbles
-over: a newer vCenter has faults and enum values of its own, and what the server
-said would be lost. An enum value that is not known stays the text that it is; a
-fault that is not known becomes one of its name, with all that it holds in words.
-Other types that are not known are refused: what is left out of them might matter.
+A newer vCenter has faults and enum values of its own. pyVmomi's own decoder
+stumbles over them, and what the server said would be lost. An enum value that is
+not known stays the text that it is; a fault that is not known becomes one of its
+name, with all that it holds in words. Other types that are not known are refused:
+what is left out of them might matter.
 """
 
 from __future__ import annotations
 
+from base64 import b64decode
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import Final
@@ -51,9 +52,10 @@ def _decode_list(element: Element, declared: Native, vim_type: Native, stub: Nat
 
 def decode_results(results: list[Element], declared: Native, stub: Native) -> Native:
     """Return what the results of a method say, as pyVmomi does."""
-    if issubclass(declared, list):
-        return declared([decode(one, declared.Item, stub) for one in results])
-    return decode(results[0], declared, stub) if results else None
+    found = [decode(one, declared, stub) for one in results]
+    if issubclass(declared, list) and not (len(found) == 1 and isinstance(found[0], list)):
+        return declared(found)
+    return found[0] if found else None
 
 
 def _fill(made: Native, element: Element, stub: Native) -> Native:
@@ -80,6 +82,8 @@ def _decode_scalar(text: str, vim_type: Native) -> Native:
         return getattr(vim_type, text, text)
     if issubclass(vim_type, int | float):
         return vim_type(text)
+    if issubclass(vim_type, VmomiSupport.binary):
+        return vim_type(b64decode(text))
     return text
 
 

@@ -2,20 +2,19 @@
 
 pyVmomi decodes what it is given as it arrives, without any bound, and takes
 whatever it does not understand for "nothing". Here an answer is first read
-whole, within bounds (``bounded``), and judged (``answers``).
+whole, within bounds (``bounded``), judged (``answers``), and then decoded
+(``tolerant``).
 """
 
 from __future__ import annotations
 
 import http.client
 import ssl
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 from xml.etree.ElementTree import Element
 
-from pyVmomi import SoapStubAdapter, VmomiSupport, vmodl
-from pyVmomi.SoapAdapter import SoapResponseDeserializer
+from pyVmomi import SoapStubAdapter, VmomiSupport
 
 from linkedclone.drivers.vsphere.connection import answers, tolerant
 from linkedclone.drivers.vsphere.connection.bounded import BoundedConnection, read_whole
@@ -75,7 +74,7 @@ class Stub(SoapStubAdapter):  # type: ignore[misc]  # pyVmomi has no types
 
     def read_reply(self, reply: Reply, info: Native) -> Native:
         """Judge what came for a method, and return it decoded; raise its fault."""
-        return self._decode(self._judge(reply, info), reply.body, info)
+        return self._decode(self._judge(reply, info), info)
 
     def fetch(self, mo: Native, info: Native, args: list[object]) -> bytes:
         """Call a method and return its answer as it came; raise its fault.
@@ -88,20 +87,14 @@ class Stub(SoapStubAdapter):  # type: ignore[misc]  # pyVmomi has no types
             self._judge(reply, info)
         return reply.body
 
-    def _decode(self, answer: Element, body: bytes, info: Native) -> Native:
+    def _decode(self, answer: Element, info: Native) -> Native:
         try:
-            result = SoapResponseDeserializer(self).Deserialize(body, info.result)
-        except _UNDECODABLE:
-            result = self._decode_unknown(answer, info)
-        _check_result(result, info)
-        return result
-
-    def _decode_unknown(self, answer: Element, info: Native) -> Native:
-        try:
-            return tolerant.decode_results(list(answers.results_of(answer)), info.result, self)
+            result = tolerant.decode_results(list(answers.results_of(answer)), info.result, self)
         except _UNDECODABLE as error:
             msg = f"an answer that cannot be decoded: {type(error).__name__}: {error}"
             raise answers.StrangeAnswerError(msg) from error
+        _check_result(result, info)
+        return result
 
     def _ask(self, mo: Native, info: Native, args: list[object]) -> Reply:
         return self.exchange(self.SerializeRequest(mo, info, args))
@@ -113,7 +106,7 @@ class Stub(SoapStubAdapter):  # type: ignore[misc]  # pyVmomi has no types
         answer = answers.parse(reply.body)
         fault = answers.judge(answer, info.wsdlName, result_due=is_result_due(info))
         if fault is not None:
-            raise self._read_fault(reply.body, fault)
+            raise tolerant.decode_soap_fault(fault, self)
         if reply.status != _OK:
             msg = f"a result with the status {reply.status} {reply.reason}"
             raise answers.StrangeAnswerError(msg)
@@ -144,15 +137,6 @@ class Stub(SoapStubAdapter):  # type: ignore[misc]  # pyVmomi has no types
             msg = "a compressed answer, which was not asked for"
             raise answers.StrangeAnswerError(msg)
         return Reply(status=answer.status, reason=answer.reason, body=body)
-
-    def _read_fault(self, body: bytes, fault: Element) -> BaseException:
-        """Return a fault as pyVmomi decodes it, or in the server's words if it cannot."""
-        with suppress(*_UNDECODABLE):
-            decoded = SoapResponseDeserializer(self).Deserialize(body, object)
-            if isinstance(decoded, vmodl.MethodFault):
-                return decoded
-        unknown: BaseException = tolerant.decode_soap_fault(fault, self)
-        return unknown
 
 
 def is_result_due(info: Native) -> bool:
