@@ -6,10 +6,11 @@ from pyVmomi import vim, vmodl
 from pyVmomi.SoapAdapter import Serialize
 from pyVmomi.VmomiSupport import newestVersions
 
+from linkedclone.drivers.vsphere.connection.answers import NS, parse
 from linkedclone.drivers.vsphere.inventory.decoder import Decoder, Read
 from linkedclone.drivers.vsphere.inventory.vm import Surroundings, build_vm
 from linkedclone.drivers.vsphere.property.collector import Seen
-from linkedclone.drivers.vsphere.property.response import NS, Found, objects_of, parse
+from linkedclone.drivers.vsphere.property.response import Found, objects_of
 from linkedclone.model.plan import CreateClone
 from linkedclone.model.request import Hardware, Target
 from linkedclone.model.values.ids import FolderId, SnapshotId, StoreId, VmId

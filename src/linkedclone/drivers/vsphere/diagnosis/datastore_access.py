@@ -17,7 +17,6 @@ from linkedclone.drivers.vsphere.names import unescape
 from linkedclone.drivers.vsphere.native import moid_of
 from linkedclone.drivers.vsphere.property import traversal
 from linkedclone.drivers.vsphere.property.collector import Collector, Seen
-from linkedclone.drivers.vsphere.property.traversal import Walk
 from linkedclone.lineage.family import Lineage
 from linkedclone.model.findings import Finding, Verdict
 from linkedclone.model.inventory import Inventory
@@ -27,12 +26,11 @@ from linkedclone.model.values.vm_names import list_names
 from linkedclone.model.vm import Vm
 
 _CHECK: Final = "datastores"
-_HOSTS: Final = Walk(name="hosts of cluster", kind="ComputeResource", path="host")
 _WAYS: Final = (
     replace(traversal.DATACENTERS, then=("datacenters", "host folder")),
     traversal.HOST_FOLDER,
     replace(traversal.HOST_CHILDREN, then=("host children", "hosts of cluster", "stores of hosts")),
-    _HOSTS,
+    traversal.CLUSTER_HOSTS,
     traversal.CLUSTER_STORES,
 )
 _WANTED: Final = {

@@ -45,12 +45,13 @@ from sys import intern
 from typing import Any, Final
 from xml.etree.ElementTree import Element
 
+from linkedclone.drivers.vsphere.connection.answers import NS, TYPE
 from linkedclone.drivers.vsphere.inventory import marks, metadata
 from linkedclone.drivers.vsphere.inventory.devices import LayerBook, read_hardware
 from linkedclone.drivers.vsphere.inventory.guest_info import read_cards, read_customization
 from linkedclone.drivers.vsphere.inventory.snapshots import read_snapshots
 from linkedclone.drivers.vsphere.property.collector import Seen
-from linkedclone.drivers.vsphere.property.response import NS, TYPE, Found
+from linkedclone.drivers.vsphere.property.response import Found
 
 LAYOUT: Final = "layoutEx"
 """Under which name the layout stands among a VM's values, put together of four properties."""

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Final
 from xml.etree.ElementTree import Element
 
+from linkedclone.drivers.vsphere.connection.answers import NS, TYPE
 from linkedclone.drivers.vsphere.names import split_file_name
-from linkedclone.drivers.vsphere.property.response import NS, TYPE
 from linkedclone.model.values.ids import StoreId
 from linkedclone.model.vm import Disk, Layer
 

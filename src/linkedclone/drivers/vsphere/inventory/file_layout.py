@@ -16,7 +16,7 @@ from sys import intern
 from typing import Final
 from xml.etree.ElementTree import Element
 
-from linkedclone.drivers.vsphere.property.response import NS
+from linkedclone.drivers.vsphere.connection.answers import NS
 
 PATHS: Final = ("layoutEx.file", "layoutEx.disk", "layoutEx.snapshot", "layoutEx.timestamp")
 """What is read of a VM, in the order in which :func:`read_layout` takes it."""

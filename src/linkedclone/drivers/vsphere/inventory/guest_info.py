@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Final
 from xml.etree.ElementTree import Element
 
-from linkedclone.drivers.vsphere.property.response import NS
+from linkedclone.drivers.vsphere.connection.answers import NS
 from linkedclone.model.values.networks import ReportedCard, find_own, order_addresses
 from linkedclone.model.vm import CustomizationStatus
 

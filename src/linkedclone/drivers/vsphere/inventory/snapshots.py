@@ -7,8 +7,8 @@ from datetime import datetime
 from typing import Final
 from xml.etree.ElementTree import Element
 
+from linkedclone.drivers.vsphere.connection.answers import NS
 from linkedclone.drivers.vsphere.names import unescape, unescape_fully
-from linkedclone.drivers.vsphere.property.response import NS
 from linkedclone.model.values.ids import SnapshotId
 from linkedclone.model.vm import Snapshot
 

@@ -42,7 +42,6 @@ _POOLS: Final = (
     traversal.CLUSTER_POOLS,
     traversal.POOLS_BELOW,
 )
-_HOSTS: Final = Walk(name="hosts of cluster", kind="ComputeResource", path="host")
 _STORES: Final = (
     traversal.STORES,
     Walk(name="store folder", kind="Datacenter", path="datastoreFolder", then=("store children",)),
@@ -134,7 +133,7 @@ def choose_ways(wish: Wish, near: Mapping[str, Seen]) -> tuple[Walk, ...]:
     if wish.weighs_hosts or wanted.resource_pool:
         ways += _POOLS
     if wish.weighs_hosts:
-        ways += (_HOSTS,)
+        ways += (traversal.CLUSTER_HOSTS,)
     if wish.weighs_hosts or far:
         ways += _STORES
     return (*ways, _NETWORKS) if wish.networks else ways

@@ -10,18 +10,7 @@ from typing import Final
 from xml.etree.ElementTree import Element
 from xml.parsers import expat
 
-from linkedclone.drivers.vsphere.connection.answers import NS, RESULT, TYPE, parse, read_refused
-
-__all__ = [
-    "NS",
-    "TYPE",
-    "Found",
-    "foretell_token",
-    "objects_of",
-    "parse",
-    "token_of",
-    "without_collections",
-]
+from linkedclone.drivers.vsphere.connection.answers import NS, RESULT, read_refused
 
 _OBJECTS: Final = NS + "objects"
 _OBJ: Final = NS + "obj"

@@ -99,6 +99,7 @@ HOST_CLUSTER: Final = Walk(
     then=("up", "root pool", "stores of hosts"),
 )
 ROOT_POOL: Final = Walk(name="root pool", kind="ComputeResource", path="resourcePool")
+CLUSTER_HOSTS: Final = Walk(name="hosts of cluster", kind="ComputeResource", path="host")
 CLUSTER_STORES: Final = Walk(name="stores of hosts", kind="ComputeResource", path="datastore")
 
 HOST_FOLDER: Final = Walk(

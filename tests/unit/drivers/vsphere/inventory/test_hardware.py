@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from pyVmomi import VmomiSupport, vim
 
+from linkedclone.drivers.vsphere.connection.answers import TYPE, parse
 from linkedclone.drivers.vsphere.inventory.devices import _WITHOUT_FILE, Hardware, drop_devices
-from linkedclone.drivers.vsphere.property.response import TYPE, parse
 from linkedclone.model.values.ids import StoreId
 from linkedclone.model.vm import Disk, Layer
 from tests.unit.drivers.vsphere.build import card, disk, read, seen

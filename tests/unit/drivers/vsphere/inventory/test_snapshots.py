@@ -4,8 +4,8 @@ from xml.etree.ElementTree import Element, SubElement
 
 import pytest
 
+from linkedclone.drivers.vsphere.connection.answers import NS
 from linkedclone.drivers.vsphere.inventory.snapshots import read_snapshots
-from linkedclone.drivers.vsphere.property.response import NS
 from linkedclone.errors import AmbiguousError, NotFoundError
 from linkedclone.model.values.ids import VmId
 from linkedclone.model.vm import Vm
