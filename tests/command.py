@@ -22,7 +22,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, TextIO
 
-from tests.simulator import Simulator
+from tests.simulator import PASSWORD, Simulator
 
 COMMAND = Path(sys.executable).parent / "linkedclone"
 RUN_SECONDS = 240.0
@@ -31,6 +31,13 @@ VMWARE_TYPES = (
     *("ServiceInstance", "SessionManager", "Folder", "Datacenter", "ResourcePool", "Task"),
     *("VirtualMachine", "HostSystem", "ClusterComputeResource", "Datastore", "Network"),
     *("AuthorizationManager", "CustomizationSpecManager", "FileManager", "StorageResourceManager"),
+)
+VMWARE_DATA = (
+    *("ServiceContent", "UserSession", "TaskInfo", "RetrieveOptions", "RetrieveResult"),
+    *("PropertyFilterSpec", "ObjectSpec", "TraversalSpec", "ObjectContent", "MissingObject"),
+    *("WaitOptions", "UpdateSet", "PropertyFilterUpdate", "ObjectUpdate", "PropertyChange"),
+    *("VirtualMachineCloneSpec", "VirtualMachineConfigSpec", "VirtualMachineRelocateSpec"),
+    *("VirtualDeviceConfigSpec", "VirtualMachineSnapshotInfo", "GuestNicInfo", "VirtualE1000"),
 )
 
 FORKED = get_context("forkserver")
@@ -46,18 +53,34 @@ def preload() -> None:
     named = ("pycdlib", "pydantic", "pytest", "qemu.qmp", "rich.live", "ruamel.yaml")
     for name in (*named, "encodings.idna", "encodings.utf_16_be"):
         import_module(name)
+    _read_nothing()
+    _name_types()
+
+
+def _read_nothing() -> None:
+    """Build what reads YAML and what hides a password: for each process that takes a while."""
     from linkedclone.config.config_file import Settings
+    from linkedclone.config.redaction import _pattern
     from linkedclone.config.yaml_reader import read_into
     from linkedclone.model.customization import Customization
     from linkedclone.model.pool import PoolSpec
 
-    for kind in (Customization, PoolSpec, Settings):  # what reads them is built once
+    for kind in (Customization, PoolSpec, Settings):
         read_into(kind, {})
-    from pyVmomi import vim, vmodl
+    _pattern(PASSWORD)
 
-    for name in VMWARE_TYPES:  # each is made when it is first named
+
+def _name_types() -> None:
+    """Name what commands say to a vCenter and read from it: each type is made when it is named."""
+    from pyVmomi import vim, vmodl
+    from pyVmomi.VmomiSupport import GetWsdlType
+
+    for name in VMWARE_TYPES:
         assert getattr(vim, name)
     _ = vmodl.query.PropertyCollector
+    for name in VMWARE_DATA:
+        for field in GetWsdlType("urn:vim25", name)._GetPropertyList():
+            assert field.type
 
 
 class Command:
