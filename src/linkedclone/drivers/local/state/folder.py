@@ -257,7 +257,7 @@ def open_state(root: Path, *, durable: bool = True, immutable: bool = True) -> S
     try:
         root.mkdir(parents=True, exist_ok=True, mode=PRIVATE_FOLDER)
     except PermissionError as error:
-        brief, hint = f"{root} cannot be made", "use another folder: --endpoint local:/path"
+        brief, hint = f"{root} cannot be made", "use another folder: ``endpoint`` local:/path"
         raise PermissionDeniedError(brief, details=str(error), hint=hint, kind="EACCES") from error
     _make_id(root)
     store = _read_store(root)
