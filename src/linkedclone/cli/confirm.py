@@ -1,10 +1,12 @@
 """What commands that act on VMs have in common: asking first, and telling what was done."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import click
 
-from linkedclone.cli.global_options import Choices
+from linkedclone.cli.global_options import Choices, Sure
+from linkedclone.cli.options.types import read_scan
 from linkedclone.cli.output import emit
 from linkedclone.cli.terminal import has_terminal, printable, say
 from linkedclone.cli.views.name_ranges import collapse_names
@@ -23,6 +25,11 @@ from linkedclone.model.plan import (
 from linkedclone.model.report import STILL_RUNNING, ActionReport
 from linkedclone.model.values.sizes import render_size
 from linkedclone.model.values.vm_names import list_names
+
+if TYPE_CHECKING:
+    from linkedclone.app.connection import Connection
+    from linkedclone.app.proposal import Guarded
+    from linkedclone.execution.progress import Progress
 
 _MOST_SINGLY = 20
 """More VMs than so many are shown as ranges."""
@@ -100,9 +107,57 @@ def _describe(step: Step) -> Sequence[str]:
             return []  # Told above; and a stop before a deletion needs no line of its own.
 
 
-def ask_unless(yes: bool, endpoint: str) -> Question | None:  # noqa: FBT001 - a flag of the command line
-    """Return who asks; None if it was answered on the command line."""
-    return None if yes else Question(endpoint)
+def act(
+    choices: Choices,
+    change: "Callable[[Connection, Progress], ActionReport]",
+    *,
+    accel: str | None = None,
+) -> int:
+    """Open the endpoint, change VMs, and show what was done; return the exit code.
+
+    Args:
+        choices: The options of every command.
+        change: What is done.
+        accel: What machines are to be started with.
+    """
+    from linkedclone.cli.session import open_session
+    from linkedclone.cli.views.progress import watch
+
+    with open_session(choices, accel=accel) as connection, watch(choices) as progress:
+        report = change(connection, progress)
+    return finish(choices, report)
+
+
+def act_if_sure(
+    choices: Choices,
+    sure: Sure,
+    change: "Callable[[Connection, Guarded], ActionReport]",
+    *,
+    scan: tuple[str, ...] = (),
+) -> int:
+    """Do what takes something away: shown first, and done if the answer is yes.
+
+    Args:
+        choices: The options of every command.
+        sure: What was answered on the command line.
+        change: What is done.
+        scan: Where to look for files of no VM.
+    """
+    from linkedclone.cli.session import open_session
+    from linkedclone.cli.views.progress import watch
+
+    with open_session(choices) as connection:
+        question = None if sure["yes"] else Question(connection.address)
+        with watch(choices) as progress:
+            how: Guarded = {
+                "force": sure["force"],
+                "despite_unreadable": sure["despite_unreadable"],
+                "scan": read_scan(scan),
+                "confirm": question,
+                "progress": progress,
+            }
+            report = change(connection, how)
+    return finish(choices, report, question)
 
 
 def require_answer(yes: bool, *, verb: str) -> None:  # noqa: FBT001 - a flag of the command line

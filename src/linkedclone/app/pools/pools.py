@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 from linkedclone.app.clock import Clock, keep_time
 from linkedclone.app.clone.guest_identities import settle
@@ -45,7 +45,7 @@ from linkedclone.planning.pool.requests import (
 from linkedclone.planning.vms.guards import refuse_unread, refuse_unreadable
 
 if TYPE_CHECKING:
-    from linkedclone.app.proposal import Acting, Confirm
+    from linkedclone.app.proposal import Acting, Guarded
     from linkedclone.execution.progress import Progress
     from linkedclone.model.guest import Secrets
     from linkedclone.model.request import CloneRequest, Target
@@ -395,15 +395,7 @@ class Pools:
         found = Found(vms=vms, absent=missing, failure=why)
         return found.tell(report, action="mark")
 
-    def delete(
-        self,
-        pool: PoolSpec | str,
-        *,
-        force: bool = False,
-        despite_unreadable: bool = False,
-        confirm: Confirm | None = None,
-        progress: Progress | None = None,
-    ) -> ActionReport:
+    def delete(self, pool: PoolSpec | str, **how: Unpack[Guarded]) -> ActionReport:
         """Delete all clones of a pool behind the guards; held ones only with force.
 
         Raises:
@@ -416,7 +408,11 @@ class Pools:
         members, strangers = self._find_members(pool)
         called = pool if isinstance(pool, str) else pool.pool
         held = [vm.name for vm in members if state_of(vm).hold]
-        if held and not force:
+        wanted = Deletion(
+            force=how.get("force", False),
+            despite_unreadable=how.get("despite_unreadable", False),
+        )
+        if held and not wanted.force:
             raise RefusedError(
                 f"{render_count(len(held), 'clone is', 'clones are')} held in the pool {called}: "
                 f"{list_names(held)}",
@@ -435,13 +431,13 @@ class Pools:
             return ActionReport(endpoint=self._acting.address)
         report = Vms(self._acting).delete(
             [vm.uuid for vm in members],
-            Deletion(
-                force=force,
-                despite_unreadable=despite_unreadable,
-                marks={vm.id: vm.mark for vm in members if vm.mark and not force},
+            replace(
+                wanted,
+                marks={vm.id: vm.mark for vm in members if vm.mark and not wanted.force},
             ),
-            confirm=confirm,
-            progress=progress,
+            scan=how.get("scan"),
+            confirm=how.get("confirm"),
+            progress=how.get("progress"),
         )
         return replace(report, notes=(*report.notes, *notes))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Unpack
 
 from linkedclone.app.vms.presence import find_present
 from linkedclone.drivers.contract import DiskFiles
@@ -17,7 +17,7 @@ from linkedclone.planning.vms.promote import plan_promote
 from linkedclone.planning.vms.snapshots_and_disks import plan_grow
 
 if TYPE_CHECKING:
-    from linkedclone.app.proposal import Acting, Confirm
+    from linkedclone.app.proposal import Acting, Guarded
     from linkedclone.execution.progress import Progress
     from linkedclone.model.images import Rebased, TellBytes
     from linkedclone.model.report import ActionReport
@@ -31,30 +31,20 @@ class Disks:
         self._acting = acting.without_guests()
         self._driver = self._acting.driver
 
-    def promote(
-        self,
-        refs: Sequence[str],
-        *,
-        force: bool = False,
-        despite_unreadable: bool = False,
-        scan: Scan | None = None,
-        confirm: Confirm | None = None,
-        progress: Progress | None = None,
-    ) -> ActionReport:
+    def promote(self, refs: Sequence[str], **how: Unpack[Guarded]) -> ActionReport:
         """Make linked clones full ones: each gets a copy of what it shares."""
         found = find_present(self._driver, refs)
-        vms = found.vms
+        vms, scan, confirm = found.vms, how.get("scan"), how.get("confirm")
+        force, despite = how.get("force", False), how.get("despite_unreadable", False)
 
         def plan() -> Plan:
             refuse_busy(vms, self._driver.observe_sources([vm.id for vm in vms]), action="promote")
             inventory = self._driver.observe(sizes=True, scan=scan)
-            planned = plan_promote(
-                vms, inventory, force=force, despite_unreadable=despite_unreadable
-            )
+            planned = plan_promote(vms, inventory, force=force, despite_unreadable=despite)
             return replace(planned, notes=(*planned.notes, *(found.notes if confirm else ())))
 
         report = self._acting.guarded(
-            plan, scan=scan, despite=despite_unreadable, confirm=confirm, progress=progress
+            plan, scan=scan, despite=despite, confirm=confirm, progress=how.get("progress")
         )
         if confirm is not None and not report.results:
             return report

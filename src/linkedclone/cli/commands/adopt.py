@@ -32,10 +32,9 @@ def command(choices: Choices, names: tuple[str, ...], *, owner: str, force: bool
     check_name(owner)
     refs = expand_refs(names)
 
-    from linkedclone.cli.confirm import finish
-    from linkedclone.cli.session import open_session
-    from linkedclone.cli.views.progress import watch
+    from linkedclone.cli.confirm import act
 
-    with open_session(choices) as connection, watch(choices) as progress:
-        report = connection.vms.adopt(refs, owner=owner, force=force, progress=progress)
-    return finish(choices, report)
+    return act(
+        choices,
+        lambda lab, progress: lab.vms.adopt(refs, owner=owner, force=force, progress=progress),
+    )

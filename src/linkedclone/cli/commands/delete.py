@@ -36,26 +36,23 @@ def command(
     contain ranges, as in desk-{001..020}. A VM that others depend on is deleted only
     together with them: name them in the same command, or use --cascade.
     """
-    from linkedclone.cli.confirm import ask_unless, finish, require_answer
-    from linkedclone.cli.options.types import expand_refs, read_scan
+    from linkedclone.cli.confirm import act_if_sure, require_answer
+    from linkedclone.cli.options.types import expand_refs
     from linkedclone.model.request import Deletion
 
     require_answer(sure["yes"], verb="delete")
     refs = expand_refs(names)
-    how = Deletion(
+    wanted = Deletion(
         force=sure["force"],
         cascade=cascade,
         keep_base=keep_base,
         despite_unreadable=sure["despite_unreadable"],
     )
-
-    from linkedclone.cli.session import open_session
-    from linkedclone.cli.views.progress import watch
-
-    with open_session(choices) as connection:
-        question = ask_unless(sure["yes"], connection.address)
-        with watch(choices) as progress:
-            report = connection.vms.delete(
-                refs, how, scan=read_scan(scan), confirm=question, progress=progress
-            )
-    return finish(choices, report, question)
+    return act_if_sure(
+        choices,
+        sure,
+        lambda lab, how: lab.vms.delete(
+            refs, wanted, scan=how["scan"], confirm=how["confirm"], progress=how["progress"]
+        ),
+        scan=scan,
+    )

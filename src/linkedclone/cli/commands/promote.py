@@ -23,24 +23,9 @@ def command(
     NAME may contain ranges, as in desk-{001..020}. VMs that others depend on are
     refused, and so are copies that do not fit. A running VM must not have snapshots.
     """
-    from linkedclone.cli.confirm import ask_unless, finish, require_answer
-    from linkedclone.cli.options.types import expand_refs, read_scan
+    from linkedclone.cli.confirm import act_if_sure, require_answer
+    from linkedclone.cli.options.types import expand_refs
 
     require_answer(sure["yes"], verb="promote")
     refs = expand_refs(names)
-
-    from linkedclone.cli.session import open_session
-    from linkedclone.cli.views.progress import watch
-
-    with open_session(choices) as connection:
-        question = ask_unless(sure["yes"], connection.address)
-        with watch(choices) as progress:
-            report = connection.disks.promote(
-                refs,
-                force=sure["force"],
-                despite_unreadable=sure["despite_unreadable"],
-                scan=read_scan(scan),
-                confirm=question,
-                progress=progress,
-            )
-    return finish(choices, report, question)
+    return act_if_sure(choices, sure, lambda lab, how: lab.disks.promote(refs, **how), scan=scan)

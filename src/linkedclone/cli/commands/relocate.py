@@ -43,19 +43,18 @@ def command(  # noqa: PLR0913 - one for each option
         )
     refs = expand_refs(names)
 
-    from linkedclone.cli.confirm import finish
-    from linkedclone.cli.session import open_session
-    from linkedclone.cli.views.progress import watch
+    from linkedclone.cli.confirm import act
 
     placement = Placement(
         datastore=datastore, host=host, cluster=cluster, resource_pool=resource_pool
     )
-    with open_session(choices) as connection, watch(choices) as progress:
-        report = connection.vms.relocate(
+    return act(
+        choices,
+        lambda lab, progress: lab.vms.relocate(
             refs,
             placement,
             force=force,
             despite_unreadable=despite_unreadable,
             progress=progress,
-        )
-    return finish(choices, report)
+        ),
+    )

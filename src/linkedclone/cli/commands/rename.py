@@ -18,12 +18,11 @@ def command(choices: Choices, name: str, new_name: str, *, force: bool) -> int:
     change. The old name becomes free: a clone created under it is a different VM with
     its own UUID.
     """
-    from linkedclone.cli.confirm import finish
-    from linkedclone.cli.session import open_session
-    from linkedclone.cli.views.progress import watch
+    from linkedclone.cli.confirm import act
     from linkedclone.model.values.vm_names import check_name
 
     check_name(new_name)
-    with open_session(choices) as connection, watch(choices) as progress:
-        report = connection.vms.rename(name, new_name, force=force, progress=progress)
-    return finish(choices, report)
+    return act(
+        choices,
+        lambda lab, progress: lab.vms.rename(name, new_name, force=force, progress=progress),
+    )

@@ -35,10 +35,10 @@ def command(  # noqa: PLR0913 - one for each option
     guests = read_asking(guest=guest, deadline=deadline, then_off=then_off)
     refs = expand_refs(names)
 
-    from linkedclone.cli.confirm import finish
-    from linkedclone.cli.session import open_session
-    from linkedclone.cli.views.progress import watch
+    from linkedclone.cli.confirm import act
 
-    with open_session(choices, accel=accel) as connection, watch(choices) as progress:
-        report = connection.vms.restart(refs, force=force, guests=guests, progress=progress)
-    return finish(choices, report)
+    return act(
+        choices,
+        lambda lab, progress: lab.vms.restart(refs, force=force, guests=guests, progress=progress),
+        accel=accel,
+    )

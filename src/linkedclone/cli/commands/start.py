@@ -25,15 +25,15 @@ def command(
 
     A NAME may contain ranges, as in desk-{001..020}. Running VMs are left alone.
     """
-    from linkedclone.cli.confirm import finish
+    from linkedclone.cli.confirm import act
     from linkedclone.cli.options.types import expand_refs
-    from linkedclone.cli.session import open_session
-    from linkedclone.cli.views.progress import watch
     from linkedclone.model.vm import Power
 
     refs = expand_refs(names)
-    with open_session(choices, accel=accel) as connection, watch(choices) as progress:
-        report = connection.vms.set_power(
+    return act(
+        choices,
+        lambda lab, progress: lab.vms.set_power(
             refs, Power.ON, force=force, parallel=parallel, progress=progress
-        )
-    return finish(choices, report)
+        ),
+        accel=accel,
+    )

@@ -31,13 +31,12 @@ def command(
     guests = read_asking(guest=guest, deadline=deadline, then_off=then_off)
     refs = expand_refs(names)
 
-    from linkedclone.cli.confirm import finish
-    from linkedclone.cli.session import open_session
-    from linkedclone.cli.views.progress import watch
+    from linkedclone.cli.confirm import act
     from linkedclone.model.vm import Power
 
-    with open_session(choices) as connection, watch(choices) as progress:
-        report = connection.vms.set_power(
+    return act(
+        choices,
+        lambda lab, progress: lab.vms.set_power(
             refs, Power.OFF, force=force, guests=guests, progress=progress
-        )
-    return finish(choices, report)
+        ),
+    )

@@ -20,23 +20,11 @@ def command(choices: Choices, file: Path, **sure: Unpack[Sure]) -> int:
     FILE and the golden image are kept. Held clones are refused without --force. Clones
     that have the pool's name but do not fit FILE are left alone and listed.
     """
-    from linkedclone.cli.confirm import ask_unless, finish, require_answer
+    from linkedclone.cli.confirm import act_if_sure, require_answer
 
     require_answer(sure["yes"], verb="pool delete")
 
     from linkedclone.cli.pool_runs import read_spec
-    from linkedclone.cli.session import open_session
-    from linkedclone.cli.views.progress import watch
 
     spec = read_spec(file)
-    with open_session(choices) as connection:
-        question = ask_unless(sure["yes"], connection.address)
-        with watch(choices) as progress:
-            report = connection.pools.delete(
-                spec,
-                force=sure["force"],
-                despite_unreadable=sure["despite_unreadable"],
-                confirm=question,
-                progress=progress,
-            )
-    return finish(choices, report, question)
+    return act_if_sure(choices, sure, lambda lab, how: lab.pools.delete(spec, **how))

@@ -27,13 +27,12 @@ def command(choices: Choices, file: Path, names: tuple[str, ...], reason: str) -
 
     A NAME may contain ranges, as in desk-{001..020}.
     """
-    from linkedclone.cli.confirm import finish
+    from linkedclone.cli.confirm import act
     from linkedclone.cli.options.types import expand_refs
     from linkedclone.cli.pool_runs import read_spec
-    from linkedclone.cli.session import open_session
-    from linkedclone.cli.views.progress import watch
 
     spec, refs = read_spec(file), expand_refs(names)
-    with open_session(choices) as connection, watch(choices) as progress:
-        report = connection.pools.hold(spec, refs, reason.strip() or "by hand", progress)
-    return finish(choices, report)
+    return act(
+        choices,
+        lambda lab, progress: lab.pools.hold(spec, refs, reason.strip() or "by hand", progress),
+    )

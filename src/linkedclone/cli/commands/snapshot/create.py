@@ -23,9 +23,7 @@ def command(
     memory: bool,
 ) -> int:
     """Take a snapshot of a VM, without memory unless --memory is given."""
-    from linkedclone.cli.confirm import finish
-    from linkedclone.cli.session import open_session
-    from linkedclone.cli.views.progress import watch
+    from linkedclone.cli.confirm import act
     from linkedclone.errors import InputError
     from linkedclone.model.values.vm_names import check_name
 
@@ -33,13 +31,14 @@ def command(
     if quiesce and memory:
         brief = "--quiesce rests the disks without memory, and --memory keeps the memory"
         raise InputError(brief, hint="leave one of the two out")
-    with open_session(choices) as connection, watch(choices) as progress:
-        report = connection.snapshots.create(
+    return act(
+        choices,
+        lambda lab, progress: lab.snapshots.create(
             vm,
             name,
             description=description,
             quiesce=quiesce,
             memory=memory,
             progress=progress,
-        )
-    return finish(choices, report)
+        ),
+    )

@@ -22,24 +22,9 @@ def command(
 
     SNAPSHOT is a name, a path or an id.
     """
-    from linkedclone.cli.confirm import ask_unless, finish, require_answer
-    from linkedclone.cli.options.types import read_scan
+    from linkedclone.cli.confirm import act_if_sure, require_answer
 
     require_answer(sure["yes"], verb="snapshot revert")
-
-    from linkedclone.cli.session import open_session
-    from linkedclone.cli.views.progress import watch
-
-    with open_session(choices) as connection:
-        question = ask_unless(sure["yes"], connection.address)
-        with watch(choices) as progress:
-            report = connection.snapshots.revert(
-                vm,
-                name,
-                force=sure["force"],
-                despite_unreadable=sure["despite_unreadable"],
-                scan=read_scan(scan),
-                confirm=question,
-                progress=progress,
-            )
-    return finish(choices, report, question)
+    return act_if_sure(
+        choices, sure, lambda lab, how: lab.snapshots.revert(vm, name, **how), scan=scan
+    )
