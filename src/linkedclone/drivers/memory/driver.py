@@ -16,13 +16,13 @@ from linkedclone.drivers.memory.inventory import Estate
 from linkedclone.drivers.memory.placement import ROOT
 from linkedclone.drivers.memory.target import REFUSED, find_target
 from linkedclone.drivers.memory.vm import Machine
+from linkedclone.drivers.rules.network_cards import fill_macs
 from linkedclone.drivers.rules.refusals import no_such_vms
 from linkedclone.errors import (
     AmbiguousError,
     BusyError,
     EndpointError,
     HypervisorError,
-    InputError,
     RefusedError,
     UnsupportedError,
 )
@@ -128,9 +128,7 @@ class MemoryDriver:
 
     def preview_clone(self, step: CreateClone) -> Mapping[str, object]:
         """Return the request that :meth:`create_clone` would send, as plain data."""
-        if len(step.macs) > len(step.source.macs):
-            brief = f"{step.name} is given {len(step.macs)} MAC addresses"
-            raise InputError(brief, hint=f"it has {len(step.source.macs)} network cards")
+        fill_macs(step.name, step.macs, len(step.source.macs))
         refuse_card_mismatch(step)
         return {
             "method": "clone",

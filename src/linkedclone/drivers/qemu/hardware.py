@@ -5,12 +5,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from linkedclone.drivers.qemu.networks import NetworkKind, find_group, parse_network
+from linkedclone.drivers.rules.network_cards import choose_cards, fill_macs
 from linkedclone.errors import InputError
 from linkedclone.formats.qcow2 import MAX_VIRTUAL_BYTES
 from linkedclone.model.request import Hardware, Nic
 from linkedclone.model.values.ids import StoreId
 from linkedclone.model.values.sizes import render_size
-from linkedclone.model.values.vm_names import is_user_name, render_count
+from linkedclone.model.values.vm_names import is_user_name
 
 USER_NETWORK = "user"
 """QEMU's own network behind the user's, with SSH to the first card on it."""
@@ -105,11 +106,7 @@ def build_machine(
         store: The id of the state folder, which tells its private networks from others'.
     """
     networks = plan_networks([card.network for card in parent.cards], hardware.nics)
-    if len(macs) > len(networks):
-        raise InputError(
-            f"a clone is given {render_count(len(macs), 'MAC address', 'MAC addresses')}",
-            hint=f"it has {render_count(len(networks), 'network card')}",
-        )
+    given = fill_macs("a clone", macs, len(networks))
     firmware = hardware.firmware or parent.firmware
     memory_bytes = hardware.memory_bytes or parent.memory_bytes
     if firmware == UEFI and memory_bytes < LEAST_UEFI_BYTES:
@@ -117,7 +114,6 @@ def build_machine(
             f"UEFI does not boot with {render_size(memory_bytes)} of memory",
             hint=f"give at least {render_size(LEAST_UEFI_BYTES)}: ``hardware.memory_bytes`` 256MiB",
         )
-    given = (*macs, *[""] * (len(networks) - len(macs)))
     return replace(
         parent,
         cpus=hardware.cpus or parent.cpus,
@@ -133,19 +129,7 @@ def build_machine(
 
 def plan_networks(present: Sequence[str], nics: Sequence[Nic]) -> tuple[str, ...]:
     """Return what the cards are to be on: those that stay, then the new ones. Pure."""
-    changed = [nic.index for nic in nics if nic.action != "add"]
-    for index in changed:
-        if index >= len(present):
-            raise InputError(
-                f"there is no network card {index}",
-                hint=f"the parent has {len(present)}, counted from 0",
-            )
-        if changed.count(index) > 1:
-            raise InputError(f"network card {index} is changed twice", hint="leave one out")
-    moved = {nic.index: nic.network for nic in nics if nic.action == "remap"}
-    removed = {nic.index for nic in nics if nic.action == "remove"}
-    stay = [moved.get(n, network) for n, network in enumerate(present) if n not in removed]
-    wanted = (*stay, *(nic.network for nic in nics if nic.action == "add"))
+    wanted = [nic.network if nic else card or "" for card, nic in choose_cards(present, nics)]
     if len(wanted) > MOST_CARDS:
         brief = f"a machine here cannot have {len(wanted)} network cards"
         raise InputError(brief, hint=f"it has room for {MOST_CARDS}")

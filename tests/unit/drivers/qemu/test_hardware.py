@@ -65,6 +65,7 @@ def test_cards_stay_in_order_and_new_ones_come_last(
     [
         ((remap(2, "user"),), "no network card 2"),
         ((remove(7),), "no network card 7"),
+        ((remove(-1),), "no network card -1"),
         ((remap(0, "user"), remove(0)), "changed twice"),
         ((remove(1), remove(1)), "changed twice"),
         ((add("nowhere"),), "no network 'nowhere'"),

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 from pyVmomi import vim
 
+from linkedclone.drivers.rules.network_cards import choose_cards, fill_macs
 from linkedclone.drivers.vsphere.inventory.device_shape import Shape, is_card, is_manual
 from linkedclone.drivers.vsphere.native import Native
-from linkedclone.errors import InputError, NotFoundError
+from linkedclone.errors import NotFoundError
 from linkedclone.model.plan import CreateClone
 from linkedclone.model.request import Network, Nic
-from linkedclone.model.values.vm_names import render_count
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,51 +55,24 @@ def build_card_changes(step: CreateClone, shape: Shape) -> CardChanges:
     An address that was set by hand would be copied, so it is renewed
     [fact: vs-fresh-mac].
     """
-    cards = [device for device in shape.devices if is_card(device)]
+    cards = [device for device in shape.devices if is_card(device)] or list(shape.manual_cards)
     nics = step.hardware.nics
-    _check_indexes(nics, len(cards))
-    removed = {nic.index for nic in nics if nic.action == "remove"}
-    kept = list(_wanted(step, cards or shape.manual_cards, removed))
-    if len(step.macs) > len(kept):
-        given = render_count(len(step.macs), "MAC address", "MAC addresses")
-        has = render_count(len(kept), "network card")
-        raise InputError(f"{step.name} is given {given}", hint=f"it has {has}")
-    macs = (*step.macs, *[""] * len(kept))
+    known = {network.wanted: network for network in step.target.networks}
+    kept = [(old, _find(nic, known) if nic else None) for old, nic in choose_cards(cards, nics)]
+    macs = fill_macs(step.name, step.macs, len(kept))
     final = [
-        _Card(old=card.old, network=card.network, mac=mac)
-        for card, mac in zip(kept, macs, strict=False)
+        _Card(old=old, network=network, mac=mac)
+        for (old, network), mac in zip(kept, macs, strict=True)
     ]
+    removed = sorted(nic.index for nic in nics if nic.action == "remove")
     return CardChanges(
         location=tuple(_change("edit", _build_card(card)) for card in final if _moves(card)),
         config=(
-            *(_change("remove", _copy_key(cards[index])) for index in sorted(removed)),
+            *(_change("remove", _copy_key(cards[index])) for index in removed),
             *(_change("edit", _build_card(card)) for card in final if _renews(card)),
             *_build_new(final),
         ),
     )
-
-
-def _check_indexes(nics: Sequence[Nic], count: int) -> None:
-    changed = [nic.index for nic in nics if nic.action != "add"]
-    for index in changed:
-        if not 0 <= index < count:
-            brief = f"there is no network card {index}"
-            raise InputError(brief, hint=f"the snapshot has {count}, counted from 0")
-        if changed.count(index) > 1:
-            raise InputError(f"network card {index} is changed twice", hint="leave one out")
-
-
-def _wanted(step: CreateClone, cards: Sequence[Native], removed: set[int]) -> Iterator[_Card]:
-    """Yield the cards that the clone is to have: those that stay, then the new ones."""
-    known = {network.wanted: network for network in step.target.networks}
-    nics = step.hardware.nics
-    remapped = {nic.index: _find(nic, known) for nic in nics if nic.action == "remap"}
-    for index, card in enumerate(cards):
-        if index not in removed:
-            yield _Card(old=card, network=remapped.get(index))
-    for nic in nics:
-        if nic.action == "add":
-            yield _Card(old=None, network=_find(nic, known))
 
 
 def _find(nic: Nic, known: Mapping[str, Network]) -> Network:
