@@ -29,6 +29,15 @@ PREFIX: Final = "guestinfo."
 _SYSTEM: Final = 9
 """Where a gzip header tells the operating system (RFC 1952, section 2.3)."""
 
+_ENCODINGS: Final = frozenset({"base64", "b64", ENCODING, "gz+b64"})
+"""How cloud-init's VMware datasource lets documents be packed."""
+
+_GZIP: Final = 31
+"""What tells zlib to expect a gzip header."""
+
+_LARGEST_UNPACKED: Final = 1 << 20
+"""Bytes of an unpacked document that are looked at: more than a VM's extraConfig holds."""
+
 LARGEST: Final = 512 << 10
 """Bytes that a packed document may have.
 
@@ -81,11 +90,21 @@ def build_vmware_meta_data(
     return found
 
 
-def unpack_document(text: str) -> str:
-    """Return a document as it was before it was packed here; empty if it was not."""
+def unpack_document(text: str, encoding: str = ENCODING) -> str:
+    """Return a document as it was before it was packed; empty if its packing is another.
+
+    A guest may have written it, so no more than a setting can hold is unpacked.
+    """
+    if not encoding:
+        return text
+    if encoding.lower() not in _ENCODINGS:
+        return ""
     try:
-        return gzip.decompress(base64.b64decode(text, validate=True)).decode()
-    except (ValueError, OSError, EOFError, zlib.error):
+        raw = base64.b64decode(text)
+        if encoding.lower().startswith("gz"):
+            raw = zlib.decompressobj(_GZIP).decompress(raw, _LARGEST_UNPACKED)
+        return raw.decode()
+    except (ValueError, zlib.error):
         return ""
 
 

@@ -9,12 +9,12 @@ Only its owner may read what is written.
 import errno
 import os
 import secrets
-import threading
-from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from linkedclone.system.private_files import PRIVATE_FILE, open_new
+from linkedclone.system.single_flight import SharedLook
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,32 +180,12 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-@dataclass(slots=True)
-class _Turns:
-    """Who synchronises a folder: the numbers of the last one that began and that ended."""
-
-    lock: threading.Lock = field(default_factory=threading.Lock)
-    begun: int = 0
-    ended: int = 0
-
-
-_turns: defaultdict[Path, _Turns] = defaultdict(_Turns)
+_syncs: dict[Path, SharedLook[None]] = {}
 
 
 def sync_folder_together(folder: Path) -> None:
-    """Do what :func:`sync_folder` does, once for all threads that want it at one time.
-
-    Whoever comes while one is at it is not served by that one, but all that came
-    by its end are served by the next.
-    """
-    turns = _turns[folder]
-    wanted = turns.begun + 1
-    with turns.lock:
-        if turns.ended >= wanted:
-            return
-        turns.begun += 1
-        sync_folder(folder)
-        turns.ended = turns.begun
+    """Do what :func:`sync_folder` does, once for all threads that want it at one time."""
+    _syncs.setdefault(folder, SharedLook(partial(sync_folder, folder))).take()
 
 
 def _fill(descriptor: int, content: SparseFile, *, durable: bool) -> None:

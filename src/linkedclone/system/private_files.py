@@ -1,7 +1,6 @@
 """Files that are nobody else's business: written whole or not at all, readable by their owner."""
 
 import os
-import tempfile
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -27,20 +26,12 @@ def open_new(path: Path) -> BinaryIO:
 
 def write_private(path: Path, text: str) -> None:
     """Write a file with mode 0600, atomically. A symbolic link keeps pointing to it."""
+    from linkedclone.system.atomic_files import replace_file
+
     path = path.resolve()
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=PRIVATE_FOLDER)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        temporary = Path(name)
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
+        replace_file(path, text.encode(), durable=True)
     except OSError as error:
         raise LinkedCloneError(f"{path} cannot be written", details=str(error)) from error
 

@@ -84,3 +84,8 @@ def test_a_document_that_is_too_large_is_refused_with_its_size() -> None:
 @pytest.mark.parametrize("text", ["", "plain", "aGVsbG8=", "H4sIAAAAAAAA"])
 def test_what_was_not_packed_here_is_not_unpacked(text: str) -> None:
     assert unpack_document(text) == ""
+
+
+def test_no_more_is_unpacked_than_a_setting_can_hold() -> None:
+    bomb = base64.b64encode(gzip.compress(b"a" * (64 << 20))).decode()
+    assert len(unpack_document(bomb)) == 1 << 20

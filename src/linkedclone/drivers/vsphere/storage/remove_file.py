@@ -11,8 +11,6 @@ can be found and tried again.
 from __future__ import annotations
 
 import posixpath
-import threading
-import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -44,6 +42,7 @@ from linkedclone.model.jobs import Job
 from linkedclone.model.values.ids import StoreId
 from linkedclone.model.values.vm_names import list_names
 from linkedclone.model.vm import Layer
+from linkedclone.system.single_flight import SharedLook
 
 _WANTED_OF_TASKS: Final = {
     "Datastore": ("vm",),
@@ -60,13 +59,11 @@ class _Use:
 
     Attributes:
         store: The datastore, read together with them.
-        begun: When the look began, by the monotonic clock.
         readers: The names of the VMs that read a layer.
         busy: The folders of VMs that a task works on.
     """
 
     store: Datastore
-    begun: float
     readers: Mapping[Layer, frozenset[str]]
     busy: frozenset[str]
 
@@ -78,8 +75,7 @@ class Remover:
         self._session = session
         self._collector = collector
         self._jobs = jobs
-        self._uses: dict[StoreId, _Use] = {}
-        self._looking = threading.Lock()
+        self._looks: dict[StoreId, SharedLook[_Use]] = {}
 
     def remove(self, stray: Stray) -> Job:
         """Start to delete a stray's descriptor and extents; what is gone already is done.
@@ -102,12 +98,8 @@ class Remover:
 
     def _look(self, layer: Layer) -> _Use:
         """Return what the VMs of a datastore read, by a look that began after this call did."""
-        asked = time.monotonic()
-        with self._looking:
-            use = self._uses.get(layer.store)
-            if use is None or use.begun < asked:
-                use = self._uses[layer.store] = self._read_use(self._find_store(layer))
-            return use
+        look = SharedLook(lambda: self._read_use(self._find_store(layer)))
+        return self._looks.setdefault(layer.store, look).take()
 
     def _find_store(self, layer: Layer) -> Datastore:
         """Return a datastore with the name that it has now: files are deleted by that."""
@@ -118,7 +110,6 @@ class Remover:
 
     def _read_use(self, store: Datastore) -> _Use:
         """Read the tasks first: what one of them has done by then shows in the disks."""
-        begun = time.monotonic()
         native = self._session.managed("Datastore", store.id)
         about = "read running tasks"
         seen = self._collector.read(about, [native], _WANTED_OF_TASKS, _TASKS_OF_USERS)
@@ -137,7 +128,6 @@ class Remover:
         )
         return _Use(
             store=store,
-            begun=begun,
             readers=self._read_readers(store, native),
             busy=frozenset(map(posixpath.dirname, paths)),
         )
