@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict
 import click
 
 from linkedclone.cli.grammar import CommandT, HeadedOption, give_options
-from linkedclone.cli.options.types import read_memory, read_size
+from linkedclone.cli.options.types import read_memory, read_size, read_with
 
 if TYPE_CHECKING:
     from linkedclone.model.request import DiskMove, Hardware, NewDisk, Nic
@@ -75,16 +75,12 @@ def _read_name(text: str) -> str:
 
 
 def _read_macs(text: str) -> tuple[str, tuple[str, ...]]:
-    from linkedclone.errors import InputError
     from linkedclone.model.values.macs import parse_mac
 
     name, equals, macs = text.rpartition("=")
     if not equals or not name:
         raise click.BadParameter(f"{text!r} is not NAME=MAC; write desk-1=00:50:56:01:02:03")
-    try:
-        return name, tuple(map(parse_mac, macs.split(",")))
-    except InputError as error:
-        raise click.BadParameter("; ".join(filter(None, (error.brief, error.hint)))) from error
+    return name, tuple(read_with(parse_mac, mac) for mac in macs.split(","))
 
 
 def _read_setting(text: str) -> tuple[str, str]:

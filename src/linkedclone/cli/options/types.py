@@ -1,14 +1,17 @@
 """Values of options and arguments, checked while the command line is read."""
 
-import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
 if TYPE_CHECKING:
     from linkedclone.model.request import Scan
+
+ValueT = TypeVar("ValueT")
+"""What a text is read as."""
 
 accel_option = click.option(
     "--accel",
@@ -27,38 +30,37 @@ scan_option = click.option(
 )
 """For commands that have to know what else depends on a layer."""
 
-_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600}
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([smh]?)")
 
-
-def read_memory(text: str) -> int:
-    """Read a size of memory, as 4GiB; return bytes."""
-    return _read_size(text, "memory size")
-
-
-def read_size(text: str) -> int:
-    """Read a size of a disk, as 40GiB; return bytes."""
-    return _read_size(text, "size")
-
-
-def _read_size(text: str, what: str) -> int:
+def read_with(parse: Callable[[str], ValueT], text: str) -> ValueT:
+    """Read a value of the command line by the rules that hold everywhere."""
     from linkedclone.errors import InputError
-    from linkedclone.model.values.sizes import parse_size
 
     try:
-        return parse_size(text, what=what)
+        return parse(text)
     except InputError as error:
         words = "; ".join(filter(None, (error.brief, error.hint)))
         raise click.BadParameter(words) from error
 
 
+def read_memory(text: str) -> int:
+    """Read a size of memory, as 4GiB; return bytes."""
+    from linkedclone.model.values.sizes import parse_size
+
+    return read_with(partial(parse_size, what="memory size"), text)
+
+
+def read_size(text: str) -> int:
+    """Read a size of a disk, as 40GiB; return bytes."""
+    from linkedclone.model.values.sizes import parse_size
+
+    return read_with(partial(parse_size, what="size"), text)
+
+
 def read_duration(text: str) -> float:
-    """Read a length of time, as 90, 90s, 5m or 1h; return seconds."""
-    match = _DURATION.fullmatch(text.strip())
-    seconds = float(match[1]) * _SECONDS[match[2]] if match else 0.0
-    if seconds <= 0:
-        raise click.BadParameter(f"{text!r} is not a duration; write it as 90s, 5m or 1h")
-    return seconds
+    """Read a length of time, as 90, 90s, 5m, 12h or 30d; return seconds."""
+    from linkedclone.model.values.durations import parse_duration
+
+    return read_with(parse_duration, text)
 
 
 def read_scan(places: tuple[str, ...]) -> "Scan | None":

@@ -84,6 +84,22 @@ def test_addresses_are_read(run: Run, asked: list[CloneRequest]) -> None:
     assert asked[0].macs == {"x": (MAC, "02:00:00:00:00:0a")}
 
 
+def test_a_clone_is_given_its_addresses_all_at_once(run: Run) -> None:
+    twice = ("--mac", f"x={MAC}", "--mac", "x=02:00:00:00:00:0A")
+    outcome = run("clone", "golden", "x", "--dry-run", *twice)
+    assert (outcome.code, "given twice for 'x'" in outcome.err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90", 90), ("1.5m", 90), ("2H", 7200), ("1d", 86_400)]
+)
+def test_lengths_of_time_are_read_as_in_pool_files(
+    run: Run, asked: list[CloneRequest], text: str, seconds: float
+) -> None:
+    run("clone", "golden", "x", "--dry-run", "--wait", "ip", "--wait-timeout", text)
+    assert asked[0].wait_seconds == seconds
+
+
 def test_full_clones_are_called_full(run: Run) -> None:
     outcome = run("clone", "golden", "x", "--full")
     assert outcome.code == 0
