@@ -14,60 +14,33 @@ from typing import TYPE_CHECKING, Any
 from linkedclone.model.values.version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from linkedclone.app.connect import connect
-    from linkedclone.app.connection import Connection
-    from linkedclone.config.customization_file import read_customization
-    from linkedclone.config.pool_file import read_pool
-    from linkedclone.errors import LinkedCloneError
-    from linkedclone.lineage.tree import TreeNode
-    from linkedclone.lineage.usage import Usage
-    from linkedclone.model.customization import Addresses, Customization, GuestOs, SecretSource
-    from linkedclone.model.garbage import WasteKind, WasteReport
-    from linkedclone.model.pool import PoolSpec, Rollout
-    from linkedclone.model.report import ActionReport, CloneReport
-    from linkedclone.model.request import (
-        CloneRequest,
-        Deletion,
-        DiskMove,
-        Hardware,
-        NewDisk,
-        Nic,
-        Placement,
-        Scan,
-        SnapshotChoice,
-        Wait,
-    )
-
-
-__all__ = [
-    "ActionReport",
-    "Addresses",
-    "CloneReport",
-    "CloneRequest",
-    "Connection",
-    "Customization",
-    "Deletion",
-    "DiskMove",
-    "GuestOs",
-    "Hardware",
-    "LinkedCloneError",
-    "NewDisk",
-    "Nic",
-    "Placement",
-    "PoolSpec",
-    "Rollout",
-    "Scan",
-    "SecretSource",
-    "SnapshotChoice",
-    "TreeNode",
-    "Usage",
-    "Wait",
-    "WasteKind",
-    "WasteReport",
-    "connect",
-    "read_customization",
-    "read_pool",
-]
+    from linkedclone.app.connect import connect as connect
+    from linkedclone.app.connection import Connection as Connection
+    from linkedclone.config.customization_file import read_customization as read_customization
+    from linkedclone.config.pool_file import read_pool as read_pool
+    from linkedclone.errors import LinkedCloneError as LinkedCloneError
+    from linkedclone.lineage.tree import TreeNode as TreeNode
+    from linkedclone.lineage.usage import Usage as Usage
+    from linkedclone.model.customization import Addresses as Addresses
+    from linkedclone.model.customization import Customization as Customization
+    from linkedclone.model.customization import GuestOs as GuestOs
+    from linkedclone.model.customization import SecretSource as SecretSource
+    from linkedclone.model.garbage import WasteKind as WasteKind
+    from linkedclone.model.garbage import WasteReport as WasteReport
+    from linkedclone.model.pool import PoolSpec as PoolSpec
+    from linkedclone.model.pool import Rollout as Rollout
+    from linkedclone.model.report import ActionReport as ActionReport
+    from linkedclone.model.report import CloneReport as CloneReport
+    from linkedclone.model.request import CloneRequest as CloneRequest
+    from linkedclone.model.request import Deletion as Deletion
+    from linkedclone.model.request import DiskMove as DiskMove
+    from linkedclone.model.request import Hardware as Hardware
+    from linkedclone.model.request import NewDisk as NewDisk
+    from linkedclone.model.request import Nic as Nic
+    from linkedclone.model.request import Placement as Placement
+    from linkedclone.model.request import Scan as Scan
+    from linkedclone.model.request import SnapshotChoice as SnapshotChoice
+    from linkedclone.model.request import Wait as Wait
 
 _HOMES = {
     "ActionReport": "linkedclone.model.report",
@@ -98,6 +71,8 @@ _HOMES = {
     "read_customization": "linkedclone.config.customization_file",
     "read_pool": "linkedclone.config.pool_file",
 }
+
+__all__ = list(_HOMES)
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - what a module holds may be anything

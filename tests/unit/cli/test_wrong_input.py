@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from linkedclone.cli.options.hardware import MOVE_TYPES
+from linkedclone.model.request import DiskMove
 from tests.unit.cli.conftest import Run
 
 CLONE = ("clone", "golden")
@@ -20,8 +20,14 @@ CLONE = ("clone", "golden")
         ([*CLONE], "missing argument"),
         ([*CLONE, "x", "--snapshto", "new"], "--snapshot"),
         ([*CLONE, "x", "--ful"], "--full"),
-        ([*CLONE, "x", "--full", "--disk-move-type", MOVE_TYPES[0]], "contradict each other"),
-        ([*CLONE, "x", "--full", "--disk-move-type", MOVE_TYPES[4]], "contradict each other"),
+        (
+            [*CLONE, "x", "--full", "--disk-move-type", DiskMove.LINKED.value],
+            "contradict each other",
+        ),
+        (
+            [*CLONE, "x", "--full", "--disk-move-type", DiskMove.CHILD_MOST.value],
+            "contradict each other",
+        ),
         ([*CLONE, "x", "--disk-move-type", "linked"], "createNewChildDiskBacking"),
         ([*CLONE, "x", "--disk", "much"], "'much' is not a size"),
         ([*CLONE, "x", "--disk", "1GiB", "--full"], "cannot shrink"),

@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from linkedclone.cli.options.hardware import MOVE_TYPES
 from linkedclone.drivers.contract import Driver
 from linkedclone.model.request import DiskMove
 from tests import command
@@ -95,19 +94,15 @@ def test_a_degraded_linked_clone_is_still_undone(
     assert (code, report["clones"][0]["error"]["stage"]) == (1, "proof")
 
 
-@pytest.mark.parametrize("move", MOVE_TYPES)
+@pytest.mark.parametrize("move", DiskMove)
 def test_every_move_type_is_sent_as_it_is_named(
-    simulator: Simulator, driver: Driver, env: dict[str, str], move: str
+    simulator: Simulator, driver: Driver, env: dict[str, str], move: DiskMove
 ) -> None:
     prepare(driver)
-    code, report = clone(env, "desk-1", "--disk-move-type", move)
+    code, report = clone(env, "desk-1", "--disk-move-type", move.value)
     assert code == 0, report
     assert f"<diskMoveType>{move}</diskMoveType>" in sent(simulator)
-    assert report["clones"][0]["linked"] is (move == "createNewChildDiskBacking")
-
-
-def test_the_command_line_knows_all_move_types() -> None:
-    assert set(MOVE_TYPES) == {move.value for move in DiskMove}
+    assert report["clones"][0]["linked"] is (move is DiskMove.LINKED)
 
 
 def test_again_finds_full_clones_existing_and_tells_linked_ones(

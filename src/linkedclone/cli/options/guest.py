@@ -1,19 +1,15 @@
 """The options of ``clone`` that say who the guests are to be, and how far they are followed."""
 
 from functools import partial
-from typing import TYPE_CHECKING, TypedDict
+from typing import TypedDict
 
 import click
 
 from linkedclone.cli.grammar import CommandT, HeadedOption, give_options
 from linkedclone.cli.options.types import read_duration
-
-if TYPE_CHECKING:
-    from linkedclone.model.request import CloneRequest
+from linkedclone.model.request import CloneRequest, Wait
 
 GUESTS = "Guests"
-WAITS = ("task", "tools", "customized", "ip")
-"""The values of ``model.request.Wait``: named here, so that --help need not import it."""
 
 
 class GuestOptions(TypedDict):
@@ -64,8 +60,8 @@ _OPTIONS = (
     ),
     _option(
         "--wait",
-        type=click.Choice(WAITS),
-        metavar="|".join(WAITS),
+        type=click.Choice([*map(str, Wait)]),
+        metavar="|".join(Wait),
         default="task",
         help="How long to follow each clone (default: task).",
     ),
@@ -92,7 +88,7 @@ def guest_options(command: CommandT) -> CommandT:
     return give_options(command, _OPTIONS)
 
 
-def add_customization(request: "CloneRequest", file: str | None) -> "CloneRequest":
+def add_customization(request: CloneRequest, file: str | None) -> CloneRequest:
     """Read the customization of a request out of its file, and look its passwords up."""
     if file is None:
         return request

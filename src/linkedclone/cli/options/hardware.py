@@ -2,24 +2,13 @@
 
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Literal, TypedDict
+from typing import Any, Literal, TypedDict
 
 import click
 
 from linkedclone.cli.grammar import CommandT, HeadedOption, give_options
 from linkedclone.cli.options.types import read_memory, read_size, read_with
-
-if TYPE_CHECKING:
-    from linkedclone.model.request import DiskMove, Hardware, NewDisk, Nic
-
-MOVE_TYPES = (
-    "createNewChildDiskBacking",
-    "moveAllDiskBackingsAndAllowSharing",
-    "moveAllDiskBackingsAndDisallowSharing",
-    "moveAllDiskBackingsAndConsolidate",
-    "moveChildMostDiskBacking",
-)
-"""The values of ``model.request.DiskMove``: named here, so that --help need not import it."""
+from linkedclone.model.request import DiskMove, Hardware, NewDisk, Nic
 
 DISKS = "Disks"
 HARDWARE = "Hardware (default: as in the snapshot)"
@@ -33,7 +22,7 @@ class HardwareOptions(TypedDict):
     full: bool
     disk_move: str | None
     disk_bytes: int | None
-    disks: tuple["NewDisk", ...]
+    disks: tuple[NewDisk, ...]
     cpus: int | None
     cores_per_socket: int | None
     memory_bytes: int | None
@@ -49,9 +38,7 @@ class HardwareOptions(TypedDict):
     display: bool
 
 
-def _read_new_disk(text: str) -> "NewDisk":
-    from linkedclone.model.request import NewDisk
-
+def _read_new_disk(text: str) -> NewDisk:
     size, _, kind = text.partition(",")
     if kind.strip() not in {"", "thin", "thick"}:
         raise click.BadParameter(
@@ -109,9 +96,9 @@ _OPTIONS = (
         "--disk-move-type",
         "disk_move",
         part="",
-        type=click.Choice(MOVE_TYPES),
+        type=click.Choice([*map(str, DiskMove)]),
         metavar="TYPE",
-        help="vSphere's disk move type: " + ", ".join(MOVE_TYPES) + ".",
+        help="vSphere's disk move type: " + ", ".join(DiskMove) + ".",
     ),
     _option(
         DISKS,
@@ -231,10 +218,9 @@ def hardware_options(command: CommandT) -> CommandT:
     return give_options(command, _OPTIONS)
 
 
-def build_disk_move(options: HardwareOptions) -> "DiskMove":
+def build_disk_move(options: HardwareOptions) -> DiskMove:
     """Return what becomes of the disks."""
     from linkedclone.errors import InputError
-    from linkedclone.model.request import DiskMove
 
     named = options["disk_move"]
     if named is None:
@@ -267,10 +253,8 @@ def build_macs(options: HardwareOptions) -> dict[str, tuple[str, ...]]:
     return found
 
 
-def build_hardware(options: HardwareOptions) -> "Hardware":
+def build_hardware(options: HardwareOptions) -> Hardware:
     """Return the hardware that is asked for."""
-    from linkedclone.model.request import Hardware
-
     return Hardware(
         cpus=options["cpus"],
         cores_per_socket=options["cores_per_socket"],
@@ -287,9 +271,7 @@ def build_hardware(options: HardwareOptions) -> "Hardware":
     )
 
 
-def _build_nics(options: HardwareOptions) -> tuple["Nic", ...]:
-    from linkedclone.model.request import Nic
-
+def _build_nics(options: HardwareOptions) -> tuple[Nic, ...]:
     return (
         *(Nic(action="remap", index=index, network=name) for index, name in options["network"]),
         *(Nic(action="add", network=name) for name in options["add_nic"]),

@@ -5,7 +5,6 @@ from typing import Any
 import pytest
 
 from linkedclone.app.connection import Connection
-from linkedclone.cli.options.hardware import MOVE_TYPES
 from linkedclone.model.request import CloneRequest, DiskMove, Hardware, NewDisk, Nic
 from tests.unit.cli.conftest import Run
 
@@ -68,8 +67,8 @@ def test_without_options_nothing_is_asked_for(run: Run, asked: list[CloneRequest
     ("options", "move"),
     [
         (["--full"], DiskMove.SHARED),
-        *((["--disk-move-type", name], DiskMove(name)) for name in MOVE_TYPES),
-        *((["--full", "--disk-move-type", name], DiskMove(name)) for name in MOVE_TYPES[1:4]),
+        *((["--disk-move-type", move.value], move) for move in DiskMove),
+        *((["--full", "--disk-move-type", move.value], move) for move in list(DiskMove)[1:4]),
     ],
 )
 def test_the_mode_is_read(
