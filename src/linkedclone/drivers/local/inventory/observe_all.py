@@ -1,5 +1,7 @@
 """Read the whole state folder: all VMs, all files of nobody among theirs, and sizes if wanted."""
 
+import os
+from dataclasses import replace
 from pathlib import Path
 
 from linkedclone.drivers.local.inventory.foreign_files import ForeignDisk
@@ -7,12 +9,12 @@ from linkedclone.drivers.local.inventory.layer_users import Survey, take_survey
 from linkedclone.drivers.local.inventory.observe import build_all
 from linkedclone.drivers.local.inventory.orphans import build_abandoned, build_foreign, find_orphans
 from linkedclone.drivers.local.inventory.scan import Findings, scan_places
-from linkedclone.drivers.local.inventory.sizes import measure_inventory
-from linkedclone.drivers.local.inventory.vm import Seen, build_unreadable
+from linkedclone.drivers.local.inventory.vm import Seen, allocated_bytes, build_unreadable
 from linkedclone.drivers.local.machine.open import OpenMachine
-from linkedclone.drivers.local.state.folder import StateFolder
-from linkedclone.model.inventory import Inventory
+from linkedclone.drivers.local.state.folder import STORE_NAME, StateFolder
+from linkedclone.model.inventory import Inventory, LayerFile, Store
 from linkedclone.model.request import Scan
+from linkedclone.model.vm import Layer
 
 
 def observe_all(
@@ -75,3 +77,42 @@ def _tell_limits(state: StateFolder, scan: Scan | None) -> str:
         return f"everything outside {state.vms} {what} (``scan`` does that)"
     where = ", ".join(scan.places) or f"{state.root} and the folders of its bases"
     return f"everything outside {state.vms} and {where} {what}"
+
+
+def measure_inventory(state: StateFolder, inventory: Inventory) -> Inventory:
+    """Return the inventory with the sizes of all its files, read as they are now."""
+    layers = {layer for vm in inventory.vms for layer in vm.layers}
+    layers |= {layer for stray in inventory.strays for layer in stray.chain}
+    return replace(
+        inventory,
+        files={layer: _measure(state, layer) for layer in layers},
+        stores=(_measure_store(state),),
+    )
+
+
+def _measure(state: StateFolder, layer: Layer) -> LayerFile:
+    path = state.root / layer.path
+    used = allocated_bytes(path)
+    return LayerFile(used_bytes=used, missing=used is None and _is_missing(path))
+
+
+def _is_missing(path: Path) -> bool:
+    """Say whether a file is not there; one that cannot be looked at may be."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def _measure_store(state: StateFolder) -> Store:
+    """Measure the file system; what only root may fill does not count as free."""
+    seen = os.statvfs(state.root)
+    return Store(
+        id=state.store,
+        name=STORE_NAME,
+        capacity_bytes=seen.f_blocks * seen.f_frsize,
+        free_bytes=seen.f_bavail * seen.f_frsize,
+    )
