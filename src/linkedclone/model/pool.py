@@ -243,19 +243,48 @@ class Act(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """What is to be done to one clone of a pool.
+    """What is to be done to a clone of a pool that is there.
 
     Attributes:
         act: What.
         slot: The name that the clone has, or is to have.
-        vm: The clone, if it is there.
+        vm: The clone.
         reasons: Why; the weightiest first.
     """
 
     act: Act
     slot: str
-    vm: Vm | None = None
+    vm: Vm
     reasons: tuple[Reason, ...] = ()
+
+    @property
+    def old(self) -> Vm:
+        """The clone, of which a new one in its place keeps something."""
+        return self.vm
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Creation:
+    """A clone that is to be made where none is.
+
+    Attributes:
+        slot: The name that it is to have.
+        old: The clone that stood there before, if this run knows it.
+        reasons: Why.
+    """
+
+    slot: str
+    old: Vm | None = None
+    reasons: tuple[Reason, ...] = ()
+
+    @property
+    def act(self) -> Act:
+        """What is done, as reports name it."""
+        return Act.CREATE
+
+
+PoolChange = Change | Creation
+"""What is to be done to one clone of a pool."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -303,7 +332,7 @@ class PoolPlan:
         refused: Clones of the pool's name that do not fit its file.
     """
 
-    changes: tuple[Change, ...] = ()
+    changes: tuple[PoolChange, ...] = ()
     skipped: tuple[Skip, ...] = ()
     notes: tuple[str, ...] = ()
     refused: tuple[Stranger, ...] = ()

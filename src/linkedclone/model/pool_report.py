@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from linkedclone.model.pool import Act, Change, Fitness, PoolPlan, Reason, Skip, Stranger
+from linkedclone.model.pool import Act, Fitness, PoolChange, PoolPlan, Reason, Skip, Stranger
 from linkedclone.model.report import Failure, Status, exit_code
 from linkedclone.model.vm import Power
 
@@ -237,11 +237,11 @@ def _render_reasons(reasons: Iterable[Reason]) -> list[dict[str, str]]:
     return [{"why": reason.why.value, "text": reason.text} for reason in reasons]
 
 
-def _render_change(change: Change) -> dict[str, object]:
+def _render_change(change: PoolChange) -> dict[str, object]:
     return {
         "name": change.slot,
         "act": change.act.value,
-        "id": change.vm.id if change.vm else None,
+        "id": change.old.id if change.old else None,
         "reasons": _render_reasons(change.reasons),
     }
 

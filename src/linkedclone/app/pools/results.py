@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
-from linkedclone.model.pool import Act, Change, Reason, Why
+from linkedclone.model.pool import Act, Change, PoolChange, Reason, Why
 from linkedclone.model.pool_report import PoolReport, PoolResult
 from linkedclone.model.report import ActionResult, CloneResult, Failure, Status
 from linkedclone.model.values.ids import VmId
@@ -44,14 +44,14 @@ class Tally:
     _sick: set[VmId] = field(default_factory=set)
     _tried: Counter[tuple[Act, str]] = field(default_factory=Counter)
 
-    def may(self, change: Change) -> bool:
+    def may(self, change: PoolChange) -> bool:
         """Say whether a change may be tried (again), and count it.
 
         A clone of this run is not made anew by it, unless it is unhealthy: what
         is too grown or too old from its birth on would be so for ever. Nor is
         anything done over and over that somebody, or the guest, undoes.
         """
-        vm = change.vm
+        vm = change.old
         unhealthy = any(reason.why is Why.UNHEALTHY for reason in change.reasons)
         if change.act is Act.REPLACE and vm and vm.id in self.made and not unhealthy:
             return False
@@ -66,12 +66,12 @@ class Tally:
         self._add(
             change,
             result.status,
-            id=change.vm.id if change.vm else result.id,
+            id=change.vm.id,
             seconds=result.seconds,
             error=result.error,
         )
 
-    def note_clone(self, change: Change, result: CloneResult) -> None:
+    def note_clone(self, change: PoolChange, result: CloneResult) -> None:
         """Note what came of a clone that was to be made."""
         failed = result.status is Status.FAILED
         if failed:
@@ -89,13 +89,13 @@ class Tally:
             error=result.error,
         )
 
-    def fail(self, change: Change, error: LinkedCloneError) -> None:
+    def fail(self, change: PoolChange, error: LinkedCloneError) -> None:
         """Note a change that was refused."""
         self.failures += 1
         self._add(
             change,
             Status.FAILED,
-            id=change.vm.id if change.vm else None,
+            id=change.old.id if change.old else None,
             error=Failure.from_error(change.act.value, error),
         )
 
@@ -132,7 +132,7 @@ class Tally:
 
     def _add(
         self,
-        change: Change,
+        change: PoolChange,
         status: Status,
         *,
         id: str | None,  # noqa: A002 - as the result calls it
@@ -165,7 +165,7 @@ def tell_absent(report: PoolReport, names: Sequence[str]) -> PoolReport:
     return replace(report, results=(*report.results, *results))
 
 
-def say_again(change: Change) -> str:
+def say_again(change: PoolChange) -> str:
     """Say that a change would have to be done again right after it was done."""
     reasons = "; ".join(map(str, change.reasons))
     return f"{change.slot} needs the same again right after it was done: {change.act}, {reasons}"

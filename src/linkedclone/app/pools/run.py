@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -37,7 +38,7 @@ from linkedclone.model.plan import (
     Step,
     WriteMark,
 )
-from linkedclone.model.pool import Act, Change, Fitness, PoolPlan
+from linkedclone.model.pool import Act, Change, Creation, Fitness, PoolChange, PoolPlan
 from linkedclone.model.pool_report import PoolReport
 from linkedclone.model.report import ActionResult, Status
 from linkedclone.model.request import Deletion
@@ -218,32 +219,36 @@ class PoolRun:
 
     def _carry_out(self, wave: Wave, sight: PoolSight, *, claim: str) -> None:
         """Carry out a wave: what is quick first, then what goes, then what comes."""
-        by_act: dict[Act, list[Change]] = {}
+        by_act: defaultdict[Act, list[Change]] = defaultdict(list)
+        missing = []
         for change in wave.changes:
-            by_act.setdefault(change.act, []).append(change)
-        self._act(by_act.get(Act.RENAME, []), build_rename)
-        self._act(by_act.get(Act.START, []), build_start)
-        self._act(self._still(by_act.get(Act.STOP, [])), build_stop)
-        self._reconfigure(by_act.get(Act.RECONFIGURE, []), sight)
-        replaced = by_act.get(Act.REPLACE, [])
+            if isinstance(change, Creation):
+                missing.append(change)
+            else:
+                by_act[change.act].append(change)
+        self._act(by_act[Act.RENAME], build_rename)
+        self._act(by_act[Act.START], build_start)
+        self._act(self._still(by_act[Act.STOP]), build_stop)
+        self._reconfigure(by_act[Act.RECONFIGURE], sight)
+        replaced = by_act[Act.REPLACE]
         leaving = [change for change in replaced if change.slot not in wave.surging]
-        deleted = self._delete([*by_act.get(Act.DELETE, []), *leaving])
-        coming = [
-            *map(self._hand_on, by_act.get(Act.CREATE, [])),
+        deleted = self._delete([*by_act[Act.DELETE], *leaving])
+        coming: list[PoolChange] = [
+            *map(self._hand_on, missing),
             *(change for change in replaced if change.slot in wave.surging),
-            *(change for change in leaving if change.vm and change.vm.id in deleted),
+            *(change for change in leaving if change.vm.id in deleted),
         ]
         if coming and not self._interrupted:
             self._create(coming, wave, sight, claim)
 
-    def _hand_on(self, change: Change) -> Change:
+    def _hand_on(self, change: Creation) -> Creation:
         """Let a clone that is missing have what the one had whose place it takes."""
         lost = self._tally.lost.get(change.slot)
-        return replace(change, vm=lost.vm, reasons=lost.reasons) if lost else change
+        return replace(change, old=lost.vm, reasons=lost.reasons) if lost else change
 
     def _still(self, changes: Sequence[Change]) -> list[Change]:
         """Leave out what by now is held, in use, gone or not of the pool; the next look tells."""
-        ids = [change.vm.id for change in changes if change.vm]
+        ids = [change.vm.id for change in changes]
         if not ids or self._interrupted:
             return []
         return self._leave_out(changes, self._driver.observe_vms(ids))
@@ -251,13 +256,11 @@ class PoolRun:
     def _leave_out(self, changes: Sequence[Change], vms: Iterable[Vm]) -> list[Change]:
         identity = self._scene.identity
         free = {vm.id: vm for vm in vms if identity.fits(vm) and not state_of(vm).hold}
-        going = [change.vm.id for change in changes if change.vm and change.vm.id in free]
-        used = self._health.find_used([free[vm_id] for vm_id in going])
-        return [
-            replace(change, vm=free[change.vm.id])
-            for change in changes
-            if change.vm and change.vm.id in free and change.vm.id not in used
+        going = [
+            replace(change, vm=free[change.vm.id]) for change in changes if change.vm.id in free
         ]
+        used = self._health.find_used([change.vm for change in going])
+        return [change for change in going if change.vm.id not in used]
 
     def _act(self, changes: Sequence[Change], build: Callable[[Change], Step]) -> None:
         steps = {build(change): change for change in changes}
@@ -266,7 +269,7 @@ class PoolRun:
         report = self._runner_run(Plan(stages=(tuple(steps),)))
         for step, change in steps.items():
             self._tally.note(change, report[vm_of(step)])
-            if isinstance(step, SetPower) and change.vm:
+            if isinstance(step, SetPower):
                 self._health.started[change.vm.id] = self._clock()
 
     def _reconfigure(self, changes: Sequence[Change], sight: PoolSight) -> None:
@@ -278,22 +281,22 @@ class PoolRun:
         running = [
             change.vm
             for change in changes
-            if change.vm and change.vm.power is Power.ON
+            if change.vm.power is Power.ON
             if hardware_to_change(change.vm, self._scene.spec) != (None, None)
         ]
         results = self._run_steps([shut_down(vm) for vm in running])
         down = [vm for vm in running if results[vm.id].status is Status.DONE]
         failed = {vm.id for vm in running} - {vm.id for vm in down}
-        left = self._still([c for c in changes if c.vm and c.vm.id not in failed])
-        steps = [self._build_reconfiguration(c.vm, sight) for c in left if c.vm]
+        left = self._still([change for change in changes if change.vm.id not in failed])
+        steps = [self._build_reconfiguration(change.vm, sight) for change in left]
         results |= self._run_steps(steps)
         for vm_id, result in self._run_steps([start(vm) for vm in down]).items():
             if result.status is not Status.DONE and results[vm_id].status is Status.DONE:
                 results[vm_id] = result
             self._health.started[VmId(vm_id)] = self._clock()
-        told = failed | {change.vm.id for change in left if change.vm}
+        told = failed | {change.vm.id for change in left}
         for change in changes:
-            if change.vm and change.vm.id in told and change.vm.id in results:
+            if change.vm.id in told and change.vm.id in results:
                 self._tally.note(change, results[change.vm.id])
 
     def _run_steps(self, steps: Sequence[Step]) -> dict[str, ActionResult]:
@@ -320,20 +323,21 @@ class PoolRun:
         if not changes or self._interrupted:
             return set()
         inventory = self._driver.observe()
-        going = {c.vm.id: c for c in self._leave_out(changes, inventory.vms) if c.vm}
+        going = {change.vm.id: change for change in self._leave_out(changes, inventory.vms)}
         if not going:
             return set()
         how = Deletion(
             despite_unreadable=self._scene.despite_unreadable,
-            marks={c.vm.id: c.vm.mark for c in going.values() if c.vm and c.vm.mark},
+            marks={c.vm.id: c.vm.mark for c in going.values() if c.vm.mark},
         )
         try:
-            plan = plan_delete([c.vm for c in going.values() if c.vm], inventory, how)
+            plan = plan_delete([change.vm for change in going.values()], inventory, how)
         except LinkedCloneError as error:
-            if len(going) > 1:  # one that is refused is not to keep the others
-                return {gone for change in going.values() for gone in self._delete([change])}
-            for change in going.values():
-                self._tally.fail(change, error)
+            # One that is refused is not to keep the others: it is found by halves.
+            some, half = list(going.values()), len(going) // 2
+            if half:
+                return self._delete(some[:half]) | self._delete(some[half:])
+            self._tally.fail(some[0], error)
             return set()
         return self._note_deletions(going, self._runner_run(plan, check=True))
 
@@ -358,7 +362,9 @@ class PoolRun:
                 self._tally.note(change, result)
         return gone
 
-    def _create(self, changes: Sequence[Change], wave: Wave, sight: PoolSight, claim: str) -> None:
+    def _create(
+        self, changes: Sequence[PoolChange], wave: Wave, sight: PoolSight, claim: str
+    ) -> None:
         scene = self._scene
         request = add_clones(scene.request, scene.spec, sight, changes, wave.surging, claim)
         try:

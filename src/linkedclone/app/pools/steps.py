@@ -19,7 +19,7 @@ def find_leaving(wave: Wave) -> frozenset[VmId]:
     return frozenset(
         change.vm.id
         for change in wave.changes
-        if change.vm and change.act in {Act.DELETE, Act.REPLACE}
+        if isinstance(change, Change) and change.act in {Act.DELETE, Act.REPLACE}
         if change.slot not in wave.surging
     )
 
@@ -31,25 +31,16 @@ def vm_of(step: Step) -> str:
 
 def build_rename(change: Change) -> Step:
     """Give a clone the name of its slot."""
-    if change.vm is None:
-        msg = f"nothing to rename for {change.slot}"
-        raise TypeError(msg)
     return RenameVm(vm=change.vm.id, vm_name=change.vm.name, new_name=change.slot)
 
 
 def build_start(change: Change) -> Step:
     """Start a clone."""
-    if change.vm is None:
-        msg = f"nothing to start for {change.slot}"
-        raise TypeError(msg)
     return start(change.vm)
 
 
 def build_stop(change: Change) -> Step:
     """Shut down a clone."""
-    if change.vm is None:
-        msg = f"nothing to stop for {change.slot}"
-        raise TypeError(msg)
     return shut_down(change.vm)
 
 

@@ -16,8 +16,10 @@ from linkedclone.model.inventory import Inventory, tell_unreadable
 from linkedclone.model.pool import (
     Act,
     Change,
+    Creation,
     Fitness,
     Health,
+    PoolChange,
     PoolPlan,
     PoolSpec,
     Reason,
@@ -172,7 +174,7 @@ class _Planner:
         self._spec = spec
         self._sight = sight
         self._lineage = Lineage(sight.inventory)
-        self._changes: list[Change] = []
+        self._changes: list[PoolChange] = []
         self._skipped: list[Skip] = []
         self._notes: list[str] = []
         self._standing = {
@@ -241,7 +243,7 @@ class _Planner:
         there = unread or self._standing.get(slot.casefold())
         reasons = (Reason(why=Why.MISSING),)
         if there is None:
-            self._changes.append(Change(act=Act.CREATE, slot=slot, reasons=reasons))
+            self._changes.append(Creation(slot=slot, reasons=reasons))
             return
         because = "a VM outside this pool has its name"
         if unread is not None:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 
 from linkedclone.errors import InputError, RefusedError
-from linkedclone.model.pool import Change, Fitness, PoolSpec, Why
+from linkedclone.model.pool import Change, Fitness, PoolChange, PoolSpec, Why
 from linkedclone.model.request import (
     CloneRequest,
     Hardware,
@@ -71,7 +71,7 @@ def add_clones(
     request: CloneRequest,
     spec: PoolSpec,
     sight: PoolSight,
-    changes: Iterable[Change],
+    changes: Iterable[PoolChange],
     surging: frozenset[str],
     claim: str = "",
 ) -> CloneRequest:
@@ -96,21 +96,21 @@ def add_clones(
             state = replace(state, claim=claim, claimed=int(sight.now.timestamp()))
         beside = change.slot.casefold() in taken
         name = _name_beside(change.slot, state.generation) if beside else change.slot
-        before = change.vm.valid_mark if change.vm else None
+        before = change.old.valid_mark if change.old else None
         kept = before.addresses if before and "address" in spec.keep else ()
         names.append(name)
         called = change.slot if name != change.slot else ""
         own[name] = Own(generation=state.generation, called=called, addresses=kept, pool=state)
-        if change.vm and change.vm.macs and "mac" in spec.keep:
-            macs[name] = change.vm.macs
+        if change.old and change.old.macs and "mac" in spec.keep:
+            macs[name] = change.old.macs
     return replace(request, names=tuple(names), own=own, macs=macs)
 
 
 def _taken_names(
-    sight: PoolSight, changes: Iterable[Change], surging: frozenset[str]
+    sight: PoolSight, changes: Iterable[PoolChange], surging: frozenset[str]
 ) -> frozenset[str]:
     """Return the names that stay taken while the changes are carried out, in lower case."""
-    going = {change.vm.id for change in changes if change.vm and change.slot not in surging}
+    going = {c.vm.id for c in changes if isinstance(c, Change) and c.slot not in surging}
     return frozenset(
         vm.name.casefold()
         for vm in sight.inventory.vms
@@ -123,14 +123,14 @@ def _name_beside(slot: str, generation: int) -> str:
 
 
 def build_state(
-    change: Change, generations: Mapping[str, int], taken: frozenset[str] = frozenset()
+    change: PoolChange, generations: Mapping[str, int], taken: frozenset[str] = frozenset()
 ) -> PoolState:
     """Return what the mark of a new clone says of its place in the pool.
 
     Failures are counted on one image: they go on where an unhealthy clone is
     replaced by one of the same image, and begin anew on another.
     """
-    old, generation = change.vm, generations.get(change.slot.casefold(), -1) + 1
+    old, generation = change.old, generations.get(change.slot.casefold(), -1) + 1
     while _name_beside(change.slot, generation).casefold() in taken:
         generation += 1
     if old is None:

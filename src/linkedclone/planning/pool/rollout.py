@@ -8,12 +8,21 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from linkedclone.model.pool import Act, Change, Fitness, PoolPlan, PoolSpec, Why
+from linkedclone.model.pool import (
+    Act,
+    Change,
+    Creation,
+    Fitness,
+    PoolChange,
+    PoolPlan,
+    PoolSpec,
+    Why,
+)
 from linkedclone.model.vm import Power, Vm
 from linkedclone.planning.pool.membership import slot_of
 from linkedclone.planning.pool.plan import PoolSight, hardware_to_change, is_behind
 
-_AT_ONCE: Final = frozenset({Act.CREATE, Act.DELETE, Act.RENAME, Act.START, Act.STOP})
+_AT_ONCE: Final = frozenset({Act.DELETE, Act.RENAME, Act.START, Act.STOP})
 """What makes nothing unavailable that serves; who wants a pool off, wants all of it off."""
 
 
@@ -28,7 +37,7 @@ class Wave:
         waits: Why nothing more may be done now; empty if nothing is left.
     """
 
-    changes: tuple[Change, ...] = ()
+    changes: tuple[PoolChange, ...] = ()
     surging: frozenset[str] = frozenset()
     waits: str = ""
 
@@ -36,9 +45,14 @@ class Wave:
 def choose_wave(spec: PoolSpec, sight: PoolSight, plan: PoolPlan) -> Wave:
     """Choose what may be done now; nothing at all if it has to be waited for clones to come up."""
     census = _Census(spec, sight, plan)
-    quick = [change for change in plan.changes if _makes_nothing_unavailable(change, spec)]
+    careful: list[Change] = []
+    quick: list[PoolChange] = []
+    for change in plan.changes:
+        if isinstance(change, Creation) or _makes_nothing_unavailable(change, spec):
+            quick.append(change)
+        else:
+            careful.append(change)
     at_once = _fit_numbers(spec, census, quick)
-    careful = [c for c in plan.changes if not _makes_nothing_unavailable(c, spec)]
     if not careful:
         later = len(at_once) < len(plan.changes)
         return Wave(changes=at_once, waits="the others follow" if later else "")
@@ -58,35 +72,35 @@ def choose_wave(spec: PoolSpec, sight: PoolSight, plan: PoolPlan) -> Wave:
 
 
 def _fit_numbers(
-    spec: PoolSpec, census: "_Census", changes: Sequence[Change]
-) -> tuple[Change, ...]:
+    spec: PoolSpec, census: "_Census", changes: Sequence[PoolChange]
+) -> tuple[PoolChange, ...]:
     """Let surplus clones serve for slots whose own are yet to come, as after a change of names.
 
     Each slot that is coming holds one of them back, but for as many as may be
     unavailable; and as long as they are there, clones that are missing are made
     as far as ``max_surge`` allows.
     """
-    serving = [c for c in changes if _is_surplus(c) and census.serves(c.vm)]
+    serving = [c for c in changes if _is_surplus(c) and census.serves(c.old)]
     held_back = max(0, census.coming - spec.rollout.max_unavailable)
     going = max(0, len(serving) - held_back)
     staying = {change.slot for change in serving[going:]}
-    missing = [change for change in changes if change.act is Act.CREATE]
+    missing = [change for change in changes if isinstance(change, Creation)]
     beyond = max(0, len(staying) - spec.rollout.max_surge)
     later = {change.slot for change in missing[max(0, len(missing) - beyond) :]}
     return tuple(
         change
         for change in changes
         if not (change.slot in staying and _is_surplus(change))
-        and not (change.slot in later and change.act is Act.CREATE)
+        and not (change.slot in later and isinstance(change, Creation))
     )
 
 
-def _is_surplus(change: Change) -> bool:
+def _is_surplus(change: PoolChange) -> bool:
     return change.act is Act.DELETE and any(r.why is Why.SURPLUS for r in change.reasons)
 
 
 def _makes_nothing_unavailable(change: Change, spec: PoolSpec) -> bool:
-    if change.act is Act.RECONFIGURE and change.vm:
+    if change.act is Act.RECONFIGURE:
         return hardware_to_change(change.vm, spec) == (None, None)
     return change.act in _AT_ONCE
 
@@ -139,7 +153,7 @@ class _Census:
         members = sight.members(spec)
         wanted = {slot.casefold() for slot in spec.slots}
         serving = {slot_of(vm).casefold() for vm in members if self.serves(vm)} & wanted
-        creates = sum(change.act is Act.CREATE for change in plan.changes)
+        creates = sum(isinstance(change, Creation) for change in plan.changes)
         self.total = len(members) + creates
         self.unavailable = len(wanted) - len(serving)
         starting = {slot_of(vm).casefold() for vm in members if self._is_starting(vm)}

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from linkedclone.model.pool import Act, Change, Fitness, Health, PoolSpec, Rollout
+from linkedclone.model.pool import Act, Fitness, Health, PoolChange, PoolSpec, Rollout
 from linkedclone.model.vm import Power, Vm
 from linkedclone.planning.pool.membership import slot_of, state_of
 from linkedclone.planning.pool.plan import PoolSight, plan_pool
@@ -117,13 +117,14 @@ class World:
             if self.health.get(name) == STARTING:
                 self.health[name] = SICK if slot_of(vm) in self.broken else HEALTHY
 
-    def carry_out(self, change: Change, *, surging: bool) -> None:
-        if change.vm is not None and change.act in {Act.DELETE, Act.REPLACE} and not surging:
-            del self.vms[change.vm.name]
-            self.health.pop(change.vm.name, None)
+    def carry_out(self, change: PoolChange, *, surging: bool) -> None:
+        old = change.old
+        if old is not None and change.act in {Act.DELETE, Act.REPLACE} and not surging:
+            del self.vms[old.name]
+            self.health.pop(old.name, None)
         match change.act:
             case Act.CREATE | Act.REPLACE:
-                before = state_of(change.vm) if change.vm else None
+                before = state_of(old) if old else None
                 generation = before.generation + 1 if before else 0
                 beside = surging or change.slot in self.vms
                 name = f"{change.slot}.{generation}" if beside else change.slot
@@ -133,14 +134,14 @@ class World:
                 self.vms[name] = _marked(self.vms[name])
                 self.health[name] = STARTING
             case Act.RENAME:
-                assert change.vm
-                vm = self.vms.pop(change.vm.name)
+                assert old
+                vm = self.vms.pop(old.name)
                 self.vms[change.slot] = replace(vm, name=change.slot, path=f"/DC0/vm/{change.slot}")
-                self.health[change.slot] = self.health.pop(change.vm.name)
+                self.health[change.slot] = self.health.pop(old.name)
             case Act.START:
-                assert change.vm
-                self.vms[change.vm.name] = replace(self.vms[change.vm.name], power=Power.ON)
-                self.health[change.vm.name] = STARTING
+                assert old
+                self.vms[old.name] = replace(self.vms[old.name], power=Power.ON)
+                self.health[old.name] = STARTING
             case _:
                 pass
 
@@ -206,7 +207,7 @@ def test_a_rollout_ends_at_the_spec_within_its_budgets(
             break
         chosen = choose_wave(wanted, seen, plan)
         for change in chosen.changes:
-            assert change.vm is None or change.vm.name not in held
+            assert change.old is None or change.old.name not in held
             world.carry_out(change, surging=change.slot in chosen.surging)
         assert serving(world) >= lowest, "fewer serve than the budget allows"
         assert len(world.vms) <= most, "more are there than the budget allows"
