@@ -6,11 +6,13 @@ from dataclasses import replace
 
 from linkedclone.drivers.contract import Driver
 from linkedclone.errors import LinkedCloneError
+from linkedclone.model.findings import Finding
 from linkedclone.model.jobs import Job, JobState, JobStatus
 from linkedclone.model.plan import CreateClone
 from linkedclone.model.request import CloneRequest, Placement, Target
 from linkedclone.model.values.ids import SnapshotId, VmId
 from linkedclone.model.vm import Mark, Power, Snapshot, Vm
+from tests import do
 from tests.contract.rigs.base import Rig
 
 PATIENCE_SECONDS = 240.0
@@ -106,7 +108,7 @@ def running(step: CreateClone) -> CreateClone:
 
 def make(driver: Driver, step: CreateClone) -> Vm:
     """Carry out a step; return the clone."""
-    return read(driver, VmId(str(result_of(driver, driver.create_clone(step)))))
+    return read(driver, VmId(str(result_of(driver, driver.start(step)))))
 
 
 def clone(driver: Driver, rig: Rig, name: str, *, folder: str = "") -> Vm:
@@ -116,19 +118,24 @@ def clone(driver: Driver, rig: Rig, name: str, *, folder: str = "") -> Vm:
 
 def take_snapshot(driver: Driver, vm: Vm, name: str, description: str = "") -> Snapshot:
     """Take a snapshot; return it with its disks."""
-    made = result_of(driver, driver.create_snapshot(vm.id, name, description))
+    made = result_of(driver, driver.start(do.create_snapshot(vm, name, description)))
     (snapshot,) = [s for s in read(driver, vm.id).snapshots if s.id == SnapshotId(str(made))]
     return snapshot
 
 
 def set_power(driver: Driver, vm: Vm, power: Power) -> None:
-    result_of(driver, driver.set_power(vm.id, power))
+    result_of(driver, driver.start(do.set_power(vm, power)))
 
 
 def delete(driver: Driver, vm: Vm) -> None:
-    result_of(driver, driver.delete_vm(vm.id))
+    result_of(driver, driver.start(do.delete_vm(vm)))
 
 
 def files_of(vm: Vm) -> frozenset[str]:
     """The files that a VM or one of its snapshots reads, as rigs name them."""
     return frozenset(map(str, vm.layers))
+
+
+def diagnose(driver: Driver) -> tuple[Finding, ...]:
+    assert driver.services.diagnosis is not None
+    return driver.services.diagnosis.diagnose()

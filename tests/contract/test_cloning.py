@@ -149,7 +149,7 @@ def test_a_hundred_clones_can_be_in_flight_at_once(rig: Rig, driver: Driver) -> 
     first = step_for(driver, parent, "desk-001")
     steps = [renamed(first, f"desk-{n:03}") for n in range(1, 101)]
     with ThreadPoolExecutor(8) as pool:
-        jobs = list(pool.map(driver.create_clone, steps))
+        jobs = list(pool.map(driver.start, steps))
     ids = [VmId(str(state.result)) for state in finish(driver, jobs)]
     made = driver.observe_vms(ids)
     assert {vm.name for vm in made} == {step.name for step in steps}

@@ -5,6 +5,7 @@ from linkedclone.errors import HypervisorError, NoSpaceError
 from linkedclone.lineage.family import Lineage
 from linkedclone.model.report import Mode
 from linkedclone.model.vm import Power, Vm
+from tests import do
 from tests.contract.acts import (
     clone,
     delete,
@@ -22,7 +23,7 @@ from tests.contract.rigs.base import Kind, Rig
 
 
 def promote(driver: Driver, vm: Vm) -> Vm:
-    result_of(driver, driver.promote_vm(vm.id))
+    result_of(driver, driver.start(do.promote_vm(vm)))
     return read(driver, vm.id)
 
 
@@ -107,14 +108,14 @@ def test_a_running_clone_with_a_snapshot_is_refused(rig: Rig, driver: Driver) ->
     take_snapshot(driver, made, "own")
     set_power(driver, made, Power.ON)
     before = files_of(read(driver, made.id))
-    error_of(driver, lambda: driver.promote_vm(made.id))
+    error_of(driver, lambda: driver.start(do.promote_vm(made)))
     assert files_of(read(driver, made.id)) == before
 
 
 def test_a_failed_promotion_leaves_the_clone_as_it_was(rig: Rig, driver: Driver) -> None:
     made = clone(driver, rig, "desk-001")
     rig.fail("promote", "desk-001", kind=Kind.NO_SPACE)
-    error = error_of(driver, lambda: driver.promote_vm(made.id))
+    error = error_of(driver, lambda: driver.start(do.promote_vm(made)))
     assert isinstance(error, NoSpaceError)
     assert files_of(read(driver, made.id)) == files_of(made)
     assert files_of(made) <= rig.files()
@@ -123,4 +124,4 @@ def test_a_failed_promotion_leaves_the_clone_as_it_was(rig: Rig, driver: Driver)
 def test_promoting_what_is_gone_fails(rig: Rig, driver: Driver) -> None:
     made = clone(driver, rig, "desk-001")
     delete(driver, made)
-    assert isinstance(error_of(driver, lambda: driver.promote_vm(made.id)), HypervisorError)
+    assert isinstance(error_of(driver, lambda: driver.start(do.promote_vm(made))), HypervisorError)

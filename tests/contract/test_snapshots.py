@@ -6,6 +6,7 @@ from linkedclone.drivers.contract import Driver
 from linkedclone.errors import GoneError
 from linkedclone.lineage.proof import hangs_from, prove_linked
 from linkedclone.model.vm import Power, Vm
+from tests import do
 from tests.contract.acts import (
     clone,
     current,
@@ -30,7 +31,7 @@ def frozen(vm: Vm, name: str) -> set[str]:
 
 def delete_snapshot(driver: Driver, vm: Vm, name: str) -> None:
     (snapshot,) = [snapshot for snapshot in vm.snapshots if snapshot.name == name]
-    result_of(driver, driver.delete_snapshot(vm.id, snapshot.id))
+    result_of(driver, driver.start(do.delete_snapshot(vm, snapshot.id)))
 
 
 def test_a_snapshot_is_seen_as_it_was_taken(rig: Rig, driver: Driver) -> None:
@@ -129,7 +130,7 @@ def test_reverting_drops_what_came_after(rig: Rig, driver: Driver) -> None:
     take_snapshot(driver, made, "clean")
     before = read(driver, made.id)
     set_power(driver, made, Power.ON)
-    result_of(driver, driver.revert_snapshot(made.id, current(before).id))
+    result_of(driver, driver.start(do.revert_snapshot(made, current(before).id)))
     after = read(driver, made.id)
     assert after.power is Power.OFF
     assert after.disks[0].chain[:-1] == before.disks[0].chain[:-1]
@@ -139,7 +140,7 @@ def test_reverting_drops_what_came_after(rig: Rig, driver: Driver) -> None:
 def test_reverting_makes_the_snapshot_current(rig: Rig, driver: Driver) -> None:
     take_snapshot(driver, find(driver, rig.parent), "second")
     parent = find(driver, rig.parent)
-    result_of(driver, driver.revert_snapshot(parent.id, parent.snapshots[0].id))
+    result_of(driver, driver.start(do.revert_snapshot(parent, parent.snapshots[0].id)))
     after = find(driver, rig.parent)
     assert current(after).name == "base"
     assert [s.name for s in after.snapshots] == ["base", "second"]
@@ -150,7 +151,7 @@ def test_reverting_makes_the_snapshot_current(rig: Rig, driver: Driver) -> None:
 def test_reverting_the_parent_keeps_clones_working(rig: Rig, driver: Driver) -> None:
     made = clone(driver, rig, "desk-001")
     parent = find(driver, rig.parent)
-    result_of(driver, driver.revert_snapshot(parent.id, current(parent).id))
+    result_of(driver, driver.start(do.revert_snapshot(parent, current(parent).id)))
     after = find(driver, rig.parent)
     assert files_of(read(driver, made.id)) <= rig.files()
     assert prove_linked(made.disks, current(after).disks or ()).linked is True
@@ -168,14 +169,16 @@ def test_a_clone_with_snapshots_of_its_own_still_hangs_from_the_parent(
 def test_reverting_to_a_snapshot_that_is_gone_fails(rig: Rig, driver: Driver) -> None:
     parent = find(driver, rig.parent)
     delete_snapshot(driver, parent, "base")
-    error = error_of(driver, lambda: driver.revert_snapshot(parent.id, parent.snapshots[0].id))
+    error = error_of(
+        driver, lambda: driver.start(do.revert_snapshot(parent, parent.snapshots[0].id))
+    )
     assert isinstance(error, GoneError)
 
 
 def test_branches_of_a_snapshot_tree_keep_apart(rig: Rig, driver: Driver) -> None:
     take_snapshot(driver, find(driver, rig.parent), "left")
     parent = find(driver, rig.parent)
-    result_of(driver, driver.revert_snapshot(parent.id, parent.snapshots[0].id))
+    result_of(driver, driver.start(do.revert_snapshot(parent, parent.snapshots[0].id)))
     take_snapshot(driver, parent, "right")
     parent = find(driver, rig.parent)
     assert {s.path for s in parent.snapshots} == {"base", "base/left", "base/right"}

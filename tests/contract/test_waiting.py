@@ -3,10 +3,11 @@
 import time
 from dataclasses import replace
 
-from linkedclone.drivers.contract import CustomizationEvents, Driver
+from linkedclone.drivers.contract import Driver
 from linkedclone.model.jobs import JobStatus
 from linkedclone.model.values.ids import VmId
 from linkedclone.model.vm import CustomizationStatus, Power, Vm
+from tests import do
 from tests.contract.acts import clone, find, finish, result_of, step_for
 from tests.contract.rigs.base import Rig
 
@@ -18,7 +19,7 @@ AN_HOUR = 3600.0
 def test_a_long_call_returns_at_once(rig: Rig, driver: Driver) -> None:
     rig.delay("clone", AN_HOUR)
     step = step_for(driver, find(driver, rig.parent), "desk-001")
-    job = driver.create_clone(step)
+    job = driver.start(step)
     assert job.about == "desk-001"
     assert job.action == "clone"
     (state,) = driver.wait([job], 0.0)
@@ -28,8 +29,8 @@ def test_a_long_call_returns_at_once(rig: Rig, driver: Driver) -> None:
 def test_waiting_returns_the_states_of_all_once_one_has_finished(rig: Rig, driver: Driver) -> None:
     vm = clone(driver, rig, "desk-000")
     rig.delay("clone", AN_HOUR)
-    slow = driver.create_clone(step_for(driver, find(driver, rig.parent), "desk-001"))
-    quick = driver.set_power(vm.id, Power.ON)
+    slow = driver.start(step_for(driver, find(driver, rig.parent), "desk-001"))
+    quick = driver.start(do.set_power(vm, Power.ON))
     states = driver.wait([slow, quick], AN_HOUR)
     seen = {state.job.id: state.status for state in states}
     assert seen[quick.id] is JobStatus.DONE
@@ -39,16 +40,16 @@ def test_waiting_returns_the_states_of_all_once_one_has_finished(rig: Rig, drive
 def test_waiting_returns_at_once_if_a_job_has_finished_already(rig: Rig, driver: Driver) -> None:
     vm = clone(driver, rig, "desk-000")
     rig.delay("clone", AN_HOUR)
-    quick = driver.set_power(vm.id, Power.ON)
+    quick = driver.start(do.set_power(vm, Power.ON))
     result_of(driver, quick)
-    slow = driver.create_clone(step_for(driver, find(driver, rig.parent), "desk-001"))
+    slow = driver.start(step_for(driver, find(driver, rig.parent), "desk-001"))
     states = driver.wait([quick, slow], AN_HOUR)
     assert [s.job.id for s in states if s.finished] == [quick.id]
 
 
 def test_waiting_ends_with_its_time(rig: Rig, driver: Driver) -> None:
     rig.delay("clone", AN_HOUR)
-    job = driver.create_clone(step_for(driver, find(driver, rig.parent), "desk-001"))
+    job = driver.start(step_for(driver, find(driver, rig.parent), "desk-001"))
     begun = time.monotonic()
     (state,) = driver.wait([job], 0.4)
     assert time.monotonic() - begun > 0.2
@@ -60,7 +61,7 @@ def test_waiting_for_nothing_ends_at_once(rig: Rig, driver: Driver) -> None:
 
 
 def test_a_finished_job_stays_finished(rig: Rig, driver: Driver) -> None:
-    job = driver.create_clone(step_for(driver, find(driver, rig.parent), "desk-001"))
+    job = driver.start(step_for(driver, find(driver, rig.parent), "desk-001"))
     assert finish(driver, [job]) == finish(driver, [job])
 
 
@@ -68,7 +69,7 @@ def test_jobs_go_on_after_close(rig: Rig, driver: Driver) -> None:
     rig.delay("clone", 0.3)
     step = step_for(driver, find(driver, rig.parent), "desk-001")
     short_lived = rig.connect()
-    short_lived.create_clone(step)
+    short_lived.start(step)
     short_lived.close()
     deadline = time.monotonic() + 120.0
     while not (seen := driver.observe_names(step.target, ["desk-001"])):
@@ -82,8 +83,8 @@ def test_jobs_of_one_connection_go_on_while_another_works(
 ) -> None:
     rig.delay("clone", 0.3)
     parent = find(driver, rig.parent)
-    ours = driver.create_clone(step_for(driver, parent, "desk-001"))
-    theirs = other_driver.create_clone(step_for(other_driver, parent, "desk-002"))
+    ours = driver.start(step_for(driver, parent, "desk-001"))
+    theirs = other_driver.start(step_for(other_driver, parent, "desk-002"))
     assert result_of(other_driver, theirs) != result_of(driver, ours)
 
 
@@ -94,14 +95,18 @@ def start_clone(driver: Driver, rig: Rig, *, customization: str = "") -> Vm:
     """Make a running clone, customised by a stored specification if one is named."""
     step = step_for(driver, find(driver, rig.parent), "desk-001")
     target = replace(step.target, customization_spec=customization)
-    made = result_of(driver, driver.create_clone(replace(step, target=target, power_on=True)))
+    made = result_of(driver, driver.start(replace(step, target=target, power_on=True)))
     (vm,) = driver.observe_vms([VmId(str(made))])
     return vm
 
 
 def test_a_guest_that_was_told_nothing_has_no_customization(rig: Rig, driver: Driver) -> None:
     vm = start_clone(driver, rig)
-    expected = CustomizationStatus.PENDING if driver.customizes_always else CustomizationStatus.NONE
+    expected = (
+        CustomizationStatus.PENDING
+        if driver.features.customizes_always
+        else CustomizationStatus.NONE
+    )
     assert vm.customization is expected
 
 
@@ -120,21 +125,22 @@ def test_how_far_a_customization_is_shows_on_the_vm(rig: Rig, driver: Driver) ->
 
 
 def test_events_tell_only_of_vms_that_something_happened_to(rig: Rig, driver: Driver) -> None:
-    if not isinstance(driver, CustomizationEvents):
+    events = driver.services.events
+    if events is None:
         return  # its VMs tell all that there is to tell
-    before = driver.read_clock()
+    before = events.read_clock()
     assert before.tzinfo is not None
     vm = start_clone(driver, rig, customization=rig.customization)
     parent = find(driver, rig.parent)
     deadline = time.monotonic() + 120.0
     while True:
-        news = driver.observe_customization([vm.id, parent.id], before)
+        news = events.observe_customization([vm.id, parent.id], before)
         assert set(news) <= {vm.id}
         if news and news[vm.id].status is CustomizationStatus.SUCCEEDED:
             break
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    assert driver.observe_customization([parent.id], before) == {}
+    assert events.observe_customization([parent.id], before) == {}
 
 
 def test_a_guest_that_never_answered_has_no_address(rig: Rig, driver: Driver) -> None:

@@ -18,6 +18,7 @@ from linkedclone.drivers.vsphere.jobs.attach import Attacher
 from linkedclone.errors import DuplicateNameError, LinkedCloneError
 from linkedclone.lineage.proof import prove_linked
 from linkedclone.model.vm import Power
+from tests import do
 from tests.live.lab import Lab
 
 
@@ -146,7 +147,7 @@ def _bios_uuid(lab: Lab) -> Seen:
 )
 def _instance_uuid(lab: Lab) -> Seen:
     step = lab.step()
-    made = lab.result_of(lab.driver.create_clone(step))
+    made = lab.result_of(lab.driver.start(step))
     uuid = lab.native(made).config.instanceUuid  # type: ignore[arg-type]
     return say(uuid == step.uuid, uuid)
 
@@ -183,7 +184,7 @@ def _inherited(lab: Lab) -> Seen:
         ),
     )  # fmt: skip
     lab.result_of(job)
-    lab.result_of(lab.driver.create_snapshot(lab.parent.id, "marked", ""))
+    lab.result_of(lab.driver.start(do.create_snapshot(lab.parent, "marked", "")))
     extra = {one.key: one.value for one in lab.native(lab.clone().id).config.extraConfig}
     return say(extra.get("linkedclone.live") == lab.name, extra.get("linkedclone.live"))
 
@@ -212,7 +213,7 @@ def _hardware(lab: Lab) -> Seen:
 def _moves_on(lab: Lab) -> Seen:
     clone = lab.clone()
     before = disks(lab, clone)[0].backing.fileName
-    lab.result_of(lab.driver.create_snapshot(clone.id, "mine", ""))
+    lab.result_of(lab.driver.start(do.create_snapshot(clone, "mine", "")))
     after = disks(lab, clone)[0].backing
     return say(
         after.fileName != before and after.parent.fileName == before, f"{before} < {after.fileName}"
@@ -248,7 +249,7 @@ def _no_child(lab: Lab) -> Seen:
 )
 def _taken(lab: Lab) -> Seen:
     clone = lab.clone()
-    fault = lab.fault_of(lambda: lab.driver.create_clone(lab.step(name=clone.name)))
+    fault = lab.fault_of(lambda: lab.driver.start(lab.step(name=clone.name)))
     there = isinstance(fault, vim.fault.DuplicateName) and fault.object is not None
     return say(there and fault.object._GetMoId() == clone.id, type(fault).__name__)
 
@@ -263,7 +264,7 @@ def _lock(lab: Lab) -> Seen:
 
     def make(step: Any) -> LinkedCloneError | None:
         try:
-            return lab.finish(lab.driver.create_clone(step)).error
+            return lab.finish(lab.driver.start(step)).error
         except LinkedCloneError as error:
             return error
 
@@ -280,7 +281,7 @@ def _lock(lab: Lab) -> Seen:
 )
 def _tasks(lab: Lab) -> Seen:
     parent = lab.parent
-    job = lab.driver.create_clone(lab.step(parent))
+    job = lab.driver.start(lab.step(parent))
     attacher: Attacher = lab.driver._attacher
     tasks = attacher._read_tasks({parent.id})[parent.id]
     made = lab.result_of(job)
@@ -299,7 +300,7 @@ def _tasks(lab: Lab) -> Seen:
 def _gone(lab: Lab) -> Seen:
     clone = lab.clone()
     native = lab.native(clone.id)
-    lab.result_of(lab.driver.delete_vm(clone.id))
+    lab.result_of(lab.driver.start(do.delete_vm(clone)))
     fault = lab.fault_of(lambda: lab.driver._jobs.start(clone.name, "promote", native.Destroy_Task))
     return say(isinstance(fault, vmodl.fault.ManagedObjectNotFound), type(fault).__name__)
 
@@ -324,7 +325,7 @@ def _growth(lab: Lab) -> Seen:
     clone = lab.clone()
     disk = clone.disks[0]
     size = disks(lab, clone)[0].capacityInBytes + (1 << 30)
-    fault = lab.fault_of(lambda: lab.driver.grow_disk(clone.id, disk.label, size))
+    fault = lab.fault_of(lambda: lab.driver.start(do.grow_disk(clone, disk.label, size)))
     return say(fault is not None, type(fault).__name__)
 
 
@@ -350,7 +351,8 @@ def _bytes(lab: Lab) -> Seen:
 )
 def _checker(lab: Lab) -> Seen:
     try:
-        checks = lab.driver.check_clone(lab.step(name=lab.clone().name))
+        assert lab.driver.services.checker is not None
+        checks = lab.driver.services.checker.check_clone(lab.step(name=lab.clone().name))
     except LinkedCloneError as error:
         return say(held=False, words=error)
     return Seen(Outcome.HELD, f"{len(checks)} hosts, errors: {[one.errors for one in checks][:1]}")
@@ -363,9 +365,9 @@ def _checker(lab: Lab) -> Seen:
 )
 def _promote(lab: Lab) -> Seen:
     clone = lab.clone()
-    first = lab.finish(lab.driver.promote_vm(clone.id))
+    first = lab.finish(lab.driver.start(do.promote_vm(clone)))
     parents = [disk.backing.parent for disk in disks(lab, clone)]
-    second = lab.finish(lab.driver.promote_vm(clone.id))
+    second = lab.finish(lab.driver.start(do.promote_vm(clone)))
     alone = not any(parents) and first.error is None
     return say(alone and second.error is None, f"{first.error} {second.error}")
 
@@ -379,11 +381,11 @@ def _under(lab: Lab) -> Seen:
     clone = lab.clone()
     chain = clone.disks[0].chain if hasattr(clone.disks[0], "chain") else ()
     (current,) = [one for one in lab.parent.snapshots if one.current]
-    lab.result_of(lab.driver.delete_snapshot(lab.parent.id, current.id))
+    lab.result_of(lab.driver.start(do.delete_snapshot(lab.parent, current.id)))
     (again,) = lab.driver.observe_vms([clone.id])
-    state = lab.finish(lab.driver.set_power(clone.id, Power.ON))
-    lab.finish(lab.driver.set_power(clone.id, Power.OFF))
-    lab.result_of(lab.driver.create_snapshot(lab.parent.id, "again", ""))
+    state = lab.finish(lab.driver.start(do.set_power(clone, Power.ON)))
+    lab.finish(lab.driver.start(do.set_power(clone, Power.OFF)))
+    lab.result_of(lab.driver.start(do.create_snapshot(lab.parent, "again", "")))
     same = again.disks == clone.disks
     return say(same and state.error is None, state.error or f"{len(chain)} layers, and it starts")
 
@@ -395,12 +397,12 @@ def _under(lab: Lab) -> Seen:
 )
 def _parent_deleted(lab: Lab) -> Seen:
     middle = lab.clone()
-    lab.result_of(lab.driver.create_snapshot(middle.id, "base", ""))
+    lab.result_of(lab.driver.start(do.create_snapshot(middle, "base", "")))
     (middle,) = lab.driver.find_vms([middle.uuid])
     clone = lab.clone(middle)
-    lab.result_of(lab.driver.delete_vm(middle.id))
-    state = lab.finish(lab.driver.set_power(clone.id, Power.ON))
-    lab.finish(lab.driver.set_power(clone.id, Power.OFF))
+    lab.result_of(lab.driver.start(do.delete_vm(middle)))
+    state = lab.finish(lab.driver.start(do.set_power(clone, Power.ON)))
+    lab.finish(lab.driver.start(do.set_power(clone, Power.OFF)))
     return say(state.error is None, state.error or "the clone starts without its parent")
 
 
@@ -422,7 +424,7 @@ def _login(lab: Lab) -> Seen:
     "[fact: vs-tasks-outlive-sessions]",
 )
 def _outlive(lab: Lab) -> Seen:
-    job = lab.driver.create_clone(lab.step())
+    job = lab.driver.start(lab.step())
     lab.session.content.sessionManager.Logout()
     state = lab.finish(job)
     return say(state.error is None and bool(state.result), state.error or state.result)

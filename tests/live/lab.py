@@ -17,6 +17,7 @@ from linkedclone.model.plan import CreateClone
 from linkedclone.model.request import CloneRequest, Placement, Target
 from linkedclone.model.values.ids import FolderId, VmId
 from linkedclone.model.vm import Mark, Power, Snapshot, Vm
+from tests import do
 from tests.live.settings import Settings
 
 PREFIX = "linkedclone-live-"
@@ -69,7 +70,7 @@ class Lab:
             )
         )
         self._parent = VmId(str(made))
-        self.result_of(self.driver.create_snapshot(self._parent, "base", ""))
+        self.result_of(self.driver.start(do.create_snapshot(self._parent, "base", "")))
         request = CloneRequest(parent=self.parent.name, names=("any",), placement=Placement())
         self._target = self.driver.resolve_target(self.parent, request)
 
@@ -104,8 +105,8 @@ class Lab:
                 self.result_of(self.driver._jobs.follow(name, "delete", child.Destroy_Task()))
                 return ""
             with suppress(LinkedCloneError):
-                self.finish(self.driver.set_power(VmId(child._GetMoId()), Power.OFF))
-            state = self.finish(self.driver.delete_vm(VmId(child._GetMoId())))
+                self.finish(self.driver.start(do.set_power(VmId(child._GetMoId()), Power.OFF)))
+            state = self.finish(self.driver.start(do.delete_vm(VmId(child._GetMoId()))))
         except vmodl.fault.ManagedObjectNotFound:
             return ""
         except (LinkedCloneError, vmodl.MethodFault):
@@ -148,7 +149,7 @@ class Lab:
     def clone(self, source: Vm | None = None) -> Vm:
         """Make one linked clone, off; return it whole."""
         step = self.step(source)
-        made = self.result_of(self.driver.create_clone(step))
+        made = self.result_of(self.driver.start(step))
         return self.driver.observe_vms([VmId(str(made))])[0]
 
     def native(self, vm: VmId) -> Any:

@@ -30,6 +30,7 @@ from linkedclone.errors import (
 )
 from linkedclone.model.images import ImageImport
 from linkedclone.model.vm import Vm
+from tests import do
 from tests.contract.acts import finish, step_for
 from tests.local.scenes import clean_up, connect
 from tests.local.writing import read_raw
@@ -50,7 +51,7 @@ def build(root: Path, image: Path) -> None:
         subprocess.run(command, check=True)
         line = f"write -P 71 0 {BLOCK_BYTES}"
         subprocess.run(["qemu-io", "-c", line, image], check=True, stdout=subprocess.DEVNULL)
-        driver.import_image(ImageImport(file=image, name=PARENT))
+        driver.images.import_image(ImageImport(file=image, name=PARENT))
 
 
 def take_part(root: Path, seed: int, seconds: float, told: object) -> None:
@@ -94,44 +95,44 @@ def clone(driver: LocalDriver, chance: random.Random) -> None:
         raise GoneError("it has no snapshot")
     if len(source.disks[0].chain) > 12:
         raise GoneError("its chain is long enough")
-    _run(driver, driver.create_clone(step_for(driver, source, chance.choice(NAMES))))
+    _run(driver, driver.start(step_for(driver, source, chance.choice(NAMES))))
 
 
 def snapshot(driver: LocalDriver, chance: random.Random) -> None:
     vm = _some(driver, chance, PARENT, *NAMES)
     if len(vm.snapshots) > 3:
         raise GoneError("it has enough")
-    _run(driver, driver.create_snapshot(vm.id, f"s{chance.randrange(1000)}", ""))
+    _run(driver, driver.start(do.create_snapshot(vm, f"s{chance.randrange(1000)}", "")))
 
 
 def delete_snapshot(driver: LocalDriver, chance: random.Random) -> None:
     vm = _some(driver, chance, PARENT, *NAMES)
     there = [one for one in vm.snapshots if (vm.name, one.name) != (PARENT, "base")]
     if there:
-        _run(driver, driver.delete_snapshot(vm.id, chance.choice(there).id))
+        _run(driver, driver.start(do.delete_snapshot(vm, chance.choice(there).id)))
 
 
 def revert(driver: LocalDriver, chance: random.Random) -> None:
     vm = _some(driver, chance)
     if vm.snapshots:
         note(driver.state, "reverting", vm.id)
-        _run(driver, driver.revert_snapshot(vm.id, chance.choice(vm.snapshots).id))
+        _run(driver, driver.start(do.revert_snapshot(vm, chance.choice(vm.snapshots).id)))
         note(driver.state, "reverted", vm.id)
 
 
 def delete(driver: LocalDriver, chance: random.Random) -> None:
-    _run(driver, driver.delete_vm(_some(driver, chance).id))
+    _run(driver, driver.start(do.delete_vm(_some(driver, chance))))
 
 
 def promote(driver: LocalDriver, chance: random.Random) -> None:
-    _run(driver, driver.promote_vm(_some(driver, chance).id))
+    _run(driver, driver.start(do.promote_vm(_some(driver, chance))))
 
 
 def collect(driver: LocalDriver, chance: random.Random) -> None:
     inventory = driver.observe()
     for stray in inventory.strays:
         if stray.orphaned and not stray.holds:
-            _run(driver, driver.remove_stray(stray))
+            _run(driver, driver.start(do.remove_stray(stray)))
 
 
 def write(driver: LocalDriver, chance: random.Random) -> None:

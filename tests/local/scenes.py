@@ -25,6 +25,7 @@ from linkedclone.model.images import ImageImport
 from linkedclone.model.request import Hardware, NewDisk, Scan
 from linkedclone.model.values.ids import VmId
 from linkedclone.model.vm import Disk, Vm
+from tests import do
 from tests.contract.acts import current, find, make, result_of, step_for, take_snapshot
 from tests.local.copies import copy_built
 from tests.local.pretend import open_pretend_machine
@@ -75,7 +76,7 @@ def _build_family(root: Path) -> None:
     image = make_image(root / "image.qcow2", data_bytes=SMALL_BYTES)
     with closing(connect(root / "state")) as driver:
         for name in ("golden", "solo"):
-            driver.import_image(ImageImport(file=image, name=name))
+            driver.images.import_image(ImageImport(file=image, name=name))
         for name, first, second in (("golden", 2, 3), ("solo", 4, 5)):
             write(top_of(driver.state, find(driver, name)), at=4096, length=70000, fill=first)
             take_snapshot(driver, find(driver, name), "second")
@@ -97,7 +98,7 @@ def build_branches(root: Path) -> None:
     root.mkdir(parents=True)
     image = make_image(root / "image.qcow2", data_bytes=SMALL_BYTES)
     with closing(connect(root / "state")) as driver:
-        driver.import_image(ImageImport(file=image, name="golden"))
+        driver.images.import_image(ImageImport(file=image, name="golden"))
         step = step_for(driver, find(driver, "golden"), "middle")
         disks = (NewDisk(capacity_bytes=CAPACITY_BYTES),)
         middle = make(driver, replace(step, hardware=Hardware(disks=disks)))
@@ -123,7 +124,7 @@ Act = Callable[[LocalDriver, Path], object]
 
 
 def act_clone(driver: LocalDriver, _: Path) -> object:
-    return result_of(driver, driver.create_clone(step_for(driver, find(driver, "golden"), "fresh")))
+    return result_of(driver, driver.start(step_for(driver, find(driver, "golden"), "fresh")))
 
 
 def act_snapshot(driver: LocalDriver, _: Path) -> object:
@@ -132,7 +133,7 @@ def act_snapshot(driver: LocalDriver, _: Path) -> object:
 
 def _delete_snapshot(driver: LocalDriver, vm: Vm, name: str) -> object:
     ids = [snapshot.id for snapshot in vm.snapshots if snapshot.name == name]
-    return [result_of(driver, driver.delete_snapshot(vm.id, one)) for one in ids]
+    return [result_of(driver, driver.start(do.delete_snapshot(vm, one))) for one in ids]
 
 
 def act_delete_lowest_snapshot(driver: LocalDriver, _: Path) -> object:
@@ -149,22 +150,22 @@ def act_delete_used_snapshot(driver: LocalDriver, _: Path) -> object:
 
 def act_rename(driver: LocalDriver, _: Path) -> object:
     """Rename a parent, whose clones have to go on finding it."""
-    return result_of(driver, driver.rename_vm(find(driver, "kept").id, "Held"))
+    return result_of(driver, driver.start(do.rename_vm(find(driver, "kept"), "Held")))
 
 
 def act_revert(driver: LocalDriver, _: Path) -> object:
     solo = find(driver, "solo")
-    return result_of(driver, driver.revert_snapshot(solo.id, solo.snapshots[0].id))
+    return result_of(driver, driver.start(do.revert_snapshot(solo, solo.snapshots[0].id)))
 
 
 def _revert(driver: LocalDriver, vm: Vm, name: str) -> object:
     (wanted,) = [one.id for one in vm.snapshots if one.name == name]
-    return result_of(driver, driver.revert_snapshot(vm.id, wanted))
+    return result_of(driver, driver.start(do.revert_snapshot(vm, wanted)))
 
 
 def _delete(driver: LocalDriver, name: str) -> object:
     ids = [vm.id for vm in driver.observe().vms if vm.name == name]
-    return [result_of(driver, driver.delete_vm(VmId(one))) for one in ids]
+    return [result_of(driver, driver.start(do.delete_vm(VmId(one)))) for one in ids]
 
 
 def act_delete_last(driver: LocalDriver, _: Path) -> object:
@@ -180,21 +181,21 @@ def act_delete_parent(driver: LocalDriver, _: Path) -> object:
 
 
 def act_import(driver: LocalDriver, folder: Path) -> object:
-    return driver.import_image(ImageImport(file=folder / "image.qcow2", name="fresh"))
+    return driver.images.import_image(ImageImport(file=folder / "image.qcow2", name="fresh"))
 
 
 def act_import_version(driver: LocalDriver, folder: Path) -> object:
-    return driver.import_image(ImageImport(file=folder / "newer.qcow2", name="solo"))
+    return driver.images.import_image(ImageImport(file=folder / "newer.qcow2", name="solo"))
 
 
 def act_promote(driver: LocalDriver, _: Path) -> object:
-    return result_of(driver, driver.promote_vm(find(driver, "grand").id))
+    return result_of(driver, driver.start(do.promote_vm(find(driver, "grand"))))
 
 
 def act_grow(driver: LocalDriver, _: Path) -> object:
     solo = find(driver, "solo")
     disk = solo.disks[0]
-    return result_of(driver, driver.grow_disk(solo.id, disk.label, 2 * disk.capacity_bytes))
+    return result_of(driver, driver.start(do.grow_disk(solo, disk.label, 2 * disk.capacity_bytes)))
 
 
 def act_take_after_revert(driver: LocalDriver, _: Path) -> object:
@@ -214,7 +215,7 @@ def act_revert_to_side_branch(driver: LocalDriver, _: Path) -> object:
 
 
 def act_promote_branches(driver: LocalDriver, _: Path) -> object:
-    return result_of(driver, driver.promote_vm(find(driver, "desk").id))
+    return result_of(driver, driver.start(do.promote_vm(find(driver, "desk"))))
 
 
 ACTS: dict[str, Act] = {

@@ -23,7 +23,7 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("LINKEDCLONE_ENDPOINT", f"local:{root}")
     with closing(connect(root)) as driver:
         file = make_image(tmp_path / "image.qcow2")
-        driver.import_image(ImageImport(file=file, name="golden"))
+        driver.images.import_image(ImageImport(file=file, name="golden"))
     return root
 
 
@@ -94,7 +94,7 @@ def test_plain_ssh_finds_its_entries_whatever_the_path_is(
     root.parent.mkdir()
     with closing(connect(root)) as driver:
         file = make_image(tmp_path / "image.qcow2")
-        driver.import_image(ImageImport(file=file, name="golden", user="ada"))
+        driver.images.import_image(ImageImport(file=file, name="golden", user="ada"))
     assert main(["ssh", "--config", "--endpoint", f"local:{root}"]) == 0
     config = tmp_path / "config"
     config.write_text(capsys.readouterr().out)

@@ -37,6 +37,7 @@ from linkedclone.model.images import DiskExport, ImageImport
 from linkedclone.model.report import Mode
 from linkedclone.model.vm import Power
 from linkedclone.system.locks import hold
+from tests import do
 from tests.command import FORKED
 from tests.contract.acts import error_of, find, make, step_for
 from tests.local.pretend import PretendMachine, open_pretend_machine
@@ -68,7 +69,7 @@ def driver(tmp_path: Path) -> Iterator[LocalDriver]:
     """A state folder with a parent and a clone."""
     image = make_image(tmp_path / "image.qcow2")
     with closing(connect(tmp_path / "state")) as opened:
-        opened.import_image(ImageImport(file=image, name="golden"))
+        opened.images.import_image(ImageImport(file=image, name="golden"))
         make(opened, step_for(opened, find(opened, "golden"), "desk"))
         yield opened
 
@@ -229,7 +230,7 @@ def test_kvm_is_tried_with_the_kernel_of_an_image(
     kernel, image = tmp_path / "kernel", make_image(tmp_path / "image.qcow2")
     kernel.write_text("a kernel")
     with closing(connect(tmp_path / "state")) as driver:
-        driver.import_image(ImageImport(file=image, name="golden", kernel=kernel))
+        driver.images.import_image(ImageImport(file=image, name="golden", kernel=kernel))
         look(driver, "accelerator")
     assert [path and path.read_text() for path in tried] == ["a kernel"]
 
@@ -264,9 +265,9 @@ def test_a_state_folder_that_is_mounted_read_only_is_told(driver: LocalDriver) -
         clean_up(folder / "state")  # as all commands begin: what is there can be looked at
         with closing(connect(folder / "state")) as there:
             desk = find(there, "desk")
-            error = error_of(there, lambda: there.delete_vm(desk.id))
+            error = error_of(there, lambda: there.start(do.delete_vm(desk)))
             rescued = DiskExport(vm=desk.id, file=root.parent / "rescued.qcow2", format="qcow2")
-            there.export_disk(rescued)
+            there.folder.export_disk(rescued)
             assert rescued.file.exists()
         (found,) = host.check_permissions(folder / "state")
     assert error.hint.startswith("its file system is mounted read-only")

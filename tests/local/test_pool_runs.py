@@ -235,7 +235,7 @@ def test_clones_that_others_touch_meanwhile_are_mended_or_left_alone(
 def booting(root: Path, env: Mapping[str, str]) -> Iterator[None]:
     """Import the demo guest as the golden image; stop all machines at last."""
     with closing(connect(root, open_machine)) as driver:
-        driver.import_image(build_import())
+        driver.images.import_image(build_import())
     try:
         yield
     finally:
@@ -255,7 +255,7 @@ def import_changed_image(root: Path, folder: Path) -> None:
         ["debugfs", "-w", "-R", written, disk], env={"PATH": path}, check=True, capture_output=True
     )
     with closing(connect(root, open_machine)) as driver:
-        driver.import_image(replace(build_import(), file=disk, name="next"))
+        driver.images.import_image(replace(build_import(), file=disk, name="next"))
 
 
 def say_to(name: str, words: str, env: Mapping[str, str]) -> str | None:

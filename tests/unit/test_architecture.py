@@ -1,5 +1,6 @@
 """ARCHITECTURE.md leads a newcomer to the right file: its table is true, and leaves no room out."""
 
+import ast
 import re
 from pathlib import Path
 
@@ -44,3 +45,15 @@ def test_what_has_a_json_form_gives_it_itself_in_the_model() -> None:
         if "def document(" in path.read_text()
     }
     assert makers == {"lineage", "model"}
+
+
+def test_nothing_asks_which_driver_it_talks_to() -> None:
+    """What differs between endpoints is data: their features and services."""
+    asked = [
+        f"{path.relative_to(SOURCE)}:{node.lineno}"
+        for path in SOURCE.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in {"isinstance", "type"}
+        if node.args and re.search(r"\b_?driver$", ast.unparse(node.args[0]))
+    ]
+    assert asked == []

@@ -14,6 +14,7 @@ from linkedclone.model.plan import CreateClone
 from linkedclone.model.request import CloneRequest, Placement, Target
 from linkedclone.model.values.ids import VmId
 from linkedclone.model.vm import Mark, Vm
+from tests import do
 from tests.contract.acts import current, find, finish, result_of
 from tests.simulator import Simulator
 
@@ -52,7 +53,7 @@ def lose_patience(driver: VsphereDriver, seconds: float) -> None:
 def prepare(driver: Driver, ref: str = PARENT) -> Vm:
     """Give a VM a snapshot; return it whole."""
     vm = find(driver, ref)
-    result_of(driver, driver.create_snapshot(vm.id, "base", ""))
+    result_of(driver, driver.start(do.create_snapshot(vm, "base", "")))
     return find(driver, ref)
 
 
@@ -93,7 +94,7 @@ def steps_for(parent: Vm, target: Target, names: Sequence[str]) -> list[CreateCl
 def make_all(driver: Driver, steps: Sequence[CreateClone]) -> tuple[Vm, ...]:
     """Send all steps at once and wait for all; return the clones."""
     with ThreadPoolExecutor(16) as pool:
-        jobs = list(pool.map(driver.create_clone, steps))
+        jobs = list(pool.map(driver.start, steps))
     states = finish(driver, jobs)
     assert [state.error for state in states] == [None] * len(steps)
     return driver.observe_vms([VmId(str(state.result)) for state in states])

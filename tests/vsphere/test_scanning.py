@@ -29,7 +29,7 @@ from linkedclone.model.inventory import Inventory, Stray
 from linkedclone.model.request import Scan
 from linkedclone.model.vm import Layer, Power, Vm
 from linkedclone.planning.clone.plan import SNAPSHOT_NOTE
-from tests import command, govc
+from tests import command, do, govc
 from tests.contract.acts import error_of, find, finish, read, result_of, set_power, take_snapshot
 from tests.simulator import Simulator
 from tests.vsphere.acts import PARENT, main_job, opened, prepare, steps_for, target_for
@@ -384,7 +384,7 @@ def test_gc_removes_an_orphan_with_its_extents_and_never_what_is_somebodys(
 def test_the_data_go_before_the_descriptor(simulator: Simulator, driver: Driver, clone: Vm) -> None:
     simulator.leave_orphan("desk-1")
     (stray,) = strays(driver).values()
-    result_of(driver, driver.remove_stray(stray))
+    result_of(driver, driver.start(do.remove_stray(stray)))
     sent = simulator.requests(DELETE)
     assert ["-delta.vmdk" in body for body in sent] == [True, False]
     assert "DeleteVirtualDisk_Task" not in simulator.calls()
@@ -402,7 +402,9 @@ def test_many_are_removed_with_few_looks_at_the_vms(simulator: Simulator, driver
     simulator.reset_calls()
     jobs: list[Any] = []
     threads = [
-        threading.Thread(target=lambda stray=stray: jobs.append(driver.remove_stray(stray)))
+        threading.Thread(
+            target=lambda stray=stray: jobs.append(driver.start(do.remove_stray(stray)))
+        )
         for stray in found
     ]
     for thread in threads:
@@ -417,7 +419,7 @@ def test_many_are_removed_with_few_looks_at_the_vms(simulator: Simulator, driver
 
 def test_what_a_vm_reads_by_then_is_refused(driver: Driver, clone: Vm) -> None:
     claim = Stray(chain=clone.disks[0].chain, orphaned=True)
-    error = error_of(driver, lambda: driver.remove_stray(claim))
+    error = error_of(driver, lambda: driver.start(do.remove_stray(claim)))
     assert isinstance(error, InUseError)
     assert error.dependants == ("desk-1",)
 
@@ -426,7 +428,7 @@ def test_what_a_snapshot_reads_is_refused(driver: Driver, clone: Vm) -> None:
     frozen = take_snapshot(driver, clone, "own")
     assert frozen.disks is not None
     claim = Stray(chain=frozen.disks[0].chain, orphaned=True)
-    assert isinstance(error_of(driver, lambda: driver.remove_stray(claim)), InUseError)
+    assert isinstance(error_of(driver, lambda: driver.start(do.remove_stray(claim))), InUseError)
 
 
 def test_a_delta_is_left_while_a_task_works_on_the_vm_in_its_folder(
@@ -435,13 +437,13 @@ def test_a_delta_is_left_while_a_task_works_on_the_vm_in_its_folder(
     simulator.leave_orphan("desk-1")
     (stray,) = strays(driver).values()
     simulator.delays(task_ms={"CreateSnapshot_Task": 200_000})
-    running = driver.create_snapshot(clone.id, "own", "")
-    error = error_of(driver, lambda: driver.remove_stray(stray))
+    running = driver.start(do.create_snapshot(clone, "own", ""))
+    error = error_of(driver, lambda: driver.start(do.remove_stray(stray)))
     assert isinstance(error, BusyError)
     assert DELETE not in simulator.calls()
     simulator.delays()
     result_of(driver, running)
-    result_of(driver, driver.remove_stray(stray))
+    result_of(driver, driver.start(do.remove_stray(stray)))
 
 
 @pytest.mark.parametrize(
@@ -464,11 +466,11 @@ def test_what_could_not_be_removed_is_found_and_removed_the_next_time(
     orphan = simulator.leave_orphan("desk-1")
     (stray,) = strays(driver).values()
     simulator.fault(DELETE, fault, name=orphan.removesuffix(".vmdk") + suffix)
-    found = error_of(driver, lambda: driver.remove_stray(stray))
+    found = error_of(driver, lambda: driver.start(do.remove_stray(stray)))
     assert type(found) is error
     assert found.hint
     (again,) = strays(driver).values()
-    result_of(driver, driver.remove_stray(again))
+    result_of(driver, driver.start(do.remove_stray(again)))
     assert strays(driver) == {}
     assert "desk-1-000001-delta.vmdk" not in govc.files(simulator, "desk-1")
 
@@ -479,7 +481,7 @@ def test_a_disk_whose_data_lie_elsewhere_is_left_alone(
     path = "desk-1/desk-1-000001.vmdk"
     upload(simulator, tmp_path, path, parent="desk-1.vmdk", extent="/vmfs/volumes/x/y-delta.vmdk")
     (stray,) = strays(driver).values()
-    assert isinstance(error_of(driver, lambda: driver.remove_stray(stray)), RefusedError)
+    assert isinstance(error_of(driver, lambda: driver.start(do.remove_stray(stray))), RefusedError)
     assert DELETE not in simulator.calls()
 
 
@@ -490,14 +492,14 @@ def test_a_file_that_is_no_descriptor_is_left_alone(
     file.write_text("rubbish")
     govc.upload(simulator, file, "desk-1/rubbish.vmdk")
     (stray,) = strays(driver).values()
-    assert isinstance(error_of(driver, lambda: driver.remove_stray(stray)), RefusedError)
+    assert isinstance(error_of(driver, lambda: driver.start(do.remove_stray(stray))), RefusedError)
     assert DELETE not in simulator.calls()
 
 
 def test_a_stray_of_a_datastore_that_is_gone_cannot_be_removed(driver: Driver, clone: Vm) -> None:
     top = clone.disks[0].top
     layer = Layer(store=type(top.store)("datastore-404"), path=top.path)
-    error = error_of(driver, lambda: driver.remove_stray(Stray(chain=(layer,))))
+    error = error_of(driver, lambda: driver.start(do.remove_stray(Stray(chain=(layer,)))))
     assert isinstance(error, NotFoundError)
 
 
@@ -552,13 +554,13 @@ def test_a_file_is_removed_by_the_name_that_its_datastore_has_now(
     simulator.leave_orphan("desk-1")
     (stray,) = strays(driver).values()
     claim = Stray(chain=clone.disks[0].chain, orphaned=True)
-    error_of(driver, lambda: driver.remove_stray(claim))
+    error_of(driver, lambda: driver.start(do.remove_stray(claim)))
 
     def read_renamed(*given: Any) -> list[Datastore]:
         return [replace(store, name="moved") for store in read_datastores(*given)]
 
     monkeypatch.setattr(remove_file, "read_datastores", read_renamed)
-    finish(driver, [driver.remove_stray(stray)])
+    finish(driver, [driver.start(do.remove_stray(stray))])
     assert not any("[LocalDS_0] " in body for body in simulator.requests(DELETE))
 
 
@@ -574,11 +576,11 @@ def test_e_a_file_is_not_gone_because_its_datastore_was_renamed(
         return [replace(store, name=names.pop()) for store in found] if names else found
 
     monkeypatch.setattr(remove_file, "read_datastores", read_old)
-    assert "renamed" in str(error_of(driver, lambda: driver.remove_stray(stray)))
+    assert "renamed" in str(error_of(driver, lambda: driver.start(do.remove_stray(stray))))
     assert orphan in simulator.files()
-    result_of(driver, driver.remove_stray(stray))
+    result_of(driver, driver.start(do.remove_stray(stray)))
     assert orphan not in simulator.files()
-    result_of(driver, driver.remove_stray(stray))
+    result_of(driver, driver.start(do.remove_stray(stray)))
 
 
 def test_gc_leaves_a_snapshot_that_clones_are_being_made_from(
@@ -590,7 +592,7 @@ def test_gc_leaves_a_snapshot_that_clones_are_being_made_from(
     (step,) = steps_for(parent, target_for(driver, parent), ["desk-1"])
     take_snapshot(driver, parent, "later")
     simulator.delays(task_ms={"CloneVM_Task": 200_000})
-    job = driver.create_clone(step)
+    job = driver.start(step)
     env = command.environment(simulator, tmp_path)
     _, report = command.run_json("gc", "--yes", "--snapshots", env=env)
     assert [waste["status"] for waste in report["waste"]] == ["found"]

@@ -23,7 +23,8 @@ from linkedclone.model.findings import Verdict
 from linkedclone.model.jobs import Job
 from linkedclone.model.plan import WriteMark
 from linkedclone.model.vm import PoolState, Power
-from tests.contract.acts import error_of, find, finish, result_of
+from tests import do
+from tests.contract.acts import diagnose, error_of, find, finish, result_of
 from tests.simulator import Simulator
 from tests.vsphere.acts import PARENT, make_all, most_polls, opened, prepare, steps_for, target_for
 
@@ -36,7 +37,7 @@ def test_polls_are_few_however_often_one_waits(simulator: Simulator, driver: Dri
     simulator.delays(task_ms={"CloneVM_Task": 600})
     simulator.reset_calls()
     begun = time.monotonic()
-    left = [driver.create_clone(step) for step in steps]
+    left = [driver.start(step) for step in steps]
     while left:
         left = [state.job for state in driver.wait(left, 0.01) if not state.finished]
     assert simulator.calls()["RetrievePropertiesEx"] <= 10 + most_polls(begun)
@@ -47,7 +48,7 @@ def test_a_few_jobs_are_watched_and_not_polled(simulator: Simulator, driver: Dri
     steps = steps_for(parent, target_for(driver, parent), NAMES[:3])
     simulator.delays(task_ms={"CloneVM_Task": 1500})
     simulator.reset_calls()
-    states = finish(driver, [driver.create_clone(step) for step in steps])
+    states = finish(driver, [driver.start(step) for step in steps])
     assert all(state.result for state in states)
     calls = simulator.calls()
     assert calls["CreateFilter"] <= 3
@@ -60,7 +61,7 @@ def test_jobs_one_after_the_other_leave_one_filter_at_most(
 ) -> None:
     vm = find(driver, PARENT)
     for power in (Power.ON, Power.OFF, Power.ON):
-        result_of(driver, driver.set_power(vm.id, power))
+        result_of(driver, driver.start(do.set_power(vm, power)))
     calls = simulator.calls()
     assert calls["CreateFilter"] - calls["DestroyPropertyFilter"] == 1
 
@@ -72,7 +73,7 @@ def test_where_watching_fails_jobs_are_polled(simulator: Simulator, driver: Driv
     simulator.fault("WaitForUpdatesEx", "InvalidCollectorVersion", at="call", count=-1)
     simulator.reset_calls()
     for step in steps:
-        (state,) = finish(driver, [driver.create_clone(step)])
+        (state,) = finish(driver, [driver.start(step)])
         assert state.result
     assert simulator.calls()["WaitForUpdatesEx"] == 1
 
@@ -81,7 +82,7 @@ def test_watching_outlives_the_end_of_the_session(simulator: Simulator, driver: 
     parent = prepare(driver)
     (step,) = steps_for(parent, target_for(driver, parent), ["desk-1"])
     simulator.delays(task_ms={"CloneVM_Task": 1500})
-    job = driver.create_clone(step)
+    job = driver.start(step)
     driver.wait([job], 1.0)
     simulator.end_sessions()
     (state,) = finish(driver, [job])
@@ -92,7 +93,7 @@ def test_waiting_ends_in_time(simulator: Simulator, driver: Driver) -> None:
     parent = prepare(driver)
     simulator.delays(task_ms={"CloneVM_Task": 3_600_000})
     (step,) = steps_for(parent, target_for(driver, parent), ["desk-1"])
-    job = driver.create_clone(step)
+    job = driver.start(step)
     before = time.monotonic()
     (state,) = driver.wait([job], 0.2)
     assert time.monotonic() - before > 0.15
@@ -106,7 +107,7 @@ def test_polling_outlives_a_moment_of_silence(simulator: Simulator, driver: Driv
     parent = prepare(driver)
     (step,) = steps_for(parent, target_for(driver, parent), ["desk-1"])
     simulator.delays(task_ms={"CloneVM_Task": 300})
-    job = driver.create_clone(step)
+    job = driver.start(step)
     simulator.drop("RetrievePropertiesEx", count=4)
     (state,) = finish(driver, [job])
     assert state.result
@@ -116,12 +117,12 @@ def test_another_run_attaches_to_many_clones_at_once(simulator: Simulator, drive
     parent = prepare(driver)
     steps = steps_for(parent, target_for(driver, parent), NAMES)
     simulator.delays(task_ms={"CloneVM_Task": 1500})
-    made = [driver.create_clone(step) for step in steps]
+    made = [driver.start(step) for step in steps]
     with opened(simulator) as other:
-        assert isinstance(error_of(other, lambda: other.create_clone(steps[0])), DuplicateNameError)
+        assert isinstance(error_of(other, lambda: other.start(steps[0])), DuplicateNameError)
         simulator.reset_calls()
         begun = time.monotonic()
-        states = finish(other, [other.attach_clone(step) for step in steps])
+        states = finish(other, [other.start(do.attach(step)) for step in steps])
         calls = simulator.calls()
     ids = [state.result for state in finish(driver, made)]
     assert [state.result for state in states] == ids
@@ -152,7 +153,7 @@ def test_the_servers_own_words_are_kept(
     parent = prepare(driver)
     (step,) = steps_for(parent, target_for(driver, parent), ["desk-1"])
     simulator.fault("CloneVM_Task", fault, name="desk-1", **more)
-    found = error_of(driver, lambda: driver.create_clone(step))
+    found = error_of(driver, lambda: driver.start(step))
     assert isinstance(found, error)
     assert "could not clone desk-1" in found.brief
     assert words in found.details
@@ -163,7 +164,7 @@ def test_a_refused_privilege_is_named(simulator: Simulator, driver: Driver) -> N
     parent = prepare(driver)
     (step,) = steps_for(parent, target_for(driver, parent), ["desk-1"])
     simulator.miss_privileges(["VirtualMachine.Provisioning.Clone"])
-    found = error_of(driver, lambda: driver.create_clone(step))
+    found = error_of(driver, lambda: driver.start(step))
     assert isinstance(found, PermissionDeniedError)
     assert "VirtualMachine.Provisioning.Clone" in found.details
 
@@ -175,7 +176,7 @@ def test_a_start_that_fails_leaves_the_clone(simulator: Simulator, driver: Drive
     simulator.fault(
         "CloneVM_Task", "InsufficientFailoverResourcesFault", at="poweron", name="desk-1"
     )
-    assert isinstance(error_of(driver, lambda: driver.create_clone(step)), PowerOnError)
+    assert isinstance(error_of(driver, lambda: driver.start(step)), PowerOnError)
     (clone,) = driver.observe_names(target, ["desk-1"])
     assert clone.power is Power.OFF
     assert clone.owner == "linkedclone"
@@ -184,14 +185,14 @@ def test_a_start_that_fails_leaves_the_clone(simulator: Simulator, driver: Drive
 def test_actions_name_the_vm_and_not_its_id(simulator: Simulator, driver: Driver) -> None:
     vm = find(driver, PARENT)
     simulator.fault("PowerOnVM_Task", "SystemError")
-    error = error_of(driver, lambda: driver.set_power(vm.id, Power.ON))
+    error = error_of(driver, lambda: driver.start(do.set_power(vm, Power.ON)))
     assert "start DC0_H0_VM0" in error.brief
 
 
 def test_power_that_is_there_already_costs_no_read(simulator: Simulator, driver: Driver) -> None:
     vm = find(driver, PARENT)
-    result_of(driver, driver.set_power(vm.id, Power.ON))
-    result_of(driver, driver.set_power(vm.id, Power.ON))
+    result_of(driver, driver.start(do.set_power(vm, Power.ON)))
+    result_of(driver, driver.start(do.set_power(vm, Power.ON)))
     assert simulator.calls()["PowerOnVM_Task"] == 2
 
 
@@ -203,7 +204,7 @@ def test_a_mark_that_another_connection_changes_before_the_call_arrives_is_read_
     (clone,) = make_all(driver, steps_for(parent, target_for(driver, parent), ["desk-1"]))
     assert clone.mark
     seen = replace(clone.mark, pool=PoolState(slot="desk-1"))
-    result_of(driver, driver.write_mark(clone.id, seen, clone.mark))
+    result_of(driver, driver.start(do.write_mark(clone, seen, clone.mark)))
     claimed = replace(seen, pool=PoolState(slot="desk-1", claim="run", claimed=7))
     held = replace(seen, pool=PoolState(slot="desk-1", hold="Anne"))
     meanwhile = [claimed]
@@ -211,7 +212,7 @@ def test_a_mark_that_another_connection_changes_before_the_call_arrives_is_read_
     def start_late(*given: Any, **named: Any) -> Job:
         while meanwhile:
             with opened(simulator) as other:
-                result_of(other, other.write_mark(clone.id, meanwhile.pop(), seen))
+                result_of(other, other.start(do.write_mark(clone, meanwhile.pop(), seen)))
         return Jobs.start(driver._jobs, *given, **named)
 
     driver._jobs.start = start_late  # type: ignore[method-assign]
@@ -232,7 +233,7 @@ def test_a_reassigned_uuid_is_taken_into_the_mark(driver: Driver) -> None:
     assert clone.owner is None
     assert clone.mark is not None
     own = replace(clone.mark, uuid=clone.uuid)
-    result_of(driver, driver.write_mark(clone.id, own, clone.mark))
+    result_of(driver, driver.start(do.write_mark(clone, own, clone.mark)))
     (clone,) = driver.observe_vms([clone.id])
     assert clone.owner == "linkedclone"
     assert clone.mark is not None
@@ -244,14 +245,14 @@ def test_a_reassigned_uuid_is_taken_into_the_mark(driver: Driver) -> None:
 
 def test_a_sound_endpoint_has_nothing_to_mend(simulator: Simulator, driver: Driver) -> None:
     simulator.reset_calls()
-    findings = driver.diagnose()
+    findings = diagnose(driver)
     assert {finding.verdict for finding in findings} == {Verdict.OK}
     assert sum(simulator.calls().values()) == 2
 
 
 def test_missing_privileges_are_named(simulator: Simulator, driver: Driver) -> None:
     simulator.miss_privileges(["VirtualMachine.Provisioning.Clone", "Datastore.AllocateSpace"])
-    (finding,) = [f for f in driver.diagnose() if f.verdict is not Verdict.OK]
+    (finding,) = [f for f in diagnose(driver) if f.verdict is not Verdict.OK]
     assert finding.check == "privileges"
     assert "VirtualMachine.Provisioning.Clone, Datastore.AllocateSpace" in finding.text
     assert finding.remedy
@@ -261,8 +262,8 @@ def test_missing_privileges_of_options_are_named_with_the_option(
     simulator: Simulator, driver: Driver
 ) -> None:
     simulator.miss_privileges(["Folder.Create", "VirtualMachine.Provisioning.MarkAsVM"])
-    (required,) = [one for one in driver.diagnose() if one.check == "privileges"]
-    (optional,) = [one for one in driver.diagnose() if one.check == "privileges of options"]
+    (required,) = [one for one in diagnose(driver) if one.check == "privileges"]
+    (optional,) = [one for one in diagnose(driver) if one.check == "privileges of options"]
     assert required.verdict is Verdict.OK
     assert optional.verdict is Verdict.WARNING
     assert "``placement.create_folder``: Folder.Create" in optional.text

@@ -7,8 +7,6 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from linkedclone.drivers.contract import CustomizationEvents
-
 if TYPE_CHECKING:
     from linkedclone.drivers.contract import Driver
 
@@ -40,13 +38,14 @@ def keep_time(driver: Driver, clock: Clock | None = None) -> Clock:
         clock: This machine's; None for the one that it has.
     """
     here = clock or _go_on_from(read_clock())
-    if not isinstance(driver, CustomizationEvents):
+    events = driver.services.events
+    if events is None:
         return here
     offsets: list[timedelta] = []
 
     def now() -> datetime:
         if not offsets:
-            offsets.append(driver.read_clock() - here())
+            offsets.append(events.read_clock() - here())
         return here() + offsets[0]
 
     return now

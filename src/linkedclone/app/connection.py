@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Self
 
 from linkedclone.app.clone.job import CloneJob, Prepared, check, planned_report, prepare, preview
 from linkedclone.app.proposal import Acting, Confirm
-from linkedclone.drivers.contract import Driver, OpeningNotes
+from linkedclone.drivers.contract import Driver
 from linkedclone.execution.progress import Progress
 from linkedclone.model.report import ActionReport, CloneReport
 from linkedclone.model.request import CloneRequest
@@ -71,7 +71,7 @@ class Connection:
     @property
     def notes(self) -> tuple[str, ...]:
         """What a person has to know of what was found when the endpoint was opened."""
-        return self._driver.notes if isinstance(self._driver, OpeningNotes) else ()
+        return self._driver.notes
 
     def identify(self) -> Identity:
         """Say what the endpoint is."""
@@ -87,7 +87,9 @@ class Connection:
         """Check what linked clones need of this endpoint, and the families that are there."""
         from linkedclone.planning.vms.family_checks import find_trouble
 
-        return (*self._driver.diagnose(), *find_trouble(self._driver.observe(sizes=True)))
+        diagnosis = self._driver.services.diagnosis
+        findings = diagnosis.diagnose() if diagnosis is not None else ()
+        return (*findings, *find_trouble(self._driver.observe(sizes=True)))
 
     # -- clones -----------------------------------------------------------------------
 

@@ -6,7 +6,6 @@ from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 from linkedclone.app.ansible_inventory import AnsibleHost
-from linkedclone.drivers.contract import ImageStore, SshLogins
 from linkedclone.lineage.family import Lineage
 from linkedclone.lineage.tree import build_tree
 from linkedclone.lineage.usage import measure
@@ -64,8 +63,8 @@ class Families:
         rows = [describe_vm(vm, lineage) for vm in seen if not vm.template]
         chosen = [row for row in rows if every or row.mode is not Mode.FULL]
         logins = {}
-        if isinstance(self._driver, SshLogins):
-            logins = dict(self._driver.describe_logins([row.vm for row in chosen]))
+        if (guests := self._driver.services.guests) is not None:
+            logins = dict(guests.describe_logins([row.vm for row in chosen]))
         hosts = (
             _build_host(row, lineage, self._acting.address, logins.get(row.vm.id)) for row in chosen
         )
@@ -93,7 +92,7 @@ class Families:
         def look() -> tuple[Waste, ...]:
             inventory = self._quiet.driver.observe(sizes=True, scan=scan)
             blind.update(dict.fromkeys(inventory.not_seen))
-            store = self._quiet.driver if isinstance(self._quiet.driver, ImageStore) else None
+            store = self._quiet.driver.services.images
             images = store.list_images() if store else ()
             return find_waste(inventory, images, despite_unreadable=despite_unreadable)
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from linkedclone.drivers.contract import GraphicalConsole, GuestAccess
-from linkedclone.errors import UnsupportedError
+from linkedclone.drivers.features import require_service
+from linkedclone.drivers.services import GuestAccess, StateFolderService
 
 if TYPE_CHECKING:
     from socket import socket
@@ -37,16 +37,16 @@ class Guests:
 
     def write_ssh_config(self) -> Path:
         """Write what plain ``ssh NAME`` needs of all VMs; return the file to include."""
-        return self._access().write_ssh_config()
+        return self._state_folder().write_ssh_config()
 
     def build_unit(self) -> str:
         """Return a systemd unit, a template, that starts the VM that its instance names."""
-        return self._access().build_unit()
+        return self._state_folder().build_unit()
 
     @property
     def has_serial_consoles(self) -> bool:
         """Whether :meth:`attach_console` works here."""
-        return isinstance(self._driver, GuestAccess)
+        return self._driver.services.access is not None
 
     def attach_console(self, ref: str, *, input_descriptor: int, output_descriptor: int) -> None:
         """Join a terminal to a VM's serial console until Ctrl-] is typed."""
@@ -58,13 +58,15 @@ class Guests:
 
     def describe_console(self, ref: str) -> ConsoleAddress:
         """Say where the screen of a running VM is; on vSphere this gets a ticket for it."""
-        if not isinstance(self._driver, GraphicalConsole):
-            brief = f"{self._acting.address} has no screens to look at"
-            raise UnsupportedError(brief, hint="vsphere: and local: have", kind="NotSupported")
+        console = self._driver.services.console
+        console = require_service(console, self._driver.features, "show screens")
         (vm,) = self._driver.find_vms([ref])
-        return self._driver.describe_console(vm.id)
+        return console.describe_console(vm.id)
 
     def _access(self) -> GuestAccess:
-        if isinstance(self._driver, GuestAccess):
-            return self._driver
-        raise self._acting.cannot("reach into guests")
+        access = self._driver.services.access
+        return require_service(access, self._driver.features, "reach into guests")
+
+    def _state_folder(self) -> StateFolderService:
+        folder = self._driver.services.state_folder
+        return require_service(folder, self._driver.features, "say how VMs are started or reached")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from linkedclone.app.vms.vms import Vms
-from linkedclone.drivers.contract import ImageStore
+from linkedclone.drivers.features import require_service
+from linkedclone.drivers.services import ImageStore
 from linkedclone.model.images import tell_nobody
 
 if TYPE_CHECKING:
@@ -50,6 +51,4 @@ class Images:
     @property
     def _store(self) -> ImageStore:
         driver = self._acting.driver
-        if isinstance(driver, ImageStore):
-            return driver
-        raise self._acting.cannot("hold images")
+        return require_service(driver.services.images, driver.features, "hold images")

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TypedDict
 from uuid import uuid4
 
-from linkedclone.drivers.contract import Driver, SilentLooks
-from linkedclone.errors import LinkedCloneError, RefusedError, UnsupportedError
+from linkedclone.drivers.contract import Driver
+from linkedclone.errors import LinkedCloneError, RefusedError
 from linkedclone.execution.progress import Progress, Silent
 from linkedclone.execution.run_log import RunLog
 from linkedclone.execution.runner import Check, Runner
@@ -15,12 +15,6 @@ from linkedclone.model.plan import Plan, Step
 from linkedclone.model.report import ActionReport
 from linkedclone.model.request import Scan
 from linkedclone.planning.vms.guards import check_steps, find_missing, needs_check
-
-
-def leave_machines_alone(driver: Driver) -> Driver:
-    """Return the connection with looks at disks alone, where it can look so: for lineage."""
-    return driver.without_machines() if isinstance(driver, SilentLooks) else driver
-
 
 Confirm = Callable[[Plan], bool]
 """Shown a plan that deletes something; True lets it go on."""
@@ -79,16 +73,8 @@ class Acting:
         What is changed at VMs, above all stopping and deleting them, depends on no
         guest's answer.
         """
-        driver = (
-            self.driver.without_guests() if isinstance(self.driver, SilentLooks) else self.driver
-        )
+        driver = self.driver.without_guests()
         return Acting(driver, address=self.address, log_folder=self._log_folder)
-
-    def cannot(self, what: str) -> UnsupportedError:
-        """Return the error of an endpoint that cannot do what is asked for."""
-        brief = f"{self.address} cannot {what}"
-        hint = "local: can, plain QEMU on this machine"
-        return UnsupportedError(brief, hint=hint, kind="NotSupported")
 
     def log(self, run: str, progress: Progress | None) -> RunLog:
         """Open the log of one run."""

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
-from linkedclone.drivers.contract import BatchPower
+from linkedclone.drivers.services import BatchPower
 from linkedclone.errors import LinkedCloneError
 from linkedclone.execution.job_queue import Flight, Landing
 from linkedclone.model.jobs import Job

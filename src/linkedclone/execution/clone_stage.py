@@ -19,7 +19,15 @@ from linkedclone.execution.job_queue import Landing
 from linkedclone.execution.progress import Event
 from linkedclone.execution.runner import Runner
 from linkedclone.model.jobs import Job, JobStatus
-from linkedclone.model.plan import CreateClone, DeleteVm, SetPower, Step, TakeSnapshot, WriteMark
+from linkedclone.model.plan import (
+    AttachClone,
+    CreateClone,
+    DeleteVm,
+    SetPower,
+    Step,
+    TakeSnapshot,
+    WriteMark,
+)
 from linkedclone.model.report import Failure, Stage
 from linkedclone.model.values.ids import VmId
 from linkedclone.model.vm import LEFT_FAILED, Mark, Power, Snapshot, Vm
@@ -164,7 +172,7 @@ class Cloning:
         if not isinstance(step, CreateClone):
             msg = f"only clones are attached to, not {step!r}"
             raise TypeError(msg)
-        return self._driver.attach_clone(step)
+        return self._driver.start(AttachClone(create=step))
 
     def _judge(
         self, steps: Sequence[CreateClone], landings: Landings, look: EarlyLook

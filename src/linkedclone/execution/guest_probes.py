@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
-from linkedclone.drivers.contract import Driver, GuestCommands, GuestPorts
+from linkedclone.drivers.contract import Driver
+from linkedclone.drivers.features import require_service
 from linkedclone.errors import LinkedCloneError, UnsupportedError
 from linkedclone.model.access import GuestLogin
 from linkedclone.model.guest import Secrets
@@ -64,23 +65,19 @@ class Prober:
         return "" if "" in trouble else f"port {port}: {trouble[0]}"
 
     def _find_places(self, vm: Vm, port: int) -> Iterable[tuple[str, int]]:
-        if isinstance(self._driver, GuestPorts):
-            found = self._driver.find_port(vm, port)
-            return (found,) if found else ()
-        return [(address, port) for address in vm.addresses]
+        guests = self._driver.services.guests
+        return guests.find_places(vm, port) if guests is not None else ()
 
     def _run(self, vm: Vm, command: Sequence[str]) -> tuple[int | None, str]:
         """Return what a command ended with, None if it was not run, and why that is not 0."""
-        if not isinstance(self._driver, GuestCommands):
-            raise UnsupportedError(
-                "commands cannot be run inside guests here",
-                hint="leave health.command and in_use out of the pool's file",
-                kind="NotSupported",
-            )
+        guests = require_service(
+            self._driver.services.guests,
+            self._driver.features,
+            "run commands inside guests",
+            hint="leave health.command and in_use out of the pool's file",
+        )
         try:
-            status = self._driver.run_in_guest(
-                vm.id, command, login=self._login, seconds=TRY_SECONDS
-            )
+            status = guests.run_in_guest(vm.id, command, login=self._login, seconds=TRY_SECONDS)
         except UnsupportedError:
             raise
         except LinkedCloneError as error:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
-from linkedclone.drivers.contract import Driver, GuestPower
+from linkedclone.drivers.contract import Driver
 from linkedclone.errors import (
     AuthenticationError,
     BusyError,
@@ -103,7 +103,7 @@ class Shutdowns:
                 yield _land(step, error, seconds, accepted=False)
         yield from self._pull_hard()
         begun, silent_since = time.monotonic(), 0.0
-        patience = max(SILENCE_SECONDS, self._driver.patience_seconds)
+        patience = max(SILENCE_SECONDS, self._driver.features.patience_seconds)
         while self._waiting:
             time.sleep(self._pause(time.monotonic() - begun))
             try:
@@ -139,13 +139,13 @@ class Shutdowns:
         self, steps: Sequence[ShutDownGuest]
     ) -> Iterator[tuple[ShutDownGuest, LinkedCloneError, float]]:
         """Ask all guests; yield those that cannot be asked, with the reason."""
-        driver = self._driver
-        if not isinstance(driver, GuestPower):
+        guests = self._driver.services.guests
+        if guests is None:
             yield from ((step, _no_guests(step), 0.0) for step in steps)
             return
         with ThreadPoolExecutor(SUBMIT_THREADS, thread_name_prefix="ask") as pool:
             begun = time.monotonic()
-            asking = [(step, pool.submit(driver.shut_down_guest, step.vm)) for step in steps]
+            asking = [(step, pool.submit(guests.shut_down_guest, step.vm)) for step in steps]
             try:
                 for step, future in asking:
                     error = future.exception()
@@ -164,15 +164,15 @@ class Shutdowns:
 
     def _ask_again(self) -> None:
         """Ask those again that may not have heard, as while they boot [fact: qemu-power-button]."""
-        driver, now = self._driver, time.monotonic()
-        if not isinstance(driver, GuestPower) or not driver.asks_deaf_guests:
+        guests, now = self._driver.services.guests, time.monotonic()
+        if guests is None or not self._driver.features.asks_deaf_guests:
             return
         due = [asked for asked in self._waiting.values() if now - asked.last >= ASK_AGAIN_SECONDS]
         if not due:
             return
         with ThreadPoolExecutor(SUBMIT_THREADS, thread_name_prefix="ask") as pool:
             for asked in due:
-                pool.submit(driver.shut_down_guest, asked.step.vm)  # whether it helps is seen
+                pool.submit(guests.shut_down_guest, asked.step.vm)  # whether it helps is seen
         for asked in due:
             asked.last = time.monotonic()
 

@@ -5,7 +5,8 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Final
 
-from linkedclone.drivers.contract import CustomizationEvents, Driver
+from linkedclone.drivers.contract import Driver
+from linkedclone.drivers.services import CustomizationEvents
 from linkedclone.errors import LinkedCloneError, Transience
 from linkedclone.execution.outage import REAL, Outage, Pace
 from linkedclone.execution.progress import Event, Progress
@@ -102,13 +103,14 @@ class GuestWatch:
     def _ask_for_news(self, vms: Mapping[VmId, Vm]) -> Mapping[VmId, CustomizationNews]:
         """Ask the endpoint's log of events about customizations, where the VMs say too little."""
         asked = [vm for vm in vms.values() if self._needs_news(vm)]
-        if not asked or not isinstance(self._driver, CustomizationEvents):
+        events = self._driver.services.events
+        if not asked or events is None:
             return {}
         ids = [vm.id for vm in asked]
         try:
             if self._since is None:
-                self._since = self._find_beginning(self._driver)
-            return self._driver.observe_customization(ids, self._since)
+                self._since = self._find_beginning(events)
+            return events.observe_customization(ids, self._since)
         except LinkedCloneError as error:
             if error.transience in {Transience.AWAY, Transience.LOST}:
                 raise
@@ -119,12 +121,12 @@ class GuestWatch:
     def _needs_news(self, vm: Vm) -> bool:
         return self.guests[vm.id].needs_news(vm)
 
-    def _find_beginning(self, driver: CustomizationEvents) -> datetime:
+    def _find_beginning(self, events: CustomizationEvents) -> datetime:
         """Return a moment before the first customization, by the endpoint's own clock.
 
         When a VM was made is told by its host, whose clock may be ahead.
         """
-        clock = driver.read_clock()
+        clock = events.read_clock()
         created = [guest.vm.created for guest in self.guests.values()]
         known = [moment for moment in created if moment is not None]
         if len(known) == len(created):

@@ -3,10 +3,11 @@
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import Final, assert_never
+from dataclasses import replace
+from typing import Final
 
-from linkedclone.drivers.contract import Driver, Registration, Relocation
-from linkedclone.errors import GoneError, LinkedCloneError, UnsupportedError
+from linkedclone.drivers.contract import Driver
+from linkedclone.errors import GoneError, LinkedCloneError
 from linkedclone.execution.guest_shutdown import STOPPED_HARD
 from linkedclone.execution.job_queue import Endurance, Flight, Landing
 from linkedclone.execution.outage import REAL, Outage, Pace
@@ -17,20 +18,12 @@ from linkedclone.model.plan import (
     CreateClone,
     DeleteSnapshot,
     DeleteVm,
-    GrowDisk,
+    JobStep,
     Plan,
-    PromoteVm,
-    ReconfigureVm,
-    RelocateVm,
-    RemoveStray,
     RenameVm,
-    RevertSnapshot,
-    SetPower,
     ShutDownGuest,
     Step,
     TakeSnapshot,
-    UnregisterVm,
-    WriteMark,
 )
 from linkedclone.model.report import (
     STILL_RUNNING,
@@ -44,6 +37,8 @@ from linkedclone.planning.retries import plan_retry
 Check = Callable[[Sequence[Step]], Sequence[tuple[Step, LinkedCloneError]]]
 """Returns the steps that must not be carried out any more, each with the reason."""
 
+
+_TICK_SECONDS: Final = 5.0
 
 _STALE_SECONDS: Final = 20.0
 """How old the last look may be when a step is sent again."""
@@ -73,13 +68,13 @@ class Runner:
         self.pace = pace
         self.outage = Outage(
             address=driver.identify().address,
-            patience_seconds=driver.patience_seconds,
+            patience_seconds=driver.features.patience_seconds,
             progress=progress,
             pace=pace,
         )
         self.driver = driver
         self.progress = progress
-        self.parallel = parallel or driver.default_parallel
+        self.parallel = parallel or driver.features.parallel
         self._interrupted = False
         self.in_flight: frozenset[str] = frozenset()
         self._recheck: _Recheck | None = None
@@ -95,69 +90,35 @@ class Runner:
         if interrupted:
             self.outage.give_up()
 
-    def start(self, step: Step) -> Job:  # noqa: C901, PLR0912 - one case for each step
+    def start(self, step: Step) -> Job:
         """Start the one call that a step stands for."""
-        driver = self.driver
         if self._recheck is not None:
             self._recheck.before(step)
-        match step:
-            case TakeSnapshot():
-                return driver.create_snapshot(
-                    step.vm,
-                    step.name,
-                    step.description,
-                    quiesce=step.quiesce,
-                    memory=step.memory,
-                )
-            case CreateClone():
-                return driver.create_clone(step)
-            case WriteMark():
-                return driver.write_mark(step.vm, step.mark, step.seen)
-            case SetPower():
-                return driver.set_power(step.vm, step.power)
-            case ShutDownGuest():
-                msg = f"a guest's shutdown is no job, and cannot be started alone: {step!r}"
-                raise TypeError(msg)
-            case RenameVm():
-                return driver.rename_vm(step.vm, step.new_name)
-            case ReconfigureVm():
-                return driver.reconfigure_vm(step)
-            case RelocateVm():
-                return self._relocate(step)
-            case DeleteVm():
-                return driver.delete_vm(step.vm, step.seen)
-            case DeleteSnapshot():
-                return driver.delete_snapshot(step.vm, step.snapshot)
-            case RevertSnapshot():
-                return driver.revert_snapshot(step.vm, step.snapshot)
-            case PromoteVm():
-                return driver.promote_vm(step.vm)
-            case GrowDisk():
-                return driver.grow_disk(step.vm, step.disk, step.capacity_bytes)
-            case UnregisterVm():
-                return self._unregister(step)
-            case RemoveStray():
-                return driver.remove_stray(step.stray)
-            case _:
-                assert_never(step)
+        if isinstance(step, ShutDownGuest):
+            msg = f"a guest's shutdown is no job, and cannot be started alone: {step!r}"
+            raise TypeError(msg)
+        return self.driver.start(step)
 
-    def _unregister(self, step: UnregisterVm) -> Job:
-        if isinstance(self.driver, Registration):
-            return self.driver.unregister_vm(step.vm)
-        raise UnsupportedError(
-            f"{step.vm_name} cannot be unregistered here",
-            hint="what exists here is in the inventory",
-            kind="NotSupported",
-        )
+    def finish(self, step: JobStep) -> str | None:
+        """Start a step that all others wait for, and wait until it is done; return its result.
 
-    def _relocate(self, step: RelocateVm) -> Job:
-        if isinstance(self.driver, Relocation):
-            return self.driver.relocate_vm(step)
-        raise UnsupportedError(
-            f"{step.vm_name} cannot be moved here",
-            hint="there is one place for all",
-            kind="NotSupported",
-        )
+        Raises:
+            LinkedCloneError: It failed.
+        """
+        return self.wait(self.start(step))
+
+    def wait(self, job: Job) -> str | None:
+        """Wait until a job is done, past outages; return its result.
+
+        Raises:
+            LinkedCloneError: It failed.
+        """
+        while True:
+            (state,) = self.outage.ask(lambda: self.driver.wait([job], _TICK_SECONDS))
+            if state.error is not None:
+                raise state.error
+            if state.finished:
+                return state.result
 
     def run_stage(
         self,
@@ -247,12 +208,12 @@ class Runner:
             if refused is None:
                 continue
             for step, error in refused:
-                results[step.key] = _settle(step, error)
+                results[step.key] = _settle(results[step.key], step, error)
                 failed.add(step.subject)
             left = [s for s in steps if s.subject not in failed]
             self._recheck = _Recheck(check, left, self.pace) if check else None
             for landing in self.run_stage(left):
-                results[landing.item.key] = _result(landing)
+                results[landing.item.key] = _land(results[landing.item.key], landing)
                 if landing.error:
                     failed.add(landing.item.subject)
         self._recheck = None
@@ -285,13 +246,7 @@ class Runner:
 
     def _mark_in_flight(self, result: ActionResult) -> ActionResult:
         if result.status is Status.SKIPPED and result.name in self.in_flight:
-            return ActionResult(
-                name=result.name,
-                action=result.action,
-                status=Status.SKIPPED,
-                id=result.id,
-                note=STILL_RUNNING,
-            )
+            return replace(result, note=STILL_RUNNING)
         return result
 
 
@@ -335,44 +290,27 @@ def _pending(step: Step, runner: Runner, *, left_out: bool) -> ActionResult:
     )
 
 
-def _settle(step: Step, error: LinkedCloneError) -> ActionResult:
+def _settle(pending: ActionResult, step: Step, error: LinkedCloneError) -> ActionResult:
     """Return what became of a step that is not sent."""
-    if not isinstance(error, GoneError) or not isinstance(step, DeleteVm | DeleteSnapshot):
-        return _failure(step, error)
-    return ActionResult(
-        name=step.about,
-        action=step.action,
-        status=Status.DONE,
-        id=step.subject,
-        key=step.key,
-        note="it did not exist any more",
-    )
+    if isinstance(error, GoneError) and isinstance(step, DeleteVm | DeleteSnapshot):
+        return replace(pending, status=Status.DONE, note="it did not exist any more")
+    failure = Failure.from_error(step.action, error)
+    return replace(pending, status=Status.FAILED, note="", error=failure)
 
 
-def _failure(step: Step, error: LinkedCloneError) -> ActionResult:
-    return ActionResult(
-        name=step.about,
-        action=step.action,
-        status=Status.FAILED,
-        id=step.subject,
-        key=step.key,
-        error=Failure.from_error(step.action, error),
-    )
-
-
-def _result(landing: Landing[Step]) -> ActionResult:
-    step = landing.item
+def _land(pending: ActionResult, landing: Landing[Step]) -> ActionResult:
+    """Return what became of a step that was sent."""
+    step, error = landing.item, landing.error
     made = landing.result if isinstance(step, TakeSnapshot) else None
-    return ActionResult(
-        name=step.about,
+    return replace(
+        pending,
         action=step.action,
-        status=Status.FAILED if landing.error else Status.DONE,
-        id=made or (None if isinstance(step, CreateClone) else step.subject),
-        key=step.key,
+        status=Status.FAILED if error else Status.DONE,
+        id=made or pending.id,
         seconds=landing.seconds,
         note=_note(landing),
         task=landing.task,
-        error=Failure.from_error(step.action, landing.error) if landing.error else None,
+        error=Failure.from_error(step.action, error) if error else None,
     )
 
 

@@ -8,20 +8,18 @@ import time
 from dataclasses import dataclass
 from typing import Final
 
-from linkedclone.drivers.contract import Templates
+from linkedclone.drivers.features import require
 from linkedclone.errors import (
     BusyError,
     HypervisorError,
     InterruptedByUserError,
     LinkedCloneError,
-    UnsupportedError,
 )
 from linkedclone.execution.progress import Event
 from linkedclone.execution.runner import Runner
 from linkedclone.model.jobs import Job, JobStatus
-from linkedclone.model.plan import TakeSnapshot
+from linkedclone.model.plan import SetTemplate, TakeSnapshot
 
-_TICK_SECONDS: Final = 5.0
 _TRIES: Final = 5
 _PAUSE_SECONDS: Final = 1.0
 
@@ -32,12 +30,8 @@ def snapshot_template(runner: Runner, step: TakeSnapshot) -> str:
     An interrupt waits for the snapshot that is under way, because a busy VM
     cannot be made a template; a second one gives that wait up.
     """
-    if not isinstance(runner.driver, Templates):
-        brief = f"{step.vm_name} cannot be made a VM here"
-        raise UnsupportedError(
-            brief, hint="leave ``snapshot.prepare_template`` out", kind="NotSupported"
-        )
-    return _Preparation(runner, runner.driver, step).run()
+    require(runner.driver.features, SetTemplate)
+    return _Preparation(runner, step).run()
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +39,6 @@ class _Preparation:
     """One snapshot of one template."""
 
     runner: Runner
-    templates: Templates
     step: TakeSnapshot
 
     def run(self) -> str:
@@ -54,7 +47,7 @@ class _Preparation:
         try:
             # Also after an answer that was lost: it may be a VM then.
             self._tell("make a VM", JobStatus.QUEUED)
-            self.templates.set_template(self.step.vm, template=False, pool=self.step.template_pool)
+            self._set_template(template=False, pool=self.step.template_pool)
             self._tell("make a VM", JobStatus.DONE)
             made = self._take()
         except LinkedCloneError as error:
@@ -83,15 +76,17 @@ class _Preparation:
             return self._wait(job)
 
     def _wait(self, job: Job) -> str:
-        while True:
-            (state,) = self.runner.outage.ask(lambda: self.runner.driver.wait([job], _TICK_SECONDS))
-            if not state.finished:
-                continue
-            if state.error is not None:
-                self._tell("snapshot", JobStatus.FAILED, str(state.error))
-                raise state.error
-            self._tell("snapshot", JobStatus.DONE)
-            return state.result or ""
+        try:
+            made = self.runner.wait(job)
+        except LinkedCloneError as error:
+            self._tell("snapshot", JobStatus.FAILED, str(error))
+            raise
+        self._tell("snapshot", JobStatus.DONE)
+        return made or ""
+
+    def _set_template(self, *, template: bool, pool: str = "") -> None:
+        vm, name = self.step.vm, self.step.vm_name
+        self.runner.finish(SetTemplate(vm=vm, vm_name=name, template=template, pool=pool))
 
     def _restore(self, failure: LinkedCloneError | None) -> None:
         """Make it a template again; retried while it is busy, and past interrupts."""
@@ -100,7 +95,7 @@ class _Preparation:
             try:
                 if isinstance(trouble, BusyError):
                     time.sleep(_PAUSE_SECONDS)
-                self.templates.set_template(self.step.vm, template=True)
+                self._set_template(template=True)
             except KeyboardInterrupt:
                 self.runner.interrupted = True
                 trouble = None

@@ -3,13 +3,13 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
-from linkedclone.drivers.contract import BatchPower, Driver
+from linkedclone.drivers.contract import Driver
+from linkedclone.drivers.services import BatchPower
 from linkedclone.execution.guest_shutdown import STOPPED_HARD, Shutdowns
 from linkedclone.execution.job_queue import Flight, Landing
 from linkedclone.execution.progress import Progress
 from linkedclone.model.jobs import Job
 from linkedclone.model.plan import SetPower, ShutDownGuest, Step
-from linkedclone.model.values.ids import VmId
 from linkedclone.model.vm import Power
 
 Start = Callable[[Step], Job]
@@ -53,10 +53,11 @@ class Ways:
         others = [step for step in steps if not isinstance(step, ShutDownGuest)]
         if guests:
             yield Shutdowns(self._driver, pull=self._pull, progress=self._progress), guests
-        if len(starts) > 1 and isinstance(self._driver, BatchPower):
+        batch = self._driver.services.batch_power
+        if len(starts) > 1 and batch is not None:
             if len(others) > len(starts):
                 yield self._fly(self._start), [s for s in others if not _is_start(s)]
-            yield self._batches(self._driver), starts
+            yield self._batches(batch), starts
         elif others:
             yield self._fly(self._start), others
 
@@ -67,11 +68,11 @@ class Ways:
 
     def _pull(self, steps: Sequence[ShutDownGuest]) -> Iterator[Landing[ShutDownGuest]]:
         """Stop VMs hard whose guests did not obey; lands the steps that asked them."""
-        asked = {step.vm: step for step in steps}
+        asked = {step.subject: step for step in steps}
         hard = [SetPower(vm=s.vm, vm_name=s.vm_name, power=Power.OFF) for s in steps]
         for landing in self._fly(self._start).run(hard):
             yield Landing(
-                item=asked[_vm_of(landing.item)],
+                item=asked[landing.item.subject],
                 result=None if landing.error else STOPPED_HARD,
                 error=landing.error,
                 accepted=landing.accepted,
@@ -83,10 +84,3 @@ class Ways:
 
 def _is_start(step: Step) -> bool:
     return isinstance(step, SetPower) and step.power is Power.ON
-
-
-def _vm_of(step: Step) -> VmId:
-    if not isinstance(step, SetPower):
-        msg = f"only what stops VMs was sent, not {step!r}"
-        raise TypeError(msg)
-    return step.vm

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from linkedclone.model.guest import Guest
 from linkedclone.model.request import DiskMove, Hardware, Target
-from linkedclone.model.values.ids import SnapshotId, VmId
+from linkedclone.model.values.ids import FolderId, SnapshotId, VmId
 from linkedclone.model.vm import Layer, Mark, Power, Snapshot, Vm
 
 if TYPE_CHECKING:
@@ -15,7 +15,27 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _VmStep:
+class _Step:
+    """What all steps have."""
+
+    @property
+    def about(self) -> str:
+        """The name of what the step is about."""
+        raise NotImplementedError
+
+    @property
+    def subject(self) -> str:
+        """What tells that from all else that a plan is about."""
+        return self.about
+
+    @property
+    def key(self) -> str:
+        """What the step's result is filed under: its subject, so that a later step replaces it."""
+        return self.subject
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _VmStep(_Step):
     """What all steps have that are about one VM.
 
     Attributes:
@@ -28,17 +48,10 @@ class _VmStep:
 
     @property
     def about(self) -> str:
-        """The name of what the step is about."""
         return self.vm_name
 
     @property
     def subject(self) -> str:
-        """What tells the VM of the step from all others."""
-        return self.vm
-
-    @property
-    def key(self) -> str:
-        """What the step's result is filed under: its VM, so that a later step replaces it."""
         return self.vm
 
 
@@ -75,7 +88,7 @@ class TakeSnapshot(_VmStep):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CreateClone:
+class CreateClone(_Step):
     """Make one clone, linked unless ``disk_move`` says otherwise.
 
     Attributes:
@@ -111,18 +124,72 @@ class CreateClone:
 
     @property
     def about(self) -> str:
-        """The clone's name."""
         return self.name
 
     @property
     def subject(self) -> str:
-        """What tells the clone from all VMs, before it has an id."""
         return f"new:{self.name}"
 
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttachClone(_Step):
+    """Wait for a clone that somebody else is making under the same name.
+
+    Attributes:
+        create: The step that was refused for the name.
+    """
+
+    action: ClassVar[str] = "attach"
+
+    create: CreateClone
+
     @property
-    def key(self) -> str:
-        """What the step's result is filed under."""
-        return self.subject
+    def about(self) -> str:
+        return self.create.name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateFolder(_Step):
+    """Make an inventory folder with all that is missing above it.
+
+    Attributes:
+        above: The folder that it is made below.
+        path: Its path from there, as in ``Target.new_folder``.
+    """
+
+    action: ClassVar[str] = "create-folder"
+
+    above: FolderId
+    path: str
+
+    @property
+    def about(self) -> str:
+        return self.path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetTemplate(_VmStep):
+    """Make a VM that is off a template, or a template a VM.
+
+    Attributes:
+        template: What it is to be.
+        pool: Id of the resource pool that a template is made a VM in.
+    """
+
+    template: bool
+    pool: str = ""
+
+    @property
+    def action(self) -> str:
+        """What the step does, in words."""
+        return "make a template" if self.template else "make a VM"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DisconnectMedia(_VmStep):
+    """Take all images and host devices out of the CD and floppy drives of a VM."""
+
+    action: ClassVar[str] = "disconnect-media"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -224,8 +291,7 @@ class DeleteSnapshot(_PlannedVmStep):
     name: str
 
     @property
-    def key(self) -> str:
-        """What the step's result is filed under: deletions of one VM's snapshots stay apart."""
+    def key(self) -> str:  # deletions of one VM's snapshots stay apart
         return f"{self.vm}@{self.snapshot}"
 
 
@@ -292,7 +358,7 @@ class WriteMark(_VmStep):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RemoveStray:
+class RemoveStray(_Step):
     """Delete a disk file that belongs to no VM."""
 
     action: ClassVar[str] = "remove"
@@ -300,26 +366,22 @@ class RemoveStray:
 
     @property
     def about(self) -> str:
-        """The file."""
         return str(self.stray.layer)
 
     @property
     def subject(self) -> str:
-        """What tells the file from all others."""
         return self.stray.id
 
-    @property
-    def key(self) -> str:
-        """What the step's result is filed under."""
-        return self.subject
 
-
-Step = (
+JobStep = (
     TakeSnapshot
     | CreateClone
+    | AttachClone
+    | CreateFolder
+    | SetTemplate
+    | DisconnectMedia
     | WriteMark
     | SetPower
-    | ShutDownGuest
     | RenameVm
     | ReconfigureVm
     | RelocateVm
@@ -331,6 +393,10 @@ Step = (
     | GrowDisk
     | RemoveStray
 )
+"""What a driver starts as one job."""
+
+Step = JobStep | ShutDownGuest
+"""What is done; a guest is only asked, and then looked at until its VM is off."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,6 +3,7 @@
 from linkedclone.drivers.contract import Driver
 from linkedclone.errors import HypervisorError
 from linkedclone.model.vm import Power
+from tests import do
 from tests.contract.acts import (
     clone,
     delete,
@@ -38,7 +39,7 @@ def test_two_that_delete_the_same_vm_are_both_done(
 ) -> None:
     rig.delay("delete", 0.3)
     made = clone(driver, rig, "desk-001")
-    jobs = [driver.delete_vm(made.id), other_driver.delete_vm(made.id)]
+    jobs = [driver.start(do.delete_vm(made)), other_driver.start(do.delete_vm(made))]
     result_of(driver, jobs[0])
     result_of(other_driver, jobs[1])
 
@@ -88,7 +89,7 @@ def test_deleting_a_clone_keeps_layers_that_its_own_clones_read(rig: Rig, driver
 def test_a_running_vm_is_not_deleted(rig: Rig, driver: Driver) -> None:
     made = clone(driver, rig, "desk-001")
     set_power(driver, made, Power.ON)
-    assert isinstance(error_of(driver, lambda: driver.delete_vm(made.id)), HypervisorError)
+    assert isinstance(error_of(driver, lambda: driver.start(do.delete_vm(made))), HypervisorError)
     assert read(driver, made.id).power is Power.ON
 
 
@@ -96,7 +97,7 @@ def test_what_a_failed_clone_left_can_be_deleted(rig: Rig, driver: Driver) -> No
     before = rig.files()
     rig.fail("clone", "desk-001", leave=True)
     step = step_for(driver, find(driver, rig.parent), "desk-001")
-    error_of(driver, lambda: driver.create_clone(step))
+    error_of(driver, lambda: driver.start(step))
     (left,) = driver.observe_names(step.target, ["desk-001"])
     delete(driver, left)
     assert driver.observe_names(step.target, ["desk-001"]) == ()

@@ -4,6 +4,7 @@ import pytest
 
 from linkedclone.drivers.contract import Driver
 from linkedclone.model.vm import Power
+from tests import do
 from tests.contract.acts import clone, finish, read, set_power
 from tests.contract.rigs.base import Rig
 
@@ -31,8 +32,8 @@ def test_two_that_start_the_same_vm_are_both_done(
 ) -> None:
     rig.delay("power-on", 0.3)
     vm = clone(driver, rig, "desk-001")
-    first = driver.set_power(vm.id, Power.ON)
-    second = other_driver.set_power(vm.id, Power.ON)
+    first = driver.start(do.set_power(vm, Power.ON))
+    second = other_driver.start(do.set_power(vm, Power.ON))
     assert finish(driver, [first])[0].error is None
     assert finish(other_driver, [second])[0].error is None
     assert read(driver, vm.id).power is Power.ON

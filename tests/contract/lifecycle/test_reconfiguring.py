@@ -8,6 +8,7 @@ from linkedclone.drivers.contract import Driver
 from linkedclone.errors import GoneError, HypervisorError, RefusedError
 from linkedclone.model.plan import ReconfigureVm
 from linkedclone.model.vm import PoolState, Power
+from tests import do
 from tests.contract.acts import clone, delete, error_of, make, read, result_of, set_power, step_for
 from tests.contract.acts import find as find_vm
 from tests.contract.rigs.base import Rig
@@ -32,7 +33,7 @@ def test_processors_and_memory_are_changed_while_it_is_off(
     rig: Rig, driver: Driver, other_driver: Driver
 ) -> None:
     before = clone(driver, rig, "desk-001")
-    result_of(driver, driver.reconfigure_vm(change(before.id, cpus=2, memory_bytes=192 * MIB)))
+    result_of(driver, driver.start(change(before.id, cpus=2, memory_bytes=192 * MIB)))
     after = read(other_driver, before.id)
     assert (after.cpus, after.memory_bytes) == (2, 192 * MIB)
     assert (after.uuid, after.mark, after.disks) == (before.uuid, before.mark, before.disks)
@@ -41,9 +42,9 @@ def test_processors_and_memory_are_changed_while_it_is_off(
 
 def test_what_is_not_named_stays(rig: Rig, driver: Driver) -> None:
     before = clone(driver, rig, "desk-001")
-    result_of(driver, driver.reconfigure_vm(change(before.id, cpus=2)))
+    result_of(driver, driver.start(change(before.id, cpus=2)))
     assert read(driver, before.id).memory_bytes == before.memory_bytes
-    result_of(driver, driver.reconfigure_vm(change(before.id, memory_bytes=192 * MIB)))
+    result_of(driver, driver.start(change(before.id, memory_bytes=192 * MIB)))
     assert read(driver, before.id).cpus == 2
 
 
@@ -61,10 +62,10 @@ def test_a_mark_is_changed_together_with_the_hardware(rig: Rig, driver: Driver) 
         claimed=1_767_258_000,
     )
     mark = replace(before.mark, spec="cpus=1 memory=2", pool=pool)
-    result_of(driver, driver.reconfigure_vm(change(before.id, cpus=2, mark=mark, seen=before.mark)))
+    result_of(driver, driver.start(change(before.id, cpus=2, mark=mark, seen=before.mark)))
     assert read(driver, before.id).valid_mark == mark
     free = replace(mark, pool=replace(pool, hold="", claim="", claimed=0))
-    result_of(driver, driver.write_mark(before.id, free, mark))
+    result_of(driver, driver.start(do.write_mark(before, free, mark)))
     assert read(driver, before.id).valid_mark == free
 
 
@@ -72,9 +73,9 @@ def test_hardware_of_a_running_vm_is_refused_and_stays(rig: Rig, driver: Driver)
     vm = clone(driver, rig, "desk-001")
     set_power(driver, vm, Power.ON)
     for wanted in (change(vm.id, cpus=2), change(vm.id, memory_bytes=192 * MIB)):
-        error = error_of(driver, lambda wanted=wanted: driver.reconfigure_vm(wanted))  # type: ignore[misc]
+        error = error_of(driver, lambda wanted=wanted: driver.start(wanted))  # type: ignore[misc]
         assert isinstance(error, RefusedError | HypervisorError)
-        assert "linkedclone" in error.hint
+        assert "stop" in error.hint
     seen = read(driver, vm.id)
     assert (seen.cpus, seen.memory_bytes) == (vm.cpus, vm.memory_bytes)
     assert seen.power is Power.ON
@@ -87,7 +88,7 @@ def test_notes_and_mark_are_changed_while_it_runs(rig: Rig, driver: Driver) -> N
     set_power(driver, vm, Power.ON)
     mark = replace(vm.mark, spec="notes=1", pool=PoolState(slot="desk-001"))
     wanted = change(vm.id, annotation="for Anne", mark=mark, seen=vm.mark, cpus=vm.cpus)
-    result_of(driver, driver.reconfigure_vm(wanted))
+    result_of(driver, driver.start(wanted))
     assert read(driver, vm.id).valid_mark == mark
     set_power(driver, vm, Power.OFF)
 
@@ -95,7 +96,7 @@ def test_notes_and_mark_are_changed_while_it_runs(rig: Rig, driver: Driver) -> N
 def test_a_vm_that_is_gone_cannot_be_changed(rig: Rig, driver: Driver) -> None:
     vm = clone(driver, rig, "desk-001")
     delete(driver, vm)
-    error = error_of(driver, lambda: driver.reconfigure_vm(change(vm.id, cpus=2)))
+    error = error_of(driver, lambda: driver.start(change(vm.id, cpus=2)))
     assert isinstance(error, GoneError)
 
 

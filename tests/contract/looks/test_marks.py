@@ -5,6 +5,7 @@ from dataclasses import replace
 from linkedclone.drivers.contract import Driver
 from linkedclone.errors import ChangedError
 from linkedclone.model.vm import Mark, PoolState, Power
+from tests import do
 from tests.contract.acts import (
     clone,
     error_of,
@@ -34,7 +35,7 @@ def test_a_parent_carries_no_mark_of_a_clone(rig: Rig, driver: Driver) -> None:
 def test_a_half_made_clone_carries_its_mark(rig: Rig, driver: Driver) -> None:
     rig.fail("clone", "desk-001", leave=True)
     step = step_for(driver, find(driver, rig.parent), "desk-001")
-    error_of(driver, lambda: driver.create_clone(step))
+    error_of(driver, lambda: driver.start(step))
     (left,) = driver.observe_names(step.target, ["desk-001"])
     assert left.valid_mark == step.mark
     assert left.power is Power.OFF
@@ -43,7 +44,7 @@ def test_a_half_made_clone_carries_its_mark(rig: Rig, driver: Driver) -> None:
 def test_a_clone_that_did_not_start_carries_its_mark(rig: Rig, driver: Driver) -> None:
     rig.fail("power-on-of-clone", "desk-001")
     step = running(step_for(driver, find(driver, rig.parent), "desk-001"))
-    error_of(driver, lambda: driver.create_clone(step))
+    error_of(driver, lambda: driver.start(step))
     (left,) = driver.observe_names(step.target, ["desk-001"])
     assert left.valid_mark == step.mark
 
@@ -88,7 +89,7 @@ def test_a_mark_counts_again_once_it_adopted_the_uuid(rig: Rig, driver: Driver) 
     second = make(driver, replace(step, uuid=first.uuid, mark=replace(step.mark, uuid=first.uuid)))
     assert second.mark is not None
     own = replace(second.mark, uuid=second.uuid)
-    result_of(driver, driver.write_mark(second.id, own, second.mark))
+    result_of(driver, driver.start(do.write_mark(second, own, second.mark)))
     mended = read(driver, second.id)
     assert mended.valid_mark == replace(step.mark, uuid=second.uuid)
     assert read(driver, first.id).owner == "linkedclone"
@@ -104,15 +105,17 @@ def test_two_commands_that_change_a_mark_at_once_lose_nothing(
 ) -> None:
     made = clone(driver, rig, "desk-001")
     seen = in_pool(made.mark)
-    result_of(driver, driver.write_mark(made.id, seen, made.mark))
+    result_of(driver, driver.start(do.write_mark(made, seen, made.mark)))
     held, claimed = in_pool(seen, hold="Anne"), in_pool(seen, claim="run", claimed=7)
-    result_of(driver, driver.write_mark(made.id, held, seen))
-    result_of(other_driver, other_driver.write_mark(made.id, claimed, seen))
-    result_of(other_driver, other_driver.write_mark(made.id, claimed, seen))  # its answer was lost
+    result_of(driver, driver.start(do.write_mark(made, held, seen)))
+    result_of(other_driver, other_driver.start(do.write_mark(made, claimed, seen)))
+    result_of(
+        other_driver, other_driver.start(do.write_mark(made, claimed, seen))
+    )  # its answer was lost
     both = in_pool(seen, hold="Anne", claim="run", claimed=7)
     assert read(driver, made.id).mark == both
     others = in_pool(seen, claim="another", claimed=8)
-    error = error_of(driver, lambda: driver.write_mark(made.id, others, seen))
+    error = error_of(driver, lambda: driver.start(do.write_mark(made, others, seen)))
     assert isinstance(error, ChangedError)
     assert read(driver, made.id).mark == both
 
@@ -122,10 +125,10 @@ def test_a_vm_whose_mark_was_changed_since_it_was_seen_is_not_deleted(
 ) -> None:
     made = clone(driver, rig, "desk-001")
     held = in_pool(made.mark, hold="Anne")
-    result_of(other_driver, other_driver.write_mark(made.id, held, made.mark))
-    error = error_of(driver, lambda: driver.delete_vm(made.id, made.mark))
+    result_of(other_driver, other_driver.start(do.write_mark(made, held, made.mark)))
+    error = error_of(driver, lambda: driver.start(do.delete_vm(made, made.mark)))
     assert isinstance(error, ChangedError)
     assert read(driver, made.id).mark == held
-    result_of(driver, driver.delete_vm(made.id, held))
+    result_of(driver, driver.start(do.delete_vm(made, held)))
     assert driver.observe_vms([made.id]) == ()
-    result_of(driver, driver.delete_vm(made.id, held))
+    result_of(driver, driver.start(do.delete_vm(made, held)))

@@ -7,6 +7,7 @@ import pytest
 from linkedclone.drivers.contract import Driver
 from linkedclone.errors import DuplicateNameError, GoneError
 from linkedclone.model.jobs import JobStatus
+from tests import do
 from tests.contract.acts import (
     clone,
     delete,
@@ -24,7 +25,7 @@ from tests.contract.rigs.base import Rig
 def test_a_second_clone_of_the_same_name_is_refused(rig: Rig, driver: Driver) -> None:
     first = clone(driver, rig, "desk-001")
     step = step_for(driver, find(driver, rig.parent), "desk-001")
-    assert isinstance(error_of(driver, lambda: driver.create_clone(step)), DuplicateNameError)
+    assert isinstance(error_of(driver, lambda: driver.start(step)), DuplicateNameError)
     assert driver.observe_vms([first.id])[0].uuid == first.uuid
 
 
@@ -33,8 +34,8 @@ def test_a_second_clone_is_refused_while_the_first_is_being_made(
 ) -> None:
     rig.delay("clone", 1.0)
     step = step_for(driver, find(driver, rig.parent), "desk-001")
-    first = driver.create_clone(step)
-    error = error_of(other_driver, lambda: other_driver.create_clone(step))
+    first = driver.start(step)
+    error = error_of(other_driver, lambda: other_driver.start(step))
     assert isinstance(error, DuplicateNameError)
     assert result_of(driver, first)
     assert len(driver.observe_names(step.target, ["desk-001"])) == 1
@@ -56,7 +57,7 @@ def test_a_name_is_free_again_once_its_clone_is_deleted(rig: Rig, driver: Driver
 def test_a_name_is_free_again_once_its_clone_failed(rig: Rig, driver: Driver) -> None:
     rig.fail("clone", "desk-001")
     step = step_for(driver, find(driver, rig.parent), "desk-001")
-    error_of(driver, lambda: driver.create_clone(step))
+    error_of(driver, lambda: driver.start(step))
     assert driver.observe_names(step.target, ["desk-001"]) == ()
     assert make(driver, step).name == "desk-001"
 
@@ -70,7 +71,7 @@ def test_of_many_that_want_one_name_one_gets_it(
 
     def try_it(one: Driver) -> None:
         try:
-            errors.extend(s.error for s in finish(one, [one.create_clone(step)]) if s.error)
+            errors.extend(s.error for s in finish(one, [one.start(step)]) if s.error)
         except DuplicateNameError as error:
             errors.append(error)
 
@@ -88,8 +89,8 @@ def test_attach_finds_the_clone_another_run_is_making(
 ) -> None:
     rig.delay("clone", 1.0)
     step = step_for(driver, find(driver, rig.parent), "desk-001")
-    job = driver.create_clone(step)
-    attached = other_driver.attach_clone(step)
+    job = driver.start(step)
+    attached = other_driver.start(do.attach(step))
     (before,) = other_driver.wait([attached], 0.0)
     assert not before.finished
     assert result_of(other_driver, attached) == result_of(driver, job)
@@ -98,12 +99,12 @@ def test_attach_finds_the_clone_another_run_is_making(
 def test_attach_finds_the_clone_that_is_made_already(rig: Rig, driver: Driver) -> None:
     made = clone(driver, rig, "desk-001")
     step = step_for(driver, find(driver, rig.parent), "desk-001")
-    assert result_of(driver, driver.attach_clone(step)) == made.id
+    assert result_of(driver, driver.start(do.attach(step))) == made.id
 
 
 def test_attach_fails_when_nobody_makes_it(rig: Rig, driver: Driver) -> None:
     step = step_for(driver, find(driver, rig.parent), "desk-001")
-    assert isinstance(error_of(driver, lambda: driver.attach_clone(step)), GoneError)
+    assert isinstance(error_of(driver, lambda: driver.start(do.attach(step))), GoneError)
 
 
 def test_attach_fails_when_the_other_run_fails(
@@ -112,8 +113,8 @@ def test_attach_fails_when_the_other_run_fails(
     rig.delay("clone", 0.5)
     rig.fail("clone", "desk-001")
     step = step_for(driver, find(driver, rig.parent), "desk-001")
-    driver.create_clone(step)
-    attached = other_driver.attach_clone(step)
+    driver.start(step)
+    attached = other_driver.start(do.attach(step))
     assert isinstance(error_of(other_driver, lambda: attached), GoneError)
 
 
@@ -123,8 +124,8 @@ def test_attached_clones_are_waited_for_together_with_others(
     rig.delay("clone", 0.5)
     parent = find(driver, rig.parent)
     theirs, ours = step_for(driver, parent, "desk-001"), step_for(driver, parent, "desk-002")
-    driver.create_clone(theirs)
-    jobs = [other_driver.attach_clone(theirs), other_driver.create_clone(ours)]
+    driver.start(theirs)
+    jobs = [other_driver.start(do.attach(theirs)), other_driver.start(ours)]
     assert [state.status for state in finish(other_driver, jobs)] == [JobStatus.DONE] * 2
 
 
@@ -134,7 +135,7 @@ def test_names_are_read_with_what_failed_clones_left(rig: Rig, driver: Driver, l
     parent = find(driver, rig.parent)
     clone(driver, rig, "desk-001")
     step = step_for(driver, parent, "desk-002")
-    error_of(driver, lambda: driver.create_clone(step))
+    error_of(driver, lambda: driver.start(step))
     seen = driver.observe_names(step.target, ["desk-001", "desk-002", "desk-003"])
     assert {vm.name for vm in seen} == ({"desk-001", "desk-002"} if leave else {"desk-001"})
 

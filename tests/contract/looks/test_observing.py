@@ -7,7 +7,17 @@ from linkedclone.lineage.family import Lineage
 from linkedclone.model.findings import Finding
 from linkedclone.model.report import Mode
 from linkedclone.model.values.ids import VmId
-from tests.contract.acts import clone, delete, find, finish, read, renamed, step_for, take_snapshot
+from tests.contract.acts import (
+    clone,
+    delete,
+    diagnose,
+    find,
+    finish,
+    read,
+    renamed,
+    step_for,
+    take_snapshot,
+)
 from tests.contract.rigs.base import Rig
 
 
@@ -54,7 +64,7 @@ def test_an_inventory_of_more_than_a_page_is_read_whole(rig: Rig, driver: Driver
     before = len(driver.observe().vms)
     step = step_for(driver, find(driver, rig.parent), "any")
     names = [f"desk-{number:03}" for number in range(120)]
-    finish(driver, [driver.create_clone(renamed(step, name)) for name in names])
+    finish(driver, [driver.start(renamed(step, name)) for name in names])
     assert len(driver.observe().vms) == before + 120
 
 
@@ -90,13 +100,13 @@ def test_what_a_clone_occupies_alone_is_far_less_than_what_it_shares(
 
 
 def test_a_diagnosis_is_made_of_findings(rig: Rig, driver: Driver) -> None:
-    found = driver.diagnose()
+    found = diagnose(driver)
     assert found
     assert all(isinstance(finding, Finding) and finding.text for finding in found)
 
 
 def test_a_driver_says_how_many_clones_may_be_in_flight(rig: Rig, driver: Driver) -> None:
-    assert driver.default_parallel >= 1
+    assert driver.features.parallel >= 1
 
 
 def test_closing_twice_is_no_error(rig: Rig) -> None:

@@ -2,11 +2,13 @@
 
 import pytest
 
-from linkedclone.drivers.contract import Driver, Registration
+from linkedclone.drivers.contract import Driver
 from linkedclone.errors import NotFoundError
 from linkedclone.model.inventory import Inventory, Stray
+from linkedclone.model.plan import UnregisterVm
 from linkedclone.model.request import Scan
 from linkedclone.model.vm import Vm
+from tests import do
 from tests.contract.acts import clone, delete, error_of, files_of, find, read, result_of
 from tests.contract.rigs.base import Rig
 
@@ -41,7 +43,7 @@ def test_an_orphan_is_removed_and_nothing_else(rig: Rig, driver: Driver) -> None
     made = clone(driver, rig, "desk-001")
     before = rig.files()
     orphan = rig.leave_orphan("desk-001")
-    result_of(driver, driver.remove_stray(stray_at(driver, orphan)))
+    result_of(driver, driver.start(do.remove_stray(stray_at(driver, orphan))))
     assert rig.files() == before
     assert scan(driver).strays == ()
     assert files_of(read(driver, made.id)) <= rig.files()
@@ -50,24 +52,24 @@ def test_an_orphan_is_removed_and_nothing_else(rig: Rig, driver: Driver) -> None
 def test_removing_an_absent_stray_is_done(rig: Rig, driver: Driver, other_driver: Driver) -> None:
     clone(driver, rig, "desk-001")
     stray = stray_at(driver, rig.leave_orphan("desk-001"))
-    result_of(driver, driver.remove_stray(stray))
-    result_of(driver, driver.remove_stray(stray))
-    result_of(other_driver, other_driver.remove_stray(stray))
+    result_of(driver, driver.start(do.remove_stray(stray)))
+    result_of(driver, driver.start(do.remove_stray(stray)))
+    result_of(other_driver, other_driver.start(do.remove_stray(stray)))
 
 
 def test_what_a_vm_reads_is_never_removed_as_a_stray(rig: Rig, driver: Driver) -> None:
     made = clone(driver, rig, "desk-001")
     for layer_of_vm in made.disks[0].chain:
         claim = Stray(chain=(layer_of_vm,), orphaned=True)
-        error_of(driver, lambda claim=claim: driver.remove_stray(claim))  # type: ignore[misc]  # bound at once
+        error_of(driver, lambda claim=claim: driver.start(do.remove_stray(claim)))  # type: ignore[misc]  # bound at once
     assert files_of(read(driver, made.id)) <= rig.files()
 
 
 def test_an_unregistered_vm_leaves_strays_that_are_somebodys(rig: Rig, driver: Driver) -> None:
-    if not isinstance(driver, Registration):
+    if UnregisterVm not in driver.features.steps:
         pytest.skip("what exists here is in the inventory")
     made = clone(driver, rig, "desk-001")
-    result_of(driver, driver.unregister_vm(made.id))
+    result_of(driver, driver.start(do.unregister_vm(made)))
     assert driver.observe_vms([made.id]) == ()
     assert files_of(made) <= rig.files()
     stray = stray_at(driver, str(made.disks[0].top))
@@ -103,11 +105,11 @@ def test_what_was_not_looked_at_is_said(rig: Rig, driver: Driver) -> None:
 def test_a_parent_is_still_read_by_its_clones_when_it_is_unregistered(
     rig: Rig, driver: Driver
 ) -> None:
-    if not isinstance(driver, Registration):
+    if UnregisterVm not in driver.features.steps:
         pytest.skip("what exists here is in the inventory")
     made = clone(driver, rig, "desk-001")
     parent = find(driver, rig.parent)
-    result_of(driver, driver.unregister_vm(parent.id))
+    result_of(driver, driver.start(do.unregister_vm(parent)))
     assert files_of(read(driver, made.id)) <= rig.files()
     delete(driver, made)
     assert str(made.disks[0].top) not in rig.files()

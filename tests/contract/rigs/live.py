@@ -16,6 +16,7 @@ from pyVmomi import vim
 from linkedclone.drivers.contract import Driver
 from linkedclone.drivers.registry import open_driver
 from linkedclone.model.values.ids import VmId
+from tests import do
 from tests.contract.rigs.base import Action, At, Kind, Rig
 from tests.live.lab import Lab, open_lab
 from tests.live.settings import read_settings
@@ -36,8 +37,8 @@ class LiveRig:
         self._lab = lab
         self.parent = lab.parent.path
         step = lab.step()
-        made = lab.result_of(lab.driver.create_clone(step))
-        lab.result_of(lab.driver.promote_vm(VmId(str(made))))
+        made = lab.result_of(lab.driver.start(step))
+        lab.result_of(lab.driver.start(do.promote_vm(VmId(str(made)))))
         (bare,) = lab.driver.observe_vms([VmId(str(made))])
         self.bare = bare.path
 

@@ -27,6 +27,7 @@ from linkedclone.model.images import ImageImport
 from linkedclone.model.jobs import Job
 from linkedclone.model.values.ids import VmId
 from linkedclone.model.vm import Layer, Power
+from tests import do
 from tests.contract.acts import result_of
 from tests.contract.rigs.base import Action, At, Kind, Rig
 from tests.local.copies import copy_built
@@ -129,9 +130,9 @@ def _build(folder: Path) -> None:
     with closing(LocalDriver(state, machines=open_machine)) as driver:
         for name in ("golden", "bare"):
             wanted = ImageImport(file=image, name=name, memory_bytes=GUEST_MEMORY_BYTES)
-            driver.import_image(wanted)
+            driver.images.import_image(wanted)
         (bare,) = driver.find_vms(["bare"])
-        result_of(driver, driver.delete_snapshot(bare.id, bare.snapshots[0].id))
+        result_of(driver, driver.start(do.delete_snapshot(bare, bare.snapshots[0].id)))
 
 
 class LocalRig:

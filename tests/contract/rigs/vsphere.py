@@ -13,6 +13,7 @@ from pyVmomi import vim
 from linkedclone.drivers.contract import Driver
 from linkedclone.drivers.registry import open_driver
 from linkedclone.model.values.ids import VmId
+from tests import do
 from tests.contract.acts import result_of
 from tests.contract.rigs.base import Action, At, Kind, Rig
 from tests.simulator import Simulator
@@ -59,7 +60,7 @@ class VsphereRig:
         self._task_ms: dict[str, int] = {}
         with closing(self.connect()) as driver:
             (parent,) = driver.find_vms([self.parent])
-            result_of(driver, driver.create_snapshot(parent.id, "base", ""))
+            result_of(driver, driver.start(do.create_snapshot(parent, "base", "")))
 
     def connect(self) -> Driver:
         return open_driver(self.simulator.endpoint())

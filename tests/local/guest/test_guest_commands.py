@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from linkedclone.drivers.contract import GuestCommands, GuestPorts
 from linkedclone.drivers.local.driver import LocalDriver
 from linkedclone.drivers.local.machine.open import open_machine
 from linkedclone.drivers.local.state.store import load_vm, locked, save_record
@@ -15,6 +14,7 @@ from linkedclone.drivers.qemu.hardware import CardRecord
 from linkedclone.errors import BusyError, GoneError
 from linkedclone.model.images import ImageImport
 from linkedclone.model.vm import Power, SshAddress, Vm
+from tests import do
 from tests.contract.acts import find, make, read, set_power, step_for
 from tests.local.scenes import connect, make_image
 
@@ -25,7 +25,7 @@ SSH = SshAddress(host="127.0.0.1", port=40022)
 def driver(tmp_path: Path) -> Iterator[LocalDriver]:
     image = make_image(tmp_path / "image.qcow2")
     with closing(connect(tmp_path / "state", open_machine)) as opened:
-        opened.import_image(ImageImport(file=image, name="golden", memory_bytes=64 << 20))
+        opened.images.import_image(ImageImport(file=image, name="golden", memory_bytes=64 << 20))
         yield opened
         for vm in opened.observe().vms:
             open_machine(load_vm(opened.state, vm.id)).stop(force=True)
@@ -49,27 +49,22 @@ def on(driver: LocalDriver, vm: Vm, *networks: str) -> Vm:
     return read(driver, vm.id)
 
 
-def test_both_are_offered(driver: LocalDriver) -> None:
-    assert isinstance(driver, GuestCommands)
-    assert isinstance(driver, GuestPorts)
-
-
 def test_what_is_off_runs_nothing(driver: LocalDriver, desk: Vm) -> None:
     with pytest.raises(GoneError, match="desk does not run"):
-        driver.run_in_guest(desk.id, ["true"], login=None, seconds=1.0)
+        driver.guests.run_in_guest(desk.id, ["true"], login=None, seconds=1.0)
 
 
 def test_without_an_agent_it_is_busy(driver: LocalDriver, desk: Vm) -> None:
     set_power(driver, desk, Power.ON)
     with pytest.raises(BusyError, match="no agent answers in the guest of desk"):
-        driver.run_in_guest(desk.id, ["true"], login=None, seconds=1.0)
+        driver.guests.run_in_guest(desk.id, ["true"], login=None, seconds=1.0)
 
 
 def test_ssh_is_reached_where_it_is_shown(driver: LocalDriver, desk: Vm) -> None:
     set_power(driver, desk, Power.ON)
     seen = read(driver, desk.id)
     assert seen.ssh is not None
-    assert driver.find_port(seen, 22) == (seen.ssh.host, seen.ssh.port)
+    assert driver.guests.find_places(seen, 22) == ((seen.ssh.host, seen.ssh.port),)
 
 
 @pytest.mark.parametrize(
@@ -93,10 +88,12 @@ def test_ports_are_reached_where_the_address_is(
     found: tuple[str, int] | None,
 ) -> None:
     seen = on(driver, desk, *networks)
-    assert driver.find_port(replace(seen, addresses=addresses, ssh=SSH), port) == found
+    expected = (found,) if found else ()
+    seen = replace(seen, addresses=addresses, ssh=SSH)
+    assert driver.guests.find_places(seen, port) == expected
 
 
 def test_what_is_gone_is_reached_nowhere(driver: LocalDriver, desk: Vm) -> None:
-    (state,) = [driver.wait([driver.delete_vm(desk.id)], 30.0)[0]]
+    (state,) = [driver.wait([driver.start(do.delete_vm(desk))], 30.0)[0]]
     assert state.error is None
-    assert driver.find_port(desk, 80) is None
+    assert driver.guests.find_places(desk, 80) == ()

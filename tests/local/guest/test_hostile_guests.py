@@ -20,6 +20,7 @@ from linkedclone.drivers.local.state.store import load_all, load_vm, locked, sav
 from linkedclone.errors import HypervisorError
 from linkedclone.model.images import ImageImport
 from linkedclone.model.vm import Power
+from tests import do
 from tests.contract.acts import find, make, result_of, step_for
 from tests.local.false_qemu import DISGUISED, ENDED, GARBLED, MUTE, SILENT, STRANGER
 from tests.local.scenes import connect, make_image
@@ -37,7 +38,7 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("LINKEDCLONE_ENDPOINT", f"local:{root}")
     with closing(connect(root)) as driver:
         file = make_image(tmp_path / "image.qcow2")
-        driver.import_image(ImageImport(file=file, name="golden"))
+        driver.images.import_image(ImageImport(file=file, name="golden"))
         for name in ("bad", "good"):
             make(driver, step_for(driver, find(driver, "golden"), name))
     return root
@@ -103,9 +104,9 @@ def test_a_hard_stop_and_a_deletion_never_ask_the_agent(state: Path, run: Begin)
     folder = run("bad", MUTE)
     with closing(connect(state, open_machine)) as driver:
         (vm,) = [vm for vm in driver.state.list_vms() if vm.startswith("bad.")]
-        result_of(driver, driver.set_power(vm, Power.OFF))
+        result_of(driver, driver.start(do.set_power(vm, Power.OFF)))
         assert not (folder / "qmp.sock").exists()
-        result_of(driver, driver.delete_vm(vm))
+        result_of(driver, driver.start(do.delete_vm(vm)))
         assert not (folder / "asked").exists()
         assert vm not in driver.state.list_vms()
 
@@ -169,7 +170,8 @@ def test_a_silent_qemu_is_killed_by_a_hard_stop_after_one_patience(state: Path, 
     """Each question to it costs its whole patience."""
     folder = run("bad", SILENT)
     with closing(connect(state, open_machine)) as driver:
-        result_of(driver, driver.set_power(find(driver.without_machines(), "bad").id, Power.OFF))
+        bad = find(driver.without_guests(machines=False), "bad")
+        result_of(driver, driver.start(do.set_power(bad, Power.OFF)))
     assert not tuple(find_processes(folder))
     assert (folder / "asked").read_text().split() == ["monitor"]
 
@@ -180,7 +182,9 @@ def test_show_looks_once_at_the_machine_and_never_for_the_lineage(
     """Each look at one that does not answer, or at a mute agent, costs its whole patience."""
     folder = run("bad", MUTE)
     with closing(connect(state, open_machine)) as driver:
-        assert {vm.power for vm in driver.without_machines().observe().vms} == {Power.UNKNOWN}
+        assert {vm.power for vm in driver.without_guests(machines=False).observe().vms} == {
+            Power.UNKNOWN
+        }
     assert not (folder / "asked").exists()
     assert main(["show", "bad"]) == 0
     assert "golden" in capsys.readouterr().out

@@ -15,6 +15,7 @@ from linkedclone.errors import DuplicateNameError, LinkedCloneError
 from linkedclone.model.images import ImageImport
 from linkedclone.model.request import AskGuests
 from linkedclone.model.vm import Power, Vm
+from tests import do
 from tests.contract.acts import (
     error_of,
     find,
@@ -33,7 +34,7 @@ from tests.local.scenes import check_tidy, connect, make_image
 def driver(tmp_path: Path) -> Iterator[LocalDriver]:
     image = make_image(tmp_path / "image.qcow2")
     with closing(connect(tmp_path / "state")) as opened:
-        opened.import_image(ImageImport(file=image, name="golden"))
+        opened.images.import_image(ImageImport(file=image, name="golden"))
         yield opened
 
 
@@ -45,7 +46,7 @@ def test_of_many_that_want_one_name_one_gets_it(driver: LocalDriver) -> None:
     def rename(vm: Vm) -> None:
         with closing(connect(driver.state.root)) as own:
             try:
-                result_of(own, own.rename_vm(vm.id, "the-one"))
+                result_of(own, own.start(do.rename_vm(vm, "the-one")))
             except AssertionError as error:
                 (cause,) = error.args
                 errors.append(cause)
@@ -66,18 +67,18 @@ def test_a_vm_of_the_first_name_of_another_is_not_mistaken_for_it(driver: LocalD
     """Ids begin with the first name for ever, so two of them can begin alike."""
     step = step_for(driver, find(driver, "golden"), "desk")
     first = make(driver, step)
-    result_of(driver, driver.rename_vm(first.id, "other"))
+    result_of(driver, driver.start(do.rename_vm(first, "other")))
     second = make(driver, step)
     assert {first.id.rpartition(".")[0], second.id.rpartition(".")[0]} == {"desk"}
     assert driver.state.link(first.id).name == "other"
     assert driver.state.link(second.id).name == "desk"
-    error = error_of(driver, lambda: driver.rename_vm(first.id, "Desk"))
+    error = error_of(driver, lambda: driver.start(do.rename_vm(first, "Desk")))
     assert isinstance(error, DuplicateNameError)
-    result_of(driver, driver.delete_vm(second.id))
+    result_of(driver, driver.start(do.delete_vm(second)))
     assert read(driver, first.id).name == "other"
-    result_of(driver, driver.rename_vm(first.id, "desk"))
+    result_of(driver, driver.start(do.rename_vm(first, "desk")))
     assert driver.state.holder(key_of("desk")) == first.id
-    result_of(driver, driver.delete_vm(first.id))
+    result_of(driver, driver.start(do.delete_vm(first)))
     assert [vm.name for vm in driver.observe().vms] == ["golden"]
     check_tidy(driver.state.root)
 
@@ -88,7 +89,7 @@ def test_a_vm_of_the_first_name_of_another_is_not_mistaken_for_it(driver: LocalD
 def test_a_machine_without_a_system_does_not_hear_and_is_stopped_hard(tmp_path: Path) -> None:
     image = make_image(tmp_path / "image.qcow2")
     with closing(connect(tmp_path / "state", open_machine)) as driver:
-        driver.import_image(ImageImport(file=image, name="golden", memory_bytes=64 << 20))
+        driver.images.import_image(ImageImport(file=image, name="golden", memory_bytes=64 << 20))
         vm = make(driver, running(step_for(driver, find(driver, "golden"), "desk")))
         try:
             connection = Connection(driver, address="local:")

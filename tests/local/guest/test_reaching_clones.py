@@ -21,6 +21,7 @@ from linkedclone.model.images import ImageImport
 from linkedclone.model.report import Status
 from linkedclone.model.request import AskGuests, Hardware, Nic
 from linkedclone.model.vm import Power, Vm
+from tests import do
 from tests.contract.acts import (
     find,
     make,
@@ -59,7 +60,7 @@ class Pair:
 
     @property
     def config(self) -> Path:
-        return self.driver.write_ssh_config()
+        return self.driver.folder.write_ssh_config()
 
     def ssh(self, name: str, command: str) -> subprocess.CompletedProcess[str]:
         """Run a command as plain ssh does for a user who includes our file."""
@@ -75,7 +76,7 @@ class Pair:
 
     def ask(self, vm: Vm, command: str) -> str:
         """Run a command as ``linkedclone ssh`` does, which costs less."""
-        arguments = self.driver.build_ssh(vm.id, [command])
+        arguments = self.driver.access.build_ssh(vm.id, [command])
         return subprocess.run(
             arguments, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True
         ).stdout.strip()
@@ -93,7 +94,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
     before = os.environ.get(IMMUTABLE_VARIABLE)
     os.environ[IMMUTABLE_VARIABLE] = "no"
     with closing(connect(folder, open_machine)) as driver:
-        driver.import_image(build_import())
+        driver.images.import_image(build_import())
         nics = tuple(Nic(action="add", network=network) for network in NETWORKS)
         step = replace(
             running(step_for(driver, find(driver, "golden"), "Web-1")), hardware=Hardware(nics=nics)
@@ -178,7 +179,7 @@ def check_shut_down(driver: LocalDriver, name: str) -> None:
 
 
 def test_plain_ssh_reaches_a_renamed_clone_by_its_new_name(pair: Pair) -> None:
-    result_of(pair.driver, pair.driver.rename_vm(pair.second.id, "mail"))
+    result_of(pair.driver, pair.driver.start(do.rename_vm(pair.second, "mail")))
     arguments = ("ssh", "-F", pair.config, "-G")
     known = {
         name: "ProxyCommand".lower()
@@ -187,7 +188,7 @@ def test_plain_ssh_reaches_a_renamed_clone_by_its_new_name(pair: Pair) -> None:
     }
     assert known == {"mail": True, "web-2": False}
     assert pair.tell("mail", "hostname") == "web-2"
-    result_of(pair.driver, pair.driver.rename_vm(pair.second.id, "web-2"))
+    result_of(pair.driver, pair.driver.start(do.rename_vm(pair.second, "web-2")))
 
 
 def run_ansible(driver: LocalDriver, folder: Path, program: str, *words: str) -> str:
@@ -240,21 +241,21 @@ def test_a_booted_guest_is_renamed_reached_by_ansible_and_shut_down(
 def test_entries_come_and_go_with_their_vms(tmp_path: Path) -> None:
     image = make_image(tmp_path / "image.qcow2")
     with closing(connect(tmp_path / "state")) as driver:
-        driver.import_image(ImageImport(file=image, name="golden"))
-        config = driver.write_ssh_config()
+        driver.images.import_image(ImageImport(file=image, name="golden"))
+        config = driver.folder.write_ssh_config()
         assert not knows(config, "desk")
         desk = make(driver, step_for(driver, find(driver, "golden"), "desk"))
         assert knows(config, "desk")
         assert not knows(config, "desk2")
-        result_of(driver, driver.delete_vm(desk.id))
+        result_of(driver, driver.start(do.delete_vm(desk)))
         assert not knows(config, "desk")
 
 
 def test_a_name_that_ssh_takes_for_a_pattern_has_no_entry(tmp_path: Path) -> None:
     image = make_image(tmp_path / "image.qcow2")
     with closing(connect(tmp_path / "state")) as driver:
-        driver.import_image(ImageImport(file=image, name="golden"))
-        config = driver.write_ssh_config()
+        driver.images.import_image(ImageImport(file=image, name="golden"))
+        config = driver.folder.write_ssh_config()
         make(driver, step_for(driver, find(driver, "golden"), "*"))
         make(driver, step_for(driver, find(driver, "golden"), "!a b"))
         assert not knows(config, "anything")
@@ -270,11 +271,11 @@ def knows(config: Path, name: str) -> bool:
 def test_a_reverted_vm_is_given_a_new_host_key_without_a_warning(tmp_path: Path) -> None:
     image = make_image(tmp_path / "image.qcow2")
     with closing(connect(tmp_path / "state")) as driver:
-        driver.import_image(ImageImport(file=image, name="golden"))
+        driver.images.import_image(ImageImport(file=image, name="golden"))
         desk = make(driver, step_for(driver, find(driver, "golden"), "desk"))
         known = driver.state.folder(desk.id) / "known_hosts"
         known.write_text("guest ssh-ed25519 AAAA\n")
         snapshot = take_snapshot(driver, desk, "fresh")
         assert known.exists()
-        result_of(driver, driver.revert_snapshot(desk.id, snapshot.id))
+        result_of(driver, driver.start(do.revert_snapshot(desk, snapshot.id)))
         assert not known.exists()

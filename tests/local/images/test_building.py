@@ -91,14 +91,14 @@ def test_an_image_is_made_of_packages(driver: LocalDriver, programs: Path) -> No
     stand_in(programs)
     told: list[str] = []
     wanted = replace(DEBIAN, packages=("htop",))
-    driver.build_image(wanted, lambda what, *_: told.append(what))
+    driver.images.build_image(wanted, lambda what, *_: told.append(what))
     made = find(driver, "debian")
     assert told[:2] == ["automatically chosen mode: root", "success"]
     assert made.disks[0].capacity_bytes == 2 << 30
     folder = driver.state.folder(made.id)
     assert (folder / "kernel").read_text() == "kernel\n"
     assert (folder / "initrd").read_text() == "initrd\n"
-    assert [image.source for image in driver.list_images()] == ["debian bookworm"]
+    assert [image.source for image in driver.images.list_images()] == ["debian bookworm"]
     assert list(driver.state.staging.iterdir()) == []
     check_tidy(driver.state.root)
 
@@ -118,7 +118,7 @@ def test_what_cannot_be_made_is_refused_before_anything_is(
 ) -> None:
     stand_in(programs, FAILING)
     with pytest.raises(refusal):
-        driver.build_image(wanted)
+        driver.images.build_image(wanted)
     check_nothing_is_left(driver)
 
 
@@ -127,7 +127,7 @@ def test_missing_programs_are_named_with_their_packages(
 ) -> None:
     monkeypatch.setattr(build, "_search_path", lambda: str(programs))
     with pytest.raises(UnsupportedError) as caught:
-        driver.build_image(DEBIAN)
+        driver.images.build_image(DEBIAN)
     assert caught.value.hint == "apt-get install mmdebstrap e2fsprogs qemu-utils util-linux"
 
 
@@ -137,7 +137,7 @@ def test_somebody_else_than_root_is_told_so(
     stand_in(programs)
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     with pytest.raises(PermissionDeniedError):
-        driver.build_image(DEBIAN)
+        driver.images.build_image(DEBIAN)
 
 
 def test_a_place_without_room_is_refused(
@@ -146,13 +146,13 @@ def test_a_place_without_room_is_refused(
     stand_in(programs)
     monkeypatch.setattr(build, "free_bytes", lambda _: 1000)
     with pytest.raises(NoSpaceError):
-        driver.build_image(DEBIAN)
+        driver.images.build_image(DEBIAN)
 
 
 def test_a_failure_is_told_in_the_words_of_the_program(driver: LocalDriver, programs: Path) -> None:
     stand_in(programs, FAILING)
     with pytest.raises(HypervisorError) as caught:
-        driver.build_image(DEBIAN)
+        driver.images.build_image(DEBIAN)
     assert caught.value.details.endswith("E: no such package")
     check_nothing_is_left(driver)
 

@@ -57,7 +57,7 @@ def sum_of(content: bytes) -> str:
 
 
 def fetch(driver: LocalDriver, url: str, sha256: str = "") -> None:
-    driver.import_image(ImageImport(url=url, name="golden", sha256=sha256))
+    driver.images.import_image(ImageImport(url=url, name="golden", sha256=sha256))
 
 
 def check_fetched(driver: LocalDriver, image: Path) -> None:
@@ -75,11 +75,13 @@ def test_an_image_is_fetched_and_told_of(driver: LocalDriver, image: Path) -> No
     does = Behaviour(content=image.read_bytes())
     with serving(does) as url:
         wanted = ImageImport(url=url + "?token=s3cret", name="golden")
-        driver.import_image(wanted, lambda what, done=0, total=0: told.append((what, done, total)))
+        driver.images.import_image(
+            wanted, lambda what, done=0, total=0: told.append((what, done, total))
+        )
     check_fetched(driver, image)
     size = len(does.content)
     assert ("fetching", size, size) in told
-    (seen,) = driver.list_images()
+    (seen,) = driver.images.list_images()
     assert seen.source == url
 
 
@@ -94,7 +96,7 @@ def test_the_sum_decides(driver: LocalDriver, image: Path, right: bool) -> None:
             with pytest.raises(InputError, match="not the expected file") as caught:
                 fetch(driver, url, sum_of(b"other"))
             assert sum_of(content) in caught.value.details
-            assert driver.list_images() == ()
+            assert driver.images.list_images() == ()
 
 
 def test_a_slip_in_the_sum_costs_no_second_download(driver: LocalDriver, image: Path) -> None:
@@ -150,7 +152,7 @@ def break_off(driver: LocalDriver, does: Behaviour, url: str, at: int) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        driver.import_image(ImageImport(url=url, name="golden"), interrupt)
+        driver.images.import_image(ImageImport(url=url, name="golden"), interrupt)
     assert at <= kept_bytes(driver) < len(does.content)
     does.asked.clear()
 
@@ -283,7 +285,7 @@ def test_a_certificate_that_nobody_trusts_is_refused(
     does = Behaviour(content=image.read_bytes())
     with serving(does, context) as url, pytest.raises(CertificateError):
         fetch(driver, url)
-    assert driver.list_images() == ()
+    assert driver.images.list_images() == ()
 
 
 def test_a_file_that_has_no_room_is_refused_before_it_comes(
@@ -322,7 +324,7 @@ def test_two_commands_do_not_fetch_one_file(driver: LocalDriver, image: Path) ->
                     fetch(driver, url)
                 seen.append(caught.type)
 
-        driver.import_image(ImageImport(url=url, name="golden"), again)
+        driver.images.import_image(ImageImport(url=url, name="golden"), again)
     assert seen == [BusyError]
     check_fetched(driver, image)
 
@@ -392,7 +394,7 @@ def test_a_part_without_a_range_that_makes_sense_is_not_taken(
     does = Behaviour(content=image.read_bytes(), range_told=told or " ", break_after=[100_000])
     with serving(does) as url, pytest.raises(UnreachableError):
         fetch(driver, url)
-    assert driver.list_images() == ()
+    assert driver.images.list_images() == ()
 
 
 def test_a_file_that_ends_before_its_length_is_not_taken(driver: LocalDriver, image: Path) -> None:
@@ -401,7 +403,7 @@ def test_a_file_that_ends_before_its_length_is_not_taken(driver: LocalDriver, im
     with serving(does) as url, pytest.raises(UnreachableError) as caught:
         fetch(driver, url)
     assert f"{len(content)} of {len(content) + 1}" in caught.value.details
-    assert driver.list_images() == ()
+    assert driver.images.list_images() == ()
 
 
 def test_a_raw_disk_whose_length_nobody_tells_wants_a_sum(driver: LocalDriver) -> None:
@@ -410,7 +412,7 @@ def test_a_raw_disk_whose_length_nobody_tells_wants_a_sum(driver: LocalDriver) -
         with pytest.raises(InputError, match="downloaded completely"):
             fetch(driver, url)
         fetch(driver, url, sum_of(content))
-    assert [image.format for image in driver.list_images()] == ["raw"]
+    assert [image.format for image in driver.images.list_images()] == ["raw"]
 
 
 def test_a_body_without_end_does_not_fill_the_disk(

@@ -39,7 +39,7 @@ def driver(tmp_path: Path) -> Iterator[LocalDriver]:
 
 
 def told(driver: LocalDriver, check: str) -> list[Finding]:
-    return [finding for finding in driver.diagnose() if finding.check == check]
+    return [finding for finding in driver.folder.diagnose() if finding.check == check]
 
 
 def base_of(driver: LocalDriver, name: str) -> Path:

@@ -33,7 +33,7 @@ def export(
     driver: LocalDriver, vm: Vm, file: Path, kind: Format = "qcow2", *, snapshot: str = ""
 ) -> None:
     chosen = next((s.id for s in vm.snapshots if s.name == snapshot), None)
-    driver.export_disk(DiskExport(vm=vm.id, file=file, format=kind, snapshot=chosen))
+    driver.folder.export_disk(DiskExport(vm=vm.id, file=file, format=kind, snapshot=chosen))
 
 
 def compare(one: Path, one_format: str, other: Path) -> int:
@@ -94,7 +94,7 @@ def test_a_file_that_appears_meanwhile_is_not_written_over(
         out.write_text("mine")
 
     with pytest.raises(InputError, match="there already"):
-        driver.export_disk(DiskExport(vm=grand.id, file=out, format="raw"), appear)
+        driver.folder.export_disk(DiskExport(vm=grand.id, file=out, format="raw"), appear)
     assert out.read_text() == "mine"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["here", "out"]
 
@@ -115,7 +115,7 @@ def test_an_interrupt_leaves_nothing(driver: LocalDriver, tmp_path: Path) -> Non
 
     wanted = DiskExport(vm=find(driver, "grand").id, file=tmp_path / "out", format="raw")
     with pytest.raises(KeyboardInterrupt):
-        driver.export_disk(wanted, interrupt)
+        driver.folder.export_disk(wanted, interrupt)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["here"]
 
 
@@ -123,7 +123,7 @@ def test_a_disk_that_is_not_there_is_told(driver: LocalDriver, tmp_path: Path) -
     vm = find(driver, "grand").id
     wanted = DiskExport(vm=vm, file=tmp_path / "out", format="raw", disk="Hard disk 9")
     with pytest.raises(NotFoundError, match="Hard disk 9") as caught:
-        driver.export_disk(wanted)
+        driver.folder.export_disk(wanted)
     assert "Hard disk 1" in caught.value.hint
 
 
@@ -149,7 +149,7 @@ def test_a_file_system_without_hard_links_takes_an_export(
 
     wanted = DiskExport(vm=grand.id, file=tmp_path / "late", format="raw")
     with pytest.raises(InputError, match="there already"):
-        driver.export_disk(wanted, appear)
+        driver.folder.export_disk(wanted, appear)
     assert (tmp_path / "late").read_text() == "mine"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["here", "late", "out"]
 

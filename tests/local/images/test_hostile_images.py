@@ -36,9 +36,9 @@ def driver(tmp_path: Path) -> Iterator[LocalDriver]:
 def refuse(driver: LocalDriver, file: Path, image_format: str = "") -> LinkedCloneError:
     """Import what is to be refused; make sure that nothing is left of it."""
     with pytest.raises((InputError, HypervisorError)) as caught:
-        driver.import_image(ImageImport(file=file, name="golden", format=image_format))
+        driver.images.import_image(ImageImport(file=file, name="golden", format=image_format))
     assert caught.value.hint
-    assert driver.list_images() == ()
+    assert driver.images.list_images() == ()
     check_tidy(driver.state.root)
     return caught.value
 
@@ -159,12 +159,12 @@ def test_a_parent_is_found_where_qemu_reads_it_whatever_the_header_says(
 def test_a_base_that_got_a_parent_after_it_was_imported_is_not_opened(
     driver: LocalDriver, tmp_path: Path
 ) -> None:
-    driver.import_image(ImageImport(file=make_vmdk(tmp_path / "good.vmdk"), name="golden"))
+    driver.images.import_image(ImageImport(file=make_vmdk(tmp_path / "good.vmdk"), name="golden"))
     base = driver.state.root / find(driver, "golden").disks[0].chain[0].path
     evil = make_vmdk(tmp_path / "evil.vmdk", add('parentFileNameHint="/etc/passwd"'))
     base.chmod(0o644)
     base.write_bytes(evil.read_bytes())
-    told = [f for f in driver.diagnose() if f.check == "layers"]
+    told = [f for f in driver.folder.diagnose() if f.check == "layers"]
     assert [f.verdict for f in told] == [Verdict.FAILED]
     assert "needs other files" in told[0].text
 
@@ -240,8 +240,8 @@ def test_a_link_is_read_but_not_moved(driver: LocalDriver, tmp_path: Path) -> No
     link = tmp_path / "link.qcow2"
     link.symlink_to(image)
     with pytest.raises(InputError, match="symbolic link"):
-        driver.import_image(ImageImport(file=link, name="golden", move=True))
-    driver.import_image(ImageImport(file=link, name="golden"))
+        driver.images.import_image(ImageImport(file=link, name="golden", move=True))
+    driver.images.import_image(ImageImport(file=link, name="golden"))
     base = driver.state.root / find(driver, "golden").disks[0].chain[0].path
     assert not base.is_symlink()
     assert not base.samefile(image)
@@ -260,7 +260,7 @@ def test_an_image_that_is_swapped_after_it_was_copied_does_no_harm(
         return taken
 
     monkeypatch.setattr(images, "take_in", swap)
-    driver.import_image(ImageImport(file=image, name="golden"))
+    driver.images.import_image(ImageImport(file=image, name="golden"))
     assert digest(top_of(driver.state, find(driver, "golden"))) == wanted
 
 
@@ -269,7 +269,7 @@ def test_a_file_that_somebody_has_open_to_write_is_copied_and_not_moved_into_pla
 ) -> None:
     image = make_image(tmp_path / "image.qcow2")
     with image.open("r+b") as writer:
-        driver.import_image(ImageImport(file=image, name="golden", move=True))
+        driver.images.import_image(ImageImport(file=image, name="golden", move=True))
         writer.seek(4)
         writer.write(b"\xff" * 100)
     assert not image.exists()
@@ -328,7 +328,7 @@ def test_a_raw_disk_that_came_in_part_is_refused(
     image.write_bytes(content)
     assert "cut short" in str(refuse(driver, image))
     image.write_bytes(content.ljust(2 * MIB, b"\0"))
-    driver.import_image(ImageImport(file=image, name="golden"))
+    driver.images.import_image(ImageImport(file=image, name="golden"))
 
 
 FIXED_VHD = bytes(MIB) + b"conectix".ljust(512, b"\0")
@@ -378,10 +378,14 @@ def test_one_part_of_a_split_vmdk_is_refused(driver: LocalDriver, tmp_path: Path
 
 
 def test_doctor_does_not_call_a_broken_layer_sound(driver: LocalDriver, tmp_path: Path) -> None:
-    driver.import_image(ImageImport(file=make_image(tmp_path / "image.qcow2"), name="golden"))
+    driver.images.import_image(
+        ImageImport(file=make_image(tmp_path / "image.qcow2"), name="golden")
+    )
     base = driver.state.root / find(driver, "golden").disks[0].chain[0].path
     base.chmod(0o644)
     base.with_name(base.name + ".seal").unlink()  # as of an image that an older version took in
     os.truncate(base, base.stat().st_size // 2)
-    told = [f for f in driver.diagnose() if f.check == "layers" and f.verdict is Verdict.FAILED]
+    told = [
+        f for f in driver.folder.diagnose() if f.check == "layers" and f.verdict is Verdict.FAILED
+    ]
     assert [f for f in told if base.name in f.text and "broken" in f.text]

@@ -58,7 +58,7 @@ def test_an_image_of_any_format_becomes_a_parent_with_a_snapshot(
 ) -> None:
     source = tmp_path / "source.img"
     subprocess.run(["qemu-img", "convert", *OPTIONS[kind], image, source], check=True)
-    driver.import_image(ImageImport(file=source, name="golden"))
+    driver.images.import_image(ImageImport(file=source, name="golden"))
     parent = find(driver, "golden")
     assert [snapshot.name for snapshot in parent.snapshots] == ["base"]
     assert parent.disks[0].capacity_bytes == CAPACITY_BYTES
@@ -75,7 +75,7 @@ def test_importing_copies_and_keeps_holes(driver: LocalDriver, tmp_path: Path) -
         file.truncate(64 << 20)
         file.seek(32 << 20)
         file.write(b"x" * 4096)
-    driver.import_image(ImageImport(file=source, name="golden"))
+    driver.images.import_image(ImageImport(file=source, name="golden"))
     parent = find(driver, "golden")
     assert source.exists()
     assert (parent.own_bytes or 0) < 1 << 20
@@ -84,21 +84,21 @@ def test_importing_copies_and_keeps_holes(driver: LocalDriver, tmp_path: Path) -
 
 def test_moving_takes_the_file_away(driver: LocalDriver, image: Path) -> None:
     wanted = digest(image)
-    driver.import_image(ImageImport(file=image, name="golden", move=True))
+    driver.images.import_image(ImageImport(file=image, name="golden", move=True))
     assert not image.exists()
     assert digest(top_of(driver.state, find(driver, "golden"))) == wanted
 
 
 def test_a_base_is_sealed(driver: LocalDriver, image: Path) -> None:
-    driver.import_image(ImageImport(file=image, name="golden"))
+    driver.images.import_image(ImageImport(file=image, name="golden"))
     (base,) = [d.top for s in find(driver, "golden").snapshots for d in s.disks or ()]
     assert (driver.state.root / base.path).stat().st_mode & 0o777 == 0o400
 
 
 def test_images_are_listed_with_what_hangs_from_them(driver: LocalDriver, image: Path) -> None:
-    driver.import_image(ImageImport(file=image, name="golden"))
+    driver.images.import_image(ImageImport(file=image, name="golden"))
     make(driver, step_for(driver, find(driver, "golden"), "desk"))
-    (seen,) = driver.list_images()
+    (seen,) = driver.images.list_images()
     assert (seen.name, seen.format, seen.dependants) == ("golden", "qcow2", ("desk",))
     assert seen.capacity_bytes == CAPACITY_BYTES
     assert seen.file_bytes >= 1 << 20
@@ -107,48 +107,48 @@ def test_images_are_listed_with_what_hangs_from_them(driver: LocalDriver, image:
 
 
 def test_an_image_in_use_is_not_removed(driver: LocalDriver, image: Path) -> None:
-    driver.import_image(ImageImport(file=image, name="golden"))
+    driver.images.import_image(ImageImport(file=image, name="golden"))
     clone = make(driver, step_for(driver, find(driver, "golden"), "desk"))
     with pytest.raises(InUseError) as caught:
-        driver.remove_image("golden")
+        driver.images.remove_image("golden")
     assert caught.value.dependants == ("desk",)
     delete(driver, clone)
-    driver.remove_image("GOLDEN")
-    assert driver.list_images() == ()
+    driver.images.remove_image("GOLDEN")
+    assert driver.images.list_images() == ()
     assert list(driver.state.vms.iterdir()) == []
 
 
 def test_an_image_that_is_not_there_is_not_removed(driver: LocalDriver) -> None:
     with pytest.raises(NotFoundError, match="golden"):
-        driver.remove_image("golden")
+        driver.images.remove_image("golden")
 
 
 def test_a_name_that_is_taken_is_refused_whatever_its_case(
     driver: LocalDriver, image: Path
 ) -> None:
-    driver.import_image(ImageImport(file=image, name="golden"))
+    driver.images.import_image(ImageImport(file=image, name="golden"))
     with pytest.raises(DuplicateNameError):
-        driver.import_image(ImageImport(file=image, name="Golden"))
+        driver.images.import_image(ImageImport(file=image, name="Golden"))
 
 
 def test_a_name_that_no_image_has_is_refused(driver: LocalDriver, image: Path) -> None:
-    driver.import_image(ImageImport(file=image, name="golden"))
+    driver.images.import_image(ImageImport(file=image, name="golden"))
     make(driver, step_for(driver, find(driver, "golden"), "desk"))
     other = make_image(image.with_name("other.qcow2"), fill=2)
     with pytest.raises(DuplicateNameError, match="taken"):
-        driver.import_image(ImageImport(file=other, name="Desk"))
+        driver.images.import_image(ImageImport(file=other, name="Desk"))
 
 
 def test_another_file_under_a_name_is_a_new_version_and_the_old_one_stays(
     driver: LocalDriver, image: Path
 ) -> None:
-    driver.import_image(ImageImport(file=image, name="golden"))
+    driver.images.import_image(ImageImport(file=image, name="golden"))
     first = find(driver, "golden")
     clone = make(driver, step_for(driver, first, "desk"))
     for fill in (2, 3):
         other = make_image(image.with_name(f"{fill}.qcow2"), fill=fill)
-        driver.import_image(ImageImport(file=other, name="golden"))
-    seen = [(i.name, i.version, i.dependants) for i in driver.list_images()]
+        driver.images.import_image(ImageImport(file=other, name="golden"))
+    seen = [(i.name, i.version, i.dependants) for i in driver.images.list_images()]
     assert seen == [("golden", 3, ()), ("golden@2", 2, ()), ("golden@1", 1, ("desk",))]
     assert find(driver, "golden@1").uuid == first.uuid
     assert digest(top_of(driver.state, find(driver, "desk"))) == digest(image)
@@ -162,30 +162,30 @@ def test_another_file_under_a_name_is_a_new_version_and_the_old_one_stays(
 def test_the_newest_version_that_is_left_bears_the_plain_name(
     driver: LocalDriver, image: Path
 ) -> None:
-    driver.import_image(ImageImport(file=image, name="golden"))
+    driver.images.import_image(ImageImport(file=image, name="golden"))
     make(driver, step_for(driver, find(driver, "golden"), "desk"))
     other = make_image(image.with_name("other.qcow2"), fill=2)
-    driver.import_image(ImageImport(file=other, name="golden"))
+    driver.images.import_image(ImageImport(file=other, name="golden"))
     with pytest.raises(InUseError) as caught:
-        driver.remove_image("golden@1")
+        driver.images.remove_image("golden@1")
     assert caught.value.dependants == ("desk",)
-    driver.remove_image("golden")
-    assert [(i.name, i.version) for i in driver.list_images()] == [("golden", 1)]
-    driver.import_image(ImageImport(file=other, name="golden"))
-    assert [i.name for i in driver.list_images()] == ["golden", "golden@1"]
+    driver.images.remove_image("golden")
+    assert [(i.name, i.version) for i in driver.images.list_images()] == [("golden", 1)]
+    driver.images.import_image(ImageImport(file=other, name="golden"))
+    assert [i.name for i in driver.images.list_images()] == ["golden", "golden@1"]
 
 
 def test_the_name_of_an_older_version_is_not_given_to_an_image(
     driver: LocalDriver, image: Path
 ) -> None:
     with pytest.raises(InputError, match="older version"):
-        driver.import_image(ImageImport(file=image, name="golden@1"))
+        driver.images.import_image(ImageImport(file=image, name="golden@1"))
 
 
 def test_a_failed_import_leaves_the_name_with_the_version_that_had_it(
     driver: LocalDriver, image: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    driver.import_image(ImageImport(file=image, name="golden"))
+    driver.images.import_image(ImageImport(file=image, name="golden"))
 
     def fill(*_: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -193,15 +193,15 @@ def test_a_failed_import_leaves_the_name_with_the_version_that_had_it(
     monkeypatch.setattr(image_versions, "publish_vm", fill)
     other = make_image(image.with_name("other.qcow2"), fill=2)
     with pytest.raises(NoSpaceError):
-        driver.import_image(ImageImport(file=other, name="golden"))
-    assert [image.name for image in driver.list_images()] == ["golden"]
+        driver.images.import_image(ImageImport(file=other, name="golden"))
+    assert [image.name for image in driver.images.list_images()] == ["golden"]
 
 
 def test_a_file_with_another_sum_is_refused(driver: LocalDriver, image: Path) -> None:
     right = hashlib.sha256(image.read_bytes()).hexdigest()
     with pytest.raises(InputError, match="not the expected file"):
-        driver.import_image(ImageImport(file=image, name="golden", sha256="0" * 64))
-    driver.import_image(ImageImport(file=image, name="golden", sha256=right))
+        driver.images.import_image(ImageImport(file=image, name="golden", sha256="0" * 64))
+    driver.images.import_image(ImageImport(file=image, name="golden", sha256=right))
 
 
 def test_an_image_with_a_backing_file_is_refused(driver: LocalDriver, image: Path) -> None:
@@ -211,7 +211,7 @@ def test_an_image_with_a_backing_file_is_refused(driver: LocalDriver, image: Pat
         check=True,
     )
     with pytest.raises(InputError, match="/etc/passwd"):
-        driver.import_image(ImageImport(file=child, name="golden"))
+        driver.images.import_image(ImageImport(file=child, name="golden"))
 
 
 def test_an_image_with_a_data_file_is_refused(driver: LocalDriver, tmp_path: Path) -> None:
@@ -221,7 +221,7 @@ def test_an_image_with_a_data_file_is_refused(driver: LocalDriver, tmp_path: Pat
         ["qemu-img", "create", "-q", "-f", "qcow2", "-o", options, image, "1M"], check=True
     )
     with pytest.raises(InputError, match="another file"):
-        driver.import_image(ImageImport(file=image, name="golden"))
+        driver.images.import_image(ImageImport(file=image, name="golden"))
 
 
 def test_an_encrypted_image_is_refused(driver: LocalDriver, image: Path) -> None:
@@ -229,7 +229,7 @@ def test_an_encrypted_image_is_refused(driver: LocalDriver, image: Path) -> None
         file.seek(32)
         file.write((2).to_bytes(4, "big"))
     with pytest.raises(InputError, match="encrypted"):
-        driver.import_image(ImageImport(file=image, name="golden"))
+        driver.images.import_image(ImageImport(file=image, name="golden"))
 
 
 def test_a_vmdk_of_several_files_is_refused(driver: LocalDriver, tmp_path: Path) -> None:
@@ -239,7 +239,7 @@ def test_a_vmdk_of_several_files_is_refused(driver: LocalDriver, tmp_path: Path)
         check=True,
     )
     with pytest.raises(InputError, match="other files"):
-        driver.import_image(ImageImport(file=image, name="golden"))
+        driver.images.import_image(ImageImport(file=image, name="golden"))
 
 
 def test_a_vmdk_with_a_parent_is_refused(driver: LocalDriver, tmp_path: Path) -> None:
@@ -249,7 +249,7 @@ def test_a_vmdk_with_a_parent_is_refused(driver: LocalDriver, tmp_path: Path) ->
         ["qemu-img", "create", "-q", "-f", "vmdk", "-b", base, "-F", "vmdk", child], check=True
     )
     with pytest.raises(InputError, match="other files"):
-        driver.import_image(ImageImport(file=child, name="golden"))
+        driver.images.import_image(ImageImport(file=child, name="golden"))
 
 
 @pytest.mark.parametrize(
@@ -261,7 +261,7 @@ def test_a_file_that_is_no_image_is_refused(
     image = tmp_path / "image"
     image.write_bytes(content)
     with pytest.raises((InputError, HypervisorError), match=said):
-        driver.import_image(ImageImport(file=image, name="golden"))
+        driver.images.import_image(ImageImport(file=image, name="golden"))
     check_tidy(driver.state.root)
 
 
@@ -283,20 +283,20 @@ def test_what_is_no_disk_is_taken_for_one_only_if_that_is_said(
     image = tmp_path / "image"
     image.write_bytes(content)
     with pytest.raises(InputError, match=said):
-        driver.import_image(ImageImport(file=image, name="golden"))
+        driver.images.import_image(ImageImport(file=image, name="golden"))
     assert not driver.observe().vms
-    driver.import_image(ImageImport(file=image, name="golden", format="raw"))
+    driver.images.import_image(ImageImport(file=image, name="golden", format="raw"))
     check_tidy(driver.state.root)
 
 
 def test_an_unknown_format_is_refused(driver: LocalDriver, image: Path) -> None:
     with pytest.raises(InputError, match="vhdx"):
-        driver.import_image(ImageImport(file=image, name="golden", format="vhdx"))
+        driver.images.import_image(ImageImport(file=image, name="golden", format="vhdx"))
 
 
 def test_a_file_that_is_not_there_is_not_found(driver: LocalDriver, tmp_path: Path) -> None:
     with pytest.raises(NotFoundError):
-        driver.import_image(ImageImport(file=tmp_path / "gone", name="golden"))
+        driver.images.import_image(ImageImport(file=tmp_path / "gone", name="golden"))
 
 
 def test_a_guest_cannot_turn_its_raw_disk_into_a_window_on_the_host(
@@ -304,7 +304,7 @@ def test_a_guest_cannot_turn_its_raw_disk_into_a_window_on_the_host(
 ) -> None:
     source = tmp_path / "raw.img"
     source.write_bytes(bytes(CAPACITY_BYTES))
-    driver.import_image(ImageImport(file=source, name="golden", format="raw"))
+    driver.images.import_image(ImageImport(file=source, name="golden", format="raw"))
     parent = find(driver, "golden")
     image = tmp_path / "evil.qcow2"
     subprocess.run(
@@ -324,9 +324,9 @@ def test_an_imported_image_is_ours_and_is_guarded_by_its_clones(
 ) -> None:
     """Item 21: started, stopped, snapshotted and deleted without force; never taken for waste."""
     connection = Connection(driver, address="local:")
-    older = driver.import_image(ImageImport(file=image, name="golden"))
+    older = driver.images.import_image(ImageImport(file=image, name="golden"))
     subprocess.run(["qemu-io", "-c", "write 0 64k", image], check=True, capture_output=True)
-    driver.import_image(ImageImport(file=image, name="golden"))
+    driver.images.import_image(ImageImport(file=image, name="golden"))
     parent = find(driver, "golden")
     assert parent.owner == "linkedclone"
     clone = make(driver, step_for(driver, parent, "desk"))
@@ -337,11 +337,11 @@ def test_an_imported_image_is_ours_and_is_guarded_by_its_clones(
         w for w in connection.lineage.collect_waste().found if w.kind is not WasteKind.IMAGE
     ]
     connection.delete([clone.name, "golden"])
-    assert [(one.name, one.vm) for one in driver.list_images()] == [("golden", older)]
+    assert [(one.name, one.vm) for one in driver.images.list_images()] == [("golden", older)]
 
 
 def test_an_image_of_an_earlier_version_is_adopted_once(driver: LocalDriver, image: Path) -> None:
-    vm = driver.import_image(ImageImport(file=image, name="golden"))
+    vm = driver.images.import_image(ImageImport(file=image, name="golden"))
     stored = load_vm(driver.state, vm)
     save_record(driver.state, stored, replace(stored.record, mark=None))
     connection = Connection(driver, address="local:")
@@ -358,8 +358,8 @@ def test_a_user_that_is_not_a_user_name_is_refused_before_anything_is_made(
 ) -> None:
     """Item 12a."""
     with pytest.raises(InputError, match="user name"):
-        driver.import_image(ImageImport(file=image, name="golden", user=user))
-    assert driver.list_images() == ()
+        driver.images.import_image(ImageImport(file=image, name="golden", user=user))
+    assert driver.images.list_images() == ()
 
 
 def test_a_user_is_checked_on_the_command_line(image: Path, tmp_path: Path) -> None:
@@ -376,14 +376,14 @@ def test_a_user_is_checked_on_the_command_line(image: Path, tmp_path: Path) -> N
 def test_a_command_line_of_several_lines_is_refused(driver: LocalDriver, image: Path) -> None:
     """Item 12a."""
     with pytest.raises(InputError, match="control characters"):
-        driver.import_image(ImageImport(file=image, name="golden", append="a\nb"))
+        driver.images.import_image(ImageImport(file=image, name="golden", append="a\nb"))
 
 
 def test_a_user_that_a_record_was_made_to_name_is_not_used(
     driver: LocalDriver, image: Path
 ) -> None:
     """Item 12a: the record may be of an older version, or written by hand."""
-    driver.import_image(ImageImport(file=image, name="golden", user="ada"))
+    driver.images.import_image(ImageImport(file=image, name="golden", user="ada"))
     (vm,) = load_all(driver.state).vms
     assert login_of(vm.record) == "ada"
     machine = replace(vm.record.machine, user="a\n  ProxyCommand x")

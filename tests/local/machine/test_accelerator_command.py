@@ -28,7 +28,7 @@ def endpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "logs"))
     image, root = make_image(tmp_path / "image.qcow2"), tmp_path / "state"
     with closing(open_local(Endpoint(kind="local", path=str(root)))) as driver:
-        driver.import_image(ImageImport(file=image, name="golden"))
+        driver.images.import_image(ImageImport(file=image, name="golden"))
     return f"local:{root}"
 
 

@@ -20,6 +20,7 @@ from linkedclone.errors import RefusedError
 from linkedclone.model.images import ImageImport
 from linkedclone.model.values.ids import VmId
 from linkedclone.model.vm import Power
+from tests import do
 from tests.command import FORKED
 from tests.contract.acts import (
     current,
@@ -42,7 +43,9 @@ MEMORY_BYTES = 64 << 20
 def driver(tmp_path: Path) -> Iterator[LocalDriver]:
     image = make_image(tmp_path / "image.qcow2")
     with closing(connect(tmp_path / "state", open_machine)) as opened:
-        opened.import_image(ImageImport(file=image, name="golden", memory_bytes=MEMORY_BYTES))
+        opened.images.import_image(
+            ImageImport(file=image, name="golden", memory_bytes=MEMORY_BYTES)
+        )
         yield opened
         for vm in opened.observe().vms:
             open_machine(load_vm(opened.state, vm.id)).stop(force=True)
@@ -89,7 +92,7 @@ def test_a_snapshot_deleted_from_a_running_vm_is_merged_at_once(driver: LocalDri
     take_snapshot(driver, read(driver, vm), "one")
     seen = read(driver, vm)
     assert len(seen.disks[0].chain) == 3
-    result_of(driver, driver.delete_snapshot(vm, current(seen).id))
+    result_of(driver, driver.start(do.delete_snapshot(vm, current(seen).id)))
     after = read(driver, vm)
     assert (after.snapshots, after.power) == ((), Power.ON)
     assert len(after.disks[0].chain) == 2
@@ -103,7 +106,7 @@ def test_a_clone_whose_base_changed_is_not_started_and_stays_off(driver: LocalDr
     base = driver.state.root / made.disks[0].chain[0].path
     base.chmod(0o600)
     base.write_bytes(base.read_bytes() + b"\0")
-    error = error_of(driver, lambda: driver.set_power(made.id, Power.ON))
+    error = error_of(driver, lambda: driver.start(do.set_power(made, Power.ON)))
     assert isinstance(error, RefusedError)
     assert read(driver, made.id).power is Power.OFF
 
@@ -176,7 +179,7 @@ def test_a_machine_that_a_killed_command_was_starting_is_found(driver: LocalDriv
     process.start()
     process.join()
     assert process.exitcode == -signal.SIGKILL
-    error = error_of(driver, lambda: driver.delete_vm(made.id))
+    error = error_of(driver, lambda: driver.start(do.delete_vm(made)))
     assert error.hint == "stop it first"
     set_power(driver, made, Power.ON)
     assert read(driver, made.id).power is Power.ON
@@ -192,7 +195,7 @@ def die_after_launch(root: Path, vm: VmId) -> None:
 
     machine.Machine._wait_for_answer = die  # type: ignore[method-assign]  # on purpose
     with closing(connect(root, open_machine)) as driver:
-        result_of(driver, driver.set_power(vm, Power.ON))
+        result_of(driver, driver.start(do.set_power(vm, Power.ON)))
 
 
 @pytest.mark.parametrize("wait", [0.02, 0.1, 0.3, 0.4, 0.5])
@@ -213,7 +216,7 @@ def test_a_command_that_is_killed_while_it_starts_a_clone_leaves_one_machine_at_
             assert read(driver, vm.id).power is Power.ON
             set_power(driver, vm, Power.OFF)
             assert not runs_in(folder)
-            result_of(driver, driver.delete_vm(vm.id))
+            result_of(driver, driver.start(do.delete_vm(vm)))
     assert [vm.name for vm in driver.observe().vms] == ["golden"]
     check_tidy(root)
     assert read(driver, start_clone(driver)).power is Power.ON

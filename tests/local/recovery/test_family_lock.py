@@ -17,6 +17,7 @@ from linkedclone.drivers.local.snapshots import promote as promotion
 from linkedclone.errors import BusyError
 from linkedclone.model.images import ImageImport
 from linkedclone.system.locks import hold
+from tests import do
 from tests.contract.acts import find, make, result_of, step_for, take_snapshot
 from tests.local.scenes import connect, make_image
 
@@ -34,25 +35,25 @@ def snapshot(driver: LocalDriver) -> None:
 
 def revert(driver: LocalDriver) -> None:
     desk = find(driver, "desk")
-    result_of(driver, driver.revert_snapshot(desk.id, desk.snapshots[0].id))
+    result_of(driver, driver.start(do.revert_snapshot(desk, desk.snapshots[0].id)))
 
 
 def delete_snapshot(driver: LocalDriver) -> None:
     desk = find(driver, "desk")
-    result_of(driver, driver.delete_snapshot(desk.id, desk.snapshots[0].id))
+    result_of(driver, driver.start(do.delete_snapshot(desk, desk.snapshots[0].id)))
 
 
 def promote(name: str) -> Callable[[LocalDriver], object]:
-    return lambda driver: result_of(driver, driver.promote_vm(find(driver, name).id))
+    return lambda driver: result_of(driver, driver.start(do.promote_vm(find(driver, name))))
 
 
 def import_image(driver: LocalDriver) -> None:
     file = driver.state.root.parent / "image.qcow2"
-    driver.import_image(ImageImport(file=file, name="second"))
+    driver.images.import_image(ImageImport(file=file, name="second"))
 
 
 def delete(driver: LocalDriver) -> None:
-    result_of(driver, driver.delete_vm(find(driver, "golden").id))
+    result_of(driver, driver.start(do.delete_vm(find(driver, "golden"))))
 
 
 CASES: dict[str, tuple[Callable[[LocalDriver], object], ModuleType, str, bool]] = {
@@ -78,7 +79,7 @@ def test_the_lock_is_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, case:
     act, module, name, shared = CASES[case]
     with closing(connect(tmp_path / "state")) as driver:
         image = make_image(tmp_path / "image.qcow2")
-        driver.import_image(ImageImport(file=image, name="golden"))
+        driver.images.import_image(ImageImport(file=image, name="golden"))
         for made in ("desk", "plain"):
             make(driver, step_for(driver, find(driver, "golden"), made))
         take_snapshot(driver, find(driver, "desk"), "mine")

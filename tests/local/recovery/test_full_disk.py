@@ -20,6 +20,7 @@ from linkedclone.model.jobs import JobStatus
 from linkedclone.model.plan import CreateClone
 from linkedclone.model.vm import Power, Vm
 from linkedclone.system.os_errors import translate_os_error
+from tests import do
 from tests.contract.acts import (
     error_of,
     find,
@@ -58,14 +59,14 @@ def small(tmp_path: Path) -> Iterator[LocalDriver]:
         small_filesystem(tmp_path / "small", "4m") as folder,
         closing(connect(folder / "state")) as driver,
     ):
-        driver.import_image(ImageImport(file=image, name="golden"))
+        driver.images.import_image(ImageImport(file=image, name="golden"))
         yield driver
 
 
 @as_root
 def test_clones_that_find_no_room_leave_nothing(small: LocalDriver) -> None:
     first = step_for(small, find(small, "golden"), "desk")
-    jobs = [small.create_clone(renamed(first, f"desk-{n}")) for n in range(200)]
+    jobs = [small.start(renamed(first, f"desk-{n}")) for n in range(200)]
     states = finish(small, jobs)
     failed = [state for state in states if state.status is JobStatus.FAILED]
     assert failed
@@ -82,7 +83,7 @@ def test_once_there_is_room_the_same_name_can_be_cloned(small: LocalDriver) -> N
     filler = small.state.root / "filler"
     step = step_for(small, find(small, "golden"), "desk")
     fill(filler)
-    assert isinstance(error_of(small, lambda: small.create_clone(step)), NoSpaceError)
+    assert isinstance(error_of(small, lambda: small.start(step)), NoSpaceError)
     filler.unlink()
     assert make(small, step).name == "desk"
     check_tidy(small.state.root)
@@ -93,7 +94,7 @@ def test_a_snapshot_that_finds_no_room_changes_nothing(small: LocalDriver) -> No
     made = make(small, step_for(small, find(small, "golden"), "desk"))
     filler = small.state.root / "filler"
     fill(filler)
-    error = error_of(small, lambda: small.create_snapshot(made.id, "mine", ""))
+    error = error_of(small, lambda: small.start(do.create_snapshot(made, "mine", "")))
     assert isinstance(error, NoSpaceError)
     filler.unlink()
     assert read(small, made.id) == made
@@ -110,13 +111,13 @@ def test_a_merge_that_finds_no_room_loses_nothing(small: LocalDriver) -> None:
     fill(filler)
     os.truncate(filler, filler.stat().st_size - 200_000)  # room for the record, not for the data
     (snapshot,) = read(small, made.id).snapshots
-    error = error_of(small, lambda: small.delete_snapshot(made.id, snapshot.id))
+    error = error_of(small, lambda: small.start(do.delete_snapshot(made, snapshot.id)))
     assert isinstance(error, NoSpaceError)
     filler.unlink()
     assert view(small.state.root)["desk"].content == before
     assert read(small, made.id).snapshots == ()
     again = take_snapshot(small, read(small, made.id), "again")
-    result_of(small, small.delete_snapshot(made.id, again.id))
+    result_of(small, small.start(do.delete_snapshot(made, again.id)))
     assert view(small.state.root)["desk"].content == before
     assert len(read(small, made.id).disks[0].chain) == 2
     check_tidy(small.state.root)
@@ -127,7 +128,7 @@ def test_an_image_that_finds_no_room_is_not_imported(small: LocalDriver, tmp_pat
     image = tmp_path / "large.raw"
     image.write_bytes(os.urandom(8 << 20))
     with pytest.raises(NoSpaceError):
-        small.import_image(ImageImport(file=image, name="large"))
+        small.images.import_image(ImageImport(file=image, name="large"))
     assert [vm.name for vm in small.observe().vms] == ["golden"]
     check_tidy(small.state.root)
 
@@ -149,7 +150,7 @@ def test_wherever_the_space_ends_a_clone_leaves_nothing(
 ) -> None:
     image = make_image(tmp_path / "image.qcow2")
     with closing(connect(tmp_path / "state")) as driver:
-        driver.import_image(ImageImport(file=image, name="golden"))
+        driver.images.import_image(ImageImport(file=image, name="golden"))
         step = step_for(driver, find(driver, "golden"), "desk")
         assert count_failures(driver, monkeypatch, call, number, step) > 0
         assert make(driver, step).name == "desk"
@@ -180,20 +181,20 @@ def count_failures(
             failed = try_clone(driver, step)
         if not failed:
             (made,) = [vm for vm in driver.observe().vms if vm.name == "desk"]
-            result_of(driver, driver.delete_vm(made.id))
+            result_of(driver, driver.start(do.delete_vm(made)))
             return nth - 1
         left = [vm for vm in driver.observe().vms if vm.name == "desk"]
         check_tidy(driver.state.root)
         for vm in left:  # only the last sync may fail after the clone is there
             assert call == "fsync"
-            result_of(driver, driver.delete_vm(vm.id))
+            result_of(driver, driver.start(do.delete_vm(vm)))
     raise AssertionError("the clone never succeeded")
 
 
 def try_clone(driver: LocalDriver, step: CreateClone) -> bool:
     """Make a clone; return whether it failed for want of space."""
     try:
-        (state,) = finish(driver, [driver.create_clone(step)])
+        (state,) = finish(driver, [driver.start(step)])
         error = state.error
     except NoSpaceError as raised:
         error = raised
@@ -226,7 +227,7 @@ def small_disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalDriver
         small_filesystem(tmp_path_factory.mktemp("booted") / "small", "128m") as folder,
         closing(connect(folder / "state", open_machine)) as driver,
     ):
-        driver.import_image(build_import())
+        driver.images.import_image(build_import())
         try:
             yield driver
         finally:
@@ -250,7 +251,7 @@ def pause(driver: LocalDriver, to: str) -> Path:
 def test_a_guest_that_paused_goes_on_once_there_is_space(booted: LocalDriver) -> None:
     driver, hog = booted, pause(booted, "/root/data")
     desk = find(driver, "desk")
-    error = error_of(driver, lambda: driver.set_power(desk.id, Power.ON))
+    error = error_of(driver, lambda: driver.start(do.set_power(desk, Power.ON)))
     assert isinstance(error, NoSpaceError)
     assert "full" in error.details
     assert error.hint
@@ -260,7 +261,7 @@ def test_a_guest_that_paused_goes_on_once_there_is_space(booted: LocalDriver) ->
         "paused: the disk's file system is full; free some space, "
         "then continue it with: ``start`` desk"
     )
-    (found,) = [one for one in driver.diagnose() if one.check == "machines"]
+    (found,) = [one for one in driver.folder.diagnose() if one.check == "machines"]
     assert found.text == "paused: desk (the disk's file system is full)"
     assert "``start`` desk " in found.remedy
 
@@ -284,7 +285,7 @@ def test_a_guest_that_paused_can_be_stopped_and_deleted_on_a_full_disk(
     desk = find(driver, "desk")
     set_power(driver, desk, Power.OFF)
     assert read(driver, desk.id).power is Power.OFF
-    result_of(driver, driver.delete_vm(desk.id))
+    result_of(driver, driver.start(do.delete_vm(desk)))
     check_tidy(driver.state.root)
 
 
@@ -297,7 +298,7 @@ def wait_for(driver: LocalDriver, vm: Vm, condition: Callable[[Vm], bool | None]
 
 
 def ssh(driver: LocalDriver, vm: Vm, command: str) -> list[str]:
-    arguments = driver.build_ssh(vm.id, [command])
+    arguments = driver.access.build_ssh(vm.id, [command])
     done = subprocess.run(
         arguments, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=240, check=True
     )
@@ -312,14 +313,14 @@ def test_a_file_system_without_inodes_is_not_told_as_a_full_disk(tmp_path: Path)
         small_filesystem(tmp_path / "small", "64m", inodes=60) as folder,
         closing(connect(folder / "state")) as driver,
     ):
-        driver.import_image(ImageImport(file=image, name="golden"))
+        driver.images.import_image(ImageImport(file=image, name="golden"))
         step = step_for(driver, find(driver, "golden"), "desk")
         with suppress(OSError):
             for number in range(60):
                 (folder / str(number)).touch()
         for act in (
-            lambda: driver.create_clone(step),
-            lambda: driver.import_image(ImageImport(file=image, name="other")),
+            lambda: driver.start(step),
+            lambda: driver.images.import_image(ImageImport(file=image, name="other")),
         ):
             with pytest.raises(NoSpaceError, match="no inodes left") as caught:
                 act()

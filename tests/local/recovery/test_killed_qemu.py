@@ -21,6 +21,7 @@ from linkedclone.drivers.local.qmp.answers import Answer
 from linkedclone.drivers.local.qmp.monitor import Monitor
 from linkedclone.model.images import ImageImport
 from linkedclone.model.vm import Power
+from tests import do
 from tests.contract.acts import delete, find, make, result_of, set_power, step_for, take_snapshot
 from tests.local.scenes import check_tidy, connect, make_image, top_of
 
@@ -32,7 +33,7 @@ def driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalDri
     monkeypatch.setenv(OVERCOMMIT_VARIABLE, "yes")
     image = make_image(tmp_path / "image.qcow2")
     with closing(connect(tmp_path / "state", partial(open_machine, accel="tcg"))) as opened:
-        opened.import_image(ImageImport(file=image, name="golden", memory_bytes=64 << 20))
+        opened.images.import_image(ImageImport(file=image, name="golden", memory_bytes=64 << 20))
         make(opened, step_for(opened, find(opened, "golden"), "desk"))
         take_snapshot(opened, find(opened, "desk"), "one")
         yield opened
@@ -45,12 +46,12 @@ def take(driver: LocalDriver) -> None:
 def merge(driver: LocalDriver) -> None:
     vm = find(driver, "desk")
     for snapshot in vm.snapshots:
-        result_of(driver, driver.delete_snapshot(vm.id, snapshot.id))
+        result_of(driver, driver.start(do.delete_snapshot(vm, snapshot.id)))
 
 
 def promote(driver: LocalDriver) -> None:
     merge(driver)
-    result_of(driver, driver.promote_vm(find(driver, "desk").id))
+    result_of(driver, driver.start(do.promote_vm(find(driver, "desk"))))
 
 
 ACTS = {"take": take, "merge": merge, "promote": promote}

@@ -27,6 +27,7 @@ from linkedclone.errors import (
 )
 from linkedclone.model.vm import Power
 from linkedclone.system.locks import hold
+from tests import do
 from tests.command import FORKED
 from tests.contract.acts import find, make, result_of, set_power, step_for
 from tests.local.recovery.test_full_disk import as_root, small_filesystem
@@ -63,7 +64,7 @@ def check_works(root: Path) -> None:
     with closing(connect(root)) as driver:
         made = make(driver, step_for(driver, find(driver, "golden"), "new"))
         set_power(driver, made, Power.ON)
-        (layers,) = [f.text for f in driver.diagnose() if f.check == "layers"]
+        (layers,) = [f.text for f in driver.folder.diagnose() if f.check == "layers"]
         assert layers.endswith("all sound")
     check_tidy(root)
 
@@ -75,7 +76,7 @@ def test_all_is_there_after_a_move(state: Path, elsewhere: Path, far: bool) -> N
     assert (elsewhere.stat().st_dev != state.stat().st_dev) is True
     told: list[str] = []
     with closing(connect(state)) as driver:
-        driver.move_state(target, lambda what, *_: told.append(what))
+        driver.folder.move_state(target, lambda what, *_: told.append(what))
     assert not state.exists()
     assert ("copying" in told) is far
     assert look(target) == before
@@ -92,7 +93,7 @@ def test_files_that_share_their_content_share_it_after_a_move(state: Path, elsew
     one.write_bytes(b"kernel")
     os.link(one, next(state.glob("vms/solo*/")) / "kernel")
     with closing(connect(state)) as driver:
-        driver.move_state(elsewhere / "there")
+        driver.folder.move_state(elsewhere / "there")
     assert next((elsewhere / "there").glob("vms/golden*/kernel")).stat().st_nlink == 2
 
 
@@ -100,7 +101,7 @@ def test_a_running_machine_stays_where_it_is(state: Path) -> None:
     with closing(connect(state)) as driver:
         set_power(driver, find(driver, "grand"), Power.ON)
         with pytest.raises(InUseError) as caught:
-            driver.move_state(state.parent / "there")
+            driver.folder.move_state(state.parent / "there")
     assert caught.value.dependants == ("grand",)
     assert state.is_dir()
 
@@ -112,9 +113,9 @@ def test_a_folder_that_is_worked_on_stays_where_it_is(
     lock = next(state.glob("vms/grand*/lock"))
     with closing(connect(state)) as driver:
         with hold(lock, shared=True), pytest.raises(BusyError):
-            driver.move_state(state.parent / "there")
+            driver.folder.move_state(state.parent / "there")
         with hold(driver.state.family_lock, shared=True), pytest.raises(BusyError):
-            driver.move_state(state.parent / "there")
+            driver.folder.move_state(state.parent / "there")
     assert look(state)
 
 
@@ -124,7 +125,7 @@ def test_a_place_that_is_taken_is_refused(state: Path) -> None:
     with closing(connect(state)) as driver:
         for target in (state.parent / "full", state / "inside", state.parent, state.parent / "a/b"):
             with pytest.raises(InputError):
-                driver.move_state(target)
+                driver.folder.move_state(target)
     assert look(state)
 
 
@@ -133,7 +134,7 @@ def test_a_place_without_room_is_refused(
 ) -> None:
     monkeypatch.setattr(move_state, "free_bytes", lambda _: 1000)
     with closing(connect(state)) as driver, pytest.raises(NoSpaceError):
-        driver.move_state(elsewhere / "there")
+        driver.folder.move_state(elsewhere / "there")
     assert look(state)
     assert list(elsewhere.iterdir()) == []
     assert not (state / "moving").exists()
@@ -142,7 +143,7 @@ def test_a_place_without_room_is_refused(
 def test_plain_ssh_goes_to_the_new_place_after_a_rename_that_was_killed(state: Path) -> None:
     target = state.parent / "there"
     with closing(connect(state)) as driver:
-        driver.write_ssh_config()
+        driver.folder.write_ssh_config()
     process = FORKED.Process(target=die_while_moving, args=(state, target, "_write_ssh_entries", 1))
     process.start()
     process.join()
@@ -158,16 +159,16 @@ def test_plain_ssh_goes_to_the_new_place_after_a_rename_that_was_killed(state: P
 
 def test_all_that_a_vm_has_is_the_same_after_a_move(state: Path, elsewhere: Path) -> None:
     with closing(connect(state)) as driver:
-        result_of(driver, driver.rename_vm(find(driver, "kept").id, "Held"))
-        driver.write_ssh_config()
+        result_of(driver, driver.start(do.rename_vm(find(driver, "kept"), "Held")))
+        driver.folder.write_ssh_config()
         kept = driver.state.link(find(driver, "Held").id)
-        before = driver.build_unit()
-        driver.move_state(elsewhere / "there")
+        before = driver.folder.build_unit()
+        driver.folder.move_state(elsewhere / "there")
     root = elsewhere / "there"
     with closing(connect(root)) as driver:
         assert driver.state.link(find(driver, "Held").id).name == kept.name
-        assert driver.build_unit() == before.replace(str(state), str(root))
-        result_of(driver, driver.rename_vm(find(driver, "Held").id, "kept"))
+        assert driver.folder.build_unit() == before.replace(str(state), str(root))
+        result_of(driver, driver.start(do.rename_vm(find(driver, "Held"), "kept")))
     include = (root / "ssh_config").read_text()
     assert f'Include "{root}/names/*/ssh_config"' in include
     told = [path.read_text() for path in root.glob("names/*/ssh_config")]
@@ -195,7 +196,7 @@ def test_a_place_that_is_read_only_costs_nothing(
         else:
             close()
         with closing(connect(state)) as driver, pytest.raises(LinkedCloneError) as caught:
-            driver.move_state(folder / "there")
+            driver.folder.move_state(folder / "there")
         assert "read-only" in caught.value.hint
         reopen(state)
         assert look(state) == before
@@ -232,7 +233,7 @@ def die_while_moving(root: Path, target: Path, step: str, calls: int) -> None:
 
     setattr(move_state, step, die)
     with closing(connect(root)) as driver:
-        driver.move_state(target)
+        driver.folder.move_state(target)
 
 
 @pytest.mark.parametrize(("step", "calls"), STEPS.values(), ids=STEPS)
@@ -281,7 +282,7 @@ def test_a_state_folder_behind_a_link_is_moved_and_not_the_link(
     link.symlink_to(state)
     target = (elsewhere if far else state.parent) / "there"
     with closing(connect(link)) as driver:
-        driver.move_state(target)
+        driver.folder.move_state(target)
     assert target.is_dir()
     assert not target.is_symlink()
     assert not state.exists()
@@ -299,11 +300,11 @@ def test_what_a_link_would_leave_behind_is_refused(state: Path) -> None:
     with closing(connect(state)) as driver:
         for target in (inside / "there", state.parent / "dangling"):
             with pytest.raises(InputError):
-                driver.move_state(target)
+                driver.folder.move_state(target)
         (state / "vms").rename(state.parent / "vms")
         (state / "vms").symlink_to("../vms")
         with pytest.raises(InputError, match="is a link to"):
-            driver.move_state(state.parent / "there")
+            driver.folder.move_state(state.parent / "there")
     assert look(state) == before
 
 

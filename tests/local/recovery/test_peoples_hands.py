@@ -46,6 +46,7 @@ from linkedclone.model.findings import Finding, Verdict
 from linkedclone.model.images import DiskExport, ImageImport
 from linkedclone.model.jobs import Job
 from linkedclone.model.vm import Power, Vm
+from tests import do
 from tests.command import run as run_command
 from tests.contract.acts import delete, error_of, find, make, result_of, step_for, take_snapshot
 from tests.local.pretend import open_pretend_machine
@@ -69,7 +70,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("made")
     image = make_image(folder / "image.qcow2")
     with closing(connect(folder / "state")) as driver:
-        driver.import_image(ImageImport(file=image, name="golden"))
+        driver.images.import_image(ImageImport(file=image, name="golden"))
         for fill, name in enumerate(("desk", "other"), start=5):
             clone = make(driver, step_for(driver, find(driver, "golden"), name))
             write(top_of(driver.state, clone), at=200_000, length=70_000, fill=fill)
@@ -157,8 +158,8 @@ def test_a_copy_that_lost_its_links_loses_nothing_and_is_linked_again(
     assert found.verdict is Verdict.FAILED
     assert all(name in found.text for name in NAMES)
     with closing(connect(copy)) as driver:
-        assert sorted(driver.relink_vms()) == NAMES
-        assert driver.relink_vms() == ()
+        assert sorted(driver.folder.relink_vms()) == NAMES
+        assert driver.folder.relink_vms() == ()
     assert view(copy) == view(made)
     assert finding(copy, "links").verdict is Verdict.OK
 
@@ -204,7 +205,7 @@ def test_a_copy_of_a_vm_is_told_and_never_linked_in_its_place(
     found = finding(root, "links")
     assert found.verdict is Verdict.OK
     assert "it is a copy of desk" in found.text
-    assert driver.relink_vms() == ()
+    assert driver.folder.relink_vms() == ()
 
 
 def test_two_folders_that_claim_one_name_are_told_and_not_linked(root: Path) -> None:
@@ -215,14 +216,14 @@ def test_two_folders_that_claim_one_name_are_told_and_not_linked(root: Path) -> 
     assert [vm.obstacle for vm in find_unlinked(driver.state)] == [
         "more than one folder without a link is of a VM named desk"
     ] * 2
-    assert driver.relink_vms() == ()
+    assert driver.folder.relink_vms() == ()
 
 
 def test_a_renamed_vm_is_linked_under_the_name_that_it_has(driver: LocalDriver, root: Path) -> None:
-    job = driver.rename_vm(find(driver, "desk").id, "Held")
+    job = driver.start(do.rename_vm(find(driver, "desk"), "Held"))
     driver.wait([job], 60)
     (root / "names" / "held").unlink()
-    assert driver.relink_vms() == ("Held",)
+    assert driver.folder.relink_vms() == ("Held",)
     assert find(driver, "held").name == "Held"
 
 
@@ -345,7 +346,7 @@ def test_clearing_a_broken_vm_away_leaves_the_vm_that_its_folder_links_to(
     folder = driver.state.folder(vm.id)
     folder.rename(root / "aside.old")
     folder.symlink_to(driver.state.folder(find(driver, "desk").id).name)
-    result_of(driver, driver.delete_vm(vm.id))
+    result_of(driver, driver.start(do.delete_vm(vm)))
     del before["other"]
     assert view(root) == before
 
@@ -355,8 +356,8 @@ def test_a_layer_of_a_state_folder_is_not_moved_into_another_image(
 ) -> None:
     layer = root / find(driver, "desk").disks[0].chain[0].path
     with pytest.raises(InputError, match="lies in a state folder"):
-        driver.import_image(ImageImport(file=layer, name="stolen", move=True))
-    driver.import_image(ImageImport(file=layer, name="copied"))
+        driver.images.import_image(ImageImport(file=layer, name="stolen", move=True))
+    driver.images.import_image(ImageImport(file=layer, name="copied"))
     assert layer.exists()
 
 
@@ -366,7 +367,7 @@ def test_nothing_is_exported_into_the_state_folder(
 ) -> None:
     wanted = DiskExport(vm=find(driver, "other").id, file=root / place, format="qcow2")
     with pytest.raises(InputError, match="is in the state folder"):
-        driver.export_disk(wanted)
+        driver.folder.export_disk(wanted)
     assert not (root / place).exists()
 
 
@@ -498,7 +499,10 @@ def test_a_vm_that_was_broken_by_hand_is_told_and_cleared_by_delete(
     assert names_in(root) == NAMES
     (seen,) = driver.find_vms(["other"])
     assert "``delete`` other" in seen.trouble
-    for act in (lambda: driver.set_power(vm.id, Power.ON), lambda: driver.promote_vm(vm.id)):
+    for act in (
+        lambda: driver.start(do.set_power(vm, Power.ON)),
+        lambda: driver.start(do.promote_vm(vm)),
+    ):
         error = error_of(driver, act)
         assert isinstance(error, HypervisorError)
         assert not isinstance(error, GoneError)
@@ -512,7 +516,7 @@ def test_a_vm_that_was_broken_by_hand_is_told_and_cleared_by_delete(
 
 def test_a_folder_that_was_removed_by_hand_is_cleared_by_a_plain_delete(root: Path) -> None:
     with closing(connect(root)) as driver:
-        job = driver.rename_vm(find(driver, "other").id, "held")
+        job = driver.start(do.rename_vm(find(driver, "other"), "held"))
         driver.wait([job], 60)
         shutil.rmtree(folder_of(driver, "held"))
     assert "held is broken" in run("linkedclone", "show", "held", root=root).stdout
@@ -586,21 +590,21 @@ def opened_elsewhere(disk: Path, *options: str) -> Iterator[None]:
 
 
 def do_export(driver: LocalDriver, vm: Vm) -> None:
-    driver.export_disk(
+    driver.folder.export_disk(
         DiskExport(vm=vm.id, file=driver.state.root.parent / "out.raw", format="raw")
     )
 
 
 WRITERS_ACTS: dict[str, Callable[[LocalDriver, Vm], object]] = {
-    "seal": lambda d, vm: d.create_snapshot(vm.id, "new", ""),
-    "revert": lambda d, vm: d.revert_snapshot(vm.id, vm.snapshots[0].id),
-    "merge": lambda d, vm: d.delete_snapshot(vm.id, vm.snapshots[0].id),
-    "promote": lambda d, vm: d.promote_vm(vm.id),
-    "grow": lambda d, vm: d.grow_disk(vm.id, vm.disks[0].label, 8 << 20),
-    "start": lambda d, vm: d.set_power(vm.id, Power.ON),
-    "delete": lambda d, vm: d.delete_vm(vm.id),
+    "seal": lambda d, vm: d.start(do.create_snapshot(vm, "new", "")),
+    "revert": lambda d, vm: d.start(do.revert_snapshot(vm, vm.snapshots[0].id)),
+    "merge": lambda d, vm: d.start(do.delete_snapshot(vm, vm.snapshots[0].id)),
+    "promote": lambda d, vm: d.start(do.promote_vm(vm)),
+    "grow": lambda d, vm: d.start(do.grow_disk(vm, vm.disks[0].label, 8 << 20)),
+    "start": lambda d, vm: d.start(do.set_power(vm, Power.ON)),
+    "delete": lambda d, vm: d.start(do.delete_vm(vm)),
     "export": do_export,
-    "move": lambda d, _: d.move_state(d.state.root.parent / "there"),
+    "move": lambda d, _: d.folder.move_state(d.state.root.parent / "there"),
 }
 
 
@@ -630,7 +634,7 @@ def test_a_layer_that_another_program_writes_to_is_not_cloned_from(
     base = driver.state.root / golden.disks[0].chain[0].path
     base.chmod(0o644)
     with opened_elsewhere(base):
-        error = error_of(driver, lambda: driver.create_clone(step_for(driver, golden, "fresh")))
+        error = error_of(driver, lambda: driver.start(step_for(driver, golden, "fresh")))
     assert isinstance(error, InUseError)
 
 
@@ -710,7 +714,7 @@ def fail_to_snapshot(root: Path) -> LinkedCloneError:
     try:
         with closing(open_here(root)) as driver:
             (golden,) = driver.find_vms(["golden"])
-            return error_of(driver, lambda: driver.create_snapshot(golden.id, "more", ""))
+            return error_of(driver, lambda: driver.start(do.create_snapshot(golden, "more", "")))
     except LinkedCloneError as error:
         return error
 
@@ -770,15 +774,15 @@ def test_a_seal_that_cannot_be_understood_refuses_and_says_how_the_layer_is_acce
     seal.unlink()
     seal.mkdir() if content is None else seal.write_bytes(content)
     step = step_for(driver, find(driver, "golden"), "more")
-    error = error_of(driver, lambda: driver.create_clone(step))
+    error = error_of(driver, lambda: driver.start(step))
     assert why in f"{error}"
     assert f"``doctor`` ``accept`` {layer}" in error.hint
     assert finding(root, "layers").remedy == error.hint
     if content is None:
         with pytest.raises(HypervisorError, match=rf"{seal} is a folder"):
-            driver.accept_layer(layer)
+            driver.folder.accept_layer(layer)
         return
-    driver.accept_layer(layer)
+    driver.folder.accept_layer(layer)
     assert make(driver, step_for(driver, find(driver, "golden"), "more")).name == "more"
 
 
@@ -786,11 +790,11 @@ def test_an_image_that_differs_between_the_samples_is_another_version(tmp_path: 
     image = tmp_path / "image.raw"
     image.write_bytes(bytes(12 << 20))
     with closing(connect(tmp_path / "state")) as driver:
-        driver.import_image(ImageImport(file=image, name="big", format="raw"))
+        driver.images.import_image(ImageImport(file=image, name="big", format="raw"))
         with image.open("r+b") as file:
             file.seek(100_000)
             file.write(b"changed")
-        driver.import_image(ImageImport(file=image, name="big", format="raw"))
+        driver.images.import_image(ImageImport(file=image, name="big", format="raw"))
         with pytest.raises(DuplicateNameError, match="already has the same content"):
-            driver.import_image(ImageImport(file=image, name="big", format="raw"))
+            driver.images.import_image(ImageImport(file=image, name="big", format="raw"))
         assert [vm.name for vm in driver.observe().vms] == ["big", "big@1"]

@@ -19,6 +19,7 @@ from linkedclone.model.images import ImageImport
 from linkedclone.model.jobs import JobStatus
 from linkedclone.system import atomic_files
 from linkedclone.system.atomic_files import write_new
+from tests import do
 from tests.command import FORKED
 from tests.contract.acts import find, finish, make, read, renamed, step_for, take_snapshot
 from tests.local import crowd
@@ -48,16 +49,16 @@ def test_a_parent_that_is_deleted_while_it_is_cloned_leaves_whole_clones(
     driver: LocalDriver, other_driver: LocalDriver, image: Path
 ) -> None:
     for turn in range(ROUNDS):
-        driver.import_image(ImageImport(file=image, name="golden"))
+        driver.images.import_image(ImageImport(file=image, name="golden"))
         parent = find(driver, "golden")
         first = step_for(driver, parent, "desk")
         steps = [renamed(first, f"desk-{turn}-{n}") for n in range(6)]
         cut = random.Random(turn).randrange(6)
-        jobs = [driver.create_clone(step) for step in steps[:cut]]
-        deletion = other_driver.delete_vm(parent.id)
+        jobs = [driver.start(step) for step in steps[:cut]]
+        deletion = other_driver.start(do.delete_vm(parent))
         for step in steps[cut:]:
             with suppress(GoneError):  # told at once, if it is gone by then
-                jobs.append(driver.create_clone(step))
+                jobs.append(driver.start(step))
         (deleted,) = finish(other_driver, [deletion])
         assert deleted.error is None
         states = finish(driver, jobs)
@@ -66,22 +67,22 @@ def test_a_parent_that_is_deleted_while_it_is_cloned_leaves_whole_clones(
         left = driver.observe().vms
         assert {vm.id for vm in left} == made
         check_tidy(driver.state.root)
-        finish(driver, [driver.delete_vm(vm.id) for vm in left])
+        finish(driver, [driver.start(do.delete_vm(vm)) for vm in left])
         assert list(driver.state.vms.iterdir()) == []
 
 
 def test_the_last_reader_that_goes_while_another_comes_keeps_the_layer(
     driver: LocalDriver, other_driver: LocalDriver, image: Path
 ) -> None:
-    driver.import_image(ImageImport(file=image, name="golden"))
+    driver.images.import_image(ImageImport(file=image, name="golden"))
     child = make(driver, step_for(driver, find(driver, "golden"), "child"))
     take_snapshot(driver, child, "mine")
-    finish(driver, [driver.delete_vm(find(driver, "golden").id)])
+    finish(driver, [driver.start(do.delete_vm(find(driver, "golden")))])
     for turn in range(ROUNDS):
         source = find(driver, "child" if turn == 0 else f"child-{turn - 1}")
         step = step_for(driver, source, f"child-{turn}")
-        jobs = [driver.create_clone(step)]
-        deletions = [other_driver.delete_vm(source.id)]
+        jobs = [driver.start(step)]
+        deletions = [other_driver.start(do.delete_vm(source))]
         (made,) = finish(driver, jobs)
         finish(other_driver, deletions)
         if made.error:
@@ -94,13 +95,13 @@ def test_the_last_reader_that_goes_while_another_comes_keeps_the_layer(
 def test_snapshots_and_clones_of_one_parent_take_turns(
     driver: LocalDriver, other_driver: LocalDriver, image: Path
 ) -> None:
-    driver.import_image(ImageImport(file=image, name="golden"))
+    driver.images.import_image(ImageImport(file=image, name="golden"))
     parent = find(driver, "golden")
     base = parent.snapshots[0]
     first = step_for(driver, parent, "desk")
-    jobs = [driver.create_clone(renamed(first, f"desk-{n}")) for n in range(10)]
-    others = [other_driver.create_snapshot(parent.id, f"s{n}", "") for n in range(5)]
-    others.append(other_driver.delete_snapshot(parent.id, base.id))
+    jobs = [driver.start(renamed(first, f"desk-{n}")) for n in range(10)]
+    others = [other_driver.start(do.create_snapshot(parent, f"s{n}", "")) for n in range(5)]
+    others.append(other_driver.start(do.delete_snapshot(parent, base.id)))
     assert all(state.error is None for state in finish(other_driver, others))
     states = finish(driver, jobs)
     assert {type(state.error) for state in states if state.error} <= {GoneError}
@@ -114,7 +115,7 @@ def clone_all(root: Path, names: list[str], outcomes: object) -> None:
         done = 0
         for name in names:
             try:
-                (state,) = finish(driver, [driver.create_clone(renamed(first, name))])
+                (state,) = finish(driver, [driver.start(renamed(first, name))])
             except DuplicateNameError:
                 continue
             assert state.error is None or isinstance(state.error, DuplicateNameError)
@@ -123,7 +124,7 @@ def clone_all(root: Path, names: list[str], outcomes: object) -> None:
 
 
 def test_of_several_processes_one_makes_each_clone(driver: LocalDriver, image: Path) -> None:
-    driver.import_image(ImageImport(file=image, name="golden"))
+    driver.images.import_image(ImageImport(file=image, name="golden"))
     names = [f"desk-{n:02}" for n in range(20)]
     outcomes = FORKED.SimpleQueue()
     processes = [
@@ -181,7 +182,7 @@ def test_a_vm_whose_folder_goes_while_all_are_read_is_no_error(
     driver: LocalDriver, image: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The first look for files of nobody takes no lock: it would wait for every deletion."""
-    driver.import_image(ImageImport(file=image, name="golden"))
+    driver.images.import_image(ImageImport(file=image, name="golden"))
     gone = driver.state.vms / "desk.0badcafe"
     gone.mkdir()
 

@@ -19,6 +19,7 @@ from linkedclone.formats.chain import read_chain
 from linkedclone.model.images import ImageImport
 from linkedclone.model.vm import Power
 from linkedclone.system.locks import hold
+from tests import do
 from tests.contract.acts import find, make, result_of, set_power, step_for, take_snapshot
 from tests.local.scenes import (
     View,
@@ -62,8 +63,10 @@ def move_away(layer: Path, name: str = "") -> Path:
 def check_sound(state: StateFolder, before: dict[str, View]) -> None:
     assert view(state.root) == before
     with closing(connect(state.root)) as driver:
-        assert [f.text for f in driver.diagnose() if f.check == "leftovers"] == ["there are none"]
-        (layers,) = [f.text for f in driver.diagnose() if f.check == "layers"]
+        assert [f.text for f in driver.folder.diagnose() if f.check == "leftovers"] == [
+            "there are none"
+        ]
+        (layers,) = [f.text for f in driver.folder.diagnose() if f.check == "layers"]
         assert layers.endswith("all sound")
     assert list(state.staging.iterdir()) == []
 
@@ -72,7 +75,7 @@ def test_clones_of_clones_hang_from_the_new_place(state: StateFolder, driver: Lo
     before, layer = view(state.root), base_of(driver, "grand")
     there = move_away(layer)
     there.chmod(0o644)
-    done = driver.rebase_layers(there)
+    done = driver.folder.rebase_layers(there)
     assert there.stat().st_mode & 0o777 == 0o400
     assert set(done.vms) == {"golden", "grand", "kept"}
     check_sound(state, before_without_independence(before, state))
@@ -81,7 +84,7 @@ def test_clones_of_clones_hang_from_the_new_place(state: StateFolder, driver: Lo
     for name in done.vms:
         assert there in [f.path for f in read_chain(top_of(state, find(driver, name)))]
     with pytest.raises(InputError):
-        driver.rebase_layers(there)
+        driver.folder.rebase_layers(there)
 
 
 @pytest.mark.parametrize("index", [1, 2], ids=["middle", "of the clone"])
@@ -91,12 +94,12 @@ def test_a_layer_that_hangs_from_another_stays_where_that_is_found(
     before, layer = view(state.root), base_of(driver, "grand", index)
     there = move_away(layer)
     with pytest.raises(RefusedError) as caught:
-        driver.rebase_layers(there)
+        driver.folder.rebase_layers(there)
     assert f"mv -n {there} {layer}" in caught.value.hint
     folder = state.vms / "elsewhere.00000000"
     folder.mkdir()
     there = Path(shutil.move(there, folder / "disk-00000000.qcow2"))
-    driver.rebase_layers(there)
+    driver.folder.rebase_layers(there)
     check_sound(state, before_without_independence(before, state))
 
 
@@ -115,7 +118,7 @@ def before_without_independence(before: dict[str, View], state: StateFolder) -> 
 
 
 def test_clones_go_on_hanging_from_their_snapshot(state: StateFolder, driver: LocalDriver) -> None:
-    driver.rebase_layers(move_away(base_of(driver, "grand")))
+    driver.folder.rebase_layers(move_away(base_of(driver, "grand")))
     golden, kept = find(driver, "golden"), find(driver, "kept")
     frozen = {snapshot.disks[0].top for snapshot in golden.snapshots if snapshot.disks}
     assert frozen & set(kept.disks[0].chain)
@@ -123,9 +126,9 @@ def test_clones_go_on_hanging_from_their_snapshot(state: StateFolder, driver: Lo
     set_power(driver, made, Power.ON)
     set_power(driver, made, Power.OFF)
     for name in ("new", "grand", "kept"):
-        result_of(driver, driver.delete_vm(find(driver, name).id))
+        result_of(driver, driver.start(do.delete_vm(find(driver, name))))
     for snapshot in find(driver, "golden").snapshots:
-        result_of(driver, driver.delete_snapshot(golden.id, snapshot.id))
+        result_of(driver, driver.start(do.delete_snapshot(golden, snapshot.id)))
     assert take_survey(state).doubts == ()
 
 
@@ -133,10 +136,10 @@ def test_a_layer_whose_vm_was_deleted_is_hung_from_directly(
     state: StateFolder, driver: LocalDriver
 ) -> None:
     base = base_of(driver, "grand")
-    result_of(driver, driver.delete_vm(find(driver, "golden").id))
+    result_of(driver, driver.start(do.delete_vm(find(driver, "golden"))))
     before = view(state.root)
     there = move_away(base, "renamed.img")
-    driver.rebase_layers(there)
+    driver.folder.rebase_layers(there)
     assert base_of(driver, "grand") == there
     check_sound(state, before)
 
@@ -145,14 +148,14 @@ def test_a_raw_base_that_was_moved_with_its_seal(tmp_path: Path) -> None:
     raw = tmp_path / "disk.raw"
     raw.write_bytes(bytes(range(256)) * 4096)
     with closing(connect(tmp_path / "here/state")) as driver:
-        driver.import_image(ImageImport(file=raw, name="golden", format="raw"))
+        driver.images.import_image(ImageImport(file=raw, name="golden", format="raw"))
         make(driver, step_for(driver, find(driver, "golden"), "desk"))
         before, base = view(driver.state.root), base_of(driver, "desk")
         seal = base.with_name(base.name + ".seal")
         there = move_away(base)
         shutil.move(seal, there.parent)
         there.chmod(0o644)
-        driver.rebase_layers(there)
+        driver.folder.rebase_layers(there)
         assert base_of(driver, "desk") == there
         assert there.stat().st_mode & 0o777 == 0o400
         check_sound(driver.state, before_without_independence(before, driver.state))
@@ -165,8 +168,8 @@ def test_a_layer_elsewhere_in_the_state_folder_moves_with_it(
     (state.root / "large").mkdir()
     there = state.root / "large" / base.name
     shutil.move(base, there)
-    driver.rebase_layers(there)
-    driver.move_state(state.root.parent / "there")
+    driver.folder.rebase_layers(there)
+    driver.folder.move_state(state.root.parent / "there")
     after = open_state(state.root.parent / "there", immutable=False)
     check_sound(after, before_without_independence(before, after))
 
@@ -177,14 +180,14 @@ def test_another_file_is_refused(state: StateFolder, driver: LocalDriver, tmp_pa
     changed = make_image(tmp_path / "changed.qcow2")
     for file in (changed, tmp_path, tmp_path / "none", state.root / "id"):
         with pytest.raises(InputError):
-            driver.rebase_layers(file)
+            driver.folder.rebase_layers(file)
     times = there.stat()
     write(there, at=0, length=512, fill=9) if os.geteuid() else None
     there.chmod(0o644)
     write(there, at=0, length=512, fill=9)
     os.utime(there, ns=(times.st_atime_ns, times.st_mtime_ns))
     with pytest.raises(InputError):
-        driver.rebase_layers(there)
+        driver.folder.rebase_layers(there)
     assert read_chain(top_of(state, find(driver, "grand")))[0].missing
 
 
@@ -196,7 +199,7 @@ def test_two_files_that_differ_where_no_sample_is_taken_are_refused(
     with raw.open("wb") as file:
         file.truncate(64 << 20)
     with closing(connect(tmp_path / "here/state")) as driver:
-        driver.import_image(ImageImport(file=raw, name="golden", format="raw"))
+        driver.images.import_image(ImageImport(file=raw, name="golden", format="raw"))
         base = base_of(driver, "golden")
         one, other = tmp_path / "here/one", tmp_path / "here/other"
         shutil.move(base, one)
@@ -208,11 +211,11 @@ def test_two_files_that_differ_where_no_sample_is_taken_are_refused(
             file.write(b"other")
         os.utime(other, ns=(seen.st_atime_ns, seen.st_mtime_ns))
         with pytest.raises(RefusedError, match="more than one file"):
-            driver.rebase_layers(one)
+            driver.folder.rebase_layers(one)
         main(["doctor", "--endpoint", f"local:{driver.state.root}"])
         assert "several files look like it, and differ" in capsys.readouterr().out
         shutil.copy2(one, other)
-        driver.rebase_layers(one)
+        driver.folder.rebase_layers(one)
         assert base_of(driver, "golden") == one
 
 
@@ -223,14 +226,14 @@ def test_vms_that_run_or_are_worked_on_are_left_alone(
     set_power(driver, find(driver, "grand"), Power.ON)
     there = move_away(base)
     with pytest.raises(InUseError) as caught:
-        driver.rebase_layers(there)
+        driver.folder.rebase_layers(there)
     assert caught.value.dependants == ("grand",)
     set_power(driver, find(driver, "grand"), Power.OFF)
     lock = next(state.root.glob("vms/kept*/lock"))
     with hold(lock, shared=True), pytest.raises(BusyError):
-        driver.rebase_layers(there)
+        driver.folder.rebase_layers(there)
     with hold(state.family_lock, shared=True), pytest.raises(BusyError):
-        driver.rebase_layers(there)
+        driver.folder.rebase_layers(there)
     assert read_chain(top_of(state, find(driver, "kept")))[0].missing
 
 
@@ -258,7 +261,7 @@ def test_doctor_offers_both_ways_and_takes_one(
 
 def rebase_there(root: Path, there: Path) -> None:
     with closing(connect(root)) as driver:
-        driver.rebase_layers(there)
+        driver.folder.rebase_layers(there)
 
 
 @pytest.mark.timeout(600)

@@ -13,6 +13,7 @@ from linkedclone.drivers.local.machine.open import open_machine
 from linkedclone.drivers.local.state.disks import is_unsettled
 from linkedclone.drivers.local.state.store import load_vm
 from linkedclone.model.vm import Power
+from tests import do
 from tests.contract.acts import find, read, result_of, set_power, take_snapshot
 from tests.local.scenes import check_tidy, clean_up, connect, make_image
 from tests.local.snapshots.test_merging import frozen, open_two_disks, scatter, start, stop_all
@@ -27,14 +28,14 @@ LONGEST = 200
 def delete_snapshot(driver: LocalDriver, name: str) -> None:
     desk = find(driver, "desk")
     (wanted,) = [one.id for one in desk.snapshots if one.name == name]
-    result_of(driver, driver.delete_snapshot(desk.id, wanted))
+    result_of(driver, driver.start(do.delete_snapshot(desk, wanted)))
 
 
 ACTS: dict[str, Callable[[LocalDriver], object]] = {
     "snapshot": lambda driver: take_snapshot(driver, find(driver, "desk"), "three"),
     "delete-middle": lambda driver: delete_snapshot(driver, "one"),
     "delete-current": lambda driver: delete_snapshot(driver, "two"),
-    "promote": lambda driver: result_of(driver, driver.promote_vm(find(driver, "desk").id)),
+    "promote": lambda driver: result_of(driver, driver.start(do.promote_vm(find(driver, "desk")))),
 }
 
 

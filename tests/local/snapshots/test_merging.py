@@ -29,6 +29,7 @@ from linkedclone.formats.qcow2 import build_overlay
 from linkedclone.model.images import ImageImport
 from linkedclone.model.request import Hardware, NewDisk
 from linkedclone.model.vm import Power, Vm
+from tests import do
 from tests.contract.acts import (
     error_of,
     find,
@@ -57,7 +58,7 @@ def driver(tmp_path: Path) -> Iterator[LocalDriver]:
 def open_two_disks(root: Path, image: Path) -> LocalDriver:
     """A state folder with a parent, and a clone with a second disk."""
     driver = connect(root, open_machine)
-    driver.import_image(ImageImport(file=image, name="golden", memory_bytes=MEMORY_BYTES))
+    driver.images.import_image(ImageImport(file=image, name="golden", memory_bytes=MEMORY_BYTES))
     step = step_for(driver, find(driver, "golden"), "desk")
     disks = (NewDisk(capacity_bytes=SECOND_BYTES),)
     make(driver, replace(step, hardware=Hardware(disks=disks)))
@@ -83,14 +84,14 @@ def snapshot(driver: LocalDriver, name: str) -> None:
 def delete(driver: LocalDriver, name: str) -> Vm:
     desk = find(driver, "desk")
     (wanted,) = [one.id for one in desk.snapshots if one.name == name]
-    result_of(driver, driver.delete_snapshot(desk.id, wanted))
+    result_of(driver, driver.start(do.delete_snapshot(desk, wanted)))
     return read(driver, desk.id)
 
 
 def revert(driver: LocalDriver, name: str) -> None:
     desk = find(driver, "desk")
     (wanted,) = [one.id for one in desk.snapshots if one.name == name]
-    result_of(driver, driver.revert_snapshot(desk.id, wanted))
+    result_of(driver, driver.start(do.revert_snapshot(desk, wanted)))
 
 
 def depths(vm: Vm) -> list[int]:
@@ -317,7 +318,7 @@ def test_a_guest_writes_on_while_its_layers_are_merged(
     with monkeypatch.context() as patch:
         slow_down(patch)
         first = next(one.id for one in desk.snapshots if one.name == "one")
-        job = driver.delete_snapshot(desk.id, first)
+        job = driver.start(do.delete_snapshot(desk, first))
         wait_for_merge(driver, desk)
         for n in range(40):
             guest.write(30_000 * n, 5_000, 100 + n)
@@ -344,7 +345,7 @@ def test_a_machine_that_ends_while_layers_are_merged_loses_nothing(
     with monkeypatch.context() as patch:
         slow_down(patch)
         first = next(one.id for one in desk.snapshots if one.name == "one")
-        job = driver.delete_snapshot(desk.id, first)
+        job = driver.start(do.delete_snapshot(desk, first))
         wait_for_merge(driver, desk)
         scatter(guest, 30)
         clean_up(driver.state.root)  # another command comes along
@@ -371,7 +372,9 @@ def test_a_merge_that_finds_no_room_leaves_the_guest_as_it_was(tmp_path: Path) -
         fill(filler)
         os.truncate(filler, filler.stat().st_size - 200_000)  # for the records
         desk = find(driver, "desk")
-        error = error_of(driver, lambda: driver.delete_snapshot(desk.id, desk.snapshots[0].id))
+        error = error_of(
+            driver, lambda: driver.start(do.delete_snapshot(desk, desk.snapshots[0].id))
+        )
         assert isinstance(error, NoSpaceError)
         filler.unlink()
         assert find(driver, "desk").snapshots == ()
@@ -385,14 +388,16 @@ def test_a_guest_that_cannot_be_brought_to_rest_is_not_frozen_when_that_is_asked
 ) -> None:
     guest = start(driver)  # nothing answers in there
     before = find(driver, "desk")
-    error = error_of(driver, lambda: driver.create_snapshot(before.id, "one", "", quiesce=True))
+    error = error_of(
+        driver, lambda: driver.start(do.create_snapshot(before, "one", "", quiesce=True))
+    )
     assert isinstance(error, RefusedError)
     assert "``snapshot.quiesce``" in error.hint
     after = find(driver, "desk")
     assert (after.snapshots, after.disks, after.power) == ((), before.disks, Power.ON)
     snapshot(driver, "one")
     check_end(driver, guest)
-    result_of(driver, driver.create_snapshot(before.id, "off", "", quiesce=True))
+    result_of(driver, driver.start(do.create_snapshot(before, "off", "", quiesce=True)))
 
 
 def test_all_disks_are_frozen_or_none(driver: LocalDriver, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -408,7 +413,7 @@ def test_all_disks_are_frozen_or_none(driver: LocalDriver, monkeypatch: pytest.M
 
     with monkeypatch.context() as patch:
         patch.setattr(monitor, "Monitor", HalfMonitor)
-        error = error_of(driver, lambda: driver.create_snapshot(before.id, "one", ""))
+        error = error_of(driver, lambda: driver.start(do.create_snapshot(before, "one", "")))
     assert isinstance(error, HypervisorError)
     after = find(driver, "desk")
     assert (after.snapshots, after.disks, after.power) == ((), before.disks, Power.ON)

@@ -25,6 +25,7 @@ from linkedclone.errors import BusyError, HypervisorError, NoSpaceError, Refused
 from linkedclone.model.images import ImageImport
 from linkedclone.model.values.ids import VmId
 from linkedclone.model.vm import Power, Vm
+from tests import do
 from tests.command import FORKED
 from tests.contract.acts import (
     error_of,
@@ -52,7 +53,7 @@ MEMORY_BYTES = 64 << 20
 def open_family(root: Path, image: Path) -> LocalDriver:
     """A state folder with a parent, and a clone that holds data of its own."""
     driver = connect(root, open_machine)
-    driver.import_image(ImageImport(file=image, name="golden", memory_bytes=MEMORY_BYTES))
+    driver.images.import_image(ImageImport(file=image, name="golden", memory_bytes=MEMORY_BYTES))
     made = make(driver, step_for(driver, find(driver, "golden"), "desk"))
     write(top_of(driver.state, made), at=200_000, length=70_000, fill=6)
     write(top_of(driver.state, made), at=1 << 20, length=(1 << 20) - 4096, fill=7)
@@ -73,7 +74,7 @@ def driver(tmp_path: Path) -> Iterator[LocalDriver]:
 
 def promote(driver: LocalDriver, name: str) -> Vm:
     vm = find(driver, name)
-    result_of(driver, driver.promote_vm(vm.id))
+    result_of(driver, driver.start(do.promote_vm(vm)))
     return read(driver, vm.id)
 
 
@@ -117,7 +118,7 @@ def test_a_promoted_clone_lives_on_when_its_parent_is_deleted(
 ) -> None:
     before = keep(driver, "desk", tmp_path / "before.qcow2")
     promote(driver, "desk")
-    result_of(driver, driver.delete_vm(find(driver, "golden").id))
+    result_of(driver, driver.start(do.delete_vm(find(driver, "golden"))))
     compare(before, disk_of(driver, "desk"))
     check_tidy(driver.state.root)
     set_power(driver, find(driver, "desk"), Power.ON)
@@ -128,7 +129,7 @@ def test_the_base_of_a_deleted_parent_goes_with_the_last_that_is_promoted(
     driver: LocalDriver,
 ) -> None:
     golden = find(driver, "golden")
-    result_of(driver, driver.delete_vm(golden.id))
+    result_of(driver, driver.start(do.delete_vm(golden)))
     assert driver.state.folder(golden.id).exists()
     promote(driver, "desk")
     assert not driver.state.folder(golden.id).exists()
@@ -141,7 +142,7 @@ def test_layers_of_deleted_snapshots_that_clones_read_stay(
     take_snapshot(driver, find(driver, "desk"), "mine")
     grand = make(driver, step_for(driver, find(driver, "desk"), "grand"))
     desk = find(driver, "desk")
-    result_of(driver, driver.delete_snapshot(desk.id, desk.snapshots[0].id))
+    result_of(driver, driver.start(do.delete_snapshot(desk, desk.snapshots[0].id)))
     before = keep(driver, "grand", tmp_path / "grand.qcow2")
     assert len(promote(driver, "desk").disks[0].chain) == 1
     compare(before, top_of(driver.state, read(driver, grand.id)))
@@ -152,7 +153,7 @@ def test_one_that_runs_and_has_snapshots_is_refused(driver: LocalDriver) -> None
     take_snapshot(driver, find(driver, "desk"), "mine")
     set_power(driver, find(driver, "desk"), Power.ON)
     before = find(driver, "desk")
-    error = error_of(driver, lambda: driver.promote_vm(before.id))
+    error = error_of(driver, lambda: driver.start(do.promote_vm(before)))
     assert isinstance(error, RefusedError)
     assert "mine" in error.brief
     assert "stop it first" in error.hint
@@ -173,7 +174,7 @@ def test_one_whose_base_was_changed_is_refused(driver: LocalDriver) -> None:
     base.chmod(0o644)
     with base.open("ab") as file:
         file.write(bytes(512))
-    error = error_of(driver, lambda: driver.promote_vm(before.id))
+    error = error_of(driver, lambda: driver.start(do.promote_vm(before)))
     assert isinstance(error, RefusedError)
     assert find(driver, "desk").disks == before.disks
 
@@ -192,7 +193,7 @@ def test_a_running_clone_is_promoted_where_it_writes(driver: LocalDriver, tmp_pa
         driver, "desk"
     )
     compare(before, disk_of(driver, "desk"))
-    result_of(driver, driver.delete_vm(find(driver, "golden").id))
+    result_of(driver, driver.start(do.delete_vm(find(driver, "golden"))))
     set_power(driver, promoted, Power.OFF)
     compare(before, disk_of(driver, "desk"))
     check_tidy(driver.state.root)
@@ -202,7 +203,7 @@ def test_a_running_clone_is_promoted_where_it_writes(driver: LocalDriver, tmp_pa
 def test_the_base_goes_also_from_below_a_running_clone(driver: LocalDriver) -> None:
     set_power(driver, find(driver, "desk"), Power.ON)
     golden = find(driver, "golden")
-    result_of(driver, driver.delete_vm(golden.id))
+    result_of(driver, driver.start(do.delete_vm(golden)))
     assert promote(driver, "desk").power is Power.ON
     assert not driver.state.folder(golden.id).exists()
     set_power(driver, find(driver, "desk"), Power.OFF)
@@ -290,7 +291,7 @@ def test_qemu_follows_no_header_of_a_copy(
     set_power(driver, desk, Power.ON)
     with monkeypatch.context() as patch:
         patch.setattr(monitor, "Monitor", ForgingMonitor)
-        result_of(driver, driver.promote_vm(desk.id))
+        result_of(driver, driver.start(do.promote_vm(desk)))
     stored = load_vm(driver.state, desk.id)
     assert open_machine(stored).read_chains() == {0: (stored.top,)}
 
@@ -311,7 +312,7 @@ LARGE_BYTES = 64 << 20
 def make_large(driver: LocalDriver) -> Vm:
     """Let the clone have much data."""
     desk = find(driver, "desk")
-    result_of(driver, driver.grow_disk(desk.id, desk.disks[0].label, LARGE_BYTES))
+    result_of(driver, driver.start(do.grow_disk(desk, desk.disks[0].label, LARGE_BYTES)))
     write(disk_of(driver, "desk"), at=4 << 20, length=LARGE_BYTES - (4 << 20), fill=8)
     set_power(driver, desk, Power.ON)
     return find(driver, "desk")
@@ -337,7 +338,7 @@ def test_a_machine_that_ends_while_it_is_copied_keeps_its_disk(
     before = keep(driver, "desk", tmp_path / "before.qcow2")
     with monkeypatch.context() as patch:
         slow_down(patch)
-        job = driver.promote_vm(desk.id)
+        job = driver.start(do.promote_vm(desk))
         wait_for_copy(driver, desk)
         assert read(driver, desk.id).power is Power.ON  # others get at it meanwhile
         clean_up(driver.state.root)
@@ -357,7 +358,7 @@ def test_a_copy_that_does_not_get_on_is_given_up(
     with monkeypatch.context() as patch:
         slow_down(patch)
         patch.setattr("linkedclone.drivers.local.qmp.disks.STILL_SECONDS", 0.5)
-        error = error_of(driver, lambda: driver.promote_vm(desk.id))
+        error = error_of(driver, lambda: driver.start(do.promote_vm(desk)))
     assert "does not get on" in str(error)
     assert not isinstance(error, BusyError)  # that would be waited for all over again
     seen = read(driver, desk.id)
@@ -373,7 +374,7 @@ def test_a_copy_goes_on_while_a_sweep_comes_by(
     before = keep(driver, "desk", tmp_path / "before.qcow2")
     with monkeypatch.context() as patch:
         slow_down(patch)
-        job = driver.promote_vm(desk.id)
+        job = driver.start(do.promote_vm(desk))
         wait_for_copy(driver, desk)
         sweep(driver.state)
         assert driver.observe().strays == ()
@@ -433,7 +434,7 @@ def test_a_promotion_that_finds_no_room_changes_nothing(
     filler = leave_room(small, 300_000)
     if late:
         tell_no_size(monkeypatch)
-    error = error_of(small, lambda: small.promote_vm(desk.id))
+    error = error_of(small, lambda: small.start(do.promote_vm(desk)))
     assert isinstance(error, NoSpaceError)
     assert error.hint
     monkeypatch.undo()
@@ -474,7 +475,7 @@ def test_a_guest_does_not_stand_still_for_a_disk_that_is_full(
             patch.setattr(monitor, "Monitor", FillingMonitor)
             patch.setattr(block_jobs, "NEARLY_BYTES", LARGE_BYTES)
             patch.setattr("linkedclone.drivers.local.qmp.disks.MOVE_SECONDS", 15)
-            error = error_of(driver, lambda: driver.promote_vm(desk.id))
+            error = error_of(driver, lambda: driver.start(do.promote_vm(desk)))
         assert isinstance(error, NoSpaceError)
         seen = read(driver, desk.id)
         assert (seen.disks, seen.power) == (desk.disks, Power.ON)
@@ -503,7 +504,7 @@ def test_a_record_that_cannot_be_written_leaves_the_old_disk(
         raise OSError(28, os.strerror(28))
 
     monkeypatch.setattr("linkedclone.drivers.local.snapshots.promote.save_record", fail)
-    assert isinstance(error_of(driver, lambda: driver.promote_vm(desk.id)), NoSpaceError)
+    assert isinstance(error_of(driver, lambda: driver.start(do.promote_vm(desk))), NoSpaceError)
     assert read(driver, desk.id) == desk
     compare(before, disk_of(driver, "desk"))
     check_tidy(driver.state.root)

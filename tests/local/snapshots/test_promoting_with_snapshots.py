@@ -11,6 +11,7 @@ from linkedclone.drivers.local.driver import LocalDriver
 from linkedclone.drivers.local.storage.seals import is_sealed
 from linkedclone.errors import InUseError, RefusedError
 from linkedclone.model.vm import Power
+from tests import do
 from tests.contract.acts import (
     error_of,
     find,
@@ -37,13 +38,13 @@ def test_one_with_snapshots_takes_a_copy_below_all_of_them(driver: LocalDriver) 
         take_snapshot(driver, find(driver, "desk"), name)
     write(disk_of(driver, "desk"), at=0, length=9000, fill=22)
     desk = find(driver, "desk")
-    result_of(driver, driver.revert_snapshot(desk.id, desk.snapshots[0].id))
+    result_of(driver, driver.start(do.revert_snapshot(desk, desk.snapshots[0].id)))
     before = view(driver.state.root)["desk"]
     promoted = promote(driver, "desk")
     assert len(promoted.disks[0].chain) == 3
     assert all(is_sealed(driver.state.root / layer.path) for layer in promoted.disks[0].chain[:-1])
     assert view(driver.state.root)["desk"] == replace(before, independent=True)
-    result_of(driver, driver.delete_vm(find(driver, "golden").id))
+    result_of(driver, driver.start(do.delete_vm(find(driver, "golden"))))
     assert {folder.name for folder in driver.state.vms.iterdir()} == {promoted.id}
     assert view(driver.state.root)["desk"] == replace(before, independent=True)
     check_tidy(driver.state.root)
@@ -52,7 +53,7 @@ def test_one_with_snapshots_takes_a_copy_below_all_of_them(driver: LocalDriver) 
 
 def test_what_only_it_read_goes(driver: LocalDriver) -> None:
     take_snapshot(driver, find(driver, "desk"), "mine")
-    result_of(driver, driver.delete_vm(find(driver, "golden").id))
+    result_of(driver, driver.start(do.delete_vm(find(driver, "golden"))))
     promoted = promote(driver, "desk")
     assert {folder.name for folder in driver.state.vms.iterdir()} == {promoted.id}
     check_tidy(driver.state.root)
@@ -62,13 +63,13 @@ def test_a_changed_layer_of_a_snapshot_is_not_sealed_anew(driver: LocalDriver) -
     take_snapshot(driver, find(driver, "desk"), "mine")
     take_snapshot(driver, find(driver, "desk"), "later")
     desk = find(driver, "desk")
-    result_of(driver, driver.revert_snapshot(desk.id, desk.snapshots[0].id))
+    result_of(driver, driver.start(do.revert_snapshot(desk, desk.snapshots[0].id)))
     (later,) = [one for one in desk.snapshots if one.name == "later"]
     layer = driver.state.root / (later.disks or ())[0].top.path
     layer.chmod(0o644)
     with layer.open("ab") as file:
         file.write(bytes(512))
-    error = error_of(driver, lambda: driver.promote_vm(desk.id))
+    error = error_of(driver, lambda: driver.start(do.promote_vm(desk)))
     assert isinstance(error, RefusedError)
     assert "was changed" in error.brief
     check_tidy(driver.state.root)
@@ -80,7 +81,7 @@ def test_one_whose_snapshot_others_hang_from_is_refused(driver: LocalDriver, pow
     grand = make(driver, step_for(driver, find(driver, "desk"), "grand"))
     set_power(driver, grand, power)
     before = view(driver.state.root)
-    error = error_of(driver, lambda: driver.promote_vm(find(driver, "desk").id))
+    error = error_of(driver, lambda: driver.start(do.promote_vm(find(driver, "desk"))))
     assert isinstance(error, InUseError)
     assert error.dependants == ("grand",)
     assert view(driver.state.root) == before
@@ -95,6 +96,6 @@ def test_a_file_made_by_hand_over_a_snapshot_is_in_the_way(driver: LocalDriver) 
     take_snapshot(driver, find(driver, "desk"), "mine")
     layer = driver.state.root / find(driver, "desk").disks[0].chain[-2].path
     made = overlay_by_hand(layer.parent / "mine.qcow2", layer)
-    error = error_of(driver, lambda: driver.promote_vm(find(driver, "desk").id))
+    error = error_of(driver, lambda: driver.start(do.promote_vm(find(driver, "desk"))))
     assert isinstance(error, InUseError)
     assert error.dependants == (str(made.relative_to(driver.state.root)),)

@@ -20,6 +20,7 @@ from linkedclone.drivers.local.state.disks import is_unsettled
 from linkedclone.drivers.local.state.file_names import is_own_name
 from linkedclone.drivers.local.state.store import load_vm
 from linkedclone.model.vm import Power
+from tests import do
 from tests.command import FORKED
 from tests.contract.acts import find, make, read, result_of, running, set_power, step_for
 from tests.local.machine.guest import build_import
@@ -44,7 +45,7 @@ def driver(small: LocalDriver) -> LocalDriver:
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalDriver]:
     with closing(connect(tmp_path_factory.mktemp("quiet") / "state", open_machine)) as opened:
-        opened.import_image(build_import())
+        opened.images.import_image(build_import())
         desk = make(opened, running(step_for(opened, find(opened, "golden"), "desk")))
         try:
             yield opened
@@ -92,7 +93,7 @@ def snapshot_and_die(root: Path, when: str) -> None:
     Agent.execute = deadly_agent  # type: ignore[method-assign]  # likewise
     with closing(connect(root, open_machine)) as driver:
         desk = find(driver, "desk")
-        result_of(driver, driver.create_snapshot(desk.id, when, "", quiesce=True))
+        result_of(driver, driver.start(do.create_snapshot(desk, when, "", quiesce=True)))
 
 
 @pytest.mark.parametrize("when", [AFTER_FREEZE, AFTER_MOVE, IN_FREEZE])
@@ -112,11 +113,11 @@ def test_a_guest_that_a_killed_command_left_frozen_is_thawed_by_the_next(
 
 def test_a_quiet_snapshot_leaves_the_guest_writing(driver: LocalDriver) -> None:
     desk = find(driver, "desk")
-    result_of(driver, driver.create_snapshot(desk.id, "quiet", "", quiesce=True))
+    result_of(driver, driver.start(do.create_snapshot(desk, "quiet", "", quiesce=True)))
     assert ask_agent(driver, STATUS) == "thawed"
     check_writing(driver, "quiet")
     (taken,) = [one for one in read(driver, desk.id).snapshots if one.name == "quiet"]
-    result_of(driver, driver.delete_snapshot(desk.id, taken.id))
+    result_of(driver, driver.start(do.delete_snapshot(desk, taken.id)))
     check_writing(driver, "merged")
 
 
@@ -124,19 +125,21 @@ def test_a_guest_writes_on_while_it_is_promoted_and_sees_its_disk_grow(driver: L
     """With a folder that was really used: all in it has a name that we know for ours."""
     desk = find(driver, "desk")
     for snapshot in desk.snapshots:
-        result_of(driver, driver.delete_snapshot(desk.id, snapshot.id))
+        result_of(driver, driver.start(do.delete_snapshot(desk, snapshot.id)))
     writing = "i=0; while [ $i -lt 60 ]; do echo $i; i=$((i+1)); sync; done >/root/data"
     ssh(driver, desk, f"({writing}; >/root/done) >/dev/null 2>&1 &")
-    result_of(driver, driver.promote_vm(desk.id))
+    result_of(driver, driver.start(do.promote_vm(desk)))
     assert len(read(driver, desk.id).disks[0].chain) == 1
     label, size = (d := read(driver, desk.id).disks[0]).label, d.capacity_bytes
-    result_of(driver, driver.grow_disk(desk.id, label, size + (64 << 20)))
+    result_of(driver, driver.start(do.grow_disk(desk, label, size + (64 << 20))))
     (sectors,) = ssh(driver, desk, "cat /sys/block/vda/size")
     assert int(sectors) * 512 == size + (64 << 20)
     for golden in [vm for vm in driver.observe().vms if vm.name == "golden"]:
-        result_of(driver, driver.delete_vm(golden.id))
+        result_of(driver, driver.start(do.delete_vm(golden)))
     deadline = time.monotonic() + BOOT_SECONDS
-    while driver.run_in_guest(desk.id, ["test", "-e", "/root/done"], login=None, seconds=30.0):
+    while driver.guests.run_in_guest(
+        desk.id, ["test", "-e", "/root/done"], login=None, seconds=30.0
+    ):
         assert time.monotonic() < deadline
         time.sleep(0.2)
     assert ssh(driver, desk, "cat /root/data") == list(map(str, range(60)))

@@ -22,6 +22,7 @@ from linkedclone.model.report import ActionReport, Mode
 from linkedclone.model.request import Deletion
 from linkedclone.model.vm import Power, Vm
 from linkedclone.planning.vms.delete import plan_delete
+from tests import do
 from tests.contract.acts import delete, error_of, find, make, step_for, take_snapshot
 from tests.local.scenes import check_tidy, collect_files, connect, make_image
 
@@ -30,7 +31,7 @@ from tests.local.scenes import check_tidy, collect_files, connect, make_image
 def driver(tmp_path: Path) -> Iterator[LocalDriver]:
     image = make_image(tmp_path / "image.qcow2")
     with closing(connect(tmp_path / "state")) as opened:
-        opened.import_image(ImageImport(file=image, name="golden"))
+        opened.images.import_image(ImageImport(file=image, name="golden"))
         for name in ("desk-1", "desk-2"):
             make(opened, step_for(opened, find(opened, "golden"), name))
         yield opened
@@ -47,12 +48,14 @@ def test_a_broken_record_is_listed_and_nothing_of_it_is_swept(
     seen = {one.name: one for one in driver.observe().vms}
     assert set(seen) == {"golden", "desk-1", "desk-2"}
     assert seen["desk-1"].power is Power.UNKNOWN
-    assert isinstance(error_of(driver, lambda: driver.set_power(vm.id, Power.ON)), HypervisorError)
-    assert {f.check: f.verdict for f in driver.diagnose()}["layers"] is Verdict.FAILED
+    assert isinstance(
+        error_of(driver, lambda: driver.start(do.set_power(vm, Power.ON))), HypervisorError
+    )
+    assert {f.check: f.verdict for f in driver.folder.diagnose()}["layers"] is Verdict.FAILED
     assert take_survey(driver.state).doubts
     delete(driver, find(driver, "desk-2"))
     with pytest.raises(RefusedError, match="its clones are unknown"):
-        driver.remove_image("golden")
+        driver.images.remove_image("golden")
     delete(driver, find(driver, "golden"))
     record.write_bytes(kept)
     assert find(driver, "desk-1") == vm or find(driver, "desk-1").disks == vm.disks
@@ -76,7 +79,7 @@ def test_a_damaged_record_is_to_be_restored_and_what_delete_would_lose_is_said(
     trouble = find(driver, "desk-1").trouble
     assert f"restore {record} from a backup; ``doctor``" in trouble
     assert "would lose its 1 disk file " in trouble
-    told = {finding.check: finding for finding in driver.diagnose()}["layers"]
+    told = {finding.check: finding for finding in driver.folder.diagnose()}["layers"]
     top = driver.state.root / vm.disks[0].top.path
     out = driver.state.root.parent / "out.qcow2"
     _, _, convert = told.remedy.partition("import it anew: ")
@@ -157,7 +160,7 @@ def test_a_grandparent_is_held_though_the_parent_between_was_lost(
     with pytest.raises(RefusedError, match="below"):
         plan_delete([golden], inventory, Deletion(force=True))
     with pytest.raises(LinkedCloneError, match="golden"):
-        driver.remove_image("golden")
+        driver.images.remove_image("golden")
     assert find(driver, "golden").id == golden.id
 
 

@@ -14,6 +14,7 @@ from linkedclone.errors import InputError, NotFoundError
 from linkedclone.formats.qcow2 import MAX_VIRTUAL_BYTES
 from linkedclone.model.images import ImageImport
 from linkedclone.model.vm import Power, Vm
+from tests import do
 from tests.contract.acts import error_of, find, make, read, result_of, set_power, step_for
 from tests.contract.acts import take_snapshot as take
 from tests.local.scenes import CAPACITY_BYTES, check_tidy, connect, make_image, top_of, write
@@ -23,7 +24,7 @@ from tests.local.scenes import CAPACITY_BYTES, check_tidy, connect, make_image, 
 def driver(tmp_path: Path) -> Iterator[LocalDriver]:
     image = make_image(tmp_path / "image.qcow2")
     with closing(connect(tmp_path / "state", open_machine)) as opened:
-        opened.import_image(ImageImport(file=image, name="golden", memory_bytes=64 << 20))
+        opened.images.import_image(ImageImport(file=image, name="golden", memory_bytes=64 << 20))
         made = make(opened, step_for(opened, find(opened, "golden"), "desk"))
         write(top_of(opened.state, made), at=200_000, length=70_000, fill=6)
         yield opened
@@ -33,7 +34,7 @@ def driver(tmp_path: Path) -> Iterator[LocalDriver]:
 
 def grow(driver: LocalDriver, size_bytes: int, name: str = "desk") -> Vm:
     vm = find(driver, name)
-    result_of(driver, driver.grow_disk(vm.id, vm.disks[0].label, size_bytes))
+    result_of(driver, driver.start(do.grow_disk(vm, vm.disks[0].label, size_bytes)))
     return read(driver, vm.id)
 
 
@@ -82,7 +83,7 @@ def test_a_snapshot_and_its_clones_keep_the_size_that_they_had(driver: LocalDriv
     take(driver, grown, "large")
     large = make(driver, step_for(driver, find(driver, "desk"), "large"))
     assert large.disks[0].capacity_bytes == 2 * CAPACITY_BYTES
-    result_of(driver, driver.revert_snapshot(grown.id, grown.snapshots[0].id))
+    result_of(driver, driver.start(do.revert_snapshot(grown, grown.snapshots[0].id)))
     assert read(driver, grown.id).disks[0].capacity_bytes == CAPACITY_BYTES
     check_tidy(driver.state.root)
 
@@ -90,7 +91,7 @@ def test_a_snapshot_and_its_clones_keep_the_size_that_they_had(driver: LocalDriv
 @pytest.mark.parametrize("size", [CAPACITY_BYTES - 512, 1, MAX_VIRTUAL_BYTES + 1])
 def test_sizes_that_will_not_do_are_refused(driver: LocalDriver, size: int) -> None:
     desk = find(driver, "desk")
-    error = error_of(driver, lambda: driver.grow_disk(desk.id, desk.disks[0].label, size))
+    error = error_of(driver, lambda: driver.start(do.grow_disk(desk, desk.disks[0].label, size)))
     assert isinstance(error, InputError)
     assert error.hint
     assert read(driver, desk.id) == desk
@@ -98,7 +99,7 @@ def test_sizes_that_will_not_do_are_refused(driver: LocalDriver, size: int) -> N
 
 def test_a_disk_that_is_not_there_is_not_found(driver: LocalDriver) -> None:
     desk = find(driver, "desk")
-    error = error_of(driver, lambda: driver.grow_disk(desk.id, "Hard disk 2", 1 << 30))
+    error = error_of(driver, lambda: driver.start(do.grow_disk(desk, "Hard disk 2", 1 << 30)))
     assert isinstance(error, NotFoundError)
 
 

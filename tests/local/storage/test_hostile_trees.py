@@ -91,7 +91,7 @@ TREES: dict[str, Callable[[Path], None]] = {
 def driver(tmp_path: Path) -> Iterator[LocalDriver]:
     with closing(connect(tmp_path / "state")) as opened:
         file = make_image(tmp_path / "image.qcow2")
-        opened.import_image(ImageImport(file=file, name="golden"))
+        opened.images.import_image(ImageImport(file=file, name="golden"))
         make(opened, step_for(opened, find(opened, "golden"), "desk"))
         yield opened
 

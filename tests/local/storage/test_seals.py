@@ -29,6 +29,7 @@ from linkedclone.model.jobs import Job
 from linkedclone.model.report import Mode
 from linkedclone.model.values.ids import VmId
 from linkedclone.model.vm import Power
+from tests import do
 from tests.contract.acts import (
     current,
     delete,
@@ -48,7 +49,7 @@ from tests.local.scenes import check_tidy, clean_up, connect, make_image, top_of
 def driver(tmp_path: Path) -> Iterator[LocalDriver]:
     image = make_image(tmp_path / "image.qcow2")
     with closing(connect(tmp_path / "state")) as opened:
-        opened.import_image(ImageImport(file=image, name="golden"))
+        opened.images.import_image(ImageImport(file=image, name="golden"))
         make(opened, step_for(opened, find(opened, "golden"), "desk"))
         yield opened
 
@@ -58,11 +59,11 @@ def base_of(driver: LocalDriver) -> Path:
 
 
 def start(driver: LocalDriver) -> Job:
-    return driver.set_power(find(driver, "desk").id, Power.ON)
+    return driver.start(do.set_power(find(driver, "desk"), Power.ON))
 
 
 def clone_again(driver: LocalDriver) -> Job:
-    return driver.create_clone(step_for(driver, find(driver, "golden"), "more"))
+    return driver.start(step_for(driver, find(driver, "golden"), "more"))
 
 
 def test_sound_layers_let_a_clone_start(driver: LocalDriver) -> None:
@@ -179,7 +180,7 @@ def test_nothing_is_swept_while_a_layer_is_missing(driver: LocalDriver, tmp_path
     delete(driver, find(driver, "desk"))
     delete(driver, find(driver, "golden"))
     (tmp_path / "away").rename(middle)
-    result_of(driver, driver.set_power(grandchild.id, Power.ON))
+    result_of(driver, driver.start(do.set_power(grandchild, Power.ON)))
 
 
 def test_a_clone_whose_base_is_lost_for_good_can_be_deleted(driver: LocalDriver) -> None:
@@ -209,11 +210,11 @@ def test_a_vm_never_runs_on_a_sealed_layer(driver: LocalDriver) -> None:
 
 
 def test_doctor_names_a_changed_layer(driver: LocalDriver) -> None:
-    assert {f.check: f.verdict for f in driver.diagnose()}["layers"] is Verdict.OK
+    assert {f.check: f.verdict for f in driver.folder.diagnose()}["layers"] is Verdict.OK
     base = base_of(driver)
     tamper(base, at=500_000)
     base.chmod(0o444)
-    (finding,) = [f for f in driver.diagnose() if f.check == "layers"]
+    (finding,) = [f for f in driver.folder.diagnose() if f.check == "layers"]
     assert finding.verdict is Verdict.FAILED
     assert base.name in finding.text
 
@@ -223,7 +224,7 @@ def test_a_merge_takes_the_seals_along(driver: LocalDriver) -> None:
     for name in ("one", "two"):
         take_snapshot(driver, vm, name)
     one = read(driver, vm.id).snapshots[0]
-    result_of(driver, driver.delete_snapshot(vm.id, one.id))
+    result_of(driver, driver.start(do.delete_snapshot(vm, one.id)))
     (two,) = read(driver, vm.id).snapshots
     assert two.disks is not None
     frozen = driver.state.root / two.disks[0].top.path
@@ -246,7 +247,7 @@ def test_root_cannot_write_to_a_sealed_layer_and_deleting_clears_the_flag(tmp_pa
     layers: list[Path] = []
     try:
         with closing(LocalDriver(state)) as opened:
-            opened.import_image(ImageImport(file=image, name="golden"))
+            opened.images.import_image(ImageImport(file=image, name="golden"))
             parent = find(opened, "golden")
             layers.append(root / parent.disks[0].chain[0].path)
             with pytest.raises(PermissionError):
@@ -291,7 +292,7 @@ def make_large(driver: LocalDriver, tmp_path: Path, *, digest: bool = True) -> P
         file.write(bytes(range(256)) * 64)
         file.seek(9 << 20)
         file.write(b"data" * 20_000)
-    driver.import_image(ImageImport(file=image, name="large"))
+    driver.images.import_image(ImageImport(file=image, name="large"))
     make(driver, step_for(driver, find(driver, "large"), "on-large"))
     base = driver.state.root / find(driver, "on-large").disks[0].chain[0].path
     if not digest:
@@ -302,7 +303,7 @@ def make_large(driver: LocalDriver, tmp_path: Path, *, digest: bool = True) -> P
 
 
 def start_on_large(driver: LocalDriver) -> Job:
-    return driver.set_power(find(driver, "on-large").id, Power.ON)
+    return driver.start(do.set_power(find(driver, "on-large"), Power.ON))
 
 
 def copied_as_by_tar(state: Path, copy: Path) -> None:
@@ -358,7 +359,7 @@ def test_a_layer_that_was_changed_between_its_samples_is_refused_though_its_time
     assert isinstance(error, RefusedError)
     assert "``export``" in error.hint
     with pytest.raises(RefusedError, match="was changed"):
-        driver.accept_layer(base)
+        driver.folder.accept_layer(base)
 
 
 @pytest.mark.parametrize("coarse", [True, False])
@@ -372,7 +373,7 @@ def test_a_large_layer_without_a_hash_of_all_of_it_is_accepted_by_one_command(
     if not coarse:
         error = error_of(driver, lambda: start_on_large(driver))
         assert f"``doctor`` ``accept`` {base}" in error.hint
-        driver.accept_layer(base)
+        driver.folder.accept_layer(base)
     result_of(driver, start_on_large(driver))
     assert json.loads(seal_path(base).read_bytes())["full_sha256"]
 
@@ -383,7 +384,7 @@ def test_only_a_sealed_layer_is_accepted_and_only_if_it_is_sound(
     other = shutil.copy2(base_of(driver), tmp_path / "other.qcow2")
     for file in (other, top_of(driver.state, find(driver, "desk")), tmp_path / "nothing"):
         with pytest.raises(InputError):
-            driver.accept_layer(Path(file))
+            driver.folder.accept_layer(Path(file))
     base = base_of(driver)
     seal_path(base).write_bytes(b"")
     assert "``accept``" in error_of(driver, lambda: start(driver)).hint
@@ -391,9 +392,9 @@ def test_only_a_sealed_layer_is_accepted_and_only_if_it_is_sound(
     whole = base.read_bytes()
     base.write_bytes(whole[:-70_000])
     with pytest.raises(RefusedError, match="not sound"):
-        driver.accept_layer(base)
+        driver.folder.accept_layer(base)
     base.write_bytes(whole)
-    driver.accept_layer(base)
+    driver.folder.accept_layer(base)
     result_of(driver, start(driver))
 
 
@@ -411,9 +412,9 @@ def test_a_move_to_a_file_system_with_coarser_times_keeps_all_seals_valid(
     target = Path(tempfile.mkdtemp(dir="/dev/shm")) / "there"
     monkeypatch.setattr(shutil, "copystat", copy_coarsely)
     try:
-        driver.move_state(target)
+        driver.folder.move_state(target)
         with closing(connect(target)) as other:
-            (layers,) = [f for f in other.diagnose() if f.check == "layers"]
+            (layers,) = [f for f in other.folder.diagnose() if f.check == "layers"]
             assert layers.verdict is Verdict.OK, layers
             result_of(other, start_on_large(other))
     finally:

@@ -17,6 +17,7 @@ from linkedclone.model.images import ImageImport
 from linkedclone.model.plan import CreateClone
 from linkedclone.model.request import Hardware, NewDisk
 from linkedclone.model.vm import Disk, Power, Vm
+from tests import do
 from tests.contract.acts import (
     error_of,
     find,
@@ -38,7 +39,7 @@ LABELS = ["Hard disk 1", "Hard disk 2", "Hard disk 3"]
 def driver(tmp_path: Path) -> Iterator[LocalDriver]:
     image = make_image(tmp_path / "image.qcow2")
     with closing(connect(tmp_path / "state")) as opened:
-        opened.import_image(ImageImport(file=image, name="golden", memory_bytes=64 * MIB))
+        opened.images.import_image(ImageImport(file=image, name="golden", memory_bytes=64 * MIB))
         yield opened
 
 
@@ -106,7 +107,7 @@ def test_a_revert_takes_all_disks_back(driver: LocalDriver, desk: Vm) -> None:
     before = contents(driver, desk)
     taken = take_snapshot(driver, desk, "good")
     fill(driver, desk, 0x20)
-    result_of(driver, driver.revert_snapshot(desk.id, taken.id))
+    result_of(driver, driver.start(do.revert_snapshot(desk, taken.id)))
     assert contents(driver, desk) == before
     check_tidy(driver.state.root)
 
@@ -115,7 +116,7 @@ def test_a_deleted_snapshot_is_merged_in_all_disks(driver: LocalDriver, desk: Vm
     taken = take_snapshot(driver, desk, "mine")
     fill(driver, desk, 0x20)
     before = contents(driver, desk)
-    result_of(driver, driver.delete_snapshot(desk.id, taken.id))
+    result_of(driver, driver.start(do.delete_snapshot(desk, taken.id)))
     assert contents(driver, desk) == before
     assert [len(disk.chain) for disk in read(driver, desk.id).disks] == [2, 1, 1]
     check_tidy(driver.state.root)
@@ -127,20 +128,20 @@ def test_a_snapshot_that_a_clone_uses_keeps_the_layers_of_all_disks(
     taken = take_snapshot(driver, desk, "base")
     child = make(driver, replace(step_for(driver, find(driver, "desk"), "child"), snapshot=taken))
     before = contents(driver, child)
-    result_of(driver, driver.delete_vm(desk.id))
+    result_of(driver, driver.start(do.delete_vm(desk)))
     clean_up(driver.state.root)
     assert contents(driver, child) == before
     check_tidy(driver.state.root)
-    result_of(driver, driver.delete_vm(child.id))
+    result_of(driver, driver.start(do.delete_vm(child)))
     assert [vm.name for vm in driver.observe().vms] == ["golden"]
     check_tidy(driver.state.root)
 
 
 def test_a_data_disk_grows_by_its_label(driver: LocalDriver, desk: Vm) -> None:
-    result_of(driver, driver.grow_disk(desk.id, "Hard disk 2", 16 * MIB))
+    result_of(driver, driver.start(do.grow_disk(desk, "Hard disk 2", 16 * MIB)))
     sizes = [disk.capacity_bytes for disk in read(driver, desk.id).disks]
     assert sizes == [desk.disks[0].capacity_bytes, 16 * MIB, desk.disks[2].capacity_bytes]
-    error = error_of(driver, lambda: driver.grow_disk(desk.id, "Hard disk 4", 16 * MIB))
+    error = error_of(driver, lambda: driver.start(do.grow_disk(desk, "Hard disk 4", 16 * MIB)))
     assert isinstance(error, NotFoundError)
     assert error.hint == f"it has: {', '.join(LABELS)}"
 
@@ -149,7 +150,7 @@ def test_promoting_leaves_no_disk_behind(driver: LocalDriver, desk: Vm) -> None:
     taken = take_snapshot(driver, desk, "base")
     child = make(driver, replace(step_for(driver, find(driver, "desk"), "child"), snapshot=taken))
     before = contents(driver, child)
-    result_of(driver, driver.promote_vm(child.id))
+    result_of(driver, driver.start(do.promote_vm(child)))
     promoted = read(driver, child.id)
     assert [len(disk.chain) for disk in promoted.disks] == [1, 1, 1]
     assert contents(driver, child) == before
@@ -169,14 +170,14 @@ def test_a_missing_data_disk_forbids_the_start(driver: LocalDriver, desk: Vm) ->
     taken = take_snapshot(driver, desk, "base")
     lost: Disk = (taken.disks or ())[2]
     (driver.state.root / lost.top.path).rename(driver.state.root / "elsewhere")
-    error = error_of(driver, lambda: driver.set_power(desk.id, Power.ON))
+    error = error_of(driver, lambda: driver.start(do.set_power(desk, Power.ON)))
     assert lost.top.path in f"{error.brief} {error.details}"
 
 
 def test_too_many_disks_are_refused_before_anything_is_made(driver: LocalDriver) -> None:
     step = with_disks(step_for(driver, find(driver, "golden"), "desk"), *([4 * MIB] * 16))
     with pytest.raises(InputError, match="cannot have 17 disks"):
-        driver.create_clone(step)
+        driver.start(step)
     with pytest.raises(InputError, match="cannot have 17 disks"):
         driver.preview_clone(step)
     assert [vm.name for vm in driver.observe().vms] == ["golden"]
@@ -185,13 +186,13 @@ def test_too_many_disks_are_refused_before_anything_is_made(driver: LocalDriver)
 def test_a_running_machine_has_all_disks_and_grows_the_one_that_is_meant(tmp_path: Path) -> None:
     image = make_image(tmp_path / "image.qcow2")
     with closing(connect(tmp_path / "state", open_machine)) as driver:
-        driver.import_image(ImageImport(file=image, name="golden", memory_bytes=64 * MIB))
+        driver.images.import_image(ImageImport(file=image, name="golden", memory_bytes=64 * MIB))
         step = with_disks(step_for(driver, find(driver, "golden"), "desk"), 4 * MIB, 8 * MIB)
         desk = make(driver, running(step))
         try:
             before = contents_of_running(driver, desk)
             taken = take_snapshot(driver, desk, "hot")
-            result_of(driver, driver.grow_disk(desk.id, "Hard disk 3", 32 * MIB))
+            result_of(driver, driver.start(do.grow_disk(desk, "Hard disk 3", 32 * MIB)))
             seen = read(driver, desk.id)
             assert seen.power is Power.ON
             assert [disk.capacity_bytes >> 20 for disk in seen.disks] == [2, 4, 32]

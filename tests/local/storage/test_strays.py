@@ -30,6 +30,7 @@ from linkedclone.model.values.ids import VmId
 from linkedclone.model.vm import Layer, Power, Vm
 from linkedclone.planning.vms.garbage import find_waste
 from linkedclone.system.locks import hold
+from tests import do
 from tests.contract.acts import (
     error_of,
     find,
@@ -79,7 +80,7 @@ def driver(tmp_path: Path) -> Iterator[LocalDriver]:
     """A state folder with a parent, and a clone that holds data of its own."""
     image = make_image(tmp_path / "image.qcow2")
     with closing(connect(tmp_path / "state")) as opened:
-        opened.import_image(ImageImport(file=image, name="golden"))
+        opened.images.import_image(ImageImport(file=image, name="golden"))
         made = make(opened, step_for(opened, find(opened, "golden"), "desk"))
         write(top_of(opened.state, made), at=200_000, length=70_000, fill=6)
         yield opened
@@ -205,7 +206,7 @@ def test_a_vmdk_over_a_vmdk_is_seen(driver: LocalDriver, tmp_path: Path) -> None
     image = tmp_path / "image.vmdk"
     convert = ("qemu-img", "convert", "-O", "vmdk", tmp_path / "image.qcow2", image)
     subprocess.run(convert, check=True)
-    driver.import_image(ImageImport(file=image, name="other"))
+    driver.images.import_image(ImageImport(file=image, name="other"))
     base = base_of(driver, "other")
     hand = tmp_path / "elsewhere" / "hand.vmdk"
     hand.parent.mkdir()
@@ -317,7 +318,7 @@ def test_a_base_that_only_an_overlay_made_by_hand_reads_is_kept(driver: LocalDri
     hand = by_hand(driver, "desk", base_of(driver))
     before = digest(hand)
     for name in ("desk", "golden"):
-        result_of(driver, driver.delete_vm(find(driver, name).id))
+        result_of(driver, driver.start(do.delete_vm(find(driver, name))))
     assert driver.observe().vms == ()
     assert digest(hand) == before
     sweep(driver.state)
@@ -332,7 +333,7 @@ def test_the_disk_of_a_deleted_clone_is_kept_for_an_overlay(driver: LocalDriver)
     desk = find(driver, "desk")
     hand = by_hand(driver, "golden", top_of_desk(driver))
     before = digest(hand)
-    result_of(driver, driver.delete_vm(desk.id))
+    result_of(driver, driver.start(do.delete_vm(desk)))
     assert digest(hand) == before
     check_tidy(driver.state.root)
 
@@ -343,7 +344,7 @@ def test_a_revert_keeps_the_present_state_for_an_overlay(driver: LocalDriver) ->
     hand = by_hand(driver, "golden", top_of_desk(driver))
     before = digest(hand)
     desk = find(driver, "desk")
-    result_of(driver, driver.revert_snapshot(desk.id, desk.snapshots[0].id))
+    result_of(driver, driver.start(do.revert_snapshot(desk, desk.snapshots[0].id)))
     assert digest(hand) == before
     check_tidy(driver.state.root)
 
@@ -355,7 +356,7 @@ def test_a_layer_that_an_overlay_reads_is_not_merged_into(driver: LocalDriver) -
     hand = by_hand(driver, "golden", frozen)
     before = (digest(hand), digest(top_of_desk(driver)), frozen.read_bytes())
     desk = find(driver, "desk")
-    result_of(driver, driver.delete_snapshot(desk.id, desk.snapshots[0].id))
+    result_of(driver, driver.start(do.delete_snapshot(desk, desk.snapshots[0].id)))
     assert (digest(hand), digest(top_of_desk(driver)), frozen.read_bytes()) == before
     check_tidy(driver.state.root)
 
@@ -367,9 +368,9 @@ def test_a_disk_that_an_overlay_reads_is_not_written_to(driver: LocalDriver, act
     before = top_of_desk(driver).read_bytes()
     disk = desk.disks[0]
     starts = {
-        "start": lambda: driver.set_power(desk.id, Power.ON),
-        "grow": lambda: driver.grow_disk(desk.id, disk.label, 2 * disk.capacity_bytes),
-        "promote": lambda: driver.promote_vm(desk.id),
+        "start": lambda: driver.start(do.set_power(desk, Power.ON)),
+        "grow": lambda: driver.start(do.grow_disk(desk, disk.label, 2 * disk.capacity_bytes)),
+        "promote": lambda: driver.start(do.promote_vm(desk)),
     }
     error = error_of(driver, starts[act])
     assert isinstance(error, InUseError)
@@ -386,7 +387,7 @@ def test_while_a_foreign_file_cannot_be_read_nothing_goes(driver: LocalDriver) -
     broken.write_bytes(b"QFI\xfb" + bytes(range(200)))
     desk, base = find(driver, "desk"), base_of(driver)
     for vm in (desk, find(driver, "golden")):
-        result_of(driver, driver.delete_vm(vm.id))
+        result_of(driver, driver.start(do.delete_vm(vm)))
     assert base.exists()
     broken.unlink()
     collect_files(driver)
@@ -398,14 +399,14 @@ def test_the_names_that_are_ours_are_all_that_a_vm_s_folder_holds(driver: LocalD
     set_power(driver, find(driver, "desk"), Power.ON)
     set_power(driver, find(driver, "desk"), Power.OFF)
     for name in ("desk", "golden"):
-        result_of(driver, driver.delete_vm(find(driver, name).id))
+        result_of(driver, driver.start(do.delete_vm(find(driver, name))))
     assert list(driver.state.vms.iterdir()) == []
 
 
 def test_what_is_no_disk_in_the_folder_of_a_deleted_vm_stays_too(driver: LocalDriver) -> None:
     notes = folder_of(driver, "desk") / "notes.txt"
     notes.write_text("remember the milk")
-    result_of(driver, driver.delete_vm(find(driver, "desk").id))
+    result_of(driver, driver.start(do.delete_vm(find(driver, "desk"))))
     assert [path.name for path in notes.parent.iterdir()] == ["notes.txt"]
 
 
@@ -480,7 +481,7 @@ def test_a_layer_of_ours_that_nothing_reaches_is_an_orphan_and_goes(
     assert {stray.layer.path for stray in found} == set(map(driver.state.relative, (lower, upper)))
     assert all(stray.orphaned for stray in found)
     (first,) = [stray for stray in found if driver.state.root / stray.layer.path == lower]
-    assert isinstance(error_of(driver, lambda: driver.remove_stray(first)), InUseError)
+    assert isinstance(error_of(driver, lambda: driver.start(do.remove_stray(first))), InUseError)
     report = connection.lineage.collect_waste([WasteKind.FILE])
     assert all(result.error is None for _, result in report.results)
     assert not lower.exists()
@@ -511,7 +512,7 @@ def test_an_orphan_that_is_half_written_is_one_all_the_same(driver: LocalDriver)
     left.write_bytes(b"QFI\xfb")
     stray = only_stray(driver.observe())
     assert stray.orphaned
-    result_of(driver, driver.remove_stray(stray))
+    result_of(driver, driver.start(do.remove_stray(stray)))
     assert not left.exists()
 
 
@@ -522,7 +523,7 @@ def test_an_orphan_that_an_overlay_reads_is_none(driver: LocalDriver) -> None:
     assert stray.layer.path == driver.state.relative(hand)
     assert not stray.orphaned
     claim = Stray(chain=stray.chain[:-1], orphaned=True)
-    error = error_of(driver, lambda: driver.remove_stray(claim))
+    error = error_of(driver, lambda: driver.start(do.remove_stray(claim)))
     assert isinstance(error, InUseError)
     assert error.dependants == (driver.state.relative(hand),)
     assert lower.exists()
@@ -548,7 +549,7 @@ def test_a_layer_that_got_its_vm_between_two_looks_is_no_orphan(
 
     def clone_in_between(*arguments: object) -> object:
         if not looks:
-            result_of(driver, driver.create_clone(step))
+            result_of(driver, driver.start(step))
         looks.append(arguments)
         return original(*arguments)  # type: ignore[arg-type]  # passed on as they came
 
@@ -562,7 +563,7 @@ def test_nothing_outside_of_the_vms_folders_is_removed(driver: LocalDriver, path
     outside = driver.state.root.parent / "outside.qcow2"
     outside.touch()
     stray = Stray(chain=(Layer(store=driver.state.store, path=path),), orphaned=True)
-    assert isinstance(error_of(driver, lambda: driver.remove_stray(stray)), RefusedError)
+    assert isinstance(error_of(driver, lambda: driver.start(do.remove_stray(stray))), RefusedError)
     assert outside.exists()
     assert (driver.state.root / "id").exists()
 
@@ -572,7 +573,7 @@ def test_in_doubt_no_stray_is_removed(driver: LocalDriver) -> None:
     stray = only_stray(driver.observe())
     base = base_of(driver)
     base.rename(base.with_suffix(".away"))
-    error = error_of(driver, lambda: driver.remove_stray(stray))
+    error = error_of(driver, lambda: driver.start(do.remove_stray(stray)))
     assert isinstance(error, RefusedError)
     assert "missing" in error.details
     assert left.exists()
@@ -638,5 +639,5 @@ def test_errors_of_a_scan_are_ours(driver: LocalDriver) -> None:
 def test_a_stray_of_a_vm_that_is_gone_can_be_removed_twice(driver: LocalDriver) -> None:
     layer = Layer(store=driver.state.store, path=f"vms/{VmId('gone.00000000')}/disk-00000001.raw")
     stray = Stray(chain=(layer,), orphaned=True)
-    result_of(driver, driver.remove_stray(stray))
-    result_of(driver, driver.remove_stray(stray))
+    result_of(driver, driver.start(do.remove_stray(stray)))
+    result_of(driver, driver.start(do.remove_stray(stray)))

@@ -12,6 +12,7 @@ from linkedclone.model.pool import PoolHardware, PoolPlan, Rollout
 from linkedclone.model.values.ids import VmId
 from linkedclone.model.vm import CustomizationStatus, Power, Vm
 from linkedclone.planning.pool.membership import state_of
+from tests import do
 from tests.unit.app.pooling import Stage, pool
 
 GIB = 1 << 30
@@ -81,19 +82,19 @@ class Drift(RuleBasedStateMachine):
         vm = self.pick(number)
         others = {layer for one in self.stage.hypervisor.vms for layer in one.layers if one != vm}
         if vm and not {disk.top for disk in vm.disks} & others and not vm.snapshots:
-            self.admin.wait([self.admin.delete_vm(vm.id)], 1.0)
+            self.admin.wait([self.admin.start(do.delete_vm(vm))], 1.0)
 
     @rule(number=NUMBER)
     def rename(self, number: int) -> None:
         vm = self.pick(number)
         if vm:
-            self.admin.wait([self.admin.rename_vm(vm.id, self.fresh_name())], 1.0)
+            self.admin.wait([self.admin.start(do.rename_vm(vm, self.fresh_name()))], 1.0)
 
     @rule(number=NUMBER, power=st.sampled_from([Power.OFF, Power.SUSPENDED]))
     def stop(self, number: int, power: Power) -> None:
         vm = self.pick(number)
         if vm and vm.power is Power.ON:
-            self.admin.wait([self.admin.set_power(vm.id, power)], 1.0)
+            self.admin.wait([self.admin.start(do.set_power(vm, power))], 1.0)
 
     @rule(number=NUMBER)
     def unmark(self, number: int) -> None:
@@ -148,7 +149,7 @@ class Drift(RuleBasedStateMachine):
     def promote(self, number: int) -> None:
         vm = self.pick(number)
         if vm and not vm.snapshots:
-            self.admin.wait([self.admin.promote_vm(vm.id)], 1.0)
+            self.admin.wait([self.admin.start(do.promote_vm(vm))], 1.0)
 
     @rule(number=st.integers(1, 4), times=st.integers(1, 4))
     def break_guests(self, number: int, times: int) -> None:

@@ -14,6 +14,7 @@ from linkedclone.model.request import DEFAULT_OWNER
 from linkedclone.model.values.ids import VmId
 from linkedclone.model.vm import PoolState, Vm
 from linkedclone.planning.pool.membership import state_of
+from tests import do
 from tests.unit.app.pooling import DyingDriver, KilledError, Stage, forget_claimant, pool
 from tests.unit.app.test_pool_drift import without_sizes
 
@@ -198,7 +199,7 @@ def test_a_recompose_that_is_killed_anywhere_can_be_repeated(
 def test_a_parent_that_was_made_anew_under_its_name_needs_a_recompose(stage: Stage) -> None:
     stage.apply(FIRST)
     admin = MemoryDriver(stage.hypervisor)
-    admin.wait([admin.rename_vm(stage.parent, "golden-before")], 1.0)
+    admin.wait([admin.start(do.rename_vm(stage.parent, "golden-before"))], 1.0)
     stage.hypervisor.add_snapshot(stage.hypervisor.add_vm("golden"), "old")
     before = picture(stage.members(FIRST))
     assert len(stage.apply(FIRST).refused) == 3

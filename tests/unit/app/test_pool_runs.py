@@ -11,6 +11,7 @@ from linkedclone.model.pool import PoolHardware, PoolSpec, Probe, Rollout
 from linkedclone.model.report import Status
 from linkedclone.model.vm import PoolState, Power
 from linkedclone.planning.pool.membership import state_of
+from tests import do
 from tests.unit.app.pooling import DyingDriver, KilledError, Stage, forget_claimant, pool
 
 GIB = 1 << 30
@@ -148,8 +149,8 @@ def test_a_clone_that_was_renamed_or_stopped_is_mended(stage: Stage) -> None:
     stage.apply(pool())
     driver = MemoryDriver(stage.hypervisor)
     members = stage.members(pool())
-    driver.wait([driver.rename_vm(members["desk-1"].id, "annes")], 1.0)
-    driver.wait([driver.set_power(members["desk-2"].id, Power.OFF)], 1.0)
+    driver.wait([driver.start(do.rename_vm(members["desk-1"], "annes"))], 1.0)
+    driver.wait([driver.start(do.set_power(members["desk-2"], Power.OFF))], 1.0)
     assert stage.apply(pool()).exit_code == 0
     done(stage, pool())
     assert stage.members(pool())["desk-1"].id == members["desk-1"].id

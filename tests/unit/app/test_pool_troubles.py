@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
@@ -11,6 +12,7 @@ from linkedclone.app.connection import Connection
 from linkedclone.app.pools.pools import Pools
 from linkedclone.app.proposal import Acting
 from linkedclone.drivers.memory.driver import MemoryDriver
+from linkedclone.drivers.services import GuestService, Services
 from linkedclone.errors import BusyError, InputError
 from linkedclone.execution.outage import Pace
 from linkedclone.execution.pool_lock import Claimant
@@ -21,6 +23,7 @@ from linkedclone.model.report import Status
 from linkedclone.model.values.ids import VmId
 from linkedclone.model.vm import CustomizationNews, CustomizationStatus, Power, Vm
 from linkedclone.planning.pool.membership import state_of
+from tests import do
 from tests.unit.app.pooling import Stage, pool
 
 GIB = 1 << 30
@@ -41,17 +44,29 @@ class Meddling:
         self.after: dict[str, Callable[..., object]] = {}
 
     def __getattr__(self, name: str) -> Any:
-        found = getattr(self._driver, name)
-        if name not in self.before and name not in self.after:
-            return found
+        return self._around(name, getattr(self._driver, name))
+
+    @property
+    def services(self) -> Services:
+        guests: Any = self._driver.services.guests
+        asked = SimpleNamespace(
+            shut_down_guest=self._around("shut_down_guest", guests.shut_down_guest),
+            run_in_guest=guests.run_in_guest,
+            find_places=guests.find_places,
+        )
+        return replace(self._driver.services, guests=cast("GuestService", asked))
+
+    def _around(self, name: str, found: Any) -> Any:
+        """Return a call with what is done before and after it; a step is named by its class."""
 
         def call(*given: Any, **named: Any) -> Any:
-            self.before.get(name, _nothing)(*given)
+            key = type(given[0]).__name__ if name == "start" else name
+            self.before.get(key, _nothing)(*given)
             result = found(*given, **named)
-            self.after.get(name, _nothing)(*given)
+            self.after.get(key, _nothing)(*given)
             return result
 
-        return call
+        return call if callable(found) else found
 
 
 def _nothing(*_given: object) -> None:
@@ -87,7 +102,7 @@ def test_what_is_held_right_before_it_goes_is_neither_stopped_nor_deleted(
     before = stage.members(spec)["desk-2"]
     driver = Meddling(MemoryDriver(stage.hypervisor))
     # The run has seen everything by the time that it writes its claim.
-    driver.before["write_mark"] = lambda *_: write_state(stage, before, hold="Anne")
+    driver.before["WriteMark"] = lambda *_: write_state(stage, before, hold="Anne")
     report = run_with(stage, driver, replace(spec, snapshot="new"))
     after = stage.members(spec)["desk-2"]
     assert (after.id, after.power, state_of(after).hold) == (before.id, power, "Anne")
@@ -103,14 +118,14 @@ LARGER: dict[str, Any] = {"hardware": PoolHardware(memory=4 * GIB)}
     ("call", "power", "change"),
     [
         ("observe", Power.OFF, NEWER),
-        ("write_mark", Power.ON, NEWER),
-        ("set_power", Power.ON, NEWER),
-        ("delete_vm", Power.ON, NEWER),
-        ("delete_vm", Power.OFF, NEWER),
-        ("create_clone", Power.OFF, NEWER),
+        ("WriteMark", Power.ON, NEWER),
+        ("SetPower", Power.ON, NEWER),
+        ("DeleteVm", Power.ON, NEWER),
+        ("DeleteVm", Power.OFF, NEWER),
+        ("CreateClone", Power.OFF, NEWER),
         ("shut_down_guest", Power.ON, LARGER),
-        ("reconfigure_vm", Power.ON, LARGER),
-        ("reconfigure_vm", Power.OFF, LARGER),
+        ("ReconfigureVm", Power.ON, LARGER),
+        ("ReconfigureVm", Power.OFF, LARGER),
     ],
 )
 def test_a_hold_that_was_confirmed_is_never_lost(
@@ -125,7 +140,7 @@ def test_a_hold_that_was_confirmed_is_never_lost(
 
     def hold(about: object = "", *_: object) -> None:
         aims = {about, getattr(about, "vm", ""), getattr(about, "name", "")}
-        if codes or not (aims & {before.id, "desk-2"} or call in {"observe", "write_mark"}):
+        if codes or not (aims & {before.id, "desk-2"} or call in {"observe", "WriteMark"}):
             return
         try:
             codes.append(stage.pools().hold("desks", ["desk-2"], "Anne").exit_code)
@@ -135,7 +150,7 @@ def test_a_hold_that_was_confirmed_is_never_lost(
     driver.before[call] = hold
     assert run_with(stage, driver, replace(spec, **change)).exit_code == 0
     after = stage.members(spec)["desk-2"]
-    if call == "create_clone":
+    if call == "CreateClone":
         assert (codes, state_of(after).hold) == ([2], "")
     else:
         assert (codes, state_of(after).hold, after.id) == ([0], "Anne", before.id)
@@ -148,7 +163,7 @@ def test_a_hold_loses_nothing_that_a_run_writes_at_the_same_time(
     stage.apply(pool(1))
     vm = stage.members(pool(1))["desk-1"]
     driver = Meddling(MemoryDriver(stage.hypervisor))
-    driver.before["write_mark"] = lambda *_: write_state(stage, vm, **state)
+    driver.before["WriteMark"] = lambda *_: write_state(stage, vm, **state)
     for reason in ("Anne", ""):
         write_state(stage, vm, claim="", claimed=0, failures=0)
         assert stage.pools(driver).hold("desks", ["desk-1"], reason).exit_code == 0
@@ -162,7 +177,7 @@ def test_a_hold_that_comes_too_late_is_reported_as_failed(stage: Stage, *, gone:
     vm = stage.members(pool(1))["desk-1"]
     driver = Meddling(MemoryDriver(stage.hypervisor))
     lose = stage.hypervisor.remove if gone else lambda vm: stage.hypervisor.set_mark(vm, None)
-    driver.before["write_mark"] = lambda *_: lose(vm.id)
+    driver.before["WriteMark"] = lambda *_: lose(vm.id)
     report = stage.pools(driver).hold("desks", ["desk-1"], "Anne")
     assert [result.status for result in report.results] == [Status.FAILED]
     assert report.exit_code == 1
@@ -211,7 +226,7 @@ def test_what_was_released_from_the_pool_in_between_stays(stage: Stage) -> None:
     stage.apply(pool(2))
     vm = stage.members(pool(2))["desk-2"]
     driver = Meddling(MemoryDriver(stage.hypervisor))
-    driver.before["write_mark"] = lambda *_: stage.hypervisor.set_mark(vm.id, None)
+    driver.before["WriteMark"] = lambda *_: stage.hypervisor.set_mark(vm.id, None)
     run_with(stage, driver, pool(1))
     assert vm.id in {one.id for one in stage.hypervisor.vms}
 
@@ -232,9 +247,9 @@ def test_a_guest_that_goes_off_again_is_not_started_for_ever(stage: Stage) -> No
     stage.apply(pool(2))
     vm = stage.members(pool(2))["desk-1"]
     admin = MemoryDriver(stage.hypervisor)
-    admin.wait([admin.set_power(vm.id, Power.OFF)], 1.0)
+    admin.wait([admin.start(do.set_power(vm, Power.OFF))], 1.0)
     driver = Meddling(MemoryDriver(stage.hypervisor))
-    driver.after["wait"] = lambda *_: admin.set_power(vm.id, Power.OFF)
+    driver.after["wait"] = lambda *_: admin.start(do.set_power(vm, Power.OFF))
     report = run_with(stage, driver, pool(2))
     assert report.exit_code != 0
     assert "desk-1" in report.stopped
@@ -354,7 +369,13 @@ def test_what_is_renamed_and_started_is_told_twice(stage: Stage) -> None:
     stage.apply(pool(1))
     vm = stage.members(pool(1))["desk-1"]
     admin = MemoryDriver(stage.hypervisor)
-    admin.wait([admin.rename_vm(vm.id, "annes"), admin.set_power(vm.id, Power.OFF)], 1.0)
+    admin.wait(
+        [
+            admin.start(do.rename_vm(vm, "annes")),
+            admin.start(do.set_power(vm, Power.OFF)),
+        ],
+        1.0,
+    )
     stage.hypervisor.fail("rename", times=1)
     report = stage.apply(pool(1, rollout=Rollout(stop_after_failures=3)))
     assert names_of(report, Status.FAILED) == ["desk-1"]
@@ -368,7 +389,7 @@ def test_notes_are_changed_without_a_stop(stage: Stage) -> None:
     stage.apply(pool(2))
     driver = Meddling(MemoryDriver(stage.hypervisor))
     driver.before["shut_down_guest"] = lambda *_: pytest.fail("a guest is shut down")
-    driver.before["set_power"] = lambda *_: pytest.fail("a guest is stopped")
+    driver.before["SetPower"] = lambda *_: pytest.fail("a guest is stopped")
     noted = pool(2, annotation="for the audit")
     assert run_with(stage, driver, noted).exit_code == 0
     assert stage.is_settled(noted)
@@ -395,7 +416,7 @@ def test_what_is_suspended_goes_on_before_its_memory_is_changed(stage: Stage) ->
     stage.apply(pool(1))
     vm = stage.members(pool(1))["desk-1"]
     admin = MemoryDriver(stage.hypervisor)
-    admin.wait([admin.set_power(vm.id, Power.SUSPENDED)], 1.0)
+    admin.wait([admin.start(do.set_power(vm, Power.SUSPENDED))], 1.0)
     wanted = pool(1, hardware=PoolHardware(memory=4 * GIB))
     assert stage.apply(wanted).exit_code == 0
     assert stage.members(wanted)["desk-1"].memory_bytes == 4 * GIB
@@ -450,7 +471,7 @@ def test_of_two_claims_in_one_moment_the_first_stands_and_the_other_does_nothing
     now = int(stage.clock().timestamp())
     driver = Meddling(MemoryDriver(stage.hypervisor))
     hook = lambda *_: write_state(stage, anchor, claim=other, claimed=now)  # noqa: E731
-    driver.before["write_mark"] = hook
+    driver.before["WriteMark"] = hook
     with pytest.raises(BusyError, match="another run"):
         run_with(stage, driver, pool(3, snapshot="new"))
     assert {name: vm.id for name, vm in stage.members(pool(3)).items()} == {
@@ -498,6 +519,7 @@ class Dated(MemoryDriver):
     def __init__(self, stage: Stage) -> None:
         super().__init__(stage.hypervisor)
         self.read_clock = stage.clock
+        self.services = replace(self.services, events=self)
 
     def observe_customization(self, *_: object) -> dict[VmId, CustomizationNews]:
         return {}

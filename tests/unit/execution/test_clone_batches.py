@@ -64,7 +64,7 @@ def test_the_same_command_twice_makes_nothing_new(lab: MemoryHypervisor) -> None
     assert statuses(report) == EXISTING
     assert all(clone.linked for clone in report.clones)
     assert lab.vms == before
-    assert lab.calls["create_clone"] == 3
+    assert lab.calls["CreateClone"] == 3
 
 
 def test_two_such_commands_at_once_make_each_clone_once(lab: MemoryHypervisor) -> None:
@@ -113,7 +113,7 @@ def test_a_clone_that_did_not_power_on_is_kept_and_taken_up(lab: MemoryHyperviso
     again = connect(lab).clone(REQUEST)
     assert statuses(again) == EXISTING
     assert all(clone.power is Power.ON for clone in again.clones)
-    assert lab.calls["create_clone"] == 3
+    assert lab.calls["CreateClone"] == 3
 
 
 def test_taking_up_reports_a_power_on_that_fails_again(lab: MemoryHypervisor) -> None:
@@ -188,7 +188,7 @@ def test_a_foreign_name_is_refused_before_anything_is_sent(lab: MemoryHypervisor
     lab.add_vm("desk-2")
     with pytest.raises(NameTakenError):
         connect(lab).clone(REQUEST)
-    assert lab.calls["create_clone"] == 0
+    assert lab.calls["CreateClone"] == 0
 
 
 def test_a_killed_runs_jobs_go_on_and_the_next_run_ends_with_exactly_n(
@@ -197,7 +197,7 @@ def test_a_killed_runs_jobs_go_on_and_the_next_run_ends_with_exactly_n(
     lab.delays["clone"] = 0.1
     here = connect(lab)
     for step in here.prepare(REQUEST).creates[:2]:
-        MemoryDriver(lab, "memory:").create_clone(step)
+        MemoryDriver(lab, "memory:").start(step)
     report = connect(lab).clone(REQUEST)
     assert report.exit_code == 0
     assert statuses(report) == EXISTING | {"desk-3": Status.CREATED}
@@ -208,7 +208,7 @@ def test_when_the_other_runs_clone_fails_it_is_made_again(lab: MemoryHypervisor)
     lab.delays["clone"] = 0.1
     lab.fail("clone", "desk-1")
     steps = connect(lab).prepare(REQUEST).creates
-    MemoryDriver(lab, "memory:").create_clone(steps[0])
+    MemoryDriver(lab, "memory:").start(steps[0])
     report = connect(lab).clone(REQUEST)
     assert statuses(report) == CREATED
 

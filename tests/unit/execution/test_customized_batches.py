@@ -16,6 +16,8 @@ from linkedclone.model.customization import (
     LinuxGuest,
     SecretSource,
 )
+from linkedclone.model.jobs import Job
+from linkedclone.model.plan import CreateClone, JobStep
 from linkedclone.model.report import CloneReport, Status
 from linkedclone.model.request import CloneRequest, Placement
 from linkedclone.model.values.secret import Secret
@@ -118,7 +120,7 @@ def test_settings_for_another_number_of_cards_are_refused(lab: MemoryHypervisor)
     wanted = replace(FIXED, addresses=(card, card))
     with pytest.raises(InputError, match="network cards: 1"):
         connect(lab).clone(replace(REQUEST, customization=wanted))
-    assert lab.calls["create_clone"] == 0
+    assert lab.calls["CreateClone"] == 0
 
 
 def test_the_stored_specification_is_the_base(lab: MemoryHypervisor) -> None:
@@ -208,14 +210,16 @@ def test_a_customization_that_fails_inside_is_seen(lab: MemoryHypervisor) -> Non
 
 def interfere(lab: MemoryHypervisor, monkeypatch: pytest.MonkeyPatch, *, first: bool) -> None:
     """Let another command make the clone ``other`` with our address, just before or after ours."""
-    real = MemoryDriver.create_clone
+    real = MemoryDriver.start
     done: list[str] = []
 
-    def create(self: MemoryDriver, step: object) -> object:
+    def create(self: MemoryDriver, step: JobStep) -> Job:
+        if not isinstance(step, CreateClone):
+            return real(self, step)
         if first and not done:
             done.append("other")
             connect(lab).clone(replace(REQUEST, names=("other",)))
-        made = real(self, step)  # type: ignore[arg-type]  # passed on
+        made = real(self, step)
         if not first and not done:
             done.append("other")
             # It looked before ours was there, and makes its own after it.
@@ -223,7 +227,7 @@ def interfere(lab: MemoryHypervisor, monkeypatch: pytest.MonkeyPatch, *, first: 
             add_with(lab, "other", "10.0.0.10")
         return made
 
-    monkeypatch.setattr(MemoryDriver, "create_clone", create)
+    monkeypatch.setattr(MemoryDriver, "start", create)
 
 
 def add_with(lab: MemoryHypervisor, name: str, address: str) -> None:

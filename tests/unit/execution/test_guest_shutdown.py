@@ -1,9 +1,13 @@
 """Guests that are asked: many at once, each with its own deadline."""
 
+from dataclasses import replace
+
 import pytest
 
 from linkedclone.drivers.memory.driver import MemoryDriver
 from linkedclone.drivers.memory.hypervisor import MemoryHypervisor
+from linkedclone.drivers.memory.services import MemoryServices
+from linkedclone.drivers.services import Services
 from linkedclone.errors import BusyError, EndpointError
 from linkedclone.execution import guest_shutdown
 from linkedclone.execution.progress import Event, Silent
@@ -12,6 +16,7 @@ from linkedclone.model.plan import Plan, ShutDownGuest
 from linkedclone.model.report import STILL_RUNNING, ActionReport, Status
 from linkedclone.model.values.ids import VmId
 from linkedclone.model.vm import Power
+from tests import do
 
 NAMES = ("good", "deaf", "mute")
 
@@ -55,7 +60,7 @@ def test_each_guest_ends_in_its_own_way() -> None:
     assert found["mute"].error is not None
     assert "tools do not answer" in found["mute"].error.brief
     assert power(hypervisor) == {"good": Power.OFF, "deaf": Power.ON, "mute": Power.ON}
-    assert hypervisor.calls["set_power"] == 0
+    assert hypervisor.calls["SetPower"] == 0
 
 
 def test_then_off_pulls_the_plug_of_those_alone_that_run_on() -> None:
@@ -63,7 +68,7 @@ def test_then_off_pulls_the_plug_of_those_alone_that_run_on() -> None:
     report = ask(hypervisor, *NAMES, then_off=True)
     assert report.exit_code == 0
     assert set(power(hypervisor).values()) == {Power.OFF}
-    assert hypervisor.calls["set_power"] == 2
+    assert hypervisor.calls["SetPower"] == 2
     notes = {r.name: r.note for r in report.results}
     assert notes["good"] == ""
     assert "stopped hard" in notes["deaf"]
@@ -83,7 +88,7 @@ def test_a_plug_that_cannot_be_pulled_is_a_failure() -> None:
 def test_one_that_goes_off_by_itself_is_done() -> None:
     hypervisor, ids = scene()
     driver = MemoryDriver(hypervisor)
-    driver.set_power(ids["mute"], Power.OFF)
+    driver.start(do.set_power(ids["mute"], Power.OFF))
     assert ask(hypervisor, "mute").exit_code == 0
 
 
@@ -93,14 +98,13 @@ def test_a_slow_guest_is_waited_for() -> None:
     assert ask(hypervisor, "good", deadline=30.0).exit_code == 0
 
 
-class Booting(MemoryDriver):
+class Booting(MemoryServices):
     """Its guest does not listen when it is asked first: it boots yet."""
 
-    asks_deaf_guests = True
     asked = 0
 
     def shut_down_guest(self, vm: VmId) -> None:
-        self.asked += 1
+        Booting.asked += 1
         if self.asked == 2:
             raise BusyError("somebody works on it")
         if self.asked == 3:
@@ -112,13 +116,15 @@ def test_a_guest_that_boots_yet_is_asked_again(
     monkeypatch: pytest.MonkeyPatch, again: bool, status: Status
 ) -> None:
     monkeypatch.setattr(guest_shutdown, "ASK_AGAIN_SECONDS", 0.01)
-    monkeypatch.setattr(Booting, "asks_deaf_guests", again)
     hypervisor, _ = scene()
-    driver = Booting(hypervisor)
+    monkeypatch.setattr(Booting, "asked", 0)
+    driver = MemoryDriver(hypervisor)
+    driver.services = Services(guests=Booting(hypervisor, hypervisor.access))
+    driver.features = replace(driver.features, asks_deaf_guests=again)
     runner = Runner(driver, Silent())
     report = ask(hypervisor, "good", deadline=30.0 if again else 0.5, runner=runner)
     assert report.results[0].status is status
-    assert driver.asked == (3 if again else 1)
+    assert Booting.asked == (3 if again else 1)
 
 
 def test_many_are_read_in_one_batch_each_time() -> None:
@@ -139,8 +145,8 @@ def test_one_that_is_deleted_meanwhile_is_told() -> None:
         def update(self, event: Event) -> None:
             if event.name == "deaf" and event.action == "shut-down":
                 driver = MemoryDriver(hypervisor)
-                driver.set_power(ids["deaf"], Power.OFF)
-                driver.delete_vm(ids["deaf"])
+                driver.start(do.set_power(ids["deaf"], Power.OFF))
+                driver.start(do.delete_vm(ids["deaf"]))
 
     runner = Runner(MemoryDriver(hypervisor), Deleting())
     (result,) = ask(hypervisor, "deaf", deadline=30.0, runner=runner).results
@@ -179,9 +185,9 @@ def test_an_endpoint_that_restarts_is_waited_for_as_long_as_by_any_other_step(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("linkedclone.execution.guest_shutdown.SILENCE_SECONDS", 0.0)
-    monkeypatch.setattr(Failing, "patience_seconds", 60.0)
     hypervisor, _ = scene()
     driver = Failing(hypervisor)
+    driver.features = replace(driver.features, patience_seconds=60.0)
     driver.times = 3
     assert ask(hypervisor, "good", deadline=30, runner=Runner(driver, Silent())).exit_code == 0
 

@@ -8,6 +8,7 @@ from typing import cast
 import pytest
 
 from linkedclone.drivers.contract import Driver
+from linkedclone.drivers.services import Services
 from linkedclone.errors import HypervisorError, LostAnswerError, Transience
 from linkedclone.execution.guest_watch import GuestWatch
 from linkedclone.execution.outage import Outage, Pace
@@ -33,6 +34,10 @@ class Scripted:
     looks: list[Look]
     asked: list[tuple[VmId, ...]] = field(default_factory=list)
 
+    @property
+    def services(self) -> Services:
+        return Services()
+
     def observe_vms(self, ids: Sequence[VmId]) -> tuple[Vm, ...]:
         self.asked.append(tuple(ids))
         look = self.looks.pop(0) if len(self.looks) > 1 else self.looks[0]
@@ -46,6 +51,10 @@ class Telling(Scripted):
 
     news: list[CustomizationNews | Exception] = field(default_factory=list)
     since: list[datetime] = field(default_factory=list)
+
+    @property
+    def services(self) -> Services:
+        return Services(events=self)
 
     def read_clock(self) -> datetime:
         return BORN + timedelta(days=30)

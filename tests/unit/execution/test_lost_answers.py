@@ -17,10 +17,9 @@ from linkedclone.errors import (
     RefusedError,
 )
 from linkedclone.model.jobs import Job, JobState
-from linkedclone.model.plan import CreateClone
+from linkedclone.model.plan import CreateClone, JobStep, WriteMark
 from linkedclone.model.report import CloneReport, Status
 from linkedclone.model.request import CloneRequest, Deletion, SnapshotChoice
-from linkedclone.model.values.ids import VmId
 from linkedclone.model.vm import Mark, Power, Vm
 
 REQUEST = CloneRequest(parent="gold", names=("desk-{1..3}",))
@@ -49,17 +48,14 @@ class Forgetful(MemoryDriver):
             raise self.observe_error
         return super().observe_vms(ids)  # type: ignore[arg-type]
 
-    def create_clone(self, step: CreateClone) -> Job:
-        job = super().create_clone(step)
-        if self.lose_answers:
+    def start(self, step: JobStep) -> Job:
+        if isinstance(step, WriteMark) and self.adopt_error:
+            raise self.adopt_error
+        job = super().start(step)
+        if isinstance(step, CreateClone) and self.lose_answers:
             self.lose_answers -= 1
             raise BusyError("the connection broke")
         return job
-
-    def write_mark(self, vm: VmId, mark: Mark, seen: Mark | None) -> Job:
-        if self.adopt_error:
-            raise self.adopt_error
-        return super().write_mark(vm, mark, seen)
 
 
 @pytest.fixture
@@ -181,7 +177,7 @@ def test_a_full_copy_that_bears_our_mark_is_not_called_good(
 ) -> None:
     lab.degrade()
     steps = Connection(driver, address="memory:").prepare(REQUEST).creates
-    MemoryDriver(lab, "memory:").create_clone(steps[0])
+    MemoryDriver(lab, "memory:").start(steps[0])
     report = clone(driver)
     (failed,) = report.failed
     assert (failed.name, failed.linked) == ("desk-1", False)
@@ -207,7 +203,7 @@ def test_an_attached_clone_that_is_off_is_started(lab: MemoryHypervisor, driver:
     lab.delays["clone"] = 0.1
     lab.fail("power-on", "desk-1", error=PowerOnError("no host"))
     steps = Connection(driver, address="memory:").prepare(REQUEST).creates
-    MemoryDriver(lab, "memory:").create_clone(steps[0])
+    MemoryDriver(lab, "memory:").start(steps[0])
     report = clone(driver)
     assert report.exit_code == 0
     assert {made.power for made in report.clones} == {Power.ON}
@@ -217,7 +213,7 @@ def test_what_is_being_cloned_from_is_not_deleted(lab: MemoryHypervisor, driver:
     lab.delays["clone"] = 5.0
     here = Connection(driver, address="memory:")
     for step in here.prepare(REQUEST).creates:
-        driver.create_clone(step)
+        driver.start(step)
     with pytest.raises(BusyError, match="gold"):
         here.delete(["gold"], Deletion(force=True))
     with pytest.raises(BusyError, match="gold"):

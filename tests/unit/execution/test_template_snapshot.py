@@ -8,7 +8,7 @@ import pytest
 from linkedclone.errors import BusyError, HypervisorError, InterruptedByUserError
 from linkedclone.execution import template_snapshot
 from linkedclone.execution.runner import Runner
-from linkedclone.model.plan import TakeSnapshot
+from linkedclone.model.plan import SetTemplate, TakeSnapshot
 from linkedclone.model.values.ids import VmId
 
 STEP = TakeSnapshot(
@@ -23,11 +23,11 @@ class Busy:
         self.template = True
         self.refusals = 1
 
-    def set_template(self, vm: VmId, *, template: bool, pool: str = "") -> None:
-        if template and self.refusals:
+    def finish(self, step: SetTemplate) -> None:
+        if step.template and self.refusals:
             self.refusals -= 1
-            raise BusyError(f"{vm} is busy in {pool or 'no pool'}")
-        self.template = template
+            raise BusyError(f"{step.vm} is busy in {step.pool or 'no pool'}")
+        self.template = step.template
 
 
 def test_an_interrupt_while_it_waits_for_a_busy_vm_leaves_no_vm_behind(
@@ -44,11 +44,11 @@ def test_an_interrupt_while_it_waits_for_a_busy_vm_leaves_no_vm_behind(
     monkeypatch.setattr("linkedclone.execution.template_snapshot.time.sleep", sleep)
     runner = SimpleNamespace(
         start=start,
-        driver=driver,
+        finish=driver.finish,
         interrupted=False,
         progress=SimpleNamespace(update=lambda _: None),
     )
-    preparation = template_snapshot._Preparation(cast("Runner", runner), driver, STEP)
+    preparation = template_snapshot._Preparation(cast("Runner", runner), STEP)
     with pytest.raises((InterruptedByUserError, HypervisorError)):
         preparation.run()
     assert driver.template

@@ -18,7 +18,8 @@ from linkedclone.errors import (
     LinkedCloneError,
 )
 from linkedclone.model.vm import Power
-from tests.contract.acts import find, result_of, set_power
+from tests import do
+from tests.contract.acts import diagnose, find, result_of, set_power
 from tests.simulator import PASSWORD, Simulator
 from tests.vsphere.acts import PARENT, Start, opened, target_for
 
@@ -104,7 +105,7 @@ def test_a_change_is_not_sent_twice(simulator: Simulator, driver: Driver) -> Non
     vm = find(driver, PARENT)
     simulator.drop("PowerOnVM_Task", after=True)
     with pytest.raises(BusyError, match="the connection to 127"):
-        driver.set_power(vm.id, Power.ON)
+        driver.start(do.set_power(vm, Power.ON))
     assert simulator.calls()["PowerOnVM_Task"] == 1
 
 
@@ -117,11 +118,11 @@ def test_closing_never_fails(simulator: Simulator, driver: Driver) -> None:
 def test_a_lone_esxi_host_is_told_that_it_cannot_clone(start_simulator: Start) -> None:
     with opened(start_simulator("-esx")) as driver:
         (vm, *_) = driver.observe().vms
-        result_of(driver, driver.create_snapshot(vm.id, "base", ""))
+        result_of(driver, driver.start(do.create_snapshot(vm, "base", "")))
         with pytest.raises(HypervisorError, match="without vCenter") as caught:
             target_for(driver, vm)
         assert "vCenter that manages this host" in caught.value.hint
-        assert any("ESXi" in finding.text for finding in driver.diagnose())
+        assert any("ESXi" in finding.text for finding in diagnose(driver))
 
 
 def test_an_older_vcenter_is_spoken_to_in_its_own_version(start_simulator: Start) -> None:

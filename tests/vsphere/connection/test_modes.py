@@ -7,7 +7,7 @@ import pytest
 
 from linkedclone.drivers.contract import Driver
 from linkedclone.model.request import DiskMove
-from tests import command
+from tests import command, do
 from tests.contract.acts import find, read, result_of
 from tests.simulator import Simulator
 from tests.vsphere.acts import PARENT, prepare
@@ -69,7 +69,7 @@ def test_a_parent_without_snapshot_is_cloned_fully_as_it_stands(
 
 def test_a_base_that_ends_up_shared_is_told(driver: Driver, env: dict[str, str]) -> None:
     parent = prepare(driver)
-    result_of(driver, driver.create_snapshot(parent.id, "second", ""))
+    result_of(driver, driver.start(do.create_snapshot(parent, "second", "")))
     code, report = clone(env, "--full", "desk-{1..2}")
     assert code == 0
     assert {(c["mode"], c["linked"]) for c in report["clones"]} == {("shared", False)}
@@ -109,7 +109,7 @@ def test_again_finds_full_clones_existing_and_tells_linked_ones(
     driver: Driver, env: dict[str, str]
 ) -> None:
     parent = prepare(driver)
-    result_of(driver, driver.create_snapshot(parent.id, "second", ""))
+    result_of(driver, driver.start(do.create_snapshot(parent, "second", "")))
     clone(env, "full-1", "--full")
     clone(env, "linked-1")
     code, report = clone(env, "full-1", "--full")
@@ -142,7 +142,7 @@ def test_a_clone_of_a_clone_tells_how_deep_it_hangs(driver: Driver, env: dict[st
     prepare(driver)
     clone(env, "middle")
     middle = find(driver, "middle")
-    result_of(driver, driver.create_snapshot(middle.id, "base", ""))
+    result_of(driver, driver.start(do.create_snapshot(middle, "base", "")))
     done = command.run("clone", "middle", "leaf", "--dry-run", env=env)
     assert "middle is a linked clone itself: chains of its clones are 3 files deep" in done.stderr
     code, report = clone(env, "leaf", parent="middle")

@@ -26,6 +26,7 @@ from linkedclone.errors import (
 from linkedclone.model.values.ids import VmId
 from linkedclone.model.values.secret import Secret
 from linkedclone.model.vm import Power
+from tests import do
 from tests.contract.acts import find, finish, result_of
 from tests.simulator import Simulator
 from tests.vsphere.acts import PARENT, lose_patience, opened, prepare, steps_for, target_for
@@ -140,7 +141,7 @@ def test_a_session_that_ends_between_two_pages_costs_a_second_read(
     parent = prepare(driver)
     names = [f"desk-{n:03}" for n in range(130)]
     target = target_for(driver, parent)
-    jobs = [driver.create_clone(step) for step in steps_for(parent, target, names)]
+    jobs = [driver.start(step) for step in steps_for(parent, target, names)]
     states = finish(driver, jobs)
     assert all(state.result for state in states)
     assert len(driver.observe_names(target, names)) == 130
@@ -149,15 +150,15 @@ def test_a_session_that_ends_between_two_pages_costs_a_second_read(
 
 def test_a_filter_of_a_dead_session_is_made_anew(simulator: Simulator, driver: Driver) -> None:
     vm = find(driver, PARENT)
-    result_of(driver, driver.set_power(vm.id, Power.ON))
+    result_of(driver, driver.start(do.set_power(vm, Power.ON)))
     simulator.delays(task_ms={"PowerOffVM_Task": 2500})
-    job = driver.set_power(vm.id, Power.OFF)
+    job = driver.start(do.set_power(vm, Power.OFF))
     driver.wait([job], 1.0)
     simulator.end_sessions()
     simulator.reset_calls()
     (state,) = finish(driver, [job])
     assert state.error is None
-    result_of(driver, driver.set_power(vm.id, Power.ON))
+    result_of(driver, driver.start(do.set_power(vm, Power.ON)))
     assert simulator.calls()["CreateFilter"] >= 1  # watching goes on in the new session
     assert simulator.calls()["Login"] == 1
 
@@ -180,7 +181,7 @@ def test_after_a_silence_a_call_goes_over_a_new_connection(
         time.sleep(0.01)
         gate.cut()
         # Sent once, as it changes something: on an old connection it would be lost.
-        result_of(driver, driver.set_power(vm.id, Power.ON))
+        result_of(driver, driver.start(do.set_power(vm, Power.ON)))
 
 
 def test_a_server_that_takes_the_call_and_never_answers(simulator: Simulator, gate: Gate) -> None:
@@ -190,7 +191,7 @@ def test_a_server_that_takes_the_call_and_never_answers(simulator: Simulator, ga
         lose_patience(driver, 0.3)
         gate.mute = True
         with pytest.raises(LostAnswerError, match="broke"):
-            driver.set_power(vm.id, Power.ON)
+            driver.start(do.set_power(vm, Power.ON))
         gate.mute = False
 
 
@@ -199,9 +200,9 @@ def test_a_server_that_takes_no_connection_any_more(simulator: Simulator, gate: 
     vm = find(driver, PARENT)
     gate.close()
     with pytest.raises(LostAnswerError):  # on the connection that was open
-        driver.set_power(vm.id, Power.ON)
+        driver.start(do.set_power(vm, Power.ON))
     with pytest.raises(UnreachableError):
-        driver.set_power(vm.id, Power.ON)
+        driver.start(do.set_power(vm, Power.ON))
     driver.close()
 
 
@@ -270,7 +271,7 @@ def test_a_ping_of_a_dead_server_raises_nothing(simulator: Simulator, gate: Gate
 
 def test_the_id_of_a_task_is_told_with_its_job(simulator: Simulator, driver: Driver) -> None:
     vm = find(driver, PARENT)
-    job = driver.set_power(VmId(vm.id), Power.ON)
+    job = driver.start(do.set_power(VmId(vm.id), Power.ON))
     assert job.task.startswith("task-")
     (state,) = finish(driver, [job])
     assert state.job.task == job.task

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from linkedclone.drivers.vsphere.driver import VsphereDriver
-from linkedclone.model.plan import CreateClone
+from linkedclone.model.plan import CreateClone, JobStep
 from linkedclone.model.vm import CustomizationStatus, Vm
 from tests import command
 from tests.customization_page import (
@@ -166,15 +166,15 @@ def test_of_two_commands_at_once_one_gives_way_and_is_kept(
     from linkedclone.model.request import CloneRequest
 
     file = write_example(tmp_path, LINUX)
-    real = VsphereDriver.create_clone
+    real = VsphereDriver.start
     codes: list[int] = []
 
-    def create(self: VsphereDriver, step: CreateClone) -> Any:
-        if not codes:
+    def create(self: VsphereDriver, step: JobStep) -> Any:
+        if isinstance(step, CreateClone) and not codes:
             codes.append(clone("theirs", "--customize", str(file))[0])
         return real(self, step)
 
-    monkeypatch.setattr(VsphereDriver, "create_clone", create)
+    monkeypatch.setattr(VsphereDriver, "start", create)
     request = CloneRequest(parent=PARENT, names=("mine",), customization=read_customization(file))
     with opened(simulator) as driver:
         report = Connection(driver, address="vsphere:").clone(request)

@@ -2,7 +2,6 @@
 
 import pytest
 
-from linkedclone.drivers.contract import GuestCommands, GuestPorts
 from linkedclone.drivers.vsphere.driver import VsphereDriver
 from linkedclone.errors import (
     AuthenticationError,
@@ -46,12 +45,9 @@ def run(
     login: GuestLogin | None = LOGIN,
     seconds: float = 5.0,
 ) -> int:
-    return driver.run_in_guest(vm, command, login=login, seconds=seconds)
-
-
-def test_it_is_offered(driver: VsphereDriver) -> None:
-    assert isinstance(driver, GuestCommands)
-    assert not isinstance(driver, GuestPorts)
+    guests = driver.services.guests
+    assert guests is not None
+    return guests.run_in_guest(vm, command, login=login, seconds=seconds)
 
 
 def test_the_status_comes_back(driver: VsphereDriver, guest: VmId) -> None:

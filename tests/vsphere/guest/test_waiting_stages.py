@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from linkedclone.app.connection import Connection
-from linkedclone.drivers.contract import CustomizationEvents, Driver
+from linkedclone.drivers.contract import Driver
 from linkedclone.execution.guest_watch import GuestWatch
 from linkedclone.execution.outage import Outage, Pace
 from linkedclone.execution.progress import Silent
@@ -17,7 +17,7 @@ from linkedclone.model.request import CloneRequest, Wait
 from linkedclone.model.vm import CustomizationStatus, Power, Vm
 from linkedclone.planning.guests.progress import Course, Followed, GuestStage
 from linkedclone.planning.guests.timeouts import begin
-from tests import command
+from tests import command, do
 from tests.contract.acts import find, result_of
 from tests.simulator import Simulator
 from tests.vsphere.acts import PARENT, Start, opened, prepare
@@ -166,7 +166,7 @@ def test_what_the_parents_customization_came_to_does_not_count(sim: Simulator) -
     with opened(sim) as driver:
         gold = find(driver, "gold")
         assert gold.customization is CustomizationStatus.SUCCEEDED
-        result_of(driver, driver.set_power(gold.id, Power.OFF))
+        result_of(driver, driver.start(do.set_power(gold, Power.OFF)))
         prepare(driver, "gold")
     sim.control("POST", "guest/customization", {"never": True})
     (plain,) = clone(sim, replace(PLAIN, parent="gold", names=("plain",), wait=Wait.TOOLS))
@@ -213,12 +213,13 @@ def test_events_go_on_after_another_login(old: Simulator) -> None:
     """The collector ends with its session."""
     clone(old, replace(REQUEST, wait=Wait.TASK, names=("desk-1", "desk-2")))
     with opened(old) as driver:
-        assert isinstance(driver, CustomizationEvents)
+        events = driver.services.events
+        assert events is not None
         vms = [find(driver, name) for name in ("desk-1", "desk-2")]
         since = min(vm.created for vm in vms if vm.created)
-        before = driver.observe_customization([vm.id for vm in vms], since)
+        before = events.observe_customization([vm.id for vm in vms], since)
         old.end_sessions()
-        after = driver.observe_customization([vm.id for vm in vms], since)
+        after = events.observe_customization([vm.id for vm in vms], since)
     assert set(after) == set(before) == {vm.id for vm in vms}
 
 
@@ -261,7 +262,7 @@ def running(simulator: Simulator) -> Vm:
 def test_a_power_off_is_told_at_once(simulator: Simulator, driver: Driver, running: Vm) -> None:
     def stop() -> None:
         with opened(simulator) as other:
-            result_of(other, other.set_power(running.id, Power.OFF))
+            result_of(other, other.start(do.set_power(running, Power.OFF)))
 
     guest, seconds = watch(driver, running, Course(stages=(TOOLS, ADDRESS)), stop)
     assert guest.failure is not None
@@ -274,8 +275,8 @@ def test_a_vm_that_is_deleted_is_told_at_once(
 ) -> None:
     def delete() -> None:
         with opened(simulator) as other:
-            result_of(other, other.set_power(running.id, Power.OFF))
-            result_of(other, other.delete_vm(running.id))
+            result_of(other, other.start(do.set_power(running, Power.OFF)))
+            result_of(other, other.start(do.delete_vm(running)))
 
     guest, seconds = watch(driver, running, Course(stages=(TOOLS,)), delete)
     assert guest.failure is not None

@@ -7,7 +7,7 @@ import pytest
 
 from linkedclone.drivers.contract import Driver
 from linkedclone.errors import AmbiguousError, NotFoundError
-from tests import command
+from tests import command, do
 from tests.contract.acts import find, make, step_for
 from tests.simulator import Simulator
 from tests.vsphere.acts import PARENT, Start, add_folder, opened, prepare
@@ -173,7 +173,7 @@ def test_item_14_a_vm_with_any_name_is_found_as_it_is_shown_and_as_it_is_kept(
 ) -> None:
     vm = find(driver, PARENT)
     kept = name.replace("%", "%25").replace("/", "%2f").replace("\\", "%5c")
-    driver.wait([driver.rename_vm(vm.id, kept)], 60)
+    driver.wait([driver.start(do.rename_vm(vm, kept))], 60)
     (seen,) = [one for one in driver.observe().vms if one.id == vm.id]
     assert seen.name == name
     for ref in (seen.name, kept, seen.path, f"/DC0/vm/{name}", f"DC0/vm/{kept}"):

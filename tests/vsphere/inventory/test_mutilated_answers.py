@@ -28,6 +28,7 @@ from linkedclone.drivers.registry import open_driver
 from linkedclone.drivers.vsphere.driver import VsphereDriver
 from linkedclone.errors import LostAnswerError
 from linkedclone.model.vm import Power
+from tests import do
 from tests.contract.acts import result_of
 from tests.simulator import Simulator
 from tests.vsphere.acts import PARENT, lose_patience, main_job, opened, prepare
@@ -116,7 +117,7 @@ def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         prepare(driver)
         _, clones = main_job(driver, PARENT, CLONES)
         # One runs and one is off: what is off is what could be taken for half-made.
-        result_of(driver, driver.set_power(clones[-1].id, Power.OFF))
+        result_of(driver, driver.start(do.set_power(clones[-1], Power.OFF)))
         before = dict(os.environ)
         for name in before:
             if name.startswith(("GOVC_", "LINKEDCLONE_")):

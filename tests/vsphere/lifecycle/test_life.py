@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from linkedclone.app.connection import Connection
-from linkedclone.drivers.contract import Driver, GraphicalConsole, GuestPower, Relocation
+from linkedclone.drivers.contract import Driver
 from linkedclone.errors import InUseError, NotOursError, RefusedError, UnsupportedError
 from linkedclone.model.report import ActionReport, Status
 from linkedclone.model.request import AskGuests, CloneRequest, Placement
 from linkedclone.model.vm import Power, Vm
-from tests import command, govc
+from tests import command, do, govc
 from tests.contract.acts import current, find, make, read, result_of, set_power, take_snapshot
 from tests.contract.acts import step_for as contract_step
 from tests.simulator import Simulator
@@ -89,14 +89,15 @@ def test_a_guest_that_does_not_obey_is_told_or_stopped_hard(
 
 def test_a_guest_without_tools_is_refused_at_once(simulator: Simulator, driver: Driver) -> None:
     (vm,) = make_clones(driver, "desk-1")
-    assert isinstance(driver, GuestPower)
+    guests = driver.services.guests
+    assert guests is not None
     with pytest.raises(RefusedError, match="VMware Tools do not run") as caught:
-        driver.shut_down_guest(vm.id)
+        guests.shut_down_guest(vm.id)
     assert "``then_off``" in caught.value.hint
     hour = AskGuests(deadline_seconds=3600, then_off=True)
     connected(driver).vms.set_power(["desk-1"], Power.OFF, guests=hour)
     assert find(driver, "desk-1").power is Power.OFF
-    driver.shut_down_guest(vm.id)  # off counts as done
+    guests.shut_down_guest(vm.id)  # off counts as done
 
 
 def test_a_vm_that_is_deleted_meanwhile_is_told(simulator: Simulator, driver: Driver) -> None:
@@ -320,7 +321,6 @@ def test_relocate_refuses_before_the_call(start_simulator: Start) -> None:
         make(driver, contract_step(driver, find(driver, "desk-1"), "grandchild"))
         with pytest.raises(InUseError, match="grandchild"):
             connection.vms.relocate(["desk-1"], there)
-        assert isinstance(driver, Relocation)
         vm = find(driver, "desk-2")
         with pytest.raises(UnsupportedError, match="folder"):
             driver.resolve_relocation(vm, Placement(folder="x"))
@@ -387,9 +387,10 @@ def test_a_running_vm_has_a_screen(simulator: Simulator, driver: Driver, tmp_pat
 def test_a_vm_that_is_off_has_none(driver: Driver) -> None:
     (vm,) = make_clones(driver, "desk-1")
     set_power(driver, vm, Power.OFF)
-    assert isinstance(driver, GraphicalConsole)
+    console = driver.services.console
+    assert console is not None
     with pytest.raises(RefusedError, match="desk-1 is off"):
-        driver.describe_console(vm.id)
+        console.describe_console(vm.id)
 
 
 # -- Ansible --------------------------------------------------------------------------
@@ -412,7 +413,7 @@ def test_the_inventory_tells_addresses_and_groups(
     assert variables["ansible_host"] == find(driver, "desk-1").addresses[0]
     assert variables["linkedclone_linked"] is True
     assert current(find(driver, PARENT)).name == variables["linkedclone_snapshot"]
-    assert result_of(driver, driver.rename_vm(find(driver, "desk-2").id, "desk-3")) is None
+    assert result_of(driver, driver.start(do.rename_vm(find(driver, "desk-2"), "desk-3"))) is None
     _, below = command.run_json(
         "inventory", "DC0_H0_VM0", env=command.environment(simulator, tmp_path)
     )

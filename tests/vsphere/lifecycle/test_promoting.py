@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from linkedclone.drivers.contract import Driver, Registration
+from linkedclone.drivers.contract import Driver
 from linkedclone.drivers.vsphere.driver import VsphereDriver
 from linkedclone.errors import (
     BusyError,
@@ -24,7 +24,7 @@ from linkedclone.lineage.family import Lineage
 from linkedclone.model.jobs import Job
 from linkedclone.model.report import Mode
 from linkedclone.model.vm import Power, Vm
-from tests import command, govc
+from tests import command, do, govc
 from tests.contract.acts import error_of, files_of, find, read, result_of, set_power, take_snapshot
 from tests.simulator import Simulator
 from tests.vsphere.acts import PARENT, main_job, opened, prepare
@@ -54,7 +54,7 @@ def base_of(vm: Vm) -> str:
 
 def test_all_delta_disks_are_asked_for_by_naming_none(simulator: Simulator, driver: Driver) -> None:
     (clone,) = make_clones(driver, "desk-1")
-    result_of(driver, driver.promote_vm(clone.id))
+    result_of(driver, driver.start(do.promote_vm(clone)))
     (body,) = simulator.requests("PromoteDisks_Task")
     assert re.search(r"<unlink[^>]*>true</unlink>", body)
     assert "<disks" not in body
@@ -86,7 +86,7 @@ def test_a_running_clone_with_a_snapshot_is_refused_by_the_server_too(
     (clone,) = make_clones(driver, "desk-1")
     take_snapshot(driver, clone, "own")
     set_power(driver, clone, Power.ON)
-    error = error_of(driver, lambda: driver.promote_vm(clone.id))
+    error = error_of(driver, lambda: driver.start(do.promote_vm(clone)))
     assert isinstance(error, HypervisorError)
     assert error.kind == "InvalidPowerState"
     assert "promote desk-1" in error.brief
@@ -114,7 +114,7 @@ def test_why_a_promotion_failed_is_told_apart(
 ) -> None:
     (clone,) = make_clones(driver, "desk-1")
     simulator.fault("PromoteDisks_Task", fault, name="desk-1")
-    found = error_of(driver, lambda: driver.promote_vm(clone.id))
+    found = error_of(driver, lambda: driver.start(do.promote_vm(clone)))
     assert type(found) is error
     assert found.hint
     assert mode_of(driver, clone) is Mode.LINKED
@@ -126,8 +126,8 @@ def test_a_promotion_whose_answer_was_lost_can_be_repeated(
     (clone,) = make_clones(driver, "desk-1")
     simulator.drop("PromoteDisks_Task", after=True)
     with pytest.raises(BusyError):
-        driver.promote_vm(clone.id)
-    result_of(driver, driver.promote_vm(clone.id))
+        driver.start(do.promote_vm(clone))
+    result_of(driver, driver.start(do.promote_vm(clone)))
     assert mode_of(driver, clone) is Mode.FULL
 
 
@@ -136,7 +136,7 @@ def test_a_lone_host_is_not_even_asked(start_simulator: Callable[..., Simulator]
     with opened(simulator) as driver:
         vm = driver.observe().vms[0]
         with pytest.raises(UnsupportedError):
-            driver.promote_vm(vm.id)
+            driver.start(do.promote_vm(vm))
     assert "PromoteDisks_Task" not in simulator.calls()
 
 
@@ -147,10 +147,10 @@ def test_growing_sends_the_disk_back_as_it_is_but_for_its_size(
     simulator: Simulator, driver: Driver
 ) -> None:
     (clone,) = make_clones(driver, "desk-1")
-    result_of(driver, driver.promote_vm(clone.id))
+    result_of(driver, driver.start(do.promote_vm(clone)))
     before = read(driver, clone.id)
     label, size = before.disks[0].label, before.disks[0].capacity_bytes + GIB
-    result_of(driver, driver.grow_disk(clone.id, label, size))
+    result_of(driver, driver.start(do.grow_disk(clone, label, size)))
     after = read(driver, clone.id)
     assert after.disks[0].capacity_bytes == size
     assert after.disks[0].chain == before.disks[0].chain
@@ -162,7 +162,7 @@ def test_growing_sends_the_disk_back_as_it_is_but_for_its_size(
 def test_what_hangs_from_another_file_does_not_grow(simulator: Simulator, driver: Driver) -> None:
     (clone,) = make_clones(driver, "desk-1")
     label, size = clone.disks[0].label, clone.disks[0].capacity_bytes + GIB
-    error = error_of(driver, lambda: driver.grow_disk(clone.id, label, size))
+    error = error_of(driver, lambda: driver.start(do.grow_disk(clone, label, size)))
     assert "Disks with parents cannot be expanded." in error.details
 
 
@@ -170,12 +170,12 @@ def test_growing_checks_what_it_is_given(simulator: Simulator, driver: Driver) -
     vm = find(driver, PARENT)
     disk = vm.disks[0]
     with pytest.raises(InputError):
-        driver.grow_disk(vm.id, disk.label, disk.capacity_bytes + 1)
+        driver.start(do.grow_disk(vm, disk.label, disk.capacity_bytes + 1))
     with pytest.raises(NotFoundError):
-        driver.grow_disk(vm.id, "Hard disk 7", disk.capacity_bytes + GIB)
-    result_of(driver, driver.delete_vm(vm.id))
+        driver.start(do.grow_disk(vm, "Hard disk 7", disk.capacity_bytes + GIB))
+    result_of(driver, driver.start(do.delete_vm(vm)))
     with pytest.raises(GoneError):
-        driver.grow_disk(vm.id, disk.label, disk.capacity_bytes + GIB)
+        driver.start(do.grow_disk(vm, disk.label, disk.capacity_bytes + GIB))
     assert "ReconfigVM_Task" not in simulator.calls()
 
 
@@ -184,8 +184,7 @@ def test_growing_checks_what_it_is_given(simulator: Simulator, driver: Driver) -
 
 def unregister(driver: Driver, vm: Vm) -> Job:
     assert isinstance(driver, VsphereDriver)
-    assert isinstance(driver, Registration)
-    return driver.unregister_vm(vm.id)
+    return driver.start(do.unregister_vm(vm))
 
 
 def test_the_last_user_of_a_base_is_unregistered_to_keep_it(
@@ -246,11 +245,11 @@ def test_a_running_vm_is_not_unregistered(simulator: Simulator, driver: Driver) 
 @pytest.mark.parametrize(
     ("privilege", "act"),
     [
-        ("VirtualMachine.Provisioning.PromoteDisks", lambda d, vm: d.promote_vm(vm.id)),
-        ("VirtualMachine.Inventory.Unregister", lambda d, vm: d.unregister_vm(vm.id)),
+        ("VirtualMachine.Provisioning.PromoteDisks", lambda d, vm: d.start(do.promote_vm(vm))),
+        ("VirtualMachine.Inventory.Unregister", lambda d, vm: d.start(do.unregister_vm(vm))),
         (
             "VirtualMachine.Config.DiskExtend",
-            lambda d, vm: d.grow_disk(vm.id, vm.disks[0].label, 64 * GIB),
+            lambda d, vm: d.start(do.grow_disk(vm, vm.disks[0].label, 64 * GIB)),
         ),
     ],
 )

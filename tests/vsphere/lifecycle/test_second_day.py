@@ -5,7 +5,7 @@ import shlex
 from pathlib import Path
 
 from linkedclone.model.vm import Power
-from tests import command
+from tests import command, do
 from tests.contract.acts import find, result_of
 from tests.vsphere.acts import Start, opened
 
@@ -34,8 +34,8 @@ def test_every_command_works_in_the_order_in_which_it_stands(
     env = command.environment(simulator, tmp_path)
     with opened(simulator) as driver:
         golden = find(driver, NAMES["golden"])
-        result_of(driver, driver.set_power(golden.id, Power.OFF))
-        result_of(driver, driver.create_snapshot(golden.id, "2026-11", ""))
+        result_of(driver, driver.start(do.set_power(golden, Power.OFF)))
+        result_of(driver, driver.start(do.create_snapshot(golden, "2026-11", "")))
     done = command.run("clone", NAMES["golden"], "desk-{001..002}", env=env)
     assert done.returncode == 0, done.stderr
     typed = lines()

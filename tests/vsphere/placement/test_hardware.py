@@ -152,7 +152,7 @@ REFUSED = {
     "sockets of 3 cores": (["--cores-per-socket", "3"], []),
     "multiple of 4 MiB": (["--memory", "1025KiB"], []),
     "--firmware means nothing to vSphere": (["--firmware", "uefi"], ["of its parent"]),
-    "--display means nothing to vSphere": (["--display"], ["has a screen"]),
+    "--display means nothing to vSphere": (["--display"], ["screen of its parent"]),
     "linkedclone's own": (["--extra-config", "linkedclone.uuid=x"], []),
 }
 

@@ -6,6 +6,7 @@ from linkedclone.drivers.contract import Driver
 from linkedclone.drivers.vsphere.driver import VsphereDriver
 from linkedclone.errors import AmbiguousError, InputError, NotFoundError, RefusedError
 from linkedclone.model.request import CloneRequest, Hardware, Placement
+from tests import do
 from tests.contract.acts import find, result_of
 from tests.simulator import Simulator
 from tests.vsphere.acts import (
@@ -187,7 +188,7 @@ def test_item_19_a_vapp_as_resource_pool_is_sent_as_what_it_is(
         assert {vm.name for vm in driver.observe_names(plain, inside)} == {"desk-1"}
         # A run that finds its name taken there follows the clone that another run makes.
         (taken,) = steps_for(parent, target, ["DC0_C0_APP0_VM1"])
-        made = result_of(driver, driver.attach_clone(taken))
+        made = result_of(driver, driver.start(do.attach(taken)))
         assert made == find(driver, "DC0_C0_APP0_VM1").id
 
 

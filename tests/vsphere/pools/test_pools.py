@@ -26,7 +26,7 @@ from linkedclone.model.pool_report import PoolOutlook, PoolReport
 from linkedclone.model.values.secret import Secret
 from linkedclone.model.vm import Power, Vm
 from linkedclone.planning.pool.membership import namesakes_of, state_of
-from tests import command
+from tests import command, do
 from tests.contract.acts import find, finish, result_of
 from tests.simulator import Simulator
 from tests.vsphere.acts import PARENT, Start, opened, target_for
@@ -47,9 +47,9 @@ class World:
         self.simulator = simulator
         self.driver = driver
         parent = find(driver, PARENT)
-        result_of(driver, driver.set_power(parent.id, Power.OFF))
+        result_of(driver, driver.start(do.set_power(parent, Power.OFF)))
         for name in ("old", "new"):
-            result_of(driver, driver.create_snapshot(parent.id, name, ""))
+            result_of(driver, driver.start(do.create_snapshot(parent, name, "")))
         simulator.control("POST", "guest", {"tools_ms": 5, "ip_ms": 10, "customize_ms": 5})
         pace = replace(REAL, sleep=lambda seconds: REAL.sleep(min(seconds, 0.02)))
         acting = Acting(driver, address="vsphere://sim", log_folder=None)
@@ -197,10 +197,10 @@ def test_processors_memory_and_notes_are_changed_in_place(world: World) -> None:
 def test_what_was_deleted_renamed_or_stopped_by_hand_is_mended(world: World) -> None:
     world.apply(pool(4))
     driver, members = world.driver, world.members(pool())
-    result_of(driver, driver.set_power(members["desk-1"].id, Power.OFF))
-    result_of(driver, driver.delete_vm(members["desk-1"].id))
-    result_of(driver, driver.rename_vm(members["desk-2"].id, "annes"))
-    result_of(driver, driver.set_power(members["desk-3"].id, Power.OFF))
+    result_of(driver, driver.start(do.set_power(members["desk-1"], Power.OFF)))
+    result_of(driver, driver.start(do.delete_vm(members["desk-1"])))
+    result_of(driver, driver.start(do.rename_vm(members["desk-2"], "annes")))
+    result_of(driver, driver.start(do.set_power(members["desk-3"], Power.OFF)))
     acts = {change.slot: change.act for change in world.plan(pool(4)).plan.changes}
     assert acts == {"desk-1": Act.CREATE, "desk-2": Act.RENAME, "desk-3": Act.START}
     assert world.apply(pool(4)).exit_code == 0
@@ -229,7 +229,7 @@ def test_a_snapshot_that_was_deleted_by_hand_is_named(world: World) -> None:
     world.apply(spec)
     parent = find(world.driver, PARENT)
     (old,) = [one for one in parent.snapshots if one.name == "old"]
-    finish(world.driver, [world.driver.delete_snapshot(parent.id, old.id)])
+    finish(world.driver, [world.driver.start(do.delete_snapshot(parent, old.id))])
     with pytest.raises(InputError, match="no snapshot called 'old'"):
         world.plan(spec)
     after = replace(spec, snapshot="new")
@@ -332,8 +332,8 @@ def test_pools_of_one_name_in_two_datacenters_spare_each_other(
         settings = f'pool: desks\nparent: {parent}\nsize: 2\nname: "{pattern}"\npower: "off"\n'
         (tmp_path / f"{number}.yaml").write_text(settings)
         with opened(simulator) as driver:
-            result_of(driver, driver.set_power(find(driver, parent).id, Power.OFF))
-            result_of(driver, driver.create_snapshot(find(driver, parent).id, "base", ""))
+            result_of(driver, driver.start(do.set_power(find(driver, parent), Power.OFF)))
+            result_of(driver, driver.start(do.create_snapshot(find(driver, parent), "base", "")))
     for number in (0, 1, 0, 1):
         file = tmp_path / f"{number}.yaml"
         env = command.environment(simulator, tmp_path) | {"GOVC_DATACENTER": f"DC{number}"}

@@ -62,7 +62,6 @@ def await_guests(
     }
     if request.wait is Wait.TASK or not waiting:
         return dict(results), False
-    from linkedclone.drivers.contract import CustomizationEvents
     from linkedclone.execution.guest_watch import GuestWatch
     from linkedclone.planning.guests.stages import plan_course
     from linkedclone.planning.guests.timeouts import begin
@@ -74,8 +73,8 @@ def await_guests(
             request,
             one.vm,
             one.guest,
-            customizes_always=driver.customizes_always,
-            has_events=isinstance(driver, CustomizationEvents),
+            customizes_always=driver.features.customizes_always,
+            has_events=driver.services.events is not None,
         )
         vm = replace(one.vm, power=Power.ON)
         guests[vm.id] = begin(course, vm, since=one.since, now=now)

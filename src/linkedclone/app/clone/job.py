@@ -17,14 +17,24 @@ from linkedclone.app.clone.report import (
     mark_failed,
     tell_sharing,
 )
-from linkedclone.drivers.contract import Driver, Folders, ServerCheck
+from linkedclone.drivers.contract import Driver
+from linkedclone.drivers.features import require_service
 from linkedclone.errors import LinkedCloneError, UnsupportedError
 from linkedclone.execution.clone_stage import Cloning, Made
 from linkedclone.execution.progress import Progress
 from linkedclone.execution.runner import Runner
-from linkedclone.model.plan import CreateClone, Plan, SetPower, Step, TakeSnapshot, WriteMark
+from linkedclone.model.plan import (
+    CreateClone,
+    CreateFolder,
+    Plan,
+    SetPower,
+    Step,
+    TakeSnapshot,
+    WriteMark,
+)
 from linkedclone.model.report import CloneReport, CloneResult, Stage, Status
 from linkedclone.model.request import CloneRequest, Hardware, Wait
+from linkedclone.model.values.ids import FolderId
 from linkedclone.model.values.version import __version__
 from linkedclone.model.values.vm_names import check_name, expand_names
 from linkedclone.model.vm import Power, Snapshot, Vm
@@ -85,7 +95,7 @@ def prepare(driver: Driver, request: CloneRequest) -> Prepared:
     if request.wait is not Wait.TASK or request.network_filter:
         from linkedclone.planning.guests.stages import check_wait
 
-        check_wait(request, customizes_always=driver.customizes_always)
+        check_wait(request, customizes_always=driver.features.customizes_always)
     if request.macs:
         from linkedclone.planning.clone.macs import settle_macs
 
@@ -156,12 +166,12 @@ def check(driver: Driver, prepared: Prepared) -> tuple[HostCheck, ...]:
     Raises:
         UnsupportedError: It has no such check, or the snapshot is yet to be taken.
     """
-    if not isinstance(driver, ServerCheck):
-        raise UnsupportedError(
-            "this endpoint has no check of its own for clones",
-            hint="leave ``server_check`` out: the dry run still shows the requests",
-            kind="NotSupported",
-        )
+    checker = require_service(
+        driver.services.checker,
+        driver.features,
+        "check clones by itself",
+        hint="leave ``server_check`` out: the dry run still shows the requests",
+    )
     if any(isinstance(step, TakeSnapshot) for step in prepared.plan.steps):
         raise UnsupportedError(
             "the server cannot check a clone of a snapshot that is yet to be taken",
@@ -169,7 +179,7 @@ def check(driver: Driver, prepared: Prepared) -> tuple[HostCheck, ...]:
             kind="NotSupported",
         )
     first = {(step.target.datastore, step.target.host): step for step in reversed(prepared.creates)}
-    return tuple(found for step in first.values() for found in driver.check_clone(step))
+    return tuple(found for step in first.values() for found in checker.check_clone(step))
 
 
 def preview(driver: Driver, prepared: Prepared) -> tuple[Mapping[str, object], ...]:
@@ -201,7 +211,7 @@ class CloneJob:
         self._prepared = prepared
         self._progress = progress
         parallel = find_parallel(
-            default=driver.default_parallel,
+            default=driver.features.parallel,
             hosts=prepared.scene.target.hosts,
             disk_move=prepared.request.disk_move,
             wanted=prepared.request.parallel,
@@ -292,9 +302,8 @@ class CloneJob:
         target = self._prepared.scene.target
         if not creates or not target.new_folder:
             return creates
-        if not isinstance(self._driver, Folders):
-            raise UnsupportedError("folders cannot be made here", kind="NotSupported")
-        folder = self._driver.create_folder(target.folder, target.new_folder)
+        step = CreateFolder(above=target.folder, path=target.new_folder)
+        folder = FolderId(str(self._runner.finish(step)))
         identity = self._prepared.scene.identity
         return [rehome(step, folder, identity, self._prepared.request) for step in creates]
 

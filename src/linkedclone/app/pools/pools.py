@@ -133,7 +133,7 @@ class Pools:
             InputError: The spec names what does not exist, or none of the clones
                 that are asked for is in the pool.
         """
-        request = build_request(spec, section=self._driver.section)
+        request = build_request(spec, section=self._driver.features.pool_section)
         request = replace(request, secrets=secrets)
         (parent,) = self._driver.find_vms([spec.parent])
         snapshot = choose_snapshot(parent, request.snapshot)
@@ -452,7 +452,7 @@ class Pools:
         return members_of(inventory, identity), find_strangers(inventory, identity)
 
     def _identify(self, spec: PoolSpec) -> PoolIdentity:
-        request = build_request(spec, section=self._driver.section)
+        request = build_request(spec, section=self._driver.features.pool_section)
         (parent,) = self._driver.find_vms([spec.parent])
         target = self._driver.resolve_target(parent, request)
         origin = (self._driver.identify().instance, target.folder)

@@ -21,7 +21,6 @@ from linkedclone.app.pools.steps import (
     find_names,
     shut_down,
     start,
-    vm_of,
 )
 from linkedclone.app.proposal import look_again
 from linkedclone.errors import BusyError, LinkedCloneError
@@ -268,7 +267,7 @@ class PoolRun:
             return
         report = self._runner_run(Plan(stages=(tuple(steps),)))
         for step, change in steps.items():
-            self._tally.note(change, report[vm_of(step)])
+            self._tally.note(change, report[step.subject])
             if isinstance(step, SetPower):
                 self._health.started[change.vm.id] = self._clock()
 

@@ -24,11 +24,6 @@ def find_leaving(wave: Wave) -> frozenset[VmId]:
     )
 
 
-def vm_of(step: Step) -> str:
-    """Return the VM that a step is about."""
-    return step.vm if isinstance(step, RenameVm | SetPower | ShutDownGuest) else step.action
-
-
 def build_rename(change: Change) -> Step:
     """Give a clone the name of its slot."""
     return RenameVm(vm=change.vm.id, vm_name=change.vm.name, new_name=change.slot)

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Unpack
 
 from linkedclone.app.vms.presence import find_present
-from linkedclone.drivers.contract import DiskFiles
+from linkedclone.drivers.features import require_service
+from linkedclone.drivers.services import StateFolderService
 from linkedclone.model.images import DiskExport, tell_nobody
 from linkedclone.model.plan import GrowDisk, Plan
 from linkedclone.planning.clone.snapshot_choice import find_snapshot
@@ -67,7 +68,7 @@ class Disks:
 
         def plan() -> Plan:
             refuse_busy([vm], self._driver.observe_sources([vm.id]), action="grow a disk of")
-            linked_too = self._driver.grows_linked
+            linked_too = self._driver.features.grows_linked_disks
             inventory = self._driver.observe(scan=scan)
             return plan_grow(
                 vm,
@@ -102,7 +103,8 @@ class Disks:
             disk: The disk, by its label; empty for the first.
             tell: Is told how far it is.
         """
-        files = self._files()
+        disks = self._driver.services.disks
+        files = require_service(disks, self._driver.features, "export disks")
         (vm,) = self._driver.find_vms([ref])
         wanted = DiskExport(
             vm=vm.id,
@@ -115,21 +117,20 @@ class Disks:
 
     def move_state(self, target: Path, tell: TellBytes | None = None) -> None:
         """Move all that the endpoint keeps to another path; the connection ends with that."""
-        self._files().move_state(target, tell or tell_nobody)
+        self._folder().move_state(target, tell or tell_nobody)
 
     def rebase_layers(self, file: Path) -> Rebased:
         """Let all that miss a layer hang from the file that it is now."""
-        return self._files().rebase_layers(file)
+        return self._folder().rebase_layers(file)
 
     def accept_layer(self, file: Path) -> None:
         """Take a layer for unchanged of which a copy changed the time alone."""
-        self._files().accept_layer(file)
+        self._folder().accept_layer(file)
 
     def relink_vms(self) -> tuple[str, ...]:
         """Make VMs exist again whose files are there without their names; return the names."""
-        return self._files().relink_vms()
+        return self._folder().relink_vms()
 
-    def _files(self) -> DiskFiles:
-        if isinstance(self._driver, DiskFiles):
-            return self._driver
-        raise self._acting.cannot("export, move or rebase disk files")
+    def _folder(self) -> StateFolderService:
+        folder = self._driver.services.state_folder
+        return require_service(folder, self._driver.features, "move or rebase disk files")

@@ -3,12 +3,12 @@
 from collections.abc import Iterator
 
 from linkedclone.app.proposal import Acting
-from linkedclone.drivers.contract import GoldenImages
-from linkedclone.errors import LinkedCloneError, RefusedError, UnsupportedError
+from linkedclone.drivers.features import require
+from linkedclone.errors import RefusedError
 from linkedclone.execution.progress import Progress
 from linkedclone.model.findings import Finding, ParentReport, Verdict
-from linkedclone.model.plan import Plan, SetPower, WriteMark
-from linkedclone.model.report import ActionResult, Failure, Status
+from linkedclone.model.plan import DisconnectMedia, Plan, SetPower, WriteMark
+from linkedclone.model.report import ActionResult, Status
 from linkedclone.model.request import DEFAULT_OWNER, Mending
 from linkedclone.model.values.version import __version__
 from linkedclone.model.values.vm_names import check_name
@@ -16,8 +16,6 @@ from linkedclone.model.vm import Mark, Power, Vm
 from linkedclone.planning.clone.plan import SNAPSHOT_NOTE
 from linkedclone.planning.vms.golden_image import examine_parent
 from linkedclone.planning.vms.snapshots_and_disks import plan_create_snapshot
-
-_TICK_SECONDS = 5.0
 
 
 class Parents:
@@ -42,15 +40,11 @@ class Parents:
         if mending.snapshot:
             check_name(mending.snapshot)
         (vm,) = self._driver.find_vms([ref])
-        images = self._driver if isinstance(self._driver, GoldenImages) else None
-        if mending.disconnect_media and images is None:
-            raise UnsupportedError(
-                "``disconnect_media`` means nothing here",
-                hint="leave it out: VMs of this endpoint have no drives to empty",
-                kind="NotSupported",
-            )
+        images = self._driver.services.golden_images
+        if mending.disconnect_media:
+            require(self._driver.features, DisconnectMedia)
         _check_snapshot(vm, mending.snapshot)
-        mended = tuple(self._mend(vm, mending, images, progress))
+        mended = tuple(self._mend(vm, mending, progress))
         owned: tuple[Finding, ...] = ()
         if _needs_snapshot(vm, mending) and all(one.status is Status.DONE for one in mended):
             # In this order: a VM that is reverted to the snapshot stays ours.
@@ -65,9 +59,7 @@ class Parents:
             endpoint=self._acting.address, name=vm.name, findings=findings, mended=mended
         )
 
-    def _mend(
-        self, vm: Vm, mending: Mending, images: GoldenImages | None, progress: Progress | None
-    ) -> Iterator[ActionResult]:
+    def _mend(self, vm: Vm, mending: Mending, progress: Progress | None) -> Iterator[ActionResult]:
         """Mend what the snapshot, which comes after, is to hold."""
         if mending.power_off and vm.power is not Power.OFF:
             step = SetPower(vm=vm.id, vm_name=vm.name, power=Power.OFF)
@@ -75,9 +67,9 @@ class Parents:
             yield result
             if result.status is not Status.DONE:
                 return
-        if mending.disconnect_media and images is not None:
-            result = self._empty_drives(vm, images)
-            yield result
+        if mending.disconnect_media:
+            empty = DisconnectMedia(vm=vm.id, vm_name=vm.name)
+            yield self._carry_out(Plan(stages=((empty,),)), progress)
 
     def _make_ours(self, vm: Vm, progress: Progress | None) -> Iterator[Finding]:
         """Mark a golden image that is made ready as ours, so that it needs no --force any more.
@@ -101,23 +93,6 @@ class Parents:
     def _carry_out(self, plan: Plan, progress: Progress | None) -> ActionResult:
         (result,) = self._acting.carry_out(plan, progress).results
         return result
-
-    def _empty_drives(self, vm: Vm, images: GoldenImages) -> ActionResult:
-        action = "disconnect-media"
-        try:
-            job = images.disconnect_media(vm.id)
-            while True:
-                (state,) = self._driver.wait([job], _TICK_SECONDS)
-                if state.finished:
-                    break
-            if state.error is not None:
-                raise state.error
-        except LinkedCloneError as error:
-            failure = Failure.from_error(action, error)
-            return ActionResult(
-                name=vm.name, action=action, status=Status.FAILED, id=vm.id, error=failure
-            )
-        return ActionResult(name=vm.name, action=action, status=Status.DONE, id=vm.id)
 
 
 def _needs_snapshot(vm: Vm, mending: Mending) -> bool:

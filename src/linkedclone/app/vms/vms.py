@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from linkedclone.app.proposal import leave_machines_alone
 from linkedclone.app.vms.presence import Found, find_present
-from linkedclone.drivers.contract import GuestPower, Registration, Relocation
-from linkedclone.errors import InputError, LinkedCloneError, NotFoundError, UnsupportedError
+from linkedclone.drivers.features import require, require_service
+from linkedclone.errors import InputError, LinkedCloneError, NotFoundError
 from linkedclone.lineage.family import Lineage
 from linkedclone.lineage.proof import prove_kept
-from linkedclone.model.plan import Plan
+from linkedclone.model.plan import Plan, RelocateVm, UnregisterVm
 from linkedclone.model.report import ActionReport, ActionResult, Failure, Stage, Status
 from linkedclone.model.request import DEFAULT_OWNER, AskGuests, Deletion
 from linkedclone.model.values.ids import VmId
@@ -60,7 +59,7 @@ class Vms:
         from linkedclone.lineage.vm_rows import describe_vm
 
         # One look at the machine itself: one that does not answer is waited for once.
-        inventory = leave_machines_alone(self._with_guests).observe()
+        inventory = self._with_guests.without_guests(machines=False).observe()
         (found,) = self._with_guests.find_vms([ref])
         return describe_vm(found, Lineage(inventory))
 
@@ -97,12 +96,8 @@ class Vms:
             progress: Who is told.
         """
         how = how or Deletion()
-        if how.keep_base and not isinstance(self._driver, Registration):
-            raise UnsupportedError(
-                "VMs cannot be unregistered here",
-                hint="a base stays here anyway while anything needs it",
-                kind="NotSupported",
-            )
+        if how.keep_base:
+            require(self._driver.features, UnregisterVm)
         found = self._find_deletable(refs)
         vms = found.vms
 
@@ -182,10 +177,9 @@ class Vms:
         return found.tell(report, action="power-on")
 
     def _require_guests(self, guests: AskGuests | None) -> None:
-        if guests is not None and not isinstance(self._driver, GuestPower):
-            raise UnsupportedError(
-                "guests cannot be asked here", hint="leave ``guest`` out", kind="NotSupported"
-            )
+        if guests is not None:
+            service, hint = self._driver.services.guests, "leave ``guest`` out"
+            require_service(service, self._driver.features, "ask guests", hint=hint)
 
     def rename(
         self, ref: str, name: str, *, force: bool = False, progress: Progress | None = None
@@ -213,12 +207,7 @@ class Vms:
             progress: Who is told.
         """
         driver = self._driver
-        if not isinstance(driver, Relocation):
-            raise UnsupportedError(
-                f"{self._acting.address} cannot move VMs: there is one place for all",
-                hint="leave it where it is, or make a new clone elsewhere",
-                kind="NotSupported",
-            )
+        require(driver.features, RelocateVm)
         if not any(
             (placement.datastore, placement.host, placement.resource_pool, placement.cluster)
         ):

@@ -19,38 +19,12 @@ from linkedclone.drivers.local.machine.firmware import find_firmware
 from linkedclone.drivers.local.state.folder import STORE_NAME, StateFolder
 from linkedclone.drivers.qemu.hardware import UEFI, MachineRecord
 from linkedclone.drivers.qemu.networks import NetworkKind, parse_network
-from linkedclone.drivers.rules.refusals import refuse_unsupported
 from linkedclone.errors import NotFoundError, RefusedError
 from linkedclone.model.request import CloneRequest, Network, Nic, Target
 from linkedclone.model.values.ids import FolderId
 
 FOLDER = FolderId("vm")
 _ONE_PLACE = "leave it out: local: has one place for all"
-_PROMOTE = "make the clone linked, and independent after that: ``promote`` NAME"
-_FIXED = "leave it out: a machine here gets another size when it is off, by making a new clone"
-REFUSED = {
-    "--snapshot-memory": "leave it out: clones boot from the disks alone",
-    "--prepare-template": "leave it out: local: has no templates, every VM can be snapshotted",
-    "--datacenter": _ONE_PLACE,
-    "--datastore-cluster": _ONE_PLACE,
-    "--cluster": _ONE_PLACE,
-    "--host": _ONE_PLACE,
-    "--create-folder": _ONE_PLACE,
-    "--spread datastore": _ONE_PLACE,
-    "--spread host": _ONE_PLACE,
-    "--full": _PROMOTE,
-    "--disk-move-type": _PROMOTE,
-    "--cores-per-socket": "leave it out: each CPU has a socket of its own here",
-    "--cpu-hot-add": _FIXED,
-    "--memory-hot-add": _FIXED,
-    "--extra-config": "leave it out: machines here have no such settings",
-    "--add-disk SIZE,thick": "write --add-disk SIZE: a disk takes space here as it is written",
-    "--disk": "leave it out, and grow the disk of the clone once it is made",
-    "--keep-tpm": "leave it out: machines here have no TPM",
-}
-"""What there is no counterpart for here, and what would help."""
-
-
 _HELPER = "qemu-bridge-helper"
 
 
@@ -149,7 +123,6 @@ def _read_rules(path: Path, *, depth: int) -> set[tuple[str, str]]:
 
 def find_target(state: StateFolder, request: CloneRequest) -> Target:
     """Return where clones go: there is one place only."""
-    refuse_unsupported(request, REFUSED, endpoint="local:")
     check_customization(request.customization)
     placement = request.placement
     wanted = (

@@ -29,6 +29,9 @@ Action = Literal[
     "reconfigure",
     "remove",
     "disconnect-media",
+    "make a VM",
+    "make a template",
+    "create-folder",
 ]
 """What jobs do, and what can be made to fail or to take its time."""
 
@@ -82,7 +85,7 @@ class Faults:
         """Disarm all that are left."""
         self._rules.clear()
 
-    def take(self, action: Action, name: str, at: At) -> Rule | None:
+    def take(self, action: str, name: str, at: At) -> Rule | None:
         """Use up one matching failure, the oldest first."""
         for rule in self._rules:
             if rule.times and rule.action == action and rule.at == at and rule.name in {"", name}:
@@ -90,7 +93,7 @@ class Faults:
                 return rule
         return None
 
-    def strike(self, action: Action, name: str, at: At) -> None:
+    def strike(self, action: str, name: str, at: At) -> None:
         """Raise the error of a matching failure, if there is one."""
         rule = self.take(action, name, at)
         if rule is not None:

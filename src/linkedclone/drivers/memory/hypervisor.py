@@ -51,7 +51,7 @@ class MemoryHypervisor:
         self.now = now
         self.sleep = sleep
         self.instance = instance
-        self.delays: dict[Action, float] = {}
+        self.delays: dict[str, float] = {}
         self.programs: dict[tuple[str, str], int] = {}
         self.calls: Counter[str] = Counter()
         self._lock = threading.RLock()
@@ -187,7 +187,7 @@ class MemoryHypervisor:
     def set_mark(self, vm: VmId, mark: Mark | None) -> None:
         """Give a VM a mark, or take it away."""
         with self._inside() as estate:
-            estate.machine(vm).mark = mark
+            estate.set_mark(vm, mark)
 
     def mark_template(self, vm: VmId) -> None:
         """Turn a VM into a template: it has no resource pool then."""
@@ -284,7 +284,7 @@ class MemoryHypervisor:
 
     # -- jobs: to be called within ``access`` -----------------------------------------
 
-    def start(self, action: Action, name: str, effect: Effect) -> Job:
+    def start(self, action: str, name: str, effect: Effect) -> Job:
         """Start an action on a VM; the failures to come strike it."""
         self._faults.strike(action, name, "submit")
 
@@ -346,7 +346,7 @@ class MemoryHypervisor:
 
         return self._schedule.watch("clone", step.name, look)
 
-    def _submit(self, action: Action, name: str, effect: Effect) -> Job:
+    def _submit(self, action: str, name: str, effect: Effect) -> Job:
         return self._schedule.submit(action, name, effect, seconds=self.delays.get(action, 0.0))
 
     def states(self, jobs: Sequence[Job]) -> tuple[JobState, ...]:

@@ -3,40 +3,13 @@
 from linkedclone.drivers.memory.inventory import Estate
 from linkedclone.drivers.memory.placement import ROOT, ROOT_FOLDER, ROOT_POOL, Places
 from linkedclone.drivers.memory.vm import Machine
-from linkedclone.drivers.rules.refusals import refuse_unsupported
 from linkedclone.errors import InputError, NotFoundError
 from linkedclone.model.request import CloneRequest, Placement, Spot, Target
 from linkedclone.model.values.ids import FolderId
 
-_NO_HOSTS = "leave it out: memory: has no hosts and no clusters"
-_NO_MACHINE = "leave it out: of a VM's hardware memory: knows CPUs, memory and disks"
-_NO_NETWORKS = "leave it out: memory: has no networks"
-
-REFUSED = {
-    "--quiesce": "leave it out: nothing runs in these VMs",
-    "--snapshot-memory": "leave it out: nothing runs in these VMs",
-    "--datacenter": "leave it out: memory: has one datacenter",
-    "--datastore-cluster": "name one of its datastores with --datastore",
-    "--cluster": _NO_HOSTS,
-    "--host": _NO_HOSTS,
-    "--spread host": "spread over datastores: --spread datastore",
-    "--cores-per-socket": _NO_MACHINE,
-    "--cpu-hot-add": _NO_MACHINE,
-    "--memory-hot-add": _NO_MACHINE,
-    "--extra-config": _NO_MACHINE,
-    "--network": _NO_NETWORKS,
-    "--add-nic": _NO_NETWORKS,
-    "--remove-nic": _NO_NETWORKS,
-    "--keep-tpm": _NO_MACHINE,
-    "--firmware": _NO_MACHINE,
-    "--display": _NO_MACHINE,
-}
-"""What there is no counterpart for here, and what would help."""
-
 
 def find_target(estate: Estate, machine: Machine, request: CloneRequest) -> Target:
     """Look up where the clones of this request go."""
-    refuse_unsupported(request, REFUSED, endpoint="memory:")
     places, wanted = estate.places, request.placement
     folder, missing = _find_folder(places, wanted, machine.folder)
     store = places.find_store(wanted.datastore) if wanted.datastore else machine.home[0]

@@ -1,63 +1,104 @@
-"""Refuse by name what a hypervisor has no counterpart for, before anything is changed.
-
-Each driver has a table of its own: option and what would help instead. An
-option that is in no table is honoured.
-"""
+"""Refuse by name what a hypervisor has no counterpart for, before anything is changed."""
 
 from collections.abc import Callable, Mapping, Sequence
+from operator import attrgetter
 from typing import Final
 
+from linkedclone.drivers.features import Features, require
 from linkedclone.errors import NotFoundError, UnsupportedError
+from linkedclone.model.plan import JobStep, TakeSnapshot
 from linkedclone.model.request import CloneRequest, DiskMove
 from linkedclone.model.values.vm_names import list_names
 
-ASKED: Final[Mapping[str, Callable[[CloneRequest], object]]] = {
-    "--quiesce": lambda request: request.snapshot.quiesce,
-    "--snapshot-memory": lambda request: request.snapshot.memory,
-    "--prepare-template": lambda request: request.snapshot.prepare_template,
-    "--datacenter": lambda request: request.placement.datacenter,
-    "--datastore-cluster": lambda request: request.placement.datastore_cluster,
-    "--cluster": lambda request: request.placement.cluster,
-    "--host": lambda request: request.placement.host,
-    "--create-folder": lambda request: request.placement.create_folder,
-    "--spread datastore": lambda request: request.placement.spread == "datastore",
-    "--spread host": lambda request: request.placement.spread == "host",
-    "--full": lambda request: request.disk_move is DiskMove.SHARED,
-    "--disk-move-type": lambda request: not request.disk_move.linked,
-    "--cores-per-socket": lambda request: request.hardware.cores_per_socket is not None,
-    "--cpu-hot-add": lambda request: request.hardware.cpu_hot_add is not None,
-    "--memory-hot-add": lambda request: request.hardware.memory_hot_add is not None,
-    "--extra-config": lambda request: request.hardware.extra_config,
-    "--add-disk": lambda request: request.hardware.disks,
-    "--add-disk SIZE,thick": lambda request: any(not d.thin for d in request.hardware.disks),
-    "--disk": lambda request: request.hardware.disk_bytes is not None,
-    "--network": lambda request: _changes_nics(request, "remap"),
-    "--add-nic": lambda request: _changes_nics(request, "add"),
-    "--remove-nic": lambda request: _changes_nics(request, "remove"),
-    "--mac": lambda request: request.macs,
-    "--keep-tpm": lambda request: request.hardware.keep_tpm,
-    "--firmware": lambda request: request.hardware.firmware,
-    "--display": lambda request: request.hardware.display,
+_PROMOTE: Final = "make the clone linked, and independent after that: ``promote`` NAME"
+_HOT_ADD: Final = "leave it out: a machine gets another size here when it is off"
+
+FIELDS: Final[Mapping[str, str]] = {
+    "snapshot.quiesce": "",
+    "snapshot.memory": "",
+    "snapshot.prepare_template": "leave it out: every VM here can be snapshotted as it is",
+    "placement.datacenter": "",
+    "placement.datastore_cluster": "leave it out, or name one ``placement.datastore``",
+    "placement.cluster": "",
+    "placement.host": "",
+    "placement.create_folder": "",
+    "placement.spread.datastore": "",
+    "placement.spread.host": "",
+    "disk_move.shared": _PROMOTE,
+    "disk_move": _PROMOTE,
+    "hardware.cores_per_socket": "",
+    "hardware.cpu_hot_add": _HOT_ADD,
+    "hardware.memory_hot_add": _HOT_ADD,
+    "hardware.extra_config": "",
+    "hardware.disks": "",
+    "hardware.disks.thick": "leave thick out: a disk takes space here as it is written",
+    "hardware.disk_bytes": "leave it out, and grow the disk of the clone once it is made",
+    "hardware.nics.remap": "",
+    "hardware.nics.add": "",
+    "hardware.nics.remove": "",
+    "macs": "",
+    "hardware.keep_tpm": "",
+    "hardware.firmware": "leave it out: a clone boots with the firmware of its parent",
+    "hardware.display": "leave it out: a clone has the screen of its parent",
 }
-"""Options of source, place, mode and hardware, and whether a request makes use of each."""
+"""What a request may say of source, place, mode and hardware that not every endpoint honours,
+each with what helps where it means nothing."""
+
+_NOTHING: Final = CloneRequest(parent="", names=())
+
+_ASKED: Final[Mapping[str, Callable[[CloneRequest], object]]] = {
+    "placement.spread.datastore": lambda r: r.placement.spread == "datastore",
+    "placement.spread.host": lambda r: r.placement.spread == "host",
+    "disk_move.shared": lambda r: r.disk_move is DiskMove.SHARED,
+    "hardware.disks.thick": lambda r: any(not disk.thin for disk in r.hardware.disks),
+    "hardware.nics.remap": lambda r: any(nic.action == "remap" for nic in r.hardware.nics),
+    "hardware.nics.add": lambda r: any(nic.action == "add" for nic in r.hardware.nics),
+    "hardware.nics.remove": lambda r: any(nic.action == "remove" for nic in r.hardware.nics),
+}
+"""Whether a request makes use of what is less than a whole field of it."""
 
 
-def _changes_nics(request: CloneRequest, action: str) -> bool:
-    return any(nic.action == action for nic in request.hardware.nics)
+def _is_asked(name: str, request: CloneRequest) -> bool:
+    if name in _ASKED:
+        return bool(_ASKED[name](request))
+    read = attrgetter(name)
+    return bool(read(request) != read(_NOTHING))
 
 
-def refuse_unsupported(request: CloneRequest, table: Mapping[str, str], *, endpoint: str) -> None:
-    """Refuse the first option that the request uses and that stands in a driver's table.
+def refuse_unsupported(request: CloneRequest, features: Features) -> None:
+    """Refuse the first field that a request makes use of and that means nothing here.
 
-    Args:
-        request: What is wanted.
-        table: What the driver cannot do, with what would help.
-        endpoint: What the endpoint is called in the error text.
+    Raises:
+        UnsupportedError: There is one.
     """
-    for option, hint in table.items():
-        if ASKED[option](request):
-            brief = f"{option} means nothing to {endpoint}"
-            raise UnsupportedError(brief, hint=hint, kind="NotSupported")
+    for name in FIELDS:
+        if _is_asked(name, request):
+            require_field(name, features)
+
+
+def refuse_step(step: JobStep, features: Features) -> None:
+    """Refuse a step that an endpoint cannot carry out, or not so.
+
+    Raises:
+        UnsupportedError: It cannot.
+    """
+    require(features, type(step))
+    if isinstance(step, TakeSnapshot) and step.quiesce:
+        require_field("snapshot.quiesce", features)
+    if isinstance(step, TakeSnapshot) and step.memory:
+        require_field("snapshot.memory", features)
+
+
+def require_field(name: str, features: Features) -> None:
+    """Make sure that a field of a request means something here.
+
+    Raises:
+        UnsupportedError: It does not.
+    """
+    if name not in features.request_fields:
+        words = "a thick disk" if name == "hardware.disks.thick" else f"``{name}``"
+        brief = f"{words} means nothing to {features.endpoint}"
+        raise UnsupportedError(brief, hint=FIELDS[name] or "leave it out", kind="NotSupported")
 
 
 def no_such_vms(refs: Sequence[str], *, hint: str = "") -> NotFoundError:

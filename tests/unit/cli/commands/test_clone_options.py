@@ -135,7 +135,7 @@ def test_an_address_in_use_is_refused(run: Run) -> None:
 def test_an_endpoint_without_a_check_of_its_own_says_so(run: Run) -> None:
     outcome = run("clone", "golden", "x", "--dry-run", "--server-check")
     assert outcome.code == 1
-    assert "this endpoint has no check of its own" in outcome.err
+    assert "cannot check clones by itself" in outcome.err
 
 
 def test_the_help_lists_options_by_heading(run: Run) -> None:

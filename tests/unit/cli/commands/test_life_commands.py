@@ -83,7 +83,7 @@ def test_a_renamed_vm_is_shown_by_its_new_name(run: Run, family: MemoryHyperviso
     assert "front-desk" in {vm["name"] for vm in listed}
     assert {vm["parent"] for vm in listed if vm["name"].startswith("kiosk")} == {"front-desk"}
     assert "front-desk" in run("tree", "golden").out
-    assert family.calls["rename_vm"] == 1
+    assert family.calls["RenameVm"] == 1
 
 
 @pytest.mark.usefixtures("family")
@@ -141,7 +141,7 @@ def test_what_is_where_it_was_is_told_if_it_lost_its_base(
     assert outcome.code == 1
     (result,) = outcome.document["results"]
     assert result["error"]["stage"] == "proof"
-    assert family.calls["relocate_vm"] == 1
+    assert family.calls["RelocateVm"] == 1
 
 
 # -- console, inventory ---------------------------------------------------------------
@@ -150,7 +150,7 @@ def test_what_is_where_it_was_is_told_if_it_lost_its_base(
 @pytest.mark.usefixtures("family")
 def test_there_are_no_screens_in_memory(run: Run) -> None:
     for words in (("console", "desk-1"), ("console", "--graphical", "desk-1")):
-        assert "no screens" in run(*words).err
+        assert "cannot show screens" in run(*words).err
 
 
 @pytest.mark.usefixtures("family")

@@ -12,7 +12,10 @@ from linkedclone.cli.main import main
 from linkedclone.drivers.memory.driver import MemoryDriver
 from linkedclone.drivers.memory.hypervisor import MemoryHypervisor
 from linkedclone.errors import UnreachableError
+from linkedclone.model.jobs import Job
+from linkedclone.model.plan import CreateClone, JobStep
 from linkedclone.model.vm import Power, Vm
+from tests import do
 from tests.unit.cli.conftest import Outcome, Run
 from tests.unit.cli.terminal import run_on_terminal
 from tests.unit.cli.test_documents import _documented, _shape
@@ -210,7 +213,7 @@ def test_rollback_works_where_the_bad_snapshot_was_deleted_by_hand(
     (golden,) = [vm for vm in family.vms if vm.name == "golden"]
     (broken,) = [one.id for one in golden.snapshots if one.name == "broken"]
     admin = MemoryDriver(family)
-    admin.wait([admin.delete_snapshot(golden.id, broken)], 1.0)
+    admin.wait([admin.start(do.delete_snapshot(golden, broken))], 1.0)
     assert made("plan").code == 2
     assert made("rollback", "--yes").code == 0
     assert "\nsnapshot: base\n" in file.read_text()
@@ -291,8 +294,8 @@ def test_refresh_of_none_that_is_there_does_nothing(made: Pool, family: MemoryHy
 def test_refresh_of_all_takes_those_that_are_there(made: Pool, family: MemoryHypervisor) -> None:
     before = {vm.id for vm in members(family).values()}
     admin, gone = MemoryDriver(family), members(family)["dt-002"].id
-    admin.wait([admin.set_power(gone, Power.OFF)], 1.0)
-    admin.wait([admin.delete_vm(gone)], 1.0)
+    admin.wait([admin.start(do.set_power(gone, Power.OFF))], 1.0)
+    admin.wait([admin.start(do.delete_vm(gone))], 1.0)
     outcome = made("refresh", "--all", "--yes")
     assert outcome.code == 0, outcome.err
     assert sorted(members(family)) == ["dt-001", "dt-002", "dt-003"]
@@ -412,10 +415,14 @@ def test_ctrl_c_ends_with_130_and_a_true_report(
 def test_ctrl_c_between_the_old_clone_and_the_new_one_tells_that_the_old_one_is_gone(
     made: Pool, family: MemoryHypervisor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupted(*_: object) -> None:
-        raise KeyboardInterrupt
+    real = MemoryDriver.start
 
-    monkeypatch.setattr(MemoryDriver, "create_clone", interrupted)
+    def interrupted(self: MemoryDriver, step: JobStep) -> Job:
+        if isinstance(step, CreateClone):
+            raise KeyboardInterrupt
+        return real(self, step)
+
+    monkeypatch.setattr(MemoryDriver, "start", interrupted)
     outcome = made("refresh", "dt-001", "--yes", "-o", "json")
     assert outcome.code == 130
     done = {(one["act"], one["status"]) for one in outcome.document["results"]}

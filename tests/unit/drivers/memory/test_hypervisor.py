@@ -24,6 +24,7 @@ from linkedclone.model.plan import CreateClone
 from linkedclone.model.request import CloneRequest
 from linkedclone.model.values.ids import JobId, StoreId
 from linkedclone.model.vm import Mark, Power
+from tests import do
 
 
 @dataclass
@@ -80,7 +81,7 @@ def test_a_job_takes_effect_when_it_is_due(
 ) -> None:
     hypervisor.delays["clone"] = 10.0
     step = step_for(driver, "desk")
-    job = driver.create_clone(step)
+    job = driver.start(step)
     clock.sleep(4.0)
     (state,) = driver.wait([job], 0.0)
     assert (state.status, state.percent) == (JobStatus.RUNNING, 40)
@@ -93,9 +94,9 @@ def test_waiting_lasts_until_the_first_job_is_due(
     hypervisor: MemoryHypervisor, driver: MemoryDriver, clock: Clock
 ) -> None:
     hypervisor.delays["clone"] = 10.0
-    slow = driver.create_clone(step_for(driver, "slow"))
+    slow = driver.start(step_for(driver, "slow"))
     hypervisor.delays["clone"] = 3.0
-    quick = driver.create_clone(step_for(driver, "quick"))
+    quick = driver.start(step_for(driver, "quick"))
     states = driver.wait([slow, quick], 60.0)
     assert [state.finished for state in states] == [False, True]
     assert clock.now() == pytest.approx(103.0)
@@ -105,9 +106,9 @@ def test_jobs_take_effect_in_the_order_in_which_they_are_due(
     hypervisor: MemoryHypervisor, driver: MemoryDriver, clock: Clock
 ) -> None:
     hypervisor.delays["clone"] = 10.0
-    late = driver.create_clone(step_for(driver, "late"))
+    late = driver.start(step_for(driver, "late"))
     hypervisor.delays["clone"] = 3.0
-    early = driver.create_clone(step_for(driver, "early"))
+    early = driver.start(step_for(driver, "early"))
     clock.sleep(60.0)
     assert [state.result for state in driver.wait([early, late], 0.0)] == ["vm-2", "vm-3"]
 
@@ -122,7 +123,7 @@ def test_a_failure_strikes_as_often_as_it_was_told_to(
 ) -> None:
     hypervisor.fail("clone", "desk", error=NoSpaceError("full"), times=2)
     step = step_for(driver, "desk")
-    ends = [end(driver, driver.create_clone(step)).status for _ in range(3)]
+    ends = [end(driver, driver.start(step)).status for _ in range(3)]
     assert ends == [JobStatus.FAILED, JobStatus.FAILED, JobStatus.DONE]
 
 
@@ -131,7 +132,7 @@ def test_a_failure_without_an_end_strikes_for_ever(
 ) -> None:
     hypervisor.fail("clone", times=-1)
     for name in ("one", "two", "three"):
-        state = end(driver, driver.create_clone(step_for(driver, name)))
+        state = end(driver, driver.start(step_for(driver, name)))
         assert state.status is JobStatus.FAILED
 
 
@@ -140,27 +141,25 @@ def test_a_half_made_clone_has_no_disks_cannot_start_and_is_not_attached_to(
 ) -> None:
     hypervisor.fail("clone", "desk", leave=True)
     step = step_for(driver, "desk")
-    end(driver, driver.create_clone(step))
+    end(driver, driver.start(step))
     (left,) = driver.observe_names(step.target, ["desk"])
     assert left.disks == ()
     assert left.valid_mark == step.mark
-    assert end(driver, driver.set_power(left.id, Power.ON)).status is JobStatus.FAILED
-    assert isinstance(end(driver, driver.attach_clone(step)).error, GoneError)
+    assert end(driver, driver.start(do.set_power(left, Power.ON))).status is JobStatus.FAILED
+    assert isinstance(end(driver, driver.start(do.attach(step))).error, GoneError)
 
 
 def test_a_clone_that_does_not_start_fails_with_a_power_on_error(
     hypervisor: MemoryHypervisor, driver: MemoryDriver
 ) -> None:
     hypervisor.fail("power-on", "desk")
-    assert isinstance(
-        end(driver, driver.create_clone(step_for(driver, "desk"))).error, PowerOnError
-    )
+    assert isinstance(end(driver, driver.start(step_for(driver, "desk"))).error, PowerOnError)
 
 
 def test_names_are_taken_without_regard_to_case(driver: MemoryDriver) -> None:
-    end(driver, driver.create_clone(step_for(driver, "Desk")))
+    end(driver, driver.start(step_for(driver, "Desk")))
     with pytest.raises(DuplicateNameError):
-        driver.create_clone(step_for(driver, "dESK"))
+        driver.start(step_for(driver, "dESK"))
 
 
 def test_attaching_to_the_clone_of_another_source_fails(
@@ -168,24 +167,24 @@ def test_attaching_to_the_clone_of_another_source_fails(
 ) -> None:
     hypervisor.add_snapshot(hypervisor.add_vm("silver"), "base")
     hypervisor.delays["clone"] = 10.0
-    driver.create_clone(step_for(driver, "desk"))
-    attached = driver.attach_clone(step_for(driver, "desk", parent="silver"))
+    driver.start(step_for(driver, "desk"))
+    attached = driver.start(do.attach(step_for(driver, "desk", parent="silver")))
     assert isinstance(end(driver, attached).error, GoneError)
 
 
 def test_deleting_the_last_reader_of_a_base_deletes_the_base(
     hypervisor: MemoryHypervisor, driver: MemoryDriver
 ) -> None:
-    made = driver.create_clone(replace(step_for(driver, "desk"), power_on=False))
+    made = driver.start(replace(step_for(driver, "desk"), power_on=False))
     clone = str(end(driver, made).result)
     golden, desk = hypervisor.vms
     assert desk.id == clone
-    end(driver, driver.delete_vm(golden.id))
+    end(driver, driver.start(do.delete_vm(golden)))
     assert [file.path for file in sorted(hypervisor.files)] == [
         "desk/desk.vmdk",
         "golden/golden.vmdk",
     ]
-    end(driver, driver.delete_vm(desk.id))
+    end(driver, driver.start(do.delete_vm(desk)))
     assert hypervisor.files == frozenset()
 
 
@@ -195,7 +194,7 @@ def test_files_are_named_as_vsphere_names_them(
     golden = hypervisor.vms[0].id
     hypervisor.add_disk(golden)
     hypervisor.add_snapshot(golden, "second")
-    end(driver, driver.create_clone(step_for(driver, "desk")))
+    end(driver, driver.start(step_for(driver, "desk")))
     paths = [[layer.path for layer in disk.chain] for disk in hypervisor.vms[1].disks]
     assert paths == [
         ["golden/golden.vmdk", "golden/golden-000001.vmdk", "desk/desk.vmdk"],
@@ -219,7 +218,7 @@ def test_a_snapshot_that_nobody_needs_is_merged_away(
     hypervisor: MemoryHypervisor, driver: MemoryDriver
 ) -> None:
     golden = hypervisor.vms[0]
-    end(driver, driver.delete_snapshot(golden.id, golden.snapshots[0].id))
+    end(driver, driver.start(do.delete_snapshot(golden, golden.snapshots[0].id)))
     assert [file.path for file in hypervisor.files] == ["golden/golden.vmdk"]
     assert [layer.path for layer in hypervisor.vms[0].disks[0].chain] == ["golden/golden.vmdk"]
 
@@ -229,9 +228,9 @@ def test_the_parent_still_owns_the_file_of_a_deleted_snapshot_that_a_clone_reads
 ) -> None:
     golden = hypervisor.vms[0]
     left = hypervisor.add_snapshot(golden.id, "left")
-    end(driver, driver.create_clone(step_for(driver, "desk")))
-    end(driver, driver.revert_snapshot(golden.id, golden.snapshots[0].id))
-    end(driver, driver.delete_snapshot(golden.id, left))
+    end(driver, driver.start(step_for(driver, "desk")))
+    end(driver, driver.start(do.revert_snapshot(golden, golden.snapshots[0].id)))
+    end(driver, driver.start(do.delete_snapshot(golden, left)))
     inventory = driver.observe()
     parent, desk = inventory.vms
     assert desk.disks[0].chain[-2] not in parent.layers
@@ -244,7 +243,7 @@ def test_independent_disks_are_copied_and_the_others_linked(
     golden = hypervisor.vms[0].id
     hypervisor.add_disk(golden, independent=True)
     hypervisor.add_snapshot(golden, "second")
-    end(driver, driver.create_clone(step_for(driver, "desk")))
+    end(driver, driver.start(step_for(driver, "desk")))
     parent, desk = hypervisor.vms
     assert prove_linked(desk.disks, parent.snapshots[1].disks or ()).linked
     assert [layer.path for layer in desk.disks[1].chain] == ["desk/desk_1.vmdk"]
@@ -255,10 +254,10 @@ def test_hidden_clones_hold_their_base_though_they_do_not_show_it(
     hypervisor: MemoryHypervisor, driver: MemoryDriver
 ) -> None:
     hypervisor.hide()
-    end(driver, driver.create_clone(step_for(driver, "desk")))
+    end(driver, driver.start(step_for(driver, "desk")))
     golden, desk = hypervisor.vms
     assert (desk.disks[0].hidden, len(desk.disks[0].chain)) == (True, 1)
-    end(driver, driver.delete_vm(golden.id))
+    end(driver, driver.start(do.delete_vm(golden)))
     assert "golden/golden.vmdk" in {file.path for file in hypervisor.files}
 
 
@@ -266,7 +265,7 @@ def test_a_disconnected_hypervisor_answers_nobody_and_works_on(
     hypervisor: MemoryHypervisor, driver: MemoryDriver, clock: Clock
 ) -> None:
     hypervisor.delays["clone"] = 10.0
-    driver.create_clone(step_for(driver, "desk"))
+    driver.start(step_for(driver, "desk"))
     hypervisor.disconnect(SessionLostError("the session is over"))
     with pytest.raises(SessionLostError):
         driver.observe()

@@ -13,6 +13,7 @@ from linkedclone.model.jobs import Job, JobStatus
 from linkedclone.model.plan import CreateClone
 from linkedclone.model.request import CloneRequest
 from linkedclone.model.vm import Mark, Vm
+from tests import do
 
 ACTIONS = ("clone", "clone", "snapshot", "snapshot", "revert", "delete-snapshot", "delete")
 
@@ -34,18 +35,18 @@ class World:
             return
         vm = vms[choice % len(vms)]
         if action == "delete":
-            self.finish(self.driver.delete_vm(vm.id))
+            self.finish(self.driver.start(do.delete_vm(vm)))
         elif action == "snapshot":
-            self.finish(self.driver.create_snapshot(vm.id, f"s{choice}", ""))
+            self.finish(self.driver.start(do.create_snapshot(vm, f"s{choice}", "")))
         elif vm.snapshots:
             self.act_on_snapshot(action, vm, choice)
 
     def act_on_snapshot(self, action: str, vm: Vm, choice: int) -> None:
         snapshot = vm.snapshots[choice // 7 % len(vm.snapshots)]
         if action == "revert":
-            self.finish(self.driver.revert_snapshot(vm.id, snapshot.id))
+            self.finish(self.driver.start(do.revert_snapshot(vm, snapshot.id)))
         elif action == "delete-snapshot":
-            self.finish(self.driver.delete_snapshot(vm.id, snapshot.id))
+            self.finish(self.driver.start(do.delete_snapshot(vm, snapshot.id)))
         else:
             self.made += 1
             name = f"clone-{self.made}"
@@ -59,7 +60,7 @@ class World:
                 mark=Mark(owner="linkedclone", uuid=name),
                 power_on=False,
             )
-            self.finish(self.driver.create_clone(step))
+            self.finish(self.driver.start(step))
             made = self.driver.observe().vms[-1]
             assert prove_linked(made.disks, snapshot.disks or ()).linked
 

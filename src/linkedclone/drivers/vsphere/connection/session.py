@@ -34,7 +34,6 @@ from linkedclone.errors import (
     LostAnswerError,
     UnreachableError,
     UnreadableAnswerError,
-    UnsupportedError,
 )
 
 if TYPE_CHECKING:
@@ -289,16 +288,6 @@ class Session:
         """The version of the API, as numbers; empty if it is written otherwise."""
         parts = str(self.content.about.apiVersion or "").split(".")
         return tuple(map(int, parts)) if all(part.isdecimal() for part in parts) else ()
-
-    def require_vcenter(self, what: str) -> None:
-        """Refuse what a lone ESXi host cannot do [fact: vs-esxi]."""
-        if not self.is_vcenter:
-            raise UnsupportedError(
-                f"an ESXi host without vCenter cannot {what}",
-                details=str(self.content.about.fullName),
-                hint="name the vCenter that manages this host as the endpoint",
-                kind="NotSupported",
-            )
 
     def map(self, function: Callable[[_In], _Out], items: Iterable[_In]) -> list[_Out]:
         """Apply a function that makes a call to each item, several at once, in order."""

@@ -141,11 +141,11 @@ class Jobs:
             self._targets[job.id] = target
         return self._begin(job)
 
-    def done(self, about: str, action: str) -> Job:
+    def done(self, about: str, action: str, result: str | None = None) -> Job:
         """Return a job that is done, for what needs no call."""
         job = self._number(about, action)
         with self._lock:
-            self._states[job.id] = JobState(job=job, status=JobStatus.DONE)
+            self._states[job.id] = JobState(job=job, status=JobStatus.DONE, result=result)
         return job
 
     def follow(self, about: str, action: str, task: Native) -> Job:

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
-from linkedclone.drivers.rules.refusals import refuse_unsupported
 from linkedclone.drivers.vsphere.connection.session import Session
 from linkedclone.drivers.vsphere.guest.stored_specifications import StoredSpecs
 from linkedclone.drivers.vsphere.inventory.observe import Observer
@@ -53,12 +52,6 @@ from linkedclone.model.request import CloneRequest, DiskMove, Spot, Target
 from linkedclone.model.values.ids import FolderId
 from linkedclone.model.vm import Vm
 
-REFUSED: Final = {
-    "--firmware": "leave it out: a clone boots with the firmware of its parent",
-    "--display": "leave it out: every VM has a screen",
-}
-"""What there is no counterpart for here, and what would help."""
-
 _COPIES: Final = frozenset({DiskMove.COPIED, DiskMove.CONSOLIDATED})
 """Ways to clone after which nothing of the parent is read any more."""
 
@@ -97,8 +90,6 @@ class Placer:
 
     def resolve_target(self, source: Vm, request: CloneRequest) -> Target:
         """Look up where the clones of a request go; see :meth:`resolve`."""
-        self._session.require_vcenter("make clones")
-        refuse_unsupported(request, REFUSED, endpoint="vSphere")
         memory_mib(request.hardware)
         self._specs.read(request.customization_spec)
         layers = () if request.disk_move in _COPIES else source.layers

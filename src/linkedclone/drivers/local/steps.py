@@ -1,0 +1,115 @@
+"""What is done for each step; what only some steps need is imported for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from typing import assert_never
+
+from linkedclone.drivers.local.cloning import (
+    CLONE,
+    NewClone,
+    await_clone,
+    build_clone,
+    plan_machine,
+    reserve_name,
+)
+from linkedclone.drivers.local.jobs import Work
+from linkedclone.drivers.local.lifecycle.delete import delete_vm
+from linkedclone.drivers.local.lifecycle.power import set_power
+from linkedclone.drivers.local.machine.open import OpenMachine
+from linkedclone.drivers.local.recovery.interrupted_merge import settle_source
+from linkedclone.drivers.local.snapshots import snapshots
+from linkedclone.drivers.local.state.folder import StateFolder
+from linkedclone.errors import NoSnapshotError
+from linkedclone.model import plan
+from linkedclone.model.plan import CreateClone, JobStep
+from linkedclone.model.vm import Power
+from linkedclone.system.os_errors import translated
+
+
+def build_work(  # noqa: C901, PLR0912 - one case for each step
+    state: StateFolder, machines: OpenMachine, step: JobStep
+) -> Work:
+    """Say what has to be done for a step. A clone's name is kept from now on."""
+    run: Callable[[], str | None]
+    match step:
+        case CreateClone():
+            return _build_clone_work(state, machines, step)
+        case plan.AttachClone():
+            run = partial(await_clone, state, step.create.name)
+        case plan.TakeSnapshot():
+            take = partial(snapshots.create_snapshot, state, machines, step.vm)
+            run = partial(take, step.name, step.description, quiesce=step.quiesce)
+        case plan.DeleteSnapshot():
+            run = partial(snapshots.delete_snapshot, state, machines, step.vm, step.snapshot)
+        case plan.RevertSnapshot():
+            run = partial(snapshots.revert_snapshot, state, machines, step.vm, step.snapshot)
+        case plan.WriteMark():
+            from linkedclone.drivers.local.lifecycle.reconfigure import reconfigure_vm
+
+            vm, name = step.vm, step.vm_name
+            change = plan.ReconfigureVm(vm=vm, vm_name=name, mark=step.mark, seen=step.seen)
+            run = partial(reconfigure_vm, state, machines, change)
+        case plan.SetPower():
+            run = partial(set_power, state, machines, step.vm, step.power)
+        case plan.DeleteVm():
+            run = partial(delete_vm, state, machines, step.vm, step.seen)
+        case plan.RenameVm():
+            from linkedclone.drivers.local.lifecycle.rename import rename_vm
+
+            run = partial(rename_vm, state, step.vm, step.new_name)
+        case plan.ReconfigureVm():
+            from linkedclone.drivers.local.lifecycle.reconfigure import reconfigure_vm
+
+            run = partial(reconfigure_vm, state, machines, step)
+        case plan.PromoteVm():
+            from linkedclone.drivers.local.snapshots.promote import promote_vm
+
+            run = partial(promote_vm, state, machines, step.vm)
+        case plan.GrowDisk():
+            from linkedclone.drivers.local.lifecycle.grow_disk import grow_disk
+
+            run = partial(grow_disk, state, machines, step.vm, step.disk, step.capacity_bytes)
+        case plan.RemoveStray():
+            from linkedclone.drivers.local.inventory.orphans import remove_stray
+
+            run = partial(remove_stray, state, step.stray)
+        case (
+            plan.CreateFolder()
+            | plan.SetTemplate()
+            | plan.DisconnectMedia()
+            | plan.RelocateVm()
+            | plan.UnregisterVm()
+        ):
+            msg = f"{step!r} was not refused: it is no feature of this driver"
+            raise TypeError(msg)
+        case _:
+            assert_never(step)
+    return Work(about=step.about, action=step.action, run=run)
+
+
+def _build_clone_work(state: StateFolder, machines: OpenMachine, step: CreateClone) -> Work:
+    if step.snapshot is None:
+        raise NoSnapshotError(
+            f"no snapshot is given for {step.name}",
+            hint="take one first: ``snapshot create``",
+        )
+    plan_machine(state, step)
+    with ExitStack() as stack, translated(f"cannot {CLONE} {step.name}"):
+        entry = stack.enter_context(reserve_name(state, step.name))
+        wanted = NewClone.from_step(step)
+        run = partial(_clone, state, machines, wanted, entry, power_on=step.power_on)
+        return Work(about=step.name, action=CLONE, run=run, release=stack.pop_all().close)
+
+
+def _clone(
+    state: StateFolder, machines: OpenMachine, wanted: NewClone, entry: Path, *, power_on: bool
+) -> str:
+    settle_source(state, machines, wanted.source)
+    vm = build_clone(state, wanted, entry)
+    if power_on:
+        set_power(state, machines, vm, Power.ON)
+    return vm

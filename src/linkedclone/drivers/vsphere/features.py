@@ -1,0 +1,38 @@
+"""What a vCenter can do, and what is left of it at a lone ESXi host."""
+
+from typing import Final
+
+from linkedclone.drivers.features import ALL_STEPS, Features
+from linkedclone.drivers.rules.refusals import FIELDS
+from linkedclone.drivers.vsphere.connection.session import Session
+from linkedclone.model.plan import (
+    AttachClone,
+    CreateClone,
+    CreateFolder,
+    PromoteVm,
+    RelocateVm,
+    SetTemplate,
+)
+
+_OF_VCENTER: Final = frozenset(
+    {CreateClone, AttachClone, CreateFolder, PromoteVm, RelocateVm, SetTemplate}
+)
+"""What a lone ESXi host cannot do [fact: vs-esxi]."""
+
+
+def find_features(session: Session) -> Features:
+    """Say what the endpoint of a session can do; costs no call.
+
+    128 clones may be in flight: vCenter queues what its hosts cannot take yet
+    [fact: vs-limits]. Disks with parents do not grow [fact: vs-linked-no-growth].
+    """
+    alone = not session.is_vcenter
+    return Features(
+        endpoint="an ESXi host without vCenter" if alone else "vSphere",
+        steps=ALL_STEPS - _OF_VCENTER if alone else ALL_STEPS,
+        request_fields=frozenset(FIELDS) - {"hardware.firmware", "hardware.display"},
+        pool_section="vsphere",
+        parallel=128,
+        patience_seconds=session.endpoint.patience_seconds,
+        instead="name the vCenter that manages this host as the endpoint" if alone else "",
+    )
