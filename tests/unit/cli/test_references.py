@@ -41,17 +41,6 @@ FOREIGN = {
 }
 """Options of other programs that have the name of one of ours, and whose they are."""
 
-REFUSALS = {
-    "drivers/local/driver.py",
-    "drivers/local/placement.py",
-    "drivers/memory/driver.py",
-    "drivers/memory/target.py",
-    "drivers/rules/refusals.py",
-    "drivers/vsphere/placement/target.py",
-}
-"""Files whose tables of what is refused are keyed by options, yet."""
-
-
 one_reader = pytest.mark.xdist_group("texts of the sources")
 
 
@@ -99,7 +88,7 @@ def test_no_text_below_the_command_line_names_an_option() -> None:
         ours = text
         for words in FOREIGN:
             ours = ours.replace(words, "")
-        if file not in OWN_COMMANDS and file not in REFUSALS:
+        if file not in OWN_COMMANDS:
             assert not options & set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]*", ours)), (file, text)
 
 
