@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from linkedclone.app.proposal import Acting
 from linkedclone.drivers.features import require
-from linkedclone.errors import RefusedError
+from linkedclone.errors import InterruptedByUserError, RefusedError
 from linkedclone.execution.progress import Progress
 from linkedclone.model.findings import Finding, ParentReport, Verdict
 from linkedclone.model.plan import DisconnectMedia, Plan, SetPower, WriteMark
@@ -36,6 +36,7 @@ class Parents:
             RefusedError: A template was to be snapshotted, or an older snapshot
                 has that name.
             UnsupportedError: Drives cannot be emptied at this endpoint.
+            InterruptedByUserError: The user interrupted it.
         """
         if mending.snapshot:
             check_name(mending.snapshot)
@@ -91,7 +92,12 @@ class Parents:
         )
 
     def _carry_out(self, plan: Plan, progress: Progress | None) -> ActionResult:
-        (result,) = self._acting.carry_out(plan, progress).results
+        report = self._acting.carry_out(plan, progress)
+        (result,) = report.results
+        if report.interrupted:
+            brief = f"interrupted: {result.action} of {result.name}"
+            hint = "run the same command again: what is done by then is left out"
+            raise InterruptedByUserError(brief, details=result.note, hint=hint)
         return result
 
 

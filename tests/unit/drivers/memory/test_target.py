@@ -159,6 +159,28 @@ def test_a_vm_that_was_left_by_a_kill_is_told_of(driver: MemoryDriver) -> None:
 # -- golden images ------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("action", ["power-off", "disconnect-media", "mark", "snapshot"])
+def test_what_mends_a_golden_image_is_interrupted_as_every_command(
+    hypervisor: MemoryHypervisor,
+    driver: MemoryDriver,
+    monkeypatch: pytest.MonkeyPatch,
+    action: str,
+) -> None:
+    bare, real = vm(hypervisor, "bare"), driver.wait
+    driver.wait([driver.start(do.set_power(bare, Power.ON))], 5)
+
+    def wait(jobs: Sequence[Job], timeout_seconds: float) -> tuple[JobState, ...]:
+        if jobs[0].action == action:
+            raise KeyboardInterrupt
+        return real(jobs, timeout_seconds)
+
+    monkeypatch.setattr(driver, "wait", wait)
+    mending = Mending(power_off=True, disconnect_media=True, snapshot="2026-11")
+    parents = Parents(Acting(driver, address="memory:", log_folder=None))
+    with pytest.raises(InterruptedByUserError, match=f"interrupted: {action} of bare"):
+        parents.prepare("bare", mending)
+
+
 def test_a_golden_image_is_checked_and_mended(
     hypervisor: MemoryHypervisor, driver: MemoryDriver
 ) -> None:
