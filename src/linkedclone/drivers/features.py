@@ -41,7 +41,7 @@ class Features:
         asks_deaf_guests: Whether a guest may be asked to shut down that does not
             hear yet, so that it has to be asked again; to ask once more does no
             harm to one that heard.
-        instead: What helps where the endpoint itself is the reason.
+        instead: What helps where the endpoint itself is why a step is not among ``steps``.
     """
 
     endpoint: str
@@ -80,7 +80,8 @@ def require(features: Features, step: type[JobStep]) -> None:
 
 def refuse(features: Features, step: type[JobStep]) -> UnsupportedError:
     """Return the error that an endpoint cannot carry out a kind of step."""
-    return _cannot(features, *_DOING.get(step, (f"carry out {step.__name__}", "")))
+    what, hint = _DOING.get(step, (f"carry out {step.__name__}", ""))
+    return _cannot(features.endpoint, what, features.instead or hint)
 
 
 _ServiceT = TypeVar("_ServiceT")
@@ -91,7 +92,7 @@ def require_service(
     features: Features,
     what: str,
     *,
-    hint: str = "use an endpoint of another kind",
+    hint: str = "local: can, plain QEMU on this machine",
 ) -> _ServiceT:
     """Return a service of an endpoint.
 
@@ -105,11 +106,9 @@ def require_service(
         UnsupportedError: It has none.
     """
     if service is None:
-        raise _cannot(features, what, hint)
+        raise _cannot(features.endpoint, what, hint)
     return service
 
 
-def _cannot(features: Features, what: str, hint: str) -> UnsupportedError:
-    return UnsupportedError(
-        f"{features.endpoint} cannot {what}", hint=features.instead or hint, kind="NotSupported"
-    )
+def _cannot(endpoint: str, what: str, hint: str) -> UnsupportedError:
+    return UnsupportedError(f"{endpoint} cannot {what}", hint=hint, kind="NotSupported")

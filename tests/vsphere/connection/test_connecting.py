@@ -8,6 +8,7 @@ import pytest
 
 from linkedclone.config.endpoint import Tls
 from linkedclone.drivers.contract import Driver
+from linkedclone.drivers.features import require_service
 from linkedclone.drivers.registry import open_driver
 from linkedclone.errors import (
     AuthenticationError,
@@ -16,6 +17,7 @@ from linkedclone.errors import (
     EndpointError,
     HypervisorError,
     LinkedCloneError,
+    UnsupportedError,
 )
 from linkedclone.model.vm import Power
 from tests import do
@@ -122,6 +124,9 @@ def test_a_lone_esxi_host_is_told_that_it_cannot_clone(start_simulator: Start) -
         with pytest.raises(HypervisorError, match="without vCenter") as caught:
             target_for(driver, vm)
         assert "vCenter that manages this host" in caught.value.hint
+        with pytest.raises(UnsupportedError, match="cannot hold images") as refused:
+            require_service(driver.services.images, driver.features, "hold images")
+        assert "local: can" in refused.value.hint  # a vCenter cannot, either
         assert any("ESXi" in finding.text for finding in diagnose(driver))
 
 

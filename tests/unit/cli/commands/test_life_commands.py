@@ -150,7 +150,9 @@ def test_what_is_where_it_was_is_told_if_it_lost_its_base(
 @pytest.mark.usefixtures("family")
 def test_there_are_no_screens_in_memory(run: Run) -> None:
     for words in (("console", "desk-1"), ("console", "--graphical", "desk-1")):
-        assert "cannot show screens" in run(*words).err
+        outcome = run(*words)
+        assert "cannot show screens" in outcome.err
+        assert "local: can" in outcome.err
 
 
 @pytest.mark.usefixtures("family")
