@@ -54,9 +54,11 @@ _SENTENCES: Final = _FOREIGN | {
     "about",
     "brief",
     "hint",
+    "linkedclone_unreadable",
     "not_seen",
     "remedy",
     "trouble",
+    "unreadable",
     "why_not",
 }
 """Fields that hold sentences of ours, which may name fields and commands."""

@@ -12,7 +12,8 @@ from functools import cache
 
 import click
 
-_REFERENCE = re.compile(r"``([a-z0-9_. ]+)``")
+_REFERENCE = re.compile(r"(?<![\w'\"`/\[])``([a-z0-9_. ]+)``(?![\w'\"`/\]])")
+"""A reference stands by itself: within quotes, paths and other words are names of others."""
 
 
 def render_references(text: str) -> str:

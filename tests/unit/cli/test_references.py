@@ -7,19 +7,31 @@ from collections.abc import Iterator
 from dataclasses import is_dataclass
 from enum import EnumType
 from functools import cache
+from io import StringIO
 from pathlib import Path
 from typing import Literal, get_args, get_origin, get_type_hints
 
 import pytest
+from rich.console import Console
 
 import linkedclone
 from linkedclone.cli.commands.clone import command as clone
 from linkedclone.cli.grammar import HeadedOption
 from linkedclone.cli.output import render_document
 from linkedclone.cli.references import list_references, render_references, walk_references
+from linkedclone.cli.running import run
 from linkedclone.cli.terminal import say
+from linkedclone.cli.views.progress import Board
+from linkedclone.cli.views.reports import render_actions
+from linkedclone.cli.views.vms import render_vm
 from linkedclone.errors import InputError
+from linkedclone.execution.progress import Event
+from linkedclone.lineage.vm_rows import VmRow
+from linkedclone.model.jobs import JobStatus
+from linkedclone.model.report import ActionReport, ActionResult, Mode, Status
 from linkedclone.model.request import CloneRequest
+from linkedclone.model.values.ids import VmId
+from linkedclone.model.vm import Vm
 
 SOURCE = Path(linkedclone.__file__).parent
 REFERENCE = re.compile(r"``(\w.*?)``", re.DOTALL)
@@ -145,3 +157,37 @@ def test_what_others_named_is_not_taken_for_a_field() -> None:
     assert '"name": "``force``"' in document
     assert '"hint": "repeat with --force"' in document
     assert render_references("``no such field``, ``") == "``no such field``, ``"
+    for name in ("``delete``", "a``list``", "/srv/``force``/x"):
+        assert render_references(f"there is no VM {name!r}") == f"there is no VM {name!r}"
+
+
+def test_a_note_in_a_table_names_options_and_a_vm_keeps_its_name() -> None:
+    note = "look at it with ``show``"
+    done = ActionResult(name="``force``", action="stop", status=Status.DONE, note=note)
+    shown = render_actions(ActionReport(endpoint="memory:", results=(done,), seconds=0.1))
+    assert "linkedclone show" in shown
+    assert "``force``" in shown
+
+
+def test_why_a_vm_cannot_be_read_is_told_in_the_words_of_who_asks() -> None:
+    vm = Vm(id=VmId("vm-1"), name="a", path="/a", uuid="u", unreadable="see ``doctor``")
+    row = VmRow(vm=vm, parent="", snapshot="", mode=Mode.UNKNOWN)
+    assert "unreadable see linkedclone doctor" in render_vm(row)
+    assert '"unreadable": "see linkedclone doctor"' in render_document(row.document(), "json")
+
+
+def test_a_retry_on_the_board_is_told_in_the_words_of_who_asks() -> None:
+    board = Board()
+    text = "choose another ``placement.host``"
+    board.update(Event(name="a", action="retry", status=JobStatus.QUEUED, text=text))
+    told = Console(width=100, file=StringIO())
+    with told.capture() as shown:
+        told.print(board.draw(100, 20))
+    assert "choose another --host" in shown.get()
+
+
+def test_a_refusal_names_no_option_of_another_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["snapshot", "create", "golden", "s", "--memory", "-e", "memory:family"]) == 1
+    told = capsys.readouterr().err
+    assert "a snapshot with memory means nothing to memory:" in told
+    assert "--snapshot-memory" not in told

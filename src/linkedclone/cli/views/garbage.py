@@ -2,7 +2,6 @@
 
 from collections.abc import Collection
 
-from linkedclone.cli.references import render_references
 from linkedclone.cli.terminal import printable, say
 from linkedclone.cli.views.reports import say_failures
 from linkedclone.cli.views.tables import GOOD_BAD, Column, render_table
@@ -19,8 +18,8 @@ def render_waste(report: WasteReport, kinds: Collection[WasteKind]) -> str:
         Column(title="KIND", from_width=50),
         Column(title="NAME", names=True),
         Column(title="BYTES", right=True),
-        Column(title="REMOVABLE", styles=GOOD_BAD),
-        Column(title="REASON", from_width=70),
+        Column(title="REMOVABLE", styles=GOOD_BAD, prose=True),
+        Column(title="REASON", from_width=70, prose=True),
     ]
     became = {id(waste): result.status.value for waste, result in report.results}
     rows = [
@@ -29,7 +28,7 @@ def render_waste(report: WasteReport, kinds: Collection[WasteKind]) -> str:
             waste.name,
             render_size(waste.used_bytes),
             became.get(id(waste)) or _removable(waste, kinds),
-            render_references(waste.reason),
+            waste.reason,
         ]
         for waste in report.found
     ]

@@ -28,8 +28,8 @@ def render_outlook(outlook: PoolOutlook) -> str:
     columns = [
         Column(title="NAME"),
         Column(title="ACT", styles={"delete": "bold red", "replace": "yellow", "create": "green"}),
-        Column(title="WHY"),
-        Column(title="LEFT ALONE", from_width=90),
+        Column(title="WHY", prose=True),
+        Column(title="LEFT ALONE", from_width=90, prose=True),
     ]
     rows = [
         [change.slot, change.act.value, "; ".join(map(str, change.reasons)), ""]
@@ -93,7 +93,7 @@ def render_report(report: PoolReport) -> str:
         Column(title="STATUS", styles=GOOD_BAD),
         Column(title="TIME", right=True, from_width=50),
         Column(title="OWN", right=True, from_width=60),
-        Column(title="WHY", from_width=80),
+        Column(title="WHY", from_width=80, prose=True),
     ]
     rows = [
         [
@@ -145,7 +145,7 @@ def render_status(status: PoolStatus) -> str:
         Column(title="AGE", right=True, from_width=50),
         Column(title="ADDRESS", from_width=100),
         Column(title="HOLD", from_width=80),
-        Column(title="REASON", from_width=90),
+        Column(title="REASON", from_width=90, prose=True),
     ]
     return render_table(columns, [_status_row(row, status.seen) for row in status.rows])
 

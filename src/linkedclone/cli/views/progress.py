@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from linkedclone.cli.global_options import Choices
+from linkedclone.cli.references import render_references
 from linkedclone.cli.terminal import foreign, printable, say, tells_a_person
 from linkedclone.cli.widths import fit, width_of
 from linkedclone.execution.progress import Event, Progress, Silent
@@ -164,5 +165,5 @@ class Board:
 
 def _how_far(event: Event) -> str:
     if event.text and event.status not in _ENDED:
-        return foreign(event.text)
+        return foreign(render_references(event.text))
     return f"{event.percent} %" if event.percent else event.status.value

@@ -212,7 +212,7 @@ def render_actions(report: ActionReport) -> str:
     ]
     rows = [[r.name, r.action, r.status.value, render_seconds(r.seconds)] for r in report.results]
     if any(r.note for r in report.results):
-        columns.append(Column(title="NOTE"))
+        columns.append(Column(title="NOTE", prose=True))
         rows = [[*row, r.note] for row, r in zip(rows, report.results, strict=True)]
     return render_table(columns, rows)
 

@@ -7,6 +7,7 @@ from shutil import get_terminal_size
 
 import click
 
+from linkedclone.cli.references import render_references
 from linkedclone.cli.terminal import printable, shows_on_terminal, speaks_utf8
 from linkedclone.cli.widths import fit, fit_name, width_of
 
@@ -41,6 +42,7 @@ class Column:
         styles: Colours of the words in it.
         names: True for the column that tells the rows apart, where that is not
             the first one: it is cut last.
+        prose: True if sentences of ours stand in it, which may name fields and commands.
     """
 
     title: str
@@ -48,6 +50,7 @@ class Column:
     from_width: int = 0
     styles: Mapping[str, str] = field(default_factory=dict)
     names: bool = False
+    prose: bool = False
 
 
 Rows = Sequence[Sequence[str]]
@@ -62,7 +65,13 @@ def render_table(columns: Sequence[Column], rows: Rows) -> str:
     """
     if not rows:
         return ""
-    clean = [[printable(cell) for cell in row] for row in rows]
+    clean = [
+        [
+            printable(render_references(cell) if column.prose else cell)
+            for column, cell in zip(columns, row, strict=True)
+        ]
+        for row in rows
+    ]
     table = [[column.title for column in columns], *clean]
     natural = [max(width_of(line[i]) for line in table) for i in range(len(columns))]
     if not shows_on_terminal():

@@ -51,7 +51,7 @@ def render_vm(row: VmRow) -> str:
         ("trouble", render_references("; ".join(vm.trouble.splitlines()))),
         ("owner", vm.owner or ("unknown" if vm.unreadable else "not made by linkedclone")),
         ("mode", row.mode.value),
-        ("unreadable", "; ".join(vm.unreadable.splitlines())),
+        ("unreadable", render_references("; ".join(vm.unreadable.splitlines()))),
         ("parent", row.parent),
         ("snapshot", row.snapshot),
         ("host name", vm.host_name),

@@ -89,6 +89,13 @@ def refuse_step(step: JobStep, features: Features) -> None:
         require_field("snapshot.memory", features)
 
 
+_IN_WORDS: Final[Mapping[str, str]] = {
+    "hardware.disks.thick": "a thick disk",
+    "snapshot.memory": "a snapshot with memory",
+}
+"""What is no option of its own, or not the same one at every command that takes it."""
+
+
 def require_field(name: str, features: Features) -> None:
     """Make sure that a field of a request means something here.
 
@@ -96,7 +103,7 @@ def require_field(name: str, features: Features) -> None:
         UnsupportedError: It does not.
     """
     if name not in features.request_fields:
-        words = "a thick disk" if name == "hardware.disks.thick" else f"``{name}``"
+        words = _IN_WORDS.get(name, f"``{name}``")
         brief = f"{words} means nothing to {features.endpoint}"
         raise UnsupportedError(brief, hint=FIELDS[name] or "leave it out", kind="NotSupported")
 

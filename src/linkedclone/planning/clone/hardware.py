@@ -101,7 +101,7 @@ def _check_size(wanted: int, move: DiskMove, source: Vm, disks: Sequence[Disk]) 
     if move.linked:
         raise RefusedError(
             f"{first.label} has {render_size(has)}, and a linked disk cannot grow",
-            hint="make the clones, then ``promote`` and grow them; or make full ones "
+            hint="make the clones, then promote and grow them; or make full ones "
             "with ``disk_move.shared``; or give them a further disk with ``hardware.disks``",
         )
     if _may_share(move) and len(first.chain) > 1:
