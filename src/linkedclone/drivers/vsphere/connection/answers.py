@@ -16,6 +16,7 @@ the object (:func:`read_refused`), and who asked has to look.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime
 from typing import Final
 from xml.etree import ElementTree as ET
 from xml.etree.ElementTree import Element, ParseError
@@ -45,6 +46,7 @@ _OBJECTS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """Where the objects of a property answer stand below its result."""
 
+_FLAGS: Final = {"true": True, "1": True, "false": False, "0": False}
 _ENDED: Final = "NotAuthenticated"
 _DEEPEST: Final = 400
 """Elements within elements. A disk of 255 layers nests 260 deep, and nothing deeper."""
@@ -188,6 +190,21 @@ def read_refused(content: Element) -> Mapping[str, str]:
         missing.findtext(_PATH) or "": fault_words(missing.find(_INNER))
         for missing in content.findall(_MISSING)
     }
+
+
+def read_flag(text: str | None) -> bool:
+    """Read a boolean; what is none is not taken for False."""
+    value = (text or "").strip()
+    if value not in _FLAGS:
+        msg = f"not a boolean: {value!r}"
+        raise ValueError(msg)
+    return _FLAGS[value]
+
+
+def read_date(text: str | None) -> datetime:
+    """Read a dateTime; the server's clock is UTC where it does not name a zone."""
+    date = datetime.fromisoformat((text or "").strip())
+    return date if date.tzinfo else date.replace(tzinfo=UTC)
 
 
 def fault_words(localized: Element | None) -> str:

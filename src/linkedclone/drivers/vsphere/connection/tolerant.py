@@ -16,15 +16,17 @@ from typing import Final
 from xml.etree.ElementTree import Element
 
 from pyVmomi import VmomiSupport, vmodl
-from pyVmomi.Iso8601 import ParseISO8601
 
-from linkedclone.drivers.vsphere.connection.answers import NS, TYPE
+from linkedclone.drivers.vsphere.connection.answers import NS, TYPE, read_date, read_flag
 from linkedclone.drivers.vsphere.native import Native, build_data, named_type
 
 _FAULT: Final = NS + "fault"
 _MESSAGE: Final = NS + "localizedMessage"
 _LOCALIZED: Final = "LocalizedMethodFault"
-_WRONG: Final = (AttributeError, KeyError, TypeError, ValueError)
+_STRUCTURES: Final = (VmomiSupport.DataObject, VmomiSupport.ManagedObject)
+UNDECODABLE: Final = (AttributeError, KeyError, TypeError, ValueError, RecursionError)
+"""How decoding ends where the schema does not know an answer, or it is nested too deeply
+[fact: py-unknown-values]."""
 
 
 def decode(element: Element, declared: type, stub: Native) -> Native:
@@ -32,7 +34,7 @@ def decode(element: Element, declared: type, stub: Native) -> Native:
     actual = _bare_type(element)
     if issubclass(declared, Exception) or actual == _LOCALIZED:
         return _decode_localized(element, stub)
-    vim_type: Native = _known(element) if actual else declared
+    vim_type = _type_of(element, declared) if actual else declared
     if issubclass(vim_type, list):
         return _decode_list(element, declared, vim_type, stub)
     if issubclass(vim_type, VmomiSupport.ManagedObject):
@@ -40,7 +42,26 @@ def decode(element: Element, declared: type, stub: Native) -> Native:
         return kind(element.text or "", stub)
     if issubclass(vim_type, VmomiSupport.DataObject):
         return _fill(build_data(vim_type), element, stub)
+    if vim_type is object or len(element):
+        msg = f"a value without a type that fits it: {_bare(element.tag)}"
+        raise TypeError(msg)
     return _decode_scalar(element.text or "", vim_type)
+
+
+def _type_of(element: Element, declared: Native) -> Native:
+    """Return the type that a value names; the schema's, where that leaves nothing open."""
+    several = issubclass(declared, list)
+    structured = several or issubclass(declared, _STRUCTURES)
+    if declared is not object and not structured:
+        return declared
+    found: Native = named_type(element.attrib[TYPE])
+    if found is None:
+        raise KeyError(element.attrib[TYPE])
+    wanted = declared.Item if several and not issubclass(found, list) else declared
+    if issubclass(wanted, VmomiSupport.DataObject) and not issubclass(found, wanted):
+        msg = f"{_bare(element.tag)} is of another type than it can be: {element.attrib[TYPE]}"
+        raise TypeError(msg)
+    return found
 
 
 def _decode_list(element: Element, declared: Native, vim_type: Native, stub: Native) -> Native:
@@ -75,23 +96,16 @@ def _fill(made: Native, element: Element, stub: Native) -> Native:
 
 def _decode_scalar(text: str, vim_type: Native) -> Native:
     if vim_type is bool:
-        return text in {"true", "1"}
+        return read_flag(text)
     if issubclass(vim_type, VmomiSupport.datetime):
-        return ParseISO8601(text)
+        return read_date(text)
     if issubclass(vim_type, VmomiSupport.Enum):
-        return getattr(vim_type, text, text)
+        return getattr(vim_type, text) if text in vim_type.values else text
     if issubclass(vim_type, int | float):
         return vim_type(text)
     if issubclass(vim_type, VmomiSupport.binary):
         return vim_type(b64decode(text))
     return text
-
-
-def _known(element: Element) -> type:
-    found = named_type(element.attrib[TYPE])
-    if found is None:
-        raise KeyError(element.attrib[TYPE])
-    return found
 
 
 # -- faults ---------------------------------------------------------------------------
@@ -126,7 +140,7 @@ def _decode_fault(element: Element, words: str, stub: Native) -> Native:
         only.append(child)
         try:
             _fill(made, only, stub)
-        except _WRONG:
+        except UNDECODABLE:
             lost += [": ".join(one) for one in _leaves(only)]
     return _say(made, words, lost)
 

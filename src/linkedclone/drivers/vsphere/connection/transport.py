@@ -23,9 +23,6 @@ from linkedclone.drivers.vsphere.native import Native
 _OK: Final = 200
 _FAULT: Final = 500
 
-_UNDECODABLE: Final = (AttributeError, KeyError, TypeError, ValueError, RecursionError)
-"""How pyVmomi stumbles over what its schema does not know [fact: py-unknown-values]."""
-
 
 class NotConnectedError(OSError):
     """The server did not take a connection, so nothing was sent; the cause says why."""
@@ -90,7 +87,7 @@ class Stub(SoapStubAdapter):  # type: ignore[misc]  # pyVmomi has no types
     def _decode(self, answer: Element, info: Native) -> Native:
         try:
             result = tolerant.decode_results(list(answers.results_of(answer)), info.result, self)
-        except _UNDECODABLE as error:
+        except tolerant.UNDECODABLE as error:
             msg = f"an answer that cannot be decoded: {type(error).__name__}: {error}"
             raise answers.StrangeAnswerError(msg) from error
         _check_result(result, info)

@@ -45,7 +45,7 @@ from sys import intern
 from typing import Any, Final
 from xml.etree.ElementTree import Element
 
-from linkedclone.drivers.vsphere.connection.answers import NS, TYPE
+from linkedclone.drivers.vsphere.connection.answers import NS, TYPE, read_date, read_flag
 from linkedclone.drivers.vsphere.inventory import marks, metadata
 from linkedclone.drivers.vsphere.inventory.devices import LayerBook, read_hardware
 from linkedclone.drivers.vsphere.inventory.guest_info import read_cards, read_customization
@@ -154,7 +154,7 @@ def _read_places(element: Element) -> tuple[tuple[str, str], ...]:
 
 
 def _read_flag(element: Element) -> bool:
-    return element.text in {"true", "1"}
+    return read_flag(element.text)
 
 
 def _read_number(element: Element) -> int:
@@ -162,7 +162,7 @@ def _read_number(element: Element) -> int:
 
 
 def _read_date(element: Element) -> datetime:
-    return datetime.fromisoformat(element.text or "")
+    return read_date(element.text)
 
 
 def _read_disk_files(files: Element) -> tuple[DiskFile, ...]:

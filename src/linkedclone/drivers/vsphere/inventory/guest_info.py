@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final
 from xml.etree.ElementTree import Element
 
-from linkedclone.drivers.vsphere.connection.answers import NS
+from linkedclone.drivers.vsphere.connection.answers import NS, read_date
 from linkedclone.model.values.networks import ReportedCard, find_own, order_addresses
 from linkedclone.model.vm import CustomizationStatus
 
@@ -99,10 +99,9 @@ def read_customization(info: Element) -> CustomizationInfo:
 def _read_moment(text: str) -> datetime | None:
     """Return a moment; None if it is not one: the guest's tools have told it."""
     try:
-        moment = datetime.fromisoformat(text)
+        return read_date(text)
     except ValueError:
         return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 _PAST: Final = {

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from datetime import datetime
 from typing import Final
 from xml.etree.ElementTree import Element
 
-from linkedclone.drivers.vsphere.connection.answers import NS
+from linkedclone.drivers.vsphere.connection.answers import NS, read_date
 from linkedclone.drivers.vsphere.names import unescape, unescape_fully
 from linkedclone.model.values.ids import SnapshotId
 from linkedclone.model.vm import Snapshot
@@ -42,7 +41,7 @@ def _walk(nodes: Iterable[Element], above: tuple[str, ...], current: str) -> Ite
             id=moid,
             name=name,
             path=path,
-            created=datetime.fromisoformat(created) if created else None,
+            created=read_date(created) if created else None,
             current=moid == current,
             description=node.findtext(_DESCRIPTION) or "",
             aliases=_find_aliases(kept, {name, path}),
