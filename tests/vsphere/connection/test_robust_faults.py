@@ -106,7 +106,7 @@ CASES = [
     Case("MissingWindowsCustResources", "Sysprep files", "sysprep folder"),
     Case("MissingLinuxCustResources", "customizing Linux", "repair the vCenter"),
     Case("CustomizationFault", "customization is refused", "has to be the guest's"),
-    Case("NoCompatibleHost", "no host can take the VM", "each host's own reason",
+    Case("NoCompatibleHost", "no host can take the VM", "the reason of each host",
          "error: cannot see it, device: d, backing: [far] g.vmdk",
          {"error": [{"fault": {"_typeName": "CannotAccessVmDisk", "device": "d",
                                "backing": "[far] g.vmdk", "connected": True,
