@@ -5,6 +5,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import is_dataclass
+from datetime import UTC, datetime
 from enum import EnumType
 from functools import cache
 from io import StringIO
@@ -23,15 +24,18 @@ from linkedclone.cli.running import run
 from linkedclone.cli.terminal import say
 from linkedclone.cli.views.progress import Board
 from linkedclone.cli.views.reports import render_actions
+from linkedclone.cli.views.tree import render_tree
 from linkedclone.cli.views.vms import render_vm
 from linkedclone.errors import InputError
 from linkedclone.execution.progress import Event
+from linkedclone.lineage.tree import TreeNode
 from linkedclone.lineage.vm_rows import VmRow
+from linkedclone.model.inventory import Stray
 from linkedclone.model.jobs import JobStatus
 from linkedclone.model.report import ActionReport, ActionResult, Mode, Status
 from linkedclone.model.request import CloneRequest
-from linkedclone.model.values.ids import VmId
-from linkedclone.model.vm import Vm
+from linkedclone.model.values.ids import StoreId, VmId
+from linkedclone.model.vm import Layer, Vm
 
 SOURCE = Path(linkedclone.__file__).parent
 REFERENCE = re.compile(r"``(\w.*?)``", re.DOTALL)
@@ -174,6 +178,15 @@ def test_why_a_vm_cannot_be_read_is_told_in_the_words_of_who_asks() -> None:
     row = VmRow(vm=vm, parent="", snapshot="", mode=Mode.UNKNOWN)
     assert "unreadable see linkedclone doctor" in render_vm(row)
     assert '"unreadable": "see linkedclone doctor"' in render_document(row.document(), "json")
+
+
+def test_what_is_known_of_a_stray_file_is_told_in_the_words_of_who_asks() -> None:
+    layer = Layer(store=StoreId("s"), path="a/``force``/a.vmdk")
+    stray = Stray(chain=(layer,), about="of a VM folder without a link, see ``doctor``")
+    shown = render_tree([TreeNode(stray=stray)], now=datetime.now(UTC))
+    assert (
+        "? [s] a/``force``/a.vmdk (of a VM folder without a link, see linkedclone doctor)" in shown
+    )
 
 
 def test_a_retry_on_the_board_is_told_in_the_words_of_who_asks() -> None:

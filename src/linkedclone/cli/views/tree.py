@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from shutil import get_terminal_size
 
+from linkedclone.cli.references import render_references
 from linkedclone.cli.terminal import printable, shows_on_terminal, speaks_utf8
 from linkedclone.cli.views.ages import render_age
 from linkedclone.cli.widths import fit, fit_name, width_of
@@ -143,7 +144,7 @@ def _name(node: TreeNode, *, top: bool) -> tuple[str, str]:
         lost = node.mode is Mode.UNKNOWN and not node.vm.disks
         return node.vm.name, "  (no disk is seen)" if lost else ""
     if node.stray is not None:
-        return f"? {node.stray.name}", ""
+        return f"? {render_references(node.stray.name)}", ""
     count = sum(child.vm is not None for child in node.children)
     clones = f"  {render_count(count, 'clone')}" if count else ""
     if node.snapshot is not None:
