@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -68,6 +69,32 @@ def test_a_folder_that_holds_more_than_ours_keeps_its_mode_and_ours_is_closed(ba
     assert mode_of(base) == 0o755
     assert mode_of(base / "precious") == 0o755
     assert mode_of(base / "vms") == 0o700
+
+
+OPEN_READ_ONLY = """
+mount --bind "$0" "$0" && mount -o remount,ro,bind "$0" || exit 77
+exec "$1" -c '
+import sys
+from linkedclone.config.endpoint import Endpoint
+from linkedclone.drivers.local.driver import open_local
+open_local(Endpoint(kind="local", path=sys.argv[1])).close()
+' "$0"
+"""
+"""Ends with 77 where nothing can be mounted."""
+
+
+def test_a_vm_s_open_folder_on_a_read_only_file_system_is_no_reason_to_refuse(root: Path) -> None:
+    (root / "vms" / "desk.00000000").mkdir()
+    (root / "vms" / "desk.00000000").chmod(0o755)
+    apart = ["unshare", "--map-root-user", "--mount"]
+    if shutil.which("unshare") is None or subprocess.run([*apart, "true"], check=False).returncode:
+        pytest.skip("takes a mount namespace")
+    done = subprocess.run(
+        [*apart, "sh", "-c", OPEN_READ_ONLY, str(root), sys.executable], check=False
+    )
+    if done.returncode == 77:
+        pytest.skip("takes a mount of its own")
+    assert done.returncode == 0
 
 
 def give(path: Path) -> None:

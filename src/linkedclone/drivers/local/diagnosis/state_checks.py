@@ -256,7 +256,7 @@ def _find_open(layer: Path) -> Iterator[tuple[str, str]]:
     if mode & 0o222:
         yield f"{layer} is sealed, and can be written to", f"chmod a-w {quoted}"
     if not os.access(layer, os.R_OK):
-        yield f"{layer} cannot be read", f"chmod a+r {quoted}"
+        yield f"{layer} cannot be read", f"chmod u+r {quoted}"
 
 
 def check_links(state: StateFolder) -> Iterator[Finding]:

@@ -6,6 +6,7 @@ may be able to replace any of it: neither in the folder, nor a folder on the way
 What is ours and open to others is closed; all else is refused.
 """
 
+import errno
 import grp
 import os
 import pwd
@@ -111,9 +112,18 @@ def _close(root: Path) -> tuple[str, ...]:
     folders += _list_own_folders(root / VMS)
     closed = [path for path in folders if path.is_dir() and path.stat().st_mode & _OTHERS]
     for path in closed:
-        path.chmod(stat.S_IMODE(path.stat().st_mode) & ~_OTHERS)
+        _close_folder(path, hidden=not root.stat().st_mode & _OTHERS)
     told = root in closed and (root / "id").exists()
     return (f"{root} was open to others, and is its user's alone from now on",) if told else ()
+
+
+def _close_folder(folder: Path, *, hidden: bool) -> None:
+    """Close a folder; one that is hidden in a closed one stays where nothing can be written."""
+    try:
+        folder.chmod(stat.S_IMODE(folder.stat().st_mode) & ~_OTHERS)
+    except OSError as error:
+        if not hidden or error.errno != errno.EROFS:
+            raise
 
 
 def _list_own_folders(folder: Path) -> Iterator[Path]:
