@@ -12,7 +12,9 @@ from functools import cache
 
 import click
 
-_REFERENCE = re.compile(r"(?<![\w'\"`/\[])``([a-z0-9_. ]+)``(?![\w'\"`/\]])")
+_REFERENCE = re.compile(
+    r"""(?<!\w)'[^'\n]*'(?!\w)|(?<!\w)"[^"\n]*"(?!\w)|(?<![\w`/\[])``([a-z0-9_. ]+)``(?![\w`/\]])"""
+)
 """A reference stands by itself: within quotes, paths and other words are names of others."""
 
 
@@ -23,7 +25,7 @@ def render_references(text: str) -> str:
     """
     if "``" not in text:
         return text
-    return _REFERENCE.sub(lambda found: list_references().get(found[1], found[0]), text)
+    return _REFERENCE.sub(lambda found: list_references().get(found[1] or "", found[0]), text)
 
 
 @cache

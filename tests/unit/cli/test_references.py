@@ -161,7 +161,7 @@ def test_what_others_named_is_not_taken_for_a_field() -> None:
     assert '"name": "``force``"' in document
     assert '"hint": "repeat with --force"' in document
     assert render_references("``no such field``, ``") == "``no such field``, ``"
-    for name in ("``delete``", "a``list``", "/srv/``force``/x"):
+    for name in ("``delete``", "a ``list`` b", "it's ``list`` b", "a``list``", "/srv/``force``/x"):
         assert render_references(f"there is no VM {name!r}") == f"there is no VM {name!r}"
 
 
