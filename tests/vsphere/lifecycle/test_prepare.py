@@ -138,7 +138,7 @@ def test_what_cannot_be_mended_ends_it_and_is_told(
     simulator: Simulator, env: dict[str, str], driver: Driver
 ) -> None:
     load_iso(driver)
-    simulator.fault("ReconfigVM_Task", "SystemError", message="no")
+    simulator.fault("ReconfigVM_Task", "SystemError", count=-1, message="no")
     code, _, mended = check(env, "--disconnect-media", "--snapshot", "2026-11")
     assert code == 1
     assert mended == ["disconnect-media failed"]
