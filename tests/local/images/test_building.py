@@ -165,7 +165,7 @@ from tests.local.scenes import connect
 from tests.local.images.test_building import DEBIAN
 os.geteuid = lambda: 0
 with closing(connect(Path(sys.argv[1]))) as driver:
-    driver.build_image(DEBIAN)
+    driver.services.images.build_image(DEBIAN)
 """
 
 
