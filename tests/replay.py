@@ -34,6 +34,9 @@ class _Session(Session):
     def _login(self) -> None:
         """Nobody asks for a password."""
 
+    def ping(self) -> None:
+        """There is no session to keep: in a long run this would take an answer, or find none."""
+
 
 class _Stub(Stub):
     """The client's side, with its connections replaced."""
