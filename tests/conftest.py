@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
+from linkedclone.model.values.secret import _ALIVE
 from tests.simulator import Simulator
 
 # How long an example takes says more about what else the machine does than about the code.
@@ -42,6 +43,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for item in items:
             if item.get_closest_marker("soak"):
                 item.add_marker(pytest.mark.skip(reason="a long run: switched on with --soak"))
+
+
+@pytest.fixture(autouse=True)
+def secrets_of_this_test() -> Iterator[None]:
+    """Forget the passwords of a test: while some traceback holds one, texts are cleared of it."""
+    before = set(_ALIVE)
+    yield
+    for one in set(_ALIVE) - before:
+        _ALIVE.pop(one, None)
 
 
 @pytest.fixture

@@ -160,7 +160,7 @@ def test_a_size_that_cannot_be_had_is_refused_with_ways_out(case: str) -> None:
     if case == "a linked disk grows":
         assert all(
             way in caught.value.hint
-            for way in ("``promote``", "``disk_move.shared``", "``hardware.disks``")
+            for way in ("promote", "``disk_move.shared``", "``hardware.disks``")
         )
 
 
