@@ -52,23 +52,29 @@ class Snapshots:
 
     def delete(self, ref: str, name: str, **how: Unpack[Guarded]) -> ActionReport:
         """Delete a snapshot by name, path or id, unless something hangs from it."""
-        return self._change(plan_delete_snapshot, ref, name, **how)
+        return self._change(plan_delete_snapshot, ref, name, busy="delete a snapshot of", **how)
 
     def revert(self, ref: str, name: str, **how: Unpack[Guarded]) -> ActionReport:
         """Put a VM back to a snapshot; what it wrote since is lost."""
         return self._change(plan_revert, ref, name, **how)
 
     def _change(
-        self, plan_change: Callable[..., Plan], ref: str, name: str, **how: Unpack[Guarded]
+        self,
+        plan_change: Callable[..., Plan],
+        ref: str,
+        name: str,
+        *,
+        busy: str = "",
+        **how: Unpack[Guarded],
     ) -> ActionReport:
+        """Plan, ask and act; ``busy``, if given, is what a VM may not be cloned from meanwhile."""
         (vm,) = self._driver.find_vms([ref])
         snapshot = find_snapshot(vm, name)
         scan, despite = how.get("scan"), how.get("despite_unreadable", False)
 
         def plan() -> Plan:
-            if plan_change is plan_delete_snapshot:
-                sources = self._driver.observe_sources([vm.id])
-                refuse_busy([vm], sources, action="delete a snapshot of")
+            if busy:
+                refuse_busy([vm], self._driver.observe_sources([vm.id]), action=busy)
             inventory = self._driver.observe(scan=scan)
             force = how.get("force", False)
             return plan_change(vm, snapshot, inventory, force=force, despite_unreadable=despite)

@@ -55,7 +55,6 @@ class Vms:
 
     def show(self, ref: str) -> VmRow:
         """Return one VM, given by name, inventory path or UUID."""
-        from linkedclone.lineage.family import Lineage
         from linkedclone.lineage.vm_rows import describe_vm
 
         # One look at the machine itself: one that does not answer is waited for once.

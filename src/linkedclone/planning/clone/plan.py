@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from linkedclone.errors import NameTakenError, RefusedError
-from linkedclone.model.guest import Guest
+from linkedclone.model.guest import Guest, GuestCard
 from linkedclone.model.plan import CreateClone, Plan, SetPower, Step, TakeSnapshot, WriteMark
 from linkedclone.model.request import CloneRequest, Target
 from linkedclone.model.values.ids import FolderId
@@ -136,9 +136,9 @@ class ClonePlanner:
         )
         targets = self._targets(missing)
         shape = render_shape(describe_wanted(self.request, self._target)) if missing else ""
-        guests = self._guests(missing)
+        cards = self._cards(missing)
         make = tuple(
-            self._create(name, snapshot, targets[name], shape=shape, guest=guests.get(name))
+            self._create(name, snapshot, targets[name], shape=shape, cards=cards.get(name, ()))
             for name in missing
         )
         self._refuse_used_macs(make)
@@ -260,9 +260,10 @@ class ClonePlanner:
         target: Target,
         *,
         shape: str,
-        guest: Guest | None,
+        cards: tuple[GuestCard, ...],
     ) -> CreateClone:
         own = clone_uuid(self.scene.identity, self._target, self.request, name)
+        guest = self._guest(name, own, cards)
         mark = Mark(
             owner=self.request.owner,
             uuid=own,
@@ -298,26 +299,24 @@ class ClonePlanner:
 
         refuse_used_macs(creates, self.scene.vms)
 
-    def _guests(self, names: Sequence[str]) -> Mapping[str, Guest]:
-        """Return who the guest of each new clone is to be; nothing without a customization."""
+    def _cards(self, names: Sequence[str]) -> Mapping[str, tuple[GuestCard, ...]]:
+        """Return what the cards of each new clone get; nothing without a customization."""
         wanted = self.request.customization
         if wanted is None:
             return {}
-        from linkedclone.guest.identity import build_guest
         from linkedclone.planning.clone.ip_addresses import give_addresses, used_addresses
 
         kept = {name: own.addresses for name, own in self.request.own.items() if own.addresses}
-        cards = give_addresses(wanted, names, used_addresses(self.scene.vms), kept)
-        return {
-            name: build_guest(
-                wanted,
-                name=self.request.called(name),
-                uuid=clone_uuid(self.scene.identity, self._target, self.request, name),
-                cards=cards[name],
-                secrets=self.request.secrets,
-            )
-            for name in names
-        }
+        return give_addresses(wanted, names, used_addresses(self.scene.vms), kept)
+
+    def _guest(self, name: str, own: str, cards: tuple[GuestCard, ...]) -> Guest | None:
+        wanted = self.request.customization
+        if wanted is None:
+            return None
+        from linkedclone.guest.identity import build_guest
+
+        called, secrets = self.request.called(name), self.request.secrets
+        return build_guest(wanted, name=called, uuid=own, cards=cards, secrets=secrets)
 
     def _starts(self, existing: Iterable[Vm]) -> Iterable[Step]:
         if not self.request.power_on:
