@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
@@ -15,13 +16,13 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Step:
+class _Step(ABC):
     """What all steps have."""
 
     @property
+    @abstractmethod
     def about(self) -> str:
         """The name of what the step is about."""
-        raise NotImplementedError
 
     @property
     def subject(self) -> str:

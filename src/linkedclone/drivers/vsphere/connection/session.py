@@ -25,6 +25,7 @@ from linkedclone.drivers.vsphere.connection.answers import StrangeAnswerError
 from linkedclone.drivers.vsphere.connection.bounded import OversizedError
 from linkedclone.drivers.vsphere.connection.errors import translate
 from linkedclone.drivers.vsphere.connection.keepalive import SILENCE_SECONDS, KeepAlive
+from linkedclone.drivers.vsphere.connection.tolerant import UNDECODABLE
 from linkedclone.drivers.vsphere.connection.transport import NotConnectedError
 from linkedclone.drivers.vsphere.names import unescape
 from linkedclone.drivers.vsphere.native import Native, NativeCall
@@ -53,9 +54,6 @@ _BROKEN = (
     ssl.SSLSyscallError,
 )
 """How a connection ends that the other side has closed, as idle ones."""
-
-_UNREADABLE = (AttributeError, KeyError, TypeError, ValueError, RecursionError)
-"""How decoders stumble over answers that they do not know."""
 
 _STRANGE = (StrangeAnswerError, OversizedError)
 """Answers of another shape than the call's."""
@@ -192,7 +190,7 @@ class Session:
         with self._translated(f"log in as {self.endpoint.user}"):
             try:
                 self.user = self._send_login()
-            except (*_NATIVE, *_UNREADABLE) as error:
+            except (*_NATIVE, *UNDECODABLE) as error:
                 # The frames below this one hold the password: drop them, and raise outside.
                 failure = error.with_traceback(None)
             if failure is not None:
@@ -238,7 +236,7 @@ class Session:
             details = f"{type(error).__name__}: {error}"
             hint = "look whether it was done before doing it again; running the command again does"
             raise LostAnswerError(brief, details=details, hint=hint) from error
-        except _UNREADABLE as error:
+        except UNDECODABLE as error:
             raise UnreadableAnswerError(
                 f"could not {about}: the answer of {self.endpoint.host} cannot be read",
                 details=f"{type(error).__name__}: {error}",
@@ -266,7 +264,7 @@ class Session:
             objectSet=[query.ObjectSpec(obj=managed, skip=False)],
             propSet=[query.PropertySpec(type=type(managed), all=False, pathSet=["name"])],
         )
-        with suppress(*_NATIVE, *_UNREADABLE, LinkedCloneError):
+        with suppress(*_NATIVE, *UNDECODABLE, LinkedCloneError):
             collector = self.content.propertyCollector
             page = collector.RetrievePropertiesEx([question], query.RetrieveOptions())
             for one in page.objects:
@@ -302,7 +300,7 @@ class Session:
         self._keep_alive.stop()
         try:
             self.content.sessionManager.Logout()
-        except (*_NATIVE, *_UNREADABLE):
+        except (*_NATIVE, *UNDECODABLE):
             pass  # the session ends by itself after its idle time
         finally:
             self._stub.DropConnections()
