@@ -16,8 +16,8 @@ from linkedclone.model.values.version import __version__ as __version__
 if TYPE_CHECKING:
     from linkedclone.app.connect import connect as connect
     from linkedclone.app.connection import Connection as Connection
+    from linkedclone.app.pools.pool_file import read_pool as read_pool
     from linkedclone.config.customization_file import read_customization as read_customization
-    from linkedclone.config.pool_file import read_pool as read_pool
     from linkedclone.errors import LinkedCloneError as LinkedCloneError
     from linkedclone.lineage.tree import TreeNode as TreeNode
     from linkedclone.lineage.usage import Usage as Usage
@@ -69,7 +69,7 @@ _HOMES = {
     "WasteReport": "linkedclone.model.garbage",
     "connect": "linkedclone.app.connect",
     "read_customization": "linkedclone.config.customization_file",
-    "read_pool": "linkedclone.config.pool_file",
+    "read_pool": "linkedclone.app.pools.pool_file",
 }
 
 __all__ = list(_HOMES)

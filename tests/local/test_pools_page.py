@@ -13,8 +13,8 @@ from pathlib import Path
 import click
 import pytest
 
+from linkedclone.app.pools.pool_file import read_pool
 from linkedclone.cli.main import main
-from linkedclone.config.pool_file import read_pool
 from linkedclone.drivers.local.qmp.status import MachineState
 from linkedclone.drivers.local.state.store import StoredVm
 from linkedclone.model.pool import LocalPlace, PoolSpec, Probe, Rollout, VspherePlace

@@ -47,7 +47,7 @@ class OpenPool:
 
 def read_spec(file: Path) -> PoolSpec:
     """Read a pool's file; answers before any endpoint is opened."""
-    from linkedclone.config.pool_file import read_pool
+    from linkedclone.app.pools.pool_file import read_pool
 
     return read_pool(file)
 
@@ -72,8 +72,8 @@ def open_pool(
         everything: Whether all are.
         before: What the file said before a command changed it on purpose.
     """
+    from linkedclone.app.pools.pool_file import find_pool_secrets
     from linkedclone.cli.session import open_session
-    from linkedclone.config.pool_file import find_pool_secrets
 
     ask = _ask_secret if has_terminal() else None
     secrets = find_pool_secrets(spec, folder=file.parent, environ=os.environ, ask=ask)
@@ -165,7 +165,7 @@ def change_and_apply(
         verb: The command.
         before: What the file said, if its clones are to come along onto another parent.
     """
-    from linkedclone.config.pool_file import preview_settings, write_settings
+    from linkedclone.app.pools.pool_file import preview_settings, write_settings
 
     spec = preview_settings(file, settings)
     with open_pool(choices, file, spec, before=before) as opened:

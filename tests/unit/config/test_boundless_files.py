@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from linkedclone.app.pools.pool_file import read_pool
 from linkedclone.config.config_file import ConfigFile
 from linkedclone.config.customization_file import read_customization
 from linkedclone.config.passwords import read_password_file
-from linkedclone.config.pool_file import read_pool
 from linkedclone.errors import InputError
 
 LAUGHS = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(

@@ -15,9 +15,9 @@ def command(choices: Choices) -> int:
     as pool.schema.json, and start the pool file with the line "# yaml-language-server:
     $schema=pool.schema.json".
     """
+    from linkedclone.app.pools.pool_schema import build_schema
     from linkedclone.cli.output import render_document
     from linkedclone.cli.terminal import write_result
-    from linkedclone.config.pool_schema import build_schema
 
     output = "yaml" if choices.output == "yaml" else "json"
     write_result(render_document(build_schema(), output))

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from linkedclone.config.pool_file import (
+from linkedclone.app.pools.pool_file import (
     find_pool_secrets,
     preview_settings,
     read_pool,
     write_settings,
 )
-from linkedclone.config.pool_schema import build_schema
+from linkedclone.app.pools.pool_schema import build_schema
 from linkedclone.errors import InputError
 from linkedclone.model.customization import GuestOs, SecretSource
 from linkedclone.model.pool import PoolHardware, PoolSpec

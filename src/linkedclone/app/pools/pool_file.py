@@ -7,7 +7,6 @@ from typing import Any, Final
 
 from linkedclone.config.customization_file import read_customization_values
 from linkedclone.config.guest_passwords import AskFor, look_up_all
-from linkedclone.config.pool_rules import check_pool
 from linkedclone.config.yaml_reader import YamlFile, build_yaml, read_into
 from linkedclone.errors import InputError
 from linkedclone.guest.rules import find_sources
@@ -16,6 +15,7 @@ from linkedclone.model.pool import PoolSpec
 from linkedclone.model.values.document_errors import Place, Problem
 from linkedclone.model.values.durations import parse_duration
 from linkedclone.model.values.sizes import parse_size
+from linkedclone.planning.pool.spec_rules import check_pool
 
 WHAT: Final = "pool file"
 
