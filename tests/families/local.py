@@ -82,8 +82,8 @@ class LocalWorld:
 
     def _read_member(self, folder: Path) -> Member:
         record: dict[str, Any] = json.loads((folder / "vm.json").read_text())
-        present = self._read_chain(folder / record["disk"])
-        frozen = {one["id"]: self._read_chain(folder / one["file"]) for one in record["snapshots"]}
+        present = self._read_disk(folder, record)
+        frozen = {one["id"]: self._read_disk(folder, one) for one in record["snapshots"]}
         ends = {chain[-1]: snapshot for snapshot, chain in frozen.items()}
         mark = record["mark"]
         return Member(
@@ -102,6 +102,10 @@ class LocalWorld:
 
     def _path(self, name: str) -> Path:
         return self.state.root / name.removeprefix("[local] ")
+
+    def _read_disk(self, folder: Path, record: dict[str, Any]) -> Chain:
+        (disk,) = record["disks"]
+        return self._read_chain(folder / disk["file"])
 
     def _read_chain(self, path: Path) -> Chain:
         chain = []

@@ -175,7 +175,7 @@ def check_family(root: Path) -> int:
     for link in sorted((root / "names").iterdir()):
         folder = link.resolve()
         record = json.loads((folder / "vm.json").read_text())
-        for file in (record["disk"], *(one["file"] for one in record["snapshots"])):
+        for file in [one["disks"][0]["file"] for one in (record, *record["snapshots"])]:
             told = subprocess.run(
                 ["qemu-img", "info", "--backing-chain", "--output=json", folder / file],
                 check=True,
@@ -184,7 +184,7 @@ def check_family(root: Path) -> int:
             assert all(Path(one["filename"]).exists() for one in json.loads(told.stdout))
             assert read_row(folder / file)
             seen += 1
-        row = read_row(folder / record["disk"])
+        row = read_row(folder / record["disks"][0]["file"])
         assert len(row) >= lengths.get(folder.name, 0), f"{folder.name} lost what it wrote"
     return seen
 

@@ -1,6 +1,7 @@
 """State folders to try things on, and what is seen of them from outside."""
 
 import hashlib
+import json
 import struct
 import subprocess
 import tempfile
@@ -322,6 +323,18 @@ def _digest(disk: Path) -> str:
             capture_output=True,
         )
         return hashlib.sha256(Path(flat.name).read_bytes()).hexdigest()[:16]
+
+
+def write_format_1(root: Path) -> None:
+    """Write the records of a state folder as the versions before the present format did."""
+    for path in root.glob("vms/*/vm.json"):
+        record = json.loads(path.read_text())
+        for snapshot in record["snapshots"]:
+            first, *snapshot["extra_disks"] = snapshot.pop("disks")
+            snapshot["file"] = first["file"]
+        first, *record["extra_disks"] = record.pop("disks")
+        record |= {"disk": first["file"], "pending": first["pending"], "copy": first["copy"]}
+        path.write_text(json.dumps({**record, "format": 1}))
 
 
 def clean_up(root: Path) -> None:

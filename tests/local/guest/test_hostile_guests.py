@@ -5,7 +5,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -211,7 +210,7 @@ def test_a_qemu_that_names_no_layers_settles_nothing(state: Path, run: Begin) ->
         with locked(driver.state, bad.id) as stored:
             copy = stored.folder / "disk-copy.qcow2"
             copy.write_bytes(stored.top.read_bytes())
-            record = replace(stored.record, copy=copy.name)
+            record = stored.record.with_copies({0: copy.name})
             moving = save_record(driver.state, stored, record)
             with pytest.raises(HypervisorError, match="does not say which layers"):
                 settle(driver.state, open_machine, moving)

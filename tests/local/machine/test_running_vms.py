@@ -158,7 +158,7 @@ def test_the_layer_of_a_machine_is_found_after_a_kill(
     clean_up(root)
     seen = read(driver, vm)
     assert seen.snapshots == ()
-    assert load_vm(driver.state, vm).record.pending == ""
+    assert not load_vm(driver.state, vm).record.unsettled
     if not ended:
         assert in_use == root / seen.disks[0].top.path
         check = subprocess.run(["qemu-img", "info", "-U", in_use], capture_output=True, check=False)

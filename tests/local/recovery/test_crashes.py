@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from linkedclone.drivers.local.state.disks import list_frozen
 from linkedclone.drivers.local.state.folder import open_state
 from linkedclone.drivers.local.state.store import load_all
 from linkedclone.drivers.local.storage.seals import is_sealed
@@ -19,6 +18,7 @@ from tests.local.scenes import (
     clean_up,
     make_image,
     view,
+    write_format_1,
 )
 from tests.local.victim import carry_out, run_victim
 
@@ -58,6 +58,16 @@ def test_a_command_about_two_disks_with_branches_is_done_or_undone(
     branches: Path, tmp_path: Path, act: str
 ) -> None:
     check_all_kills(branches, tmp_path, act)
+
+
+@pytest.mark.timeout(600)
+def test_a_command_about_vms_of_an_older_version_is_done_or_undone(
+    branches: Path, tmp_path: Path
+) -> None:
+    """Their records are of format 1, and those that it changes of the present one."""
+    before = copy(branches, tmp_path / "before")
+    write_format_1(before / "state")
+    check_all_kills(before, tmp_path, "revert to a side branch")
 
 
 @pytest.mark.timeout(600)
@@ -105,10 +115,10 @@ def test_a_killed_import_of_a_new_version_leaves_a_version_with_the_plain_name(
 def unsealed(root: Path) -> set[Path]:
     """Return the layers that snapshots froze and nothing sealed."""
     frozen = {
-        vm.folder / disk.file
+        vm.folder / file
         for vm in load_all(open_state(root)).vms
         for snapshot in vm.record.snapshots
-        for disk in list_frozen(snapshot)
+        for file in snapshot.files
     }
     return {layer for layer in frozen if not is_sealed(layer)}
 

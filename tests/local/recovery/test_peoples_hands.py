@@ -17,7 +17,6 @@ import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -261,7 +260,7 @@ def die_after_moving_to_another_disk(driver: LocalDriver) -> tuple[Path, Path]:
         staging.register(state, entry, [old, new])
         shutil.copyfile(old, new)
         write(new, at=1 << 20, length=4096, fill=9)
-        save_record(state, stored, replace(stored.record, disk=new.name))
+        save_record(state, stored, stored.record.with_files({0: new.name}))
         raise KeyboardInterrupt
     return old, new
 

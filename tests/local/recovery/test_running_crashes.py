@@ -10,7 +10,6 @@ import pytest
 
 from linkedclone.drivers.local.driver import LocalDriver
 from linkedclone.drivers.local.machine.open import open_machine
-from linkedclone.drivers.local.state.disks import is_unsettled
 from linkedclone.drivers.local.state.store import load_vm
 from linkedclone.model.vm import Power
 from tests import do
@@ -83,7 +82,7 @@ def check_kill(folder: Path, act: str, step: int) -> int:
 def check_survivor(driver: LocalDriver, guest: Guest, before: dict[str, list[str]]) -> None:
     seen = read(driver, guest.vm)
     stored = load_vm(driver.state, guest.vm)
-    assert not is_unsettled(stored.record)
+    assert not stored.record.unsettled
     assert seen.power is Power.ON
     chains = open_machine(stored).read_chains()
     for number, top in enumerate(stored.disk_tops):

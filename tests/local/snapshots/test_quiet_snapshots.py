@@ -16,7 +16,6 @@ from linkedclone.drivers.local.machine.open import open_machine
 from linkedclone.drivers.local.qmp.agent import Agent
 from linkedclone.drivers.local.qmp.monitor import Monitor
 from linkedclone.drivers.local.qmp.session import Session
-from linkedclone.drivers.local.state.disks import is_unsettled
 from linkedclone.drivers.local.state.file_names import is_own_name
 from linkedclone.drivers.local.state.store import load_vm
 from linkedclone.model.vm import Power
@@ -107,7 +106,7 @@ def test_a_guest_that_a_killed_command_left_frozen_is_thawed_by_the_next(
     assert ask_agent(driver, STATUS) == "frozen"
     clean_up(driver.state.root)
     assert ask_agent(driver, STATUS) == "thawed"
-    assert not is_unsettled(load_vm(driver.state, find_id(driver)).record)
+    assert not load_vm(driver.state, find_id(driver)).record.unsettled
     check_writing(driver, when)
 
 

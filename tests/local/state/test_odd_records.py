@@ -1,5 +1,6 @@
 """A VM whose record is broken stands in nobody's way, and loses nothing."""
 
+import json
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -24,7 +25,16 @@ from linkedclone.model.vm import Power, Vm
 from linkedclone.planning.vms.delete import plan_delete
 from tests import do
 from tests.contract.acts import delete, error_of, find, make, step_for, take_snapshot
-from tests.local.scenes import check_tidy, collect_files, connect, make_image
+from tests.local.scenes import (
+    check_tidy,
+    collect_files,
+    connect,
+    digest,
+    make_image,
+    overlay_by_hand,
+    write,
+    write_format_1,
+)
 
 
 @pytest.fixture
@@ -93,7 +103,7 @@ def test_a_vm_whose_record_a_newer_version_wrote_is_refused_whatever_is_forced(
     driver: LocalDriver, force: bool
 ) -> None:
     record = driver.state.folder(find(driver, "desk-1").id) / FILE_NAME
-    written = record.read_text().replace('"format": 1', '"format": 2')
+    written = record.read_text().replace('"format": 2', '"format": 3')
     record.write_text(written)
     with closing(Connection(driver, address="local:")) as connection:
         for act in (
@@ -120,11 +130,39 @@ def tell_failure(act: Callable[[], ActionReport]) -> str:
 
 def test_a_record_of_no_version_at_all_is_damaged_and_not_newer(driver: LocalDriver) -> None:
     record = driver.state.folder(find(driver, "desk-1").id) / FILE_NAME
-    for odd in ("true", '"2"', "0", "1.5", "null"):
+    for odd in ("true", '"3"', "0", "1.5", "null"):
         content = record.read_text()
-        record.write_text(content.replace('"format": 1', f'"format": {odd}'))
+        record.write_text(content.replace('"format": 2', f'"format": {odd}'))
         assert "restore" in find(driver, "desk-1").trouble
         record.write_text(content)
+
+
+# -- folders of older versions ---------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["pending", "copy"])
+def test_a_move_that_an_older_version_was_killed_in_is_settled(
+    driver: LocalDriver, kind: str
+) -> None:
+    vm = find(driver, "desk-1")
+    top = driver.state.root / vm.disks[0].top.path
+    write(top, at=1 << 16, length=70_000, fill=7)
+    before = digest(top)
+    new = top.with_name("disk-0badcafe.qcow2")
+    if kind == "pending":
+        overlay_by_hand(new, top, named=f"../../vms/{vm.id}/{top.name}")
+    else:
+        new.write_bytes(top.read_bytes())
+    write_format_1(driver.state.root)
+    record = top.with_name(FILE_NAME)
+    record.write_text(json.dumps({**json.loads(record.read_text()), kind: new.name}))
+    take_snapshot(driver, vm, "settled")
+    after = find(driver, "desk-1")
+    (frozen,) = (disk.top.path for disk in after.snapshots[0].disks or ())
+    assert frozen.endswith(new.name if kind == "pending" else top.name)
+    assert digest(driver.state.root / frozen) == before
+    assert new.exists() == (kind == "pending")
+    assert '"format": 2' in record.read_text()
 
 
 # -- a grandparent is held by the disks, whatever became of the parent between ------------

@@ -17,7 +17,7 @@ from linkedclone.drivers.local.guest.seed import (
 from linkedclone.drivers.local.recovery.interrupted_merge import refuse_unsettled
 from linkedclone.drivers.local.state.file_names import VARIABLES_FILE
 from linkedclone.drivers.local.state.folder import StateFolder, key_of, new_disk_name, new_vm_id
-from linkedclone.drivers.local.state.record import ExtraDisk, SnapshotRecord, VmRecord
+from linkedclone.drivers.local.state.record import DiskRecord, SnapshotRecord, VmRecord
 from linkedclone.drivers.local.state.staging import at_work, is_at_work
 from linkedclone.drivers.local.state.store import (
     StoredVm,
@@ -98,7 +98,7 @@ class NewClone:
 def plan_machine(state: StateFolder, step: CreateClone) -> MachineRecord:
     """Return the hardware that a clone would get; its own MAC addresses are others."""
     source = load_vm(state, step.source.id).record
-    check_disks(len(source.disk_files), step.hardware)
+    check_disks(len(source.disks), step.hardware)
     planned = build_machine(source.machine, step.hardware, step.macs, store=state.store)
     check_guest(step.guest, planned)
     return planned
@@ -137,7 +137,7 @@ def build_clone(state: StateFolder, wanted: NewClone, entry: Path) -> VmId:
         vm = new_vm_id(wanted.name)
         built = entry / "vm"
         built.mkdir(mode=PRIVATE_FOLDER)
-        disk, *further = _build_disks(state, source, wanted, built)
+        disks = _build_disks(state, source, wanted, built)
         own = take_uuid(state, wanted.uuid, vm)
         hardware = build_machine(
             source.record.machine, wanted.hardware, wanted.macs, store=state.store
@@ -154,8 +154,7 @@ def build_clone(state: StateFolder, wanted: NewClone, entry: Path) -> VmId:
         record = VmRecord(
             name=wanted.name,
             uuid=own,
-            disk=disk.file,
-            extra_disks=tuple(further),
+            disks=disks,
             machine=machine,
             mark=wanted.mark,
             annotation=_annotation(source, wanted),
@@ -201,17 +200,17 @@ def _annotation(source: StoredVm, wanted: NewClone) -> str:
 
 def _build_disks(
     state: StateFolder, source: StoredVm, wanted: NewClone, built: Path
-) -> tuple[ExtraDisk, ...]:
+) -> tuple[DiskRecord, ...]:
     """Make a delta over each disk that the snapshot froze, and the empty disks that are added."""
     frozen = find_snapshot(source, wanted.snapshot)
-    check_disks(len(frozen.files), wanted.hardware)
+    check_disks(len(frozen.disks), wanted.hardware)
     contents = [
         *(build_delta(state, source, file) for file in frozen.files),
         *(build_empty(round_to_sectors(new.capacity_bytes)) for new in wanted.hardware.disks),
     ]
     disks = []
     for number, content in enumerate(contents):
-        disk = ExtraDisk(label=disk_label(number), file=new_disk_name("qcow2"))
+        disk = DiskRecord(label=disk_label(number), file=new_disk_name("qcow2"))
         write_new(built / disk.file, content, durable=state.durable)
         disks.append(disk)
     return tuple(disks)

@@ -5,6 +5,7 @@ import os
 import re
 import secrets
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 from linkedclone.drivers.local.cloning import find_snapshot
@@ -13,6 +14,7 @@ from linkedclone.drivers.local.inventory.vm import allocated_bytes
 from linkedclone.drivers.local.machine.open import OpenMachine
 from linkedclone.drivers.local.machine.starting import observe_power
 from linkedclone.drivers.local.state.folder import StateFolder
+from linkedclone.drivers.local.state.record import DiskRecord
 from linkedclone.drivers.local.state.store import LockedVm, locked
 from linkedclone.drivers.local.storage.image_lock import kept_from_writers
 from linkedclone.drivers.qemu.qemu_img import explain_failure, free_bytes, run_qemu_img
@@ -74,27 +76,23 @@ def _check_target(state: StateFolder, target: Path) -> None:
 def _find_layer(machines: OpenMachine, vm: LockedVm, wanted: DiskExport) -> Path:
     if wanted.snapshot is not None:
         frozen = find_snapshot(vm, wanted.snapshot)
-        further = [(disk.label, disk.file) for disk in frozen.extra_disks]
-        return vm.folder / _pick(frozen.file, further, wanted.disk, vm.record.name)
+        return vm.folder / _pick(frozen.disks, wanted.disk, vm.record.name)
     if observe_power(machines, vm) is not Power.OFF:
         raise InUseError(
             f"{vm.record.name} runs: its disk changes while it is read",
             dependants=(vm.record.name,),
             hint="stop it, or name one of its snapshots: ``snapshot`` NAME",
         )
-    further = [(disk.label, disk.file) for disk in vm.record.extra_disks]
-    return vm.folder / _pick(vm.record.disk, further, wanted.disk, vm.record.name)
+    return vm.folder / _pick(vm.record.disks, wanted.disk, vm.record.name)
 
 
-def _pick(first: str, further: list[tuple[str, str]], label: str, name: str) -> str:
-    from linkedclone.drivers.qemu.hardware import disk_label
-
-    disks = {disk_label(0): first, **dict(further)}
+def _pick(disks: Sequence[DiskRecord], label: str, name: str) -> str:
+    found = {disk.label: disk.file for disk in disks}
     if not label:
-        return first
-    if label not in disks:
-        raise NotFoundError(f"{name} has no disk {label!r}", hint="there are: " + ", ".join(disks))
-    return disks[label]
+        return disks[0].file
+    if label not in found:
+        raise NotFoundError(f"{name} has no disk {label!r}", hint="there are: " + ", ".join(found))
+    return found[label]
 
 
 def _measure(source: Path, image_format: str, vm: LockedVm) -> int:

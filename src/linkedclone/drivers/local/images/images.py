@@ -26,14 +26,14 @@ from linkedclone.drivers.local.state.folder import (
     new_disk_name,
     new_vm_id,
 )
-from linkedclone.drivers.local.state.record import SnapshotRecord, VmRecord
+from linkedclone.drivers.local.state.record import DiskRecord, SnapshotRecord, VmRecord
 from linkedclone.drivers.local.state.staging import at_work_with_lock
 from linkedclone.drivers.local.state.store import StoredVm
 from linkedclone.drivers.local.storage.image_lock import refuse_writers
 from linkedclone.drivers.local.storage.intake import let_go, take_in
 from linkedclone.drivers.local.storage.new_layer import build_delta_over
 from linkedclone.drivers.local.storage.seals import seal_if_possible
-from linkedclone.drivers.qemu.hardware import CardRecord, MachineRecord, new_mac
+from linkedclone.drivers.qemu.hardware import CardRecord, MachineRecord, disk_label, new_mac
 from linkedclone.drivers.qemu.images.image_file import check_importable, detect_format
 from linkedclone.errors import HypervisorError, InputError, InUseError, NotFoundError, RefusedError
 from linkedclone.formats.chain import DiskFile, ImageFormat, read_disk_file
@@ -199,7 +199,7 @@ def _build(state: StateFolder, wanted: ImageImport, base: DiskFile, folder: Path
     record = _build_record(wanted, base.path.name)
     owner = StoredVm(id=vm, folder=folder, record=record)
     delta = build_delta_over(base, owner)
-    write_new(folder / record.disk, delta, durable=state.durable)
+    write_new(folder / record.disk_files[0], delta, durable=state.durable)
     return _Built(id=vm, folder=folder, record=record)
 
 
@@ -209,7 +209,7 @@ def _build_record(wanted: ImageImport, base: str) -> VmRecord:
     snapshot = SnapshotRecord(
         id=SnapshotId(f"snapshot-{secrets.token_hex(6)}"),
         name=BASE_SNAPSHOT,
-        file=base,
+        disks=(DiskRecord(label=disk_label(0), file=base),),
         created=datetime.now(UTC),
         description=f"imported from {wanted.source or file.name}",
     )
@@ -217,7 +217,7 @@ def _build_record(wanted: ImageImport, base: str) -> VmRecord:
     return VmRecord(
         name=wanted.name,
         uuid=own,
-        disk=new_disk_name("qcow2"),
+        disks=(DiskRecord(label=disk_label(0), file=new_disk_name("qcow2")),),
         machine=MachineRecord(
             cpus=wanted.cpus,
             memory_bytes=wanted.memory_bytes,

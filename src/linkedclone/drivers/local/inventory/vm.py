@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from linkedclone.drivers.local.inventory.layer_users import Chain, ChainReader
 from linkedclone.drivers.local.machine.logs import measure_logs
-from linkedclone.drivers.local.state.disks import DISK_LABEL
 from linkedclone.drivers.local.state.file_names import RUN_FOLDER
 from linkedclone.drivers.local.state.folder import (
     STORE_NAME,
@@ -19,7 +18,7 @@ from linkedclone.drivers.local.state.folder import (
     is_disk_name,
     read_vm_link,
 )
-from linkedclone.drivers.local.state.record import NEWER, ExtraDisk, SnapshotRecord
+from linkedclone.drivers.local.state.record import NEWER, DiskRecord, SnapshotRecord
 from linkedclone.drivers.local.state.store import StoredVm
 from linkedclone.errors import HypervisorError
 from linkedclone.model.request import DEFAULT_OWNER
@@ -61,7 +60,7 @@ def build_vm(state: StateFolder, vm: StoredVm, seen: Seen, machine: "MachineStat
         path=f"{FOLDER_PATH}/{record.name}",
         home=(state.store, f"{VMS}/{vm.id}"),
         power=machine.power,
-        disks=_build_disks(state, vm, record.disk, record.extra_disks, seen),
+        disks=_build_disks(state, vm, record.disks, seen),
         snapshots=_build_snapshots(state, vm, seen),
         mark=record.mark,
         host_name=machine.host_name,
@@ -151,10 +150,11 @@ def _find_birth(vm: StoredVm) -> datetime | None:
 
 
 def _build_disks(
-    state: StateFolder, vm: StoredVm, first: str, further: Sequence[ExtraDisk], seen: Seen
+    state: StateFolder, vm: StoredVm, disks: Sequence[DiskRecord], seen: Seen
 ) -> tuple[Disk, ...]:
-    ends = ((DISK_LABEL, first), *((disk.label, disk.file) for disk in further))
-    return tuple(_build_disk(state, label, seen.chains[vm.folder / file]) for label, file in ends)
+    return tuple(
+        _build_disk(state, disk.label, seen.chains[vm.folder / disk.file]) for disk in disks
+    )
 
 
 def _build_disk(state: StateFolder, label: str, chain: Chain) -> Disk:
@@ -176,7 +176,7 @@ def build_layers(state: StateFolder, chain: Chain) -> tuple[Layer, ...]:
 
 def _build_snapshots(state: StateFolder, vm: StoredVm, seen: Seen) -> tuple[Snapshot, ...]:
     """Build the tree from the first disk's chains: a snapshot follows those below its own."""
-    ends = {vm.folder / record.file: record for record in vm.record.snapshots}
+    ends = {vm.folder / record.files[0]: record for record in vm.record.snapshots}
     below_top = [file.path for file in seen.chains[vm.top][:-1] if file.path in ends]
     ordered = sorted(ends, key=lambda end: (len(seen.chains[end]), ends[end].created))
     return tuple(
@@ -186,7 +186,7 @@ def _build_snapshots(state: StateFolder, vm: StoredVm, seen: Seen) -> tuple[Snap
             path="/".join(record.name for record in _ancestry(seen.chains[end], ends)),
             created=ends[end].created,
             current=below_top[-1:] == [end],
-            disks=_build_disks(state, vm, ends[end].file, ends[end].extra_disks, seen)
+            disks=_build_disks(state, vm, ends[end].disks, seen)
             if seen.with_snapshot_disks
             else None,
             description=ends[end].description,

@@ -4,7 +4,6 @@ from linkedclone.drivers.local.lifecycle.writable import check_disk
 from linkedclone.drivers.local.machine.open import OpenMachine
 from linkedclone.drivers.local.machine.starting import observe_runs
 from linkedclone.drivers.local.recovery.interrupted_merge import settle
-from linkedclone.drivers.local.state.disks import DISK_LABEL
 from linkedclone.drivers.local.state.folder import StateFolder
 from linkedclone.drivers.local.state.staging import at_work_on
 from linkedclone.drivers.local.state.store import StoredVm, locked
@@ -43,7 +42,7 @@ def grow_disk(
 
 def _find_disk(vm: StoredVm, label: str) -> int:
     """Return the number of the disk with this label, counted from 0."""
-    labels = [DISK_LABEL, *(disk.label for disk in vm.record.extra_disks)]
+    labels = [disk.label for disk in vm.record.disks]
     if label not in labels:
         raise NotFoundError(
             f"{vm.record.name} has no disk {label!r}", hint=f"it has: {', '.join(labels)}"

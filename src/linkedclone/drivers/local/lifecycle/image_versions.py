@@ -63,7 +63,7 @@ def find_unfinished(state: StateFolder, name: str, file: Path) -> StoredVm | Non
     holder = _find_holder(state, name)
     if holder is None or not holder.record.snapshots:
         return None
-    base = holder.folder / holder.record.snapshots[0].file
+    base = holder.folder / holder.record.snapshots[0].files[0]
     try:
         sealed = read_seal(base)
     except FileNotFoundError:

@@ -28,14 +28,8 @@ from linkedclone.drivers.local.machine.open import OpenMachine
 from linkedclone.drivers.local.machine.starting import observe_runs
 from linkedclone.drivers.local.recovery.garbage import drop_layers, list_reached
 from linkedclone.drivers.local.recovery.interrupted_rename import settle_name
-from linkedclone.drivers.local.state.disks import (
-    is_unsettled,
-    list_disks,
-    renamed_layer,
-    with_files,
-)
 from linkedclone.drivers.local.state.folder import StateFolder
-from linkedclone.drivers.local.state.record import ExtraDisk, VmRecord
+from linkedclone.drivers.local.state.record import DiskRecord, VmRecord
 from linkedclone.drivers.local.state.staging import at_work_on, register
 from linkedclone.drivers.local.state.store import (
     LOCK_NAME,
@@ -59,12 +53,12 @@ OpenLayers = Mapping[int, tuple[Path, ...]]
 def settle(state: StateFolder, machines: OpenMachine, vm: LockedVm) -> LockedVm:
     """Settle one VM whose lock is held; return it as it is then."""
     vm = settle_name(state, vm)
-    if not is_unsettled(vm.record):
+    if not vm.record.unsettled:
         return vm
     # A command that was killed during a snapshot may have left the guest frozen.
     runs = observe_runs(machines, vm, guest=True)
     # Only snapshots do not make the guest stand still.
-    halting = runs and not any(disk.pending for disk in list_disks(vm.record))
+    halting = runs and not any(disk.pending for disk in vm.record.disks)
     if halting:
         machines(vm).cancel_jobs()
     layers = machines(vm).read_chains() if runs else None
@@ -86,7 +80,7 @@ def _let_go_on(machines: OpenMachine, vm: StoredVm) -> None:
 def _settle_layers(
     state: StateFolder, vm: LockedVm, layers: OpenLayers | None, *, halted: bool
 ) -> LockedVm:
-    disks = list_disks(vm.record)
+    disks = vm.record.disks
     if layers is not None and not layers.keys() >= set(range(len(disks))):
         raise HypervisorError(
             f"QEMU does not say which layers it has open of the disks of {vm.record.name}",
@@ -98,11 +92,11 @@ def _settle_layers(
         for number, disk in enumerate(disks)
     }
     left = {name for n, disk in enumerate(disks) for name in _list_left(disk, files[n])}
-    record = replace(with_files(vm.record, files), merging=(), halted=halted)
+    record = replace(vm.record.with_files(files), merging=(), halted=halted)
     if vm.record.merging and _is_merged(vm, layers):
         lower, upper = vm.record.merging
         rehang(state, vm, vm.folder / upper, vm.folder / lower)
-        record = renamed_layer(record, upper, lower)
+        record = record.with_renamed_layer(upper, lower)
         left.add(upper)
     gone = [vm.folder / name for name in sorted(left)]
     with ExitStack() as stack:
@@ -115,7 +109,7 @@ def _settle_layers(
     return settled
 
 
-def _choose(vm: StoredVm, disk: ExtraDisk, in_use: Path | None) -> str:
+def _choose(vm: StoredVm, disk: DiskRecord, in_use: Path | None) -> str:
     """Return the file of the layer that a disk goes on with."""
     if in_use is None:
         return disk.pending or disk.file
@@ -132,7 +126,7 @@ def _choose(vm: StoredVm, disk: ExtraDisk, in_use: Path | None) -> str:
     )
 
 
-def _list_left(disk: ExtraDisk, chosen: str) -> set[str]:
+def _list_left(disk: DiskRecord, chosen: str) -> set[str]:
     """Return the layers that nothing needs if the disk goes on with the chosen one."""
     needed = {chosen}
     if chosen == disk.pending:
@@ -165,7 +159,7 @@ def _is_same(one: Path, other: Path) -> bool:
 
 def settle_source(state: StateFolder, machines: OpenMachine, vm: VmId) -> None:
     """Settle a VM that is about to be cloned from, if a killed command left it unsettled."""
-    if is_unsettled(load_vm(state, vm).record):
+    if load_vm(state, vm).record.unsettled:
         with locked(state, vm) as stored:
             settle(state, machines, stored)
 
@@ -183,7 +177,7 @@ def refuse_unsettled(vm: StoredVm) -> None:
 def settle_all(state: StateFolder, machines: OpenMachine) -> None:
     """Settle all VMs; one that cannot be settled now is left to the next command about it."""
     for vm in load_all(state).vms:
-        unsettled = is_unsettled(vm.record) or vm.record.renaming
+        unsettled = vm.record.unsettled or vm.record.renaming
         # A copy may take long; the command that lives settles it itself.
         if unsettled and not is_held(vm.folder / LOCK_NAME):
             with suppress(HypervisorError), locked(state, vm.id) as stored:

@@ -33,7 +33,6 @@ from linkedclone.drivers.local.recovery.missing_layers import (
     is_same,
     leave_out_copies,
 )
-from linkedclone.drivers.local.state.disks import renamed_layer
 from linkedclone.drivers.local.state.folder import StateFolder, backing_path, key_of
 from linkedclone.drivers.local.state.staging import at_work, register
 from linkedclone.drivers.local.state.store import LOCK_NAME, LockedVm, locked, save_record
@@ -184,7 +183,7 @@ def _rebase(
     for upper in lost.uppers:
         _rename_below(state, upper, below, lock)
     if owner and named:
-        record = renamed_layer(owner.record, lost.old.name, below.path.name)
+        record = owner.record.with_renamed_layer(lost.old.name, below.path.name)
         vms[owner.id] = save_record(state, owner, record)
         seal_if_possible(state, below.path)
     seal_path(lost.old).unlink(missing_ok=True)
@@ -243,10 +242,6 @@ def _prove(state: StateFolder, changed: Sequence[Path], vms: Iterable[LockedVm],
     for path in changed:
         alone = read_disk_file(path, format_by_suffix(path))
         run_qemu_img(("check", "-q", name_chain((alone,))), folder=path.parent, lock=lock)
-    chains = (survey.chains[top] for vm in vms for top in _tops(state, vm))
+    chains = (survey.chains[top] for vm in vms for top in vm.tops)
     for layer in sorted({file.path for chain in chains for file in chain[:-1]}):
         check_seal(state, layer)
-
-
-def _tops(state: StateFolder, vm: LockedVm) -> tuple[Path, ...]:
-    return tuple(state.folder(vm.id) / name for name in vm.record.files)

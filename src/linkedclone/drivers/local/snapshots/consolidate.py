@@ -31,7 +31,6 @@ from linkedclone.drivers.local.machine.open import OpenMachine
 from linkedclone.drivers.local.machine.starting import observe_runs
 from linkedclone.drivers.local.recovery.garbage import drop_layers
 from linkedclone.drivers.local.recovery.interrupted_merge import settle
-from linkedclone.drivers.local.state.disks import renamed_layer, with_files
 from linkedclone.drivers.local.state.folder import StateFolder, backing_path
 from linkedclone.drivers.local.state.record import VmRecord
 from linkedclone.drivers.local.state.store import LockedVm, StoredVm, load_vm, save_record
@@ -109,10 +108,10 @@ def _merge_running(
 
     def commit(ran: bool) -> None:  # noqa: FBT001 - called by the machine
         if active:
-            moved = with_files(vm.record, {number: merge.lower.name})
+            moved = vm.record.with_files({number: merge.lower.name})
         else:
             rehang(state, vm, merge.upper, merge.lower)
-            moved = renamed_layer(vm.record, merge.upper.name, merge.lower.name)
+            moved = vm.record.with_renamed_layer(merge.upper.name, merge.lower.name)
         save_record(state, vm, replace(moved, halted=ran))
         after.append(replace(moved, halted=False))
 

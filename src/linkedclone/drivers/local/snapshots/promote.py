@@ -32,7 +32,6 @@ from linkedclone.drivers.local.machine.open import OpenMachine
 from linkedclone.drivers.local.machine.starting import observe_runs
 from linkedclone.drivers.local.recovery.garbage import drop_top, list_reached, sweep
 from linkedclone.drivers.local.recovery.interrupted_merge import settle
-from linkedclone.drivers.local.state.disks import with_copies, with_files
 from linkedclone.drivers.local.state.folder import StateFolder, new_disk_name
 from linkedclone.drivers.local.state.staging import at_work_on, register
 from linkedclone.drivers.local.state.store import LockedVm, StoredVm, load_vm, locked, save_record
@@ -96,7 +95,7 @@ def _copy(state: StateFolder, vm: LockedVm, entry: Path) -> None:
         # From the move to the record the new layers have no name: see layout.
         with hold(state.family_lock, shared=True):
             _take_over(state, vm, entry, tuple(disks.values()))
-            save_record(state, vm, with_files(vm.record, disks))
+            save_record(state, vm, vm.record.with_files(disks))
     except OSError:
         # Whichever of the layers the record does not name go.
         sweep(state, [*(vm.folder / disk for disk in disks.values()), *list_reached(vm.disk_tops)])
@@ -206,8 +205,8 @@ def _copy_running(state: StateFolder, machines: OpenMachine, vm: LockedVm, entry
         for number, target in targets.items():
             create = build_create(target, shared[number][-1].virtual_bytes)
             run_qemu_img(create, folder=vm.folder, lock=vm.lock)
-        copying = save_record(state, vm, with_copies(vm.record, disks))
-    moved = with_files(vm.record, disks)
+        copying = save_record(state, vm, vm.record.with_copies(disks))
+    moved = vm.record.with_files(disks)
 
     def commit(ran: bool) -> None:  # noqa: FBT001 - called by the machine
         save_record(state, vm, replace(moved, halted=ran))

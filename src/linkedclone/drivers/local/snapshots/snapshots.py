@@ -18,15 +18,8 @@ from linkedclone.drivers.local.machine.starting import observe_runs, stop_hard
 from linkedclone.drivers.local.recovery.garbage import drop_top, list_reached, sweep
 from linkedclone.drivers.local.recovery.interrupted_merge import settle
 from linkedclone.drivers.local.snapshots.consolidate import consolidate
-from linkedclone.drivers.local.state.disks import (
-    list_disks,
-    list_frozen,
-    with_disks,
-    with_files,
-    with_pending,
-)
 from linkedclone.drivers.local.state.folder import StateFolder, new_disk_name
-from linkedclone.drivers.local.state.record import ExtraDisk, SnapshotRecord
+from linkedclone.drivers.local.state.record import DiskRecord, SnapshotRecord
 from linkedclone.drivers.local.state.ssh_config import forget_host_key
 from linkedclone.drivers.local.state.staging import at_work_on, register
 from linkedclone.drivers.local.state.store import LockedVm, StoredVm, locked, save_record
@@ -68,17 +61,17 @@ def create_snapshot(
         stored = settle(state, machines, found)
         unfinished = _find_unfinished(stored, name)
         if unfinished is not None:
-            for disk in list_frozen(unfinished):
-                seal_if_possible(state, stored.folder / disk.file)
+            for file in unfinished.files:
+                seal_if_possible(state, stored.folder / file)
             return unfinished.id
-        first, *further = list_disks(stored.record)
         snapshot = SnapshotRecord(
             id=SnapshotId(f"snapshot-{secrets.token_hex(6)}"),
             name=name,
-            file=first.file,
+            disks=tuple(
+                DiskRecord(label=disk.label, file=disk.file) for disk in stored.record.disks
+            ),
             created=datetime.now(UTC),
             description=description,
-            extra_disks=tuple(ExtraDisk(label=disk.label, file=disk.file) for disk in further),
         )
         frozen = stored.disk_tops
         runs = observe_runs(machines, stored)
@@ -88,7 +81,7 @@ def create_snapshot(
             if runs:
                 stored = _move_running(state, machines, stored, disks, quiesce=quiesce)
             snapshots = (*stored.record.snapshots, snapshot)
-            record = replace(with_files(stored.record, disks), snapshots=snapshots)
+            record = replace(stored.record.with_files(disks), snapshots=snapshots)
             save_record(state, stored, record)
         for layer in frozen:
             seal_if_possible(state, layer)
@@ -99,7 +92,7 @@ def _find_unfinished(vm: StoredVm, name: str) -> SnapshotRecord | None:
     """Return the newest snapshot if it has this name, lacks a seal, and holds what the VM holds."""
     newest = vm.record.snapshots[-1:]
     for snapshot in newest:
-        frozen = [vm.folder / disk.file for disk in list_frozen(snapshot)]
+        frozen = [vm.folder / file for file in snapshot.files]
         if (
             snapshot.name == name
             and len(frozen) == len(vm.disk_tops)
@@ -150,7 +143,7 @@ def _move_running(
 ) -> LockedVm:
     """Let a running machine go on in new layers; see ``settle`` for what a kill leaves."""
     before = vm.record
-    moving = save_record(state, vm, with_pending(before, disks))
+    moving = save_record(state, vm, before.with_pending(disks))
     overlays = {number: vm.folder / disk for number, disk in disks.items()}
     try:
         machines(vm).snapshot_disks(overlays, quiesce=quiesce)
@@ -175,7 +168,7 @@ def revert_snapshot(
         find_snapshot(found, snapshot)
         stop_hard(machines, found)
         stored = settle(state, machines, found)
-        frozen = list_frozen(find_snapshot(stored, snapshot))
+        frozen = find_snapshot(stored, snapshot).disks
         refuse_writers(stored.disk_tops)
         forget_host_key(stored.folder)
         with hold(state.family_lock, shared=True):
@@ -185,7 +178,7 @@ def revert_snapshot(
             register(state, entry, [*made, *list_reached(stored.disk_tops)])
             for path, delta in zip(made, deltas, strict=True):
                 publish_file(path, delta, durable=state.durable)
-            save_record(state, stored, with_disks(stored.record, disks))
+            save_record(state, stored, replace(stored.record, disks=tuple(disks)))
         drop_top(state, stored)
 
 

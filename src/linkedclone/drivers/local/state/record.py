@@ -2,8 +2,8 @@
 
 import json
 import re
-from collections.abc import Hashable
-from dataclasses import asdict, dataclass, is_dataclass
+from collections.abc import Hashable, Mapping
+from dataclasses import asdict, dataclass, is_dataclass, replace
 from datetime import datetime
 from functools import cache, lru_cache
 from ipaddress import IPv4Address, IPv4Interface
@@ -11,14 +11,15 @@ from types import UnionType
 from typing import Any, cast, get_args, get_origin, get_type_hints
 from uuid import UUID
 
-from linkedclone.drivers.qemu.hardware import BIOS, UEFI, CardRecord, MachineRecord
+from linkedclone.drivers.qemu.hardware import BIOS, UEFI, CardRecord, MachineRecord, disk_label
 from linkedclone.drivers.qemu.networks import NetworkKind, parse_network
 from linkedclone.errors import HypervisorError, InputError
 from linkedclone.model.values.ids import SnapshotId
 from linkedclone.model.vm import Mark, PoolState
 
 FILE_NAME = "vm.json"
-FORMAT = 1
+FORMAT = 2
+_FORMATS = range(1, FORMAT + 1)
 NEWER = "newer vm.json"
 """The kind of the error that a record of a newer version is."""
 
@@ -30,14 +31,16 @@ _RECORDS_KEPT = 4096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ExtraDisk:
-    """A disk beside the first, or what a snapshot froze of it.
+class DiskRecord:
+    """A disk, or what a snapshot froze of it.
 
     Attributes:
         label: What it is called (``Hard disk 2``); the same in all snapshots.
         file: File name of the layer that is written to, or that was frozen.
-        pending: As ``VmRecord.pending``: all disks are moved at once.
-        copy: As ``VmRecord.copy``.
+        pending: File name of the layer that a running machine is just being
+            moved to; empty but for a moment, see ``settle``.
+        copy: File name of the layer that a running machine's disk is just being
+            copied to; empty but while it is promoted, see ``settle``.
     """
 
     label: str
@@ -48,7 +51,7 @@ class ExtraDisk:
     @property
     def files(self) -> tuple[str, ...]:
         """The file names of its layers that it names."""
-        return tuple(filter(None, (self.file, self.pending, self.copy)))
+        return (self.file, *filter(None, (self.pending, self.copy)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,23 +61,21 @@ class SnapshotRecord:
     Attributes:
         id: Its id.
         name: Its name.
-        file: The first disk's layer, as a file name in the VM's folder.
+        disks: The layers that it froze, in the order of the hardware.
         created: When it was taken.
         description: The text given then.
-        extra_disks: The layers of the further disks.
     """
 
     id: SnapshotId
     name: str
-    file: str
+    disks: tuple[DiskRecord, ...]
     created: datetime
     description: str = ""
-    extra_disks: tuple[ExtraDisk, ...] = ()
 
     @property
     def files(self) -> tuple[str, ...]:
         """The file names of all layers that it froze, the first disk's first."""
-        return (self.file, *(disk.file for disk in self.extra_disks))
+        return tuple(disk.file for disk in self.disks)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +85,7 @@ class VmRecord:
     Attributes:
         name: Its name.
         uuid: Its UUID.
-        disk: File name of the layer that is written to.
+        disks: Its disks, in the order of the hardware; all are moved or copied at once.
         machine: The hardware.
         mark: The mark that it carries.
         annotation: Its notes.
@@ -92,10 +93,6 @@ class VmRecord:
         image: What it was imported from; empty for all but images.
         image_version: Which import of its name it is, from 1; 0 for all but
             images, and in a record of an older version.
-        pending: File name of the layer that a running machine is just being
-            moved to; empty but for a moment, see ``settle``.
-        copy: File name of the layer that a running machine's disk is just being
-            copied to; empty but while it is promoted, see ``settle``.
         merging: File names of the two layers, lower and upper, that a running machine
             is just merging into the lower; empty but for that time, see ``settle``.
         halted: Whether a command made the running guest stand still for a move, and
@@ -103,41 +100,77 @@ class VmRecord:
         renaming: What it is just being renamed to; empty but for a moment, see
             ``renaming``.
         created: When the VM was made; None in a record of an older version.
-        extra_disks: Its disks beside the first, in the order of the hardware.
         serial: How many records it had before this one: an older one that is put back
             has a lower number than the layers call for, see ``staging``.
     """
 
     name: str
     uuid: str
-    disk: str
+    disks: tuple[DiskRecord, ...]
     machine: MachineRecord
     mark: Mark | None = None
     annotation: str = ""
     snapshots: tuple[SnapshotRecord, ...] = ()
     image: str = ""
     image_version: int = 0
-    pending: str = ""
-    copy: str = ""
     merging: tuple[str, ...] = ()
     halted: bool = False
     renaming: str = ""
     created: datetime | None = None
-    extra_disks: tuple[ExtraDisk, ...] = ()
     serial: int = 0
 
     @property
     def files(self) -> tuple[str, ...]:
         """The file names of its layers that it names: the frozen ones, and the disks."""
-        moving = filter(None, (self.pending, self.copy))
         frozen = (file for snapshot in self.snapshots for file in snapshot.files)
-        further = (file for disk in self.extra_disks for file in disk.files)
-        return (*frozen, self.disk, *moving, *further)
+        return (*frozen, *(file for disk in self.disks for file in disk.files))
 
     @property
     def disk_files(self) -> tuple[str, ...]:
         """The file names of the layers that are written to, the first disk's first."""
-        return (self.disk, *(disk.file for disk in self.extra_disks))
+        return tuple(disk.file for disk in self.disks)
+
+    @property
+    def unsettled(self) -> bool:
+        """Whether a command was just moving a disk of the running machine, or holding its guest."""
+        moving = any(disk.pending or disk.copy for disk in self.disks)
+        return moving or bool(self.merging) or self.halted
+
+    def with_files(self, files: Mapping[int, str]) -> "VmRecord":
+        """Return the record with other layers that are written to; no disk is being moved then.
+
+        Args:
+            files: File names by the numbers of the disks; the rest stays.
+        """
+        disks = tuple(
+            replace(disk, file=files.get(number, disk.file), pending="", copy="")
+            for number, disk in enumerate(self.disks)
+        )
+        return replace(self, disks=disks)
+
+    def with_pending(self, files: Mapping[int, str]) -> "VmRecord":
+        """Return the record in which disks are being moved to new layers."""
+        disks = (replace(disk, pending=files.get(n, "")) for n, disk in enumerate(self.disks))
+        return replace(self, disks=tuple(disks))
+
+    def with_copies(self, files: Mapping[int, str]) -> "VmRecord":
+        """Return the record in which disks are being copied."""
+        disks = (replace(disk, copy=files.get(n, "")) for n, disk in enumerate(self.disks))
+        return replace(self, disks=tuple(disks))
+
+    def with_renamed_layer(self, old: str, new: str) -> "VmRecord":
+        """Return the record in which snapshots name another layer in the place of one."""
+        snapshots = (
+            replace(
+                snapshot,
+                disks=tuple(
+                    replace(disk, file=new if disk.file == old else disk.file)
+                    for disk in snapshot.disks
+                ),
+            )
+            for snapshot in self.snapshots
+        )
+        return replace(self, snapshots=tuple(snapshots))
 
 
 def render_record(record: VmRecord) -> bytes:
@@ -167,8 +200,9 @@ def parse_record(content: bytes, what: str) -> VmRecord:
     """Read a record; a command looks at the same ones many times."""
     try:
         document = cast("dict[str, object]", json.loads(content))
-        _check_format(document.pop("format"), what)
-        record = _parse(document)
+        written = document.pop("format")
+        _check_format(written, what)
+        record = _parse(_read_format_1(document) if written == 1 else document)
         _check_types(record)
         _check_names(record)
         _check_machine(record.machine)
@@ -191,7 +225,7 @@ def _check_format(written: object, what: str) -> None:
             hint="use that version: nothing is wrong with the VM, and this one leaves it as it is",
             kind=NEWER,
         )
-    if type(written) is not int or written != FORMAT:
+    if type(written) is not int or written not in _FORMATS:
         raise ValueError(f"format {written!r:.80}")
 
 
@@ -232,7 +266,8 @@ def _check_names(record: VmRecord) -> None:
     for file in filter(None, files):
         if file.startswith(".") or set(file) & {"/", "\0"}:
             raise ValueError(file)
-    if not all(record.files):
+    disks = (record.disks, *(snapshot.disks for snapshot in record.snapshots))
+    if not all(disks) or not all(record.files):
         raise ValueError("a disk without a file")
 
 
@@ -261,11 +296,29 @@ def _check_card(card: CardRecord) -> None:
         IPv4Address(card.gateway)
 
 
+def _read_format_1(document: dict[str, Any]) -> dict[str, object]:
+    """Return a record of format 1 as one of format 2: its first disk had fields of its own."""
+    further = document.pop("extra_disks", [])
+    first = {name: document.pop(name, "") for name in ("pending", "copy")}
+    first |= {"label": disk_label(0), "file": document.pop("disk")}
+    snapshots = [
+        {
+            **snapshot,
+            "disks": [
+                {"label": disk_label(0), "file": snapshot["file"]},
+                *snapshot.get("extra_disks", ()),
+            ],
+        }
+        for snapshot in document["snapshots"]
+    ]
+    return {**document, "disks": [first, *further], "snapshots": snapshots}
+
+
 def _parse(document: dict[str, object]) -> VmRecord:
     machine = cast("dict[str, Any]", document.pop("machine"))
     mark = cast("dict[str, Any] | None", document.pop("mark"))
     snapshots = cast("list[dict[str, Any]]", document.pop("snapshots"))
-    extra_disks = cast("list[dict[str, str]]", document.pop("extra_disks", []))
+    disks = cast("list[dict[str, str]]", document.pop("disks"))
     created = cast("str | None", document.pop("created", None))
     merging = cast("list[str]", document.pop("merging", []))
     return VmRecord(
@@ -273,7 +326,7 @@ def _parse(document: dict[str, object]) -> VmRecord:
         mark=_parse_mark(mark) if mark else None,
         snapshots=tuple(_parse_snapshot(snapshot) for snapshot in snapshots),
         created=datetime.fromisoformat(created) if created else None,
-        extra_disks=tuple(ExtraDisk(**disk) for disk in extra_disks),
+        disks=tuple(DiskRecord(**disk) for disk in disks),
         merging=tuple(merging),
         **document,  # type: ignore[arg-type]  # checked by the constructor's names
     )
@@ -298,8 +351,7 @@ def _parse_snapshot(document: dict[str, Any]) -> SnapshotRecord:
     return SnapshotRecord(
         id=SnapshotId(document["id"]),
         name=document["name"],
-        file=document["file"],
+        disks=tuple(DiskRecord(**disk) for disk in document["disks"]),
         created=datetime.fromisoformat(document["created"]),
         description=document["description"],
-        extra_disks=tuple(ExtraDisk(**disk) for disk in document.get("extra_disks", ())),
     )

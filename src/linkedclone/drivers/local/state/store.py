@@ -59,7 +59,7 @@ class StoredVm:
     @property
     def top(self) -> Path:
         """The layer of the first disk that is written to."""
-        return self.folder / self.record.disk
+        return self.disk_tops[0]
 
     @property
     def disk_tops(self) -> tuple[Path, ...]:

@@ -16,7 +16,7 @@ from linkedclone.drivers.local.state.folder import (
     new_vm_id,
     open_state,
 )
-from linkedclone.drivers.local.state.record import FILE_NAME, VmRecord, render_record
+from linkedclone.drivers.local.state.record import FILE_NAME, DiskRecord, VmRecord, render_record
 from linkedclone.drivers.local.state.store import load_vm
 from linkedclone.drivers.qemu.hardware import MachineRecord
 from linkedclone.errors import InputError
@@ -110,7 +110,7 @@ def test_reading_a_vm_reads_its_link_once(tmp_path: Path, monkeypatch: pytest.Mo
     record = VmRecord(
         name="desk-1",
         uuid="11111111-2222-4333-8444-555555555555",
-        disk="disk-0123abcd.qcow2",
+        disks=(DiskRecord(label="Hard disk 1", file="disk-0123abcd.qcow2"),),
         machine=MachineRecord(cpus=1, memory_bytes=1, cards=()),
     )
     (state.folder(vm) / FILE_NAME).write_bytes(render_record(record))

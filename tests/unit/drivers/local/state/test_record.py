@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from linkedclone.drivers.local.state.record import (
-    ExtraDisk,
+    DiskRecord,
     SnapshotRecord,
     VmRecord,
     parse_record,
@@ -36,7 +36,6 @@ CARDS = (
 RECORD = VmRecord(
     name="Gründesk",
     uuid="11111111-2222-4333-8444-555555555555",
-    disk="disk-1.qcow2",
     machine=MachineRecord(cpus=2, memory_bytes=1 << 30, cards=CARDS, user="root"),
     mark=Mark(owner="desktops", uuid="u", run="r", parent_uuid="p", version="1"),
     annotation="two\nlines",
@@ -44,17 +43,22 @@ RECORD = VmRecord(
         SnapshotRecord(
             id=SnapshotId("snapshot-1"),
             name="base",
-            file="disk-0.raw",
+            disks=(
+                DiskRecord(label="Hard disk 1", file="disk-0.raw"),
+                DiskRecord(label="Hard disk 2", file="disk-4.qcow2"),
+            ),
             created=datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=UTC),
             description="fresh",
-            extra_disks=(ExtraDisk(label="Hard disk 2", file="disk-4.qcow2"),),
         ),
     ),
     image="/images/image.raw",
     merging=("disk-6.qcow2", "disk-1.qcow2"),
     halted=True,
     created=datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC),
-    extra_disks=(ExtraDisk(label="Hard disk 2", file="disk-5.qcow2"),),
+    disks=(
+        DiskRecord(label="Hard disk 1", file="disk-1.qcow2"),
+        DiskRecord(label="Hard disk 2", file="disk-5.qcow2"),
+    ),
 )
 
 FINGERPRINT = Fingerprint(size=10, mtime_ns=20, inode=30, sampled_sha256="ab")
@@ -74,13 +78,13 @@ def test_a_record_says_nothing_of_lineage() -> None:
     document = json.loads(render_record(RECORD))
     assert not {"parent", "backing", "chain", "children"} & set(document)
     assert set(document["snapshots"][0]) == {
-        *("id", "name", "file", "created", "description", "extra_disks"),
+        *("id", "name", "disks", "created", "description"),
     }
 
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"{", b"[]", b'"x"', b"null", b'{"format": 1}', b'{"format": 1, "machine": 3}', b"\xff"],
+    [b"", b"{", b"[]", b'"x"', b"null", b'{"format": 1}', b'{"format": 2, "machine": 3}', b"\xff"],
 )
 def test_a_broken_record_is_told(content: bytes) -> None:
     with pytest.raises(HypervisorError, match=r"vm\.json"):
@@ -88,28 +92,124 @@ def test_a_broken_record_is_told(content: bytes) -> None:
 
 
 def test_a_record_of_a_newer_version_is_told() -> None:
-    document = {**json.loads(render_record(RECORD)), "format": 2}
+    document = {**json.loads(render_record(RECORD)), "format": 3}
     with pytest.raises(HypervisorError, match="newer"):
         parse_record(json.dumps(document).encode(), "vm.json")
 
 
-def test_a_record_of_an_older_version_is_read() -> None:
-    document = json.loads(render_record(RECORD))
-    for later in ("created", "copy", "extra_disks"):
-        del document[later]
-    del document["snapshots"][0]["extra_disks"]
-    for later in ("cards", "firmware", "display"):
-        del document["machine"][later]
-    document["machine"]["mac"] = CARDS[0].mac  # the one card that a machine had
+def build_desk(*, moving: tuple[str, str] = ("", ""), copy: tuple[str, str] = ("", "")) -> VmRecord:
+    """Build the record that the recorded ones of format 1 are of, each in another state."""
     (snapshot,) = RECORD.snapshots
-    older = replace(
-        RECORD,
-        created=None,
-        extra_disks=(),
-        snapshots=(replace(snapshot, extra_disks=()),),
-        machine=replace(RECORD.machine, cards=CARDS[:1]),
+    mark = Mark(owner="desktops", uuid="21111111-2222-4333-8444-555555555555")
+    return VmRecord(
+        name="desk-1",
+        uuid=mark.uuid,
+        disks=tuple(
+            DiskRecord(label=f"Hard disk {n + 1}", file=file, pending=moving[n], copy=copy[n])
+            for n, file in enumerate(("disk-00000003.qcow2", "disk-00000005.qcow2"))
+        ),
+        machine=MachineRecord(
+            cpus=1,
+            memory_bytes=1 << 30,
+            cards=CARDS[:1],
+            seed="seed.iso",
+            user="root",
+            instance_id="i-1",
+        ),
+        mark=mark,
+        annotation="two\nlines",
+        snapshots=(
+            replace(
+                snapshot,
+                id=SnapshotId("snapshot-000000000002"),
+                name="updated",
+                description="",
+                disks=(
+                    DiskRecord(label="Hard disk 1", file="disk-00000002.qcow2"),
+                    DiskRecord(label="Hard disk 2", file="disk-00000004.qcow2"),
+                ),
+            ),
+        ),
+        created=snapshot.created,
+        serial=4,
     )
-    assert parse_record(json.dumps(document).encode(), "x") == older
+
+
+DESK = build_desk()
+GOLDEN = VmRecord(
+    name="golden",
+    uuid="11111111-2222-4333-8444-555555555555",
+    disks=(DiskRecord(label="Hard disk 1", file="disk-00000001.qcow2"),),
+    machine=replace(DESK.machine, seed="", instance_id=""),
+    mark=Mark(owner="", uuid="11111111-2222-4333-8444-555555555555", version="0.1.0"),
+    snapshots=(
+        SnapshotRecord(
+            id=SnapshotId("snapshot-000000000001"),
+            name="base",
+            disks=(DiskRecord(label="Hard disk 1", file="disk-00000000.raw"),),
+            created=RECORD.snapshots[0].created,
+            description="imported from x.raw",
+        ),
+    ),
+    image="/images/x.raw",
+    image_version=1,
+    created=RECORD.snapshots[0].created,
+)
+NEW = ("disk-00000006.qcow2", "disk-00000007.qcow2")
+
+
+@pytest.mark.parametrize(
+    ("kind", "record"),
+    [
+        ("image", GOLDEN),
+        ("clone-with-two-disks", DESK),
+        ("moving", build_desk(moving=NEW)),
+        ("copying", replace(build_desk(copy=NEW), halted=True)),
+        (
+            "merging",
+            replace(
+                DESK, merging=("disk-00000008.qcow2", "disk-00000003.qcow2"), renaming="desk-2"
+            ),
+        ),
+        (
+            "oldest",  # with one card, of which it has the address alone
+            replace(
+                DESK,
+                disks=DESK.disks[:1],
+                snapshots=(replace(DESK.snapshots[0], disks=DESK.snapshots[0].disks[:1]),),
+                machine=replace(DESK.machine, user="", instance_id=""),
+                created=None,
+                serial=0,
+            ),
+        ),
+    ],
+)
+def test_a_record_of_format_1_is_read_and_written_in_the_present_format(
+    kind: str, record: VmRecord
+) -> None:
+    recorded = (Path(__file__).parent / "format-1" / f"{kind}.json").read_bytes()
+    assert parse_record(recorded, "x") == record
+    assert parse_record(render_record(record), "x") == record
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"disk": ""},
+        {"disk": "../golden.1/disk-0.raw"},
+        {"pending": "/etc/passwd"},
+        {"copy": 3},
+        {"extra_disks": "no"},
+        {"extra_disks": [{"label": "Hard disk 2", "file": "/dev/sda"}]},
+        {"snapshots": [3]},
+        {"snapshots": [{"file": "disk-1.qcow2"}]},
+    ],
+)
+def test_an_odd_record_of_format_1_is_told(odd: dict[str, object]) -> None:
+    recorded = Path(__file__).parent / "format-1" / "clone-with-two-disks.json"
+    document = json.loads(recorded.read_bytes()) | odd
+    with pytest.raises(HypervisorError, match="cannot be understood"):
+        parse_record(json.dumps(document).encode(), "x")
 
 
 @pytest.mark.parametrize(
@@ -168,10 +268,8 @@ def test_a_record_with_a_date_that_is_none_is_told(created: object) -> None:
 def test_a_layer_that_a_machine_is_moved_to_counts_as_named() -> None:
     assert RECORD.files == ("disk-0.raw", "disk-4.qcow2", "disk-1.qcow2", "disk-5.qcow2")
     assert RECORD.disk_files == ("disk-1.qcow2", "disk-5.qcow2")
-    assert "disk-2.qcow2" in replace(RECORD, copy="disk-2.qcow2").files
-    assert "disk-2.qcow2" in replace(RECORD, pending="disk-2.qcow2").files
-    moving = ExtraDisk(label="Hard disk 2", file="a", pending="b", copy="c")
-    assert replace(RECORD, extra_disks=(moving,)).files[-3:] == ("a", "b", "c")
+    moving = DiskRecord(label="Hard disk 2", file="a", pending="b", copy="c")
+    assert replace(RECORD, disks=(moving,)).files[-3:] == ("a", "b", "c")
 
 
 def test_a_fingerprint_is_read_as_it_was_written() -> None:
@@ -226,15 +324,20 @@ def _change(*path: "str | int", value: object) -> bytes:
 @pytest.mark.parametrize(
     "content",
     [
-        _change("disk", value="/etc/passwd"),
-        _change("disk", value="../golden.1/disk-0.raw"),
-        _change("disk", value=".."),
-        _change("disk", value=""),
-        _change("disk", value=None),
-        _change("snapshots", 0, "file", value="../../../precious"),
+        _change("disks", value=[]),
+        _change("disks", value=None),
+        _change("disks", 0, "file", value="/etc/passwd"),
+        _change("disks", 0, "file", value="../golden.1/disk-0.raw"),
+        _change("disks", 0, "file", value=".."),
+        _change("disks", 0, "file", value=""),
+        _change("disks", 1, "file", value=""),
+        _change("disks", 0, "file", value=None),
+        _change("disk", value="disk-1.qcow2"),
+        _change("snapshots", 0, "disks", value=[]),
+        _change("snapshots", 0, "disks", 0, "file", value="../../../precious"),
         _change("snapshots", 0, "created", value="2026-01-02"),
-        _change("snapshots", 0, "extra_disks", 0, "file", value="/dev/sda"),
-        _change("extra_disks", 0, "copy", value="a/b"),
+        _change("snapshots", 0, "disks", 1, "file", value="/dev/sda"),
+        _change("disks", 1, "copy", value="a/b"),
         _change("merging", value=["disk-6.qcow2", "/x"]),
         _change("machine", "seed", value="../x"),
         _change("machine", "kernel", value="/boot/vmlinuz"),
