@@ -4,6 +4,7 @@ import glob
 from dataclasses import dataclass, field
 from typing import Final
 
+from linkedclone.model.values.document import NULL_IF_EMPTY, Document
 from linkedclone.model.values.secret import Secret
 from linkedclone.model.vm import Identity
 
@@ -34,7 +35,7 @@ class Welcome:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EndpointRow:
+class EndpointRow(Document):
     """One configured endpoint, without any password.
 
     Attributes:
@@ -50,39 +51,25 @@ class EndpointRow:
     name: str
     url: str
     default: bool
-    trust: str
-    password: str
-
-    def document(self) -> dict[str, object]:
-        """Return the JSON form."""
-        return {
-            "name": self.name,
-            "url": self.url,
-            "default": self.default,
-            "trust": self.trust or None,
-            "password": self.password or None,
-        }
+    trust: str = field(metadata=NULL_IF_EMPTY)
+    password: str = field(metadata=NULL_IF_EMPTY)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ConsoleAddress:
+class ConsoleAddress(Document):
     """Where a VM's screen is.
 
     Attributes:
         url: What a browser or a viewer opens; may hold a ticket that is valid
             once and for a short time only.
-        how: How to look, in a sentence for people.
         page: A page of the hypervisor's own client that shows it after a login;
             empty where there is none.
+        how: How to look, in a sentence for people.
     """
 
     url: str
+    page: str = field(default="", metadata=NULL_IF_EMPTY)
     how: str
-    page: str = ""
-
-    def document(self) -> dict[str, object]:
-        """Return the JSON form."""
-        return {"url": self.url, "page": self.page or None, "how": self.how}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

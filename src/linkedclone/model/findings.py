@@ -1,9 +1,10 @@
 """What ``doctor`` and ``prepare`` find."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from linkedclone.model.report import ActionResult, Status
+from linkedclone.model.values.document import NULL_IF_EMPTY, Document, told_as
 
 
 class Verdict(StrEnum):
@@ -15,7 +16,7 @@ class Verdict(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+class Finding(Document):
     """One check and how it went.
 
     Attributes:
@@ -30,18 +31,9 @@ class Finding:
     text: str
     remedy: str = ""
 
-    def document(self) -> dict[str, object]:
-        """Return the JSON form."""
-        return {
-            "check": self.check,
-            "verdict": self.verdict.value,
-            "text": self.text,
-            "remedy": self.remedy,
-        }
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Diagnosis:
+class Diagnosis(Document):
     """What ``doctor`` found.
 
     Attributes:
@@ -49,7 +41,7 @@ class Diagnosis:
         findings: What was checked, in order; the first failure may end it.
     """
 
-    endpoint: str
+    endpoint: str = field(metadata=NULL_IF_EMPTY)
     findings: tuple[Finding, ...]
 
     @property
@@ -57,16 +49,9 @@ class Diagnosis:
         """1 if any check failed."""
         return int(any(finding.verdict is Verdict.FAILED for finding in self.findings))
 
-    def document(self) -> dict[str, object]:
-        """Return the JSON form."""
-        return {
-            "endpoint": self.endpoint or None,
-            "findings": [finding.document() for finding in self.findings],
-        }
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ParentReport:
+class ParentReport(Document):
     """What was found of a golden image, after what was mended of it.
 
     Attributes:
@@ -77,7 +62,7 @@ class ParentReport:
     """
 
     endpoint: str
-    name: str
+    name: str = field(metadata=told_as("vm"))
     findings: tuple[Finding, ...]
     mended: tuple[ActionResult, ...] = ()
 
@@ -86,12 +71,3 @@ class ParentReport:
         """1 if something blocks clones, or could not be mended."""
         blocked = any(finding.verdict is Verdict.FAILED for finding in self.findings)
         return int(blocked or any(one.status is not Status.DONE for one in self.mended))
-
-    def document(self) -> dict[str, object]:
-        """Return the JSON form."""
-        return {
-            "endpoint": self.endpoint,
-            "vm": self.name,
-            "findings": [finding.document() for finding in self.findings],
-            "mended": [one.document() for one in self.mended],
-        }

@@ -1,10 +1,11 @@
 """Disk images that parents are made from, where a driver can import them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Literal, Protocol
 
+from linkedclone.model.values.document import Document, told_as
 from linkedclone.model.values.ids import SnapshotId, VmId
 
 
@@ -113,14 +114,14 @@ def tell_nobody(what: str, done_bytes: int = 0, total_bytes: int = 0) -> None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Image:
+class Image(Document):
     """An imported image, as it was seen.
 
     Attributes:
-        vm: The parent VM's id.
         name: Its name.
         version: Which import of its name it is, from 1; the newest bears the
             plain name, the others ``NAME@VERSION``.
+        vm: The parent VM's id.
         source: Where it was imported from.
         format: The format of the base layer.
         capacity_bytes: The size that a guest sees.
@@ -129,26 +130,12 @@ class Image:
         dependants: Names of the VMs that hang from it.
     """
 
-    vm: VmId
     name: str
+    version: int = 1
+    vm: VmId = field(metadata=told_as("id"))
     source: str
     format: str
     capacity_bytes: int
     file_bytes: int
     imported: datetime | None
     dependants: tuple[str, ...] = ()
-    version: int = 1
-
-    def document(self) -> dict[str, object]:
-        """Return the JSON form."""
-        return {
-            "name": self.name,
-            "version": self.version,
-            "id": self.vm,
-            "source": self.source,
-            "format": self.format,
-            "capacity_bytes": self.capacity_bytes,
-            "file_bytes": self.file_bytes,
-            "imported": self.imported.isoformat() if self.imported else None,
-            "dependants": list(self.dependants),
-        }

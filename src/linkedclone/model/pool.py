@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 
 from linkedclone.model.customization import Customization, SecretSource
 from linkedclone.model.request import Placement
+from linkedclone.model.values.document import LEFT_OUT_IF_EMPTY, Document, told_as, told_by
 from linkedclone.model.vm import Vm
 
 _FORBID = {"extra": "forbid"}
@@ -219,7 +220,7 @@ class Why(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reason:
+class Reason(Document):
     """One reason, with the figures that it rests on."""
 
     why: Why
@@ -241,20 +242,24 @@ class Act(StrEnum):
     STOP = "stop"
 
 
+def _tell_id(_: str, vm: Vm | None) -> dict[str, object]:
+    return {"id": vm.id if vm else None}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
+class Change(Document):
     """What is to be done to a clone of a pool that is there.
 
     Attributes:
-        act: What.
         slot: The name that the clone has, or is to have.
+        act: What.
         vm: The clone.
         reasons: Why; the weightiest first.
     """
 
+    slot: str = field(metadata=told_as("name"))
     act: Act
-    slot: str
-    vm: Vm
+    vm: Vm = field(metadata=told_by(_tell_id))
     reasons: tuple[Reason, ...] = ()
 
     @property
@@ -264,23 +269,20 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Creation:
+class Creation(Document):
     """A clone that is to be made where none is.
 
     Attributes:
         slot: The name that it is to have.
+        act: What is done, as reports name it.
         old: The clone that stood there before, if this run knows it.
         reasons: Why.
     """
 
-    slot: str
-    old: Vm | None = None
+    slot: str = field(metadata=told_as("name"))
+    act: Act = field(default=Act.CREATE, init=False)
+    old: Vm | None = field(default=None, metadata=told_by(_tell_id))
     reasons: tuple[Reason, ...] = ()
-
-    @property
-    def act(self) -> Act:
-        """What is done, as reports name it."""
-        return Act.CREATE
 
 
 PoolChange = Change | Creation
@@ -288,26 +290,26 @@ PoolChange = Change | Creation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Skip:
+class Skip(Document):
     """What would be done, and is not.
 
     Attributes:
         slot: The clone's name.
-        vm: The clone.
         act: What would be done.
+        vm: The clone.
         reasons: Why it would.
         because: Why it is not.
     """
 
-    slot: str
-    vm: Vm
+    slot: str = field(metadata=told_as("name"))
     act: Act
+    vm: Vm = field(metadata=told_by(_tell_id))
     reasons: tuple[Reason, ...]
     because: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Stranger:
+class Stranger(Document):
     """A clone that bears the pool's name and does not fit its file: it is never changed.
 
     Attributes:
@@ -316,13 +318,13 @@ class Stranger:
         hint: How it comes into the pool, if it belongs there.
     """
 
-    vm: Vm
+    vm: Vm = field(metadata=told_by(lambda _, vm: {"name": vm.name, "id": vm.id, "path": vm.path}))
     because: str
     hint: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PoolPlan:
+class PoolPlan(Document):
     """What is to change in a pool; empty if it is as its spec wants it.
 
     Attributes:
@@ -334,8 +336,8 @@ class PoolPlan:
 
     changes: tuple[PoolChange, ...] = ()
     skipped: tuple[Skip, ...] = ()
-    notes: tuple[str, ...] = ()
-    refused: tuple[Stranger, ...] = ()
+    notes: tuple[str, ...] = field(default=(), metadata=LEFT_OUT_IF_EMPTY)
+    refused: tuple[Stranger, ...] = field(default=(), metadata=LEFT_OUT_IF_EMPTY)
 
     @property
     def empty(self) -> bool:

@@ -1,16 +1,25 @@
 """What became of a pool, and how it stands: reports, and the JSON documents that are their form."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
-from linkedclone.model.pool import Act, Fitness, PoolChange, PoolPlan, Reason, Skip, Stranger
+from linkedclone.model.pool import Act, Fitness, PoolPlan, Reason, Skip, Stranger
 from linkedclone.model.report import Failure, Status, exit_code
+from linkedclone.model.values.document import (
+    LEFT_OUT_IF_EMPTY,
+    NOT_TOLD,
+    NULL_IF_EMPTY,
+    Document,
+    told_as,
+    told_by,
+)
 from linkedclone.model.vm import Power
+
+_IMAGE = told_by(lambda _, image: dict(zip(("parent", "snapshot"), image, strict=True)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PoolResult:
+class PoolResult(Document):
     """What became of one change.
 
     Attributes:
@@ -24,33 +33,18 @@ class PoolResult:
         error: Why it failed.
     """
 
-    slot: str
+    slot: str = field(metadata=told_as("name"))
     act: Act
     status: Status
     reasons: tuple[Reason, ...] = ()
     id: str | None = None
     seconds: float | None = None
     own_bytes: int | None = None
-    error: Failure | None = None
-
-    def document(self) -> dict[str, object]:
-        """Return the JSON form."""
-        document: dict[str, object] = {
-            "name": self.slot,
-            "act": self.act.value,
-            "status": self.status.value,
-            "reasons": _render_reasons(self.reasons),
-            "id": self.id,
-            "seconds": None if self.seconds is None else round(self.seconds, 3),
-            "own_bytes": self.own_bytes,
-        }
-        if self.error:
-            document["error"] = self.error.document()
-        return document
+    error: Failure | None = field(default=None, metadata=LEFT_OUT_IF_EMPTY)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PoolReport:
+class PoolReport(Document):
     """What became of a pool in one run.
 
     Attributes:
@@ -69,14 +63,14 @@ class PoolReport:
 
     endpoint: str
     pool: str
-    image: tuple[str, str]
+    image: tuple[str, str] = field(metadata=_IMAGE)
     results: tuple[PoolResult, ...] = ()
     skipped: tuple[Skip, ...] = ()
-    stopped: str = ""
+    stopped: str = field(default="", metadata=NULL_IF_EMPTY)
     seconds: float = 0.0
-    interrupted: bool = False
-    notes: tuple[str, ...] = ()
-    refused: tuple[Stranger, ...] = ()
+    interrupted: bool = field(default=False, metadata=NOT_TOLD)
+    notes: tuple[str, ...] = field(default=(), metadata=LEFT_OUT_IF_EMPTY)
+    refused: tuple[Stranger, ...] = field(default=(), metadata=LEFT_OUT_IF_EMPTY)
 
     @property
     def exit_code(self) -> int:
@@ -88,41 +82,19 @@ class PoolReport:
             return 0
         return exit_code(max(failed, 1), max(len(self.results), 1))
 
-    def document(self) -> dict[str, object]:
-        """Return the JSON form."""
-        return {
-            **_render_head(self),
-            "results": [result.document() for result in self.results],
-            "skipped": [_render_skip(skip) for skip in self.skipped],
-            "stopped": self.stopped or None,
-            "seconds": round(self.seconds, 3),
-            **({"notes": list(self.notes)} if self.notes else {}),
-            **_render_refused(self.refused),
-        }
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PoolOutlook:
+class PoolOutlook(Document):
     """What would be done to a pool; empty if it is as its spec wants it."""
 
     endpoint: str
     pool: str
-    image: tuple[str, str]
-    plan: PoolPlan
-
-    def document(self) -> dict[str, object]:
-        """Return the JSON form."""
-        return {
-            **_render_head(self),
-            "changes": [_render_change(change) for change in self.plan.changes],
-            "skipped": [_render_skip(skip) for skip in self.plan.skipped],
-            **({"notes": list(self.plan.notes)} if self.plan.notes else {}),
-            **_render_refused(self.plan.refused),
-        }
+    image: tuple[str, str] = field(metadata=_IMAGE)
+    plan: PoolPlan = field(metadata=told_by(lambda _, plan: plan.document()))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PoolRow:
+class PoolRow(Document):
     """How one clone of a pool stands.
 
     Attributes:
@@ -142,53 +114,34 @@ class PoolRow:
         addresses: Its addresses.
     """
 
-    slot: str
-    name: str
+    slot: str = field(metadata=told_as("name"))
+    name: str = field(metadata=told_as("called"))
     id: str
     power: Power
-    fitness: Fitness
+    fitness: Fitness = field(metadata=told_as("health"))
     reason: str = ""
-    image: str = ""
+    image: str = field(default="", metadata=told_as("snapshot"))
     current: bool = True
     own_bytes: int | None = None
     created: datetime | None = None
-    hold: str = ""
+    hold: str = field(default="", metadata=NULL_IF_EMPTY)
     in_use: bool = False
     failures: int = 0
     addresses: tuple[str, ...] = ()
 
-    def document(self) -> dict[str, object]:
-        """Return the JSON form."""
-        return {
-            "name": self.slot,
-            "called": self.name,
-            "id": self.id,
-            "power": self.power.value,
-            "health": self.fitness.value,
-            "reason": self.reason,
-            "snapshot": self.image,
-            "current": self.current,
-            "own_bytes": self.own_bytes,
-            "created": self.created.isoformat() if self.created else None,
-            "hold": self.hold or None,
-            "in_use": self.in_use,
-            "failures": self.failures,
-            "addresses": list(self.addresses),
-        }
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PoolStatus:
+class PoolStatus(Document):
     """How a pool stands; ``seen`` is when, by the endpoint's clock."""
 
     endpoint: str
     pool: str
+    image: tuple[str, str] = field(metadata=_IMAGE)
     size: int
-    seen: datetime
-    image: tuple[str, str]
-    rows: tuple[PoolRow, ...]
+    seen: datetime = field(metadata=NOT_TOLD)
     pending: int = 0
-    refused: tuple[Stranger, ...] = ()
+    rows: tuple[PoolRow, ...] = field(metadata=told_as("vms"))
+    refused: tuple[Stranger, ...] = field(default=(), metadata=LEFT_OUT_IF_EMPTY)
 
     @property
     def healthy(self) -> int:
@@ -197,60 +150,6 @@ class PoolStatus:
 
     def document(self) -> dict[str, object]:
         """Return the JSON form."""
-        return {
-            **_render_head(self),
-            "size": self.size,
-            "healthy": self.healthy,
-            "pending": self.pending,
-            "vms": [row.document() for row in self.rows],
-            **_render_refused(self.refused),
-        }
-
-
-def _render_head(told: PoolReport | PoolOutlook | PoolStatus) -> dict[str, object]:
-    """Say which pool it is about, and what its clones are to hang from."""
-    parent, snapshot = told.image
-    return {
-        "endpoint": told.endpoint,
-        "pool": told.pool,
-        "parent": parent,
-        "snapshot": snapshot,
-    }
-
-
-def _render_refused(refused: Iterable[Stranger]) -> dict[str, object]:
-    """List the clones that bear the pool's name and do not fit its file, if there are some."""
-    found = [
-        {
-            "name": one.vm.name,
-            "id": one.vm.id,
-            "path": one.vm.path,
-            "because": one.because,
-            "hint": one.hint,
-        }
-        for one in refused
-    ]
-    return {"refused": found} if found else {}
-
-
-def _render_reasons(reasons: Iterable[Reason]) -> list[dict[str, str]]:
-    return [{"why": reason.why.value, "text": reason.text} for reason in reasons]
-
-
-def _render_change(change: PoolChange) -> dict[str, object]:
-    return {
-        "name": change.slot,
-        "act": change.act.value,
-        "id": change.old.id if change.old else None,
-        "reasons": _render_reasons(change.reasons),
-    }
-
-
-def _render_skip(skip: Skip) -> dict[str, object]:
-    return {
-        "name": skip.slot,
-        "act": skip.act.value,
-        "id": skip.vm.id,
-        "reasons": _render_reasons(skip.reasons),
-        "because": skip.because,
-    }
+        told = Document.document(self)
+        head = {key: told.pop(key) for key in ("endpoint", "pool", "parent", "snapshot", "size")}
+        return {**head, "healthy": self.healthy, **told}

@@ -4,7 +4,18 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from linkedclone.errors import LinkedCloneError
+from linkedclone.model.values.document import (
+    LEFT_OUT_IF_EMPTY,
+    NOT_TOLD,
+    NULL_IF_EMPTY,
+    Document,
+    told_by,
+)
 from linkedclone.model.vm import Power, SshAddress
+
+
+def _tell_stages(name: str, stages: tuple[tuple[str, float], ...]) -> dict[str, object]:
+    return {name: {stage: round(seconds, 3) for stage, seconds in stages}} if stages else {}
 
 
 class Mode(StrEnum):
@@ -41,7 +52,7 @@ class Stage(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Failure:
+class Failure(Document):
     """Why something failed.
 
     Attributes:
@@ -61,18 +72,9 @@ class Failure:
         """Keep an error's three answers, with the stage it happened at."""
         return cls(stage=stage, brief=error.brief, details=error.details, hint=error.hint)
 
-    def document(self) -> dict[str, object]:
-        """Return the JSON form."""
-        return {
-            "stage": self.stage,
-            "brief": self.brief,
-            "details": self.details,
-            "hint": self.hint,
-        }
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Difference:
+class Difference(Document):
     """What a clone that was there already has otherwise than it was asked for.
 
     Attributes:
@@ -85,13 +87,9 @@ class Difference:
     wanted: object = None
     found: object = None
 
-    def document(self) -> dict[str, object]:
-        """Return the JSON form."""
-        return {"field": self.field, "wanted": self.wanted, "found": self.found}
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CloneResult:
+class CloneResult(Document):
     """What became of one clone. Fields are those of the JSON document.
 
     ``stages`` holds the seconds that each stage took which the clone went
@@ -99,65 +97,40 @@ class CloneResult:
     ``customized``, ``address``. ``task`` is what the hypervisor calls the job
     that made it, to be looked up in its own logs. ``parent`` and ``snapshot`` are
     what the clone itself hangs from; ``differences`` is what one that was there
-    has otherwise than it was asked for.
+    has otherwise than it was asked for. ``proof`` is ``hidden`` where a chain cannot be seen.
     """
 
     name: str
-    status: Status
-    parent: str = ""
-    snapshot: str = ""
-    differences: tuple[Difference, ...] = ()
     id: str | None = None
     uuid: str | None = None
     mode: Mode = Mode.LINKED
     linked: bool | None = None
-    proof: str = ""
     power: Power | None = None
     host_name: str = ""
     addresses: tuple[str, ...] = ()
     ssh: SshAddress | None = None
     seconds: float | None = None
+    status: Status
     own_bytes: int | None = None
     shared_bytes: int | None = None
-    stages: tuple[tuple[str, float], ...] = ()
-    task: str = ""
-    error: Failure | None = None
+    parent: str = ""
+    snapshot: str = field(default="", metadata=NULL_IF_EMPTY)
+    differences: tuple[Difference, ...] = field(default=(), metadata=LEFT_OUT_IF_EMPTY)
+    stages: tuple[tuple[str, float], ...] = field(default=(), metadata=told_by(_tell_stages))
+    task: str = field(default="", metadata=LEFT_OUT_IF_EMPTY)
+    proof: str = field(default="", metadata=LEFT_OUT_IF_EMPTY)
+    error: Failure | None = field(default=None, metadata=LEFT_OUT_IF_EMPTY)
 
     def document(self) -> dict[str, object]:
-        """Return the JSON form; ``proof`` is ``hidden`` where a chain cannot be seen."""
-        ssh = {"host": self.ssh.host, "port": self.ssh.port} if self.ssh else None
-        document: dict[str, object] = {
-            "name": self.name,
-            "id": self.id,
-            "uuid": self.uuid,
-            "mode": self.mode.value,
-            "linked": self.linked,
-            "power": self.power.value if self.power else None,
-            "host_name": self.host_name,
-            "addresses": list(self.addresses),
-            "ssh": ssh,
-            "seconds": None if self.seconds is None else round(self.seconds, 3),
-            "status": self.status.value,
-            "own_bytes": self.own_bytes,
-            "shared_bytes": self.shared_bytes,
-        }
-        if self.parent:
-            document |= {"parent": self.parent, "snapshot": self.snapshot or None}
-        if self.differences:
-            document["differences"] = [one.document() for one in self.differences]
-        if self.stages:
-            document["stages"] = {name: round(seconds, 3) for name, seconds in self.stages}
-        if self.task:
-            document["task"] = self.task
-        if self.proof:
-            document["proof"] = self.proof
-        if self.error:
-            document["error"] = self.error.document()
-        return document
+        """Return the JSON form; without a parent neither that nor a snapshot is told."""
+        told = Document.document(self)
+        if not self.parent:
+            del told["parent"], told["snapshot"]
+        return told
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CloneReport:
+class CloneReport(Document):
     """What became of a batch of clones.
 
     Attributes:
@@ -175,12 +148,12 @@ class CloneReport:
 
     endpoint: str
     parent: str
-    snapshot: str
+    snapshot: str = field(metadata=NULL_IF_EMPTY)
     clones: tuple[CloneResult, ...]
     seconds: float
-    interrupted: bool = False
-    notes: tuple[str, ...] = ()
-    linked: bool = True
+    interrupted: bool = field(default=False, metadata=NOT_TOLD)
+    notes: tuple[str, ...] = field(default=(), metadata=LEFT_OUT_IF_EMPTY)
+    linked: bool = field(default=True, metadata=NOT_TOLD)
 
     @property
     def failed(self) -> tuple[CloneResult, ...]:
@@ -196,24 +169,13 @@ class CloneReport:
         differs = any(clone.status is Status.DIFFERS for clone in self.clones)
         return 4 if differs and code == 0 else code
 
-    def document(self) -> dict[str, object]:
-        """Return the JSON form."""
-        return {
-            "endpoint": self.endpoint,
-            "parent": self.parent,
-            "snapshot": self.snapshot or None,
-            "clones": [clone.document() for clone in self.clones],
-            "seconds": round(self.seconds, 3),
-            **({"notes": list(self.notes)} if self.notes else {}),
-        }
-
 
 STILL_RUNNING = "interrupted: the endpoint continues it"
 """The note of an action that goes on although the run was interrupted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ActionResult:
+class ActionResult(Document):
     """What became of one action on one VM (delete, power, snapshot).
 
     ``key`` tells it from the others of its report, and is not part of the JSON form.
@@ -223,32 +185,15 @@ class ActionResult:
     action: str
     status: Status
     id: str | None = None
-    key: str = ""
+    key: str = field(default="", metadata=NOT_TOLD)
     seconds: float | None = None
-    note: str = ""
-    task: str = ""
-    error: Failure | None = None
-
-    def document(self) -> dict[str, object]:
-        """Return the JSON form."""
-        document: dict[str, object] = {
-            "name": self.name,
-            "action": self.action,
-            "status": self.status.value,
-            "id": self.id,
-            "seconds": None if self.seconds is None else round(self.seconds, 3),
-        }
-        if self.note:
-            document["note"] = self.note
-        if self.task:
-            document["task"] = self.task
-        if self.error:
-            document["error"] = self.error.document()
-        return document
+    note: str = field(default="", metadata=LEFT_OUT_IF_EMPTY)
+    task: str = field(default="", metadata=LEFT_OUT_IF_EMPTY)
+    error: Failure | None = field(default=None, metadata=LEFT_OUT_IF_EMPTY)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ActionReport:
+class ActionReport(Document):
     """What became of a command that acts on VMs.
 
     ``routine`` are those of the notes that are the same for every command;
@@ -256,12 +201,12 @@ class ActionReport:
     """
 
     endpoint: str
-    results: tuple[ActionResult, ...] = field(default=())
+    results: tuple[ActionResult, ...] = ()
     seconds: float = 0.0
-    interrupted: bool = False
-    notes: tuple[str, ...] = ()
-    routine: tuple[str, ...] = ()
-    unchanged: tuple[str, ...] = ()
+    interrupted: bool = field(default=False, metadata=NOT_TOLD)
+    unchanged: tuple[str, ...] = field(default=(), metadata=LEFT_OUT_IF_EMPTY)
+    notes: tuple[str, ...] = field(default=(), metadata=LEFT_OUT_IF_EMPTY)
+    routine: tuple[str, ...] = field(default=(), metadata=NOT_TOLD)
 
     @property
     def exit_code(self) -> int:
@@ -270,16 +215,6 @@ class ActionReport:
             return 130
         failed = sum(result.status is Status.FAILED for result in self.results)
         return exit_code(failed, len(self.results) + len(self.unchanged))
-
-    def document(self) -> dict[str, object]:
-        """Return the JSON form."""
-        return {
-            "endpoint": self.endpoint,
-            "results": [result.document() for result in self.results],
-            "seconds": round(self.seconds, 3),
-            **({"unchanged": list(self.unchanged)} if self.unchanged else {}),
-            **({"notes": list(self.notes)} if self.notes else {}),
-        }
 
 
 def exit_code(failed: int, total: int) -> int:

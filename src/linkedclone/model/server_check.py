@@ -1,10 +1,12 @@
 """What a hypervisor itself says of a request before it is sent."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from linkedclone.model.values.document import NULL_IF_EMPTY, Document
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class HostCheck:
+class HostCheck(Document):
     """The answer for one host.
 
     Attributes:
@@ -13,17 +15,9 @@ class HostCheck:
         warnings: What else it says.
     """
 
-    host: str
+    host: str = field(metadata=NULL_IF_EMPTY)
     errors: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
-
-    def document(self) -> dict[str, object]:
-        """Return the JSON form."""
-        return {
-            "host": self.host or None,
-            "errors": list(self.errors),
-            "warnings": list(self.warnings),
-        }
 
 
 def would_fail(checks: tuple[HostCheck, ...]) -> bool:

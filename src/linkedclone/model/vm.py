@@ -5,6 +5,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
+from linkedclone.model.values.document import NOT_TOLD, Document
 from linkedclone.model.values.ids import SnapshotId, StoreId, VmId
 
 
@@ -106,7 +107,7 @@ class Disk:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Snapshot:
+class Snapshot(Document):
     """A frozen state of a VM.
 
     Attributes:
@@ -126,20 +127,9 @@ class Snapshot:
     path: str
     created: datetime | None = None
     current: bool = False
-    disks: tuple[Disk, ...] | None = None
+    disks: tuple[Disk, ...] | None = field(default=None, metadata=NOT_TOLD)
     description: str = ""
-    aliases: tuple[str, ...] = ()
-
-    def document(self) -> dict[str, object]:
-        """Return the JSON form."""
-        return {
-            "id": self.id,
-            "name": self.name,
-            "path": self.path,
-            "created": self.created.isoformat() if self.created else None,
-            "current": self.current,
-            "description": self.description,
-        }
+    aliases: tuple[str, ...] = field(default=(), metadata=NOT_TOLD)
 
 
 UNREADABLE_STATE: Final = "what its mark says of the pool cannot be read"
@@ -240,7 +230,7 @@ class Mark:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SshAddress:
+class SshAddress(Document):
     """Where SSH to the guest can be reached from here."""
 
     host: str
@@ -343,22 +333,19 @@ class Vm:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Identity:
+class Identity(Document):
     """What an endpoint says it is.
 
     Attributes:
-        instance: An id that stays the same however the endpoint is addressed
-            (vSphere: ``about.instanceUuid``).
         product: What it calls itself.
         version: Its version.
-        address: Where it is, without user name or password.
+        instance: An id that stays the same however the endpoint is addressed
+            (vSphere: ``about.instanceUuid``).
+        address: Where it is, without user name or password. No part of the JSON
+            form: callers know under which they asked.
     """
 
-    instance: str
     product: str
     version: str
-    address: str
-
-    def document(self) -> dict[str, object]:
-        """Return the JSON form, without the address: callers know under which they asked."""
-        return {"product": self.product, "version": self.version, "instance": self.instance}
+    instance: str
+    address: str = field(metadata=NOT_TOLD)

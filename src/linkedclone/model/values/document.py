@@ -1,0 +1,68 @@
+"""The JSON form of data: its fields under their names and in their order, unless they say more."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from datetime import datetime
+from enum import Enum
+from typing import Any, Final
+
+Telling = Callable[[str, Any], Mapping[str, object]]
+"""What a field's name and value are told as: any number of members."""
+
+
+class Document:
+    """Data that has a JSON form.
+
+    Enums are told by their values, moments as in ISO 8601, ``seconds`` in milliseconds.
+    """
+
+    __slots__ = ()
+
+    def document(self) -> dict[str, object]:
+        """Return the JSON form."""
+        told: dict[str, object] = {}
+        for one in fields(self):  # type: ignore[arg-type]  # all that inherit are dataclasses
+            tell: Telling = one.metadata.get(_TELLING, _tell)
+            told |= tell(one.name, getattr(self, one.name))
+        return told
+
+
+def render(value: object) -> object:
+    """Return a value as JSON has it."""
+    match value:
+        case Enum():
+            return value.value
+        case Document():
+            return value.document()
+        case datetime():
+            return value.isoformat()
+        case tuple():
+            return [render(one) for one in value]
+        case _:
+            return value
+
+
+def _tell(name: str, value: object) -> Mapping[str, object]:
+    if name == "seconds" and isinstance(value, float):
+        value = round(value, 3)
+    return {name: render(value)}
+
+
+_TELLING: Final = "telling"
+
+
+def told_by(tell: Telling) -> dict[str, Telling]:
+    """Return the metadata of a field that is told otherwise."""
+    return {_TELLING: tell}
+
+
+def told_as(name: str) -> dict[str, Telling]:
+    """Return the metadata of a field that is told under another name."""
+    return told_by(lambda _, value: {name: render(value)})
+
+
+NOT_TOLD: Final = told_by(lambda _, value: {})  # noqa: ARG005 - as all others
+"""The metadata of a field that is no part of the JSON form."""
+
+NULL_IF_EMPTY: Final = told_by(lambda name, value: {name: render(value) or None})
+LEFT_OUT_IF_EMPTY: Final = told_by(lambda name, value: {name: render(value)} if value else {})
