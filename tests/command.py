@@ -59,13 +59,13 @@ def preload() -> None:
 
 def _read_nothing() -> None:
     """Build what reads YAML and what hides a password: for each process that takes a while."""
+    from linkedclone.app.pools.pool_file import build_form
     from linkedclone.config.config_file import Settings
     from linkedclone.config.redaction import _pattern
     from linkedclone.config.yaml_reader import read_into
     from linkedclone.model.customization import Customization
-    from linkedclone.model.pool import PoolSpec
 
-    for kind in (Customization, PoolSpec, Settings):
+    for kind in (Customization, build_form(), Settings):
         read_into(kind, {})
     _pattern(PASSWORD)
 

@@ -13,11 +13,13 @@ from pathlib import Path
 import click
 import pytest
 
-from linkedclone.app.pools.pool_file import read_pool
+from linkedclone.app.pools.pool_file import build_form, read_pool
 from linkedclone.cli.main import main
 from linkedclone.drivers.local.qmp.status import MachineState
+from linkedclone.drivers.local.registration import LocalPlace
 from linkedclone.drivers.local.state.store import StoredVm
-from linkedclone.model.pool import LocalPlace, PoolSpec, Probe, Rollout, VspherePlace
+from linkedclone.drivers.vsphere.registration import VspherePlace
+from linkedclone.model.pool import Probe, Rollout
 from linkedclone.model.vm import CustomizationStatus, Power
 from tests.local.pretend import PretendMachine
 from tests.local.scenes import make_image
@@ -127,7 +129,7 @@ def test_the_table_names_every_setting_and_no_other() -> None:
     table = TEXT.partition("## All settings")[2].partition("|---|---|\n")[2].partition("\n\n")[0]
     rows = [line.strip("|").split(" | ") for line in table.splitlines()]
     named = {name for row in rows for name in re.findall(r"`(\w+)`", row[0])}
-    assert named == {one.name for one in fields(PoolSpec)}
+    assert named == {one.name for one in fields(build_form())}
     words = dict(zip([row[0].strip(" `") for row in rows], rows, strict=True))
     for key, kind in (("vsphere", VspherePlace), ("local", LocalPlace), ("health", Probe)):
         assert re.findall(r"`(\w+)`", words[key][1]) == [one.name for one in fields(kind)]

@@ -5,7 +5,7 @@ import re
 import socket
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 from urllib.parse import quote
@@ -19,7 +19,7 @@ from linkedclone.config.paths import certificate_folder, config_file, password_f
 from linkedclone.config.resolve_endpoint import locate_endpoint
 from linkedclone.drivers.registry import fetch_certificate
 from linkedclone.errors import CertificateError, InputError, LinkedCloneError, NotFoundError
-from linkedclone.model.access import EndpointRow, Welcome
+from linkedclone.model.access import EndpointRow, PresentedCertificate, Welcome
 from linkedclone.model.values.secret import Secret
 from linkedclone.system.private_files import write_private
 from linkedclone.system.text_file import read_text_file
@@ -27,33 +27,6 @@ from linkedclone.system.text_file import read_text_file
 Store = Literal["keyring", "file", "none"]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Presented:
-    """The certificate that an endpoint presents.
-
-    Attributes:
-        pem: The certificate.
-        sha256: Its fingerprint, 64 hex digits.
-        subject: Whose it says it is.
-        issuer: Who signed it.
-        not_after: When it expires.
-        trusted: Whether the system's authorities vouch for it, so that nothing need be pinned.
-    """
-
-    pem: str
-    sha256: str
-    subject: str
-    issuer: str
-    not_after: str
-    trusted: bool
-
-    @property
-    def fingerprint(self) -> str:
-        """The fingerprint as browsers and openssl show it."""
-        digits = self.sha256.upper()
-        return ":".join(digits[i : i + 2] for i in range(0, len(digits), 2))
 
 
 def read_candidate(name: str, url: str, *, environ: Mapping[str, str] | None = None) -> Endpoint:
@@ -71,21 +44,13 @@ def read_candidate(name: str, url: str, *, environ: Mapping[str, str] | None = N
     return replace(locate_endpoint(url, environ=environ).endpoint, name=name)
 
 
-def look_at_certificate(endpoint: Endpoint) -> Presented:
+def look_at_certificate(endpoint: Endpoint) -> PresentedCertificate:
     """Read the certificate that the endpoint presents, and see whether it is trusted anyway.
 
     Raises:
         EndpointError: It cannot be reached, or does not speak TLS.
     """
-    seen = fetch_certificate(endpoint)
-    return Presented(
-        pem=seen.pem,
-        sha256=seen.sha256,
-        subject=seen.subject,
-        issuer=seen.issuer,
-        not_after=seen.not_after,
-        trusted=_system_trusts(endpoint),
-    )
+    return replace(fetch_certificate(endpoint), trusted=_system_trusts(endpoint))
 
 
 def _system_trusts(endpoint: Endpoint) -> bool:
@@ -101,7 +66,7 @@ def _system_trusts(endpoint: Endpoint) -> bool:
         return False
 
 
-def check_fingerprint(seen: Presented, wanted: str) -> None:
+def check_fingerprint(seen: PresentedCertificate, wanted: str) -> None:
     """Compare the presented certificate with the fingerprint that a person knows.
 
     Raises:
@@ -266,6 +231,6 @@ def _describe(file: ConfigFile, name: str) -> EndpointRow:
     )
 
 
-def pin(endpoint: Endpoint, seen: Presented) -> Endpoint:
+def pin(endpoint: Endpoint, seen: PresentedCertificate) -> Endpoint:
     """Return the endpoint with this one certificate trusted."""
     return replace(endpoint, tls=Tls(pinned_pem=seen.pem))

@@ -82,13 +82,8 @@ def with_accel(endpoint: Endpoint, accel: str) -> Endpoint:
     """Return the endpoint with the accelerator that machines are to be started with.
 
     Raises:
-        InputError: There is no such accelerator, or it is the endpoint's own business.
+        InputError: There is no such accelerator.
     """
-    if endpoint.kind != "local":
-        raise InputError(
-            f"{endpoint.address} chooses by itself how its machines are run",
-            hint="leave ``accel`` out: it is for local: alone",
-        )
     return replace(endpoint, accel=check_accel(accel, what="``accel``"))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, Literal, TypeVar, get_args
+from typing import Final, TypeVar, get_args
 
 from linkedclone.errors import UnsupportedError
 from linkedclone.model.plan import (
@@ -47,7 +47,7 @@ class Features:
     endpoint: str
     steps: frozenset[type[JobStep]]
     request_fields: frozenset[str]
-    pool_section: Literal["vsphere", "local"]
+    pool_section: str
     parallel: int
     patience_seconds: float = 0.0
     customizes_always: bool = False

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from linkedclone.config.endpoint import Endpoint
@@ -10,8 +11,10 @@ from linkedclone.errors import InputError
 
 if TYPE_CHECKING:
     from linkedclone.drivers.contract import Driver
-    from linkedclone.drivers.vsphere.connection.tls import FetchedCertificate
+    from linkedclone.drivers.registration import Registration
+    from linkedclone.model.access import PresentedCertificate
     from linkedclone.model.inventory import Examination
+    from linkedclone.model.pool import DriverSettings
 
 KINDS = ("vsphere", "local", "memory")
 
@@ -33,25 +36,16 @@ def load_driver(endpoint: Endpoint) -> Callable[[Endpoint], Driver]:
     The endpoint may be called already meanwhile.
 
     Raises:
-        InputError: No driver of that kind exists, or a file that it needs
-            cannot be read.
+        InputError: No driver of that kind exists, a file that it needs cannot be
+            read, or it does not run machines with an accelerator that is named.
     """
-    match endpoint.kind:
-        case "vsphere":
-            from linkedclone.drivers.vsphere.open import load_vsphere
-
-            return load_vsphere(endpoint)
-        case "local":
-            from linkedclone.drivers.local.driver import open_local
-
-            return open_local
-        case "memory":
-            from linkedclone.drivers.memory.driver import open_memory
-
-            return open_memory
-        case _:
-            brief = f"there is no driver for {endpoint.kind!r}"
-            raise InputError(brief, hint="known are: " + ", ".join(KINDS))
+    driver = find_registration(endpoint.kind)
+    if endpoint.accel and not driver.takes_accel:
+        raise InputError(
+            f"{endpoint.address} chooses by itself how its machines are run",
+            hint="leave ``accel`` out: it is for local: alone",
+        )
+    return driver.load(endpoint)
 
 
 def examine_endpoint(endpoint: Endpoint) -> Examination | None:
@@ -59,22 +53,36 @@ def examine_endpoint(endpoint: Endpoint) -> Examination | None:
 
     None where it has to be opened: its driver has the checks and the inventory then.
     """
-    if endpoint.kind != "local":
-        return None
-    from linkedclone.drivers.local.diagnosis.doctor import examine
-
-    return examine(endpoint)
+    examine = find_registration(endpoint.kind).examine
+    return examine(endpoint) if examine else None
 
 
-def fetch_certificate(endpoint: Endpoint) -> FetchedCertificate:
+def fetch_certificate(endpoint: Endpoint) -> PresentedCertificate:
     """Read the certificate that an endpoint presents, without trusting it.
 
     Raises:
         InputError: Endpoints of that kind have none.
         EndpointError: It cannot be reached, or does not speak TLS.
     """
-    if endpoint.kind != "vsphere":
+    fetch = find_registration(endpoint.kind).fetch_certificate
+    if fetch is None:
         raise InputError(f"{endpoint.address} has no certificate")
-    from linkedclone.drivers.vsphere.connection import tls
+    return fetch(endpoint)
 
-    return tls.fetch_certificate(endpoint.host, endpoint.port, endpoint.timeout_seconds)
+
+def find_pool_settings() -> Mapping[str, type[DriverSettings]]:
+    """Return what the sections of drivers in the files of pools may hold, by kind."""
+    found = {kind: find_registration(kind).pool_settings for kind in KINDS}
+    return {kind: settings for kind, settings in found.items() if settings is not None}
+
+
+def find_registration(kind: str) -> Registration:
+    """Return what the driver of a kind says of itself.
+
+    Raises:
+        InputError: No driver of that kind exists.
+    """
+    if kind not in KINDS:
+        raise InputError(f"there is no driver for {kind!r}", hint="known are: " + ", ".join(KINDS))
+    found: Registration = import_module(f"linkedclone.drivers.{kind}.registration").REGISTRATION
+    return found

@@ -13,6 +13,33 @@ MOST_PARENTS: Final = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PresentedCertificate:
+    """The certificate that an endpoint presents.
+
+    Attributes:
+        pem: The certificate in PEM form, ready to be pinned.
+        sha256: SHA-256 of its DER form, 64 lower-case hex digits.
+        subject: Whose it says it is (``CN=vcenter.example``); empty if unreadable.
+        issuer: Who signed it; empty if unreadable.
+        not_after: When it expires, as OpenSSL writes it; empty if unreadable.
+        trusted: Whether the system's authorities vouch for it, so that nothing need be pinned.
+    """
+
+    pem: str
+    sha256: str
+    subject: str
+    issuer: str
+    not_after: str
+    trusted: bool = False
+
+    @property
+    def fingerprint(self) -> str:
+        """The fingerprint as browsers and openssl show it."""
+        digits = self.sha256.upper()
+        return ":".join(digits[i : i + 2] for i in range(0, len(digits), 2))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Welcome:
     """What an endpoint said after the login.
 

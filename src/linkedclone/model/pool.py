@@ -1,12 +1,13 @@
 """Pools: what a named set of clones is to be, what of it is kept on its VMs, what is to change."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import ClassVar, Literal
 
 from linkedclone.model.customization import Customization, SecretSource
-from linkedclone.model.request import Placement
+from linkedclone.model.request import CloneRequest, Nic
 from linkedclone.model.values.document import LEFT_OUT_IF_EMPTY, Document, told_as, told_by
 from linkedclone.model.vm import Vm
 
@@ -38,29 +39,27 @@ class PoolHardware:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class VspherePlace(Placement):
-    """What only vSphere knows: where the clones go, and their first card's network.
+class DriverSettings(ABC):
+    """What only one kind of driver knows: a section of a pool's file, of the driver's own making.
+
+    Its fields are the settings that the section may hold; each has a default.
 
     Attributes:
-        network: The network of the first card; empty keeps the snapshot's.
-        keep_tpm: Whether a virtual TPM is copied with its secrets.
+        about: What the section is for, as the schema of pools' files says it.
     """
 
     __pydantic_config__: ClassVar[Mapping[str, str]] = _FORBID
 
-    network: str = ""
-    keep_tpm: bool = False
+    about: ClassVar[str] = ""
 
+    @abstractmethod
+    def apply_to(self, request: CloneRequest) -> CloneRequest:
+        """Return the request of a pool's clones with what the section says. Pure."""
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LocalPlace:
-    """What only this machine's QEMU knows."""
-
-    __pydantic_config__: ClassVar[Mapping[str, str]] = _FORBID
-
-    network: str = ""
-    firmware: Literal["", "bios", "uefi"] = ""
-    display: bool = False
+    @staticmethod
+    def remap_first_card(network: str) -> tuple[Nic, ...]:
+        """Return the change that puts the first card into a network; none if it is empty."""
+        return (Nic(action="remap", index=0, network=network),) if network else ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,8 +124,8 @@ class PoolSpec:
         power: Whether they run.
         annotation: Their notes; None keeps the parent's.
         hardware: What differs from the snapshot's hardware.
-        vsphere: Place, on vSphere.
-        local: Place, on this machine.
+        per_driver: What only one kind of driver knows, by the section of the file
+            that says it.
         customization: Who the guests are to be.
         health: When a clone counts as healthy.
         in_use: A command that ends with 0 inside a guest that somebody uses;
@@ -149,8 +148,7 @@ class PoolSpec:
     power: Literal["on", "off"] = "on"
     annotation: str | None = None
     hardware: PoolHardware = field(default_factory=PoolHardware)
-    vsphere: VspherePlace = field(default_factory=VspherePlace)
-    local: LocalPlace = field(default_factory=LocalPlace)
+    per_driver: Mapping[str, DriverSettings] = field(default_factory=dict)
     customization: Customization | None = None
     health: Probe = field(default_factory=Probe)
     in_use: tuple[str, ...] = ()

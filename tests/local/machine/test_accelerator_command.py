@@ -13,6 +13,7 @@ from linkedclone.drivers.local.machine import machine
 from linkedclone.drivers.local.machine.accelerator import Accelerator
 from linkedclone.drivers.local.machine.config import MachineConfig
 from linkedclone.drivers.local.state.settings import ACCEL_VARIABLE, find_accel
+from linkedclone.drivers.registry import load_driver
 from linkedclone.errors import InputError
 from linkedclone.model.images import ImageImport
 from tests.local.scenes import make_image
@@ -118,4 +119,4 @@ def test_the_library_takes_the_same() -> None:
     with pytest.raises(InputError):
         with_accel(Endpoint(kind="local"), "xen")
     with pytest.raises(InputError):
-        with_accel(Endpoint(kind="vsphere", host="vcenter"), "kvm")
+        load_driver(with_accel(Endpoint(kind="memory"), "kvm"))

@@ -16,6 +16,7 @@ from linkedclone.app.pools.pool_schema import build_schema
 from linkedclone.errors import InputError
 from linkedclone.model.customization import GuestOs, SecretSource
 from linkedclone.model.pool import PoolHardware, PoolSpec
+from linkedclone.planning.pool.requests import build_request
 
 GIB = 1 << 30
 
@@ -71,7 +72,7 @@ def test_a_whole_file_is_read(file: Path) -> None:
     assert (spec.refresh_above, spec.max_age, spec.health.within) == (8 * GIB, 2_592_000.0, 900.0)
     assert spec.customization is not None
     assert spec.customization.os is GuestOs.WINDOWS
-    assert spec.vsphere.network == "VDI-LAN"
+    assert build_request(spec, section="vsphere").hardware.nics[0].network == "VDI-LAN"
 
 
 def test_four_lines_are_a_pool(file: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from linkedclone.drivers.memory.driver import MemoryDriver
+from linkedclone.drivers.vsphere.registration import VspherePlace
 from linkedclone.errors import BusyError, InputError, RefusedError
 from linkedclone.model.pool import PoolSpec, Rollout
 from linkedclone.model.report import Status
@@ -26,7 +27,7 @@ OTHERS: dict[str, PoolSpec] = {
     "other numbers": replace(FIRST, first=101),
     "another parent and pattern": replace(FIRST, parent="silver", name="seat-{n}", size=1),
     "another folder": replace(
-        FIRST, vsphere=replace(FIRST.vsphere, folder="Elsewhere", create_folder=True)
+        FIRST, per_driver={"vsphere": VspherePlace(folder="Elsewhere", create_folder=True)}
     ),
 }
 

@@ -11,6 +11,7 @@ from linkedclone.app.proposal import Acting
 from linkedclone.drivers.contract import Driver
 from linkedclone.drivers.registry import open_driver
 from linkedclone.drivers.vsphere.driver import VsphereDriver
+from linkedclone.drivers.vsphere.registration import VspherePlace
 from linkedclone.errors import InputError
 from linkedclone.execution.outage import REAL
 from linkedclone.model.customization import Addresses, Customization, GuestOs, SecretSource
@@ -20,7 +21,6 @@ from linkedclone.model.pool import (
     PoolSpec,
     Probe,
     Rollout,
-    VspherePlace,
 )
 from linkedclone.model.pool_report import PoolOutlook, PoolReport
 from linkedclone.model.values.secret import Secret
@@ -242,9 +242,11 @@ def test_a_snapshot_that_was_deleted_by_hand_is_named(world: World) -> None:
 
 def test_the_place_of_the_file_is_kept_to(world: World) -> None:
     spec = pool(
-        vsphere=VspherePlace(
-            folder="Floor/Third", create_folder=True, network="DC0_DVPG0", datastore="LocalDS_0"
-        )
+        per_driver={
+            "vsphere": VspherePlace(
+                folder="Floor/Third", create_folder=True, network="DC0_DVPG0", datastore="LocalDS_0"
+            )
+        }
     )
     report = world.apply(spec)
     assert report.exit_code == 0, report.document()
@@ -259,7 +261,7 @@ def test_clones_are_spread_over_datastores(start_simulator: Start) -> None:
     simulator = start_simulator("-ds", "2")
     with opened(simulator) as driver:
         world = World(simulator, driver)
-        spec = pool(4, vsphere=VspherePlace(spread="datastore"))
+        spec = pool(4, per_driver={"vsphere": VspherePlace(spread="datastore")})
         report = world.apply(spec)
         assert report.exit_code == 0, report.document()
         stores = {vm.home[0] for vm in world.members(spec).values() if vm.home}

@@ -1,17 +1,20 @@
 """Read a pool's file, whole, with all its errors at once; and write single settings back."""
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import copy
+from dataclasses import field, fields, make_dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
 from linkedclone.config.customization_file import read_customization_values
 from linkedclone.config.guest_passwords import AskFor, look_up_all
 from linkedclone.config.yaml_reader import YamlFile, build_yaml, read_into
+from linkedclone.drivers.registry import find_pool_settings
 from linkedclone.errors import InputError
 from linkedclone.guest.rules import find_sources
 from linkedclone.model.guest import Secrets
-from linkedclone.model.pool import PoolSpec
+from linkedclone.model.pool import DriverSettings, PoolSpec
 from linkedclone.model.values.document_errors import Place, Problem
 from linkedclone.model.values.durations import parse_duration
 from linkedclone.model.values.sizes import parse_size
@@ -23,6 +26,8 @@ _SIZES: Final[tuple[Place, ...]] = (("hardware", "memory"), ("refresh_above",))
 _DURATIONS: Final[tuple[Place, ...]] = (("max_age",), ("health", "within"))
 _DISKS: Final[Place] = ("hardware", "add_disks")
 _CUSTOMIZATION: Final = "customization"
+_PER_DRIVER: Final = "per_driver"
+_SETTINGS: Final = frozenset(one.name for one in fields(PoolSpec))
 
 
 def read_pool(path: Path) -> PoolSpec:
@@ -52,12 +57,37 @@ def check_file(file: YamlFile) -> PoolSpec:
             for problem in checked_guest.problems
         )
         plain = {key: value for key, value in plain.items() if key != _CUSTOMIZATION}
-    checked = read_into(PoolSpec, plain)
-    further = check_pool(checked.value) if checked.value is not None else ()
+    checked = read_into(build_form(), plain)
+    spec = _turn_into_spec(checked.value) if checked.value is not None else None
+    further = check_pool(spec) if spec is not None else ()
     found = (*problems, *checked.and_also(further), *guest_problems)
-    if found or checked.value is None:
+    if found or spec is None:
         raise file.complain(found)
-    return replace(checked.value, customization=guest)
+    return replace(spec, customization=guest)
+
+
+def build_form() -> type[Any]:
+    """Return the class that a file is read into: a spec with a section for each kind of driver."""
+    return _build_form(tuple(find_pool_settings().items()))
+
+
+@cache
+def _build_form(sections: Sequence[tuple[str, Callable[[], DriverSettings]]]) -> type[Any]:
+    """Make the class once: what reads it takes longer to build than to read many files."""
+    own: list[tuple[str, Any, Any]] = []
+    for one in fields(PoolSpec):
+        if one.name == _PER_DRIVER:
+            own += [(kind, made, field(default_factory=made)) for kind, made in sections]
+        else:
+            own.append((one.name, one.type, copy(one)))
+    namespace = {"__doc__": PoolSpec.__doc__, "__pydantic_config__": {"extra": "forbid"}}
+    return make_dataclass("PoolSpec", own, frozen=True, kw_only=True, namespace=namespace)
+
+
+def _turn_into_spec(form: Any) -> PoolSpec:  # noqa: ANN401 - a class that is made of the sections
+    values = {one.name: getattr(form, one.name) for one in fields(form)}
+    sections = {kind: values.pop(kind) for kind in values.keys() - _SETTINGS}
+    return PoolSpec(**values, per_driver=sections)
 
 
 def preview_settings(path: Path, settings: Mapping[str, object]) -> PoolSpec:

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from dataclasses import is_dataclass
 from typing import Any, Final
 
+from linkedclone.app.pools.pool_file import build_form
+from linkedclone.drivers.registry import find_pool_settings
 from linkedclone.model import customization, pool
-from linkedclone.model.pool import PoolSpec
 
 _SIZE: Final = {"type": ["string", "integer"], "examples": ["4GiB", "512MiB"]}
 _TIME: Final = {"type": ["string", "number"], "examples": ["90s", "10m", "30d"]}
@@ -26,7 +27,7 @@ def build_schema() -> dict[str, Any]:
     """Return the schema; descriptions are those of the classes' own documentation."""
     from pydantic import TypeAdapter
 
-    schema: dict[str, Any] = TypeAdapter(PoolSpec).json_schema()
+    schema: dict[str, Any] = TypeAdapter(build_form()).json_schema()
     definitions: dict[str, dict[str, Any]] = {**schema.get("$defs", {}), "PoolSpec": schema}
     for name, key, written in _WRITTEN:
         definitions[name]["properties"][key] = dict(written)
@@ -37,6 +38,8 @@ def build_schema() -> dict[str, Any]:
     for name, kind in _classes():
         if name in definitions:
             _describe(definitions[name], kind)
+    for section, settings in find_pool_settings().items():
+        schema["properties"][section]["description"] = settings.about
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
 
@@ -47,6 +50,7 @@ def _classes() -> Iterator[tuple[str, type]]:
             for name, kind in inspect.getmembers(module, inspect.isclass)
             if is_dataclass(kind)
         )
+    yield from ((settings.__name__, settings) for settings in find_pool_settings().values())
 
 
 def _describe(definition: dict[str, Any], kind: type) -> None:

@@ -8,7 +8,6 @@ from pathlib import Path
 import click
 
 from linkedclone.app.endpoints import (
-    Presented,
     check_fingerprint,
     look_at_certificate,
     pin,
@@ -19,7 +18,7 @@ from linkedclone.cli.terminal import has_terminal, printable, say, shows_on_term
 from linkedclone.cli.views.tables import GOOD_BAD, Column, render_table
 from linkedclone.config.endpoint import Endpoint, Tls
 from linkedclone.errors import CertificateError, InputError
-from linkedclone.model.access import MOST_PARENTS, EndpointRow, Welcome
+from linkedclone.model.access import MOST_PARENTS, EndpointRow, PresentedCertificate, Welcome
 from linkedclone.model.findings import Finding
 from linkedclone.model.values.secret import Secret
 from linkedclone.model.vm import Identity
@@ -42,7 +41,7 @@ def settle_trust(endpoint: Endpoint, *, fingerprint: str | None, ca_file: Path |
     return pin(endpoint, seen)
 
 
-def _ask_to_pin(endpoint: Endpoint, seen: Presented) -> None:
+def _ask_to_pin(endpoint: Endpoint, seen: PresentedCertificate) -> None:
     facts = _describe_certificate(seen)
     if not has_terminal():
         raise InputError(
@@ -62,7 +61,7 @@ def _ask_to_pin(endpoint: Endpoint, seen: Presented) -> None:
         raise CertificateError(brief, hint="ask the server's administrator for its fingerprint")
 
 
-def _describe_certificate(seen: Presented) -> list[str]:
+def _describe_certificate(seen: PresentedCertificate) -> list[str]:
     facts = [
         ("subject", seen.subject),
         ("issuer", seen.issuer),

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 from linkedclone.errors import InputError, RefusedError
 from linkedclone.model.pool import Change, Fitness, PoolChange, PoolSpec, Why
@@ -10,9 +10,7 @@ from linkedclone.model.request import (
     CloneRequest,
     Hardware,
     NewDisk,
-    Nic,
     Own,
-    Placement,
     SnapshotChoice,
 )
 from linkedclone.model.vm import Mark, PoolState, Vm
@@ -25,46 +23,30 @@ def build_request(spec: PoolSpec, *, section: str) -> CloneRequest:
 
     Args:
         spec: The pool.
-        section: The part of the spec that is about this hypervisor: ``vsphere``
-            or ``local``.
+        section: The part of the spec that is about this hypervisor.
     """
-    snapshot = SnapshotChoice()
+    snapshot, wanted = SnapshotChoice(), spec.hardware
     if spec.snapshot:
         snapshot = SnapshotChoice(kind="named", name=spec.snapshot)
-    return CloneRequest(
+    request = CloneRequest(
         parent=spec.parent,
         names=(),
         snapshot=snapshot,
-        hardware=_build_hardware(spec, section),
-        placement=_build_placement(spec) if section == "vsphere" else Placement(),
+        hardware=Hardware(
+            cpus=wanted.cpus,
+            cores_per_socket=wanted.cores_per_socket,
+            memory_bytes=wanted.memory,
+            extra_config=tuple(wanted.extra_config.items()),
+            disks=tuple(NewDisk(capacity_bytes=size) for size in wanted.add_disks),
+        ),
         annotation=spec.annotation,
         customization=spec.customization,
         customization_spec=spec.customization.stored if spec.customization else "",
         power_on=spec.running,
         owner=spec.pool,
     )
-
-
-def _build_hardware(spec: PoolSpec, section: str) -> Hardware:
-    wanted = spec.hardware
-    network = spec.vsphere.network if section == "vsphere" else spec.local.network
-    nics = (Nic(action="remap", index=0, network=network),) if network else ()
-    here = section == "local"
-    return Hardware(
-        cpus=wanted.cpus,
-        cores_per_socket=wanted.cores_per_socket,
-        memory_bytes=wanted.memory,
-        extra_config=tuple(wanted.extra_config.items()),
-        disks=tuple(NewDisk(capacity_bytes=size) for size in wanted.add_disks),
-        nics=nics,
-        keep_tpm=spec.vsphere.keep_tpm and not here,
-        firmware=spec.local.firmware if here else "",
-        display=spec.local.display and here,
-    )
-
-
-def _build_placement(spec: PoolSpec) -> Placement:
-    return Placement(**{one.name: getattr(spec.vsphere, one.name) for one in fields(Placement)})
+    settings = spec.per_driver.get(section)
+    return settings.apply_to(request) if settings else request
 
 
 def add_clones(

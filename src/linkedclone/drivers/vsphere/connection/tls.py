@@ -6,33 +6,14 @@ The context is always made here and always given [fact: py-tls-localhost].
 import hashlib
 import socket
 import ssl
-from dataclasses import dataclass
 from typing import Any
 
 from linkedclone.config.endpoint import Endpoint, Tls
 from linkedclone.errors import CertificateError, EndpointError, InputError, UnreachableError
+from linkedclone.model.access import PresentedCertificate
 
 _NO_CHECK_TIME = 0x200000
 """OpenSSL's X509_V_FLAG_NO_CHECK_TIME, for which Python has no name."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FetchedCertificate:
-    """The certificate that a server presents, trusted by nobody yet.
-
-    Attributes:
-        pem: The certificate in PEM form, ready to be pinned.
-        sha256: SHA-256 of its DER form, 64 lower-case hex digits.
-        subject: Whose it says it is (``CN=vcenter.example``); empty if unreadable.
-        issuer: Who signed it; empty if unreadable.
-        not_after: When it expires, as OpenSSL writes it; empty if unreadable.
-    """
-
-    pem: str
-    sha256: str
-    subject: str
-    issuer: str
-    not_after: str
 
 
 class _PinnedContext(ssl.SSLContext):
@@ -96,7 +77,7 @@ def normalize_sha256(text: str) -> str:
     return digits
 
 
-def fetch_certificate(host: str, port: int, timeout_seconds: float) -> FetchedCertificate:
+def fetch_certificate(host: str, port: int, timeout_seconds: float) -> PresentedCertificate:
     """Read the certificate that a server presents, without trusting it. Sends nothing else."""
     context = _unverified(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
     der, _ = _shake_hands(context, host, port, timeout_seconds)
@@ -111,7 +92,7 @@ def fetch_certificate(host: str, port: int, timeout_seconds: float) -> FetchedCe
         _, fields = _shake_hands(trusting, host, port, timeout_seconds)
     except CertificateError:
         fields = {}
-    return FetchedCertificate(
+    return PresentedCertificate(
         pem=pem,
         sha256=_sha256(der),
         subject=_render_name(fields.get("subject", ())),
