@@ -219,7 +219,7 @@ def sorting(many: int) -> Work:
     """Steps of several kinds in one stage, some of which go together."""
     driver = MemoryDriver(MemoryHypervisor(), "memory:")
     runner, steps = Runner(driver, Silent()), steps_of_two_kinds(many)
-    return lambda: [list(some) for _, some in runner._ways(steps, None)]
+    return lambda: [list(some) for _, some in runner.assign(steps)]
 
 
 def giving_up(many: int) -> Work:

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
 from linkedclone.drivers.contract import Driver
-from linkedclone.execution.job_queue import Landing
-from linkedclone.model.plan import Step
+from linkedclone.execution.stages import Landing
 from linkedclone.model.values.ids import VmId
 from linkedclone.model.vm import Vm
 
@@ -26,7 +26,7 @@ class EarlyLook:
         self._asked: set[VmId] = set()
         self._reads: list[Future[tuple[Vm, ...]]] = []
 
-    def landed(self, landing: Landing[Step]) -> None:
+    def landed(self, landing: Landing[Any]) -> None:
         """Note a clone that was made."""
         if landing.result:
             self._fresh.append(VmId(landing.result))

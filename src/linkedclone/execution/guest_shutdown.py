@@ -6,11 +6,10 @@ taken too long.
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from linkedclone.drivers.contract import Driver
 from linkedclone.errors import (
     AuthenticationError,
     BusyError,
@@ -21,10 +20,11 @@ from linkedclone.errors import (
     LinkedCloneError,
     RefusedError,
 )
-from linkedclone.execution.job_queue import SUBMIT_THREADS, Landing
-from linkedclone.execution.progress import Event, Progress
+from linkedclone.execution.job_queue import SUBMIT_THREADS, JobQueue
+from linkedclone.execution.progress import Event
+from linkedclone.execution.stages import Landing, Stages, StageWorker
 from linkedclone.model.jobs import JobStatus
-from linkedclone.model.plan import ShutDownGuest
+from linkedclone.model.plan import SetPower, ShutDownGuest
 from linkedclone.model.values.ids import VmId
 from linkedclone.model.vm import Power
 
@@ -40,9 +40,6 @@ ASK_AGAIN_SECONDS = 5.0
 
 STOPPED_HARD = "stopped hard"
 """The result of a landing whose guest did not obey; else it has none."""
-
-Pull = Callable[[Sequence[ShutDownGuest]], Iterator[Landing[ShutDownGuest]]]
-"""Stops VMs hard; lands the steps that were given."""
 
 
 class TooSlowError(HypervisorError):
@@ -70,17 +67,16 @@ def _begin(step: ShutDownGuest) -> _Asked:
     return _Asked(step=step, at=now, last=now)
 
 
-class Shutdowns:
+class Shutdowns(StageWorker):
     """Asks guests, and waits until each VM is off.
 
     If the consumer is interrupted, :attr:`in_flight` names the guests that
     were asked: nobody can take that back.
     """
 
-    def __init__(self, driver: Driver, *, pull: Pull, progress: Progress) -> None:
-        self._driver = driver
-        self._pull = pull
-        self._progress = progress
+    def __init__(self, stages: Stages) -> None:
+        super().__init__(stages)
+        self._driver = stages.driver
         self._waiting: dict[VmId, _Asked] = {}
         self._hard: dict[VmId, _Asked] = {}
 
@@ -123,11 +119,24 @@ class Shutdowns:
             self._ask_again()
 
     def _pull_hard(self) -> Iterator[Landing[ShutDownGuest]]:
-        """Stop them hard; what it took begins with the question."""
-        steps = tuple(asked.step for asked in self._hard.values())
-        for landing in self._pull(steps) if steps else ():
-            asked = self._hard.pop(landing.item.vm)
-            yield replace(landing, seconds=asked.seconds())
+        """Stop VMs hard whose guests did not obey; what it took begins with the question."""
+        if not self._hard:
+            return
+        hard = [
+            SetPower(vm=vm, vm_name=asked.step.vm_name, power=Power.OFF)
+            for vm, asked in self._hard.items()
+        ]
+        for landing in JobQueue(self._stages).run(hard):
+            asked = self._hard.pop(VmId(landing.item.subject))
+            yield Landing(
+                item=asked.step,
+                result=None if landing.error else STOPPED_HARD,
+                error=landing.error,
+                accepted=landing.accepted,
+                known=landing.known,
+                seconds=asked.seconds(),
+                task=landing.task,
+            )
 
     def _pause(self, age: float) -> float:
         """Return how long to wait before the next look; never past the next deadline."""
@@ -199,7 +208,7 @@ class Shutdowns:
         self._waiting.clear()
 
     def _tell(self, step: ShutDownGuest, status: JobStatus) -> None:
-        self._progress.update(Event(name=step.vm_name, action="shut-down", status=status))
+        self._stages.progress.update(Event(name=step.vm_name, action="shut-down", status=status))
 
 
 def _land(

@@ -5,10 +5,8 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor
 from concurrent.futures import wait as wait_for_futures
-from dataclasses import dataclass, replace
-from typing import Generic, Protocol, TypeVar
+from dataclasses import replace
 
-from linkedclone.drivers.contract import Driver
 from linkedclone.errors import (
     BusyError,
     EndpointError,
@@ -16,10 +14,12 @@ from linkedclone.errors import (
     LostJobError,
     Transience,
 )
-from linkedclone.execution.outage import REAL, Outage, Pace
-from linkedclone.execution.progress import Event, Progress
+from linkedclone.execution.progress import Event
+from linkedclone.execution.stages import Landing, Stages, StageWorker
 from linkedclone.model.jobs import Job, JobState, JobStatus
+from linkedclone.model.plan import Step
 from linkedclone.model.values.ids import JobId
+from linkedclone.planning.retries import plan_retry
 
 SUBMIT_THREADS = 16
 """Calls under way at once. 100 submissions at 20 ms a call took 0.48 s with 8
@@ -27,105 +27,36 @@ threads, 0.27 s with 16; more gain little, since each costs 1.5 ms of processor 
 
 _TICK_SECONDS = 5.0
 
-Item = TypeVar("Item")
-Again_contra = TypeVar("Again_contra", contravariant=True)
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Landing(Generic[Item]):
-    """How one item ended.
-
-    Attributes:
-        item: What was started.
-        result: What its job made; None if it failed.
-        error: Why it failed; None if it did not.
-        accepted: True if the hypervisor took the call.
-        known: True if the hypervisor itself told how the job ended; False where
-            it could not be asked, or has forgotten the job.
-        seconds: From the start of the call to the end of the job.
-        submitted_seconds: Of these, until the hypervisor took the call; None if
-            it did not.
-        landed: When it ended, by ``time.monotonic``.
-        task: What the hypervisor calls the job; empty where it has no word for it.
-    """
-
-    item: Item
-    result: str | None
-    error: LinkedCloneError | None
-    accepted: bool
-    known: bool
-    seconds: float
-    submitted_seconds: float | None = None
-    landed: float = 0.0
-    task: str = ""
-
-
-class Retry(Protocol[Again_contra]):
-    """Decides whether an item that failed is started again."""
-
-    def __call__(
-        self, item: Again_contra, error: LinkedCloneError, /, *, failures: int, accepted: bool
-    ) -> float | None:
-        """Return the seconds to wait before it is; None for an end."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Endurance(Generic[Item]):
-    """What is put up with before an item counts as failed.
-
-    Attributes:
-        retry: Decides what is started again.
-        outage: Waits for the endpoint where it goes away; shared by a run.
-        pace: Where time and chance come from.
-    """
-
-    retry: Retry[Item]
-    outage: Outage
-    pace: Pace = REAL
-
-
-class Flight(Generic[Item]):
-    """Start a job for each item, at most ``parallel`` at once, and yield each as it lands.
+class JobQueue(StageWorker):
+    """Start a job for each step, at most ``parallel`` at once, and yield each as it lands.
 
     Started in order. If the consumer is interrupted, nothing more is started;
     :attr:`in_flight` then names what goes on at the hypervisor.
+
+    Args:
+        stages: Whose steps these are.
+        start: What starts a step, if not the driver itself.
     """
 
-    def __init__(
-        self,
-        driver: Driver,
-        *,
-        start: Callable[[Item], Job],
-        describe: Callable[[Item], str],
-        parallel: int,
-        progress: Progress,
-        endurance: Endurance[Item] | None = None,
-    ) -> None:
-        self._driver = driver
-        self._start = start
-        self._describe = describe
-        self._parallel = parallel
-        self._progress = progress
-        self._retry = endurance.retry if endurance else None
-        self._pace = endurance.pace if endurance else REAL
-        self._outage = (
-            endurance.outage
-            if endurance
-            else Outage(address="", patience_seconds=0.0, progress=progress)
-        )
-        self._held: list[tuple[float, Item]] = []
+    def __init__(self, stages: Stages, start: Callable[[Step], Job] | None = None) -> None:
+        super().__init__(stages)
+        self._start = start or stages.start
+        self._outage = stages.outage
+        self._pace = stages.pace
+        self._held: list[tuple[float, Step]] = []
         self._failures: dict[int, int] = {}
         self._since: dict[int, float] = {}
         self._taken: dict[int, float] = {}
-        self._flying: dict[JobId, tuple[Job, Item]] = {}
+        self._flying: dict[JobId, tuple[Job, Step]] = {}
         self._seen: dict[JobId, tuple[JobStatus, int | None]] = {}
 
     @property
     def in_flight(self) -> tuple[str, ...]:
         """Names of the VMs whose jobs were accepted and have not been seen to end."""
-        return tuple(self._describe(item) for _, item in self._flying.values())
+        return tuple(item.about for _, item in self._flying.values())
 
-    def run(self, items: Sequence[Item]) -> Iterator[Landing[Item]]:
+    def run(self, items: Sequence[Step]) -> Iterator[Landing[Step]]:
         """Run them all.
 
         Raises nothing of its own: an item's error comes with its landing. A
@@ -133,12 +64,12 @@ class Flight(Generic[Item]):
         with) lands every item that is in flight with that error.
         """
         queue = deque(items)
-        submitting: dict[Future[Job], Item] = {}
+        submitting: dict[Future[Job], Step] = {}
         pool = ThreadPoolExecutor(max_workers=SUBMIT_THREADS, thread_name_prefix="submit")
         try:
             while queue or submitting or self._flying or self._held:
                 queue.extend(self._release(idle=not (queue or submitting or self._flying)))
-                while queue and len(submitting) + len(self._flying) < self._parallel:
+                while queue and len(submitting) + len(self._flying) < self._stages.parallel:
                     item = queue.popleft()
                     self._since.setdefault(id(item), time.monotonic())
                     submitting[pool.submit(self._start, item)] = item
@@ -149,7 +80,7 @@ class Flight(Generic[Item]):
             pool.shutdown(wait=True, cancel_futures=True)
             self._note_submitted(submitting)
 
-    def _collect(self, submitting: dict[Future[Job], Item]) -> Iterator[Landing[Item]]:
+    def _collect(self, submitting: dict[Future[Job], Step]) -> Iterator[Landing[Step]]:
         if not submitting:
             return
         done, _ = wait_for_futures(submitting, _TICK_SECONDS, FIRST_COMPLETED)
@@ -170,14 +101,13 @@ class Flight(Generic[Item]):
 
     # -- trying again -----------------------------------------------------------------
 
-    def _hold(self, item: Item, error: LinkedCloneError, *, accepted: bool) -> bool:
+    def _hold(self, item: Step, error: LinkedCloneError, *, accepted: bool) -> bool:
         """Keep an item for another try, if it is worth one and safe."""
         if error.transience is Transience.AWAY and not accepted:
             pause = self._outage.pause(error)
         else:
             self._failures[id(item)] = failures = self._failures.get(id(item), 0) + 1
-            retry = self._retry
-            pause = retry(item, error, failures=failures, accepted=accepted) if retry else None
+            pause = plan_retry(item, error, failures=failures, accepted=accepted)
             if pause is not None:
                 pause = self._pace.spread(pause)
                 text = f"{error.brief}; again in {pause:.1f} s"
@@ -187,7 +117,7 @@ class Flight(Generic[Item]):
         self._held.append((self._pace.now() + pause, item))
         return True
 
-    def _release(self, *, idle: bool) -> list[Item]:
+    def _release(self, *, idle: bool) -> list[Step]:
         """Return the items whose pause is over; where there is nothing else to do, wait for it."""
         if not self._held:
             return []
@@ -208,17 +138,17 @@ class Flight(Generic[Item]):
 
     # -- waiting ----------------------------------------------------------------------
 
-    def _note_submitted(self, submitting: dict[Future[Job], Item]) -> None:
+    def _note_submitted(self, submitting: dict[Future[Job], Step]) -> None:
         """After an interrupt: calls that were under way have been accepted meanwhile."""
         for future, item in submitting.items():
             if future.done() and not future.cancelled() and future.exception() is None:
                 job = future.result()
                 self._flying[job.id] = (job, item)
 
-    def _poll(self, timeout: float) -> Iterator[Landing[Item]]:
+    def _poll(self, timeout: float) -> Iterator[Landing[Step]]:
         jobs = [job for job, _ in self._flying.values()]
         try:
-            states = self._driver.wait(jobs, timeout)
+            states = self._stages.driver.wait(jobs, timeout)
         except LinkedCloneError as error:
             pause = self._outage.pause(error)
             if pause is not None:
@@ -245,13 +175,13 @@ class Flight(Generic[Item]):
 
     def _land(
         self,
-        item: Item,
+        item: Step,
         result: str | None,
         error: LinkedCloneError | None,
         *,
         accepted: bool,
         known: bool,
-    ) -> Landing[Item]:
+    ) -> Landing[Step]:
         now, since = time.monotonic(), self._since.pop(id(item))
         taken = self._taken.pop(id(item), None)
         return Landing(
@@ -265,7 +195,7 @@ class Flight(Generic[Item]):
             landed=now,
         )
 
-    def _tell_change(self, item: Item, state: JobState) -> None:
+    def _tell_change(self, item: Step, state: JobState) -> None:
         now = (state.status, state.percent)
         if self._seen.get(state.job.id) != now:
             self._seen[state.job.id] = now
@@ -273,16 +203,15 @@ class Flight(Generic[Item]):
 
     def _tell(
         self,
-        item: Item,
+        item: Step,
         action: str,
         status: JobStatus,
         percent: int | None = None,
         *,
         text: str = "",
     ) -> None:
-        name = self._describe(item)
-        event = Event(name=name, action=action, status=status, percent=percent, text=text)
-        self._progress.update(event)
+        event = Event(name=item.about, action=action, status=status, percent=percent, text=text)
+        self._stages.progress.update(event)
 
 
 def _was_told(error: LinkedCloneError) -> bool:

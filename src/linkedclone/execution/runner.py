@@ -1,26 +1,35 @@
 """Carry out a plan, stage by stage."""
 
+from __future__ import annotations
+
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
-from typing import Final
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Final
 
-from linkedclone.drivers.contract import Driver
-from linkedclone.errors import GoneError, LinkedCloneError
-from linkedclone.execution.guest_shutdown import STOPPED_HARD
-from linkedclone.execution.job_queue import Endurance, Flight, Landing
-from linkedclone.execution.outage import REAL, Outage, Pace
-from linkedclone.execution.progress import Event, Progress
-from linkedclone.execution.ways import Way, Ways
-from linkedclone.model.jobs import Job, JobStatus
+from linkedclone.errors import (
+    GoneError,
+    InterruptedByUserError,
+    LinkedCloneError,
+    NotFoundError,
+)
+from linkedclone.execution.batch_power_on import PowerBatches
+from linkedclone.execution.clone_stage import CloneStage
+from linkedclone.execution.guest_shutdown import STOPPED_HARD, Shutdowns
+from linkedclone.execution.job_queue import JobQueue
+from linkedclone.execution.outage import Pace
+from linkedclone.execution.stages import Landing, Stages, Workers
+from linkedclone.execution.template_snapshot import TemplateSnapshots
+from linkedclone.model.jobs import Job
 from linkedclone.model.plan import (
     CreateClone,
+    CreateFolder,
     DeleteSnapshot,
     DeleteVm,
-    JobStep,
     Plan,
     RenameVm,
+    SetPower,
     ShutDownGuest,
     Step,
     TakeSnapshot,
@@ -32,169 +41,83 @@ from linkedclone.model.report import (
     Failure,
     Status,
 )
-from linkedclone.planning.retries import plan_retry
+from linkedclone.model.values.ids import FolderId
+from linkedclone.model.vm import Snapshot, Vm
+from linkedclone.planning.clone.plan import hang_from, put_into
 
 Check = Callable[[Sequence[Step]], Sequence[tuple[Step, LinkedCloneError]]]
 """Returns the steps that must not be carried out any more, each with the reason."""
-
-
-_TICK_SECONDS: Final = 5.0
 
 _STALE_SECONDS: Final = 20.0
 """How old the last look may be when a step is sent again."""
 
 
-class Runner:
-    """Carries out steps through one driver.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What came of a plan.
 
     Attributes:
-        driver: The open connection.
-        progress: Who is told.
-        parallel: How many jobs may be in flight at once.
-        interrupted: Set once the user interrupted; nothing more is started then.
-        in_flight: Names of the VMs whose jobs go on at the hypervisor all the same.
-        outage: Waits for the endpoint where it goes away in the middle of the run.
-        pace: Where time and chance come from.
+        results: What became of what each step is about, by the step's key.
+        landings: How each step ended that was carried out, in order.
     """
 
-    def __init__(
-        self,
-        driver: Driver,
-        progress: Progress,
-        parallel: int | None = None,
-        *,
-        pace: Pace = REAL,
-    ) -> None:
-        self.pace = pace
-        self.outage = Outage(
-            address=driver.identify().address,
-            patience_seconds=driver.features.patience_seconds,
-            progress=progress,
-            pace=pace,
-        )
-        self.driver = driver
-        self.progress = progress
-        self.parallel = parallel or driver.features.parallel
-        self._interrupted = False
-        self.in_flight: frozenset[str] = frozenset()
-        self._recheck: _Recheck | None = None
+    results: Mapping[str, ActionResult]
+    landings: tuple[Landing[Any], ...]
 
-    @property
-    def interrupted(self) -> bool:
-        """Whether the user interrupted: nothing more is started then, and nothing waited for."""
-        return self._interrupted
 
-    @interrupted.setter
-    def interrupted(self, interrupted: bool) -> None:
-        self._interrupted = interrupted
-        if interrupted:
-            self.outage.give_up()
+class Runner(Stages):
+    """Carries out plans through one driver."""
+
+    workers: ClassVar[Workers] = {
+        ShutDownGuest: Shutdowns,
+        CreateClone: CloneStage,
+        TakeSnapshot: TemplateSnapshots,
+        SetPower: PowerBatches,
+        object: JobQueue,
+    }
+    _recheck: _Recheck | None = None
 
     def start(self, step: Step) -> Job:
         """Start the one call that a step stands for."""
         if self._recheck is not None:
             self._recheck.before(step)
-        if isinstance(step, ShutDownGuest):
-            msg = f"a guest's shutdown is no job, and cannot be started alone: {step!r}"
-            raise TypeError(msg)
-        return self.driver.start(step)
-
-    def finish(self, step: JobStep) -> str | None:
-        """Start a step that all others wait for, and wait until it is done; return its result.
-
-        Raises:
-            LinkedCloneError: It failed.
-        """
-        return self.wait(self.start(step))
-
-    def wait(self, job: Job) -> str | None:
-        """Wait until a job is done, past outages; return its result.
-
-        Raises:
-            LinkedCloneError: It failed.
-        """
-        while True:
-            (state,) = self.outage.ask(lambda: self.driver.wait([job], _TICK_SECONDS))
-            if state.error is not None:
-                raise state.error
-            if state.finished:
-                return state.result
-
-    def run_stage(
-        self,
-        steps: Sequence[Step],
-        *,
-        start: Callable[[Step], Job] | None = None,
-        landed: Callable[[Landing[Step]], None] | None = None,
-    ) -> list[Landing[Step]]:
-        """Carry out steps that do not wait for each other; an interrupt ends it early.
-
-        Args:
-            steps: The steps.
-            start: What starts a step, if not :meth:`start`.
-            landed: Who is told of each end at once; must not wait.
-        """
-        landings: list[Landing[Step]] = []
-        for way, some in self._ways(steps, start):
-            try:
-                for landing in way.run(some):
-                    landings.append(landing)
-                    self.tell(landing)
-                    if landed is not None:
-                        landed(landing)
-            except KeyboardInterrupt:
-                self.interrupted = True
-                self.in_flight = frozenset(way.in_flight)
-                break
-        return landings
-
-    def _ways(
-        self, steps: Sequence[Step], start: Callable[[Step], Job] | None
-    ) -> Iterable[tuple[Way, Sequence[Step]]]:
-        if start is not None:
-            return [(self._flight(start), steps)]
-        ways = Ways(
-            self.driver,
-            start=self.start,
-            fly=self._flight,
-            parallel=self.parallel,
-            progress=self.progress,
-        )
-        return ways.choose(steps)
-
-    def _flight(self, start: Callable[[Step], Job]) -> Flight[Step]:
-        return Flight(
-            self.driver,
-            start=start,
-            describe=lambda step: step.about,
-            parallel=self.parallel,
-            progress=self.progress,
-            endurance=Endurance(retry=plan_retry, outage=self.outage, pace=self.pace),
-        )
-
-    def tell(self, landing: Landing[Step]) -> None:
-        """Report a finished step to the progress listener."""
-        event = Event(
-            name=landing.item.about,
-            action=landing.item.action,
-            status=JobStatus.FAILED if landing.error else JobStatus.DONE,
-            text=str(landing.error) if landing.error else "",
-        )
-        self.progress.update(event)
+        return super().start(step)
 
     def run(self, plan: Plan, *, endpoint: str, check: Check | None = None) -> ActionReport:
-        """Carry out a plan of actions; a VM whose step failed is left out of later stages.
+        """Carry out a plan of actions; see :meth:`carry_out`.
 
         Args:
             plan: The plan.
             endpoint: Its name, for the report.
+            check: As there.
+        """
+        begun = time.monotonic()
+        outcome = self.carry_out(plan, check=check)
+        return ActionReport(
+            endpoint=endpoint,
+            results=tuple(outcome.results.values()),
+            seconds=time.monotonic() - begun,
+            interrupted=self.interrupted,
+            notes=plan.notes,
+            routine=plan.routine,
+            unchanged=tuple(vm.name for vm in plan.existing),
+        )
+
+    def carry_out(self, plan: Plan, *, check: Check | None = None) -> Outcome:
+        """Carry out a plan; a VM whose step failed is left out of later stages.
+
+        Args:
+            plan: The plan.
             check: Called with the steps of each stage right before it begins,
                 but for the first: the plan was made only just before that one.
                 What it refuses is not sent, and nothing that comes later for that
                 VM. It fails, unless it was to be deleted and is gone.
+
+        Raises:
+            LinkedCloneError: A step whose result later ones refer to has failed.
         """
-        begun = time.monotonic()
         results: dict[str, ActionResult] = {}
+        landings: list[Landing[Any]] = []
         failed: set[str] = set()
         for number, stage in enumerate(plan.stages):
             steps = [step for step in stage if step.subject not in failed]
@@ -202,6 +125,7 @@ class Runner:
                 left_out = step.subject in failed
                 if not left_out or step.key not in results:
                     results[step.key] = _pending(step, self, left_out=left_out)
+            late = _LateValues(self, steps, landings)
             if self.interrupted:
                 continue
             refused = self._ask(check, steps) if number and check else ()
@@ -210,24 +134,19 @@ class Runner:
             for step, error in refused:
                 results[step.key] = _settle(results[step.key], step, error)
                 failed.add(step.subject)
-            left = [s for s in steps if s.subject not in failed]
+            left = [late.fill_in(s) for s in steps if s.subject not in failed]
             self._recheck = _Recheck(check, left, self.pace) if check else None
             for landing in self.run_stage(left):
-                results[landing.item.key] = _land(results[landing.item.key], landing)
+                landings.append(landing)
+                key = landing.item.key
+                pending = results.get(key) or _pending(landing.item, self, left_out=False)
+                results[key] = _land(pending, landing)
                 if landing.error:
                     failed.add(landing.item.subject)
         self._recheck = None
         if self.interrupted:
             results = {key: self._mark_in_flight(result) for key, result in results.items()}
-        return ActionReport(
-            endpoint=endpoint,
-            results=tuple(results.values()),
-            seconds=time.monotonic() - begun,
-            interrupted=self.interrupted,
-            notes=plan.notes,
-            routine=plan.routine,
-            unchanged=tuple(vm.name for vm in plan.existing),
-        )
+        return Outcome(results=results, landings=tuple(landings))
 
     def _ask(
         self, check: Check, steps: Sequence[Step]
@@ -248,6 +167,62 @@ class Runner:
         if result.status is Status.SKIPPED and result.name in self.in_flight:
             return replace(result, note=STILL_RUNNING)
         return result
+
+
+class _LateValues:
+    """What steps have made that those of a later stage refer to.
+
+    Raises:
+        LinkedCloneError: One of these has failed.
+        InterruptedByUserError: One was not carried out.
+    """
+
+    def __init__(
+        self, stages: Stages, steps: Sequence[Step], landings: Iterable[Landing[Any]]
+    ) -> None:
+        self._stages = stages
+        self._made: dict[Step, str] = {}
+        self._parents: dict[Step, tuple[Vm, Snapshot]] = {}
+        awaited = {one for step in steps if isinstance(step, CreateClone) for one in step.awaits}
+        for landing in landings if awaited else ():
+            if isinstance(landing.item, TakeSnapshot | CreateFolder):
+                if landing.error is not None:
+                    raise landing.error
+                self._made[landing.item] = str(landing.result)
+        for one in awaited - self._made.keys():
+            what = f"snapshot {one.name!r}" if isinstance(one, TakeSnapshot) else "folder"
+            raise InterruptedByUserError(
+                f"interrupted: the {what} of {one.about} goes on at the endpoint"
+                if stages.in_flight
+                else "interrupted before any clone was sent",
+                hint="no clone was made; run the same command again to make them",
+            )
+
+    def fill_in(self, step: Step) -> Step:
+        """Return the step with what was made in the place of what refers to it."""
+        if not isinstance(step, CreateClone):
+            return step
+        for one in step.awaits:
+            if isinstance(one, CreateFolder):
+                identity = self._stages.driver.identify()
+                step = put_into(step, FolderId(self._made[one]), identity)
+            else:
+                if one not in self._parents:
+                    self._parents[one] = self._find_taken(one, step.source)
+                step = hang_from(step, *self._parents[one])
+        return replace(step, awaits=())
+
+    def _find_taken(self, take: TakeSnapshot, source: Vm) -> tuple[Vm, Snapshot]:
+        """Read the parent again, with the snapshot that was taken of it."""
+        find = self._stages.driver.find_vms
+        (parent,) = self._stages.outage.ask(lambda: find([source.uuid]))
+        for snapshot in parent.snapshots:
+            if snapshot.id == self._made[take]:
+                return parent, snapshot
+        raise NotFoundError(
+            f"the snapshot {take.name!r} of {source.name} was taken but cannot be found",
+            hint="another user may have deleted it; run the command again",
+        )
 
 
 class _Recheck:

@@ -5,6 +5,7 @@ killed outright leaves a VM behind; the run log then ends with ``make a VM``.
 """
 
 import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,7 +17,7 @@ from linkedclone.errors import (
     LinkedCloneError,
 )
 from linkedclone.execution.progress import Event
-from linkedclone.execution.runner import Runner
+from linkedclone.execution.stages import Landing, Stages, StageWorker
 from linkedclone.model.jobs import Job, JobStatus
 from linkedclone.model.plan import SetTemplate, TakeSnapshot
 
@@ -24,21 +25,45 @@ _TRIES: Final = 5
 _PAUSE_SECONDS: Final = 1.0
 
 
-def snapshot_template(runner: Runner, step: TakeSnapshot) -> str:
-    """Take the snapshot of a template; return its id. The VM is a template again at the end.
+class TemplateSnapshots(StageWorker):
+    """Takes snapshots of templates, one after the other.
 
     An interrupt waits for the snapshot that is under way, because a busy VM
     cannot be made a template; a second one gives that wait up.
     """
-    require(runner.driver.features, SetTemplate)
-    return _Preparation(runner, step).run()
+
+    tells = True
+
+    @classmethod
+    def claim(cls, stages: Stages, steps: Sequence[TakeSnapshot]) -> Sequence[TakeSnapshot]:  # noqa: ARG003
+        """Take those of templates."""
+        return [step for step in steps if step.template_pool]
+
+    @property
+    def in_flight(self) -> tuple[str, ...]:
+        """Nothing: a snapshot that is under way was waited for, or given up."""
+        return ()
+
+    def run(self, steps: Sequence[TakeSnapshot]) -> Iterator[Landing[TakeSnapshot]]:
+        """Take each; the VM is a template again when it lands."""
+        for step in steps:
+            since, made, error = time.monotonic(), None, None
+            try:
+                require(self._stages.driver.features, SetTemplate)
+                made = _Preparation(self._stages, step).run()
+            except LinkedCloneError as failure:
+                error = failure
+            seconds = time.monotonic() - since
+            yield Landing(
+                item=step, result=made, error=error, accepted=True, known=True, seconds=seconds
+            )
 
 
 @dataclass(frozen=True, slots=True)
 class _Preparation:
     """One snapshot of one template."""
 
-    runner: Runner
+    runner: Stages
     step: TakeSnapshot
 
     def run(self) -> str:

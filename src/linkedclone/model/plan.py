@@ -94,8 +94,8 @@ class CreateClone(_Step):
 
     Attributes:
         source: The parent.
-        snapshot: What the clone hangs from; None stands for the snapshot that
-            an earlier stage of the same plan takes.
+        snapshot: What the clone hangs from; None while it is yet to be taken,
+            and where a parent without snapshots is copied.
         target: Where it goes.
         name: Its name.
         uuid: Its instance UUID, fixed before it exists.
@@ -107,6 +107,12 @@ class CreateClone(_Step):
         guest: Who the guest is to be; None leaves it as the parent's is, or to
             the stored specification of the target alone.
         power_on: Whether it is started as part of the clone call.
+        keep_failed: Whether what a failed call has left of it is kept, to be
+            looked at. What is not linked although its job succeeded goes all the same.
+        generation: What its UUID is made of beside the endpoint, folder, owner and name.
+        awaits: Earlier steps of the same plan whose results it refers to: the
+            snapshot that it is to hang from, and the folder that it goes into,
+            from which its UUID follows.
     """
 
     action: ClassVar[str] = "clone"
@@ -122,6 +128,9 @@ class CreateClone(_Step):
     annotation: str | None = None
     guest: Guest | None = None
     power_on: bool = True
+    keep_failed: bool = False
+    generation: int = 0
+    awaits: tuple[TakeSnapshot | CreateFolder, ...] = ()
 
     @property
     def about(self) -> str:

@@ -13,6 +13,7 @@ from typing import Final
 
 from linkedclone.errors import LinkedCloneError, Transience
 from linkedclone.model.plan import (
+    AttachClone,
     CreateClone,
     RevertSnapshot,
     ShutDownGuest,
@@ -76,7 +77,7 @@ def may_repeat(step: Step, transience: Transience, *, accepted: bool) -> bool:
         accepted: Whether the hypervisor took the call, so that work had begun.
     """
     unknown = transience is Transience.LOST
-    if isinstance(step, CreateClone):
+    if isinstance(step, CreateClone | AttachClone):
         return not unknown and not accepted
     if isinstance(step, _NEVER_TWICE):
         return transience is Transience.BUSY or not (unknown or accepted)

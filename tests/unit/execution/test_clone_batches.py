@@ -11,16 +11,17 @@ from linkedclone.drivers.memory.hypervisor import MemoryHypervisor
 from linkedclone.errors import (
     CustomizationError,
     EndpointError,
+    InterruptedByUserError,
     NameTakenError,
     NoSnapshotError,
     NoSpaceError,
     RefusedError,
 )
 from linkedclone.execution.progress import Event, Silent
-from linkedclone.model.jobs import JobStatus
-from linkedclone.model.plan import Plan
+from linkedclone.model.jobs import Job, JobStatus
+from linkedclone.model.plan import CreateFolder, JobStep, Plan
 from linkedclone.model.report import CloneReport, Status
-from linkedclone.model.request import CloneRequest, SnapshotChoice, Wait
+from linkedclone.model.request import CloneRequest, Placement, SnapshotChoice, Wait
 from linkedclone.model.vm import Power
 
 REQUEST = CloneRequest(parent="gold", names=("desk-{1..3}",))
@@ -182,6 +183,33 @@ def test_a_failed_snapshot_makes_no_clone(lab: MemoryHypervisor) -> None:
     with pytest.raises(NoSpaceError):
         connect(lab).clone(replace(REQUEST, snapshot=SnapshotChoice(kind="new")))
     assert names(lab) == {"gold"}
+
+
+def test_an_interrupted_snapshot_makes_no_clone(lab: MemoryHypervisor) -> None:
+    class Interrupting(Silent):
+        def update(self, event: Event) -> None:
+            if (event.action, event.status) == ("snapshot", JobStatus.QUEUED):
+                raise KeyboardInterrupt
+
+    lab.delays["snapshot"] = 0.1
+    request = replace(REQUEST, snapshot=SnapshotChoice(kind="new", name="now"))
+    with pytest.raises(InterruptedByUserError) as caught:
+        connect(lab).clone(request, progress=Interrupting())
+    assert caught.value.brief == ("interrupted: the snapshot 'now' of gold goes on at the endpoint")
+    assert lab.calls["CreateClone"] == 0
+
+
+def test_a_folder_that_cannot_be_made_makes_no_clone(lab: MemoryHypervisor) -> None:
+    class NoFolders(MemoryDriver):
+        def start(self, step: JobStep) -> Job:
+            if isinstance(step, CreateFolder):
+                raise RefusedError("no folders for you")
+            return super().start(step)
+
+    request = replace(REQUEST, placement=Placement(folder="Desktops", create_folder=True))
+    with pytest.raises(RefusedError, match="no folders for you"):
+        Connection(NoFolders(lab, "memory:"), address="memory:").clone(request)
+    assert lab.calls["CreateClone"] == 0
 
 
 def test_a_foreign_name_is_refused_before_anything_is_sent(lab: MemoryHypervisor) -> None:

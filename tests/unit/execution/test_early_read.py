@@ -7,7 +7,7 @@ from linkedclone.drivers.memory.driver import MemoryDriver
 from linkedclone.drivers.memory.hypervisor import MemoryHypervisor
 from linkedclone.errors import BusyError
 from linkedclone.execution.early_read import EarlyLook
-from linkedclone.execution.job_queue import Landing
+from linkedclone.execution.stages import Landing
 from linkedclone.model.plan import DeleteVm, Step
 from linkedclone.model.values.ids import VmId
 from linkedclone.model.vm import Vm

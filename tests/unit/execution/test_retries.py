@@ -21,7 +21,7 @@ from linkedclone.errors import (
     Transience,
     UnreachableError,
 )
-from linkedclone.execution.clone_stage import Cloning
+from linkedclone.execution.clone_stage import Made
 from linkedclone.execution.outage import Outage, Pace
 from linkedclone.execution.progress import Event
 from linkedclone.execution.runner import Runner
@@ -277,8 +277,8 @@ def test_a_clone_whose_task_failed_is_undone_and_made_again(
 ) -> None:
     lab.fail("clone", "desk-1", error=LockedError("locked"), leave=True)
     runner = Runner(MemoryDriver(lab, "memory:"), told, pace=clock.pace())
-    (made,) = Cloning(runner).make([create])
-    assert made.verdict is not None
+    (made,) = runner.run_stage([create])
+    assert isinstance(made, Made)
     assert made.verdict.fate is Fate.CREATED
     assert (lab.calls["CreateClone"], lab.calls["DeleteVm"]) == (2, 1)
     assert told.texts("retry") == ["locked; again in 2.0 s"]
@@ -290,8 +290,8 @@ def test_a_clone_that_cannot_be_undone_is_not_made_again(
     lab.fail("clone", "desk-1", error=LockedError("locked"), leave=True)
     lab.fail("delete", "desk-1", error=HypervisorError("no"))
     runner = Runner(MemoryDriver(lab, "memory:"), told, pace=clock.pace())
-    (made,) = Cloning(runner).make([create])
-    assert made.verdict is not None
+    (made,) = runner.run_stage([create])
+    assert isinstance(made, Made)
     assert made.verdict.failure is not None
     assert lab.calls["CreateClone"] == 1
 
@@ -300,7 +300,7 @@ def test_what_does_not_pass_is_not_tried_again(
     lab: MemoryHypervisor, clock: Clock, told: Told, create: CreateClone
 ) -> None:
     lab.fail("clone", "desk-1", error=NoSpaceError("full"))
-    Cloning(Runner(MemoryDriver(lab, "memory:"), told, pace=clock.pace())).make([create])
+    Runner(MemoryDriver(lab, "memory:"), told, pace=clock.pace()).run_stage([create])
     assert lab.calls["CreateClone"] == 1
     assert clock.slept == []
 
@@ -337,8 +337,8 @@ def test_an_endpoint_that_stays_away_ends_the_run_with_a_true_report(
     lab: MemoryHypervisor, clock: Clock, told: Told, create: CreateClone
 ) -> None:
     runner = Runner(Away(lab, clock, 0.0, 1e9), told, pace=clock.pace())
-    (made,) = Cloning(runner).make([create])
-    assert made.verdict is not None
+    (made,) = runner.run_stage([create])
+    assert isinstance(made, Made)
     assert made.verdict.failure is not None
     assert made.verdict.failure.brief == "refused"  # it was never sent, so nothing may go on
     assert 55 < clock.time < 70
@@ -370,8 +370,8 @@ def test_a_clone_whose_job_was_forgotten_is_looked_up_and_made_once(
 ) -> None:
     lab.fail("clone", "desk-1", error=LostJobError("the task is gone"))
     runner = Runner(MemoryDriver(lab, "memory:"), told, pace=clock.pace())
-    (made,) = Cloning(runner).make([create])
-    assert made.verdict is not None
+    (made,) = runner.run_stage([create])
+    assert isinstance(made, Made)
     assert made.verdict.fate is Fate.CREATED
     assert [vm.name for vm in lab.vms].count("desk-1") == 1
     assert lab.calls["AttachClone"] == 1

@@ -7,7 +7,7 @@ import pytest
 
 from linkedclone.errors import BusyError, HypervisorError, InterruptedByUserError
 from linkedclone.execution import template_snapshot
-from linkedclone.execution.runner import Runner
+from linkedclone.execution.stages import Stages
 from linkedclone.model.plan import SetTemplate, TakeSnapshot
 from linkedclone.model.values.ids import VmId
 
@@ -48,7 +48,7 @@ def test_an_interrupt_while_it_waits_for_a_busy_vm_leaves_no_vm_behind(
         interrupted=False,
         progress=SimpleNamespace(update=lambda _: None),
     )
-    preparation = template_snapshot._Preparation(cast("Runner", runner), STEP)
+    preparation = template_snapshot._Preparation(cast("Stages", runner), STEP)
     with pytest.raises((InterruptedByUserError, HypervisorError)):
         preparation.run()
     assert driver.template

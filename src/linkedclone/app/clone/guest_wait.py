@@ -37,7 +37,7 @@ def list_started(existing: Sequence[Vm], made: Sequence[Made], now: float) -> di
     """Return the clones of a batch that are there, by name; those that were, from ``now`` on."""
     there = {vm.name.casefold(): Started(vm=vm, since=now) for vm in existing}
     return there | {
-        m.step.name.casefold(): Started(vm=m.vm, since=m.landed, guest=m.step.guest)
+        m.item.name.casefold(): Started(vm=m.vm, since=m.landed, guest=m.item.guest)
         for m in made
         if m.vm is not None
     }

@@ -14,39 +14,27 @@ from linkedclone.app.clone.report import (
     build_report,
     describe_existing,
     describe_made,
+    describe_started,
+    describe_unsent,
     mark_failed,
     tell_sharing,
 )
 from linkedclone.drivers.contract import Driver
 from linkedclone.drivers.features import require_service
 from linkedclone.errors import LinkedCloneError, UnsupportedError
-from linkedclone.execution.clone_stage import Cloning, Made
+from linkedclone.execution.clone_stage import Made
 from linkedclone.execution.progress import Progress
 from linkedclone.execution.runner import Runner
-from linkedclone.model.plan import (
-    CreateClone,
-    CreateFolder,
-    Plan,
-    SetPower,
-    Step,
-    TakeSnapshot,
-    WriteMark,
-)
+from linkedclone.execution.stages import Landing
+from linkedclone.model.plan import CreateClone, Plan, SetPower, Step, TakeSnapshot, WriteMark
 from linkedclone.model.report import CloneReport, CloneResult, Stage, Status
 from linkedclone.model.request import CloneRequest, Hardware, Wait
-from linkedclone.model.values.ids import FolderId
 from linkedclone.model.values.version import __version__
 from linkedclone.model.values.vm_names import check_name, expand_names
-from linkedclone.model.vm import Power, Snapshot, Vm
+from linkedclone.model.vm import Snapshot
 from linkedclone.planning.clone.outcome import Fate
 from linkedclone.planning.clone.parallelism import find_parallel
-from linkedclone.planning.clone.plan import (
-    ClonePlanner,
-    Run,
-    Scene,
-    needs_inventory,
-    rehome,
-)
+from linkedclone.planning.clone.plan import ClonePlanner, Run, Scene, needs_inventory
 
 if TYPE_CHECKING:
     from linkedclone.model.server_check import HostCheck
@@ -217,7 +205,6 @@ class CloneJob:
             wanted=prepared.request.parallel,
         )
         self._runner = Runner(driver, progress, parallel)
-        self._cloning = Cloning(self._runner, keep_failed=prepared.request.keep_failed)
 
     def run(self, endpoint: str) -> CloneReport:
         """Make the clones, prove each, wait as far as asked, and report.
@@ -229,31 +216,44 @@ class CloneJob:
         begun = time.monotonic()
         prepared = self._prepared
         self._progress.begin(prepared.request.names, "clone")
-        results = {
-            vm.name.casefold(): describe_existing(prepared, vm) for vm in prepared.plan.existing
-        }
-        results |= self._mend_existing(results)
-        creates = self._with_folder(self._with_snapshot())
-        made = self._cloning.make(creates) if creates else []
-        results |= {m.step.name.casefold(): describe_made(m, self._runner, prepared) for m in made}
-        results |= self._start_existing(results, made)
+        landings = self._runner.carry_out(prepared.plan).landings
+        made = [landing for landing in landings if isinstance(landing, Made)]
+        results = self._describe(landings)
         clashed, clashes = self._find_clashes(results)
-        results |= clashed
-        results = self._wait_for_guests(results, made)
+        results = self._wait_for_guests(results | clashed, made)
         return replace(
             build_report(prepared, endpoint, results, seconds=time.monotonic() - begun),
             interrupted=self._runner.interrupted,
             notes=(
                 *prepared.plan.notes,
-                *tell_sharing([m.vm for m in made if m.vm and not m.step.disk_move.linked]),
+                *tell_sharing([m.vm for m in made if m.vm and not m.item.disk_move.linked]),
                 *self._unused_snapshot(made),
                 *clashes,
             ),
         )
 
+    def _describe(self, landings: Sequence[Landing[Step]]) -> dict[str, CloneResult]:
+        """Return what became of each clone, by name."""
+        prepared = self._prepared
+        results = {
+            vm.name.casefold(): describe_existing(prepared, vm) for vm in prepared.plan.existing
+        } | {
+            step.name.casefold(): describe_unsent(step.name, self._runner)
+            for step in prepared.creates
+        }
+        for landing in landings:
+            key = landing.item.about.casefold()
+            if isinstance(landing, Made):
+                results[key] = describe_made(landing, prepared)
+            elif isinstance(landing.item, SetPower):
+                results[key] = describe_started(results[key], landing)
+            elif isinstance(landing.item, WriteMark) and landing.error:
+                results[key] = mark_failed(results[key], Stage.CLONE, landing.error)
+        return results
+
     def _find_clashes(
         self, results: Mapping[str, CloneResult]
-    ) -> tuple[Mapping[str, CloneResult], tuple[str, ...]]:
+    ) -> tuple[dict[str, CloneResult], tuple[str, ...]]:
         """Look once more whether the addresses that were given out are single."""
         wanted = self._prepared.request.customization
         if wanted is None or not wanted.gives_addresses or self._runner.interrupted:
@@ -269,66 +269,13 @@ class CloneJob:
     def _unused_snapshot(self, made: Sequence[Made]) -> tuple[str, ...]:
         """Tell of a snapshot that this run took and that nothing of its own hangs from."""
         taken = [step for step in self._prepared.plan.steps if isinstance(step, TakeSnapshot)]
-        used = any(m.verdict and m.verdict.fate in {Fate.CREATED, Fate.KEPT} for m in made)
+        used = any(m.verdict.fate in {Fate.CREATED, Fate.KEPT} for m in made)
         if not taken or used or self._runner.interrupted:
             return ()
         name, parent = taken[0].name, taken[0].vm_name
         return (
             f"the new snapshot {name!r} of {parent} was kept, though no clone of this run uses it",
         )
-
-    def _mend_existing(self, results: Mapping[str, CloneResult]) -> dict[str, CloneResult]:
-        """Finish what a killed run left: a mark that names another UUID than the clone's own."""
-        steps: list[Step] = [s for s in self._prepared.plan.steps if isinstance(s, WriteMark)]
-        return {
-            landing.item.about.casefold(): mark_failed(
-                results[landing.item.about.casefold()], Stage.CLONE, landing.error
-            )
-            for landing in (self._runner.run_stage(steps) if steps else ())
-            if landing.error
-        }
-
-    def _with_snapshot(self) -> Sequence[CreateClone]:
-        """Take the snapshot if the plan says so, and let the clones hang from it."""
-        creates = self._prepared.creates
-        for step in self._prepared.plan.steps:
-            if isinstance(step, TakeSnapshot):
-                parent, snapshot = self._cloning.take_snapshot(step, self._prepared.scene.source)
-                return [_hang(create, parent, snapshot) for create in creates]
-        return creates
-
-    def _with_folder(self, creates: Sequence[CreateClone]) -> Sequence[CreateClone]:
-        """Make the folder that the clones go into, if it is missing."""
-        target = self._prepared.scene.target
-        if not creates or not target.new_folder:
-            return creates
-        step = CreateFolder(above=target.folder, path=target.new_folder)
-        folder = FolderId(str(self._runner.finish(step)))
-        identity = self._prepared.scene.identity
-        return [rehome(step, folder, identity, self._prepared.request) for step in creates]
-
-    def _start_existing(
-        self, results: Mapping[str, CloneResult], made: Sequence[Made]
-    ) -> dict[str, CloneResult]:
-        """Start clones of other runs that are off: their power-on had failed."""
-        steps: list[Step] = [s for s in self._prepared.plan.steps if isinstance(s, SetPower)]
-        steps += [
-            SetPower(vm=m.vm.id, vm_name=m.vm.name, power=Power.ON)
-            for m in made
-            if m.vm and m.verdict and m.verdict.fate is Fate.EXISTING
-            if m.step.power_on and m.vm.power is Power.OFF
-        ]
-        started: dict[str, CloneResult] = {}
-        if not steps or self._runner.interrupted:
-            return started
-        for landing in self._runner.run_stage(steps):
-            key = landing.item.about.casefold()
-            started[key] = (
-                _started(results[key], landing.seconds)
-                if landing.error is None
-                else mark_failed(results[key], Stage.POWER_ON, landing.error)
-            )
-        return started
 
     def _wait_for_guests(
         self, results: dict[str, CloneResult], made: Sequence[Made]
@@ -342,14 +289,3 @@ class CloneJob:
         results, interrupted = await_guests(self._runner, request, results, started)
         self._runner.interrupted |= interrupted
         return results
-
-
-def _started(result: CloneResult, seconds: float) -> CloneResult:
-    """Return the result of a clone that was there, off, and has been started."""
-    stages = (*result.stages, ("powered_on", seconds))
-    return replace(result, power=Power.ON, seconds=seconds, stages=stages)
-
-
-def _hang(create: CreateClone, parent: Vm, snapshot: Snapshot) -> CreateClone:
-    mark = replace(create.mark, snapshot=snapshot.id, snapshot_name=snapshot.name)
-    return replace(create, source=parent, snapshot=snapshot, mark=mark)

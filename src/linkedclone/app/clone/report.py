@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from linkedclone.errors import LinkedCloneError
 from linkedclone.execution.clone_stage import Made
 from linkedclone.execution.runner import Runner
+from linkedclone.execution.stages import Landing
 from linkedclone.lineage.proof import Proof, shared_layers
 from linkedclone.model.report import CloneReport, CloneResult, Failure, Mode, Stage, Status
 from linkedclone.model.values.vm_names import list_names, render_count
@@ -47,17 +48,23 @@ def _compared(result: CloneResult, vm: Vm, source: Vm, wanted: Wanted) -> CloneR
     return replace(result, status=Status.DIFFERS, differences=differences)
 
 
-def describe_made(made: Made, runner: Runner, prepared: Prepared) -> CloneResult:
-    """Return the result for a clone that this run was to make."""
+def describe_started(result: CloneResult, landing: Landing[Any]) -> CloneResult:
+    """Return the result of a clone that was there, off, and was to be started."""
+    if landing.error is not None:
+        return mark_failed(result, Stage.POWER_ON, landing.error)
+    stages = (*result.stages, ("powered_on", landing.seconds))
+    return replace(result, power=Power.ON, seconds=landing.seconds, stages=stages)
+
+
+def describe_made(made: Made, prepared: Prepared) -> CloneResult:
+    """Return the result for a clone that this run has made, or tried to."""
     verdict = made.verdict
-    if verdict is None:
-        return _unsent(made.step.name, runner)
     status = {
         Fate.CREATED: Status.CREATED,
         Fate.EXISTING: Status.EXISTING,
     }.get(verdict.fate, Status.FAILED)
     result = CloneResult(
-        name=made.step.name,
+        name=made.item.name,
         status=status,
         seconds=made.seconds,
         task=made.task,
@@ -67,7 +74,7 @@ def describe_made(made: Made, runner: Runner, prepared: Prepared) -> CloneResult
     if made.vm is None or verdict.fate in {Fate.UNDONE, Fate.NOTHING}:
         return replace(result, linked=verdict.proof.linked if verdict.proof else None)
     result = _seen(result, made.vm, verdict.proof)
-    step, snapshot = made.step, made.step.snapshot
+    step, snapshot = made.item, made.item.snapshot
     if verdict.fate is Fate.EXISTING:
         here = replace(prepared.wanted, snapshot=snapshot)
         return _compared(result, made.vm, step.source, here)
@@ -80,7 +87,7 @@ def _stages(made: Made, verdict: CloneVerdict) -> tuple[tuple[str, float], ...]:
     Where the call that makes a clone starts it too, it runs when its task ends.
     """
     taken = made.submitted_seconds
-    if taken is None or made.seconds is None:
+    if taken is None:
         return ()
     submitted = ("submitted", taken)
     if made.vm is None or verdict.fate in {Fate.UNDONE, Fate.NOTHING}:
@@ -91,7 +98,8 @@ def _stages(made: Made, verdict: CloneVerdict) -> tuple[tuple[str, float], ...]:
     return (submitted, cloned, ("powered_on", 0.0))
 
 
-def _unsent(name: str, runner: Runner) -> CloneResult:
+def describe_unsent(name: str, runner: Runner) -> CloneResult:
+    """Return the result for a clone that an interrupt left unfinished."""
     if name in runner.in_flight:
         brief = "interrupted: the endpoint continues to create this clone"
         hint = "run the same command again to take it up"

@@ -56,7 +56,6 @@ def judge(
     *,
     error: LinkedCloneError | None,
     known: bool,
-    keep_failed: bool = False,
 ) -> CloneVerdict:
     """Judge one clone.
 
@@ -66,8 +65,6 @@ def judge(
         error: What the call or job ended with.
         known: True if the hypervisor itself told how it ended. Where it could
             not be asked, nothing is undone: the job may go on.
-        keep_failed: Whether what a failed job has left is kept, to be looked
-            at. What is not linked although its job succeeded goes all the same.
     """
     if vm is None:
         return _nothing(error, known=known)
@@ -77,14 +74,14 @@ def judge(
     mend = vm.mark.uuid == step.uuid and vm.uuid != step.uuid
     if proof.linked is False and proof.reason:
         verdict = _not_linked(step, proof, error, known=known)
-        return _spare(step, verdict, error) if keep_failed else verdict
+        return _spare(step, verdict, error) if step.keep_failed else verdict
     if error is not None and not known and _may_be_copying(step, vm):
         return CloneVerdict(fate=Fate.NOTHING, failure=_goes_on(error))
     if error is None or _is_as_wanted(step, vm, error, known=known):
         return CloneVerdict(fate=Fate.CREATED, proof=proof, mark_to_mend=mend)
     if known and (isinstance(error, CustomizationError) or not step.power_on):
         verdict = CloneVerdict(fate=Fate.UNDONE, proof=proof, failure=_failure(error))
-        return _spare(step, verdict, error) if keep_failed else verdict
+        return _spare(step, verdict, error) if step.keep_failed else verdict
     kept = Failure(
         stage=Stage.POWER_ON,
         brief=f"{step.name} was made but could not be started: {error.brief}",

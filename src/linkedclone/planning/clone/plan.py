@@ -6,7 +6,15 @@ from dataclasses import dataclass, replace
 
 from linkedclone.errors import NameTakenError, RefusedError
 from linkedclone.model.guest import Guest, GuestCard
-from linkedclone.model.plan import CreateClone, Plan, SetPower, Step, TakeSnapshot, WriteMark
+from linkedclone.model.plan import (
+    CreateClone,
+    CreateFolder,
+    Plan,
+    SetPower,
+    Step,
+    TakeSnapshot,
+    WriteMark,
+)
 from linkedclone.model.request import CloneRequest, Target
 from linkedclone.model.values.ids import FolderId
 from linkedclone.model.values.vm_names import render_count
@@ -72,9 +80,13 @@ def clone_uuid(identity: Identity, target: Target, request: CloneRequest, name: 
     It is made of the endpoint's own id, the folder's id, the owner, the name
     and the generation; never of the endpoint's address, which may change.
     """
-    own = request.own_of(name).generation
-    generation = request.generation if own is None else own
+    generation = _generation(request, name)
     return uuid_of(identity.instance, target.folder, request.owner, name, generation)
+
+
+def _generation(request: CloneRequest, name: str) -> int:
+    own = request.own_of(name).generation
+    return request.generation if own is None else own
 
 
 def uuid_of(instance: str, folder: FolderId, owner: str, name: str, generation: int) -> str:
@@ -83,15 +95,22 @@ def uuid_of(instance: str, folder: FolderId, owner: str, name: str, generation: 
     return str(uuid.uuid5(_NAMESPACE, "\n".join(parts)))
 
 
-def rehome(
-    step: CreateClone, folder: FolderId, identity: Identity, request: CloneRequest
-) -> CreateClone:
-    """Return the step with its folder, that has been made only now, and the UUID it goes with."""
-    target = replace(step.target, folder=folder, new_folder="")
-    own = clone_uuid(identity, target, request, step.name)
-    guest = step.guest and replace(step.guest, instance_id=own)
-    mark = replace(step.mark, uuid=own)
-    return replace(step, target=target, uuid=own, mark=mark, guest=guest)
+def hang_from(step: CreateClone, parent: Vm, snapshot: Snapshot) -> CreateClone:
+    """Return the step with the snapshot that it refers to."""
+    mark = replace(step.mark, snapshot=snapshot.id, snapshot_name=snapshot.name)
+    return replace(step, source=parent, snapshot=snapshot, mark=mark)
+
+
+def put_into(step: CreateClone, folder: FolderId, identity: Identity) -> CreateClone:
+    """Return the step with the folder that it refers to, and the UUID that follows from it."""
+    own = uuid_of(identity.instance, folder, step.mark.owner, step.name, step.generation)
+    return replace(
+        step,
+        target=replace(step.target, folder=folder, new_folder=""),
+        uuid=own,
+        mark=replace(step.mark, uuid=own),
+        guest=step.guest and replace(step.guest, instance_id=own),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,9 +161,11 @@ class ClonePlanner:
             for name in missing
         )
         self._refuse_used_macs(make)
-        start = tuple(self._starts(existing))
         take = self._take(snapshot, needed=bool(make))
-        stages = tuple(stage for stage in (mend, take, make + start) if stage)
+        folder = self._folder(needed=bool(make))
+        make = tuple(replace(step, awaits=take + folder) for step in make)
+        start = tuple(self._starts(existing))
+        stages = tuple(stage for stage in (mend, take, folder, make + start) if stage)
         notes = self._notes(snapshot) if make else ()
         return Plan(stages=stages, existing=existing, notes=self._target.notes + notes)
 
@@ -290,6 +311,8 @@ class ClonePlanner:
             annotation=self.request.annotation,
             guest=guest,
             power_on=self.request.power_on,
+            keep_failed=self.request.keep_failed,
+            generation=_generation(self.request, name),
         )
 
     def _refuse_used_macs(self, creates: Sequence[CreateClone]) -> None:
@@ -328,7 +351,12 @@ class ClonePlanner:
             and not judge_existing(self._source, vm, linked=self.request.disk_move.linked).failure
         )
 
-    def _take(self, snapshot: Snapshot | None, *, needed: bool) -> tuple[Step, ...]:
+    def _folder(self, *, needed: bool) -> tuple[CreateFolder, ...]:
+        """Return the step that makes the folder which the clones go into, if it is missing."""
+        path = self._target.new_folder if needed else ""
+        return (CreateFolder(above=self._target.folder, path=path),) if path else ()
+
+    def _take(self, snapshot: Snapshot | None, *, needed: bool) -> tuple[TakeSnapshot, ...]:
         if snapshot is not None or not needed or self._copies_as_it_stands():
             return ()
         choice = self.request.snapshot

@@ -265,7 +265,7 @@ def test_what_a_failed_job_left_is_kept_if_that_was_asked_for(name: str) -> None
     error = KEPT[name]
     step = replace(STEP, power_on=isinstance(error, CustomizationError))
     gone = judge(step, CLONE, error=error, known=True)
-    kept = judge(step, CLONE, error=error, known=True, keep_failed=True)
+    kept = judge(replace(step, keep_failed=True), CLONE, error=error, known=True)
     assert (gone.fate, kept.fate) == (Fate.UNDONE, Fate.KEPT)
     assert kept.failure
     assert gone.failure
@@ -286,12 +286,14 @@ def test_what_was_kept_after_a_failure_is_never_a_good_clone(linked: bool) -> No
 
 
 def test_half_a_clone_is_kept_if_that_was_asked_for() -> None:
-    kept = judge(STEP, diskless(CLONE), error=NoSpaceError("full"), known=True, keep_failed=True)
+    step = replace(STEP, keep_failed=True)
+    kept = judge(step, diskless(CLONE), error=NoSpaceError("full"), known=True)
     assert kept.fate is Fate.KEPT
 
 
 def test_a_full_copy_that_nobody_asked_for_goes_all_the_same() -> None:
-    verdict = judge(STEP, full(on(CLONE)), error=None, known=True, keep_failed=True)
+    step = replace(STEP, keep_failed=True)
+    verdict = judge(step, full(on(CLONE)), error=None, known=True)
     assert verdict.fate is Fate.UNDONE
 
 

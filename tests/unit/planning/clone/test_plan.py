@@ -16,7 +16,7 @@ from linkedclone.errors import (
     NotFoundError,
     RefusedError,
 )
-from linkedclone.model.plan import CreateClone, Plan, SetPower, TakeSnapshot
+from linkedclone.model.plan import CreateClone, CreateFolder, Plan, SetPower, TakeSnapshot
 from linkedclone.model.request import CloneRequest, SnapshotChoice
 from linkedclone.model.vm import Power, Vm
 from linkedclone.planning.clone.plan import ClonePlanner, Run, Scene, clone_uuid
@@ -66,6 +66,21 @@ def brief(plan: Plan) -> list[list[str]]:
                     line.append(repr(step))
         words.append(line)
     return words
+
+
+def test_clones_refer_to_what_earlier_steps_make() -> None:
+    made = planner(gold(), snapshot=NEW)
+    target = replace(TARGET, new_folder="VDI/a")
+    plan = replace(made, scene=replace(made.scene, target=target)).plan()
+    take, folder = plan.steps[:2]
+    assert folder == CreateFolder(above=TARGET.folder, path="VDI/a")
+    clones = [step for step in plan.steps if isinstance(step, CreateClone)]
+    assert [(clone.awaits, clone.snapshot) for clone in clones] == [((take, folder), None)] * 2
+    assert len(plan.stages) == 3
+
+
+def test_a_clone_whose_snapshot_and_folder_are_there_refers_to_nothing() -> None:
+    assert [getattr(step, "awaits", None) for step in planner(gold()).plan().steps] == [(), ()]
 
 
 def started(clone: Vm) -> Vm:
