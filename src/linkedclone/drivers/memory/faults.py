@@ -41,23 +41,14 @@ At = Literal["submit", "job"]
 
 @dataclass(slots=True, kw_only=True)
 class Rule:
-    """One failure to come.
-
-    Attributes:
-        action: What fails.
-        name: The VM that it fails for; empty for any.
-        error: What it fails with.
-        at: When it strikes.
-        times: How often it still strikes; below zero for ever.
-        leave: Whether a failed clone leaves a half-made VM behind.
-    """
+    """One failure to come."""
 
     action: Action
-    name: str
+    name: str  # the VM that it fails for; empty for any
     error: LinkedCloneError
     at: At = "job"
-    times: int = 1
-    leave: bool = False
+    times: int = 1  # how often it still strikes; below zero for ever
+    leave: bool = False  # whether a failed clone leaves a half-made VM behind
 
 
 def default_error(action: Action) -> LinkedCloneError:

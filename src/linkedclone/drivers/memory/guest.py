@@ -10,15 +10,9 @@ from linkedclone.model.vm import CustomizationStatus, Power, Vm
 
 @dataclass(slots=True, kw_only=True)
 class Inside:
-    """The inside of a VM whose guest is to be somebody; it becomes so once it runs.
+    """The inside of a VM whose guest is to be somebody; it becomes so once it runs."""
 
-    Attributes:
-        wanted: Who it is to be; None where only a stored specification knows.
-        status: How far that is.
-        text: What the guest says of a failure.
-    """
-
-    wanted: Guest | None
+    wanted: Guest | None  # who it is to be; None where only a stored specification knows
     status: CustomizationStatus = CustomizationStatus.PENDING
     text: str = ""
 

@@ -16,19 +16,13 @@ _Id = TypeVar("_Id", bound=str)
 
 @dataclass(slots=True, kw_only=True)
 class Places:
-    """Where VMs can be, each place by its id.
-
-    Attributes:
-        folders: Inventory folders with their paths.
-        stores: Datastores with their names.
-        pools: Resource pools with their paths; the first is the root pool.
-        customizations: Names of the stored customization specifications.
-    """
+    """Where VMs can be, each place by its id."""
 
     folders: dict[FolderId, str] = field(default_factory=lambda: {ROOT_FOLDER: ROOT})
     stores: dict[StoreId, str] = field(
         default_factory=lambda: {StoreId("store-1"): "ssd1", StoreId("store-2"): "ssd2"}
     )
+    # Resource pools with their paths; the first is the root pool.
     pools: dict[str, str] = field(
         default_factory=lambda: {ROOT_POOL: "Resources", "pool-2": "Resources/VDI"}
     )

@@ -28,45 +28,31 @@ Guest = Literal["obeys", "deaf", "mute"]
 
 @dataclass(slots=True, kw_only=True)
 class Machine:
-    """A VM. Its disks tell the truth, also where outsiders see a hidden chain.
-
-    Attributes:
-        pool: Id of its resource pool; empty for a template.
-        macs: The addresses of its network cards.
-        created: When it was made, by the clock of the estate.
-        media: Whether an image is in its CD drive.
-        guest: How its guest takes it to be asked to shut down.
-        inside: Who its guest is to be; None for a guest that nothing is told.
-        whole: False for what a failed clone left behind.
-        unreadable: Why outsiders see hardly more of it than its name; empty if they see all.
-        overlooked: Whether it is missing where all VMs are read at once.
-        points: Its snapshots, parents before children.
-        current: The snapshot that its present state follows.
-    """
+    """A VM. Its disks tell the truth, also where outsiders see a hidden chain."""
 
     id: VmId
     name: str
     uuid: str
     folder: FolderId
     home: Home
-    pool: str
+    pool: str  # id of its resource pool; empty for a template
     macs: tuple[str, ...]
-    created: datetime
+    created: datetime  # when it was made, by the clock of the estate
     power: Power = Power.OFF
     template: bool = False
-    media: bool = False
-    guest: Guest = "obeys"
-    inside: Inside | None = None
-    whole: bool = True
-    unreadable: str = ""
-    overlooked: bool = False
+    media: bool = False  # whether an image is in its CD drive
+    guest: Guest = "obeys"  # how its guest takes it to be asked to shut down
+    inside: Inside | None = None  # who its guest is to be; None for a guest that nothing is told
+    whole: bool = True  # False for what a failed clone left behind
+    unreadable: str = ""  # why outsiders see hardly more of it than its name; empty if they see all
+    overlooked: bool = False  # whether it is missing where all VMs are read at once
     mark: Mark | None = None
     annotation: str = ""
     cpus: int = 1
     memory_bytes: int = 1 << 30
     disks: tuple[Disk, ...] = ()
-    points: tuple[Point, ...] = ()
-    current: SnapshotId | None = None
+    points: tuple[Point, ...] = ()  # its snapshots, parents before children
+    current: SnapshotId | None = None  # the snapshot that its present state follows
 
     @property
     def layers(self) -> frozenset[Layer]:

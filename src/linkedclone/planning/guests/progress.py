@@ -41,27 +41,18 @@ class Evidence(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Course:
-    """What one guest is followed through.
+    """What one guest is followed through."""
 
-    Attributes:
-        stages: The stages, in order.
-        evidence: What counts as proof of the customization.
-        host_name: What the guest is to be called; empty if that is not known.
-        fixed: The fixed addresses that it was given, without prefix lengths.
-        networks: Only addresses in one of these networks (CIDR) count; empty for all.
-        seconds: How long each stage may go without progress; None for its default.
-        os: What customises the guest; None where only the endpoint knows.
-        has_events: Whether the endpoint keeps events that tell more of a failure.
-    """
-
-    stages: tuple[GuestStage, ...]
-    evidence: Evidence = Evidence.TOLD
-    host_name: str = ""
-    fixed: tuple[str, ...] = ()
+    stages: tuple[GuestStage, ...]  # the stages, in order
+    evidence: Evidence = Evidence.TOLD  # what counts as proof of the customization
+    host_name: str = ""  # what the guest is to be called; empty if that is not known
+    fixed: tuple[str, ...] = ()  # the fixed addresses that it was given, without prefix lengths
+    # Only addresses in one of these networks (CIDR) count; empty for all.
     networks: tuple[str, ...] = ()
+    # How long each stage may go without progress; None for its default.
     seconds: float | None = None
-    os: GuestOs | None = None
-    has_events: bool = False
+    os: GuestOs | None = None  # what customises the guest; None where only the endpoint knows
+    has_events: bool = False  # whether the endpoint keeps events that tell more of a failure
 
     def patience(self, stage: GuestStage) -> float:
         """Return the seconds that a stage may go without progress."""
@@ -70,34 +61,22 @@ class Course:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Followed:
-    """How far a guest is. Times are those of one steady clock, in seconds.
+    """How far a guest is. Times are those of one steady clock, in seconds."""
 
-    Attributes:
-        course: What it is followed through.
-        vm: The VM as it was seen last.
-        since: When it began to run, or to be waited for.
-        entered: When it entered the stage that it is at.
-        moved: When it last showed something that it had not shown before.
-        seen: When it was looked at last.
-        passed: The stages that it went through, with their seconds.
-        failing: Since when its customization is seen to have failed.
-        shown: All that it has shown: what comes back is no progress, so that a
-            guest which starts over and over is told.
-        news: What was told of its customization besides.
-        failure: Why it will not get there.
-    """
-
-    course: Course
-    vm: Vm
-    since: float
-    entered: float
-    moved: float
-    seen: float
+    course: Course  # what it is followed through
+    vm: Vm  # the VM as it was seen last
+    since: float  # when it began to run, or to be waited for
+    entered: float  # when it entered the stage that it is at
+    moved: float  # when it last showed something that it had not shown before
+    seen: float  # when it was looked at last
+    # The stages that it went through, with their seconds.
     passed: tuple[tuple[GuestStage, float], ...] = ()
-    failing: float | None = None
+    failing: float | None = None  # since when its customization is seen to have failed
+    # All that it has shown: what comes back is no progress, so that a guest which starts over and
+    # over is told.
     shown: frozenset[object] = frozenset()
-    news: CustomizationNews | None = None
-    failure: Failure | None = None
+    news: CustomizationNews | None = None  # what was told of its customization besides
+    failure: Failure | None = None  # why it will not get there
 
     @property
     def stage(self) -> GuestStage | None:

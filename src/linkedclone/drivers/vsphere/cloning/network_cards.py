@@ -17,31 +17,20 @@ from linkedclone.model.request import Network, Nic
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CardChanges:
-    """The device changes of a clone's cards, by where they stand in the request.
+    """The device changes of a clone's cards, by where they stand in the request."""
 
-    Attributes:
-        location: Edits of a card's network; in ``location`` nothing else of a
-            card counts.
-        config: All others.
-    """
-
+    # Edits of a card's network; in ``location`` nothing else of a card counts.
     location: tuple[Native, ...] = ()
     config: tuple[Native, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Card:
-    """A card as it is to be.
+    """A card as it is to be."""
 
-    Attributes:
-        old: The snapshot's card; None for a new one.
-        network: The network that it is put on; None leaves it.
-        mac: The address that it is given; empty for none.
-    """
-
-    old: Native
-    network: Network | None
-    mac: str = ""
+    old: Native  # the snapshot's card; None for a new one
+    network: Network | None  # the network that it is put on; None leaves it
+    mac: str = ""  # the address that it is given; empty for none
 
 
 def build_card_changes(step: CreateClone, shape: Shape) -> CardChanges:

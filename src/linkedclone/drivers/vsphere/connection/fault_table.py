@@ -30,18 +30,12 @@ from linkedclone.errors import (
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What one family of faults becomes.
-
-    Attributes:
-        error: The class that is raised.
-        reason: What it means, to stand behind a colon.
-        hint: What to try next.
-        transience: Whether it may pass by itself, where that is not the class's own.
-    """
+    """What one family of faults becomes."""
 
     error: type[LinkedCloneError]
-    reason: str
+    reason: str  # what it means, to stand behind a colon
     hint: str
+    # Whether it may pass by itself, where that is not the class's own.
     transience: Transience | None = None
 
 

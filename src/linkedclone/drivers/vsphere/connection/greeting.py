@@ -37,19 +37,12 @@ _HEADERS: Final = {"Content-Type": "text/xml; charset=UTF-8", "SOAPAction": "urn
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What the server said.
-
-    Attributes:
-        status: The HTTP status.
-        reason: What it means.
-        body: SOAP, if the server is a vCenter.
-        connection: The connection, good for further calls.
-    """
+    """What the server said."""
 
     status: int
     reason: str
-    body: bytes
-    connection: BoundedConnection
+    body: bytes  # SOAP, if the server is a vCenter
+    connection: BoundedConnection  # the connection, good for further calls
 
 
 class Greeting:

@@ -42,17 +42,11 @@ _WANTED: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gap:
-    """A datastore that some hosts of a cluster see and others do not.
-
-    Attributes:
-        cluster: The cluster.
-        store: The datastore.
-        blind: The names of the hosts that do not see it.
-    """
+    """A datastore that some hosts of a cluster see and others do not."""
 
     cluster: Seen
     store: Seen
-    blind: tuple[str, ...]
+    blind: tuple[str, ...]  # the names of the hosts that do not see it
 
 
 class Reach:

@@ -57,37 +57,26 @@ _KINDS: Final[Mapping[str, GuestOs]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Customizing:
-    """What a clone request says of the guest.
+    """What a clone request says of the guest."""
 
-    Attributes:
-        specification: The native Specification; None for none.
-        settings: extraConfig entries; an empty value removes a key.
-        removes_vapp: Whether what the parent has of a vApp goes, which cloud-init
-            could take for its source instead [fact: ci-vapp].
-    """
-
-    specification: Native = None
+    specification: Native = None  # the native Specification; None for none
+    # extraConfig entries; an empty value removes a key.
     settings: Mapping[str, str] = field(default_factory=dict)
+    # Whether what the parent has of a vApp goes, which cloud-init could take for its source instead
+    # [fact: ci-vapp].
     removes_vapp: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Case:
-    """All that a specification is made of.
-
-    Attributes:
-        guest: Who the guest is to be.
-        stored: The stored Specification, or None.
-        slots: The PCI slot of each card that the clone will have; None for unknown.
-        macs: The MAC addresses of the first cards, as far as they are given.
-        version: The API version of the server; empty where unknown.
-    """
+    """All that a specification is made of."""
 
     guest: Guest
     stored: Native
+    # The PCI slot of each card that the clone will have; None for unknown.
     slots: tuple[int | None, ...]
-    macs: tuple[str, ...]
-    version: tuple[int, ...]
+    macs: tuple[str, ...]  # the MAC addresses of the first cards, as far as they are given
+    version: tuple[int, ...]  # the API version of the server; empty where unknown
 
     @property
     def names(self) -> tuple[str, ...]:

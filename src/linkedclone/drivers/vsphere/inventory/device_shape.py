@@ -14,24 +14,17 @@ from linkedclone.model.plan import CreateClone
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shape:
-    """The parts of a snapshot's hardware that need special care in a clone.
+    """The parts of a snapshot's hardware that need special care in a clone."""
 
-    Attributes:
-        disks: Device keys of all disks, each with whether it is independent.
-        manual_cards: Network cards whose MAC address was set by hand.
-        tpm: Whether there is a virtual TPM.
-        cpus: Virtual processors; None where unknown.
-        cores_per_socket: How many of them share a socket; None where unknown or
-            left to the server.
-        devices: All devices, in a form that can be sent back; empty in a shape
-            that was read for a plain clone.
-    """
-
+    # Device keys of all disks, each with whether it is independent.
     disks: tuple[tuple[int, bool], ...] = ()
-    manual_cards: tuple[Native, ...] = ()
+    manual_cards: tuple[Native, ...] = ()  # network cards whose MAC address was set by hand
     tpm: bool = False
     cpus: int | None = None
+    # How many of them share a socket; None where unknown or left to the server.
     cores_per_socket: int | None = None
+    # All devices, in a form that can be sent back; empty in a shape that was read for a plain
+    # clone.
     devices: tuple[Native, ...] = ()
 
 

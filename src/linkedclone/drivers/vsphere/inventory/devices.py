@@ -55,22 +55,16 @@ _COUNTS: Final = (b"VirtualDisk", b"macAddress", b"VirtualTPM")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hardware:
-    """What counts of all devices.
+    """What counts of all devices."""
 
-    Attributes:
-        disks: Every virtual disk with its device key. One without a file of
-            its own, as a raw remote device, has no chain.
-        macs: The MAC addresses of the network cards, lower case.
-        manual_cards: Whether any of those was set by hand.
-        tpm: Whether there is a virtual TPM.
-        cut: The label of a disk whose files are not told down to the base, though
-            it has a backing by files; empty if there is none.
-    """
-
+    # Every virtual disk with its device key. One without a file of its own, as a raw remote device,
+    # has no chain.
     disks: tuple[tuple[int, Disk], ...] = ()
-    macs: tuple[str, ...] = ()
-    manual_cards: bool = False
+    macs: tuple[str, ...] = ()  # the MAC addresses of the network cards, lower case
+    manual_cards: bool = False  # whether any of those was set by hand
     tpm: bool = False
+    # The label of a disk whose files are not told down to the base, though it has a backing by
+    # files; empty if there is none.
     cut: str = ""
 
     def chained(self, stores: StoreNames) -> tuple[Disk, ...]:

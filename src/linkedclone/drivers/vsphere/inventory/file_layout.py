@@ -38,34 +38,21 @@ disk's device key, and where in its chain an element stands, counted from the ba
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unit:
-    """One element of a chain.
+    """One element of a chain."""
 
-    Attributes:
-        name: Its file as ``[datastore] folder/file.vmdk``; empty if no file is listed for it.
-        used_bytes: What its files take together.
-        missing: Whether one of them, or all, cannot be read.
-        place: Where it stands.
-        length: How many elements that chain has.
-    """
-
-    name: str
-    used_bytes: int
-    missing: bool
+    name: str  # its file as ``[datastore] folder/file.vmdk``; empty if no file is listed for it
+    used_bytes: int  # what its files take together
+    missing: bool  # whether one of them, or all, cannot be read
     place: Place
-    length: int
+    length: int  # how many elements that chain has
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
-    """What a VM's layout says.
+    """What a VM's layout says."""
 
-    Attributes:
-        units: The elements of all its chains, each file once.
-        measured: When the sizes were measured, where known.
-    """
-
-    units: tuple[Unit, ...]
-    measured: datetime | None
+    units: tuple[Unit, ...]  # the elements of all its chains, each file once
+    measured: datetime | None  # when the sizes were measured, where known
 
 
 def read_layout(

@@ -35,16 +35,10 @@ _STATUSES: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CustomizationInfo:
-    """What the guest info says of a customization.
-
-    Attributes:
-        status: How far it is.
-        moment: When it began, or if that is not told, when it ended.
-        error: The guest's own words.
-    """
+    """What the guest info says of a customization."""
 
     status: CustomizationStatus = CustomizationStatus.NONE
-    moment: datetime | None = None
+    moment: datetime | None = None  # when it began, or if that is not told, when it ended
     error: str = ""
 
 

@@ -32,32 +32,20 @@ _Spot = tuple[FolderId, str, str]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attachment:
-    """A clone that is followed.
+    """A clone that is followed."""
 
-    Attributes:
-        job: The job that follows it; ``about`` is its name.
-        source: What it is cloned from.
-        folder: The folder that it will stand in.
-        pool: The resource pool as the target names it: of a vApp, it stands there instead.
-    """
-
-    job: Job
+    job: Job  # the job that follows it; ``about`` is its name
     source: VmId
-    folder: FolderId
-    pool: str
+    folder: FolderId  # the folder that it will stand in
+    pool: str  # the resource pool as the target names it: of a vApp, it stands there instead
 
 
 @dataclass(slots=True)
 class CloneTasks:
-    """The clone tasks of one source.
+    """The clone tasks of one source."""
 
-    Attributes:
-        running: Whether one is under way.
-        made: The VMs that finished ones have made.
-    """
-
-    running: bool = False
-    made: set[VmId] = field(default_factory=set)
+    running: bool = False  # whether one is under way
+    made: set[VmId] = field(default_factory=set)  # the VMs that finished ones have made
 
 
 class Attacher:

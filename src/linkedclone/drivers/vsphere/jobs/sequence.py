@@ -15,15 +15,10 @@ from linkedclone.model.values.ids import JobId
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Start:
-    """One of the tasks.
+    """One of the tasks."""
 
-    Attributes:
-        subject: What it is about, as the server names it.
-        send: Sends a call that returns a task; raises what the session raises.
-    """
-
-    subject: str
-    send: Callable[[], Native]
+    subject: str  # what it is about, as the server names it
+    send: Callable[[], Native]  # sends a call that returns a task; raises what the session raises
 
 
 IsDone = Callable[[str, LinkedCloneError, str], bool]

@@ -80,17 +80,11 @@ def _find_compute(land: Landscape, wanted: Placement, host: Host | None) -> Seen
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Advice:
-    """What a cluster advises.
-
-    Attributes:
-        host: The host; None if it is left open.
-        store: The datastore; None if it is left open.
-        note: What a person should know of it; empty if nothing.
-    """
+    """What a cluster advises."""
 
     host: Host | None = None
     store: Spot | None = None
-    note: str = ""
+    note: str = ""  # what a person should know of it; empty if nothing
 
 
 def ask_cluster(

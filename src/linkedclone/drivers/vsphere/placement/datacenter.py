@@ -54,38 +54,23 @@ _FOLDERS: Final = (traversal.VM_FOLDER, traversal.VM_CHILDREN)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Host:
-    """A host that may run clones.
-
-    Attributes:
-        id: Its managed object id.
-        name: Its name.
-        compute: Id of its cluster, or of what a host without one stands in.
-        stores: Ids of the datastores that it sees.
-        networks: Ids of the networks that it has.
-        trouble: Why nothing can be started there now; empty if it can.
-        free_bytes: Memory that is not in use.
-    """
+    """A host that may run clones."""
 
     id: str
     name: str
-    compute: str
-    stores: frozenset[str]
-    networks: frozenset[str]
-    trouble: str
-    free_bytes: int
+    compute: str  # id of its cluster, or of what a host without one stands in
+    stores: frozenset[str]  # ids of the datastores that it sees
+    networks: frozenset[str]  # ids of the networks that it has
+    trouble: str  # why nothing can be started there now; empty if it can
+    free_bytes: int  # memory that is not in use
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Landscape:
-    """A datacenter as far as it was read.
+    """A datacenter as far as it was read."""
 
-    Attributes:
-        path: Its inventory path; empty where it cannot be seen.
-        around: Everything by id, with the folders above.
-    """
-
-    path: str
-    around: Mapping[str, Seen]
+    path: str  # its inventory path; empty where it cannot be seen
+    around: Mapping[str, Seen]  # everything by id, with the folders above
 
     def kind(self, *kinds: str) -> dict[str, Seen]:
         """Return all objects of some types."""

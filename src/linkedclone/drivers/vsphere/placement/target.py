@@ -60,20 +60,12 @@ _AROUND_SOURCE: Final = {**surroundings.AROUND, "VirtualMachine": surroundings.O
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Running:
-    """Where the clones run.
-
-    Attributes:
-        pool: Their resource pool.
-        host: The host that was named.
-        fit: The hosts that can run them; empty where hosts are not looked at.
-        hosts: How many hosts that are; 0 where it does not count.
-        notes: What a person should know.
-    """
+    """Where the clones run."""
 
     pool: Seen
     host: Host | None = None
-    fit: tuple[Host, ...] = ()
-    hosts: int
+    fit: tuple[Host, ...] = ()  # the hosts that can run them; empty where hosts are not looked at
+    hosts: int  # how many hosts that are; 0 where it does not count
     notes: tuple[str, ...] = ()
 
 

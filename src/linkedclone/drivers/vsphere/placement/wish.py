@@ -19,21 +19,13 @@ _CONTRADICTIONS: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
-    """What a place is looked up for.
+    """What a place is looked up for."""
 
-    Attributes:
-        source: The VM that is cloned or moved.
-        placement: What is named; where nothing is, the source's own place counts.
-        stores: The datastores that hold what is read on from where it is, names by id.
-        networks: What the networks are called, each once.
-        names: The names of those that go there.
-        linked: Whether they are linked clones.
-    """
-
-    source: Vm
-    placement: Placement
+    source: Vm  # the VM that is cloned or moved
+    placement: Placement  # what is named; where nothing is, the source's own place counts
+    # The datastores that hold what is read on from where it is, names by id.
     stores: Mapping[str, str]
-    networks: tuple[str, ...] = ()
+    networks: tuple[str, ...] = ()  # what the networks are called, each once
     names: tuple[str, ...]
     linked: bool = True
 

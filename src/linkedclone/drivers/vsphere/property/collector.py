@@ -41,19 +41,13 @@ the server works on two requests at once."""
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """One managed object as it was read.
+    """One managed object as it was read."""
 
-    Attributes:
-        kind: Its type's bare name (``VirtualMachine``).
-        id: Its managed object id.
-        values: Its properties by path; what is unset or refused is missing.
-        refused: The properties that the server refused to tell, each with its
-            words. What is missing from both is unset.
-    """
-
-    kind: str
+    kind: str  # its type's bare name (``VirtualMachine``)
     id: str
-    values: Mapping[str, Native]
+    values: Mapping[str, Native]  # its properties by path; what is unset or refused is missing
+    # The properties that the server refused to tell, each with its words. What is missing from both
+    # is unset.
     refused: Mapping[str, str] = field(default_factory=dict)
 
     def get(self, path: str) -> Native:

@@ -16,12 +16,7 @@ from linkedclone.drivers.vsphere.property.inventory_path import PARTS, build_pat
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Datacenter:
-    """A datacenter.
-
-    Attributes:
-        native: The managed object.
-        path: Its inventory path.
-    """
+    """A datacenter."""
 
     native: Native
     path: str

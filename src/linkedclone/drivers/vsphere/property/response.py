@@ -22,18 +22,12 @@ _TOKEN: Final = NS + "token"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """One managed object of an answer.
+    """One managed object of an answer."""
 
-    Attributes:
-        kind: Its type's bare name (``VirtualMachine``).
-        id: Its managed object id.
-        elements: Its properties by path; what is unset or refused is missing.
-        refused: The properties that the server refused to tell, each with its words.
-    """
-
-    kind: str
+    kind: str  # its type's bare name (``VirtualMachine``)
     id: str
-    elements: Mapping[str, Element]
+    elements: Mapping[str, Element]  # its properties by path; what is unset or refused is missing
+    # The properties that the server refused to tell, each with its words.
     refused: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -13,19 +13,12 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Walk:
-    """One step from objects of a type along a property.
+    """One step from objects of a type along a property."""
 
-    Attributes:
-        name: Its name, for ``then``.
-        kind: The type that it starts from.
-        path: The property that holds references.
-        then: Names of the walks that go on from there.
-    """
-
-    name: str
-    kind: str
-    path: str
-    then: tuple[str, ...] = ()
+    name: str  # its name, for ``then``
+    kind: str  # the type that it starts from
+    path: str  # the property that holds references
+    then: tuple[str, ...] = ()  # names of the walks that go on from there
 
 
 # -- up to the root folder ------------------------------------------------------------

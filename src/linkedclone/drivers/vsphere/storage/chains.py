@@ -22,15 +22,11 @@ _LONGEST: Final = 256
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """What came of reading one file.
+    """What came of reading one file."""
 
-    Attributes:
-        descriptor: What it says; None if it is no descriptor or could not be read.
-        error: Why it could not be read.
-    """
-
+    # What it says; None if it is no descriptor or could not be read.
     descriptor: Descriptor | None = None
-    error: LinkedCloneError | None = None
+    error: LinkedCloneError | None = None  # why it could not be read
 
     @property
     def missing(self) -> bool:

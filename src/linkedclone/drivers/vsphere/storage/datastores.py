@@ -26,28 +26,18 @@ _WANTED: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Datastore:
-    """A datastore.
-
-    Attributes:
-        id: Its managed object id.
-        name: Its name; unique in its datacenter only.
-        path: Its inventory path.
-        datacenter: The id of its datacenter.
-        datacenter_path: The inventory path of that, without a slash in front.
-        browser: Its HostDatastoreBrowser.
-        volume: What hosts call it below ``/vmfs/volumes``, beside its name; where that is
-            not told, what else tells its storage from any other.
-        accessible: Whether any host reaches it, and can tell which storage it is.
-    """
+    """A datastore."""
 
     id: StoreId
-    name: str
+    name: str  # its name; unique in its datacenter only
     path: str
-    datacenter: str
-    datacenter_path: str
+    datacenter: str  # the id of its datacenter
+    datacenter_path: str  # the inventory path of that, without a slash in front
     browser: Native
+    # What hosts call it below ``/vmfs/volumes``, beside its name; where that is not told, what else
+    # tells its storage from any other.
     volume: str
-    accessible: bool
+    accessible: bool  # whether any host reaches it, and can tell which storage it is
 
     def layer(self, path: str) -> Layer:
         """Return the layer that a file here is."""

@@ -23,20 +23,14 @@ _DELTA: Final = re.compile(r"(.+)-\d{6}\.vmdk")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """All that was found out about files of nobody.
-
-    Attributes:
-        listing: The files.
-        chains: What they hang from.
-        vms: The VMs that are registered here.
-        foreign: The files that describe VMs which are not registered here, by their folder.
-        veiled: Datastores where something may hang from a file that nobody can see from here.
-    """
+    """All that was found out about files of nobody."""
 
     listing: Listing
-    chains: Chains
-    vms: Sequence[Vm]
+    chains: Chains  # what they hang from
+    vms: Sequence[Vm]  # the VMs that are registered here
+    # The files that describe VMs which are not registered here, by their folder.
     foreign: Mapping[Home, Sequence[Layer]]
+    # Datastores where something may hang from a file that nobody can see from here.
     veiled: frozenset[StoreId] = frozenset()
 
 

@@ -24,17 +24,13 @@ _CONFIGS: Final = (".vmx", ".vmtx")
 
 @dataclass(slots=True, kw_only=True)
 class Listing:
-    """The files of the datastores that were searched.
+    """The files of the datastores that were searched."""
 
-    Attributes:
-        disks: The size of each file that ends in ``.vmdk``, in bytes; None where unknown.
-        configs: The files that describe a VM or a template, of each folder.
-        searched: The datastores whose files these are.
-    """
-
+    # The size of each file that ends in ``.vmdk``, in bytes; None where unknown.
     disks: dict[Layer, int | None] = field(default_factory=dict)
+    # The files that describe a VM or a template, of each folder.
     configs: dict[tuple[str, str], list[Layer]] = field(default_factory=lambda: defaultdict(list))
-    searched: set[StoreId] = field(default_factory=set)
+    searched: set[StoreId] = field(default_factory=set)  # the datastores whose files these are
 
     def add(self, store: Datastore, results: Iterable[Native]) -> None:
         """Take in the results of one search."""
