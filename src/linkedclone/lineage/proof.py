@@ -28,15 +28,10 @@ def prove_linked(
 ) -> Proof:
     """Prove that a new clone hangs from a snapshot.
 
-    It does only if the parent of every non-independent disk is a file of that
-    snapshot, each such file is used by exactly one disk, and there are as many
-    disks as in the snapshot. A chain that the hypervisor hides gives None.
-
-    Args:
-        clone_disks: The clone's disks.
-        snapshot_disks: The snapshot's.
-        added: How many new, empty disks the clone was given besides: so many
-            of one file are left out.
+    It does only if the parent of every non-independent disk is a file of that snapshot,
+    each such file is used by exactly one disk, and there are as many disks as in the
+    snapshot. A chain that the hypervisor hides gives None. The clone was given ``added``
+    new, empty disks besides: so many of one file are left out.
     """
     wanted = {disk.top for disk in snapshot_disks if disk.chain and not disk.independent}
     disks = _without_added([disk for disk in clone_disks if not disk.independent], added)
@@ -67,8 +62,7 @@ def prove_copied(
 ) -> Proof:
     """Look whether a clone that was not to be linked has all its disks, and the ``added`` ones.
 
-    Returns:
-        Never linked; a reason only if disks are missing.
+    It is never linked, and a reason is given only if disks are missing.
     """
     wanted = len(snapshot_disks) + added
     if len(clone_disks) < wanted:
@@ -125,13 +119,8 @@ def hangs_from_any(vm: Vm, parent: Vm) -> Proof:
 def prove_kept(before: Vm, after: Vm) -> Proof:
     """Prove that a VM hangs from exactly what it hung from, whatever became of its own layers.
 
-    Args:
-        before: The VM as it was.
-        after: The same VM after it was moved.
-
-    Returns:
-        Linked, if below each disk's top lie the same files as before; None as
-        ``linked`` where a chain is hidden. A disk that hung from nothing still has to.
+    It is linked if below each disk's top lie the same files as before; whether it is
+    cannot be told where a chain is hidden. A disk that hung from nothing still has to.
     """
     below = {disk.label: disk.chain[:-1] for disk in before.disks}
     if {disk.label for disk in after.disks} != set(below):

@@ -10,14 +10,9 @@ from linkedclone.model.vm import Mark
 def merge_mark(name: str, wanted: Mark, *, seen: Mark | None, now: Mark | None) -> Mark:
     """Return the mark to write: what a command changes, and what others have changed since.
 
-    To be called while nobody else can write it. Refuses what others have changed
-    as well, and a mark that is gone.
-
-    Args:
-        name: The VM's name.
-        wanted: The mark as the command wants it.
-        seen: The mark that it was made of.
-        now: The mark that the VM bears by now.
+    To be called while nobody else can write it. Refuses what others have changed as well,
+    and a mark that is gone. The mark that is wanted was made of the one that was
+    ``seen``; the VM bears another by ``now``.
     """
     try:
         return cast("Mark", _merge(wanted, seen, now))

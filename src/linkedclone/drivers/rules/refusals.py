@@ -66,22 +66,14 @@ def _is_asked(name: str, request: CloneRequest) -> bool:
 
 
 def refuse_unsupported(request: CloneRequest, features: Features) -> None:
-    """Refuse the first field that a request makes use of and that means nothing here.
-
-    Raises:
-        UnsupportedError: There is one.
-    """
+    """Refuse the first field that a request makes use of and that means nothing here."""
     for name in FIELDS:
         if _is_asked(name, request):
             require_field(name, features)
 
 
 def refuse_step(step: JobStep, features: Features) -> None:
-    """Refuse a step that an endpoint cannot carry out, or not so.
-
-    Raises:
-        UnsupportedError: It cannot.
-    """
+    """Refuse a step that an endpoint cannot carry out, or not so."""
     require(features, type(step))
     if isinstance(step, TakeSnapshot) and step.quiesce:
         require_field("snapshot.quiesce", features)
@@ -97,11 +89,7 @@ _IN_WORDS: Final[Mapping[str, str]] = {
 
 
 def require_field(name: str, features: Features) -> None:
-    """Make sure that a field of a request means something here.
-
-    Raises:
-        UnsupportedError: It does not.
-    """
+    """Refuse a field of a request that means nothing here."""
     if name not in features.request_fields:
         words = _IN_WORDS.get(name, f"``{name}``")
         brief = f"{words} means nothing to {features.endpoint}"

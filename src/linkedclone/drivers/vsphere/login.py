@@ -32,12 +32,7 @@ _FIRST_VERSION: Final = "vim.version.version11"
 
 
 def open_vsphere(endpoint: Endpoint, greeting: Greeting | None = None) -> Driver:
-    """Connect to a vCenter and log in.
-
-    Args:
-        endpoint: Where it is.
-        greeting: The first call, if it is under way already.
-    """
+    """Connect to a vCenter and log in; the greeting may be under way already."""
     greeting = greeting or Greeting(endpoint)
     stub = Stub(
         host=endpoint.host,

@@ -41,13 +41,8 @@ def plan_course(
 ) -> Course:
     """Plan what one guest is followed through.
 
-    Args:
-        request: What is wanted.
-        vm: The clone.
-        guest: Who it was made to be; None for one that another run has made:
-            its name follows from the request, its addresses from its mark.
-        customizes_always: What the driver says.
-        has_events: Whether it keeps events of customizations.
+    Of a clone that another run has made no ``guest`` is known: its name follows from the
+    request, its addresses from its mark.
     """
     customization = request.customization
     os = customization.os if customization else None

@@ -11,14 +11,7 @@ from linkedclone.planning.guests.progress import Course, Evidence, Followed, Gue
 
 
 def begin(course: Course, vm: Vm, *, since: float, now: float) -> Followed:
-    """Begin to follow a running VM.
-
-    Args:
-        course: What it is followed through.
-        vm: The VM.
-        since: When it began to run, as far as this run knows.
-        now: What time it is; the deadlines begin here.
-    """
+    """Begin to follow a VM that runs ``since`` then; the deadlines begin now."""
     return Followed(course=course, vm=vm, since=since, entered=since, moved=now, seen=now)
 
 
@@ -27,11 +20,8 @@ def advance(
 ) -> Followed:
     """Take in what was seen of a guest, and say how far it is.
 
-    Args:
-        guest: How far it was.
-        vm: The VM as it was seen; None if it is gone.
-        now: When that was.
-        news: What was told last of its customization, if anything was asked.
+    There is no VM if it is gone, and no news of its customization unless that was asked
+    for.
     """
     if guest.finished:
         return guest

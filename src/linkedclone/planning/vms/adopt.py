@@ -16,16 +16,8 @@ def plan_adopt(
 ) -> Plan:
     """Mark linked clones as ours, with what their disks say of their parent, and golden images.
 
-    A golden image is a VM with a snapshot that clones can hang from.
-
-    What bears the owner's mark already is left alone.
-
-    Args:
-        vms: The VMs.
-        inventory: Read after they were looked up.
-        owner: Goes into the marks.
-        version: The version of linkedclone.
-        force: Also what belongs to another owner.
+    A golden image is a VM with a snapshot that clones can hang from. What bears the
+    owner's mark already is left alone; what bears another owner's needs ``force``.
     """
     lineage = Lineage(inventory)
     vms = latest(vms, inventory)

@@ -72,11 +72,8 @@ def refuse_templates(vms: Sequence[Vm], *, action: str) -> None:
 def refuse_unread(vms: Sequence[Vm], *, action: str, despite: bool | None = None) -> None:
     """Refuse to act on VMs that cannot be read.
 
-    Args:
-        vms: The VMs.
-        action: What is to be done to them.
-        despite: Whether the user was told of it and goes on; None where a
-            command has no such option.
+    ``despite`` tells whether the user was told of it and goes on; it is None where a
+    command has no such option.
     """
     unread = [vm for vm in vms if vm.unreadable]
     if unread and not despite:
@@ -95,13 +92,8 @@ def find_unread_users(
 ) -> tuple[Vm, ...]:
     """Return the VMs that may read one of these layers, and cannot be read well enough to tell.
 
-    Also those that hide their chains and bear no mark that tells their parent. One
-    whose files are known to be on other datastores does not.
-
-    Args:
-        layers: What is to go or to change.
-        lineage: All that is seen.
-        going: The VMs that go as well.
+    Also those that hide their chains and bear no mark that tells their parent. One whose
+    files are known to be on other datastores does not, nor one that is ``going`` as well.
     """
     stores = {layer.store for layer in layers}
     return tuple(
@@ -121,12 +113,8 @@ def refuse_unread_users(
 ) -> None:
     """Refuse what would take layers away while a VM that cannot be read may hang from them.
 
-    Args:
-        what: What is to be done, as a person says it.
-        layers: What goes, or changes.
-        lineage: All that is seen.
-        going: The VMs that go as well.
-        despite: See :func:`refuse_unread`.
+    ``what`` is to be done, as a person says it; see :func:`refuse_unread` for
+    ``despite``.
     """
     unread = () if despite else find_unread_users(layers, lineage, going)
     if unread:
@@ -289,16 +277,9 @@ def check_steps(
 ) -> list[tuple[Step, LinkedCloneError]]:
     """Look once more, right before a stage is carried out, whether anything needs it after all.
 
-    The plan was made on an older inventory: a person may have taken their
-    time, the stages before took theirs, and may have failed.
-
-    Args:
-        steps: The stage.
-        inventory: All that is seen by now.
-        direct: What the endpoint said when it was asked for the
-            :func:`find_missing` alone: what is in neither is gone.
-        despite: Whether VMs that cannot be read are no reason to stop, see
-            :func:`refuse_unread`.
+    The plan was made on an older inventory: a person may have taken their time, the
+    stages before took theirs, and may have failed. ``direct`` is what the endpoint said
+    when it was asked for the :func:`find_missing` alone: what is in neither is gone.
 
     Returns:
         The steps that would take away what something hangs from, or may hang

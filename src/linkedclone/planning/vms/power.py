@@ -13,12 +13,8 @@ def plan_power(
 ) -> Plan:
     """Start or stop VMs; those that are there already are left alone.
 
-    Args:
-        vms: Which.
-        power: On or off.
-        force: Also those that are not ours.
-        guests: How guests are asked before they are stopped; None stops hard.
-            A guest that does not run, as in a suspended VM, is not asked.
+    ``guests`` says how guests are asked before they are stopped; None stops hard. A guest
+    that does not run, as in a suspended VM, is not asked.
     """
     refuse_foreign(vms, action="start" if power is Power.ON else "stop", force=force)
     refuse_templates(vms, action="started" if power is Power.ON else "stopped")

@@ -33,13 +33,7 @@ def plan_relocate(
 ) -> Plan:
     """Move VMs; one whose disks are all at the datastore already is not moved for its sake.
 
-    Args:
-        vms: Which.
-        targets: Where each goes; an empty id leaves that as it is.
-        inventory: All that is seen, with sizes.
-        moves_disks: Whether a datastore was named.
-        force: Also those that are not ours.
-        despite_unreadable: Also what VMs that cannot be read may hang from.
+    The inventory has to hold sizes. ``moves_disks`` tells whether a datastore was named.
     """
     vms = latest(vms, inventory)
     refuse_foreign(vms, action="move", force=force)

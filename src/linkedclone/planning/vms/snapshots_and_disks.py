@@ -32,15 +32,7 @@ from linkedclone.planning.vms.guards import (
 def plan_create_snapshot(
     vm: Vm, name: str, description: str, *, quiesce: bool = False, memory: bool = False
 ) -> Plan:
-    """Take a snapshot. Allowed on what is not ours: golden images rarely are.
-
-    Args:
-        vm: The VM.
-        name: What it is called.
-        description: More words.
-        quiesce: Whether a running guest's file systems are brought to rest first.
-        memory: Whether the memory of a running VM is kept too.
-    """
+    """Take a snapshot. Allowed on what is not ours: golden images rarely are."""
     if vm.template:
         raise RefusedError(
             f"{vm.name} is a template, and a template cannot be snapshotted",
@@ -139,13 +131,8 @@ def plan_grow(
 ) -> Plan:
     """Make a disk larger; a layer that others hang from never changes.
 
-    Args:
-        vm: The VM.
-        grow: What is wanted; an empty label means the only disk.
-        inventory: Read after it was looked up.
-        linked_too: Whether the hypervisor can grow a delta over its base.
-        force: Also what is not ours.
-        despite_unreadable: Also what VMs that cannot be read may hang from.
+    An empty label means the only disk. ``linked_too`` tells whether the hypervisor can
+    grow a delta over its base.
     """
     (vm,) = latest([vm], inventory)
     disk = find_disk(vm, grow.disk)

@@ -35,16 +35,11 @@ def build_clone_spec(
     knows_tpm: bool = True,
     version: tuple[int, ...] = (),
 ) -> Native:
-    """Return the CloneSpec of a step.
+    """Return the CloneSpec of a step; one that lacks the snapshot to link to is for showing only.
 
-    Args:
-        step: The step; without a snapshot the spec has none either. One that
-            is to be linked is good for showing only, then.
-        shape: The hardware that is cloned, as far as it needs care.
-        stored: The stored Specification, or None.
-        knows_tpm: Whether the server knows what may become of a virtual TPM
-            [fact: vs-tpm].
-        version: The API version of the server; empty where unknown.
+    ``stored`` is the stored Specification, or None. ``knows_tpm`` tells whether the
+    server knows what may become of a virtual TPM [fact: vs-tpm]; an unknown ``version``
+    is empty.
     """
     _check_processors(step.hardware, shape)
     cards = _build_card_changes(step, shape)

@@ -27,11 +27,7 @@ _PATIENCE_SECONDS: Final = 120.0
 def check_clone(
     session: Session, collector: Collector, step: CreateClone, spec: Native
 ) -> tuple[HostCheck, ...]:
-    """Let vCenter check a CloneSpec; waits for the answer.
-
-    Returns:
-        What it says, host by host; nothing where it has nothing to say.
-    """
+    """Let vCenter check a CloneSpec, host by host; waits for the answer."""
     about = f"check the clone {step.name}"
     checker = session.content.vmProvisioningChecker
     if checker is None:

@@ -63,14 +63,11 @@ class CutOffError(ConnectionError):
 
 
 def parse(body: bytes, *, bound_depth: bool = True) -> Element:
-    """Parse an answer.
+    """Parse an answer, and make sure that it is not nested too deeply.
 
-    Args:
-        body: The answer.
-        bound_depth: Whether to walk through it for its depth, which costs a third
-            of what parsing does. Not worth it for long pages, of which only
-            known elements are looked at; a decoder that recurses too deeply
-            there ends in a RecursionError, which is an answer that cannot be read.
+    To walk through it for its depth costs a third of what parsing does. It is not worth
+    it for long pages, of which only known elements are looked at; a decoder that recurses
+    too deeply there ends in a RecursionError, which is an answer that cannot be read.
     """
     if b"<!DOCTYPE" in body or b"\0" in body[:4]:
         # SOAP has no document types; they are where entities are defined that
@@ -107,13 +104,8 @@ def _bound_depth(root: Element) -> None:
 def judge(answer: Element, method: str, *, result_due: bool) -> Element | None:
     """Return the fault of an answer, or None where it is the sound result of a method.
 
-    Args:
-        answer: The whole document.
-        method: The method that was called, as it stands in the WSDL.
-        result_due: Whether the method always returns something.
-
     Raises:
-        StrangeAnswerError: It is no answer to this method.
+        StrangeAnswerError: It is no answer to this method, or lacks the result that is due.
         vim.fault.NotAuthenticated: A property was not told because the session has ended.
     """
     content = _open(answer)

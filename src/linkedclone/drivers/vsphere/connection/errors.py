@@ -38,12 +38,9 @@ def no_name(managed: Native) -> str:  # noqa: ARG001 - what a NameOf takes
 
 
 def translate(fault: BaseException, about: str, *, name_of: NameOf = no_name) -> LinkedCloneError:
-    """Return our error for a fault.
+    """Return our error for a fault of what was being done (``clone desk-001``).
 
-    Args:
-        fault: A vmodl.MethodFault, from a call or a task.
-        about: What was being done, as ``clone desk-001``.
-        name_of: Asked for the names of objects that the fault names by id.
+    ``name_of`` is asked for the names of objects that the fault names by id.
     """
     kinds = [native_name(cls) for cls in type(fault).__mro__]
     rule = next((RULES[kind] for kind in kinds if kind in RULES), UNKNOWN)

@@ -11,14 +11,7 @@ from linkedclone.errors import UnsupportedError
 def require_version(
     version: tuple[int, ...], needed: tuple[int, ...], what: str, hint: str
 ) -> None:
-    """Refuse what the server does not know yet.
-
-    Args:
-        version: The server's API version; empty where it is not known.
-        needed: The version that knows it first.
-        what: What it is called in the request.
-        hint: What to do instead.
-    """
+    """Refuse what the server does not know yet; one whose version is not known is left to try."""
     if version and version < needed:
         raise UnsupportedError(
             f"{what} needs vSphere {_show(needed)}",

@@ -15,13 +15,7 @@ from linkedclone.model.findings import Finding, Verdict
 def diagnose(
     session: Session, datacenters: Datacenters, reach: Callable[[], tuple[Finding, ...]]
 ) -> tuple[Finding, ...]:
-    """Check what linked clones need of this endpoint. Two or three calls, and those of ``reach``.
-
-    Args:
-        session: The connection.
-        datacenters: Its datacenters.
-        reach: Looks whether the hosts see the clones' datastores.
-    """
+    """Check what linked clones need here: two or three calls, and those of ``reach``."""
     about = session.content.about
     endpoint = session.endpoint
     return (

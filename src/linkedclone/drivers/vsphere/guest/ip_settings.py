@@ -22,13 +22,8 @@ _WITHOUT_IPV4: Final = (9, 1)
 def check_card_count(name: str, wanted: int, cards: int, what: str) -> None:
     """Refuse entries that do not fit the cards; vCenter would only after the clone is made.
 
-    It needs no entries, or one for each card [fact: vs-cust-nic-count].
-
-    Args:
-        name: The clone's name.
-        wanted: How many entries there are.
-        cards: How many network cards the clone will have.
-        what: Where the entries stand, as the subject of a sentence.
+    It needs no entries, or one for each card [fact: vs-cust-nic-count]. ``what`` is where
+    the entries stand, as the subject of a sentence.
     """
     if not wanted or wanted == cards:
         return
@@ -77,14 +72,8 @@ def build_card_settings(
     """Return the entries for all cards of a clone, in the order that vSphere gives them out in.
 
     That is the order of the PCI slots [fact: vs-cust-nic-order], not that of the
-    hardware: the fourth card of a VM mostly stands before the first. Cards
-    whose slot is not known, because they are new, come last.
-
-    Args:
-        guest: Who it is to be.
-        slots: The PCI slot of each card, in the order of the hardware.
-        os: What makes the guest itself.
-        version: The API version of the server.
+    hardware, in which ``slots`` are given: the fourth card of a VM mostly stands before
+    the first. Cards whose slot is not known, because they are new, come last.
     """
     cards = guest.cards or (GuestCard(),) * len(slots)
     windows = os is GuestOs.WINDOWS

@@ -87,14 +87,7 @@ class _Case:
 def build_customizing(
     step: CreateClone, shape: Shape, stored: Native, version: tuple[int, ...] = ()
 ) -> Customizing:
-    """Return what the request of a step says of the guest.
-
-    Args:
-        step: The step.
-        shape: The hardware that is cloned, with all its devices.
-        stored: The stored Specification, or None. It is not changed.
-        version: The API version of the server; empty where unknown.
-    """
+    """Return what the request of a step says of the guest; ``stored`` is never changed."""
     guest, cards = step.guest, list_cards(step, shape)
     told = f"the stored specification {step.target.customization_spec!r}"
     entries = len(stored.nicSettingMap or ()) if stored is not None else 0

@@ -68,11 +68,7 @@ class Hardware:
     cut: str = ""
 
     def chained(self, stores: StoreNames) -> tuple[Disk, ...]:
-        """Return the disks that have files, each layer with the id of its datastore.
-
-        Args:
-            stores: Where to look up the names of those that came without.
-        """
+        """Return the disks that have files, each layer with the id of its datastore."""
         return tuple(_settle(disk, stores) for _, disk in self.disks if disk.chain)
 
     @property
@@ -81,13 +77,7 @@ class Hardware:
         return (layer for _, disk in self.disks for layer in disk.chain)
 
     def layer_at(self, disk: int, number: int, length: int) -> Layer | None:
-        """Return the layer at a place of a disk's chain, if that is as long as is said.
-
-        Args:
-            disk: The disk's device key.
-            number: The place, counted from the base.
-            length: How many layers the chain has.
-        """
+        """Return the layer at a place of a disk's chain, if that is as long as is said."""
         chain = next((found.chain for key, found in self.disks if key == disk), ())
         return chain[number] if len(chain) == length else None
 
@@ -101,10 +91,8 @@ class LayerBook:
     def find(self, file_name: str, store: str | None) -> Layer:
         """Return the layer of a file name as ``[datastore] folder/file.vmdk``.
 
-        Args:
-            file_name: The name.
-            store: The datastore's id; None if the server does not tell it.
-                Then the name in brackets stands for it until it is looked up.
+        If the server does not tell the datastore's id, the name in brackets stands for it
+        until it is looked up.
         """
         key = (store, file_name)
         layer = self._layers.get(key)

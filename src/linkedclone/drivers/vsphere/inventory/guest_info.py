@@ -64,13 +64,10 @@ def _addresses(card: Element) -> Iterator[str]:
 def choose_addresses(
     cards: Sequence[ReportedCard], single: str, macs: Sequence[str]
 ) -> tuple[str, ...]:
-    """Return the addresses of the VM's own cards, in their order, IPv4 before IPv6.
+    """Return the addresses of the VM's own cards, in the order of their MACs, IPv4 before IPv6.
 
-    Args:
-        cards: What the guest reports.
-        single: ``guest.ipAddress``, the one address that the server picks; it
-            counts unless it is that of a bridge. Old tools report no other.
-        macs: The MAC addresses of the VM's cards, in their order.
+    ``single`` is ``guest.ipAddress``, the one address that the server picks; it counts
+    unless it is that of a bridge. Old tools report no other.
     """
     if not cards and not single:
         return ()

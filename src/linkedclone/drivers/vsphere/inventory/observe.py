@@ -58,11 +58,7 @@ class Observer:
         self._lock = threading.Lock()
 
     def observe(self, *, sizes: bool = False) -> Inventory:
-        """Read all VMs whole, in one paged read.
-
-        Args:
-            sizes: Whether the sizes of files and datastores are wanted too.
-        """
+        """Read all VMs whole, in one paged read; ``sizes`` come with them."""
         from linkedclone.drivers.vsphere.inventory import file_layout, shared_datastores
         from linkedclone.drivers.vsphere.inventory import sizes as measuring
         from linkedclone.model.inventory import Inventory

@@ -56,12 +56,7 @@ _NOTHING: Final[Mapping[str, Collection[str]]] = MappingProxyType({})
 
 
 def find_twins(reads: Iterable[Read], told: Mapping[str, Collection[str]] = _NOTHING) -> Twins:
-    """Choose among the datastores of one read, and those that only the disks of VMs tell of.
-
-    Args:
-        reads: All that was read.
-        told: The ids that the disks of VMs give to names of datastores.
-    """
+    """Choose among the datastores of one read, and those that only the disks of VMs tell of."""
     seen = {one.id: one for one in reads if one.kind == "Datastore"}
     names = {store: name for name, stores in told.items() for store in stores}
     for store, one in seen.items():

@@ -24,13 +24,7 @@ STORE: Final = ("name", "summary.capacity", "summary.freeSpace")
 
 
 def measure(found: Inventory, around: Surroundings, book: LayerBook) -> Inventory:
-    """Return an inventory with all that was read of sizes.
-
-    Args:
-        found: The inventory without them.
-        around: What its VMs have in common; VMs with their layouts and datastores among it.
-        book: The layers that were met.
-    """
+    """Return an inventory with all that was read of sizes."""
     sizes = Sizes()
     for vm in found.vms:
         _measure_vm(vm, around, book, sizes)

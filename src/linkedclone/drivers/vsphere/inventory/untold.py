@@ -44,10 +44,9 @@ def _places(read: Read, reads: Reads) -> Iterator[tuple[str, str]]:
 def find_untold_vms(reads: Reads) -> AbstractSet[str]:
     """Return the VMs that datastores list, and that were not told.
 
-    Raises:
-        UnreadableAnswerError: This answers another question: a datastore that a VM
-            uses lists no VM at all, or there is nothing in any datacenter, not even
-            the folder that each has, and the server does not say why.
+    Refuses an answer to another question: a datastore that a VM uses lists no VM at all,
+    or there is nothing in any datacenter, not even the folder that each has, and the
+    server does not say why.
     """
     _require_contents(reads)
     used = {store for read in reads.values() for store in read.values.get("datastore", ())}

@@ -75,13 +75,7 @@ def choose_properties(api_version: str) -> tuple[str, ...]:
 
 
 class Surroundings:
-    """What VMs have in common, worked out once: where they stand, and on which datastores.
-
-    Args:
-        reads: All objects that were read, by id: folders, datastores and
-            snapshots among them.
-        whole: Whether the devices of snapshots were asked for.
-    """
+    """What VMs have in common, worked out once: where they stand, and on which datastores."""
 
     def __init__(self, reads: Mapping[str, Read], *, whole: bool = True) -> None:
         self.reads = reads
@@ -158,15 +152,7 @@ class Surroundings:
 
 
 def build_vm(read: Read, around: Surroundings) -> Vm:
-    """Return a VM.
-
-    One that is still being made has hardly any property; what is unset comes
-    out empty.
-
-    Args:
-        read: The VM's :data:`PROPERTIES`.
-        around: What it has in common with others.
-    """
+    """Return a VM; of one that is still being made hardly any property is set."""
     get = read.values.get
     stores = around.store_names(read)
     hardware = around.hardware(read.id) or Hardware()
@@ -243,13 +229,9 @@ _NEEDED: Final = frozenset(
 def find_unreadable(vm: Vm, read: Read, *, whole: bool) -> str:
     """Say why what a VM hangs from is not known; empty if it is.
 
-    A clone that is being made, or was not finished, has no devices either; it
-    stands out by its mark, which can be read.
-
-    Args:
-        vm: The VM, made of what was read.
-        read: What was read.
-        whole: Whether the disks of its snapshots were asked for.
+    A clone that is being made, or was not finished, has no devices either; it stands out
+    by its mark, which can be read. ``whole`` tells whether the disks of its snapshots
+    were asked for.
     """
     state = read.values.get(_STATE, "connected")
     if state != "connected":
@@ -330,16 +312,10 @@ def measure_use(
 ) -> tuple[int | None, int | None]:
     """Return the bytes of disk files that the VM alone uses, and those that it shares.
 
-    The sum of ``uniqueSize``, because ``committed`` counts more than disks. Some NAS
-    does not tell what is unique, or tells 0 [fact: vs-unique-size]: there, what
-    stands in the VM's own folder counts as its own. A VM shares all but the layer
-    that it writes to, so one of the files in its folder is unique wherever that
-    is told.
-
-    Args:
-        files: What is listed; None if nothing is.
-        path_name: The VM's configuration file.
-        has_disks: Whether it has any: not one takes nothing.
+    The sum of ``uniqueSize``, because ``committed`` counts more than disks. Some NAS does
+    not tell what is unique, or tells 0 [fact: vs-unique-size]: there, what stands in the
+    VM's own folder counts as its own. A VM shares all but the layer that it writes to, so
+    one of the files in its folder is unique wherever that is told.
     """
     listed = tuple(files or ())
     if files is None or (has_disks and not any(size for _, size, _ in listed)):

@@ -63,12 +63,7 @@ def _refuse_rest(placement: Placement) -> None:
 
 
 def build_relocation(step: RelocateVm, disks: Sequence[int]) -> Native:
-    """Return the RelocateSpec of a step. Pure.
-
-    Args:
-        step: The step.
-        disks: The device keys of the VM's disks.
-    """
+    """Return the RelocateSpec of a step, given the device keys of the VM's disks. Pure."""
     target, move = step.target, DiskMove.CHILD_MOST.value
     store = vim.Datastore(target.datastore, None) if step.moves_disks and target.datastore else None
     locators = [

@@ -28,15 +28,9 @@ def find_host(land: Landscape, ref: str) -> Host | None:
 def find_pool(land: Landscape, wanted: Placement, host: Host | None, source: Seen) -> Seen:
     """Return the resource pool of the clones.
 
-    The one that is named; else the root pool of the cluster that is named;
-    else the source's own, if the host that is named can run VMs of it; else
-    the root pool of that host's cluster, or of the source's.
-
-    Args:
-        land: The datacenter.
-        wanted: What the request says.
-        host: The host that it names.
-        source: The source, which is in no pool if it is a template.
+    The one that is named; else the root pool of the cluster that is named; else the
+    source's own, which a template does not have, if the host that is named can run VMs of
+    it; else the root pool of that host's cluster, or of the source's.
     """
     compute = _find_compute(land, wanted, host)
     if wanted.resource_pool:

@@ -16,10 +16,7 @@ _SHOWN = 5
 def check_host(host: Host, needed: Mapping[str, str], others: Iterable[Host]) -> None:
     """Refuse a host that was named and cannot run the clones [fact: vs-hosts-see-chain].
 
-    Args:
-        host: The host.
-        needed: Names of the datastores that it has to see, by id.
-        others: What could be named instead.
+    ``needed`` names the datastores that it has to see, by id.
     """
     fit = [one.name for one in others if one.id != host.id and not one.trouble]
     if host.trouble:
@@ -65,12 +62,8 @@ def find_fit(
 def check_visible(place: str, compute: Seen | None, needed: Mapping[str, str]) -> None:
     """Refuse a place of whose hosts none sees what is needed [fact: vs-hosts-see-chain].
 
-    That is told by their cluster; one that does not tell it is no obstacle.
-
-    Args:
-        place: What it is called.
-        compute: The cluster; None where it cannot be seen.
-        needed: Names of the datastores that have to be seen, by id.
+    That is told by their cluster; one that does not tell it, or cannot be seen, is no
+    obstacle.
     """
     visible = frozenset(compute.ids_at("datastore") if compute else ())
     missing = sorted(name for moid, name in needed.items() if moid not in visible)

@@ -34,12 +34,8 @@ def find_networks(
 ) -> tuple[dict[str, Seen], tuple[str, ...]]:
     """Return the network that each name means, and what a person should know of them.
 
-    Args:
-        land: The datacenter, with its networks.
-        names: Names, inventory paths or ids.
-        hosts: The hosts that may run the clones; of several networks of one name
-            that counts which they have.
-        describe: Tells networks apart for people.
+    Of several networks of one name that counts which the hosts have that may run the
+    clones. ``describe`` tells networks apart for people.
     """
     known = land.kind(*_KINDS)
     found: dict[str, Seen] = {}

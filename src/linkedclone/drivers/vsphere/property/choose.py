@@ -24,13 +24,10 @@ _Id = TypeVar("_Id", bound=str)
 
 
 def choose(what: str, ref: str, candidates: Mapping[str, Seen], around: Mapping[str, Seen]) -> Seen:
-    """Return the one candidate that a person's words fit, see :func:`match`.
+    """Return the one candidate, by id, that a person's words fit, see :func:`match`.
 
-    Args:
-        what: What is looked for, for error texts (``resource pool``).
-        ref: The name, path or managed object id; an id counts where no name is like it.
-        candidates: The objects to choose from, by id.
-        around: The objects above them.
+    ``what`` is looked for (``resource pool``); an id counts where no name is like it.
+    ``around`` holds the objects above the candidates.
     """
     fits = find_all(ref, candidates, around)
     if not fits:
@@ -97,18 +94,13 @@ def _refuse_steps(what: str, ref: str) -> None:
 
 
 def match(ref: str, ways: Mapping[_Id, Iterable[Way]]) -> tuple[_Id, ...]:
-    """Return the objects that a name or an inventory path fits.
+    """Return the objects that a name or an inventory path fits; of some there are two paths.
 
-    With a slash in front it is a whole inventory path; anything else is a name,
-    or the end of a path: ``Desktops``, ``VDI/Desktops``. Names count as people
-    write them and as vCenter keeps them, with slash, backslash and percent sign
-    escaped. The closest reading wins: of a path that with the escapes, which is
-    what is shown of paths; of a name that without. At last case is ignored, as
-    vCenter does.
-
-    Args:
-        ref: The name or path.
-        ways: The paths of each object; of some there are two.
+    With a slash in front it is a whole inventory path; anything else is a name, or the
+    end of a path: ``Desktops``, ``VDI/Desktops``. Names count as people write them and as
+    vCenter keeps them, with slash, backslash and percent sign escaped. The closest
+    reading wins: of a path that with the escapes, which is what is shown of paths; of a
+    name that without. At last case is ignored, as vCenter does.
     """
     whole, text = ref.startswith("/"), _bare(ref)
     if not text:

@@ -124,22 +124,12 @@ class Collector:
         wanted: Wanted,
         walks: Sequence[Walk] = (),
     ) -> dict[str, Seen]:
-        """Read properties of the starting objects and of all that the walks lead to.
+        """Read properties of the starting objects and of all that the walks lead to, by id.
 
-        One call, and one more for each further page; more than 100 starting
-        objects, or 50 with walks, are asked for in several calls at once. Objects that were
-        deleted meanwhile are left out.
-
-        Args:
-            about: What is being done, for error texts.
-            starts: Managed objects.
-            wanted: Which properties of which type; objects of other types are
-                walked through and not returned.
-            walks: Where to go on from the starting objects, and from there.
-                Walks that are named but not given are not taken.
-
-        Returns:
-            What was seen, by id.
+        One call, and one more for each further page; more than 100 starting objects, or
+        50 with walks, are asked for in several calls at once. Objects that were deleted
+        meanwhile are left out. Objects of types that nothing is wanted of are walked
+        through and not returned. Walks that are named but not given are not taken.
         """
         found = self.read_found(about, starts, wanted, self._decode, walks)
         return {seen.id: seen for seen in found}

@@ -26,12 +26,7 @@ def build_path(thing: Seen, around: Mapping[str, Seen]) -> str:
 
 
 def build_prefix(above: str, around: Mapping[str, Seen]) -> str:
-    """Return the path of what a thing stands in: the thing's own without ``/NAME``.
-
-    Args:
-        above: The id of what it stands in.
-        around: What was read.
-    """
+    """Return the path of what a thing stands in, by id: the thing's own without ``/NAME``."""
     return "".join(f"/{name}" for name in _levels(above, around))
 
 
