@@ -11,7 +11,7 @@ from linkedclone.planning.guests.progress import Course, Evidence, Followed, Gue
 
 
 def begin(course: Course, vm: Vm, *, since: float, now: float) -> Followed:
-    """Begin to follow a VM that runs ``since`` then; the deadlines begin now."""
+    """Begin to follow a VM that runs ``since`` a moment; the deadlines begin now."""
     return Followed(course=course, vm=vm, since=since, entered=since, moved=now, seen=now)
 
 
