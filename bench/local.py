@@ -14,16 +14,12 @@ from functools import cache
 from pathlib import Path
 
 from bench.commands import ROOT, BenchError, clean_environment, run
-from linkedclone.drivers.local.machine import (
-    MachineConfig,
-    build_ssh_command,
-    choose_accelerator,
-    ensure_key,
-)
-from linkedclone.drivers.local.machine.accelerator import choose_cpu
+from linkedclone.drivers.local.machine.accelerator import choose_accelerator, choose_cpu
 from linkedclone.drivers.local.machine.arguments import build_arguments
+from linkedclone.drivers.local.machine.config import MachineConfig
+from linkedclone.drivers.local.state.ssh_key import build_ssh_command, ensure_key
 from linkedclone.drivers.qemu.hardware import new_mac
-from linkedclone.drivers.qemu.networks import Card
+from linkedclone.drivers.qemu.networks import CardRecord
 from linkedclone.formats.chain import name_disk
 from linkedclone.guest.nocloud import admit_key, build_documents, build_seed_iso, plain_guest
 from linkedclone.model.vm import SshAddress
@@ -142,8 +138,8 @@ def _prepare(guest: Guest, folder: Path, key: Path, *, accel: str, port: int) ->
         name=folder.name,
         uuid=own_id,
         memory_bytes=guest.memory_bytes,
-        disk=disk,
-        cards=(Card(mac=mac),),
+        disks=(disk,),
+        cards=(CardRecord(mac=mac),),
         seed=seed,
         kernel=guest.kernel,
         initrd=guest.initrd,

@@ -29,7 +29,7 @@ from linkedclone.drivers.local.machine.accelerator import Accelerator
 from linkedclone.drivers.local.qmp.status import MachineState
 from linkedclone.drivers.local.state.settings import ACCEL_VARIABLE
 from linkedclone.drivers.local.state.store import StoredVm, load_vm, save_record
-from linkedclone.drivers.qemu.hardware import CardRecord
+from linkedclone.drivers.qemu.networks import CardRecord
 from linkedclone.lineage.usage import measure
 from linkedclone.lineage.vm_rows import VmRow
 from linkedclone.model.findings import Finding, Verdict

@@ -10,7 +10,7 @@ import pytest
 from linkedclone.drivers.local.driver import LocalDriver
 from linkedclone.drivers.local.machine.open import open_machine
 from linkedclone.drivers.local.state.store import load_vm, locked, save_record
-from linkedclone.drivers.qemu.hardware import CardRecord
+from linkedclone.drivers.qemu.networks import CardRecord
 from linkedclone.errors import BusyError, GoneError
 from linkedclone.model.images import ImageImport
 from linkedclone.model.vm import Power, SshAddress, Vm

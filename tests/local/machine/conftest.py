@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from linkedclone.drivers.local.machine import ensure_key
-from linkedclone.drivers.qemu.networks import Card, parse_network
+from linkedclone.drivers.local.state.ssh_key import ensure_key
+from linkedclone.drivers.qemu.networks import CardRecord
 from tests.local.machine.guest import OUT, DemoGuest, RunningGuest, read_manifest
 
 MakeGuest = Callable[..., RunningGuest]
 PAIR_GROUP = "running machines"
 """The group of all tests that use the pair: one worker boots it, once."""
 
-OPENED = Card(mac="52:54:00:00:00:02", address="10.9.0.15/24", gateway="10.9.0.2")
+OPENED = CardRecord(mac="52:54:00:00:00:02", address="10.9.0.15/24", gateway="10.9.0.2")
 
 
 @pytest.fixture(scope="session")
@@ -47,7 +47,7 @@ def pair(
     """
     folder = tmp_path_factory.mktemp("pair") / ("long-" * 30)
     first, second = (demo_guest.make(folder / name, name) for name in ("desk-001", "desk-002"))
-    closed = replace(second.machine.config.cards[0], network=parse_network("closed"))
+    closed = replace(second.machine.config.cards[0], network="closed")
     second = second.with_changes(cards=(closed, OPENED))
     for guest in (first, second):
         guest.machine.start()

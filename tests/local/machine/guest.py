@@ -9,13 +9,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from linkedclone.drivers.local.machine import (
-    Machine,
-    MachineConfig,
-    MachineState,
-    build_ssh_command,
-)
-from linkedclone.drivers.qemu.networks import Card
+from linkedclone.drivers.local.machine.config import MachineConfig
+from linkedclone.drivers.local.machine.machine import Machine
+from linkedclone.drivers.local.qmp.status import MachineState
+from linkedclone.drivers.local.state.ssh_key import build_ssh_command
+from linkedclone.drivers.qemu.networks import CardRecord
 from linkedclone.guest.nocloud import (
     admit_key,
     build_documents,
@@ -62,8 +60,8 @@ class DemoGuest:
             name=name,
             uuid=identity,
             memory_bytes=int(self.manifest["memory_bytes"]),
-            disk=disk,
-            cards=(Card(mac=mac),),
+            disks=(disk,),
+            cards=(CardRecord(mac=mac),),
             seed=folder / "seed.iso",
             kernel=self.kernel,
             initrd=self.folder / "initrd",

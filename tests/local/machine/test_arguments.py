@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from linkedclone.drivers.local.machine.arguments import MIB, build_arguments
-from linkedclone.drivers.local.machine.config import DataDisk, MachineConfig
-from linkedclone.drivers.qemu.networks import Card, parse_network
-from linkedclone.formats.chain import DiskFile, ImageFormat, name_chain
+from linkedclone.drivers.local.machine.config import MachineConfig
+from linkedclone.drivers.qemu.networks import CardRecord
+from linkedclone.formats.chain import DiskFile, ImageFormat, format_by_suffix, name_chain
 
 CODE = Path("/firmware/code.fd")
 GOLDEN = Path(__file__).parent / "golden"
@@ -17,30 +17,29 @@ FROM_DISK = MachineConfig(
     name="web-001",
     uuid="7c2f5c1e-55b6-5d0b-9d0a-0f5f4a1f6f10",
     memory_bytes=1024 * MIB,
-    disk=Path("/vms/web-001/disk.qcow2"),
-    cards=(Card(mac="52:54:00:12:34:56"),),
+    disks=(Path("/vms/web-001/disk.qcow2"),),
+    cards=(CardRecord(mac="52:54:00:12:34:56"),),
 )
 WITH_EVERYTHING = MachineConfig(
     name="a,b",
     uuid="7c2f5c1e-55b6-5d0b-9d0a-0f5f4a1f6f10",
     cpus=4,
     memory_bytes=128 * MIB,
-    disk=Path("/vms/a,b/top disk.raw"),
-    disk_format="raw",
-    data_disks=(
-        DataDisk(file=Path("/vms/a,b/data.qcow2")),
-        DataDisk(file=Path("/vms/a,b/more.raw"), format="raw"),
+    disks=(
+        Path("/vms/a,b/top disk.raw"),
+        Path("/vms/a,b/data.qcow2"),
+        Path("/vms/a,b/more.raw"),
     ),
     cards=(
-        Card(mac="52:54:00:12:34:51", network=parse_network("isolated")),
-        Card(mac="52:54:00:12:34:52"),
-        Card(mac="52:54:00:12:34:53"),
-        Card(
+        CardRecord(mac="52:54:00:12:34:51", network="isolated"),
+        CardRecord(mac="52:54:00:12:34:52"),
+        CardRecord(mac="52:54:00:12:34:53"),
+        CardRecord(
             mac="52:54:00:12:34:54",
-            network=parse_network("private:lab"),
+            network="private:lab",
             group="239.192.1.2:20000",
         ),
-        Card(mac="52:54:00:12:34:55", network=parse_network("bridge:br0")),
+        CardRecord(mac="52:54:00:12:34:55", network="bridge:br0"),
     ),
     seed=Path("/vms/a,b/seed.iso"),
     kernel=Path("/vms/kernel"),
@@ -72,7 +71,7 @@ def test_arguments_are_as_recorded(case: str) -> None:
 def name_disks(config: MachineConfig) -> list[str]:
     """Name the chains of its disks: those of qcow2 hang from a raw base."""
     base = DiskFile(path=Path("/vms/golden, old/base.raw"), format=ImageFormat.RAW)
-    tops = [DiskFile(path=one.file, format=ImageFormat(one.format)) for one in config.disks]
+    tops = [DiskFile(path=one, format=format_by_suffix(one)) for one in config.disks]
     return [name_chain((base, top) if top.format.value == "qcow2" else (top,)) for top in tops]
 
 
@@ -94,9 +93,7 @@ def test_every_field_changes_the_arguments() -> None:
         "uuid": "00000000-0000-4000-8000-000000000000",
         "cpus": 2,
         "memory_bytes": 256 * MIB,
-        "disk": Path("/other"),
-        "disk_format": "vmdk",
-        "data_disks": WITH_EVERYTHING.data_disks[:1],
+        "disks": WITH_EVERYTHING.disks[:1],
         "cards": WITH_EVERYTHING.cards[1:],
         "seed": None,
         "kernel": None,

@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 
 from linkedclone.drivers.local.machine.arguments import VNC_SOCKET
-from linkedclone.drivers.local.machine.config import DataDisk, MachineConfig
+from linkedclone.drivers.local.machine.config import MachineConfig
 from linkedclone.drivers.local.machine.machine import Machine
 from linkedclone.drivers.local.machine.process import drop_warnings, find_processes
 from linkedclone.drivers.local.qmp.sockets import connect
-from linkedclone.drivers.qemu.networks import Card, find_group, parse_network
+from linkedclone.drivers.qemu.networks import CardRecord, find_group
 from linkedclone.formats.qcow2 import build_empty
 from linkedclone.model.vm import Power
 
@@ -27,15 +27,14 @@ FIRMWARE_SECONDS = 240.0
 
 @pytest.fixture
 def config(tmp_path: Path) -> MachineConfig:
-    disks = [tmp_path / f"{number}.qcow2" for number in range(2)]
+    disks = tuple(tmp_path / f"{number}.qcow2" for number in range(2))
     for disk in disks:
         disk.write_bytes(build_empty(8 * MIB).to_bytes())
     return MachineConfig(
         name="blank",
         uuid=str(uuid.uuid4()),
         memory_bytes=64 * MIB,
-        disk=disks[0],
-        data_disks=(DataDisk(file=disks[1]),),
+        disks=disks,
         accel="tcg",
     )
 
@@ -115,7 +114,7 @@ def test_qemu_takes_every_kind_of_card(
     group = find_group("store", "lab")
     kinds = ("isolated", "user", "user", "private:lab")
     cards = tuple(
-        Card(mac=f"02:00:00:00:00:0{number}", network=parse_network(kind), group=group)
+        CardRecord(mac=f"02:00:00:00:00:0{number}", network=kind, group=group)
         for number, kind in enumerate(kinds)
     )
     machine = start(replace(config, cards=cards))
@@ -134,7 +133,7 @@ def test_a_warning_is_no_last_word() -> None:
 def test_a_boot_of_the_host_is_told_from_a_kill(
     config: MachineConfig, start: Callable[[MachineConfig], Machine]
 ) -> None:
-    warned_of = Card(mac="02:00:00:00:00:01", network=parse_network("isolated"))
+    warned_of = CardRecord(mac="02:00:00:00:00:01", network="isolated")
     machine = start(replace(config, cards=(warned_of,)))
     (pid,) = find_processes(machine.folder)
     os.kill(pid, signal.SIGKILL)

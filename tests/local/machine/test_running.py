@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from linkedclone.drivers.local.machine import Machine
+from linkedclone.drivers.local.machine.machine import Machine
 from linkedclone.drivers.local.qmp.names import QMP_SOCKET
 from linkedclone.drivers.local.qmp.session import AGENT_SECONDS
 from linkedclone.drivers.local.qmp.sockets import connect
@@ -126,7 +126,7 @@ def test_a_frozen_guest_is_thawed_by_the_next_look(pair: Pair) -> None:
 
 def test_snapshots_of_a_running_disk_are_quiesced_and_freeze_the_old_layer(pair: Pair) -> None:
     guest = pair[1]
-    lower = guest.machine.config.disk
+    lower = guest.machine.config.disks[0]
     guest.ssh("echo before >/root/before; sync")
     for number in (1, 2):
         upper = lower.with_name(f"disk-{number}.qcow2")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from linkedclone.drivers.local.machine import Machine
+from linkedclone.drivers.local.machine.machine import Machine
 from linkedclone.drivers.local.qmp.names import QMP_SOCKET
 from linkedclone.drivers.local.qmp.sockets import connect, peer_pid
 from linkedclone.errors import GoneError, PowerOnError
@@ -21,12 +21,13 @@ STARTER = """
 import sys
 from contextlib import suppress
 from pathlib import Path
-from linkedclone.drivers.local.machine import Machine, MachineConfig
-from linkedclone.drivers.qemu.networks import Card
+from linkedclone.drivers.local.machine.machine import Machine
+from linkedclone.drivers.local.machine.config import MachineConfig
+from linkedclone.drivers.qemu.networks import CardRecord
 folder, uuid, disk = sys.argv[1:]
 config = MachineConfig(
-    name="outlives", uuid=uuid, memory_bytes=96 << 20, disk=Path(disk),
-    cards=(Card(mac="52:54:00:00:00:01"),), accel="tcg",
+    name="outlives", uuid=uuid, memory_bytes=96 << 20, disks=(Path(disk),),
+    cards=(CardRecord(mac="52:54:00:00:00:01"),), accel="tcg",
 )
 Machine(Path(folder), config).start()
 """
@@ -36,7 +37,7 @@ def test_a_machine_outlives_the_process_that_started_it(make_guest: MakeGuest) -
     """And is found, observed and stopped by another one."""
     guest = make_guest()
     config = guest.machine.config
-    arguments = (sys.executable, "-c", STARTER, guest.machine.folder, config.uuid, config.disk)
+    arguments = (sys.executable, "-c", STARTER, guest.machine.folder, config.uuid, config.disks[0])
     subprocess.run(arguments, check=True, start_new_session=True)
     state = guest.machine.observe()
     assert state.power is Power.ON
@@ -102,8 +103,8 @@ def test_a_missing_base_is_a_clear_error(make_guest: MakeGuest, tmp_path: Path) 
     base = tmp_path / "base.qcow2"
     command = ("qemu-img", "create", "-q", "-f", "qcow2", base, "1M")
     subprocess.run(command, check=True)
-    guest.machine.config.disk.unlink()
-    create_overlay(guest.machine.config.disk, base)
+    guest.machine.config.disks[0].unlink()
+    create_overlay(guest.machine.config.disks[0], base)
     base.unlink()
     with pytest.raises(PowerOnError) as caught:
         guest.machine.start()

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from linkedclone.drivers.local.driver import LocalDriver
-from linkedclone.drivers.local.machine import Machine, MachineConfig
+from linkedclone.drivers.local.machine.config import MachineConfig
+from linkedclone.drivers.local.machine.machine import Machine
 from linkedclone.drivers.local.machine.open import open_machine
 from linkedclone.drivers.local.machine.process import find_processes
 from linkedclone.drivers.local.qmp import block_jobs, monitor
@@ -147,7 +148,7 @@ def test_qemu_is_told_every_layer_of_a_long_chain_and_merges_in_it(tmp_path: Pat
     files = make_chain(tmp_path, 60)
     identity = "7c2f5c1e-55b6-5d0b-9d0a-0f5f4a1f6f10"
     config = MachineConfig(
-        name="long", uuid=identity, memory_bytes=MEMORY_BYTES, disk=files[-1], accel="tcg"
+        name="long", uuid=identity, memory_bytes=MEMORY_BYTES, disks=(files[-1],), accel="tcg"
     )
     machine = Machine(tmp_path / "run", config)
     machine.start()

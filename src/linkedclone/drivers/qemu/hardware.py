@@ -4,7 +4,7 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from linkedclone.drivers.qemu.networks import NetworkKind, find_group, parse_network
+from linkedclone.drivers.qemu.networks import CardRecord, NetworkKind, find_group, parse_network
 from linkedclone.drivers.rules.network_cards import choose_cards, fill_macs
 from linkedclone.errors import InputError
 from linkedclone.formats.qcow2 import MAX_VIRTUAL_BYTES
@@ -12,9 +12,6 @@ from linkedclone.model.request import Hardware, Nic
 from linkedclone.model.values.ids import StoreId
 from linkedclone.model.values.sizes import render_size
 from linkedclone.model.values.vm_names import is_user_name
-
-USER_NETWORK = "user"
-"""QEMU's own network behind the user's, with SSH to the first card on it."""
 
 BIOS = "bios"
 UEFI = "uefi"
@@ -25,26 +22,6 @@ MOST_CARDS = 8
 
 LEAST_UEFI_BYTES = 256 << 20
 """With less OVMF does not get to the guest's kernel [fact: qemu-ovmf-memory]."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CardRecord:
-    """A network card.
-
-    Attributes:
-        mac: Its MAC address.
-        network: What it is on, as ``networks.parse_network`` reads it.
-        group: For a private network, its multicast group and port.
-        address: The fixed IPv4 address that the guest was given for it, with
-            its prefix length; empty for none.
-        gateway: The default route that goes with it; empty for none.
-    """
-
-    mac: str
-    network: str = USER_NETWORK
-    group: str = ""
-    address: str = ""
-    gateway: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

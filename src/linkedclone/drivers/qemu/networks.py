@@ -23,6 +23,9 @@ _PRIVATE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _BRIDGE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,14}")
 """At most 15 bytes (IFNAMSIZ, linux/if.h), and nothing that QEMU's options would split at."""
 
+USER_NETWORK = "user"
+"""QEMU's own network behind the user's, with SSH to the first card on it."""
+
 FIRST_PORT = 20000
 PORTS = 10000
 """Below the ports that the kernel gives to whoever asks for any (ip_local_port_range)."""
@@ -60,20 +63,20 @@ class CardNetwork:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Card:
-    """A network card of a machine.
+class CardRecord:
+    """A network card of a machine, as its record keeps it.
 
     Attributes:
         mac: Its MAC address.
-        network: What it is on.
+        network: What it is on, as :func:`parse_network` reads it.
         group: For a private network, its multicast group and port, as ``ADDRESS:PORT``.
-        address: The fixed IPv4 address that the guest gives itself there, with
-            its prefix length; empty if it asks DHCP.
+        address: The fixed IPv4 address that the guest was given for it, with
+            its prefix length; empty for none.
         gateway: The default route that goes with it; empty for none.
     """
 
     mac: str
-    network: CardNetwork = CardNetwork(kind=NetworkKind.USER)
+    network: str = USER_NETWORK
     group: str = ""
     address: str = ""
     gateway: str = ""
@@ -108,20 +111,21 @@ def find_group(store: str, name: str) -> str:
     return f"239.{192 + digest[0] % 4}.{digest[1]}.{digest[2]}:{port}"
 
 
-def build_netdevs(cards: tuple[Card, ...]) -> tuple[str, ...]:
+def build_netdevs(cards: tuple[CardRecord, ...]) -> tuple[str, ...]:
     """Return the value of ``-netdev`` for each card; ``netN`` is the id of the Nth.
 
     The kernel chooses the SSH port [fact: qemu-user-network].
     """
-    first = next((n for n, c in enumerate(cards) if c.network.kind.is_behind_qemu), None)
+    networks = [parse_network(card.network) for card in cards]
+    first = next((n for n, network in enumerate(networks) if network.kind.is_behind_qemu), None)
     return tuple(
-        _build_netdev(card, f"net{number}", reachable=number == first)
-        for number, card in enumerate(cards)
+        _build_netdev(card, network, f"net{number}", reachable=number == first)
+        for number, (card, network) in enumerate(zip(cards, networks, strict=True))
     )
 
 
-def _build_netdev(card: Card, own: str, *, reachable: bool) -> str:
-    match card.network.kind:
+def _build_netdev(card: CardRecord, network: CardNetwork, own: str, *, reachable: bool) -> str:
+    match network.kind:
         case NetworkKind.USER:
             return f"user,id={own}" + _build_user_options(card, reachable=reachable)
         case NetworkKind.CLOSED:
@@ -130,13 +134,13 @@ def _build_netdev(card: Card, own: str, *, reachable: bool) -> str:
         case NetworkKind.PRIVATE:
             return f"socket,id={own},mcast={card.group},localaddr=127.0.0.1"
         case NetworkKind.BRIDGE:
-            return f"bridge,id={own},br={card.network.name}"
+            return f"bridge,id={own},br={network.name}"
         case NetworkKind.ISOLATED:
             # A hub of its own: a card without any peer would be told to be broken.
             return f"hubport,id={own},hubid={own.removeprefix('net')}"
 
 
-def _build_user_options(card: Card, *, reachable: bool) -> str:
+def _build_user_options(card: CardRecord, *, reachable: bool) -> str:
     """Make the network behind QEMU the one that the guest's fixed address is in.
 
     QEMU plays the gateway there, and the name server at another free address. The

@@ -8,12 +8,12 @@ from linkedclone.drivers.qemu.hardware import (
     LEAST_UEFI_BYTES,
     MOST_CARDS,
     MOST_DISKS,
-    CardRecord,
     MachineRecord,
     build_machine,
     check_disks,
     plan_networks,
 )
+from linkedclone.drivers.qemu.networks import CardRecord
 from linkedclone.errors import InputError, LinkedCloneError
 from linkedclone.model.request import Hardware, NewDisk, Nic
 from linkedclone.model.values.ids import StoreId

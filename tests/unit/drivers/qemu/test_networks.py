@@ -5,7 +5,7 @@ import pytest
 from linkedclone.drivers.qemu.networks import (
     FIRST_PORT,
     PORTS,
-    Card,
+    CardRecord,
     build_netdevs,
     find_group,
     parse_network,
@@ -46,15 +46,15 @@ def test_other_networks_are_refused(text: str, hint: str) -> None:
 
 
 def test_ssh_goes_to_the_first_card_on_the_user_network_alone() -> None:
-    networks = map(parse_network, ("isolated", "user", "user"))
-    isolated, first, second = build_netdevs(tuple(Card(mac=MAC, network=one) for one in networks))
+    cards = tuple(CardRecord(mac=MAC, network=one) for one in ("isolated", "user", "user"))
+    isolated, first, second = build_netdevs(cards)
     assert isolated == "hubport,id=net0,hubid=0"
     assert "hostfwd=tcp:127.0.0.1:0-" in first
     assert "hostfwd" not in second
 
 
 def test_a_closed_network_lets_ssh_in_and_nothing_out() -> None:
-    (closed,) = build_netdevs((Card(mac=MAC, network=parse_network("closed")),))
+    (closed,) = build_netdevs((CardRecord(mac=MAC, network="closed"),))
     assert closed == "user,id=net0,restrict=on,hostfwd=tcp:127.0.0.1:0-:22"
 
 
@@ -62,7 +62,7 @@ def test_a_private_network_is_one_for_a_state_folder_and_bound_to_loopback() -> 
     group = find_group("store-1", "lab")
     assert group == find_group("store-1", "lab")
     assert len({group, find_group("store-2", "lab"), find_group("store-1", "other")}) == 3
-    card = Card(mac=MAC, network=parse_network("private:lab"), group=group)
+    card = CardRecord(mac=MAC, network="private:lab", group=group)
     assert build_netdevs((card,)) == (f"socket,id=net0,mcast={group},localaddr=127.0.0.1",)
 
 

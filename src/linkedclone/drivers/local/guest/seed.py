@@ -8,8 +8,8 @@ from pathlib import Path
 
 from linkedclone.drivers.local.state.folder import StateFolder
 from linkedclone.drivers.local.state.ssh_key import KEY, ensure_key
-from linkedclone.drivers.qemu.hardware import CardRecord, MachineRecord
-from linkedclone.drivers.qemu.networks import choose_user_addresses, parse_network
+from linkedclone.drivers.qemu.hardware import MachineRecord
+from linkedclone.drivers.qemu.networks import CardRecord, choose_user_addresses, parse_network
 from linkedclone.errors import InputError, UnsupportedError
 from linkedclone.guest.nocloud import (
     admit_key,

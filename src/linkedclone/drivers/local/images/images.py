@@ -33,8 +33,9 @@ from linkedclone.drivers.local.storage.image_lock import refuse_writers
 from linkedclone.drivers.local.storage.intake import let_go, take_in
 from linkedclone.drivers.local.storage.new_layer import build_delta_over
 from linkedclone.drivers.local.storage.seals import seal_if_possible
-from linkedclone.drivers.qemu.hardware import CardRecord, MachineRecord, disk_label, new_mac
+from linkedclone.drivers.qemu.hardware import MachineRecord, disk_label, new_mac
 from linkedclone.drivers.qemu.images.image_file import check_importable, detect_format
+from linkedclone.drivers.qemu.networks import CardRecord
 from linkedclone.errors import HypervisorError, InputError, InUseError, NotFoundError, RefusedError
 from linkedclone.formats.chain import DiskFile, ImageFormat, read_disk_file
 from linkedclone.model.images import Image, ImageImport, TellBytes, tell_nobody

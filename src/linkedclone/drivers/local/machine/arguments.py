@@ -5,7 +5,7 @@ from pathlib import Path
 
 from linkedclone.drivers.local.machine.config import MachineConfig
 from linkedclone.drivers.local.qmp.names import AGENT_CHARDEV, AGENT_SOCKET, QMP_SOCKET, disk_device
-from linkedclone.drivers.qemu.networks import Card, build_netdevs
+from linkedclone.drivers.qemu.networks import CardRecord, build_netdevs
 
 PROGRAM = "qemu-system-x86_64"
 
@@ -105,7 +105,7 @@ def _disk(number: int, chain: str) -> tuple[str, ...]:
     return ("-drive", drive, "-device", f"virtio-blk-pci,drive={device}{order}")
 
 
-def _cards(cards: tuple[Card, ...]) -> tuple[str, ...]:
+def _cards(cards: tuple[CardRecord, ...]) -> tuple[str, ...]:
     """Give the cards no ROM: nothing is booted over the network."""
     built = zip(build_netdevs(cards), cards, strict=True)
     return tuple(

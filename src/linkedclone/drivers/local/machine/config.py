@@ -3,20 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from linkedclone.drivers.qemu.networks import Card
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DataDisk:
-    """A disk beside the one that is booted from.
-
-    Attributes:
-        file: Its top layer.
-        format: That layer's format.
-    """
-
-    file: Path
-    format: str = "qcow2"
+from linkedclone.drivers.qemu.networks import CardRecord
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,9 +15,8 @@ class MachineConfig:
         uuid: Its UUID, lower case; what its QMP answers is how it is recognised.
         cpus: Virtual CPUs.
         memory_bytes: Memory of the guest; QEMU wants whole MiB.
-        disk: The disk's top layer.
-        disk_format: That layer's format.
-        data_disks: The disks beside it, in the order of the hardware.
+        disks: The top layers of its disks, in the order of the hardware; their suffixes
+            name their formats.
         cards: Its network cards, in the order of the hardware.
         seed: The NoCloud seed (ISO 9660), attached as a read-only virtio disk
             [fact: qemu-cloud-kernel].
@@ -48,10 +34,8 @@ class MachineConfig:
     uuid: str
     cpus: int = 1
     memory_bytes: int
-    disk: Path
-    disk_format: str = "qcow2"
-    data_disks: tuple[DataDisk, ...] = ()
-    cards: tuple[Card, ...] = ()
+    disks: tuple[Path, ...]
+    cards: tuple[CardRecord, ...] = ()
     seed: Path | None = None
     kernel: Path | None = None
     initrd: Path | None = None
@@ -60,8 +44,3 @@ class MachineConfig:
     display: bool = False
     console_log: bool = False
     accel: str | None = None
-
-    @property
-    def disks(self) -> tuple[DataDisk, ...]:
-        """All disks, in the order of the hardware."""
-        return (DataDisk(file=self.disk, format=self.disk_format), *self.data_disks)

@@ -12,6 +12,7 @@ from typing import TypeVar
 from linkedclone.drivers.local.machine.accelerator import BOOT_ID, choose_accelerator, choose_cpu
 from linkedclone.drivers.local.machine.arguments import CONSOLE_SOCKET, VNC_SOCKET, build_arguments
 from linkedclone.drivers.local.machine.config import MachineConfig
+from linkedclone.drivers.local.machine.console import attach
 from linkedclone.drivers.local.machine.firmware import prepare_firmware
 from linkedclone.drivers.local.machine.logs import (
     CONSOLE_LOG,
@@ -27,11 +28,14 @@ from linkedclone.drivers.local.machine.process import (
     hold_own,
     launch,
 )
+from linkedclone.drivers.local.qmp import guest_commands
+from linkedclone.drivers.local.qmp.actions import ask_to_power_off, resume
+from linkedclone.drivers.local.qmp.cloud_init_status import read_texts
 from linkedclone.drivers.local.qmp.disks import SNAPSHOT_SECONDS, RunningDisks, Work
 from linkedclone.drivers.local.qmp.names import AGENT_SOCKET, QMP_SOCKET, disk_device
-from linkedclone.drivers.local.qmp.session import ANSWER_SECONDS, Session, with_session
-from linkedclone.drivers.local.qmp.sockets import find_listener
-from linkedclone.drivers.local.qmp.status import MachineState
+from linkedclone.drivers.local.qmp.session import ANSWER_SECONDS, OFF, Off, Session, with_session
+from linkedclone.drivers.local.qmp.sockets import connect, find_listener
+from linkedclone.drivers.local.qmp.status import MachineState, observe_session, observe_ssh
 from linkedclone.errors import (
     BusyError,
     EndpointError,
@@ -41,7 +45,7 @@ from linkedclone.errors import (
     NoSpaceError,
     PowerOnError,
 )
-from linkedclone.formats.chain import ImageFormat, name_disk
+from linkedclone.formats.chain import name_disk
 from linkedclone.model.vm import Power, SshAddress
 from linkedclone.system.locks import hold
 from linkedclone.system.private_files import PRIVATE_FILE, PRIVATE_FOLDER
@@ -91,7 +95,7 @@ class Machine(RunningDisks):
         accel = self.config.accel or choose_accelerator(self.config.kernel).name
         deadline = time.monotonic() + deadline_seconds
         with hold(self.folder / LOCK, deadline_s=deadline_seconds):
-            if with_session(self.folder, self.config.uuid, _answers):
+            if with_session(self.folder, self.config.uuid, _answers) is not OFF:
                 return
             firmware = prepare_firmware(self.config.variables)
             arguments = build_arguments(
@@ -117,7 +121,7 @@ class Machine(RunningDisks):
     def _name_disks(self) -> tuple[str, ...]:
         """Return each disk's whole chain as QEMU is told it; see ``chain``."""
         try:
-            return tuple(name_disk(one.file, ImageFormat(one.format)) for one in self.config.disks)
+            return tuple(map(name_disk, self.config.disks))
         except HypervisorError as error:
             brief = f"QEMU did not start {self.config.name}"
             raise PowerOnError(brief, details=str(error), hint=error.hint) from error
@@ -131,13 +135,13 @@ class Machine(RunningDisks):
             deadline_seconds: How long the guest may take; then QEMU is ended.
                 A paused guest cannot be asked and is ended at once.
         """
-        handle = None
+        handle: ProcessHandle | Off = OFF
         try:
             handle = self._ask(_open_handle)
         except (BusyError, EndpointError, GoneError):
             if not force:
                 raise
-        if handle is not None:
+        if handle is not OFF:
             self._stop(handle, deadline_seconds=0 if force else deadline_seconds)
         if force and self.folder.is_dir():
             self._kill()
@@ -147,12 +151,12 @@ class Machine(RunningDisks):
 
     def _stop(self, handle: ProcessHandle, *, deadline_seconds: float) -> None:
         try:
-            obeys = deadline_seconds > 0 and self._ask_guest() and handle.wait(deadline_seconds)
+            obeys = deadline_seconds > 0 and self.ask_to_stop() and handle.wait(deadline_seconds)
             if obeys:
                 return
             deadline = time.monotonic() + QUIT_SECONDS
             with suppress(HypervisorError, EndpointError):
-                self._ask(_quit, deadline_seconds=QUIT_SECONDS)
+                self._ask(lambda session: session.monitor.quit(), deadline_seconds=QUIT_SECONDS)
             if not handle.wait(deadline - time.monotonic()):
                 self._kill()
         finally:
@@ -183,10 +187,9 @@ class Machine(RunningDisks):
         Returns at once. Off already is heard; a guest that stands still is not.
         """
         try:
-            heard = self._ask(_ask_to_power_off)
+            return self._ask(ask_to_power_off) is not False
         except GoneError:
             return True  # The guest was quicker than the answer.
-        return heard is not False
 
     def observe(self, *, guest: bool = True) -> MachineState:
         """Look at the machine. Never raises; what goes wrong is the state's ``reason``.
@@ -199,7 +202,7 @@ class Machine(RunningDisks):
                 the guest says or does changes what is seen.
         """
         macs = tuple(card.mac.lower() for card in self.config.cards)
-        look = partial(_observe, guest=guest, seeded=self.config.seed is not None, macs=macs)
+        look = partial(observe_session, guest=guest, seeded=self.config.seed is not None, macs=macs)
         try:
             try:
                 state = self._ask(look, deadline_seconds=OBSERVE_SECONDS)
@@ -207,7 +210,7 @@ class Machine(RunningDisks):
                 state = self._ask(look, deadline_seconds=OBSERVE_SECONDS)
         except (LinkedCloneError, OSError) as error:
             return MachineState(power=Power.UNKNOWN, reason=str(error))
-        if state is None:
+        if state is OFF:
             return MachineState(power=Power.OFF, last_words=self._read_last_words())
         return replace(state, booted=self._find_start())
 
@@ -220,7 +223,8 @@ class Machine(RunningDisks):
 
     def find_ssh(self) -> SshAddress | None:
         """Say where its port 22 is reached from here, without asking the guest; None if nowhere."""
-        return self._ask(_find_ssh)
+        found = self._ask(lambda session: observe_ssh(session.monitor))
+        return None if found is OFF else found
 
     def read_files(self, files: Mapping[str, str]) -> Mapping[str, str]:
         """Read small files of the guest through its agent, each by what it is called.
@@ -229,12 +233,11 @@ class Machine(RunningDisks):
         """
 
         async def work(session: Session) -> Mapping[str, str]:
-            from linkedclone.drivers.local.qmp.cloud_init_status import read_texts
-
             async with session.agent() as agent:
                 return {} if agent is None else await read_texts(agent, files)
 
-        return self._ask(work, deadline_seconds=OBSERVE_SECONDS) or {}
+        found = self._ask(work, deadline_seconds=OBSERVE_SECONDS)
+        return {} if found is OFF else found
 
     def run_command(self, command: Sequence[str], seconds: float) -> int:
         """Run a command in the guest through its agent; return its exit status.
@@ -245,13 +248,11 @@ class Machine(RunningDisks):
             command: Program and arguments.
             seconds: How long it may take; then it is ended.
         """
-        from linkedclone.drivers.local.qmp import guest_commands
-
         deadline, name = time.monotonic() + seconds, self.config.name
         pid = self._demand(partial(guest_commands.begin_command, name=name, command=command))
         pause = POLL_SECONDS
         while True:
-            (status,) = self._demand(partial(guest_commands.poll_command, name=name, pid=pid))
+            status = self._demand(partial(guest_commands.poll_command, name=name, pid=pid))
             if status is not None:
                 return status
             if time.monotonic() + pause >= deadline:
@@ -264,7 +265,7 @@ class Machine(RunningDisks):
 
     def resume(self) -> None:
         """Let a paused guest go on: after space was freed nothing is lost."""
-        state = self._demand(_resume)
+        state = self._demand(resume)
         if state.power is Power.PAUSED:
             hint = "free space in the state folder's file system, then try again"
             raise NoSpaceError(f"{self.config.name} paused again", details=state.reason, hint=hint)
@@ -277,18 +278,14 @@ class Machine(RunningDisks):
             number: Which one, counted from 0 in the order of the hardware.
         """
 
-        async def work(session: Session) -> bool:
+        async def work(session: Session) -> None:
             device = disk_device(number)
             await session.monitor.execute("block_resize", device=device, size=capacity_bytes)
-            return True
 
         self._demand(work, deadline_seconds=SNAPSHOT_SECONDS)
 
     def attach_console(self, *, input_descriptor: int, output_descriptor: int) -> None:
         """Join a terminal to the serial console until Ctrl-] is typed or QEMU ends."""
-        from linkedclone.drivers.local.machine.console import attach
-        from linkedclone.drivers.local.qmp.sockets import connect
-
         gone = self._off()
         if not (self.folder / CONSOLE_SOCKET).exists():
             raise gone
@@ -299,10 +296,10 @@ class Machine(RunningDisks):
             with client:
                 attach(client, input_descriptor, output_descriptor)
 
-    def _ask(self, work: Work[T], *, deadline_seconds: float = ANSWER_SECONDS) -> T | None:
-        """Do something with the running machine, alone; None if it does not run."""
+    def _ask(self, work: Work[T], *, deadline_seconds: float = ANSWER_SECONDS) -> T | Off:
+        """Do something with the running machine, alone; :data:`OFF` if it does not run."""
         if not (self.folder / QMP_SOCKET).exists():
-            return None
+            return OFF
         with hold(self.folder / LOCK, deadline_s=deadline_seconds):
             return with_session(
                 self.folder, self.config.uuid, work, deadline_seconds=deadline_seconds
@@ -310,7 +307,7 @@ class Machine(RunningDisks):
 
     def _demand(self, work: Work[T], *, deadline_seconds: float = ANSWER_SECONDS) -> T:
         answer = self._ask(work, deadline_seconds=deadline_seconds)
-        if answer is None:
+        if answer is OFF:
             raise self._off()
         return answer
 
@@ -324,7 +321,10 @@ class Machine(RunningDisks):
         while process.poll() is None:
             with suppress(GoneError, BusyError):
                 seconds = max(POLL_SECONDS, deadline - time.monotonic())
-                if with_session(self.folder, self.config.uuid, _answers, deadline_seconds=seconds):
+                answer = with_session(
+                    self.folder, self.config.uuid, _answers, deadline_seconds=seconds
+                )
+                if answer is not OFF:
                     return
             if time.monotonic() >= deadline:
                 raise PowerOnError(
@@ -338,12 +338,6 @@ class Machine(RunningDisks):
         raise PowerOnError(
             brief, details=details, hint=f"what it said is in {self.folder / QEMU_LOG}"
         )
-
-    def _ask_guest(self) -> bool:
-        try:
-            return bool(self._ask(_ask_to_power_off))
-        except GoneError:
-            return True  # The guest was quicker than the answer.
 
     def _read_last_words(self) -> str:
         """What an unexpected end left behind; empty after an orderly one.
@@ -367,11 +361,8 @@ class Machine(RunningDisks):
         return False
 
 
-# The QMP library takes 70 ms to import, so what uses it is imported when something listens.
-
-
-async def _answers(_: Session) -> bool:
-    return True
+async def _answers(_: Session) -> None:
+    """Do nothing more: whoever comes here was answered."""
 
 
 async def _open_handle(session: Session) -> ProcessHandle:
@@ -381,33 +372,3 @@ async def _open_handle(session: Session) -> ProcessHandle:
             hint="use the container that it was started in",
         )
     return ProcessHandle(session.pid)
-
-
-async def _ask_to_power_off(session: Session) -> bool:
-    from linkedclone.drivers.local.qmp.actions import ask_to_power_off
-
-    return await ask_to_power_off(session)
-
-
-async def _observe(
-    session: Session, *, guest: bool, seeded: bool, macs: tuple[str, ...]
-) -> MachineState:
-    from linkedclone.drivers.local.qmp.status import observe_session
-
-    return await observe_session(session, guest=guest, seeded=seeded, macs=macs)
-
-
-async def _find_ssh(session: Session) -> SshAddress | None:
-    from linkedclone.drivers.local.qmp.status import observe_ssh
-
-    return await observe_ssh(session.monitor)
-
-
-async def _resume(session: Session) -> MachineState:
-    from linkedclone.drivers.local.qmp.actions import resume
-
-    return await resume(session)
-
-
-async def _quit(session: Session) -> None:
-    await session.monitor.quit()

@@ -10,11 +10,11 @@ from linkedclone.drivers.local.machine.memory_admission import admitted
 from linkedclone.drivers.local.state.file_names import RUN_FOLDER, VARIABLES_FILE
 from linkedclone.drivers.local.state.store import StoredVm
 from linkedclone.drivers.qemu.hardware import UEFI
-from linkedclone.formats.chain import format_by_suffix
 
 if TYPE_CHECKING:
-    from linkedclone.drivers.local.machine import Machine, MachineState
+    from linkedclone.drivers.local.machine.machine import Machine
     from linkedclone.drivers.local.qmp.merge import LayerMerge
+    from linkedclone.drivers.local.qmp.status import MachineState
 
 CONSOLE_LOG_VARIABLE = "LINKEDCLONE_LOCAL_CONSOLE_LOG"
 """Set to ``yes``, the last that guests started now write to their serial consoles is kept."""
@@ -23,44 +23,31 @@ CONSOLE_LOG_VARIABLE = "LINKEDCLONE_LOCAL_CONSOLE_LOG"
 class VmMachine(Protocol):
     """What the driver needs of a machine; see ``machine.Machine``."""
 
-    def start(self, deadline_seconds: float) -> None:
-        """Start it; return when it answers."""
+    def start(self, deadline_seconds: float) -> None: ...
 
-    def resume(self) -> None:
-        """Let it go on after it paused."""
+    def resume(self) -> None: ...
 
-    def snapshot_disks(self, overlays: Mapping[int, Path], *, quiesce: bool = False) -> bool:
-        """Let it go on writing in overlays that exist already over its present disks."""
+    def snapshot_disks(self, overlays: Mapping[int, Path], *, quiesce: bool = False) -> bool: ...
 
-    def copy_disks(self, targets: Mapping[int, Path], commit: Callable[[bool], None]) -> None:
-        """Copy its disks whole while it runs, and let it go on in the copies."""
+    def copy_disks(self, targets: Mapping[int, Path], commit: Callable[[bool], None]) -> None: ...
 
-    def merge_layers(self, merge: "LayerMerge", commit: Callable[[bool], None]) -> None:
-        """Merge two layers of a disk while it runs."""
+    def merge_layers(self, merge: "LayerMerge", commit: Callable[[bool], None]) -> None: ...
 
-    def read_chains(self) -> Mapping[int, tuple[Path, ...]]:
-        """Return the layers that it has open of each disk, the one it writes to first."""
+    def read_chains(self) -> Mapping[int, tuple[Path, ...]]: ...
 
-    def cancel_jobs(self) -> None:
-        """End copies and merges that are under way."""
+    def cancel_jobs(self) -> None: ...
 
-    def grow_disk(self, capacity_bytes: int, number: int = 0) -> None:
-        """Make one of its disks larger while it runs; they are counted from 0."""
+    def grow_disk(self, capacity_bytes: int, number: int = 0) -> None: ...
 
-    def stop(self, *, force: bool) -> None:
-        """Stop it; return when it has stopped."""
+    def stop(self, *, force: bool) -> None: ...
 
-    def ask_to_stop(self) -> bool:
-        """Ask the guest to shut down, and return at once; False if it cannot hear."""
+    def ask_to_stop(self) -> bool: ...
 
-    def observe(self, *, guest: bool = True) -> "MachineState":
-        """Look at it, and if wanted ask its guest too; never raises."""
+    def observe(self, *, guest: bool = True) -> "MachineState": ...
 
-    def run_command(self, command: Sequence[str], seconds: float) -> int:
-        """Run a command in its guest; return its exit status."""
+    def run_command(self, command: Sequence[str], seconds: float) -> int: ...
 
-    def read_files(self, files: Mapping[str, str]) -> Mapping[str, str]:
-        """Read small files of its guest, each by what it is called; empty if nobody answers."""
+    def read_files(self, files: Mapping[str, str]) -> Mapping[str, str]: ...
 
 
 OpenMachine = Callable[[StoredVm], VmMachine]
@@ -74,9 +61,8 @@ def open_machine(vm: StoredVm, *, accel: str | None = None) -> "Machine":
         vm: The VM.
         accel: ``kvm`` or ``tcg``, if it is started; None finds out what works.
     """
-    from linkedclone.drivers.local.machine import Machine
-    from linkedclone.drivers.local.machine.config import DataDisk, MachineConfig
-    from linkedclone.drivers.qemu.networks import Card, parse_network
+    from linkedclone.drivers.local.machine.config import MachineConfig
+    from linkedclone.drivers.local.machine.machine import Machine
 
     machine = vm.record.machine
     return Machine(
@@ -86,21 +72,8 @@ def open_machine(vm: StoredVm, *, accel: str | None = None) -> "Machine":
             uuid=vm.record.uuid,
             cpus=machine.cpus,
             memory_bytes=machine.memory_bytes,
-            disk=vm.top,
-            disk_format=format_by_suffix(vm.top),
-            data_disks=tuple(
-                DataDisk(file=top, format=format_by_suffix(top)) for top in vm.disk_tops[1:]
-            ),
-            cards=tuple(
-                Card(
-                    mac=card.mac,
-                    network=parse_network(card.network),
-                    group=card.group,
-                    address=card.address,
-                    gateway=card.gateway,
-                )
-                for card in machine.cards
-            ),
+            disks=vm.disk_tops,
+            cards=machine.cards,
             seed=_optional(vm.folder, machine.seed),
             kernel=_optional(vm.folder, machine.kernel),
             initrd=_optional(vm.folder, machine.initrd),

@@ -36,9 +36,14 @@ async def resume(session: Session) -> MachineState:
     state = await observe_session(session, guest=False)
     if state.power is not Power.PAUSED:
         return state
-    await session.monitor.execute("cont")
+    await go_on(session)
     await asyncio.sleep(SETTLE_SECONDS)
     return await observe_session(session, guest=False)
+
+
+async def go_on(session: Session) -> None:
+    """Let a guest that stands still go on."""
+    await session.monitor.execute("cont")
 
 
 async def snapshot_disks(

@@ -113,13 +113,12 @@ async def move_guest(session: Session, jobs: Sequence[str], devices: Sequence[st
     return ran
 
 
-async def finish_job(session: Session, job: str) -> bool:
-    """Wait until a job has ended, and forget it; return True."""
+async def finish_job(session: Session, job: str) -> None:
+    """Wait until a job has ended, and forget it."""
     error = await end_job(session, job)
     if error:
         brief = "QEMU could not copy the disk"
         raise HypervisorError(brief, details=error, hint="try again", kind="block-job")
-    return True
 
 
 def no_room() -> NoSpaceError:
@@ -131,8 +130,8 @@ def no_room() -> NoSpaceError:
     )
 
 
-async def cancel_jobs(session: Session) -> bool:
-    """End all jobs of ours and return True. The machine keeps the layers that it has.
+async def cancel_jobs(session: Session) -> None:
+    """End all jobs of ours. The machine keeps the layers that it has.
 
     A copy that came to nothing is closed, so that its file gives back its room.
     """
@@ -148,7 +147,6 @@ async def cancel_jobs(session: Session) -> bool:
         if name.startswith(PREFIX):
             with suppress(HypervisorError):  # a disk of the machine, or below one
                 await session.monitor.execute("blockdev-del", **{"node-name": name})
-    return True
 
 
 async def wait_for(

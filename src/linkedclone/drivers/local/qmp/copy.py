@@ -25,8 +25,8 @@ def copy_node(target: Path) -> str:
     return f"{PREFIX}{target.stem}"
 
 
-async def start_copies(session: Session, targets: Mapping[int, Path]) -> bool:
-    """Start to copy disks into files that are there, as large and empty; return True.
+async def start_copies(session: Session, targets: Mapping[int, Path]) -> None:
+    """Start to copy disks into files that are there, as large and empty.
 
     Not by ``drive-mirror``: at its end that opens whatever the target's header names.
     """
@@ -41,7 +41,6 @@ async def start_copies(session: Session, targets: Mapping[int, Path]) -> bool:
             "auto-dismiss": False,
         }
         await session.monitor.execute("blockdev-mirror", device=disk_device(number), **arguments)
-    return True
 
 
 def build_target(target: Path) -> dict[str, object]:

@@ -8,16 +8,16 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
+from linkedclone.drivers.local.qmp import block_jobs, copy
+from linkedclone.drivers.local.qmp import merge as merging
+from linkedclone.drivers.local.qmp.actions import go_on, snapshot_disks
 from linkedclone.drivers.local.qmp.names import disk_device
 from linkedclone.drivers.local.qmp.session import ANSWER_SECONDS, Session
 from linkedclone.errors import BusyError, HypervisorError
-
-if TYPE_CHECKING:
-    from linkedclone.drivers.local.qmp.block_jobs import Progress
-    from linkedclone.drivers.local.qmp.merge import LayerMerge
 
 SNAPSHOT_SECONDS = 60.0
 MOVE_SECONDS = 120.0
@@ -57,12 +57,7 @@ class RunningDisks(ABC):
             True if the guest agent froze the file systems for it, so that they
             are whole in the frozen layers; False leaves what a power failure leaves.
         """
-
-        async def work(session: Session) -> bool:
-            from linkedclone.drivers.local.qmp.actions import snapshot_disks
-
-            return await snapshot_disks(session, overlays, quiesce=quiesce)
-
+        work = partial(snapshot_disks, overlays=overlays, quiesce=quiesce)
         return self._demand(work, deadline_seconds=SNAPSHOT_SECONDS)
 
     def copy_disks(self, targets: Mapping[int, Path], commit: Commit) -> None:
@@ -73,31 +68,17 @@ class RunningDisks(ABC):
                 by the numbers of the disks.
             commit: See :data:`Commit`.
         """
-        from linkedclone.drivers.local.qmp import copy
-
-        async def start(session: Session) -> bool:
-            return await copy.start_copies(session, targets)
-
-        self._demand(start)
+        self._demand(partial(copy.start_copies, targets=targets))
         jobs = [copy.copy_job(number) for number in targets]
         self._await(jobs, lambda seen: seen.nearly)
         self._move(jobs, [disk_device(number) for number in targets], commit)
 
-    def merge_layers(self, merge: "LayerMerge", commit: Commit) -> None:
+    def merge_layers(self, merge: merging.LayerMerge, commit: Commit) -> None:
         """Merge two layers of a disk while the guest goes on."""
-        from linkedclone.drivers.local.qmp import merge as merging
-        from linkedclone.drivers.local.qmp.block_jobs import finish_job
-
-        async def start(session: Session) -> bool:
-            return await merging.start_merge(session, merge)
-
-        async def finish(session: Session) -> bool:
-            return await finish_job(session, merging.JOB)
-
-        self._demand(start)
+        self._demand(partial(merging.start_merge, merge=merge))
         if merge.backing:
             self._await([merging.JOB], lambda seen: seen.ended)
-            self._demand(finish)
+            self._demand(partial(block_jobs.finish_job, job=merging.JOB))
             commit(False)  # noqa: FBT003 - the guest never stood still
         else:
             self._await([merging.JOB], lambda seen: seen.nearly)
@@ -105,36 +86,24 @@ class RunningDisks(ABC):
 
     def read_chains(self) -> dict[int, tuple[Path, ...]]:
         """Return the layers that the machine has open of each disk, the one it writes to first."""
-        from linkedclone.drivers.local.qmp import merge as merging
-
         return self._demand(merging.read_chains)
 
     def cancel_jobs(self) -> None:
         """End all jobs that a command started, unfinished; the layers stay as they are."""
-        from linkedclone.drivers.local.qmp import block_jobs
-
         self._demand(block_jobs.cancel_jobs, deadline_seconds=SNAPSHOT_SECONDS)
 
     def _move(self, jobs: Sequence[str], devices: Sequence[str], commit: Commit) -> None:
-        async def move(session: Session) -> bool:
-            from linkedclone.drivers.local.qmp.block_jobs import move_guest
-
-            return await move_guest(session, jobs, devices)
-
+        move = partial(block_jobs.move_guest, jobs=jobs, devices=devices)
         try:
             ran = self._demand(move, deadline_seconds=MOVE_SECONDS)
         except BusyError as error:
             raise _stuck(error.brief) from error
         commit(ran)
         if ran:
-            self._demand(_go_on)
+            self._demand(go_on)
 
-    def _await(self, jobs: Sequence[str], done: "Callable[[Progress], bool]") -> None:
-        from linkedclone.drivers.local.qmp import block_jobs
-
-        async def observe(session: Session) -> block_jobs.Progress:
-            return await block_jobs.observe_jobs(session, jobs)
-
+    def _await(self, jobs: Sequence[str], done: Callable[[block_jobs.Progress], bool]) -> None:
+        observe = partial(block_jobs.observe_jobs, ids=jobs)
         seen, since = self._demand(observe), time.monotonic()
         end = since + LONGEST_SECONDS
         while True:
@@ -149,16 +118,9 @@ class RunningDisks(ABC):
             since = time.monotonic() if seen.copied != before.copied else since
 
 
-async def _go_on(session: Session) -> bool:
-    await session.monitor.execute("cont")
-    return True
-
-
-def _refuse_stuck(seen: "Progress", still_seconds: float) -> None:
-    from linkedclone.drivers.local.qmp.block_jobs import no_room
-
+def _refuse_stuck(seen: block_jobs.Progress, still_seconds: float) -> None:
     if seen.full:
-        raise no_room()
+        raise block_jobs.no_room()
     if seen.error:
         raise HypervisorError(
             "QEMU could not copy the disk",

@@ -32,23 +32,22 @@ async def begin_command(session: Session, name: str, command: Sequence[str]) -> 
     return answer["pid"].number()
 
 
-async def poll_command(session: Session, name: str, pid: int) -> tuple[int | None]:
-    """Return, as the only item, with what a command has ended; None if it still runs."""
+async def poll_command(session: Session, name: str, pid: int) -> int | None:
+    """Return with what a command has ended; None if it still runs."""
     async with _agent(session, name) as agent:
         answer = await agent.execute("guest-exec-status", pid=pid)
     if not answer["exited"].flag():
-        return (None,)
+        return None
     signal, code = answer.get("signal"), answer.get("exitcode")
     if signal is not None:
-        return (_SIGNALLED + signal.number(),)
-    return (0 if code is None else code.number(),)
+        return _SIGNALLED + signal.number()
+    return 0 if code is None else code.number()
 
 
-async def end_command(session: Session, name: str, pid: int) -> bool:
+async def end_command(session: Session, name: str, pid: int) -> None:
     """End a command that takes too long; the agent has no call for that, so by another one."""
     async with _agent(session, name) as agent:
         await agent.execute("guest-exec", path="kill", arg=["-9", str(pid)])
-    return True
 
 
 @asynccontextmanager

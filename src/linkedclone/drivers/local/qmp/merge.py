@@ -51,8 +51,8 @@ class LayerMerge:
     backing: str = ""
 
 
-async def start_merge(session: Session, merge: LayerMerge) -> bool:
-    """Start the job and return True."""
+async def start_merge(session: Session, merge: LayerMerge) -> None:
+    """Start the job."""
     layers = (await read_open_layers(session)).get(merge.number, ())
     arguments: dict[str, object] = {
         "job-id": JOB,
@@ -64,7 +64,6 @@ async def start_merge(session: Session, merge: LayerMerge) -> bool:
     if merge.backing:
         arguments["backing-file"] = merge.backing
     await session.monitor.execute("block-commit", device=disk_device(merge.number), **arguments)
-    return True
 
 
 def find_node(layers: Sequence[OpenLayer], layer: Path) -> str:

@@ -5,15 +5,17 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from linkedclone.drivers.local.qmp.agent import Agent, open_agent
+from linkedclone.drivers.local.qmp.event_loop import run_async
 from linkedclone.drivers.local.qmp.names import AGENT_CHARDEV, AGENT_SOCKET, QMP_SOCKET
 from linkedclone.drivers.local.qmp.sockets import connect, peer_pid
 from linkedclone.errors import BusyError, EndpointError, GoneError
 
 if TYPE_CHECKING:
-    from linkedclone.drivers.local.qmp.agent import Agent
     from linkedclone.drivers.local.qmp.monitor import Monitor
 
 T = TypeVar("T")
@@ -21,6 +23,15 @@ T = TypeVar("T")
 ANSWER_SECONDS = 10.0
 AGENT_SECONDS = 2.0
 POLL_SECONDS = 0.01
+
+
+class Off(Enum):
+    """What a machine answers that does not run."""
+
+    OFF = "off"
+
+
+OFF = Off.OFF
 
 
 class _EndingError(GoneError):
@@ -42,10 +53,8 @@ class Session:
     pid: int
 
     @asynccontextmanager
-    async def agent(self) -> "AsyncIterator[Agent | None]":
+    async def agent(self) -> AsyncIterator[Agent | None]:
         """Connect to the guest agent; None if nothing in the guest has opened its port."""
-        from linkedclone.drivers.local.qmp.agent import open_agent
-
         ports = await self.monitor.execute("query-chardev")
         if not any(p["label"].text() == AGENT_CHARDEV and p["frontend-open"].flag() for p in ports):
             yield None
@@ -63,16 +72,13 @@ def with_session(
     work: Callable[[Session], Awaitable[T]],
     *,
     deadline_seconds: float = ANSWER_SECONDS,
-) -> T | None:
-    """Do something with a running machine; None if it does not run.
+) -> T | Off:
+    """Do something with a running machine; :data:`OFF` if it does not run.
 
-    The caller holds the machine's lock. asyncio and the QMP library are imported
-    only when something listens. A QEMU that is just ending is waited for.
+    The caller holds the machine's lock. A QEMU that is just ending is waited for.
     """
     deadline = time.monotonic() + deadline_seconds
     while (client := connect(folder, QMP_SOCKET, timeout_seconds=deadline_seconds)) is not None:
-        from linkedclone.drivers.local.qmp.event_loop import run_async
-
         left = max(POLL_SECONDS, deadline - time.monotonic())
         try:
             return run_async(_session(folder, uuid, client, work), deadline_seconds=left)
@@ -82,12 +88,13 @@ def with_session(
                     "QEMU does not answer", details=error.details, hint="try again in a moment"
                 ) from error
             time.sleep(POLL_SECONDS)
-    return None
+    return OFF
 
 
 async def _session(
     folder: Path, uuid: str, client: socket.socket, work: Callable[[Session], Awaitable[T]]
 ) -> T:
+    # The library takes 70 ms to import: only where something listens.
     from linkedclone.drivers.local.qmp.monitor import open_monitor
 
     pid = peer_pid(client)

@@ -6,13 +6,16 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from linkedclone.drivers.local.qmp.agent import Agent
 from linkedclone.drivers.local.qmp.cloud_init_status import read_customization
-from linkedclone.drivers.local.qmp.monitor import Monitor
 from linkedclone.drivers.local.qmp.session import Session
 from linkedclone.errors import HypervisorError
 from linkedclone.model.vm import CustomizationNews, CustomizationStatus, Power, SshAddress
+
+if TYPE_CHECKING:
+    from linkedclone.drivers.local.qmp.monitor import Monitor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +116,7 @@ async def _observe_guest(
     )
 
 
-async def observe_ssh(monitor: Monitor) -> SshAddress | None:
+async def observe_ssh(monitor: "Monitor") -> SshAddress | None:
     """Read where port 22 of the guest is reached from here; None if nowhere."""
     arguments = {"command-line": "info usernet"}
     return find_forward((await monitor.execute("human-monitor-command", **arguments)).text())
@@ -127,7 +130,7 @@ def find_forward(told: str) -> SshAddress | None:
     return SshAddress(host=match.group(1), port=int(match.group(2)))
 
 
-async def _why_paused(monitor: Monitor, status: str) -> str:
+async def _why_paused(monitor: "Monitor", status: str) -> str:
     for device in await monitor.execute("query-block"):
         io_status = device.get("io-status")
         if io_status is not None and io_status.text() == "nospace":

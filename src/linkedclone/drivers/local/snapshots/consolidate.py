@@ -29,6 +29,7 @@ from pathlib import Path
 from linkedclone.drivers.local.inventory.layer_users import Chain, Survey, take_survey
 from linkedclone.drivers.local.machine.open import OpenMachine
 from linkedclone.drivers.local.machine.starting import observe_runs
+from linkedclone.drivers.local.qmp.merge import LayerMerge
 from linkedclone.drivers.local.recovery.garbage import drop_layers
 from linkedclone.drivers.local.recovery.interrupted_merge import settle
 from linkedclone.drivers.local.state.folder import StateFolder, backing_path
@@ -96,8 +97,6 @@ def _merge_files(state: StateFolder, vm: LockedVm, merge: Merge) -> None:
 def _merge_running(
     state: StateFolder, machines: OpenMachine, vm: LockedVm, merge: Merge, number: int
 ) -> LockedVm:
-    from linkedclone.drivers.local.qmp.merge import LayerMerge
-
     active = merge.upper == vm.disk_tops[number]
     marked = save_record(
         state, vm, replace(vm.record, merging=(merge.lower.name, merge.upper.name))

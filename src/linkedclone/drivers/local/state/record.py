@@ -11,8 +11,8 @@ from types import UnionType
 from typing import Any, cast, get_args, get_origin, get_type_hints
 from uuid import UUID
 
-from linkedclone.drivers.qemu.hardware import BIOS, UEFI, CardRecord, MachineRecord, disk_label
-from linkedclone.drivers.qemu.networks import NetworkKind, parse_network
+from linkedclone.drivers.qemu.hardware import BIOS, UEFI, MachineRecord, disk_label
+from linkedclone.drivers.qemu.networks import CardRecord, NetworkKind, parse_network
 from linkedclone.errors import HypervisorError, InputError
 from linkedclone.model.values.ids import SnapshotId
 from linkedclone.model.vm import Mark, PoolState

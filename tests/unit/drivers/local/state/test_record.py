@@ -22,7 +22,8 @@ from linkedclone.drivers.local.storage.fingerprint import (
     render_fingerprint,
     sample_offsets,
 )
-from linkedclone.drivers.qemu.hardware import CardRecord, MachineRecord
+from linkedclone.drivers.qemu.hardware import MachineRecord
+from linkedclone.drivers.qemu.networks import CardRecord
 from linkedclone.errors import HypervisorError
 from linkedclone.model.values.ids import SnapshotId
 from linkedclone.model.vm import Mark
