@@ -108,6 +108,10 @@ class InUseError(RefusedError):
         self.dependants = dependants
 
 
+class StaleProposalError(RefusedError):
+    """What would be done is not what was proposed; ``details`` says what changed."""
+
+
 class NotOursError(RefusedError):
     """The VM bears no valid mark of ours; ``--force`` is the way past."""
 

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from linkedclone.app.clone.job import CloneJob, Prepared, check, planned_report, prepare, preview
-from linkedclone.app.proposal import Acting, Confirm
+from linkedclone.app.proposal import Acting
 from linkedclone.drivers.contract import Driver
 from linkedclone.execution.progress import Progress
 from linkedclone.model.report import ActionReport, CloneReport
@@ -127,11 +127,10 @@ class Connection:
         refs: Sequence[str],
         how: Deletion | None = None,
         *,
-        confirm: Confirm | None = None,
         progress: Progress | None = None,
     ) -> ActionReport:
         """Delete VMs, unless something hangs from them; short for ``vms.delete``."""
-        return self.vms.delete(refs, how, confirm=confirm, progress=progress)
+        return self.vms.delete(refs, how, progress=progress)
 
     # -- what else can be asked -------------------------------------------------------
 

@@ -17,7 +17,7 @@ from linkedclone.model.values.vm_names import list_names
 from linkedclone.planning.vms.garbage import find_waste, plan_removal
 
 if TYPE_CHECKING:
-    from linkedclone.app.proposal import Acting, Confirm
+    from linkedclone.app.proposal import Acting
     from linkedclone.execution.progress import Progress
     from linkedclone.lineage.tree import TreeNode
     from linkedclone.lineage.usage import Usage
@@ -76,7 +76,6 @@ class Families:
         *,
         despite_unreadable: bool = False,
         scan: Scan | None = None,
-        confirm: Confirm | None = None,
         progress: Progress | None = None,
     ) -> WasteReport:
         """Find what nothing uses any more, and remove it.
@@ -85,7 +84,6 @@ class Families:
             kinds: What is removed of it; nothing unless given.
             despite_unreadable: Also what VMs that cannot be read may hang from.
             scan: Where to look for files.
-            confirm: Shown the plan first; None goes on without asking.
             progress: Who is told.
         """
 
@@ -114,9 +112,8 @@ class Families:
             return plan_removal(still, kinds, busy)
 
         sources = tuple({waste.source for waste in found if waste.source is not None})
-        report = self._quiet.guarded(
-            plan, scan=scan, despite=despite_unreadable, confirm=confirm, progress=progress
-        )
+        proposal = self._quiet.propose(plan, scan=scan, despite=despite_unreadable)
+        report = proposal.carry_out(progress)
         became = {result.key: result for result in report.results}
         pairs = ((w, became.get(w.step.key)) for w in found if w.step is not None)
         return WasteReport(

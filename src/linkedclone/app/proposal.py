@@ -1,41 +1,118 @@
-"""How every action is carried out: plan, ask, look again, go."""
+"""How every change is made: look, plan, let somebody decide, look again, go."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
-from typing import TypedDict
+from typing import Final, Generic, Protocol, TypedDict, TypeVar
 from uuid import uuid4
 
+from linkedclone.app.vms.presence import Found
 from linkedclone.drivers.contract import Driver
-from linkedclone.errors import LinkedCloneError, RefusedError
+from linkedclone.drivers.features import require
+from linkedclone.errors import LinkedCloneError, StaleProposalError
 from linkedclone.execution.progress import Progress, Silent
 from linkedclone.execution.run_log import RunLog
 from linkedclone.execution.runner import Check, Runner
-from linkedclone.model.plan import Plan, Step
+from linkedclone.model.plan import Plan, ShutDownGuest, Step
 from linkedclone.model.report import ActionReport
 from linkedclone.model.request import Scan
 from linkedclone.planning.vms.guards import check_steps, find_missing, needs_check
 
-Confirm = Callable[[Plan], bool]
-"""Shown a plan that deletes something; True lets it go on."""
 
-
-class Guarded(TypedDict, total=False):
-    """How an action is carried out that takes layers away, or may.
+class Care(TypedDict, total=False):
+    """How careful an action is that takes layers away, or may.
 
     Attributes:
         force: Also what is not ours.
         despite_unreadable: Also what VMs that cannot be read may hang from.
         scan: Where to look for files of no VM that hang from it.
-        confirm: Shown the plan first; None goes on without asking.
-        progress: Who is told.
     """
 
     force: bool
     despite_unreadable: bool
     scan: Scan | None
-    confirm: Confirm | None
-    progress: Progress | None
+
+
+class Planned(Protocol):
+    """What can be proposed; each kind has a ``document()``, too."""
+
+    @property
+    def parts(self) -> Mapping[str, str]:
+        """What a token covers, each part with the words for it."""
+
+
+_Plan = TypeVar("_Plan", bound=Planned)
+_Report = TypeVar("_Report")
+
+
+class Proposal(Generic[_Plan, _Report]):
+    """What would be done: looked up and planned. Nothing is changed before it is applied.
+
+    Attributes:
+        plan: What would be done.
+    """
+
+    def __init__(
+        self,
+        look: Callable[[], _Plan],
+        act: Callable[[_Plan, Progress | None], _Report],
+        *,
+        instance: str,
+    ) -> None:
+        self._look = look
+        self._act = act
+        self._instance = instance
+        self.plan: Final = look()
+
+    @property
+    def token(self) -> str:
+        """A digest of the plan, the same in every process and on every Python.
+
+        It covers the endpoint, what is done to what, and the notes; not what was only
+        measured, when, by which run, or in which order it was told, and no password.
+        """
+        return self._digest(self.plan)
+
+    def apply(self, *, token: str = "", progress: Progress | None = None) -> _Report:
+        """Look and plan again, and do what was proposed.
+
+        Args:
+            token: Of the proposal that was agreed to, where that was another one of
+                the same request: so a front end need store no more than the two.
+            progress: Who is told.
+
+        Raises:
+            StaleProposalError: It would be something else by now; nothing was done.
+        """
+        now = self._look()
+        if self._digest(now) != (token or self.token):
+            raise StaleProposalError(
+                "what would be done has changed in the meantime; nothing was done",
+                details="\n".join(_compare(self.plan.parts, now.parts)),
+                hint="look at what would be done now, and decide again",
+            )
+        return self._act(now, progress)
+
+    def carry_out(self, progress: Progress | None = None) -> _Report:
+        """Do it without another look at the whole, where nobody took time to decide."""
+        return self._act(self.plan, progress)
+
+    def _digest(self, plan: _Plan) -> str:
+        lines = (self._instance, *sorted(plan.parts))
+        return sha256("\n".join(lines).encode()).hexdigest()
+
+
+def _compare(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    """Say in which parts two plans differ."""
+    gone = {words for line, words in before.items() if line not in now}
+    new = {words for line, words in now.items() if line not in before}
+    return [
+        *(f"no longer: {words}" for words in sorted(gone - new)),
+        *(f"new: {words}" for words in sorted(new - gone)),
+        *(f"not as before: {words}" for words in sorted(new & gone)),
+    ]
 
 
 def look_again(
@@ -80,38 +157,36 @@ class Acting:
         """Open the log of one run."""
         return RunLog(self._log_folder, run, progress or Silent())
 
-    def guarded(
+    def propose(
         self,
         plan: Callable[[], Plan],
+        found: Found | None = None,
         *,
         scan: Scan | None = None,
         despite: bool | None = None,
-        confirm: Confirm | None = None,
-        progress: Progress | None,
-    ) -> ActionReport:
-        """Ask, then look again right before the first call: a person may take their time.
+    ) -> Proposal[Plan, ActionReport]:
+        """Propose what a plan says; what the endpoint cannot do is refused before anybody decides.
 
         Args:
-            plan: Looks at everything, and plans; called again after the question.
+            plan: Looks at everything, and plans.
+            found: The VMs that were named; the report tells of those that are absent.
             scan: Where to look for files of no VM in the looks before later stages.
             despite: Whether VMs that cannot be read are no reason to stop in those.
-            confirm: Who is asked; None goes on without.
-            progress: Who is told.
-
-        Raises:
-            RefusedError: Between the question and the answer something changed.
         """
-        shown = plan()
-        if confirm is not None and shown.steps:
-            if not confirm(shown):
-                return ActionReport(endpoint=self.address)
-            if plan() != shown:
-                raise RefusedError(
-                    "the VMs that depend on these have changed in the meantime; nothing was done",
-                    hint="run the command again and look at what it shows",
-                )
+        named = found or Found(vms=())
         check = partial(look_again, self.driver, scan=scan, despite=despite)
-        return self.carry_out(shown, progress, check=check)
+
+        def look() -> Plan:
+            planned = plan()
+            for kind in dict.fromkeys(map(type, planned.steps)):
+                if kind is not ShutDownGuest:
+                    require(self.driver.features, kind)
+            return replace(planned, absent=named.absent)
+
+        def act(planned: Plan, progress: Progress | None) -> ActionReport:
+            return named.tell(self.carry_out(planned, progress, check=check))
+
+        return Proposal(look, act, instance=self.driver.identify().instance)
 
     def carry_out(
         self,

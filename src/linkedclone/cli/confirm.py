@@ -28,34 +28,23 @@ from linkedclone.model.values.vm_names import list_names
 
 if TYPE_CHECKING:
     from linkedclone.app.connection import Connection
-    from linkedclone.app.proposal import Guarded
+    from linkedclone.app.proposal import Care, Proposal
     from linkedclone.execution.progress import Progress
 
 _MOST_SINGLY = 20
 """More VMs than so many are shown as ranges."""
 
 
-class Question:
-    """Shows what would go, and asks whether it may.
-
-    Attributes:
-        refused: True once the answer was no.
-    """
-
-    def __init__(self, endpoint: str) -> None:
-        self._endpoint = endpoint
-        self.refused = False
-
-    def __call__(self, plan: Plan) -> bool:
-        """Ask."""
-        say(printable(f"at {self._endpoint} this will"))
-        for line in describe_plan(plan):
-            say(f"  {printable(line)}")
-        # Whoever deletes has to know where was not looked.
-        takes = any(isinstance(step, DeleteVm | DeleteSnapshot) for step in plan.steps)
-        _say_notes(choose_notes(plan.notes, plan.routine, verbose=takes))
-        self.refused = not click.confirm("Go on?", err=True)
-        return not self.refused
+def confirm(plan: Plan, endpoint: str) -> bool:
+    """Show what would be done, and ask whether it may be."""
+    say(printable(f"at {endpoint} this will"))
+    for line in describe_plan(plan):
+        say(f"  {printable(line)}")
+    # Whoever deletes has to know where was not looked.
+    takes = any(isinstance(step, DeleteVm | DeleteSnapshot) for step in plan.steps)
+    _say_notes(choose_notes(plan.notes, plan.routine, verbose=takes))
+    _say_notes([f"there is no VM {ref!r}" for ref in plan.absent])
+    return click.confirm("Go on?", err=True)
 
 
 def describe_plan(plan: Plan) -> Sequence[str]:
@@ -131,7 +120,7 @@ def act(
 def act_if_sure(
     choices: Choices,
     sure: Sure,
-    change: "Callable[[Connection, Guarded], ActionReport]",
+    propose: "Callable[[Connection, Care], Proposal[Plan, ActionReport]]",
     *,
     scan: tuple[str, ...] = (),
 ) -> int:
@@ -140,24 +129,32 @@ def act_if_sure(
     Args:
         choices: The options of every command.
         sure: What was answered on the command line.
-        change: What is done.
+        propose: What is to be done.
         scan: Where to look for files of no VM.
     """
     from linkedclone.cli.session import open_session
     from linkedclone.cli.views.progress import watch
 
-    with open_session(choices) as connection:
-        question = None if sure["yes"] else Question(connection.address)
-        with watch(choices) as progress:
-            how: Guarded = {
-                "force": sure["force"],
-                "despite_unreadable": sure["despite_unreadable"],
-                "scan": read_scan(scan),
-                "confirm": question,
-                "progress": progress,
-            }
-            report = change(connection, how)
-    return finish(choices, report, question)
+    with open_session(choices) as connection, watch(choices) as progress:
+        care: Care = {
+            "force": sure["force"],
+            "despite_unreadable": sure["despite_unreadable"],
+            "scan": read_scan(scan),
+        }
+        proposal = propose(connection, care)
+        asks = not (sure["yes"] or proposal.plan.empty)
+        if not asks:
+            report = proposal.carry_out(progress)
+        elif confirm(proposal.plan, connection.address):
+            report = proposal.apply(progress=progress)
+        else:
+            report = None
+        nothing = ActionReport(endpoint=connection.address)
+    if report is not None:
+        return finish(choices, report, asked=asks)
+    emit(choices, document=nothing.document, text=lambda: render_actions(nothing))
+    say("nothing was done")
+    return 1
 
 
 def require_answer(yes: bool, *, verb: str) -> None:  # noqa: FBT001 - a flag of the command line
@@ -167,16 +164,12 @@ def require_answer(yes: bool, *, verb: str) -> None:  # noqa: FBT001 - a flag of
         raise InputError(brief, hint="repeat with --yes")
 
 
-def finish(choices: Choices, report: ActionReport, question: Question | None = None) -> int:
-    """Show what was done; return the exit code."""
+def finish(choices: Choices, report: ActionReport, *, asked: bool = False) -> int:
+    """Show what was done, with its notes unless a person was asked; return the exit code."""
     emit(choices, document=report.document, text=lambda: render_actions(report))
     say_action_failures(report)
-    if question is None:
-        # Whoever was asked has read them.
+    if not asked:
         _say_notes(choose_notes(report.notes, report.routine, verbose=choices.verbose))
-    if question is not None and question.refused:
-        say("nothing was done")
-        return 1
     _say_unchanged(report)
     if report.interrupted:
         going = sum(r.note == STILL_RUNNING for r in report.results)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from linkedclone.model.findings import Finding
+from linkedclone.model.values.document import NOT_TOLD
 from linkedclone.model.values.ids import StoreId, VmId
 from linkedclone.model.values.vm_names import list_names
 from linkedclone.model.vm import Layer, Vm
@@ -32,8 +33,8 @@ class Stray:
     """
 
     chain: tuple[Layer, ...]
-    used_bytes: int | None = None
-    about: str = ""
+    used_bytes: int | None = field(default=None, metadata=NOT_TOLD)
+    about: str = field(default="", metadata=NOT_TOLD)
     orphaned: bool = False
     holds: bool = False
 

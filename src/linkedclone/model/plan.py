@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
 from linkedclone.model.guest import Guest
 from linkedclone.model.request import DiskMove, Hardware, Target
+from linkedclone.model.values.document import (
+    NOT_TOLD,
+    Document,
+    render_line,
+    told_as,
+    told_by,
+)
 from linkedclone.model.values.ids import FolderId, SnapshotId, VmId
 from linkedclone.model.vm import Layer, Mark, Power, Snapshot, Vm
 
@@ -15,8 +23,12 @@ if TYPE_CHECKING:
     from linkedclone.model.inventory import Stray
 
 
+def _tell_id(name: str, seen: Snapshot | None) -> dict[str, object]:
+    return {name: seen.id if seen else None}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Step(ABC):
+class _Step(ABC, Document):
     """What all steps have."""
 
     @property
@@ -45,7 +57,7 @@ class _VmStep(_Step):
     """
 
     vm: VmId
-    vm_name: str
+    vm_name: str = field(metadata=NOT_TOLD)
 
     @property
     def about(self) -> str:
@@ -81,7 +93,7 @@ class TakeSnapshot(_VmStep):
     """
 
     action: ClassVar[str] = "snapshot"
-    name: str
+    name: str = field(metadata=told_as("called"))
     description: str = ""
     quiesce: bool = False
     memory: bool = False
@@ -116,10 +128,10 @@ class CreateClone(_Step):
     """
 
     action: ClassVar[str] = "clone"
-    source: Vm
-    snapshot: Snapshot | None
+    source: Vm = field(metadata=told_by(lambda _, vm: {"parent": vm.uuid}))
+    snapshot: Snapshot | None = field(metadata=told_by(_tell_id))
     target: Target
-    name: str
+    name: str = field(metadata=NOT_TOLD)
     uuid: str
     mark: Mark
     disk_move: DiskMove = DiskMove.LINKED
@@ -298,7 +310,7 @@ class DeleteSnapshot(_PlannedVmStep):
 
     action: ClassVar[str] = "delete-snapshot"
     snapshot: SnapshotId
-    name: str
+    name: str = field(metadata=told_as("called"))
 
     @property
     def key(self) -> str:  # deletions of one VM's snapshots stay apart
@@ -311,7 +323,7 @@ class RevertSnapshot(_PlannedVmStep):
 
     action: ClassVar[str] = "revert"
     snapshot: SnapshotId
-    name: str
+    name: str = field(metadata=told_as("called"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -335,7 +347,7 @@ class PromoteVm(_PlannedVmStep):
     """
 
     action: ClassVar[str] = "promote"
-    copy_bytes: int | None = None
+    copy_bytes: int | None = field(default=None, metadata=NOT_TOLD)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -409,6 +421,11 @@ Step = JobStep | ShutDownGuest
 """What is done; a guest is only asked, and then looked at until its VM is off."""
 
 
+def render_step(step: Step) -> dict[str, object]:
+    """Return the JSON form of a step; what was only measured is not in it."""
+    return {"action": step.action, "name": step.about, **step.document()}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """Stages in order; an empty plan means that nothing is to be done.
@@ -419,12 +436,31 @@ class Plan:
         notes: What a person should know before saying yes.
         routine: Those of the notes that are the same for every command, as
             where was not looked: they matter to who deletes.
+        absent: What was named and is not there.
     """
 
     stages: tuple[tuple[Step, ...], ...] = ()
     existing: tuple[Vm, ...] = ()
     notes: tuple[str, ...] = ()
     routine: tuple[str, ...] = ()
+    absent: tuple[str, ...] = ()
+
+    @property
+    def parts(self) -> Mapping[str, str]:
+        """What a token covers, each part with the words for it: every step, and every note."""
+        steps = {
+            render_line(render_step(step)): f"{step.action} {step.about}" for step in self.steps
+        }
+        return steps | {render_line(note): note for note in self.notes}
+
+    def document(self) -> dict[str, object]:
+        """Return the JSON form; steps of one stage do not wait for each other."""
+        return {
+            "stages": [[render_step(step) for step in stage] for stage in self.stages],
+            "unchanged": [vm.name for vm in self.existing],
+            "absent": list(self.absent),
+            "notes": list(self.notes),
+        }
 
     @property
     def steps(self) -> tuple[Step, ...]:

@@ -7,6 +7,7 @@ from typing import Literal
 
 from linkedclone.model.customization import Customization
 from linkedclone.model.guest import Secrets
+from linkedclone.model.values.document import NOT_TOLD
 from linkedclone.model.values.ids import FolderId, VmId
 from linkedclone.model.vm import Mark, PoolState
 
@@ -310,10 +311,10 @@ class Target:
     host: str = ""
     host_name: str = ""
     new_folder: str = ""
-    spots: tuple[Spot, ...] = ()
-    hosts: int = 0
+    spots: tuple[Spot, ...] = field(default=(), metadata=NOT_TOLD)
+    hosts: int = field(default=0, metadata=NOT_TOLD)
     networks: tuple[Network, ...] = ()
-    notes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = field(default=(), metadata=NOT_TOLD)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -339,6 +340,7 @@ class Deletion:
         despite_unreadable: Also what VMs that cannot be read may hang from, and
             such VMs themselves.
         marks: The marks for which VMs go; one that bears another by then stays.
+        notes: What a person should know besides.
     """
 
     force: bool = False
@@ -346,6 +348,7 @@ class Deletion:
     keep_base: bool = False
     despite_unreadable: bool = False
     marks: Mapping[VmId, Mark] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

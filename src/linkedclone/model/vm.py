@@ -61,7 +61,7 @@ class Layer:
 
     store: StoreId
     path: str
-    store_name: str = field(default="", compare=False)
+    store_name: str = field(default="", compare=False, metadata=NOT_TOLD)
 
     @property
     def folder(self) -> str:
@@ -160,10 +160,10 @@ class PoolState:
     generation: int = 0
     failures: int = 0
     hold: str = ""
-    previous_parent: str = ""
-    previous_snapshot: str = ""
-    claim: str = ""
-    claimed: int = 0
+    previous_parent: str = field(default="", metadata=NOT_TOLD)
+    previous_snapshot: str = field(default="", metadata=NOT_TOLD)
+    claim: str = field(default="", metadata=NOT_TOLD)
+    claimed: int = field(default=0, metadata=NOT_TOLD)
     pattern: str = ""
     place: str = ""
     parent: str = ""
@@ -218,13 +218,13 @@ class Mark:
 
     owner: str
     uuid: str
-    run: str = ""
+    run: str = field(default="", metadata=NOT_TOLD)
     parent_uuid: str = ""
-    parent_name: str = ""
+    parent_name: str = field(default="", metadata=NOT_TOLD)
     snapshot: str = ""
-    snapshot_name: str = ""
+    snapshot_name: str = field(default="", metadata=NOT_TOLD)
     spec: str = ""
-    version: str = ""
+    version: str = field(default="", metadata=NOT_TOLD)
     addresses: tuple[str, ...] = ()
     pool: PoolState | None = None
 

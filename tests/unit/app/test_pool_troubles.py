@@ -16,7 +16,6 @@ from linkedclone.drivers.services import GuestService, Services
 from linkedclone.errors import BusyError, InputError
 from linkedclone.execution.outage import Pace
 from linkedclone.execution.pool_lock import Claimant
-from linkedclone.model.plan import Plan
 from linkedclone.model.pool import Act, PoolHardware, PoolSpec, Rollout
 from linkedclone.model.pool_report import PoolReport
 from linkedclone.model.report import Status
@@ -186,12 +185,9 @@ def test_a_hold_that_comes_too_late_is_reported_as_failed(stage: Stage, *, gone:
 def test_what_is_held_while_a_person_is_asked_is_not_deleted_with_its_pool(stage: Stage) -> None:
     stage.apply(pool(2))
     vm = stage.members(pool(2))["desk-2"]
-
-    def ask(_: Plan) -> bool:
-        write_state(stage, vm, hold="Anne")
-        return True
-
-    report = stage.pools().delete("desks", confirm=ask)
+    proposal = stage.pools().propose_delete("desks")
+    write_state(stage, vm, hold="Anne")
+    report = proposal.apply()
     assert {result.name: result.status for result in report.results} == {
         "desk-1": Status.DONE,
         "desk-2": Status.FAILED,

@@ -16,10 +16,11 @@ from linkedclone.errors import (
     NoSnapshotError,
     NoSpaceError,
     RefusedError,
+    StaleProposalError,
 )
 from linkedclone.execution.progress import Event, Silent
 from linkedclone.model.jobs import Job, JobStatus
-from linkedclone.model.plan import CreateFolder, JobStep, Plan
+from linkedclone.model.plan import CreateFolder, JobStep
 from linkedclone.model.report import CloneReport, Status
 from linkedclone.model.request import CloneRequest, Placement, SnapshotChoice, Wait
 from linkedclone.model.vm import Power
@@ -312,21 +313,11 @@ def test_a_plan_that_has_changed_since_it_was_shown_is_not_carried_out(
 ) -> None:
     with connect(lab) as here:
         here.clone(replace(REQUEST, power_on=False))
-
-        def slow_person(_plan: Plan) -> bool:
-            here.vms.set_power(["desk-1"], Power.ON)
-            return True
-
-        with pytest.raises(RefusedError, match="changed in the meantime"):
-            here.delete(["desk-1"], confirm=slow_person)
-    assert "desk-1" in names(lab)
-
-
-def test_a_no_deletes_nothing(lab: MemoryHypervisor) -> None:
-    with connect(lab) as here:
-        here.clone(REQUEST)
-        report = here.delete(["desk-1"], confirm=lambda _: False)
-    assert report.results == ()
+        proposal = here.vms.propose_delete(["desk-1"])
+        here.vms.set_power(["desk-1"], Power.ON)
+        with pytest.raises(StaleProposalError, match="changed in the meantime") as caught:
+            proposal.apply()
+    assert caught.value.details == "new: power-off desk-1"
     assert "desk-1" in names(lab)
 
 

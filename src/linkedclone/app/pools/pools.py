@@ -12,6 +12,7 @@ from linkedclone.app.pools.results import tell_absent
 from linkedclone.errors import InputError, LinkedCloneError, RefusedError
 from linkedclone.execution.member_health import HealthLook
 from linkedclone.execution.outage import REAL, Pace
+from linkedclone.model.plan import Plan
 from linkedclone.model.pool import PoolPlan, PoolSpec, Stranger
 from linkedclone.model.pool_report import PoolOutlook, PoolReport, PoolRow, PoolStatus
 from linkedclone.model.report import ActionReport
@@ -45,7 +46,7 @@ from linkedclone.planning.pool.requests import (
 from linkedclone.planning.vms.guards import refuse_unread, refuse_unreadable
 
 if TYPE_CHECKING:
-    from linkedclone.app.proposal import Acting, Guarded
+    from linkedclone.app.proposal import Acting, Care, Proposal
     from linkedclone.execution.progress import Progress
     from linkedclone.model.guest import Secrets
     from linkedclone.model.request import CloneRequest, Target
@@ -359,8 +360,7 @@ class Pools:
             progress,
         )
         why = (f"not a clone that bears the name of the pool {spec.pool}", NOT_A_MEMBER)
-        found = Found(vms=vms, absent=missing, failure=why)
-        return found.tell(report, action="mark")
+        return Found(vms=vms, absent=missing, action="mark", failure=why).tell(report)
 
     def _refuse_busy(self, vms: Sequence[Vm], pool: str) -> None:
         from linkedclone.app.pools.lock import refuse_claimed
@@ -392,11 +392,18 @@ class Pools:
             refuse_missing(missing, called)
         why = (say_missing(called), NOT_A_MEMBER)
         report = set_hold(self._acting, vms, reason, progress)
-        found = Found(vms=vms, absent=missing, failure=why)
-        return found.tell(report, action="mark")
+        return Found(vms=vms, absent=missing, action="mark", failure=why).tell(report)
 
-    def delete(self, pool: PoolSpec | str, **how: Unpack[Guarded]) -> ActionReport:
-        """Delete all clones of a pool behind the guards; held ones only with force.
+    def delete(
+        self, pool: PoolSpec | str, *, progress: Progress | None = None, **care: Unpack[Care]
+    ) -> ActionReport:
+        """Delete all clones of a pool: :meth:`propose_delete`, and do it."""
+        return self.propose_delete(pool, **care).carry_out(progress)
+
+    def propose_delete(
+        self, pool: PoolSpec | str, **care: Unpack[Care]
+    ) -> Proposal[Plan, ActionReport]:
+        """Propose to delete all clones of a pool behind the guards; held ones only with force.
 
         Raises:
             RefusedError: Some are held, or no clone of the pool's name fits it, or
@@ -409,8 +416,8 @@ class Pools:
         called = pool if isinstance(pool, str) else pool.pool
         held = [vm.name for vm in members if state_of(vm).hold]
         wanted = Deletion(
-            force=how.get("force", False),
-            despite_unreadable=how.get("despite_unreadable", False),
+            force=care.get("force", False),
+            despite_unreadable=care.get("despite_unreadable", False),
         )
         if held and not wanted.force:
             raise RefusedError(
@@ -418,7 +425,6 @@ class Pools:
                 f"{list_names(held)}",
                 hint="release them first: ``pool release``; or delete them with ``force``",
             )
-        notes = say_strangers(strangers, called)
         if not members:
             if strangers:
                 raise RefusedError(
@@ -428,18 +434,14 @@ class Pools:
                     ),
                     hint=advise_on(strangers),
                 )
-            return ActionReport(endpoint=self._acting.address)
-        report = Vms(self._acting).delete(
-            [vm.uuid for vm in members],
-            replace(
-                wanted,
-                marks={vm.id: vm.mark for vm in members if vm.mark and not wanted.force},
-            ),
-            scan=how.get("scan"),
-            confirm=how.get("confirm"),
-            progress=how.get("progress"),
+            return self._acting.propose(Plan)
+        wanted = replace(
+            wanted,
+            marks={vm.id: vm.mark for vm in members if vm.mark and not wanted.force},
+            notes=say_strangers(strangers, called),
         )
-        return replace(report, notes=(*report.notes, *notes))
+        refs = [vm.uuid for vm in members]
+        return Vms(self._acting).propose_delete(refs, wanted, scan=care.get("scan"))
 
     # -- inside -----------------------------------------------------------------------
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Unpack
 
@@ -18,7 +17,7 @@ from linkedclone.planning.vms.promote import plan_promote
 from linkedclone.planning.vms.snapshots_and_disks import plan_grow
 
 if TYPE_CHECKING:
-    from linkedclone.app.proposal import Acting, Guarded
+    from linkedclone.app.proposal import Acting, Care, Proposal
     from linkedclone.execution.progress import Progress
     from linkedclone.model.images import Rebased, TellBytes
     from linkedclone.model.report import ActionReport
@@ -32,24 +31,26 @@ class Disks:
         self._acting = acting.without_guests()
         self._driver = self._acting.driver
 
-    def promote(self, refs: Sequence[str], **how: Unpack[Guarded]) -> ActionReport:
-        """Make linked clones full ones: each gets a copy of what it shares."""
-        found = find_present(self._driver, refs)
-        vms, scan, confirm = found.vms, how.get("scan"), how.get("confirm")
-        force, despite = how.get("force", False), how.get("despite_unreadable", False)
+    def promote(
+        self, refs: Sequence[str], *, progress: Progress | None = None, **care: Unpack[Care]
+    ) -> ActionReport:
+        """Make linked clones full ones: :meth:`propose_promote`, and do it."""
+        return self.propose_promote(refs, **care).carry_out(progress)
+
+    def propose_promote(
+        self, refs: Sequence[str], **care: Unpack[Care]
+    ) -> Proposal[Plan, ActionReport]:
+        """Propose to make linked clones full ones: each gets a copy of what it shares."""
+        found = find_present(self._driver, refs, action="promote")
+        vms, scan = found.vms, care.get("scan")
+        force, despite = care.get("force", False), care.get("despite_unreadable", False)
 
         def plan() -> Plan:
             refuse_busy(vms, self._driver.observe_sources([vm.id for vm in vms]), action="promote")
             inventory = self._driver.observe(sizes=True, scan=scan)
-            planned = plan_promote(vms, inventory, force=force, despite_unreadable=despite)
-            return replace(planned, notes=(*planned.notes, *(found.notes if confirm else ())))
+            return plan_promote(vms, inventory, force=force, despite_unreadable=despite)
 
-        report = self._acting.guarded(
-            plan, scan=scan, despite=despite, confirm=confirm, progress=how.get("progress")
-        )
-        if confirm is not None and not report.results:
-            return report
-        return found.tell(report, action="promote")
+        return self._acting.propose(plan, found, scan=scan, despite=despite)
 
     def grow(  # noqa: PLR0913 - one for each option
         self,
@@ -79,7 +80,8 @@ class Disks:
                 despite_unreadable=despite_unreadable,
             )
 
-        return self._acting.guarded(plan, scan=scan, despite=despite_unreadable, progress=progress)
+        proposal = self._acting.propose(plan, scan=scan, despite=despite_unreadable)
+        return proposal.carry_out(progress)
 
     # -- files ------------------------------------------------------------------------
 

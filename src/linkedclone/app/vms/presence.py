@@ -24,41 +24,30 @@ class Found:
     Attributes:
         vms: The VMs that are there, each once however often it was named.
         absent: The references that fit no VM.
-        failure: What an absent VM is reported with.
+        action: What is to be done to them.
+        failure: What an absent VM is reported with; None where that is what was wanted.
     """
 
     vms: tuple[Vm, ...]
     absent: tuple[str, ...] = ()
-    failure: tuple[str, str] = ("there is no such VM", "``list`` shows all VMs")
+    action: str = ""
+    failure: tuple[str, str] | None = ("there is no such VM", "``list`` shows all VMs")
 
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What a person should know before saying yes."""
-        return tuple(f"there is no VM {ref!r}" for ref in self.absent)
+    def tell(self, report: ActionReport) -> ActionReport:
+        """Return the report of what became of the VMs that are there, with those that are not."""
+        return replace(report, results=(*report.results, *map(self._result, self.absent)))
 
-    def tell(
-        self, report: ActionReport, *, action: str, counts_as_done: bool = False
-    ) -> ActionReport:
-        """Return the report with the references that fit no VM.
-
-        Args:
-            report: What became of the VMs that are there.
-            action: What was to be done.
-            counts_as_done: Whether a VM that is not there is what was wanted.
-        """
-        results = tuple(self._result(ref, action, done=counts_as_done) for ref in self.absent)
-        return replace(report, results=(*report.results, *results))
-
-    def _result(self, ref: str, action: str, *, done: bool) -> ActionResult:
-        if done:
+    def _result(self, ref: str) -> ActionResult:
+        action = self.action
+        if self.failure is None:
             return ActionResult(name=ref, action=action, status=Status.DONE, key=ref, note=ABSENT)
         brief, hint = self.failure
         failure = Failure(stage=action, brief=brief, hint=hint)
         return ActionResult(name=ref, action=action, status=Status.FAILED, key=ref, error=failure)
 
 
-def find_present(driver: Driver, refs: Sequence[str]) -> Found:
-    """Find VMs, and go on without those that do not exist.
+def find_present(driver: Driver, refs: Sequence[str], *, action: str = "") -> Found:
+    """Find the VMs that something is to be done to, and go on without those that do not exist.
 
     An interrupted command can so be repeated as it stands.
 
@@ -77,4 +66,5 @@ def find_present(driver: Driver, refs: Sequence[str]) -> Found:
             absent.extend(error.missing)
             left = rest
         else:
-            return Found(vms=tuple({vm.id: vm for vm in found}.values()), absent=tuple(absent))
+            vms = tuple({vm.id: vm for vm in found}.values())
+            return Found(vms=vms, absent=tuple(absent), action=action)

@@ -16,7 +16,7 @@ from linkedclone.planning.vms.snapshots_and_disks import (
 )
 
 if TYPE_CHECKING:
-    from linkedclone.app.proposal import Acting, Guarded
+    from linkedclone.app.proposal import Acting, Care, Proposal
     from linkedclone.execution.progress import Progress
     from linkedclone.model.report import ActionReport
     from linkedclone.model.vm import Snapshot
@@ -50,36 +50,49 @@ class Snapshots:
         plan = plan_create_snapshot(vm, name, description, quiesce=quiesce, memory=memory)
         return self._acting.carry_out(plan, progress)
 
-    def delete(self, ref: str, name: str, **how: Unpack[Guarded]) -> ActionReport:
-        """Delete a snapshot by name, path or id, unless something hangs from it."""
-        return self._change(plan_delete_snapshot, ref, name, busy="delete a snapshot of", **how)
+    def delete(
+        self, ref: str, name: str, *, progress: Progress | None = None, **care: Unpack[Care]
+    ) -> ActionReport:
+        """Delete a snapshot: :meth:`propose_delete`, and do it."""
+        return self.propose_delete(ref, name, **care).carry_out(progress)
 
-    def revert(self, ref: str, name: str, **how: Unpack[Guarded]) -> ActionReport:
-        """Put a VM back to a snapshot; what it wrote since is lost."""
-        return self._change(plan_revert, ref, name, **how)
+    def propose_delete(
+        self, ref: str, name: str, **care: Unpack[Care]
+    ) -> Proposal[Plan, ActionReport]:
+        """Propose to delete a snapshot by name, path or id, unless something hangs from it."""
+        return self._propose(plan_delete_snapshot, ref, name, busy="delete a snapshot of", **care)
 
-    def _change(
+    def revert(
+        self, ref: str, name: str, *, progress: Progress | None = None, **care: Unpack[Care]
+    ) -> ActionReport:
+        """Put a VM back to a snapshot: :meth:`propose_revert`, and do it."""
+        return self.propose_revert(ref, name, **care).carry_out(progress)
+
+    def propose_revert(
+        self, ref: str, name: str, **care: Unpack[Care]
+    ) -> Proposal[Plan, ActionReport]:
+        """Propose to put a VM back to a snapshot; what it wrote since is lost."""
+        return self._propose(plan_revert, ref, name, **care)
+
+    def _propose(
         self,
         plan_change: Callable[..., Plan],
         ref: str,
         name: str,
         *,
         busy: str = "",
-        **how: Unpack[Guarded],
-    ) -> ActionReport:
-        """Plan, ask and act; ``busy``, if given, is what a VM may not be cloned from meanwhile."""
+        **care: Unpack[Care],
+    ) -> Proposal[Plan, ActionReport]:
+        """Look and plan; ``busy``, if given, is what a VM may not be cloned from meanwhile."""
         (vm,) = self._driver.find_vms([ref])
         snapshot = find_snapshot(vm, name)
-        scan, despite = how.get("scan"), how.get("despite_unreadable", False)
+        scan, despite = care.get("scan"), care.get("despite_unreadable", False)
 
         def plan() -> Plan:
             if busy:
                 refuse_busy([vm], self._driver.observe_sources([vm.id]), action=busy)
             inventory = self._driver.observe(scan=scan)
-            force = how.get("force", False)
+            force = care.get("force", False)
             return plan_change(vm, snapshot, inventory, force=force, despite_unreadable=despite)
 
-        asked, progress = how.get("confirm"), how.get("progress")
-        return self._acting.guarded(
-            plan, scan=scan, despite=despite, confirm=asked, progress=progress
-        )
+        return self._acting.propose(plan, scan=scan, despite=despite)

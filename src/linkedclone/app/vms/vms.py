@@ -26,7 +26,7 @@ from linkedclone.planning.vms.relocate import plan_relocate
 from linkedclone.planning.vms.rename import plan_rename
 
 if TYPE_CHECKING:
-    from linkedclone.app.proposal import Acting, Confirm
+    from linkedclone.app.proposal import Acting, Proposal
     from linkedclone.execution.progress import Progress
     from linkedclone.lineage.vm_rows import VmRow
     from linkedclone.model.inventory import Inventory
@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 class Vms:
     """VMs of one endpoint.
 
-    Each change looks, plans behind the guards, asks, and acts. None of that
-    depends on a guest's answer, so no guest is asked.
+    Each change looks, plans behind the guards, and acts. None of that depends on a
+    guest's answer, so no guest is asked.
     """
 
     def __init__(self, acting: Acting) -> None:
@@ -66,13 +66,13 @@ class Vms:
         """Return VMs, given by name, inventory path or UUID."""
         return self._with_guests.find_vms(refs)
 
-    def find_present(self, refs: Sequence[str]) -> Found:
+    def find_present(self, refs: Sequence[str], *, action: str = "") -> Found:
         """Return those of the VMs that exist, and the references that fit none.
 
         Raises:
             NotFoundError: None of them exists.
         """
-        return find_present(self._with_guests, refs)
+        return find_present(self._with_guests, refs, action=action)
 
     # -- changing ---------------------------------------------------------------------
 
@@ -82,23 +82,27 @@ class Vms:
         how: Deletion | None = None,
         *,
         scan: Scan | None = None,
-        confirm: Confirm | None = None,
         progress: Progress | None = None,
     ) -> ActionReport:
-        """Delete VMs, unless something hangs from them.
+        """Delete VMs, unless something hangs from them: :meth:`propose_delete`, and do it."""
+        return self.propose_delete(refs, how, scan=scan).carry_out(progress)
+
+    def propose_delete(
+        self, refs: Sequence[str], how: Deletion | None = None, *, scan: Scan | None = None
+    ) -> Proposal[Plan, ActionReport]:
+        """Propose to delete VMs, unless something hangs from them.
 
         Args:
             refs: Names, inventory paths or UUIDs.
             how: What else may go; never what others hang from.
             scan: Where to look for files of no VM that hang from them.
-            confirm: Shown the plan first; None goes on without asking.
-            progress: Who is told.
         """
         how = how or Deletion()
         if how.keep_base:
             require(self._driver.features, UnregisterVm)
         found = self._find_deletable(refs)
         vms = found.vms
+        despite = how.despite_unreadable
 
         def plan() -> Plan:
             going = vms
@@ -107,15 +111,9 @@ class Vms:
             # In this order: a clone that is made in between stands in the inventory.
             refuse_busy(going, self._sources(going), action="delete")
             inventory = self._driver.observe(scan=scan)
-            planned = plan_delete(self._drop_gone(vms, inventory), inventory, how)
-            return replace(planned, notes=(*planned.notes, *(found.notes if confirm else ())))
+            return plan_delete(self._drop_gone(vms, inventory), inventory, how)
 
-        report = self._acting.guarded(
-            plan, scan=scan, despite=how.despite_unreadable, confirm=confirm, progress=progress
-        )
-        if confirm is not None and not report.results:
-            return report  # The answer was no: nothing is told to be done.
-        return found.tell(report, action="delete", counts_as_done=True)
+        return self._acting.propose(plan, found, scan=scan, despite=despite)
 
     def _drop_gone(self, vms: Sequence[Vm], inventory: Inventory) -> Sequence[Vm]:
         """Leave out what was deleted since it was looked up: that counts as done.
@@ -134,7 +132,7 @@ class Vms:
             NotFoundError: None of them exists, so that a wrong name is told.
         """
         try:
-            return find_present(self._driver, refs)
+            return replace(find_present(self._driver, refs, action="delete"), failure=None)
         except NotFoundError as error:
             if not error.missing:
                 raise
@@ -153,12 +151,11 @@ class Vms:
     ) -> ActionReport:
         """Start VMs, or stop them: hard, or by asking their guests first."""
         self._require_guests(guests)
-        found = find_present(self._driver, refs)
-        plan = plan_power(found.vms, power, force=force, guests=guests)
-        report = self._acting.carry_out(plan, progress, parallel=parallel)
         stop = "shut-down" if guests else "power-off"
         action = "power-on" if power is Power.ON else stop
-        return found.tell(report, action=action)
+        found = find_present(self._driver, refs, action=action)
+        plan = plan_power(found.vms, power, force=force, guests=guests)
+        return found.tell(self._acting.carry_out(plan, progress, parallel=parallel))
 
     def restart(
         self,
@@ -170,10 +167,9 @@ class Vms:
     ) -> ActionReport:
         """Stop VMs, hard or by asking their guests first, and start them again."""
         self._require_guests(guests)
-        found = find_present(self._driver, refs)
+        found = find_present(self._driver, refs, action="power-on")
         plan = plan_restart(found.vms, force=force, guests=guests)
-        report = self._acting.carry_out(plan, progress)
-        return found.tell(report, action="power-on")
+        return found.tell(self._acting.carry_out(plan, progress))
 
     def _require_guests(self, guests: AskGuests | None) -> None:
         if guests is not None:
@@ -215,7 +211,7 @@ class Vms:
                 hint="name a ``placement.datastore``, ``placement.host``, ``placement.cluster`` "
                 "or pool",
             )
-        found = find_present(driver, refs)
+        found = find_present(driver, refs, action="relocate")
         vms = found.vms
         targets = {vm.id: driver.resolve_relocation(vm, placement) for vm in vms}
 
@@ -233,8 +229,8 @@ class Vms:
             )
 
         before = {vm.id: vm for vm in self._driver.observe_vms([vm.id for vm in vms])}
-        report = self._acting.guarded(plan, despite=despite_unreadable, progress=progress)
-        return found.tell(self._proven(report, before), action="relocate")
+        proposal = self._acting.propose(plan, found, despite=despite_unreadable)
+        return self._proven(proposal.carry_out(progress), before)
 
     def _proven(self, report: ActionReport, before: dict[VmId, Vm]) -> ActionReport:
         """Read back what was moved; what hangs from something else now has failed, loudly."""
@@ -268,14 +264,13 @@ class Vms:
     ) -> ActionReport:
         """Mark linked clones of other tools as ours."""
         check_name(owner)
-        found = find_present(self._driver, refs)
+        found = find_present(self._driver, refs, action="mark")
 
         def plan() -> Plan:
             inventory = self._driver.observe()
             return plan_adopt(found.vms, inventory, owner=owner, version=__version__, force=force)
 
-        report = self._acting.guarded(plan, progress=progress)
-        return found.tell(report, action="mark")
+        return self._acting.propose(plan, found).carry_out(progress)
 
     def _sources(self, vms: Sequence[Vm]) -> frozenset[VmId]:
         return self._driver.observe_sources([vm.id for vm in vms])

@@ -51,8 +51,6 @@ def command(
     return act_if_sure(
         choices,
         sure,
-        lambda lab, how: lab.vms.delete(
-            refs, wanted, scan=how["scan"], confirm=how["confirm"], progress=how["progress"]
-        ),
+        lambda lab, care: lab.vms.propose_delete(refs, wanted, scan=care["scan"]),
         scan=scan,
     )

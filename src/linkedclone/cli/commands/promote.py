@@ -28,4 +28,6 @@ def command(
 
     require_answer(sure["yes"], verb="promote")
     refs = expand_refs(names)
-    return act_if_sure(choices, sure, lambda lab, how: lab.disks.promote(refs, **how), scan=scan)
+    return act_if_sure(
+        choices, sure, lambda lab, care: lab.disks.propose_promote(refs, **care), scan=scan
+    )

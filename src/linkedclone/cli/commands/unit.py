@@ -47,14 +47,18 @@ def command(choices: Choices, names: tuple[str, ...], *, install: bool, service:
 
     with open_session(choices) as connection:
         text = connection.guests.build_unit()
-        found = connection.vms.find_present(expand_refs(names)) if names else Found(vms=())
+        found = (
+            connection.vms.find_present(expand_refs(names), action="enable")
+            if names
+            else Found(vms=())
+        )
     if install:
         instances = [vm.name if _SERVICE.fullmatch(vm.name) else vm.uuid for vm in found.vms]
         _install(text, service, instances)
     else:
         click.echo(text, nl=False)
     there = ActionReport(endpoint="", unchanged=tuple(vm.name for vm in found.vms))
-    report = found.tell(there, action="enable", counts_as_done=False)
+    report = found.tell(there)
     say_action_failures(report)
     return report.exit_code
 

@@ -55,7 +55,8 @@ def plan_delete(vms: Sequence[Vm], inventory: Inventory, how: Deletion | None = 
     gone = [vm for vm in going if vm.id not in keepers]
     takes = frozenset[Layer]() if how.keep_base else lost
     stages = (*_waves(gone, lineage, takes, how), *_unregister(kept, lost))
-    return Plan(stages=stages, notes=_notes(vms, below, inventory), routine=inventory.unscanned)
+    notes = (*_notes(vms, below, inventory), *how.notes)
+    return Plan(stages=stages, notes=notes, routine=inventory.unscanned)
 
 
 def _refuse_dependants(going: Sequence[Vm], lineage: Lineage, how: Deletion) -> None:

@@ -27,4 +27,4 @@ def command(choices: Choices, file: Path, **sure: Unpack[Sure]) -> int:
     from linkedclone.cli.pool_runs import read_spec
 
     spec = read_spec(file)
-    return act_if_sure(choices, sure, lambda lab, how: lab.pools.delete(spec, **how))
+    return act_if_sure(choices, sure, lambda lab, care: lab.pools.propose_delete(spec, **care))

@@ -26,5 +26,5 @@ def command(
 
     require_answer(sure["yes"], verb="snapshot delete")
     return act_if_sure(
-        choices, sure, lambda lab, how: lab.snapshots.delete(vm, name, **how), scan=scan
+        choices, sure, lambda lab, care: lab.snapshots.propose_delete(vm, name, **care), scan=scan
     )

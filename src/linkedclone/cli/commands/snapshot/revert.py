@@ -26,5 +26,5 @@ def command(
 
     require_answer(sure["yes"], verb="snapshot revert")
     return act_if_sure(
-        choices, sure, lambda lab, how: lab.snapshots.revert(vm, name, **how), scan=scan
+        choices, sure, lambda lab, care: lab.snapshots.propose_revert(vm, name, **care), scan=scan
     )

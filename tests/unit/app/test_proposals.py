@@ -1,0 +1,169 @@
+"""Proposals: what was proposed is what is done, or nothing is."""
+
+import json
+from dataclasses import replace
+from itertools import permutations
+
+import pytest
+
+from linkedclone.app.connection import Connection
+from linkedclone.app.proposal import Proposal
+from linkedclone.drivers.features import ALL_STEPS
+from linkedclone.drivers.memory.driver import MemoryDriver
+from linkedclone.drivers.memory.hypervisor import MemoryHypervisor
+from linkedclone.errors import StaleProposalError, UnsupportedError
+from linkedclone.model.plan import DeleteVm, Plan, PromoteVm, SetPower, Step, WriteMark
+from linkedclone.model.report import Status
+from linkedclone.model.request import CloneRequest, Deletion
+from linkedclone.model.values.ids import VmId
+from linkedclone.model.vm import Mark, PoolState, Power
+from tests.unit.building import layer
+
+MARK = Mark(owner="linkedclone", uuid="u-1", run="r-1", version="0.2.0", pool=PoolState(slot="a"))
+STOP = SetPower(vm=VmId("vm-1"), vm_name="a", power=Power.OFF)
+DELETE = DeleteVm(
+    vm=VmId("vm-1"), vm_name="a", vm_uuid="u-1", takes_base=(layer("x/x.vmdk"),), seen=MARK
+)
+PROMOTE = PromoteVm(vm=VmId("vm-2"), vm_name="ä", vm_uuid="u-2", copy_bytes=1 << 30)
+PLAN = Plan(stages=((STOP, PROMOTE), (DELETE,)), notes=("datastore nfs1 was not read", "two"))
+
+
+def token(plan: Plan, instance: str = "vc-1") -> str:
+    return Proposal(lambda: plan, lambda *_: None, instance=instance).token
+
+
+def test_a_token_is_the_same_in_every_process_and_on_every_python() -> None:
+    assert token(PLAN) == "01ed3eded2033feb6c3cc7ba4914b8c3237de713bbe3a3be32bebbc92f0cc728"
+
+
+@pytest.mark.parametrize(
+    "plan",
+    [
+        *(Plan(stages=(order,), notes=PLAN.notes) for order in permutations(PLAN.steps)),
+        replace(PLAN, notes=PLAN.notes[::-1]),
+        replace(PLAN, routine=("no datastore was scanned",)),
+        replace(PLAN, stages=((STOP, replace(PROMOTE, copy_bytes=7)), (DELETE,))),
+        replace(PLAN, stages=((STOP, PROMOTE), (replace(DELETE, seen=replace(MARK, run="r-2")),))),
+    ],
+)
+def test_a_token_is_not_changed_by_order_measurements_and_runs(plan: Plan) -> None:
+    assert token(plan) == token(PLAN)
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        replace(DELETE, vm=VmId("vm-7")),
+        replace(DELETE, vm_uuid="u-7"),
+        replace(DELETE, takes_base=()),
+        replace(DELETE, seen=None),
+        replace(DELETE, seen=replace(MARK, pool=PoolState(slot="a", hold="Anne"))),
+        STOP,
+        WriteMark(vm=DELETE.vm, vm_name="a", mark=MARK, seen=None),
+    ],
+)
+def test_a_token_is_changed_by_whatever_else_is_done(step: Step) -> None:
+    assert token(replace(PLAN, stages=((STOP, PROMOTE), (step,)))) != token(PLAN)
+
+
+def test_a_token_is_changed_by_the_endpoint_and_by_what_a_person_is_told() -> None:
+    others = {token(PLAN, "vc-2"), token(replace(PLAN, notes=())), token(PLAN)}
+    assert len(others) == 3
+
+
+def test_a_plan_has_a_document() -> None:
+    document = json.loads(json.dumps(PLAN.document()))
+    assert [[step["action"] for step in stage] for stage in document["stages"]] == [
+        ["power-off", "promote"],
+        ["delete"],
+    ]
+    assert document["stages"][0][0] == {
+        "action": "power-off",
+        "name": "a",
+        "vm": "vm-1",
+        "power": "off",
+    }
+    assert document["notes"] == list(PLAN.notes)
+
+
+# -- at an endpoint ---------------------------------------------------------------------
+
+
+@pytest.fixture
+def lab() -> MemoryHypervisor:
+    hypervisor = MemoryHypervisor()
+    hypervisor.add_snapshot(hypervisor.add_vm("gold"), "base")
+    connect(hypervisor).clone(CloneRequest(parent="gold", names=("desk-{1..3}",), power_on=False))
+    return hypervisor
+
+
+def connect(lab: MemoryHypervisor) -> Connection:
+    return Connection(MemoryDriver(lab, "memory:"), address="memory:")
+
+
+def names(lab: MemoryHypervisor) -> set[str]:
+    return {vm.name for vm in lab.vms}
+
+
+def test_a_proposal_changes_nothing_before_it_is_applied(lab: MemoryHypervisor) -> None:
+    before = lab.vms
+    proposal = connect(lab).vms.propose_delete(["gold"], Deletion(force=True, cascade=True))
+    assert {step.about for step in proposal.plan.steps} == names(lab)
+    assert lab.vms == before
+    assert {r.status for r in proposal.apply().results} == {Status.DONE}
+    assert names(lab) == set()
+
+
+def test_a_request_and_a_token_are_all_that_a_front_end_has_to_keep(lab: MemoryHypervisor) -> None:
+    shown = connect(lab).vms.propose_delete(["desk-2", "desk-1"]).token
+    proposal = connect(lab).vms.propose_delete(["desk-1", "desk-2"])
+    assert proposal.apply(token=shown).exit_code == 0
+    assert names(lab) == {"gold", "desk-3"}
+
+
+def test_what_was_not_agreed_to_is_not_done(lab: MemoryHypervisor) -> None:
+    shown = connect(lab).vms.propose_delete(["desk-1"]).token
+    with pytest.raises(StaleProposalError):
+        connect(lab).vms.propose_delete(["desk-1", "desk-2"]).apply(token=shown)
+    assert names(lab) == {"gold", "desk-1", "desk-2", "desk-3"}
+
+
+def test_a_stale_proposal_says_what_changed(lab: MemoryHypervisor) -> None:
+    here = connect(lab)
+    proposal = here.vms.propose_delete(["gold"], Deletion(force=True, cascade=True))
+    here.vms.delete(["desk-3"])
+    here.clone(CloneRequest(parent="gold", names=("desk-4",), power_on=False))
+    (two,) = here.vms.find(["desk-2"])
+    lab.remove(two.id)
+    here.clone(CloneRequest(parent="gold", names=("desk-2",), power_on=False))
+    with pytest.raises(StaleProposalError) as caught:
+        proposal.apply()
+    assert caught.value.details.splitlines() == [
+        "no longer: delete desk-3",
+        "new: delete desk-4",
+        "not as before: delete desk-2",
+    ]
+    assert names(lab) == {"gold", "desk-1", "desk-2", "desk-4"}
+
+
+def test_what_the_endpoint_cannot_do_is_refused_before_anybody_decides(
+    lab: MemoryHypervisor,
+) -> None:
+    driver = MemoryDriver(lab, "memory:")
+    driver.features = replace(driver.features, steps=ALL_STEPS - {PromoteVm})
+    with pytest.raises(UnsupportedError):
+        Connection(driver, address="memory:").disks.propose_promote(["desk-1"])
+
+
+@pytest.mark.parametrize(("verb", "status"), [("delete", Status.DONE), ("promote", Status.FAILED)])
+def test_what_is_not_there_is_in_the_plan_and_in_the_report(
+    lab: MemoryHypervisor, verb: str, status: Status
+) -> None:
+    here = connect(lab)
+    propose = here.vms.propose_delete if verb == "delete" else here.disks.propose_promote
+    proposal = propose(["desk-1", "gone"])
+    assert proposal.plan.absent == ("gone",)
+    assert {r.name: r.status for r in proposal.apply().results} == {
+        "desk-1": Status.DONE,
+        "gone": status,
+    }
