@@ -14,7 +14,7 @@ from pyVmomi import vim
 from linkedclone.drivers.vsphere.cloning.clone_spec import build_clone_spec
 from linkedclone.drivers.vsphere.cloning.preview import render_clone
 from linkedclone.drivers.vsphere.inventory.device_shape import build_shape
-from linkedclone.model.plan import CreateClone, TakeSnapshot
+from linkedclone.model.plan import CreateClone, CreateFolder, TakeSnapshot
 from linkedclone.model.request import (
     CloneRequest,
     DiskMove,
@@ -273,7 +273,8 @@ def requests_of(case: Case) -> list[object]:
             run=Run(id="run-7", version="0.1.0", snapshot_name="linkedclone-20261122"),
         ),
     )
-    return [show(step) for step in planner.plan().steps]
+    steps = planner.plan().steps
+    return [show(step) for step in steps if not isinstance(step, CreateFolder)]
 
 
 def show(step: object) -> object:
