@@ -8,7 +8,6 @@ import ssl
 import subprocess
 from collections.abc import Iterator
 from contextlib import closing, nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -427,24 +426,10 @@ def test_a_body_without_end_does_not_fill_the_disk(
     assert kept_bytes(driver) == 0
 
 
-@dataclass
-class TooMuch:
-    """An answer that has more than it tells."""
-
-    status: int = 200
-    offset: int = 0
-    total_bytes: int = 10
-    validator: str = ""
-    bounded: bool = True
-
-    def read(self, count: int) -> bytes:
-        return bytes(min(count, 7))
-
-
 def test_what_goes_on_beyond_its_end_is_refused(tmp_path: Path) -> None:
-    ask = lambda *_, **__: nullcontext(TooMuch())  # noqa: E731 - as a server
+    more = download.Answer(status=200, total_bytes=10, read=lambda count: bytes(min(count, 7)))
     fetching_it = download.downloaded(
-        tmp_path / "d", "http://h/x", sha256="", ask=ask, tell=tell_nobody
+        tmp_path / "d", "http://h/x", sha256="", ask=lambda *_: nullcontext(more), tell=tell_nobody
     )
     with pytest.raises(EndpointError, match="more than the announced length"), fetching_it:
         pass

@@ -4,7 +4,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -37,11 +37,8 @@ from linkedclone.drivers.qemu.hardware import (
 )
 from linkedclone.errors import GoneError
 from linkedclone.formats.qcow2 import build_empty, round_to_sectors
-from linkedclone.model.guest import Guest
 from linkedclone.model.plan import CreateClone
-from linkedclone.model.request import Hardware
 from linkedclone.model.values.ids import SnapshotId, VmId
-from linkedclone.model.vm import Mark
 from linkedclone.system.atomic_files import whole_file, write_new
 from linkedclone.system.locks import hold
 from linkedclone.system.private_files import PRIVATE_FOLDER
@@ -49,50 +46,6 @@ from linkedclone.system.private_files import PRIVATE_FOLDER
 CLONE = "clone"
 SEED_FILE = "seed.iso"
 _POLL_SECONDS = 0.02
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewClone:
-    """A clone that is wanted.
-
-    Attributes:
-        source: The parent.
-        snapshot: What it hangs from.
-        name: Its name.
-        uuid: Its UUID.
-        mark: What it carries from birth.
-        hardware: What differs from the parent's hardware.
-        annotation: Its notes; None keeps the parent's.
-        macs: The MAC addresses of its first cards, as far as they are given.
-        guest: Who its guest is to be; None names it after the clone.
-    """
-
-    source: VmId
-    snapshot: SnapshotId
-    name: str
-    uuid: str
-    mark: Mark
-    hardware: Hardware
-    annotation: str | None = None
-    macs: tuple[str, ...] = ()
-    guest: Guest | None = None
-
-    @classmethod
-    def from_step(cls, step: CreateClone) -> "NewClone":
-        """Take from a step what a clone here needs."""
-        if step.snapshot is None:
-            raise ValueError("the step's snapshot is not set")
-        return cls(
-            source=step.source.id,
-            snapshot=step.snapshot.id,
-            name=step.name,
-            uuid=step.uuid,
-            mark=step.mark,
-            hardware=step.hardware,
-            annotation=step.annotation,
-            macs=step.macs,
-            guest=step.guest,
-        )
 
 
 def plan_machine(state: StateFolder, step: CreateClone) -> MachineRecord:
@@ -117,7 +70,7 @@ def reserve_name(state: StateFolder, name: str) -> Iterator[Path]:
         yield entry
 
 
-def build_clone(state: StateFolder, wanted: NewClone, entry: Path) -> VmId:
+def build_clone(state: StateFolder, step: CreateClone, entry: Path) -> VmId:
     """Make a clone, whole or not at all; return its id.
 
     The parent's lock is held shared: clones do not wait for each other, only
@@ -126,23 +79,21 @@ def build_clone(state: StateFolder, wanted: NewClone, entry: Path) -> VmId:
 
     Args:
         state: The state folder.
-        wanted: The clone.
+        step: The clone that is wanted; its snapshot is set.
         entry: The folder to build in; see :func:`reserve_name`.
     """
     with (
-        locked(state, wanted.source, shared=True) as source,
+        locked(state, step.source.id, shared=True) as source,
         hold(state.family_lock, shared=True),
     ):
         refuse_unsettled(source)
-        vm = new_vm_id(wanted.name)
+        vm = new_vm_id(step.name)
         built = entry / "vm"
         built.mkdir(mode=PRIVATE_FOLDER)
-        disks = _build_disks(state, source, wanted, built)
-        own = take_uuid(state, wanted.uuid, vm)
-        hardware = build_machine(
-            source.record.machine, wanted.hardware, wanted.macs, store=state.store
-        )
-        guest = wanted.guest or name_guest(wanted.name, own)
+        disks = _build_disks(state, source, step, built)
+        own = take_uuid(state, step.uuid, vm)
+        hardware = build_machine(source.record.machine, step.hardware, step.macs, store=state.store)
+        guest = step.guest or name_guest(step.name, own)
         machine = place_guest(replace(hardware, seed=SEED_FILE), guest)
         if machine.firmware == UEFI:
             _copy_variables(state, source.folder, built)
@@ -152,12 +103,12 @@ def build_clone(state: StateFolder, wanted: NewClone, entry: Path) -> VmId:
         seed = whole_file(build_seed(state, guest, macs=machine.macs, user=machine.login))
         write_new(built / machine.seed, seed, durable=state.durable)
         record = VmRecord(
-            name=wanted.name,
+            name=step.name,
             uuid=own,
             disks=disks,
             machine=machine,
-            mark=wanted.mark,
-            annotation=_annotation(source, wanted),
+            mark=step.mark,
+            annotation=source.record.annotation if step.annotation is None else step.annotation,
             created=datetime.now(UTC),
         )
         publish_vm(state, built, vm, record)
@@ -194,19 +145,17 @@ def find_snapshot(vm: StoredVm, snapshot: SnapshotId) -> SnapshotRecord:
     )
 
 
-def _annotation(source: StoredVm, wanted: NewClone) -> str:
-    return source.record.annotation if wanted.annotation is None else wanted.annotation
-
-
 def _build_disks(
-    state: StateFolder, source: StoredVm, wanted: NewClone, built: Path
+    state: StateFolder, source: StoredVm, step: CreateClone, built: Path
 ) -> tuple[DiskRecord, ...]:
     """Make a delta over each disk that the snapshot froze, and the empty disks that are added."""
-    frozen = find_snapshot(source, wanted.snapshot)
-    check_disks(len(frozen.disks), wanted.hardware)
+    if step.snapshot is None:
+        raise ValueError("the step's snapshot is not set")
+    frozen = find_snapshot(source, step.snapshot.id)
+    check_disks(len(frozen.disks), step.hardware)
     contents = [
         *(build_delta(state, source, file) for file in frozen.files),
-        *(build_empty(round_to_sectors(new.capacity_bytes)) for new in wanted.hardware.disks),
+        *(build_empty(round_to_sectors(new.capacity_bytes)) for new in step.hardware.disks),
     ]
     disks = []
     for number, content in enumerate(contents):

@@ -10,7 +10,6 @@ from typing import assert_never
 
 from linkedclone.drivers.local.cloning import (
     CLONE,
-    NewClone,
     await_clone,
     build_clone,
     plan_machine,
@@ -100,16 +99,13 @@ def _build_clone_work(state: StateFolder, machines: OpenMachine, step: CreateClo
     plan_machine(state, step)
     with ExitStack() as stack, translated(f"cannot {CLONE} {step.name}"):
         entry = stack.enter_context(reserve_name(state, step.name))
-        wanted = NewClone.from_step(step)
-        run = partial(_clone, state, machines, wanted, entry, power_on=step.power_on)
+        run = partial(_clone, state, machines, step, entry)
         return Work(about=step.name, action=CLONE, run=run, release=stack.pop_all().close)
 
 
-def _clone(
-    state: StateFolder, machines: OpenMachine, wanted: NewClone, entry: Path, *, power_on: bool
-) -> str:
-    settle_source(state, machines, wanted.source)
-    vm = build_clone(state, wanted, entry)
-    if power_on:
+def _clone(state: StateFolder, machines: OpenMachine, step: CreateClone, entry: Path) -> str:
+    settle_source(state, machines, step.source.id)
+    vm = build_clone(state, step, entry)
+    if step.power_on:
         set_power(state, machines, vm, Power.ON)
     return vm

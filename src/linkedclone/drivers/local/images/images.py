@@ -3,7 +3,7 @@
 import os
 import secrets
 import uuid
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -48,15 +48,6 @@ from linkedclone.system.atomic_files import write_new
 from linkedclone.system.private_files import PRIVATE_FOLDER
 
 BASE_SNAPSHOT = "base"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Built:
-    """A parent that stands aside, whole but for its name."""
-
-    id: VmId
-    folder: Path
-    record: VmRecord
 
 
 def import_image(state: StateFolder, wanted: ImageImport, tell: TellBytes = tell_nobody) -> VmId:
@@ -143,7 +134,7 @@ def _import_file(
         if vm is None:
             built = _build(state, wanted, seen, folder)
             publish_version(state, built.folder, built.id, built.record)
-            vm = StoredVm(id=built.id, folder=state.folder(built.id), record=built.record)
+            vm = replace(built, folder=state.folder(built.id))
         if wanted.move:
             let_go(wanted.file, taken)  # before the seal: an immutable file keeps all its names
         seal_if_possible(state, vm.tops[0])
@@ -192,16 +183,16 @@ def _is_as_wanted(vm: StoredVm, wanted: ImageImport) -> bool:
     )
 
 
-def _build(state: StateFolder, wanted: ImageImport, base: DiskFile, folder: Path) -> _Built:
+def _build(state: StateFolder, wanted: ImageImport, base: DiskFile, folder: Path) -> StoredVm:
+    """Build a parent that stands aside, whole but for its name."""
     for name, extra in (("kernel", wanted.kernel), ("initrd", wanted.initrd)):
         if extra is not None:
             take_in(extra, folder / name, move=False, durable=state.durable)
     vm = new_vm_id(wanted.name)
     record = _build_record(wanted, base.path.name)
-    owner = StoredVm(id=vm, folder=folder, record=record)
-    delta = build_delta_over(base, owner)
-    write_new(folder / record.disk_files[0], delta, durable=state.durable)
-    return _Built(id=vm, folder=folder, record=record)
+    built = StoredVm(id=vm, folder=folder, record=record)
+    write_new(built.top, build_delta_over(base, built), durable=state.durable)
+    return built
 
 
 def _build_record(wanted: ImageImport, base: str) -> VmRecord:

@@ -15,8 +15,8 @@ from linkedclone.drivers.local.inventory.vm import (
 from linkedclone.drivers.local.machine.open import OpenMachine
 from linkedclone.drivers.local.qmp.status import MachineState
 from linkedclone.drivers.local.state.folder import StateFolder
-from linkedclone.drivers.local.state.store import Stored, StoredVm, load_vm
-from linkedclone.errors import GoneError, HypervisorError
+from linkedclone.drivers.local.state.store import Stored, StoredVm, load_all
+from linkedclone.errors import HypervisorError
 from linkedclone.model.values.ids import VmId
 from linkedclone.model.vm import Power, Vm
 
@@ -32,7 +32,7 @@ def observe_some(
     guests: bool = True,
 ) -> tuple[Vm, ...]:
     """Read these VMs, in this order; those that are gone are left out."""
-    stored = _load_some(state, ids)
+    stored = load_all(state, dict.fromkeys(ids))
     reader, foreign = ChainReader(), frozenset[Path]()
     try:
         chains = {top: reader.read(top) for vm in stored.vms for top in vm.tops}
@@ -52,19 +52,6 @@ def observe_some(
     )
     unreadable = tuple(build_unreadable(state, vm, why) for vm, why in stored.unreadable)
     return build_all(state, machines, stored.vms, seen, guests=guests) + unreadable
-
-
-def _load_some(state: StateFolder, ids: Sequence[VmId]) -> Stored:
-    vms: list[StoredVm] = []
-    unreadable: list[tuple[VmId, HypervisorError]] = []
-    for vm in dict.fromkeys(ids):
-        try:
-            vms.append(load_vm(state, vm))
-        except GoneError:
-            continue
-        except HypervisorError as error:
-            unreadable.append((vm, error))
-    return Stored(vms=tuple(vms), unreadable=tuple(unreadable))
 
 
 def _still_there(stored: Stored, survey: Survey) -> Stored:

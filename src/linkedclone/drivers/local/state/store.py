@@ -1,7 +1,7 @@
 """Read and change the VMs of a state folder, one at a time or all."""
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -121,11 +121,11 @@ def load_vm(state: StateFolder, vm: VmId) -> StoredVm:
     return StoredVm(id=vm, folder=folder, record=record)
 
 
-def load_all(state: StateFolder) -> Stored:
-    """Read all VMs, by name; those that go meanwhile are left out."""
+def load_all(state: StateFolder, ids: Iterable[VmId] | None = None) -> Stored:
+    """Read all VMs, by name, or these; those that are gone, or go meanwhile, are left out."""
     vms: list[StoredVm] = []
     unreadable: list[tuple[VmId, HypervisorError]] = []
-    for vm in state.list_vms():
+    for vm in state.list_vms() if ids is None else ids:
         try:
             vms.append(load_vm(state, vm))
         except GoneError:

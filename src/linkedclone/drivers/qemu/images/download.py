@@ -11,11 +11,11 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol, cast
+from typing import Any, BinaryIO, cast
 from urllib.parse import urlsplit, urlunsplit
 
 from linkedclone.drivers.qemu.qemu_img import free_bytes
@@ -67,38 +67,30 @@ class Note:
     refused_sha256: str = ""
 
 
-class Answer(Protocol):
-    """What a server answers to the question for a file, or for the rest of one."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What a server answers to the question for a file, or for the rest of one.
 
-    @property
-    def status(self) -> int:
-        """200, 206 or 416."""
+    Attributes:
+        status: 200, 206 or 416.
+        offset: Where in the file its content begins.
+        total_bytes: The length of the file; 0 if that is not told.
+        validator: What tells this version of the file from others; empty if nothing
+            does for sure.
+        bounded: Whether the end of the content can be told from a lost connection.
+        read: Returns at most so many further bytes, as soon as there are any; none at the end.
+    """
 
-    @property
-    def offset(self) -> int:
-        """Where in the file its content begins."""
-
-    @property
-    def total_bytes(self) -> int:
-        """The length of the file; 0 if that is not told."""
-
-    @property
-    def bounded(self) -> bool:
-        """Whether the end of the content can be told from a lost connection."""
-
-    @property
-    def validator(self) -> str:
-        """What tells this version of the file from others; empty if nothing does for sure."""
-
-    def read(self, count: int) -> bytes:
-        """Return the next bytes, as soon as there are any; none at the end."""
+    status: int
+    offset: int = 0
+    total_bytes: int = 0
+    validator: str = ""
+    bounded: bool = True
+    read: Callable[[int], bytes]
 
 
-class Ask(Protocol):
-    """Asks a server for a file; see ``fetching.ask_server``."""
-
-    def __call__(self, url: str, *, offset: int, validator: str) -> AbstractContextManager[Answer]:
-        """Ask for a file from an offset on."""
+Ask = Callable[[str, int, str], AbstractContextManager[Answer]]
+"""Asks for a file from an offset on, if a validator is still its; see ``fetch.ask_server``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -250,7 +242,7 @@ class _Fetch:
         size = self._size
         if size and size == self._note.total_bytes:
             return
-        with self._ask(self._url, offset=size, validator=self._note.validator) as answer:
+        with self._ask(self._url, size, self._note.validator) as answer:
             if answer.status == NOT_SATISFIABLE:  # it ends where we stand, or is another one
                 if not size or size != answer.total_bytes:
                     self._restart()

@@ -8,12 +8,12 @@ import threading
 import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
+from functools import partial
 from typing import IO, Final
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 
-from linkedclone.drivers.qemu.images.download import NOT_SATISFIABLE, show_url
+from linkedclone.drivers.qemu.images.download import NOT_SATISFIABLE, Answer, show_url
 from linkedclone.errors import (
     AuthenticationError,
     CertificateError,
@@ -63,32 +63,8 @@ def _is_well_formed(url: str) -> bool:
     return known_port and url.isascii() and url.isprintable() and " " not in url
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HttpAnswer:
-    """See ``downloading.Answer``."""
-
-    status: int
-    offset: int
-    total_bytes: int
-    validator: str
-    bounded: bool = True
-    body: http.client.HTTPResponse | None = None
-
-    def read(self, count: int) -> bytes:
-        """Return the next bytes."""
-        if self.body is None:
-            return b""
-        try:
-            return self.body.read1(count)
-        except (OSError, http.client.HTTPException) as error:
-            hint = "the same command continues from there"
-            raise UnreachableError(
-                "the connection was lost", details=str(error), hint=hint
-            ) from error
-
-
 @contextmanager
-def ask_server(url: str, *, offset: int, validator: str) -> Iterator[HttpAnswer]:
+def ask_server(url: str, offset: int, validator: str) -> Iterator[Answer]:
     """Ask for a file from an offset on, if it is still the one that ``validator`` tells.
 
     Proxies are taken from the environment, as by all programs; certificates
@@ -107,7 +83,7 @@ def ask_server(url: str, *, offset: int, validator: str) -> Iterator[HttpAnswer]
             if error.code != NOT_SATISFIABLE:
                 raise _explain_status(url, error) from error
             _, total = _read_range(error.headers.get("Content-Range", "")) or (0, 0)
-            yield HttpAnswer(status=NOT_SATISFIABLE, offset=0, total_bytes=total, validator="")
+            yield Answer(status=NOT_SATISFIABLE, total_bytes=total, read=lambda _: b"")
             return
     except (OSError, http.client.HTTPException) as error:
         raise _explain_failure(url, error) from error
@@ -207,7 +183,7 @@ def _hang_up(opened: Sequence[http.client.HTTPConnection]) -> None:
                 found.shutdown(socket.SHUT_RDWR)
 
 
-def _understand(url: str, answer: http.client.HTTPResponse) -> HttpAnswer:
+def _understand(url: str, answer: http.client.HTTPResponse) -> Answer:
     length = answer.headers.get("Content-Length", "")
     offset, total = 0, int(length) if _LENGTH.fullmatch(length) else 0
     if answer.status == http.client.PARTIAL_CONTENT:
@@ -219,14 +195,22 @@ def _understand(url: str, answer: http.client.HTTPResponse) -> HttpAnswer:
                 hint="try again, or fetch it yourself, then import the file",
             )
         offset, total = found
-    return HttpAnswer(
+    return Answer(
         status=answer.status,
         offset=offset,
         total_bytes=total,
         validator=_find_validator(answer.headers),
         bounded=bool(total) or answer.chunked,
-        body=answer,
+        read=partial(_read, answer),
     )
+
+
+def _read(answer: http.client.HTTPResponse, count: int) -> bytes:
+    try:
+        return answer.read1(count)
+    except (OSError, http.client.HTTPException) as error:
+        hint = "the same command continues from there"
+        raise UnreachableError("the connection was lost", details=str(error), hint=hint) from error
 
 
 def _find_validator(headers: http.client.HTTPMessage) -> str:
