@@ -135,7 +135,6 @@ def read_chain(
     A missing file ends the chain: it comes first then, with ``missing`` set.
 
     Args:
-        top: The file that is written to.
         read: Reads one file; a cache may stand in for :func:`read_disk_file`.
         top_format: Its format; None if its suffix names it, as with all files of ours.
     """
@@ -174,7 +173,6 @@ def name_disk(top: Path, top_format: ImageFormat | None = None) -> str:
     """Return the whole chain of a disk as QEMU's programs take it for a file.
 
     Args:
-        top: The file that is written to.
         top_format: Its format; None if its suffix names it.
     """
     chain = read_chain(top, top_format=top_format)

@@ -55,7 +55,6 @@ def build_guestinfo(
     where everybody can read it who can read the VM.
 
     Args:
-        guest: Who it is to be.
         macs: MAC addresses of its cards, as far as they are known.
         names: What the guest calls the cards whose address is not known.
     """

@@ -17,11 +17,9 @@ def build_guest(
 
     Args:
         customization: What the batch has in common; checked before.
-        name: The clone's name.
         uuid: The clone's UUID. Its instance-id is the same: another for each
             generation, and never that of the image, which has booted before.
         cards: What its network cards get, see :func:`build_card`.
-        secrets: The passwords.
     """
     return Guest(
         customization=customization,

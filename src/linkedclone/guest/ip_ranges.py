@@ -225,7 +225,6 @@ def find_span(spans: Sequence[Span], version: int, number: int) -> int:
 
 
 def _cut(span: Span, taken: Sequence[Span]) -> Iterator[Span]:
-    """Cut spans, in order and without overlap, out of one."""
     start = span.first
     for index in range(find_span(taken, span.version, start), len(taken)):
         other = taken[index]

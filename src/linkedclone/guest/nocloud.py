@@ -47,10 +47,8 @@ def admit_key(guest: Guest, *, user: str, key: str) -> Guest:
     """Return the guest with one more public key that may log in, whoever else may.
 
     Args:
-        guest: Who the guest is to be.
         user: Who logs in with the key: ``root``, a user that is made if the
             guest has none of that name, or empty for the image's own default user.
-        key: The public key.
     """
     wanted = guest.customization.cloud_init
     if user in {"", ROOT}:
@@ -86,8 +84,6 @@ def build_documents(guest: Guest, macs: Sequence[str], *, user: str = "") -> dic
     """Build the seed's files by name; they hold passwords in clear.
 
     Args:
-        guest: Who the guest is to be.
-        macs: The MAC addresses of its cards, in the order of the hardware.
         user: Who logs in with the guest's keys, as in :func:`admit_key`.
     """
     wanted = guest.customization

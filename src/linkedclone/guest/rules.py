@@ -216,7 +216,6 @@ def _check_cards(cards: tuple[Addresses, ...]) -> Iterator[Problem]:
 
 
 def _check_family(place: Place, card: Addresses, *, six: bool) -> Iterator[Problem]:
-    """Check the settings of IPv4, or of IPv6."""
     mark = "6" if six else ""
     text = card.range6 if six else card.range
     gateway = card.gateway6 if six else card.gateway

@@ -51,8 +51,6 @@ def publish_file(path: Path, content: SparseFile, *, durable: bool) -> None:
     """Make a new file appear whole.
 
     Args:
-        path: Where; the folder exists.
-        content: What.
         durable: Whether it also outlives a power failure, from the moment this returns.
     """
     try:
@@ -138,8 +136,6 @@ def write_new(path: Path, content: SparseFile, *, durable: bool) -> None:
     """Write a new file in plain steps, for folders that nobody looks into yet.
 
     Args:
-        path: Where; the folder exists.
-        content: What.
         durable: Whether it also outlives a power failure, from the moment this returns.
     """
     with open_new(path) as file:

@@ -35,10 +35,8 @@ def hold(
     it lives, also when this process is killed.
 
     Args:
-        path: The lock's file.
         shared: Whether other shared holders are let in.
         create: Whether the file is made if it is missing.
-        deadline_s: How long to wait for others.
     """
     descriptor = _open(path, os.O_CREAT if create else 0)
     try:

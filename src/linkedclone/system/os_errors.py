@@ -23,7 +23,6 @@ def translate_os_error(error: OSError, what: str) -> HypervisorError:
     """Return our error for one of the system's.
 
     Args:
-        error: The system's.
         what: What failed, as the beginning of a sentence (``cannot clone web-1``).
     """
     details = str(error)

@@ -32,7 +32,6 @@ def open_descriptor(path: Path, flags: int, *, hint: str = "") -> int:
     """Open a regular file and return its descriptor; nothing else is waited for, or made.
 
     Args:
-        path: The file.
         flags: As ``os.open`` takes them; with ``O_NOFOLLOW`` a link is not a regular file.
         hint: What helps if it is not one.
     """

@@ -12,9 +12,6 @@ class SharedLook(Generic[Seen]):
 
     Who asks while another thread looks waits for that look to end, since it may
     have gone past already. Of all who wait, one looks anew, for the others too.
-
-    Args:
-        look: Looks; what it raises is raised to the one who looked.
     """
 
     def __init__(self, look: Callable[[], Seen]) -> None:

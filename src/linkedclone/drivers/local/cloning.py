@@ -78,7 +78,6 @@ def build_clone(state: StateFolder, step: CreateClone, entry: Path) -> VmId:
     names its base, so the base cannot vanish in between.
 
     Args:
-        state: The state folder.
         step: The clone that is wanted; its snapshot is set.
         entry: The folder to build in; see :func:`reserve_name`.
     """
@@ -148,7 +147,6 @@ def find_snapshot(vm: StoredVm, snapshot: SnapshotId) -> SnapshotRecord:
 def _build_disks(
     state: StateFolder, source: StoredVm, step: CreateClone, built: Path
 ) -> tuple[DiskRecord, ...]:
-    """Make a delta over each disk that the snapshot froze, and the empty disks that are added."""
     if step.snapshot is None:
         raise ValueError("the step's snapshot is not set")
     frozen = find_snapshot(source, step.snapshot.id)

@@ -13,10 +13,6 @@ from linkedclone.system.os_errors import translated
 _THREADS = 16
 
 
-def _nothing() -> None:
-    """Release nothing."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
     """What a job is to do.
@@ -31,7 +27,7 @@ class Work:
     about: str
     action: str
     run: Callable[[], str | None]
-    release: Callable[[], object] = _nothing
+    release: Callable[[], object] = lambda: None
 
 
 class JobBoard:

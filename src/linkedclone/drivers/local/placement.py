@@ -146,7 +146,6 @@ def find_target(state: StateFolder, request: CloneRequest) -> Target:
 
 
 def _find_networks(nics: Sequence[Nic]) -> tuple[Network, ...]:
-    """Read the networks that the request names; a bridge has to be usable."""
     wanted = dict.fromkeys(nic.network for nic in nics if nic.action != "remove")
     found = []
     for text in wanted:

@@ -77,8 +77,6 @@ def build_machine(
     """Build a clone's hardware: all its cards get addresses of their own.
 
     Args:
-        parent: The parent's hardware.
-        hardware: What differs from it.
         macs: The addresses of its first cards, as far as they are given.
         store: The id of the state folder, which tells its private networks from others'.
     """

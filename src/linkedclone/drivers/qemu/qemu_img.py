@@ -28,11 +28,6 @@ def run_qemu_img(arguments: Sequence[str], *, folder: Path, lock: int) -> str:
 
     It inherits a lock: if this process is killed, qemu-img goes on for a while,
     and nobody else gets at the files before it ends.
-
-    Args:
-        arguments: Its command line.
-        folder: Where it works.
-        lock: The lock's descriptor.
     """
     done = _run(arguments, folder=folder, locks=(lock,))
     if done.returncode == 0:
@@ -44,9 +39,6 @@ def explain_failure(verb: str, status: int, words: str, folder: Path) -> Hypervi
     """Return why qemu-img failed: its exit status is 1 for all, and its words are no contract.
 
     Args:
-        verb: What it was to do.
-        status: How it ended.
-        words: What it said.
         folder: Where it wrote to.
     """
     what, details = f"qemu-img {verb}", words.strip()

@@ -42,7 +42,6 @@ def diagnose(root: Path, machines: OpenMachine, *, accel: str = "") -> tuple[Fin
 
     Args:
         root: The state folder, or where it is to be.
-        machines: Gives the machines to look at.
         accel: What machines are to be started with; empty asks the environment.
     """
     permissions = _run("permissions", lambda: host.check_permissions(root))

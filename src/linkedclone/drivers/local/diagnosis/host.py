@@ -107,7 +107,6 @@ def _find_closed(root: Path) -> tuple[str, str] | None:
 
 
 def _find_foreign(root: Path) -> tuple[str, str] | None:
-    """Find the first folder of the state that this user cannot use."""
     for folder in _list_folders(root):
         if os.access(folder, os.R_OK | os.W_OK | os.X_OK) or not folder.exists():
             continue

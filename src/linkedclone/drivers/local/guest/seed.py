@@ -86,8 +86,6 @@ def build_seed(state: StateFolder, guest: Guest, *, macs: Sequence[str], user: s
 
     Args:
         state: The state folder; its own SSH key may log in, whatever the guest says.
-        guest: Who the guest is to be.
-        macs: The MAC addresses of its cards, in the order of the hardware.
         user: Who logs in with the state folder's key; see ``nocloud.admit_key``.
     """
     key = read_public_key(state)

@@ -36,10 +36,6 @@ def render_unit(root: Path, python: str = sys.executable) -> str:
 
     What belongs to somebody else is started too (``--force``): enabling an
     instance is a choice of its own.
-
-    Args:
-        root: The state folder.
-        python: The interpreter that linkedclone is installed for.
     """
     words = (python, "-m", "linkedclone", "--endpoint", f"local:{root}")
     return _TEMPLATE.format(

@@ -96,7 +96,6 @@ def _pick(disks: Sequence[DiskRecord], label: str, name: str) -> str:
 
 
 def _measure(source: Path, image_format: str, vm: LockedVm) -> int:
-    """Return how many bytes the file will take, as far as that can be told before."""
     if image_format == "vmdk":  # qemu-img measures raw and qcow2 alone
         return sum(allocated_bytes(file.path) or 0 for file in ChainReader().read(source))
     arguments = ("measure", "--output=json", "-U", "-O", image_format)

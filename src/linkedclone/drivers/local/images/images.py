@@ -58,11 +58,6 @@ def import_image(state: StateFolder, wanted: ImageImport, tell: TellBytes = tell
     writes to a delta over it. An image that has the name already becomes an older
     version; see ``versions``. What a killed command left unsealed of the same
     import is taken up.
-
-    Args:
-        state: The state folder.
-        wanted: The image.
-        tell: Is told how far it is.
     """
     check_name(wanted.name)
     refuse_version_name(wanted.name)
@@ -184,7 +179,6 @@ def _is_as_wanted(vm: StoredVm, wanted: ImageImport) -> bool:
 
 
 def _build(state: StateFolder, wanted: ImageImport, base: DiskFile, folder: Path) -> StoredVm:
-    """Build a parent that stands aside, whole but for its name."""
     for name, extra in (("kernel", wanted.kernel), ("initrd", wanted.initrd)):
         if extra is not None:
             take_in(extra, folder / name, move=False, durable=state.durable)

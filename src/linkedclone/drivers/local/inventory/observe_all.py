@@ -30,11 +30,9 @@ def observe_all(
     A VM whose record is unreadable is there with its name alone.
 
     Args:
-        state: The state folder.
         machines: Gives the machines to look at; None looks at none.
         sizes: Whether the sizes of files and of the file system are wanted.
         scan: Where to look for more files of nobody.
-        guests: Whether the guests' agents are asked.
     """
     survey = take_survey(state)
     found = scan_places(state, scan.places, _list_known(survey)) if scan else Findings()
@@ -66,7 +64,6 @@ def _list_shared(survey: Survey, found: Findings) -> frozenset[Path]:
 
 
 def _list_unread(survey: Survey, found: Findings) -> tuple[ForeignDisk, ...]:
-    """Return the foreign files that are not part of a VM's chain."""
     disks = (*survey.foreign, *found.disks)
     return tuple(disk for disk in disks if disk.path not in survey.users)
 

@@ -41,7 +41,6 @@ def grow_disk(
 
 
 def _find_disk(vm: StoredVm, label: str) -> int:
-    """Return the number of the disk with this label, counted from 0."""
     labels = [disk.label for disk in vm.record.disks]
     if label not in labels:
         raise NotFoundError(
@@ -51,7 +50,6 @@ def _find_disk(vm: StoredVm, label: str) -> int:
 
 
 def _is_growth(now: int, wanted: int) -> bool:
-    """Say whether there is anything to do."""
     if wanted < now:
         raise InputError(
             f"the disk has {render_size(now)}, and a disk cannot be made smaller",

@@ -91,7 +91,6 @@ def choose_cpu(accel: str, program: str = PROGRAM) -> str:
 
     Args:
         accel: ``kvm`` or ``tcg``.
-        program: QEMU.
     """
     wanted = os.environ.get(CPU_VARIABLE, "")
     if wanted and not _CPU.fullmatch(wanted):

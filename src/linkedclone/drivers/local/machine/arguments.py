@@ -32,7 +32,6 @@ def build_arguments(
     that is listened on can be reached from another host.
 
     Args:
-        config: What the machine is to be.
         disks: The whole chain of each of its disks, as ``chain.name_chain`` writes it, in the
             order of the hardware: QEMU opens these files, and follows no header.
         accel: ``kvm`` or ``tcg``.
@@ -119,7 +118,6 @@ def _cards(cards: tuple[CardRecord, ...]) -> tuple[str, ...]:
 
 
 def _display(config: MachineConfig) -> tuple[str, ...]:
-    """A screen, and a pointer that is where the viewer's is."""
     if not config.display:
         return ()
     return (

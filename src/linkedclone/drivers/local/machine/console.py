@@ -53,7 +53,6 @@ def _send(console: socket.socket, data: bytes) -> bytes:
 
 @contextmanager
 def _raw_mode(descriptor: int) -> Iterator[bool]:
-    """Yield whether it is a terminal."""
     if not os.isatty(descriptor):
         yield False
         return

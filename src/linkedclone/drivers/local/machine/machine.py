@@ -245,7 +245,6 @@ class Machine(RunningDisks):
         The machine's lock is held only for moments, so it can be looked at meanwhile.
 
         Args:
-            command: Program and arguments.
             seconds: How long it may take; then it is ended.
         """
         deadline, name = time.monotonic() + seconds, self.config.name
@@ -274,7 +273,6 @@ class Machine(RunningDisks):
         """Make a disk larger; the guest sees it at once (QMP: ``block_resize``).
 
         Args:
-            capacity_bytes: Its new size.
             number: Which one, counted from 0 in the order of the hardware.
         """
 
@@ -355,7 +353,6 @@ class Machine(RunningDisks):
         return f"QEMU was killed (dmesg says whether memory ran out){told}"
 
     def _ran_before_boot(self) -> bool:
-        """Say whether the host was booted since the machine was started."""
         with suppress(OSError):
             return (self.folder / BOOT_FILE).read_text() != BOOT_ID.read_text()
         return False

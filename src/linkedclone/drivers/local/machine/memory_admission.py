@@ -69,7 +69,6 @@ def check_room(room: Room, needs: dict[str, int]) -> None:
     """Refuse guests for which there is no memory. Pure.
 
     Args:
-        room: The memory of this machine.
         needs: The memory of each guest, by name.
     """
     needed = sum(map(need_of, needs.values()))
@@ -89,13 +88,7 @@ def check_room(room: Room, needs: dict[str, int]) -> None:
 
 
 def check_batch(state: StateFolder, request: CloneRequest, memory_bytes: int) -> None:
-    """Refuse a batch whose new clones could not all be started, before the first is made.
-
-    Args:
-        state: The state folder.
-        request: What is wanted.
-        memory_bytes: The parent's memory.
-    """
+    """Refuse a batch whose new clones could not all be started, before the first is made."""
     if not request.power_on or is_overcommitted():
         return
     each = request.hardware.memory_bytes or memory_bytes
@@ -109,11 +102,6 @@ def admitted(gate: Path, name: str, memory_bytes: int) -> Iterator[None]:
 
     The block ends as soon as QEMU's process is there: from then on the next
     look sees it.
-
-    Args:
-        gate: A file that all who start machines lock.
-        name: The VM's name.
-        memory_bytes: The guest's memory.
     """
     if is_overcommitted():
         yield
@@ -196,7 +184,6 @@ def _read_number(file: Path) -> int | None:
 
 
 def _read_promise(process: Path) -> int:
-    """Return what a QEMU has not taken yet of what it was given; 0 for other processes."""
     try:
         if not (process / "comm").read_text().startswith("qemu-system"):
             return 0
@@ -211,5 +198,4 @@ def _read_promise(process: Path) -> int:
 
 
 def _after(arguments: list[str], option: str) -> str:
-    """Return the value of an option; empty if it is not there."""
     return next((value for name, value in pairwise(arguments) if name == option), "")

@@ -58,7 +58,6 @@ def open_machine(vm: StoredVm, *, accel: str | None = None) -> "Machine":
     """Return the machine of a VM, to be run by QEMU on this host.
 
     Args:
-        vm: The VM.
         accel: ``kvm`` or ``tcg``, if it is started; None finds out what works.
     """
     from linkedclone.drivers.local.machine.config import MachineConfig

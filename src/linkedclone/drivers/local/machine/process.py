@@ -125,7 +125,6 @@ def hold_own(folder: Path, uuid: str) -> Iterator["ProcessHandle"]:
 
 
 def _is_told(pid: int, word: str) -> bool:
-    """Say whether a process was started with this argument."""
     try:
         arguments = (_PROCESSES / str(pid) / "cmdline").read_bytes().split(b"\0")
     except OSError:

@@ -25,8 +25,6 @@ def observe_surely(machines: OpenMachine, vm: StoredVm, *, guest: bool = False) 
     """Look at a machine; one that is coming up is waited for.
 
     Args:
-        machines: Gives the machine.
-        vm: The VM.
         guest: Whether its guest is asked too, which thaws one that was left frozen.
     """
     machine, folder = machines(vm), vm.folder / RUN_FOLDER

@@ -101,7 +101,6 @@ def _read_card(card: Answer) -> ReportedCard:
 
 
 async def _receive(part: Awaitable[bytes]) -> bytes:
-    """Wait for a part of an answer."""
     try:
         received = await part
     except (asyncio.LimitOverrunError, ValueError) as error:

@@ -59,7 +59,6 @@ class Answer:
         return self.value
 
     def __getitem__(self, key: str) -> "Answer":
-        """Return a member of an object."""
         found = self.get(key)
         if found is None:
             raise self.refuse(f"{key!r} is missing")
@@ -71,7 +70,6 @@ class Answer:
         return None if found is None else Answer(found, self.source)
 
     def __iter__(self) -> Iterator["Answer"]:
-        """Return the items of a list."""
         if not isinstance(self.value, list) or len(self.value) > _MOST_ITEMS:
             raise self.refuse("a list is expected")
         return (Answer(item, self.source) for item in self.value)

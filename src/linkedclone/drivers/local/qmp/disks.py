@@ -66,7 +66,6 @@ class RunningDisks(ABC):
         Args:
             targets: Empty qcow2 files of the disks' sizes without backing files,
                 by the numbers of the disks.
-            commit: See :data:`Commit`.
         """
         self._demand(partial(copy.start_copies, targets=targets))
         jobs = [copy.copy_job(number) for number in targets]

@@ -99,10 +99,6 @@ def build_open_layers(stats: Answer, nodes: Answer) -> dict[int, tuple[OpenLayer
     a node reads by the list of nodes. What ``query-block`` calls a disk would not do:
     for a layer whose chain was given explicitly that is the whole chain as ``json:``,
     and QEMU cuts it after 4,095 bytes.
-
-    Args:
-        stats: The answer to ``query-blockstats``.
-        nodes: The answer to ``query-named-block-nodes``.
     """
     files = {
         node["node-name"].text(): Path(os.path.normpath(node["file"].text()))

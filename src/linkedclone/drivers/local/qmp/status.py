@@ -78,10 +78,7 @@ async def observe_session(
     Whatever the agent does, the rest of the state is told.
 
     Args:
-        session: The connection.
-        guest: Whether the agent is asked.
         seeded: Whether cloud-init in the guest has something to do.
-        macs: The MAC addresses of the machine's cards, lower case.
     """
     status = (await session.monitor.execute("query-status"))["status"].text()
     power = _POWER.get(status, Power.PAUSED)

@@ -98,9 +98,7 @@ def sweep(
     """Remove what nothing reaches of what dead commands registered, and of some paths more.
 
     Args:
-        state: The state folder.
         paths: Layers, and folders of VMs that were withdrawn, as commands register them.
-        deadline_s: How long to wait for others.
 
     Returns:
         The doubts that forbade it.

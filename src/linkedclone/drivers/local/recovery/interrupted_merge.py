@@ -110,7 +110,6 @@ def _settle_layers(
 
 
 def _choose(vm: StoredVm, disk: DiskRecord, in_use: Path | None) -> str:
-    """Return the file of the layer that a disk goes on with."""
     if in_use is None:
         return disk.pending or disk.file
     lower, upper = vm.record.merging or ("", "")

@@ -82,10 +82,7 @@ def move_state(state: StateFolder, machines: OpenMachine, target: Path, tell: Te
     """Move the state folder; it has to be opened anew after that, where it is then.
 
     Args:
-        state: The state folder.
-        machines: Gives the machines to look at.
         target: Where it goes: nothing is there yet, or an empty folder.
-        tell: Is told how far it is.
     """
     state = replace(state, root=Path(os.path.realpath(state.root)))
     target = Path(os.path.realpath(target.parent)) / os.path.basename(os.path.abspath(target))  # noqa: PTH100, PTH119 - abspath keeps a link at its end
@@ -143,7 +140,6 @@ def finish_move(root: Path) -> None:
 
 
 def _choose_copy(target: Path, store: str) -> Path:
-    """Return where a copy is made before it takes its name."""
     return target.with_name(f".{target.name}.{store[:8]}.moving")
 
 
@@ -158,7 +154,6 @@ def _read_moving(root: Path) -> tuple[Path | None, str]:
 
 
 def _read_path(note: Path) -> Path | None:
-    """Return the path that the note in a new folder names."""
     try:
         path = Path(json.loads(read_note(note)))
     except (OSError, HypervisorError, ValueError, TypeError, RecursionError):
@@ -178,7 +173,6 @@ def _is_moved(old: Path, new: Path) -> bool:
 
 
 def _check_source(state: StateFolder) -> None:
-    """Refuse to move what would not come along as a whole."""
     for folder in (state.root, state.names, state.uuids, state.vms, state.staging):
         if folder != state.root and folder.is_symlink():
             raise InputError(
@@ -346,7 +340,6 @@ def _guard_seals(root: Path, *, immutable: bool) -> None:
 
 
 def _remove_old(old: Path) -> None:
-    """Remove the folder that the new one was copied from."""
     for path in old.iterdir():
         if path.name not in {MOVING, "id"}:
             _remove_tree(path)

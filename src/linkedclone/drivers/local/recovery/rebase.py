@@ -80,8 +80,6 @@ def rebase_layers(state: StateFolder, machines: OpenMachine, file: Path) -> Reba
     """Let all that miss a layer hang from the file that it is now; return what was done.
 
     Args:
-        state: The state folder.
-        machines: Gives the machines to look at.
         file: The layer, where it lies; it stays there.
     """
     file = Path(os.path.abspath(file))  # noqa: PTH100 - links in the user's path stay as they are
@@ -237,7 +235,6 @@ def _name_from(state: StateFolder, upper: Path, below: Path) -> str:
 
 
 def _prove(state: StateFolder, changed: Sequence[Path], vms: Iterable[LockedVm], lock: int) -> None:
-    """Read what came of it as QEMU and as the next command will."""
     survey = take_survey(state)
     for path in changed:
         alone = read_disk_file(path, format_by_suffix(path))

@@ -71,7 +71,6 @@ def promote_vm(state: StateFolder, machines: OpenMachine, vm: VmId) -> None:
 
 
 def _shares(vm: StoredVm) -> bool:
-    """Say whether anything that the VM reads lies outside of its own folder."""
     return any(file.path.parent != vm.folder for top in vm.tops for file in read_chain(top))
 
 
@@ -155,7 +154,6 @@ def _list_shared(vm: StoredVm) -> tuple[Path, ...]:
 def _convert(
     state: StateFolder, vm: LockedVm, ends: Sequence[Path], entry: Path
 ) -> tuple[str, ...]:
-    """Copy whole chains into new files in ``staging``; return the names of those."""
     copies = tuple(new_disk_name(ImageFormat.QCOW2) for _ in ends)
     for end, copy in zip(ends, copies, strict=True):
         run_qemu_img(build_convert(end, entry / copy), folder=vm.folder, lock=vm.lock)
@@ -165,7 +163,6 @@ def _convert(
 
 
 def _take_over(state: StateFolder, vm: StoredVm, entry: Path, copies: Sequence[str]) -> None:
-    """Move copies into the VM's folder."""
     register(state, entry, [*(vm.folder / copy for copy in copies), *list_reached(vm.tops)])
     for copy in copies:
         (entry / copy).rename(vm.folder / copy)
@@ -236,7 +233,6 @@ def _refuse_full(vm: LockedVm, ends: Sequence[Path], more_bytes: int = 0) -> Non
     Guests that run would be paused by it.
 
     Args:
-        vm: The VM.
         ends: The ends of chains that can be measured: nobody writes to them.
         more_bytes: What the copies take beyond those, at most.
     """

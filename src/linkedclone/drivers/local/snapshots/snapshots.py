@@ -49,11 +49,6 @@ def create_snapshot(
     long as nothing was written since.
 
     Args:
-        state: The state folder.
-        machines: Gives the VM's machine.
-        vm: Which one.
-        name: What the snapshot is called.
-        description: More words.
         quiesce: Whether it is taken only if the file systems of a running guest can
             be brought to rest for it; else they are where that is possible.
     """

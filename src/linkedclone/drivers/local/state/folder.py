@@ -299,7 +299,6 @@ def read_note(path: Path, *, longest: int = _LARGEST_NOTE_BYTES) -> bytes:
     """Read a small file of ours whole.
 
     Args:
-        path: The file.
         longest: How many bytes such a file has at most.
     """
     with open_regular(path) as file:

@@ -218,7 +218,6 @@ def parse_record(content: bytes, what: str) -> VmRecord:
 
 
 def _check_format(written: object, what: str) -> None:
-    """Make sure that this version knows a record's format."""
     if type(written) is int and written > FORMAT:
         raise HypervisorError(
             f"{what} was written by a newer version of linkedclone",

@@ -33,9 +33,7 @@ def render_entry(state: StateFolder, folder: Path, record: VmRecord) -> bytes:
     """Return the entry of a VM; a VM whose name ssh would take for a pattern has none.
 
     Args:
-        state: The state folder.
         folder: The VM's own folder, where it will stand.
-        record: What is written about the VM.
     """
     names = [n for n in dict.fromkeys((record.name, key_of(record.name))) if _PLAIN.fullmatch(n)]
     if not names:

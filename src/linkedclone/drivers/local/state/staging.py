@@ -56,11 +56,6 @@ def at_work_with_lock(state: StateFolder, action: str, key: str) -> Iterator[tup
     after it had registered anything, what may be left of that is for the next one.
     A program that inherits the lock keeps its files when this process is killed,
     until it ends too.
-
-    Args:
-        state: The state folder.
-        action: What is done, in one word.
-        key: Key of the VM that it is about.
     """
     entry = state.staging / f"{secrets.token_hex(4)}.{action}.{key}"
     with ExitStack() as stack:
@@ -103,7 +98,6 @@ def register(state: StateFolder, entry: Path, paths: Iterable[Path]) -> None:
     """Write down what a command is about to make or to take away.
 
     Args:
-        state: The state folder.
         entry: Where the command stands in ``staging``.
         paths: Layers in VMs' folders; the folders of VMs that are made or deleted as a
             whole; the lock of a VM in whose folder files are written anew.

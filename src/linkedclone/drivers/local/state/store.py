@@ -146,10 +146,7 @@ def locked(
     """Hold a VM's lock while the block runs; yields the VM as it is under the lock.
 
     Args:
-        state: The state folder.
-        vm: The VM.
         shared: Whether other shared holders are let in.
-        deadline_s: How long to wait for others.
     """
     path = state.folder(vm) / LOCK_NAME
     with ExitStack() as stack:

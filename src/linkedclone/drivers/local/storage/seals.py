@@ -79,8 +79,6 @@ def seal_anew(state: StateFolder, layer: Path, *, whole: bool = False) -> None:
     """Seal a layer as it is now, in the place of a seal that it has.
 
     Args:
-        state: The state folder.
-        layer: The layer.
         whole: Whether all of it is hashed, however large it is.
     """
     set_immutable(layer, on=False)
@@ -109,8 +107,6 @@ def check_seal(state: StateFolder, layer: Path, *, mend: bool = True) -> None:
     """Make sure that a layer below others is there and unchanged.
 
     Args:
-        state: The state folder.
-        layer: The layer.
         mend: Whether one whose time alone differs is sealed anew, and one without a seal sealed.
     """
     shown = state.relative(layer)

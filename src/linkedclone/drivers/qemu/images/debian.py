@@ -120,8 +120,6 @@ def build_bootstrap(
     """Build the command line of mmdebstrap.
 
     Args:
-        recipe: What is wanted.
-        target: The folder to fill.
         sources: Files that say where packages come from; none leaves it to mmdebstrap.
     """
     left_out = (f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in _LEFT_OUT)

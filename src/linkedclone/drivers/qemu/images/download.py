@@ -115,10 +115,7 @@ def downloaded(
 
     Args:
         folder: Where it is put; made if need be.
-        url: Where it comes from.
         sha256: What it has to be; empty to take it as it is.
-        ask: Asks the server.
-        tell: Is told how far it is.
     """
     folder.mkdir(exist_ok=True, mode=PRIVATE_FOLDER)
     part = folder / (hashlib.sha256(url.encode()).hexdigest()[:16] + PART_SUFFIX)
@@ -189,8 +186,6 @@ def _flush(file: BinaryIO) -> None:
 
 
 class _Fetch:
-    """One file on its way here."""
-
     def __init__(self, *, url: str, part: Path, ask: Ask, tell: TellBytes) -> None:
         self._url = url
         self._part = part
@@ -260,7 +255,6 @@ class _Fetch:
             self._write(answer)
 
     def _restart(self, *, counted: bool = True) -> None:
-        """Begin anew, for the server has another file by now."""
         self._begin_anew(Note(url=self._note.url))
         self._restarts += counted
         if self._restarts >= RESTARTS:

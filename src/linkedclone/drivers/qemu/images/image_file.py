@@ -61,12 +61,7 @@ _RESTORE = "fetch or copy it again: it may have come in part"
 
 
 def detect_format(path: Path, what: str) -> ImageFormat:
-    """Tell what an image file is, by what is in it.
-
-    Args:
-        path: The file.
-        what: What it is called in errors.
-    """
+    """Tell what an image file is, by what is in it."""
     with path.open("rb", buffering=0) as file:
         head = file.read(_HEAD_BYTES)
         size = os.fstat(file.fileno()).st_size
@@ -181,7 +176,6 @@ def check_importable(image: DiskFile, what: str, *, lock: int, tell: Callable[[s
 
     Args:
         image: The image, in a folder where nobody else writes.
-        what: What it is called in errors.
         lock: A lock that the tools keep while they look.
         tell: Is told that it is looked at, for that may take long.
     """
