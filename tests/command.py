@@ -65,7 +65,7 @@ def _read_nothing() -> None:
     from linkedclone.config.yaml_reader import read_into
     from linkedclone.model.customization import Customization
 
-    for kind in (Customization, build_form(), Settings):
+    for kind in (Customization, build_form(installed=False), Settings):
         read_into(kind, {})
     _pattern(PASSWORD)
 

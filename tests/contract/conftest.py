@@ -1,12 +1,17 @@
 """Every test of this folder runs once for each hypervisor."""
 
+import os
 from collections.abc import Iterator
+from pkgutil import resolve_name
 
 import pytest
 
 from linkedclone.drivers.contract import Driver
 from tests.contract.rigs import live, local, memory, vsphere
 from tests.contract.rigs.base import OpenRig, Rig
+
+FURTHER = os.environ.get("LINKEDCLONE_RIG")
+"""The rig of a driver that is a package of its own, as ``module:function``."""
 
 RIGS: dict[str, OpenRig] = {
     "memory": memory.open_rig,
@@ -15,6 +20,8 @@ RIGS: dict[str, OpenRig] = {
 }
 if live.SETTINGS is not None:
     RIGS["live"] = live.open_rig
+if FURTHER:
+    RIGS[FURTHER] = resolve_name(FURTHER)
 
 
 @pytest.fixture(params=RIGS)

@@ -35,7 +35,7 @@ class Endpoint:
     """One hypervisor connection, resolved.
 
     Attributes:
-        kind: Which driver: ``vsphere``, ``memory``.
+        kind: Which driver: ``vsphere``, ``local``, ``memory``, or one that is installed beside.
         name: The name that it has in the configuration file; empty if none.
         host: Host name or address.
         port: TCP port.

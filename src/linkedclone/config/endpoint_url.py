@@ -4,11 +4,12 @@ import re
 from dataclasses import dataclass
 from urllib.parse import parse_qsl, unquote
 
+from linkedclone.config.installed_drivers import find_installed
 from linkedclone.errors import InputError
 from linkedclone.model.values.secret import Secret
 
 PATH_KINDS = ("local", "memory")
-"""Kinds of endpoint that are written ``kind:path`` and need no host."""
+"""Built-in kinds of endpoint that are written ``kind:path`` and need no host."""
 
 _SCHEMES = ("vsphere", "https")
 _SHAPE = "write it as vsphere://USER@HOST/DATACENTER"
@@ -49,11 +50,14 @@ def redact(text: str) -> str:
 
 def is_url(text: str) -> bool:
     """Say whether an endpoint is given as a URL rather than by its name."""
-    return "://" in text or text.startswith(tuple(f"{kind}:" for kind in PATH_KINDS))
+    kind, colon, _ = text.partition(":")
+    return "://" in text or (colon != "" and (kind in PATH_KINDS or kind in find_installed()))
 
 
 def parse_url(text: str) -> Address:
     r"""Read ``vsphere://user@host:port/DC``, ``https://host/sdk``, ``memory:`` or ``local:/path``.
+
+    A driver that is installed beside gives its endpoints either form, behind its own name.
 
     The last ``@`` ends the user name, so that ``user@vsphere.local@host`` needs
     no encoding; ``DOMAIN\user`` needs none either.
@@ -68,7 +72,8 @@ def parse_url(text: str) -> Address:
     if scheme.lower() == "http":
         brief = f"{redact(text)} would send the password unencrypted"
         raise InputError(brief, hint="use https:// or vsphere://")
-    if scheme.lower() not in _SCHEMES:
+    built_in = scheme.lower() in _SCHEMES
+    if not built_in and scheme not in find_installed():
         raise InputError(f"{redact(text)} is not a valid endpoint", hint=_SHAPE + ", or memory:")
     authority, path, query = _split(rest)
     if "@" in rest and "@" not in authority:
@@ -77,7 +82,7 @@ def parse_url(text: str) -> Address:
     user, colon, password = userinfo.partition(":")
     host, port = _parse_place(place, text)
     return Address(
-        kind="vsphere",
+        kind="vsphere" if built_in else scheme,
         host=host,
         port=port,
         user=unquote(user),

@@ -176,6 +176,6 @@ def _with_user(endpoint: Endpoint, environ: Mapping[str, str]) -> Endpoint:
     if not user:
         raise InputError(
             f"{endpoint.address} names no user",
-            hint=f"write it as vsphere://USER@{endpoint.host}, or set GOVC_USERNAME",
+            hint=f"write it as {endpoint.kind}://USER@{endpoint.host}, or set GOVC_USERNAME",
         )
     return replace(endpoint, user=user)

@@ -1,15 +1,18 @@
-"""Which driver serves an endpoint. The only module that names concrete drivers, each lazily."""
+"""Which driver serves an endpoint. The only module that names the built-in ones, each lazily."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING
 
 from linkedclone.config.endpoint import Endpoint
-from linkedclone.errors import InputError
+from linkedclone.config.installed_drivers import find_installed
+from linkedclone.errors import InputError, LinkedCloneError
 
 if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
     from linkedclone.drivers.contract import Driver
     from linkedclone.drivers.registration import Registration
     from linkedclone.model.access import PresentedCertificate
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
     from linkedclone.model.pool import DriverSettings
 
 KINDS = ("vsphere", "local", "memory")
+"""Built-in drivers; others are found by entry point."""
 
 
 def open_driver(endpoint: Endpoint) -> Driver:
@@ -70,19 +74,49 @@ def fetch_certificate(endpoint: Endpoint) -> PresentedCertificate:
     return fetch(endpoint)
 
 
-def find_pool_settings() -> Mapping[str, type[DriverSettings]]:
-    """Return what the sections of drivers in the files of pools may hold, by kind."""
-    found = {kind: find_registration(kind).pool_settings for kind in KINDS}
+def find_pool_settings(*, installed: bool) -> Mapping[str, type[DriverSettings]]:
+    """Return what the sections of drivers in the files of pools may hold, by kind.
+
+    Args:
+        installed: Whether drivers that are installed beside are asked, too.
+    """
+    kinds = _add_installed(find_installed()) if installed else KINDS
+    found = {kind: find_registration(kind).pool_settings for kind in kinds}
     return {kind: settings for kind, settings in found.items() if settings is not None}
 
 
 def find_registration(kind: str) -> Registration:
-    """Return what the driver of a kind says of itself.
+    """Return what the driver of a kind says of itself; nothing installed replaces a built-in one.
 
     Raises:
         InputError: No driver of that kind exists.
+        LinkedCloneError: One is installed, and cannot be used.
     """
-    if kind not in KINDS:
-        raise InputError(f"there is no driver for {kind!r}", hint="known are: " + ", ".join(KINDS))
-    found: Registration = import_module(f"linkedclone.drivers.{kind}.registration").REGISTRATION
+    if kind in KINDS:
+        found: Registration = import_module(f"linkedclone.drivers.{kind}.registration").REGISTRATION
+        return found
+    installed = find_installed()
+    if kind not in installed:
+        known = ", ".join(_add_installed(installed))
+        raise InputError(f"there is no driver for {kind!r}", hint=f"known are: {known}")
+    return _load_installed(installed[kind])
+
+
+def _add_installed(installed: Iterable[str]) -> tuple[str, ...]:
+    return (*KINDS, *sorted(set(installed).difference(KINDS)))
+
+
+def _load_installed(entry: EntryPoint) -> Registration:
+    from linkedclone.drivers.registration import Registration
+
+    hint = f"mend or remove the package that has the entry point {entry.value}"
+    try:
+        found = entry.load()
+    except Exception as error:
+        brief = f"the driver {entry.name} cannot be loaded"
+        raise LinkedCloneError(
+            brief, details=f"{type(error).__name__}: {error}", hint=hint
+        ) from error
+    if not isinstance(found, Registration):
+        raise LinkedCloneError(f"the driver {entry.name} has no registration", hint=hint)
     return found

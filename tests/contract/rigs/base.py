@@ -1,7 +1,8 @@
 """What the contract suite needs of a hypervisor, beside a driver that connects to it.
 
 To hold a further driver to the contract, write one more rig and name it in
-``conftest.RIGS``.
+``conftest.RIGS``; or, for a driver that is a package of its own, in the environment:
+``LINKEDCLONE_RIG=module:function``.
 """
 
 from collections.abc import Callable

@@ -11,7 +11,7 @@ from linkedclone.config.customization_file import read_customization_values
 from linkedclone.config.guest_passwords import AskFor, look_up_all
 from linkedclone.config.yaml_reader import YamlFile, build_yaml, read_into
 from linkedclone.drivers.registry import find_pool_settings
-from linkedclone.errors import InputError
+from linkedclone.errors import InputError, LinkedCloneError
 from linkedclone.guest.rules import find_sources
 from linkedclone.model.guest import Secrets
 from linkedclone.model.pool import DriverSettings, PoolSpec
@@ -57,7 +57,9 @@ def check_file(file: YamlFile) -> PoolSpec:
             for problem in checked_guest.problems
         )
         plain = {key: value for key, value in plain.items() if key != _CUSTOMIZATION}
-    checked = read_into(build_form(), plain)
+    known = {one.name for one in fields(build_form(installed=False))}
+    further_keys = isinstance(plain, dict) and not plain.keys() <= known
+    checked = read_into(build_form(installed=further_keys), plain)
     spec = _turn_into_spec(checked.value) if checked.value is not None else None
     further = check_pool(spec) if spec is not None else ()
     found = (*problems, *checked.and_also(further), *guest_problems)
@@ -66,9 +68,14 @@ def check_file(file: YamlFile) -> PoolSpec:
     return replace(spec, customization=guest)
 
 
-def build_form() -> type[Any]:
-    """Return the class that a file is read into: a spec with a section for each kind of driver."""
-    return _build_form(tuple(find_pool_settings().items()))
+def build_form(*, installed: bool) -> type[Any]:
+    """Return the class that a file is read into: a spec with a section for each kind of driver.
+
+    Args:
+        installed: Whether drivers that are installed beside have theirs, too. To look
+            for them takes a while; a file without a key of theirs does not need it.
+    """
+    return _build_form(tuple(find_pool_settings(installed=installed).items()))
 
 
 @cache
@@ -81,7 +88,11 @@ def _build_form(sections: Sequence[tuple[str, Callable[[], DriverSettings]]]) ->
         else:
             own.append((one.name, one.type, copy(one)))
     namespace = {"__doc__": PoolSpec.__doc__, "__pydantic_config__": {"extra": "forbid"}}
-    return make_dataclass("PoolSpec", own, frozen=True, kw_only=True, namespace=namespace)
+    try:
+        return make_dataclass("PoolSpec", own, frozen=True, kw_only=True, namespace=namespace)
+    except TypeError as error:
+        brief = "a driver that is installed has a name that no section of a pool's file can have"
+        raise LinkedCloneError(brief, details=str(error)) from error
 
 
 def _turn_into_spec(form: Any) -> PoolSpec:  # noqa: ANN401 - a class that is made of the sections

@@ -27,7 +27,7 @@ def build_schema() -> dict[str, Any]:
     """Return the schema; descriptions are those of the classes' own documentation."""
     from pydantic import TypeAdapter
 
-    schema: dict[str, Any] = TypeAdapter(build_form()).json_schema()
+    schema: dict[str, Any] = TypeAdapter(build_form(installed=True)).json_schema()
     definitions: dict[str, dict[str, Any]] = {**schema.get("$defs", {}), "PoolSpec": schema}
     for name, key, written in _WRITTEN:
         definitions[name]["properties"][key] = dict(written)
@@ -35,10 +35,11 @@ def build_schema() -> dict[str, Any]:
     one = addresses["items"]
     addresses["anyOf"] = [{"type": "array", "items": one}, one]
     del addresses["items"], addresses["type"]
-    for name, kind in _classes():
+    sections = find_pool_settings(installed=True)
+    for name, kind in (*_classes(), *((one.__name__, one) for one in sections.values())):
         if name in definitions:
             _describe(definitions[name], kind)
-    for section, settings in find_pool_settings().items():
+    for section, settings in sections.items():
         schema["properties"][section]["description"] = settings.about
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
@@ -50,7 +51,6 @@ def _classes() -> Iterator[tuple[str, type]]:
             for name, kind in inspect.getmembers(module, inspect.isclass)
             if is_dataclass(kind)
         )
-    yield from ((settings.__name__, settings) for settings in find_pool_settings().values())
 
 
 def _describe(definition: dict[str, Any], kind: type) -> None:
