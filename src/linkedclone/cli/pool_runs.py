@@ -11,7 +11,7 @@ import click
 
 from linkedclone.cli.global_options import Answered, Choices
 from linkedclone.cli.output import emit
-from linkedclone.cli.terminal import has_terminal, printable, say
+from linkedclone.cli.terminal import find_asker, has_terminal, printable, say
 from linkedclone.cli.views.pools import render_report, say_report, say_skipped, summarize_plan
 from linkedclone.cli.views.reports import say_failures
 from linkedclone.errors import InputError
@@ -75,19 +75,13 @@ def open_pool(
     from linkedclone.app.pools.pool_file import find_pool_secrets
     from linkedclone.cli.session import open_session
 
-    ask = _ask_secret if has_terminal() else None
-    secrets = find_pool_secrets(spec, folder=file.parent, environ=os.environ, ask=ask)
+    secrets = find_pool_secrets(spec, folder=file.parent, environ=os.environ, ask=find_asker())
     with open_session(choices) as connection:
         pools = connection.pools
         scene = pools.survey(
             spec, asked=asked, everything=everything, secrets=secrets, before=before
         )
         yield OpenPool(connection=connection, pools=pools, spec=spec, scene=scene)
-
-
-def _ask_secret(what: str) -> str:
-    typed: str = click.prompt(what, hide_input=True, err=True)
-    return typed
 
 
 class PoolQuestion:

@@ -4,11 +4,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import click
-
 from linkedclone.app.connect import connect
 from linkedclone.cli.global_options import Choices
-from linkedclone.cli.terminal import has_terminal, printable, say
+from linkedclone.cli.terminal import find_asker, printable, say
 from linkedclone.config.endpoint import Endpoint, with_accel
 from linkedclone.config.resolve_endpoint import NOTHING_CONFIGURED, resolve_endpoint
 from linkedclone.errors import NotFoundError
@@ -29,7 +27,7 @@ def open_session(choices: Choices, *, accel: str | None = None) -> Iterator["Con
         choices: The options of every command.
         accel: What machines are to be started with; see ``config.endpoint``.
     """
-    endpoint = resolve_endpoint(choices.endpoint, ask=ask_password if has_terminal() else None)
+    endpoint = resolve_endpoint(choices.endpoint, ask=find_asker())
     if accel is not None:
         endpoint = with_accel(endpoint, accel)
     announce(endpoint, choices)
@@ -68,9 +66,3 @@ def _render_fallback(endpoint: Endpoint) -> str:
         f"note: no endpoint is configured, so this uses {endpoint.address} "
         "(linkedclone endpoints add NAME URL makes another the default)"
     )
-
-
-def ask_password(address: str) -> str:
-    """Ask a person for the password of an endpoint."""
-    password: str = click.prompt(f"Password for {address}", hide_input=True, err=True)
-    return password

@@ -4,12 +4,33 @@ import os
 import re
 import sys
 import unicodedata
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def has_terminal() -> bool:
     """Say whether a person can be asked: both what is shown and what is typed is a terminal."""
     return sys.stdin is not None and sys.stdin.isatty() and tells_a_person()
+
+
+def find_asker() -> "Callable[[str], str] | None":
+    """Return what lets a person type a secret; None where nobody can be asked."""
+    return _ask_secret if has_terminal() else None
+
+
+def _ask_secret(what: str) -> str:
+    import click
+
+    from linkedclone.errors import InputError
+
+    try:
+        typed: str = click.prompt(what, hide_input=True, err=True)
+    except UnicodeDecodeError:  # it holds what was typed
+        brief = "what was typed is not text in the terminal's encoding"
+        raise InputError(brief, hint="type it again, or set LC_ALL=C.UTF-8") from None
+    return typed
 
 
 def shows_on_terminal() -> bool:

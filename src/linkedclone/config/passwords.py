@@ -48,7 +48,7 @@ def find_password(
     if found is None and stored.file is not None:
         found = read_password_file(stored.file)
     if found is None and ask is not None:
-        found = Secret(ask(endpoint.address))
+        found = Secret(ask(f"Password for {endpoint.address}"))
     if found is None:
         raise InputError(
             f"there is no password for {endpoint.address}",

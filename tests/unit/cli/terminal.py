@@ -56,7 +56,7 @@ def run_on_terminal(
         shown += piece
         asked = bool(answers) and _is_so(answers[0][0], shown)
         if asked and not select.select([terminal], [], [], pause_seconds)[0]:
-            os.write(terminal, answers.pop(0)[1].encode())
+            os.write(terminal, answers.pop(0)[1].encode(errors="surrogateescape"))
     os.close(terminal)
     process.join()
     assert process.exitcode is not None

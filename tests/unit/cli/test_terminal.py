@@ -57,6 +57,15 @@ def test_a_password_is_asked_for_without_an_echo(env: dict[str, str]) -> None:
     assert "c4nary" not in screen.text
 
 
+def test_typed_bytes_that_are_not_text_are_an_error_of_input(env: dict[str, str]) -> None:
+    url = "vsphere://me@127.0.0.1:1"
+    typed = [(f"Password for {url}", "c4n\udcff\udcfe\n")]
+    screen = run_on_terminal("-e", url, "list", "--debug", env=env, typed=typed)
+    assert screen.code == 2
+    assert "not text in the terminal's encoding" in screen.text
+    assert "c4n" not in screen.text
+
+
 def test_progress_counts_and_leaves_nothing_behind(env: dict[str, str]) -> None:
     screen = run_on_terminal("clone", "golden", "desk-{001..030}", env=env)
     assert screen.code == 0

@@ -117,3 +117,11 @@ def test_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(LinkedCloneError, match="cannot be written"):
         write_private(tmp_path / "file" / "below", "x")
+
+
+def test_a_password_that_is_not_text_is_refused_and_not_shown() -> None:
+    environ = {"LINKEDCLONE_PASSWORD": "c4n\udcff"}
+    with pytest.raises(InputError, match="not text in UTF-8") as caught:
+        find_password(HERE, Stored(), environ, None)
+    assert caught.value.__cause__ is None
+    assert "c4n" not in f"{caught.value}{caught.value.hint}{caught.value.details}"

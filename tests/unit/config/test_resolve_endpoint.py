@@ -126,7 +126,7 @@ def test_a_person_is_asked_last(configure: Configure) -> None:
         return "typed"
 
     endpoint = resolve_endpoint("vsphere://a@h", environ=configure(), ask=ask)
-    assert (endpoint.password, asked) == (Secret("typed"), ["vsphere://a@h"])
+    assert (endpoint.password, asked) == (Secret("typed"), ["Password for vsphere://a@h"])
 
 
 def test_a_password_on_the_command_line_is_refused(configure: Configure) -> None:

@@ -16,6 +16,7 @@ from linkedclone.errors import (
     CertificateError,
     EndpointError,
     HypervisorError,
+    InputError,
     LinkedCloneError,
     UnsupportedError,
 )
@@ -55,6 +56,16 @@ def test_a_wrong_password_is_told_and_never_shown(simulator: Simulator) -> None:
     assert simulator.user in caught.value.brief
     assert caught.value.details
     assert WRONG not in everything_of(caught.value)
+
+
+@pytest.mark.parametrize("character", ["\0", "\x0b", "\x1b", "\uffff"])
+def test_what_xml_cannot_hold_is_refused_before_it_is_sent(
+    simulator: Simulator, character: str
+) -> None:
+    with pytest.raises(InputError, match="a control character") as caught:
+        open_driver(simulator.endpoint(password=f"{WRONG}{character}"))
+    assert WRONG not in f"{caught.value}{caught.value.hint}{caught.value.details}"
+    assert "Login" not in simulator.calls()
 
 
 def test_a_login_that_breaks_off_does_not_show_the_password(simulator: Simulator) -> None:

@@ -37,8 +37,7 @@ def command(choices: Choices, *, rebase: Path | None, accept: Path | None, relin
     """
     from linkedclone.app.doctor import diagnose
     from linkedclone.cli.output import emit
-    from linkedclone.cli.session import ask_password
-    from linkedclone.cli.terminal import has_terminal
+    from linkedclone.cli.terminal import find_asker
     from linkedclone.cli.views.endpoints import render_findings
 
     if rebase is not None:
@@ -47,7 +46,7 @@ def command(choices: Choices, *, rebase: Path | None, accept: Path | None, relin
         _accept(choices, accept)
     if relink:
         _relink(choices)
-    diagnosis = diagnose(choices.endpoint, ask=ask_password if has_terminal() else None)
+    diagnosis = diagnose(choices.endpoint, ask=find_asker())
     emit(
         choices,
         document=diagnosis.document,

@@ -96,7 +96,7 @@ def add_customization(request: CloneRequest, file: str | None) -> CloneRequest:
     from dataclasses import replace
     from pathlib import Path
 
-    from linkedclone.cli.terminal import has_terminal
+    from linkedclone.cli.terminal import find_asker
     from linkedclone.config.customization_file import read_customization
     from linkedclone.config.guest_passwords import find_secrets
     from linkedclone.guest.host_names import check_host_names
@@ -109,11 +109,6 @@ def add_customization(request: CloneRequest, file: str | None) -> CloneRequest:
         customization,
         folder=path.parent,
         environ=os.environ,
-        ask=_ask if has_terminal() else None,
+        ask=find_asker(),
     )
     return replace(request, customization=customization, secrets=secrets)
-
-
-def _ask(what: str) -> str:
-    typed: str = click.prompt(what, hide_input=True, err=True)
-    return typed

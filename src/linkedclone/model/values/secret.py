@@ -3,18 +3,30 @@
 from typing import Final
 from weakref import WeakValueDictionary
 
+from linkedclone.errors import InputError
+
 _ALIVE: "WeakValueDictionary[int, Secret]" = WeakValueDictionary()
 """By identity: two that are equal are both known, whichever is dropped first."""
 
 
 class Secret:
-    """A password. Printing, logging or comparing by ``repr`` never shows it."""
+    """A password. Printing, logging or comparing by ``repr`` never shows it.
+
+    Raises:
+        InputError: It holds bytes that are not UTF-8, as Python passes them on from
+            environments and standard input.
+    """
 
     __slots__ = ("__weakref__", "_value")
 
     SHOWN: Final = "********"
 
     def __init__(self, value: str) -> None:
+        try:
+            value.encode()
+        except UnicodeEncodeError:  # it holds the password
+            brief = "a password is not text in UTF-8"
+            raise InputError(brief, hint="type or store it again") from None
         self._value = value
         _ALIVE[id(self)] = self
 

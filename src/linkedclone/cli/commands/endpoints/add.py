@@ -86,8 +86,7 @@ def _establish(endpoint: "Endpoint", options: _Options) -> "Endpoint":
     import os
     from dataclasses import replace
 
-    from linkedclone.cli.session import ask_password
-    from linkedclone.cli.terminal import has_terminal
+    from linkedclone.cli.terminal import find_asker
     from linkedclone.cli.views.endpoints import read_stdin_password, settle_trust
     from linkedclone.config.passwords import Stored, find_password
 
@@ -96,6 +95,5 @@ def _establish(endpoint: "Endpoint", options: _Options) -> "Endpoint":
     )
     if options["password_stdin"]:
         return replace(endpoint, password=read_stdin_password())
-    ask = ask_password if has_terminal() else None
-    password = find_password(endpoint, Stored(), os.environ, ask)
+    password = find_password(endpoint, Stored(), os.environ, find_asker())
     return replace(endpoint, password=password)

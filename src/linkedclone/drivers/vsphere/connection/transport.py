@@ -9,6 +9,7 @@ whole, within bounds (``bounded``), judged (``answers``), and then decoded
 from __future__ import annotations
 
 import http.client
+import re
 import ssl
 from dataclasses import dataclass
 from typing import Final
@@ -19,7 +20,10 @@ from pyVmomi import SoapStubAdapter, VmomiSupport
 from linkedclone.drivers.vsphere.connection import answers, tolerant
 from linkedclone.drivers.vsphere.connection.bounded import BoundedConnection, read_whole
 from linkedclone.drivers.vsphere.native import Native
+from linkedclone.errors import InputError
 
+_UNSENDABLE: Final = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]|\xef\xbf[\xbe\xbf]")
+"""In UTF-8, the characters that XML 1.0 has no way to write; servers answer them with a page."""
 _OK: Final = 200
 _FAULT: Final = 500
 
@@ -94,7 +98,14 @@ class Stub(SoapStubAdapter):  # type: ignore[misc]  # pyVmomi has no types
         return result
 
     def _ask(self, mo: Native, info: Native, args: list[object]) -> Reply:
-        return self.exchange(self.SerializeRequest(mo, info, args))
+        """Refuse what is asked for before anything is sent if XML cannot hold it."""
+        try:
+            request = self.SerializeRequest(mo, info, args)
+        except UnicodeEncodeError as error:  # what was typed or read is not UTF-8
+            raise _unsendable("bytes that are not text") from error
+        if _UNSENDABLE.search(request):
+            raise _unsendable("a control character")
+        return self.exchange(request)
 
     def _judge(self, reply: Reply, info: Native) -> Element:
         if reply.status not in {_OK, _FAULT}:
@@ -134,6 +145,11 @@ class Stub(SoapStubAdapter):  # type: ignore[misc]  # pyVmomi has no types
             msg = "a compressed answer, which was not asked for"
             raise answers.StrangeAnswerError(msg)
         return Reply(status=answer.status, reason=answer.reason, body=body)
+
+
+def _unsendable(what: str) -> InputError:
+    brief = f"a text for vCenter holds {what}"
+    return InputError(brief, hint="look at names, notes and passwords, and leave it out")
 
 
 def is_result_due(info: Native) -> bool:
