@@ -7,7 +7,12 @@ import click
 from linkedclone.cli.command_table import ABOUT, COMMANDS, OPTIONS, render_overview
 from linkedclone.cli.global_options import Choices
 from linkedclone.cli.grammar import LazyGroup
+from linkedclone.cli.signals import read_hidden_line, read_line
 from linkedclone.model.values.version import __version__
+
+# What click asks with, wherever it asks.
+click.termui.visible_prompt_func = read_line
+click.termui.hidden_prompt_func = read_hidden_line
 
 
 def _show_version(ctx: click.Context, param: click.Parameter, value: bool) -> None:  # noqa: ARG001, FBT001 - click's

@@ -1,7 +1,10 @@
 """SIGTERM and SIGHUP end a command as Ctrl-C does: with a report, and the session closed."""
 
 import os
+import select
 import signal
+import sys
+import termios
 import threading
 import time
 from collections.abc import Iterator
@@ -44,3 +47,45 @@ def interruptible() -> Iterator[None]:
     finally:
         for number in taken:
             signal.signal(number, before[number])
+
+
+def read_line(prompt: str) -> str:
+    """Ask on the terminal; a signal ends it, however close to the read it comes.
+
+    Python notes a signal and handles it at the next chance, which there is none of
+    once ``input`` has begun, and a read that begins after the signal is not ended by
+    it. So what is waited for first is either a line or the note of a signal.
+
+    Raises:
+        EOFError: Nobody types any more.
+    """
+    signalled, note = os.pipe()
+    os.set_blocking(note, False)
+    before = signal.set_wakeup_fd(note)
+    try:
+        sys.stderr.write(prompt)
+        sys.stderr.flush()
+        while sys.stdin not in select.select([sys.stdin, signalled], [], [])[0]:
+            os.read(signalled, 1)
+        line = sys.stdin.readline()
+    finally:
+        signal.set_wakeup_fd(before)
+        os.close(signalled)
+        os.close(note)
+    if not line:
+        raise EOFError
+    return line.rstrip("\n")
+
+
+def read_hidden_line(prompt: str) -> str:
+    """Ask for what nobody else is to see; as :func:`read_line`."""
+    shown = termios.tcgetattr(sys.stdin)
+    hidden = [*shown]
+    hidden[3] &= ~termios.ECHO
+    termios.tcsetattr(sys.stdin, termios.TCSAFLUSH, hidden)
+    try:
+        line = read_line(prompt)
+    finally:
+        termios.tcsetattr(sys.stdin, termios.TCSAFLUSH, shown)
+    sys.stderr.write("\n")
+    return line

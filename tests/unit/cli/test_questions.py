@@ -1,6 +1,17 @@
-"""What a person is shown of a plan before it is carried out."""
+"""What a person is shown of a plan before it is carried out, and how the answer is read."""
+
+import os
+import signal
+import sys
+import termios
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
 
 from linkedclone.cli.confirm import describe_plan
+from linkedclone.cli.signals import interruptible, read_hidden_line, read_line
 from linkedclone.model.plan import (
     DeleteSnapshot,
     DeleteVm,
@@ -61,3 +72,71 @@ def test_what_is_kept_and_what_is_lost_is_said() -> None:
         "  and keep the base [datastore-1] x/x.vmdk",
         "delete snapshot base of a",
     ]
+
+
+# -- the answer -------------------------------------------------------------------------
+
+
+@contextmanager
+def sit_down() -> Iterator[int]:
+    """Let questions be asked on a terminal; return the end of it that a person sits at."""
+    here, theirs = os.openpty()
+    with (
+        os.fdopen(theirs) as typed,
+        os.fdopen(theirs, "w", closefd=False) as shown,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        patch.setattr(sys, "stdin", typed)
+        patch.setattr(sys, "stderr", shown)
+        yield here
+    os.close(here)
+
+
+def shown_at(person: int, text: str) -> str:
+    """Read what is shown until a text is."""
+    seen = ""
+    while text not in seen:
+        seen += os.read(person, 100).decode()
+    return seen
+
+
+@pytest.mark.parametrize("read", [read_line, read_hidden_line])
+def test_a_signal_that_ends_no_read_ends_the_question(read: Callable[[str], str]) -> None:
+    """As one that comes right before the read: Python has noted it, and would read on."""
+    with sit_down() as person:
+
+        def press() -> None:
+            shown_at(person, "Go on?")
+            signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+
+        presser = threading.Thread(target=press)
+        presser.start()
+        before = termios.tcgetattr(sys.stdin)
+        with interruptible(), pytest.raises(KeyboardInterrupt):
+            read("Go on?")
+        presser.join()
+        assert termios.tcgetattr(sys.stdin) == before
+    assert signal.set_wakeup_fd(-1) == -1
+
+
+def test_an_answer_is_read_and_a_hidden_one_is_not_shown() -> None:
+    with sit_down() as person:
+        os.write(person, b"yes\n")
+        assert read_line("Go on? ") == "yes"
+
+        def type_it() -> None:
+            shown_at(person, "Word: ")
+            os.write(person, b"secret\n")
+
+        typist = threading.Thread(target=type_it)
+        typist.start()
+        assert read_hidden_line("Word: ") == "secret"
+        typist.join()
+        assert "secret" not in shown_at(person, "\n")
+
+
+def test_the_end_of_what_is_typed_is_no_answer() -> None:
+    with sit_down() as person:
+        os.write(person, b"\x04")
+        with pytest.raises(EOFError):
+            read_line("Go on?")
