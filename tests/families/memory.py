@@ -4,13 +4,13 @@ from dataclasses import replace
 
 from linkedclone.app.connection import Connection
 from linkedclone.drivers.memory.driver import MemoryDriver
-from linkedclone.drivers.memory.hypervisor import MemoryHypervisor
 from linkedclone.drivers.memory.inventory import Estate
 from linkedclone.drivers.memory.storage import DELTA_BYTES
 from linkedclone.drivers.memory.vm import Machine
 from linkedclone.model.vm import Disk, Power
 from tests.families.look import Chain, Look, Loose, Member
 from tests.families.world import Change, Powers
+from tests.memory import MemoryHypervisor
 
 
 class MemoryWorld:

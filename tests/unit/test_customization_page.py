@@ -12,7 +12,6 @@ from linkedclone.cli.options.guest import GuestOptions
 from linkedclone.config.customization_file import read_customization
 from linkedclone.config.guest_passwords import find_secrets
 from linkedclone.drivers.memory.driver import MemoryDriver
-from linkedclone.drivers.memory.hypervisor import MemoryHypervisor
 from linkedclone.model.customization import (
     Addresses,
     CloudInit,
@@ -37,6 +36,7 @@ from tests.customization_page import (
     WINDOWS,
     write_example,
 )
+from tests.memory import MemoryHypervisor
 
 PYTHON = re.findall(r"^```python\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
 

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from linkedclone.drivers.memory.driver import MemoryDriver
-from linkedclone.drivers.memory.hypervisor import MemoryHypervisor
 from linkedclone.execution.progress import Silent
 from linkedclone.execution.runner import Runner
 from linkedclone.lineage.tree import build_tree
@@ -34,6 +33,7 @@ from linkedclone.planning.vms.garbage import find_waste
 from linkedclone.planning.vms.guards import check_steps
 from linkedclone.planning.vms.promote import plan_promote
 from linkedclone.planning.vms.relocate import plan_relocate
+from tests.memory import MemoryHypervisor
 from tests.unit.building import (
     IDENTITY,
     TARGET,

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from linkedclone.drivers.memory.driver import MemoryDriver
-from linkedclone.drivers.memory.faults import Action as MemoryAction
-from linkedclone.drivers.memory.hypervisor import MemoryHypervisor
 from linkedclone.model.values.ids import VmId
 from tests.contract.rigs.base import Action, At, Kind, Rig
+from tests.memory import Action as MemoryAction
+from tests.memory import MemoryHypervisor
 
 
 class MemoryRig:

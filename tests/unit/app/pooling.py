@@ -11,7 +11,6 @@ import pytest
 from linkedclone.app.pools.pools import Pools, PoolScene
 from linkedclone.app.proposal import Acting
 from linkedclone.drivers.memory.driver import MemoryDriver
-from linkedclone.drivers.memory.hypervisor import MemoryHypervisor
 from linkedclone.execution import pool_lock
 from linkedclone.execution.outage import Pace
 from linkedclone.model.customization import Addresses, Customization, GuestOs
@@ -19,6 +18,7 @@ from linkedclone.model.pool import PoolSpec, Rollout
 from linkedclone.model.pool_report import PoolReport
 from linkedclone.model.vm import Vm
 from linkedclone.planning.pool.membership import members_of, namesakes_of
+from tests.memory import MemoryHypervisor
 
 GUESTS = Customization(os=GuestOs.LINUX, addresses=(Addresses(range="10.0.0.10-10.0.0.200/24"),))
 """Guests in memory are seen to come up only if they were to be somebody."""

@@ -10,13 +10,13 @@ from linkedclone.app.connection import Connection
 from linkedclone.app.proposal import Proposal
 from linkedclone.drivers.features import ALL_STEPS
 from linkedclone.drivers.memory.driver import MemoryDriver
-from linkedclone.drivers.memory.hypervisor import MemoryHypervisor
 from linkedclone.errors import StaleProposalError, UnsupportedError
 from linkedclone.model.plan import DeleteVm, Plan, PromoteVm, SetPower, Step, WriteMark
 from linkedclone.model.report import Status
 from linkedclone.model.request import CloneRequest, Deletion
 from linkedclone.model.values.ids import VmId
 from linkedclone.model.vm import Mark, PoolState, Power
+from tests.memory import MemoryHypervisor
 from tests.unit.building import layer
 
 MARK = Mark(owner="linkedclone", uuid="u-1", run="r-1", version="0.2.0", pool=PoolState(slot="a"))

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from linkedclone.cli.main import main
-from linkedclone.drivers.memory.demo import make_family
-from linkedclone.drivers.memory.hypervisor import MemoryHypervisor
+from linkedclone.drivers.memory.demo import fill_family
+from tests.memory import MemoryHypervisor
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def family(home: Path, monkeypatch: pytest.MonkeyPatch) -> MemoryHypervisor:
     """One hypervisor with a family that stays from command to command, and a clock that stands."""
-    hypervisor = make_family()
+    hypervisor = MemoryHypervisor()
+    fill_family(hypervisor)
     monkeypatch.setattr("linkedclone.drivers.memory.driver.make_scene", lambda _: hypervisor)
     monkeypatch.setattr("linkedclone.app.clock.read_clock", lambda: NOW)
     return hypervisor

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from linkedclone.drivers.memory.hypervisor import MemoryHypervisor
+from tests.memory import MemoryHypervisor
 from tests.unit.cli.conftest import Run
 
 TEXT = (Path(__file__).parents[3] / "docs" / "json.md").read_text()

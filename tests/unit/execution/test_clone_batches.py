@@ -7,7 +7,6 @@ import pytest
 
 from linkedclone.app.connection import Connection
 from linkedclone.drivers.memory.driver import MemoryDriver
-from linkedclone.drivers.memory.hypervisor import MemoryHypervisor
 from linkedclone.errors import (
     CustomizationError,
     EndpointError,
@@ -24,6 +23,7 @@ from linkedclone.model.plan import CreateFolder, JobStep
 from linkedclone.model.report import CloneReport, Status
 from linkedclone.model.request import CloneRequest, Placement, SnapshotChoice, Wait
 from linkedclone.model.vm import Power
+from tests.memory import MemoryHypervisor
 
 REQUEST = CloneRequest(parent="gold", names=("desk-{1..3}",))
 

@@ -7,7 +7,6 @@ import pytest
 
 from linkedclone.app.connection import Connection
 from linkedclone.drivers.memory.driver import MemoryDriver
-from linkedclone.drivers.memory.hypervisor import MemoryHypervisor
 from linkedclone.errors import CustomizationError, EndpointError, InputError
 from linkedclone.model.customization import (
     Addresses,
@@ -22,6 +21,7 @@ from linkedclone.model.report import CloneReport, Status
 from linkedclone.model.request import CloneRequest, Placement
 from linkedclone.model.values.secret import Secret
 from linkedclone.model.vm import CustomizationStatus, Power, Vm
+from tests.memory import MemoryHypervisor
 
 CANARY = "c4nary-pw"
 FIXED = Customization(

@@ -4,13 +4,13 @@ import threading
 from collections.abc import Sequence
 
 from linkedclone.drivers.memory.driver import MemoryDriver
-from linkedclone.drivers.memory.hypervisor import MemoryHypervisor
 from linkedclone.errors import BusyError
 from linkedclone.execution.early_read import EarlyLook
 from linkedclone.execution.stages import Landing
 from linkedclone.model.plan import DeleteVm, Step
 from linkedclone.model.values.ids import VmId
 from linkedclone.model.vm import Vm
+from tests.memory import MemoryHypervisor
 
 IDS = tuple(VmId(f"vm-{n}") for n in range(30))
 

@@ -5,7 +5,6 @@ from dataclasses import replace
 import pytest
 
 from linkedclone.drivers.memory.driver import MemoryDriver
-from linkedclone.drivers.memory.hypervisor import MemoryHypervisor
 from linkedclone.drivers.memory.services import MemoryServices
 from linkedclone.drivers.services import Services
 from linkedclone.errors import BusyError, EndpointError
@@ -17,6 +16,7 @@ from linkedclone.model.report import STILL_RUNNING, ActionReport, Status
 from linkedclone.model.values.ids import VmId
 from linkedclone.model.vm import Power
 from tests import do
+from tests.memory import MemoryHypervisor
 
 NAMES = ("good", "deaf", "mute")
 

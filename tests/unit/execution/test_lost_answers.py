@@ -7,7 +7,6 @@ import pytest
 
 from linkedclone.app.connection import Connection
 from linkedclone.drivers.memory.driver import MemoryDriver
-from linkedclone.drivers.memory.hypervisor import MemoryHypervisor
 from linkedclone.errors import (
     BusyError,
     HypervisorError,
@@ -21,6 +20,7 @@ from linkedclone.model.plan import CreateClone, JobStep, WriteMark
 from linkedclone.model.report import CloneReport, Status
 from linkedclone.model.request import CloneRequest, Deletion, SnapshotChoice
 from linkedclone.model.vm import Mark, Power, Vm
+from tests.memory import MemoryHypervisor
 
 REQUEST = CloneRequest(parent="gold", names=("desk-{1..3}",))
 

@@ -8,7 +8,6 @@ import pytest
 from linkedclone.app.clone.job import prepare
 from linkedclone.app.proposal import look_again
 from linkedclone.drivers.memory.driver import MemoryDriver
-from linkedclone.drivers.memory.hypervisor import MemoryHypervisor
 from linkedclone.errors import (
     BusyError,
     HypervisorError,
@@ -46,6 +45,7 @@ from linkedclone.model.values.ids import SnapshotId, VmId
 from linkedclone.model.vm import Mark, Power
 from linkedclone.planning.clone.outcome import Fate
 from linkedclone.planning.retries import ALLOWANCES, may_repeat, plan_retry
+from tests.memory import MemoryHypervisor
 
 VM, SNAPSHOT = VmId("vm-1"), SnapshotId("snapshot-1")
 DELETE = DeleteVm(vm=VM, vm_name="a")

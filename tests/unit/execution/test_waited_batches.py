@@ -6,13 +6,13 @@ import pytest
 
 from linkedclone.app.connection import Connection
 from linkedclone.drivers.memory.driver import MemoryDriver
-from linkedclone.drivers.memory.hypervisor import MemoryHypervisor
 from linkedclone.errors import CustomizationError, InputError
 from linkedclone.execution.progress import Event, Silent
 from linkedclone.model.customization import Addresses, Customization, GuestOs
 from linkedclone.model.report import CloneReport, CloneResult, Status
 from linkedclone.model.request import CloneRequest, Wait
 from linkedclone.model.vm import Power
+from tests.memory import MemoryHypervisor
 
 LINUX = Customization(os=GuestOs.LINUX, addresses=(Addresses(range="10.0.0.10-10.0.0.40/24"),))
 REQUEST = CloneRequest(

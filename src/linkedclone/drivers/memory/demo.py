@@ -10,31 +10,30 @@ from linkedclone.model.vm import Power
 
 def make_scene(name: str) -> MemoryHypervisor:
     """Return a fresh hypervisor with one of the inventories."""
-    make = SCENES.get(name)
-    if make is None:
+    fill = SCENES.get(name)
+    if fill is None:
         known = ", ".join(f"memory:{scene}" for scene in SCENES)
         raise NotFoundError(f"there is no memory:{name}", hint=f"there are: {known}")
-    return make()
-
-
-def make_demo() -> MemoryHypervisor:
-    """Return a hypervisor with two parents, one of them with a snapshot, and two namesakes."""
     hypervisor = MemoryHypervisor()
+    fill(hypervisor)
+    return hypervisor
+
+
+def fill_demo(hypervisor: MemoryHypervisor) -> None:
+    """Add two parents, one of them with a snapshot, and two namesakes."""
     golden = hypervisor.add_vm("golden")
     hypervisor.add_snapshot(golden, "base", "freshly installed")
     hypervisor.add_vm("bare")
     hypervisor.add_vm("twin", folder="Desktops")
     hypervisor.add_vm("twin", folder="Servers", power=Power.ON)
-    return hypervisor
 
 
-def make_family() -> MemoryHypervisor:
-    """Return a hypervisor with all that a family may have.
+def fill_family(hypervisor: MemoryHypervisor) -> None:
+    """Add all that a family may have.
 
     Clones, clones of a clone, one of another tool, a delta that a failed task
     left, and a clone whose parent was unregistered.
     """
-    hypervisor = MemoryHypervisor()
     golden = hypervisor.add_vm("golden")
     base = hypervisor.add_snapshot(golden, "base", "freshly installed")
     desks = [
@@ -52,8 +51,7 @@ def make_family() -> MemoryHypervisor:
     hypervisor.forget(old)
     hypervisor.add_snapshot(last, "before-move")
     hypervisor.add_vm("bare")
-    return hypervisor
 
 
-SCENES: Mapping[str, Callable[[], MemoryHypervisor]] = {"": make_demo, "family": make_family}
-"""What stands behind ``memory:``, and who makes it."""
+SCENES: Mapping[str, Callable[[MemoryHypervisor], None]] = {"": fill_demo, "family": fill_family}
+"""What stands behind ``memory:``."""

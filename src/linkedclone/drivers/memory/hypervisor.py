@@ -6,22 +6,17 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from typing import Literal
 
-from linkedclone.drivers.memory.faults import Action, At, Faults, Rule, default_error
 from linkedclone.drivers.memory.inventory import Estate, Linking, name_taken
 from linkedclone.drivers.memory.jobs import Effect, Schedule
-from linkedclone.drivers.memory.vm import Guest, Machine
-from linkedclone.errors import (
-    EndpointError,
-    GoneError,
-    LinkedCloneError,
-    NoSnapshotError,
-)
+from linkedclone.drivers.memory.vm import Machine
+from linkedclone.errors import GoneError, LinkedCloneError, NoSnapshotError
 from linkedclone.model.jobs import Job, JobState
 from linkedclone.model.plan import CreateClone
 from linkedclone.model.request import Target
 from linkedclone.model.values.ids import FolderId, SnapshotId, VmId
-from linkedclone.model.vm import CustomizationStatus, Disk, Layer, Mark, Power, Vm
+from linkedclone.model.vm import CustomizationStatus, Layer, Mark, Power
 
 _Place = tuple[FolderId, str]
 
@@ -57,17 +52,12 @@ class MemoryHypervisor:
         self._lock = threading.RLock()
         self._estate = Estate()
         self._schedule = Schedule(now)
-        self._faults = Faults()
         self._making: dict[_Place, VmId] = {}
-        self._next_linkings: list[Linking] = []
-        self._down: EndpointError | None = None
 
     @contextmanager
     def access(self, call: str) -> Iterator[Estate]:
         """Let one call of a driver in, and only one at a time; due jobs take effect first."""
         with self._lock:
-            if self._down is not None:
-                raise self._down
             self.calls[call] += 1
             self._run_due()
             yield self._estate
@@ -91,13 +81,26 @@ class MemoryHypervisor:
 
     def _customize(self, machine: Machine) -> None:
         """Let a guest become who it is to be, or fail in it."""
-        rule = self._faults.take("customize", machine.name, "job")
         if machine.inside is None:
             return
-        if rule is None:
-            machine.inside.succeed()
+        try:
+            self.strike("customize", machine.name, "job")
+        except LinkedCloneError as error:
+            machine.inside.fail(str(error))
         else:
-            machine.inside.fail(str(rule.error))
+            machine.inside.succeed()
+
+    # -- what tests let go wrong ------------------------------------------------------
+
+    def strike(self, action: str, name: str, at: Literal["submit", "job"]) -> None:
+        """Fail in an action on a VM, when it is asked for or when it takes effect: never here."""
+
+    def strike_clone(self, step: CreateClone) -> None:
+        """Fail in making a clone; what that leaves behind is there then."""
+
+    def choose_linking(self) -> Linking:
+        """Return what the disks of the next clone that is to be linked become."""
+        return "linked"
 
     # -- to set the scene -------------------------------------------------------------
 
@@ -116,16 +119,6 @@ class MemoryHypervisor:
             machine = estate.create(name, place, estate.places.find_store(store), disks=disks)
             machine.power = power
             return machine.id
-
-    def add_folder(self, path: str) -> FolderId:
-        """Add an inventory folder."""
-        with self._inside() as estate:
-            return estate.places.make_folder(path)
-
-    def add_disk(self, vm: VmId, *, independent: bool = False) -> Disk:
-        """Add a disk to a VM."""
-        with self._inside() as estate:
-            return estate.add_disk(estate.machine(vm), independent=independent)
 
     def add_snapshot(self, vm: VmId, name: str, description: str = "") -> SnapshotId:
         """Take a snapshot at once."""
@@ -173,123 +166,19 @@ class MemoryHypervisor:
         with self._inside() as estate:
             estate.unregister(vm)
 
-    def remove(self, vm: VmId) -> None:
-        """Delete a VM at once, whether it runs or not."""
-        with self._inside() as estate:
-            estate.machine(vm).power = Power.OFF
-            estate.delete(vm)
-
     def add_orphan(self, vm: VmId) -> Layer:
         """Leave a delta behind that no VM reads."""
         with self._inside() as estate:
             return estate.leave_orphan(vm)
 
-    def set_mark(self, vm: VmId, mark: Mark | None) -> None:
-        """Give a VM a mark, or take it away."""
-        with self._inside() as estate:
-            estate.set_mark(vm, mark)
-
-    def mark_template(self, vm: VmId) -> None:
-        """Turn a VM into a template: it has no resource pool then."""
-        with self._inside() as estate:
-            machine = estate.machine(vm)
-            machine.template, machine.power, machine.pool = True, Power.OFF, ""
-
-    def make_unreadable(self, vm: VmId, reason: str) -> None:
-        """Show no more of a VM than its name, as of one whose host cannot get at its files."""
-        with self._inside() as estate:
-            estate.machine(vm).unreadable = reason
-
-    def overlook(self, vm: VmId) -> None:
-        """Leave a VM out where all are read at once; asked for by itself it is there."""
-        with self._inside() as estate:
-            estate.machine(vm).overlooked = True
-
-    def set_guest(self, vm: VmId, guest: Guest) -> None:
-        """Say how a guest takes it to be asked to shut down."""
-        with self._inside() as estate:
-            estate.machine(vm).guest = guest
-
-    def insert_media(self, vm: VmId) -> None:
-        """Put an image into the CD drive of a VM."""
-        with self._inside() as estate:
-            estate.machine(vm).media = True
-
-    def fail(
-        self,
-        action: Action,
-        name: str = "",
-        *,
-        error: LinkedCloneError | None = None,
-        at: At = "job",
-        times: int = 1,
-        leave: bool = False,
-    ) -> None:
-        """Let an action fail for a VM of this name, or for any.
-
-        ``leave`` leaves the half-made VM of a failed clone behind: marked, and
-        without disks. ``power-on`` strikes clones that are to be started, too:
-        the clone is there then, off. ``customize`` strikes the call, or the
-        guest once it runs. ``times`` below zero means for ever.
-        """
-        error = error or default_error(action)
-        with self._lock:
-            self._faults.add(
-                Rule(action=action, name=name, error=error, at=at, times=times, leave=leave)
-            )
-
-    def heal(self) -> None:
-        """Let nothing fail any more."""
-        with self._lock:
-            self._faults.clear()
-
-    def degrade(self, times: int = 1) -> None:
-        """Make the next clones full ones, without a word."""
-        with self._lock:
-            self._next_linkings += ["full"] * times
-
-    def hide(self, times: int = 1) -> None:
-        """Make the next clones native ones: linked, but the chain cannot be seen."""
-        with self._lock:
-            self._next_linkings += ["hidden"] * times
-
-    def disconnect(self, error: EndpointError | None = None) -> None:
-        """Let every call fail until :meth:`reconnect`; jobs go on."""
-        with self._lock:
-            self._down = error or EndpointError("the hypervisor does not answer")
-
-    def reconnect(self) -> None:
-        """Answer again."""
-        with self._lock:
-            self._down = None
-
-    # -- to look at the scene ---------------------------------------------------------
-
-    @property
-    def files(self) -> frozenset[Layer]:
-        """Every disk file that exists."""
-        with self._inside() as estate:
-            return estate.storage.files
-
-    @property
-    def vms(self) -> tuple[Vm, ...]:
-        """Every VM, without counting as a call."""
-        with self._inside() as estate:
-            return estate.view(estate.machines.values(), with_disks=True)
-
-    def macs(self, vm: VmId) -> tuple[str, ...]:
-        """Return the MAC addresses of a VM."""
-        with self._inside() as estate:
-            return estate.machine(vm).macs
-
     # -- jobs: to be called within ``access`` -----------------------------------------
 
     def start(self, action: str, name: str, effect: Effect) -> Job:
         """Start an action on a VM; the failures to come strike it."""
-        self._faults.strike(action, name, "submit")
+        self.strike(action, name, "submit")
 
         def run() -> str | None:
-            self._faults.strike(action, name, "job")
+            self.strike(action, name, "job")
             return effect()
 
         return self._submit(action, name, run)
@@ -299,9 +188,9 @@ class MemoryHypervisor:
         if step.snapshot is None and step.disk_move.linked:
             brief = f"{step.source.name} has no snapshot to hang {step.name} from"
             raise NoSnapshotError(brief, hint="take one with ``snapshot`` new")
-        self._faults.strike("clone", step.name, "submit")
+        self.strike("clone", step.name, "submit")
         if step.guest is not None:
-            self._faults.strike("customize", step.name, "submit")
+            self.strike("customize", step.name, "submit")
         place = _place(step)
         if place in self._making or self._estate.at(step.target.folder, step.name):
             raise name_taken(step.name)
@@ -310,15 +199,10 @@ class MemoryHypervisor:
 
     def _clone(self, step: CreateClone) -> VmId:
         del self._making[_place(step)]
-        rule = self._faults.take("clone", step.name, "job")
-        if rule is not None:
-            if rule.leave:
-                self._estate.clone_without_disks(step, self._estate.machine(step.source.id))
-            raise rule.error
-        linking = self._next_linkings.pop(0) if self._next_linkings else "linked"
-        machine = self._estate.clone(step, linking)
+        self.strike_clone(step)
+        machine = self._estate.clone(step, self.choose_linking())
         if step.power_on:
-            self._faults.strike("power-on", step.name, "job")
+            self.strike("power-on", step.name, "job")
             self._estate.set_power(machine.id, Power.ON)
         return machine.id
 

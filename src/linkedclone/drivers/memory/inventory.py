@@ -91,10 +91,6 @@ class Estate:
         here = (machine for machine in self.machines.values() if machine.folder == folder)
         return {machine.name.casefold(): machine for machine in here}
 
-    def set_mark(self, vm: VmId, mark: Mark | None) -> None:
-        """Give a VM a mark, or take it away."""
-        self.machine(vm).mark = mark
-
     def disconnect_media(self, vm: VmId) -> None:
         """Empty the CD drive of a VM."""
         self.machine(vm).media = False

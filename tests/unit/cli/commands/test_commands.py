@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from linkedclone.drivers.memory.hypervisor import MemoryHypervisor
+from tests.memory import MemoryHypervisor
 from tests.unit.cli.conftest import Run
 
 CLONE_KEYS = {

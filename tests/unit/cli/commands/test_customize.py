@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from linkedclone.app.connection import Connection
-from linkedclone.drivers.memory.hypervisor import MemoryHypervisor
 from linkedclone.model.customization import Addresses, Customization, GuestOs
 from linkedclone.model.request import CloneRequest, Wait
+from tests.memory import MemoryHypervisor
 from tests.unit.cli.conftest import Run
 
 CANARY = "c4nary-pw"

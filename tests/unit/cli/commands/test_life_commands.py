@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from linkedclone.drivers.memory.hypervisor import MemoryHypervisor
 from linkedclone.model.vm import Power
+from tests.memory import MemoryHypervisor
 from tests.unit.cli.conftest import Run
 
 BIN = Path(sys.executable).parent

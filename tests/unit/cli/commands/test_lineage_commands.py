@@ -6,12 +6,12 @@ from datetime import datetime, timedelta
 import pytest
 
 from linkedclone.drivers.memory.driver import MemoryDriver
-from linkedclone.drivers.memory.hypervisor import MemoryHypervisor
 from linkedclone.errors import HypervisorError
 from linkedclone.model.inventory import Inventory
 from linkedclone.model.request import Scan
 from linkedclone.model.vm import Mark
 from linkedclone.planning.clone.plan import SNAPSHOT_NOTE
+from tests.memory import MemoryHypervisor
 from tests.unit.cli.conftest import NOW, Run
 
 BLIND = "note: files of unregistered VMs were not looked for (--scan does)"

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from linkedclone.drivers.memory.demo import make_family
+from linkedclone.drivers.memory.demo import fill_family
+from linkedclone.drivers.memory.hypervisor import MemoryHypervisor
 from tests.unit.cli.conftest import Run
 
 PAGE = Path(__file__).parents[4] / "docs" / "lineage.md"
@@ -28,7 +29,8 @@ def test_the_page_of_families_shows_real_output(
 
     def play(match: "re.Match[str]") -> str:
         """Run the commands of a block one after the other, on one fresh hypervisor."""
-        fresh = make_family()
+        fresh = MemoryHypervisor()
+        fill_family(fresh)
         monkeypatch.setattr("linkedclone.drivers.memory.driver.make_scene", lambda _: fresh)
         lines = [line for line in match[1].splitlines() if line.startswith("$ linkedclone ")]
         shown = []

@@ -10,12 +10,12 @@ import pytest
 from linkedclone.app.pools.pools import Pools
 from linkedclone.cli.main import main
 from linkedclone.drivers.memory.driver import MemoryDriver
-from linkedclone.drivers.memory.hypervisor import MemoryHypervisor
 from linkedclone.errors import UnreachableError
 from linkedclone.model.jobs import Job
 from linkedclone.model.plan import CreateClone, JobStep
 from linkedclone.model.vm import Power, Vm
 from tests import do
+from tests.memory import MemoryHypervisor
 from tests.unit.cli.conftest import Outcome, Run
 from tests.unit.cli.terminal import run_on_terminal
 from tests.unit.cli.test_documents import _documented, _shape

@@ -13,11 +13,11 @@ from linkedclone.cli.output import render_document
 from linkedclone.cli.terminal import MOST_OF_A_TEXT, printable, say, write_shown
 from linkedclone.cli.views.progress import Board, Lines
 from linkedclone.drivers.memory import vm as machine
-from linkedclone.drivers.memory.hypervisor import MemoryHypervisor
 from linkedclone.execution.progress import Event
 from linkedclone.model.jobs import JobStatus
 from linkedclone.model.values.vm_names import encodable
 from linkedclone.model.vm import Vm
+from tests.memory import MemoryHypervisor
 from tests.unit.cli.conftest import Run
 
 ATTACKS = (

@@ -6,7 +6,6 @@ import pytest
 
 from linkedclone.config.endpoint import Endpoint
 from linkedclone.drivers.memory.driver import MemoryDriver
-from linkedclone.drivers.memory.hypervisor import MemoryHypervisor
 from linkedclone.drivers.registry import open_driver
 from linkedclone.errors import (
     AmbiguousError,
@@ -25,6 +24,7 @@ from linkedclone.model.request import CloneRequest
 from linkedclone.model.values.ids import JobId, StoreId
 from linkedclone.model.vm import Mark, Power
 from tests import do
+from tests.memory import MemoryHypervisor
 
 
 @dataclass

@@ -6,7 +6,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from linkedclone.drivers.memory.driver import MemoryDriver
-from linkedclone.drivers.memory.hypervisor import MemoryHypervisor
 from linkedclone.lineage.family import Lineage
 from linkedclone.lineage.proof import prove_linked
 from linkedclone.model.jobs import Job, JobStatus
@@ -14,6 +13,7 @@ from linkedclone.model.plan import CreateClone
 from linkedclone.model.request import CloneRequest
 from linkedclone.model.vm import Mark, Vm
 from tests import do
+from tests.memory import MemoryHypervisor
 
 ACTIONS = ("clone", "clone", "snapshot", "snapshot", "revert", "delete-snapshot", "delete")
 

@@ -7,10 +7,10 @@ import pytest
 import linkedclone
 from linkedclone.app.connection import Connection
 from linkedclone.drivers.memory.driver import MemoryDriver
-from linkedclone.drivers.memory.hypervisor import MemoryHypervisor
 from linkedclone.model.report import Mode
 from linkedclone.model.request import CloneRequest, DiskMove, Hardware, NewDisk
 from linkedclone.model.vm import Vm
+from tests.memory import MemoryHypervisor
 
 MAC = "00:50:56:00:00:01"
 

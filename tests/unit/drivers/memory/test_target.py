@@ -10,7 +10,6 @@ from linkedclone.app.clone.job import CloneJob, prepare
 from linkedclone.app.proposal import Acting
 from linkedclone.app.vms.golden_images import Parents
 from linkedclone.drivers.memory.driver import MemoryDriver
-from linkedclone.drivers.memory.hypervisor import MemoryHypervisor
 from linkedclone.errors import (
     HypervisorError,
     InputError,
@@ -30,6 +29,7 @@ from linkedclone.model.request import (
 )
 from linkedclone.model.vm import Power, Vm
 from tests import do
+from tests.memory import MemoryHypervisor
 
 PLAIN = CloneRequest(parent="golden", names=("desk-1",))
 NEW = SnapshotChoice(kind="new")
