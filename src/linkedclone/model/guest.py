@@ -11,43 +11,25 @@ Secrets = tuple[tuple[SecretSource, Secret], ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GuestCard:
-    """What one network card of a guest gets.
+    """What one network card of a guest gets."""
 
-    Attributes:
-        dhcp: IPv4 by DHCP.
-        dhcp6: IPv6 by DHCP.
-        addresses: Fixed addresses with their prefix length (``10.0.0.10/24``),
-            at most one of each family.
-        gateways: Default routes, at most one of each family.
-        dns: Name servers.
-        search: Domains to look names up in.
-    """
-
-    dhcp: bool = True
-    dhcp6: bool = False
+    dhcp: bool = True  # IPv4 by DHCP
+    dhcp6: bool = False  # IPv6 by DHCP
+    # Fixed addresses with their prefix length (``10.0.0.10/24``), at most one of each family.
     addresses: tuple[str, ...] = ()
-    gateways: tuple[str, ...] = ()
+    gateways: tuple[str, ...] = ()  # default routes, at most one of each family
     dns: tuple[str, ...] = ()
-    search: tuple[str, ...] = ()
+    search: tuple[str, ...] = ()  # domains to look names up in
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Guest:
-    """Who one guest is to be.
+    """Who one guest is to be."""
 
-    Attributes:
-        customization: What the whole batch has in common.
-        host_name: What this guest is called.
-        instance_id: What cloud-init tells it from others by: new for each
-            generation of a clone.
-        cards: What its cards get, in the order of the hardware; empty leaves
-            all of them to DHCP.
-        secrets: The passwords.
-    """
-
-    customization: Customization
+    customization: Customization  # what the whole batch has in common
     host_name: str
-    instance_id: str
+    instance_id: str  # what cloud-init tells it from others by: new for each generation of a clone
+    # What its cards get, in the order of the hardware; empty leaves all of them to DHCP.
     cards: tuple[GuestCard, ...] = ()
     secrets: Secrets = field(default=(), repr=False)
 

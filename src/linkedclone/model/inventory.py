@@ -20,22 +20,18 @@ class Stray:
 
     A delta that a failed task left behind, the disk of a VM that is registered
     elsewhere or nowhere, an overlay that was made by hand.
-
-    Attributes:
-        chain: The file itself last, and what it hangs from below it, base first.
-        used_bytes: What it occupies; None where unknown.
-        about: What is known of it, for people (``of the unregistered VM old-gold``).
-        orphaned: True if it can only be a leftover: it has a name that the
-            hypervisor itself gives, in the folder of a VM that is here. False
-            for all that somebody elsewhere may use.
-        holds: True if the hypervisor keeps the layers below for its sake, though
-            no VM reads it. vCenter counts registered VMs only.
     """
 
-    chain: tuple[Layer, ...]
+    chain: tuple[Layer, ...]  # the file itself last, and what it hangs from below it, base first
+    # What it occupies; None where unknown.
     used_bytes: int | None = field(default=None, metadata=NOT_TOLD)
+    # What is known of it, for people (``of the unregistered VM old-gold``).
     about: str = field(default="", metadata=NOT_TOLD)
+    # True if it can only be a leftover: it has a name that the hypervisor itself gives, in the
+    # folder of a VM that is here. False for all that somebody elsewhere may use.
     orphaned: bool = False
+    # True if the hypervisor keeps the layers below for its sake, though no VM reads it. vCenter
+    # counts registered VMs only.
     holds: bool = False
 
     @property
@@ -61,60 +57,40 @@ class Stray:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerFile:
-    """What is known of a layer's file.
+    """What is known of a layer's file."""
 
-    Attributes:
-        used_bytes: What it occupies; None where unknown.
-        missing: True if a chain names it and it cannot be read.
-    """
-
-    used_bytes: int | None = None
-    missing: bool = False
+    used_bytes: int | None = None  # what it occupies; None where unknown
+    missing: bool = False  # True if a chain names it and it cannot be read
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Store:
-    """A datastore, or the file system of a state folder.
-
-    Attributes:
-        id: Its id.
-        name: What people call it.
-        capacity_bytes: How much fits; None where unknown.
-        free_bytes: How much of it is free; None where unknown.
-    """
+    """A datastore, or the file system of a state folder."""
 
     id: StoreId
     name: str
-    capacity_bytes: int | None = None
-    free_bytes: int | None = None
+    capacity_bytes: int | None = None  # how much fits; None where unknown
+    free_bytes: int | None = None  # how much of it is free; None where unknown
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inventory:
-    """All VMs of an endpoint that the user may see, with the disks of their snapshots.
-
-    Attributes:
-        vms: The VMs.
-        strays: Disk files of nobody here, as far as they were looked for.
-        files: What is known of the layers; empty unless sizes were asked for.
-        stores: The datastores; empty unless sizes were asked for.
-        measured: The age of the oldest size in ``files``; None where sizes are
-            read as they are, or were not asked for.
-        blind: What nobody could look at, as sentences for people; the VMs that
-            cannot be read apart.
-        outside: VMs that an endpoint of one datacenter has in another. Views
-            leave them out; guards see them as all others.
-        unscanned: Those of ``blind`` that tell where was not looked because
-            that was not asked for.
-    """
+    """All VMs of an endpoint that the user may see, with the disks of their snapshots."""
 
     vms: tuple[Vm, ...]
-    strays: tuple[Stray, ...] = ()
+    strays: tuple[Stray, ...] = ()  # disk files of nobody here, as far as they were looked for
+    # What is known of the layers; empty unless sizes were asked for.
     files: Mapping[Layer, LayerFile] = field(default_factory=dict)
-    stores: tuple[Store, ...] = ()
+    stores: tuple[Store, ...] = ()  # the datastores; empty unless sizes were asked for
+    # The age of the oldest size in ``files``; None where sizes are read as they are, or were not
+    # asked for.
     measured: datetime | None = None
+    # What nobody could look at, as sentences for people; the VMs that cannot be read apart.
     blind: tuple[str, ...] = ()
+    # VMs that an endpoint of one datacenter has in another. Views leave them out; guards see them
+    # as all others.
     outside: frozenset[VmId] = frozenset()
+    # Those of ``blind`` that tell where was not looked because that was not asked for.
     unscanned: tuple[str, ...] = ()
 
     @property
@@ -152,12 +128,8 @@ def tell_all_unreadable(vms: Iterable[Vm]) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Examination:
-    """An endpoint that was looked at without being opened.
-
-    Attributes:
-        findings: What was checked.
-        inventory: What is there, with sizes; None if it could not be read, or is not there yet.
-    """
+    """An endpoint that was looked at without being opened."""
 
     findings: tuple[Finding, ...]
+    # What is there, with sizes; None if it could not be read, or is not there yet.
     inventory: Inventory | None = None

@@ -18,39 +18,25 @@ class JobStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """A long call that was accepted and goes on by itself, whoever waits for it.
+    """A long call that was accepted and goes on by itself, whoever waits for it."""
 
-    Attributes:
-        id: Its id at the endpoint (on vSphere the task's).
-        about: Name of the VM that it is about.
-        action: What it does, in one word (``clone``, ``delete``, ``power-on``).
-        task: What the hypervisor calls it in its own logs (on vSphere the
-            task's id); empty where it has no word for it.
-    """
-
-    id: JobId
-    about: str
-    action: str
+    id: JobId  # its id at the endpoint (on vSphere the task's)
+    about: str  # name of the VM that it is about
+    action: str  # what it does, in one word (``clone``, ``delete``, ``power-on``)
+    # What the hypervisor calls it in its own logs (on vSphere the task's id); empty where it has no
+    # word for it.
     task: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobState:
-    """A job as it was seen.
-
-    Attributes:
-        job: The job.
-        status: How far it is.
-        percent: Its progress, where the endpoint tells it.
-        result: For a done job what it made: a VM's or a snapshot's id.
-        error: For a failed job the reason, already translated.
-    """
+    """A job as it was seen."""
 
     job: Job
     status: JobStatus
-    percent: int | None = None
-    result: str | None = None
-    error: LinkedCloneError | None = None
+    percent: int | None = None  # its progress, where the endpoint tells it
+    result: str | None = None  # for a done job what it made: a VM's or a snapshot's id
+    error: LinkedCloneError | None = None  # for a failed job the reason, already translated
 
     @property
     def finished(self) -> bool:

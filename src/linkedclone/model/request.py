@@ -163,21 +163,14 @@ class Placement:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Own:
-    """What a single clone of a batch has of its own.
+    """What a single clone of a batch has of its own."""
 
-    Attributes:
-        generation: Distinguishes successive clones of one name in the UUID;
-            None for the request's.
-        called: What its guest is called after, where that is not its name.
-        addresses: Fixed addresses that it is given before any other, without
-            prefix lengths.
-        pool: What its pool keeps on it.
-    """
-
+    # Distinguishes successive clones of one name in the UUID; None for the request's.
     generation: int | None = None
-    called: str = ""
+    called: str = ""  # what its guest is called after, where that is not its name
+    # Fixed addresses that it is given before any other, without prefix lengths.
     addresses: tuple[str, ...] = ()
-    pool: PoolState | None = None
+    pool: PoolState | None = None  # what its pool keeps on it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -244,76 +237,48 @@ class CloneRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spot:
-    """One of several places that clones can be spread over.
-
-    Attributes:
-        id: The datastore's or host's id.
-        name: Its name, for people.
-        weight: How much more it takes than the others: free bytes of a
-            datastore, free memory bytes of a host.
-    """
+    """One of several places that clones can be spread over."""
 
     id: str
     name: str
+    # How much more it takes than the others: free bytes of a datastore, free memory bytes of a
+    # host.
     weight: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Network:
-    """A network that was looked up.
+    """A network that was looked up."""
 
-    Attributes:
-        wanted: What it was called in the request.
-        id: Its id.
-        name: Its name.
-        switch_uuid: UUID of its distributed switch; empty for a standard network.
-        portgroup_key: Its key there; empty for a standard network.
-    """
-
-    wanted: str
+    wanted: str  # what it was called in the request
     id: str
     name: str
-    switch_uuid: str = ""
-    portgroup_key: str = ""
+    switch_uuid: str = ""  # UUID of its distributed switch; empty for a standard network
+    portgroup_key: str = ""  # its key there; empty for a standard network
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """Where clones go, looked up once for the whole batch. Ids are the endpoint's own.
+    """Where clones go, looked up once for the whole batch. Ids are the endpoint's own."""
 
-    Attributes:
-        folder: The inventory folder; a name is unique in it.
-        folder_path: Its path, for people.
-        datastore: Id of the datastore.
-        datastore_name: Its name, for people.
-        pool: Id of the resource pool; empty where the endpoint has none.
-        pool_name: Its name, for people.
-        customization_spec: The stored specification that the driver has read.
-        host: Id of the host; empty to leave it to the endpoint.
-        host_name: Its name, for people.
-        new_folder: Path of the folder below ``folder`` that has to be made
-            first, its levels joined with slashes and each escaped as in an
-            inventory path; empty if all is there. The clones go into that one.
-        spots: What the batch is spread over; empty for one place for all.
-        hosts: How many hosts can run the clones; 0 where unknown. Bounds what
-            is in flight.
-        networks: The networks that the request names.
-        notes: What a person should know of the choice, as a fallback that was taken.
-    """
-
-    folder: FolderId
-    folder_path: str
+    folder: FolderId  # the inventory folder; a name is unique in it
+    folder_path: str  # its path, for people
     datastore: str
     datastore_name: str
-    pool: str = ""
+    pool: str = ""  # id of the resource pool; empty where the endpoint has none
     pool_name: str = ""
-    customization_spec: str = ""
-    host: str = ""
+    customization_spec: str = ""  # the stored specification that the driver has read
+    host: str = ""  # id of the host; empty to leave it to the endpoint
     host_name: str = ""
+    # Path of the folder below ``folder`` that has to be made first, its levels joined with slashes
+    # and each escaped as in an inventory path; empty if all is there. The clones go into that one.
     new_folder: str = ""
+    # What the batch is spread over; empty for one place for all.
     spots: tuple[Spot, ...] = field(default=(), metadata=NOT_TOLD)
+    # How many hosts can run the clones; 0 where unknown. Bounds what is in flight.
     hosts: int = field(default=0, metadata=NOT_TOLD)
     networks: tuple[Network, ...] = ()
+    # What a person should know of the choice, as a fallback that was taken.
     notes: tuple[str, ...] = field(default=(), metadata=NOT_TOLD)
 
 
@@ -353,29 +318,20 @@ class Deletion:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AskGuests:
-    """That guests are asked to shut down, instead of being stopped hard.
+    """That guests are asked to shut down, instead of being stopped hard."""
 
-    Attributes:
-        deadline_seconds: How long each may take.
-        then_off: Whether one that does not obey is stopped hard after all.
-    """
-
-    deadline_seconds: float = DEADLINE_SECONDS
-    then_off: bool = False
+    deadline_seconds: float = DEADLINE_SECONDS  # how long each may take
+    then_off: bool = False  # whether one that does not obey is stopped hard after all
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mending:
-    """What is to be mended of a golden image.
+    """What is to be mended of a golden image."""
 
-    Attributes:
-        power_off: Stop it hard if it runs. It need not be ours: this is about
-            one VM that was named for just that.
-        disconnect_media: Empty its CD and floppy drives.
-        snapshot: Name of a snapshot that is taken at the end, unless the
-            current one is called so; empty for none.
-    """
-
+    # Stop it hard if it runs. It need not be ours: this is about one VM that was named for just
+    # that.
     power_off: bool = False
-    disconnect_media: bool = False
+    disconnect_media: bool = False  # empty its CD and floppy drives
+    # Name of a snapshot that is taken at the end, unless the current one is called so; empty for
+    # none.
     snapshot: str = ""

@@ -7,17 +7,12 @@ from linkedclone.model.values.document import NULL_IF_EMPTY, Document
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostCheck(Document):
-    """The answer for one host.
+    """The answer for one host."""
 
-    Attributes:
-        host: Its name; empty where the answer concerns no single one.
-        errors: Why the clone would fail there, in the server's words.
-        warnings: What else it says.
-    """
-
+    # Its name; empty where the answer concerns no single one.
     host: str = field(metadata=NULL_IF_EMPTY)
-    errors: tuple[str, ...] = ()
-    warnings: tuple[str, ...] = ()
+    errors: tuple[str, ...] = ()  # why the clone would fail there, in the server's words
+    warnings: tuple[str, ...] = ()  # what else it says
 
 
 def would_fail(checks: tuple[HostCheck, ...]) -> bool:

@@ -8,17 +8,12 @@ Place = tuple[str | int, ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """One thing that is wrong.
+    """One thing that is wrong."""
 
-    Attributes:
-        place: Where; empty for the whole document.
-        text: What, without a value that might be a password.
-        beside: Further keys of the same mapping that it follows from. Where one
-            of those is wrong in itself, this problem may be none.
-    """
-
-    place: Place
-    text: str
+    place: Place  # where; empty for the whole document
+    text: str  # what, without a value that might be a password
+    # Further keys of the same mapping that it follows from. Where one of those is wrong in itself,
+    # this problem may be none.
     beside: tuple[str, ...] = ()
 
 

@@ -23,17 +23,12 @@ _LONGEST_ADDRESS = 45
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReportedCard:
-    """A network card as a guest reports it.
+    """A network card as a guest reports it."""
 
-    Attributes:
-        mac: Its MAC address; empty if it is not told.
-        addresses: Its addresses, of any kind.
-        inner: Whether it is known to be no card of the VM, but a bridge or a
-            tunnel that the guest made itself.
-    """
-
-    mac: str
+    mac: str  # its MAC address; empty if it is not told
     addresses: tuple[str, ...]
+    # Whether it is known to be no card of the VM, but a bridge or a tunnel that the guest made
+    # itself.
     inner: bool = False
 
 
