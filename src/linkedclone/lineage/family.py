@@ -163,7 +163,6 @@ class Lineage:
         return None
 
     def _marked_origin(self, vm: Vm) -> Origin:
-        """Return what the mark says of a clone whose chain is hidden."""
         mark = vm.valid_mark
         parent = self._by_uuid.get(mark.parent_uuid) if mark else None
         snapshots = parent.snapshots if parent else ()

@@ -125,7 +125,6 @@ class _TreeBuilder:
         return origin.base is None and origin.parent is None
 
     def _circle(self, vm: Vm) -> Vm:
-        """Return a VM of the circle that this one is below."""
         seen: set[VmId] = set()
         above: Vm | None = vm
         while above is not None and above.id not in seen:

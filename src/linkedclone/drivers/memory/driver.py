@@ -183,7 +183,6 @@ class MemoryDriver:
 
 
 def _index(estate: Estate) -> dict[str, list[Machine]]:
-    """Return the VMs by what they can be called: UUID, path, path below the root, name."""
     known: dict[str, list[Machine]] = defaultdict(list)
     for machine in estate.machines.values():
         path = estate.path(machine)

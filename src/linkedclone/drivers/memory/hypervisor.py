@@ -80,7 +80,6 @@ class MemoryHypervisor:
             self._schedule.run_due()
 
     def _customize(self, machine: Machine) -> None:
-        """Let a guest become who it is to be, or fail in it."""
         if machine.inside is None:
             return
         try:

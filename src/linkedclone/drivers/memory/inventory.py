@@ -267,7 +267,6 @@ class Estate:
         return machine
 
     def _macs(self, step: CreateClone, source: Machine) -> tuple[str, ...]:
-        """Return the addresses that a clone is given, and fresh ones for its other cards."""
         fresh = (self.fresh_mac() for _ in source.macs[len(step.macs) :])
         return (*step.macs, *fresh)
 

@@ -34,7 +34,6 @@ def find_target(estate: Estate, machine: Machine, request: CloneRequest) -> Targ
 
 
 def _find_folder(places: Places, wanted: Placement, own: FolderId) -> tuple[FolderId, str]:
-    """Return the folder, and the path of what is missing below it."""
     if not wanted.folder:
         return own, ""
     if wanted.create_folder and places.place_folder(wanted.folder) is None:

@@ -79,7 +79,6 @@ def _read_content(endpoint: Endpoint, stub: Stub, greeting: Greeting) -> Native:
 
 
 def _decode(stub: Stub, greeting: Greeting) -> Native:
-    """Return what the greeting was answered with, as pyVmomi's own call would return it."""
     answer = greeting.answer()
     stub.ReturnConnection(answer.connection)
     reply = Reply(status=answer.status, reason=answer.reason, body=answer.body)

@@ -103,7 +103,6 @@ def _stage_of(stage: GuestStage | None) -> Stage:
 
 
 def _last_words(guest: Followed) -> str:
-    """Return all that was said of a failure, unedited."""
     news, said = guest.news, []
     if news is not None and (news.event or news.text):
         said.append(": ".join(filter(None, (news.event, news.text))))
@@ -113,7 +112,6 @@ def _last_words(guest: Followed) -> str:
 
 
 def _where_to_look(guest: Followed) -> str:
-    """Return where the guest keeps its log of it."""
     log = guest.news.log if guest.news else ""
     logs = log or _LOGS[guest.course.os]
     return f"look into the guest (``console`` {guest.vm.name}): {logs}"

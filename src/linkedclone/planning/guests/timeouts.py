@@ -59,7 +59,6 @@ _GRACE_SECONDS: Final = 5.0
 
 
 def _has_failed(guest: Followed) -> bool:
-    """Say whether a customization that the guest is waited for has failed."""
     return (
         GuestStage.CUSTOMIZED in guest.course.stages
         and guest.course.evidence is Evidence.TOLD

@@ -259,7 +259,6 @@ def find_missing(steps: Iterable[Step], inventory: Inventory) -> tuple[VmId, ...
 
 
 def _has(vms: Mapping[VmId, Vm], step: Step) -> bool:
-    """Say whether what a step is about is among these VMs."""
     if not isinstance(step, _AIMED):
         return True
     vm = vms.get(step.vm)
@@ -297,8 +296,6 @@ def check_steps(
 
 
 class _Look:
-    """One last look at what the steps of a stage would take away."""
-
     def __init__(self, steps: Sequence[Step], inventory: Inventory, direct: Iterable[Vm]) -> None:
         self._lineage = Lineage(inventory)
         self._here = {vm.id: vm for vm in inventory.vms}
@@ -407,7 +404,6 @@ def _written_by(vm: Vm, step: GrowDisk) -> frozenset[Layer]:
 
 
 def _readers(step: Step, here: Mapping[VmId, Vm], lineage: Lineage) -> Iterable[Reader]:
-    """Return what hangs by now from what a step takes away."""
     if isinstance(step, RemoveStray):
         return [r for r in lineage.readers(step.stray.layer) if r.id != step.stray.id]
     vm = here.get(step.vm) if isinstance(step, _AIMED) else None

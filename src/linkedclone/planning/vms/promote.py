@@ -97,7 +97,6 @@ def _notes(copies: Mapping[VmId, frozenset[Layer]], lineage: Lineage) -> tuple[s
 def _refuse_full(
     vms: Sequence[Vm], copies: Sequence[frozenset[Layer]], inventory: Inventory
 ) -> None:
-    """Refuse what does not fit, all copies together."""
     needed: dict[StoreId, int] = defaultdict(int)
     for vm, layers in zip(vms, copies, strict=True):
         for disk in vm.disks:

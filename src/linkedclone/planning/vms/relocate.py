@@ -74,7 +74,6 @@ def plan_relocate(
 
 
 def _leaves(vm: Vm, target: Target) -> bool:
-    """Say whether any of a VM's own files would have to go to another datastore."""
     own = {disk.top.store for disk in vm.disks} | ({vm.home[0]} if vm.home else set())
     return own != {StoreId(target.datastore)}
 
@@ -107,7 +106,6 @@ def _refuse_snapshots(vms: Sequence[Vm]) -> None:
 
 
 def _refuse_full(vms: Sequence[Vm], targets: Mapping[VmId, Target], inventory: Inventory) -> None:
-    """Refuse what does not fit, as far as sizes are known."""
     free = {store.id: store for store in inventory.stores}
     needed: dict[StoreId, int] = {}
     for vm in vms:

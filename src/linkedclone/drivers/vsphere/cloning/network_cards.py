@@ -26,8 +26,6 @@ class CardChanges:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Card:
-    """A card as it is to be."""
-
     old: Native  # the snapshot's card; None for a new one
     network: Network | None  # the network that it is put on; None leaves it
     mac: str = ""  # the address that it is given; empty for none

@@ -84,8 +84,6 @@ class _Source:
 
 
 class _BoundedReader(io.RawIOBase):
-    """The bytes of one answer."""
-
     def __init__(self, sock: socket.socket, most_bytes: int, timeout: float | None) -> None:
         super().__init__()
         self._sock = sock

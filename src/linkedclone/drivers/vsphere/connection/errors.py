@@ -97,8 +97,6 @@ _GENERAL: Final = frozenset({"dynamicType", "dynamicProperty", "msg", "faultCaus
 
 
 class _Words:
-    """Puts what a fault says and holds into words."""
-
     def __init__(self, name_of: NameOf) -> None:
         self._name_of = name_of
         self._names: dict[str, str] = {}

@@ -113,7 +113,6 @@ def find_gaps(around: Mapping[str, Seen]) -> tuple[Gap, ...]:
 
 
 def _blind_hosts(hosts: Sequence[Seen]) -> dict[str, tuple[str, ...]]:
-    """Return for each datastore that not all of these hosts see those that do not."""
     sees = {host.id: {moid_of(ref) for ref in host.told("datastore") or ()} for host in hosts}
     missing = {
         store: tuple(sorted(_name(host) for host in hosts if store not in sees[host.id]))

@@ -67,7 +67,6 @@ def _find_product(session: Session) -> Finding:
 
 
 def _find_privileges(session: Session, datacenters: Datacenters) -> tuple[Finding, ...]:
-    """Tell what the user lacks: of what all clones take, and of what only some options take."""
     try:
         missing, where = _missing_privileges(session, datacenters)
     except LinkedCloneError as error:
@@ -115,7 +114,6 @@ def _find_optional(missing: frozenset[str], where: str) -> Finding:
 
 
 def _missing_privileges(session: Session, datacenters: Datacenters) -> tuple[frozenset[str], str]:
-    """Ask for all in one call."""
     start = datacenters.start()
     manager = session.content.authorizationManager
     answers = session.read(

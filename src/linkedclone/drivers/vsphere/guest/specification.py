@@ -69,8 +69,6 @@ class Customizing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Case:
-    """All that a specification is made of."""
-
     guest: Guest
     stored: Native
     # The PCI slot of each card that the clone will have; None for unknown.
@@ -168,7 +166,6 @@ def _build_cards(case: _Case, os: GuestOs | None) -> list[Native]:
 
 
 def _build_name(guest: Guest) -> Native:
-    """Return the name that a guest gets, once it is certain that its system takes it."""
     windows = guest.customization.os is GuestOs.WINDOWS
     fault = find_fault(guest.host_name, windows=windows)
     if fault:

@@ -73,7 +73,6 @@ def read_layout(
 def _elements(
     own: Element | None, snapshots: Element | None
 ) -> Iterator[tuple[Place, int, Element]]:
-    """Yield each chain's elements, with where they stand and how long the chain is."""
     owners = [("", own)] if own is not None else []
     owners += [(one.findtext(_KEY) or "", one) for one in snapshots or ()]
     for owner, holder in owners:

@@ -147,7 +147,6 @@ class Finder:
         return ()
 
     def _suggest(self, ref: str, known: Mapping[VmId, Way]) -> str:
-        """Say how a VM that was not found may be called; empty if nothing is similar."""
         from difflib import get_close_matches
 
         only = self._datacenters.restricted
@@ -282,7 +281,6 @@ class NameSearch:
         return [moid_of(one) for one in found if one is not None and kind_of(one) == _VM]
 
     def _read(self, starts: Sequence[tuple[str, str]]) -> dict[VmId, Way]:
-        """Read the names of VMs, or of the VMs of vApps."""
         natives = [self._session.managed(kind, moid) for kind, moid in starts]
         if not natives:
             return {}

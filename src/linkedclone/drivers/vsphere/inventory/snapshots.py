@@ -50,7 +50,6 @@ def _walk(nodes: Iterable[Element], above: tuple[str, ...], current: str) -> Ite
 
 
 def _find_aliases(kept: tuple[str, ...], shown: set[str]) -> tuple[str, ...]:
-    """Return a name and a path as kept and as unescaped once, where those differ."""
     if not any("%" in name for name in kept):
         return ()
     once = tuple(map(unescape, kept))

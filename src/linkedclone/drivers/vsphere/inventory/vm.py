@@ -120,7 +120,6 @@ class Surroundings:
         return self._listed[ids]
 
     def _find_told(self, owners: Iterable[str]) -> dict[str, set[str]]:
-        """Return the ids that the backings of VMs or snapshots give to names of datastores."""
         told: dict[str, set[str]] = defaultdict(set)
         for owner in owners:
             hardware = self.hardware(owner)
@@ -130,7 +129,6 @@ class Surroundings:
         return told
 
     def _find_elsewhere(self, name: str, read: Read) -> set[str]:
-        """Return which of a VM's datastores others call by this name."""
         return self.told_stores().get(name, set()) & set(read.values.get("datastore", ()))
 
     def told_stores(self) -> Mapping[str, set[str]]:

@@ -139,7 +139,6 @@ def _datacenter_id(vm: Seen, around: Mapping[str, Seen]) -> str:
 
 
 def _describe_recommendations(result: Native) -> str:
-    """Return what DRS recommends, one line each; empty if it recommends nothing."""
     texts = (
         unescape(str(one.reasonText or one.reason or one.key))
         for one in result.recommendations or ()

@@ -98,7 +98,6 @@ def _levels(ref: str, top: str) -> list[str]:
 def _descend(
     levels: list[str], top: str, folders: Mapping[str, Seen], around: Mapping[str, Seen]
 ) -> tuple[Seen, str]:
-    """Follow the levels that exist; return where they end and what is left."""
     here = next(seen for seen in folders.values() if build_path(seen, around) == top)
     for number, level in enumerate(levels):
         below = [

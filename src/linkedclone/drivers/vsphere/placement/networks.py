@@ -72,7 +72,6 @@ def find_networks(
 
 
 def _keep_seen(fits: tuple[Seen, ...], hosts: Sequence[Host]) -> tuple[Seen, ...]:
-    """Return those networks that the hosts have and a card can be put on; all if there is none."""
     usable = tuple(
         seen
         for seen in fits

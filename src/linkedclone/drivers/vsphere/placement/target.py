@@ -60,8 +60,6 @@ _AROUND_SOURCE: Final = {**surroundings.AROUND, "VirtualMachine": surroundings.O
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Running:
-    """Where the clones run."""
-
     pool: Seen
     host: Host | None = None
     fit: tuple[Host, ...] = ()  # the hosts that can run them; empty where hosts are not looked at
@@ -126,7 +124,6 @@ class Placer:
     # -- read -------------------------------------------------------------------------
 
     def _read_source(self, wish: Wish) -> tuple[Seen, Mapping[str, Seen]]:
-        """Return the source, and all that was read around it by id."""
         vm, around = wish.source, self._observer.surroundings(wish.source)
         if not around:
             start = self._session.managed("VirtualMachine", vm.id)

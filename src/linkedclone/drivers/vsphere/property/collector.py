@@ -241,8 +241,6 @@ class Collector:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Pages(Generic[_Out]):
-    """How pages are taken apart."""
-
     lighten: Callable[[bytes], bytes] = bytes
     take: Callable[[Found], _Out]
 

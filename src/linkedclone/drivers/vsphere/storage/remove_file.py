@@ -55,8 +55,6 @@ _USERS: Final = (traversal.STORE_USERS, *traversal.SNAPSHOTS)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Use:
-    """What the VMs of a datastore read and do."""
-
     store: Datastore  # the datastore, read together with them
     readers: Mapping[Layer, frozenset[str]]  # the names of the VMs that read a layer
     busy: frozenset[str]  # the folders of VMs that a task works on

@@ -199,7 +199,6 @@ def _files(strays: Iterable[Stray], chains: Chains) -> dict[Layer, LayerFile]:
 
 
 def _say_unread(chains: Chains, strays: Iterable[Stray]) -> list[str]:
-    """Say of which strays it is not known what they hang from."""
     unread: dict[str, str] = {}
     for stray in strays:
         reason = _why_unread(chains, stray.chain[0])
@@ -212,7 +211,6 @@ def _say_unread(chains: Chains, strays: Iterable[Stray]) -> list[str]:
 
 
 def _why_unread(chains: Chains, bottom: Layer) -> str:
-    """Say why a chain ends where it does; nothing if it ends in a base."""
     reading = chains.readings.get(bottom)
     if bottom in chains.puzzling:
         return "it depends on a file that cannot be made out"
