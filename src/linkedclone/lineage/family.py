@@ -128,11 +128,6 @@ class Lineage:
         """Return everything that reads the layer, itself or through a snapshot."""
         return tuple(self._readers.get(layer, ()))
 
-    def snapshot_of(self, layer: Layer) -> Snapshot | None:
-        """Return the snapshot that froze the layer, if it still exists."""
-        frozen = self._frozen.get(layer)
-        return frozen[1] if frozen else None
-
     # -- up ---------------------------------------------------------------------------
 
     def origin(self, vm: Vm) -> Origin:

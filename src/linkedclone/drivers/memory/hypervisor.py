@@ -10,6 +10,7 @@ from typing import Literal
 
 from linkedclone.drivers.memory.inventory import Estate, Linking, name_taken
 from linkedclone.drivers.memory.jobs import Effect, Schedule
+from linkedclone.drivers.memory.snapshots import take_snapshot
 from linkedclone.drivers.memory.vm import Machine
 from linkedclone.errors import GoneError, LinkedCloneError, NoSnapshotError
 from linkedclone.model.jobs import Job, JobState
@@ -122,7 +123,7 @@ class MemoryHypervisor:
     def add_snapshot(self, vm: VmId, name: str, description: str = "") -> SnapshotId:
         """Take a snapshot at once."""
         with self._inside() as estate:
-            return estate.take_snapshot(vm, name, description)
+            return take_snapshot(estate, vm, name, description)
 
     def add_clone(
         self, source: VmId, snapshot: SnapshotId, name: str, *, owner: str = "", run: bool = False

@@ -22,7 +22,6 @@ from linkedclone.errors import (
     HypervisorError,
     InUseError,
     RefusedError,
-    UnsupportedError,
 )
 from linkedclone.model.inventory import Inventory, Stray
 from linkedclone.model.plan import CreateClone, ReconfigureVm, RelocateVm
@@ -35,7 +34,7 @@ Linking = Literal["linked", "full", "hidden"]
 
 BASE_BYTES = 2 << 30
 CAPACITY_BYTES = 8 << 30
-_FIRST = datetime(2026, 1, 1, 8, 0, tzinfo=UTC)
+FIRST = datetime(2026, 1, 1, 8, 0, tzinfo=UTC)
 _IDS = uuid.UUID("6d656d6f-7279-4c43-8000-000000000000")
 
 
@@ -50,17 +49,18 @@ class Estate:
         self.orphans: dict[Layer, tuple[Layer, ...]] = {}
         self._numbers: Counter[str] = Counter()
 
-    def _number(self, kind: str) -> int:
+    def number(self, kind: str) -> int:
+        """Return the next number of a kind of things."""
         self._numbers[kind] += 1
         return self._numbers[kind]
 
     def fresh_uuid(self) -> str:
         """Return a UUID that no VM has."""
-        return str(uuid.uuid5(_IDS, str(self._number("uuid"))))
+        return str(uuid.uuid5(_IDS, str(self.number("uuid"))))
 
     def fresh_mac(self) -> str:
         """Return a MAC address of the locally administered kind that no VM has."""
-        number = self._number("mac").to_bytes(3, "big")
+        number = self.number("mac").to_bytes(3, "big")
         return "02:00:00:" + number.hex(":")
 
     # -- read -------------------------------------------------------------------------
@@ -174,10 +174,10 @@ class Estate:
 
     def create(self, name: str, folder: FolderId, store: StoreId, *, disks: int) -> Machine:
         """Make a VM with disks of its own."""
-        number = self._number("vm")
+        number = self.number("vm")
         machine = Machine(
             id=VmId(f"vm-{number}"),
-            created=_FIRST + timedelta(minutes=number),
+            created=FIRST + timedelta(minutes=number),
             name=name,
             uuid=self.fresh_uuid(),
             folder=folder,
@@ -242,13 +242,13 @@ class Estate:
 
     def clone_without_disks(self, step: CreateClone, source: Machine) -> Machine:
         """Make what a clone is before it has its disks, and what a failed one may leave."""
-        number = self._number("vm")
+        number = self.number("vm")
         taken = {machine.uuid for machine in self.machines.values()}
         annotation = source.annotation if step.annotation is None else step.annotation
         is_told = bool(step.guest or step.target.customization_spec)
         machine = Machine(
             id=VmId(f"vm-{number}"),
-            created=_FIRST + timedelta(minutes=number),
+            created=FIRST + timedelta(minutes=number),
             name=step.name,
             # vCenter gives another instance UUID where the wanted one is in use.
             uuid=self.fresh_uuid() if step.uuid in taken else step.uuid,
@@ -277,7 +277,7 @@ class Estate:
             return
         refuse_changed(machine.name, seen=seen, now=machine.mark)
         if machine.power is not Power.OFF:
-            raise _wrong_power(machine)
+            raise wrong_power(machine)
         del self.machines[vm]
         self.storage.drop_home(machine.home)
         self.storage.remove_unused(machine.layers, self.used())
@@ -286,7 +286,7 @@ class Estate:
         """Forget a VM; its files stay."""
         machine = self.machine(vm)
         if machine.power is not Power.OFF:
-            raise _wrong_power(machine)
+            raise wrong_power(machine)
         del self.machines[vm]
         self.unregistered.append(machine)
 
@@ -305,51 +305,6 @@ class Estate:
             raise InUseError(f"{layer} is in use", dependants=tuple(sorted(readers)))
         self.orphans.pop(layer, None)
         self.storage.remove_unused([layer], self.used())
-
-    def promote(self, vm: VmId) -> None:
-        """Give a VM copies of the layers that lie outside of its folder.
-
-        Without snapshots the whole chain becomes one file. One that runs must
-        have no snapshots [fact: vs-promote].
-        """
-        machine = self.machine(vm)
-        if machine.power is not Power.OFF and machine.points:
-            raise _wrong_power(machine)
-        before = machine.layers
-        copies: dict[tuple[Layer, ...], Layer] = {}
-        machine.disks = tuple(self._promoted(machine, disk, copies) for disk in machine.disks)
-        machine.points = tuple(
-            replace(p, disks=tuple(self._promoted(machine, d, copies) for d in p.disks))
-            for p in machine.points
-        )
-        self.storage.remove_unused(before, self.used())
-
-    def _promoted(
-        self, machine: Machine, disk: Disk, copies: dict[tuple[Layer, ...], Layer]
-    ) -> Disk:
-        outside = tuple(
-            layer for layer in disk.chain if (layer.store, layer.folder) != machine.home
-        )
-        if not outside:
-            return disk
-        own = disk.chain[len(outside) :]
-        merged = outside if machine.points else disk.chain
-        if merged not in copies:
-            size_bytes = sum(map(self.storage.size, merged))
-            copies[merged] = self.storage.make_base(machine.home, machine.name, size_bytes)
-        chain = (copies[merged], *own) if machine.points else (copies[merged],)
-        return replace(disk, chain=chain, hidden=False)
-
-    def grow(self, vm: VmId, label: str, capacity_bytes: int) -> None:
-        """Make a disk larger, unless it hangs from another file [fact: vs-linked-no-growth]."""
-        machine = self.machine(vm)
-        disk = next((d for d in machine.disks if d.label == label), None)
-        if disk is None or len(disk.chain) > 1:
-            raise HypervisorError(
-                f"{label!r} of {machine.name} cannot grow", kind="InvalidArgument"
-            )
-        grown = replace(disk, capacity_bytes=capacity_bytes)
-        machine.disks = tuple(grown if d is disk else d for d in machine.disks)
 
     def set_power(self, vm: VmId, power: Power) -> None:
         """Start or stop a VM."""
@@ -410,76 +365,6 @@ class Estate:
             raise name_taken(name)
         machine.name = name
 
-    def take_snapshot(self, vm: VmId, name: str, description: str) -> SnapshotId:
-        """Freeze a VM's disks, and move the VM onto new deltas.
-
-        A template cannot be snapshotted [fact: vs-template-snapshot].
-        """
-        machine = self.machine(vm)
-        if machine.template:
-            brief = f"{machine.name} is a template and cannot be snapshotted"
-            hint = "make it a VM again, take the snapshot, then mark it as a template"
-            raise UnsupportedError(brief, hint=hint, kind="NotSupported")
-        number = self._number("snapshot")
-        point = Point(
-            id=SnapshotId(f"snapshot-{number}"),
-            name=name,
-            description=description,
-            created=_FIRST + timedelta(minutes=number),
-            above=machine.current,
-            disks=machine.disks,
-        )
-        machine.disks = self.storage.push_deltas(machine.home, machine.disks)
-        machine.points += (point,)
-        machine.current = point.id
-        return point.id
-
-    def revert(self, vm: VmId, snapshot: SnapshotId) -> None:
-        """Put a VM onto new deltas over a snapshot's disks, off; what it had written is lost."""
-        machine, point = self.point(vm, snapshot)
-        before = machine.layers
-        machine.disks = self.storage.push_deltas(machine.home, point.disks)
-        machine.current = point.id
-        machine.power = Power.OFF
-        self.storage.remove_unused(before, self.used())
-
-    def delete_snapshot(self, vm: VmId, snapshot: SnapshotId) -> None:
-        """Remove a snapshot, merging its layers where nobody else reads them.
-
-        A layer that another VM reads is kept as it is, so that clones go on
-        working and the VM keeps a longer chain [fact: vs-snapshot-under-clones]. An
-        absent snapshot, or one of an absent VM, counts as removed.
-        """
-        machine = self.machines.get(vm)
-        point = machine.point(snapshot) if machine is not None else None
-        if machine is None or point is None:
-            return
-        before = machine.layers
-        machine.points = tuple(
-            replace(other, above=point.above) if other.above == snapshot else other
-            for other in machine.points
-            if other is not point
-        )
-        if machine.current == snapshot:
-            machine.current = point.above
-        foreign = self.used(apart_from=machine)
-        for disk in point.disks:
-            if not disk.independent and disk.top not in foreign:
-                self._merge_above(machine, disk.top, foreign)
-        self.storage.remove_unused(before, self.used())
-
-    def _merge_above(self, machine: Machine, lower: Layer, foreign: frozenset[Layer]) -> None:
-        """Merge the only delta over a layer that no snapshot needs any more into it."""
-        chains = [disk.chain for disk in machine.all_disks if lower in disk.chain]
-        upper = {chain[chain.index(lower) + 1] for chain in chains if chain[-1] != lower}
-        frozen = any(chain[-1] == lower for chain in chains)
-        if frozen or len(upper) != 1 or upper & foreign:
-            return
-        gone = upper.pop()
-        self.storage.merge(gone, lower)
-        machine.disks = _without(gone, machine.disks)
-        machine.points = tuple(replace(p, disks=_without(gone, p.disks)) for p in machine.points)
-
 
 def name_taken(name: str) -> DuplicateNameError:
     """Return the error for a name that another VM of the folder has, or is getting."""
@@ -487,11 +372,8 @@ def name_taken(name: str) -> DuplicateNameError:
     return DuplicateNameError(f"the name {name} is taken", details=details, kind="DuplicateName")
 
 
-def _without(layer: Layer, disks: tuple[Disk, ...]) -> tuple[Disk, ...]:
-    return tuple(replace(d, chain=tuple(x for x in d.chain if x != layer)) for d in disks)
-
-
-def _wrong_power(machine: Machine) -> HypervisorError:
+def wrong_power(machine: Machine) -> HypervisorError:
+    """Return the error for what cannot be done to a VM as it runs."""
     return HypervisorError(
         f"{machine.name} is powered {machine.power}",
         details="The attempted operation cannot be performed in the current state (Powered on).",

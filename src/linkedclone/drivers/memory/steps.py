@@ -4,6 +4,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import assert_never
 
+from linkedclone.drivers.memory import snapshots
 from linkedclone.drivers.memory.hypervisor import MemoryHypervisor
 from linkedclone.drivers.memory.inventory import Estate
 from linkedclone.model import plan
@@ -24,11 +25,11 @@ def start(  # noqa: C901, PLR0912 - one case for each step
         case plan.RenameVm():
             effect = partial(hypervisor.rename, step.vm, step.new_name)
         case plan.TakeSnapshot():
-            effect = partial(estate.take_snapshot, step.vm, step.name, step.description)
+            effect = partial(snapshots.take_snapshot, estate, step.vm, step.name, step.description)
         case plan.DeleteSnapshot():
-            effect = partial(estate.delete_snapshot, step.vm, step.snapshot)
+            effect = partial(snapshots.delete_snapshot, estate, step.vm, step.snapshot)
         case plan.RevertSnapshot():
-            effect = partial(estate.revert, step.vm, step.snapshot)
+            effect = partial(snapshots.revert, estate, step.vm, step.snapshot)
         case plan.WriteMark():
             vm, name = step.vm, step.vm_name
             change = plan.ReconfigureVm(vm=vm, vm_name=name, mark=step.mark, seen=step.seen)
@@ -44,9 +45,9 @@ def start(  # noqa: C901, PLR0912 - one case for each step
         case plan.UnregisterVm():
             effect = partial(estate.unregister, step.vm)
         case plan.PromoteVm():
-            effect = partial(estate.promote, step.vm)
+            effect = partial(snapshots.promote, estate, step.vm)
         case plan.GrowDisk():
-            effect = partial(estate.grow, step.vm, step.disk, step.capacity_bytes)
+            effect = partial(snapshots.grow, estate, step.vm, step.disk, step.capacity_bytes)
         case plan.DisconnectMedia():
             effect = partial(estate.disconnect_media, step.vm)
         case plan.SetTemplate():

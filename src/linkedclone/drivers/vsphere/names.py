@@ -34,11 +34,6 @@ def unescape_fully(name: str) -> str:
     return name
 
 
-def is_called(name: str, ref: str) -> bool:
-    """Say whether a person may mean an object by a name: as it is kept, once or fully unescaped."""
-    return ref in {name, unescape(name), unescape_fully(name)}
-
-
 def split_file_name(name: str) -> tuple[str, str]:
     """Split ``[datastore] folder/file.vmdk`` into datastore name and path.
 

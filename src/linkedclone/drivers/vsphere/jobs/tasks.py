@@ -13,18 +13,21 @@ import math
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Final
 
-from pyVmomi import vim
-
-from linkedclone.drivers.vsphere.connection.errors import NameOf, no_name, translate
 from linkedclone.drivers.vsphere.connection.session import Session
 from linkedclone.drivers.vsphere.jobs.attach import Attacher, Attachment
 from linkedclone.drivers.vsphere.jobs.sequence import Sequences, Start
+from linkedclone.drivers.vsphere.jobs.task_outcome import (
+    VERBS,
+    build_job,
+    build_state,
+    has_failed,
+    is_so_already,
+    is_vague,
+)
 from linkedclone.drivers.vsphere.jobs.updates import Watch
-from linkedclone.drivers.vsphere.names import is_same_file
-from linkedclone.drivers.vsphere.native import Native, NativeCall, is_managed, kind_of, moid_of
+from linkedclone.drivers.vsphere.native import Native, NativeCall, kind_of, moid_of
 from linkedclone.drivers.vsphere.property.collector import Collector, Seen
 from linkedclone.errors import (
     AuthenticationError,
@@ -34,8 +37,6 @@ from linkedclone.errors import (
     GoneError,
     HypervisorError,
     LinkedCloneError,
-    LostJobError,
-    PowerOnError,
     UnreadableAnswerError,
 )
 from linkedclone.model.jobs import Job, JobState, JobStatus
@@ -44,17 +45,8 @@ from linkedclone.model.values.ids import JobId, VmId
 
 _PROGRESS: Final = {"Task": ("info.state", "info.progress", "info.result")}
 _WITHOUT_RESULT: Final = {"Task": ("info.state", "info.progress")}
-_STATUS: Final = {
-    "queued": JobStatus.QUEUED,
-    "running": JobStatus.RUNNING,
-    "success": JobStatus.DONE,
-    "error": JobStatus.FAILED,
-}
 _OF_TARGETS: Final = {"VirtualMachine": "name", "VirtualMachineSnapshot": "vm"}
 """What every object has that can be deleted."""
-
-_MAKING: Final = frozenset({"clone", "snapshot"})
-"""Actions whose task tells what it made."""
 
 _FIRST_PAUSE: Final = 0.05
 _LONGEST_PAUSE: Final = 2.0
@@ -105,7 +97,7 @@ class Jobs:
         self._most = 0  # jobs that were under way together since there were none
         self._attachments: dict[JobId, Attachment] = {}
         self._targets: dict[JobId, Native] = {}
-        self._sequences = Sequences(_is_so_already)
+        self._sequences = Sequences(is_so_already)
         self._last_read = 0.0
         self._silent_since = 0.0
         self._numbers = itertools.count(1)
@@ -117,9 +109,9 @@ class Jobs:
     def start(self, about: str, action: str, method: NativeCall, **arguments: object) -> Job:
         """Send a call that returns a task; what is so already gives a job that is done."""
         try:
-            task = self._session.call(f"{_VERBS[action]} {about}", method, **arguments)
+            task = self._session.call(f"{VERBS[action]} {about}", method, **arguments)
         except HypervisorError as error:
-            if not _is_so_already(action, error):
+            if not is_so_already(action, error):
                 raise
             return self.done(about, action)
         return self._begin(build_job(moid_of(task), about, action))
@@ -129,7 +121,7 @@ class Jobs:
     ) -> Job:
         """Send a call that deletes an object; one that is gone already gives a job that is done."""
         try:
-            task = self._session.call(f"{_VERBS[action]} {about}", method, **arguments)
+            task = self._session.call(f"{VERBS[action]} {about}", method, **arguments)
         except GoneError:
             if not self._is_gone(target):
                 raise
@@ -265,7 +257,7 @@ class Jobs:
         ids = [self._sequences.task_of(job) for job in tasks]
         natives = [self._session.managed("Task", moid) for moid in ids]
         seen = self._watch.observe(natives, _WATCH_SECONDS) if watching else {}
-        if any(_is_vague(j.action, seen.get(i)) for j, i in zip(tasks, ids, strict=True)):
+        if any(is_vague(j.action, seen.get(i)) for j, i in zip(tasks, ids, strict=True)):
             seen = self._poll_tasks(natives)
         states = [
             self._sequences.go_on(self._build_state(job, seen.get(moid)))
@@ -295,7 +287,7 @@ class Jobs:
     def _poll_tasks(self, tasks: Sequence[Native]) -> Mapping[str, Seen]:
         """Read tasks; why they failed, which costs more to decode, only of those that did."""
         seen = self._collector.read("follow tasks", tasks, self._progress)
-        failed = [task for task in tasks if _has_failed(seen.get(moid_of(task)))]
+        failed = [task for task in tasks if has_failed(seen.get(moid_of(task)))]
         return seen | self._read_failures(failed)
 
     def _read_failures(self, tasks: Sequence[Native]) -> dict[str, Seen]:
@@ -308,146 +300,3 @@ class Jobs:
                 return {}  # what was seen before is kept: that it failed
         single = (self._read_failures([task]) for task in tasks)
         return {moid: one for found in single for moid, one in found.items()}
-
-
-def status_of(task: Seen) -> JobStatus | None:
-    """Return how far a task is; None if its state was not told, or is none that is known."""
-    return _STATUS.get(str(task.get("info.state")))
-
-
-def _is_vague(action: str, task: Seen | None) -> bool:
-    """Say whether an answer leaves open how far a task is, or what it made."""
-    status = None if task is None else status_of(task)
-    if task is None or status is None:
-        return True
-    return status is JobStatus.DONE and action in _MAKING and _result_of(task) is None
-
-
-def _has_failed(task: Seen | None) -> bool:
-    return task is not None and status_of(task) is JobStatus.FAILED
-
-
-def build_job(moid: str, about: str, action: str) -> Job:
-    """Return the job that one task stands for."""
-    return Job(id=JobId(moid), about=about, action=action, task=moid)
-
-
-def build_state(
-    job: Job, task: Seen | None, *, subject: str = "", name_of: NameOf = no_name
-) -> JobState:
-    """Return what a task says of its job; the subject is the file that a removal is about.
-
-    One that is gone has failed, and so has one whose state is not told: it would
-    be waited for for ever. So has one that was to make something and does not tell
-    what: whoever waits has to look for it.
-    """
-    if task is None:
-        return _build_loss(job, "it is gone")
-    job = replace(job, task=task.id)
-    status = status_of(task)
-    if status is None:
-        return _build_loss(job, "its state cannot be read", _why_unknown(task))
-    if _is_vague(job.action, task):
-        return _build_loss(job, "it succeeded, but the server does not say what it created")
-    if status is JobStatus.FAILED:
-        return _build_failure(job, task.get("info.error"), subject=subject, name_of=name_of)
-    return JobState(
-        job=job,
-        status=status,
-        percent=task.get("info.progress"),
-        result=_result_of(task),
-    )
-
-
-def _build_loss(job: Job, reason: str, details: str = "") -> JobState:
-    lost = LostJobError(
-        f"could not follow the task to {_VERBS[job.action]} {job.about}: {reason}",
-        details="\n".join(filter(None, (details, _name_task(job)))),
-        hint="look whether it was done: ``list``",
-    )
-    return JobState(job=job, status=JobStatus.FAILED, error=lost)
-
-
-def _why_unknown(task: Seen) -> str:
-    told = task.get("info.state")
-    return f"its state is {told!r}" if told else task.refused.get("info.state", "")
-
-
-def _result_of(task: Seen) -> str | None:
-    """Return the id of what a task made; other results are none of a job's."""
-    made = task.get("info.result")
-    return moid_of(made) if made is not None and is_managed(made) else None
-
-
-def _name_task(job: Job) -> str:
-    return f"task: {job.task}" if job.task else ""
-
-
-def _build_failure(
-    job: Job, fault: Native, *, subject: str = "", name_of: NameOf = no_name
-) -> JobState:
-    about = f"{_VERBS[job.action]} {job.about}"
-    if fault is None:
-        error: LinkedCloneError = HypervisorError(
-            f"could not {about}: vCenter gave a reason that cannot be read",
-            hint="look the task up in vCenter; a newer linkedclone may understand it",
-        )
-    else:
-        error = translate(fault, about, name_of=name_of)
-    error.__cause__ = fault
-    error.details = "\n".join(filter(None, (error.details, _name_task(job))))
-    if _is_so_already(job.action, error, subject):
-        return JobState(job=job, status=JobStatus.DONE)
-    if job.action == "power-on" and type(error) is HypervisorError:
-        error = PowerOnError(
-            error.brief,
-            details=error.details,
-            hint=error.hint,
-            kind=error.kind,
-            transience=error.transience,
-        )
-    return JobState(job=job, status=JobStatus.FAILED, error=error)
-
-
-def find_fault(about: str, action: str, fault: Native) -> LinkedCloneError | None:
-    """Return what a fault means for an action; None where it says that all is so already."""
-    return _build_failure(Job(id=JobId(""), about=about, action=action), fault).error
-
-
-def _is_so_already(action: str, error: LinkedCloneError, subject: str = "") -> bool:
-    """Say whether a call failed because there is nothing left to do.
-
-    A file is gone if the server misses just that one, and not, say, the extent
-    of another disk that a deletion came across.
-    """
-    fault = error.__cause__
-    if action == "remove":
-        about = str(fault.file or "") if isinstance(fault, vim.fault.FileNotFound) else None
-        return about is not None and is_same_file(about, subject)
-    wanted = _WANTED_POWER.get(action)
-    return isinstance(fault, vim.fault.InvalidPowerState) and str(fault.existingState) == wanted
-
-
-_WANTED_POWER: Final = {"power-on": "poweredOn", "power-off": "poweredOff"}
-
-_VERBS: Final = {
-    "clone": "clone",
-    "attach": "follow the clone",
-    "snapshot": "take a snapshot of",
-    "delete-snapshot": "delete a snapshot of",
-    "revert": "revert",
-    "delete": "delete",
-    "power-on": "start",
-    "power-off": "stop",
-    "mark": "mark",
-    "reconfigure": "change the hardware of",
-    "rename": "rename",
-    "relocate": "move",
-    "promote": "promote",
-    "unregister": "unregister",
-    "grow": "grow a disk of",
-    "remove": "remove",
-    "search": "search",
-    "disconnect-media": "empty the drives of",
-}
-"""Actions as error texts name them."""

@@ -11,7 +11,8 @@ from typing import Final
 
 from linkedclone.drivers.vsphere.connection.session import Session
 from linkedclone.drivers.vsphere.inventory.observe import Observer
-from linkedclone.drivers.vsphere.jobs.tasks import Jobs, find_fault
+from linkedclone.drivers.vsphere.jobs.task_outcome import find_fault
+from linkedclone.drivers.vsphere.jobs.tasks import Jobs
 from linkedclone.drivers.vsphere.names import unescape
 from linkedclone.drivers.vsphere.native import Native, moid_of
 from linkedclone.drivers.vsphere.property.collector import Collector, Seen

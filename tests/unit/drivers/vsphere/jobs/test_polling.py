@@ -6,7 +6,8 @@ from pyVmomi import vim, vmodl
 from linkedclone.drivers.vsphere.inventory.folder_children import prefers_finds
 from linkedclone.drivers.vsphere.jobs.attach import Attachment, CloneTasks
 from linkedclone.drivers.vsphere.jobs.attach import build_state as build_attached
-from linkedclone.drivers.vsphere.jobs.tasks import build_state, pause_seconds
+from linkedclone.drivers.vsphere.jobs.task_outcome import build_state
+from linkedclone.drivers.vsphere.jobs.tasks import pause_seconds
 from linkedclone.drivers.vsphere.login import choose_version
 from linkedclone.drivers.vsphere.property.collector import Seen
 from linkedclone.errors import (
