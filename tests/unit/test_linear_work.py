@@ -30,7 +30,7 @@ from linkedclone.planning.pool.rollout import choose_wave
 from linkedclone.planning.vms.delete import plan_delete
 from linkedclone.planning.vms.family_checks import find_trouble
 from linkedclone.planning.vms.garbage import find_waste
-from linkedclone.planning.vms.guards import check_steps
+from linkedclone.planning.vms.last_look import check_steps
 from linkedclone.planning.vms.promote import plan_promote
 from linkedclone.planning.vms.relocate import plan_relocate
 from tests.memory import MemoryHypervisor

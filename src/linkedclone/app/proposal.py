@@ -18,7 +18,7 @@ from linkedclone.execution.runner import Check, Runner
 from linkedclone.model.plan import Plan, ShutDownGuest, Step
 from linkedclone.model.report import ActionReport
 from linkedclone.model.request import Scan
-from linkedclone.planning.vms.guards import check_steps, find_missing, needs_check
+from linkedclone.planning.vms.last_look import check_steps, find_missing, needs_check
 
 
 class Care(TypedDict, total=False):

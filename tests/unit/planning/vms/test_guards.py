@@ -25,13 +25,8 @@ from linkedclone.model.request import Deletion, Target
 from linkedclone.model.values.ids import FolderId, SnapshotId, StoreId
 from linkedclone.model.vm import Power, Vm
 from linkedclone.planning.vms.delete import plan_delete
-from linkedclone.planning.vms.guards import (
-    check_steps,
-    find_missing,
-    needs_check,
-    refuse_busy,
-    what_to_know,
-)
+from linkedclone.planning.vms.guards import refuse_busy, what_to_know
+from linkedclone.planning.vms.last_look import check_steps, find_missing, needs_check
 from linkedclone.planning.vms.promote import plan_promote
 from linkedclone.planning.vms.snapshots_and_disks import plan_delete_snapshot, plan_revert
 from tests.unit.building import REASON, STORE, clone_of, disk, hide, stray, unreadable, vm
