@@ -49,12 +49,7 @@ class _Step(ABC, Document):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _VmStep(_Step):
-    """What all steps have that are about one VM.
-
-    Attributes:
-        vm: Its id.
-        vm_name: Its name.
-    """
+    """What all steps have that are about one VM."""
 
     vm: VmId
     vm_name: str = field(metadata=NOT_TOLD)
@@ -70,78 +65,51 @@ class _VmStep(_Step):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _PlannedVmStep(_VmStep):
-    """A step that is taken only while its VM is the one that was planned for.
+    """A step that is taken only while its VM is the one that was planned for."""
 
-    Attributes:
-        vm_uuid: Its UUID when this was planned; ids are given again after a restore.
-    """
-
-    vm_uuid: str = ""
+    vm_uuid: str = ""  # its UUID when this was planned; ids are given again after a restore
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TakeSnapshot(_VmStep):
-    """Take a snapshot of a VM.
-
-    Attributes:
-        name: The snapshot's name.
-        description: Its text.
-        quiesce: Whether the guest's file systems are quiesced, if it runs.
-        memory: Whether the memory is kept too, if it runs.
-        template_pool: Id of the pool that a template is made a VM in for the
-            moment; empty for what is a VM.
-    """
+    """Take a snapshot of a VM."""
 
     action: ClassVar[str] = "snapshot"
     name: str = field(metadata=told_as("called"))
     description: str = ""
-    quiesce: bool = False
-    memory: bool = False
+    quiesce: bool = False  # whether the guest's file systems are quiesced, if it runs
+    memory: bool = False  # whether the memory is kept too, if it runs
+    # Id of the pool that a template is made a VM in for the moment; empty for what is a VM.
     template_pool: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreateClone(_Step):
-    """Make one clone, linked unless ``disk_move`` says otherwise.
-
-    Attributes:
-        source: The parent.
-        snapshot: What the clone hangs from; None while it is yet to be taken,
-            and where a parent without snapshots is copied.
-        target: Where it goes.
-        name: Its name.
-        uuid: Its instance UUID, fixed before it exists.
-        mark: What it carries from birth.
-        disk_move: What becomes of the disks.
-        hardware: What differs from the snapshot's hardware.
-        macs: The MAC addresses of its first cards, as far as they are given.
-        annotation: Its notes; None keeps the parent's.
-        guest: Who the guest is to be; None leaves it as the parent's is, or to
-            the stored specification of the target alone.
-        power_on: Whether it is started as part of the clone call.
-        keep_failed: Whether what a failed call has left of it is kept, to be
-            looked at. What is not linked although its job succeeded goes all the same.
-        generation: What its UUID is made of beside the endpoint, folder, owner and name.
-        awaits: Earlier steps of the same plan whose results it refers to: the
-            snapshot that it is to hang from, and the folder that it goes into,
-            from which its UUID follows.
-    """
+    """Make one clone, linked unless ``disk_move`` says otherwise."""
 
     action: ClassVar[str] = "clone"
     source: Vm = field(metadata=told_by(lambda _, vm: {"parent": vm.uuid}))
+    # What the clone hangs from; None while it is yet to be taken, and where a parent without
+    # snapshots is copied.
     snapshot: Snapshot | None = field(metadata=told_by(_tell_id))
     target: Target
     name: str = field(metadata=NOT_TOLD)
-    uuid: str
-    mark: Mark
-    disk_move: DiskMove = DiskMove.LINKED
+    uuid: str  # its instance UUID, fixed before it exists
+    mark: Mark  # what it carries from birth
+    disk_move: DiskMove = DiskMove.LINKED  # what becomes of the disks
     hardware: Hardware = field(default_factory=Hardware)
-    macs: tuple[str, ...] = ()
-    annotation: str | None = None
+    macs: tuple[str, ...] = ()  # the MAC addresses of its first cards, as far as they are given
+    annotation: str | None = None  # its notes; None keeps the parent's
+    # Who the guest is to be; None leaves it as the parent's is, or to the stored specification of
+    # the target alone.
     guest: Guest | None = None
-    power_on: bool = True
+    power_on: bool = True  # whether it is started as part of the clone call
+    # Whether what a failed call has left of it is kept, to be looked at. What is not linked
+    # although its job succeeded goes all the same.
     keep_failed: bool = False
-    generation: int = 0
+    generation: int = 0  # what its UUID is made of beside the endpoint, folder, owner and name
+    # Earlier steps of the same plan whose results it refers to: the snapshot that it is to hang
+    # from, and the folder that it goes into, from which its UUID follows.
     awaits: tuple[TakeSnapshot | CreateFolder, ...] = ()
 
     @property
@@ -155,15 +123,11 @@ class CreateClone(_Step):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttachClone(_Step):
-    """Wait for a clone that somebody else is making under the same name.
-
-    Attributes:
-        create: The step that was refused for the name.
-    """
+    """Wait for a clone that somebody else is making under the same name."""
 
     action: ClassVar[str] = "attach"
 
-    create: CreateClone
+    create: CreateClone  # the step that was refused for the name
 
     @property
     def about(self) -> str:
@@ -172,17 +136,12 @@ class AttachClone(_Step):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreateFolder(_Step):
-    """Make an inventory folder with all that is missing above it.
-
-    Attributes:
-        above: The folder that it is made below.
-        path: Its path from there, as in ``Target.new_folder``.
-    """
+    """Make an inventory folder with all that is missing above it."""
 
     action: ClassVar[str] = "create-folder"
 
-    above: FolderId
-    path: str
+    above: FolderId  # the folder that it is made below
+    path: str  # its path from there, as in ``Target.new_folder``
 
     @property
     def about(self) -> str:
@@ -191,15 +150,10 @@ class CreateFolder(_Step):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetTemplate(_VmStep):
-    """Make a VM that is off a template, or a template a VM.
+    """Make a VM that is off a template, or a template a VM."""
 
-    Attributes:
-        template: What it is to be.
-        pool: Id of the resource pool that a template is made a VM in.
-    """
-
-    template: bool
-    pool: str = ""
+    template: bool  # what it is to be
+    pool: str = ""  # id of the resource pool that a template is made a VM in
 
     @property
     def action(self) -> str:
@@ -228,27 +182,16 @@ class SetPower(_VmStep):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShutDownGuest(_VmStep):
-    """Ask the guest of a VM to shut down, and wait until the VM is off.
-
-    Attributes:
-        deadline_seconds: How long the guest may take.
-        then_off: Whether it is stopped hard after that; else it is a failure.
-    """
+    """Ask the guest of a VM to shut down, and wait until the VM is off."""
 
     action: ClassVar[str] = "shut-down"
-    deadline_seconds: float
-    then_off: bool = False
+    deadline_seconds: float  # how long the guest may take
+    then_off: bool = False  # whether it is stopped hard after that; else it is a failure
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RenameVm(_VmStep):
-    """Give a VM another name; its files keep theirs.
-
-    Attributes:
-        vm: Its id.
-        vm_name: Its name until then.
-        new_name: Its name from then on.
-    """
+    """Give a VM another name; its files keep theirs."""
 
     action: ClassVar[str] = "rename"
     new_name: str
@@ -256,51 +199,35 @@ class RenameVm(_VmStep):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReconfigureVm(_VmStep):
-    """Change what can be changed of a VM without making it anew; it is off.
-
-    Attributes:
-        cpus: Its virtual processors; None keeps them.
-        memory_bytes: Its memory; None keeps it.
-        annotation: Its notes; None keeps them.
-        mark: The mark that it bears from then on; None keeps it.
-        seen: The mark that ``mark`` was made of; see :class:`WriteMark`.
-    """
+    """Change what can be changed of a VM without making it anew; it is off."""
 
     action: ClassVar[str] = "reconfigure"
-    cpus: int | None = None
-    memory_bytes: int | None = None
-    annotation: str | None = None
-    mark: Mark | None = None
-    seen: Mark | None = None
+    cpus: int | None = None  # its virtual processors; None keeps them
+    memory_bytes: int | None = None  # its memory; None keeps it
+    annotation: str | None = None  # its notes; None keeps them
+    mark: Mark | None = None  # the mark that it bears from then on; None keeps it
+    seen: Mark | None = None  # the mark that ``mark`` was made of; see :class:`WriteMark`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RelocateVm(_PlannedVmStep):
-    """Move a VM; what it hangs from stays where it is.
-
-    Attributes:
-        target: Where it goes; empty ids leave it where it is.
-        moves_disks: Whether its own layers go to another datastore.
-    """
+    """Move a VM; what it hangs from stays where it is."""
 
     action: ClassVar[str] = "relocate"
-    target: Target
-    moves_disks: bool = True
+    target: Target  # where it goes; empty ids leave it where it is
+    moves_disks: bool = True  # whether its own layers go to another datastore
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeleteVm(_PlannedVmStep):
-    """Delete a VM and the files that it alone uses.
-
-    Attributes:
-        takes_base: Layers outside the VM's own folder that go with it, because
-            it is the last VM here that uses them.
-        seen: The mark for which it goes: it stays if it bears another by then.
-            None for one whose mark does not matter.
-    """
+    """Delete a VM and the files that it alone uses."""
 
     action: ClassVar[str] = "delete"
+    # Layers outside the VM's own folder that go with it, because it is the last VM here that uses
+    # them.
     takes_base: tuple[Layer, ...] = ()
+    # The mark for which it goes: it stays if it bears another by then. None for one whose mark does
+    # not matter.
     seen: Mark | None = None
 
 
@@ -328,36 +255,24 @@ class RevertSnapshot(_PlannedVmStep):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnregisterVm(_VmStep):
-    """Take a VM out of the inventory; all its files stay.
-
-    Attributes:
-        keeps: The base for whose sake it is not deleted.
-    """
+    """Take a VM out of the inventory; all its files stay."""
 
     action: ClassVar[str] = "unregister"
-    keeps: tuple[Layer, ...] = ()
+    keeps: tuple[Layer, ...] = ()  # the base for whose sake it is not deleted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PromoteVm(_PlannedVmStep):
-    """Make a linked clone a full one: copy into it what it shares.
-
-    Attributes:
-        copy_bytes: What is copied, at most; None where unknown.
-    """
+    """Make a linked clone a full one: copy into it what it shares."""
 
     action: ClassVar[str] = "promote"
+    # What is copied, at most; None where unknown.
     copy_bytes: int | None = field(default=None, metadata=NOT_TOLD)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GrowDisk(_PlannedVmStep):
-    """Make a disk larger for the guest.
-
-    Attributes:
-        disk: The disk's label.
-        capacity_bytes: The new size.
-    """
+    """Make a disk larger for the guest."""
 
     action: ClassVar[str] = "grow"
     disk: str
@@ -366,16 +281,12 @@ class GrowDisk(_PlannedVmStep):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WriteMark(_VmStep):
-    """Put a mark on a VM that is there: on one that is adopted, or to mend ours.
-
-    Attributes:
-        mark: The whole mark.
-        seen: The mark that it was made of; None for a VM that bears none. What
-            others have changed since is kept.
-    """
+    """Put a mark on a VM that is there: on one that is adopted, or to mend ours."""
 
     action: ClassVar[str] = "mark"
     mark: Mark
+    # The mark that it was made of; None for a VM that bears none. What others have changed since is
+    # kept.
     seen: Mark | None
 
 
