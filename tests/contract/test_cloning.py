@@ -4,13 +4,15 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
-import pytest
-
 from linkedclone.drivers.contract import Driver
 from linkedclone.errors import InputError
 from linkedclone.lineage.proof import prove_linked
+from linkedclone.model.customization import Customization, GuestOs
+from linkedclone.model.guest import Guest, GuestCard
+from linkedclone.model.request import Hardware
 from linkedclone.model.values.ids import VmId
 from linkedclone.model.vm import Power
+from tests import do
 from tests.contract.acts import (
     clone,
     current,
@@ -123,9 +125,39 @@ def test_a_clone_gets_the_mac_that_it_is_given(rig: Rig, driver: Driver) -> None
 
 def test_more_macs_than_cards_are_refused_before_the_call(rig: Rig, driver: Driver) -> None:
     macs = ("00:50:56:00:00:01", "00:50:56:00:00:02")
-    step = replace(step_for(driver, find(driver, rig.parent), "desk-001"), macs=macs)
-    with pytest.raises(InputError, match="given 2 MAC addresses"):
-        driver.preview_clone(step)
+    good = step_for(driver, find(driver, rig.parent), "desk-000")
+    steps = [replace(good, name=f"desk-00{n}", macs=macs) for n in (1, 2)]
+    findings = driver.check([good, *steps])
+    assert findings
+    assert all(isinstance(finding, InputError) for finding in findings)
+    assert all("given 2 MAC addresses" in finding.brief for finding in findings)
+
+
+def test_addresses_for_more_cards_than_there_are_are_refused_before_the_call(
+    rig: Rig, driver: Driver
+) -> None:
+    wanted = Customization(os=GuestOs.CLOUD_INIT)
+    guest = Guest(
+        customization=wanted, host_name="desk-001", instance_id="1", cards=(GuestCard(),) * 2
+    )
+    step = replace(step_for(driver, find(driver, rig.parent), "desk-001"), guest=guest)
+    (finding,) = driver.check([step])
+    assert isinstance(finding, InputError)
+
+
+def test_a_check_of_what_can_be_made_finds_nothing_and_makes_nothing(
+    rig: Rig, driver: Driver
+) -> None:
+    before = [vm.id for vm in driver.observe().vms]
+    step = step_for(driver, find(driver, rig.parent), "desk-001")
+    plain = replace(step, name="desk-002")
+    told = replace(step, macs=("00:50:56:00:00:01",), hardware=Hardware(memory_bytes=256 << 20))
+    yet_to_come = replace(
+        told, snapshot=None, awaits=(do.create_snapshot(step.source, "base", ""),)
+    )
+    assert driver.check([told, plain]) == ()
+    assert driver.check([yet_to_come]) == ()
+    assert [vm.id for vm in driver.observe().vms] == before
 
 
 def test_no_two_clones_have_the_same_mac(rig: Rig, driver: Driver) -> None:

@@ -44,6 +44,7 @@ from linkedclone.model.values.ids import VmId
 from linkedclone.model.vm import Identity, Vm
 
 if TYPE_CHECKING:
+    from linkedclone.errors import LinkedCloneError
     from linkedclone.model.inventory import Inventory
 
 
@@ -150,12 +151,18 @@ class Driver(Protocol):
 
     # -- act --------------------------------------------------------------------------
 
-    def preview_clone(self, step: CreateClone) -> Mapping[str, object]:
-        """Return the request that a step would be sent as, as plain data.
+    def check(self, steps: Sequence[CreateClone]) -> tuple[LinkedCloneError, ...]:
+        """Return what stands against making these clones of one batch; empty if nothing is known.
 
-        Raises:
-            InputError: The parent's hardware does not go with what is wanted.
-            RefusedError: It has no room for what is to be added.
+        An InputError where the parent's hardware does not go with what is wanted,
+        a RefusedError where it has no room for what is to be added. Changes
+        nothing. The steps may refer to what is yet to be made.
+        """
+
+    def preview_clone(self, step: CreateClone) -> Mapping[str, object]:
+        """Return the request that a step would be sent as, as plain data, for a dry run.
+
+        Only of what :meth:`check` has nothing against.
         """
 
     def start(self, step: JobStep) -> Job:

@@ -28,7 +28,7 @@ from linkedclone.execution.runner import Runner
 from linkedclone.execution.stages import Landing
 from linkedclone.model.plan import CreateClone, Plan, SetPower, Step, TakeSnapshot, WriteMark
 from linkedclone.model.report import CloneReport, CloneResult, Stage, Status
-from linkedclone.model.request import CloneRequest, Hardware, Wait
+from linkedclone.model.request import CloneRequest, Wait
 from linkedclone.model.values.version import __version__
 from linkedclone.model.values.vm_names import check_name, expand_names
 from linkedclone.model.vm import Snapshot
@@ -103,7 +103,8 @@ def prepare(driver: Driver, request: CloneRequest) -> Prepared:
         snapshot_name=planner.snapshot_name(),
         snapshot=planner.wanted_snapshot(),
     )
-    _try_out(driver, prepared)
+    for finding in driver.check(prepared.creates):
+        raise finding
     return prepared
 
 
@@ -126,24 +127,6 @@ def _resolve(driver: Driver, request: CloneRequest) -> Scene:
         there=there,
         vms=driver.observe().vms if some_missing and needs_inventory(request) else (),
     )
-
-
-def _try_out(driver: Driver, prepared: Prepared) -> None:
-    """Refuse what the parent's hardware does not allow, before anything is sent.
-
-    The requests are built as they would be sent; one stands for all, but for
-    those with MAC addresses of their own, and the one with the longest name:
-    only a stored specification may tell that the guests are of Windows, whose
-    names are short.
-    """
-    request, creates = prepared.request, prepared.creates
-    own = tuple(step for step in creates if step.macs)
-    if request.hardware != Hardware() or request.customization is not None:
-        own = (*creates[:1], *own)
-    if creates and request.customization is not None and request.customization_spec:
-        own = (*own, max(creates, key=lambda step: len(step.name)))
-    for step in own:
-        driver.preview_clone(step)
 
 
 def check(driver: Driver, prepared: Prepared) -> tuple[HostCheck, ...]:

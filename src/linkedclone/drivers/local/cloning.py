@@ -92,6 +92,7 @@ def build_clone(state: StateFolder, step: CreateClone, entry: Path) -> VmId:
         disks = _build_disks(state, source, step, built)
         own = take_uuid(state, step.uuid, vm)
         hardware = build_machine(source.record.machine, step.hardware, step.macs, store=state.store)
+        check_guest(step.guest, hardware)
         guest = step.guest or name_guest(step.name, own)
         machine = place_guest(replace(hardware, seed=SEED_FILE), guest)
         if machine.firmware == UEFI:

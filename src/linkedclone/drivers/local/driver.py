@@ -42,8 +42,10 @@ from linkedclone.drivers.local.state.settings import find_accel, find_root
 from linkedclone.drivers.local.state.store import load_vm
 from linkedclone.drivers.local.state.trust import secure_state
 from linkedclone.drivers.local.steps import build_work
+from linkedclone.drivers.rules.clone_checks import check_clones
 from linkedclone.drivers.rules.refusals import no_such_vms, refuse_step, refuse_unsupported
 from linkedclone.drivers.services import Services
+from linkedclone.errors import LinkedCloneError
 from linkedclone.model.jobs import Job, JobState
 from linkedclone.model.plan import (
     CreateClone,
@@ -218,6 +220,9 @@ class LocalDriver:
         return frozenset()
 
     # -- act --------------------------------------------------------------------------
+
+    def check(self, steps: Sequence[CreateClone]) -> tuple[LinkedCloneError, ...]:
+        return check_clones(steps, partial(plan_machine, self.state))
 
     def preview_clone(self, step: CreateClone) -> Mapping[str, object]:
         machine = plan_machine(self.state, step)

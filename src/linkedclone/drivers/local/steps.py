@@ -12,7 +12,6 @@ from linkedclone.drivers.local.cloning import (
     CLONE,
     await_clone,
     build_clone,
-    plan_machine,
     reserve_name,
 )
 from linkedclone.drivers.local.jobs import Work
@@ -96,7 +95,6 @@ def _build_clone_work(state: StateFolder, machines: OpenMachine, step: CreateClo
             f"no snapshot is given for {step.name}",
             hint="take one first: ``snapshot create``",
         )
-    plan_machine(state, step)
     with ExitStack() as stack, translated(f"cannot {CLONE} {step.name}"):
         entry = stack.enter_context(reserve_name(state, step.name))
         run = partial(_clone, state, machines, step, entry)

@@ -18,12 +18,13 @@ from linkedclone.drivers.memory.services import MemoryServices
 from linkedclone.drivers.memory.steps import start
 from linkedclone.drivers.memory.target import find_target
 from linkedclone.drivers.memory.vm import Machine
-from linkedclone.drivers.rules.network_cards import fill_macs
+from linkedclone.drivers.rules.clone_checks import check_clones
 from linkedclone.drivers.rules.refusals import no_such_vms, refuse_step, refuse_unsupported
 from linkedclone.drivers.services import Services
 from linkedclone.errors import (
     AmbiguousError,
     EndpointError,
+    LinkedCloneError,
 )
 from linkedclone.model.inventory import Inventory
 from linkedclone.model.jobs import Job, JobState
@@ -127,9 +128,10 @@ class MemoryDriver:
 
     # -- act --------------------------------------------------------------------------
 
+    def check(self, steps: Sequence[CreateClone]) -> tuple[LinkedCloneError, ...]:
+        return check_clones(steps, refuse_card_mismatch)
+
     def preview_clone(self, step: CreateClone) -> Mapping[str, object]:
-        fill_macs(step.name, step.macs, len(step.source.macs))
-        refuse_card_mismatch(step)
         return {
             "method": "clone",
             "source": step.source.id,

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 
+from linkedclone.drivers.rules.network_cards import fill_macs
 from linkedclone.errors import InputError
 from linkedclone.model.guest import Guest, GuestCard
 from linkedclone.model.plan import CreateClone
@@ -47,6 +48,7 @@ def show_inside(vm: Vm, inside: Inside | None) -> Vm:
 
 def refuse_card_mismatch(step: CreateClone) -> None:
     """Refuse settings for another number of cards than there are, as vSphere does."""
+    fill_macs(step.name, step.macs, len(step.source.macs))
     wanted = len(step.guest.cards) if step.guest else 0
     there = len(step.source.macs)
     if wanted not in {0, there}:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Final
 
 from linkedclone.drivers.features import require
+from linkedclone.drivers.rules.clone_checks import check_clones
 from linkedclone.drivers.rules.refusals import refuse_step, refuse_unsupported
 from linkedclone.drivers.vsphere.cloning.preview import render_clone
 from linkedclone.drivers.vsphere.connection.session import Session
@@ -22,6 +23,7 @@ from linkedclone.drivers.vsphere.property.collector import Collector
 from linkedclone.drivers.vsphere.property.datacenters import Datacenters
 from linkedclone.drivers.vsphere.services import VsphereServices
 from linkedclone.drivers.vsphere.steps import Steps
+from linkedclone.errors import LinkedCloneError
 from linkedclone.model.inventory import Inventory
 from linkedclone.model.jobs import Job, JobState
 from linkedclone.model.plan import CreateClone, JobStep, RelocateVm
@@ -99,6 +101,9 @@ class VsphereDriver:
         return self._attacher.find_sources(ids)
 
     # -- act --------------------------------------------------------------------------
+
+    def check(self, steps: Sequence[CreateClone]) -> tuple[LinkedCloneError, ...]:
+        return check_clones(steps, self._steps.check)
 
     def preview_clone(self, step: CreateClone) -> Mapping[str, object]:
         """Return the arguments of the CloneVM_Task, as plain data."""

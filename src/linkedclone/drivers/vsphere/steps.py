@@ -6,10 +6,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Final, assert_never
 
 from linkedclone.drivers.rules.marks import refuse_changed
-from linkedclone.drivers.vsphere.cloning.clone_spec import build_clone_spec
+from linkedclone.drivers.vsphere.cloning.clone_spec import build_clone_spec, check_clone_spec
 from linkedclone.drivers.vsphere.connection.session import Session
 from linkedclone.drivers.vsphere.guest.stored_specifications import StoredSpecs
-from linkedclone.drivers.vsphere.inventory.device_shape import needs_devices
+from linkedclone.drivers.vsphere.inventory.device_shape import Shape, needs_devices
 from linkedclone.drivers.vsphere.inventory.observe import Observer
 from linkedclone.drivers.vsphere.jobs.tasks import Jobs
 from linkedclone.drivers.vsphere.native import Native, NativeCall
@@ -93,18 +93,27 @@ class Steps:
             case _:
                 assert_never(step)
 
+    def check(self, step: CreateClone) -> None:
+        """Refuse a clone that the hardware which is cloned does not allow."""
+        shape, stored = self._read_parts(step)
+        check_clone_spec(step, shape, stored, version=self._session.api_version)
+
     def build_spec(self, step: CreateClone) -> Native:
-        """Build the CloneSpec of a step; the parent's hardware is read if need be."""
+        """Build the CloneSpec of a step."""
+        shape, stored = self._read_parts(step)
+        version = self._session.api_version
+        knows_tpm = version >= _TPM_POLICIES
+        return build_clone_spec(step, shape, stored, knows_tpm=knows_tpm, version=version)
+
+    def _read_parts(self, step: CreateClone) -> tuple[Shape, Native]:
+        """Read what a CloneSpec is made of beside the step, unless it was read before."""
         whole = needs_devices(step)
         if step.snapshot is not None:
             shape = self._observer.shape(step.snapshot.id, whole=whole)
         else:
             # A copy of the VM as it stands, or of a snapshot that is yet to be taken of it.
             shape = self._observer.present_shape(step.source.id, whole=whole)
-        stored = self._specs.read(step.target.customization_spec)
-        version = self._session.api_version
-        knows_tpm = version >= _TPM_POLICIES
-        return build_clone_spec(step, shape, stored, knows_tpm=knows_tpm, version=version)
+        return shape, self._specs.read(step.target.customization_spec)
 
     def _create_clone(self, step: CreateClone) -> Job:
         return self._send(

@@ -13,7 +13,11 @@ from typing import TYPE_CHECKING
 
 from pyVmomi import vim
 
-from linkedclone.drivers.vsphere.cloning.network_cards import CardChanges, build_card_changes
+from linkedclone.drivers.vsphere.cloning.network_cards import (
+    CardChanges,
+    build_card_changes,
+    choose_new_cards,
+)
 from linkedclone.drivers.vsphere.inventory.device_shape import Shape
 from linkedclone.drivers.vsphere.inventory.marks import write_mark
 from linkedclone.drivers.vsphere.names import memory_mib
@@ -41,7 +45,6 @@ def build_clone_spec(
     server knows what may become of a virtual TPM [fact: vs-tpm]; an unknown ``version``
     is empty.
     """
-    _check_processors(step.hardware, shape)
     cards = _build_card_changes(step, shape)
     customizing = _build_customizing(step, shape, stored, version)
     snapshot = step.snapshot and vim.vm.Snapshot(step.snapshot.id, None)
@@ -54,6 +57,31 @@ def build_clone_spec(
         config=_build_config(step, (*cards.config, *_build_disk_changes(step, shape)), customizing),
         tpmProvisionPolicy=_build_tpm_policy(step, shape, knows_tpm=knows_tpm),
     )
+
+
+def check_clone_spec(
+    step: CreateClone, shape: Shape, stored: Native, *, version: tuple[int, ...] = ()
+) -> None:
+    """Refuse a step whose CloneSpec the hardware that is cloned does not allow.
+
+    Args:
+        step: The step.
+        shape: As for :func:`build_clone_spec`.
+        stored: As there.
+        version: As there.
+    """
+    _check_processors(step.hardware, shape)
+    memory_mib(step.hardware)
+    if shape.devices or shape.manual_cards:
+        choose_new_cards(step, shape)
+    if step.hardware.disks:
+        from linkedclone.drivers.vsphere.cloning.disks import find_slots
+
+        find_slots(step, shape)
+    if step.hardware.keep_tpm and not shape.tpm:
+        raise InputError(f"{step.source.name} has no virtual TPM to keep")
+    # Whether the server takes what a guest is told depends on the whole of it.
+    _build_customizing(step, shape, stored, version)
 
 
 def _build_card_changes(step: CreateClone, shape: Shape) -> CardChanges:
@@ -81,12 +109,9 @@ def _build_disk_changes(step: CreateClone, shape: Shape) -> Sequence[Native]:
 
 def _build_tpm_policy(step: CreateClone, shape: Shape, *, knows_tpm: bool) -> str | None:
     """Return what becomes of a virtual TPM: a copy would have the parent's secrets."""
-    keep = step.hardware.keep_tpm
-    if keep and not shape.tpm:
-        raise InputError(f"{step.source.name} has no virtual TPM to keep")
     if not shape.tpm or not knows_tpm:
         return None
-    return "copy" if keep else "replace"
+    return "copy" if step.hardware.keep_tpm else "replace"
 
 
 def _check_processors(hardware: Hardware, shape: Shape) -> None:

@@ -33,10 +33,9 @@ def build_disk_changes(step: CreateClone, shape: Shape) -> tuple[Native, ...]:
     return (*_build_resize(step, shape), *_build_new(step, shape))
 
 
-def _build_new(step: CreateClone, shape: Shape) -> Iterator[Native]:
+def find_slots(step: CreateClone, shape: Shape) -> list[_Slot]:
+    """Return where the new disks go; refuse more than there is room for."""
     wanted = step.hardware.disks
-    if not wanted:
-        return
     slots = list(islice(_free_slots(shape.devices), len(wanted)))
     if len(slots) < len(wanted):
         raise RefusedError(
@@ -45,7 +44,12 @@ def _build_new(step: CreateClone, shape: Shape) -> Iterator[Native]:
             details="new disks need a free unit of a SCSI or NVMe controller of the snapshot",
             hint="add a controller to the parent and take a new snapshot of it",
         )
-    for number, (disk, slot) in enumerate(zip(wanted, slots, strict=True)):
+    return slots
+
+
+def _build_new(step: CreateClone, shape: Shape) -> Iterator[Native]:
+    slots = find_slots(step, shape)
+    for number, (disk, slot) in enumerate(zip(step.hardware.disks, slots, strict=True)):
         yield vim.vm.device.VirtualDeviceSpec(
             operation="add",
             fileOperation="create",

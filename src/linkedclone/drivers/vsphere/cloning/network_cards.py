@@ -42,16 +42,8 @@ def build_card_changes(step: CreateClone, shape: Shape) -> CardChanges:
     An address that was set by hand would be copied, so it is renewed
     [fact: vs-fresh-mac].
     """
-    cards = [device for device in shape.devices if is_card(device)] or list(shape.manual_cards)
-    nics = step.hardware.nics
-    known = {network.wanted: network for network in step.target.networks}
-    kept = [(old, _find(nic, known) if nic else None) for old, nic in choose_cards(cards, nics)]
-    macs = fill_macs(step.name, step.macs, len(kept))
-    final = [
-        _Card(old=old, network=network, mac=mac)
-        for (old, network), mac in zip(kept, macs, strict=True)
-    ]
-    removed = sorted(nic.index for nic in nics if nic.action == "remove")
+    cards, final = _list_cards(shape), choose_new_cards(step, shape)
+    removed = sorted(nic.index for nic in step.hardware.nics if nic.action == "remove")
     return CardChanges(
         location=tuple(_change("edit", _build_card(card)) for card in final if _moves(card)),
         config=(
@@ -60,6 +52,24 @@ def build_card_changes(step: CreateClone, shape: Shape) -> CardChanges:
             *_build_new(final),
         ),
     )
+
+
+def _list_cards(shape: Shape) -> list[Native]:
+    return [device for device in shape.devices if is_card(device)] or list(shape.manual_cards)
+
+
+def choose_new_cards(step: CreateClone, shape: Shape) -> list[_Card]:
+    """Return the cards that a clone is to have; refuse what the snapshot's cards do not allow."""
+    known = {network.wanted: network for network in step.target.networks}
+    kept = [
+        (old, _find(nic, known) if nic else None)
+        for old, nic in choose_cards(_list_cards(shape), step.hardware.nics)
+    ]
+    macs = fill_macs(step.name, step.macs, len(kept))
+    return [
+        _Card(old=old, network=network, mac=mac)
+        for (old, network), mac in zip(kept, macs, strict=True)
+    ]
 
 
 def _find(nic: Nic, known: Mapping[str, Network]) -> Network:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from pyVmomi import vim
 
-from linkedclone.drivers.vsphere.cloning.clone_spec import build_clone_spec
+from linkedclone.drivers.vsphere.cloning.clone_spec import build_clone_spec, check_clone_spec
 from linkedclone.drivers.vsphere.cloning.preview import render
 from linkedclone.drivers.vsphere.inventory.device_shape import Shape, build_shape, needs_devices
 from linkedclone.errors import InputError, LinkedCloneError, NotFoundError, RefusedError
@@ -121,7 +121,7 @@ REFUSED: dict[str, tuple[dict[str, Any], list[Any], type[LinkedCloneError], str]
 def test_what_the_snapshot_does_not_allow_is_refused_by_name(case: str) -> None:
     wanted, devices, error, words = REFUSED[case]
     with pytest.raises(error, match=words):
-        build_clone_spec(
+        check_clone_spec(
             step(target=with_network(), **wanted), build_shape(devices, whole=True), None
         )
 
@@ -138,7 +138,7 @@ def test_cpus_have_to_fill_whole_sockets_also_with_what_the_snapshot_has(
     hardware: Hardware, cpus: int, cores: int
 ) -> None:
     with pytest.raises(InputError, match="sockets of"):
-        build_clone_spec(step(hardware=hardware), Shape(cpus=cpus, cores_per_socket=cores), None)
+        check_clone_spec(step(hardware=hardware), Shape(cpus=cpus, cores_per_socket=cores), None)
 
 
 @pytest.mark.parametrize(
