@@ -11,7 +11,8 @@ from uuid import uuid4
 from linkedclone.app.vms.presence import Found
 from linkedclone.drivers.contract import Driver
 from linkedclone.drivers.features import require
-from linkedclone.errors import LinkedCloneError, StaleProposalError
+from linkedclone.errors import InterruptedByUserError, LinkedCloneError, StaleProposalError
+from linkedclone.execution.outage import REAL, Cancellation, Pace
 from linkedclone.execution.progress import Progress, Silent
 from linkedclone.execution.run_log import RunLog
 from linkedclone.execution.runner import Check, Runner
@@ -57,7 +58,7 @@ class Proposal(Generic[_Plan, _Report]):
     def __init__(
         self,
         look: Callable[[], _Plan],
-        act: Callable[[_Plan, Progress | None], _Report],
+        act: Callable[[_Plan, Progress | None, Cancellation], _Report],
         *,
         instance: str,
     ) -> None:
@@ -75,16 +76,24 @@ class Proposal(Generic[_Plan, _Report]):
         """
         return self._digest(self.plan)
 
-    def apply(self, *, token: str = "", progress: Progress | None = None) -> _Report:
+    def apply(
+        self,
+        *,
+        token: str = "",
+        progress: Progress | None = None,
+        cancel: Cancellation | None = None,
+    ) -> _Report:
         """Look and plan again, and do what was proposed.
 
         Args:
             token: Of the proposal that was agreed to, where that was another one of
                 the same request: so a front end need store no more than the two.
             progress: Who is told.
+            cancel: What another thread can end it with.
 
         Raises:
             StaleProposalError: It would be something else by now; nothing was done.
+            InterruptedByUserError: It was cancelled where nothing can be reported.
         """
         now = self._look()
         if self._digest(now) != (token or self.token):
@@ -93,11 +102,22 @@ class Proposal(Generic[_Plan, _Report]):
                 details="\n".join(_compare(self.plan.parts, now.parts)),
                 hint="look at what would be done now, and decide again",
             )
-        return self._act(now, progress)
+        return self._run(now, progress, cancel)
 
-    def carry_out(self, progress: Progress | None = None) -> _Report:
+    def carry_out(
+        self, progress: Progress | None = None, cancel: Cancellation | None = None
+    ) -> _Report:
         """Do it without another look at the whole, where nobody took time to decide."""
-        return self._act(self.plan, progress)
+        return self._run(self.plan, progress, cancel)
+
+    def _run(self, plan: _Plan, progress: Progress | None, cancel: Cancellation | None) -> _Report:
+        cancel = cancel or Cancellation()
+        try:
+            return self._act(plan, progress, cancel)
+        except KeyboardInterrupt:
+            if not cancel.cancelled:
+                raise
+            raise InterruptedByUserError("interrupted") from None
 
     def _digest(self, plan: _Plan) -> str:
         lines = (self._instance, *sorted(plan.parts))
@@ -183,8 +203,9 @@ class Acting:
                     require(self.driver.features, kind)
             return replace(planned, absent=named.absent)
 
-        def act(planned: Plan, progress: Progress | None) -> ActionReport:
-            return named.tell(self.carry_out(planned, progress, check=check))
+        def act(planned: Plan, progress: Progress | None, cancel: Cancellation) -> ActionReport:
+            pace = cancel.govern(REAL)
+            return named.tell(self.carry_out(planned, progress, check=check, pace=pace))
 
         return Proposal(look, act, instance=self.driver.identify().instance)
 
@@ -195,10 +216,11 @@ class Acting:
         *,
         check: Check | None = None,
         parallel: int | None = None,
+        pace: Pace = REAL,
     ) -> ActionReport:
         """Carry out a plan; how many steps are in flight at once is left to the driver if None."""
         with self.log(uuid4().hex, progress) as log:
             names = tuple(dict.fromkeys(step.about for step in plan.steps))
             log.begin(names, plan.steps[-1].action if plan.steps else "nothing")
-            runner = Runner(self.driver, log, parallel)
+            runner = Runner(self.driver, log, parallel, pace=pace)
             return runner.run(plan, endpoint=self.address, check=check)

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 
 from linkedclone.errors import LinkedCloneError
 from linkedclone.execution.job_queue import JobQueue
@@ -27,6 +26,7 @@ class PowerBatches(StageWorker):
     def __init__(self, stages: Stages) -> None:
         super().__init__(stages)
         self._sending: tuple[SetPower, ...] = ()
+        self._outcomes: Outcomes = {}
         self._queue: JobQueue | None = None
 
     @classmethod
@@ -40,7 +40,8 @@ class PowerBatches(StageWorker):
         """Names of the VMs that are being started, whoever waits for them."""
         if self._queue is None:
             return tuple(step.vm_name for step in self._sending)
-        return self._queue.in_flight
+        sent = (one for one in self._sending if isinstance(self._outcomes.get(one.vm), Job))
+        return (*self._queue.in_flight, *(step.vm_name for step in sent))
 
     def run(self, steps: Sequence[SetPower]) -> Iterator[Landing[Step]]:
         """Start them all; each lands as it ends, an error with its landing."""
@@ -48,8 +49,8 @@ class PowerBatches(StageWorker):
         for first in range(0, len(steps), size):
             batch = tuple(steps[first : first + size])
             self._sending, self._queue = batch, None
-            outcomes = self._send(batch)
-            self._queue = JobQueue(self._stages, partial(self._take, outcomes))
+            self._outcomes = self._send(batch)
+            self._queue = JobQueue(self._stages, self._take)
             yield from self._queue.run(batch)
 
     def _send(self, steps: Sequence[SetPower]) -> Outcomes:
@@ -63,9 +64,9 @@ class PowerBatches(StageWorker):
             except LinkedCloneError as error:
                 return dict.fromkeys(ids, error)
 
-    def _take(self, outcomes: Outcomes, step: Step) -> Job:
+    def _take(self, step: Step) -> Job:
         """Return what became of a step in its batch, or start it once more."""
-        outcome = outcomes.pop(step.vm, None) if isinstance(step, SetPower) else None
+        outcome = self._outcomes.pop(step.vm, None) if isinstance(step, SetPower) else None
         if outcome is None:
             return self._stages.start(step)
         if isinstance(outcome, LinkedCloneError):

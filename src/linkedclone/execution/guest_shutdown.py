@@ -102,6 +102,7 @@ class Shutdowns(StageWorker):
         patience = max(SILENCE_SECONDS, self._driver.features.patience_seconds)
         while self._waiting:
             time.sleep(self._pause(time.monotonic() - begun))
+            self._stages.pace.check()
             try:
                 ended = self._look()
             except LinkedCloneError as error:

@@ -68,6 +68,7 @@ class JobQueue(StageWorker):
         pool = ThreadPoolExecutor(max_workers=SUBMIT_THREADS, thread_name_prefix="submit")
         try:
             while queue or submitting or self._flying or self._held:
+                self._pace.check()
                 queue.extend(self._release(idle=not (queue or submitting or self._flying)))
                 while queue and len(submitting) + len(self._flying) < self._stages.parallel:
                     item = queue.popleft()

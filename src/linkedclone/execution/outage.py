@@ -1,9 +1,10 @@
-"""An endpoint that does not answer in the middle of a run: wait for it, up to a bound."""
+"""What a run waits for: time, and an endpoint that is away; and how it is ended."""
 
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from threading import Event as Flag
 from typing import TypeVar
 
 from linkedclone.errors import LinkedCloneError, Transience
@@ -22,11 +23,14 @@ class Pace:
         now: Seconds on a clock that never goes back.
         sleep: Lets seconds pass; an interrupt ends it.
         chance: A number from 0 up to 1, for jitter.
+        check: Ends a run that was cancelled, as Ctrl-C does; called wherever it
+            may end.
     """
 
     now: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
     chance: Callable[[], float] = random.random
+    check: Callable[[], None] = lambda: None
 
     def spread(self, seconds: float) -> float:
         """Return a pause of about so long, so that many do not come back at once."""
@@ -34,6 +38,44 @@ class Pace:
 
 
 REAL = Pace()
+
+
+class Cancellation:
+    """Ends runs from another thread, as Ctrl-C ends a command.
+
+    No step is started any more. What was sent goes on at the endpoint, and the
+    report says so; what a run has to put in order, as its claim to a pool, it does.
+    """
+
+    def __init__(self) -> None:
+        self._flag = Flag()
+
+    def cancel(self) -> None:
+        """End all runs that were given this. May be called from any thread, and again."""
+        self._flag.set()
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether they were ended."""
+        return self._flag.is_set()
+
+    def govern(self, pace: Pace) -> Pace:
+        """Return the pace of one run that this can end: it is told so once, as by Ctrl-C."""
+        told = Flag()
+
+        def check() -> None:
+            if self._flag.is_set() and not told.is_set():
+                told.set()
+                raise KeyboardInterrupt
+
+        def sleep(seconds: float) -> None:
+            if pace is REAL and not told.is_set():
+                self._flag.wait(seconds)
+            else:
+                pace.sleep(seconds)
+            check()
+
+        return replace(pace, sleep=sleep, check=check)
 
 
 class Outage:

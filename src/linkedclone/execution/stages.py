@@ -148,6 +148,7 @@ class Stages:
             LinkedCloneError: It failed.
         """
         while True:
+            self.pace.check()
             (state,) = self.outage.ask(lambda: self.driver.wait([job], _TICK_SECONDS))
             if state.error is not None:
                 raise state.error
@@ -189,6 +190,7 @@ class Stages:
         """
         landings: list[Landing[Any]] = []
         try:
+            self.pace.check()
             for landing in worker.run(steps):
                 landings.append(landing)
                 if not worker.tells:

@@ -1,0 +1,117 @@
+"""Runs that another thread cancels: at each step boundary, on the hypervisor in memory."""
+
+from collections.abc import Callable
+
+import pytest
+
+from linkedclone.app.connection import Connection
+from linkedclone.app.proposal import Proposal
+from linkedclone.drivers.memory.driver import MemoryDriver
+from linkedclone.errors import InterruptedByUserError
+from linkedclone.execution.outage import REAL, Cancellation, Pace
+from linkedclone.model.plan import Plan
+from linkedclone.model.report import STILL_RUNNING, ActionReport, Status
+from linkedclone.model.request import CloneRequest
+from linkedclone.model.vm import Power
+from tests.memory import MemoryHypervisor
+
+NAMES = tuple(f"desk-{number}" for number in range(1, 5))
+
+
+class Canceller:
+    """A progress listener that cancels when it is told something for the nth time."""
+
+    def __init__(self, number: int) -> None:
+        self.cancel = Cancellation()
+        self._left = number
+
+    def begin(self, *_: object) -> None:
+        self._count()
+
+    def update(self, _: object) -> None:
+        self._count()
+
+    def _count(self) -> None:
+        self._left -= 1
+        if self._left == 0:
+            self.cancel.cancel()
+
+
+def make_lab() -> tuple[MemoryHypervisor, Connection]:
+    hypervisor = MemoryHypervisor()
+    hypervisor.add_snapshot(hypervisor.add_vm("gold"), "base")
+    here = Connection(MemoryDriver(hypervisor, "memory:"), address="memory:")
+    here.clone(CloneRequest(parent="gold", names=NAMES))
+    return hypervisor, here
+
+
+def count_boundaries(run: Callable[[Canceller], object]) -> int:
+    """Return how often a run that is not cancelled tells something."""
+    listener = Canceller(1_000_000)
+    run(listener)
+    return 1_000_000 - listener._left
+
+
+def delete(listener: Canceller) -> tuple[MemoryHypervisor, ActionReport]:
+    lab, here = make_lab()
+    proposal = here.vms.propose_delete(NAMES)
+    return lab, proposal.apply(progress=listener, cancel=listener.cancel)
+
+
+def test_a_deletion_that_is_cancelled_anywhere_tells_what_was_and_was_not_done() -> None:
+    boundaries = count_boundaries(delete)
+    assert boundaries > len(NAMES)
+    interrupted = 0
+    for number in range(1, boundaries + 1):
+        lab, report = delete(Canceller(number))
+        there = {vm.name: vm for vm in lab.vms}
+        assert {result.name for result in report.results} == set(NAMES)
+        for result in report.results:
+            assert result.status in {Status.DONE, Status.SKIPPED}, number
+            if result.status is Status.DONE and result.action == "delete":
+                assert result.name not in there
+            elif result.status is Status.SKIPPED and result.note != STILL_RUNNING:
+                assert result.name in there
+        interrupted += report.interrupted
+        assert report.exit_code == (130 if report.interrupted else 0)
+    assert interrupted > len(NAMES)
+
+
+def test_what_is_cancelled_at_first_is_not_begun() -> None:
+    lab, report = delete(Canceller(1))
+    assert report.interrupted
+    assert {result.status for result in report.results} == {Status.SKIPPED}
+    assert {vm.name: vm.power for vm in lab.vms if vm.name in NAMES} == dict.fromkeys(
+        NAMES, Power.ON
+    )
+
+
+def test_a_run_is_told_once_and_each_run_is() -> None:
+    cancel = Cancellation()
+    first, second = cancel.govern(REAL), cancel.govern(REAL)
+    first.check()
+    cancel.cancel()
+    for pace in (first, second):
+        with pytest.raises(KeyboardInterrupt):
+            pace.sleep(600)
+        pace.check()
+
+
+def test_a_cancelled_run_still_waits_where_it_puts_something_in_order() -> None:
+    slept: list[float] = []
+    cancel = Cancellation()
+    pace = cancel.govern(Pace(sleep=slept.append))
+    cancel.cancel()
+    with pytest.raises(KeyboardInterrupt):
+        pace.check()
+    pace.sleep(7)
+    assert slept == [7]
+
+
+def test_a_cancelled_run_without_a_report_ends_with_an_error_and_not_as_ctrl_c() -> None:
+    def act(_plan: Plan, _progress: object, cancel: Cancellation) -> None:
+        cancel.cancel()
+        cancel.govern(REAL).check()
+
+    with pytest.raises(InterruptedByUserError):
+        Proposal(Plan, act, instance="vc-1").apply()
