@@ -32,11 +32,6 @@ _ENVELOPE: Final = _SOAP + "Envelope"
 _BODY: Final = _SOAP + "Body"
 _FAULT: Final = _SOAP + "Fault"
 
-_MISSING: Final = NS + "missingSet"
-_OBJ: Final = NS + "obj"
-_PATH: Final = NS + "path"
-_WORDS: Final = NS + "localizedMessage"
-_INNER: Final = NS + "fault"
 
 _OBJECTS: Final[Mapping[str, tuple[str, ...]]] = {
     "RetrievePropertiesEx": ("objects",),
@@ -145,18 +140,18 @@ def _judge_objects(results: Iterable[Element], where: tuple[str, ...]) -> None:
         for unseen in result.findall(f"{NS}filterSet/{NS}missingObjects"):
             _judge_refusal(unseen)
         for one in result.findall(path):
-            obj = one.find(_OBJ)
+            obj = one.find(NS + "obj")
             if obj is None or not obj.text or not obj.get("type"):
                 msg = "a property answer about an object without a type or an id"
                 raise StrangeAnswerError(msg)
-            for missing in one.findall(_MISSING):
+            for missing in one.findall(NS + "missingSet"):
                 _judge_refusal(missing)
 
 
 def _judge_refusal(missing: Element) -> None:
-    fault = missing.find(f"{_INNER}/{_INNER}")
+    fault = missing.find(f"{NS}fault/{NS}fault")
     if fault is not None and _bare_type(fault) == _ENDED:
-        raise vim.fault.NotAuthenticated(msg=fault_words(missing.find(_INNER)))
+        raise vim.fault.NotAuthenticated(msg=fault_words(missing.find(NS + "fault")))
 
 
 def says_ended(body: bytes) -> bool:
@@ -179,8 +174,8 @@ def is_plainly_sound(body: bytes, method: str) -> bool:
 def read_refused(content: Element) -> Mapping[str, str]:
     """Return the properties of an object that were refused, each with the fault's words."""
     return {
-        missing.findtext(_PATH) or "": fault_words(missing.find(_INNER))
-        for missing in content.findall(_MISSING)
+        missing.findtext(NS + "path") or "": fault_words(missing.find(NS + "fault"))
+        for missing in content.findall(NS + "missingSet")
     }
 
 
@@ -203,9 +198,9 @@ def fault_words(localized: Element | None) -> str:
     """Return a LocalizedMethodFault in words: its type, what it says, and its plain fields."""
     if localized is None:
         return "no reason is given"
-    fault = localized.find(_INNER)
+    fault = localized.find(NS + "fault")
     kind = "" if fault is None else _bare_type(fault)
-    message = (localized.findtext(_WORDS) or "").strip()
+    message = (localized.findtext(NS + "localizedMessage") or "").strip()
     fields = () if fault is None else _fields(fault)
     said = ", ".join(part for part in (message, *fields) if part)
     return ": ".join(part for part in (kind, said) if part) or "no reason is given"

@@ -20,8 +20,6 @@ from pyVmomi import VmomiSupport, vmodl
 from linkedclone.drivers.vsphere.connection.answers import NS, TYPE, read_date, read_flag
 from linkedclone.drivers.vsphere.native import Native, build_data, named_type
 
-_FAULT: Final = NS + "fault"
-_MESSAGE: Final = NS + "localizedMessage"
 _LOCALIZED: Final = "LocalizedMethodFault"
 _STRUCTURES: Final = (VmomiSupport.DataObject, VmomiSupport.ManagedObject)
 UNDECODABLE: Final = (AttributeError, KeyError, TypeError, ValueError, RecursionError)
@@ -121,8 +119,8 @@ def decode_soap_fault(fault: Element, stub: Native) -> Native:
 
 
 def _decode_localized(element: Element, stub: Native) -> Native:
-    words = (element.findtext(_MESSAGE) or "").strip()
-    fault = element.find(_FAULT)
+    words = (element.findtext(NS + "localizedMessage") or "").strip()
+    fault = element.find(NS + "fault")
     return (
         _make(vmodl.MethodFault, words, ()) if fault is None else _decode_fault(fault, words, stub)
     )

@@ -68,11 +68,6 @@ DiskFile = tuple[str, int, int | None]
 INSTANCE_ID: Final = "instance-id"
 """Under which name the instance-id does, which stands in the text of a property."""
 
-_VALUE: Final = NS + "value"
-_NAME: Final = NS + "name"
-_FILE_TYPE: Final = NS + "type"
-_SIZE: Final = NS + "size"
-_UNIQUE: Final = NS + "uniqueSize"
 _PLACES: Final = frozenset({"Folder", "Datacenter"})
 _DISK_TYPES: Final = frozenset({"diskDescriptor", "diskExtent"})
 
@@ -127,7 +122,7 @@ def _read_text(element: Element) -> str:
 
 
 def _read_option(element: Element) -> str:
-    return element.findtext(_VALUE) or ""
+    return element.findtext(NS + "value") or ""
 
 
 def _keep(element: Element) -> Element:
@@ -168,12 +163,12 @@ def _read_date(element: Element) -> datetime:
 def _read_disk_files(files: Element) -> tuple[DiskFile, ...]:
     return tuple(
         (
-            file.findtext(_NAME) or "",
-            int(file.findtext(_SIZE) or 0),
-            None if (unique := file.findtext(_UNIQUE)) is None else int(unique),
+            file.findtext(NS + "name") or "",
+            int(file.findtext(NS + "size") or 0),
+            None if (unique := file.findtext(NS + "uniqueSize")) is None else int(unique),
         )
         for file in files
-        if file.findtext(_FILE_TYPE) in _DISK_TYPES
+        if file.findtext(NS + "type") in _DISK_TYPES
     )
 
 

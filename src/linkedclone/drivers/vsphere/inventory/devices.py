@@ -20,23 +20,6 @@ _DISK: Final = "VirtualDisk"
 
 _TPM: Final = "VirtualTPM"
 
-_KEY: Final = NS + "key"
-_INFO: Final = NS + "deviceInfo"
-_LABEL: Final = NS + "label"
-_BACKING: Final = NS + "backing"
-_PARENT: Final = NS + "parent"
-_FILE: Final = NS + "fileName"
-_STORE: Final = NS + "datastore"
-_MODE: Final = NS + "diskMode"
-_COMPATIBILITY: Final = NS + "compatibilityMode"
-_BYTES: Final = NS + "capacityInBytes"
-_KILOBYTES: Final = NS + "capacityInKB"
-_NATIVE: Final = NS + "nativeUnmanagedLinkedClone"
-_MAC: Final = NS + "macAddress"
-_MAC_KIND: Final = NS + "addressType"
-"""Both of network cards alone; the same test asks the schema."""
-
-
 _WITHOUT_FILE: Final = frozenset(
     {
         "VirtualDiskRawDiskVer2BackingInfo",
@@ -143,36 +126,39 @@ def read_hardware(devices: Element, book: LayerBook) -> Hardware:
         tpm = tpm or kind.endswith(_TPM)
         if kind == _DISK or kind.endswith(":" + _DISK):
             disk = _read_disk(device, book)
-            disks.append((int(device.findtext(_KEY, "0")), disk))
-            cut = disk.label if _is_cut(device.find(_BACKING)) else cut
+            disks.append((int(device.findtext(NS + "key", "0")), disk))
+            cut = disk.label if _is_cut(device.find(NS + "backing")) else cut
             continue
-        mac = device.findtext(_MAC)
+        # Only network cards have this, and what tells its kind; the same test asks the schema.
+        mac = device.findtext(NS + "macAddress")
         if mac:
             macs.append(mac.lower())
-        manual = manual or device.findtext(_MAC_KIND, "").lower() == "manual"
+        manual = manual or device.findtext(NS + "addressType", "").lower() == "manual"
     return Hardware(disks=tuple(disks), macs=tuple(macs), manual_cards=manual, tpm=tpm, cut=cut)
 
 
 def _read_disk(device: Element, book: LayerBook) -> Disk:
     """Read a disk with its chain [fact: vs-backing-parent, vs-native-clones]."""
-    backing = device.find(_BACKING)
-    info = device.find(_INFO)
-    label = None if info is None else info.findtext(_LABEL)
-    in_bytes = int(device.findtext(_BYTES) or 0)
+    backing = device.find(NS + "backing")
+    info = device.find(NS + "deviceInfo")
+    label = None if info is None else info.findtext(NS + "label")
+    in_bytes = int(device.findtext(NS + "capacityInBytes") or 0)
     return Disk(
-        label=f"disk {device.findtext(_KEY)}" if label is None else label,
+        label=f"disk {device.findtext(NS + 'key')}" if label is None else label,
         chain=tuple(_layers(backing, book))[::-1],
-        capacity_bytes=in_bytes or int(device.findtext(_KILOBYTES) or 0) * 1024,
+        capacity_bytes=in_bytes or int(device.findtext(NS + "capacityInKB") or 0) * 1024,
         independent=backing is not None
-        and is_left_out(backing.findtext(_MODE), backing.findtext(_COMPATIBILITY)),
-        hidden=device.findtext(_NATIVE) in {"true", "1"},
+        and is_left_out(
+            backing.findtext(NS + "diskMode"), backing.findtext(NS + "compatibilityMode")
+        ),
+        hidden=device.findtext(NS + "nativeUnmanagedLinkedClone") in {"true", "1"},
     )
 
 
 def _layers(backing: Element | None, book: LayerBook) -> Iterator[Layer]:
-    while backing is not None and (name := backing.findtext(_FILE)):
-        yield book.find(name, backing.findtext(_STORE))
-        backing = backing.find(_PARENT)
+    while backing is not None and (name := backing.findtext(NS + "fileName")):
+        yield book.find(name, backing.findtext(NS + "datastore"))
+        backing = backing.find(NS + "parent")
 
 
 def _is_cut(backing: Element | None) -> bool:
@@ -180,8 +166,8 @@ def _is_cut(backing: Element | None) -> bool:
 
     Only disks that are devices of a host have backings without files.
     """
-    while backing is not None and backing.findtext(_FILE):
-        backing = backing.find(_PARENT)
+    while backing is not None and backing.findtext(NS + "fileName"):
+        backing = backing.find(NS + "parent")
         if backing is None:
             return False
     return backing is None or backing.get(TYPE, "").rpartition(":")[2] not in _WITHOUT_FILE

@@ -21,14 +21,6 @@ from linkedclone.drivers.vsphere.connection.answers import NS
 PATHS: Final = ("layoutEx.file", "layoutEx.disk", "layoutEx.snapshot", "layoutEx.timestamp")
 """What is read of a VM, in the order in which :func:`read_layout` takes it."""
 
-_KEY: Final = NS + "key"
-_NAME: Final = NS + "name"
-_KIND: Final = NS + "type"
-_SIZE: Final = NS + "size"
-_ACCESSIBLE: Final = NS + "accessible"
-_DISK: Final = NS + "disk"
-_CHAIN: Final = NS + "chain"
-_FILE_KEY: Final = NS + "fileKey"
 _DESCRIPTOR: Final = "diskDescriptor"
 
 Place = tuple[str, int, int]
@@ -59,10 +51,10 @@ def read_layout(
     listed: Element, own: Element | None, snapshots: Element | None, measured: datetime | None
 ) -> Layout:
     """Read a VM's layout: its :data:`PATHS`, of which some may be unset."""
-    files = {file.findtext(_KEY): file for file in listed}
+    files = {file.findtext(NS + "key"): file for file in listed}
     units: dict[object, Unit] = {}
     for place, length, element in _elements(own, snapshots):
-        keys = tuple(key.text for key in element.findall(_FILE_KEY))
+        keys = tuple(key.text for key in element.findall(NS + "fileKey"))
         found = [files[key] for key in keys if key in files]
         identity = keys if found else place
         if identity not in units:
@@ -74,25 +66,26 @@ def _elements(
     own: Element | None, snapshots: Element | None
 ) -> Iterator[tuple[Place, int, Element]]:
     owners = [("", own)] if own is not None else []
-    owners += [(one.findtext(_KEY) or "", one) for one in snapshots or ()]
+    owners += [(one.findtext(NS + "key") or "", one) for one in snapshots or ()]
     for owner, holder in owners:
-        for disk in holder if holder is own else holder.findall(_DISK):
-            key, chain = int(disk.findtext(_KEY, "0")), disk.findall(_CHAIN)
+        for disk in holder if holder is own else holder.findall(NS + "disk"):
+            key, chain = int(disk.findtext(NS + "key", "0")), disk.findall(NS + "chain")
             for number, element in enumerate(chain):
                 yield (owner, key, number), len(chain), element
 
 
 def _build_unit(files: Sequence[Element], place: Place, length: int) -> Unit:
-    names = [file.findtext(_NAME) or "" for file in files]
+    names = [file.findtext(NS + "name") or "" for file in files]
     for file, name in zip(files, names, strict=True):
-        if file.findtext(_KIND) == _DESCRIPTOR:
+        if file.findtext(NS + "type") == _DESCRIPTOR:
             names.insert(0, name)
             break
     return Unit(
         name=intern(names[0]) if names else "",
-        used_bytes=sum(int(file.findtext(_SIZE) or 0) for file in files),
+        used_bytes=sum(int(file.findtext(NS + "size") or 0) for file in files),
         # Where it is not told whether a file can be read, nothing speaks against it.
-        missing=not files or any(file.findtext(_ACCESSIBLE) in {"false", "0"} for file in files),
+        missing=not files
+        or any(file.findtext(NS + "accessible") in {"false", "0"} for file in files),
         place=place,
         length=length,
     )

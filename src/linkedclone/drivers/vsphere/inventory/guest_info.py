@@ -12,15 +12,6 @@ from linkedclone.drivers.vsphere.connection.answers import NS, read_date
 from linkedclone.model.values.networks import ReportedCard, find_own, order_addresses
 from linkedclone.model.vm import CustomizationStatus
 
-_MAC: Final = NS + "macAddress"
-_DEVICE: Final = NS + "deviceConfigId"
-_IP_CONFIG: Final = NS + "ipConfig"
-_IP_ADDRESS: Final = NS + "ipAddress"
-_STATUS: Final = NS + "customizationStatus"
-_START: Final = NS + "startTime"
-_END: Final = NS + "endTime"
-_ERROR: Final = NS + "errorMsg"
-
 _NO_DEVICE: Final = "-1"
 """GuestNicInfo.deviceConfigId of a bridge or tunnel in the guest [fact: vs-guest-cards]."""
 
@@ -46,19 +37,19 @@ def read_cards(cards: Element) -> tuple[ReportedCard, ...]:
     """Read the cards that the guest reports."""
     return tuple(
         ReportedCard(
-            mac=card.findtext(_MAC) or "",
+            mac=card.findtext(NS + "macAddress") or "",
             addresses=tuple(_addresses(card)),
-            inner=card.findtext(_DEVICE) == _NO_DEVICE,
+            inner=card.findtext(NS + "deviceConfigId") == _NO_DEVICE,
         )
         for card in cards
     )
 
 
 def _addresses(card: Element) -> Iterator[str]:
-    config = card.find(_IP_CONFIG)
-    configured: Iterable[Element] = () if config is None else config.findall(_IP_ADDRESS)
-    found = [item.findtext(_IP_ADDRESS) or "" for item in configured]
-    yield from found or (item.text or "" for item in card.findall(_IP_ADDRESS))
+    config = card.find(NS + "ipConfig")
+    configured: Iterable[Element] = () if config is None else config.findall(NS + "ipAddress")
+    found = [item.findtext(NS + "ipAddress") or "" for item in configured]
+    yield from found or (item.text or "" for item in card.findall(NS + "ipAddress"))
 
 
 def choose_addresses(
@@ -79,11 +70,13 @@ def choose_addresses(
 
 def read_customization(info: Element) -> CustomizationInfo:
     """Read what the guest info says of a customization."""
-    moment = info.findtext(_START) or info.findtext(_END) or ""
+    moment = info.findtext(NS + "startTime") or info.findtext(NS + "endTime") or ""
     return CustomizationInfo(
-        status=_STATUSES.get(info.findtext(_STATUS) or "", CustomizationStatus.NONE),
+        status=_STATUSES.get(
+            info.findtext(NS + "customizationStatus") or "", CustomizationStatus.NONE
+        ),
         moment=_read_moment(moment),
-        error=info.findtext(_ERROR) or "",
+        error=info.findtext(NS + "errorMsg") or "",
     )
 
 

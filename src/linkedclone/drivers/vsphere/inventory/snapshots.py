@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Final
 from xml.etree.ElementTree import Element
 
 from linkedclone.drivers.vsphere.connection.answers import NS, read_date
@@ -11,19 +10,11 @@ from linkedclone.drivers.vsphere.names import unescape, unescape_fully
 from linkedclone.model.values.ids import SnapshotId
 from linkedclone.model.vm import Snapshot
 
-_CURRENT: Final = NS + "currentSnapshot"
-_ROOTS: Final = NS + "rootSnapshotList"
-_BELOW: Final = NS + "childSnapshotList"
-_SNAPSHOT: Final = NS + "snapshot"
-_NAME: Final = NS + "name"
-_DESCRIPTION: Final = NS + "description"
-_CREATED: Final = NS + "createTime"
-
 
 def read_snapshots(info: Element) -> tuple[Snapshot, ...]:
     """Return all snapshots, parents before children, as yet without their disks."""
-    current = info.findtext(_CURRENT) or ""
-    return tuple(_walk(info.findall(_ROOTS), (), current))
+    current = info.findtext(NS + "currentSnapshot") or ""
+    return tuple(_walk(info.findall(NS + "rootSnapshotList"), (), current))
 
 
 def _walk(nodes: Iterable[Element], above: tuple[str, ...], current: str) -> Iterator[Snapshot]:
@@ -33,20 +24,20 @@ def _walk(nodes: Iterable[Element], above: tuple[str, ...], current: str) -> Ite
     ``10%252f24%252f2018`` (recorded with 6.7).
     """
     for node in nodes:
-        moid = SnapshotId(node.findtext(_SNAPSHOT) or "")
-        kept = (*above, node.findtext(_NAME) or "")
+        moid = SnapshotId(node.findtext(NS + "snapshot") or "")
+        kept = (*above, node.findtext(NS + "name") or "")
         name, path = unescape_fully(kept[-1]), "/".join(map(unescape_fully, kept))
-        created = node.findtext(_CREATED)
+        created = node.findtext(NS + "createTime")
         yield Snapshot(
             id=moid,
             name=name,
             path=path,
             created=read_date(created) if created else None,
             current=moid == current,
-            description=node.findtext(_DESCRIPTION) or "",
+            description=node.findtext(NS + "description") or "",
             aliases=_find_aliases(kept, {name, path}),
         )
-        yield from _walk(node.findall(_BELOW), kept, current)
+        yield from _walk(node.findall(NS + "childSnapshotList"), kept, current)
 
 
 def _find_aliases(kept: tuple[str, ...], shown: set[str]) -> tuple[str, ...]:

@@ -6,18 +6,10 @@ import gc
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Final
 from xml.etree.ElementTree import Element
 from xml.parsers import expat
 
 from linkedclone.drivers.vsphere.connection.answers import NS, RESULT, read_refused
-
-_OBJECTS: Final = NS + "objects"
-_OBJ: Final = NS + "obj"
-_PROPERTY: Final = NS + "propSet"
-_NAME: Final = NS + "name"
-_VALUE: Final = NS + "val"
-_TOKEN: Final = NS + "token"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,13 +26,13 @@ class Found:
 def objects_of(answer: Element) -> Iterator[Found]:
     """Yield the objects of an answer."""
     result = next(answer.iter(RESULT), None)
-    for content in () if result is None else result.findall(_OBJECTS):
-        obj = content.find(_OBJ)
+    for content in () if result is None else result.findall(NS + "objects"):
+        obj = content.find(NS + "obj")
         if obj is None:
             continue
         elements = {}
-        for item in content.findall(_PROPERTY):
-            name, value = item.findtext(_NAME), item.find(_VALUE)
+        for item in content.findall(NS + "propSet"):
+            name, value = item.findtext(NS + "name"), item.find(NS + "val")
             if name and value is not None:
                 elements[name] = value
         yield Found(
@@ -54,7 +46,7 @@ def objects_of(answer: Element) -> Iterator[Found]:
 def token_of(answer: Element) -> str:
     """Return what asks for the next page; empty on the last."""
     result = next(answer.iter(RESULT), None)
-    return "" if result is None else result.findtext(_TOKEN) or ""
+    return "" if result is None else result.findtext(NS + "token") or ""
 
 
 @contextmanager
