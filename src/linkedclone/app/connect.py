@@ -1,5 +1,6 @@
 """Open an endpoint, however it was named."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from linkedclone.config.endpoint import Endpoint
@@ -12,7 +13,9 @@ if TYPE_CHECKING:
     from linkedclone.app.connection import Connection
 
 
-def connect(endpoint: str | Endpoint | None = None) -> "Connection":
+def connect(
+    endpoint: str | Endpoint | None = None, *, wording: Callable[[str], str] = str
+) -> "Connection":
     """Open an endpoint.
 
     Args:
@@ -20,6 +23,8 @@ def connect(endpoint: str | Endpoint | None = None) -> "Connection":
             name from the configuration file, an endpoint that was resolved
             already, or None for the default: ``LINKEDCLONE_ENDPOINT``, the
             configuration file's default, then ``GOVC_URL`` and its companions.
+        wording: How the logs of runs write a text that names fields and actions
+            between double backticks.
 
     Raises:
         InputError: There is no such endpoint, or its settings are wrong.
@@ -32,4 +37,4 @@ def connect(endpoint: str | Endpoint | None = None) -> "Connection":
     driver = open_driver(found)
     from linkedclone.app.connection import Connection
 
-    return Connection(driver, address=found.address, log_folder=log_folder())
+    return Connection(driver, address=found.address, log_folder=log_folder(), wording=wording)

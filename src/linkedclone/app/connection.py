@@ -16,6 +16,7 @@ from linkedclone.app.clone.job import CloneJob, Prepared, check, planned_report,
 from linkedclone.app.proposal import Acting
 from linkedclone.drivers.contract import Driver
 from linkedclone.execution.progress import Progress
+from linkedclone.execution.run_log import Wording
 from linkedclone.model.report import ActionReport, CloneReport
 from linkedclone.model.request import CloneRequest
 from linkedclone.model.vm import Identity
@@ -43,10 +44,17 @@ class Connection:
     went wrong with single VMs of a batch is in the report instead.
     """
 
-    def __init__(self, driver: Driver, *, address: str, log_folder: Path | None = None) -> None:
+    def __init__(
+        self,
+        driver: Driver,
+        *,
+        address: str,
+        log_folder: Path | None = None,
+        wording: Wording = str,
+    ) -> None:
         self._driver = driver
         self._address = address
-        self._acting = Acting(driver, address=address, log_folder=log_folder)
+        self._acting = Acting(driver, address=address, log_folder=log_folder, wording=wording)
 
     def __enter__(self) -> Self:
         return self

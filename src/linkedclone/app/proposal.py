@@ -14,7 +14,7 @@ from linkedclone.drivers.features import require
 from linkedclone.errors import InterruptedByUserError, LinkedCloneError, StaleProposalError
 from linkedclone.execution.outage import REAL, Cancellation, Pace
 from linkedclone.execution.progress import Progress, Silent
-from linkedclone.execution.run_log import RunLog
+from linkedclone.execution.run_log import RunLog, Wording
 from linkedclone.execution.runner import Check, Runner
 from linkedclone.model.plan import Plan, ShutDownGuest, Step
 from linkedclone.model.report import ActionReport
@@ -159,10 +159,13 @@ class Acting:
         address: The endpoint as it is shown.
     """
 
-    def __init__(self, driver: Driver, *, address: str, log_folder: Path | None) -> None:
+    def __init__(
+        self, driver: Driver, *, address: str, log_folder: Path | None, wording: Wording = str
+    ) -> None:
         self.driver = driver
         self.address = address
         self._log_folder = log_folder
+        self._wording = wording
 
     def without_guests(self) -> "Acting":
         """Return the same with looks that ask no guest, where the driver can look so.
@@ -171,11 +174,13 @@ class Acting:
         guest's answer.
         """
         driver = self.driver.without_guests()
-        return Acting(driver, address=self.address, log_folder=self._log_folder)
+        return Acting(
+            driver, address=self.address, log_folder=self._log_folder, wording=self._wording
+        )
 
     def log(self, run: str, progress: Progress | None) -> RunLog:
         """Open the log of one run."""
-        return RunLog(self._log_folder, run, progress or Silent())
+        return RunLog(self._log_folder, run, progress or Silent(), wording=self._wording)
 
     def propose(
         self,

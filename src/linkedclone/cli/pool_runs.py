@@ -11,6 +11,7 @@ import click
 
 from linkedclone.cli.global_options import Answered, Choices
 from linkedclone.cli.output import emit
+from linkedclone.cli.references import name_fields
 from linkedclone.cli.terminal import find_asker, has_terminal, printable, say
 from linkedclone.cli.views.pools import render_report, say_report, say_skipped, summarize_plan
 from linkedclone.cli.views.reports import say_failures
@@ -46,10 +47,16 @@ class OpenPool:
 
 
 def read_spec(file: Path) -> PoolSpec:
-    """Read a pool's file; answers before any endpoint is opened."""
-    from linkedclone.app.pools.pool_file import read_pool
+    """Read a pool's file; answers before any endpoint is opened.
 
-    return read_pool(file)
+    What is said of the pool's settings from then on, as that an endpoint refuses one,
+    names them as the file does.
+    """
+    from linkedclone.app.pools.pool_file import name_setting, read_pool
+
+    spec = read_pool(file)
+    name_fields(lambda field: name_setting(file, spec, field))
+    return spec
 
 
 @contextmanager

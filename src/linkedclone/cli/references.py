@@ -3,12 +3,14 @@
 Errors, findings and notes know nothing of options: they name a field of a
 request or an argument of the library as ``placement.host``, and an action as
 ``snapshot create``, each between double backticks. Here the first becomes
-``--host`` and the second ``linkedclone snapshot create``.
+``--host`` and the second ``linkedclone snapshot create``. A command that reads a
+file of a pool names its settings instead.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
+from typing import Final
 
 import click
 
@@ -18,6 +20,18 @@ _REFERENCE = re.compile(
 """A reference stands by itself: within quotes, paths and other words are names of others."""
 
 
+Words = Callable[[str], str]
+"""Returns what a field is called where the command says it; empty if it does not say that there."""
+
+_WORDS: Final[list[Words]] = []
+"""Those of the command that runs, if it has any."""
+
+
+def name_fields(words: Words | None) -> None:
+    """Let fields be called otherwise than the options of commands; None ends that."""
+    _WORDS[:] = [words] if words else []
+
+
 def render_references(text: str) -> str:
     """Return a text with the options and commands of the command line in it.
 
@@ -25,7 +39,14 @@ def render_references(text: str) -> str:
     """
     if "``" not in text:
         return text
-    return _REFERENCE.sub(lambda found: list_references().get(found[1] or "", found[0]), text)
+    return _REFERENCE.sub(lambda found: _name(found[1] or "") or found[0], text)
+
+
+def _name(reference: str) -> str | None:
+    for words in _WORDS:
+        if shown := words(reference):
+            return shown
+    return list_references().get(reference)
 
 
 @cache

@@ -47,6 +47,15 @@ program = _Program(
 
 def run(arguments: Sequence[str]) -> int:
     """Run the command line given; return the exit code."""
+    from linkedclone.cli.references import name_fields
+
+    try:
+        return _run(arguments)
+    finally:
+        name_fields(None)
+
+
+def _run(arguments: Sequence[str]) -> int:
     from linkedclone.cli.terminal import flush_stdout, say
 
     choices = Choices()

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from linkedclone.app.connect import connect
 from linkedclone.cli.global_options import Choices
+from linkedclone.cli.references import render_references
 from linkedclone.cli.terminal import find_asker, printable, say
 from linkedclone.config.endpoint import Endpoint, with_accel
 from linkedclone.config.resolve_endpoint import NOTHING_CONFIGURED, resolve_endpoint
@@ -32,7 +33,7 @@ def open_session(choices: Choices, *, accel: str | None = None) -> Iterator["Con
         endpoint = with_accel(endpoint, accel)
     announce(endpoint, choices)
     try:
-        with connect(endpoint) as connection:
+        with connect(endpoint, wording=render_references) as connection:
             for note in connection.notes:
                 say(printable(f"note: {note}"))
             yield connection

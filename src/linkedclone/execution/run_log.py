@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -13,6 +14,9 @@ from linkedclone.model.jobs import JobStatus
 
 _KEPT_LOGS = 50
 
+Wording = Callable[[str], str]
+"""Writes a text as a person reads it: with options and commands for the fields that it names."""
+
 
 class RunLog:
     """Writes each event as a line of JSON, and passes it on.
@@ -21,10 +25,13 @@ class RunLog:
     There is none of a run that has nothing to tell.
     """
 
-    def __init__(self, folder: Path | None, run: str, listener: Progress) -> None:
+    def __init__(
+        self, folder: Path | None, run: str, listener: Progress, *, wording: Wording = str
+    ) -> None:
         self._folder = folder
         self._run = run
         self._listener = listener
+        self._wording = wording
         self._file: TextIO | None = None
         self._opened = False
         self._actions: dict[str, str] = {}
@@ -81,7 +88,7 @@ class RunLog:
         if file is None:
             return
         # Texts of servers may repeat what was sent to them; the other fields are ours.
-        safe = {key: scrub(str(v)) if key == "text" else v for key, v in record.items()}
+        safe = {k: scrub(self._wording(str(v))) if k == "text" else v for k, v in record.items()}
         line = {"at": datetime.now(UTC).isoformat(timespec="milliseconds"), **safe}
         try:
             file.write(json.dumps(line) + "\n")

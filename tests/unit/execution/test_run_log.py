@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+from linkedclone.cli.references import render_references
 from linkedclone.execution.progress import Event, Silent
 from linkedclone.execution.run_log import RunLog
 from linkedclone.model.jobs import JobStatus
@@ -33,3 +34,11 @@ def test_stages_are_written_and_percentages_are_not(tmp_path: Path) -> None:
         ("desk-2", "customize", "running"),
         ("desk-1", "customize", "done"),
     ]
+
+
+def test_texts_are_written_as_a_person_reads_them(tmp_path: Path) -> None:
+    text = "name another ``placement.host``"
+    with RunLog(tmp_path, "run", Silent(), wording=render_references) as log:
+        log.update(Event(name="desk-1", action="clone", status=JobStatus.FAILED, text=text))
+    (file,) = tmp_path.iterdir()
+    assert json.loads(file.read_text())["text"] == "name another --host"

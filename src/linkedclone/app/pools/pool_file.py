@@ -15,7 +15,7 @@ from linkedclone.errors import InputError, LinkedCloneError
 from linkedclone.guest.rules import find_sources
 from linkedclone.model.guest import Secrets
 from linkedclone.model.pool import DriverSettings, PoolSpec
-from linkedclone.model.values.document_errors import Place, Problem
+from linkedclone.model.values.document_errors import Place, Problem, show_place
 from linkedclone.model.values.durations import parse_duration
 from linkedclone.model.values.sizes import parse_size
 from linkedclone.planning.pool.spec_rules import check_pool
@@ -26,6 +26,12 @@ _SIZES: Final[tuple[Place, ...]] = (("hardware", "memory"), ("refresh_above",))
 _DURATIONS: Final[tuple[Place, ...]] = (("max_age",), ("health", "within"))
 _DISKS: Final[Place] = ("hardware", "add_disks")
 _CUSTOMIZATION: Final = "customization"
+_CALLED: Final = {"memory_bytes": "memory", "disks": "add_disks", "nics": "network"}
+"""Parts of a clone request that a pool's file calls otherwise."""
+
+_ALIKE: Final = frozenset({"annotation", "customization"})
+"""Those that stand at the top of the file."""
+
 _PER_DRIVER: Final = "per_driver"
 _SETTINGS: Final = frozenset(one.name for one in fields(PoolSpec))
 
@@ -97,7 +103,7 @@ def _build_form(sections: Sequence[tuple[str, Callable[[], DriverSettings]]]) ->
 
 def _turn_into_spec(form: Any) -> PoolSpec:  # noqa: ANN401 - a class that is made of the sections
     values = {one.name: getattr(form, one.name) for one in fields(form)}
-    sections = {kind: values.pop(kind) for kind in values.keys() - _SETTINGS}
+    sections = {kind: values.pop(kind) for kind in tuple(values) if kind not in _SETTINGS}
     return PoolSpec(**values, per_driver=sections)
 
 
@@ -108,6 +114,39 @@ def preview_settings(path: Path, settings: Mapping[str, object]) -> PoolSpec:
         InputError: It would be wrong.
     """
     return check_file(_load_with(path, settings))
+
+
+def name_setting(path: Path, spec: PoolSpec, field: str) -> str:
+    """Return what a field of a clone request is called in a pool's file; empty if it is not there.
+
+    Args:
+        path: The file. A setting that stands in it is named with its line.
+        spec: What it says.
+        field: The field, as errors name it: ``placement.host``.
+    """
+    group, _, rest = field.partition(".")
+    key = _CALLED.get(part := rest.partition(".")[0], part)
+    places: list[Place] = [(group,)] if group in _ALIKE and not rest else []
+    if group in {"placement", "hardware"}:
+        owners = {"hardware": spec.hardware, **spec.per_driver}
+        places = [(name, key) for name, owner in owners.items() if hasattr(owner, key)]
+    if not places:
+        return ""
+    try:
+        file = YamlFile.load(path, what=WHAT)
+        written = [place for place in places if _is_written(file.root, place)]
+    except InputError:
+        return show_place(places[0])
+    lines = (f"{show_place(place)} (line {file.line_of(place)})" for place in written)
+    return " or ".join(lines) or show_place(places[0])
+
+
+def _is_written(node: Any, place: Place) -> bool:  # noqa: ANN401 - ruamel's own tree
+    for part in place:
+        if not isinstance(node, Mapping) or part not in node:
+            return False
+        node = node[part]
+    return True
 
 
 def find_pool_secrets(

@@ -628,3 +628,34 @@ def test_help_of_every_verb_names_the_file(capsys: pytest.CaptureFixture[str]) -
     for verb in EVERY:
         assert main(["pool", verb, "--help"]) == 0
         assert " FILE" in capsys.readouterr().out
+
+
+# -- what an endpoint refuses -----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("setting", "expected"),
+    [
+        ("vsphere: {host: esx1}", "vsphere.host (line 11) means nothing to memory:"),
+        ("hardware: {cores_per_socket: 2}", "hardware.cores_per_socket (line 11) means nothing"),
+        ("local: {network: n}\nvsphere:\n  network: n", "or local.network (line 11) means nothing"),
+        ("vsphere:\n  datastore: gone", "there is no datastore 'gone'"),
+    ],
+)
+def test_a_setting_that_the_endpoint_refuses_is_named_as_the_file_names_it(
+    pool: Pool, file: Path, setting: str, expected: str
+) -> None:
+    file.write_text(f"{TEXT}{setting}\n")
+    for done in (pool("plan"), pool("hold", "dt-001")):
+        assert expected in done.err
+        assert "--" not in done.err
+    document = json.loads(pool("plan", "-o", "json").out)
+    assert expected in document["error"]["brief"]
+
+
+def test_options_are_named_again_after_a_command_about_a_pool(
+    pool: Pool, run: Run, file: Path
+) -> None:
+    file.write_text(f"{TEXT}vsphere: {{host: esx1}}\n")
+    assert pool("plan").code != 0
+    assert "--host means nothing to memory:" in run("clone", "golden", "x", "--host", "esx1").err
