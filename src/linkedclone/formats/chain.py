@@ -27,23 +27,14 @@ class ImageFormat(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DiskFile:
-    """One disk file of a chain.
-
-    Attributes:
-        path: Where it is.
-        format: Its format, as recorded above it or, for a top, by its suffix.
-        virtual_bytes: The size that a guest sees; 0 if the file is missing.
-        backing: The file below; None for a base.
-        backing_format: The recorded format of the file below.
-        missing: True if the file is not there.
-    """
+    """One disk file of a chain."""
 
     path: Path
-    format: ImageFormat
-    virtual_bytes: int = 0
-    backing: Path | None = None
-    backing_format: ImageFormat = ImageFormat.RAW
-    missing: bool = False
+    format: ImageFormat  # its format, as recorded above it or, for a top, by its suffix
+    virtual_bytes: int = 0  # the size that a guest sees; 0 if the file is missing
+    backing: Path | None = None  # the file below; None for a base
+    backing_format: ImageFormat = ImageFormat.RAW  # the recorded format of the file below
+    missing: bool = False  # true if the file is not there
 
 
 ReadDiskFile = Callable[[Path, ImageFormat], DiskFile]

@@ -60,32 +60,20 @@ _MAX_HEAD_BYTES = 1 << 21
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Qcow2Header:
-    """What a qcow2 header says.
-
-    Attributes:
-        version: 2 or 3.
-        virtual_bytes: The size that a guest sees.
-        backing_path: The backing file as it is written, relative to the image's
-            own folder unless it is absolute; empty for none.
-        backing_format: Its recorded format; empty where none is recorded.
-        incompatible: The incompatible feature bits; 0 in version 2.
-        autoclear: The bits of features that other programs may take away.
-        extensions: The kinds of header extensions, as far as they were read.
-        cluster_bits: The size of a cluster, as a power of 2.
-        encrypted: Whether the image is encrypted.
-        internal_snapshots: How many internal snapshots it holds.
-    """
+    """What a qcow2 header says."""
 
     version: int
-    virtual_bytes: int
+    virtual_bytes: int  # the size that a guest sees
+    # The backing file as it is written, relative to the image's own folder unless it is absolute;
+    # empty for none.
     backing_path: str = ""
-    backing_format: str = ""
-    incompatible: int = 0
-    autoclear: int = 0
-    extensions: tuple[int, ...] = ()
-    cluster_bits: int = _CLUSTER_BITS
-    encrypted: bool = False
-    internal_snapshots: int = 0
+    backing_format: str = ""  # its recorded format; empty where none is recorded
+    incompatible: int = 0  # the incompatible feature bits; 0 in version 2
+    autoclear: int = 0  # the bits of features that other programs may take away
+    extensions: tuple[int, ...] = ()  # the kinds of header extensions, as far as they were read
+    cluster_bits: int = _CLUSTER_BITS  # the size of a cluster, as a power of 2
+    encrypted: bool = False  # whether the image is encrypted
+    internal_snapshots: int = 0  # how many internal snapshots it holds
 
 
 def round_to_sectors(size_bytes: int) -> int:

@@ -27,14 +27,10 @@ _EXTENT: Final = re.compile(r'^\s*(?:RW|RDONLY|NOACCESS)\s+\d+\s+\w+\s+"([^"]+)"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Descriptor:
-    """What is of interest in a descriptor.
+    """What is of interest in a descriptor."""
 
-    Attributes:
-        parent: What it calls the file that it hangs from; empty for a base.
-        extents: The files with its data and their change tracking, as it calls them.
-    """
-
-    parent: str = ""
+    parent: str = ""  # what it calls the file that it hangs from; empty for a base
+    # The files with its data and their change tracking, as it calls them.
     extents: tuple[str, ...] = ()
 
 

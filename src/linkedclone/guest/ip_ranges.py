@@ -18,17 +18,11 @@ _HINT = "write 10.0.0.10-10.0.0.40/24, 10.0.0.0/24 for all its hosts, or several
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class Span:
-    """Addresses of one family that follow each other.
-
-    Attributes:
-        version: 4 or 6.
-        first: The first, as a number.
-        last: The last, as a number; not before the first.
-    """
+    """Addresses of one family that follow each other."""
 
     version: int
-    first: int
-    last: int
+    first: int  # the first, as a number
+    last: int  # the last, as a number; not before the first
 
     @property
     def count(self) -> int:
@@ -44,17 +38,11 @@ class Span:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AddressRange:
-    """Addresses of one network that may be given out.
+    """Addresses of one network that may be given out."""
 
-    Attributes:
-        spans: The addresses, without those that no host may have, in the order
-            in which they were written.
-        network: The network that they are in.
-        prefix: Its prefix length.
-    """
-
+    # The addresses, without those that no host may have, in the order in which they were written.
     spans: tuple[Span, ...]
-    network: Span
+    network: Span  # the network that they are in
     prefix: int
 
     @property

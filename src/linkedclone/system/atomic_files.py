@@ -19,15 +19,10 @@ from linkedclone.system.single_flight import SharedLook
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SparseFile:
-    """The content of a file that is mostly holes.
-
-    Attributes:
-        length: Its length in bytes.
-        extents: What is not zero, as (offset, bytes), in order.
-    """
+    """The content of a file that is mostly holes."""
 
     length: int
-    extents: tuple[tuple[int, bytes], ...]
+    extents: tuple[tuple[int, bytes], ...]  # what is not zero, as (offset, bytes), in order
 
     def to_bytes(self) -> bytes:
         """Return the whole content, holes as zeros."""

@@ -15,18 +15,12 @@ _THREADS = 16
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
-    """What a job is to do.
-
-    Attributes:
-        about: Name of the VM.
-        action: What is done, in one word.
-        run: Does it; what it returns is the job's result.
-        release: Called at the end in any case, also if ``run`` is never called.
-    """
+    """What a job is to do."""
 
     about: str
-    action: str
-    run: Callable[[], str | None]
+    action: str  # what is done, in one word
+    run: Callable[[], str | None]  # does it; what it returns is the job's result
+    # Called at the end in any case, also if ``run`` is never called.
     release: Callable[[], object] = lambda: None
 
 

@@ -30,16 +30,12 @@ _HELPER = "qemu-bridge-helper"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BridgePlaces:
-    """Where to look.
+    """Where to look."""
 
-    Attributes:
-        helpers: Folders that QEMU's helper may be in.
-        access: The helper's access list.
-        interfaces: The folder that the kernel shows network interfaces in.
-    """
-
+    # Folders that QEMU's helper may be in.
     helpers: tuple[Path, ...] = (Path("/usr/lib/qemu"), Path("/usr/libexec"))
-    access: Path = Path("/etc/qemu/bridge.conf")
+    access: Path = Path("/etc/qemu/bridge.conf")  # the helper's access list
+    # The folder that the kernel shows network interfaces in.
     interfaces: Path = Path("/sys/class/net")
 
 

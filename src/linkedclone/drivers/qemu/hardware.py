@@ -26,33 +26,20 @@ LEAST_UEFI_BYTES = 256 << 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MachineRecord:
-    """The virtual hardware.
-
-    Attributes:
-        cpus: How many.
-        memory_bytes: How much.
-        cards: Its network cards, in the order of the hardware.
-        firmware: What it boots with: ``bios`` or ``uefi``.
-        display: Whether it has a screen.
-        seed: File name of the NoCloud seed in the VM's folder; empty for none.
-        kernel: File name of a kernel to boot directly; empty for none.
-        initrd: File name of its initial RAM disk; empty for none.
-        append: Its command line.
-        user: Who logs in to the guest by SSH; empty for its own default user.
-        instance_id: What the seed tells cloud-init the instance is; empty in a
-            record of an older version, which took the UUID for it.
-    """
+    """The virtual hardware."""
 
     cpus: int
     memory_bytes: int
     cards: tuple[CardRecord, ...]
-    firmware: str = BIOS
+    firmware: str = BIOS  # what it boots with: ``bios`` or ``uefi``
     display: bool = False
-    seed: str = ""
-    kernel: str = ""
-    initrd: str = ""
+    seed: str = ""  # file name of the NoCloud seed in the VM's folder; empty for none
+    kernel: str = ""  # file name of a kernel to boot directly; empty for none
+    initrd: str = ""  # file name of its initial RAM disk; empty for none
     append: str = ""
-    user: str = ""
+    user: str = ""  # who logs in to the guest by SSH; empty for its own default user
+    # What the seed tells cloud-init the instance is; empty in a record of an older version, which
+    # took the UUID for it.
     instance_id: str = ""
 
     @property

@@ -48,15 +48,10 @@ class NetworkKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CardNetwork:
-    """What a card is on.
-
-    Attributes:
-        kind: Which kind.
-        name: The private network's or the bridge's name; empty for the others.
-    """
+    """What a card is on."""
 
     kind: NetworkKind
-    name: str = ""
+    name: str = ""  # the private network's or the bridge's name; empty for the others
 
     def __str__(self) -> str:
         return f"{self.kind.value}:{self.name}" if self.name else self.kind.value
@@ -64,22 +59,15 @@ class CardNetwork:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CardRecord:
-    """A network card of a machine, as its record keeps it.
-
-    Attributes:
-        mac: Its MAC address.
-        network: What it is on, as :func:`parse_network` reads it.
-        group: For a private network, its multicast group and port, as ``ADDRESS:PORT``.
-        address: The fixed IPv4 address that the guest was given for it, with
-            its prefix length; empty for none.
-        gateway: The default route that goes with it; empty for none.
-    """
+    """A network card of a machine, as its record keeps it."""
 
     mac: str
-    network: str = USER_NETWORK
-    group: str = ""
+    network: str = USER_NETWORK  # what it is on, as :func:`parse_network` reads it
+    group: str = ""  # for a private network, its multicast group and port, as ``ADDRESS:PORT``
+    # The fixed IPv4 address that the guest was given for it, with its prefix length; empty for
+    # none.
     address: str = ""
-    gateway: str = ""
+    gateway: str = ""  # the default route that goes with it; empty for none
 
 
 def parse_network(text: str) -> CardNetwork:

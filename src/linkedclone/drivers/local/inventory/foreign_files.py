@@ -43,16 +43,13 @@ _PROTOCOL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ForeignDisk:
-    """A disk file that is not ours.
+    """A disk file that is not ours."""
 
-    Attributes:
-        chain: What it reads, base first, itself last; files in the state folder
-            have the paths that they have there.
-        doubt: Why not all that it reads is known: a header that is not sound,
-            a file that is missing; empty if it is.
-    """
-
+    # What it reads, base first, itself last; files in the state folder have the paths that they
+    # have there.
     chain: tuple[DiskFile, ...]
+    # Why not all that it reads is known: a header that is not sound, a file that is missing;
+    # empty if it is.
     doubt: str = ""
 
     @property

@@ -33,21 +33,15 @@ class ChainReader:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Survey:
-    """All VMs with all their chains, and the foreign files among theirs.
-
-    Attributes:
-        stored: The VMs.
-        chains: For each end of a chain (see ``StoredVm.tops``) the chain, base first.
-        users: For each file the VMs that read it, themselves or through a snapshot.
-        foreign: Disk files in the VMs' folders that others made.
-        doubts: Why not everything could be read; while there are any, nothing
-            may be taken for unused.
-    """
+    """All VMs with all their chains, and the foreign files among theirs."""
 
     stored: Stored
+    # For each end of a chain (see ``StoredVm.tops``) the chain, base first.
     chains: dict[Path, Chain]
+    # For each file the VMs that read it, themselves or through a snapshot.
     users: dict[Path, set[VmId]]
-    foreign: tuple[ForeignDisk, ...] = ()
+    foreign: tuple[ForeignDisk, ...] = ()  # disk files in the VMs' folders that others made
+    # Why not everything could be read; while there are any, nothing may be taken for unused.
     doubts: tuple[str, ...] = ()
 
     @property

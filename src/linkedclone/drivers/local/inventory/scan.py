@@ -18,15 +18,11 @@ MOST_ENTRIES = 1_000_000
 
 @dataclass(slots=True, kw_only=True)
 class Findings:
-    """What a scan found, and what it could not look at.
+    """What a scan found, and what it could not look at."""
 
-    Attributes:
-        disks: Files outside of the VMs' folders whose chains run into them.
-        blind: What was left out, as sentences for people.
-    """
-
+    # Files outside of the VMs' folders whose chains run into them.
     disks: list[ForeignDisk] = field(default_factory=list)
-    blind: list[str] = field(default_factory=list)
+    blind: list[str] = field(default_factory=list)  # what was left out, as sentences for people
 
 
 def scan_places(state: StateFolder, places: Iterable[str], known: Iterable[Path]) -> Findings:

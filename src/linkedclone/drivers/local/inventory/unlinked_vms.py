@@ -37,19 +37,12 @@ _ASIDE = "aside"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnlinkedVm:
-    """A VM's folder without a link.
-
-    Attributes:
-        folder: The folder.
-        record: What is written about the VM; None if that cannot be read.
-        obstacle: Why it cannot be linked again; empty if it can.
-        copied: Whether it is a copy of a VM that exists.
-    """
+    """A VM's folder without a link."""
 
     folder: Path
-    record: VmRecord | None
-    obstacle: str = ""
-    copied: bool = False
+    record: VmRecord | None  # what is written about the VM; None if that cannot be read
+    obstacle: str = ""  # why it cannot be linked again; empty if it can
+    copied: bool = False  # whether it is a copy of a VM that exists
 
     @property
     def name(self) -> str:

@@ -34,19 +34,12 @@ _BLOCK_BYTES = 512
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """What was read for one or more VMs.
+    """What was read for one or more VMs."""
 
-    Attributes:
-        chains: The chain of each end, base first.
-        users: The VMs that read each file, as far as they were looked at.
-        foreign: What foreign files read, as far as they were looked at.
-        with_snapshot_disks: Whether snapshots are wanted with their disks.
-    """
-
-    chains: Mapping[Path, Chain]
-    users: Mapping[Path, set[VmId]]
-    foreign: frozenset[Path] = frozenset()
-    with_snapshot_disks: bool = True
+    chains: Mapping[Path, Chain]  # the chain of each end, base first
+    users: Mapping[Path, set[VmId]]  # the VMs that read each file, as far as they were looked at
+    foreign: frozenset[Path] = frozenset()  # what foreign files read, as far as they were looked at
+    with_snapshot_disks: bool = True  # whether snapshots are wanted with their disks
 
 
 def build_vm(state: StateFolder, vm: StoredVm, seen: Seen, machine: "MachineState") -> Vm:

@@ -45,17 +45,11 @@ _FIRST_SOUND_VERSION = 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accelerator:
-    """What machines are run with.
+    """What machines are run with."""
 
-    Attributes:
-        name: As QEMU calls it: ``kvm`` or ``tcg``.
-        reason: Why this one, in words for ``doctor``.
-        remedy: The command that lets this user have KVM, if that is all that is missing.
-    """
-
-    name: str
-    reason: str
-    remedy: str = ""
+    name: str  # as QEMU calls it: ``kvm`` or ``tcg``
+    reason: str  # why this one, in words for ``doctor``
+    remedy: str = ""  # the command that lets this user have KVM, if that is all that is missing
 
 
 def choose_accelerator(kernel: Path | None = None, *, cache: Path | None = None) -> Accelerator:

@@ -17,15 +17,10 @@ _UNWANTED = frozenset({"secure-boot", "enrolled-keys", "requires-smm"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Firmware:
-    """UEFI firmware for a machine.
+    """UEFI firmware for a machine."""
 
-    Attributes:
-        code: The firmware; never written to.
-        variables: The machine's own variables, or the template that they are copied from.
-    """
-
-    code: Path
-    variables: Path
+    code: Path  # the firmware; never written to
+    variables: Path  # the machine's own variables, or the template that they are copied from
 
 
 def find_firmware(folders: tuple[Path, ...] | None = None) -> Firmware:

@@ -37,15 +37,10 @@ while dd bs="$2" count="$3" of="$1" && [ -s "$1" ]; do mv -f "$1" "$1.1"; done
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bound:
-    """How much of a log is kept: at most two files of so many pieces.
+    """How much of a log is kept: at most two files of so many pieces."""
 
-    Attributes:
-        piece_bytes: The longest piece; a shorter one, as a line, counts as one.
-        pieces: How many fill a file.
-    """
-
-    piece_bytes: int
-    pieces: int
+    piece_bytes: int  # the longest piece; a shorter one, as a line, counts as one
+    pieces: int  # how many fill a file
 
 
 BOUNDS: Final = {
@@ -57,15 +52,10 @@ BOUNDS: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Log:
-    """A log that is being kept.
+    """A log that is being kept."""
 
-    Attributes:
-        write_end: Where to write to.
-        keeper: The process that keeps it, until no writer is left.
-    """
-
-    write_end: int
-    keeper: "subprocess.Popen[bytes]"
+    write_end: int  # where to write to
+    keeper: "subprocess.Popen[bytes]"  # the process that keeps it, until no writer is left
 
     def wait(self) -> None:
         """Wait until all is written, once the writers have ended."""

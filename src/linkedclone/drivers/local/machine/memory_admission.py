@@ -40,19 +40,13 @@ _MEMORY = re.compile(r"(\d+)M")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Room:
-    """The memory of this machine.
+    """The memory of this machine."""
 
-    Attributes:
-        available_bytes: What the kernel can give without swapping (MemAvailable),
-            or what is left of a memory limit if that is less.
-        promised_bytes: What guests that run have not taken yet.
-        limit: The control group whose limit leaves no more than that; empty if
-            none does.
-    """
-
+    # What the kernel can give without swapping (MemAvailable), or what is left of a memory limit
+    # if that is less.
     available_bytes: int
-    promised_bytes: int
-    limit: str = ""
+    promised_bytes: int  # what guests that run have not taken yet
+    limit: str = ""  # the control group whose limit leaves no more than that; empty if none does
 
     @property
     def free_bytes(self) -> int:

@@ -19,15 +19,10 @@ _PROCESSES = Path("/proc")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Launched:
-    """A QEMU that was started.
-
-    Attributes:
-        process: Its process.
-        logs: What it writes to.
-    """
+    """A QEMU that was started."""
 
     process: subprocess.Popen[bytes]
-    logs: tuple[Log, ...]
+    logs: tuple[Log, ...]  # what it writes to
 
     def await_logs(self) -> None:
         """Wait until all that it said is in its logs, once it has ended."""

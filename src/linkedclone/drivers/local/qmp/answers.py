@@ -24,17 +24,11 @@ _NUMBERS: Final = range(-(1 << 63), 1 << 64)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """Who answers, and how much of an answer is read.
+    """Who answers, and how much of an answer is read."""
 
-    Attributes:
-        name: Who, as the subject of a sentence.
-        most_bytes: The longest answer.
-        most_levels: The deepest nesting of an answer.
-    """
-
-    name: str
-    most_bytes: int
-    most_levels: int
+    name: str  # who, as the subject of a sentence
+    most_bytes: int  # the longest answer
+    most_levels: int  # the deepest nesting of an answer
 
 
 AGENT: Final = Source(name="the guest agent", most_bytes=1 << 20, most_levels=32)

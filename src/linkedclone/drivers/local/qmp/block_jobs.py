@@ -24,21 +24,13 @@ _POLL_SECONDS = 0.01
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """How far jobs are, all together.
+    """How far jobs are, all together."""
 
-    Attributes:
-        copied: A number that grows while they get on.
-        nearly: True if so little is left that the guest can wait for it.
-        ended: True if all of them have ended.
-        full: True if one waits because nothing can be written any more.
-        error: Why one has failed; empty while all goes well.
-    """
-
-    copied: int = 0
-    nearly: bool = False
-    ended: bool = False
-    full: bool = False
-    error: str = ""
+    copied: int = 0  # a number that grows while they get on
+    nearly: bool = False  # true if so little is left that the guest can wait for it
+    ended: bool = False  # true if all of them have ended
+    full: bool = False  # true if one waits because nothing can be written any more
+    error: str = ""  # why one has failed; empty while all goes well
 
 
 async def observe_jobs(session: Session, ids: Sequence[str]) -> Progress:

@@ -22,32 +22,21 @@ _FILE_DRIVER = "file"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenLayer:
-    """A layer as QEMU has it open.
+    """A layer as QEMU has it open."""
 
-    Attributes:
-        node: What QEMU calls it.
-        file: Its file.
-    """
-
-    node: str
+    node: str  # what QEMU calls it
     file: Path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerMerge:
-    """Two layers of a disk that become one: all goes into the lower.
+    """Two layers of a disk that become one: all goes into the lower."""
 
-    Attributes:
-        number: The disk, counted from 0 in the order of the hardware.
-        lower: What takes the data.
-        upper: What is not needed any more afterwards.
-        backing: The lower layer as it is written into the header of the layer over
-            the upper one; empty if the upper is the one that the guest writes to.
-    """
-
-    number: int
-    lower: Path
-    upper: Path
+    number: int  # the disk, counted from 0 in the order of the hardware
+    lower: Path  # what takes the data
+    upper: Path  # what is not needed any more afterwards
+    # The lower layer as it is written into the header of the layer over the upper one; empty if
+    # the upper is the one that the guest writes to.
     backing: str = ""
 
 

@@ -20,14 +20,11 @@ HANG_UP_SECONDS = 1.0
 
 
 class _Client(QMPClient):
-    """Reads only answers, and only valid ones. Nothing here waits for events.
-
-    Attributes:
-        garbled: What was wrong with the last message; None while all are valid.
-            After it the connection is closed.
-    """
+    """Reads only answers, and only valid ones. Nothing here waits for events."""
 
     readbuflen = QEMU.most_bytes
+    # What was wrong with the last message; None while all are valid. After it the connection is
+    # closed.
     garbled: BusyError | None = None
 
     async def _do_recv(self) -> Message:

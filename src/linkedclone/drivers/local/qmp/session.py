@@ -40,17 +40,11 @@ class _EndingError(GoneError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
-    """An open connection to a machine.
-
-    Attributes:
-        folder: The machine's folder.
-        monitor: Its QMP connection.
-        pid: QEMU's process; 0 if it runs in another PID namespace.
-    """
+    """An open connection to a machine."""
 
     folder: Path
     monitor: "Monitor"
-    pid: int
+    pid: int  # QEMU's process; 0 if it runs in another PID namespace
 
     @asynccontextmanager
     async def agent(self) -> AsyncIterator[Agent | None]:

@@ -20,34 +20,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MachineState:
-    """A machine as it was seen.
+    """A machine as it was seen."""
 
-    Attributes:
-        power: Whether it runs. PAUSED also after a full disk; UNKNOWN if
-            something listens that does not answer, or is another machine.
-        reason: Why it is paused or unknown; empty if nothing is the matter.
-        ssh: Where its port 22 can be reached from this host.
-        agent: Whether the guest agent answers; it starts last in the guest.
-        host_name: What the guest says it is called.
-        addresses: The guest's addresses, without loopback and link-local ones.
-        customization: How far cloud-init in the guest is; NONE if there is no
-            seed, or where the guest cannot be asked.
-        customization_error: What it says of a failure.
-        last_words: For a machine that ended without having been asked to: what
-            QEMU left behind.
-        booted: When QEMU was started, if it runs.
-    """
-
+    # Whether it runs. PAUSED also after a full disk; UNKNOWN if something listens that does not
+    # answer, or is another machine.
     power: Power
-    reason: str = ""
-    ssh: SshAddress | None = None
-    agent: bool = False
-    host_name: str = ""
-    addresses: tuple[str, ...] = ()
+    reason: str = ""  # why it is paused or unknown; empty if nothing is the matter
+    ssh: SshAddress | None = None  # where its port 22 can be reached from this host
+    agent: bool = False  # whether the guest agent answers; it starts last in the guest
+    host_name: str = ""  # what the guest says it is called
+    addresses: tuple[str, ...] = ()  # the guest's addresses, without loopback and link-local ones
+    # How far cloud-init in the guest is; NONE if there is no seed, or where the guest cannot be
+    # asked.
     customization: CustomizationStatus = CustomizationStatus.NONE
-    customization_error: str = ""
+    customization_error: str = ""  # what it says of a failure
+    # For a machine that ended without having been asked to: what QEMU left behind.
     last_words: str = ""
-    booted: datetime | None = None
+    booted: datetime | None = None  # when QEMU was started, if it runs
 
 
 _FORWARD = re.compile(

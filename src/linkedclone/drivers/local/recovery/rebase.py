@@ -61,19 +61,12 @@ _DEADLINE_SECONDS = 2.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Lost:
-    """A layer that is missed, and where it lies.
+    """A layer that is missed, and where it lies."""
 
-    Attributes:
-        old: Where the chains look for it.
-        found: Where it is, as a chain would read it.
-        uppers: The layers that name it.
-        vms: The VMs that read it or name it.
-    """
-
-    old: Path
-    found: DiskFile
-    uppers: tuple[DiskFile, ...]
-    vms: frozenset[VmId]
+    old: Path  # where the chains look for it
+    found: DiskFile  # where it is, as a chain would read it
+    uppers: tuple[DiskFile, ...]  # the layers that name it
+    vms: frozenset[VmId]  # the VMs that read it or name it
 
 
 def rebase_layers(state: StateFolder, machines: OpenMachine, file: Path) -> Rebased:

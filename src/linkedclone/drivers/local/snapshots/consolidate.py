@@ -45,14 +45,10 @@ from linkedclone.system.locks import hold
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Merge:
-    """Two layers of one VM that become one.
+    """Two layers of one VM that become one."""
 
-    Attributes:
-        lower: What takes the data.
-        upper: What goes. Off, it leaves its name.
-    """
-
-    lower: Path
+    lower: Path  # what takes the data
+    # What goes. Off, it leaves its name.
     upper: Path
 
 

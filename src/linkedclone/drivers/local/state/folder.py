@@ -88,19 +88,12 @@ _NOT_A_LINK = {errno.EINVAL, errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StateFolder:
-    """An opened state folder.
-
-    Attributes:
-        root: Where it is; absolute.
-        store: Its id.
-        durable: Whether what is done outlives a power failure.
-        immutable: Whether sealed layers get the immutable flag where permitted.
-    """
+    """An opened state folder."""
 
     root: Path
     store: StoreId
-    durable: bool = True
-    immutable: bool = True
+    durable: bool = True  # whether what is done outlives a power failure
+    immutable: bool = True  # whether sealed layers get the immutable flag where permitted
 
     @property
     def names(self) -> Path:

@@ -32,20 +32,15 @@ _RECORDS_KEPT = 4096
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DiskRecord:
-    """A disk, or what a snapshot froze of it.
+    """A disk, or what a snapshot froze of it."""
 
-    Attributes:
-        label: What it is called (``Hard disk 2``); the same in all snapshots.
-        file: File name of the layer that is written to, or that was frozen.
-        pending: File name of the layer that a running machine is just being
-            moved to; empty but for a moment, see ``settle``.
-        copy: File name of the layer that a running machine's disk is just being
-            copied to; empty but while it is promoted, see ``settle``.
-    """
-
-    label: str
-    file: str
+    label: str  # what it is called (``Hard disk 2``); the same in all snapshots
+    file: str  # file name of the layer that is written to, or that was frozen
+    # File name of the layer that a running machine is just being moved to; empty but for a
+    # moment, see ``settle``.
     pending: str = ""
+    # File name of the layer that a running machine's disk is just being copied to; empty but
+    # while it is promoted, see ``settle``.
     copy: str = ""
 
     @property
@@ -56,19 +51,11 @@ class DiskRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SnapshotRecord:
-    """A name for sealed layers, one of each disk.
-
-    Attributes:
-        id: Its id.
-        name: Its name.
-        disks: The layers that it froze, in the order of the hardware.
-        created: When it was taken.
-        description: The text given then.
-    """
+    """A name for sealed layers, one of each disk."""
 
     id: SnapshotId
     name: str
-    disks: tuple[DiskRecord, ...]
+    disks: tuple[DiskRecord, ...]  # the layers that it froze, in the order of the hardware
     created: datetime
     description: str = ""
 
@@ -80,43 +67,31 @@ class SnapshotRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VmRecord:
-    """A VM as it is kept.
-
-    Attributes:
-        name: Its name.
-        uuid: Its UUID.
-        disks: Its disks, in the order of the hardware; all are moved or copied at once.
-        machine: The hardware.
-        mark: The mark that it carries.
-        annotation: Its notes.
-        snapshots: Its snapshots, in the order in which they were taken.
-        image: What it was imported from; empty for all but images.
-        image_version: Which import of its name it is, from 1; 0 for all but
-            images, and in a record of an older version.
-        merging: File names of the two layers, lower and upper, that a running machine
-            is just merging into the lower; empty but for that time, see ``settle``.
-        halted: Whether a command made the running guest stand still for a move, and
-            has not let it go on yet.
-        renaming: What it is just being renamed to; empty but for a moment, see
-            ``renaming``.
-        created: When the VM was made; None in a record of an older version.
-        serial: How many records it had before this one: an older one that is put back
-            has a lower number than the layers call for, see ``staging``.
-    """
+    """A VM as it is kept."""
 
     name: str
     uuid: str
+    # Its disks, in the order of the hardware; all are moved or copied at once.
     disks: tuple[DiskRecord, ...]
     machine: MachineRecord
     mark: Mark | None = None
     annotation: str = ""
+    # Its snapshots, in the order in which they were taken.
     snapshots: tuple[SnapshotRecord, ...] = ()
-    image: str = ""
+    image: str = ""  # what it was imported from; empty for all but images
+    # Which import of its name it is, from 1; 0 for all but images, and in a record of an older
+    # version.
     image_version: int = 0
+    # File names of the two layers, lower and upper, that a running machine is just merging into
+    # the lower; empty but for that time, see ``settle``.
     merging: tuple[str, ...] = ()
+    # Whether a command made the running guest stand still for a move, and has not let it go on
+    # yet.
     halted: bool = False
-    renaming: str = ""
-    created: datetime | None = None
+    renaming: str = ""  # what it is just being renamed to; empty but for a moment, see ``renaming``
+    created: datetime | None = None  # when the VM was made; None in a record of an older version
+    # How many records it had before this one: an older one that is put back has a lower number
+    # than the layers call for, see ``staging``.
     serial: int = 0
 
     @property

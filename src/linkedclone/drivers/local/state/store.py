@@ -44,13 +44,7 @@ _BLOCK_BYTES = 512
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredVm:
-    """A VM as it is kept.
-
-    Attributes:
-        id: Its id.
-        folder: The folder of its own files.
-        record: What is written about it.
-    """
+    """A VM as it is kept."""
 
     id: VmId
     folder: Path
@@ -74,26 +68,18 @@ class StoredVm:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stored:
-    """All VMs of a state folder.
+    """All VMs of a state folder."""
 
-    Attributes:
-        vms: Those that can be read.
-        unreadable: Those that exist but cannot be read, each with the reason.
-    """
-
-    vms: tuple[StoredVm, ...]
+    vms: tuple[StoredVm, ...]  # those that can be read
+    # Those that exist but cannot be read, each with the reason.
     unreadable: tuple[tuple[VmId, HypervisorError], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LockedVm(StoredVm):
-    """A VM whose lock is held.
+    """A VM whose lock is held."""
 
-    Attributes:
-        lock: The descriptor; a child that inherits it keeps the lock.
-    """
-
-    lock: int
+    lock: int  # the descriptor; a child that inherits it keeps the lock
 
 
 AnyVm = TypeVar("AnyVm", bound=StoredVm)

@@ -42,21 +42,13 @@ _SHOWN = 200
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fingerprint:
-    """What a sealed layer looked like.
-
-    Attributes:
-        size: Its length in bytes.
-        mtime_ns: Its modification time in nanoseconds.
-        inode: Its inode number.
-        sampled_sha256: SHA-256 over the sampled blocks.
-        full_sha256: SHA-256 over the SHA-256 of each 4 MiB; empty if not taken.
-    """
+    """What a sealed layer looked like."""
 
     size: int
-    mtime_ns: int
+    mtime_ns: int  # its modification time in nanoseconds
     inode: int
-    sampled_sha256: str
-    full_sha256: str = ""
+    sampled_sha256: str  # SHA-256 over the sampled blocks
+    full_sha256: str = ""  # SHA-256 over the SHA-256 of each 4 MiB; empty if not taken
 
 
 def take_fingerprint(path: Path) -> Fingerprint:

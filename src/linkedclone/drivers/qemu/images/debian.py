@@ -84,17 +84,11 @@ cat "$1"/boot/initrd.img-* >"$BOOT/initrd"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DebianRecipe:
-    """What a Debian guest is to be like.
-
-    Attributes:
-        release: The release's code name.
-        packages: Packages besides those that every guest gets.
-        capacity_bytes: The size of the disk.
-    """
+    """What a Debian guest is to be like."""
 
     release: str = DEFAULT_RELEASE
-    packages: tuple[str, ...] = ()
-    capacity_bytes: int = 8 << 30
+    packages: tuple[str, ...] = ()  # packages besides those that every guest gets
+    capacity_bytes: int = 8 << 30  # the size of the disk
 
 
 def check_recipe(recipe: DebianRecipe) -> None:

@@ -51,41 +51,26 @@ _GO_ON = "the same command continues from there"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Note:
-    """What is known of a file that was fetched in part.
+    """What is known of a file that was fetched in part."""
 
-    Attributes:
-        url: A digest of where it comes from: the address may hold a secret.
-        validator: What the server tells its versions by, if that is exact.
-        total_bytes: Its whole length; 0 if the server does not say.
-        refused_sha256: The SHA-256 that it has, once it was whole and not what
-            was asked for.
-    """
-
-    url: str
-    validator: str = ""
-    total_bytes: int = 0
+    url: str  # a digest of where it comes from: the address may hold a secret
+    validator: str = ""  # what the server tells its versions by, if that is exact
+    total_bytes: int = 0  # its whole length; 0 if the server does not say
+    # The SHA-256 that it has, once it was whole and not what was asked for.
     refused_sha256: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What a server answers to the question for a file, or for the rest of one.
+    """What a server answers to the question for a file, or for the rest of one."""
 
-    Attributes:
-        status: 200, 206 or 416.
-        offset: Where in the file its content begins.
-        total_bytes: The length of the file; 0 if that is not told.
-        validator: What tells this version of the file from others; empty if nothing
-            does for sure.
-        bounded: Whether the end of the content can be told from a lost connection.
-        read: Returns at most so many further bytes, as soon as there are any; none at the end.
-    """
-
-    status: int
-    offset: int = 0
-    total_bytes: int = 0
+    status: int  # 200, 206 or 416
+    offset: int = 0  # where in the file its content begins
+    total_bytes: int = 0  # the length of the file; 0 if that is not told
+    # What tells this version of the file from others; empty if nothing does for sure.
     validator: str = ""
-    bounded: bool = True
+    bounded: bool = True  # whether the end of the content can be told from a lost connection
+    # Returns at most so many further bytes, as soon as there are any; none at the end.
     read: Callable[[int], bytes]
 
 
@@ -95,15 +80,11 @@ Ask = Callable[[str, int, str], AbstractContextManager[Answer]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Download:
-    """A file that was fetched.
-
-    Attributes:
-        file: Where it is.
-        whole: Whether it is known to be all that there is: by its SHA-256, or
-            because the server told where it ends.
-    """
+    """A file that was fetched."""
 
     file: Path
+    # Whether it is known to be all that there is: by its SHA-256, or because the server told
+    # where it ends.
     whole: bool
 
 
