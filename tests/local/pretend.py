@@ -17,7 +17,7 @@ class PretendMachine:
         self._switch.parent.mkdir(exist_ok=True)
         self._switch.touch()
 
-    def stop(self, *, force: bool) -> None:  # noqa: ARG002
+    def stop(self) -> None:
         self._switch.unlink(missing_ok=True)
 
     def ask_to_stop(self) -> bool:

@@ -241,7 +241,7 @@ def booting(root: Path, env: Mapping[str, str]) -> Iterator[None]:
     finally:
         with closing(connect(root, open_machine)) as driver:
             for vm in driver.observe().vms:
-                open_machine(load_vm(driver.state, vm.id)).stop(force=True)
+                open_machine(load_vm(driver.state, vm.id)).stop()
 
 
 def import_changed_image(root: Path, folder: Path) -> None:

@@ -160,13 +160,9 @@ def name_chain(chain: Sequence[DiskFile]) -> str:
     return f"json:{json.dumps(node)}"
 
 
-def name_disk(top: Path, top_format: ImageFormat | None = None) -> str:
-    """Return the whole chain of a disk as QEMU's programs take it for a file.
-
-    Args:
-        top_format: Its format; None if its suffix names it.
-    """
-    chain = read_chain(top, top_format=top_format)
+def name_disk(top: Path) -> str:
+    """Return the whole chain of a disk as QEMU's programs take it for a file."""
+    chain = read_chain(top)
     if chain[0].missing:
         raise HypervisorError(f"{chain[0].path} is missing", hint="``doctor`` says what to do")
     return name_chain(chain)

@@ -218,7 +218,7 @@ class LocalRig:
             for vm in driver.observe().vms:
                 if vm.power is not Power.OFF:
                     with suppress(HypervisorError):
-                        open_machine(load_vm(self.state, vm.id)).stop(force=True)
+                        open_machine(load_vm(self.state, vm.id)).stop()
 
 
 @contextmanager

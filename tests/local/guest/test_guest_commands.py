@@ -28,7 +28,7 @@ def driver(tmp_path: Path) -> Iterator[LocalDriver]:
         opened.images.import_image(ImageImport(file=image, name="golden", memory_bytes=64 << 20))
         yield opened
         for vm in opened.observe().vms:
-            open_machine(load_vm(opened.state, vm.id)).stop(force=True)
+            open_machine(load_vm(opened.state, vm.id)).stop()
 
 
 @pytest.fixture

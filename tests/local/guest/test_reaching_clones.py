@@ -107,7 +107,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
             yield Pair(driver=driver, first=made[0], second=made[1])
         finally:
             for vm in driver.observe().vms:
-                open_machine(load_vm(driver.state, vm.id)).stop(force=True)
+                open_machine(load_vm(driver.state, vm.id)).stop()
             if before is None:
                 del os.environ[IMMUTABLE_VARIABLE]
             else:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from linkedclone.drivers.local.diagnosis.duplicate_guests import find_twins
+from linkedclone.drivers.local.diagnosis.state_checks import find_twins
 from linkedclone.drivers.local.driver import LocalDriver
 from linkedclone.drivers.local.state.store import StoredVm
 from linkedclone.model.findings import Finding, Verdict

@@ -14,7 +14,7 @@ import pytest
 from linkedclone.app.connection import Connection
 from linkedclone.drivers.local.driver import LocalDriver
 from linkedclone.drivers.local.lifecycle import image_versions
-from linkedclone.drivers.local.state.ssh_config import login_of, render_entry
+from linkedclone.drivers.local.state.ssh import login_of, render_entry
 from linkedclone.drivers.local.state.store import load_all, load_vm, save_record
 from linkedclone.errors import (
     DuplicateNameError,

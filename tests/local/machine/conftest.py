@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from linkedclone.drivers.local.state.ssh_key import ensure_key
+from linkedclone.drivers.local.state.ssh import ensure_key
 from linkedclone.drivers.qemu.networks import CardRecord
 from tests.local.machine.guest import OUT, DemoGuest, RunningGuest, read_manifest
 
@@ -33,7 +33,7 @@ def make_guest(demo_guest: DemoGuest, tmp_path: Path) -> Iterator[MakeGuest]:
 
     yield make
     for guest in made:
-        guest.machine.stop(force=True)
+        guest.machine.stop()
 
 
 @pytest.fixture(scope="package")
@@ -57,4 +57,4 @@ def pair(
         yield first, second
     finally:
         for guest in (first, second):
-            guest.machine.stop(force=True)
+            guest.machine.stop()

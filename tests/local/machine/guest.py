@@ -12,7 +12,7 @@ from typing import Any
 from linkedclone.drivers.local.machine.config import MachineConfig
 from linkedclone.drivers.local.machine.machine import Machine
 from linkedclone.drivers.local.qmp.status import MachineState
-from linkedclone.drivers.local.state.ssh_key import build_ssh_command
+from linkedclone.drivers.local.state.ssh import build_ssh_command
 from linkedclone.drivers.qemu.networks import CardRecord
 from linkedclone.guest.nocloud import (
     admit_key,

@@ -50,7 +50,7 @@ def start(tmp_path: Path) -> Iterator[Callable[[MachineConfig], Machine]]:
 
     yield run
     for machine in started:
-        machine.stop(force=True)
+        machine.stop()
 
 
 def test_uefi_firmware_comes_up_and_keeps_variables_of_its_own(
@@ -63,7 +63,7 @@ def test_uefi_firmware_comes_up_and_keeps_variables_of_its_own(
     while "UEFI Interactive Shell" not in machine.console_log.read_text(errors="replace"):
         assert time.monotonic() < deadline, machine.console_log.read_text(errors="replace")
         time.sleep(0.2)
-    machine.stop(force=True)
+    machine.stop()
     # It wrote what it found to boot into the machine's own file.
     assert "Boot0000".encode("utf-16-le") in variables.read_bytes()
     assert variables.stat().st_size == template
@@ -120,7 +120,7 @@ def test_qemu_takes_every_kind_of_card(
     machine = start(replace(config, cards=cards))
     assert machine.observe().ssh is not None
     assert machine.find_ssh() == machine.observe().ssh
-    machine.stop(force=True)
+    machine.stop()
     without = start(replace(config, cards=cards[:1]))
     assert without.observe().ssh is None
 
@@ -144,5 +144,5 @@ def test_a_boot_of_the_host_is_told_from_a_kill(
     assert machine.observe().last_words.startswith("this host went down")
     machine.start()
     assert machine.observe().power is Power.ON
-    machine.stop(force=True)
+    machine.stop()
     assert machine.observe().last_words == ""

@@ -95,7 +95,7 @@ def test_another_machine_in_the_folder_is_not_taken_for_ours(pair: Pair) -> None
     with pytest.raises(EndpointError):
         stranger.start()
     with pytest.raises(EndpointError):
-        stranger.stop(force=True)
+        stranger.stop()
     assert pair[0].machine.observe().power is Power.ON
 
 

@@ -48,7 +48,7 @@ def driver(tmp_path: Path) -> Iterator[LocalDriver]:
         )
         yield opened
         for vm in opened.observe().vms:
-            open_machine(load_vm(opened.state, vm.id)).stop(force=True)
+            open_machine(load_vm(opened.state, vm.id)).stop()
 
 
 def start_clone(driver: LocalDriver) -> VmId:
@@ -154,7 +154,7 @@ def test_the_layer_of_a_machine_is_found_after_a_kill(
     assert process.exitcode == -signal.SIGKILL
     in_use = disk_in_use(driver, vm)
     if ended:
-        open_machine(load_vm(driver.state, vm)).stop(force=True)
+        open_machine(load_vm(driver.state, vm)).stop()
     clean_up(root)
     seen = read(driver, vm)
     assert seen.snapshots == ()

@@ -44,7 +44,7 @@ def test_a_machine_outlives_the_process_that_started_it(make_guest: MakeGuest) -
     assert state.ssh is not None
     pid = _pid(guest.machine)
     assert os.getsid(pid) == pid
-    guest.machine.stop(force=True)
+    guest.machine.stop()
     with suppress(FileNotFoundError, ProcessLookupError):  # gone, or about to be
         assert "Z" in Path(f"/proc/{pid}/stat").read_text()
     assert guest.machine.observe().power is Power.OFF
@@ -115,7 +115,6 @@ def test_a_machine_that_never_ran_is_off_and_leaves_no_folder(make_guest: MakeGu
     machine = make_guest().machine
     assert machine.observe().power is Power.OFF
     machine.stop()
-    machine.stop(force=True)
     with pytest.raises(GoneError):
         machine.resume()
     with pytest.raises(GoneError):
@@ -123,24 +122,14 @@ def test_a_machine_that_never_ran_is_off_and_leaves_no_folder(make_guest: MakeGu
     assert not machine.folder.exists()
 
 
-def test_stopping_a_guest_that_does_not_hear_ends_it_after_the_deadline(
-    make_guest: MakeGuest,
-) -> None:
-    guest = make_guest()
-    guest.machine.start()
-    guest.machine.stop(deadline_seconds=0.5)
-    assert guest.machine.observe().power is Power.OFF
-
-
 @pytest.mark.xdist_group(PAIR_GROUP)
 def test_a_guest_that_is_asked_to_stop_ends_in_order(
     pair: tuple[RunningGuest, RunningGuest],
 ) -> None:
     """The last that is done to it."""
-    machine = pair[0].machine
-    machine.stop()
-    assert machine.observe().power is Power.OFF
-    assert machine.observe().last_words == ""
+    assert pair[0].machine.ask_to_stop()
+    state = pair[0].wait_for(lambda seen: seen.power is Power.OFF)
+    assert state.last_words == ""
 
 
 def _pid(machine: Machine) -> int:

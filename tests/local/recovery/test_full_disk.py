@@ -347,7 +347,7 @@ def test_a_register_that_was_cut_short_names_nothing_that_was_not_written(tmp_pa
     """A layer's path that ends after the VM would name the whole VM."""
     state = open_state(tmp_path / "state")
     whole = state.vms / "golden.01234567/disk-01234567.qcow2"
-    with at_work(state, "delete", "golden") as entry:
+    with at_work(state, "delete", "golden") as (entry, _):
         register(state, entry, [whole])
         (entry / "register").write_bytes((entry / "register").read_bytes() + b"vms/solo.01234567")
         assert read_register(state, entry) == {whole}

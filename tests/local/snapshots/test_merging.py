@@ -68,7 +68,7 @@ def open_two_disks(root: Path, image: Path) -> LocalDriver:
 
 def stop_all(driver: LocalDriver) -> None:
     for vm in driver.observe().vms:
-        open_machine(load_vm(driver.state, vm.id)).stop(force=True)
+        open_machine(load_vm(driver.state, vm.id)).stop()
 
 
 def start(driver: LocalDriver) -> Guest:
@@ -165,7 +165,7 @@ def test_qemu_is_told_every_layer_of_a_long_chain_and_merges_in_it(tmp_path: Pat
         left = (*files[:31], *files[32:])
         assert machine.read_chains() == {0: tuple(reversed(left))}
     finally:
-        machine.stop(force=True)
+        machine.stop()
     assert tuple(file.path for file in read_chain(files[-1])) == left
 
 
@@ -350,7 +350,7 @@ def test_a_machine_that_ends_while_layers_are_merged_loses_nothing(
         wait_for_merge(driver, desk)
         scatter(guest, 30)
         clean_up(driver.state.root)  # another command comes along
-        open_machine(load_vm(driver.state, desk.id)).stop(force=True)
+        open_machine(load_vm(driver.state, desk.id)).stop()
         result_of(driver, job)  # it is off by then, and merged as such are
     assert [one.name for one in find(driver, "desk").snapshots] == (["two"] if middle else [])
     assert frozen(driver) == ({"two": before["two"]} if middle else {})

@@ -62,7 +62,7 @@ def open_family(root: Path, image: Path) -> LocalDriver:
 
 def stop_all(driver: LocalDriver) -> None:
     for vm in driver.observe().vms:
-        open_machine(load_vm(driver.state, vm.id)).stop(force=True)
+        open_machine(load_vm(driver.state, vm.id)).stop()
 
 
 @pytest.fixture
@@ -247,7 +247,7 @@ def test_a_command_that_is_killed_while_qemu_copies_loses_nothing(
     process.join()
     assert process.exitcode == -signal.SIGKILL
     if ended:
-        open_machine(load_vm(driver.state, desk.id)).stop(force=True)
+        open_machine(load_vm(driver.state, desk.id)).stop()
     clean_up(root)
     seen = read(driver, desk.id)
     assert not load_vm(driver.state, desk.id).record.unsettled
@@ -341,7 +341,7 @@ def test_a_machine_that_ends_while_it_is_copied_keeps_its_disk(
         wait_for_copy(driver, desk)
         assert read(driver, desk.id).power is Power.ON  # others get at it meanwhile
         clean_up(driver.state.root)
-        open_machine(load_vm(driver.state, desk.id)).stop(force=True)
+        open_machine(load_vm(driver.state, desk.id)).stop()
         assert isinstance(error_of(driver, lambda: job), HypervisorError)
     assert read(driver, desk.id).disks == desk.disks
     compare(before, disk_of(driver, "desk"))

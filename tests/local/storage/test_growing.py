@@ -29,7 +29,7 @@ def driver(tmp_path: Path) -> Iterator[LocalDriver]:
         write(top_of(opened.state, made), at=200_000, length=70_000, fill=6)
         yield opened
         for vm in opened.observe().vms:
-            open_machine(load_vm(opened.state, vm.id)).stop(force=True)
+            open_machine(load_vm(opened.state, vm.id)).stop()
 
 
 def grow(driver: LocalDriver, size_bytes: int, name: str = "desk") -> Vm:

@@ -622,7 +622,7 @@ def test_clones_of_a_clone_are_told_apart(driver: LocalDriver) -> None:
 def test_a_scan_leaves_out_what_other_commands_are_building(driver: LocalDriver) -> None:
     """What hangs from a layer in there is named as if it lay in a VM's folder already."""
     layer = top_of(driver.state, find(driver, "desk"))
-    with at_work(driver.state, "clone", "web") as entry:
+    with at_work(driver.state, "clone", "web") as (entry, _):
         (entry / "vm").mkdir()
         shutil.copy(layer, entry / "vm" / "disk-0123abcd.qcow2")
         inventory = driver.observe(scan=Scan())

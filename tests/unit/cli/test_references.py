@@ -44,7 +44,7 @@ FIELD = re.compile(r"(placement|hardware|disk_move)(\.[a-z_]+)+")
 
 OWN_COMMANDS = {
     "drivers/local/guest/systemd_unit.py": "systemd runs linkedclone",
-    "drivers/local/state/ssh_config.py": "ssh runs linkedclone to reach a clone",
+    "drivers/local/state/ssh.py": "ssh runs linkedclone to reach a clone",
 }
 """Files that build the command lines that other programs run, and who does."""
 

@@ -140,7 +140,7 @@ def test_a_child_that_inherits_a_lock_keeps_it(tmp_path: Path) -> None:
 
 def test_a_command_at_work_is_seen_and_leaves_nothing(tmp_path: Path) -> None:
     state = open_state(tmp_path)
-    with at_work(state, "clone", "desk") as entry:
+    with at_work(state, "clone", "desk") as (entry, _):
         (entry / "rest").mkdir()
         assert is_at_work(state, "clone", "desk")
         assert not is_at_work(state, "clone", "other")
@@ -153,7 +153,7 @@ def test_a_command_at_work_is_seen_and_leaves_nothing(tmp_path: Path) -> None:
 
 def test_a_command_that_fails_leaves_nothing(tmp_path: Path) -> None:
     state = open_state(tmp_path)
-    with suppress(KeyError), at_work(state, "clone", "desk") as entry:
+    with suppress(KeyError), at_work(state, "clone", "desk") as (entry, _):
         (entry / "rest").touch()
         raise KeyError
     assert names_in(state.staging) == []

@@ -27,7 +27,7 @@ from linkedclone.drivers.local.state.store import (
     publish_vm,
     take_uuid,
 )
-from linkedclone.drivers.local.storage.new_layer import build_delta
+from linkedclone.drivers.local.storage.hanging import build_delta
 from linkedclone.drivers.qemu.hardware import (
     UEFI,
     MachineRecord,
@@ -66,7 +66,7 @@ def reserve_name(state: StateFolder, name: str) -> Iterator[Path]:
     key = key_of(name)
     if state.holder(key) is not None or is_at_work(state, CLONE, key):
         raise name_taken(name)
-    with at_work(state, CLONE, key) as entry:
+    with at_work(state, CLONE, key) as (entry, _):
         yield entry
 
 

@@ -26,8 +26,7 @@ from typing import TYPE_CHECKING, Final
 from linkedclone.config.endpoint import Endpoint
 from linkedclone.drivers.features import ALL_STEPS, Features, refuse
 from linkedclone.drivers.local.cloning import CLONE, plan_machine
-from linkedclone.drivers.local.inventory.finder import find_names, find_vms
-from linkedclone.drivers.local.inventory.observe import observe_some
+from linkedclone.drivers.local.inventory.observe import find_names, find_vms, observe_some
 from linkedclone.drivers.local.inventory.unlinked_vms import tell_unlinked
 from linkedclone.drivers.local.jobs import JobBoard
 from linkedclone.drivers.local.lifecycle.image_versions import settle_versions

@@ -143,7 +143,7 @@ class Folder(_Service):
             return rebase_layers(self.state, self.machines, file)
 
     def accept_layer(self, file: Path) -> None:
-        from linkedclone.drivers.local.storage.new_layer import accept_layer
+        from linkedclone.drivers.local.storage.hanging import accept_layer
 
         with translated(f"cannot accept {file}"):
             accept_layer(self.state, file)

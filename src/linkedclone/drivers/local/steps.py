@@ -1,4 +1,4 @@
-"""What is done for each step; what only some steps need is imported for them."""
+"""What is done for each step."""
 
 from __future__ import annotations
 
@@ -14,12 +14,17 @@ from linkedclone.drivers.local.cloning import (
     build_clone,
     reserve_name,
 )
+from linkedclone.drivers.local.inventory.orphans import remove_stray
 from linkedclone.drivers.local.jobs import Work
 from linkedclone.drivers.local.lifecycle.delete import delete_vm
+from linkedclone.drivers.local.lifecycle.grow_disk import grow_disk
 from linkedclone.drivers.local.lifecycle.power import set_power
+from linkedclone.drivers.local.lifecycle.reconfigure import reconfigure_vm
+from linkedclone.drivers.local.lifecycle.rename import rename_vm
 from linkedclone.drivers.local.machine.open import OpenMachine
 from linkedclone.drivers.local.recovery.interrupted_merge import settle_source
 from linkedclone.drivers.local.snapshots import snapshots
+from linkedclone.drivers.local.snapshots.promote import promote_vm
 from linkedclone.drivers.local.state.folder import StateFolder
 from linkedclone.errors import NoSnapshotError
 from linkedclone.model import plan
@@ -46,8 +51,6 @@ def build_work(  # noqa: C901, PLR0912 - one case for each step
         case plan.RevertSnapshot():
             run = partial(snapshots.revert_snapshot, state, machines, step.vm, step.snapshot)
         case plan.WriteMark():
-            from linkedclone.drivers.local.lifecycle.reconfigure import reconfigure_vm
-
             vm, name = step.vm, step.vm_name
             change = plan.ReconfigureVm(vm=vm, vm_name=name, mark=step.mark, seen=step.seen)
             run = partial(reconfigure_vm, state, machines, change)
@@ -56,24 +59,14 @@ def build_work(  # noqa: C901, PLR0912 - one case for each step
         case plan.DeleteVm():
             run = partial(delete_vm, state, machines, step.vm, step.seen)
         case plan.RenameVm():
-            from linkedclone.drivers.local.lifecycle.rename import rename_vm
-
             run = partial(rename_vm, state, step.vm, step.new_name)
         case plan.ReconfigureVm():
-            from linkedclone.drivers.local.lifecycle.reconfigure import reconfigure_vm
-
             run = partial(reconfigure_vm, state, machines, step)
         case plan.PromoteVm():
-            from linkedclone.drivers.local.snapshots.promote import promote_vm
-
             run = partial(promote_vm, state, machines, step.vm)
         case plan.GrowDisk():
-            from linkedclone.drivers.local.lifecycle.grow_disk import grow_disk
-
             run = partial(grow_disk, state, machines, step.vm, step.disk, step.capacity_bytes)
         case plan.RemoveStray():
-            from linkedclone.drivers.local.inventory.orphans import remove_stray
-
             run = partial(remove_stray, state, step.stray)
         case (
             plan.CreateFolder()

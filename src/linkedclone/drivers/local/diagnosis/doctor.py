@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from linkedclone.config.endpoint import Endpoint
-from linkedclone.drivers.local.diagnosis import duplicate_guests, host, state_checks
+from linkedclone.drivers.local.diagnosis import host, state_checks
 from linkedclone.drivers.local.inventory.observe_all import observe_all
 from linkedclone.drivers.local.machine.open import OpenMachine, open_machine
 from linkedclone.drivers.local.state.folder import StateFolder, find_state
@@ -68,7 +68,7 @@ def _look_into(state: StateFolder, machines: OpenMachine) -> tuple[Finding, ...]
         *_run("leftovers", lambda: state_checks.check_leftovers(state)),
         *_run("machines", lambda: state_checks.check_machines(state, machines)),
         *_run("networks", lambda: state_checks.check_networks(state)),
-        *_run("identities", lambda: duplicate_guests.check_identities(state, machines)),
+        *_run("identities", lambda: state_checks.check_identities(state, machines)),
         *_run("layers", lambda: state_checks.check_layers(state)),
         *_run("downloads", lambda: state_checks.check_downloads(state)),
     )

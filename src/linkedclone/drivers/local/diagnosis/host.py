@@ -9,7 +9,7 @@ from pathlib import Path
 
 from linkedclone.drivers.local.machine.accelerator import choose_accelerator
 from linkedclone.drivers.local.state.settings import ACCEL_VARIABLE, find_accel
-from linkedclone.drivers.local.state.ssh_key import KEY
+from linkedclone.drivers.local.state.ssh import KEY
 from linkedclone.drivers.local.state.trust import find_untrusted
 from linkedclone.errors import InputError
 from linkedclone.model.findings import Finding, Verdict

@@ -12,7 +12,7 @@ from linkedclone.drivers.local.machine.open import OpenMachine, open_machine
 from linkedclone.drivers.local.machine.process import find_processes
 from linkedclone.drivers.local.state.file_names import RUN_FOLDER
 from linkedclone.drivers.local.state.folder import StateFolder
-from linkedclone.drivers.local.state.ssh_config import KNOWN_HOSTS, login_of
+from linkedclone.drivers.local.state.ssh import KNOWN_HOSTS, login_of
 from linkedclone.drivers.local.state.store import StoredVm, load_vm
 from linkedclone.drivers.qemu.networks import NetworkKind, parse_network
 from linkedclone.errors import BusyError, GoneError, HypervisorError, RefusedError
@@ -32,7 +32,7 @@ def build_ssh(
     state: StateFolder, machines: OpenMachine, vm: VmId, command: Sequence[str] = ()
 ) -> tuple[str, ...]:
     """Build the argument list of ``ssh`` for a VM."""
-    from linkedclone.drivers.local.state.ssh_key import build_ssh_command
+    from linkedclone.drivers.local.state.ssh import build_ssh_command
 
     stored = load_vm(state, vm)
     address = machines(stored).observe(guest=False).ssh
@@ -49,7 +49,7 @@ def build_ssh(
 
 def describe_logins(state: StateFolder, vms: Sequence[Vm]) -> dict[VmId, SshLogin]:
     """Say how one logs in to those of these VMs that run, as they were seen."""
-    from linkedclone.drivers.local.state.ssh_key import build_options
+    from linkedclone.drivers.local.state.ssh import build_options
 
     found: dict[VmId, SshLogin] = {}
     for vm in vms:

@@ -7,7 +7,7 @@ from ipaddress import IPv4Interface, ip_address, ip_interface
 from pathlib import Path
 
 from linkedclone.drivers.local.state.folder import StateFolder
-from linkedclone.drivers.local.state.ssh_key import KEY, ensure_key
+from linkedclone.drivers.local.state.ssh import KEY, ensure_key
 from linkedclone.drivers.qemu.hardware import MachineRecord
 from linkedclone.drivers.qemu.networks import CardRecord, choose_user_addresses, parse_network
 from linkedclone.errors import InputError, UnsupportedError

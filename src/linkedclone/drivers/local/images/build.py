@@ -18,7 +18,7 @@ from pathlib import Path
 from linkedclone.drivers.local.images.images import import_image
 from linkedclone.drivers.local.lifecycle.image_versions import refuse_taken, refuse_version_name
 from linkedclone.drivers.local.state.folder import StateFolder, key_of
-from linkedclone.drivers.local.state.staging import at_work_with_lock
+from linkedclone.drivers.local.state.staging import at_work
 from linkedclone.drivers.qemu.images.debian import (
     KERNEL_ARGUMENTS,
     USER,
@@ -71,7 +71,7 @@ def build_image(state: StateFolder, wanted: ImageBuild, tell: TellBytes) -> VmId
     )
     check_recipe(recipe)
     _check_host(state)
-    with at_work_with_lock(state, "build", key_of(wanted.name)) as (entry, lock):
+    with at_work(state, "build", key_of(wanted.name)) as (entry, lock):
         disk = _build_disk(recipe, entry, lock, tell)
         return import_image(state, _describe(wanted, entry, disk), tell)
 

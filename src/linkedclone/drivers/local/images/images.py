@@ -27,11 +27,11 @@ from linkedclone.drivers.local.state.folder import (
     new_vm_id,
 )
 from linkedclone.drivers.local.state.record import DiskRecord, SnapshotRecord, VmRecord
-from linkedclone.drivers.local.state.staging import at_work_with_lock
+from linkedclone.drivers.local.state.staging import at_work
 from linkedclone.drivers.local.state.store import StoredVm
+from linkedclone.drivers.local.storage.hanging import build_delta_over
 from linkedclone.drivers.local.storage.image_lock import refuse_writers
 from linkedclone.drivers.local.storage.intake import let_go, take_in
-from linkedclone.drivers.local.storage.new_layer import build_delta_over
 from linkedclone.drivers.local.storage.seals import seal_if_possible
 from linkedclone.drivers.qemu.hardware import MachineRecord, disk_label, new_mac
 from linkedclone.drivers.qemu.images.image_file import check_importable, detect_format
@@ -109,7 +109,7 @@ def _import_file(
 ) -> VmId:
     if wanted.file is None:
         raise InputError("no image was named", hint="name a file or a URL")
-    with at_work_with_lock(state, "import", key_of(wanted.name)) as (entry, lock):
+    with at_work(state, "import", key_of(wanted.name)) as (entry, lock):
         tell("importing")
         folder = entry / "vm"
         folder.mkdir(mode=PRIVATE_FOLDER)

@@ -1,4 +1,4 @@
-"""Read VMs with their chains and their machines."""
+"""Find VMs by what people call them, and read them with their chains and their machines."""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -6,6 +6,7 @@ from pathlib import Path
 
 from linkedclone.drivers.local.inventory.layer_users import ChainReader, Survey, take_survey
 from linkedclone.drivers.local.inventory.vm import (
+    FOLDER_PATH,
     Seen,
     assume_shared,
     build_unreadable,
@@ -14,8 +15,9 @@ from linkedclone.drivers.local.inventory.vm import (
 )
 from linkedclone.drivers.local.machine.open import OpenMachine
 from linkedclone.drivers.local.qmp.status import MachineState
-from linkedclone.drivers.local.state.folder import StateFolder
+from linkedclone.drivers.local.state.folder import StateFolder, key_of, read_vm_link
 from linkedclone.drivers.local.state.store import Stored, StoredVm, load_all
+from linkedclone.drivers.rules.refusals import no_such_vms
 from linkedclone.errors import HypervisorError
 from linkedclone.model.values.ids import VmId
 from linkedclone.model.vm import Power, Vm
@@ -84,3 +86,26 @@ def build_all(
     # A running machine takes a while to answer; one that is off takes none.
     with ThreadPoolExecutor(_THREADS) as pool:
         return tuple(pool.map(build, vms))
+
+
+def find_vms(state: StateFolder, refs: Sequence[str]) -> list[VmId]:
+    """Find VMs by name, path or UUID."""
+    found = {ref: _find_vm(state, ref) for ref in refs}
+    missing = [ref for ref, vm in found.items() if vm is None]
+    if missing:
+        raise no_such_vms(missing)
+    return [vm for ref in refs if (vm := found[ref]) is not None]
+
+
+def _find_vm(state: StateFolder, ref: str) -> VmId | None:
+    name = ref.removeprefix(f"{FOLDER_PATH}/")
+    found = None if "/" in name else state.find(key_of(name))
+    if found is None and "/" not in ref:
+        found = read_vm_link(state.uuids / ref.lower())
+    return found if found is not None and state.exists(found) else None
+
+
+def find_names(state: StateFolder, names: Sequence[str]) -> tuple[VmId, ...]:
+    """Return the VMs that have these names, leaving out names that no VM has."""
+    found = (state.find(key_of(name)) for name in names)
+    return tuple(vm for vm in found if vm is not None)

@@ -10,10 +10,15 @@ after a kill knows: see :func:`settle_name`.
 import os
 from dataclasses import replace
 
-from linkedclone.drivers.local.recovery.interrupted_rename import settle_name
 from linkedclone.drivers.local.state.folder import StateFolder, key_of, render_keys
 from linkedclone.drivers.local.state.staging import at_work_on, is_at_work
-from linkedclone.drivers.local.state.store import LockedVm, locked, name_taken, save_record
+from linkedclone.drivers.local.state.store import (
+    LockedVm,
+    locked,
+    name_taken,
+    save_record,
+    settle_name,
+)
 from linkedclone.model.values.ids import VmId
 from linkedclone.system.atomic_files import replace_file, sync_folder
 from linkedclone.system.locks import hold

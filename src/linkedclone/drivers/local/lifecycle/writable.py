@@ -3,7 +3,7 @@
 from linkedclone.drivers.local.inventory.foreign_files import find_foreign
 from linkedclone.drivers.local.state.folder import StateFolder
 from linkedclone.drivers.local.state.store import StoredVm
-from linkedclone.drivers.local.storage.new_layer import check_layers
+from linkedclone.drivers.local.storage.hanging import check_layers
 from linkedclone.drivers.local.storage.seals import is_sealed
 from linkedclone.errors import InUseError, RefusedError
 from linkedclone.formats.chain import read_chain

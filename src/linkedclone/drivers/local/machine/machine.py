@@ -58,7 +58,6 @@ BOOT_FILE = "boot"
 OBSERVE_SECONDS = 9.0
 """More than the guest's agent may take by itself."""
 START_SECONDS = 30.0
-STOP_SECONDS = 60.0
 QUIT_SECONDS = 10.0
 POLL_SECONDS = 0.01
 
@@ -126,34 +125,25 @@ class Machine(RunningDisks):
             brief = f"QEMU did not start {self.config.name}"
             raise PowerOnError(brief, details=str(error), hint=error.hint) from error
 
-    def stop(self, *, force: bool = False, deadline_seconds: float = STOP_SECONDS) -> None:
-        """Stop the machine and return when its process has ended. Off already is done.
+    def stop(self) -> None:
+        """Stop the machine, and return when its process has ended. Off already is done.
 
-        Args:
-            force: Do not ask the guest; its file systems see a power failure.
-                A QEMU that does not answer either, or not sensibly, is killed.
-            deadline_seconds: How long the guest may take; then QEMU is ended.
-                A paused guest cannot be asked and is ended at once.
+        The guest is not asked: its file systems see a power failure. A QEMU that does
+        not answer either, or not sensibly, is killed.
         """
         handle: ProcessHandle | Off = OFF
-        try:
+        with suppress(BusyError, EndpointError, GoneError):
             handle = self._ask(_open_handle)
-        except (BusyError, EndpointError, GoneError):
-            if not force:
-                raise
         if handle is not OFF:
-            self._stop(handle, deadline_seconds=0 if force else deadline_seconds)
-        if force and self.folder.is_dir():
+            self._quit(handle)
+        if self.folder.is_dir():
             self._kill()
         for name in (QMP_SOCKET, AGENT_SOCKET, CONSOLE_SOCKET, VNC_SOCKET):
             (self.folder / name).unlink(missing_ok=True)
         remove_log(self.folder, QEMU_LOG)
 
-    def _stop(self, handle: ProcessHandle, *, deadline_seconds: float) -> None:
+    def _quit(self, handle: ProcessHandle) -> None:
         try:
-            obeys = deadline_seconds > 0 and self.ask_to_stop() and handle.wait(deadline_seconds)
-            if obeys:
-                return
             deadline = time.monotonic() + QUIT_SECONDS
             with suppress(HypervisorError, EndpointError):
                 self._ask(lambda session: session.monitor.quit(), deadline_seconds=QUIT_SECONDS)

@@ -48,7 +48,7 @@ def stop_hard(machines: OpenMachine, vm: StoredVm) -> None:
     """
     machine = machines(vm)
     if runs_in(vm.folder / RUN_FOLDER) or machine.observe(guest=False).power is not Power.OFF:
-        machine.stop(force=True)
+        machine.stop()
 
 
 def observe_runs(machines: OpenMachine, vm: StoredVm, *, guest: bool = False) -> bool:

@@ -27,7 +27,6 @@ from pathlib import Path
 from linkedclone.drivers.local.machine.open import OpenMachine
 from linkedclone.drivers.local.machine.starting import observe_runs
 from linkedclone.drivers.local.recovery.garbage import drop_layers, list_reached
-from linkedclone.drivers.local.recovery.interrupted_rename import settle_name
 from linkedclone.drivers.local.state.folder import StateFolder
 from linkedclone.drivers.local.state.record import DiskRecord, VmRecord
 from linkedclone.drivers.local.state.staging import at_work_on, register
@@ -39,9 +38,10 @@ from linkedclone.drivers.local.state.store import (
     load_vm,
     locked,
     save_record,
+    settle_name,
 )
+from linkedclone.drivers.local.storage.hanging import rehang
 from linkedclone.drivers.local.storage.remove_file import remove
-from linkedclone.drivers.local.storage.repoint import rehang
 from linkedclone.errors import BusyError, HypervisorError, NoSpaceError
 from linkedclone.formats.chain import read_chain
 from linkedclone.model.values.ids import VmId

@@ -77,7 +77,7 @@ def rebase_layers(state: StateFolder, machines: OpenMachine, file: Path) -> Reba
     """
     file = Path(os.path.abspath(file))  # noqa: PTH100 - links in the user's path stay as they are
     with ExitStack() as stack:
-        entry = stack.enter_context(at_work(state, "rebase", key_of(file.name)))
+        entry, _ = stack.enter_context(at_work(state, "rebase", key_of(file.name)))
         before = _find(state, file)
         wanted = sorted({vm for lost in before for vm in lost.vms})
         vms = {vm: _take(state, machines, vm, stack) for vm in wanted}

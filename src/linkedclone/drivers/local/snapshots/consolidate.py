@@ -35,7 +35,7 @@ from linkedclone.drivers.local.recovery.interrupted_merge import settle
 from linkedclone.drivers.local.state.folder import StateFolder, backing_path
 from linkedclone.drivers.local.state.record import VmRecord
 from linkedclone.drivers.local.state.store import LockedVm, StoredVm, load_vm, save_record
-from linkedclone.drivers.local.storage.repoint import rehang
+from linkedclone.drivers.local.storage.hanging import rehang
 from linkedclone.drivers.local.storage.seals import seal_if_possible, unseal
 from linkedclone.drivers.qemu.qemu_img import run_qemu_img
 from linkedclone.errors import GoneError, HypervisorError

@@ -35,9 +35,8 @@ from linkedclone.drivers.local.recovery.interrupted_merge import settle
 from linkedclone.drivers.local.state.folder import StateFolder, new_disk_name
 from linkedclone.drivers.local.state.staging import at_work_on, register
 from linkedclone.drivers.local.state.store import LockedVm, StoredVm, load_vm, locked, save_record
+from linkedclone.drivers.local.storage.hanging import check_layers, rehang
 from linkedclone.drivers.local.storage.image_lock import refuse_writers
-from linkedclone.drivers.local.storage.new_layer import check_layers
-from linkedclone.drivers.local.storage.repoint import rehang
 from linkedclone.drivers.local.storage.seals import seal_if_possible
 from linkedclone.drivers.qemu.qemu_img import free_bytes, run_qemu_img
 from linkedclone.errors import HypervisorError, InUseError, NoSpaceError, RefusedError
@@ -91,7 +90,7 @@ def _copy(state: StateFolder, vm: LockedVm, entry: Path) -> None:
     _refuse_full(vm, vm.disk_tops)
     disks = dict(enumerate(_convert(state, vm, vm.disk_tops, entry)))
     try:
-        # From the move to the record the new layers have no name: see layout.
+        # From the move to the record the new layers have no name: see ``state.folder``.
         with hold(state.family_lock, shared=True):
             _take_over(state, vm, entry, tuple(disks.values()))
             save_record(state, vm, vm.record.with_files(disks))
@@ -112,7 +111,7 @@ def _copy_shared(state: StateFolder, vm: LockedVm, entry: Path) -> None:
     copies = _convert(state, vm, shared, entry)
     before = list_reached(vm.tops)
     try:
-        # From the move to the change of a header a copy has no name: see layout.
+        # From the move to the change of a header a copy has no name: see ``state.folder``.
         with hold(state.family_lock, shared=True):
             _take_over(state, vm, entry, copies)
             for layer, copy in zip(shared, copies, strict=True):
@@ -197,7 +196,7 @@ def _copy_running(state: StateFolder, machines: OpenMachine, vm: LockedVm, entry
     disks = {number: new_disk_name(ImageFormat.QCOW2) for number in shared}
     targets = {number: vm.folder / disk for number, disk in disks.items()}
     register(state, entry, [*targets.values(), *list_reached(vm.tops)])
-    # From here to the record the new files have no name: see layout.
+    # From here to the record the new files have no name: see ``state.folder``.
     with hold(state.family_lock, shared=True):
         for number, target in targets.items():
             create = build_create(target, shared[number][-1].virtual_bytes)

@@ -20,11 +20,11 @@ from linkedclone.drivers.local.recovery.interrupted_merge import settle
 from linkedclone.drivers.local.snapshots.consolidate import consolidate
 from linkedclone.drivers.local.state.folder import StateFolder, new_disk_name
 from linkedclone.drivers.local.state.record import DiskRecord, SnapshotRecord
-from linkedclone.drivers.local.state.ssh_config import forget_host_key
+from linkedclone.drivers.local.state.ssh import forget_host_key
 from linkedclone.drivers.local.state.staging import at_work_on, register
 from linkedclone.drivers.local.state.store import LockedVm, StoredVm, locked, save_record
+from linkedclone.drivers.local.storage.hanging import build_delta, build_delta_over, check_layers
 from linkedclone.drivers.local.storage.image_lock import kept_from_writers, refuse_writers
-from linkedclone.drivers.local.storage.new_layer import build_delta, build_delta_over, check_layers
 from linkedclone.drivers.local.storage.remove_file import remove
 from linkedclone.drivers.local.storage.seals import is_sealed, seal_if_possible
 from linkedclone.errors import BusyError, GoneError, HypervisorError, RefusedError
@@ -70,7 +70,7 @@ def create_snapshot(
         )
         frozen = stored.disk_tops
         runs = observe_runs(machines, stored)
-        # From here to the record the new layers have no name: see layout.
+        # From here to the record the new layers have no name: see ``state.folder``.
         with kept_from_writers(() if runs else frozen), hold(state.family_lock, shared=True):
             disks = _publish_next(state, stored, entry)
             if runs:

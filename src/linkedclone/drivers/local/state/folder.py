@@ -15,7 +15,7 @@
         disk-TAG.qcow2.seal   the fingerprint of a sealed layer
         *                     whatever was put there by hand; never touched, see ``foreign_files``
         seed.iso, kernel, initrd, uefi-variables.fd, run/    what the machine needs
-        ssh_config            what plain ``ssh NAME`` needs; see ``sshconfig``
+        ssh_config            what plain ``ssh NAME`` needs; see ``ssh``
     staging/TAG.ACTION.KEY/   a command at work; its lock is held for as long as it lives
     moving, moved-from        notes of a move that is under way, see ``moving``
     downloads/                images that were fetched in part, see ``downloading``

@@ -39,17 +39,7 @@ _ENTRY = re.compile(r"[0-9a-f]{8}\.(?P<action>[a-z-]+)\.(?P<key>.+)")
 
 
 @contextmanager
-def at_work(state: StateFolder, action: str, key: str) -> Iterator[Path]:
-    """Register this command in ``staging`` during the block; yields its working folder.
-
-    As :func:`at_work_with_lock`.
-    """
-    with at_work_with_lock(state, action, key) as (entry, _):
-        yield entry
-
-
-@contextmanager
-def at_work_with_lock(state: StateFolder, action: str, key: str) -> Iterator[tuple[Path, int]]:
+def at_work(state: StateFolder, action: str, key: str) -> Iterator[tuple[Path, int]]:
     """Register this command in ``staging`` during the block; yields its folder and lock.
 
     Whatever is left in the folder at the end is removed. If the command failed
@@ -89,7 +79,7 @@ def _empty(state: StateFolder, entry: Path) -> None:
 @contextmanager
 def at_work_on(state: StateFolder, action: str, vm: VmId) -> Iterator[Path]:
     """As :func:`at_work`, for a VM that is there."""
-    with at_work(state, action, state.link(vm).name) as entry:
+    with at_work(state, action, state.link(vm).name) as (entry, _):
         register(state, entry, [state.folder(vm) / _LOCK])
         yield entry
 

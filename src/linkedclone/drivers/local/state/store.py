@@ -23,7 +23,7 @@ from linkedclone.drivers.local.state.record import (
     parse_record,
     render_record,
 )
-from linkedclone.drivers.local.state.ssh_config import render_entry, render_include
+from linkedclone.drivers.local.state.ssh import render_entry, render_include
 from linkedclone.drivers.local.state.staging import forget_registered, register
 from linkedclone.errors import DuplicateNameError, GoneError, HypervisorError
 from linkedclone.model.values.ids import VmId
@@ -157,6 +157,16 @@ def save_record(state: StateFolder, vm: AnyVm, record: VmRecord) -> AnyVm:
     if (record.name, record.uuid) != (vm.record.name, vm.record.uuid):
         write_ssh_entry(state, vm.folder, record)
     return replace(vm, record=record)
+
+
+def settle_name(state: StateFolder, vm: LockedVm) -> LockedVm:
+    """Let the record say what the VM is called, after a command died while renaming it."""
+    wanted = vm.record.renaming
+    if not wanted:
+        return vm
+    moved = state.holder(key_of(wanted)) == vm.id
+    name = wanted if moved else vm.record.name
+    return save_record(state, vm, replace(vm.record, name=name, renaming=""))
 
 
 def publish_vm(state: StateFolder, built: Path, vm: VmId, record: VmRecord) -> None:

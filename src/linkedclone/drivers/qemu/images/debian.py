@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 from linkedclone.errors import InputError
 
-KNOWN_RELEASES = ("bookworm", "trixie")
 DEFAULT_RELEASE = "bookworm"
 SMALLEST_BYTES = 2 << 30
 LARGEST_BYTES = 15 << 40

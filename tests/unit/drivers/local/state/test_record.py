@@ -14,7 +14,7 @@ from linkedclone.drivers.local.state.record import (
     parse_record,
     render_record,
 )
-from linkedclone.drivers.local.state.ssh_config import DEFAULT_USER, login_of
+from linkedclone.drivers.local.state.ssh import DEFAULT_USER, login_of
 from linkedclone.drivers.local.storage.fingerprint import (
     Fingerprint,
     explain_difference,
