@@ -173,12 +173,14 @@ def _render_date(value: object) -> str:
 @lru_cache(_RECORDS_KEPT)
 def parse_record(content: bytes, what: str) -> VmRecord:
     """Read a record; a command looks at the same ones many times."""
+    record: VmRecord
     try:
-        document = cast("dict[str, object]", json.loads(content))
+        document = cast("dict[str, Any]", json.loads(content))
         written = document.pop("format")
         _check_format(written, what)
-        record = _parse(_read_format_1(document) if written == 1 else document)
-        _check_types(record)
+        record = _read(VmRecord, _read_format_1(document) if written == 1 else document)
+        if not document.keys() >= {"mark", "snapshots"}:
+            raise ValueError("it is not whole")
         _check_names(record)
         _check_machine(record.machine)
     except (
@@ -203,30 +205,30 @@ def _check_format(written: object, what: str) -> None:
         raise ValueError(f"format {written!r:.80}")
 
 
-def _check_types(value: object) -> None:
-    """Make sure that a dataclass and those in it hold what they say: JSON may hold anything."""
-    for name, kind in _list_fields(cast("Hashable", type(value))):
-        held = getattr(value, name)
-        if not _fits(held, kind):
-            raise TypeError(f"{name}: {held!r:.80}")
+def _read(kind: Any, value: object) -> Any:  # noqa: ANN401 - whatever a field is said to be
+    """Build what a type says from JSON, which may hold anything: what does not fit is refused."""
+    parts = get_args(kind)
+    if isinstance(kind, UnionType):
+        return None if value is None else _read(parts[0], value)
+    if get_origin(kind) is tuple and isinstance(value, list):
+        return tuple(_read(parts[0], one) for one in value)
+    if kind is PoolState:
+        return PoolState.read(value)
+    if isinstance(kind, type) and is_dataclass(kind) and isinstance(value, dict):
+        kinds = _list_fields(kind)
+        return kind(**{name: _read(kinds[name], held) for name, held in value.items()})
+    if kind is datetime and isinstance(value, str):
+        return datetime.fromisoformat(value)
+    if type(value) is not getattr(kind, "__supertype__", kind):
+        raise TypeError(f"{kind}: {value!r:.80}")
+    if isinstance(value, str):
+        value.encode()  # JSON may hold halves of characters, which are not text
+    return value
 
 
 @cache
-def _list_fields(kind: Hashable) -> tuple[tuple[str, Any], ...]:
-    return tuple(get_type_hints(kind).items())
-
-
-def _fits(value: object, kind: Any) -> bool:  # noqa: ANN401 - whatever a field is said to be
-    if isinstance(kind, UnionType):
-        return any(_fits(value, one) for one in get_args(kind))
-    if get_origin(kind) is tuple:
-        return isinstance(value, tuple) and all(_fits(one, get_args(kind)[0]) for one in value)
-    kind = getattr(kind, "__supertype__", kind)
-    if is_dataclass(value):
-        _check_types(value)
-    if isinstance(value, str):
-        value.encode()  # JSON may hold halves of characters, which are not text
-    return isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
+def _list_fields(kind: Hashable) -> Mapping[str, Any]:
+    return get_type_hints(kind)
 
 
 def _check_names(record: VmRecord) -> None:
@@ -270,62 +272,18 @@ def _check_card(card: CardRecord) -> None:
         IPv4Address(card.gateway)
 
 
-def _read_format_1(document: dict[str, Any]) -> dict[str, object]:
-    """Return a record of format 1 as one of format 2: its first disk had fields of its own."""
+def _read_format_1(document: dict[str, Any]) -> dict[str, Any]:
+    """Return a record of format 1 as one of format 2: its first disk had fields of its own.
+
+    Of the one card that a machine had at first, its address alone was written.
+    """
     further = document.pop("extra_disks", [])
     first = {name: document.pop(name, "") for name in ("pending", "copy")}
     first |= {"label": disk_label(0), "file": document.pop("disk")}
-    snapshots = [
-        {
-            **snapshot,
-            "disks": [
-                {"label": disk_label(0), "file": snapshot["file"]},
-                *snapshot.get("extra_disks", ()),
-            ],
-        }
-        for snapshot in document["snapshots"]
-    ]
-    return {**document, "disks": [first, *further], "snapshots": snapshots}
-
-
-def _parse(document: dict[str, object]) -> VmRecord:
-    machine = cast("dict[str, Any]", document.pop("machine"))
-    mark = cast("dict[str, Any] | None", document.pop("mark"))
-    snapshots = cast("list[dict[str, Any]]", document.pop("snapshots"))
-    disks = cast("list[dict[str, str]]", document.pop("disks"))
-    created = cast("str | None", document.pop("created", None))
-    merging = cast("list[str]", document.pop("merging", []))
-    return VmRecord(
-        machine=_parse_machine(machine),
-        mark=_parse_mark(mark) if mark else None,
-        snapshots=tuple(_parse_snapshot(snapshot) for snapshot in snapshots),
-        created=datetime.fromisoformat(created) if created else None,
-        disks=tuple(DiskRecord(**disk) for disk in disks),
-        merging=tuple(merging),
-        **document,  # type: ignore[arg-type]  # checked by the constructor's names
-    )
-
-
-def _parse_mark(document: dict[str, Any]) -> Mark:
-    pool = document.get("pool")
-    addresses = tuple(document.get("addresses", ()))
-    return Mark(
-        **{**document, "addresses": addresses, "pool": PoolState.read(pool) if pool else None}
-    )
-
-
-def _parse_machine(document: dict[str, Any]) -> MachineRecord:
-    """Read the hardware; older versions had one card, of which they wrote the address alone."""
-    mac = document.pop("mac", None)
-    cards = document.pop("cards", None) or ([] if mac is None else [{"mac": mac}])
-    return MachineRecord(cards=tuple(CardRecord(**card) for card in cards), **document)
-
-
-def _parse_snapshot(document: dict[str, Any]) -> SnapshotRecord:
-    return SnapshotRecord(
-        id=SnapshotId(document["id"]),
-        name=document["name"],
-        disks=tuple(DiskRecord(**disk) for disk in document["disks"]),
-        created=datetime.fromisoformat(document["created"]),
-        description=document["description"],
-    )
+    for snapshot in document["snapshots"]:
+        frozen = {"label": disk_label(0), "file": snapshot.pop("file")}
+        snapshot["disks"] = [frozen, *snapshot.pop("extra_disks", [])]
+    machine = document["machine"]
+    macs = [machine.pop("mac")] if "mac" in machine else []
+    machine["cards"] = machine.get("cards") or [{"mac": mac} for mac in macs]
+    return {**document, "disks": [first, *further]}
