@@ -15,8 +15,7 @@ from pathlib import Path
 
 from bench.commands import ROOT, BenchError, clean_environment, run
 from linkedclone.drivers.local.machine.accelerator import choose_accelerator, choose_cpu
-from linkedclone.drivers.local.machine.arguments import build_arguments
-from linkedclone.drivers.local.machine.config import MachineConfig
+from linkedclone.drivers.local.machine.arguments import MachineConfig, build_arguments
 from linkedclone.drivers.local.state.ssh import build_ssh_command, ensure_key
 from linkedclone.drivers.qemu.hardware import new_mac
 from linkedclone.drivers.qemu.networks import CardRecord

@@ -16,8 +16,8 @@ from linkedclone.guest.cloud_config import (
     build_network,
     build_vendor_data,
     encode_document,
+    join_documents,
 )
-from linkedclone.guest.mime_multipart import join_documents
 from linkedclone.model.customization import CloudInit, Customization, GuestOs, GuestUser
 from linkedclone.model.guest import Guest
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from linkedclone.drivers.local.machine.config import MachineConfig
+from linkedclone.drivers.local.machine.arguments import MachineConfig
 from linkedclone.drivers.local.machine.machine import Machine
 from linkedclone.drivers.local.qmp.status import MachineState
 from linkedclone.drivers.local.state.ssh import build_ssh_command

@@ -11,7 +11,7 @@ from linkedclone.config.endpoint import Endpoint, with_accel
 from linkedclone.drivers.local.driver import open_local
 from linkedclone.drivers.local.machine import machine
 from linkedclone.drivers.local.machine.accelerator import Accelerator
-from linkedclone.drivers.local.machine.config import MachineConfig
+from linkedclone.drivers.local.machine.arguments import MachineConfig
 from linkedclone.drivers.local.state.settings import ACCEL_VARIABLE, find_accel
 from linkedclone.drivers.registry import load_driver
 from linkedclone.errors import InputError

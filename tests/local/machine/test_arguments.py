@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from linkedclone.drivers.local.machine.arguments import MIB, build_arguments
-from linkedclone.drivers.local.machine.config import MachineConfig
+from linkedclone.drivers.local.machine.arguments import MIB, MachineConfig, build_arguments
 from linkedclone.drivers.qemu.networks import CardRecord
 from linkedclone.formats.chain import DiskFile, ImageFormat, format_by_suffix, name_chain
 

@@ -12,8 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from linkedclone.drivers.local.machine.arguments import VNC_SOCKET
-from linkedclone.drivers.local.machine.config import MachineConfig
+from linkedclone.drivers.local.machine.arguments import VNC_SOCKET, MachineConfig
 from linkedclone.drivers.local.machine.machine import Machine
 from linkedclone.drivers.local.machine.process import drop_warnings, find_processes
 from linkedclone.drivers.local.qmp.sockets import connect

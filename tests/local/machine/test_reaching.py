@@ -14,7 +14,7 @@ import pytest
 
 from linkedclone.drivers.local.machine.console import attach
 from linkedclone.drivers.local.qmp.agent import open_agent
-from linkedclone.drivers.local.qmp.event_loop import run_async
+from linkedclone.drivers.local.qmp.session import run_async
 from linkedclone.drivers.local.state.ssh import build_ssh_command, ensure_key
 from linkedclone.errors import BusyError
 from linkedclone.model.vm import SshAddress

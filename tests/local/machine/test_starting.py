@@ -22,7 +22,7 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 from linkedclone.drivers.local.machine.machine import Machine
-from linkedclone.drivers.local.machine.config import MachineConfig
+from linkedclone.drivers.local.machine.arguments import MachineConfig
 from linkedclone.drivers.qemu.networks import CardRecord
 folder, uuid, disk = sys.argv[1:]
 config = MachineConfig(

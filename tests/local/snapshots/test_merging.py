@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from linkedclone.drivers.local.driver import LocalDriver
-from linkedclone.drivers.local.machine.config import MachineConfig
+from linkedclone.drivers.local.machine.arguments import MachineConfig
 from linkedclone.drivers.local.machine.machine import Machine
 from linkedclone.drivers.local.machine.open import open_machine
 from linkedclone.drivers.local.machine.process import find_processes

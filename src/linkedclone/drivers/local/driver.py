@@ -26,7 +26,12 @@ from typing import TYPE_CHECKING, Final
 from linkedclone.config.endpoint import Endpoint
 from linkedclone.drivers.features import ALL_STEPS, Features, refuse
 from linkedclone.drivers.local.cloning import CLONE, plan_machine
-from linkedclone.drivers.local.inventory.observe import find_names, find_vms, observe_some
+from linkedclone.drivers.local.inventory.observe import (
+    find_names,
+    find_vms,
+    observe_all,
+    observe_some,
+)
 from linkedclone.drivers.local.inventory.unlinked_vms import tell_unlinked
 from linkedclone.drivers.local.jobs import JobBoard
 from linkedclone.drivers.local.lifecycle.image_versions import settle_versions
@@ -174,8 +179,6 @@ class LocalDriver:
     # -- read -------------------------------------------------------------------------
 
     def observe(self, *, sizes: bool = False, scan: Scan | None = None) -> Inventory:
-        from linkedclone.drivers.local.inventory.observe_all import observe_all
-
         with translated("cannot read the VMs"):
             return observe_all(
                 self.state, self._looked_at, sizes=sizes, scan=scan, guests=self._guests

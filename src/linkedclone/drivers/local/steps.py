@@ -17,9 +17,8 @@ from linkedclone.drivers.local.cloning import (
 from linkedclone.drivers.local.inventory.orphans import remove_stray
 from linkedclone.drivers.local.jobs import Work
 from linkedclone.drivers.local.lifecycle.delete import delete_vm
-from linkedclone.drivers.local.lifecycle.grow_disk import grow_disk
+from linkedclone.drivers.local.lifecycle.hardware import grow_disk, reconfigure_vm
 from linkedclone.drivers.local.lifecycle.power import set_power
-from linkedclone.drivers.local.lifecycle.reconfigure import reconfigure_vm
 from linkedclone.drivers.local.lifecycle.rename import rename_vm
 from linkedclone.drivers.local.machine.open import OpenMachine
 from linkedclone.drivers.local.recovery.interrupted_merge import settle_source

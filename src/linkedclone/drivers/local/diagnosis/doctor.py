@@ -11,7 +11,7 @@ from pathlib import Path
 
 from linkedclone.config.endpoint import Endpoint
 from linkedclone.drivers.local.diagnosis import host, state_checks
-from linkedclone.drivers.local.inventory.observe_all import observe_all
+from linkedclone.drivers.local.inventory.observe import observe_all
 from linkedclone.drivers.local.machine.open import OpenMachine, open_machine
 from linkedclone.drivers.local.state.folder import StateFolder, find_state
 from linkedclone.drivers.local.state.settings import find_root

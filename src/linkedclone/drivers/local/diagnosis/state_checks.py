@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from linkedclone.drivers.local.inventory.layer_users import take_survey
 from linkedclone.drivers.local.inventory.orphans import list_abandoned, list_older, list_unreached
@@ -18,7 +17,8 @@ from linkedclone.drivers.local.machine.logs import BOUNDS
 from linkedclone.drivers.local.machine.open import OpenMachine
 from linkedclone.drivers.local.machine.process import find_processes, runs_in
 from linkedclone.drivers.local.qmp.names import QMP_SOCKET
-from linkedclone.drivers.local.recovery.missing_layers import find_lost, hangs_as_before
+from linkedclone.drivers.local.qmp.status import MachineState
+from linkedclone.drivers.local.recovery.rebase import find_lost, hangs_as_before
 from linkedclone.drivers.local.state.file_names import RUN_FOLDER
 from linkedclone.drivers.local.state.folder import StateFolder, is_disk_name
 from linkedclone.drivers.local.state.record import FILE_NAME, NEWER
@@ -36,9 +36,6 @@ from linkedclone.model.values.sizes import render_size
 from linkedclone.model.values.vm_names import list_names, render_count
 from linkedclone.model.vm import Power
 from linkedclone.system.locks import hold, is_held
-
-if TYPE_CHECKING:
-    from linkedclone.drivers.local.qmp.status import MachineState
 
 _LOOK_SECONDS = 2.0
 _THREADS = 8
@@ -128,7 +125,7 @@ def check_networks(state: StateFolder) -> Iterator[Finding]:
 
 
 def _find_faults(
-    state: StateFolder, seen: Sequence[tuple[StoredVm, "MachineState"]]
+    state: StateFolder, seen: Sequence[tuple[StoredVm, MachineState]]
 ) -> Iterator[Finding]:
     paused = [(vm, machine.reason) for vm, machine in seen if machine.power is Power.PAUSED]
     ended = [

@@ -11,8 +11,7 @@ from pathlib import Path
 from linkedclone.drivers.local.cloning import find_snapshot
 from linkedclone.drivers.local.inventory.layer_users import ChainReader
 from linkedclone.drivers.local.inventory.vm import allocated_bytes
-from linkedclone.drivers.local.machine.open import OpenMachine
-from linkedclone.drivers.local.machine.starting import observe_power
+from linkedclone.drivers.local.machine.open import OpenMachine, observe_power
 from linkedclone.drivers.local.state.folder import StateFolder
 from linkedclone.drivers.local.state.record import DiskRecord
 from linkedclone.drivers.local.state.store import LockedVm, locked

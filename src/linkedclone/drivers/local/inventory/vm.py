@@ -6,10 +6,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from linkedclone.drivers.local.inventory.layer_users import Chain, ChainReader
 from linkedclone.drivers.local.machine.logs import measure_logs
+from linkedclone.drivers.local.qmp.status import MachineState
 from linkedclone.drivers.local.state.file_names import RUN_FOLDER
 from linkedclone.drivers.local.state.folder import (
     STORE_NAME,
@@ -25,9 +25,6 @@ from linkedclone.model.request import DEFAULT_OWNER
 from linkedclone.model.values.ids import VmId
 from linkedclone.model.vm import Disk, Layer, Mark, Power, Snapshot, Vm
 
-if TYPE_CHECKING:
-    from linkedclone.drivers.local.qmp.status import MachineState
-
 FOLDER_PATH = "/vm"
 _BLOCK_BYTES = 512
 
@@ -42,7 +39,7 @@ class Seen:
     with_snapshot_disks: bool = True  # whether snapshots are wanted with their disks
 
 
-def build_vm(state: StateFolder, vm: StoredVm, seen: Seen, machine: "MachineState") -> Vm:
+def build_vm(state: StateFolder, vm: StoredVm, seen: Seen, machine: MachineState) -> Vm:
     """Build what is seen of a VM."""
     record = vm.record
     own, shared = _measure(vm, seen)
@@ -76,7 +73,7 @@ def build_vm(state: StateFolder, vm: StoredVm, seen: Seen, machine: "MachineStat
     )
 
 
-def tell_trouble(name: str, machine: "MachineState") -> str:
+def tell_trouble(name: str, machine: MachineState) -> str:
     """Say why a machine does not run as it should, and what to do; empty if nothing is wrong."""
     start = f"``start`` {name}"
     match machine.power:

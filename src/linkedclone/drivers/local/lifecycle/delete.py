@@ -3,9 +3,8 @@
 from contextlib import ExitStack, suppress
 
 from linkedclone.drivers.local.lifecycle.image_versions import name_newest, plain_name
-from linkedclone.drivers.local.machine.open import OpenMachine
+from linkedclone.drivers.local.machine.open import OpenMachine, observe_power
 from linkedclone.drivers.local.machine.process import runs_in
-from linkedclone.drivers.local.machine.starting import observe_power
 from linkedclone.drivers.local.recovery.garbage import list_reached, remove_withdrawn, sweep
 from linkedclone.drivers.local.state.file_names import RUN_FOLDER
 from linkedclone.drivers.local.state.folder import StateFolder, is_disk_name

@@ -1,9 +1,8 @@
 """Start and stop VMs."""
 
 from linkedclone.drivers.local.lifecycle.writable import check_disk
-from linkedclone.drivers.local.machine.open import OpenMachine
+from linkedclone.drivers.local.machine.open import OpenMachine, observe_power, stop_hard
 from linkedclone.drivers.local.machine.process import runs_in
-from linkedclone.drivers.local.machine.starting import observe_power, stop_hard
 from linkedclone.drivers.local.placement import check_bridges
 from linkedclone.drivers.local.recovery.interrupted_merge import settle
 from linkedclone.drivers.local.state.file_names import RUN_FOLDER

@@ -10,8 +10,12 @@ from pathlib import Path
 from typing import TypeVar
 
 from linkedclone.drivers.local.machine.accelerator import BOOT_ID, choose_accelerator, choose_cpu
-from linkedclone.drivers.local.machine.arguments import CONSOLE_SOCKET, VNC_SOCKET, build_arguments
-from linkedclone.drivers.local.machine.config import MachineConfig
+from linkedclone.drivers.local.machine.arguments import (
+    CONSOLE_SOCKET,
+    VNC_SOCKET,
+    MachineConfig,
+    build_arguments,
+)
 from linkedclone.drivers.local.machine.console import attach
 from linkedclone.drivers.local.machine.firmware import prepare_firmware
 from linkedclone.drivers.local.machine.logs import (

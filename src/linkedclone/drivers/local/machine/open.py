@@ -1,21 +1,33 @@
-"""From a VM as it is kept to the machine that runs it."""
+"""From a VM as it is kept to the machine that runs it, and whether that runs.
+
+A machine that a killed command was just starting looks as if it were off: QEMU lives, but
+does not listen yet. To start it once more would take the sockets away from the first QEMU,
+and to delete it would leave a QEMU behind that nobody can reach. So whoever is about to
+change a machine that looks off makes sure first that no QEMU is coming up in its folder,
+which is QEMU's working directory; one that does listens after 50 to 90 ms.
+"""
 
 import os
+import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
+from linkedclone.drivers.local.machine.arguments import MachineConfig
+from linkedclone.drivers.local.machine.machine import Machine
 from linkedclone.drivers.local.machine.memory_admission import admitted
+from linkedclone.drivers.local.machine.process import runs_in
+from linkedclone.drivers.local.qmp.merge import LayerMerge
+from linkedclone.drivers.local.qmp.status import MachineState
 from linkedclone.drivers.local.state.file_names import RUN_FOLDER, VARIABLES_FILE
 from linkedclone.drivers.local.state.store import StoredVm
 from linkedclone.drivers.qemu.hardware import UEFI
+from linkedclone.errors import HypervisorError
+from linkedclone.model.vm import Power
 
-if TYPE_CHECKING:
-    from linkedclone.drivers.local.machine.machine import Machine
-    from linkedclone.drivers.local.qmp.merge import LayerMerge
-    from linkedclone.drivers.local.qmp.status import MachineState
-
+DEADLINE_SECONDS = 30.0
+_POLL_SECONDS = 0.02
 CONSOLE_LOG_VARIABLE = "LINKEDCLONE_LOCAL_CONSOLE_LOG"
 """Set to ``yes``, the last that guests started now write to their serial consoles is kept."""
 
@@ -31,7 +43,7 @@ class VmMachine(Protocol):
 
     def copy_disks(self, targets: Mapping[int, Path], commit: Callable[[bool], None]) -> None: ...
 
-    def merge_layers(self, merge: "LayerMerge", commit: Callable[[bool], None]) -> None: ...
+    def merge_layers(self, merge: LayerMerge, commit: Callable[[bool], None]) -> None: ...
 
     def read_chains(self) -> Mapping[int, tuple[Path, ...]]: ...
 
@@ -43,7 +55,7 @@ class VmMachine(Protocol):
 
     def ask_to_stop(self) -> bool: ...
 
-    def observe(self, *, guest: bool = True) -> "MachineState": ...
+    def observe(self, *, guest: bool = True) -> MachineState: ...
 
     def run_command(self, command: Sequence[str], seconds: float) -> int: ...
 
@@ -54,15 +66,12 @@ OpenMachine = Callable[[StoredVm], VmMachine]
 """Gives the machine of a VM; touches nothing."""
 
 
-def open_machine(vm: StoredVm, *, accel: str | None = None) -> "Machine":
+def open_machine(vm: StoredVm, *, accel: str | None = None) -> Machine:
     """Return the machine of a VM, to be run by QEMU on this host.
 
     Args:
         accel: ``kvm`` or ``tcg``, if it is started; None finds out what works.
     """
-    from linkedclone.drivers.local.machine.config import MachineConfig
-    from linkedclone.drivers.local.machine.machine import Machine
-
     machine = vm.record.machine
     return Machine(
         vm.folder / RUN_FOLDER,
@@ -91,3 +100,52 @@ def open_machine(vm: StoredVm, *, accel: str | None = None) -> "Machine":
 
 def _optional(folder: Path, file_name: str) -> Path | None:
     return folder / file_name if file_name else None
+
+
+def observe_surely(machines: OpenMachine, vm: StoredVm, *, guest: bool = False) -> MachineState:
+    """Look at a machine; one that is coming up is waited for.
+
+    Args:
+        guest: Whether its guest is asked too, which thaws one that was left frozen.
+    """
+    machine, folder = machines(vm), vm.folder / RUN_FOLDER
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while (state := machine.observe(guest=guest)).power is Power.OFF and runs_in(folder):
+        if time.monotonic() >= deadline:
+            raise HypervisorError(
+                f"QEMU runs for {vm.record.name}, but does not answer",
+                details=f"its working directory is {folder}",
+                hint="end that process",
+                kind="QMP",
+            )
+        time.sleep(_POLL_SECONDS)
+    return state
+
+
+def stop_hard(machines: OpenMachine, vm: StoredVm) -> None:
+    """Stop a machine, whatever its QEMU and its guest say; off already is done.
+
+    One that is seen to run is not looked at first: a silent QEMU costs one patience.
+    """
+    machine = machines(vm)
+    if runs_in(vm.folder / RUN_FOLDER) or machine.observe(guest=False).power is not Power.OFF:
+        machine.stop()
+
+
+def observe_runs(machines: OpenMachine, vm: StoredVm, *, guest: bool = False) -> bool:
+    """Say whether a VM runs, or is coming up; ``guest`` as in :func:`observe_surely`."""
+    state = observe_surely(machines, vm, guest=guest)
+    if state.power is Power.UNKNOWN:
+        raise HypervisorError(
+            f"the QEMU of {vm.record.name} does not answer as it should",
+            details=state.reason,
+            hint="try again if this machine is busy, or stop the VM hard: "
+            f"``stop`` {vm.record.name}",
+            kind="QMP",
+        )
+    return state.power is not Power.OFF
+
+
+def observe_power(machines: OpenMachine, vm: StoredVm) -> Power:
+    """Say whether a VM runs, or is coming up."""
+    return observe_surely(machines, vm).power

@@ -1,16 +1,17 @@
-"""Talk to a machine's QEMU: alone, shortly, and only if it is the right one."""
+"""Talk to a machine's QEMU: alone, shortly, in one thread, and only if it is the right one."""
 
+import asyncio
 import socket
+import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from linkedclone.drivers.local.qmp.agent import Agent, open_agent
-from linkedclone.drivers.local.qmp.event_loop import run_async
 from linkedclone.drivers.local.qmp.names import AGENT_CHARDEV, AGENT_SOCKET, QMP_SOCKET
 from linkedclone.drivers.local.qmp.sockets import connect, peer_pid
 from linkedclone.errors import BusyError, EndpointError, GoneError
@@ -104,3 +105,36 @@ async def _session(
                 brief, details=f"its UUID is {answer}, not {uuid}", hint="end that QEMU"
             )
         return await work(Session(folder=folder, monitor=monitor, pid=pid))
+
+
+_guard = threading.Lock()
+_running: list[tuple[threading.Thread, asyncio.AbstractEventLoop]] = []
+
+
+def run_async(work: Coroutine[Any, Any, T], *, deadline_seconds: float) -> T:
+    """Run a coroutine in the private thread and wait for it.
+
+    May be called from any thread, also from one with an event loop of its own.
+    """
+    bounded = asyncio.wait_for(work, deadline_seconds)
+    future = asyncio.run_coroutine_threadsafe(bounded, _private_loop())
+    try:
+        return future.result()
+    except TimeoutError as error:
+        raise BusyError(
+            f"QEMU did not answer within {deadline_seconds:.0f} s",
+            hint="the host may be busy: try again",
+        ) from error
+    finally:
+        future.cancel()
+
+
+def _private_loop() -> asyncio.AbstractEventLoop:
+    """The loop; started at the first use, and again in a forked child."""
+    with _guard:
+        if not _running or not _running[0][0].is_alive():
+            loop = asyncio.new_event_loop()
+            thread = threading.Thread(target=loop.run_forever, name="linkedclone-qmp", daemon=True)
+            thread.start()
+            _running[:] = [(thread, loop)]
+        return _running[0][1]

@@ -24,8 +24,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 
-from linkedclone.drivers.local.machine.open import OpenMachine
-from linkedclone.drivers.local.machine.starting import observe_runs
+from linkedclone.drivers.local.machine.open import OpenMachine, observe_runs
 from linkedclone.drivers.local.recovery.garbage import drop_layers, list_reached
 from linkedclone.drivers.local.state.folder import StateFolder
 from linkedclone.drivers.local.state.record import DiskRecord, VmRecord

@@ -28,9 +28,8 @@ from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 
-from linkedclone.drivers.local.machine.open import OpenMachine
+from linkedclone.drivers.local.machine.open import OpenMachine, observe_power
 from linkedclone.drivers.local.machine.process import runs_in
-from linkedclone.drivers.local.machine.starting import observe_power
 from linkedclone.drivers.local.state.file_names import RUN_FOLDER
 from linkedclone.drivers.local.state.folder import (
     MOVED_FROM,

@@ -14,32 +14,35 @@ with the old one, where still nothing is; the same command does the rest. For
 that the layer in between always gets the same name.
 """
 
+import filecmp
 import hashlib
 import os
 import shlex
-from collections.abc import Iterable, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from itertools import pairwise
+from os.path import normpath
 from pathlib import Path
 
 from linkedclone.drivers.local.inventory.layer_users import Survey, take_survey
-from linkedclone.drivers.local.machine.open import OpenMachine
-from linkedclone.drivers.local.machine.starting import observe_power
+from linkedclone.drivers.local.machine.open import OpenMachine, observe_power
 from linkedclone.drivers.local.recovery.interrupted_merge import settle
-from linkedclone.drivers.local.recovery.missing_layers import (
-    find_lost,
-    hangs_as_before,
-    is_same,
-    leave_out_copies,
-)
 from linkedclone.drivers.local.state.folder import StateFolder, backing_path, key_of
 from linkedclone.drivers.local.state.staging import at_work, register
 from linkedclone.drivers.local.state.store import LOCK_NAME, LockedVm, locked, save_record
+from linkedclone.drivers.local.storage.fingerprint import (
+    Fingerprint,
+    explain_difference,
+    has_sealed_content,
+    is_coarser,
+    take_fingerprint,
+)
 from linkedclone.drivers.local.storage.seals import (
     SEALED_MODE,
     check_seal,
     is_sealed,
+    read_seal,
     seal,
     seal_if_possible,
     seal_path,
@@ -47,9 +50,15 @@ from linkedclone.drivers.local.storage.seals import (
     unseal,
 )
 from linkedclone.drivers.qemu.qemu_img import run_qemu_img
-from linkedclone.errors import BusyError, InputError, InUseError, RefusedError
-from linkedclone.formats.chain import DiskFile, format_by_suffix, name_chain, read_disk_file
-from linkedclone.formats.qcow2 import build_overlay
+from linkedclone.errors import BusyError, HypervisorError, InputError, InUseError, RefusedError
+from linkedclone.formats.chain import (
+    DiskFile,
+    ImageFormat,
+    format_by_suffix,
+    name_chain,
+    read_disk_file,
+)
+from linkedclone.formats.qcow2 import build_overlay, read_header
 from linkedclone.model.images import Rebased
 from linkedclone.model.values.ids import VmId
 from linkedclone.model.vm import Power
@@ -235,3 +244,66 @@ def _prove(state: StateFolder, changed: Sequence[Path], vms: Iterable[LockedVm],
     chains = (survey.chains[top] for vm in vms for top in vm.tops)
     for layer in sorted({file.path for chain in chains for file in chain[:-1]}):
         check_seal(state, layer)
+
+
+def find_seal(layer: Path, found: Path) -> Fingerprint | None:
+    """Return what a missing layer looked like; None if nothing tells.
+
+    Its seal may have been moved along: no two layers have one name, so a seal
+    beside a file of that name is the layer's own.
+    """
+    places = (layer, found) if found.name == layer.name else (layer,)
+    for place in places:
+        with suppress(OSError, HypervisorError):
+            return read_seal(place)
+    return None
+
+
+def is_same(layer: Path, found: Path) -> bool:
+    """Say whether a file looks as a missing layer did when it was sealed."""
+    with suppress(OSError):
+        sealed = find_seal(layer, found)
+        if sealed is not None and found.stat().st_size == sealed.size:
+            now = take_fingerprint(found)
+            like = is_coarser(now.mtime_ns, sealed.mtime_ns) and has_sealed_content(found, sealed)
+            return like or not explain_difference(sealed, now)
+    return False
+
+
+def hangs_as_before(layer: Path, found: Path, image_format: ImageFormat) -> bool:
+    """Say whether a layer finds what is below it from where it lies now."""
+    if image_format is not ImageFormat.QCOW2:
+        return True
+    below = read_header(found).backing_path
+    return not below or normpath(layer.parent / below) == normpath(found.parent / below)
+
+
+def find_lost(state: StateFolder, layer: Path) -> tuple[Path, ...]:
+    """Find files that look as a missing layer did, each content once.
+
+    Looked for in the state folder and in the folder that holds it. More than one
+    are returned only where their contents differ: the fingerprint of a large
+    file is of samples.
+    """
+    folders = dict.fromkeys((layer.parent, *_list_folders(state)))
+    return leave_out_copies(p for f in folders for p in _list_files(f) if is_same(layer, p))
+
+
+def leave_out_copies(paths: Iterable[Path]) -> tuple[Path, ...]:
+    """Return the first file of each content."""
+    filecmp.clear_cache()  # it goes by times, which are the same here
+    found: list[Path] = []
+    for path in paths:
+        if not any(filecmp.cmp(path, other, shallow=False) for other in found):
+            found.append(path)
+    return tuple(found)
+
+
+def _list_folders(state: StateFolder) -> Iterator[Path]:
+    yield from sorted(path for path in state.vms.iterdir() if path.is_dir())
+    yield from (state.root, state.root.parent)
+
+
+def _list_files(folder: Path) -> Iterator[Path]:
+    with suppress(OSError):
+        yield from sorted(p for p in folder.iterdir() if p.is_file() and not p.is_symlink())

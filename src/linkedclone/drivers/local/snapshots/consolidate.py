@@ -12,7 +12,7 @@ The rename is what commits the merge, and neither ``vm.json`` nor any layer abov
 has to change. A kill before it loses nothing: the upper layer still covers all
 that was copied down.
 
-**Open in a machine**, QEMU merges while the guest goes on (``machine/merging.py``)
+**Open in a machine**, QEMU merges while the guest goes on (``qmp/merge.py``)
 and the lower file keeps its name, for QEMU opens files again by their names. The
 record names both as ``merging`` meanwhile, see ``settle``. A merge in the middle of
 a chain ends with QEMU's change of the header above; a snapshot that named the
@@ -27,8 +27,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from linkedclone.drivers.local.inventory.layer_users import Chain, Survey, take_survey
-from linkedclone.drivers.local.machine.open import OpenMachine
-from linkedclone.drivers.local.machine.starting import observe_runs
+from linkedclone.drivers.local.machine.open import OpenMachine, observe_runs
 from linkedclone.drivers.local.qmp.merge import LayerMerge
 from linkedclone.drivers.local.recovery.garbage import drop_layers
 from linkedclone.drivers.local.recovery.interrupted_merge import settle

@@ -13,8 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from linkedclone.drivers.local.cloning import find_snapshot
-from linkedclone.drivers.local.machine.open import OpenMachine
-from linkedclone.drivers.local.machine.starting import observe_runs, stop_hard
+from linkedclone.drivers.local.machine.open import OpenMachine, observe_runs, stop_hard
 from linkedclone.drivers.local.recovery.garbage import drop_top, list_reached, sweep
 from linkedclone.drivers.local.recovery.interrupted_merge import settle
 from linkedclone.drivers.local.snapshots.consolidate import consolidate

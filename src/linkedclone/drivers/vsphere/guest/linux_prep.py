@@ -9,9 +9,8 @@ from pyVmomi import vim
 from linkedclone.drivers.vsphere.connection.versions import require_version
 from linkedclone.drivers.vsphere.native import Native, build_data
 from linkedclone.errors import InputError, UnsupportedError
-from linkedclone.guest.cloud_config import build_user_data, encode_document
+from linkedclone.guest.cloud_config import build_user_data, encode_document, join_documents
 from linkedclone.guest.guestinfo import build_vmware_meta_data
-from linkedclone.guest.mime_multipart import join_documents
 from linkedclone.model.guest import Guest
 
 _DOMAIN: Final = "localdomain"

@@ -1,19 +1,23 @@
-"""Make disks larger: only the layer that is written to changes, and nothing below it."""
+"""Change the hardware of a VM, its notes and its mark; of a disk only the layer written to."""
+
+from dataclasses import replace
 
 from linkedclone.drivers.local.lifecycle.writable import check_disk
-from linkedclone.drivers.local.machine.open import OpenMachine
-from linkedclone.drivers.local.machine.starting import observe_runs
+from linkedclone.drivers.local.machine.open import OpenMachine, observe_power, observe_runs
 from linkedclone.drivers.local.recovery.interrupted_merge import settle
 from linkedclone.drivers.local.state.folder import StateFolder
 from linkedclone.drivers.local.state.staging import at_work_on
-from linkedclone.drivers.local.state.store import StoredVm, locked
+from linkedclone.drivers.local.state.store import StoredVm, locked, save_record
 from linkedclone.drivers.local.storage.image_lock import refuse_writers
 from linkedclone.drivers.qemu.qemu_img import run_qemu_img
-from linkedclone.errors import InputError, NotFoundError
+from linkedclone.drivers.rules.marks import merge_mark
+from linkedclone.errors import InputError, NotFoundError, RefusedError
 from linkedclone.formats.chain import name_disk, read_chain
 from linkedclone.formats.qcow2 import MAX_VIRTUAL_BYTES, round_to_sectors
+from linkedclone.model.plan import ReconfigureVm
 from linkedclone.model.values.ids import VmId
 from linkedclone.model.values.sizes import render_size
+from linkedclone.model.vm import Power
 
 
 def grow_disk(
@@ -61,3 +65,28 @@ def _is_growth(now: int, wanted: int) -> bool:
             hint=f"the largest has {render_size(MAX_VIRTUAL_BYTES)}",
         )
     return wanted > now
+
+
+def reconfigure_vm(state: StateFolder, machines: OpenMachine, step: ReconfigureVm) -> None:
+    """Change what a step names; it counts from the next start on."""
+    with locked(state, step.vm) as vm:
+        machine, record = vm.record.machine, vm.record
+        wanted = replace(
+            machine,
+            cpus=machine.cpus if step.cpus is None else step.cpus,
+            memory_bytes=machine.memory_bytes if step.memory_bytes is None else step.memory_bytes,
+        )
+        if wanted != machine and observe_power(machines, vm) is not Power.OFF:
+            raise RefusedError(
+                f"{record.name} runs, and its hardware changes only while it is off",
+                hint=f"``stop`` {record.name}",
+            )
+        changed = replace(
+            record,
+            machine=wanted,
+            annotation=record.annotation if step.annotation is None else step.annotation,
+            mark=record.mark
+            if step.mark is None
+            else merge_mark(record.name, step.mark, seen=step.seen, now=record.mark),
+        )
+        save_record(state, vm, changed)
