@@ -18,6 +18,7 @@ func init() {
 	config.Service, config.Firewall, config.Vmotion = nil, nil, nil
 	config.VirtualNicManagerInfo = &types.HostVirtualNicManagerInfo{}
 	config.PowerSystemCapability, config.IoFilterInfo = nil, nil
+	config.Certificate, config.FileSystemVolume = nil, nil
 	config.StorageDevice = &types.HostStorageDeviceInfo{}
 	network := config.Network
 	config.Network = &types.HostNetworkInfo{Vnic: network.Vnic[:1], Portgroup: network.Portgroup}
