@@ -1,9 +1,10 @@
 """What is seen at an endpoint: VMs, their disks and the chains below them."""
 
+import json
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
 from linkedclone.model.values.document import NOT_TOLD, Document
 from linkedclone.model.values.ids import SnapshotId, StoreId, VmId
@@ -154,6 +155,8 @@ class PoolState:
             in a mark of version 0.1.0, as the two below.
         place: Inventory path of the folder that the pool makes its clones in.
         parent: UUID of the pool's parent, as its file has it.
+        others: What a newer version keeps there and this one does not know, as JSON:
+            whatever is changed, it is written back as it was.
     """
 
     slot: str = ""
@@ -167,25 +170,35 @@ class PoolState:
     pattern: str = ""
     place: str = ""
     parent: str = ""
+    others: str = field(default="", metadata=NOT_TOLD)
 
     @classmethod
     def read(cls, document: object) -> "PoolState":
-        """Read what a mark holds as plain data; what this version does not know is left out.
+        """Read what a mark holds as plain data, see :meth:`write`.
 
         Where it cannot be understood, the clone counts as held: so it is left
         alone, whatever was meant.
         """
-        kinds = {one.name: type(one.default) for one in fields(cls)}
+        kinds = {one.name: type(one.default) for one in fields(cls) if one.name != "others"}
         if not isinstance(document, dict):
             return cls(hold=UNREADABLE_STATE)
-        given = {key: value for key, value in document.items() if key in kinds}
-        known = {
+        given: dict[str, Any] = {key: value for key, value in document.items() if key in kinds}
+        known: dict[str, Any] = {
             key: value
             for key, value in given.items()
             if type(value) is kinds[key]
             if not isinstance(value, int) or 0 <= value <= _MOST
         }
-        return cls(**known if known == given else {**known, "hold": UNREADABLE_STATE})
+        others = {key: value for key, value in document.items() if key not in kinds}
+        hold = {} if known == given else {"hold": UNREADABLE_STATE}
+        return cls(**{**known, **hold, "others": json.dumps(others) if others else ""})
+
+    def write(self) -> dict[str, object]:
+        """Return what a mark is to hold as plain data, without what is as in any other state."""
+        others = json.loads(self.others) if self.others else {}
+        known = {one.name: getattr(self, one.name) for one in fields(self) if one.name != "others"}
+        plain = PoolState()
+        return {k: value for k, value in known.items() if value != getattr(plain, k)} | others
 
 
 _MOST: Final = 2**33

@@ -151,6 +151,8 @@ class VmRecord:
 def render_record(record: VmRecord) -> bytes:
     """Write a record as JSON."""
     document = {"format": FORMAT, **asdict(record)}
+    if record.mark and record.mark.pool:
+        document["mark"]["pool"] = record.mark.pool.write()
     text = json.dumps(document, indent=1, ensure_ascii=False, default=_render_date)
     return text.encode() + b"\n"
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import fields
 from typing import Final
 
 from linkedclone.model.vm import Mark, PoolState
@@ -55,9 +54,7 @@ def _render_state(state: PoolState | None) -> str:
     """Write what a pool keeps as one entry: each key costs every read of every VM."""
     if state is None:
         return ""
-    plain = PoolState()
-    held = {one.name: getattr(state, one.name) for one in fields(PoolState)}
-    return json.dumps({name: it for name, it in held.items() if it != getattr(plain, name)})
+    return json.dumps(state.write())
 
 
 def _read_state(text: str) -> PoolState | None:
@@ -65,10 +62,9 @@ def _read_state(text: str) -> PoolState | None:
     if not text:
         return None
     try:
-        held: object = json.loads(text)
+        return PoolState.read(json.loads(text))
     except (ValueError, RecursionError):
-        held = None
-    return PoolState.read(held)
+        return PoolState.read(None)
 
 
 def read_mark(values: Mapping[str, object]) -> Mark | None:

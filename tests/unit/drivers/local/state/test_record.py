@@ -26,7 +26,7 @@ from linkedclone.drivers.qemu.hardware import MachineRecord
 from linkedclone.drivers.qemu.networks import CardRecord
 from linkedclone.errors import HypervisorError
 from linkedclone.model.values.ids import SnapshotId
-from linkedclone.model.vm import Mark
+from linkedclone.model.vm import Mark, PoolState
 
 KIB = 1 << 10
 
@@ -72,6 +72,18 @@ def test_a_record_is_read_as_it_was_written() -> None:
 def test_a_record_without_a_mark_is_read_as_it_was_written() -> None:
     bare = replace(RECORD, mark=None, snapshots=())
     assert parse_record(render_record(bare), "vm.json") == bare
+
+
+@pytest.mark.parametrize("state", [PoolState(), PoolState(slot="desk-1", others='{"color": 5}')])
+def test_what_a_pool_keeps_is_written_back_also_where_a_newer_version_wrote_it(
+    state: PoolState,
+) -> None:
+    assert RECORD.mark is not None
+    kept = replace(RECORD, mark=replace(RECORD.mark, pool=state))
+    content = render_record(kept)
+    written = json.loads(content)["mark"]["pool"]
+    assert written == ({"slot": "desk-1", "color": 5} if state.slot else {})
+    assert parse_record(content, "vm.json") == kept
 
 
 def test_a_record_says_nothing_of_lineage() -> None:

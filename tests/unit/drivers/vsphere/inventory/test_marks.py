@@ -1,5 +1,6 @@
 """Marks survive the way into extraConfig and back."""
 
+import json
 from dataclasses import fields, replace
 
 import pytest
@@ -60,10 +61,10 @@ def test_what_a_pool_keeps_comes_back(state: PoolState | None) -> None:
         ('{"hold": "for Anne", "slot": "desk-', PoolState(hold=UNREADABLE_STATE)),
         (
             '{"slot": "desk-1", "generation": "two", "later": 1}',
-            PoolState(slot="desk-1", hold=UNREADABLE_STATE),
+            PoolState(slot="desk-1", hold=UNREADABLE_STATE, others='{"later": 1}'),
         ),
         ('{"slot": "desk-1", "hold": ["Anne"]}', PoolState(slot="desk-1", hold=UNREADABLE_STATE)),
-        ('{"slot": "desk-1", "later": 1}', PoolState(slot="desk-1")),
+        ('{"slot": "desk-1", "later": 1}', PoolState(slot="desk-1", others='{"later": 1}')),
     ],
 )
 def test_a_clone_whose_pool_state_cannot_be_read_counts_as_held(
@@ -72,3 +73,12 @@ def test_a_clone_whose_pool_state_cannot_be_read_counts_as_held(
     mark = read({**write_mark(MARK), "linkedclone.pool": text})
     assert mark is not None
     assert mark.pool == expected
+
+
+def test_what_a_newer_version_keeps_for_a_pool_is_written_back() -> None:
+    newer = {"slot": "desk-1", "color": {"of": ["wall", None]}, "others": "mine"}
+    mark = read({**write_mark(MARK), "linkedclone.pool": json.dumps(newer)})
+    assert mark is not None
+    assert mark.pool is not None
+    changed = replace(mark, pool=replace(mark.pool, hold="Anne"))
+    assert json.loads(write_mark(changed)["linkedclone.pool"]) == {**newer, "hold": "Anne"}
