@@ -106,7 +106,7 @@ class _Look:
         if names:
             brief = "something uses it: it was not removed, or was created in the meantime"
             return InUseError(brief, dependants=names, hint="``tree``")
-        if isinstance(step, DeleteVm) and (bases := self._lost & _layers_of(step, here)):
+        if isinstance(step, DeleteVm) and vm is not None and (bases := self._lost & vm.layers):
             return _refuse_last(bases)
         return None
 
@@ -166,10 +166,6 @@ def _lost_unasked(
     lost = lineage.lost_with([here[step.vm] for step in deletions if step.vm in here])
     said = {layer for step in deletions for layer in step.takes_base}
     return frozenset(layer for layer in lost if lineage.owner(layer) is None) - said
-
-
-def _layers_of(step: DeleteVm, here: Mapping[VmId, Vm]) -> frozenset[Layer]:
-    return here[step.vm].layers if step.vm in here else frozenset()
 
 
 def _refuse_last(bases: Iterable[Layer]) -> RefusedError:

@@ -36,9 +36,10 @@ def describe_console(session: Session, observer: Observer, vm: VmId) -> ConsoleA
         )
     native = session.managed("VirtualMachine", vm)
     ticket = session.call(f"get a console ticket for {name}", native.AcquireTicket, "webmks")
+    guid = str(session.content.about.instanceUuid or "")
     return ConsoleAddress(
         url=build_socket_url(ticket, session.endpoint.host),
-        page=build_page(session.endpoint.host, session.endpoint.port, _guid(session), vm, name),
+        page=build_page(session.endpoint.host, session.endpoint.port, guid, vm, name),
         how=HOW,
     )
 
@@ -61,10 +62,6 @@ def build_page(host: str, port: int, guid: str, vm: str, name: str) -> str:
     place = _bracket(host) if port == 443 else f"{_bracket(host)}:{port}"
     query = urlencode({"vmId": vm, "vmName": name, "serverGuid": guid, "locale": "en_US"})
     return urlunsplit(("https", place, "/ui/webconsole.html", query, ""))
-
-
-def _guid(session: Session) -> str:
-    return str(session.content.about.instanceUuid or "")
 
 
 def _bracket(host: str) -> str:

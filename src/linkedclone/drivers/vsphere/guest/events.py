@@ -79,10 +79,10 @@ class CustomizationLog:
 
     def _read_on(self) -> None:
         if self._collector is None:
-            manager = self._session.content.eventManager
-            self._collector = self._session.call(
-                _ABOUT, manager.CreateCollectorForEvents, build_filter(self._root, self._since)
-            )
+            content = self._session.content
+            spec = build_filter(content.rootFolder, self._since)
+            create = content.eventManager.CreateCollectorForEvents
+            self._collector = self._session.call(_ABOUT, create, spec)
         while True:
             page = self._session.call(_ABOUT, self._collector.ReadNextEvents, _PAGE) or []
             for event in page:
@@ -90,10 +90,6 @@ class CustomizationLog:
                     self._news[VmId(moid_of(event.vm.vm))] = read_news(event)
             if len(page) < _PAGE:
                 return
-
-    @property
-    def _root(self) -> Native:
-        return self._session.content.rootFolder
 
 
 def build_filter(root: Native, since: datetime | None) -> Native:

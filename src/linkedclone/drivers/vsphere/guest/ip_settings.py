@@ -14,6 +14,7 @@ from linkedclone.drivers.vsphere.native import Native, build_data
 from linkedclone.errors import InputError
 from linkedclone.model.customization import Customization, GuestOs
 from linkedclone.model.guest import Guest, GuestCard
+from linkedclone.model.values.vm_names import render_count
 
 _WITHOUT_IPV4: Final = (9, 1)
 """The version that knows DisableIpV4 first [fact: vs-cust-dns]."""
@@ -28,7 +29,7 @@ def check_card_count(name: str, wanted: int, cards: int, what: str) -> None:
     if not wanted or wanted == cards:
         return
     raise InputError(
-        f"{what} says of {wanted} network {_cards(wanted)} what they get, "
+        f"{what} says of {render_count(wanted, 'network card')} what they get, "
         f"and {name} will have {cards}",
         hint=f"give {_entries(cards)}, or change the hardware with ``hardware.nics.add`` or "
         "``hardware.nics.remove``",
@@ -41,10 +42,6 @@ def _entries(cards: int) -> str:
     if cards == 1:
         return "one entry, or none"
     return f"{cards} entries, in the order of the hardware, or none"
-
-
-def _cards(count: int) -> str:
-    return "card" if count == 1 else "cards"
 
 
 def build_global_settings(guest: Guest, old: Native = None) -> Native:

@@ -104,7 +104,8 @@ class Surroundings:
         missing = _names_of(read) - listed.keys() - own.keys()
         if not missing and all({listed.get(name)} == ids for name, ids in own.items()):
             return listed
-        others = {name: self._find_elsewhere(name, read) for name in missing}
+        used = set(read.values.get("datastore", ()))
+        others = {name: self.told_stores().get(name, set()) & used for name in missing}
         found = {**{name: {one} for name, one in listed.items()}, **others, **own}
         return {name: next(iter(ids)) for name, ids in found.items() if len(ids) == 1}
 
@@ -127,9 +128,6 @@ class Surroundings:
                 if not is_unresolved(layer.store):
                     told[layer.store_name].add(layer.store)
         return told
-
-    def _find_elsewhere(self, name: str, read: Read) -> set[str]:
-        return self.told_stores().get(name, set()) & set(read.values.get("datastore", ()))
 
     def told_stores(self) -> Mapping[str, set[str]]:
         """Return the ids that the disks of all VMs give to names of datastores."""
