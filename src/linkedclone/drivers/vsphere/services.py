@@ -62,7 +62,7 @@ class VsphereServices:
         )
 
     def shut_down_guest(self, vm: VmId) -> None:
-        from linkedclone.drivers.vsphere.guest.shutdown import shut_down_guest
+        from linkedclone.drivers.vsphere.guest.commands import shut_down_guest
 
         shut_down_guest(self._session, vm, self._observer.name(vm))
 

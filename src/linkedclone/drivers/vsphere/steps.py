@@ -175,7 +175,7 @@ class Steps:
         return self._send(step, self._vm(step.vm).PromoteDisks_Task, unlink=True, disks=[])
 
     def _grow(self, step: plan.GrowDisk) -> Job:
-        from linkedclone.drivers.vsphere.lifecycle.grow_disk import build_growth, read_disk
+        from linkedclone.drivers.vsphere.lifecycle.reconfigure import build_growth, read_disk
 
         native = self._vm(step.vm)
         disk = read_disk(self._collector, native, step.about, step.disk)
@@ -189,7 +189,7 @@ class Steps:
         return self._send(step, self._vm(step.vm).ReconfigVM_Task, spec=spec)
 
     def _set_template(self, step: plan.SetTemplate) -> Job:
-        from linkedclone.drivers.vsphere.lifecycle.templates import set_template
+        from linkedclone.drivers.vsphere.lifecycle.reconfigure import set_template
 
         set_template(
             self._session, self._collector, step.vm, template=step.template, pool=step.pool

@@ -1,4 +1,4 @@
-"""Running commands inside guests, through VMware Tools (GuestProcessManager)."""
+"""What guests are told through VMware Tools: to shut down, and to run commands."""
 
 from __future__ import annotations
 
@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING, Final
 
 from pyVmomi import vim
 
-from linkedclone.errors import BusyError, GoneError, HypervisorError, RefusedError
+from linkedclone.errors import (
+    BusyError,
+    GoneError,
+    HypervisorError,
+    LinkedCloneError,
+    RefusedError,
+)
 
 if TYPE_CHECKING:
     from linkedclone.drivers.vsphere.connection.session import Session
@@ -30,6 +36,8 @@ _NO_PROGRAM: Final = 127
 """What env ends with where there is no such program (POSIX)."""
 
 _WINDOWS: Final = "windowsGuest"
+
+_HARD = "stop it hard: ``stop`` without ``guest``, or with ``then_off``"
 
 
 class GuestCommandRunner:
@@ -133,3 +141,28 @@ def _no_program(name: str, program: str, details: str) -> HypervisorError:
         hint="look at its path inside the guest",
         kind="FileNotFound",
     )
+
+
+def shut_down_guest(session: Session, vm: VmId, name: str) -> None:
+    """Send ShutdownGuest [fact: vs-shutdown-guest]; a VM that is off counts as done."""
+    native = session.managed("VirtualMachine", vm)
+    try:
+        session.call(f"shut down the guest of {name}", native.ShutdownGuest)
+    except LinkedCloneError as error:
+        fault = error.__cause__
+        if isinstance(fault, vim.fault.ToolsUnavailable):
+            raise RefusedError(
+                f"the guest of {name} cannot be asked: VMware Tools do not run in it",
+                details=error.details,
+                hint=f"wait for them if it is just booting; else {_HARD}",
+            ) from fault
+        if not isinstance(error, HypervisorError) or not isinstance(
+            fault, vim.fault.InvalidPowerState
+        ):
+            raise
+        if str(fault.existingState) != "poweredOff":
+            raise RefusedError(
+                f"the guest of {name} cannot be asked: the VM is {fault.existingState}",
+                details=error.details,
+                hint=f"start it, then ask again; or {_HARD}",
+            ) from fault
