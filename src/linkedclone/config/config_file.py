@@ -26,39 +26,25 @@ _WHAT = "configuration file"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndpointSettings:
-    """What the file says about one endpoint. Paths are relative to the file's folder.
-
-    Attributes:
-        url: Where it is, without a password.
-        certificate: PEM file with the one certificate to trust.
-        ca_file: PEM file with the authorities to trust.
-        insecure: Check no certificate.
-        password_file: File with mode 0600 whose first line is the password.
-        password: ``keyring`` if the system's keyring holds it.
-    """
+    """What the file says about one endpoint. Paths are relative to the file's folder."""
 
     __pydantic_config__: ClassVar[Mapping[str, str]] = _FORBID
 
-    url: str
-    certificate: Path | None = None
-    ca_file: Path | None = None
-    insecure: bool = False
-    password_file: Path | None = None
-    password: Literal["keyring"] | None = None
+    url: str  # where it is, without a password
+    certificate: Path | None = None  # PEM file with the one certificate to trust
+    ca_file: Path | None = None  # PEM file with the authorities to trust
+    insecure: bool = False  # check no certificate
+    password_file: Path | None = None  # file with mode 0600 whose first line is the password
+    password: Literal["keyring"] | None = None  # ``keyring`` if the system's keyring holds it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What the file says.
-
-    Attributes:
-        default: The name of the endpoint to use if none is named.
-        endpoints: The endpoints by name.
-    """
+    """What the file says."""
 
     __pydantic_config__: ClassVar[Mapping[str, str]] = _FORBID
 
-    default: str | None = None
+    default: str | None = None  # the name of the endpoint to use if none is named
     endpoints: dict[str, EndpointSettings] = field(default_factory=dict)
 
 

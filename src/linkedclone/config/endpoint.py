@@ -12,59 +12,40 @@ ACCELERATORS = ("auto", "kvm", "tcg")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tls:
-    """How the endpoint's certificate is checked. Checked it is, unless ``insecure``.
+    """How the endpoint's certificate is checked. Checked it is, unless ``insecure``."""
 
-    Attributes:
-        ca_file: PEM file with the certificate authorities to trust instead of
-            the system's.
-        pinned_pem: The one certificate to trust, in PEM form, whatever name it
-            bears; it was shown to a person and accepted.
-        pinned_sha256: The SHA-256 of the one certificate to trust, as 64 hex
-            digits, where only the fingerprint is known.
-        insecure: Check nothing. Only when it was asked for.
-    """
-
+    # PEM file with the certificate authorities to trust instead of the system's.
     ca_file: Path | None = None
+    # The one certificate to trust, in PEM form, whatever name it bears; it was shown to a person
+    # and accepted.
     pinned_pem: str = ""
+    # The SHA-256 of the one certificate to trust, as 64 hex digits, where only the fingerprint is
+    # known.
     pinned_sha256: str = ""
-    insecure: bool = False
+    insecure: bool = False  # check nothing. Only when it was asked for.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """One hypervisor connection, resolved.
+    """One hypervisor connection, resolved."""
 
-    Attributes:
-        kind: Which driver: ``vsphere``, ``local``, ``memory``, or one that is installed beside.
-        name: The name that it has in the configuration file; empty if none.
-        host: Host name or address.
-        port: TCP port.
-        user: User name.
-        password: Password; None where there is none.
-        datacenter: vSphere datacenter that searches start in; empty for all.
-        path: What stands behind the colon of a local or memory endpoint.
-        tls: How its certificate is checked.
-        timeout_seconds: How long one call may take to answer.
-        patience_seconds: How long a run waits for it to come back when it goes
-            away, as for a vCenter that is restarted.
-        accel: One of ``ACCELERATORS``, for machines that are started at a local
-            endpoint; empty leaves it to ``LINKEDCLONE_ACCEL``.
-        origin: Where it was taken from, in words for people.
-    """
-
-    kind: str
-    name: str = ""
+    kind: str  # which driver: ``vsphere``, ``local``, ``memory``, or one that is installed beside
+    name: str = ""  # the name that it has in the configuration file; empty if none
     host: str = ""
     port: int = 443
     user: str = ""
     password: Secret | None = None
-    datacenter: str = ""
-    path: str = ""
-    tls: Tls = field(default_factory=Tls)
-    timeout_seconds: float = 60.0
+    datacenter: str = ""  # vSphere datacenter that searches start in; empty for all
+    path: str = ""  # what stands behind the colon of a local or memory endpoint
+    tls: Tls = field(default_factory=Tls)  # how its certificate is checked
+    timeout_seconds: float = 60.0  # how long one call may take to answer
+    # How long a run waits for it to come back when it goes away, as for a vCenter that is
+    # restarted.
     patience_seconds: float = 300.0
+    # One of ``ACCELERATORS``, for machines that are started at a local endpoint; empty leaves it to
+    # ``LINKEDCLONE_ACCEL``.
     accel: str = ""
-    origin: str = ""
+    origin: str = ""  # where it was taken from, in words for people
 
     @property
     def address(self) -> str:

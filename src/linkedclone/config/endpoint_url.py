@@ -20,27 +20,16 @@ _PASSWORD = re.compile(r"^((?:\w+://)?+[^:]*):.*@", re.DOTALL)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Address:
-    """An endpoint's URL, taken apart.
-
-    Attributes:
-        kind: Which driver.
-        host: Host name or address, without brackets; empty for ``kind:path``.
-        port: TCP port.
-        user: User name, decoded.
-        password: The password, if there is one in the URL.
-        datacenter: What stands behind the host, decoded.
-        path: What stands behind the colon of ``kind:path``.
-        insecure: What ``?insecure=`` says; None if nothing.
-    """
+    """An endpoint's URL, taken apart."""
 
     kind: str
-    host: str = ""
+    host: str = ""  # host name or address, without brackets; empty for ``kind:path``
     port: int = 443
-    user: str = ""
-    password: Secret | None = None
-    datacenter: str = ""
-    path: str = ""
-    insecure: bool | None = None
+    user: str = ""  # user name, decoded
+    password: Secret | None = None  # the password, if there is one in the URL
+    datacenter: str = ""  # what stands behind the host, decoded
+    path: str = ""  # what stands behind the colon of ``kind:path``
+    insecure: bool | None = None  # what ``?insecure=`` says; None if nothing
 
 
 def redact(text: str) -> str:

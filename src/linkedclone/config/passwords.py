@@ -18,15 +18,10 @@ _SERVICE = "linkedclone"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stored:
-    """Where the configuration says that a password is.
+    """Where the configuration says that a password is."""
 
-    Attributes:
-        file: A file with mode 0600.
-        keyring: True if the system's keyring holds it.
-    """
-
-    file: Path | None = None
-    keyring: bool = False
+    file: Path | None = None  # a file with mode 0600
+    keyring: bool = False  # True if the system's keyring holds it
 
 
 def find_password(

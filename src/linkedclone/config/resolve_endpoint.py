@@ -22,14 +22,10 @@ NOTHING_CONFIGURED = "nothing is configured"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Located:
-    """An endpoint that was found, before its password is.
-
-    Attributes:
-        endpoint: The endpoint.
-        stored: Where the configuration says that its password is.
-    """
+    """An endpoint that was found, before its password is."""
 
     endpoint: Endpoint
+    # Where the configuration says that its password is.
     stored: Stored = field(default_factory=Stored)
 
 

@@ -129,14 +129,9 @@ class YamlFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checked(Generic[_T]):
-    """What came of reading plain values into a dataclass.
+    """What came of reading plain values into a dataclass."""
 
-    Attributes:
-        value: What they say; where there are problems, what the rest says, or
-            None if that is nothing whole.
-        problems: What is wrong.
-    """
-
+    # What they say; where there are problems, what the rest says, or None if that is nothing whole.
     value: _T | None
     problems: tuple[Problem, ...] = ()
 

@@ -19,19 +19,14 @@ from linkedclone.model.vm import Disk, Layer, Snapshot, Vm
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
-    """Where a VM hangs.
+    """Where a VM hangs."""
 
-    Attributes:
-        mode: Linked, full, or unknown where the chain is hidden or cannot be read.
-        parent: The VM that owns the layer below; None if it is gone or there is none.
-        snapshot: The snapshot of that VM that the layer belongs to, if it still exists.
-        base: The layer that it hangs from.
-    """
-
-    mode: Mode
+    mode: Mode  # linked, full, or unknown where the chain is hidden or cannot be read
+    # The VM that owns the layer below; None if it is gone or there is none.
     parent: Vm | None = None
+    # The snapshot of that VM that the layer belongs to, if it still exists.
     snapshot: Snapshot | None = None
-    base: Layer | None = None
+    base: Layer | None = None  # the layer that it hangs from
 
 
 Reader = Vm | Stray

@@ -11,16 +11,11 @@ DEEPEST = 30
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proof:
-    """Whether a clone is linked.
+    """Whether a clone is linked."""
 
-    Attributes:
-        linked: True or False where the disks prove it; None where the
-            hypervisor hides the chain.
-        reason: Why not, or why it cannot be told; empty if linked.
-    """
-
+    # True or False where the disks prove it; None where the hypervisor hides the chain.
     linked: bool | None
-    reason: str = ""
+    reason: str = ""  # why not, or why it cannot be told; empty if linked
 
 
 def prove_linked(

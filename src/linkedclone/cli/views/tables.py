@@ -33,24 +33,16 @@ _LEAST_WORD = 6
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
-    """A column.
+    """A column."""
 
-    Attributes:
-        title: Its heading.
-        right: True if numbers stand in it.
-        from_width: How wide a terminal has to be for the column to be shown.
-        styles: Colours of the words in it.
-        names: True for the column that tells the rows apart, where that is not
-            the first one: it is cut last.
-        prose: True if sentences of ours stand in it, which may name fields and commands.
-    """
-
-    title: str
-    right: bool = False
-    from_width: int = 0
-    styles: Mapping[str, str] = field(default_factory=dict)
+    title: str  # its heading
+    right: bool = False  # True if numbers stand in it
+    from_width: int = 0  # how wide a terminal has to be for the column to be shown
+    styles: Mapping[str, str] = field(default_factory=dict)  # colours of the words in it
+    # True for the column that tells the rows apart, where that is not the first one: it is cut
+    # last.
     names: bool = False
-    prose: bool = False
+    prose: bool = False  # True if sentences of ours stand in it, which may name fields and commands
 
 
 Rows = Sequence[Sequence[str]]

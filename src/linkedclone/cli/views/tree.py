@@ -18,21 +18,13 @@ from linkedclone.model.vm import Vm
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Strokes:
-    """What trees are drawn with.
+    """What trees are drawn with."""
 
-    Attributes:
-        tee: Before a child that others follow.
-        corner: Before the last child.
-        pipe: Below a tee.
-        gap: Below a corner.
-        cut: Where a line was cut.
-    """
-
-    tee: str
-    corner: str
-    pipe: str
-    gap: str
-    cut: str
+    tee: str  # before a child that others follow
+    corner: str  # before the last child
+    pipe: str  # below a tee
+    gap: str  # below a corner
+    cut: str  # where a line was cut
 
 
 _UTF8 = Strokes(tee="├── ", corner="└── ", pipe="│   ", gap="    ", cut="…")
@@ -51,19 +43,12 @@ _LEAST_PATH = 24
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Row:
-    """A line.
+    """A line."""
 
-    Attributes:
-        name: Its name, with the strokes before it.
-        rest: What is said after the name, and cut before it.
-        figures: Its figures in the order of the titles.
-        path: Whether it is named by the path of a file, which may be long.
-    """
-
-    name: str
-    figures: Sequence[str]
-    rest: str = ""
-    path: bool = False
+    name: str  # its name, with the strokes before it
+    figures: Sequence[str]  # its figures in the order of the titles
+    rest: str = ""  # what is said after the name, and cut before it
+    path: bool = False  # whether it is named by the path of a file, which may be long
 
     @property
     def width(self) -> int:
