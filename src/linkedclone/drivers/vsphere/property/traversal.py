@@ -21,96 +21,67 @@ class Walk:
     then: tuple[str, ...] = ()  # names of the walks that go on from there
 
 
+def _walk(name: str, kind: str, path: str, *then: str) -> Walk:
+    return Walk(name=name, kind=kind, path=path, then=then)
+
+
 # -- up to the root folder ------------------------------------------------------------
 
 UP: Final = (
-    Walk(name="up", kind="ManagedEntity", path="parent", then=("up", "out of vapp")),
-    Walk(name="to vapp", kind="VirtualMachine", path="parentVApp", then=("up", "out of vapp")),
-    Walk(name="out of vapp", kind="VirtualApp", path="parentFolder", then=("up",)),
+    _walk("up", "ManagedEntity", "parent", "up", "out of vapp"),
+    _walk("to vapp", "VirtualMachine", "parentVApp", "up", "out of vapp"),
+    _walk("out of vapp", "VirtualApp", "parentFolder", "up"),
 )
 """From an object to all that stands above it; a VM of a vApp has no parent of its own."""
 
-VM_STORES: Final = Walk(name="stores of vm", kind="VirtualMachine", path="datastore")
+VM_STORES: Final = _walk("stores of vm", "VirtualMachine", "datastore")
 
 SNAPSHOTS: Final = (
-    Walk(
-        name="root snapshots",
-        kind="VirtualMachine",
-        path="rootSnapshot",
-        then=("child snapshots",),
-    ),
-    Walk(
-        name="child snapshots",
-        kind="VirtualMachineSnapshot",
-        path="childSnapshot",
-        then=("child snapshots",),
-    ),
+    _walk("root snapshots", "VirtualMachine", "rootSnapshot", "child snapshots"),
+    _walk("child snapshots", "VirtualMachineSnapshot", "childSnapshot", "child snapshots"),
 )
 """From a VM to all its snapshots."""
 
 # -- down from the root folder --------------------------------------------------------
 
-DATACENTERS: Final = Walk(
-    name="datacenters",
-    kind="Folder",
-    path="childEntity",
-    then=("datacenters", "vm folder", "stores"),
+DATACENTERS: Final = _walk(
+    "datacenters", "Folder", "childEntity", "datacenters", "vm folder", "stores"
 )
-VM_FOLDER: Final = Walk(name="vm folder", kind="Datacenter", path="vmFolder", then=("vm children",))
-VM_CHILDREN: Final = Walk(
-    name="vm children",
-    kind="Folder",
-    path="childEntity",
-    then=("vm children", "vms of vapp", "root snapshots"),
+VM_FOLDER: Final = _walk("vm folder", "Datacenter", "vmFolder", "vm children")
+VM_CHILDREN: Final = _walk(
+    "vm children", "Folder", "childEntity", "vm children", "vms of vapp", "root snapshots"
 )
-VAPP_VMS: Final = Walk(name="vms of vapp", kind="VirtualApp", path="vm", then=("root snapshots",))
-STORES: Final = Walk(
-    name="stores", kind="Datacenter", path="datastore", then=("users of store", "up")
-)
-STORE_USERS: Final = Walk(
-    name="users of store", kind="Datastore", path="vm", then=("root snapshots",)
-)
+VAPP_VMS: Final = _walk("vms of vapp", "VirtualApp", "vm", "root snapshots")
+STORES: Final = _walk("stores", "Datacenter", "datastore", "users of store", "up")
+STORE_USERS: Final = _walk("users of store", "Datastore", "vm", "root snapshots")
 
 VM_FOLDERS: Final = (DATACENTERS, VM_FOLDER, VM_CHILDREN, VAPP_VMS)
 """From the root folder, or a datacenter, to its VMs by way of the folders."""
 
 # -- sideways: where a VM runs --------------------------------------------------------
 
-VM_POOL: Final = Walk(
-    name="pool of vm", kind="VirtualMachine", path="resourcePool", then=("up", "owner of pool")
+VM_POOL: Final = _walk("pool of vm", "VirtualMachine", "resourcePool", "up", "owner of pool")
+POOL_OWNER: Final = _walk("owner of pool", "ResourcePool", "owner", "up", "stores of hosts")
+HOST_CLUSTER: Final = _walk(
+    "cluster of host", "HostSystem", "parent", "up", "root pool", "stores of hosts"
 )
-POOL_OWNER: Final = Walk(
-    name="owner of pool",
-    kind="ResourcePool",
-    path="owner",
-    then=("up", "stores of hosts"),
-)
-HOST_CLUSTER: Final = Walk(
-    name="cluster of host",
-    kind="HostSystem",
-    path="parent",
-    then=("up", "root pool", "stores of hosts"),
-)
-ROOT_POOL: Final = Walk(name="root pool", kind="ComputeResource", path="resourcePool")
-CLUSTER_HOSTS: Final = Walk(name="hosts of cluster", kind="ComputeResource", path="host")
-CLUSTER_STORES: Final = Walk(name="stores of hosts", kind="ComputeResource", path="datastore")
+ROOT_POOL: Final = _walk("root pool", "ComputeResource", "resourcePool")
+CLUSTER_HOSTS: Final = _walk("hosts of cluster", "ComputeResource", "host")
+CLUSTER_STORES: Final = _walk("stores of hosts", "ComputeResource", "datastore")
 
-HOST_FOLDER: Final = Walk(
-    name="host folder", kind="Datacenter", path="hostFolder", then=("host children",)
+HOST_FOLDER: Final = _walk("host folder", "Datacenter", "hostFolder", "host children")
+HOST_CHILDREN: Final = _walk(
+    "host children",
+    "Folder",
+    "childEntity",
+    "host children",
+    "pools of cluster",
+    "stores of hosts",
+    "hosts of cluster",
 )
-HOST_CHILDREN: Final = Walk(
-    name="host children",
-    kind="Folder",
-    path="childEntity",
-    then=("host children", "pools of cluster", "stores of hosts", "hosts of cluster"),
-)
-CLUSTER_POOLS: Final = Walk(
-    name="pools of cluster", kind="ComputeResource", path="resourcePool", then=("pools below",)
-)
-POOLS_BELOW: Final = Walk(
-    name="pools below", kind="ResourcePool", path="resourcePool", then=("pools below",)
-)
+CLUSTER_POOLS: Final = _walk("pools of cluster", "ComputeResource", "resourcePool", "pools below")
+POOLS_BELOW: Final = _walk("pools below", "ResourcePool", "resourcePool", "pools below")
 
 # -- tasks ----------------------------------------------------------------------------
 
-VM_TASKS: Final = Walk(name="tasks of vm", kind="VirtualMachine", path="recentTask")
+VM_TASKS: Final = _walk("tasks of vm", "VirtualMachine", "recentTask")
