@@ -184,19 +184,12 @@ class Fitness(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Health:
-    """What was found when a clone was looked at.
+    """What was found when a clone was looked at."""
 
-    Attributes:
-        fitness: The outcome. ``starting`` may yet become healthy.
-        reason: Why it is not healthy.
-        in_use: Whether somebody uses it, or nobody can tell.
-        unasked: Why nobody can tell; empty if it was asked.
-    """
-
-    fitness: Fitness
-    reason: str = ""
-    in_use: bool = False
-    unasked: str = ""
+    fitness: Fitness  # the outcome. ``starting`` may yet become healthy.
+    reason: str = ""  # why it is not healthy
+    in_use: bool = False  # whether somebody uses it, or nobody can tell
+    unasked: str = ""  # why nobody can tell; empty if it was asked
 
 
 class Why(StrEnum):
@@ -246,19 +239,12 @@ def _tell_id(_: str, vm: Vm | None) -> dict[str, object]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change(Document):
-    """What is to be done to a clone of a pool that is there.
+    """What is to be done to a clone of a pool that is there."""
 
-    Attributes:
-        slot: The name that the clone has, or is to have.
-        act: What.
-        vm: The clone.
-        reasons: Why; the weightiest first.
-    """
-
-    slot: str = field(metadata=told_as("name"))
+    slot: str = field(metadata=told_as("name"))  # the name that the clone has, or is to have
     act: Act
     vm: Vm = field(metadata=told_by(_tell_id))
-    reasons: tuple[Reason, ...] = ()
+    reasons: tuple[Reason, ...] = ()  # why; the weightiest first
 
     @property
     def old(self) -> Vm:
@@ -268,17 +254,11 @@ class Change(Document):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Creation(Document):
-    """A clone that is to be made where none is.
+    """A clone that is to be made where none is."""
 
-    Attributes:
-        slot: The name that it is to have.
-        act: What is done, as reports name it.
-        old: The clone that stood there before, if this run knows it.
-        reasons: Why.
-    """
-
-    slot: str = field(metadata=told_as("name"))
-    act: Act = field(default=Act.CREATE, init=False)
+    slot: str = field(metadata=told_as("name"))  # the name that it is to have
+    act: Act = field(default=Act.CREATE, init=False)  # what is done, as reports name it
+    # The clone that stood there before, if this run knows it.
     old: Vm | None = field(default=None, metadata=told_by(_tell_id))
     reasons: tuple[Reason, ...] = ()
 
@@ -289,36 +269,22 @@ PoolChange = Change | Creation
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Skip(Document):
-    """What would be done, and is not.
-
-    Attributes:
-        slot: The clone's name.
-        act: What would be done.
-        vm: The clone.
-        reasons: Why it would.
-        because: Why it is not.
-    """
+    """What would be done, and is not."""
 
     slot: str = field(metadata=told_as("name"))
-    act: Act
+    act: Act  # what would be done
     vm: Vm = field(metadata=told_by(_tell_id))
-    reasons: tuple[Reason, ...]
-    because: str
+    reasons: tuple[Reason, ...]  # why it would
+    because: str  # why it is not
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stranger(Document):
-    """A clone that bears the pool's name and does not fit its file: it is never changed.
-
-    Attributes:
-        vm: The clone.
-        because: What differs.
-        hint: How it comes into the pool, if it belongs there.
-    """
+    """A clone that bears the pool's name and does not fit its file: it is never changed."""
 
     vm: Vm = field(metadata=told_by(lambda _, vm: {"name": vm.name, "id": vm.id, "path": vm.path}))
-    because: str
-    hint: str = ""
+    because: str  # what differs
+    hint: str = ""  # how it comes into the pool, if it belongs there
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
