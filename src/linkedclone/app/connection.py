@@ -13,8 +13,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from linkedclone.app.clone.job import CloneJob, Prepared, check, planned_report, prepare, preview
-from linkedclone.app.proposal import Acting
+from linkedclone.app.proposal import Acting, Proposal
 from linkedclone.drivers.contract import Driver
+from linkedclone.execution.outage import REAL, Cancellation
 from linkedclone.execution.progress import Progress
 from linkedclone.execution.run_log import Wording
 from linkedclone.model.report import ActionReport, CloneReport
@@ -101,9 +102,16 @@ class Connection:
 
     # -- clones -----------------------------------------------------------------------
 
-    def prepare(self, request: CloneRequest) -> Prepared:
-        """Look up and plan a batch of clones without changing anything."""
-        return prepare(self._driver, request)
+    def propose_clone(self, request: CloneRequest) -> Proposal[Prepared, CloneReport]:
+        """Propose to make linked clones; see :meth:`clone`."""
+
+        def act(prepared: Prepared, progress: Progress | None, cancel: Cancellation) -> CloneReport:
+            pace = cancel.govern(REAL)
+            with self._acting.log(prepared.scene.run.id, progress) as log:
+                return CloneJob(self._driver, prepared, log, pace).run(self._address)
+
+        instance = self._driver.identify().instance
+        return Proposal(lambda: prepare(self._driver, request), act, instance=instance)
 
     def preview(self, prepared: Prepared) -> tuple[Mapping[str, object], ...]:
         """Return the requests of a planned batch exactly as they would be sent."""
@@ -123,12 +131,7 @@ class Connection:
         Running it again makes nothing new: what is there is reported as
         existing, and what an earlier run left unfinished is finished.
         """
-        return self.carry_out(self.prepare(request), progress)
-
-    def carry_out(self, prepared: Prepared, progress: Progress | None = None) -> CloneReport:
-        """Make the clones of a batch that was looked up and planned."""
-        with self._acting.log(prepared.scene.run.id, progress) as log:
-            return CloneJob(self._driver, prepared, log).run(self._address)
+        return self.propose_clone(request).carry_out(progress)
 
     def delete(
         self,

@@ -95,6 +95,14 @@ class Proposal(Generic[_Plan, _Report]):
             StaleProposalError: It would be something else by now; nothing was done.
             InterruptedByUserError: It was cancelled where nothing can be reported.
         """
+        return self._run(self.look_again(token=token), progress, cancel)
+
+    def look_again(self, *, token: str = "") -> _Plan:
+        """Look and plan again, as :meth:`apply` does before anything is changed.
+
+        Raises:
+            StaleProposalError: It would be something else by now.
+        """
         now = self._look()
         if self._digest(now) != (token or self.token):
             raise StaleProposalError(
@@ -102,7 +110,7 @@ class Proposal(Generic[_Plan, _Report]):
                 details="\n".join(_compare(self.plan.parts, now.parts)),
                 hint="look at what would be done now, and decide again",
             )
-        return self._run(now, progress, cancel)
+        return now
 
     def carry_out(
         self, progress: Progress | None = None, cancel: Cancellation | None = None

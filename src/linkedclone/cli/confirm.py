@@ -22,6 +22,7 @@ from linkedclone.model.plan import (
     Step,
     UnregisterVm,
 )
+from linkedclone.model.pool_report import PoolOutlook
 from linkedclone.model.report import STILL_RUNNING, ActionReport
 from linkedclone.model.values.sizes import render_size
 from linkedclone.model.values.vm_names import list_names
@@ -35,15 +36,24 @@ _MOST_SINGLY = 20
 """More VMs than so many are shown as ranges."""
 
 
-def confirm(plan: Plan, endpoint: str) -> bool:
+def confirm(plan: Plan | PoolOutlook, endpoint: str) -> bool:
     """Show what would be done, and ask whether it may be."""
-    say(printable(f"at {endpoint} this will"))
-    for line in describe_plan(plan):
+    if isinstance(plan, PoolOutlook):
+        from linkedclone.cli.views.pools import summarize_plan
+
+        head = f"at {endpoint}, pool {plan.pool}:"
+        lines: Sequence[str] = summarize_plan(plan.plan)
+        notes: Sequence[str] = plan.plan.notes
+    else:
+        head, lines = f"at {endpoint} this will", describe_plan(plan)
+        # Whoever deletes has to know where was not looked.
+        takes = any(isinstance(step, DeleteVm | DeleteSnapshot) for step in plan.steps)
+        absent = (f"there is no VM {ref!r}" for ref in plan.absent)
+        notes = (*choose_notes(plan.notes, plan.routine, verbose=takes), *absent)
+    say(printable(head))
+    for line in lines:
         say(f"  {printable(line)}")
-    # Whoever deletes has to know where was not looked.
-    takes = any(isinstance(step, DeleteVm | DeleteSnapshot) for step in plan.steps)
-    _say_notes(choose_notes(plan.notes, plan.routine, verbose=takes))
-    _say_notes([f"there is no VM {ref!r}" for ref in plan.absent])
+    _say_notes(notes)
     return click.confirm("Go on?", err=True)
 
 

@@ -7,17 +7,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
-
+from linkedclone.cli.confirm import confirm
 from linkedclone.cli.global_options import Answered, Choices
 from linkedclone.cli.output import emit
 from linkedclone.cli.references import name_fields
 from linkedclone.cli.terminal import find_asker, has_terminal, printable, say
-from linkedclone.cli.views.pools import render_report, say_report, say_skipped, summarize_plan
+from linkedclone.cli.views.pools import render_report, say_report, say_skipped
 from linkedclone.cli.views.reports import say_failures
 from linkedclone.errors import InputError
 from linkedclone.model.pool import Act, PoolSpec
-from linkedclone.model.pool_report import PoolOutlook
+from linkedclone.model.pool_report import PoolOutlook, PoolReport
 
 if TYPE_CHECKING:
     from linkedclone.app.connection import Connection
@@ -91,49 +90,40 @@ def open_pool(
         yield OpenPool(connection=connection, pools=pools, spec=spec, scene=scene)
 
 
-class PoolQuestion:
-    """Shows what would be done to a pool, and asks whether it may; creations alone need no asking.
-
-    Attributes:
-        refused: True once the answer was no.
-    """
-
-    def __init__(self, *, verb: str) -> None:
-        self._verb = verb
-        self.refused = False
-
-    def __call__(self, outlook: PoolOutlook) -> bool:
-        """Ask."""
-        if not any(change.act in _TAKES_AWAY for change in outlook.plan.changes):
-            return True
-        if not has_terminal():
-            brief = f"{self._verb} asks before it replaces or deletes, and there is no terminal"
-            raise InputError(brief, hint=_UNASKED)
-        say(printable(f"at {outlook.endpoint}, pool {outlook.pool}:"))
-        for line in summarize_plan(outlook.plan):
-            say(f"  {printable(line)}")
-        for note in outlook.plan.notes:
-            say(f"note: {printable(note)}")
-        self.refused = not click.confirm("Go on?", err=True)
-        return not self.refused
-
-
-def ask_pool_unless(yes: bool, *, verb: str) -> PoolQuestion | None:  # noqa: FBT001 - a flag of the command line
-    """Return who asks; None if it was answered on the command line."""
-    return None if yes else PoolQuestion(verb=verb)
+def _asks(outlook: PoolOutlook, *, verb: str) -> bool:
+    """Say whether a person is asked first: creations alone need no asking."""
+    if not any(change.act in _TAKES_AWAY for change in outlook.plan.changes):
+        return False
+    if not has_terminal():
+        brief = f"{verb} asks before it replaces or deletes, and there is no terminal"
+        raise InputError(brief, hint=_UNASKED)
+    return True
 
 
 def apply_pool(choices: Choices, opened: OpenPool, *, sure: Answered, verb: str) -> int:
     """Bring a pool to its spec, and show what was done; return the exit code."""
     from linkedclone.cli.views.progress import watch
 
-    question = ask_pool_unless(sure["yes"], verb=verb)
     scene = replace(opened.scene, despite_unreadable=sure["despite_unreadable"])
+    refused = False
     with watch(choices) as progress:
-        report = opened.pools.apply(scene, confirm=question, progress=progress)
+        if sure["yes"]:
+            report = opened.pools.apply(scene, progress=progress)
+        else:
+            proposal = opened.pools.propose_apply(scene)
+            outlook = proposal.plan
+            if not _asks(outlook, verb=verb):
+                report = proposal.carry_out(progress)
+            elif confirm(outlook, outlook.endpoint):
+                report = proposal.apply(progress=progress)
+            else:
+                refused = True
+                report = PoolReport(
+                    endpoint=outlook.endpoint, pool=outlook.pool, image=outlook.image
+                )
     emit(choices, document=report.document, text=lambda: render_report(report))
     say_failures([(r.slot, r.error) for r in report.results if r.error])
-    if question is not None and question.refused:
+    if refused:
         say("nothing was done")
         return 1
     say_skipped(report)
@@ -170,12 +160,13 @@ def change_and_apply(
 
     spec = preview_settings(file, settings)
     with open_pool(choices, file, spec, before=before) as opened:
-        question = ask_pool_unless(sure["yes"], verb=verb)
         scene = replace(opened.scene, despite_unreadable=sure["despite_unreadable"])
-        outlook = opened.pools.plan(scene)
-        if question is not None and not outlook.plan.empty and not question(outlook):
-            say("nothing was done")
-            return 1
+        proposal = opened.pools.propose_apply(scene)
+        if not sure["yes"] and _asks(proposal.plan, verb=verb):
+            if not confirm(proposal.plan, proposal.plan.endpoint):
+                say("nothing was done")
+                return 1
+            proposal.look_again()
         if opened.scene.accepted:
             opened.pools.keep(opened.scene)
         write_settings(file, settings)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import TYPE_CHECKING, ClassVar
 
 from linkedclone.model.guest import Guest
@@ -12,6 +13,7 @@ from linkedclone.model.request import DiskMove, Hardware, Target
 from linkedclone.model.values.document import (
     NOT_TOLD,
     Document,
+    render,
     render_line,
     told_as,
     told_by,
@@ -21,6 +23,15 @@ from linkedclone.model.vm import Layer, Mark, Power, Snapshot, Vm
 
 if TYPE_CHECKING:
     from linkedclone.model.inventory import Stray
+
+
+def _tell_guest(name: str, guest: Guest | None) -> dict[str, object]:
+    """Tell who a guest is to be; of the files that it gets no more than a digest."""
+    if guest is None:
+        return {name: None}
+    cards, given = render(guest.cards), render_line(render(guest.customization))
+    digest = sha256(given.encode()).hexdigest()
+    return {name: {"host_name": guest.host_name, "cards": cards, "customization": digest}}
 
 
 def _tell_id(name: str, seen: Snapshot | None) -> dict[str, object]:
@@ -102,7 +113,7 @@ class CreateClone(_Step):
     annotation: str | None = None  # its notes; None keeps the parent's
     # Who the guest is to be; None leaves it as the parent's is, or to the stored specification of
     # the target alone.
-    guest: Guest | None = None
+    guest: Guest | None = field(default=None, metadata=told_by(_tell_guest))
     power_on: bool = True  # whether it is started as part of the clone call
     # Whether what a failed call has left of it is kept, to be looked at. What is not linked
     # although its job succeeded goes all the same.

@@ -1,5 +1,6 @@
 """What became of a pool, and how it stands: reports, and the JSON documents that are their form."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -10,6 +11,7 @@ from linkedclone.model.values.document import (
     NOT_TOLD,
     NULL_IF_EMPTY,
     Document,
+    render_line,
     told_as,
     told_by,
 )
@@ -91,6 +93,22 @@ class PoolOutlook(Document):
     pool: str
     image: tuple[str, str] = field(metadata=_IMAGE)
     plan: PoolPlan = field(metadata=told_by(lambda _, plan: plan.document()))
+
+    @property
+    def empty(self) -> bool:
+        """True if there is nothing to do."""
+        return self.plan.empty
+
+    @property
+    def parts(self) -> Mapping[str, str]:
+        """What a token covers, each part with the words for it: what is done to each clone."""
+        made = [self.pool, *self.image]
+        return {
+            render_line([*made, change.act, change.slot, change.old and change.old.uuid]): (
+                f"{change.act} {change.slot}"
+            )
+            for change in self.plan.changes
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,9 +11,10 @@ from linkedclone.app.proposal import Proposal
 from linkedclone.drivers.features import ALL_STEPS
 from linkedclone.drivers.memory.driver import MemoryDriver
 from linkedclone.errors import StaleProposalError, UnsupportedError
+from linkedclone.model.customization import CloudInit, Customization, GuestOs
 from linkedclone.model.plan import DeleteVm, Plan, PromoteVm, SetPower, Step, WriteMark
 from linkedclone.model.report import Status
-from linkedclone.model.request import CloneRequest, Deletion
+from linkedclone.model.request import CloneRequest, Deletion, SnapshotChoice
 from linkedclone.model.values.ids import VmId
 from linkedclone.model.vm import Mark, PoolState, Power
 from tests.memory import MemoryHypervisor
@@ -167,3 +168,37 @@ def test_what_is_not_there_is_in_the_plan_and_in_the_report(
         "desk-1": Status.DONE,
         "gone": status,
     }
+
+
+@pytest.mark.parametrize("snapshot", [SnapshotChoice(), SnapshotChoice(kind="new")])
+def test_clones_are_proposed_whatever_the_time_and_the_run(
+    lab: MemoryHypervisor, snapshot: SnapshotChoice
+) -> None:
+    request = CloneRequest(parent="gold", names=("web-{1..2}",), snapshot=snapshot)
+    first, second = (connect(lab).propose_clone(request) for _ in range(2))
+    assert first.plan.scene.run.id != second.plan.scene.run.id
+    assert first.token == second.token
+    assert "web-1" not in names(lab)
+    report = second.apply(token=first.token)
+    assert [clone.status for clone in report.clones] == [Status.CREATED, Status.CREATED]
+    with pytest.raises(StaleProposalError) as caught:
+        first.apply()
+    assert "no longer: clone web-1" in caught.value.details
+
+
+def test_what_a_guest_is_told_is_covered_and_not_in_the_document(lab: MemoryHypervisor) -> None:
+    data = "#cloud-config\npackages: [{}]\n"
+    told = [
+        connect(lab).propose_clone(
+            CloneRequest(
+                parent="gold",
+                names=("web-1",),
+                customization=Customization(
+                    os=GuestOs.CLOUD_INIT, cloud_init=CloudInit(user_data=data.format(package))
+                ),
+            )
+        )
+        for package in ("emacs", "vim")
+    ]
+    assert told[0].token != told[1].token
+    assert "emacs" not in json.dumps(told[0].plan.document())

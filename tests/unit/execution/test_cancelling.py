@@ -1,6 +1,7 @@
 """Runs that another thread cancels: at each step boundary, on the hypervisor in memory."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -10,10 +11,14 @@ from linkedclone.drivers.memory.driver import MemoryDriver
 from linkedclone.errors import InterruptedByUserError
 from linkedclone.execution.outage import REAL, Cancellation, Pace
 from linkedclone.model.plan import Plan
-from linkedclone.model.report import STILL_RUNNING, ActionReport, Status
+from linkedclone.model.pool import Rollout
+from linkedclone.model.pool_report import PoolReport
+from linkedclone.model.report import STILL_RUNNING, ActionReport, CloneReport, Status
 from linkedclone.model.request import CloneRequest
 from linkedclone.model.vm import Power
+from linkedclone.planning.pool.membership import state_of
 from tests.memory import MemoryHypervisor
+from tests.unit.app.pooling import Stage, pool
 
 NAMES = tuple(f"desk-{number}" for number in range(1, 5))
 
@@ -84,6 +89,54 @@ def test_what_is_cancelled_at_first_is_not_begun() -> None:
     assert {vm.name: vm.power for vm in lab.vms if vm.name in NAMES} == dict.fromkeys(
         NAMES, Power.ON
     )
+
+
+def clone(listener: Canceller) -> tuple[MemoryHypervisor, CloneReport]:
+    lab, here = make_lab()
+    request = CloneRequest(parent="gold", names=("web-{1..4}",), parallel=2)
+    proposal = here.propose_clone(request)
+    return lab, proposal.apply(progress=listener, cancel=listener.cancel)
+
+
+def test_a_batch_that_is_cancelled_anywhere_tells_which_clones_are_there() -> None:
+    boundaries = count_boundaries(clone)
+    interrupted = 0
+    for number in range(1, boundaries + 1):
+        lab, report = clone(Canceller(number))
+        there = {vm.name for vm in lab.vms}
+        for made in report.clones:
+            assert made.status in {Status.CREATED, Status.SKIPPED}, number
+            if made.status is Status.CREATED:
+                assert made.name in there
+                assert made.linked
+            elif made.error and "continues" not in made.error.brief:
+                assert made.name not in there
+        interrupted += report.interrupted
+    assert interrupted > len(NAMES)
+
+
+def test_a_pool_that_is_cancelled_anywhere_is_given_back_and_taken_up_again() -> None:
+    spec = pool(3, snapshot="new", rollout=Rollout(max_unavailable=2))
+
+    def recompose(listener: Canceller) -> tuple[Stage, PoolReport]:
+        stage = Stage()
+        stage.apply(replace(spec, snapshot="old"))
+        pools, scene = stage.survey(spec)
+        proposal = pools.propose_apply(scene)
+        return stage, proposal.apply(progress=listener, cancel=listener.cancel)
+
+    interrupted = 0
+    for number in range(1, count_boundaries(recompose) + 1):
+        stage, report = recompose(Canceller(number))
+        members = stage.members(spec)
+        interrupted += report.interrupted
+        assert not any(state_of(vm).claim for vm in members.values()), number
+        assert report.interrupted or stage.is_settled(spec), number
+        assert all(result.status is not Status.FAILED for result in report.results), number
+        assert stage.apply(spec).exit_code == 0
+        assert set(stage.snapshots(spec).values()) == {"new"}
+        assert len(stage.members(spec)) == 3
+    assert interrupted > len(NAMES)
 
 
 def test_a_run_is_told_once_and_each_run_is() -> None:

@@ -225,7 +225,7 @@ def test_a_killed_runs_jobs_go_on_and_the_next_run_ends_with_exactly_n(
 ) -> None:
     lab.delays["clone"] = 0.1
     here = connect(lab)
-    for step in here.prepare(REQUEST).creates[:2]:
+    for step in here.propose_clone(REQUEST).plan.creates[:2]:
         MemoryDriver(lab, "memory:").start(step)
     report = connect(lab).clone(REQUEST)
     assert report.exit_code == 0
@@ -236,7 +236,7 @@ def test_a_killed_runs_jobs_go_on_and_the_next_run_ends_with_exactly_n(
 def test_when_the_other_runs_clone_fails_it_is_made_again(lab: MemoryHypervisor) -> None:
     lab.delays["clone"] = 0.1
     lab.fail("clone", "desk-1")
-    steps = connect(lab).prepare(REQUEST).creates
+    steps = connect(lab).propose_clone(REQUEST).plan.creates
     MemoryDriver(lab, "memory:").start(steps[0])
     report = connect(lab).clone(REQUEST)
     assert statuses(report) == CREATED
@@ -302,7 +302,7 @@ def test_a_guest_that_never_answers_is_told_and_kept(lab: MemoryHypervisor) -> N
 
 def test_a_dry_run_sends_nothing(lab: MemoryHypervisor) -> None:
     with connect(lab) as here:
-        prepared = here.prepare(REQUEST)
+        prepared = here.propose_clone(REQUEST).plan
         assert len(here.preview(prepared)) == 3
         assert {c.status for c in here.planned(prepared).clones} == {Status.PLANNED}
     assert names(lab) == {"gold"}

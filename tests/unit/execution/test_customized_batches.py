@@ -125,13 +125,13 @@ def test_settings_for_another_number_of_cards_are_refused(lab: MemoryHypervisor)
 
 def test_the_stored_specification_is_the_base(lab: MemoryHypervisor) -> None:
     wanted = replace(FIXED, stored="linux")
-    prepared = connect(lab).prepare(replace(REQUEST, customization=wanted))
+    prepared = connect(lab).propose_clone(replace(REQUEST, customization=wanted)).plan
     assert prepared.scene.target.customization_spec == "linux"
     both = replace(REQUEST, customization=wanted, customization_spec="other")
     with pytest.raises(InputError, match="'other' on the command line and 'linux'"):
-        connect(lab).prepare(both)
+        connect(lab).propose_clone(both)
     same = replace(REQUEST, customization=wanted, customization_spec="linux")
-    assert connect(lab).prepare(same).scene.target.customization_spec == "linux"
+    assert connect(lab).propose_clone(same).plan.scene.target.customization_spec == "linux"
 
 
 def test_a_program_need_not_look_passwords_up(
@@ -141,13 +141,13 @@ def test_a_program_need_not_look_passwords_up(
     wanted = replace(FIXED, linux=LinuxGuest(password=source))
     monkeypatch.delenv("GUEST_PASSWORD", raising=False)
     with pytest.raises(InputError, match="cannot be read"):
-        connect(lab).prepare(replace(REQUEST, customization=wanted))
+        connect(lab).propose_clone(replace(REQUEST, customization=wanted))
     monkeypatch.setenv("GUEST_PASSWORD", CANARY)
-    step = connect(lab).prepare(replace(REQUEST, customization=wanted)).creates[0]
+    step = connect(lab).propose_clone(replace(REQUEST, customization=wanted)).plan.creates[0]
     assert step.guest
     assert step.guest.reveal(source) == CANARY
     given = replace(REQUEST, customization=wanted, secrets=((source, Secret("other")),))
-    step = connect(lab).prepare(given).creates[0]
+    step = connect(lab).propose_clone(given).plan.creates[0]
     assert step.guest
     assert step.guest.reveal(source) == "other"
 
@@ -159,12 +159,18 @@ def test_nothing_that_is_shown_holds_a_password(
     wanted = replace(FIXED, linux=LinuxGuest(password=SecretSource(env="GUEST_PASSWORD")))
     request = replace(REQUEST, customization=wanted)
     here = connect(lab, tmp_path)
-    prepared = here.prepare(request)
+    proposal = here.propose_clone(request)
     lab.fail("customize", "desk-1", at="submit", error=CustomizationError(f"sent {CANARY}"))
     lab.fail("clone", "desk-2", error=CustomizationError("no", details=f"sent {CANARY}"))
-    report = here.carry_out(prepared)
+    report = proposal.carry_out()
     assert len(report.failed) == 2
-    shown = [repr(prepared), repr(here.preview(prepared)), str(here.planned(prepared).document())]
+    shown = [
+        repr(proposal.plan),
+        repr(here.preview(proposal.plan)),
+        str(here.planned(proposal.plan).document()),
+        str(proposal.plan.document()),
+        str(proposal.plan.parts),
+    ]
     shown.append(str(report.document()))
     assert "sent ********" in shown[-1]
     shown += [file.read_text() for file in tmp_path.glob("*.jsonl")]
@@ -268,13 +274,13 @@ def test_a_look_that_fails_is_told_and_fails_nothing(
     lab: MemoryHypervisor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     here = connect(lab)
-    prepared = here.prepare(REQUEST)
+    proposal = here.propose_clone(REQUEST)
 
     def fail(*_: object, **__: object) -> None:
         raise EndpointError("no answer")
 
     monkeypatch.setattr(MemoryDriver, "observe", fail)
-    report = here.carry_out(prepared)
+    report = proposal.carry_out()
     assert report.exit_code == 0
     assert report.notes == (
         "could not check whether another VM has one of the addresses: no answer",

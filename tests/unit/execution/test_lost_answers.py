@@ -176,7 +176,7 @@ def test_a_full_copy_that_bears_our_mark_is_not_called_good(
     lab: MemoryHypervisor, driver: Forgetful
 ) -> None:
     lab.degrade()
-    steps = Connection(driver, address="memory:").prepare(REQUEST).creates
+    steps = Connection(driver, address="memory:").propose_clone(REQUEST).plan.creates
     MemoryDriver(lab, "memory:").start(steps[0])
     report = clone(driver)
     (failed,) = report.failed
@@ -202,7 +202,7 @@ def test_a_clone_with_a_hidden_chain_protects_its_parent_and_snapshot(
 def test_an_attached_clone_that_is_off_is_started(lab: MemoryHypervisor, driver: Forgetful) -> None:
     lab.delays["clone"] = 0.1
     lab.fail("power-on", "desk-1", error=PowerOnError("no host"))
-    steps = Connection(driver, address="memory:").prepare(REQUEST).creates
+    steps = Connection(driver, address="memory:").propose_clone(REQUEST).plan.creates
     MemoryDriver(lab, "memory:").start(steps[0])
     report = clone(driver)
     assert report.exit_code == 0
@@ -212,7 +212,7 @@ def test_an_attached_clone_that_is_off_is_started(lab: MemoryHypervisor, driver:
 def test_what_is_being_cloned_from_is_not_deleted(lab: MemoryHypervisor, driver: Forgetful) -> None:
     lab.delays["clone"] = 5.0
     here = Connection(driver, address="memory:")
-    for step in here.prepare(REQUEST).creates:
+    for step in here.propose_clone(REQUEST).plan.creates:
         driver.start(step)
     with pytest.raises(BusyError, match="gold"):
         here.delete(["gold"], Deletion(force=True))

@@ -130,7 +130,7 @@ def test_what_cannot_come_is_refused_before_anything_is_asked(
     lab: MemoryHypervisor, request_: CloneRequest, brief: str
 ) -> None:
     with pytest.raises(InputError, match=brief):
-        connect(lab).prepare(request_)
+        connect(lab).propose_clone(request_)
     assert not lab.calls
 
 

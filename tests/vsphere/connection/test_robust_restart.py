@@ -153,9 +153,9 @@ def test_a_restart_between_plan_and_execution_is_not_noticed(
 ) -> None:
     driver = open_driver(simulator.endpoint())
     connection = Connection(driver, address="sim")
-    prepared = connection.prepare(CloneRequest(parent=PARENT, names=("desk-{1..5}",)))
+    proposal = connection.propose_clone(CloneRequest(parent=PARENT, names=("desk-{1..5}",)))
     restart(simulator, away_seconds=0.0)
-    report = connection.carry_out(prepared)
+    report = proposal.carry_out()
     assert {clone.status for clone in report.clones} == {Status.CREATED}
     connection.close()
 
@@ -165,11 +165,11 @@ def test_a_vcenter_that_is_away_when_a_plan_is_carried_out_is_waited_for(
 ) -> None:
     driver = open_driver(simulator.endpoint())
     connection = Connection(driver, address="sim")
-    prepared = connection.prepare(CloneRequest(parent=PARENT, names=("desk-{1..5}",)))
+    proposal = connection.propose_clone(CloneRequest(parent=PARENT, names=("desk-{1..5}",)))
     simulator.stop_process()
     late = threading.Timer(2.0, simulator.restart)
     late.start()
-    report = connection.carry_out(prepared)
+    report = proposal.carry_out()
     late.join()
     assert {clone.status for clone in report.clones} == {Status.CREATED}
     connection.close()

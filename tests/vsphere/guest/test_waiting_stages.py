@@ -93,9 +93,9 @@ def test_customized_alone_waits_for_no_address(sim: Simulator) -> None:
 def test_a_batch_is_read_in_one_call_a_look_and_no_event_is_asked_for(sim: Simulator) -> None:
     sim.control("POST", "guest", {"tools_ms": 400, "ip_ms": 900, "customize_ms": 700})
     with connected(sim) as here:
-        prepared = here.prepare(replace(REQUEST, names=tuple(f"d-{n}" for n in range(20))))
+        proposal = here.propose_clone(replace(REQUEST, names=tuple(f"d-{n}" for n in range(20))))
         sim.reset_calls()
-        report = here.carry_out(prepared)
+        report = proposal.carry_out()
     assert report.exit_code == 0
     calls = sim.calls()
     assert calls["CloneVM_Task"] == 20

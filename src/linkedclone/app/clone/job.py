@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -23,12 +23,14 @@ from linkedclone.drivers.contract import Driver
 from linkedclone.drivers.features import require_service
 from linkedclone.errors import LinkedCloneError, UnsupportedError
 from linkedclone.execution.clone_stage import Made
+from linkedclone.execution.outage import REAL, Pace
 from linkedclone.execution.progress import Progress
 from linkedclone.execution.runner import Runner
 from linkedclone.execution.stages import Landing
 from linkedclone.model.plan import CreateClone, Plan, SetPower, Step, TakeSnapshot, WriteMark
 from linkedclone.model.report import CloneReport, CloneResult, Stage, Status
 from linkedclone.model.request import CloneRequest, Wait
+from linkedclone.model.values.document import NOT_TOLD, Document, told_by
 from linkedclone.model.values.version import __version__
 from linkedclone.model.values.vm_names import check_name, expand_names
 from linkedclone.model.vm import Snapshot
@@ -42,7 +44,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Prepared:
+class Prepared(Document):
     """A batch that was looked up and planned, before anything is changed.
 
     Attributes:
@@ -53,11 +55,17 @@ class Prepared:
         snapshot: The snapshot, if it is there already.
     """
 
-    request: CloneRequest
-    scene: Scene
-    plan: Plan
-    snapshot_name: str
-    snapshot: Snapshot | None = None
+    request: CloneRequest = field(metadata=NOT_TOLD)
+    scene: Scene = field(metadata=NOT_TOLD)
+    plan: Plan = field(metadata=told_by(lambda _, plan: plan.document()))
+    snapshot_name: str = field(metadata=NOT_TOLD)
+    snapshot: Snapshot | None = field(default=None, metadata=NOT_TOLD)
+
+    @property
+    def parts(self) -> Mapping[str, str]:
+        """What a token covers, each part with the words for it; no name made of the time."""
+        timed = self.scene.run.snapshot_name
+        return {line.replace(timed, ""): words for line, words in self.plan.parts.items()}
 
     @property
     def wanted(self) -> Wanted:
@@ -177,7 +185,9 @@ def planned_report(prepared: Prepared, endpoint: str) -> CloneReport:
 class CloneJob:
     """Carries a prepared batch out."""
 
-    def __init__(self, driver: Driver, prepared: Prepared, progress: Progress) -> None:
+    def __init__(
+        self, driver: Driver, prepared: Prepared, progress: Progress, pace: Pace = REAL
+    ) -> None:
         self._driver = driver
         self._prepared = prepared
         self._progress = progress
@@ -187,7 +197,7 @@ class CloneJob:
             disk_move=prepared.request.disk_move,
             wanted=prepared.request.parallel,
         )
-        self._runner = Runner(driver, progress, parallel)
+        self._runner = Runner(driver, progress, parallel, pace=pace)
 
     def run(self, endpoint: str) -> CloneReport:
         """Make the clones, prove each, wait as far as asked, and report.

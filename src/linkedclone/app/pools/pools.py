@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Unpack
 
 from linkedclone.app.clock import Clock, keep_time
 from linkedclone.app.clone.guest_identities import settle
 from linkedclone.app.pools.results import tell_absent
+from linkedclone.app.proposal import Proposal
 from linkedclone.errors import InputError, LinkedCloneError, RefusedError
 from linkedclone.execution.member_health import HealthLook
-from linkedclone.execution.outage import REAL, Pace
+from linkedclone.execution.outage import REAL, Cancellation, Pace
 from linkedclone.model.plan import Plan
 from linkedclone.model.pool import PoolPlan, PoolSpec, Stranger
 from linkedclone.model.pool_report import PoolOutlook, PoolReport, PoolRow, PoolStatus
@@ -46,13 +47,10 @@ from linkedclone.planning.pool.requests import (
 from linkedclone.planning.vms.guards import refuse_unread, refuse_unreadable
 
 if TYPE_CHECKING:
-    from linkedclone.app.proposal import Acting, Care, Proposal
+    from linkedclone.app.proposal import Acting, Care
     from linkedclone.execution.progress import Progress
     from linkedclone.model.guest import Secrets
     from linkedclone.model.request import CloneRequest, Target
-
-ConfirmPool = Callable[[PoolOutlook], bool]
-"""Shown what would be done; True lets it be done."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -281,23 +279,27 @@ class Pools:
 
     # -- changing ---------------------------------------------------------------------
 
-    def apply(
-        self,
-        scene: PoolScene,
-        *,
-        confirm: ConfirmPool | None = None,
-        progress: Progress | None = None,
-    ) -> PoolReport:
-        """Bring a pool to its spec; see :class:`~linkedclone.app.pools.run.PoolRun`."""
+    def apply(self, scene: PoolScene, *, progress: Progress | None = None) -> PoolReport:
+        """Bring a pool to its spec, without a look at all that this takes; see ``PoolRun``."""
+        return self._run(scene, progress, Cancellation())
+
+    def propose_apply(self, scene: PoolScene) -> Proposal[PoolOutlook, PoolReport]:
+        """Propose to bring a pool to its spec.
+
+        The token covers what is done to which clone, not why. The run goes on from
+        there: it looks again before each wave of changes, and does what is due then.
+        """
+
+        def act(_: PoolOutlook, progress: Progress | None, cancel: Cancellation) -> PoolReport:
+            return self._run(scene, progress, cancel)
+
+        instance = self._driver.identify().instance
+        return Proposal(lambda: self.plan(scene), act, instance=instance)
+
+    def _run(self, scene: PoolScene, progress: Progress | None, cancel: Cancellation) -> PoolReport:
         from linkedclone.app.pools.run import PoolRun
 
-        if confirm is not None:
-            outlook = self.plan(scene)
-            if not outlook.plan.empty and not confirm(outlook):
-                return PoolReport(
-                    endpoint=self._acting.address, pool=scene.spec.pool, image=scene.image
-                )
-        run = PoolRun(self._driver, self._acting, self, scene, pace=self._pace, clock=self._clock)
+        run = PoolRun(self, self._acting, scene, cancel, pace=self._pace, clock=self._clock)
         return tell_absent(run.run(progress), scene.absent)
 
     def keep(self, scene: PoolScene, progress: Progress | None = None) -> None:

@@ -25,7 +25,7 @@ from linkedclone.app.pools.steps import (
 from linkedclone.app.proposal import look_again
 from linkedclone.errors import BusyError, LinkedCloneError
 from linkedclone.execution.member_health import HealthLook
-from linkedclone.execution.outage import Pace
+from linkedclone.execution.outage import Cancellation, Pace
 from linkedclone.execution.progress import Event
 from linkedclone.execution.runner import Runner
 from linkedclone.model.jobs import JobStatus
@@ -53,7 +53,6 @@ from linkedclone.planning.vms.delete import plan_delete
 if TYPE_CHECKING:
     from linkedclone.app.pools.pools import Pools, PoolScene
     from linkedclone.app.proposal import Acting
-    from linkedclone.drivers.contract import Driver
     from linkedclone.execution.progress import Progress
 
 _FIRST_PAUSE: Final = 0.2
@@ -70,19 +69,20 @@ class PoolRun:
 
     def __init__(
         self,
-        driver: Driver,
-        acting: Acting,
         pools: Pools,
+        acting: Acting,
         scene: PoolScene,
+        cancel: Cancellation,
         *,
         pace: Pace,
         clock: Callable[[], datetime],
     ) -> None:
-        self._driver = driver
+        self._driver = driver = acting.driver
         self._acting = acting
         self._pools = pools
         self._scene = scene
-        self._pace = pace
+        self._whole_pace = pace
+        self._pace = pace = cancel.govern(pace)
         self._clock = clock
         self._run = uuid4().hex
         self._tally = Tally()
@@ -110,7 +110,7 @@ class PoolRun:
                 self._driver,
                 scene.spec.pool,
                 self._run,
-                pace=self._pace,
+                pace=self._whole_pace,  # A run that is cancelled gives its claim back.
                 clock=self._clock,
                 progress=log,
             )
@@ -145,6 +145,7 @@ class PoolRun:
         """Go on until nothing is left to do, or nothing more may be done; return why."""
         spec, begun = self._scene.spec, False
         while True:
+            self._pace.check()
             sight = self._look()
             plan = plan_pool(spec, sight)
             if self._tally.failures >= spec.rollout.stop_after_failures:
@@ -368,7 +369,9 @@ class PoolRun:
         request = add_clones(scene.request, scene.spec, sight, changes, wave.surging, claim)
         try:
             prepared = prepare(self._driver, request)
-            report = CloneJob(self._driver, prepared, self._progress).run(self._acting.address)
+            report = CloneJob(self._driver, prepared, self._progress, self._pace).run(
+                self._acting.address
+            )
         except LinkedCloneError as error:
             for change in changes:
                 self._tally.fail(change, error)

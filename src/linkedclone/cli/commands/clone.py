@@ -227,16 +227,16 @@ def _clone(choices: Choices, connection: "Connection", request: "CloneRequest") 
     from linkedclone.preload import import_ahead
 
     with watch(choices) as progress:
-        prepared = connection.prepare(request)
+        proposal = connection.propose_clone(request)
         import_ahead("linkedclone.cli.output", "linkedclone.cli.views.reports")
-        report = connection.carry_out(prepared, progress)
+        report = proposal.carry_out(progress)
     from linkedclone.cli.output import emit
     from linkedclone.cli.terminal import say
     from linkedclone.cli.views.reports import render_clones, say_clone_failures, summarize_clones
 
     emit(choices, document=report.document, text=lambda: render_clones(report))
     say_clone_failures(report)
-    say(summarize_clones(report, place=_place(prepared)))
+    say(summarize_clones(report, place=_place(proposal.plan)))
     return report.exit_code
 
 
@@ -256,7 +256,7 @@ def _preview(
     from linkedclone.cli.terminal import printable, say, write_result
     from linkedclone.cli.views.reports import say_clone_failures
 
-    prepared = connection.prepare(request)
+    prepared = connection.propose_clone(request).plan
     requests = connection.preview(prepared)
     report = connection.planned(prepared)
     document = {**report.document(), "requests": list(requests)}

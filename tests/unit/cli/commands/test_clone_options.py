@@ -16,13 +16,13 @@ MAC = "00:50:56:00:00:01"
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[CloneRequest]:
     """The requests that commands came to."""
     requests: list[CloneRequest] = []
-    real = Connection.prepare
+    real = Connection.propose_clone
 
-    def prepare(self: Connection, request: CloneRequest) -> Any:
+    def propose(self: Connection, request: CloneRequest) -> Any:
         requests.append(request)
         return real(self, request)
 
-    monkeypatch.setattr(Connection, "prepare", prepare)
+    monkeypatch.setattr(Connection, "propose_clone", propose)
     return requests
 
 
