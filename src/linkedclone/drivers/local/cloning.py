@@ -134,7 +134,6 @@ def await_clone(state: StateFolder, name: str) -> VmId:
 
 
 def find_snapshot(vm: StoredVm, snapshot: SnapshotId) -> SnapshotRecord:
-    """Find a snapshot of a VM."""
     for record in vm.record.snapshots:
         if record.id == snapshot:
             return record

@@ -15,8 +15,6 @@ _THREADS = 16
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
-    """What a job is to do."""
-
     about: str
     action: str  # what is done, in one word
     run: Callable[[], str | None]  # does it; what it returns is the job's result
@@ -25,8 +23,6 @@ class Work:
 
 
 class JobBoard:
-    """Takes work, and knows how far it is."""
-
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="local")
         self._numbers = itertools.count(1)

@@ -40,7 +40,6 @@ class BridgePlaces:
 
 
 def check_bridges(machine: MachineRecord) -> None:
-    """Make sure that all cards of a machine that want a bridge can be put on it."""
     for card in machine.cards:
         network = parse_network(card.network)
         if network.kind is NetworkKind.BRIDGE:
@@ -48,7 +47,6 @@ def check_bridges(machine: MachineRecord) -> None:
 
 
 def check_bridge(name: str, places: BridgePlaces | None = None) -> None:
-    """Make sure that a card can be put on a bridge."""
     places = places or BridgePlaces()
     if not (places.interfaces / name / "bridge").exists():
         there = sorted(path.parent.name for path in places.interfaces.glob("*/bridge"))

@@ -26,8 +26,6 @@ LEAST_UEFI_BYTES = 256 << 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MachineRecord:
-    """The virtual hardware."""
-
     cpus: int
     memory_bytes: int
     cards: tuple[CardRecord, ...]
@@ -49,7 +47,6 @@ class MachineRecord:
 
     @property
     def macs(self) -> tuple[str, ...]:
-        """The MAC addresses of its cards, lower case."""
         return tuple(card.mac.lower() for card in self.cards)
 
 

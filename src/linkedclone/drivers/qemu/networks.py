@@ -32,8 +32,6 @@ PORTS = 10000
 
 
 class NetworkKind(StrEnum):
-    """The kinds of networks, as people write them."""
-
     USER = "user"
     CLOSED = "closed"
     PRIVATE = "private"
@@ -48,8 +46,6 @@ class NetworkKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CardNetwork:
-    """What a card is on."""
-
     kind: NetworkKind
     name: str = ""  # the private network's or the bridge's name; empty for the others
 

@@ -28,7 +28,6 @@ LITTLE_SPACE_PART = 0.05
 
 
 def check_programs() -> Iterator[Finding]:
-    """Look for the programs that are run."""
     missing = [program for program in PACKAGES if shutil.which(program) is None]
     if not missing:
         text = ", ".join(PACKAGES) + " are there"
@@ -169,12 +168,10 @@ def _find_existing(root: Path) -> Path:
 
 
 def as_root(command: str) -> str:
-    """Return a command as this user has to give it for root to carry it out."""
     return command if os.geteuid() == 0 else f"sudo {command}"
 
 
 def as_owner(command: str, path: Path) -> str:
-    """Return a command as this user has to give it for the owner of a path to carry it out."""
     return command if path.stat().st_uid == os.geteuid() else as_root(command)
 
 

@@ -31,7 +31,6 @@ SOCKET_PATH_BYTES = 107
 def build_ssh(
     state: StateFolder, machines: OpenMachine, vm: VmId, command: Sequence[str] = ()
 ) -> tuple[str, ...]:
-    """Build the argument list of ``ssh`` for a VM."""
     from linkedclone.drivers.local.state.ssh import build_ssh_command
 
     stored = load_vm(state, vm)
@@ -98,7 +97,6 @@ def _is_inner(address: str) -> bool:
 
 
 def connect_ssh(state: StateFolder, vm: VmId) -> socket.socket:
-    """Connect to the SSH server of a running VM."""
     stored = load_vm(state, vm)
     address = open_machine(stored).find_ssh()
     if address is None:

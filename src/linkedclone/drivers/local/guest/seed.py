@@ -117,6 +117,5 @@ def read_public_key(state: StateFolder) -> str:
 
 
 def private_key(state: StateFolder) -> Path:
-    """Return the state folder's own SSH key."""
     key = state.root / KEY
     return key if key.exists() else ensure_key(state.root)

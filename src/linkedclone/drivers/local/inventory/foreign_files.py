@@ -43,8 +43,6 @@ _PROTOCOL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ForeignDisk:
-    """A disk file that is not ours."""
-
     # What it reads, base first, itself last; files in the state folder have the paths that they
     # have there.
     chain: tuple[DiskFile, ...]
@@ -54,11 +52,9 @@ class ForeignDisk:
 
     @property
     def path(self) -> Path:
-        """The file itself."""
         return self.chain[-1].path
 
     def hangs_from(self, layers: Iterable[Path]) -> bool:
-        """Say whether it reads one of these."""
         return not {file.path for file in self.chain[:-1]}.isdisjoint(layers)
 
     def may_hang_from(self, layers: Iterable[Path]) -> bool:
@@ -67,7 +63,6 @@ class ForeignDisk:
 
 
 def find_foreign(state: StateFolder) -> tuple[ForeignDisk, ...]:
-    """Read all disk files in the VMs' folders that have no name of ours."""
     found = (read_foreign(state, path) for path in sorted(_list_unknown(state)))
     return tuple(disk for disk in found if disk is not None)
 
@@ -273,5 +268,4 @@ def _plain_name(name: str) -> str:
 
 
 def is_in_state(state: StateFolder, path: Path) -> bool:
-    """Say whether a path lies in the state folder."""
     return path.is_relative_to(state.root)

@@ -52,7 +52,6 @@ class Survey:
 
     @property
     def read_by_foreign(self) -> frozenset[Path]:
-        """Every file that a foreign file hangs from."""
         return frozenset(file.path for disk in self.foreign for file in disk.chain[:-1])
 
     def used_by_others(self, layer: Path, vm: VmId) -> bool:

@@ -97,7 +97,6 @@ def build_all(
 
 
 def find_vms(state: StateFolder, refs: Sequence[str]) -> list[VmId]:
-    """Find VMs by name, path or UUID."""
     found = {ref: _find_vm(state, ref) for ref in refs}
     missing = [ref for ref, vm in found.items() if vm is None]
     if missing:
@@ -179,7 +178,6 @@ def _tell_limits(state: StateFolder, scan: Scan | None) -> str:
 
 
 def measure_inventory(state: StateFolder, inventory: Inventory) -> Inventory:
-    """Return the inventory with the sizes of all its files, read as they are now."""
     layers = {layer for vm in inventory.vms for layer in vm.layers}
     layers |= {layer for stray in inventory.strays for layer in stray.chain}
     return replace(

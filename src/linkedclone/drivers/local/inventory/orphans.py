@@ -51,7 +51,6 @@ def build_stray(state: StateFolder, chain: Chain, *, about: str, orphaned: bool 
 
 
 def build_foreign(state: StateFolder, disks: Iterable[ForeignDisk]) -> tuple[Stray, ...]:
-    """Build what is seen of foreign files."""
     return tuple(
         build_stray(
             state,
@@ -77,14 +76,12 @@ def find_orphans(state: StateFolder, survey: Survey) -> tuple[Stray, ...]:
 
 
 def list_abandoned(state: StateFolder) -> tuple[Path, ...]:
-    """Return the images that somebody began to fetch long ago."""
     limit = time.time() - _OLD_DOWNLOAD_SECONDS
     parts = sorted(state.downloads.glob(f"*{PART_SUFFIX}"))
     return tuple(p for p in parts if p.stat().st_mtime < limit and not is_held(p))
 
 
 def build_abandoned(state: StateFolder) -> tuple[Stray, ...]:
-    """Build what is seen of images that were fetched in part long ago."""
     chains = ((DiskFile(path=p, format=ImageFormat.RAW),) for p in list_abandoned(state))
     return tuple(build_stray(state, c, about=FETCHED_IN_PART, orphaned=True) for c in chains)
 

@@ -37,8 +37,6 @@ _ASIDE = "aside"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnlinkedVm:
-    """A VM's folder without a link."""
-
     folder: Path
     record: VmRecord | None  # what is written about the VM; None if that cannot be read
     obstacle: str = ""  # why it cannot be linked again; empty if it can
@@ -46,7 +44,6 @@ class UnlinkedVm:
 
     @property
     def name(self) -> str:
-        """What people are shown."""
         return self.record.name if self.record else self.folder.name
 
 

@@ -40,7 +40,6 @@ class Seen:
 
 
 def build_vm(state: StateFolder, vm: StoredVm, seen: Seen, machine: MachineState) -> Vm:
-    """Build what is seen of a VM."""
     record = vm.record
     own, shared = _measure(vm, seen)
     return Vm(

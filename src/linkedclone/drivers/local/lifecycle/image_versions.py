@@ -32,18 +32,15 @@ _OLDER = re.compile(r"(.+)@([1-9][0-9]*)")
 
 
 def plain_name(name: str) -> str:
-    """Return the name that an image and all its versions share. Pure."""
     match = _OLDER.fullmatch(name)
     return match.group(1) if match else name
 
 
 def version_of(record: VmRecord) -> int:
-    """Return which import of its name an image is. Pure."""
     return record.image_version or 1
 
 
 def refuse_version_name(name: str) -> None:
-    """Refuse a name that only an older version has."""
     if _OLDER.fullmatch(name):
         raise InputError(
             f"{name!r} is a name for an older version of an image",
@@ -76,7 +73,6 @@ def find_unfinished(state: StateFolder, name: str, file: Path) -> StoredVm | Non
 
 
 def same_image(holder: StoredVm) -> DuplicateNameError:
-    """Return the error for an image that is there already."""
     return DuplicateNameError(
         f"the image {holder.record.name} already has the same content",
         hint="give it another ``name``, or use the one that is there",

@@ -45,8 +45,6 @@ _FIRST_SOUND_VERSION = 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accelerator:
-    """What machines are run with."""
-
     name: str  # as QEMU calls it: ``kvm`` or ``tcg``
     reason: str  # why this one, in words for ``doctor``
     remedy: str = ""  # the command that lets this user have KVM, if that is all that is missing

@@ -17,8 +17,6 @@ _UNWANTED = frozenset({"secure-boot", "enrolled-keys", "requires-smm"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Firmware:
-    """UEFI firmware for a machine."""
-
     code: Path  # the firmware; never written to
     variables: Path  # the machine's own variables, or the template that they are copied from
 

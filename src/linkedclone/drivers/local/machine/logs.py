@@ -52,13 +52,10 @@ BOUNDS: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Log:
-    """A log that is being kept."""
-
     write_end: int  # where to write to
     keeper: "subprocess.Popen[bytes]"  # the process that keeps it, until no writer is left
 
     def wait(self) -> None:
-        """Wait until all is written, once the writers have ended."""
         with suppress(subprocess.TimeoutExpired):
             self.keeper.wait(_END_SECONDS)
 
@@ -137,7 +134,6 @@ def _read_end(path: Path) -> bytes:
 
 
 def measure_logs(folder: Path) -> int:
-    """Return what all logs of a machine take on disk."""
     used = 0
     for name in BOUNDS:
         for path in list_log(folder, name):

@@ -40,8 +40,6 @@ _MEMORY = re.compile(r"(\d+)M")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Room:
-    """The memory of this machine."""
-
     # What the kernel can give without swapping (MemAvailable), or what is left of a memory limit
     # if that is less.
     available_bytes: int
@@ -106,7 +104,6 @@ def admitted(gate: Path, name: str, memory_bytes: int) -> Iterator[None]:
 
 
 def is_overcommitted() -> bool:
-    """Say whether memory is not to be looked at."""
     return os.environ.get(OVERCOMMIT_VARIABLE, "no") == "yes"
 
 

@@ -147,5 +147,4 @@ def observe_runs(machines: OpenMachine, vm: StoredVm, *, guest: bool = False) ->
 
 
 def observe_power(machines: OpenMachine, vm: StoredVm) -> Power:
-    """Say whether a VM runs, or is coming up."""
     return observe_surely(machines, vm).power

@@ -19,8 +19,6 @@ _PROCESSES = Path("/proc")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Launched:
-    """A QEMU that was started."""
-
     process: subprocess.Popen[bytes]
     logs: tuple[Log, ...]  # what it writes to
 
@@ -140,10 +138,8 @@ class ProcessHandle:
         return bool(poller.poll(max(0.0, seconds) * 1000))
 
     def kill(self) -> None:
-        """End the process without asking it."""
         with suppress(ProcessLookupError):
             signal.pidfd_send_signal(self._descriptor, signal.SIGKILL)
 
     def close(self) -> None:
-        """Let go of the descriptor."""
         os.close(self._descriptor)

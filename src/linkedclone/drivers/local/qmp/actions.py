@@ -42,7 +42,6 @@ async def resume(session: Session) -> MachineState:
 
 
 async def go_on(session: Session) -> None:
-    """Let a guest that stands still go on."""
     await session.monitor.execute("cont")
 
 

@@ -26,8 +26,6 @@ _STALE_ANSWERS = 64
 
 
 class Agent:
-    """A guest agent that has answered."""
-
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
         self._writer = writer

@@ -47,7 +47,6 @@ class Answer:
     source: Source = QEMU
 
     def members(self) -> dict[str, object]:
-        """Return an object as it is."""
         if not isinstance(self.value, dict):
             raise self.refuse("an object is expected")
         return self.value
@@ -78,19 +77,16 @@ class Answer:
         return value
 
     def number(self) -> int:
-        """Return an integer."""
         if type(self.value) is not int or self.value not in _NUMBERS:
             raise self.refuse("an integer is expected")
         return self.value
 
     def flag(self) -> bool:
-        """Return a boolean."""
         if not isinstance(self.value, bool):
             raise self.refuse("a boolean is expected")
         return self.value
 
     def refuse(self, reason: str) -> BusyError:
-        """Return the error for an answer that makes no sense."""
         return refuse_answer(self.source, reason)
 
 
@@ -114,7 +110,6 @@ def decode_answer(line: bytes, source: Source) -> Answer:
 
 
 def refuse_answer(source: Source, reason: str) -> BusyError:
-    """Return the error for an answer that makes no sense."""
     details = f"this is not a valid answer: {reason}"
     return BusyError(f"{source.name} does not answer", details=details, hint="restart the VM")
 

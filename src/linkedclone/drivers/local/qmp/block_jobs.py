@@ -34,7 +34,6 @@ class Progress:
 
 
 async def observe_jobs(session: Session, ids: Sequence[str]) -> Progress:
-    """Say how far jobs are."""
     jobs = {job["id"].text(): job for job in await session.monitor.execute("query-jobs")}
     blocks = {
         job["device"].text(): job for job in await session.monitor.execute("query-block-jobs")
@@ -82,7 +81,6 @@ def combine(seen: Collection[Progress]) -> Progress:
 
 
 async def stop_guest(session: Session) -> bool:
-    """Let the guest stand still; return whether it ran."""
     ran = (await session.monitor.execute("query-status"))["running"].flag()
     await session.monitor.execute("stop")
     return ran
@@ -106,7 +104,6 @@ async def move_guest(session: Session, jobs: Sequence[str], devices: Sequence[st
 
 
 async def finish_job(session: Session, job: str) -> None:
-    """Wait until a job has ended, and forget it."""
     error = await end_job(session, job)
     if error:
         brief = "QEMU could not copy the disk"
@@ -114,7 +111,6 @@ async def finish_job(session: Session, job: str) -> None:
 
 
 def no_room() -> NoSpaceError:
-    """Return the error for a job that finds no room."""
     return NoSpaceError(
         "there is no room for a copy of the disk",
         hint="free space in the state folder's file system, then try again",

@@ -16,7 +16,6 @@ JOB = f"{PREFIX}promote"
 
 
 def copy_job(number: int) -> str:
-    """Return the name of the job that copies a disk, counted from 0."""
     return f"{JOB}-{number}"
 
 

@@ -73,7 +73,6 @@ class RunningDisks(ABC):
         self._move(jobs, [disk_device(number) for number in targets], commit)
 
     def merge_layers(self, merge: merging.LayerMerge, commit: Commit) -> None:
-        """Merge two layers of a disk while the guest goes on."""
         self._demand(partial(merging.start_merge, merge=merge))
         if merge.backing:
             self._await([merging.JOB], lambda seen: seen.ended)

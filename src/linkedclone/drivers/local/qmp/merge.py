@@ -22,8 +22,6 @@ _FILE_DRIVER = "file"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenLayer:
-    """A layer as QEMU has it open."""
-
     node: str  # what QEMU calls it
     file: Path
 
@@ -41,7 +39,6 @@ class LayerMerge:
 
 
 async def start_merge(session: Session, merge: LayerMerge) -> None:
-    """Start the job."""
     layers = (await read_open_layers(session)).get(merge.number, ())
     arguments: dict[str, object] = {
         "job-id": JOB,
@@ -56,7 +53,6 @@ async def start_merge(session: Session, merge: LayerMerge) -> None:
 
 
 def find_node(layers: Sequence[OpenLayer], layer: Path) -> str:
-    """Find the node that has a layer open."""
     for one in layers:
         if one.file.exists() and layer.exists() and one.file.samefile(layer):
             return one.node
@@ -69,7 +65,6 @@ def find_node(layers: Sequence[OpenLayer], layer: Path) -> str:
 
 
 async def read_chains(session: Session) -> dict[int, tuple[Path, ...]]:
-    """Return the layers that a machine has open of each disk, the one it writes to first."""
     found = await read_open_layers(session)
     return {number: tuple(layer.file for layer in layers) for number, layers in found.items()}
 

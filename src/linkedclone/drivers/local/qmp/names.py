@@ -7,5 +7,4 @@ AGENT_CHARDEV = "agent0"
 
 
 def disk_device(number: int) -> str:
-    """Return the id of a disk, counted from 0 in the order of the hardware."""
     return f"disk{number}"

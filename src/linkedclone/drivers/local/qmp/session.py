@@ -41,8 +41,6 @@ class _EndingError(GoneError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
-    """An open connection to a machine."""
-
     folder: Path
     monitor: "Monitor"
     pid: int  # QEMU's process; 0 if it runs in another PID namespace

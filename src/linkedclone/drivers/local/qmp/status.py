@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MachineState:
-    """A machine as it was seen."""
-
     # Whether it runs. PAUSED also after a full disk; UNKNOWN if something listens that does not
     # answer, or is another machine.
     power: Power

@@ -44,8 +44,6 @@ from linkedclone.system.locks import hold
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Merge:
-    """Two layers of one VM that become one."""
-
     lower: Path  # what takes the data
     # What goes. Off, it leaves its name.
     upper: Path

@@ -169,7 +169,6 @@ def _take_over(state: StateFolder, vm: StoredVm, entry: Path, copies: Sequence[s
 
 
 def build_convert(top: Path, made: Path) -> tuple[str, ...]:
-    """Build qemu-img's arguments for a copy of a whole chain."""
     return ("convert", "-q", "-O", "qcow2", "-o", _OPTIONS, name_disk(top), str(made))
 
 
@@ -218,7 +217,6 @@ def _copy_running(state: StateFolder, machines: OpenMachine, vm: LockedVm, entry
 
 
 def build_create(made: Path, virtual_bytes: int) -> tuple[str, ...]:
-    """Build qemu-img's arguments for an empty disk that hangs from nothing. Pure."""
     return ("create", "-q", "-f", "qcow2", "-o", _OPTIONS, str(made), str(virtual_bytes))
 
 
@@ -247,5 +245,4 @@ def _refuse_full(vm: LockedVm, ends: Sequence[Path], more_bytes: int = 0) -> Non
 
 
 def build_measure(end: Path) -> tuple[str, ...]:
-    """Build qemu-img's arguments for measuring what a copy of a chain would take."""
     return ("measure", "--output=json", "-O", "qcow2", "-o", _OPTIONS, name_disk(end))

@@ -97,7 +97,6 @@ class StateFolder:
 
     @property
     def names(self) -> Path:
-        """The folder of links that say which VMs exist."""
         return self.root / "names"
 
     @property
@@ -107,12 +106,10 @@ class StateFolder:
 
     @property
     def vms(self) -> Path:
-        """The folder of the VMs' own folders."""
         return self.root / VMS
 
     @property
     def staging(self) -> Path:
-        """The folder of commands at work."""
         return self.root / "staging"
 
     @property
@@ -131,7 +128,6 @@ class StateFolder:
         return self.root / "lock"
 
     def folder(self, vm: VmId) -> Path:
-        """Return the folder of a VM's own files."""
         return self.vms / vm
 
     def birth_link(self, vm: VmId) -> Path:
@@ -174,7 +170,6 @@ class StateFolder:
         return tuple(filter(is_key, lines))
 
     def exists(self, vm: VmId) -> bool:
-        """Say whether the VM exists."""
         return self.key(vm) is not None
 
     def holder(self, key: str) -> VmId | None:
@@ -224,7 +219,6 @@ def parse_vm_link(target: str) -> VmId | None:
 
 
 def make_vm_link(link: Path, vm: VmId) -> None:
-    """Make a link to a VM."""
     os.symlink(f"../{VMS}/{vm}", link)  # noqa: PTH211 - several times faster
 
 

@@ -67,8 +67,6 @@ class SnapshotRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VmRecord:
-    """A VM as it is kept."""
-
     name: str
     uuid: str
     # Its disks, in the order of the hardware; all are moved or copied at once.
@@ -124,17 +122,14 @@ class VmRecord:
         return replace(self, disks=disks)
 
     def with_pending(self, files: Mapping[int, str]) -> "VmRecord":
-        """Return the record in which disks are being moved to new layers."""
         disks = (replace(disk, pending=files.get(n, "")) for n, disk in enumerate(self.disks))
         return replace(self, disks=tuple(disks))
 
     def with_copies(self, files: Mapping[int, str]) -> "VmRecord":
-        """Return the record in which disks are being copied."""
         disks = (replace(disk, copy=files.get(n, "")) for n, disk in enumerate(self.disks))
         return replace(self, disks=tuple(disks))
 
     def with_renamed_layer(self, old: str, new: str) -> "VmRecord":
-        """Return the record in which snapshots name another layer in the place of one."""
         snapshots = (
             replace(
                 snapshot,
@@ -149,7 +144,6 @@ class VmRecord:
 
 
 def render_record(record: VmRecord) -> bytes:
-    """Write a record as JSON."""
     document = {"format": FORMAT, **asdict(record)}
     if record.mark and record.mark.pool:
         document["mark"]["pool"] = record.mark.pool.write()

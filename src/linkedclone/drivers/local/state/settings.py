@@ -14,7 +14,6 @@ ACCEL_VARIABLE = "LINKEDCLONE_ACCEL"
 
 
 def find_root(endpoint: Endpoint) -> Path:
-    """Return where the endpoint's state folder is, or is to be."""
     return expand_home(endpoint.path) if endpoint.path else default_root()
 
 

@@ -31,7 +31,6 @@ _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 def login_of(record: VmRecord) -> str:
-    """Return who logs in to a VM."""
     return record.machine.login or DEFAULT_USER
 
 
@@ -70,7 +69,6 @@ def _build_proxy_command(state: StateFolder, uuid: str) -> str:
 
 
 def render_include(state: StateFolder) -> bytes:
-    """Return the file that includes the entries of all VMs that exist."""
     line = render_line(str(state.names), f"*/{SSH_CONFIG}")
     return f"# Kept by linkedclone: ssh NAME reaches each of its VMs.\n{line}\n".encode()
 

@@ -179,7 +179,6 @@ def _may_be_registered(line: str) -> bool:
 
 
 def was_killed(entry: Path) -> bool:
-    """Say whether a dead entry is of a command that did not end by itself."""
     return not (entry / _FAILED).exists()
 
 
@@ -190,13 +189,11 @@ def describe_entry(entry: Path) -> tuple[str, str]:
 
 
 def is_at_work(state: StateFolder, action: str, key: str) -> bool:
-    """Say whether some command that lives is doing this to a VM of this key."""
     wanted = (e for e in _list_entries(state) if describe_entry(e) == (action, key))
     return any(is_held(entry / _LOCK) for entry in wanted)
 
 
 def list_living(state: StateFolder) -> tuple[Path, ...]:
-    """Return the entries of commands that are at work now."""
     return tuple(entry for entry in _list_entries(state) if is_held(entry / _LOCK))
 
 

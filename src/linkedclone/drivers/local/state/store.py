@@ -44,8 +44,6 @@ _BLOCK_BYTES = 512
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredVm:
-    """A VM as it is kept."""
-
     id: VmId
     folder: Path
     record: VmRecord
@@ -68,8 +66,6 @@ class StoredVm:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stored:
-    """All VMs of a state folder."""
-
     vms: tuple[StoredVm, ...]  # those that can be read
     # Those that exist but cannot be read, each with the reason.
     unreadable: tuple[tuple[VmId, HypervisorError], ...] = ()
@@ -77,8 +73,6 @@ class Stored:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LockedVm(StoredVm):
-    """A VM whose lock is held."""
-
     lock: int  # the descriptor; a child that inherits it keeps the lock
 
 
@@ -86,7 +80,6 @@ AnyVm = TypeVar("AnyVm", bound=StoredVm)
 
 
 def load_vm(state: StateFolder, vm: VmId) -> StoredVm:
-    """Read one VM."""
     folder = state.folder(vm)
     path = folder / FILE_NAME
     try:
@@ -248,7 +241,6 @@ def withdraw_vm(state: StateFolder, vm: StoredVm) -> None:
 
 
 def name_taken(name: str) -> DuplicateNameError:
-    """Return the error for a name that another VM has."""
     return DuplicateNameError(
         f"the name {name!r} is taken",
         hint="choose another, or delete that VM; names that differ only in case are the same",

@@ -42,8 +42,6 @@ _SHOWN = 200
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fingerprint:
-    """What a sealed layer looked like."""
-
     size: int
     mtime_ns: int  # its modification time in nanoseconds
     inode: int
@@ -52,7 +50,6 @@ class Fingerprint:
 
 
 def take_fingerprint(path: Path) -> Fingerprint:
-    """Look at a file as it is now."""
     seen = path.stat()
     digest = _hash(str(path), seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns, seen.st_ino)
     return Fingerprint(
@@ -158,7 +155,6 @@ def explain_difference(sealed: Fingerprint, now: Fingerprint) -> str:
 
 
 def render_fingerprint(fingerprint: Fingerprint) -> bytes:
-    """Write it as JSON."""
     return json.dumps(asdict(fingerprint)).encode() + b"\n"
 
 

@@ -38,7 +38,6 @@ def _is_rest(state: StateFolder, folder: Path) -> bool:
 
 
 def is_plain_folder(path: Path) -> bool:
-    """Say whether a path is a folder, and no link to one."""
     return path.is_dir() and not path.is_symlink()
 
 

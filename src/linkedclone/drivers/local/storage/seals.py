@@ -41,12 +41,10 @@ _FS_IMMUTABLE_FL = 0x10
 
 
 def seal_path(layer: Path) -> Path:
-    """Return where the fingerprint of a layer is kept."""
     return layer.with_name(layer.name + SEAL_SUFFIX)
 
 
 def read_seal(layer: Path) -> Fingerprint:
-    """Read what a layer looked like when it was sealed."""
     path = seal_path(layer)
     try:
         content = read_note(path, longest=_LONGEST_SEAL_BYTES)
@@ -56,7 +54,6 @@ def read_seal(layer: Path) -> Fingerprint:
 
 
 def is_sealed(layer: Path) -> bool:
-    """Say whether a layer has a seal, broken or not."""
     return os.path.lexists(seal_path(layer))
 
 

@@ -83,15 +83,12 @@ cat "$1"/boot/initrd.img-* >"$BOOT/initrd"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DebianRecipe:
-    """What a Debian guest is to be like."""
-
     release: str = DEFAULT_RELEASE
     packages: tuple[str, ...] = ()  # packages besides those that every guest gets
     capacity_bytes: int = 8 << 30  # the size of the disk
 
 
 def check_recipe(recipe: DebianRecipe) -> None:
-    """Refuse a recipe that cannot be followed."""
     for name in (recipe.release, *recipe.packages):
         if not name or name.startswith("-") or not set(name) <= _NAME_CHARACTERS:
             raise InputError(

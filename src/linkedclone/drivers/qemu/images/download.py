@@ -51,8 +51,6 @@ _GO_ON = "the same command continues from there"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Note:
-    """What is known of a file that was fetched in part."""
-
     url: str  # a digest of where it comes from: the address may hold a secret
     validator: str = ""  # what the server tells its versions by, if that is exact
     total_bytes: int = 0  # its whole length; 0 if the server does not say
@@ -80,8 +78,6 @@ Ask = Callable[[str, int, str], AbstractContextManager[Answer]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Download:
-    """A file that was fetched."""
-
     file: Path
     # Whether it is known to be all that there is: by its SHA-256, or because the server told
     # where it ends.
@@ -117,7 +113,6 @@ def forget(part: Path) -> None:
 
 
 def note_path(part: Path) -> Path:
-    """Return where it is noted what a file is that was fetched in part."""
     return part.with_suffix(NOTE_SUFFIX)
 
 
@@ -129,7 +124,6 @@ def show_url(url: str) -> str:
 
 
 def hash_file(path: Path, tell: TellBytes) -> str:
-    """Return the SHA-256 of a whole file."""
     digest, done, total = hashlib.sha256(), 0, path.stat().st_size
     with path.open("rb") as file:
         while chunk := file.read(CHUNK_BYTES):
@@ -140,7 +134,6 @@ def hash_file(path: Path, tell: TellBytes) -> str:
 
 
 def refuse_other(what: str, wanted: str, found: str) -> None:
-    """Refuse a file that is another one than was wanted."""
     if found != wanted.lower():
         raise InputError(
             f"{what} is not the expected file",

@@ -37,7 +37,6 @@ _LATER: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
 def check_url(url: str) -> None:
-    """Refuse what cannot be fetched."""
     if not _is_well_formed(url):
         raise InputError(
             "the URL is not well formed",
@@ -109,7 +108,6 @@ class _Redirect(urllib.request.HTTPRedirectHandler):
         headers: http.client.HTTPMessage,
         newurl: str,
     ) -> urllib.request.Request | None:
-        """Return the next request."""
         allowed = ("https",) if req.type == "https" else SCHEMES
         if urlsplit(newurl).scheme not in allowed:
             raise EndpointError(

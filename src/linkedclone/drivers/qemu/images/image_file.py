@@ -61,7 +61,6 @@ _RESTORE = "fetch or copy it again: it may have come in part"
 
 
 def detect_format(path: Path, what: str) -> ImageFormat:
-    """Tell what an image file is, by what is in it."""
     with path.open("rb", buffering=0) as file:
         head = file.read(_HEAD_BYTES)
         size = os.fstat(file.fileno()).st_size
