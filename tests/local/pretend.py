@@ -3,17 +3,18 @@
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from linkedclone.drivers.local.machine.machine import Machine
 from linkedclone.drivers.local.qmp.merge import LayerMerge
 from linkedclone.drivers.local.qmp.status import MachineState
 from linkedclone.drivers.local.state.store import StoredVm
 from linkedclone.model.vm import Power
 
 
-class PretendMachine:
+class PretendMachine(Machine):
     def __init__(self, folder: Path) -> None:
         self._switch = folder / "run" / "on"
 
-    def start(self, deadline_seconds: float) -> None:  # noqa: ARG002
+    def start(self, deadline_seconds: float = 0.0) -> None:  # noqa: ARG002
         self._switch.parent.mkdir(exist_ok=True)
         self._switch.touch()
 

@@ -49,13 +49,13 @@ def build_meta_data(guest: Guest, network: Mapping[str, object] | None = None) -
     return found
 
 
-def build_user_data(guest: Guest) -> bytes:
-    """Build the user's document; holds passwords in clear.
+def build_user_data(guest: Guest, config: Mapping[str, object] | None = None) -> bytes:
+    """Build the user's document, of what we say of the guest; holds passwords in clear.
 
     A document that is passed on as it is stands beside ours in one of several
     parts. Where both say something, ours counts; lists are joined, ours first.
     """
-    own = CLOUD_CONFIG + encode_document(build_cloud_config(guest))
+    own = CLOUD_CONFIG + encode_document(config or build_cloud_config(guest))
     passed_on = guest.customization.cloud_init.user_data
     return join_documents(own.decode(), passed_on) if passed_on else own
 

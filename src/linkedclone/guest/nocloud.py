@@ -10,13 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from linkedclone.guest.cloud_config import (
-    CLOUD_CONFIG,
     build_cloud_config,
     build_meta_data,
     build_network,
+    build_user_data,
     build_vendor_data,
     encode_document,
-    join_documents,
 )
 from linkedclone.model.customization import CloudInit, Customization, GuestOs, GuestUser
 from linkedclone.model.guest import Guest
@@ -105,9 +104,7 @@ def _build_user_data(guest: Guest, user: str) -> bytes:
         config["disable_root"] = False
     if guest.customization.os is GuestOs.LINUX and guest.customization.linux.script:
         config |= _build_script(guest.customization.linux.script)
-    own = CLOUD_CONFIG + encode_document(config)
-    passed_on = guest.customization.cloud_init.user_data
-    return join_documents(own.decode(), passed_on) if passed_on else own
+    return build_user_data(guest, config)
 
 
 def _build_script(script: str) -> dict[str, object]:

@@ -13,7 +13,8 @@ import pytest
 
 from linkedclone.drivers.local.driver import LocalDriver
 from linkedclone.drivers.local.jobs import JobBoard, Work
-from linkedclone.drivers.local.machine.open import VmMachine, open_machine
+from linkedclone.drivers.local.machine.machine import Machine
+from linkedclone.drivers.local.machine.open import open_machine
 from linkedclone.drivers.local.state.folder import (
     STORE_NAME,
     StateFolder,
@@ -95,30 +96,18 @@ def unlink_from_base(disk: Path) -> None:
     subprocess.run(["qemu-img", "rebase", "-f", "qcow2", "-b", "", disk], check=True)
 
 
-class StormyMachine:
+class StormyMachine(Machine):
     """A real machine that fails to start where the test wants."""
 
     def __init__(self, vm: StoredVm, weather: Weather) -> None:
-        self._machine = open_machine(vm)
-        self._name = vm.record.name
+        real = open_machine(vm)
+        super().__init__(real.folder, real.config, real._admit)
         self._weather = weather
-        self.observe = self._machine.observe
-        self.stop = self._machine.stop
-        self.ask_to_stop = self._machine.ask_to_stop
-        self.resume = self._machine.resume
-        self.snapshot_disks = self._machine.snapshot_disks
-        self.copy_disks = self._machine.copy_disks
-        self.merge_layers = self._machine.merge_layers
-        self.read_chains = self._machine.read_chains
-        self.cancel_jobs = self._machine.cancel_jobs
-        self.grow_disk = self._machine.grow_disk
-        self.read_files = self._machine.read_files
-        self.run_command = self._machine.run_command
 
-    def start(self, deadline_seconds: float) -> None:
-        if fault := self._weather.take("power-on-of-clone", self._name, "job"):
+    def start(self, deadline_seconds: float = 30.0) -> None:
+        if fault := self._weather.take("power-on-of-clone", self.config.name, "job"):
             raise fault.error
-        self._machine.start(deadline_seconds)
+        super().start(deadline_seconds)
 
 
 def _build(folder: Path) -> None:
@@ -153,7 +142,7 @@ class LocalRig:
             self.state, machines=self._open_machine, board=StormyBoard(self.state, self.weather)
         )
 
-    def _open_machine(self, vm: StoredVm) -> VmMachine:
+    def _open_machine(self, vm: StoredVm) -> Machine:
         return StormyMachine(vm, self.weather)
 
     def fail(

@@ -11,6 +11,7 @@ import pytest
 
 from linkedclone.drivers.local.driver import LocalDriver
 from linkedclone.drivers.local.machine import machine
+from linkedclone.drivers.local.machine.machine import Machine
 from linkedclone.drivers.local.machine.open import open_machine
 from linkedclone.drivers.local.machine.process import runs_in
 from linkedclone.drivers.local.snapshots import snapshots
@@ -114,31 +115,17 @@ def test_a_clone_whose_base_changed_is_not_started_and_stays_off(driver: LocalDr
 def kill_while_moving(root: Path, vm: VmId, *, moved: bool) -> None:
     """Take a snapshot of a running VM in a process that dies before or after the machine moved."""
 
-    class Deadly:
-        def __init__(self) -> None:
-            self._state = connect(root).state
-            self._machine = open_machine(load_vm(self._state, vm))
-            self.observe = self._machine.observe
-            self.start = self._machine.start
-            self.stop = self._machine.stop
-            self.ask_to_stop = self._machine.ask_to_stop
-            self.resume = self._machine.resume
-            self.copy_disks = self._machine.copy_disks
-            self.merge_layers = self._machine.merge_layers
-            self.read_chains = self._machine.read_chains
-            self.cancel_jobs = self._machine.cancel_jobs
-            self.grow_disk = self._machine.grow_disk
-            self.read_files = self._machine.read_files
-            self.run_command = self._machine.run_command
-
+    class Deadly(Machine):
         def snapshot_disks(self, overlays: Mapping[int, Path], *, quiesce: bool = False) -> bool:
             if moved:
-                self._machine.snapshot_disks(overlays, quiesce=quiesce)
+                super().snapshot_disks(overlays, quiesce=quiesce)
             os.kill(os.getpid(), signal.SIGKILL)
             return False
 
-    deadly = Deadly()
-    snapshots.create_snapshot(deadly._state, lambda _: deadly, vm, "mine", "")
+    state = connect(root).state
+    real = open_machine(load_vm(state, vm))
+    deadly = Deadly(real.folder, real.config)
+    snapshots.create_snapshot(state, lambda _: deadly, vm, "mine", "")
 
 
 @pytest.mark.parametrize("moved", [True, False], ids=["after it moved", "before it moved"])

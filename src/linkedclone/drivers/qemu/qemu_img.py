@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from linkedclone.errors import HypervisorError, UnsupportedError
+from linkedclone.errors import HypervisorError, NoSpaceError, UnsupportedError
 from linkedclone.formats.chain import DiskFile, ImageFormat, name_chain
+from linkedclone.model.values.sizes import render_size
 from linkedclone.model.values.vm_names import render_count
 from linkedclone.system.os_errors import has_no_inodes, translate_os_error
 from linkedclone.system.private_files import PRIVATE_UMASK
@@ -124,6 +125,20 @@ def free_bytes(folder: Path) -> int:
     """Return what a user may still write to the file system of a folder."""
     seen = os.statvfs(folder)
     return seen.f_bavail * seen.f_frsize
+
+
+def refuse_full(
+    folder: Path, needed: int, brief: str, *, hint: str = "free some space", kind: str = "ENOSPC"
+) -> None:
+    """Refuse what needs more bytes than the file system of a folder has left for a user."""
+    free = free_bytes(folder)
+    if needed > free:
+        raise NoSpaceError(
+            brief,
+            details=f"{render_size(needed)} are needed, and {render_size(free)} are free",
+            hint=hint,
+            kind=kind,
+        )
 
 
 def _is_full(folder: Path) -> bool:

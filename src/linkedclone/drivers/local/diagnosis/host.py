@@ -1,7 +1,6 @@
 """What the host has for ``local:``: programs, accelerator, permissions, disk space."""
 
 import os
-import pwd
 import shlex
 import shutil
 from collections.abc import Iterator, Sequence
@@ -10,7 +9,7 @@ from pathlib import Path
 from linkedclone.drivers.local.machine.accelerator import choose_accelerator
 from linkedclone.drivers.local.state.settings import ACCEL_VARIABLE, find_accel
 from linkedclone.drivers.local.state.ssh import KEY
-from linkedclone.drivers.local.state.trust import find_untrusted
+from linkedclone.drivers.local.state.trust import find_untrusted, user_name
 from linkedclone.errors import InputError
 from linkedclone.model.findings import Finding, Verdict
 from linkedclone.model.values.sizes import render_size
@@ -176,10 +175,7 @@ def as_owner(command: str, path: Path) -> str:
 
 
 def _user() -> str:
-    try:
-        return pwd.getpwuid(os.geteuid()).pw_name
-    except KeyError:
-        return str(os.geteuid())
+    return user_name(os.geteuid())
 
 
 def _quote(path: Path) -> str:

@@ -16,17 +16,15 @@ from linkedclone.drivers.local.state.folder import StateFolder
 from linkedclone.drivers.local.state.record import DiskRecord
 from linkedclone.drivers.local.state.store import LockedVm, locked
 from linkedclone.drivers.local.storage.image_lock import kept_from_writers
-from linkedclone.drivers.qemu.qemu_img import explain_failure, free_bytes, run_qemu_img
+from linkedclone.drivers.qemu.qemu_img import explain_failure, refuse_full, run_qemu_img
 from linkedclone.errors import (
     InputError,
     InUseError,
-    NoSpaceError,
     NotFoundError,
     RefusedError,
 )
 from linkedclone.formats.chain import name_disk
 from linkedclone.model.images import DiskExport, TellBytes
-from linkedclone.model.values.sizes import render_size
 from linkedclone.model.vm import Power
 from linkedclone.system.atomic_files import rename_new, sync_folder
 
@@ -49,8 +47,8 @@ def export_disk(
         if chain[0].missing:
             raise RefusedError(f"{chain[0].path} is missing", hint="``doctor`` says what to do")
         needed = _measure(source, wanted.format, vm)
-        if needed > free_bytes(target.parent):
-            raise _no_room(target, needed)
+        hint = "free some space, or name another folder"
+        refuse_full(target.parent, needed, f"there is no room at {target.parent}", hint=hint)
         scratch = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
         try:
             with kept_from_writers(file.path for file in chain):
@@ -139,12 +137,3 @@ def _publish(scratch: Path, target: Path) -> None:
     except FileExistsError as error:
         raise InputError(f"{target} is there already", hint="name another file") from error
     sync_folder(target.parent)
-
-
-def _no_room(target: Path, needed: int) -> NoSpaceError:
-    return NoSpaceError(
-        f"there is no room at {target.parent}",
-        details=f"{render_size(needed)} are needed, {render_size(free_bytes(target.parent))} free",
-        hint="free some space, or name another folder",
-        kind="ENOSPC",
-    )

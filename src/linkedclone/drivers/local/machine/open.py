@@ -9,16 +9,14 @@ which is QEMU's working directory; one that does listens after 50 to 90 ms.
 
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Protocol
 
 from linkedclone.drivers.local.machine.arguments import MachineConfig
 from linkedclone.drivers.local.machine.machine import Machine
 from linkedclone.drivers.local.machine.memory_admission import admitted
 from linkedclone.drivers.local.machine.process import runs_in
-from linkedclone.drivers.local.qmp.merge import LayerMerge
 from linkedclone.drivers.local.qmp.status import MachineState
 from linkedclone.drivers.local.state.file_names import RUN_FOLDER, VARIABLES_FILE
 from linkedclone.drivers.local.state.store import StoredVm
@@ -32,37 +30,7 @@ CONSOLE_LOG_VARIABLE = "LINKEDCLONE_LOCAL_CONSOLE_LOG"
 """Set to ``yes``, the last that guests started now write to their serial consoles is kept."""
 
 
-class VmMachine(Protocol):
-    """What the driver needs of a machine; see ``machine.Machine``."""
-
-    def start(self, deadline_seconds: float) -> None: ...
-
-    def resume(self) -> None: ...
-
-    def snapshot_disks(self, overlays: Mapping[int, Path], *, quiesce: bool = False) -> bool: ...
-
-    def copy_disks(self, targets: Mapping[int, Path], commit: Callable[[bool], None]) -> None: ...
-
-    def merge_layers(self, merge: LayerMerge, commit: Callable[[bool], None]) -> None: ...
-
-    def read_chains(self) -> Mapping[int, tuple[Path, ...]]: ...
-
-    def cancel_jobs(self) -> None: ...
-
-    def grow_disk(self, capacity_bytes: int, number: int = 0) -> None: ...
-
-    def stop(self) -> None: ...
-
-    def ask_to_stop(self) -> bool: ...
-
-    def observe(self, *, guest: bool = True) -> MachineState: ...
-
-    def run_command(self, command: Sequence[str], seconds: float) -> int: ...
-
-    def read_files(self, files: Mapping[str, str]) -> Mapping[str, str]: ...
-
-
-OpenMachine = Callable[[StoredVm], VmMachine]
+OpenMachine = Callable[[StoredVm], Machine]
 """Gives the machine of a VM; touches nothing."""
 
 

@@ -56,17 +56,15 @@ from linkedclone.drivers.local.storage.fingerprint import (
 )
 from linkedclone.drivers.local.storage.image_lock import refuse_writers
 from linkedclone.drivers.local.storage.seals import is_sealed, read_seal, seal_path, set_immutable
-from linkedclone.drivers.qemu.qemu_img import free_bytes
+from linkedclone.drivers.qemu.qemu_img import refuse_full
 from linkedclone.errors import (
     BusyError,
     HypervisorError,
     InputError,
     InUseError,
-    NoSpaceError,
     NotFoundError,
 )
 from linkedclone.model.images import TellBytes
-from linkedclone.model.values.sizes import render_size
 from linkedclone.model.vm import Power
 from linkedclone.system.atomic_files import replace_file, sync_folder
 from linkedclone.system.locks import hold, is_held
@@ -266,13 +264,7 @@ def _copy_tree(root: Path, copy: Path, tell: TellBytes) -> None:
     """Copy files with holes, times, permissions and links, and compare them."""
     files = tuple(_list_files(root))
     total = sum(path.lstat().st_blocks * _BLOCK_BYTES for path in files)
-    if total > free_bytes(copy.parent):
-        raise NoSpaceError(
-            f"there is no room at {copy.parent}",
-            details=f"{render_size(total)} are needed, {render_size(free_bytes(copy.parent))} free",
-            hint="free some space",
-            kind="ENOSPC",
-        )
+    refuse_full(copy.parent, total, f"there is no room at {copy.parent}")
     linked: dict[tuple[int, int], Path] = {}
     done = 0
     for folder in (root, *_list_folders(root)):

@@ -37,12 +37,11 @@ from linkedclone.drivers.local.state.store import LockedVm, StoredVm, load_vm, l
 from linkedclone.drivers.local.storage.hanging import check_layers, rehang
 from linkedclone.drivers.local.storage.image_lock import refuse_writers
 from linkedclone.drivers.local.storage.seals import seal_if_possible
-from linkedclone.drivers.qemu.qemu_img import free_bytes, run_qemu_img
-from linkedclone.errors import HypervisorError, InUseError, NoSpaceError, RefusedError
+from linkedclone.drivers.qemu.qemu_img import refuse_full, run_qemu_img
+from linkedclone.errors import HypervisorError, InUseError, RefusedError
 from linkedclone.formats.chain import ImageFormat, name_disk, read_chain
 from linkedclone.formats.qcow2 import CLUSTER_BYTES
 from linkedclone.model.values.ids import VmId
-from linkedclone.model.values.sizes import render_size
 from linkedclone.system.atomic_files import sync_folder
 from linkedclone.system.locks import hold
 
@@ -234,14 +233,8 @@ def _refuse_full(vm: LockedVm, ends: Sequence[Path], more_bytes: int = 0) -> Non
     """
     told = (run_qemu_img(build_measure(end), folder=vm.folder, lock=vm.lock) for end in ends)
     needed = sum(int(json.loads(one)["required"]) for one in told) + more_bytes
-    free = free_bytes(vm.folder)
-    if needed > free:
-        raise NoSpaceError(
-            f"there is no room for the disk of {vm.record.name}",
-            details=f"{render_size(needed)} are needed, and {render_size(free)} are free",
-            hint="free some space",
-            kind="qemu-img",
-        )
+    brief = f"there is no room for the disk of {vm.record.name}"
+    refuse_full(vm.folder, needed, brief, kind="qemu-img")
 
 
 def build_measure(end: Path) -> tuple[str, ...]:

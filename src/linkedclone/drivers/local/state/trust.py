@@ -55,7 +55,7 @@ def _judge_way(folder: Path, root: Path) -> Fault | None:
     seen, quoted = folder.stat(), shlex.quote(str(folder))
     sudo = "" if os.geteuid() in {0, seen.st_uid} else "sudo "
     if not _is_trusted(seen.st_uid):
-        text = f"{folder} belongs to {_user_name(seen.st_uid)}, who could replace {root}"
+        text = f"{folder} belongs to {user_name(seen.st_uid)}, who could replace {root}"
         return text, "use another folder: ``endpoint`` local:/path"
     if seen.st_mode & stat.S_ISVTX:
         return None
@@ -93,13 +93,13 @@ def _list_written(root: Path) -> Iterator[Path]:
 
 
 def _tell_owner(root: Path, path: Path, uid: int) -> Fault:
-    owner, quoted = _user_name(uid), shlex.quote(str(root))
-    text = f"{path} belongs to {owner}, and this runs as {_user_name(os.geteuid())}"
+    owner, quoted = user_name(uid), shlex.quote(str(root))
+    text = f"{path} belongs to {owner}, and this runs as {user_name(os.geteuid())}"
     if os.geteuid() == 0:
         endpoint = f"local:{root}"
         return text, f"sudo -H -u {owner} ``list`` ``endpoint`` {shlex.quote(endpoint)}"
     # Sealed layers that root made are immutable, and cannot be given away so.
-    mine = _user_name(os.geteuid())
+    mine = user_name(os.geteuid())
     return text, f"sudo chattr -R -f -i {quoted}; sudo chown -R {mine} {quoted}"
 
 
@@ -156,10 +156,10 @@ def _is_own_group(gid: int) -> bool:
     except KeyError:
         return gid == os.getegid()
     alone = gid in {0, os.getegid()} or bool(members)
-    return alone and members <= {"root", _user_name(os.geteuid())}
+    return alone and members <= {"root", user_name(os.geteuid())}
 
 
-def _user_name(uid: int) -> str:
+def user_name(uid: int) -> str:
     try:
         return pwd.getpwuid(uid).pw_name
     except KeyError:

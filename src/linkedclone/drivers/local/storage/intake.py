@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from linkedclone.drivers.qemu.qemu_img import free_bytes
-from linkedclone.errors import InputError, NoSpaceError, NotFoundError
+from linkedclone.drivers.qemu.qemu_img import refuse_full
+from linkedclone.errors import InputError, NotFoundError
 from linkedclone.formats.qcow2 import MAX_VIRTUAL_BYTES
 from linkedclone.model.values.sizes import render_size
 from linkedclone.system.atomic_files import name_file
@@ -120,14 +120,9 @@ def _copy(reader: int, target: Path, source: Path, *, durable: bool) -> None:
     with open_new(target) as writer:
         if not _clone_blocks(reader, writer.fileno()):
             needed = os.fstat(reader).st_blocks * 512
-            if needed > free_bytes(target.parent):
-                raise NoSpaceError(
-                    f"there is no room for a copy of {source}",
-                    details=f"{render_size(needed)} are needed, "
-                    f"{render_size(free_bytes(target.parent))} free",
-                    hint="free some space, or move it: ``image.move``",
-                    kind="ENOSPC",
-                )
+            brief = f"there is no room for a copy of {source}"
+            hint = "free some space, or move it: ``image.move``"
+            refuse_full(target.parent, needed, brief, hint=hint)
             _copy_data(reader, writer.fileno())
         if durable:
             os.fdatasync(writer.fileno())
