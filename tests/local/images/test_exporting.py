@@ -11,7 +11,7 @@ from typing import Literal
 import pytest
 
 from linkedclone.drivers.local.driver import LocalDriver
-from linkedclone.drivers.local.images import export as exporting
+from linkedclone.drivers.qemu import qemu_img
 from linkedclone.errors import InputError, InUseError, NoSpaceError, NotFoundError
 from linkedclone.model.images import DiskExport
 from linkedclone.model.vm import Power, Vm
@@ -103,7 +103,7 @@ def test_a_file_that_appears_meanwhile_is_not_written_over(
 def test_a_disk_without_room_is_not_begun(
     driver: LocalDriver, tmp_path: Path, kind: Format, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(exporting, "free_bytes", lambda _: 1000)
+    monkeypatch.setattr(qemu_img, "free_bytes", lambda _: 1000)
     with pytest.raises(NoSpaceError):
         export(driver, find(driver, "grand"), tmp_path / "out", kind)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["here"]

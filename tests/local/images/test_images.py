@@ -13,7 +13,7 @@ import pytest
 
 from linkedclone.app.connection import Connection
 from linkedclone.drivers.local.driver import LocalDriver
-from linkedclone.drivers.local.lifecycle import image_versions
+from linkedclone.drivers.local.lifecycle import naming
 from linkedclone.drivers.local.state.ssh import login_of, render_entry
 from linkedclone.drivers.local.state.store import load_all, load_vm, save_record
 from linkedclone.errors import (
@@ -190,7 +190,7 @@ def test_a_failed_import_leaves_the_name_with_the_version_that_had_it(
     def fill(*_: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(image_versions, "publish_vm", fill)
+    monkeypatch.setattr(naming, "publish_vm", fill)
     other = make_image(image.with_name("other.qcow2"), fill=2)
     with pytest.raises(NoSpaceError):
         driver.images.import_image(ImageImport(file=other, name="golden"))

@@ -8,9 +8,8 @@ import threading
 import pytest
 
 from linkedclone.drivers.local.machine.machine import Machine
-from linkedclone.drivers.local.qmp.names import QMP_SOCKET
 from linkedclone.drivers.local.qmp.session import AGENT_SECONDS
-from linkedclone.drivers.local.qmp.sockets import connect
+from linkedclone.drivers.local.qmp.sockets import QMP_SOCKET, connect
 from linkedclone.errors import BusyError, EndpointError, HypervisorError
 from linkedclone.model.vm import Power
 from tests.local.machine.conftest import PAIR_GROUP

@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from linkedclone.drivers.local.machine.machine import Machine
-from linkedclone.drivers.local.qmp.names import QMP_SOCKET
-from linkedclone.drivers.local.qmp.sockets import connect, peer_pid
+from linkedclone.drivers.local.qmp.sockets import QMP_SOCKET, connect, peer_pid
 from linkedclone.errors import GoneError, PowerOnError
 from linkedclone.model.vm import Power
 from tests.local.machine.conftest import PAIR_GROUP, MakeGuest

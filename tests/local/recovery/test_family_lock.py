@@ -10,7 +10,7 @@ import pytest
 
 from linkedclone.drivers.local import cloning
 from linkedclone.drivers.local.driver import LocalDriver
-from linkedclone.drivers.local.lifecycle import image_versions
+from linkedclone.drivers.local.lifecycle import naming
 from linkedclone.drivers.local.recovery import garbage
 from linkedclone.drivers.local.snapshots import consolidate, snapshots
 from linkedclone.drivers.local.snapshots import promote as promotion
@@ -59,7 +59,7 @@ def delete(driver: LocalDriver) -> None:
 CASES: dict[str, tuple[Callable[[LocalDriver], object], ModuleType, str, bool]] = {
     "clone checks its base": (clone, cloning, "build_delta", SHARED),
     "clone is named": (clone, cloning, "publish_vm", SHARED),
-    "image is named": (import_image, image_versions, "publish_vm", SHARED),
+    "image is named": (import_image, naming, "publish_vm", SHARED),
     "snapshot's new layer is named": (snapshot, snapshots, "publish_file", SHARED),
     "snapshot is named": (snapshot, snapshots, "save_record", SHARED),
     "revert's new layer is named": (revert, snapshots, "publish_file", SHARED),

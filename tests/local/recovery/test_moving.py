@@ -16,6 +16,7 @@ import pytest
 from linkedclone.config.endpoint import Endpoint
 from linkedclone.drivers.local.driver import LocalDriver, open_local
 from linkedclone.drivers.local.recovery import move_state
+from linkedclone.drivers.qemu import qemu_img
 from linkedclone.errors import (
     BusyError,
     HypervisorError,
@@ -132,7 +133,7 @@ def test_a_place_that_is_taken_is_refused(state: Path) -> None:
 def test_a_place_without_room_is_refused(
     state: Path, elsewhere: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(move_state, "free_bytes", lambda _: 1000)
+    monkeypatch.setattr(qemu_img, "free_bytes", lambda _: 1000)
     with closing(connect(state)) as driver, pytest.raises(NoSpaceError):
         driver.folder.move_state(elsewhere / "there")
     assert look(state)

@@ -15,7 +15,7 @@ from linkedclone.app.connection import Connection
 from linkedclone.drivers.local.driver import LocalDriver
 from linkedclone.drivers.local.machine.machine import Machine
 from linkedclone.drivers.local.machine.open import open_machine
-from linkedclone.drivers.local.qmp import block_jobs, copy, monitor
+from linkedclone.drivers.local.qmp import block_jobs, monitor
 from linkedclone.drivers.local.qmp.monitor import Monitor
 from linkedclone.drivers.local.qmp.session import Session
 from linkedclone.drivers.local.recovery.garbage import sweep
@@ -381,7 +381,7 @@ def test_a_copy_goes_on_while_a_sweep_comes_by(
     machine = open_machine(load_vm(driver.state, desk.id))
 
     async def speed_up(session: Session) -> bool:
-        await session.monitor.execute("block-job-set-speed", device=copy.copy_job(0), speed=0)
+        await session.monitor.execute("block-job-set-speed", device=block_jobs.copy_job(0), speed=0)
         return True
 
     machine._demand(speed_up)
@@ -467,7 +467,9 @@ def test_a_guest_does_not_stand_still_for_a_disk_that_is_full(
                 answer = await super().execute(command, **arguments)
                 if command == "stop":
                     fill(filler)
-                    await self.execute("block-job-set-speed", device=copy.copy_job(0), speed=0)
+                    await self.execute(
+                        "block-job-set-speed", device=block_jobs.copy_job(0), speed=0
+                    )
                 return answer
 
         with monkeypatch.context() as patch:

@@ -34,7 +34,7 @@ from linkedclone.drivers.local.inventory.observe import (
 )
 from linkedclone.drivers.local.inventory.unlinked_vms import tell_unlinked
 from linkedclone.drivers.local.jobs import JobBoard
-from linkedclone.drivers.local.lifecycle.image_versions import settle_versions
+from linkedclone.drivers.local.lifecycle.naming import settle_versions
 from linkedclone.drivers.local.machine.memory_admission import check_batch
 from linkedclone.drivers.local.machine.open import OpenMachine, open_machine
 from linkedclone.drivers.local.placement import find_target

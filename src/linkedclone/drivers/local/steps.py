@@ -18,8 +18,8 @@ from linkedclone.drivers.local.inventory.orphans import remove_stray
 from linkedclone.drivers.local.jobs import Work
 from linkedclone.drivers.local.lifecycle.delete import delete_vm
 from linkedclone.drivers.local.lifecycle.hardware import grow_disk, reconfigure_vm
+from linkedclone.drivers.local.lifecycle.naming import rename_vm
 from linkedclone.drivers.local.lifecycle.power import set_power
-from linkedclone.drivers.local.lifecycle.rename import rename_vm
 from linkedclone.drivers.local.machine.open import OpenMachine
 from linkedclone.drivers.local.recovery.interrupted_merge import settle_source
 from linkedclone.drivers.local.snapshots import snapshots

@@ -16,7 +16,7 @@ from linkedclone.drivers.local.inventory.vm import allocated_bytes
 from linkedclone.drivers.local.machine.logs import BOUNDS
 from linkedclone.drivers.local.machine.open import OpenMachine
 from linkedclone.drivers.local.machine.process import find_processes, runs_in
-from linkedclone.drivers.local.qmp.names import QMP_SOCKET
+from linkedclone.drivers.local.qmp.sockets import QMP_SOCKET
 from linkedclone.drivers.local.qmp.status import MachineState
 from linkedclone.drivers.local.recovery.rebase import find_lost, hangs_as_before
 from linkedclone.drivers.local.state.file_names import RUN_FOLDER

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from linkedclone.drivers.local.images.images import import_image
-from linkedclone.drivers.local.lifecycle.image_versions import refuse_taken, refuse_version_name
+from linkedclone.drivers.local.lifecycle.naming import refuse_taken, refuse_version_name
 from linkedclone.drivers.local.state.folder import StateFolder, key_of
 from linkedclone.drivers.local.state.staging import at_work
 from linkedclone.drivers.qemu.images.debian import (

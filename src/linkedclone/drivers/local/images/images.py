@@ -9,7 +9,7 @@ from pathlib import Path
 
 from linkedclone.drivers.local.inventory.layer_users import Survey, take_survey
 from linkedclone.drivers.local.lifecycle.delete import delete_vm
-from linkedclone.drivers.local.lifecycle.image_versions import (
+from linkedclone.drivers.local.lifecycle.naming import (
     find_unfinished,
     plain_name,
     publish_version,
@@ -56,7 +56,7 @@ def import_image(state: StateFolder, wanted: ImageImport, tell: TellBytes = tell
     The file is taken into the state folder first, and what is there is examined.
     It becomes the sealed base layer as it is, whatever its format; the parent
     writes to a delta over it. An image that has the name already becomes an older
-    version; see ``versions``. What a killed command left unsealed of the same
+    version; see ``naming``. What a killed command left unsealed of the same
     import is taken up.
     """
     check_name(wanted.name)

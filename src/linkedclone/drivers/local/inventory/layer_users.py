@@ -1,4 +1,4 @@
-"""Who reads which layer in a state folder: VMs and foreign files, from the headers each time."""
+"""Who reads which layer: VMs and foreign files, from the headers each time; who may write."""
 
 from collections import defaultdict
 from dataclasses import dataclass, field
@@ -7,7 +7,9 @@ from pathlib import Path
 from linkedclone.drivers.local.inventory.foreign_files import ForeignDisk, find_foreign
 from linkedclone.drivers.local.state.folder import StateFolder
 from linkedclone.drivers.local.state.store import Stored, StoredVm, load_all
-from linkedclone.errors import HypervisorError
+from linkedclone.drivers.local.storage.hanging import check_layers
+from linkedclone.drivers.local.storage.seals import is_sealed
+from linkedclone.errors import HypervisorError, InUseError, RefusedError
 from linkedclone.formats.chain import DiskFile, ImageFormat, read_chain, read_disk_file
 from linkedclone.model.values.ids import VmId
 
@@ -100,3 +102,24 @@ def take_survey(state: StateFolder) -> Survey:
         foreign=foreign,
         doubts=tuple(builder.doubts),
     )
+
+
+def check_disk(state: StateFolder, vm: StoredVm) -> None:
+    """Make sure that a VM's disks may be written to: they are its own, and all below are sound."""
+    for top in vm.disk_tops:
+        chain = read_chain(top)
+        check_layers(state, chain[:-1])
+        if is_sealed(top):
+            raise RefusedError(
+                f"the disk of {vm.record.name} is a sealed layer",
+                details=f"{state.relative(top)} has a seal",
+                hint="other VMs may read it: revert to a snapshot to get a new layer over it",
+            )
+    readers = [disk.path for disk in find_foreign(state) if disk.hangs_from(vm.disk_tops)]
+    if readers:
+        raise InUseError(
+            f"disk files that were made by hand depend on the disk of {vm.record.name}",
+            dependants=tuple(map(state.relative, readers)),
+            hint="they would read a mixture of old and new data; keep its present state for them: "
+            f"``snapshot create`` {vm.record.name} NAME",
+        )

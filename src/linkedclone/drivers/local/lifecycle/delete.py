@@ -2,7 +2,7 @@
 
 from contextlib import ExitStack, suppress
 
-from linkedclone.drivers.local.lifecycle.image_versions import name_newest, plain_name
+from linkedclone.drivers.local.lifecycle.naming import name_newest, plain_name
 from linkedclone.drivers.local.machine.open import OpenMachine, observe_power
 from linkedclone.drivers.local.machine.process import runs_in
 from linkedclone.drivers.local.recovery.garbage import list_reached, remove_withdrawn, sweep

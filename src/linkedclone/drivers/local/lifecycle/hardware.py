@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from linkedclone.drivers.local.lifecycle.writable import check_disk
+from linkedclone.drivers.local.inventory.layer_users import check_disk
 from linkedclone.drivers.local.machine.open import OpenMachine, observe_power, observe_runs
 from linkedclone.drivers.local.recovery.interrupted_merge import settle
 from linkedclone.drivers.local.state.folder import StateFolder

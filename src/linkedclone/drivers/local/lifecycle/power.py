@@ -1,6 +1,6 @@
 """Start and stop VMs."""
 
-from linkedclone.drivers.local.lifecycle.writable import check_disk
+from linkedclone.drivers.local.inventory.layer_users import check_disk
 from linkedclone.drivers.local.machine.open import OpenMachine, observe_power, stop_hard
 from linkedclone.drivers.local.machine.process import runs_in
 from linkedclone.drivers.local.placement import check_bridges

@@ -4,7 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from linkedclone.drivers.local.qmp.names import AGENT_CHARDEV, AGENT_SOCKET, QMP_SOCKET, disk_device
+from linkedclone.drivers.local.qmp.sockets import (
+    AGENT_CHARDEV,
+    AGENT_SOCKET,
+    QMP_SOCKET,
+    disk_device,
+)
 from linkedclone.drivers.qemu.networks import CardRecord, build_netdevs
 
 

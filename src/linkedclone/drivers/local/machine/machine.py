@@ -32,13 +32,18 @@ from linkedclone.drivers.local.machine.process import (
     hold_own,
     launch,
 )
-from linkedclone.drivers.local.qmp import guest_commands
+from linkedclone.drivers.local.qmp import inside
 from linkedclone.drivers.local.qmp.actions import ask_to_power_off, resume
-from linkedclone.drivers.local.qmp.cloud_init_status import read_texts
 from linkedclone.drivers.local.qmp.disks import SNAPSHOT_SECONDS, RunningDisks, Work
-from linkedclone.drivers.local.qmp.names import AGENT_SOCKET, QMP_SOCKET, disk_device
+from linkedclone.drivers.local.qmp.inside import read_texts
 from linkedclone.drivers.local.qmp.session import ANSWER_SECONDS, OFF, Off, Session, with_session
-from linkedclone.drivers.local.qmp.sockets import connect, find_listener
+from linkedclone.drivers.local.qmp.sockets import (
+    AGENT_SOCKET,
+    QMP_SOCKET,
+    connect,
+    disk_device,
+    find_listener,
+)
 from linkedclone.drivers.local.qmp.status import MachineState, observe_session, observe_ssh
 from linkedclone.errors import (
     BusyError,
@@ -242,15 +247,15 @@ class Machine(RunningDisks):
             seconds: How long it may take; then it is ended.
         """
         deadline, name = time.monotonic() + seconds, self.config.name
-        pid = self._demand(partial(guest_commands.begin_command, name=name, command=command))
+        pid = self._demand(partial(inside.begin_command, name=name, command=command))
         pause = POLL_SECONDS
         while True:
-            status = self._demand(partial(guest_commands.poll_command, name=name, pid=pid))
+            status = self._demand(partial(inside.poll_command, name=name, pid=pid))
             if status is not None:
                 return status
             if time.monotonic() + pause >= deadline:
                 with suppress(LinkedCloneError):
-                    self._demand(partial(guest_commands.end_command, name=name, pid=pid))
+                    self._demand(partial(inside.end_command, name=name, pid=pid))
                 brief = f"{command[0]} took longer than {seconds:g} s in the guest of {name}"
                 raise BusyError(brief, hint="make it quicker: it is run again and again")
             time.sleep(pause)

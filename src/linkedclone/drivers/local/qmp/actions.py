@@ -6,8 +6,8 @@ from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 
 from linkedclone.drivers.local.qmp.agent import Agent
-from linkedclone.drivers.local.qmp.names import disk_device
 from linkedclone.drivers.local.qmp.session import Session
+from linkedclone.drivers.local.qmp.sockets import disk_device
 from linkedclone.drivers.local.qmp.status import MachineState, observe_session
 from linkedclone.errors import BusyError, HypervisorError, RefusedError
 from linkedclone.model.vm import Power

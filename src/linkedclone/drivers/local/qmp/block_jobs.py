@@ -1,21 +1,28 @@
-"""QEMU's block jobs: how far they are, the move of a guest onto their outcome, their end.
+"""QEMU's block jobs: copies, how far jobs are, the move of a guest onto their outcome, their end.
 
 A job is QEMU's own, and each question about it a short connection, so that
 others get at the machine in between. It goes on when the command that started
 it is killed; all jobs of ours have names that begin with :data:`PREFIX`.
+
+A copy is made with QMP's ``blockdev-mirror``, and not ``block-stream``, which was made for
+this but ends QEMU with our deltas [fact: qemu-block-stream]. And a copy that fails can be
+removed, while what was streamed in would stay.
 """
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from linkedclone.drivers.local.qmp.answers import Answer
 from linkedclone.drivers.local.qmp.session import Session
+from linkedclone.drivers.local.qmp.sockets import disk_device
 from linkedclone.errors import HypervisorError, NoSpaceError
 
 PREFIX = "linkedclone-"
+JOB = f"{PREFIX}promote"
 NEARLY_BYTES = 16 << 20
 """What may be left to copy when the guest is stopped; a busy guest never leaves nothing."""
 ENDED = "concluded"
@@ -180,3 +187,41 @@ async def _flush(session: Session, device: str) -> None:
 async def _find_job(session: Session, job: str) -> Answer | None:
     jobs = await session.monitor.execute("query-jobs")
     return next((found for found in jobs if found["id"].text() == job), None)
+
+
+def copy_job(number: int) -> str:
+    return f"{JOB}-{number}"
+
+
+def copy_node(target: Path) -> str:
+    """Return what QEMU calls a copy: its own name, for an earlier one may still be known."""
+    return f"{PREFIX}{target.stem}"
+
+
+async def start_copies(session: Session, targets: Mapping[int, Path]) -> None:
+    """Start to copy disks into files that are there, as large and empty.
+
+    Not by ``drive-mirror``: at its end that opens whatever the target's header names.
+    """
+    for number, target in targets.items():
+        await session.monitor.execute("blockdev-add", **build_target(target))
+        arguments = {
+            "job-id": copy_job(number),
+            "target": copy_node(target),
+            "sync": "full",
+            # With this a full disk is told by the job's state, not only by words.
+            "on-target-error": "enospc",
+            "auto-dismiss": False,
+        }
+        await session.monitor.execute("blockdev-mirror", device=disk_device(number), **arguments)
+
+
+def build_target(target: Path) -> dict[str, object]:
+    """Build what QEMU is told of a copy: it hangs from nothing, whatever its header says. Pure."""
+    return {
+        "driver": "qcow2",
+        "node-name": copy_node(target),
+        "discard": "unmap",
+        "file": {"driver": "file", "filename": str(target)},
+        "backing": None,
+    }

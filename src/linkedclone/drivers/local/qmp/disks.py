@@ -12,11 +12,11 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from linkedclone.drivers.local.qmp import block_jobs, copy
+from linkedclone.drivers.local.qmp import block_jobs
 from linkedclone.drivers.local.qmp import merge as merging
 from linkedclone.drivers.local.qmp.actions import go_on, snapshot_disks
-from linkedclone.drivers.local.qmp.names import disk_device
 from linkedclone.drivers.local.qmp.session import ANSWER_SECONDS, Session
+from linkedclone.drivers.local.qmp.sockets import disk_device
 from linkedclone.errors import BusyError, HypervisorError
 
 SNAPSHOT_SECONDS = 60.0
@@ -67,8 +67,8 @@ class RunningDisks(ABC):
             targets: Empty qcow2 files of the disks' sizes without backing files,
                 by the numbers of the disks.
         """
-        self._demand(partial(copy.start_copies, targets=targets))
-        jobs = [copy.copy_job(number) for number in targets]
+        self._demand(partial(block_jobs.start_copies, targets=targets))
+        jobs = [block_jobs.copy_job(number) for number in targets]
         self._await(jobs, lambda seen: seen.nearly)
         self._move(jobs, [disk_device(number) for number in targets], commit)
 

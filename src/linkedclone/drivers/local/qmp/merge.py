@@ -12,8 +12,8 @@ from pathlib import Path
 
 from linkedclone.drivers.local.qmp.answers import Answer
 from linkedclone.drivers.local.qmp.block_jobs import PREFIX
-from linkedclone.drivers.local.qmp.names import disk_device
 from linkedclone.drivers.local.qmp.session import Session
+from linkedclone.drivers.local.qmp.sockets import disk_device
 from linkedclone.errors import HypervisorError
 
 JOB = f"{PREFIX}merge"

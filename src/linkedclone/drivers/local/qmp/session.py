@@ -12,8 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from linkedclone.drivers.local.qmp.agent import Agent, open_agent
-from linkedclone.drivers.local.qmp.names import AGENT_CHARDEV, AGENT_SOCKET, QMP_SOCKET
-from linkedclone.drivers.local.qmp.sockets import connect, peer_pid
+from linkedclone.drivers.local.qmp.sockets import (
+    AGENT_CHARDEV,
+    AGENT_SOCKET,
+    QMP_SOCKET,
+    connect,
+    peer_pid,
+)
 from linkedclone.errors import BusyError, EndpointError, GoneError
 
 if TYPE_CHECKING:

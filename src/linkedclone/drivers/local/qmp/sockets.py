@@ -15,6 +15,16 @@ from pathlib import Path
 
 from linkedclone.errors import BusyError
 
+# Paths relative to the machine's folder, in which QEMU is started.
+QMP_SOCKET = "qmp.sock"
+AGENT_SOCKET = "agent.sock"
+AGENT_CHARDEV = "agent0"
+
+
+def disk_device(number: int) -> str:
+    return f"disk{number}"
+
+
 LISTENER_SECONDS = 2.0
 
 

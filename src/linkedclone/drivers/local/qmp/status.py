@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from linkedclone.drivers.local.qmp.agent import Agent
-from linkedclone.drivers.local.qmp.cloud_init_status import read_customization
+from linkedclone.drivers.local.qmp.inside import read_customization
 from linkedclone.drivers.local.qmp.session import Session
 from linkedclone.errors import HypervisorError
 from linkedclone.model.vm import CustomizationNews, CustomizationStatus, Power, SshAddress

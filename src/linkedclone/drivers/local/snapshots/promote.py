@@ -25,9 +25,8 @@ from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
-from linkedclone.drivers.local.inventory.layer_users import take_survey
+from linkedclone.drivers.local.inventory.layer_users import check_disk, take_survey
 from linkedclone.drivers.local.inventory.vm import allocated_bytes
-from linkedclone.drivers.local.lifecycle.writable import check_disk
 from linkedclone.drivers.local.machine.open import OpenMachine, observe_runs
 from linkedclone.drivers.local.recovery.garbage import drop_top, list_reached, sweep
 from linkedclone.drivers.local.recovery.interrupted_merge import settle

@@ -86,7 +86,7 @@ class VmRecord:
     # Whether a command made the running guest stand still for a move, and has not let it go on
     # yet.
     halted: bool = False
-    renaming: str = ""  # what it is just being renamed to; empty but for a moment, see ``renaming``
+    renaming: str = ""  # what it is just being renamed to; empty but for a moment, see ``naming``
     created: datetime | None = None  # when the VM was made; None in a record of an older version
     # How many records it had before this one: an older one that is put back has a lower number
     # than the layers call for, see ``staging``.

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from linkedclone.drivers.local.qmp.agent import Agent, open_agent
 from linkedclone.drivers.local.qmp.answers import AGENT, QEMU, Answer, decode_answer
-from linkedclone.drivers.local.qmp.cloud_init_status import (
+from linkedclone.drivers.local.qmp.inside import (
     parse_result,
     read_customization,
     read_texts,

@@ -7,8 +7,7 @@ from typing import cast
 import pytest
 
 from linkedclone.drivers.local.qmp.answers import Answer
-from linkedclone.drivers.local.qmp.block_jobs import Progress, combine, judge_job
-from linkedclone.drivers.local.qmp.copy import build_target
+from linkedclone.drivers.local.qmp.block_jobs import Progress, build_target, combine, judge_job
 from linkedclone.drivers.local.qmp.disks import MOVE_SECONDS, RunningDisks, T, Work
 from linkedclone.drivers.local.qmp.merge import OpenLayer, build_open_layers, find_node
 from linkedclone.errors import BusyError, HypervisorError

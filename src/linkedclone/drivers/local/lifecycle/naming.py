@@ -1,31 +1,43 @@
-"""Versions of images: a second import under one name does not touch the first.
+"""Names of VMs: given anew, and given on between the versions of an image.
 
-The newest version bears the plain name, so that ``clone debian`` takes it. An
-older one is renamed to ``debian@1``, ``debian@2``, which changes nothing of its
-files, nor of what hangs from them.
+The link under ``names`` is what a VM is called by, so moving it from the old key to the new
+one is what renames the VM, in one atomic step; its folder, its files and its id keep theirs.
+The chains name the VM's folder, which is called after the first name for ever. Before the
+link is moved, the record says what the VM is to be called, so that whoever comes after a kill
+knows: see ``settle_name``.
+
+A second import under one name does not touch the first. The newest version bears the plain
+name, so that ``clone debian`` takes it. An older one is renamed to ``debian@1``, ``debian@2``,
+which changes nothing of its files, nor of what hangs from them.
 """
 
 import filecmp
+import os
 import re
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from linkedclone.drivers.local.lifecycle.rename import rename_vm
-from linkedclone.drivers.local.state.folder import StateFolder, key_of
+from linkedclone.drivers.local.state.folder import StateFolder, key_of, render_keys
 from linkedclone.drivers.local.state.record import VmRecord
+from linkedclone.drivers.local.state.staging import at_work_on, is_at_work
 from linkedclone.drivers.local.state.store import (
+    LockedVm,
     StoredVm,
     load_all,
     load_vm,
+    locked,
     name_taken,
     publish_vm,
+    save_record,
+    settle_name,
     take_uuid,
 )
 from linkedclone.drivers.local.storage.fingerprint import take_fingerprint
 from linkedclone.drivers.local.storage.seals import read_seal
 from linkedclone.errors import DuplicateNameError, GoneError, HypervisorError, InputError
 from linkedclone.model.values.ids import VmId
+from linkedclone.system.atomic_files import replace_file, sync_folder
 from linkedclone.system.locks import hold
 
 _OLDER = re.compile(r"(.+)@([1-9][0-9]*)")
@@ -138,3 +150,40 @@ def _find_holder(state: StateFolder, name: str) -> StoredVm | None:
         return None if vm is None else load_vm(state, vm)
     except GoneError:
         return None
+
+
+RENAME = "rename"
+_CLONE = "clone"
+
+
+def rename_vm(state: StateFolder, vm: VmId, name: str) -> None:
+    """Rename a VM, running or not; what the guest calls itself stays."""
+    new = state.names / key_of(name)
+    with at_work_on(state, RENAME, vm), locked(state, vm) as found:
+        stored = settle_name(state, found)
+        if name == stored.record.name:
+            return
+        if new == state.link(vm):  # only its case changes
+            save_record(state, stored, replace(stored.record, name=name))
+            return
+        if state.holder(new.name) is not None:
+            raise name_taken(name)
+        stored = save_record(state, stored, replace(stored.record, renaming=name))
+        try:
+            _move_link(state, stored, name)
+        finally:
+            # Under the lock, so nobody has changed the record since.
+            settle_name(state, stored)
+
+
+def _move_link(state: StateFolder, vm: LockedVm, name: str) -> None:
+    old, new = state.link(vm.id), state.names / key_of(name)
+    keys = render_keys((old.name, new.name))
+    replace_file(state.keys(vm.id), keys, durable=state.durable)
+    # Exclusive: clones are published under the shared lock, and a rename replaces.
+    with hold(state.family_lock):
+        if os.path.lexists(new) or is_at_work(state, _CLONE, new.name):
+            raise name_taken(name)
+        old.rename(new)
+        if state.durable:
+            sync_folder(state.names)
