@@ -17,11 +17,12 @@ from linkedclone.model.values.vm_names import list_names
 from linkedclone.planning.vms.garbage import find_waste, plan_removal
 
 if TYPE_CHECKING:
-    from linkedclone.app.proposal import Acting
+    from linkedclone.app.proposal import Acting, Proposal
     from linkedclone.execution.progress import Progress
     from linkedclone.lineage.tree import TreeNode
     from linkedclone.lineage.usage import Usage
     from linkedclone.model.access import SshLogin
+    from linkedclone.model.report import ActionReport
     from linkedclone.model.request import Scan
 
 
@@ -78,51 +79,66 @@ class Families:
         scan: Scan | None = None,
         progress: Progress | None = None,
     ) -> WasteReport:
-        """Find what nothing uses any more, and remove it.
+        """Find what nothing uses any more, and remove some kinds of it; nothing unless given."""
+        if not kinds:
+            found, blind = self._look_for_waste(scan, despite=despite_unreadable)
+            return WasteReport(endpoint=self._quiet.address, found=found, notes=blind)
+        proposal = self.propose_collect(kinds, despite_unreadable=despite_unreadable, scan=scan)
+        return proposal.carry_out(progress)
+
+    def propose_collect(
+        self,
+        kinds: Collection[WasteKind],
+        *,
+        despite_unreadable: bool = False,
+        scan: Scan | None = None,
+    ) -> Proposal[Plan, WasteReport]:
+        """Propose to remove what nothing uses any more.
 
         Args:
-            kinds: What is removed of it; nothing unless given.
+            kinds: What is removed of it.
             despite_unreadable: Also what VMs that cannot be read may hang from.
             scan: Where to look for files.
-            progress: Who is told.
         """
-
-        def look() -> tuple[Waste, ...]:
-            inventory = self._quiet.driver.observe(sizes=True, scan=scan)
-            blind.update(dict.fromkeys(inventory.not_seen))
-            store = self._quiet.driver.services.images
-            images = store.list_images() if store else ()
-            return find_waste(inventory, images, despite_unreadable=despite_unreadable)
-
-        blind: dict[str, None] = {}
-        found = look()
-        if not kinds:
-            return WasteReport(endpoint=self._quiet.address, found=found, notes=tuple(blind))
+        despite = despite_unreadable
+        found, not_seen = self._look_for_waste(scan, despite=despite)
+        blind, shown = dict.fromkeys(not_seen), _by_step(found, kinds)
+        sources = tuple({waste.source for waste in found if waste.source is not None})
 
         def plan() -> Plan:
             # In this order: a clone that is finished in between is whole in the inventory.
             busy = self._quiet.driver.observe_sources(sources) if sources else frozenset()
             if busy:
                 blind["clones are being made right now: files that they may need were kept"] = None
-            shown, again = _by_step(found, kinds), _by_step(look(), kinds)
+            now, not_seen = self._look_for_waste(scan, despite=despite)
+            blind.update(dict.fromkeys(not_seen))
+            again = _by_step(now, kinds)
             kept = [waste.name for key, waste in shown.items() if key not in again]
             if kept:
                 blind[f"not seen as waste when looked at again, so kept: {list_names(kept)}"] = None
-            still = [waste for key, waste in again.items() if key in shown]
-            return plan_removal(still, kinds, busy)
+            return plan_removal([w for key, w in again.items() if key in shown], kinds, busy)
 
-        sources = tuple({waste.source for waste in found if waste.source is not None})
-        proposal = self._quiet.propose(plan, scan=scan, despite=despite_unreadable)
-        report = proposal.carry_out(progress)
-        became = {result.key: result for result in report.results}
-        pairs = ((w, became.get(w.step.key)) for w in found if w.step is not None)
-        return WasteReport(
-            endpoint=self._quiet.address,
-            found=found,
-            results=tuple((waste, result) for waste, result in pairs if result is not None),
-            notes=tuple(blind),
-            interrupted=report.interrupted,
-        )
+        def tell(report: ActionReport) -> WasteReport:
+            became = {result.key: result for result in report.results}
+            pairs = ((w, became.get(w.step.key)) for w in found if w.step is not None)
+            return WasteReport(
+                endpoint=self._quiet.address,
+                found=found,
+                results=tuple((waste, result) for waste, result in pairs if result is not None),
+                notes=tuple(blind),
+                interrupted=report.interrupted,
+            )
+
+        return self._quiet.propose(plan, scan=scan, despite=despite).then(tell)
+
+    def _look_for_waste(
+        self, scan: Scan | None, *, despite: bool
+    ) -> tuple[tuple[Waste, ...], tuple[str, ...]]:
+        """Return what nothing uses, and what nobody could look at."""
+        inventory = self._quiet.driver.observe(sizes=True, scan=scan)
+        store = self._quiet.driver.services.images
+        images = store.list_images() if store else ()
+        return find_waste(inventory, images, despite_unreadable=despite), inventory.not_seen
 
 
 def _by_step(found: Sequence[Waste], kinds: Collection[WasteKind]) -> dict[str, Waste]:

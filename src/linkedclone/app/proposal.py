@@ -1,22 +1,23 @@
 """How every change is made: look, plan, let somebody decide, look again, go."""
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import replace
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
-from typing import Final, Generic, Protocol, TypedDict, TypeVar
+from typing import Final, Generic, Protocol, TypedDict, TypeVar, cast
 from uuid import uuid4
 
 from linkedclone.app.vms.presence import Found
 from linkedclone.drivers.contract import Driver
-from linkedclone.drivers.features import require
+from linkedclone.drivers.features import require_steps
 from linkedclone.errors import InterruptedByUserError, LinkedCloneError, StaleProposalError
 from linkedclone.execution.outage import REAL, Cancellation, Pace
 from linkedclone.execution.progress import Progress, Silent
 from linkedclone.execution.run_log import RunLog, Wording
 from linkedclone.execution.runner import Check, Runner
-from linkedclone.model.plan import Plan, ShutDownGuest, Step
+from linkedclone.model.plan import Plan, Step
 from linkedclone.model.report import ActionReport
 from linkedclone.model.request import Scan
 from linkedclone.planning.vms.last_look import check_steps, find_missing, needs_check
@@ -46,6 +47,7 @@ class Planned(Protocol):
 
 _Plan = TypeVar("_Plan", bound=Planned)
 _Report = TypeVar("_Report")
+_Other = TypeVar("_Other")
 
 
 class Proposal(Generic[_Plan, _Report]):
@@ -117,6 +119,13 @@ class Proposal(Generic[_Plan, _Report]):
     ) -> _Report:
         """Do it without another look at the whole, where nobody took time to decide."""
         return self._run(self.plan, progress, cancel)
+
+    def then(self, tell: Callable[[_Report], _Other]) -> "Proposal[_Plan, _Other]":
+        """Return the same proposal with another report made of its own."""
+        act = self._act
+        other = cast("Proposal[_Plan, _Other]", copy(self))
+        other._act = lambda *given: tell(act(*given))  # noqa: SLF001 - its own
+        return other
 
     def _run(self, plan: _Plan, progress: Progress | None, cancel: Cancellation | None) -> _Report:
         cancel = cancel or Cancellation()
@@ -211,9 +220,7 @@ class Acting:
 
         def look() -> Plan:
             planned = plan()
-            for kind in dict.fromkeys(map(type, planned.steps)):
-                if kind is not ShutDownGuest:
-                    require(self.driver.features, kind)
+            require_steps(self.driver.features, planned.steps)
             return replace(planned, absent=named.absent)
 
         def act(planned: Plan, progress: Progress | None, cancel: Cancellation) -> ActionReport:

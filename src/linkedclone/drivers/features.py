@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, TypeVar, get_args
 
@@ -15,6 +15,8 @@ from linkedclone.model.plan import (
     PromoteVm,
     RelocateVm,
     SetTemplate,
+    ShutDownGuest,
+    Step,
     UnregisterVm,
 )
 
@@ -76,6 +78,17 @@ def require(features: Features, step: type[JobStep]) -> None:
     """
     if step not in features.steps:
         raise refuse(features, step)
+
+
+def require_steps(features: Features, steps: Iterable[Step]) -> None:
+    """Make sure that an endpoint can carry out all steps; whether guests hear is seen as they go.
+
+    Raises:
+        UnsupportedError: It cannot.
+    """
+    for step in steps:
+        if not isinstance(step, ShutDownGuest):
+            require(features, type(step))
 
 
 def refuse(features: Features, step: type[JobStep]) -> UnsupportedError:

@@ -12,9 +12,10 @@ from linkedclone.drivers.features import ALL_STEPS
 from linkedclone.drivers.memory.driver import MemoryDriver
 from linkedclone.errors import StaleProposalError, UnsupportedError
 from linkedclone.model.customization import CloudInit, Customization, GuestOs
+from linkedclone.model.garbage import WasteKind
 from linkedclone.model.plan import DeleteVm, Plan, PromoteVm, SetPower, Step, WriteMark
 from linkedclone.model.report import Status
-from linkedclone.model.request import CloneRequest, Deletion, SnapshotChoice
+from linkedclone.model.request import CloneRequest, Deletion, Mending, Scan, SnapshotChoice
 from linkedclone.model.values.ids import VmId
 from linkedclone.model.vm import Mark, PoolState, Power
 from tests.memory import MemoryHypervisor
@@ -202,3 +203,30 @@ def test_what_a_guest_is_told_is_covered_and_not_in_the_document(lab: MemoryHype
     ]
     assert told[0].token != told[1].token
     assert "emacs" not in json.dumps(told[0].plan.document())
+
+
+def test_what_mends_a_golden_image_is_proposed_in_its_order(lab: MemoryHypervisor) -> None:
+    bare = lab.add_vm("bare")
+    connect(lab).vms.set_power(["bare"], Power.ON, force=True)
+    mending = Mending(power_off=True, disconnect_media=True, snapshot="2026-11")
+    proposal = connect(lab).parents.propose_prepare("bare", mending)
+    actions = [step.action for step in proposal.plan.steps]
+    assert actions == ["power-off", "disconnect-media", "mark", "snapshot"]
+    assert connect(lab).snapshots.list("bare") == ()
+    report = proposal.apply()
+    assert [one.action for one in report.mended] == ["power-off", "disconnect-media", "snapshot"]
+    assert connect(lab).vms.show("bare").vm.id == bare
+    with pytest.raises(StaleProposalError):
+        proposal.apply()
+
+
+def test_what_is_no_waste_any_more_is_not_removed(lab: MemoryHypervisor) -> None:
+    (gold,) = connect(lab).vms.find(["gold"])
+    lab.add_orphan(gold.id)
+    proposal = connect(lab).lineage.propose_collect([WasteKind.FILE], scan=Scan())
+    assert [step.action for step in proposal.plan.steps] == ["remove"]
+    first = proposal.apply()
+    assert [result.status for _, result in first.results] == [Status.DONE]
+    with pytest.raises(StaleProposalError) as caught:
+        proposal.apply()
+    assert caught.value.details.startswith("no longer: remove ")

@@ -1,21 +1,21 @@
 """Check a golden image, and mend of it what is asked for."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
-from linkedclone.app.proposal import Acting
-from linkedclone.drivers.features import require
-from linkedclone.errors import InterruptedByUserError, RefusedError
+from linkedclone.app.proposal import Acting, Proposal
+from linkedclone.drivers.features import require_steps
+from linkedclone.errors import InterruptedByUserError
+from linkedclone.execution.outage import REAL, Cancellation, Pace
 from linkedclone.execution.progress import Progress
 from linkedclone.model.findings import Finding, ParentReport, Verdict
-from linkedclone.model.plan import DisconnectMedia, Plan, SetPower, WriteMark
-from linkedclone.model.report import ActionResult, Status
-from linkedclone.model.request import DEFAULT_OWNER, Mending
+from linkedclone.model.plan import Plan, Step, WriteMark
+from linkedclone.model.report import ActionResult, Failure, Status
+from linkedclone.model.request import Mending
 from linkedclone.model.values.version import __version__
 from linkedclone.model.values.vm_names import check_name
-from linkedclone.model.vm import Mark, Power, Vm
-from linkedclone.planning.clone.plan import SNAPSHOT_NOTE
-from linkedclone.planning.vms.golden_image import examine_parent
-from linkedclone.planning.vms.snapshots_and_disks import plan_create_snapshot
+from linkedclone.model.vm import Vm
+from linkedclone.planning.vms.golden_image import examine_parent, plan_mending
 
 
 class Parents:
@@ -28,7 +28,11 @@ class Parents:
     def prepare(
         self, ref: str, mending: Mending, *, progress: Progress | None = None
     ) -> ParentReport:
-        """Mend what is asked for, then check the VM.
+        """Mend what is asked for, then check the VM: :meth:`propose_prepare`, and do it."""
+        return self.propose_prepare(ref, mending).carry_out(progress)
+
+    def propose_prepare(self, ref: str, mending: Mending) -> Proposal[Plan, ParentReport]:
+        """Propose to mend what is asked for of a golden image, and then to check it.
 
         Raises:
             InputError: The snapshot's name is not one.
@@ -36,63 +40,45 @@ class Parents:
             RefusedError: A template was to be snapshotted, or an older snapshot
                 has that name.
             UnsupportedError: Drives cannot be emptied at this endpoint.
-            InterruptedByUserError: The user interrupted it.
         """
         if mending.snapshot:
             check_name(mending.snapshot)
-        (vm,) = self._driver.find_vms([ref])
-        images = self._driver.services.golden_images
-        if mending.disconnect_media:
-            require(self._driver.features, DisconnectMedia)
-        _check_snapshot(vm, mending.snapshot)
-        mended = tuple(self._mend(vm, mending, progress))
-        owned: tuple[Finding, ...] = ()
-        if _needs_snapshot(vm, mending) and all(one.status is Status.DONE for one in mended):
-            # In this order: a VM that is reverted to the snapshot stays ours.
-            owned = tuple(self._make_ours(vm, progress))
-            plan = plan_create_snapshot(vm, mending.snapshot, SNAPSHOT_NOTE)
-            mended = (*mended, self._carry_out(plan, progress))
+        vms: list[Vm] = []
+
+        def look() -> Plan:
+            vms[:] = self._driver.find_vms([ref])
+            plan = plan_mending(vms[0], mending, version=__version__)
+            require_steps(self._driver.features, plan.steps)
+            return plan
+
+        def act(plan: Plan, progress: Progress | None, cancel: Cancellation) -> ParentReport:
+            pace = cancel.govern(REAL)
+            return self._mend(vms[0], plan, partial(self._do, progress=progress, pace=pace))
+
+        return Proposal(look, act, instance=self._driver.identify().instance)
+
+    def _mend(self, vm: Vm, plan: Plan, do: Callable[[Step], ActionResult]) -> ParentReport:
+        """Do one after the other, until one fails; without its mark an image is as good."""
+        mended, owned = list[ActionResult](), list[Finding]()
+        for step in plan.steps:
+            result = do(step)
+            if isinstance(step, WriteMark):
+                owned.append(_describe_mark(vm, result.error))
+                continue
+            mended.append(result)
+            if result.status is not Status.DONE:
+                break
         if mended:
             (vm,) = self._driver.find_vms([vm.uuid])
+        images = self._driver.services.golden_images
         native = images.examine_parent(vm.id) if images is not None else ()
         findings = (*examine_parent(vm), *_stale(vm, mended), *owned, *native)
         return ParentReport(
-            endpoint=self._acting.address, name=vm.name, findings=findings, mended=mended
+            endpoint=self._acting.address, name=vm.name, findings=findings, mended=tuple(mended)
         )
 
-    def _mend(self, vm: Vm, mending: Mending, progress: Progress | None) -> Iterator[ActionResult]:
-        """Mend what the snapshot, which comes after, is to hold."""
-        if mending.power_off and vm.power is not Power.OFF:
-            step = SetPower(vm=vm.id, vm_name=vm.name, power=Power.OFF)
-            result = self._carry_out(Plan(stages=((step,),)), progress)
-            yield result
-            if result.status is not Status.DONE:
-                return
-        if mending.disconnect_media:
-            empty = DisconnectMedia(vm=vm.id, vm_name=vm.name)
-            yield self._carry_out(Plan(stages=((empty,),)), progress)
-
-    def _make_ours(self, vm: Vm, progress: Progress | None) -> Iterator[Finding]:
-        """Mark a golden image that is made ready as ours, so that it needs no --force any more.
-
-        Without the privilege for it the image is as good to clone from.
-        """
-        if vm.owner is not None:
-            return
-        mark = Mark(owner=DEFAULT_OWNER, uuid=vm.uuid, version=__version__)
-        step = WriteMark(vm=vm.id, vm_name=vm.name, mark=mark, seen=vm.mark)
-        error = self._carry_out(Plan(stages=((step,),)), progress).error
-        yield Finding(
-            check="owner",
-            verdict=Verdict.WARNING if error else Verdict.OK,
-            text=f"it could not be marked as ours: {error.brief}"
-            if error
-            else "linkedclone made it ready, so it is ours: it needs no ``force``",
-            remedy=f"``adopt`` {vm.name}" if error else "",
-        )
-
-    def _carry_out(self, plan: Plan, progress: Progress | None) -> ActionResult:
-        report = self._acting.carry_out(plan, progress)
+    def _do(self, step: Step, *, progress: Progress | None, pace: Pace) -> ActionResult:
+        report = self._acting.carry_out(Plan(stages=((step,),)), progress, pace=pace)
         (result,) = report.results
         if report.interrupted:
             brief = f"interrupted: {result.action} of {result.name}"
@@ -101,27 +87,18 @@ class Parents:
         return result
 
 
-def _needs_snapshot(vm: Vm, mending: Mending) -> bool:
-    return bool(mending.snapshot) and not _current_is(vm, mending.snapshot)
+def _describe_mark(vm: Vm, error: Failure | None) -> Finding:
+    return Finding(
+        check="owner",
+        verdict=Verdict.WARNING if error else Verdict.OK,
+        text=f"it could not be marked as ours: {error.brief}"
+        if error
+        else "linkedclone made it ready, so it is ours: it needs no ``force``",
+        remedy=f"``adopt`` {vm.name}" if error else "",
+    )
 
 
-def _current_is(vm: Vm, name: str) -> bool:
-    return any(one.current and one.name == name for one in vm.snapshots)
-
-
-def _check_snapshot(vm: Vm, name: str) -> None:
-    """Refuse a snapshot that cannot be taken, before anything else is mended."""
-    if not name or _current_is(vm, name):
-        return
-    if any(one.name == name for one in vm.snapshots):
-        raise RefusedError(
-            f"{vm.name} has an older snapshot called {name!r}, which is not current",
-            hint="give the new one another name",
-        )
-    plan_create_snapshot(vm, name, SNAPSHOT_NOTE)
-
-
-def _stale(vm: Vm, mended: tuple[ActionResult, ...]) -> Iterator[Finding]:
+def _stale(vm: Vm, mended: Sequence[ActionResult]) -> Iterator[Finding]:
     """Report that clones have the snapshot's hardware [fact: vs-snapshot-hardware]."""
     done = [one.action for one in mended if one.status is Status.DONE]
     if "disconnect-media" in done and "snapshot" not in done and vm.snapshots:

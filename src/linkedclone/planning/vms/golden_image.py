@@ -2,9 +2,43 @@
 
 from collections.abc import Iterator
 
+from linkedclone.errors import RefusedError
 from linkedclone.lineage.proof import DEEPEST
 from linkedclone.model.findings import Finding, Verdict
-from linkedclone.model.vm import Disk, Power, Snapshot, Vm
+from linkedclone.model.plan import DisconnectMedia, Plan, SetPower, Step, WriteMark
+from linkedclone.model.request import DEFAULT_OWNER, Mending
+from linkedclone.model.vm import Disk, Mark, Power, Snapshot, Vm
+from linkedclone.planning.clone.plan import SNAPSHOT_NOTE
+from linkedclone.planning.vms.snapshots_and_disks import plan_create_snapshot
+
+
+def plan_mending(vm: Vm, mending: Mending, *, version: str) -> Plan:
+    """Plan what is asked for of a golden image, each step after the one before.
+
+    With a snapshot of linkedclone's it is made ours, so that it needs no force any
+    more; in this order, so that a VM that is reverted to the snapshot stays ours.
+    """
+    steps: list[Step] = []
+    if mending.power_off and vm.power is not Power.OFF:
+        steps.append(SetPower(vm=vm.id, vm_name=vm.name, power=Power.OFF))
+    if mending.disconnect_media:
+        steps.append(DisconnectMedia(vm=vm.id, vm_name=vm.name))
+    name = mending.snapshot
+    if name and not _current_is(vm, name):
+        if any(one.name == name for one in vm.snapshots):
+            raise RefusedError(
+                f"{vm.name} has an older snapshot called {name!r}, which is not current",
+                hint="give the new one another name",
+            )
+        if vm.owner is None:
+            mark = Mark(owner=DEFAULT_OWNER, uuid=vm.uuid, version=version)
+            steps.append(WriteMark(vm=vm.id, vm_name=vm.name, mark=mark, seen=vm.mark))
+        steps.extend(plan_create_snapshot(vm, name, SNAPSHOT_NOTE).steps)
+    return Plan(stages=tuple((step,) for step in steps))
+
+
+def _current_is(vm: Vm, name: str) -> bool:
+    return any(one.current and one.name == name for one in vm.snapshots)
 
 
 def examine_parent(vm: Vm) -> tuple[Finding, ...]:
