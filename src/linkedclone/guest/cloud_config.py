@@ -224,7 +224,7 @@ Without it a later part takes the place of an earlier one, key by key."""
 
 
 def join_documents(own: str, other: str) -> bytes:
-    """Join a cloud-config with a document of another kind, or another cloud-config.
+    """Join a cloud-config with a document of another kind, or another one [fact: ci-parts].
 
     Args:
         own: What counts where both say something.

@@ -46,7 +46,7 @@ def test_errors_and_tracebacks_hide_it(
 def test_what_a_library_repeats_is_scrubbed(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     from linkedclone.cli import session
 
-    def fail(endpoint: object) -> None:
+    def fail(endpoint: object, **_: object) -> None:
         raise RuntimeError(f"cannot send {CANARY} to {endpoint!r}")
 
     monkeypatch.setattr(session, "connect", fail)
@@ -62,7 +62,7 @@ def test_what_a_library_repeats_is_scrubbed(run: Run, monkeypatch: pytest.Monkey
 def test_without_debug_there_is_no_traceback(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     from linkedclone.cli import session
 
-    def fail(_: object) -> None:
+    def fail(_: object, **__: object) -> None:
         raise RuntimeError("boom")
 
     monkeypatch.setattr(session, "connect", fail)
