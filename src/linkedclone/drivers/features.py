@@ -1,7 +1,5 @@
 """What an endpoint can do, as data, and the one way to refuse what it cannot."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, TypeVar, get_args

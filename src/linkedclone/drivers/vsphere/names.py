@@ -1,7 +1,5 @@
 """Inventory names and file names as vSphere writes them."""
 
-from __future__ import annotations
-
 import re
 from typing import Final
 

@@ -1,7 +1,5 @@
 """Further disks of a clone, and the size of its first one. Pure."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Final

@@ -1,7 +1,5 @@
 """Network cards of a clone: other networks, other addresses, more or fewer of them. Pure."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 

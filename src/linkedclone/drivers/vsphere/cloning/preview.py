@@ -1,7 +1,5 @@
 """Shows a request as plain data, for ``--dry-run``. Passwords never appear."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Final
 

@@ -3,8 +3,6 @@
 ``CheckClone_Task`` takes what CloneVM_Task takes [fact: vs-check-clone].
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final

@@ -13,8 +13,6 @@ Other refused properties are no reason to refuse the answer: they are kept with
 the object (:func:`read_refused`), and who asked has to look.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Final

@@ -6,8 +6,6 @@ NoPermission, and a fault that came with a newer vCenter falls to its family.
 The rows are in ``faultrules``.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace

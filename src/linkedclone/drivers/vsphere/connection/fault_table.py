@@ -4,8 +4,6 @@ Texts are templates: ``{field}`` stands for a field of the fault, objects by
 their names; what stands in ``[...]`` is left out where a field in it is unset.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Final
 

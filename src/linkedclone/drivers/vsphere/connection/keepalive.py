@@ -3,8 +3,6 @@
 A vCenter ends sessions that are idle for 30 minutes [fact: vs-session].
 """
 
-from __future__ import annotations
-
 import threading
 import weakref
 from typing import Final, Protocol

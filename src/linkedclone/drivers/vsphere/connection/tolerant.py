@@ -7,8 +7,6 @@ name, with all that it holds in words. Other types that are not known are refuse
 what is left out of them might matter.
 """
 
-from __future__ import annotations
-
 from base64 import b64decode
 from collections.abc import Iterator
 from functools import lru_cache

@@ -6,8 +6,6 @@ whole, within bounds (``bounded``), judged (``answers``), and then decoded
 (``tolerant``).
 """
 
-from __future__ import annotations
-
 import http.client
 import re
 import ssl

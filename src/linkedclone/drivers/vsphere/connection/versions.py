@@ -3,8 +3,6 @@
 See [fact: py-younger-fields].
 """
 
-from __future__ import annotations
-
 from linkedclone.errors import UnsupportedError
 
 

@@ -4,8 +4,6 @@ A host that does not see the whole chain cannot start a clone
 [fact: vs-hosts-see-chain].
 """
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace

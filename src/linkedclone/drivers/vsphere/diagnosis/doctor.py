@@ -1,7 +1,5 @@
 """What ``doctor`` finds at a vSphere endpoint."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 from linkedclone.config.endpoint import Tls

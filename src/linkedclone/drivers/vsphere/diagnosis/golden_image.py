@@ -1,7 +1,5 @@
 """What vSphere knows of a golden image beside disks and snapshots: devices, tools, guest."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 

@@ -3,8 +3,6 @@
 [fact: vs-privileges]. docs/vsphere.md lists them all, held by a test.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Final
 

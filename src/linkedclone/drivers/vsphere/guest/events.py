@@ -1,7 +1,5 @@
 """What vCenter's event log tells of customizations, for many VMs in one call."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime

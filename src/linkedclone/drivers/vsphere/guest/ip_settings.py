@@ -1,7 +1,5 @@
 """What a specification says of addresses: one entry for each card of the clone. Pure."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from ipaddress import ip_network

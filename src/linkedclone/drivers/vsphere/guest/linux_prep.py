@@ -1,7 +1,5 @@
 """Identities of Linux guests: the classic engine, and cloud-init's own documents. Pure."""
 
-from __future__ import annotations
-
 from typing import Final
 
 from pyVmomi import vim

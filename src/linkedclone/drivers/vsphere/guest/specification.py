@@ -5,8 +5,6 @@ says is laid over. Nothing that is made here is shared between clones, and no
 object of the stored one is ever changed.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field, replace

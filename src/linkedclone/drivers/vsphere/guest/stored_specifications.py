@@ -1,7 +1,5 @@
 """Customization specifications that are stored in vCenter."""
 
-from __future__ import annotations
-
 import threading
 
 from linkedclone.drivers.vsphere.connection.session import Session

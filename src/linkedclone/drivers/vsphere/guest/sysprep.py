@@ -4,8 +4,6 @@ Field by field as CustomizationSysprep has it. Passwords are plain text on the w
 alone [fact: vs-cust-passwords].
 """
 
-from __future__ import annotations
-
 from typing import Final
 
 from pyVmomi import vim

@@ -36,8 +36,6 @@ That it says the same as pyVmomi is held by ``tests/vsphere/inventory/test_decod
 field by field.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime

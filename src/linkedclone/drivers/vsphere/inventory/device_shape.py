@@ -1,7 +1,5 @@
 """What a clone request has to know of the hardware that is cloned: disks, cards, processors."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """The disks and network cards among a VM's or a snapshot's devices. Pure: XML in, data out."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Final

@@ -7,8 +7,6 @@ What is read here is as old as ``layoutEx.timestamp`` says; RefreshStorageInfo i
 never called, since it is a call per VM that loads the hosts [fact: vs-layout-age].
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime

@@ -1,7 +1,5 @@
 """Finds VMs by what a person calls them: inventory path, UUID, bare name or id."""
 
-from __future__ import annotations
-
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -1,7 +1,5 @@
 """Which of many names stand in a folder: by single finds or by reading all names."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from typing import Final

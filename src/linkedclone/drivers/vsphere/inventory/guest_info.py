@@ -1,7 +1,5 @@
 """What a guest reports of itself, by way of its tools. Pure: XML in, data out."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime

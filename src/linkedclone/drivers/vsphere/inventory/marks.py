@@ -1,7 +1,5 @@
 """The mark that a clone carries from birth, kept in the VM's extraConfig."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from typing import Final

@@ -5,8 +5,6 @@ The datasource takes JSON or YAML, plain, in base64 or packed besides, as
 is all that is wanted here, so no YAML library is loaded for it.
 """
 
-from __future__ import annotations
-
 import re
 from typing import Final
 

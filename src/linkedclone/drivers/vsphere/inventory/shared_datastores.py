@@ -8,8 +8,6 @@ Where the URL of one is not told, it may be any other of its name: they count as
 one, so that guards rather see a clone too many than one too few.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from types import MappingProxyType

@@ -1,7 +1,5 @@
 """A VM's snapshot tree, flattened. Pure: XML in, data out."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from xml.etree.ElementTree import Element
 

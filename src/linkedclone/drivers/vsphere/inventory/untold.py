@@ -6,8 +6,6 @@ and not told was made or deleted meanwhile, or may not be seen, or the answer is
 not whole. So it is asked for by itself.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
 

@@ -1,7 +1,5 @@
 """A VM as vSphere describes it, as ours. Pure: properties in, data out."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import replace

@@ -5,8 +5,6 @@ what stands in the folder or the vApp, and whether the source still has a clone 
 way.
 """
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

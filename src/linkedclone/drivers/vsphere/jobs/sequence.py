@@ -1,7 +1,5 @@
 """Jobs that take several tasks, one after the other, as the files of one disk to delete."""
 
-from __future__ import annotations
-
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence

@@ -1,7 +1,5 @@
 """What a task tells of its job: how far that is, what it made, why it failed. Pure."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Final
 

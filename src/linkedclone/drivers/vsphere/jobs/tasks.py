@@ -6,8 +6,6 @@ vCenter and on the simulator, where WaitForUpdatesEx is slow for many tasks
 [fact: sim-wait-for-updates]. It watches the jobs if they are few.
 """
 
-from __future__ import annotations
-
 import itertools
 import math
 import threading

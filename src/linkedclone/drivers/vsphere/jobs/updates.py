@@ -4,8 +4,6 @@ Used when few tasks are in flight, since it answers the moment a task ends;
 ``tasks`` polls otherwise.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 from pyVmomi import vmodl

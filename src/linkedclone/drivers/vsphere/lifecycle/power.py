@@ -3,8 +3,6 @@
 It is ``Datacenter.PowerOnMultiVM_Task`` [fact: vs-power-on-many].
 """
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Final

@@ -1,7 +1,5 @@
 """Changes VMs that are off: processors, memory, notes, mark, sizes of disks, template or VM."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Final
 

@@ -1,7 +1,5 @@
 """Which resource pool the clones are in, and what a cluster itself advises."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """What a datacenter holds that clones can be placed on: one read, and plain data of it."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final

@@ -1,7 +1,5 @@
 """Which datastore the deltas go to, of those that all hosts see. Pure."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 
 from linkedclone.drivers.vsphere.names import split_file_name, unescape

@@ -1,7 +1,5 @@
 """Inventory folders: found by name, path or id, and made where they are missing."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from typing import Final

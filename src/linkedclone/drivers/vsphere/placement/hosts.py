@@ -1,7 +1,5 @@
 """Which hosts can run the clones: those that see every datastore that a clone reads. Pure."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 
 from linkedclone.drivers.vsphere.placement.datacenter import Host

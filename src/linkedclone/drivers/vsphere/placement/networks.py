@@ -1,7 +1,5 @@
 """The networks that a request names for network cards, looked up once for the whole batch."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Final
 

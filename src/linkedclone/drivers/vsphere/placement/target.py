@@ -1,7 +1,5 @@
 """Where clones go, and VMs that are moved: the source's own place, and what is named instead."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial

@@ -1,7 +1,5 @@
 """What a place is looked up for: a VM, what its hosts have to see, and what is named. Pure."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final

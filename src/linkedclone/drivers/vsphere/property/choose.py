@@ -4,8 +4,6 @@ Every kind of object is named in the same way: :func:`match` alone says what a
 person's words fit.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Final, TypeVar

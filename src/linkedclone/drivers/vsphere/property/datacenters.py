@@ -1,7 +1,5 @@
 """The datacenters of an endpoint, and the one that it is restricted to."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass

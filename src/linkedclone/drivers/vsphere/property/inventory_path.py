@@ -1,7 +1,5 @@
 """Inventory paths, put together from objects that were read. Pure."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Final
 

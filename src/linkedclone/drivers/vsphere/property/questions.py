@@ -5,8 +5,6 @@ meant for another question reads as "there is nothing else", so every answer is
 held against its own question.
 """
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet

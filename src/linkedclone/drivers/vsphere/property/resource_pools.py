@@ -1,7 +1,5 @@
 """Resource pools in requests: a vApp is one too, and has to be sent as what it is."""
 
-from __future__ import annotations
-
 from typing import Final
 
 from pyVmomi import vim

@@ -1,7 +1,5 @@
 """One answer of a property read as XML: its objects with their properties, and what leads on."""
 
-from __future__ import annotations
-
 import gc
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress

@@ -1,7 +1,5 @@
 """What is read around a VM to tell where clones of it can go: pure data."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Final
 

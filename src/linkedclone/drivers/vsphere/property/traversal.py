@@ -5,8 +5,6 @@ strays: from the VMs of a folder to their resource pools and all VMs of those,
 for example, which the simulator would do, because it ignores the type.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Final
 

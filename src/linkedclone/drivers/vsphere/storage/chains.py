@@ -1,7 +1,5 @@
 """The chains of disk files that no VM describes: followed from descriptor to descriptor."""
 
-from __future__ import annotations
-
 import posixpath
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass

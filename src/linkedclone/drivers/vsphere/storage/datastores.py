@@ -1,7 +1,5 @@
 """The datastores of an endpoint, as a look at their files needs them."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ It takes the cookie of the API's session, and the same connections with the same
 TLS [fact: vs-folder-endpoint].
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from functools import partial
 from typing import Final

@@ -1,7 +1,5 @@
 """Which of the files that were found belong to no VM here, and what can be said of them. Pure."""
 
-from __future__ import annotations
-
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence

@@ -8,8 +8,6 @@ the attempt fails before anything is lost, and while the descriptor is there, wh
 can be found and tried again.
 """
 
-from __future__ import annotations
-
 import posixpath
 from collections import defaultdict
 from collections.abc import Mapping, Sequence

@@ -4,8 +4,6 @@ All searches run at once; of the files that are found only those are read that
 no VM here reads.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final

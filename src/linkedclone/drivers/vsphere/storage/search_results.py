@@ -1,7 +1,5 @@
 """What a search of datastores found, sorted into disks, their extents and VMs. Pure."""
 
-from __future__ import annotations
-
 import re
 from collections import defaultdict
 from collections.abc import Iterable
