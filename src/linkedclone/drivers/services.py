@@ -1,11 +1,14 @@
 """What an endpoint may offer that is neither a look nor a step, each with its own interface."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from datetime import datetime
+from pathlib import Path
+from socket import socket
+from typing import Protocol
 
+from linkedclone.errors import LinkedCloneError
+from linkedclone.model.access import ConsoleAddress, GuestLogin, SshLogin
 from linkedclone.model.findings import Finding
 from linkedclone.model.images import (
     DiskExport,
@@ -18,17 +21,9 @@ from linkedclone.model.images import (
 )
 from linkedclone.model.jobs import Job
 from linkedclone.model.plan import CreateClone
+from linkedclone.model.server_check import HostCheck
 from linkedclone.model.values.ids import VmId
 from linkedclone.model.vm import CustomizationNews, Vm
-
-if TYPE_CHECKING:
-    from datetime import datetime
-    from pathlib import Path
-    from socket import socket
-
-    from linkedclone.errors import LinkedCloneError
-    from linkedclone.model.access import ConsoleAddress, GuestLogin, SshLogin
-    from linkedclone.model.server_check import HostCheck
 
 
 class GuestService(Protocol):

@@ -1,15 +1,14 @@
 """Opens a connection: one read of the service content, one login, no separate version handshake."""
 
-from __future__ import annotations
-
 import http.client
 import ssl
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from pyVmomi import vim, vmodl
 from pyVmomi.VmomiSupport import GetServiceVersions, versionIdMap
 
 from linkedclone.config.endpoint import Endpoint
+from linkedclone.drivers.contract import Driver
 from linkedclone.drivers.vsphere.connection import tls
 from linkedclone.drivers.vsphere.connection.answers import CutOffError, StrangeAnswerError
 from linkedclone.drivers.vsphere.connection.bounded import OversizedError
@@ -20,9 +19,6 @@ from linkedclone.drivers.vsphere.connection.transport import Reply, Stub
 from linkedclone.drivers.vsphere.native import Native
 from linkedclone.errors import EndpointError, LinkedCloneError
 from linkedclone.preload import import_ahead
-
-if TYPE_CHECKING:
-    from linkedclone.drivers.contract import Driver
 
 _POOL_SIZE: Final = 64
 """Idle connections that are kept: as many threads as may call at once."""

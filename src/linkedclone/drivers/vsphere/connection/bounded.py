@@ -5,15 +5,11 @@ limits hold for what comes over the wire, headers included, so an answer that
 never ends and one that trickles both end in an error.
 """
 
-from __future__ import annotations
-
 import http.client
 import io
+import socket
 import time
-from typing import TYPE_CHECKING, Any, Final
-
-if TYPE_CHECKING:
-    import socket
+from typing import Any, Final
 
 GREETING_BYTES: Final = 1 << 20
 """A ServiceContent has some 6 KiB. Nobody has been authenticated before it was read."""

@@ -5,11 +5,10 @@ ServiceContent. No user is told yet, and nothing is sent before the server's
 certificate was checked.
 """
 
-from __future__ import annotations
-
+import ssl
 from dataclasses import dataclass
 from threading import Thread
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from linkedclone.config.endpoint import Endpoint
 from linkedclone.drivers.vsphere.connection import tls
@@ -19,10 +18,6 @@ from linkedclone.drivers.vsphere.connection.bounded import (
     BoundedConnection,
     read_whole,
 )
-
-if TYPE_CHECKING:
-    import ssl
-
 
 PATH: Final = "/sdk"
 

@@ -4,8 +4,6 @@ Every call of the driver goes through :meth:`Session.call` or
 :meth:`Session.read`, so that nothing native escapes.
 """
 
-from __future__ import annotations
-
 import http.client
 import ssl
 import threading
@@ -13,11 +11,11 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import Final, TypeVar
 from xml.etree.ElementTree import ParseError
 from xml.parsers.expat import ExpatError
 
-from pyVmomi import vim, vmodl
+from pyVmomi import SoapStubAdapter, vim, vmodl
 
 from linkedclone.config.endpoint import Endpoint
 from linkedclone.drivers.vsphere.connection import tls
@@ -36,9 +34,6 @@ from linkedclone.errors import (
     UnreachableError,
     UnreadableAnswerError,
 )
-
-if TYPE_CHECKING:
-    from pyVmomi import SoapStubAdapter
 
 _MALFORMED = (http.client.HTTPException, ExpatError, ParseError)
 """Answers that are no HTTP, or no XML."""

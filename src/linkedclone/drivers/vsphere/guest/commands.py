@@ -1,17 +1,19 @@
 """What guests are told through VMware Tools: to shut down, and to run commands."""
 
-from __future__ import annotations
-
 import shlex
 import subprocess
 import threading
 import time
 from collections.abc import Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from pyVmomi import vim
 
+from linkedclone.drivers.vsphere.connection.session import Session
+from linkedclone.drivers.vsphere.inventory.observe import Observer
+from linkedclone.drivers.vsphere.native import Native
+from linkedclone.drivers.vsphere.property.collector import Collector
 from linkedclone.errors import (
     BusyError,
     GoneError,
@@ -19,14 +21,8 @@ from linkedclone.errors import (
     LinkedCloneError,
     RefusedError,
 )
-
-if TYPE_CHECKING:
-    from linkedclone.drivers.vsphere.connection.session import Session
-    from linkedclone.drivers.vsphere.inventory.observe import Observer
-    from linkedclone.drivers.vsphere.native import Native
-    from linkedclone.drivers.vsphere.property.collector import Collector
-    from linkedclone.model.access import GuestLogin
-    from linkedclone.model.values.ids import VmId
+from linkedclone.model.access import GuestLogin
+from linkedclone.model.values.ids import VmId
 
 _FIRST_PAUSE: Final = 0.05
 _LONGEST_PAUSE: Final = 1.0

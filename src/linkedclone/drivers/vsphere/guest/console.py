@@ -1,20 +1,15 @@
 """Where a VM's screen can be looked at."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
 from urllib.parse import urlencode, urlunsplit
 
+from linkedclone.drivers.vsphere.connection.session import Session
+from linkedclone.drivers.vsphere.inventory.observe import Observer
 from linkedclone.drivers.vsphere.names import unescape
+from linkedclone.drivers.vsphere.native import Native
 from linkedclone.errors import NotFoundError, RefusedError
 from linkedclone.model.access import ConsoleAddress
+from linkedclone.model.values.ids import VmId
 from linkedclone.model.vm import Power
-
-if TYPE_CHECKING:
-    from linkedclone.drivers.vsphere.connection.session import Session
-    from linkedclone.drivers.vsphere.inventory.observe import Observer
-    from linkedclone.drivers.vsphere.native import Native
-    from linkedclone.model.values.ids import VmId
 
 HOW = (
     "the ticket in the URL is good for one connection, begun soon (vCenter gives it 30 minutes), "

@@ -5,25 +5,20 @@
 [fact: vs-move-unset].
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from pyVmomi import vim
 
+from linkedclone.drivers.vsphere.native import Native
+from linkedclone.drivers.vsphere.placement.target import Placer
 from linkedclone.drivers.vsphere.placement.wish import Wish
 from linkedclone.drivers.vsphere.property.resource_pools import pool_of
 from linkedclone.errors import UnsupportedError
+from linkedclone.model.plan import RelocateVm
 from linkedclone.model.request import DiskMove, Placement, Target
 from linkedclone.model.values.ids import FolderId
-
-if TYPE_CHECKING:
-    from linkedclone.drivers.vsphere.native import Native
-    from linkedclone.drivers.vsphere.placement.target import Placer
-    from linkedclone.model.plan import RelocateVm
-    from linkedclone.model.vm import Vm
+from linkedclone.model.vm import Vm
 
 
 def resolve_relocation(placer: Placer, vm: Vm, placement: Placement) -> Target:
