@@ -12,23 +12,20 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from io import StringIO
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 from linkedclone.config.endpoint_url import is_url, parse_url, redact
 from linkedclone.config.yaml_reader import YamlFile, build_yaml, read_into
 from linkedclone.errors import InputError
-from linkedclone.model.values.document_errors import Problem
+from linkedclone.model.values.document_errors import Problem, Written
 from linkedclone.system.text_file import expand_home, read_text_file
 
-_FORBID = {"extra": "forbid"}
 _WHAT = "configuration file"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EndpointSettings:
+class EndpointSettings(Written):
     """What the file says about one endpoint. Paths are relative to the file's folder."""
-
-    __pydantic_config__: ClassVar[Mapping[str, str]] = _FORBID
 
     url: str  # where it is, without a password
     certificate: Path | None = None  # PEM file with the one certificate to trust
@@ -39,10 +36,8 @@ class EndpointSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+class Settings(Written):
     """What the file says."""
-
-    __pydantic_config__: ClassVar[Mapping[str, str]] = _FORBID
 
     default: str | None = None  # the name of the endpoint to use if none is named
     endpoints: dict[str, EndpointSettings] = field(default_factory=dict)

@@ -5,12 +5,11 @@ is refused by name. Nothing here holds a password: a :class:`SecretSource` says
 where one is found.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import ClassVar, Literal
+from typing import Literal
 
-_FORBID = {"extra": "forbid"}
+from linkedclone.model.values.document_errors import Written
 
 
 class GuestOs(StrEnum):
@@ -22,7 +21,7 @@ class GuestOs(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SecretSource:
+class SecretSource(Written):
     """Where a password is found; exactly one is given.
 
     Attributes:
@@ -32,8 +31,6 @@ class SecretSource:
         prompt: What a person is asked at the terminal.
     """
 
-    __pydantic_config__: ClassVar[Mapping[str, str]] = _FORBID
-
     env: str = ""
     file: str = ""
     keyring: str = ""
@@ -41,7 +38,7 @@ class SecretSource:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Addresses:
+class Addresses(Written):
     """What one network card gets; in a list, one for each card in the order of the hardware.
 
     Attributes:
@@ -57,8 +54,6 @@ class Addresses:
         reserved: Addresses and ranges that are never given out.
     """
 
-    __pydantic_config__: ClassVar[Mapping[str, str]] = _FORBID
-
     dhcp: bool = False
     range: str = ""
     gateway: str = ""
@@ -71,7 +66,7 @@ class Addresses:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LinuxGuest:
+class LinuxGuest(Written):
     """What only Linux knows (LinuxPrep of vSphere; the API reference's CustomizationLinuxPrep).
 
     Attributes:
@@ -82,8 +77,6 @@ class LinuxGuest:
         password: Password of root.
     """
 
-    __pydantic_config__: ClassVar[Mapping[str, str]] = _FORBID
-
     hwclock: Literal["utc", "local"] = "utc"
     script: str = ""
     script_file: str = ""
@@ -91,7 +84,7 @@ class LinuxGuest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DomainJoin:
+class DomainJoin(Written):
     """The Windows domain that a guest joins.
 
     Attributes:
@@ -101,8 +94,6 @@ class DomainJoin:
         ou: Organizational unit, as ``OU=Desktops,DC=example,DC=com``.
     """
 
-    __pydantic_config__: ClassVar[Mapping[str, str]] = _FORBID
-
     domain: str
     user: str
     password: SecretSource
@@ -110,7 +101,7 @@ class DomainJoin:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WindowsGuest:
+class WindowsGuest(Written):
     """What only Windows knows (Sysprep; the API reference's CustomizationSysprep).
 
     Attributes:
@@ -126,8 +117,6 @@ class WindowsGuest:
         delete_accounts: Whether all local accounts go.
     """
 
-    __pydantic_config__: ClassVar[Mapping[str, str]] = _FORBID
-
     full_name: str = ""
     organisation: str = ""
     product_key: SecretSource | str = ""
@@ -141,7 +130,7 @@ class WindowsGuest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GuestUser:
+class GuestUser(Written):
     """A user that cloud-init makes.
 
     Attributes:
@@ -153,8 +142,6 @@ class GuestUser:
         shell: Its shell; empty for the system's default.
     """
 
-    __pydantic_config__: ClassVar[Mapping[str, str]] = _FORBID
-
     name: str
     ssh_keys: tuple[str, ...] = ()
     password: SecretSource | None = None
@@ -164,7 +151,7 @@ class GuestUser:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CloudInit:
+class CloudInit(Written):
     """What only cloud-init knows.
 
     Attributes:
@@ -179,8 +166,6 @@ class CloudInit:
         vendor_data: The same, for the vendor's document.
     """
 
-    __pydantic_config__: ClassVar[Mapping[str, str]] = _FORBID
-
     transport: Literal["guestinfo", "customization"] = "guestinfo"
     ssh_keys: tuple[str, ...] = ()
     users: tuple[GuestUser, ...] = ()
@@ -191,7 +176,7 @@ class CloudInit:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Customization:
+class Customization(Written):
     """Who the guests of a batch are to be.
 
     Attributes:
@@ -209,8 +194,6 @@ class Customization:
         windows: Given only for ``os: windows``.
         cloud_init: Given only for ``os: cloud-init``.
     """
-
-    __pydantic_config__: ClassVar[Mapping[str, str]] = _FORBID
 
     os: GuestOs | None = None
     stored: str = ""

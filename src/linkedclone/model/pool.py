@@ -9,16 +9,15 @@ from typing import ClassVar, Literal
 from linkedclone.model.customization import Customization, SecretSource
 from linkedclone.model.request import CloneRequest, Nic
 from linkedclone.model.values.document import LEFT_OUT_IF_EMPTY, Document, told_as, told_by
+from linkedclone.model.values.document_errors import Written
 from linkedclone.model.vm import Vm
-
-_FORBID = {"extra": "forbid"}
 
 Keep = Literal["address", "mac"]
 """What a clone hands on to the one that replaces it, besides its name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PoolHardware:
+class PoolHardware(Written):
     """Hardware of the clones that differs from the snapshot's.
 
     Attributes:
@@ -29,8 +28,6 @@ class PoolHardware:
         extra_config: Further settings, as key and value (vSphere).
     """
 
-    __pydantic_config__: ClassVar[Mapping[str, str]] = _FORBID
-
     cpus: int | None = None
     memory: int | None = None
     cores_per_socket: int | None = None
@@ -39,7 +36,7 @@ class PoolHardware:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DriverSettings(ABC):
+class DriverSettings(ABC, Written):
     """What only one kind of driver knows: a section of a pool's file, of the driver's own making.
 
     Its fields are the settings that the section may hold; each has a default.
@@ -47,8 +44,6 @@ class DriverSettings(ABC):
     Attributes:
         about: What the section is for, as the schema of pools' files says it.
     """
-
-    __pydantic_config__: ClassVar[Mapping[str, str]] = _FORBID
 
     about: ClassVar[str] = ""
 
@@ -63,7 +58,7 @@ class DriverSettings(ABC):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Probe:
+class Probe(Written):
     """How the guests of a pool are found healthy, besides running and answering.
 
     Attributes:
@@ -77,8 +72,6 @@ class Probe:
         within: Seconds that a clone may take to become healthy once it runs.
     """
 
-    __pydantic_config__: ClassVar[Mapping[str, str]] = _FORBID
-
     customized: bool = True
     address: bool = True
     tcp: int = 0
@@ -89,7 +82,7 @@ class Probe:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rollout:
+class Rollout(Written):
     """How fast a pool may change.
 
     Attributes:
@@ -102,8 +95,6 @@ class Rollout:
         stop_after_failures: After how many failures of one run nothing more is begun.
     """
 
-    __pydantic_config__: ClassVar[Mapping[str, str]] = _FORBID
-
     max_unavailable: int = 1
     max_surge: int = 0
     canary: int = 0
@@ -111,7 +102,7 @@ class Rollout:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PoolSpec:
+class PoolSpec(Written):
     """What a pool is to be, as its file states it.
 
     Attributes:
@@ -136,8 +127,6 @@ class PoolSpec:
             where both are there for a while.
         rollout: How fast the pool may change.
     """
-
-    __pydantic_config__: ClassVar[Mapping[str, str]] = _FORBID
 
     pool: str
     parent: str

@@ -1,6 +1,16 @@
-"""What is wrong in a document that a person wrote: found in any order, told all at once."""
+"""Documents that people write: what is wrong in them is found in any order, told all at once."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
+
+
+class Written:
+    """Data that people write in a file; a key that it does not know is an error."""
+
+    __slots__ = ()
+    __pydantic_config__: ClassVar[Mapping[str, str]] = {"extra": "forbid"}
+
 
 Place = tuple[str | int, ...]
 """Where in a document: keys, and numbers of items from 0."""
