@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from linkedclone.drivers.local.cloning import find_snapshot
-from linkedclone.drivers.local.inventory.layer_users import ChainReader
 from linkedclone.drivers.local.inventory.vm import allocated_bytes
 from linkedclone.drivers.local.machine.open import OpenMachine, observe_power
 from linkedclone.drivers.local.state.folder import StateFolder
@@ -23,7 +22,7 @@ from linkedclone.errors import (
     NotFoundError,
     RefusedError,
 )
-from linkedclone.formats.chain import name_disk
+from linkedclone.formats.chain import name_disk, read_chain
 from linkedclone.model.images import DiskExport, TellBytes
 from linkedclone.model.vm import Power
 from linkedclone.system.atomic_files import rename_new, sync_folder
@@ -43,7 +42,7 @@ def export_disk(
     _check_target(state, target)
     with locked(state, wanted.vm, shared=True) as vm:
         source = _find_layer(machines, vm, wanted)
-        chain = ChainReader().read(source)
+        chain = read_chain(source)
         if chain[0].missing:
             raise RefusedError(f"{chain[0].path} is missing", hint="``doctor`` says what to do")
         needed = _measure(source, wanted.format, vm)
@@ -94,7 +93,7 @@ def _pick(disks: Sequence[DiskRecord], label: str, name: str) -> str:
 
 def _measure(source: Path, image_format: str, vm: LockedVm) -> int:
     if image_format == "vmdk":  # qemu-img measures raw and qcow2 alone
-        return sum(allocated_bytes(file.path) or 0 for file in ChainReader().read(source))
+        return sum(allocated_bytes(file.path) or 0 for file in read_chain(source))
     arguments = ("measure", "--output=json", "-U", "-O", image_format)
     told = run_qemu_img((*arguments, name_disk(source)), folder=source.parent, lock=vm.lock)
     return int(json.loads(told)["required"])

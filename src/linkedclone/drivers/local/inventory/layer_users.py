@@ -1,7 +1,8 @@
 """Who reads which layer: VMs and foreign files, from the headers each time; who may write."""
 
-from collections import defaultdict
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 
 from linkedclone.drivers.local.inventory.foreign_files import ForeignDisk, find_foreign
@@ -16,21 +17,9 @@ from linkedclone.model.values.ids import VmId
 Chain = tuple[DiskFile, ...]
 
 
-class ChainReader:
-    """Reads chains, each file once; to be thrown away after one look."""
-
-    def __init__(self) -> None:
-        self._seen: dict[Path, DiskFile] = {}
-
-    def read(self, top: Path) -> Chain:
-        """Read the chain of a top or of a frozen layer, base first."""
-        return read_chain(top, self._read_one)
-
-    def _read_one(self, path: Path, image_format: ImageFormat) -> DiskFile:
-        found = self._seen.get(path)
-        if found is None:
-            found = self._seen[path] = read_disk_file(path, image_format)
-        return found
+def build_chain_reader() -> Callable[[Path], Chain]:
+    """Return what reads chains, each file once; to be thrown away after one look."""
+    return partial(read_chain, read=cache(read_disk_file))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,47 +50,30 @@ class Survey:
         return bool(self.users.get(layer, set()) - {vm}) or layer in self.read_by_foreign
 
 
-@dataclass(slots=True)
-class _Builder:
-    reader: ChainReader = field(default_factory=ChainReader)
-    chains: dict[Path, Chain] = field(default_factory=dict)
-    users: dict[Path, set[VmId]] = field(default_factory=lambda: defaultdict(set))
-    doubts: list[str] = field(default_factory=list)
-
-    def add(self, vm: StoredVm) -> None:
-        for top in vm.tops:
-            chain = self._read(top)
-            self.chains[top] = chain
-            for file in chain:
-                self.users[file.path].add(vm.id)
-
-    def _read(self, top: Path) -> Chain:
-        try:
-            chain = self.reader.read(top)
-        except (HypervisorError, OSError) as error:
-            self.doubts.append(str(error))
-            return (DiskFile(path=top, format=ImageFormat.QCOW2, missing=True),)
-        if chain[0].missing:
-            self.doubts.append(f"{chain[0].path} is missing")
-        return chain
-
-
 def take_survey(state: StateFolder) -> Survey:
     """Read everything; what cannot be read is told in ``doubts``."""
     stored = load_all(state)
-    builder = _Builder()
-    builder.doubts.extend(str(error) for _, error in stored.unreadable)
+    read, chains, users = build_chain_reader(), dict[Path, Chain](), dict[Path, set[VmId]]()
+    doubts = [str(error) for _, error in stored.unreadable]
     for vm in stored.vms:
-        builder.add(vm)
+        for top in vm.tops:
+            chains[top] = _read(read, top, doubts)
+            for file in chains[top]:
+                users.setdefault(file.path, set()).add(vm.id)
     foreign = find_foreign(state)
-    builder.doubts.extend(disk.doubt for disk in foreign if disk.doubt)
-    return Survey(
-        stored=stored,
-        chains=builder.chains,
-        users=dict(builder.users),
-        foreign=foreign,
-        doubts=tuple(builder.doubts),
-    )
+    doubts += (disk.doubt for disk in foreign if disk.doubt)
+    return Survey(stored=stored, chains=chains, users=users, foreign=foreign, doubts=tuple(doubts))
+
+
+def _read(read: Callable[[Path], Chain], top: Path, doubts: list[str]) -> Chain:
+    try:
+        chain = read(top)
+    except (HypervisorError, OSError) as error:
+        doubts.append(str(error))
+        return (DiskFile(path=top, format=ImageFormat.QCOW2, missing=True),)
+    if chain[0].missing:
+        doubts.append(f"{chain[0].path} is missing")
+    return chain
 
 
 def check_disk(state: StateFolder, vm: StoredVm) -> None:

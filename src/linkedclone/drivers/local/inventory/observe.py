@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from linkedclone.drivers.local.inventory.foreign_files import ForeignDisk
-from linkedclone.drivers.local.inventory.layer_users import ChainReader, Survey, take_survey
+from linkedclone.drivers.local.inventory.layer_users import Survey, build_chain_reader, take_survey
 from linkedclone.drivers.local.inventory.orphans import build_abandoned, build_foreign, find_orphans
 from linkedclone.drivers.local.inventory.scan import Findings, scan_places
 from linkedclone.drivers.local.inventory.vm import (
@@ -43,9 +43,9 @@ def observe_some(
 ) -> tuple[Vm, ...]:
     """Read these VMs, in this order; those that are gone are left out."""
     stored = load_all(state, dict.fromkeys(ids))
-    reader, foreign = ChainReader(), frozenset[Path]()
+    reader, foreign = build_chain_reader(), frozenset[Path]()
     try:
-        chains = {top: reader.read(top) for vm in stored.vms for top in vm.tops}
+        chains = {top: reader(top) for vm in stored.vms for top in vm.tops}
         usual = not any(needs_survey(state, vm, chains) for vm in stored.vms)
     except (HypervisorError, OSError):
         usual, chains = False, {}

@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from linkedclone.drivers.local.inventory.foreign_files import ForeignDisk
-from linkedclone.drivers.local.inventory.layer_users import Chain, ChainReader, Survey, take_survey
+from linkedclone.drivers.local.inventory.layer_users import Chain, Survey, take_survey
 from linkedclone.drivers.local.inventory.unlinked_vms import is_unlinked
 from linkedclone.drivers.local.inventory.vm import allocated_bytes, build_layers
 from linkedclone.drivers.local.state.folder import StateFolder, is_disk_name, is_vm_id, key_of
@@ -28,7 +28,7 @@ from linkedclone.drivers.local.storage.remove_file import (
 from linkedclone.drivers.local.storage.seals import is_sealed, seal_path
 from linkedclone.drivers.qemu.images.download import PART_SUFFIX, forget
 from linkedclone.errors import BusyError, HypervisorError, InUseError, RefusedError
-from linkedclone.formats.chain import DiskFile, ImageFormat
+from linkedclone.formats.chain import DiskFile, ImageFormat, read_chain
 from linkedclone.model.inventory import Stray
 from linkedclone.system.locks import hold, is_held
 
@@ -99,7 +99,7 @@ def _build_orphans(state: StateFolder, paths: Sequence[Path]) -> tuple[Stray, ..
 def _read_orphan(path: Path) -> Chain:
     """Read its chain; one that is only half written stands for itself."""
     with suppress(HypervisorError, OSError):
-        return ChainReader().read(path)
+        return read_chain(path)
     return (DiskFile(path=path, format=ImageFormat.RAW),)
 
 

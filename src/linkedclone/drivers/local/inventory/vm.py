@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from linkedclone.drivers.local.inventory.layer_users import Chain, ChainReader
+from linkedclone.drivers.local.inventory.layer_users import Chain, build_chain_reader
 from linkedclone.drivers.local.machine.logs import measure_logs
 from linkedclone.drivers.local.qmp.status import MachineState
 from linkedclone.drivers.local.state.file_names import RUN_FOLDER
@@ -116,11 +116,11 @@ def build_unreadable(state: StateFolder, vm: VmId, why: HypervisorError) -> Vm:
 
 def _find_disks(state: StateFolder, folder: Path) -> tuple[Disk, ...]:
     """Read the ends of all chains of ours in a folder, as far as they can be read."""
-    reader, chains = ChainReader(), dict[Path, Chain]()
+    reader, chains = build_chain_reader(), dict[Path, Chain]()
     for path in sorted(folder.glob("disk-*")):
         if is_disk_name(path.name):
             with suppress(HypervisorError, OSError):
-                chains[path] = reader.read(path)
+                chains[path] = reader(path)
     below = {file.path for chain in chains.values() for file in chain[:-1]}
     return tuple(
         _build_disk(state, path.name, chain) for path, chain in chains.items() if path not in below

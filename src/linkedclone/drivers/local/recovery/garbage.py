@@ -19,7 +19,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from linkedclone.drivers.local.inventory.foreign_files import find_foreign_together
-from linkedclone.drivers.local.inventory.layer_users import ChainReader, Survey, take_survey
+from linkedclone.drivers.local.inventory.layer_users import Survey, build_chain_reader, take_survey
 from linkedclone.drivers.local.inventory.orphans import list_layers
 from linkedclone.drivers.local.state.file_names import SEAL_SUFFIX, is_own_name, is_temporary_name
 from linkedclone.drivers.local.state.folder import StateFolder, is_disk_name, read_vm_link
@@ -142,11 +142,11 @@ def _list_wanted(state: StateFolder, survey: Survey, going: AbstractSet[Path]) -
     """
     left = (path for path in list_layers(state) if path not in survey.reached)
     unasked = (path for path in left if going.isdisjoint((path, path.parent)))
-    reader, read = ChainReader(), set[Path]()
+    reader, read = build_chain_reader(), set[Path]()
     for path in unasked:
         read.add(path)
         with suppress(HypervisorError, OSError):
-            read.update(file.path for file in reader.read(path))
+            read.update(file.path for file in reader(path))
     return survey.reached.union(read, *(disk.path.parents for disk in survey.foreign))
 
 
@@ -241,28 +241,28 @@ def list_reached(tops: Sequence[Path]) -> tuple[Path, ...]:
 
     That is what a command registers that may take the last reader away from them.
     """
-    reader, found = ChainReader(), dict.fromkeys(tops)
+    reader, found = build_chain_reader(), dict.fromkeys(tops)
     for top in tops:
         with suppress(HypervisorError, OSError):
-            found.update(dict.fromkeys(file.path for file in reader.read(top)))
+            found.update(dict.fromkeys(file.path for file in reader(top)))
     return tuple(path for path in found if path.parent.parent == tops[0].parent.parent)
 
 
 def _layers_below(tops: Sequence[Path]) -> tuple[Path, ...]:
     """Return the layer below each, where there is one that can be read."""
-    reader, found = ChainReader(), list[Path]()
+    reader, found = build_chain_reader(), list[Path]()
     for top in tops:
         with suppress(HypervisorError, OSError):
-            found.extend(file.path for file in reader.read(top)[-2:-1])
+            found.extend(file.path for file in reader(top)[-2:-1])
     return tuple(found)
 
 
 def _is_read(state: StateFolder, layer: Path) -> bool:
     """Say whether the VM in whose folder a layer is reads it; also if nobody can tell."""
-    reader = ChainReader()
+    reader = build_chain_reader()
     try:
         tops = load_vm(state, VmId(layer.parent.name)).tops
-        return any(file.path == layer for top in tops for file in reader.read(top))
+        return any(file.path == layer for top in tops for file in reader(top))
     except (HypervisorError, OSError):
         return True
 
