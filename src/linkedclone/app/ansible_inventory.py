@@ -24,27 +24,16 @@ _THIS_MACHINE = frozenset({"localhost", "127.0.0.1", "::1"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnsibleHost:
-    """One VM as Ansible is told of it.
-
-    Attributes:
-        vm: The VM.
-        endpoint: Where it is.
-        parent: Name of the VM that it hangs from; empty if none.
-        parent_id: What tells that from others of its name.
-        snapshot: Name of the snapshot that it hangs from; empty if none.
-        snapshot_id: What tells that from others of its name.
-        linked: Whether it is linked; None where that cannot be seen.
-        login: How to log in; None leaves it to its first address.
-    """
+    """One VM as Ansible is told of it."""
 
     vm: Vm
     endpoint: str
-    parent: str = ""
-    parent_id: str = ""
-    snapshot: str = ""
-    snapshot_id: str = ""
-    linked: bool | None = None
-    login: SshLogin | None = None
+    parent: str = ""  # name of the VM that it hangs from; empty if none
+    parent_id: str = ""  # what tells that from others of its name
+    snapshot: str = ""  # name of the snapshot that it hangs from; empty if none
+    snapshot_id: str = ""  # what tells that from others of its name
+    linked: bool | None = None  # whether it is linked; None where that cannot be seen
+    login: SshLogin | None = None  # how to log in; None leaves it to its first address
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -38,16 +38,11 @@ Landings = dict[str, Landing[CreateClone]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Made(Landing[CreateClone]):
-    """What became of one clone.
-
-    Attributes:
-        verdict: The judgement.
-        vm: The clone as it was seen last.
-        failed_task: Why its job failed, where the hypervisor itself told so.
-    """
+    """What became of one clone."""
 
     verdict: CloneVerdict
-    vm: Vm | None = None
+    vm: Vm | None = None  # the clone as it was seen last
+    # Why its job failed, where the hypervisor itself told so.
     failed_task: LinkedCloneError | None = None
 
 

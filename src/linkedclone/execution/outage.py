@@ -17,19 +17,12 @@ _Out = TypeVar("_Out")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pace:
-    """Where time and chance come from.
+    """Where time and chance come from."""
 
-    Attributes:
-        now: Seconds on a clock that never goes back.
-        sleep: Lets seconds pass; an interrupt ends it.
-        chance: A number from 0 up to 1, for jitter.
-        check: Ends a run that was cancelled, as Ctrl-C does; called wherever it
-            may end.
-    """
-
-    now: Callable[[], float] = time.monotonic
-    sleep: Callable[[float], None] = time.sleep
-    chance: Callable[[], float] = random.random
+    now: Callable[[], float] = time.monotonic  # seconds on a clock that never goes back
+    sleep: Callable[[float], None] = time.sleep  # lets seconds pass; an interrupt ends it
+    chance: Callable[[], float] = random.random  # a number from 0 up to 1, for jitter
+    # Ends a run that was cancelled, as Ctrl-C does; called wherever it may end.
     check: Callable[[], None] = lambda: None
 
     def spread(self, seconds: float) -> float:

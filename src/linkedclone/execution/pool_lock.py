@@ -28,19 +28,12 @@ _FIELD_STARTED: Final = 19
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claimant:
-    """A run, and the process that it lives in.
-
-    Attributes:
-        run: The id of the run.
-        host: The machine.
-        pid: The process.
-        started: When that was started, in the kernel's ticks.
-    """
+    """A run, and the process that it lives in."""
 
     run: str
     host: str
     pid: int
-    started: str
+    started: str  # when that was started, in the kernel's ticks
 
     def __str__(self) -> str:
         return f"{self.run} {self.host} {self.pid} {self.started}"

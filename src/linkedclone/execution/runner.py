@@ -54,15 +54,10 @@ _STALE_SECONDS: Final = 20.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What came of a plan.
+    """What came of a plan."""
 
-    Attributes:
-        results: What became of what each step is about, by the step's key.
-        landings: How each step ended that was carried out, in order.
-    """
-
-    results: Mapping[str, ActionResult]
-    landings: tuple[Landing[Any], ...]
+    results: Mapping[str, ActionResult]  # what became of what each step is about, by the step's key
+    landings: tuple[Landing[Any], ...]  # how each step ended that was carried out, in order
 
 
 class Runner(Stages):

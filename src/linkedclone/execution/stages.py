@@ -21,31 +21,20 @@ Item = TypeVar("Item", bound=Step)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Landing(Generic[Item]):
-    """How one step ended.
-
-    Attributes:
-        item: The step.
-        result: What its job made; None if it failed.
-        error: Why it failed; None if it did not.
-        accepted: True if the hypervisor took the call.
-        known: True if the hypervisor itself told how the job ended; False where
-            it could not be asked, or has forgotten the job.
-        seconds: From the start of the call to the end of the job.
-        submitted_seconds: Of these, until the hypervisor took the call; None if
-            it did not.
-        landed: When it ended, by ``time.monotonic``.
-        task: What the hypervisor calls the job; empty where it has no word for it.
-    """
+    """How one step ended."""
 
     item: Item
-    result: str | None
-    error: LinkedCloneError | None
-    accepted: bool
+    result: str | None  # what its job made; None if it failed
+    error: LinkedCloneError | None  # why it failed; None if it did not
+    accepted: bool  # True if the hypervisor took the call
+    # True if the hypervisor itself told how the job ended; False where it could not be asked, or
+    # has forgotten the job.
     known: bool
-    seconds: float
+    seconds: float  # from the start of the call to the end of the job
+    # Of these, until the hypervisor took the call; None if it did not.
     submitted_seconds: float | None = None
-    landed: float = 0.0
-    task: str = ""
+    landed: float = 0.0  # when it ended, by ``time.monotonic``
+    task: str = ""  # what the hypervisor calls the job; empty where it has no word for it
 
 
 class StageWorker(ABC):

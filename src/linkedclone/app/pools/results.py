@@ -27,19 +27,13 @@ _TRIES: Final = 3
 
 @dataclass(slots=True)
 class Tally:
-    """What a run has done.
+    """What a run has done."""
 
-    Attributes:
-        results: What came of each change, in order.
-        failures: How many failed, clones that do not come up among them.
-        made: Clones of this run.
-        lost: Replacements whose old clone is gone and whose new one could not
-            be made, by slot: what the old one had is handed on once it can.
-    """
-
-    results: list[PoolResult] = field(default_factory=list)
-    failures: int = 0
-    made: set[VmId] = field(default_factory=set)
+    results: list[PoolResult] = field(default_factory=list)  # what came of each change, in order
+    failures: int = 0  # how many failed, clones that do not come up among them
+    made: set[VmId] = field(default_factory=set)  # clones of this run
+    # Replacements whose old clone is gone and whose new one could not be made, by slot: what the
+    # old one had is handed on once it can.
     lost: dict[str, Change] = field(default_factory=dict)
     _sick: set[VmId] = field(default_factory=set)
     _tried: Counter[tuple[Act, str]] = field(default_factory=Counter)

@@ -19,18 +19,12 @@ ABSENT: Final = "there is no such VM; nothing to do"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """What became of references to VMs.
+    """What became of references to VMs."""
 
-    Attributes:
-        vms: The VMs that are there, each once however often it was named.
-        absent: The references that fit no VM.
-        action: What is to be done to them.
-        failure: What an absent VM is reported with; None where that is what was wanted.
-    """
-
-    vms: tuple[Vm, ...]
-    absent: tuple[str, ...] = ()
-    action: str = ""
+    vms: tuple[Vm, ...]  # the VMs that are there, each once however often it was named
+    absent: tuple[str, ...] = ()  # the references that fit no VM
+    action: str = ""  # what is to be done to them
+    # What an absent VM is reported with; None where that is what was wanted.
     failure: tuple[str, str] | None = ("there is no such VM", "``list`` shows all VMs")
 
     def tell(self, report: ActionReport) -> ActionReport:

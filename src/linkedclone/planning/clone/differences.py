@@ -24,19 +24,12 @@ from linkedclone.planning.clone.spec_digest import (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Base:
-    """What a clone hangs from, or was copied from.
+    """What a clone hangs from, or was copied from."""
 
-    Attributes:
-        parent: Name of the VM.
-        snapshot: Name of its snapshot; empty where it was copied as it stood.
-        snapshot_id: Its id, as far as it is known.
-        description: The text given when it was taken, if it is still there.
-    """
-
-    parent: str
-    snapshot: str
-    snapshot_id: str
-    description: str = ""
+    parent: str  # name of the VM
+    snapshot: str  # name of its snapshot; empty where it was copied as it stood
+    snapshot_id: str  # its id, as far as it is known
+    description: str = ""  # the text given when it was taken, if it is still there
 
 
 def find_base(vm: Vm, source: Vm, *, linked: bool) -> Base:
@@ -58,17 +51,12 @@ def find_base(vm: Vm, source: Vm, *, linked: bool) -> Base:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """What a batch of clones is asked for.
-
-    Attributes:
-        request: The request.
-        target: Where the clones go.
-        snapshot: The snapshot that they are to hang from; None for one that is
-            yet to be taken, or where the parent is copied as it stands.
-    """
+    """What a batch of clones is asked for."""
 
     request: CloneRequest
     target: Target
+    # The snapshot that they are to hang from; None for one that is yet to be taken, or where the
+    # parent is copied as it stands.
     snapshot: Snapshot | None
 
 

@@ -129,19 +129,12 @@ def _lies_in(address: str, free: Sequence[Span]) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clash:
-    """An address that a clone of ours shares with another VM.
-
-    Attributes:
-        clone: The clone.
-        other: Who else has it.
-        address: The address.
-        loses: Whether the clone is the one that has to go.
-    """
+    """An address that a clone of ours shares with another VM."""
 
     clone: Vm
-    other: Vm
+    other: Vm  # who else has it
     address: str
-    loses: bool
+    loses: bool  # whether the clone is the one that has to go
 
 
 def find_clashes(clones: Sequence[Vm], vms: Sequence[Vm]) -> tuple[Clash, ...]:

@@ -29,24 +29,16 @@ class Fate(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CloneVerdict:
-    """The judgement on one clone.
+    """The judgement on one clone."""
 
-    Attributes:
-        fate: Created and good; existing: made by another run; kept: good, but
-            not running as it should; undone: this run made it, and it has to
-            go; nothing: there is nothing that this run may touch.
-        proof: Whether it is linked, where there is something to look at.
-        failure: Why it failed; None if it did not.
-        mark_to_mend: True if the hypervisor gave it another UUID than its mark
-            names.
-        left_failed: True if it is kept as its failed call left it: its mark has
-            to say so, or a later run would take it up.
-    """
-
+    # Created and good; existing: made by another run; kept: good, but not running as it should;
+    # undone: this run made it, and it has to go; nothing: there is nothing that this run may touch.
     fate: Fate
-    proof: Proof | None = None
-    failure: Failure | None = None
-    mark_to_mend: bool = False
+    proof: Proof | None = None  # whether it is linked, where there is something to look at
+    failure: Failure | None = None  # why it failed; None if it did not
+    mark_to_mend: bool = False  # True if the hypervisor gave it another UUID than its mark names
+    # True if it is kept as its failed call left it: its mark has to say so, or a later run would
+    # take it up.
     left_failed: bool = False
 
 

@@ -9,20 +9,13 @@ from linkedclone.model.vm import CustomizationStatus, Power, Vm
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Probed:
-    """What a look from outside and into a guest has brought, besides the VM itself.
+    """What a look from outside and into a guest has brought, besides the VM itself."""
 
-    Attributes:
-        tcp: Why the port takes no connections; empty if it does, None if
-            nobody tried.
-        command: Why the command did not end with 0; likewise.
-        in_use: Whether somebody uses the guest, or nobody can tell.
-        unasked: Why nobody can tell.
-    """
-
+    # Why the port takes no connections; empty if it does, None if nobody tried.
     tcp: str | None = None
-    command: str | None = None
-    in_use: bool = False
-    unasked: str = ""
+    command: str | None = None  # why the command did not end with 0; likewise
+    in_use: bool = False  # whether somebody uses the guest, or nobody can tell
+    unasked: str = ""  # why nobody can tell
 
 
 def judge_fitness(

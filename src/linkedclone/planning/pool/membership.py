@@ -29,22 +29,15 @@ _FIELD: Final = re.compile(r"\{n[^}]*\}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolIdentity:
-    """What a clone has to fit to belong to a pool.
+    """What a clone has to fit to belong to a pool."""
 
-    Attributes:
-        spec: The pool, for its name and its numbering.
-        parent: The golden image.
-        place: Inventory path of the folder that its clones are made in.
-        accepted: Clones that a person has said belong to it, though their
-            marks do not say so yet.
-        origin: The endpoint's own id and the folder's, of which the UUIDs of
-            clones are made; None where remains are not to be known again.
-    """
-
-    spec: PoolSpec
-    parent: Vm
-    place: str
+    spec: PoolSpec  # the pool, for its name and its numbering
+    parent: Vm  # the golden image
+    place: str  # inventory path of the folder that its clones are made in
+    # Clones that a person has said belong to it, though their marks do not say so yet.
     accepted: frozenset[VmId] = field(default_factory=frozenset)
+    # The endpoint's own id and the folder's, of which the UUIDs of clones are made; None where
+    # remains are not to be known again.
     origin: tuple[str, FolderId] | None = None
 
     def fits(self, vm: Vm) -> bool:

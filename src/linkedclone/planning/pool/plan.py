@@ -68,32 +68,21 @@ _PARTS: Final[Mapping[str, str]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolSight:
-    """What is seen of a pool at one moment, and what its clones are to be made of.
+    """What is seen of a pool at one moment, and what its clones are to be made of."""
 
-    Attributes:
-        parent: The golden image.
-        snapshot: What the clones are to hang from, with its disks.
-        folder: Inventory path of the folder that they stand in.
-        shape: What they are to be given, see ``planning.clone.spec_digest``.
-        inventory: All VMs, with sizes.
-        health: What was found of the clones; one that was not looked at is unknown.
-        now: The moment, with time zone.
-        asked: Clones that somebody wants made anew.
-        accepted: Clones that belong to the pool though their marks do not say so.
-        origin: See ``PoolIdentity``.
-        despite_unreadable: Whether clones go that VMs which cannot be read may hang from.
-    """
-
-    parent: Vm
-    snapshot: Snapshot
-    folder: str
-    shape: Mapping[str, str]
-    inventory: Inventory
-    now: datetime
+    parent: Vm  # the golden image
+    snapshot: Snapshot  # what the clones are to hang from, with its disks
+    folder: str  # inventory path of the folder that they stand in
+    shape: Mapping[str, str]  # what they are to be given, see ``planning.clone.spec_digest``
+    inventory: Inventory  # all VMs, with sizes
+    now: datetime  # the moment, with time zone
+    # What was found of the clones; one that was not looked at is unknown.
     health: Mapping[VmId, Health] = field(default_factory=dict)
-    asked: frozenset[VmId] = frozenset()
+    asked: frozenset[VmId] = frozenset()  # clones that somebody wants made anew
+    # Clones that belong to the pool though their marks do not say so.
     accepted: frozenset[VmId] = frozenset()
-    origin: tuple[str, FolderId] | None = None
+    origin: tuple[str, FolderId] | None = None  # see ``PoolIdentity``
+    # Whether clones go that VMs which cannot be read may hang from.
     despite_unreadable: bool = False
 
     def identify(self, spec: PoolSpec) -> PoolIdentity:

@@ -28,18 +28,12 @@ _AT_ONCE: Final = frozenset({Act.DELETE, Act.RENAME, Act.START, Act.STOP})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wave:
-    """What may be done now.
-
-    Attributes:
-        changes: The changes.
-        surging: Slots of those replacements whose new clone is made before
-            the old one goes.
-        waits: Why nothing more may be done now; empty if nothing is left.
-    """
+    """What may be done now."""
 
     changes: tuple[PoolChange, ...] = ()
+    # Slots of those replacements whose new clone is made before the old one goes.
     surging: frozenset[str] = frozenset()
-    waits: str = ""
+    waits: str = ""  # why nothing more may be done now; empty if nothing is left
 
 
 def choose_wave(spec: PoolSpec, sight: PoolSight, plan: PoolPlan) -> Wave:
