@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from linkedclone.app.pools.pool_file import read_pool as read_pool
     from linkedclone.config.customization_file import read_customization as read_customization
     from linkedclone.errors import LinkedCloneError as LinkedCloneError
+    from linkedclone.execution.outage import Cancellation as Cancellation
     from linkedclone.lineage.tree import TreeNode as TreeNode
     from linkedclone.lineage.usage import Usage as Usage
     from linkedclone.model.customization import Addresses as Addresses
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "ActionReport": "linkedclone.model.report",
     "Addresses": "linkedclone.model.customization",
+    "Cancellation": "linkedclone.execution.outage",
     "CloneReport": "linkedclone.model.report",
     "CloneRequest": "linkedclone.model.request",
     "Connection": "linkedclone.app.connection",

@@ -8,8 +8,14 @@ import pytest
 
 import linkedclone
 
-README = Path(__file__).parents[2] / "README.md"
-EXAMPLES = re.findall(r"^```python\n(.*?)^```", README.read_text(), re.DOTALL | re.MULTILINE)
+ROOT = Path(__file__).parents[2]
+EXAMPLES = {
+    f"{page}-{number}": example
+    for page in ("README.md", "docs/library.md")
+    for number, example in enumerate(
+        re.findall(r"^```python\n(.*?)^```", (ROOT / page).read_text(), re.DOTALL | re.MULTILINE)
+    )
+}
 
 
 def test_the_packages_own_example_runs() -> None:
@@ -18,11 +24,11 @@ def test_the_packages_own_example_runs() -> None:
     assert results.failed == 0
 
 
-def test_the_readme_has_an_example() -> None:
-    assert EXAMPLES
+def test_each_page_has_an_example() -> None:
+    assert {name.partition("-")[0] for name in EXAMPLES} == {"README.md", "docs/library.md"}
 
 
-@pytest.mark.parametrize("example", EXAMPLES)
-def test_the_readmes_example_runs_on_the_hypervisor_in_memory(example: str) -> None:
-    here = re.sub(r"connect\([^)]*\)", 'connect("memory:")', example)
-    exec(compile(here, "README.md", "exec"), {})
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_a_pages_example_runs_on_the_hypervisor_in_memory(name: str) -> None:
+    here = re.sub(r"connect\(\"(?!memory:)[^)]*\)", 'connect("memory:")', EXAMPLES[name])
+    exec(compile(here, name, "exec"), {})

@@ -2,7 +2,12 @@
 
 import pytest
 
+from linkedclone.app.connection import Connection
 from linkedclone.drivers.contract import Driver
+from linkedclone.execution.outage import Cancellation
+from linkedclone.execution.progress import Event, Silent
+from linkedclone.model.jobs import JobStatus
+from linkedclone.model.report import Status
 from linkedclone.model.vm import Power
 from tests import do
 from tests.contract.acts import clone, finish, read, set_power
@@ -37,3 +42,27 @@ def test_two_that_start_the_same_vm_are_both_done(
     assert finish(driver, [first])[0].error is None
     assert finish(other_driver, [second])[0].error is None
     assert read(driver, vm.id).power is Power.ON
+
+
+def test_a_run_that_is_cancelled_sends_nothing_more_and_says_so(rig: Rig, driver: Driver) -> None:
+    """Cancelled as its first step ends: another thread would do it in the same way."""
+    names = ["desk-001", "desk-002", "desk-003"]
+    vms = [clone(driver, rig, name) for name in names]
+    for vm in vms:
+        set_power(driver, vm, Power.ON)
+    cancel = Cancellation()
+
+    class Canceller(Silent):
+        def update(self, event: Event) -> None:
+            if event.status is JobStatus.DONE:
+                cancel.cancel()
+
+    proposal = Connection(driver, address="test").vms.propose_delete(names)
+    report = proposal.apply(progress=Canceller(), cancel=cancel)
+    assert (report.interrupted, report.exit_code) == (True, 130)
+    assert {result.name for result in report.results} == set(names)
+    assert {result.action for result in report.results if result.status is Status.DONE} <= {
+        "power-off"
+    }
+    assert Status.FAILED not in {result.status for result in report.results}
+    assert {vm.name for vm in driver.find_vms(names)} == set(names)
