@@ -230,6 +230,11 @@ class CloneRequest:
         """Return what a clone has of its own."""
         return self.own.get(name) or Own()
 
+    def generation_of(self, name: str) -> int:
+        """Return which clone of its name a clone is."""
+        own = self.own_of(name).generation
+        return self.generation if own is None else own
+
     def called(self, name: str) -> str:
         """Return what a clone's guest is called after."""
         return self.own_of(name).called or name

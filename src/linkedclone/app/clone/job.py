@@ -27,16 +27,15 @@ from linkedclone.execution.outage import REAL, Pace
 from linkedclone.execution.progress import Progress
 from linkedclone.execution.runner import Runner
 from linkedclone.execution.stages import Landing
-from linkedclone.model.plan import CreateClone, Plan, SetPower, Step, TakeSnapshot, WriteMark
+from linkedclone.model.plan import CreateClone, SetPower, Step, TakeSnapshot, WriteMark
 from linkedclone.model.report import CloneReport, CloneResult, Stage, Status
 from linkedclone.model.request import CloneRequest, Wait
 from linkedclone.model.values.document import NOT_TOLD, Document, told_by
 from linkedclone.model.values.version import __version__
 from linkedclone.model.values.vm_names import check_name, expand_names
-from linkedclone.model.vm import Snapshot
 from linkedclone.planning.clone.outcome import Fate
 from linkedclone.planning.clone.parallelism import find_parallel
-from linkedclone.planning.clone.plan import ClonePlanner, Run, Scene, needs_inventory
+from linkedclone.planning.clone.plan import ClonePlan, ClonePlanner, Run, Scene, needs_inventory
 
 if TYPE_CHECKING:
     from linkedclone.model.server_check import HostCheck
@@ -51,15 +50,11 @@ class Prepared(Document):
         request: What is wanted.
         scene: What was looked up.
         plan: What is to be done.
-        snapshot_name: What the clones hang from, or will.
-        snapshot: The snapshot, if it is there already.
     """
 
     request: CloneRequest = field(metadata=NOT_TOLD)
     scene: Scene = field(metadata=NOT_TOLD)
-    plan: Plan = field(metadata=told_by(lambda _, plan: plan.document()))
-    snapshot_name: str = field(metadata=NOT_TOLD)
-    snapshot: Snapshot | None = field(default=None, metadata=NOT_TOLD)
+    plan: ClonePlan = field(metadata=told_by(lambda _, plan: plan.document()))
 
     @property
     def parts(self) -> Mapping[str, str]:
@@ -72,7 +67,7 @@ class Prepared(Document):
         """What clones that are there already are compared with."""
         from linkedclone.planning.clone.differences import Wanted
 
-        return Wanted(request=self.request, target=self.scene.target, snapshot=self.snapshot)
+        return Wanted(request=self.request, target=self.scene.target, snapshot=self.plan.snapshot)
 
     @property
     def creates(self) -> tuple[CreateClone, ...]:
@@ -103,14 +98,8 @@ def prepare(driver: Driver, request: CloneRequest) -> Prepared:
 
         request = settle(request)
     scene = _resolve(driver, request)
-    planner = ClonePlanner(request=request, scene=scene)
-    prepared = Prepared(
-        request=request,
-        scene=scene,
-        plan=planner.plan(),
-        snapshot_name=planner.snapshot_name(),
-        snapshot=planner.wanted_snapshot(),
-    )
+    plan = ClonePlanner(request=request, scene=scene).plan()
+    prepared = Prepared(request=request, scene=scene, plan=plan)
     for finding in driver.check(prepared.creates):
         raise finding
     return prepared
@@ -174,7 +163,7 @@ def planned_report(prepared: Prepared, endpoint: str) -> CloneReport:
             status=Status.PLANNED,
             uuid=step.uuid,
             parent=prepared.scene.source.name,
-            snapshot=prepared.snapshot_name,
+            snapshot=prepared.plan.snapshot_name,
         )
         for step in prepared.creates
     } | {vm.name: describe_existing(prepared, vm) for vm in prepared.plan.existing}

@@ -179,7 +179,7 @@ def build_report(
 def _common_snapshot(prepared: Prepared, results: Iterable[CloneResult]) -> str:
     """Return the snapshot that a batch hangs from; one that was never taken is not told."""
     if prepared.creates:
-        return prepared.snapshot_name
+        return prepared.plan.snapshot_name
     names = {result.snapshot for result in results if result.id}
     return names.pop() if len(names) == 1 else ""
 

@@ -147,7 +147,7 @@ class Pools:
         target = self._driver.resolve_target(parent, request)
         if spec.customization is not None:
             # Before anything goes: whether each name makes a host name, and all secrets are there.
-            settle(replace(request, names=spec.slots))
+            request = replace(settle(replace(request, names=spec.slots)), names=())
         scene = PoolScene(
             spec=spec,
             request=request,

@@ -327,8 +327,8 @@ def _describe_existing(report: "CloneReport") -> list[str]:
 def _describe_creates(prepared: "Prepared") -> str:
     from linkedclone.model.values.vm_names import render_count
 
-    count = len(prepared.creates)
+    count, snapshot = len(prepared.creates), prepared.plan.snapshot_name
     if prepared.request.disk_move.linked:
-        return f"make {count} from {prepared.snapshot_name}"
-    origin = f"from {prepared.snapshot_name}" if prepared.snapshot_name else "of the VM as it is"
+        return f"make {count} from {snapshot}"
+    origin = f"from {snapshot}" if snapshot else "of the VM as it is"
     return f"make {render_count(count, 'full copy', 'full copies')} {origin}"

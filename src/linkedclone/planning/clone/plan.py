@@ -1,8 +1,10 @@
 """Plan N linked clones of one parent."""
 
+from __future__ import annotations
+
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from linkedclone.errors import NameTakenError, RefusedError
 from linkedclone.model.guest import Guest, GuestCard
@@ -16,6 +18,7 @@ from linkedclone.model.plan import (
     WriteMark,
 )
 from linkedclone.model.request import CloneRequest, Target
+from linkedclone.model.values.document import NOT_TOLD
 from linkedclone.model.values.ids import FolderId
 from linkedclone.model.values.vm_names import render_count
 from linkedclone.model.vm import Disk, Identity, Mark, Power, Snapshot, Vm
@@ -80,13 +83,8 @@ def clone_uuid(identity: Identity, target: Target, request: CloneRequest, name: 
     It is made of the endpoint's own id, the folder's id, the owner, the name
     and the generation; never of the endpoint's address, which may change.
     """
-    generation = _generation(request, name)
+    generation = request.generation_of(name)
     return uuid_of(identity.instance, target.folder, request.owner, name, generation)
-
-
-def _generation(request: CloneRequest, name: str) -> int:
-    own = request.own_of(name).generation
-    return request.generation if own is None else own
 
 
 def uuid_of(instance: str, folder: FolderId, owner: str, name: str, generation: int) -> str:
@@ -114,6 +112,20 @@ def put_into(step: CreateClone, folder: FolderId, identity: Identity) -> CreateC
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ClonePlan(Plan):
+    """What is to be done for a batch.
+
+    Attributes:
+        snapshot: What is cloned from; None for a snapshot that is yet to be taken,
+            and where a parent without snapshots is copied as it stands.
+        snapshot_name: Its name, also if it is yet to be taken; empty for such a copy.
+    """
+
+    snapshot: Snapshot | None = field(default=None, metadata=NOT_TOLD)
+    snapshot_name: str = field(default="", metadata=NOT_TOLD)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ClonePlanner:
     """Plans a batch. Pure.
 
@@ -133,7 +145,7 @@ class ClonePlanner:
     def _target(self) -> Target:
         return self.scene.target
 
-    def plan(self) -> Plan:
+    def plan(self) -> ClonePlan:
         """Plan the clones.
 
         A clone of this parent that is there already comes out as ``existing``,
@@ -167,7 +179,13 @@ class ClonePlanner:
         start = tuple(self._starts(existing))
         stages = tuple(stage for stage in (mend, take, folder, make + start) if stage)
         notes = self._notes(snapshot) if make else ()
-        return Plan(stages=stages, existing=existing, notes=self._target.notes + notes)
+        return ClonePlan(
+            stages=stages,
+            existing=existing,
+            notes=self._target.notes + notes,
+            snapshot=snapshot,
+            snapshot_name=snapshot.name if snapshot else self._new_name(),
+        )
 
     def _notes(self, snapshot: Snapshot | None) -> tuple[str, ...]:
         """Tell what a person should know of the disks before the clones are made."""
@@ -182,21 +200,6 @@ class ClonePlanner:
 
         found = spread(names, self._target.spots)
         return {name: place_at(self._target, spot, over) for name, spot in found.items()}
-
-    def wanted_snapshot(self) -> Snapshot | None:
-        """Return the snapshot that is cloned from; None for one that is yet to be taken.
-
-        None as well where a parent without snapshots is copied as it stands.
-        """
-        return self._snapshot(missing=False)
-
-    def snapshot_name(self) -> str:
-        """Return the name of the snapshot that is cloned from, or will be.
-
-        Empty where a parent without snapshots is copied as it stands.
-        """
-        snapshot = self.wanted_snapshot()
-        return snapshot.name if snapshot else self._new_name()
 
     def _snapshot(self, *, missing: bool) -> Snapshot | None:
         """Return the snapshot that is cloned from; None for one that is yet to be taken.
@@ -312,7 +315,7 @@ class ClonePlanner:
             guest=guest,
             power_on=self.request.power_on,
             keep_failed=self.request.keep_failed,
-            generation=_generation(self.request, name),
+            generation=self.request.generation_of(name),
         )
 
     def _refuse_used_macs(self, creates: Sequence[CreateClone]) -> None:

@@ -194,10 +194,10 @@ def test_the_step_says_what_becomes_of_the_disks(move: DiskMove) -> None:
 @pytest.mark.parametrize("move", [m for m in DiskMove if not m.linked])
 def test_a_parent_without_snapshots_is_copied_as_it_stands(move: DiskMove) -> None:
     bare = vm("gold", disk("gold/gold.vmdk"))
-    made = planner(bare, disk_move=move)
-    (step,) = made.plan().steps
+    made = planner(bare, disk_move=move).plan()
+    (step,) = made.steps
     assert isinstance(step, CreateClone)
-    assert (step.snapshot, made.snapshot_name(), step.mark.snapshot_name) == (None, "", "")
+    assert (step.snapshot, made.snapshot_name, step.mark.snapshot_name) == (None, "", "")
 
 
 def test_a_linked_clone_of_a_parent_without_snapshots_is_never_a_copy() -> None:
