@@ -121,7 +121,7 @@ class CreateClone(_Step):
     generation: int = 0  # what its UUID is made of beside the endpoint, folder, owner and name
     # Earlier steps of the same plan whose results it refers to: the snapshot that it is to hang
     # from, and the folder that it goes into, from which its UUID follows.
-    awaits: tuple[TakeSnapshot | CreateFolder, ...] = ()
+    awaits: tuple[TakeSnapshot | CreateFolder, ...] = field(default=(), metadata=NOT_TOLD)
 
     @property
     def about(self) -> str:

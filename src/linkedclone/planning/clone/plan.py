@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from linkedclone.errors import NameTakenError, RefusedError
 from linkedclone.model.guest import Guest, GuestCard
@@ -18,7 +18,6 @@ from linkedclone.model.plan import (
     WriteMark,
 )
 from linkedclone.model.request import CloneRequest, Target
-from linkedclone.model.values.document import NOT_TOLD
 from linkedclone.model.values.ids import FolderId
 from linkedclone.model.values.vm_names import render_count
 from linkedclone.model.vm import Disk, Identity, Mark, Power, Snapshot, Vm
@@ -121,8 +120,8 @@ class ClonePlan(Plan):
         snapshot_name: Its name, also if it is yet to be taken; empty for such a copy.
     """
 
-    snapshot: Snapshot | None = field(default=None, metadata=NOT_TOLD)
-    snapshot_name: str = field(default="", metadata=NOT_TOLD)
+    snapshot: Snapshot | None = None
+    snapshot_name: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
