@@ -15,10 +15,21 @@ from linkedclone.errors import LinkedCloneError, Transience
 from linkedclone.model.plan import (
     AttachClone,
     CreateClone,
-    RevertSnapshot,
-    ShutDownGuest,
+    CreateFolder,
+    DeleteSnapshot,
+    DeleteVm,
+    DisconnectMedia,
+    GrowDisk,
+    PromoteVm,
+    ReconfigureVm,
+    RelocateVm,
+    RemoveStray,
+    RenameVm,
+    SetPower,
+    SetTemplate,
     Step,
-    TakeSnapshot,
+    UnregisterVm,
+    WriteMark,
 )
 
 
@@ -57,9 +68,24 @@ ALLOWANCES: Final[dict[Transience, Allowance]] = {
 OUTAGE: Final = Allowance(tries=1_000, first_seconds=0.5, longest_seconds=10.0)
 """How often an endpoint that is away is knocked at; for how long is the driver's to say."""
 
-_NEVER_TWICE: Final = (TakeSnapshot, RevertSnapshot, ShutDownGuest)
-"""Steps that are no longer the same the second time: a snapshot would be there
-twice, and what was written since a revert would be lost."""
+_SAME_TWICE: Final = (
+    CreateFolder,
+    SetTemplate,
+    DisconnectMedia,
+    WriteMark,
+    SetPower,
+    RenameVm,
+    ReconfigureVm,
+    RelocateVm,
+    DeleteVm,
+    UnregisterVm,
+    DeleteSnapshot,
+    PromoteVm,
+    GrowDisk,
+    RemoveStray,
+)
+"""Steps that are the same the second time. Others are not: a snapshot would be
+there twice, and what was written since a revert would be lost."""
 
 
 def may_repeat(step: Step, transience: Transience, *, accepted: bool) -> bool:
@@ -79,9 +105,9 @@ def may_repeat(step: Step, transience: Transience, *, accepted: bool) -> bool:
     unknown = transience is Transience.LOST
     if isinstance(step, CreateClone | AttachClone):
         return not unknown and not accepted
-    if isinstance(step, _NEVER_TWICE):
-        return transience is Transience.BUSY or not (unknown or accepted)
-    return True
+    if isinstance(step, _SAME_TWICE):
+        return True
+    return transience is Transience.BUSY or not (unknown or accepted)
 
 
 def plan_retry(

@@ -1,7 +1,7 @@
 """What is tried again, how often and how long after; what is never sent twice. As tables."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pytest
 
@@ -35,6 +35,7 @@ from linkedclone.model.plan import (
     PromoteVm,
     RevertSnapshot,
     SetPower,
+    ShutDownGuest,
     Step,
     TakeSnapshot,
     WriteMark,
@@ -82,6 +83,17 @@ def test_what_counts_as_done_the_second_time_may_be_sent_whatever_happened(
     step: Step, *, accepted: bool
 ) -> None:
     assert all(may_repeat(step, why, accepted=accepted) for why in Transience)
+
+
+def test_a_step_that_nobody_has_judged_is_not_sent_again_where_it_may_have_been_done() -> None:
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class Unjudged(ShutDownGuest):
+        """As a step that is new."""
+
+    step = Unjudged(vm=VmId("vm-1"), vm_name="desk-1", deadline_seconds=1.0)
+    assert may_repeat(step, Transience.BUSY, accepted=False)
+    assert not may_repeat(step, Transience.LOST, accepted=False)
+    assert not may_repeat(step, Transience.INTERNAL, accepted=True)
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import cache, partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, get_args
 
 from linkedclone.config.endpoint import Endpoint
 from linkedclone.drivers.features import ALL_STEPS, Features, refuse
@@ -45,7 +45,7 @@ from linkedclone.drivers.local.state.folder import MOVED_FROM, MOVING, StateFold
 from linkedclone.drivers.local.state.settings import find_accel, find_root
 from linkedclone.drivers.local.state.store import load_vm
 from linkedclone.drivers.local.state.trust import secure_state
-from linkedclone.drivers.local.steps import build_work
+from linkedclone.drivers.local.steps import Absent, build_work
 from linkedclone.drivers.rules.clone_checks import check_clones
 from linkedclone.drivers.rules.refusals import no_such_vms, refuse_step, refuse_unsupported
 from linkedclone.drivers.services import Services
@@ -53,12 +53,8 @@ from linkedclone.errors import LinkedCloneError
 from linkedclone.model.jobs import Job, JobState
 from linkedclone.model.plan import (
     CreateClone,
-    CreateFolder,
-    DisconnectMedia,
     JobStep,
     RelocateVm,
-    SetTemplate,
-    UnregisterVm,
 )
 from linkedclone.model.request import CloneRequest, Placement, Scan, Target
 from linkedclone.model.values.ids import VmId
@@ -100,7 +96,7 @@ def open_local(endpoint: Endpoint) -> LocalDriver:
 
 FEATURES: Final = Features(
     endpoint="local:",
-    steps=ALL_STEPS - {CreateFolder, SetTemplate, DisconnectMedia, RelocateVm, UnregisterVm},
+    steps=ALL_STEPS - frozenset(get_args(Absent)),
     request_fields=frozenset(
         {
             "snapshot.quiesce",

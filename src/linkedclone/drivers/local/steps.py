@@ -31,12 +31,24 @@ from linkedclone.model.plan import CreateClone, JobStep
 from linkedclone.model.vm import Power
 from linkedclone.system.os_errors import translated
 
+Absent = (
+    plan.CreateFolder
+    | plan.SetTemplate
+    | plan.DisconnectMedia
+    | plan.RelocateVm
+    | plan.UnregisterVm
+)
+"""Steps that mean nothing on this machine."""
+
 
 def build_work(  # noqa: C901, PLR0912 - one case for each step
     state: StateFolder, machines: OpenMachine, step: JobStep
 ) -> Work:
     """Say what has to be done for a step. A clone's name is kept from now on."""
     run: Callable[[], str | None]
+    if isinstance(step, Absent):
+        msg = f"{step!r} was not refused: it is no feature of this driver"
+        raise TypeError(msg)
     match step:
         case CreateClone():
             return _build_clone_work(state, machines, step)
@@ -67,15 +79,6 @@ def build_work(  # noqa: C901, PLR0912 - one case for each step
             run = partial(grow_disk, state, machines, step.vm, step.disk, step.capacity_bytes)
         case plan.RemoveStray():
             run = partial(remove_stray, state, step.stray)
-        case (
-            plan.CreateFolder()
-            | plan.SetTemplate()
-            | plan.DisconnectMedia()
-            | plan.RelocateVm()
-            | plan.UnregisterVm()
-        ):
-            msg = f"{step!r} was not refused: it is no feature of this driver"
-            raise TypeError(msg)
         case _:
             assert_never(step)
     return Work(about=step.about, action=step.action, run=run)

@@ -24,27 +24,23 @@ _MAKING: Final = frozenset({"clone", "snapshot"})
 
 _WANTED_POWER: Final = {"power-on": "poweredOn", "power-off": "poweredOff"}
 
-VERBS: Final = {
-    "clone": "clone",
+_VERBS: Final = {
     "attach": "follow the clone",
     "snapshot": "take a snapshot of",
     "delete-snapshot": "delete a snapshot of",
-    "revert": "revert",
-    "delete": "delete",
     "power-on": "start",
     "power-off": "stop",
-    "mark": "mark",
     "reconfigure": "change the hardware of",
-    "rename": "rename",
     "relocate": "move",
-    "promote": "promote",
-    "unregister": "unregister",
     "grow": "grow a disk of",
-    "remove": "remove",
-    "search": "search",
     "disconnect-media": "empty the drives of",
 }
-"""Actions as error texts name them."""
+"""Actions as error texts name them, where they do so by another word."""
+
+
+def render_action(action: str, about: str) -> str:
+    """Return what was to be done to what, as error texts name it."""
+    return f"{_VERBS.get(action, action)} {about}"
 
 
 def status_of(task: Seen) -> JobStatus | None:
@@ -99,7 +95,7 @@ def build_state(
 
 def _build_loss(job: Job, reason: str, details: str = "") -> JobState:
     lost = LostJobError(
-        f"could not follow the task to {VERBS[job.action]} {job.about}: {reason}",
+        f"could not follow the task to {render_action(job.action, job.about)}: {reason}",
         details="\n".join(filter(None, (details, _name_task(job)))),
         hint="look whether it was done: ``list``",
     )
@@ -124,7 +120,7 @@ def _name_task(job: Job) -> str:
 def _build_failure(
     job: Job, fault: Native, *, subject: str = "", name_of: NameOf = no_name
 ) -> JobState:
-    about = f"{VERBS[job.action]} {job.about}"
+    about = render_action(job.action, job.about)
     if fault is None:
         error: LinkedCloneError = HypervisorError(
             f"could not {about}: vCenter gave a reason that cannot be read",

@@ -17,12 +17,12 @@ from linkedclone.drivers.vsphere.connection.session import Session
 from linkedclone.drivers.vsphere.jobs.attach import Attacher, Attachment
 from linkedclone.drivers.vsphere.jobs.sequence import Sequences, Start
 from linkedclone.drivers.vsphere.jobs.task_outcome import (
-    VERBS,
     build_job,
     build_state,
     has_failed,
     is_so_already,
     is_vague,
+    render_action,
 )
 from linkedclone.drivers.vsphere.jobs.updates import Watch
 from linkedclone.drivers.vsphere.native import Native, NativeCall, kind_of, moid_of
@@ -107,7 +107,7 @@ class Jobs:
     def start(self, about: str, action: str, method: NativeCall, **arguments: object) -> Job:
         """Send a call that returns a task; what is so already gives a job that is done."""
         try:
-            task = self._session.call(f"{VERBS[action]} {about}", method, **arguments)
+            task = self._session.call(render_action(action, about), method, **arguments)
         except HypervisorError as error:
             if not is_so_already(action, error):
                 raise
@@ -119,7 +119,7 @@ class Jobs:
     ) -> Job:
         """Send a call that deletes an object; one that is gone already gives a job that is done."""
         try:
-            task = self._session.call(f"{VERBS[action]} {about}", method, **arguments)
+            task = self._session.call(render_action(action, about), method, **arguments)
         except GoneError:
             if not self._is_gone(target):
                 raise
