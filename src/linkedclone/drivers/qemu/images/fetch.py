@@ -129,7 +129,6 @@ class _Watched(urllib.request.HTTPHandler):
     def __init__(self, opened: list[http.client.HTTPConnection]) -> None:
         super().__init__()
         self._opened = opened
-        self._context = ssl.create_default_context()
 
     def http_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
         return self.do_open(self._connect, req)  # type: ignore[arg-type]  # with a timeout alone
@@ -144,7 +143,8 @@ class _Watched(urllib.request.HTTPHandler):
         return self._opened[-1]
 
     def _connect_safely(self, host: str, /, *, timeout: float) -> http.client.HTTPConnection:
-        made = http.client.HTTPSConnection(host, timeout=timeout, context=self._context)
+        context = ssl.create_default_context()  # takes a while, and plain http needs none
+        made = http.client.HTTPSConnection(host, timeout=timeout, context=context)
         self._opened.append(made)
         return self._opened[-1]
 
