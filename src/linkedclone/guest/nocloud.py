@@ -80,11 +80,7 @@ def as_cloud_init(guest: Guest) -> Guest:
 
 
 def build_documents(guest: Guest, macs: Sequence[str], *, user: str = "") -> dict[str, bytes]:
-    """Build the seed's files by name; they hold passwords in clear.
-
-    Args:
-        user: Who logs in with the guest's keys, as in :func:`admit_key`.
-    """
+    """Build the seed's files by name, with passwords in clear; ``user``: see :func:`admit_key`."""
     wanted = guest.customization
     network = build_network(guest.cards, macs, dns=wanted.dns, search=wanted.search)
     documents = {

@@ -43,11 +43,7 @@ _NO_UNNAMED_FILES = {errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT, errno.EINVAL,
 
 
 def publish_file(path: Path, content: SparseFile, *, durable: bool) -> None:
-    """Make a new file appear whole.
-
-    Args:
-        durable: Whether it also outlives a power failure, from the moment this returns.
-    """
+    """Make a new file appear whole; a durable one outlives a power failure from then on."""
     try:
         descriptor = os.open(path.parent, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, PRIVATE_FILE)
     except OSError as error:
@@ -128,11 +124,7 @@ def _rename_without_replacing(path: Path, target: Path) -> int:
 
 
 def write_new(path: Path, content: SparseFile, *, durable: bool) -> None:
-    """Write a new file in plain steps, for folders that nobody looks into yet.
-
-    Args:
-        durable: Whether it also outlives a power failure, from the moment this returns.
-    """
+    """Write a new file in plain steps, for folders that nobody looks into yet; durable as above."""
     with open_new(path) as file:
         _fill(file.fileno(), content, durable=durable)
 

@@ -37,11 +37,7 @@ def run_qemu_img(arguments: Sequence[str], *, folder: Path, lock: int) -> str:
 
 
 def explain_failure(verb: str, status: int, words: str, folder: Path) -> HypervisorError:
-    """Return why qemu-img failed: its exit status is 1 for all, and its words are no contract.
-
-    Args:
-        folder: Where it wrote to.
-    """
+    """Return why qemu-img failed: its exit status is 1 for all, and its words are no contract."""
     what, details = f"qemu-img {verb}", words.strip()
     if status == -signal.SIGXFSZ:
         return translate_os_error(OSError(errno.EFBIG, os.strerror(errno.EFBIG)), what)

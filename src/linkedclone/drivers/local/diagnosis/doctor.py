@@ -38,12 +38,7 @@ def examine(endpoint: Endpoint) -> Examination:
 
 
 def diagnose(root: Path, machines: OpenMachine, *, accel: str = "") -> tuple[Finding, ...]:
-    """Carry out all checks; what goes wrong becomes a finding and is never raised.
-
-    Args:
-        root: The state folder, or where it is to be.
-        accel: What machines are to be started with; empty asks the environment.
-    """
+    """Carry out all checks; what goes wrong becomes a finding and is never raised."""
     permissions = _run("permissions", lambda: host.check_permissions(root))
     state = None if _is_closed(permissions) else _find_state(root)
     kernels = _list_kernels(state) if state is not None else ()

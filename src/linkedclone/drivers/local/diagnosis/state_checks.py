@@ -286,11 +286,7 @@ def check_identities(state: StateFolder, machines: OpenMachine) -> Iterator[Find
 
 
 def find_twins(facts: Sequence[tuple[str, str, str]]) -> Iterator[Finding]:
-    """Tell which guests share what has to differ. Pure.
-
-    Args:
-        facts: A guest's name, what kind of thing it told, and that.
-    """
+    """Tell which guests share what has to differ; a fact is a name, a kind and a text. Pure."""
     owners: dict[tuple[str, str], dict[str, None]] = defaultdict(dict)
     for name, kind, text in facts:
         if text.strip():

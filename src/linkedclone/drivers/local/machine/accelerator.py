@@ -79,11 +79,7 @@ def choose_accelerator(kernel: Path | None = None, *, cache: Path | None = None)
 
 
 def choose_cpu(accel: str, program: str = PROGRAM) -> str:
-    """Choose the model of the guests' CPUs: all that there is, less what this QEMU emulates badly.
-
-    Args:
-        accel: ``kvm`` or ``tcg``.
-    """
+    """Choose the guests' CPU model: all that there is, less what this QEMU emulates badly."""
     wanted = os.environ.get(CPU_VARIABLE, "")
     if wanted and not _CPU.fullmatch(wanted):
         raise InputError(

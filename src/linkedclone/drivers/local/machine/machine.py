@@ -269,11 +269,7 @@ class Machine(RunningDisks):
             raise NoSpaceError(f"{self.config.name} paused again", details=state.reason, hint=hint)
 
     def grow_disk(self, capacity_bytes: int, number: int = 0) -> None:
-        """Make a disk larger; the guest sees it at once (QMP: ``block_resize``).
-
-        Args:
-            number: Which one, counted from 0 in the order of the hardware.
-        """
+        """Make a disk larger, counted from 0; the guest sees it at once (``block_resize``)."""
 
         async def work(session: Session) -> None:
             device = disk_device(number)

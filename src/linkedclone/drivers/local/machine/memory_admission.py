@@ -58,11 +58,7 @@ def need_of(memory_bytes: int) -> int:
 
 
 def check_room(room: Room, needs: dict[str, int]) -> None:
-    """Refuse guests for which there is no memory. Pure.
-
-    Args:
-        needs: The memory of each guest, by name.
-    """
+    """Refuse guests, by name with the memory of each, for which there is none. Pure."""
     needed = sum(map(need_of, needs.values()))
     if needed <= room.free_bytes:
         return

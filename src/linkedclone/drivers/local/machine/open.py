@@ -35,11 +35,7 @@ OpenMachine = Callable[[StoredVm], Machine]
 
 
 def open_machine(vm: StoredVm, *, accel: str | None = None) -> Machine:
-    """Return the machine of a VM, to be run by QEMU on this host.
-
-    Args:
-        accel: ``kvm`` or ``tcg``, if it is started; None finds out what works.
-    """
+    """Return the machine of a VM, to be run by QEMU here; without ``accel`` with what works."""
     machine = vm.record.machine
     return Machine(
         vm.folder / RUN_FOLDER,
@@ -71,11 +67,7 @@ def _optional(folder: Path, file_name: str) -> Path | None:
 
 
 def observe_surely(machines: OpenMachine, vm: StoredVm, *, guest: bool = False) -> MachineState:
-    """Look at a machine; one that is coming up is waited for.
-
-    Args:
-        guest: Whether its guest is asked too, which thaws one that was left frozen.
-    """
+    """Look at a machine, waiting for one that comes up; ``guest`` thaws one left frozen."""
     machine, folder = machines(vm), vm.folder / RUN_FOLDER
     deadline = time.monotonic() + DEADLINE_SECONDS
     while (state := machine.observe(guest=guest)).power is Power.OFF and runs_in(folder):

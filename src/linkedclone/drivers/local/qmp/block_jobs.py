@@ -49,12 +49,7 @@ async def observe_jobs(session: Session, ids: Sequence[str]) -> Progress:
 
 
 def judge_job(job: Answer | None, block: Answer | None) -> Progress:
-    """Say how far one job is, from what QEMU tells of it. Pure.
-
-    Args:
-        job: Its entry in ``query-jobs``; None if it has none.
-        block: Its entry in ``query-block-jobs``; None if it has none.
-    """
+    """Say how far one job is, from its entries in ``query-jobs`` and ``query-block-jobs``. Pure."""
     if job is None:
         return Progress(ended=True, error="the job no longer exists")
     status = job["status"].text()

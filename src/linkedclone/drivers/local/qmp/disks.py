@@ -61,12 +61,7 @@ class RunningDisks(ABC):
         return self._demand(work, deadline_seconds=SNAPSHOT_SECONDS)
 
     def copy_disks(self, targets: Mapping[int, Path], commit: Commit) -> None:
-        """Copy disks whole while the guest goes on, and let it go on in the copies.
-
-        Args:
-            targets: Empty qcow2 files of the disks' sizes without backing files,
-                by the numbers of the disks.
-        """
+        """Copy disks into empty files of their sizes, and let the guest go on in these."""
         self._demand(partial(block_jobs.start_copies, targets=targets))
         jobs = [block_jobs.copy_job(number) for number in targets]
         self._await(jobs, lambda seen: seen.nearly)

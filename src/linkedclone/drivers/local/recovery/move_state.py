@@ -76,11 +76,7 @@ _SPARE_FILES = 256
 
 
 def move_state(state: StateFolder, machines: OpenMachine, target: Path, tell: TellBytes) -> None:
-    """Move the state folder; it has to be opened anew after that, where it is then.
-
-    Args:
-        target: Where it goes: nothing is there yet, or an empty folder.
-    """
+    """Move the state folder to where nothing, or an empty folder, is; open it anew there."""
     state = replace(state, root=Path(os.path.realpath(state.root)))
     target = Path(os.path.realpath(target.parent)) / os.path.basename(os.path.abspath(target))  # noqa: PTH100, PTH119 - abspath keeps a link at its end
     _check_source(state)

@@ -79,11 +79,7 @@ class _Lost:
 
 
 def rebase_layers(state: StateFolder, machines: OpenMachine, file: Path) -> Rebased:
-    """Let all that miss a layer hang from the file that it is now; return what was done.
-
-    Args:
-        file: The layer, where it lies; it stays there.
-    """
+    """Let all that miss a layer hang from the file that it is now, and that stays where it is."""
     file = Path(os.path.abspath(file))  # noqa: PTH100 - links in the user's path stay as they are
     with ExitStack() as stack:
         entry, _ = stack.enter_context(at_work(state, "rebase", key_of(file.name)))

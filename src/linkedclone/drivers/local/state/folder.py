@@ -283,11 +283,7 @@ def find_state(root: Path) -> StateFolder | None:
 
 
 def read_note(path: Path, *, longest: int = _LARGEST_NOTE_BYTES) -> bytes:
-    """Read a small file of ours whole.
-
-    Args:
-        longest: How many bytes such a file has at most.
-    """
+    """Read a small file of ours whole; a longer one than such a file can be is refused."""
     with open_regular(path) as file:
         if os.fstat(file.fileno()).st_size > longest:
             raise HypervisorError(

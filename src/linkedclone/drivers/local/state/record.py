@@ -110,11 +110,7 @@ class VmRecord:
         return moving or bool(self.merging) or self.halted
 
     def with_files(self, files: Mapping[int, str]) -> "VmRecord":
-        """Return the record with other layers that are written to; no disk is being moved then.
-
-        Args:
-            files: File names by the numbers of the disks; the rest stays.
-        """
+        """Return the record with other layers to write to, by disk; none is being moved then."""
         disks = tuple(
             replace(disk, file=files.get(number, disk.file), pending="", copy="")
             for number, disk in enumerate(self.disks)

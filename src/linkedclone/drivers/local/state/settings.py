@@ -31,12 +31,7 @@ def render_address(root: Path) -> str:
 
 
 def find_accel(wanted: str = "", environ: Mapping[str, str] | None = None) -> str | None:
-    """Return what machines are to be started with; None finds out what works.
-
-    Args:
-        wanted: What the endpoint says; empty leaves it to the environment.
-        environ: The environment; None takes this process's.
-    """
+    """Return what the endpoint, or else the environment, wants; None finds out what works."""
     environ = os.environ if environ is None else environ
     found = wanted or check_accel(environ.get(ACCEL_VARIABLE) or "auto", what=ACCEL_VARIABLE)
     return None if found == "auto" else found

@@ -35,11 +35,7 @@ def login_of(record: VmRecord) -> str:
 
 
 def render_entry(state: StateFolder, folder: Path, record: VmRecord) -> bytes:
-    """Return the entry of a VM; a VM whose name ssh would take for a pattern has none.
-
-    Args:
-        folder: The VM's own folder, where it will stand.
-    """
+    """Return the entry of a VM; a VM whose name ssh would take for a pattern has none."""
     names = [n for n in dict.fromkeys((record.name, key_of(record.name))) if _PLAIN.fullmatch(n)]
     if not names:
         return b""

@@ -122,11 +122,7 @@ def locked(
     shared: bool = False,
     deadline_s: float = DEFAULT_DEADLINE_SECONDS,
 ) -> Iterator[LockedVm]:
-    """Hold a VM's lock while the block runs; yields the VM as it is under the lock.
-
-    Args:
-        shared: Whether other shared holders are let in.
-    """
+    """Hold a VM's lock, shared or alone, while the block runs; yields the VM as it is under it."""
     path = state.folder(vm) / LOCK_NAME
     with ExitStack() as stack:
         try:

@@ -73,11 +73,7 @@ def _write_seal(state: StateFolder, layer: Path, found: Fingerprint) -> None:
 
 
 def seal_anew(state: StateFolder, layer: Path, *, whole: bool = False) -> None:
-    """Seal a layer as it is now, in the place of a seal that it has.
-
-    Args:
-        whole: Whether all of it is hashed, however large it is.
-    """
+    """Seal a layer as it is now, in the place of its seal; ``whole`` hashes any size."""
     set_immutable(layer, on=False)
     layer.chmod(SEALED_MODE)
     _write_seal(state, layer, take_whole_fingerprint(layer, unlimited=whole))

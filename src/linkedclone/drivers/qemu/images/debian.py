@@ -107,11 +107,7 @@ _NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789+-.:")
 def build_bootstrap(
     recipe: DebianRecipe, *, target: str, sources: tuple[str, ...]
 ) -> tuple[str, ...]:
-    """Build the command line of mmdebstrap.
-
-    Args:
-        sources: Files that say where packages come from; none leaves it to mmdebstrap.
-    """
+    """Build the command line of mmdebstrap; without sources it decides where packages come from."""
     left_out = (f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in _LEFT_OUT)
     return (
         *("mmdebstrap", "--variant=minbase", "--format=directory", "--architectures=amd64"),
@@ -127,11 +123,7 @@ def build_bootstrap(
 
 
 def build_hook_settings(boot: str) -> dict[str, str]:
-    """Return the environment that the hooks in :func:`build_bootstrap` read.
-
-    Args:
-        boot: The folder that the kernel and the initial RAM disk are put into.
-    """
+    """Return the environment of the hooks, which put what is booted into a folder."""
     return {
         "INITRAMFS": _INITRAMFS,
         "MODULES": _MODULES,
