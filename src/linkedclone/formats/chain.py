@@ -11,7 +11,7 @@ from pathlib import Path
 from linkedclone.errors import HypervisorError
 from linkedclone.formats import vmdk
 from linkedclone.formats.qcow2 import INCOMPATIBLE_DATA_FILE, read_header, round_to_sectors
-from linkedclone.system.reading import name_kind
+from linkedclone.system.reading import name_kind, refuse_file
 
 MAX_LAYERS = 200
 """More than any sane chain; a file that backs itself would otherwise never end."""
@@ -73,12 +73,7 @@ def _measure_raw(path: Path) -> int:
     """Return the size of a raw disk: a file, or a device of this machine that files hang from."""
     seen = path.stat()
     if not (stat.S_ISREG(seen.st_mode) or stat.S_ISBLK(seen.st_mode)):
-        raise HypervisorError(
-            f"{path} cannot be understood",
-            details=f"it is not a regular file but {name_kind(seen.st_mode)}",
-            hint="restore that file from a backup",
-            kind=path.name,
-        )
+        raise refuse_file(path, f"it is not a regular file but {name_kind(seen.st_mode)}")
     return seen.st_size
 
 

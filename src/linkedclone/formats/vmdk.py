@@ -51,7 +51,6 @@ _ALLOWED = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Header:
-    version: int
     capacity: int
     descriptor: int
     descriptor_sectors: int
@@ -159,7 +158,6 @@ def _parse_header(head: bytes, what: str) -> _Header:
     if capacity * SECTOR_BYTES >= 1 << 63:
         raise _unsound(what, f"it claims {capacity} sectors")
     return _Header(
-        version=version,
         capacity=capacity,
         descriptor=descriptor,
         descriptor_sectors=sectors,

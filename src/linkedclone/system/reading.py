@@ -19,6 +19,7 @@ _KINDS = {
     stat.S_IFCHR: "a device",
     stat.S_IFBLK: "a block device",
 }
+_IRREGULAR = "it is not a regular file but "
 _ODD_FILE = {errno.EISDIR, errno.ENXIO, errno.ELOOP, errno.ENODEV, errno.ENOTDIR, errno.EEXIST}
 """What the system says when a file, or a folder on the way to it, is of another kind."""
 
@@ -43,18 +44,19 @@ def open_descriptor(path: Path, flags: int, *, hint: str = "") -> int:
         fault = explain_kind(path) if error.errno in _ODD_FILE | {errno.ENOENT} else ""
         if not fault:
             raise
-        raise _not_plain(path, fault, hint) from error
+        raise refuse_file(path, _IRREGULAR + fault, hint) from error
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         fault = name_kind(os.fstat(descriptor).st_mode)
         os.close(descriptor)
-        raise _not_plain(path, fault, hint)
+        raise refuse_file(path, _IRREGULAR + fault, hint)
     return descriptor
 
 
-def _not_plain(path: Path, fault: str, hint: str) -> HypervisorError:
+def refuse_file(path: Path, details: str, hint: str = "") -> HypervisorError:
+    """Return the error for a file of ours that is not what such a file is."""
     return HypervisorError(
         f"{path} cannot be understood",
-        details=f"it is not a regular file but {fault}",
+        details=details,
         hint=hint or "restore that file from a backup",
         kind=path.name,
     )

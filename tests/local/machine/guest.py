@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from linkedclone.drivers.local.machine.arguments import MachineConfig
+from linkedclone.drivers.local.machine.logs import CONSOLE_LOG
 from linkedclone.drivers.local.machine.machine import Machine
 from linkedclone.drivers.local.qmp.status import MachineState
 from linkedclone.drivers.local.state.ssh import build_ssh_command
@@ -98,7 +99,7 @@ class RunningGuest:
 
     @property
     def console(self) -> str:
-        log = self.machine.console_log
+        log = self.machine.folder / CONSOLE_LOG
         return log.read_text(errors="replace") if log.exists() else ""
 
     def ssh(self, command: str) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from linkedclone.drivers.local.machine.arguments import VNC_SOCKET, MachineConfig
+from linkedclone.drivers.local.machine.logs import CONSOLE_LOG
 from linkedclone.drivers.local.machine.machine import Machine
 from linkedclone.drivers.local.machine.process import drop_warnings, find_processes
 from linkedclone.drivers.local.qmp.sockets import connect
@@ -59,8 +60,9 @@ def test_uefi_firmware_comes_up_and_keeps_variables_of_its_own(
     machine = start(replace(config, memory_bytes=256 * MIB, variables=variables, console_log=True))
     template = variables.stat().st_size
     deadline = time.monotonic() + FIRMWARE_SECONDS
-    while "UEFI Interactive Shell" not in machine.console_log.read_text(errors="replace"):
-        assert time.monotonic() < deadline, machine.console_log.read_text(errors="replace")
+    log = machine.folder / CONSOLE_LOG
+    while "UEFI Interactive Shell" not in log.read_text(errors="replace"):
+        assert time.monotonic() < deadline, log.read_text(errors="replace")
         time.sleep(0.2)
     machine.stop()
     # It wrote what it found to boot into the machine's own file.

@@ -89,11 +89,6 @@ class Machine(RunningDisks):
         self.config = config
         self._admit = admit
 
-    @property
-    def console_log(self) -> Path:
-        """The last that the guest wrote to its serial console since its start, if it is kept."""
-        return self.folder / CONSOLE_LOG
-
     def start(self, deadline_seconds: float = START_SECONDS) -> None:
         """Start QEMU and return when it answers; the guest boots on. Running already is done.
 

@@ -66,7 +66,7 @@ from linkedclone.errors import HypervisorError, InputError, PermissionDeniedErro
 from linkedclone.model.values.ids import StoreId, VmId
 from linkedclone.system.atomic_files import publish_file, whole_file
 from linkedclone.system.private_files import PRIVATE_FOLDER
-from linkedclone.system.reading import open_regular
+from linkedclone.system.reading import open_regular, refuse_file
 
 STORE_NAME = "local"
 VMS = "vms"
@@ -286,12 +286,7 @@ def read_note(path: Path, *, longest: int = _LARGEST_NOTE_BYTES) -> bytes:
     """Read a small file of ours whole; a longer one than such a file can be is refused."""
     with open_regular(path) as file:
         if os.fstat(file.fileno()).st_size > longest:
-            raise HypervisorError(
-                f"{path} cannot be understood",
-                details="it is too long",
-                hint="restore that file from a backup",
-                kind=path.name,
-            )
+            raise refuse_file(path, "it is too long")
         return file.read(longest)
 
 
