@@ -18,12 +18,13 @@ from operator import attrgetter
 
 from linkedclone.lineage.family import Lineage, Reader
 from linkedclone.model.inventory import Inventory, Store, Stray
+from linkedclone.model.values.document import Document, told_by
 from linkedclone.model.values.ids import StoreId
 from linkedclone.model.vm import Layer, Vm
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class VmUsage:
+class VmUsage(Document):
     """One VM of a family.
 
     Attributes:
@@ -37,7 +38,7 @@ class VmUsage:
         frees_with_clones_bytes: What deleting it and all that hangs from it would free.
     """
 
-    vm: Vm
+    vm: Vm = field(metadata=told_by(lambda _, vm: {"name": vm.name, "id": vm.id}))
     own_bytes: int
     shared_bytes: int
     depth: int
@@ -47,18 +48,8 @@ class VmUsage:
 
     def document(self) -> dict[str, object]:
         """Return the JSON form."""
-        return {
-            "name": self.vm.name,
-            "id": self.vm.id,
-            "own_bytes": self.own_bytes,
-            "shared_bytes": self.shared_bytes,
-            "depth": self.depth,
-            "clones": self.clones,
-            "frees_bytes": self.frees_bytes,
-            "frees_with_clones_bytes": self.frees_with_clones_bytes,
-            "log_bytes": self.vm.log_bytes,
-            "unreadable": self.vm.unreadable or None,
-        }
+        told = {"log_bytes": self.vm.log_bytes, "unreadable": self.vm.unreadable or None}
+        return {**Document.document(self), **told}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,11 +113,16 @@ class FamilyUsage:
         }
 
 
+def _tell_store(_: str, store: Store) -> dict[str, object]:
+    room = {"capacity_bytes": store.capacity_bytes, "free_bytes": store.free_bytes}
+    return {"name": store.name, "id": store.id, **room}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StoreUsage:
+class StoreUsage(Document):
     """What all families take and save on one datastore; a full copy counts where its delta is."""
 
-    store: Store
+    store: Store = field(metadata=told_by(_tell_store))
     used_bytes: int
     full_bytes: int
 
@@ -137,15 +133,7 @@ class StoreUsage:
 
     def document(self) -> dict[str, object]:
         """Return the JSON form."""
-        return {
-            "name": self.store.name,
-            "id": self.store.id,
-            "capacity_bytes": self.store.capacity_bytes,
-            "free_bytes": self.store.free_bytes,
-            "used_bytes": self.used_bytes,
-            "full_bytes": self.full_bytes,
-            "saved_bytes": self.saved_bytes,
-        }
+        return {**Document.document(self), "saved_bytes": self.saved_bytes}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
