@@ -1,7 +1,7 @@
 """What commands that act on VMs have in common: asking first, and telling what was done."""
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from linkedclone.app.proposal import Care, Proposal
     from linkedclone.execution.progress import Progress
 
+_Plan = TypeVar("_Plan", Plan, PoolOutlook)
+_Report = TypeVar("_Report")
+
 _MOST_SINGLY = 20
 """More VMs than so many are shown as ranges."""
 
@@ -55,6 +58,15 @@ def confirm(plan: Plan | PoolOutlook, endpoint: str) -> bool:
         say(f"  {printable(line)}")
     _say_notes(notes)
     return click.confirm("Go on?", err=True)
+
+
+def carry_out(
+    proposal: "Proposal[_Plan, _Report]", progress: "Progress", *, asks: str
+) -> "_Report | None":
+    """Carry out what is proposed at an endpoint, asking first where one is named; None for a no."""
+    if not asks:
+        return proposal.carry_out(progress)
+    return proposal.apply(progress=progress) if confirm(proposal.plan, asks) else None
 
 
 def describe_plan(plan: Plan) -> Sequence[str]:
@@ -153,12 +165,7 @@ def act_if_sure(
         }
         proposal = propose(connection, care)
         asks = not (sure["yes"] or proposal.plan.empty)
-        if not asks:
-            report = proposal.carry_out(progress)
-        elif confirm(proposal.plan, connection.address):
-            report = proposal.apply(progress=progress)
-        else:
-            report = None
+        report = carry_out(proposal, progress, asks=connection.address if asks else "")
         nothing = ActionReport(endpoint=connection.address)
     if report is not None:
         return finish(choices, report, asked=asks)

@@ -3,11 +3,11 @@
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from linkedclone.cli.confirm import confirm
+from linkedclone.cli.confirm import carry_out, confirm
 from linkedclone.cli.global_options import Answered, Choices
 from linkedclone.cli.output import emit
 from linkedclone.cli.references import name_fields
@@ -19,7 +19,6 @@ from linkedclone.model.pool import Act, PoolSpec
 from linkedclone.model.pool_report import PoolOutlook, PoolReport
 
 if TYPE_CHECKING:
-    from linkedclone.app.connection import Connection
     from linkedclone.app.pools.pools import Pools, PoolScene
 
 _TAKES_AWAY = frozenset({Act.DELETE, Act.REPLACE, Act.RECONFIGURE, Act.STOP})
@@ -28,21 +27,8 @@ _TAKES_AWAY = frozenset({Act.DELETE, Act.REPLACE, Act.RECONFIGURE, Act.STOP})
 _UNASKED = "at a terminal it shows first what it would do; or repeat with --yes"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OpenPool:
-    """A pool whose endpoint is open, looked up once.
-
-    Attributes:
-        connection: The endpoint.
-        pools: What is asked of it about pools.
-        spec: What the file says.
-        scene: What was looked up.
-    """
-
-    connection: "Connection"
-    pools: "Pools"
-    spec: PoolSpec
-    scene: "PoolScene"
+OpenPool = tuple["Pools", "PoolScene"]
+"""What is asked about a pool whose endpoint is open, and what was looked up once."""
 
 
 def read_spec(file: Path) -> PoolSpec:
@@ -84,10 +70,10 @@ def open_pool(
     secrets = find_pool_secrets(spec, folder=file.parent, environ=os.environ, ask=find_asker())
     with open_session(choices) as connection:
         pools = connection.pools
-        scene = pools.survey(
-            spec, asked=asked, everything=everything, secrets=secrets, before=before
+        yield (
+            pools,
+            pools.survey(spec, asked=asked, everything=everything, secrets=secrets, before=before),
         )
-        yield OpenPool(connection=connection, pools=pools, spec=spec, scene=scene)
 
 
 def _asks(outlook: PoolOutlook, *, verb: str) -> bool:
@@ -104,26 +90,20 @@ def apply_pool(choices: Choices, opened: OpenPool, *, sure: Answered, verb: str)
     """Bring a pool to its spec, and show what was done; return the exit code."""
     from linkedclone.cli.views.progress import watch
 
-    scene = replace(opened.scene, despite_unreadable=sure["despite_unreadable"])
-    refused = False
+    pools, scene = opened[0], replace(opened[1], despite_unreadable=sure["despite_unreadable"])
+    report: PoolReport | None
     with watch(choices) as progress:
         if sure["yes"]:
-            report = opened.pools.apply(scene, progress=progress)
+            report = nothing = pools.apply(scene, progress=progress)
         else:
-            proposal = opened.pools.propose_apply(scene)
-            outlook = proposal.plan
-            if not _asks(outlook, verb=verb):
-                report = proposal.carry_out(progress)
-            elif confirm(outlook, outlook.endpoint):
-                report = proposal.apply(progress=progress)
-            else:
-                refused = True
-                report = PoolReport(
-                    endpoint=outlook.endpoint, pool=outlook.pool, image=outlook.image
-                )
-    emit(choices, document=report.document, text=lambda: render_report(report))
-    say_failures([(r.slot, r.error) for r in report.results if r.error])
-    if refused:
+            proposal = pools.propose_apply(scene)
+            asks, shown = _asks(proposal.plan, verb=verb), proposal.plan
+            report = carry_out(proposal, progress, asks=shown.endpoint if asks else "")
+            nothing = PoolReport(endpoint=shown.endpoint, pool=shown.pool, image=shown.image)
+    told = report or nothing
+    emit(choices, document=told.document, text=lambda: render_report(told))
+    say_failures([(r.slot, r.error) for r in told.results if r.error])
+    if report is None:
         say("nothing was done")
         return 1
     say_skipped(report)
@@ -160,15 +140,17 @@ def change_and_apply(
 
     spec = preview_settings(file, settings)
     with open_pool(choices, file, spec, before=before) as opened:
-        scene = replace(opened.scene, despite_unreadable=sure["despite_unreadable"])
-        proposal = opened.pools.propose_apply(scene)
+        pools, scene = opened
+        proposal = pools.propose_apply(
+            replace(scene, despite_unreadable=sure["despite_unreadable"])
+        )
         if not sure["yes"] and _asks(proposal.plan, verb=verb):
             if not confirm(proposal.plan, proposal.plan.endpoint):
                 say("nothing was done")
                 return 1
             proposal.look_again()
-        if opened.scene.accepted:
-            opened.pools.keep(opened.scene)
+        if scene.accepted:
+            pools.keep(scene)
         write_settings(file, settings)
         for key, value in settings.items():
             say(printable(f"{file}: {key} is {value} from now on"))
@@ -180,7 +162,7 @@ def find_rollback(choices: Choices, spec: PoolSpec) -> dict[str, object]:
     from linkedclone.cli.session import open_session
 
     with open_session(choices) as connection:
-        parent, snapshot = connection.pools.previous_of(spec)
+        parent, snapshot = connection.pools.previous(spec)
     settings: dict[str, object] = {"snapshot": snapshot}
     if parent:
         settings["parent"] = parent

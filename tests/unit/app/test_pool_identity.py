@@ -163,7 +163,7 @@ def test_a_recompose_takes_the_clones_along_onto_another_parent(stage: Stage) ->
         "silver"
     }
     # And back again: they know where they came from.
-    parent, snapshot = pools.previous_of(moved)
+    parent, snapshot = pools.previous(moved)
     assert (parent, snapshot) == ("golden", "old")
     back = pools.survey(FIRST, before=moved)
     pools.keep(back)

@@ -80,7 +80,7 @@ def test_a_broken_image_stops_after_the_canary_and_rollback_restores_it(stage: S
     assert set(on.values()) == {"old"}
     stage.hypervisor.heal()
     pools, scene = stage.survey(broken)
-    assert pools.previous(scene) == ("", "old")
+    assert pools.previous(scene.spec) == ("", "old")
     assert stage.apply(before).exit_code == 0
     done(stage, before)
 

@@ -264,7 +264,7 @@ def test_rollback_leads_to_the_image_that_most_are_on_still(stage: Stage) -> Non
     assert stage.apply(broken).exit_code != 0
     pools, scene = stage.survey(broken)
     assert scene.snapshot.id == third
-    assert pools.previous(scene) == ("", "new")
+    assert pools.previous(scene.spec) == ("", "new")
 
 
 def test_rollback_knows_the_image_where_the_canary_could_not_even_be_made(stage: Stage) -> None:
@@ -274,7 +274,7 @@ def test_rollback_knows_the_image_where_the_canary_could_not_even_be_made(stage:
     broken = replace(spec, snapshot="new")
     assert stage.apply(broken).exit_code != 0
     pools, scene = stage.survey(broken)
-    assert pools.previous(scene) == ("", "old")
+    assert pools.previous(scene.spec) == ("", "old")
 
 
 def test_with_surge_the_others_wait_for_the_canary_to_be_healthy(stage: Stage) -> None:

@@ -1,6 +1,6 @@
 """Runs that another thread cancels: at each step boundary, on the hypervisor in memory."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import pytest
@@ -10,11 +10,15 @@ from linkedclone.app.proposal import Proposal
 from linkedclone.drivers.memory.driver import MemoryDriver
 from linkedclone.errors import InterruptedByUserError
 from linkedclone.execution.outage import REAL, Cancellation, Pace
-from linkedclone.model.plan import Plan
+from linkedclone.execution.progress import Silent
+from linkedclone.execution.runner import Runner
+from linkedclone.model.jobs import Job
+from linkedclone.model.plan import Plan, SetPower
 from linkedclone.model.pool import Rollout
 from linkedclone.model.pool_report import PoolReport
 from linkedclone.model.report import STILL_RUNNING, ActionReport, CloneReport, Status
 from linkedclone.model.request import CloneRequest
+from linkedclone.model.values.ids import VmId
 from linkedclone.model.vm import Power
 from linkedclone.planning.pool.membership import state_of
 from tests.memory import MemoryHypervisor
@@ -168,3 +172,21 @@ def test_a_cancelled_run_without_a_report_ends_with_an_error_and_not_as_ctrl_c()
 
     with pytest.raises(InterruptedByUserError):
         Proposal(Plan, act, instance="vc-1").apply()
+
+
+def test_what_was_started_with_one_call_for_many_is_told_as_under_way() -> None:
+    """Also where nobody has taken note yet of what the call began for each."""
+    lab, here = make_lab()
+    here.vms.set_power(NAMES, Power.OFF)
+    cancel, driver = Cancellation(), MemoryDriver(lab, "memory:")
+
+    class Batch:
+        def start_vms(self, vms: Sequence[VmId]) -> Mapping[VmId, Job]:
+            cancel.cancel()
+            return {vm: driver.start(SetPower(vm=vm, vm_name="", power=Power.ON)) for vm in vms}
+
+    steps = [SetPower(vm=vm.id, vm_name=vm.name, power=Power.ON) for vm in here.vms.find(NAMES)]
+    driver.services = replace(driver.services, batch_power=Batch())
+    runner = Runner(driver, Silent(), pace=cancel.govern(REAL))
+    assert runner.run_stage(steps) == []
+    assert runner.in_flight == frozenset(NAMES)

@@ -106,7 +106,7 @@ def test_a_pool_is_made_and_recomposed_with_a_canary(world: World) -> None:
     assert world.apply(after).exit_code == 0
     world.settled(after)
     assert set(world.on(after).values()) == {"new"}
-    assert world.pools.previous_of(after) == ("", "old")
+    assert world.pools.previous(after) == ("", "old")
 
 
 def test_d_a_vcenter_under_another_name_is_the_same_one(world: World) -> None:
@@ -158,7 +158,7 @@ def test_a_broken_image_stops_at_the_canary_and_rollback_restores_it(world: Worl
     on = world.on(broken)
     assert on.pop("desk-1") == "new"
     assert set(on.values()) == {"old"}
-    assert world.pools.previous_of(broken) == ("", "old")
+    assert world.pools.previous(broken) == ("", "old")
     assert world.apply(first).exit_code == 0
     world.settled(first)
     after = {name: vm.id for name, vm in world.members(first).items()}

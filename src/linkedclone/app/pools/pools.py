@@ -217,23 +217,12 @@ class Pools:
             refused=plan.refused,
         )
 
-    def previous(self, scene: PoolScene) -> tuple[str, str]:
+    def previous(self, spec: PoolSpec) -> tuple[str, str]:
         """Return parent and snapshot of the image before the last recompose, as a file names them.
 
         By name, where a name stands for one VM or snapshot alone; else by UUID
-        and id. The parent is empty where it is the spec's own.
-
-        Raises:
-            RefusedError: No clone knows of one, or it is not there any more.
-        """
-        current = Image(parent=scene.parent.uuid, snapshot=scene.snapshot.id)
-        return self._find_previous(scene.spec, scene.parent, current)
-
-    def previous_of(self, spec: PoolSpec) -> tuple[str, str]:
-        """Return what :meth:`previous` does, also where the image of the spec is gone.
-
-        A broken snapshot may have been deleted by hand, and its clones know it
-        by name still.
+        and id. The parent is empty where it is the spec's own. The image of the spec
+        may be gone: its clones know it by name still.
 
         Raises:
             RefusedError: No clone knows of an image before, or it is not there any more.

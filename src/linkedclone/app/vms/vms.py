@@ -237,22 +237,21 @@ class Vms:
         moved = [VmId(r.id) for r in report.results if r.id and r.status is Status.DONE]
         if not moved:
             return report
+        failure: Failure | None = None
         try:
             after = {vm.id: vm for vm in self._driver.observe_vms(moved)}
         except LinkedCloneError as error:
-            failure = Failure.from_error(Stage.PROOF, error)
-            results = tuple(
-                replace(r, status=Status.FAILED, error=failure) if r.id in moved else r
-                for r in report.results
-            )
-            return replace(report, results=results)
-        results = tuple(
-            _judge(r, before.get(VmId(r.id or "")), after.get(VmId(r.id or "")))
-            if r.id in moved
-            else r
-            for r in report.results
-        )
-        return replace(report, results=results)
+            after, failure = {}, Failure.from_error(Stage.PROOF, error)
+
+        def judge(result: ActionResult) -> ActionResult:
+            vm = VmId(result.id or "")
+            if vm not in moved:
+                return result
+            if failure is not None:
+                return replace(result, status=Status.FAILED, error=failure)
+            return _judge(result, before.get(vm), after.get(vm))
+
+        return replace(report, results=tuple(map(judge, report.results)))
 
     def adopt(
         self,

@@ -19,8 +19,8 @@ def command(choices: Choices, file: Path, *, check: bool) -> int:
     from linkedclone.cli.pool_runs import open_pool, read_spec
     from linkedclone.cli.views.pools import render_outlook, say_outlook
 
-    with open_pool(choices, file, read_spec(file)) as opened:
-        outlook = opened.pools.plan(opened.scene)
+    with open_pool(choices, file, read_spec(file)) as (pools, scene):
+        outlook = pools.plan(scene)
     emit(choices, document=outlook.document, text=lambda: render_outlook(outlook))
     say_outlook(outlook)
     return 3 if check and not outlook.plan.empty else 0

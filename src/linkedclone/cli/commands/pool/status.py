@@ -18,8 +18,8 @@ def command(choices: Choices, file: Path) -> int:
     from linkedclone.cli.pool_runs import open_pool, read_spec
     from linkedclone.cli.views.pools import render_status, say_status
 
-    with open_pool(choices, file, read_spec(file)) as opened:
-        status = opened.pools.status(opened.scene)
+    with open_pool(choices, file, read_spec(file)) as (pools, scene):
+        status = pools.status(scene)
     emit(choices, document=status.document, text=lambda: render_status(status))
     say_status(status)
     return 0
