@@ -7,7 +7,7 @@ has to start at once.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -110,8 +110,8 @@ class Connection:
             with self._acting.log(prepared.scene.run.id, progress) as log:
                 return CloneJob(self._driver, prepared, log, pace).run(self._address)
 
-        instance = self._driver.identify().instance
-        return Proposal(lambda: prepare(self._driver, request), act, instance=instance)
+        look = partial(prepare, self._driver, request)
+        return Proposal(look, act, instance=self._acting.instance)
 
     def preview(self, prepared: Prepared) -> tuple[Mapping[str, object], ...]:
         """Return the requests of a planned batch exactly as they would be sent."""

@@ -195,6 +195,12 @@ class Acting:
             driver, address=self.address, log_folder=self._log_folder, wording=self._wording
         )
 
+    @property
+    def instance(self) -> str:
+        """What tells the endpoint from others: its own id; where it has none, its address."""
+        identity = self.driver.identify()
+        return identity.instance or identity.address
+
     def log(self, run: str, progress: Progress | None) -> RunLog:
         """Open the log of one run."""
         return RunLog(self._log_folder, run, progress or Silent(), wording=self._wording)
@@ -227,7 +233,7 @@ class Acting:
             pace = cancel.govern(REAL)
             return named.tell(self.carry_out(planned, progress, check=check, pace=pace))
 
-        return Proposal(look, act, instance=self.driver.identify().instance)
+        return Proposal(look, act, instance=self.instance)
 
     def carry_out(
         self,

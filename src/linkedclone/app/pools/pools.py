@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Unpack
 
 from linkedclone.app.clock import Clock, keep_time
@@ -282,8 +283,7 @@ class Pools:
         def act(_: PoolOutlook, progress: Progress | None, cancel: Cancellation) -> PoolReport:
             return self._run(scene, progress, cancel)
 
-        instance = self._driver.identify().instance
-        return Proposal(lambda: self.plan(scene), act, instance=instance)
+        return Proposal(partial(self.plan, scene), act, instance=self._acting.instance)
 
     def _run(self, scene: PoolScene, progress: Progress | None, cancel: Cancellation) -> PoolReport:
         from linkedclone.app.pools.run import PoolRun

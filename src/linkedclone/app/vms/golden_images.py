@@ -55,7 +55,7 @@ class Parents:
             pace = cancel.govern(REAL)
             return self._mend(vms[0], plan, partial(self._do, progress=progress, pace=pace))
 
-        return Proposal(look, act, instance=self._driver.identify().instance)
+        return Proposal(look, act, instance=self._acting.instance)
 
     def _mend(self, vm: Vm, plan: Plan, do: Callable[[Step], ActionResult]) -> ParentReport:
         """Do one after the other, until one fails; without its mark an image is as good."""
