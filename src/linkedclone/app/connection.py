@@ -33,9 +33,8 @@ if TYPE_CHECKING:
     from linkedclone.app.vms.golden_images import Parents
     from linkedclone.app.vms.snapshots import Snapshots
     from linkedclone.app.vms.vms import Vms
-    from linkedclone.model.findings import Finding
+    from linkedclone.model.findings import Finding, HostCheck
     from linkedclone.model.request import Deletion
-    from linkedclone.model.server_check import HostCheck
 
 
 class Connection:

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from linkedclone.errors import LinkedCloneError
 from linkedclone.model.access import ConsoleAddress, GuestLogin, SshLogin
-from linkedclone.model.findings import Finding
+from linkedclone.model.findings import Finding, HostCheck
 from linkedclone.model.images import (
     DiskExport,
     Image,
@@ -21,7 +21,6 @@ from linkedclone.model.images import (
 )
 from linkedclone.model.jobs import Job
 from linkedclone.model.plan import CreateClone
-from linkedclone.model.server_check import HostCheck
 from linkedclone.model.values.ids import VmId
 from linkedclone.model.vm import CustomizationNews, Vm
 

@@ -1,4 +1,4 @@
-"""What ``doctor`` and ``prepare`` find."""
+"""What ``doctor`` and ``prepare`` find, and what a hypervisor says of a request beforehand."""
 
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -71,3 +71,21 @@ class ParentReport(Document):
         """1 if something blocks clones, or could not be mended."""
         blocked = any(finding.verdict is Verdict.FAILED for finding in self.findings)
         return int(blocked or any(one.status is not Status.DONE for one in self.mended))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostCheck(Document):
+    """What a hypervisor itself says of a clone on one host, before it is made."""
+
+    # Its name; empty where the answer concerns no single one.
+    host: str = field(metadata=NULL_IF_EMPTY)
+    errors: tuple[str, ...] = ()  # why the clone would fail there, in the server's words
+    warnings: tuple[str, ...] = ()  # what else it says
+
+
+def would_fail(checks: tuple[HostCheck, ...]) -> bool:
+    """Say whether no host is left that would take the clone."""
+    if any(check.errors for check in checks if not check.host):
+        return True
+    hosts = [check for check in checks if check.host]
+    return bool(hosts) and all(check.errors for check in hosts)

@@ -38,7 +38,7 @@ from linkedclone.planning.clone.parallelism import find_parallel
 from linkedclone.planning.clone.plan import ClonePlan, ClonePlanner, Run, Scene, needs_inventory
 
 if TYPE_CHECKING:
-    from linkedclone.model.server_check import HostCheck
+    from linkedclone.model.findings import HostCheck
     from linkedclone.planning.clone.differences import Wanted
 
 

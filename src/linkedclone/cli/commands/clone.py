@@ -20,9 +20,9 @@ from linkedclone.cli.options.types import accel_option
 if TYPE_CHECKING:
     from linkedclone.app.clone.job import Prepared
     from linkedclone.app.connection import Connection
+    from linkedclone.model.findings import HostCheck
     from linkedclone.model.report import CloneReport
     from linkedclone.model.request import CloneRequest, Placement, SnapshotChoice
-    from linkedclone.model.server_check import HostCheck
 
 _placement = partial(click.option, cls=HeadedOption, heading="Place", part="placement")
 _snapshot = partial(click.option, cls=HeadedOption, part="snapshot")
@@ -274,7 +274,7 @@ def _preview(
 def _say_checks(checks: "tuple[HostCheck, ...]") -> int:
     """Say what the server thinks of the requests; return the exit code."""
     from linkedclone.cli.terminal import printable, say
-    from linkedclone.model.server_check import would_fail
+    from linkedclone.model.findings import would_fail
 
     for check in checks:
         host = check.host or "any host"

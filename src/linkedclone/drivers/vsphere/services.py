@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from linkedclone.drivers.vsphere.guest.events import CustomizationLog
     from linkedclone.errors import LinkedCloneError
     from linkedclone.model.access import ConsoleAddress, GuestLogin, SshLogin
-    from linkedclone.model.server_check import HostCheck
+    from linkedclone.model.findings import HostCheck
 
 
 class VsphereServices:

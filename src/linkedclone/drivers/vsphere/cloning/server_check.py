@@ -14,8 +14,8 @@ from linkedclone.drivers.vsphere.names import unescape
 from linkedclone.drivers.vsphere.native import Native, moid_of
 from linkedclone.drivers.vsphere.property.collector import Collector, Seen
 from linkedclone.errors import BusyError, GoneError, HypervisorError, UnsupportedError
+from linkedclone.model.findings import HostCheck
 from linkedclone.model.plan import CreateClone
-from linkedclone.model.server_check import HostCheck
 
 _TASK: Final = {"Task": ("info.state", "info.error", "info.result")}
 _UNKNOWN_METHOD: Final = frozenset({"MethodNotFound", "NotImplemented", "NotSupported"})
