@@ -23,6 +23,10 @@ def test_each_path_in_the_table_exists() -> None:
     assert [path for path in PATHS if not find(path).exists()] == []
 
 
+def test_the_table_fits_on_a_screen() -> None:
+    assert len(re.findall(r"^\| ", TABLE, re.MULTILINE)) <= 30
+
+
 def test_each_folder_of_the_source_is_in_the_table() -> None:
     listed = {find(path).resolve() for path in PATHS}
     listed |= {path.parent for path in listed if path.is_file()}
