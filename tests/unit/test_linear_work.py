@@ -185,7 +185,7 @@ def pooling(many: int) -> Work:
         plan = plan_pool(wanted, seen)
         choose_wave(wanted, seen, plan)
         request = CloneRequest(parent="gold", names=())
-        made = add_clones(request, wanted, seen, plan.changes, frozenset())
+        made = add_clones(request, wanted, seen, plan.changes)
         assert len(made.names) == 2 * many
 
     return work

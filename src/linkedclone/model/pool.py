@@ -8,7 +8,13 @@ from typing import ClassVar, Literal
 
 from linkedclone.model.customization import Customization, SecretSource
 from linkedclone.model.request import CloneRequest, Nic
-from linkedclone.model.values.document import LEFT_OUT_IF_EMPTY, Document, told_as, told_by
+from linkedclone.model.values.document import (
+    LEFT_OUT_IF_EMPTY,
+    NOT_TOLD,
+    Document,
+    told_as,
+    told_by,
+)
 from linkedclone.model.values.document_errors import Written
 from linkedclone.model.vm import Vm
 
@@ -227,11 +233,22 @@ def _tell_id(_: str, vm: Vm | None) -> dict[str, object]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Change(Document):
-    """What is to be done to a clone of a pool that is there."""
+class Create(Document):
+    """Make a clone where none is."""
+
+    slot: str = field(metadata=told_as("name"))  # the name that it is to have
+    act: Act = field(default=Act.CREATE, init=False)  # what is done, as reports name it
+    # The clone that stood there before, if this run knows it.
+    old: Vm | None = field(default=None, metadata=told_by(_tell_id))
+    reasons: tuple[Reason, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _MemberChange(Document):
+    """What is to be done to a clone that is there."""
 
     slot: str = field(metadata=told_as("name"))  # the name that the clone has, or is to have
-    act: Act
+    act: Act = field(init=False)
     vm: Vm = field(metadata=told_by(_tell_id))
     reasons: tuple[Reason, ...] = ()  # why; the weightiest first
 
@@ -242,17 +259,53 @@ class Change(Document):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Creation(Document):
-    """A clone that is to be made where none is."""
+class Replace(_MemberChange):
+    """Make a clone anew."""
 
-    slot: str = field(metadata=told_as("name"))  # the name that it is to have
-    act: Act = field(default=Act.CREATE, init=False)  # what is done, as reports name it
-    # The clone that stood there before, if this run knows it.
-    old: Vm | None = field(default=None, metadata=told_by(_tell_id))
-    reasons: tuple[Reason, ...] = ()
+    act: Act = field(default=Act.REPLACE, init=False)
+    # Whether the new one is made before the old one goes.
+    beside: bool = field(default=False, metadata=NOT_TOLD)
 
 
-PoolChange = Change | Creation
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rename(_MemberChange):
+    """Give a clone the name of its slot."""
+
+    act: Act = field(default=Act.RENAME, init=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start(_MemberChange):
+    """Start a clone."""
+
+    act: Act = field(default=Act.START, init=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stop(_MemberChange):
+    """Shut down a clone."""
+
+    act: Act = field(default=Act.STOP, init=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reconfigure(_MemberChange):
+    """Change a clone in place."""
+
+    act: Act = field(default=Act.RECONFIGURE, init=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delete(_MemberChange):
+    """Delete a clone."""
+
+    act: Act = field(default=Act.DELETE, init=False)
+
+
+MemberChange = Replace | Rename | Start | Stop | Reconfigure | Delete
+"""What is to be done to a clone that is there."""
+
+PoolChange = Create | MemberChange
 """What is to be done to one clone of a pool."""
 
 

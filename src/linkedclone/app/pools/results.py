@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
-from linkedclone.model.pool import Act, Change, PoolChange, Reason, Why
+from linkedclone.model.pool import Act, Delete, MemberChange, PoolChange, Reason, Replace, Why
 from linkedclone.model.pool_report import PoolReport, PoolResult
 from linkedclone.model.report import ActionResult, CloneResult, Failure, Status
 from linkedclone.model.values.ids import VmId
@@ -34,7 +34,7 @@ class Tally:
     made: set[VmId] = field(default_factory=set)  # clones of this run
     # Replacements whose old clone is gone and whose new one could not be made, by slot: what the
     # old one had is handed on once it can.
-    lost: dict[str, Change] = field(default_factory=dict)
+    lost: dict[str, Replace] = field(default_factory=dict)
     _sick: set[VmId] = field(default_factory=set)
     _tried: Counter[tuple[Act, str]] = field(default_factory=Counter)
 
@@ -47,13 +47,13 @@ class Tally:
         """
         vm = change.old
         unhealthy = any(reason.why is Why.UNHEALTHY for reason in change.reasons)
-        if change.act is Act.REPLACE and vm and vm.id in self.made and not unhealthy:
+        if isinstance(change, Replace) and vm and vm.id in self.made and not unhealthy:
             return False
         key = change.act, vm.id if vm else change.slot
         self._tried[key] += 1
         return self._tried[key] <= _TRIES
 
-    def note(self, change: Change, result: ActionResult) -> None:
+    def note(self, change: MemberChange, result: ActionResult) -> None:
         """Note what came of a change to a clone that is there."""
         if result.status is Status.FAILED:
             self.failures += 1
@@ -114,7 +114,8 @@ class Tally:
         told = {result.slot for result in self.results if result.status is Status.FAILED}
         for slot, change in self.lost.items():
             if slot not in told:
-                self._add(replace(change, act=Act.DELETE), Status.DONE, id=None)
+                gone = Delete(slot=slot, vm=change.vm, reasons=change.reasons)
+                self._add(gone, Status.DONE, id=None)
 
     def say_failures(self) -> str:
         """Say why nothing more is begun."""

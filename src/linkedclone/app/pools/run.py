@@ -3,25 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 from uuid import uuid4
 
 from linkedclone.app.clone.job import CloneJob, prepare
 from linkedclone.app.pools.lock import PoolClaim
 from linkedclone.app.pools.results import HEALTH, Tally, say_again
-from linkedclone.app.pools.steps import (
-    build_rename,
-    build_start,
-    build_stop,
-    find_leaving,
-    find_names,
-    shut_down,
-    start,
-)
+from linkedclone.app.pools.steps import build_step, find_leaving, find_names, shut_down, start
 from linkedclone.app.proposal import look_again
 from linkedclone.errors import BusyError, LinkedCloneError
 from linkedclone.execution.member_health import HealthLook
@@ -33,11 +24,22 @@ from linkedclone.model.plan import (
     DeleteVm,
     Plan,
     ReconfigureVm,
-    SetPower,
     Step,
     WriteMark,
 )
-from linkedclone.model.pool import Act, Change, Creation, Fitness, PoolChange, PoolPlan
+from linkedclone.model.pool import (
+    Create,
+    Delete,
+    Fitness,
+    MemberChange,
+    PoolChange,
+    PoolPlan,
+    Reconfigure,
+    Rename,
+    Replace,
+    Start,
+    Stop,
+)
 from linkedclone.model.pool_report import PoolReport
 from linkedclone.model.report import ActionResult, Status
 from linkedclone.model.request import Deletion
@@ -57,6 +59,8 @@ if TYPE_CHECKING:
 
 _FIRST_PAUSE: Final = 0.2
 _LONGEST_PAUSE: Final = 2.0
+
+ChangeT = TypeVar("ChangeT", bound=MemberChange)
 
 
 class PoolRun:
@@ -219,41 +223,34 @@ class PoolRun:
 
     def _carry_out(self, wave: Wave, sight: PoolSight, *, claim: str) -> None:
         """Carry out a wave: what is quick first, then what goes, then what comes."""
-        by_act: defaultdict[Act, list[Change]] = defaultdict(list)
-        missing = []
-        for change in wave.changes:
-            if isinstance(change, Creation):
-                missing.append(change)
-            else:
-                by_act[change.act].append(change)
-        self._act(by_act[Act.RENAME], build_rename)
-        self._act(by_act[Act.START], build_start)
-        self._act(self._still(by_act[Act.STOP]), build_stop)
-        self._reconfigure(by_act[Act.RECONFIGURE], sight)
-        replaced = by_act[Act.REPLACE]
-        leaving = [change for change in replaced if change.slot not in wave.surging]
-        deleted = self._delete([*by_act[Act.DELETE], *leaving])
+        self._act(wave.all_of(Rename))
+        self._act(wave.all_of(Start))
+        self._act(self._still(wave.all_of(Stop)))
+        self._reconfigure(wave.all_of(Reconfigure), sight)
+        replaced = wave.all_of(Replace)
+        leaving = [change for change in replaced if not change.beside]
+        deleted = self._delete([*wave.all_of(Delete), *leaving])
         coming: list[PoolChange] = [
-            *map(self._hand_on, missing),
-            *(change for change in replaced if change.slot in wave.surging),
+            *map(self._hand_on, wave.all_of(Create)),
+            *(change for change in replaced if change.beside),
             *(change for change in leaving if change.vm.id in deleted),
         ]
         if coming and not self._interrupted:
-            self._create(coming, wave, sight, claim)
+            self._create(coming, sight, claim)
 
-    def _hand_on(self, change: Creation) -> Creation:
+    def _hand_on(self, change: Create) -> Create:
         """Let a clone that is missing have what the one had whose place it takes."""
         lost = self._tally.lost.get(change.slot)
         return replace(change, old=lost.vm, reasons=lost.reasons) if lost else change
 
-    def _still(self, changes: Sequence[Change]) -> list[Change]:
+    def _still(self, changes: Sequence[ChangeT]) -> list[ChangeT]:
         """Leave out what by now is held, in use, gone or not of the pool; the next look tells."""
         ids = [change.vm.id for change in changes]
         if not ids or self._interrupted:
             return []
         return self._leave_out(changes, self._driver.observe_vms(ids))
 
-    def _leave_out(self, changes: Sequence[Change], vms: Iterable[Vm]) -> list[Change]:
+    def _leave_out(self, changes: Sequence[ChangeT], vms: Iterable[Vm]) -> list[ChangeT]:
         identity = self._scene.identity
         free = {vm.id: vm for vm in vms if identity.fits(vm) and not state_of(vm).hold}
         going = [
@@ -262,17 +259,17 @@ class PoolRun:
         used = self._health.find_used([change.vm for change in going])
         return [change for change in going if change.vm.id not in used]
 
-    def _act(self, changes: Sequence[Change], build: Callable[[Change], Step]) -> None:
-        steps = {build(change): change for change in changes}
+    def _act(self, changes: Sequence[Rename | Start | Stop]) -> None:
+        steps = {build_step(change): change for change in changes}
         if not steps or self._interrupted:
             return
         report = self._runner_run(Plan(stages=(tuple(steps),)))
         for step, change in steps.items():
             self._tally.note(change, report[step.subject])
-            if isinstance(step, SetPower):
+            if isinstance(change, Start):
                 self._health.started[change.vm.id] = self._clock()
 
-    def _reconfigure(self, changes: Sequence[Change], sight: PoolSight) -> None:
+    def _reconfigure(self, changes: Sequence[Reconfigure], sight: PoolSight) -> None:
         """Shut down what has to be off, change it, and start it again.
 
         A guest may take minutes to shut down, so its mark is read anew then.
@@ -315,7 +312,7 @@ class PoolRun:
             seen=mark,
         )
 
-    def _delete(self, changes: Sequence[Change]) -> set[VmId]:
+    def _delete(self, changes: Sequence[Delete | Replace]) -> set[VmId]:
         """Delete clones behind the guards; return those that are gone.
 
         A replaced one is noted only if it could not be deleted.
@@ -342,7 +339,7 @@ class PoolRun:
         return self._note_deletions(going, self._runner_run(plan, check=True))
 
     def _note_deletions(
-        self, going: Mapping[VmId, Change], report: Mapping[str, ActionResult]
+        self, going: Mapping[VmId, Delete | Replace], report: Mapping[str, ActionResult]
     ) -> set[VmId]:
         failed = [c for vm_id, c in going.items() if _is_failed(report.get(vm_id))]
         # One that somebody else has taken meanwhile is left alone, which the next look tells.
@@ -354,19 +351,17 @@ class PoolRun:
                 continue
             if result is None or result.status is Status.DONE:
                 gone.add(vm_id)
-                if change.act is Act.DELETE and result is not None:
-                    self._tally.note(change, result)
-                elif change.act is Act.REPLACE:
+                if isinstance(change, Replace):
                     self._tally.lost[change.slot] = change
+                elif result is not None:
+                    self._tally.note(change, result)
             else:
                 self._tally.note(change, result)
         return gone
 
-    def _create(
-        self, changes: Sequence[PoolChange], wave: Wave, sight: PoolSight, claim: str
-    ) -> None:
+    def _create(self, changes: Sequence[PoolChange], sight: PoolSight, claim: str) -> None:
         scene = self._scene
-        request = add_clones(scene.request, scene.spec, sight, changes, wave.surging, claim)
+        request = add_clones(scene.request, scene.spec, sight, changes, claim)
         try:
             prepared = prepare(self._driver, request)
             report = CloneJob(self._driver, prepared, self._progress, self._pace).run(

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, TypeGuard
 
 from linkedclone.model.plan import RenameVm, SetPower, ShutDownGuest, Step
-from linkedclone.model.pool import Act, Change, PoolPlan
+from linkedclone.model.pool import Delete, PoolChange, PoolPlan, Rename, Replace, Start, Stop
 from linkedclone.model.values.ids import VmId
 from linkedclone.model.vm import Power, Vm
 from linkedclone.planning.pool.rollout import Wave
@@ -15,28 +15,24 @@ _SHUTDOWN_SECONDS: Final = 120.0
 
 
 def find_leaving(wave: Wave) -> frozenset[VmId]:
-    """Return the clones that a wave takes away; those that are replaced with surge go later."""
-    return frozenset(
-        change.vm.id
-        for change in wave.changes
-        if isinstance(change, Change) and change.act in {Act.DELETE, Act.REPLACE}
-        if change.slot not in wave.surging
-    )
+    """Return the clones that a wave takes away; one that is replaced beside goes later."""
+    return frozenset(change.vm.id for change in wave.changes if is_leaving(change))
 
 
-def build_rename(change: Change) -> Step:
-    """Give a clone the name of its slot."""
-    return RenameVm(vm=change.vm.id, vm_name=change.vm.name, new_name=change.slot)
+def is_leaving(change: PoolChange) -> TypeGuard[Delete | Replace]:
+    """Say whether a change takes a clone away in its wave."""
+    return isinstance(change, Delete) or (isinstance(change, Replace) and not change.beside)
 
 
-def build_start(change: Change) -> Step:
-    """Start a clone."""
-    return start(change.vm)
-
-
-def build_stop(change: Change) -> Step:
-    """Shut down a clone."""
-    return shut_down(change.vm)
+def build_step(change: Rename | Start | Stop) -> Step:
+    """Return the step that a change comes to which is done in one."""
+    match change:
+        case Rename(slot=slot, vm=vm):
+            return RenameVm(vm=vm.id, vm_name=vm.name, new_name=slot)
+        case Start(vm=vm):
+            return start(vm)
+        case Stop(vm=vm):
+            return shut_down(vm)
 
 
 def start(vm: Vm) -> SetPower:

@@ -15,15 +15,21 @@ from linkedclone.lineage.proof import shared_layers
 from linkedclone.model.inventory import Inventory, tell_unreadable
 from linkedclone.model.pool import (
     Act,
-    Change,
-    Creation,
+    Create,
+    Delete,
     Fitness,
     Health,
+    MemberChange,
     PoolChange,
     PoolPlan,
     PoolSpec,
     Reason,
+    Reconfigure,
+    Rename,
+    Replace,
     Skip,
+    Start,
+    Stop,
     Why,
 )
 from linkedclone.model.values.ids import FolderId, VmId
@@ -181,7 +187,7 @@ class _Planner:
         for slot in self._spec.slots:
             self._plan_slot(slot, by_slot.pop(slot.casefold(), []))
         for vm in sorted((vm for vms in by_slot.values() for vm in vms), key=_by_name):
-            self._act(Act.DELETE, slot_of(vm), vm, [Reason(why=Why.SURPLUS)])
+            self._act(Delete(slot=slot_of(vm), vm=vm, reasons=(Reason(why=Why.SURPLUS),)))
         self._note_moved(members)
         return PoolPlan(
             changes=tuple(self._changes),
@@ -198,8 +204,8 @@ class _Planner:
             return
         unread = next((vm for vm in vms if vm.unreadable), None)
         if unread is not None:
-            reasons = [Reason(why=Why.UNREADABLE)]
-            self._skip(Act.REPLACE, slot, unread, reasons, tell_unreadable(unread))
+            reasons = (Reason(why=Why.UNREADABLE),)
+            self._skip(Replace(slot=slot, vm=unread, reasons=reasons), tell_unreadable(unread))
             return
         stays, *others = sorted(vms, key=self._rank)
         coming = [vm for vm in vms if self._sight.fitness(vm) is Fitness.STARTING]
@@ -209,15 +215,15 @@ class _Planner:
         failed = self._find_failed(stays, others)
         for vm in others:
             if vm is not failed:
-                self._act(Act.DELETE, slot, vm, self._reasons_to_drop(vm, stays))
+                self._act(Delete(slot=slot, vm=vm, reasons=self._reasons_to_drop(vm, stays)))
         if failed is None:
             self._plan_member(slot, stays)
             return
         # The old one goes on serving, and the new one is what is tried again: its
         # failures are counted on itself, so that this too comes to an end.
-        self._act(Act.REPLACE, slot, failed, list(self._condition(failed)))
-        renew = self._reasons_to_replace(stays)
-        self._skip(Act.REPLACE, slot, stays, renew, f"{failed.name} has to be healthy first")
+        self._act(Replace(slot=slot, vm=failed, reasons=tuple(self._condition(failed))))
+        later = Replace(slot=slot, vm=stays, reasons=self._reasons_to_replace(stays))
+        self._skip(later, f"{failed.name} has to be healthy first")
 
     def _find_failed(self, stays: Vm, others: Iterable[Vm]) -> Vm | None:
         """Find the clone that was to take the place of one that is to go, and is not healthy."""
@@ -232,49 +238,52 @@ class _Planner:
         there = unread or self._standing.get(slot.casefold())
         reasons = (Reason(why=Why.MISSING),)
         if there is None:
-            self._changes.append(Creation(slot=slot, reasons=reasons))
+            self._changes.append(Create(slot=slot, reasons=reasons))
             return
         because = "a VM outside this pool has its name"
         if unread is not None:
             because = tell_unreadable(unread)
-        self._skip(Act.CREATE, slot, there, reasons, because)
+        skip = Skip(slot=slot, vm=there, act=Act.CREATE, reasons=reasons, because=because)
+        self._skipped.append(skip)
 
     def _rank(self, vm: Vm) -> tuple[int, bool, int, str]:
         """Sort the clones of one slot: the one that should stay comes first."""
         fitness = _RANKS[self._sight.fitness(vm)]
         return fitness, not on_image(vm, self._sight), -state_of(vm).generation, vm.uuid
 
-    def _reasons_to_drop(self, vm: Vm, stays: Vm) -> list[Reason]:
+    def _reasons_to_drop(self, vm: Vm, stays: Vm) -> tuple[Reason, ...]:
         """Say why a slot's second clone goes."""
         found = self._sight.health.get(vm.id)
         if found and found.fitness is Fitness.UNHEALTHY:
-            return [Reason(why=Why.UNHEALTHY, text=found.reason)]
-        return [Reason(why=Why.REPLACED, text=f"{stays.name} serves in its place")]
+            return (Reason(why=Why.UNHEALTHY, text=found.reason),)
+        return (Reason(why=Why.REPLACED, text=f"{stays.name} serves in its place"),)
 
     def _plan_member(self, slot: str, vm: Vm) -> None:
         renew = self._reasons_to_replace(vm)
         if renew:
-            self._act(Act.REPLACE, slot, vm, renew)
+            self._act(Replace(slot=slot, vm=vm, reasons=renew))
             return
         if vm.name != slot:
             self._plan_rename(slot, vm)
-        change = self._reasons_to_reconfigure(vm)
+        reasons = self._reasons_to_reconfigure(vm)
+        change = Reconfigure(slot=slot, vm=vm, reasons=reasons)
         # A guest that is suspended can only be shut down once it goes on.
         between = vm.power not in {Power.ON, Power.OFF}
-        if not change or (between and self._spec.running):
+        if not reasons or (between and self._spec.running):
             self._plan_power(slot, vm)
         elif between and hardware_to_change(vm, self._spec) != (None, None):
-            self._skip(Act.RECONFIGURE, slot, vm, change, f"it is {vm.power.value}")
+            self._skip(change, f"it is {vm.power.value}")
         else:
-            self._act(Act.RECONFIGURE, slot, vm, change)
+            self._act(change)
 
     def _plan_rename(self, slot: str, vm: Vm) -> None:
         there = self._standing.get(slot.casefold())
         reason = Reason(why=Why.RENAMED, text=f"it is called {vm.name}")
+        change = Rename(slot=slot, vm=vm, reasons=(reason,))
         if there is None or there.id == vm.id:
-            self._changes.append(Change(act=Act.RENAME, slot=slot, vm=vm, reasons=(reason,)))
+            self._changes.append(change)
         elif not self._sight.identify(self._spec).fits(there) or slot_of(there) != slot:
-            self._skip(Act.RENAME, slot, vm, (reason,), f"{there.path or there.name} is there")
+            self._skip(change, f"{there.path or there.name} is there")
 
     def _plan_power(self, slot: str, vm: Vm) -> None:
         running = vm.power is Power.ON
@@ -282,15 +291,16 @@ class _Planner:
             return
         if not self._spec.running and vm.power is not Power.ON:
             return
-        act = Act.START if self._spec.running else Act.STOP
-        self._act(act, slot, vm, [Reason(why=Why.POWER, text=f"it is {vm.power.value}")])
+        reasons = (Reason(why=Why.POWER, text=f"it is {vm.power.value}"),)
+        turn = Start if self._spec.running else Stop
+        self._act(turn(slot=slot, vm=vm, reasons=reasons))
 
     # -- reasons ----------------------------------------------------------------------
 
-    def _reasons_to_replace(self, vm: Vm) -> list[Reason]:
+    def _reasons_to_replace(self, vm: Vm) -> tuple[Reason, ...]:
         if is_remnant(vm):
-            return [Reason(why=Why.UNHEALTHY, text="its files no longer exist")]
-        return [*self._image(vm), *self._shape(vm), *self._condition(vm)]
+            return (Reason(why=Why.UNHEALTHY, text="its files no longer exist"),)
+        return (*self._image(vm), *self._shape(vm), *self._condition(vm))
 
     def _image(self, vm: Vm) -> Iterable[Reason]:
         sight = self._sight
@@ -324,7 +334,7 @@ class _Planner:
         if vm.id in sight.asked:
             yield Reason(why=Why.ASKED)
 
-    def _reasons_to_reconfigure(self, vm: Vm) -> list[Reason]:
+    def _reasons_to_reconfigure(self, vm: Vm) -> tuple[Reason, ...]:
         hardware = self._spec.hardware
         mendable = _mendable(self._spec)
         parts = {part for part in _changed(vm, self._sight) if part in mendable}
@@ -335,34 +345,41 @@ class _Planner:
             elif wanted is not None and held == wanted:
                 parts.discard(part)
         names = [_PARTS[part] for part in sorted(parts)]
-        return [Reason(why=Why.SPEC, text=", ".join(names))] if names else []
+        return (Reason(why=Why.SPEC, text=", ".join(names)),) if names else ()
 
     # -- what is left alone -----------------------------------------------------------
 
-    def _act(self, act: Act, slot: str, vm: Vm, reasons: Sequence[Reason]) -> None:
-        because = self._why_not(act, vm, reasons)
+    def _act(self, change: MemberChange) -> None:
+        because = self._why_not(change)
         if because:
-            self._skip(act, slot, vm, reasons, because)
+            self._skip(change, because)
         else:
-            self._changes.append(Change(act=act, slot=slot, vm=vm, reasons=tuple(reasons)))
+            self._changes.append(change)
 
-    def _skip(self, act: Act, slot: str, vm: Vm, reasons: Sequence[Reason], because: str) -> None:
+    def _skip(self, change: MemberChange, because: str) -> None:
         self._skipped.append(
-            Skip(slot=slot, vm=vm, act=act, reasons=tuple(reasons), because=because)
+            Skip(
+                slot=change.slot,
+                vm=change.vm,
+                act=change.act,
+                reasons=change.reasons,
+                because=because,
+            )
         )
 
-    def _why_not(self, act: Act, vm: Vm, reasons: Sequence[Reason]) -> str:
+    def _why_not(self, change: MemberChange) -> str:
+        vm = change.vm
         state = state_of(vm)
         if state.hold:
             return f"held: {state.hold}"
         if vm.unreadable:
             return tell_unreadable(vm)
-        if act is Act.START:
+        if isinstance(change, Start):
             return ""
         found = self._sight.health.get(vm.id)
         if found and found.in_use:
             return found.unasked or "in use"
-        if act not in {Act.DELETE, Act.REPLACE}:
+        if not isinstance(change, Delete | Replace):
             return ""
         names = sorted({reader.name for reader in self._lineage.dependants(vm)})
         if names:
@@ -376,8 +393,8 @@ class _Planner:
         unread = find_unread_users(layers, self._lineage, {vm.id})
         if unread and not self._sight.despite_unreadable:
             return f"{tell_unreadable(unread[0])}; it may depend on this one"
-        broken = {reason.why for reason in reasons} == {Why.UNHEALTHY}
-        if broken and act is Act.REPLACE and state.failures >= QUARANTINE_AFTER:
+        broken = {reason.why for reason in change.reasons} == {Why.UNHEALTHY}
+        if broken and isinstance(change, Replace) and state.failures >= QUARANTINE_AFTER:
             return f"quarantined: it failed {state.failures} times on this image"
         return ""
 

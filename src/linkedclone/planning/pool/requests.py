@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from linkedclone.errors import InputError, RefusedError
-from linkedclone.model.pool import Change, Fitness, PoolChange, PoolSpec, Why
+from linkedclone.model.pool import Fitness, PoolChange, PoolSpec, Replace, Why
 from linkedclone.model.request import (
     CloneRequest,
     Hardware,
@@ -54,7 +54,6 @@ def add_clones(
     spec: PoolSpec,
     sight: PoolSight,
     changes: Iterable[PoolChange],
-    surging: frozenset[str],
     claim: str = "",
 ) -> CloneRequest:
     """Return the request with the clones that a wave's changes make.
@@ -64,11 +63,10 @@ def add_clones(
         spec: The pool.
         sight: What is seen.
         changes: Creations and replacements.
-        surging: Slots of those that are made beside the clone they replace.
         claim: Who works on the pool, if the first of them is to say so from its birth on.
     """
     changes = tuple(changes)
-    taken, generations = _taken_names(sight, changes, surging), _last_generations(sight)
+    taken, generations = _taken_names(sight, changes), _last_generations(sight)
     names: list[str] = []
     own: dict[str, Own] = {}
     macs: dict[str, tuple[str, ...]] = {}
@@ -88,11 +86,9 @@ def add_clones(
     return replace(request, names=tuple(names), own=own, macs=macs)
 
 
-def _taken_names(
-    sight: PoolSight, changes: Iterable[PoolChange], surging: frozenset[str]
-) -> frozenset[str]:
+def _taken_names(sight: PoolSight, changes: Iterable[PoolChange]) -> frozenset[str]:
     """Return the names that stay taken while the changes are carried out, in lower case."""
-    going = {c.vm.id for c in changes if isinstance(c, Change) and c.slot not in surging}
+    going = {c.vm.id for c in changes if isinstance(c, Replace) and not c.beside}
     return frozenset(
         vm.name.casefold()
         for vm in sight.inventory.vms

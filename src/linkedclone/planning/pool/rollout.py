@@ -6,24 +6,25 @@ way at once; after it everything is looked at and planned anew.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import TypeVar
 
 from linkedclone.model.pool import (
-    Act,
-    Change,
-    Creation,
+    Create,
+    Delete,
     Fitness,
     PoolChange,
     PoolPlan,
     PoolSpec,
+    Reconfigure,
+    Replace,
+    Start,
     Why,
 )
 from linkedclone.model.vm import Power, Vm
 from linkedclone.planning.pool.membership import slot_of
 from linkedclone.planning.pool.plan import PoolSight, hardware_to_change, is_behind
 
-_AT_ONCE: Final = frozenset({Act.DELETE, Act.RENAME, Act.START, Act.STOP})
-"""What makes nothing unavailable that serves; who wants a pool off, wants all of it off."""
+ChangeT = TypeVar("ChangeT", bound=PoolChange)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,21 +32,26 @@ class Wave:
     """What may be done now."""
 
     changes: tuple[PoolChange, ...] = ()
-    # Slots of those replacements whose new clone is made before the old one goes.
-    surging: frozenset[str] = frozenset()
     waits: str = ""  # why nothing more may be done now; empty if nothing is left
+
+    def all_of(self, kind: type[ChangeT]) -> list[ChangeT]:
+        """Return the changes of one kind."""
+        return [change for change in self.changes if isinstance(change, kind)]
 
 
 def choose_wave(spec: PoolSpec, sight: PoolSight, plan: PoolPlan) -> Wave:
     """Choose what may be done now; nothing at all if it has to be waited for clones to come up."""
     census = _Census(spec, sight, plan)
-    careful: list[Change] = []
+    careful: list[Replace | Reconfigure] = []
     quick: list[PoolChange] = []
     for change in plan.changes:
-        if isinstance(change, Creation) or _makes_nothing_unavailable(change, spec):
-            quick.append(change)
-        else:
+        if isinstance(change, Replace) or (
+            isinstance(change, Reconfigure) and _needs_stop(change, spec)
+        ):
             careful.append(change)
+        else:
+            # It makes nothing unavailable that serves; who wants a pool off, wants all of it off.
+            quick.append(change)
     at_once = _fit_numbers(spec, census, quick)
     if not careful:
         later = len(at_once) < len(plan.changes)
@@ -56,13 +62,13 @@ def choose_wave(spec: PoolSpec, sight: PoolSight, plan: PoolPlan) -> Wave:
     allowed = census.allowed_canaries() if spec.rollout.canary else len(new_image)
     # What is not chosen for the canary's sake waits; the rest goes its way.
     candidates = [*others, *new_image[:allowed]]
-    chosen, surging = _fit(spec, census, candidates)
+    chosen = _fit(spec, census, candidates)
     waits = ""
     if len(chosen) < len(careful):
         waits = _say_why(spec, census, held_back=len(new_image) > allowed)
     elif len(at_once) + len(careful) < len(plan.changes):
         waits = "the others follow"
-    return Wave(changes=(*at_once, *chosen), surging=frozenset(surging), waits=waits)
+    return Wave(changes=(*at_once, *chosen), waits=waits)
 
 
 def _fit_numbers(
@@ -78,56 +84,53 @@ def _fit_numbers(
     held_back = max(0, census.coming - spec.rollout.max_unavailable)
     going = max(0, len(serving) - held_back)
     staying = {change.slot for change in serving[going:]}
-    missing = [change for change in changes if isinstance(change, Creation)]
+    missing = [change for change in changes if isinstance(change, Create)]
     beyond = max(0, len(staying) - spec.rollout.max_surge)
     later = {change.slot for change in missing[max(0, len(missing) - beyond) :]}
     return tuple(
         change
         for change in changes
         if not (change.slot in staying and _is_surplus(change))
-        and not (change.slot in later and isinstance(change, Creation))
+        and not (change.slot in later and isinstance(change, Create))
     )
 
 
 def _is_surplus(change: PoolChange) -> bool:
-    return change.act is Act.DELETE and any(r.why is Why.SURPLUS for r in change.reasons)
+    return isinstance(change, Delete) and any(r.why is Why.SURPLUS for r in change.reasons)
 
 
-def _makes_nothing_unavailable(change: Change, spec: PoolSpec) -> bool:
-    if change.act is Act.RECONFIGURE:
-        return hardware_to_change(change.vm, spec) == (None, None)
-    return change.act in _AT_ONCE
+def _needs_stop(change: Reconfigure, spec: PoolSpec) -> bool:
+    return hardware_to_change(change.vm, spec) != (None, None)
 
 
-def _onto_new(change: Change) -> bool:
+def _onto_new(change: Replace | Reconfigure) -> bool:
     whys = {reason.why for reason in change.reasons}
-    return change.act is Act.REPLACE and bool(whys & {Why.IMAGE, Why.SPEC})
+    return isinstance(change, Replace) and bool(whys & {Why.IMAGE, Why.SPEC})
 
 
 def _fit(
-    spec: PoolSpec, census: "_Census", candidates: Iterable[Change]
-) -> tuple[list[Change], list[str]]:
+    spec: PoolSpec, census: "_Census", candidates: Iterable[Replace | Reconfigure]
+) -> list[Replace | Reconfigure]:
     """Take candidates as long as the budgets last; clones that do not serve anyway cost nothing."""
     room = max(0, spec.size + spec.rollout.max_surge - census.total)
     spare = max(0, spec.rollout.max_unavailable - census.unavailable)
-    chosen: list[Change] = []
-    surging: list[str] = []
+    chosen: list[Replace | Reconfigure] = []
     for change in candidates:
         if not census.serves(change.vm):
             chosen.append(change)
-        elif change.act is Act.REPLACE and spec.rollout.max_surge and room > 0:
+        elif isinstance(change, Replace) and spec.rollout.max_surge and room > 0:
             room -= 1
-            chosen.append(change)
-            surging.append(change.slot)
+            chosen.append(replace(change, beside=True))
         elif spare > 0:
             spare -= 1
             chosen.append(change)
-        elif change.act is Act.RECONFIGURE and not spec.rollout.max_unavailable and room > 0:
+        elif isinstance(change, Reconfigure) and not spec.rollout.max_unavailable and room > 0:
             # What may never be off cannot be changed in place: another takes its place.
             room -= 1
-            chosen.append(replace(change, act=Act.REPLACE))
-            surging.append(change.slot)
-    return chosen, surging
+            chosen.append(
+                Replace(slot=change.slot, vm=change.vm, reasons=change.reasons, beside=True)
+            )
+    return chosen
 
 
 def _say_why(spec: PoolSpec, census: "_Census", *, held_back: bool) -> str:
@@ -147,14 +150,14 @@ class _Census:
         members = sight.members(spec)
         wanted = {slot.casefold() for slot in spec.slots}
         serving = {slot_of(vm).casefold() for vm in members if self.serves(vm)} & wanted
-        creates = sum(isinstance(change, Creation) for change in plan.changes)
+        creates = sum(isinstance(change, Create) for change in plan.changes)
         self.total = len(members) + creates
         self.unavailable = len(wanted) - len(serving)
         starting = {slot_of(vm).casefold() for vm in members if self._is_starting(vm)}
         due = {
             change.slot.casefold()
             for change in plan.changes
-            if change.act in {Act.CREATE, Act.REPLACE, Act.START}
+            if isinstance(change, Create | Replace | Start)
         }
         self.coming = len((wanted - serving) & (starting | due))
         fresh = [vm for vm in members if not is_behind(vm, spec, sight)]

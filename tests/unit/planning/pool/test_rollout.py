@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from linkedclone.model.pool import Act, Fitness, Health, PoolChange, PoolSpec, Rollout
+from linkedclone.model.pool import Act, Fitness, Health, PoolChange, PoolSpec, Replace, Rollout
 from linkedclone.model.vm import Power, Vm
 from linkedclone.planning.pool.membership import slot_of, state_of
 from linkedclone.planning.pool.plan import PoolSight, plan_pool
@@ -49,7 +49,10 @@ def test_what_is_unavailable_already_counts() -> None:
 def test_with_surge_the_new_ones_come_first() -> None:
     found = wave(rolling(max_unavailable=0, max_surge=2), sight(*five()))
     assert acts(found) == ["replace desk-1", "replace desk-2"]
-    assert found.surging == {"desk-1", "desk-2"}
+    assert {change.slot for change in found.all_of(Replace) if change.beside} == {
+        "desk-1",
+        "desk-2",
+    }
 
 
 def test_a_surge_under_way_takes_its_room() -> None:
@@ -208,7 +211,7 @@ def test_a_rollout_ends_at_the_spec_within_its_budgets(
         chosen = choose_wave(wanted, seen, plan)
         for change in chosen.changes:
             assert change.old is None or change.old.name not in held
-            world.carry_out(change, surging=change.slot in chosen.surging)
+            world.carry_out(change, surging=isinstance(change, Replace) and change.beside)
         assert serving(world) >= lowest, "fewer serve than the budget allows"
         assert len(world.vms) <= most, "more are there than the budget allows"
         world.settle()
@@ -232,7 +235,7 @@ def test_a_broken_image_goes_no_further_than_the_canary(
         chosen = choose_wave(wanted, seen, plan_pool(wanted, seen))
         for change in chosen.changes:
             touched.add(change.slot)
-            world.carry_out(change, surging=change.slot in chosen.surging)
+            world.carry_out(change, surging=isinstance(change, Replace) and change.beside)
         world.settle()
     assert touched == {"desk-1"}
     assert serving(world) >= size - 1
