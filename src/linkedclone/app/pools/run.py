@@ -12,7 +12,7 @@ from uuid import uuid4
 from linkedclone.app.clone.job import CloneJob, prepare
 from linkedclone.app.pools.lock import PoolClaim
 from linkedclone.app.pools.results import HEALTH, Tally, say_again
-from linkedclone.app.pools.steps import build_step, find_leaving, find_names, shut_down, start
+from linkedclone.app.pools.steps import build_step, find_names, shut_down, start
 from linkedclone.app.proposal import look_again
 from linkedclone.errors import BusyError, LinkedCloneError
 from linkedclone.execution.member_health import HealthLook
@@ -160,7 +160,7 @@ class PoolRun:
                 begun = True
                 self._progress.begin(find_names(plan, self._starting(sight)), "pool")
             if wave.changes:
-                stays = self._claim.take(self._find_members(sight), find_leaving(wave))
+                stays = self._claim.take(self._find_members(sight), {c.vm.id for c in wave.leaving})
                 self._carry_out(wave, sight, claim="" if stays else self._claim.text)
                 if self._interrupted:
                     return "", plan
@@ -227,13 +227,11 @@ class PoolRun:
         self._act(wave.all_of(Start))
         self._act(self._still(wave.all_of(Stop)))
         self._reconfigure(wave.all_of(Reconfigure), sight)
-        replaced = wave.all_of(Replace)
-        leaving = [change for change in replaced if not change.beside]
-        deleted = self._delete([*wave.all_of(Delete), *leaving])
+        deleted, replaced = self._delete(wave.leaving), wave.all_of(Replace)
         coming: list[PoolChange] = [
             *map(self._hand_on, wave.all_of(Create)),
             *(change for change in replaced if change.beside),
-            *(change for change in leaving if change.vm.id in deleted),
+            *(change for change in replaced if not change.beside and change.vm.id in deleted),
         ]
         if coming and not self._interrupted:
             self._create(coming, sight, claim)

@@ -3,25 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final, TypeGuard
+from typing import Final
 
 from linkedclone.model.plan import RenameVm, SetPower, ShutDownGuest, Step
-from linkedclone.model.pool import Delete, PoolChange, PoolPlan, Rename, Replace, Start, Stop
-from linkedclone.model.values.ids import VmId
+from linkedclone.model.pool import PoolPlan, Rename, Start, Stop
 from linkedclone.model.vm import Power, Vm
-from linkedclone.planning.pool.rollout import Wave
 
 _SHUTDOWN_SECONDS: Final = 120.0
-
-
-def find_leaving(wave: Wave) -> frozenset[VmId]:
-    """Return the clones that a wave takes away; one that is replaced beside goes later."""
-    return frozenset(change.vm.id for change in wave.changes if is_leaving(change))
-
-
-def is_leaving(change: PoolChange) -> TypeGuard[Delete | Replace]:
-    """Say whether a change takes a clone away in its wave."""
-    return isinstance(change, Delete) or (isinstance(change, Replace) and not change.beside)
 
 
 def build_step(change: Rename | Start | Stop) -> Step:

@@ -34,6 +34,12 @@ class Wave:
     changes: tuple[PoolChange, ...] = ()
     waits: str = ""  # why nothing more may be done now; empty if nothing is left
 
+    @property
+    def leaving(self) -> list[Delete | Replace]:
+        """The changes that take a clone away; one that is replaced beside goes later."""
+        replaced = (change for change in self.all_of(Replace) if not change.beside)
+        return [*self.all_of(Delete), *replaced]
+
     def all_of(self, kind: type[ChangeT]) -> list[ChangeT]:
         """Return the changes of one kind."""
         return [change for change in self.changes if isinstance(change, kind)]

@@ -7,7 +7,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from linkedclone.model.pool import Act, Fitness, Health, PoolChange, PoolSpec, Replace, Rollout
+from linkedclone.model.pool import (
+    Act,
+    Fitness,
+    Health,
+    PoolChange,
+    PoolSpec,
+    Reason,
+    Replace,
+    Rollout,
+    Why,
+)
 from linkedclone.model.vm import Power, Vm
 from linkedclone.planning.pool.membership import slot_of, state_of
 from linkedclone.planning.pool.plan import PoolSight, plan_pool
@@ -239,3 +249,11 @@ def test_a_broken_image_goes_no_further_than_the_canary(
         world.settle()
     assert touched == {"desk-1"}
     assert serving(world) >= size - 1
+
+
+def test_whether_a_clone_is_replaced_beside_is_no_part_of_what_is_told() -> None:
+    change = Replace(slot="desk-1", vm=five()[0], reasons=(Reason(why=Why.ASKED),))
+    told = change.document()
+    assert list(told) == ["name", "act", "id", "reasons"]
+    assert told["act"] == "replace"
+    assert replace(change, beside=True).document() == told
