@@ -21,7 +21,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import cache, partial
-from typing import TYPE_CHECKING, Final, get_args
+from typing import Final, get_args
 
 from linkedclone.config.endpoint import Endpoint
 from linkedclone.drivers.features import ALL_STEPS, Features, refuse
@@ -50,6 +50,7 @@ from linkedclone.drivers.rules.clone_checks import check_clones
 from linkedclone.drivers.rules.refusals import no_such_vms, refuse_step, refuse_unsupported
 from linkedclone.drivers.services import Services
 from linkedclone.errors import LinkedCloneError
+from linkedclone.model.inventory import Inventory
 from linkedclone.model.jobs import Job, JobState
 from linkedclone.model.plan import (
     CreateClone,
@@ -60,9 +61,6 @@ from linkedclone.model.request import CloneRequest, Placement, Scan, Target
 from linkedclone.model.values.ids import VmId
 from linkedclone.model.vm import Identity, Vm
 from linkedclone.system.os_errors import translated
-
-if TYPE_CHECKING:
-    from linkedclone.model.inventory import Inventory
 
 IMMUTABLE_VARIABLE = "LINKEDCLONE_LOCAL_IMMUTABLE"
 """Set to ``no``, sealed layers do not get the immutable flag; root can remove them by hand then."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from socket import socket
 
 from linkedclone.drivers.local.guest import access
 from linkedclone.drivers.local.images import images
@@ -14,6 +14,7 @@ from linkedclone.drivers.local.machine.open import OpenMachine
 from linkedclone.drivers.local.state.folder import StateFolder
 from linkedclone.drivers.local.state.store import load_vm, write_ssh_config
 from linkedclone.errors import HypervisorError
+from linkedclone.model.access import ConsoleAddress, GuestLogin, SshLogin
 from linkedclone.model.findings import Finding
 from linkedclone.model.images import (
     DiskExport,
@@ -27,11 +28,6 @@ from linkedclone.model.images import (
 from linkedclone.model.values.ids import VmId
 from linkedclone.model.vm import Vm
 from linkedclone.system.os_errors import translated
-
-if TYPE_CHECKING:
-    from socket import socket
-
-    from linkedclone.model.access import ConsoleAddress, GuestLogin, SshLogin
 
 
 @dataclass(frozen=True, slots=True)
