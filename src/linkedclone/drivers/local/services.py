@@ -9,10 +9,12 @@ from socket import socket
 
 from linkedclone.drivers.local.guest import access
 from linkedclone.drivers.local.images import images
+from linkedclone.drivers.local.inventory.unlinked_vms import relink_vms
 from linkedclone.drivers.local.lifecycle.power import shut_down_guest
 from linkedclone.drivers.local.machine.open import OpenMachine
 from linkedclone.drivers.local.state.folder import StateFolder
 from linkedclone.drivers.local.state.store import load_vm, write_ssh_config
+from linkedclone.drivers.local.storage.hanging import accept_layer
 from linkedclone.errors import HypervisorError
 from linkedclone.model.access import ConsoleAddress, GuestLogin, SshLogin
 from linkedclone.model.findings import Finding
@@ -139,14 +141,10 @@ class Folder(_Service):
             return rebase_layers(self.state, self.machines, file)
 
     def accept_layer(self, file: Path) -> None:
-        from linkedclone.drivers.local.storage.hanging import accept_layer
-
         with translated(f"cannot accept {file}"):
             accept_layer(self.state, file)
 
     def relink_vms(self) -> tuple[str, ...]:
-        from linkedclone.drivers.local.inventory.unlinked_vms import relink_vms
-
         with translated("cannot link VMs again"):
             return relink_vms(self.state)
 

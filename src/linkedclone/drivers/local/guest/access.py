@@ -8,11 +8,17 @@ from ipaddress import ip_address, ip_network
 from pathlib import Path
 
 from linkedclone.drivers.local.guest.seed import private_key
+from linkedclone.drivers.local.machine.arguments import VNC_SOCKET
 from linkedclone.drivers.local.machine.open import OpenMachine, open_machine
 from linkedclone.drivers.local.machine.process import find_processes
 from linkedclone.drivers.local.state.file_names import RUN_FOLDER
 from linkedclone.drivers.local.state.folder import StateFolder
-from linkedclone.drivers.local.state.ssh import KNOWN_HOSTS, login_of
+from linkedclone.drivers.local.state.ssh import (
+    KNOWN_HOSTS,
+    build_options,
+    build_ssh_command,
+    login_of,
+)
 from linkedclone.drivers.local.state.store import StoredVm, load_vm
 from linkedclone.drivers.qemu.networks import NetworkKind, parse_network
 from linkedclone.errors import BusyError, GoneError, HypervisorError, RefusedError
@@ -31,8 +37,6 @@ SOCKET_PATH_BYTES = 107
 def build_ssh(
     state: StateFolder, machines: OpenMachine, vm: VmId, command: Sequence[str] = ()
 ) -> tuple[str, ...]:
-    from linkedclone.drivers.local.state.ssh import build_ssh_command
-
     stored = load_vm(state, vm)
     address = machines(stored).observe(guest=False).ssh
     if address is None:
@@ -48,8 +52,6 @@ def build_ssh(
 
 def describe_logins(state: StateFolder, vms: Sequence[Vm]) -> dict[VmId, SshLogin]:
     """Say how one logs in to those of these VMs that run, as they were seen."""
-    from linkedclone.drivers.local.state.ssh import build_options
-
     found: dict[VmId, SshLogin] = {}
     for vm in vms:
         if vm.ssh is None:
@@ -125,8 +127,6 @@ def _unreachable(vm: StoredVm) -> HypervisorError:
 
 def describe_console(state: StateFolder, vm: VmId) -> ConsoleAddress:
     """Say where the screen of a running VM is."""
-    from linkedclone.drivers.local.machine.arguments import VNC_SOCKET
-
     stored = load_vm(state, vm)
     name, path = stored.record.name, stored.folder / RUN_FOLDER / VNC_SOCKET
     if not stored.record.machine.display:

@@ -34,6 +34,7 @@ from linkedclone.drivers.local.storage.image_lock import refuse_writers
 from linkedclone.drivers.local.storage.intake import let_go, take_in
 from linkedclone.drivers.local.storage.seals import seal_if_possible
 from linkedclone.drivers.qemu.hardware import MachineRecord, disk_label, new_mac
+from linkedclone.drivers.qemu.images.download import downloaded, hash_file, refuse_other, show_url
 from linkedclone.drivers.qemu.images.image_file import check_importable, detect_format
 from linkedclone.drivers.qemu.networks import CardRecord
 from linkedclone.errors import HypervisorError, InputError, InUseError, NotFoundError, RefusedError
@@ -66,7 +67,6 @@ def import_image(state: StateFolder, wanted: ImageImport, tell: TellBytes = tell
     if not wanted.url:
         _refuse_layer(wanted)
         return _import_file(state, wanted, tell)
-    from linkedclone.drivers.qemu.images.download import downloaded, show_url
     from linkedclone.drivers.qemu.images.fetch import ask_server, check_url
 
     check_url(wanted.url)
@@ -140,8 +140,6 @@ def _examine(wanted: ImageImport, base: Path, lock: int, tell: TellBytes) -> Dis
     """Look at the image where only we can change it; return it under the name that it keeps."""
     what = wanted.source or str(wanted.file)
     if wanted.sha256:
-        from linkedclone.drivers.qemu.images.download import hash_file, refuse_other
-
         refuse_other(what, wanted.sha256, hash_file(base, tell))
     image_format = _choose_format(base, wanted.format, what)
     named = base.rename(base.with_name(new_disk_name(image_format.value)))

@@ -55,6 +55,7 @@ from linkedclone.drivers.local.storage.fingerprint import (
     take_fingerprint,
 )
 from linkedclone.drivers.local.storage.image_lock import refuse_writers
+from linkedclone.drivers.local.storage.intake import take_in
 from linkedclone.drivers.local.storage.seals import is_sealed, read_seal, seal_path, set_immutable
 from linkedclone.drivers.qemu.qemu_img import refuse_full
 from linkedclone.errors import (
@@ -293,8 +294,6 @@ def _carry_seal(path: Path, there: Path) -> None:
 
 
 def _copy_file(path: Path, there: Path) -> None:
-    from linkedclone.drivers.local.storage.intake import take_in
-
     take_in(path, there, move=False, durable=True)
     shutil.copystat(path, there)
     if not filecmp.cmp(path, there, shallow=False):
