@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +12,7 @@ HEAVY = (
     "pydantic",
     "ruamel",
     "keyring",
+    "qemu.qmp",
     "linkedclone.drivers",
     "linkedclone.app",
 )
@@ -71,3 +73,9 @@ def test_a_table_in_a_pipe_needs_neither_rich_nor_pydantic(verb: str) -> None:
     assert "rich" not in loaded
     assert "pydantic" not in loaded
     assert "pyVmomi" not in loaded
+
+
+def test_a_local_endpoint_without_running_machines_needs_no_qmp_library(tmp_path: Path) -> None:
+    loaded = _probe("-e", f"local:{tmp_path / 'state'}", "list")
+    assert "linkedclone.drivers.local.driver" in loaded
+    assert "qemu.qmp" not in loaded
