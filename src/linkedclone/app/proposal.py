@@ -81,7 +81,7 @@ class Proposal(Generic[_Plan, _Report]):
     def apply(
         self,
         *,
-        token: str = "",
+        token: str | None = None,
         progress: Progress | None = None,
         cancel: Cancellation | None = None,
     ) -> _Report:
@@ -99,14 +99,14 @@ class Proposal(Generic[_Plan, _Report]):
         """
         return self._run(self.look_again(token=token), progress, cancel)
 
-    def look_again(self, *, token: str = "") -> _Plan:
+    def look_again(self, *, token: str | None = None) -> _Plan:
         """Look and plan again, as :meth:`apply` does before anything is changed.
 
         Raises:
             StaleProposalError: It would be something else by now.
         """
         now = self._look()
-        if self._digest(now) != (token or self.token):
+        if self._digest(now) != (self.token if token is None else token):
             raise StaleProposalError(
                 "what would be done has changed in the meantime; nothing was done",
                 details="\n".join(_compare(self.plan.parts, now.parts)),

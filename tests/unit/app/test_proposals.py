@@ -130,6 +130,13 @@ def test_what_was_not_agreed_to_is_not_done(lab: MemoryHypervisor) -> None:
     assert names(lab) == {"gold", "desk-1", "desk-2", "desk-3"}
 
 
+@pytest.mark.parametrize("given", ["", "0", "0" * 64])
+def test_a_token_that_is_none_agrees_to_nothing(lab: MemoryHypervisor, given: str) -> None:
+    with pytest.raises(StaleProposalError):
+        connect(lab).vms.propose_delete(["desk-1"]).apply(token=given)
+    assert "desk-1" in names(lab)
+
+
 def test_a_stale_proposal_says_what_changed(lab: MemoryHypervisor) -> None:
     here = connect(lab)
     proposal = here.vms.propose_delete(["gold"], Deletion(force=True, cascade=True))
