@@ -1,23 +1,27 @@
 """Proposals: what was proposed is what is done, or nothing is."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import permutations
+from typing import Any
 
 import pytest
 
 from linkedclone.app.connection import Connection
 from linkedclone.app.proposal import Proposal
 from linkedclone.drivers.features import ALL_STEPS
+from linkedclone.drivers.memory.demo import make_scene
 from linkedclone.drivers.memory.driver import MemoryDriver
 from linkedclone.errors import StaleProposalError, UnsupportedError
 from linkedclone.model.customization import CloudInit, Customization, GuestOs
 from linkedclone.model.garbage import WasteKind
+from linkedclone.model.inventory import Inventory
 from linkedclone.model.plan import DeleteVm, Plan, PromoteVm, SetPower, Step, WriteMark
 from linkedclone.model.report import Status
 from linkedclone.model.request import CloneRequest, Deletion, Mending, Scan, SnapshotChoice
 from linkedclone.model.values.ids import VmId
-from linkedclone.model.vm import Mark, PoolState, Power
+from linkedclone.model.vm import Mark, PoolState, Power, Vm
 from tests.memory import MemoryHypervisor
 from tests.unit.building import layer
 
@@ -121,6 +125,26 @@ def test_a_request_and_a_token_are_all_that_a_front_end_has_to_keep(lab: MemoryH
     proposal = connect(lab).vms.propose_delete(["desk-1", "desk-2"])
     assert proposal.apply(token=shown).exit_code == 0
     assert names(lab) == {"gold", "desk-3"}
+
+
+def test_a_token_does_not_depend_on_the_order_in_which_an_endpoint_answers() -> None:
+    """Of a family with clones of clones, whose base belongs to no VM any more."""
+
+    class Backwards(MemoryDriver):
+        def observe(self, **how: Any) -> Inventory:
+            inventory = super().observe(**how)
+            return replace(inventory, vms=inventory.vms[::-1])
+
+        def find_vms(self, refs: Sequence[str]) -> tuple[Vm, ...]:
+            return super().find_vms(refs[::-1])
+
+    lab, tokens = make_scene("family"), set()
+    for kind in (MemoryDriver, Backwards):
+        here = Connection(kind(lab, "memory:"), address="memory:")
+        everything = [vm.vm.uuid for vm in here.vms.list()]
+        how = Deletion(force=True, cascade=True)
+        tokens.add(here.vms.propose_delete(everything, how).token)
+    assert len(tokens) == 1
 
 
 def test_what_was_not_agreed_to_is_not_done(lab: MemoryHypervisor) -> None:

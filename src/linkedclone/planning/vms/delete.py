@@ -118,8 +118,8 @@ def _choose_kept(going: Sequence[Vm], lost: frozenset[Layer], lineage: Lineage) 
     kept: dict[VmId, Vm] = {}
     left = set(lost)
     while left:
-        # A stable order, and of two that do as well the one that hangs from fewer.
-        best = max(going, key=lambda vm: (len(left & vm.layers), -len(below[vm.id])))
+        # Of two that do as well the one that hangs from fewer, however they were listed.
+        best = min(going, key=lambda vm: (-len(left & vm.layers), len(below[vm.id]), vm.uuid))
         more = [best]
         while more:
             vm = more.pop()
