@@ -95,7 +95,7 @@ EXPECTED: dict[str, tuple[int, list[tuple[str, tuple[str, ...]]]]] = {
 
 
 @pytest.mark.parametrize("title", EXPECTED)
-def test_an_example_runs_as_it_stands(
+def test_an_example_runs_as_printed(
     title: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cards, expected = EXPECTED[title]
@@ -123,5 +123,5 @@ def test_an_example_runs_as_it_stands(
 
 
 @pytest.mark.parametrize("example", PYTHON)
-def test_a_program_runs_as_it_stands(example: str) -> None:
+def test_a_program_runs_as_printed(example: str) -> None:
     exec(compile(example, "customization.md", "exec"), {})

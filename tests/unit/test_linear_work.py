@@ -274,7 +274,7 @@ def test_the_work_for_each_vm_does_not_grow_with_their_number(build: Callable[[i
     assert growth(build) < 1.15
 
 
-def test_work_that_grows_with_the_square_is_told() -> None:
+def test_quadratic_work_is_reported() -> None:
     def build(many: int) -> Work:
         return lambda: [one for one in range(many) for _ in range(many)]
 

@@ -107,7 +107,7 @@ def test_no_host_is_called_like_an_option_or_a_line_of_its_own(name: str, shown:
     assert inventory(host(name, uuid="12345678-0"))["all"]["hosts"] == [shown]
 
 
-def test_no_name_stands_for_two_hosts() -> None:
+def test_no_name_refers_to_two_hosts() -> None:
     twins = (host("x{{", uuid="11111111-a"), host("x{ {", uuid="22222222-b"))
     third = host("x{ {-11111111", uuid="33333333-c")
     made = inventory(*twins, third)
@@ -135,7 +135,7 @@ def test_without_an_address_there_is_none() -> None:
     assert "ansible_host" not in describe_host(host("one"))
 
 
-def test_a_login_is_told_whole() -> None:
+def test_a_login_is_shown_in_full() -> None:
     login = SshLogin(
         host="127.0.0.1",
         port=40022,
@@ -159,7 +159,7 @@ def test_a_key_in_a_folder_with_odd_letters_reaches_ssh_whole() -> None:
     assert variables["ansible_ssh_private_key_file"] == '/a 100%% \\"b\\"/key'
 
 
-def test_what_hangs_from_nothing_is_in_no_family() -> None:
+def test_a_vm_without_a_parent_is_in_no_family() -> None:
     alone = AnsibleHost(vm=Vm(id=VmId("vm-1"), name="alone", uuid="u"), endpoint="memory:")
     made = inventory(alone)
     assert made["all"]["children"] == ["power_unknown"]

@@ -82,7 +82,7 @@ def test_four_lines_are_a_pool(file: Path) -> None:
     assert spec.customization is None
 
 
-def test_all_errors_are_told_at_once_each_with_its_line(file: Path) -> None:
+def test_all_errors_are_reported_at_once_with_their_lines(file: Path) -> None:
     text = """\
 pool: linkedclone
 parent: ""
@@ -125,7 +125,7 @@ keep: [address, name]
 @pytest.mark.parametrize(
     "setting", ["hardware", "health", "rollout", "vsphere", "keep", "in_use", "max_age"]
 )
-def test_a_setting_of_another_kind_is_told_with_its_line(
+def test_a_setting_of_another_type_is_reported_with_its_line(
     file: Path, setting: str, value: str
 ) -> None:
     told = complain(file, f'pool: p\nparent: g\nsize: 1\nname: "d-{{n}}"\n{setting}: {value}\n')
@@ -160,7 +160,7 @@ def test_names_need_one_number_and_have_to_be_names(file: Path, name: str) -> No
     assert told.startswith("line 4: name: ")
 
 
-def test_a_file_that_is_no_mapping_is_refused(file: Path) -> None:
+def test_a_file_without_a_mapping_is_refused(file: Path) -> None:
     assert complain(file, "- a\n") == ["line 1: file: has to be a mapping (key: value)"]
 
 

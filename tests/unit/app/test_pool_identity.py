@@ -230,7 +230,7 @@ def test_clones_are_adopted_by_name_and_follow_the_changed_file(stage: Stage) ->
     assert stage.is_settled(other)
 
 
-def test_what_another_run_works_on_is_not_adopted(
+def test_clones_of_another_run_are_not_adopted(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stage.apply(FIRST)
@@ -292,7 +292,7 @@ def test_a_clone_of_a_member_inherits_no_membership(stage: Stage) -> None:
     assert any(one.id == VmId(child) for one in stage.hypervisor.vms)
 
 
-def test_a_state_that_says_nothing_is_judged_by_what_is_seen(stage: Stage) -> None:
+def test_an_empty_state_falls_back_to_the_observed_clones(stage: Stage) -> None:
     stage.apply(FIRST)
     for vm in stage.members(FIRST).values():
         assert vm.mark

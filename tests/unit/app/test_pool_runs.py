@@ -166,7 +166,7 @@ def test_refresh_makes_named_clones_anew(stage: Stage) -> None:
     done(stage, pool())
 
 
-def test_another_run_is_told(stage: Stage) -> None:
+def test_another_run_is_reported(stage: Stage) -> None:
     stage.apply(pool())
     stage.hypervisor.delays["customize"] = 1.0
     told: list[str] = []
@@ -185,7 +185,7 @@ def test_another_run_is_told(stage: Stage) -> None:
     assert told == ["", "another run works on the pool desks"]
 
 
-def test_what_is_off_is_asked_nothing(stage: Stage) -> None:
+def test_a_stopped_clone_is_not_asked(stage: Stage) -> None:
     wanted = pool(power="off")
     assert stage.apply(wanted).exit_code == 0
     assert {vm.power for vm in stage.members(wanted).values()} == {Power.OFF}
@@ -244,6 +244,6 @@ def test_a_hold_that_comes_in_the_middle_is_kept(stage: Stage) -> None:
     assert stage.snapshots(pool())["desk-5"] == "old"
 
 
-def test_a_state_that_nobody_wrote_is_the_name() -> None:
+def test_a_default_state_has_no_slot() -> None:
     assert PoolState().slot == ""
     assert Probe().within == 600.0

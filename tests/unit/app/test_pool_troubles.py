@@ -93,7 +93,7 @@ def names_of(report: PoolReport, status: Status) -> list[str]:
 
 
 @pytest.mark.parametrize("power", [Power.ON, Power.OFF])
-def test_what_is_held_right_before_it_goes_is_neither_stopped_nor_deleted(
+def test_a_clone_held_just_before_deletion_is_neither_stopped_nor_deleted(
     stage: Stage, power: Power
 ) -> None:
     spec = pool(3, power=power.value, rollout=Rollout(max_unavailable=3))
@@ -182,7 +182,7 @@ def test_a_hold_that_comes_too_late_is_reported_as_failed(stage: Stage, *, gone:
     assert report.exit_code == 1
 
 
-def test_what_is_held_while_a_person_is_asked_is_not_deleted_with_its_pool(stage: Stage) -> None:
+def test_a_clone_held_during_the_confirmation_is_not_deleted_with_its_pool(stage: Stage) -> None:
     stage.apply(pool(2))
     vm = stage.members(pool(2))["desk-2"]
     proposal = stage.pools().propose_delete("desks")
@@ -195,7 +195,7 @@ def test_what_is_held_while_a_person_is_asked_is_not_deleted_with_its_pool(stage
     assert state_of(stage.members(pool(2))["desk-2"]).hold == "Anne"
 
 
-def test_what_is_held_while_its_guest_shuts_down_is_not_reconfigured_and_runs_again(
+def test_a_clone_held_during_its_shutdown_is_not_reconfigured_but_restarted(
     stage: Stage,
 ) -> None:
     stage.apply(pool(1))
@@ -218,7 +218,7 @@ def test_forgiving_failures_does_not_lose_a_hold(stage: Stage) -> None:
     assert state_of(stage.members(pool(2))["desk-1"]).hold == "Anne"
 
 
-def test_what_was_released_from_the_pool_in_between_stays(stage: Stage) -> None:
+def test_a_clone_released_in_between_stays(stage: Stage) -> None:
     stage.apply(pool(2))
     vm = stage.members(pool(2))["desk-2"]
     driver = Meddling(MemoryDriver(stage.hypervisor))
@@ -361,7 +361,7 @@ def test_fewer_are_wanted_and_the_rest_goes_at_once(stage: Stage) -> None:
     assert sorted(stage.members(pool(2))) == ["desk-1", "desk-2"]
 
 
-def test_what_is_renamed_and_started_is_told_twice(stage: Stage) -> None:
+def test_a_renamed_and_started_clone_is_reported_twice(stage: Stage) -> None:
     stage.apply(pool(1))
     vm = stage.members(pool(1))["desk-1"]
     admin = MemoryDriver(stage.hypervisor)
@@ -391,7 +391,7 @@ def test_notes_are_changed_without_a_stop(stage: Stage) -> None:
     assert stage.is_settled(noted)
 
 
-def test_what_may_never_be_off_is_replaced_for_the_sake_of_its_memory(stage: Stage) -> None:
+def test_a_clone_that_must_stay_on_is_replaced_to_change_its_memory(stage: Stage) -> None:
     stage.apply(pool(2))
     wanted = pool(
         2, hardware=PoolHardware(memory=4 * GIB), rollout=Rollout(max_unavailable=0, max_surge=1)
@@ -401,14 +401,14 @@ def test_what_may_never_be_off_is_replaced_for_the_sake_of_its_memory(stage: Sta
     assert stage.is_settled(wanted)
 
 
-def test_a_pool_is_switched_off_though_none_may_be_unavailable(stage: Stage) -> None:
+def test_a_pool_is_switched_off_even_with_max_unavailable_zero(stage: Stage) -> None:
     wanted = pool(2, rollout=Rollout(max_unavailable=0, max_surge=1))
     stage.apply(wanted)
     assert stage.apply(replace(wanted, power="off")).exit_code == 0
     assert {vm.power for vm in stage.members(wanted).values()} == {Power.OFF}
 
 
-def test_what_is_suspended_goes_on_before_its_memory_is_changed(stage: Stage) -> None:
+def test_a_suspended_clone_is_resumed_before_its_memory_changes(stage: Stage) -> None:
     stage.apply(pool(1))
     vm = stage.members(pool(1))["desk-1"]
     admin = MemoryDriver(stage.hypervisor)
@@ -457,7 +457,7 @@ def test_a_pool_that_is_being_made_is_claimed_too(stage: Stage) -> None:
     assert not any(state_of(vm).claim for vm in stage.members(pool(3)).values())
 
 
-def test_of_two_claims_in_one_moment_the_first_stands_and_the_other_does_nothing(
+def test_of_two_simultaneous_claims_only_the_first_takes_effect(
     stage: Stage,
 ) -> None:
     stage.apply(pool(3))
@@ -490,7 +490,7 @@ def test_a_claim_is_renewed_while_guests_are_waited_for(stage: Stage) -> None:
     assert max(ages[1:]) < 60
 
 
-def test_e_a_pool_replaces_what_an_unreadable_vm_may_hang_from_once_that_is_allowed(
+def test_e_a_pool_replaces_possible_bases_of_an_unreadable_vm_if_allowed(
     stage: Stage,
 ) -> None:
     spec = pool(1)

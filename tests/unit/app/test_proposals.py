@@ -72,7 +72,7 @@ def test_a_token_is_changed_by_whatever_else_is_done(step: Step) -> None:
     assert token(replace(PLAN, stages=((STOP, PROMOTE), (step,)))) != token(PLAN)
 
 
-def test_a_token_is_changed_by_the_endpoint_and_by_what_a_person_is_told() -> None:
+def test_a_token_covers_the_endpoint_and_the_shown_text() -> None:
     others = {token(PLAN, "vc-2"), token(replace(PLAN, notes=())), token(PLAN)}
     assert len(others) == 3
 
@@ -147,7 +147,7 @@ def test_a_token_does_not_depend_on_the_order_in_which_an_endpoint_answers() -> 
     assert len(tokens) == 1
 
 
-def test_what_was_not_agreed_to_is_not_done(lab: MemoryHypervisor) -> None:
+def test_steps_that_were_not_agreed_to_are_not_run(lab: MemoryHypervisor) -> None:
     shown = connect(lab).vms.propose_delete(["desk-1"]).token
     with pytest.raises(StaleProposalError):
         connect(lab).vms.propose_delete(["desk-1", "desk-2"]).apply(token=shown)
@@ -179,7 +179,7 @@ def test_a_stale_proposal_says_what_changed(lab: MemoryHypervisor) -> None:
     assert names(lab) == {"gold", "desk-1", "desk-2", "desk-4"}
 
 
-def test_what_the_endpoint_cannot_do_is_refused_before_anybody_decides(
+def test_unsupported_requests_are_refused_before_the_confirmation(
     lab: MemoryHypervisor,
 ) -> None:
     driver = MemoryDriver(lab, "memory:")
@@ -189,7 +189,7 @@ def test_what_the_endpoint_cannot_do_is_refused_before_anybody_decides(
 
 
 @pytest.mark.parametrize(("verb", "status"), [("delete", Status.DONE), ("promote", Status.FAILED)])
-def test_what_is_not_there_is_in_the_plan_and_in_the_report(
+def test_missing_vms_are_in_the_plan_and_in_the_report(
     lab: MemoryHypervisor, verb: str, status: Status
 ) -> None:
     here = connect(lab)
@@ -218,7 +218,7 @@ def test_clones_are_proposed_whatever_the_time_and_the_run(
     assert "no longer: clone web-1" in caught.value.details
 
 
-def test_what_a_guest_is_told_is_covered_and_not_in_the_document(lab: MemoryHypervisor) -> None:
+def test_guest_settings_are_covered_but_not_in_the_document(lab: MemoryHypervisor) -> None:
     data = "#cloud-config\npackages: [{}]\n"
     told = [
         connect(lab).propose_clone(
@@ -251,7 +251,7 @@ def test_what_mends_a_golden_image_is_proposed_in_its_order(lab: MemoryHyperviso
         proposal.apply()
 
 
-def test_what_is_no_waste_any_more_is_not_removed(lab: MemoryHypervisor) -> None:
+def test_an_item_that_is_no_longer_waste_is_not_removed(lab: MemoryHypervisor) -> None:
     (gold,) = connect(lab).vms.find(["gold"])
     lab.add_orphan(gold.id)
     proposal = connect(lab).lineage.propose_collect([WasteKind.FILE], scan=Scan())

@@ -23,7 +23,7 @@ from tests.unit.cli.conftest import Run
         (RuntimeError("can't start new thread"), "ulimit -u"),
     ],
 )
-def test_a_limit_of_the_system_is_told_with_what_raises_it(
+def test_a_system_limit_is_reported_with_how_to_raise_it(
     error: Exception, told: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert report_error(error, Choices()) == 1

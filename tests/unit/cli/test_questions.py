@@ -39,7 +39,7 @@ def _plan(*steps: Step) -> Plan:
     return Plan(stages=(steps,))
 
 
-def test_many_deletions_are_shown_as_ranges_and_none_is_left_out() -> None:
+def test_many_deletions_are_shown_as_complete_ranges() -> None:
     plan = _plan(*(_delete(f"desk-{number:03}") for number in range(1, 101)), _delete("web"))
     assert describe_plan(plan) == ["delete desk-{001..100}", "delete web"]
 
@@ -62,7 +62,7 @@ def test_promotions_say_what_they_copy() -> None:
     assert describe_plan(many) == ["promote desk-{1..30}", "  and copy 30.0 GiB in all"]
 
 
-def test_what_is_kept_and_what_is_lost_is_said() -> None:
+def test_the_question_names_what_is_kept_and_lost() -> None:
     vm = VmId("vm-1")
     keep = UnregisterVm(vm=vm, vm_name="last", keeps=(layer("x/x.vmdk"),))
     snapshot = DeleteSnapshot(vm=vm, vm_name="a", snapshot=SnapshotId("s"), name="base")
@@ -135,7 +135,7 @@ def test_an_answer_is_read_and_a_hidden_one_is_not_shown() -> None:
         assert "secret" not in shown_at(person, "\n")
 
 
-def test_the_end_of_what_is_typed_is_no_answer() -> None:
+def test_end_of_input_is_not_an_answer() -> None:
     with sit_down() as person:
         os.write(person, b"\x04")
         with pytest.raises(EOFError):

@@ -149,14 +149,16 @@ def _below(kind: object, part: str) -> object:
     return part
 
 
-def test_an_error_is_told_in_the_words_of_who_asks(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_error_uses_the_option_names_of_the_command_line(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     error = InputError("``placement.host`` is not given", hint="see ``snapshot list`` golden")
     assert str(error) == "``placement.host`` is not given"
     say(f"{error}; {error.hint}")
     assert capsys.readouterr().err == "--host is not given; see linkedclone snapshot list golden\n"
 
 
-def test_what_others_named_is_not_taken_for_a_field() -> None:
+def test_names_chosen_by_users_are_not_mistaken_for_fields() -> None:
     document = render_document({"name": "``force``", "hint": "repeat with ``force``"}, "json")
     assert '"name": "``force``"' in document
     assert '"hint": "repeat with --force"' in document
@@ -173,14 +175,14 @@ def test_a_note_in_a_table_names_options_and_a_vm_keeps_its_name() -> None:
     assert "``force``" in shown
 
 
-def test_why_a_vm_cannot_be_read_is_told_in_the_words_of_who_asks() -> None:
+def test_the_reason_for_an_unreadable_vm_uses_option_names() -> None:
     vm = Vm(id=VmId("vm-1"), name="a", path="/a", uuid="u", unreadable="see ``doctor``")
     row = VmRow(vm=vm, parent="", snapshot="", mode=Mode.UNKNOWN)
     assert "unreadable see linkedclone doctor" in render_vm(row)
     assert '"unreadable": "see linkedclone doctor"' in render_document(row.document(), "json")
 
 
-def test_what_is_known_of_a_stray_file_is_told_in_the_words_of_who_asks() -> None:
+def test_the_note_on_a_stray_file_uses_option_names() -> None:
     layer = Layer(store=StoreId("s"), path="a/``force``/a.vmdk")
     stray = Stray(chain=(layer,), about="of a VM folder without a link, see ``doctor``")
     shown = render_tree([TreeNode(stray=stray)], now=datetime.now(UTC))
@@ -189,7 +191,7 @@ def test_what_is_known_of_a_stray_file_is_told_in_the_words_of_who_asks() -> Non
     )
 
 
-def test_a_retry_on_the_board_is_told_in_the_words_of_who_asks() -> None:
+def test_a_retry_on_the_board_uses_option_names() -> None:
     board = Board()
     text = "choose another ``placement.host``"
     board.update(Event(name="a", action="retry", status=JobStatus.QUEUED, text=text))

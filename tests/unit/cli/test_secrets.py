@@ -72,7 +72,7 @@ def test_without_debug_there_is_no_traceback(run: Run, monkeypatch: pytest.Monke
     assert "--debug" in outcome.err
 
 
-def test_a_reader_that_leaves_early_is_no_error(home: object) -> None:
+def test_a_closed_output_pipe_is_not_an_error(home: object) -> None:
     many = f"{sys.executable} -m linkedclone clone golden 'x-{{1..2000}}' -o json"
     done = subprocess.run(
         ["bash", "-c", f"{many} | head -1; echo codes ${{PIPESTATUS[@]}}"],

@@ -40,7 +40,7 @@ def test_yes_on_the_command_line_asks_nothing(env: dict[str, str]) -> None:
     assert "Go on?" not in screen.text
 
 
-def test_ctrl_c_at_a_question_is_told(env: dict[str, str]) -> None:
+def test_ctrl_c_at_a_question_is_reported(env: dict[str, str]) -> None:
     screen = run_on_terminal("delete", "bare", "--force", env=env, typed=[("[y/N]", "\x03")])
     assert screen.code == 130
     assert "error: interrupted" in screen.text

@@ -38,7 +38,7 @@ def _run(line: str, home: Path) -> "subprocess.CompletedProcess[str]":
         "completion bash",
     ],
 )
-def test_a_full_disk_is_told_in_words(home: Path, command: str) -> None:
+def test_a_full_disk_is_explained(home: Path, command: str) -> None:
     done = _run(f"{command} > /dev/full", home)
     assert done.returncode == (2 if "nope" in command else 1)
     assert done.stderr.startswith("error: ")
@@ -52,20 +52,20 @@ def test_a_full_disk_is_told_in_words(home: Path, command: str) -> None:
     "command",
     ["list", "-o json list", "tree", "-e memory:family usage", "-o json clone golden a", "--help"],
 )
-def test_a_closed_output_is_told_in_words(home: Path, command: str) -> None:
+def test_a_closed_output_is_explained(home: Path, command: str) -> None:
     done = _run(f"{command} >&-", home)
     assert done.returncode == 1
     assert "standard output is closed" in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_where_nobody_can_be_told_the_exit_code_does(home: Path) -> None:
+def test_without_any_output_the_exit_code_reports_the_failure(home: Path) -> None:
     assert _run("list >&- 2>&-", home).returncode == 1
     assert _run("show nope 2>&-", home).returncode == 2
     assert _run("list 2> /dev/full", home).returncode == 0
     assert _run("show nope 2> /dev/full", home).returncode == 2
 
 
-def test_who_stops_reading_is_left_in_peace(home: Path) -> None:
+def test_a_reader_that_stops_early_causes_no_message(home: Path) -> None:
     done = _run("-o json list | head -1", home)
     assert (done.stdout, done.stderr) == ("{\n", "")

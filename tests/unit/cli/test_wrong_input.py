@@ -124,7 +124,7 @@ CLONE = ("clone", "golden")
         (["endpoints", "test", "lab"], "no endpoint called 'lab'"),
     ],
 )
-def test_wrong_input_is_told_in_words(run: Run, args: list[str], words: str) -> None:
+def test_wrong_input_is_explained(run: Run, args: list[str], words: str) -> None:
     outcome = run(*args)
     assert (outcome.code, outcome.out) == (2, "")
     assert words in outcome.err
@@ -132,7 +132,9 @@ def test_wrong_input_is_told_in_words(run: Run, args: list[str], words: str) -> 
     assert "Traceback" not in outcome.err
 
 
-def test_a_missing_configuration_file_is_no_error_but_a_wrong_one_is(run: Run, home: Path) -> None:
+def test_an_invalid_configuration_file_is_an_error_but_a_missing_one_is_not(
+    run: Run, home: Path
+) -> None:
     assert run("endpoints", "list").code == 0
     (home / "config.yaml").write_text("endpoints: [\n")
     outcome = run("-e", "lab", "list")

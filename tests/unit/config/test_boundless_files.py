@@ -45,7 +45,7 @@ def test_a_boundless_yaml_file_is_refused_with_its_line(
 @pytest.mark.parametrize(
     "read", [*READERS.values(), read_password_file], ids=[*READERS.keys(), "password"]
 )
-def test_a_pipe_that_nobody_writes_to_is_refused_at_once(
+def test_a_pipe_without_a_writer_is_refused_at_once(
     tmp_path: Path, read: Callable[[Path], object]
 ) -> None:
     pipe = tmp_path / "pipe"

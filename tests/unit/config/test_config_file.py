@@ -25,7 +25,7 @@ def test_an_empty_file_is_fine(tmp_path: Path, text: str) -> None:
     assert _load(tmp_path, text).settings.endpoints == {}
 
 
-def test_all_errors_are_told_at_once_with_line_and_place(tmp_path: Path) -> None:
+def test_all_errors_are_reported_at_once_with_line_and_place(tmp_path: Path) -> None:
     text = f"""\
 default: nowhere
 endpoints:
@@ -77,14 +77,14 @@ extra: 1
         "endpoints: {1: {url: 'memory:'}}\n",
     ],
 )
-def test_what_is_no_configuration_is_refused(tmp_path: Path, text: str) -> None:
+def test_an_invalid_configuration_is_refused(tmp_path: Path, text: str) -> None:
     with pytest.raises(InputError) as caught:
         _load(tmp_path, text)
     assert CANARY not in str(caught.value)
     assert "line 1" in caught.value.details or "line 2" in caught.value.details
 
 
-def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
+def test_bytes_that_are_not_text_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
     path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(InputError, match="cannot be read"):

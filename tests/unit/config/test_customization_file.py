@@ -96,7 +96,7 @@ def test_everything_is_read(tmp_path: Path) -> None:
     assert read(tmp_path, FULL) == WANTED
 
 
-def test_it_may_stand_below_a_key_of_a_pools_file(tmp_path: Path) -> None:
+def test_it_may_be_nested_in_a_pool_file(tmp_path: Path) -> None:
     indented = "".join(f"  {line}\n" for line in FULL.splitlines())
     assert read(tmp_path, f"customization:\n{indented}") == WANTED
     assert read(tmp_path, f"pool: desks\nsize: 3\ncustomization:\n{indented}") == WANTED
@@ -126,7 +126,7 @@ def test_files_are_read_from_where_the_customization_is(tmp_path: Path) -> None:
     assert found.cloud_init == CloudInit(user_data="#cloud-config\npackages: [git]\n")
 
 
-def test_all_errors_are_told_at_once_with_line_place_and_the_nearest_key(tmp_path: Path) -> None:
+def test_all_errors_are_reported_at_once_with_line_place_and_nearest_key(tmp_path: Path) -> None:
     errors = errors_of(
         tmp_path,
         f"""\
@@ -200,7 +200,7 @@ linux: {{script_file: nowhere.sh}}
         ("1: 2\nos: linux\n", [("1", "file")]),
     ],
 )  # fmt: skip
-def test_what_is_wrong_is_told_with_its_place(
+def test_errors_are_reported_with_their_place(
     tmp_path: Path, text: str, expected: list[tuple[str, str]]
 ) -> None:
     assert places(errors_of(tmp_path, text)) == expected
@@ -220,19 +220,19 @@ def test_what_is_wrong_is_told_with_its_place(
     ],
     ids=["open", "twice", "nested", "object", "itself", "deep", "laughs", "date"],
 )
-def test_what_is_no_plain_yaml_is_refused(tmp_path: Path, text: str) -> None:
+def test_a_file_that_is_not_plain_yaml_is_refused(tmp_path: Path, text: str) -> None:
     with pytest.raises(InputError) as caught:
         read(tmp_path, text)
     assert CANARY not in str(caught.value)
 
 
-def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
+def test_a_missing_file_is_reported(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be read") as caught:
         read_customization(tmp_path / "nowhere.yaml")
     assert caught.value.details == "No such file or directory"
 
 
-def test_a_text_file_that_is_no_text_or_empty_is_told(tmp_path: Path) -> None:
+def test_a_binary_or_empty_text_file_is_reported(tmp_path: Path) -> None:
     (tmp_path / "s").write_bytes(b"\xff\xfe")
     text = "os: linux\nlinux: {script_file: s}\n"
     assert places(errors_of(tmp_path, text)) == [("2", "linux.script_file")]
@@ -240,14 +240,14 @@ def test_a_text_file_that_is_no_text_or_empty_is_told(tmp_path: Path) -> None:
     assert places(errors_of(tmp_path, text)) == [("2", "linux.script_file")]
 
 
-def test_what_follows_from_a_wrong_value_is_not_told_besides(tmp_path: Path) -> None:
+def test_consequences_of_a_wrong_value_are_not_reported_separately(tmp_path: Path) -> None:
     text = "os: windows\nwindows:\n  auto_logon: 2\n  administrator_password: x\n"
     assert places(errors_of(tmp_path, text)) == [("4", "windows.administrator_password")]
     errors = errors_of(tmp_path, "stored: [x]\nlinux: {hwclock: local}\n")
     assert places(errors) == [("1", "stored")]
 
 
-def test_the_time_zone_is_left_alone_where_none_are_known(
+def test_the_time_zone_is_not_checked_where_no_zones_are_known(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("zoneinfo.available_timezones", set)

@@ -109,7 +109,7 @@ def test_redacting_keeps_all_but_the_password(text: str, redacted: str) -> None:
     ("text", "expected"),
     [("lab", False), ("memory:", True), ("local:x", True), ("a://b", True), ("memory", False)],
 )
-def test_names_and_urls_are_told_apart(text: str, expected: bool) -> None:
+def test_names_and_urls_are_distinguished(text: str, expected: bool) -> None:
     assert is_url(text) is expected
 
 

@@ -63,7 +63,7 @@ def test_a_file_that_others_can_read_is_refused(tmp_path: Path, mode: int) -> No
 
 
 @pytest.mark.parametrize("path", ["a\0b", "~no-such-user-here/x", "/"])
-def test_a_file_that_cannot_be_opened_is_told_as_wrong_input(tmp_path: Path, path: str) -> None:
+def test_an_unreadable_file_is_reported_as_wrong_input(tmp_path: Path, path: str) -> None:
     with pytest.raises(InputError, match="1 password cannot be read"):
         find(tmp_path, SecretSource(file=path))
 
@@ -83,7 +83,7 @@ def test_the_keyring_is_asked_for_service_and_user(
     assert asked == [("corp", "joiner/extra")]
 
 
-def test_a_keyring_that_fails_is_told_without_its_words(
+def test_a_failing_keyring_is_reported_without_its_message(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: str) -> str:
@@ -96,7 +96,7 @@ def test_a_keyring_that_fails_is_told_without_its_words(
     assert CANARY not in str(caught.value)
 
 
-def test_a_person_is_asked_once_for_what_is_needed_twice(tmp_path: Path) -> None:
+def test_a_password_needed_twice_is_asked_for_once(tmp_path: Path) -> None:
     asked: list[str] = []
 
     def ask(what: str) -> str:
@@ -115,7 +115,7 @@ def test_without_a_terminal_a_prompt_is_refused(tmp_path: Path) -> None:
     assert "env, file or keyring" in caught.value.details
 
 
-def test_all_missing_ones_are_told_at_once_and_nobody_is_asked_for_nothing(
+def test_all_missing_passwords_are_reported_at_once_without_prompting(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("keyring.get_password", lambda *_: None)
@@ -144,6 +144,6 @@ def test_an_empty_answer_is_none(tmp_path: Path) -> None:
         find(tmp_path, SecretSource(prompt="Password"), ask=lambda _: "")
 
 
-def test_what_is_known_is_not_looked_up_again(tmp_path: Path) -> None:
+def test_a_known_password_is_not_looked_up_again(tmp_path: Path) -> None:
     source = SecretSource(prompt="Password")
     assert find(tmp_path, source, known=((source, Secret(CANARY)),)) == {source: CANARY}

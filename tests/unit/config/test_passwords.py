@@ -66,7 +66,7 @@ def test_the_keyring_is_asked_for_this_user_and_host_alone(ring: _Keyring) -> No
     assert recall(HERE) is None
 
 
-def test_a_keyring_that_does_not_work_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_broken_keyring_is_not_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise RuntimeError("no bus")
 
@@ -86,7 +86,7 @@ def test_a_password_file_that_others_can_read_is_refused(tmp_path: Path, mode: i
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
-def test_a_password_file_of_somebody_else_is_refused(tmp_path: Path) -> None:
+def test_a_password_file_of_another_user_is_refused(tmp_path: Path) -> None:
     path = _file(tmp_path, "x")
     os.chown(path, 12345, 12345)
     with pytest.raises(InputError, match="belongs to another user"):
@@ -113,7 +113,7 @@ def test_private_files_are_made_private(tmp_path: Path) -> None:
     assert path.parent.stat().st_mode & 0o777 == 0o700
 
 
-def test_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+def test_an_unwritable_place_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(LinkedCloneError, match="cannot be written"):
         write_private(tmp_path / "file" / "below", "x")

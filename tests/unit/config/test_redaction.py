@@ -46,7 +46,7 @@ def test_scrubbing_knows_the_environment(
     assert scrub(f"<{shown}>") == "<********>"
 
 
-def test_a_password_that_is_a_plain_word_is_not_told_by_the_rest_of_a_longer_one(
+def test_a_password_is_masked_inside_longer_words(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("GOVC_PASSWORD", "pass")

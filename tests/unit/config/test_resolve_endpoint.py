@@ -70,7 +70,7 @@ def test_without_configuration_govc_is_understood(
     assert found.address == expected
 
 
-def test_falling_back_to_local_can_be_told(configure: Configure) -> None:
+def test_falling_back_to_local_is_visible(configure: Configure) -> None:
     assert resolve_endpoint(environ=configure()).origin == NOTHING_CONFIGURED
 
 
@@ -231,7 +231,7 @@ def test_a_home_folder_of_a_user_that_does_not_exist_is_wrong_input() -> None:
         expand_home("~no-such-user-here/x")
 
 
-def test_a_missing_pin_is_told(configure: Configure) -> None:
+def test_a_missing_pin_is_reported(configure: Configure) -> None:
     environ = configure("endpoints:\n  lab:\n    url: vsphere://u@h\n    certificate: gone.pem\n")
     with pytest.raises(InputError, match=r"gone\.pem cannot be read"):
         _resolve(environ, "lab")

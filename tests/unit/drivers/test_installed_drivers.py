@@ -147,7 +147,7 @@ def test_its_section_is_checked_with_all_others(
     assert "line 8: local.firmwar: unknown setting; did you mean firmware?" in told
 
 
-def test_a_section_of_no_driver_is_told_with_those_that_exist(
+def test_a_section_of_an_unknown_driver_is_reported_with_the_known_ones(
     site: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     install(site)
@@ -176,7 +176,7 @@ def test_endpoints_of_its_are_added_under_a_name(
     assert "golden" in run(capsys, "list", "-e", "box")
 
 
-def test_a_kind_that_no_driver_has_is_told_with_those_that_exist(
+def test_an_unknown_kind_is_reported_with_the_known_ones(
     site: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     told = run(capsys, "list", "-e", "toy:box", code=2)
@@ -194,7 +194,7 @@ def test_a_kind_that_no_driver_has_is_told_with_those_that_exist(
         ("REGISTRATION = 5", "the driver toy has no registration"),
     ],
 )
-def test_a_broken_one_is_told_where_it_is_used_and_nowhere_else(
+def test_a_broken_driver_is_reported_only_where_it_is_used(
     site: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, expected: str
 ) -> None:
     install(site, text)
@@ -206,7 +206,7 @@ def test_a_broken_one_is_told_where_it_is_used_and_nowhere_else(
     assert "toy_driver:REGISTRATION" in told
 
 
-def test_none_replaces_a_built_in_one(site: Path) -> None:
+def test_no_installed_driver_replaces_a_built_in_one(site: Path) -> None:
     install(site, kind="memory")
     with connect("memory:") as lab:
         assert lab.identify().address == "memory:"

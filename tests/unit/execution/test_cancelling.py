@@ -86,7 +86,7 @@ def test_a_deletion_that_is_cancelled_anywhere_tells_what_was_and_was_not_done()
     assert interrupted > len(NAMES)
 
 
-def test_what_is_cancelled_at_first_is_not_begun() -> None:
+def test_a_run_cancelled_at_the_start_does_nothing() -> None:
     lab, report = delete(Canceller(1))
     assert report.interrupted
     assert {result.status for result in report.results} == {Status.SKIPPED}
@@ -143,7 +143,7 @@ def test_a_pool_that_is_cancelled_anywhere_is_given_back_and_taken_up_again() ->
     assert interrupted > len(NAMES)
 
 
-def test_a_run_is_told_once_and_each_run_is() -> None:
+def test_each_run_is_reported_once() -> None:
     cancel = Cancellation()
     first, second = cancel.govern(REAL), cancel.govern(REAL)
     first.check()
@@ -174,7 +174,7 @@ def test_a_cancelled_run_without_a_report_ends_with_an_error_and_not_as_ctrl_c()
         Proposal(Plan, act, instance="vc-1").apply()
 
 
-def test_what_was_started_with_one_call_for_many_is_told_as_under_way() -> None:
+def test_steps_started_by_one_batch_call_are_reported_as_under_way() -> None:
     """Also where nobody has taken note yet of what the call began for each."""
     lab, here = make_lab()
     here.vms.set_power(NAMES, Power.OFF)

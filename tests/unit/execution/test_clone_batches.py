@@ -97,7 +97,7 @@ def test_one_of_n_fails_and_the_others_finish(lab: MemoryHypervisor) -> None:
     assert (failed.error.stage, failed.error.details) == ("clone", "No space")
 
 
-def test_what_could_not_be_undone_is_told(lab: MemoryHypervisor) -> None:
+def test_failed_cleanup_is_reported(lab: MemoryHypervisor) -> None:
     lab.fail("clone", "desk-2", error=NoSpaceError("full"), leave=True)
     lab.fail("delete", "desk-2")
     (failed,) = connect(lab).clone(REQUEST).failed
@@ -167,7 +167,7 @@ def test_a_parent_without_a_snapshot_is_refused_with_the_way_out(lab: MemoryHype
     assert names(lab) == {"gold", "bare"}
 
 
-def test_a_new_snapshot_is_taken_once_and_all_hang_from_it(lab: MemoryHypervisor) -> None:
+def test_a_new_snapshot_is_taken_once_for_all_clones(lab: MemoryHypervisor) -> None:
     lab.add_vm("bare")
     request = replace(REQUEST, parent="bare", snapshot=SnapshotChoice(kind="new", name="now"))
     with connect(lab) as here:
@@ -292,7 +292,7 @@ def test_no_more_are_in_flight_than_asked_for(lab: MemoryHypervisor) -> None:
     assert len(report.clones) == 20
 
 
-def test_a_guest_that_never_answers_is_told_and_kept(lab: MemoryHypervisor) -> None:
+def test_a_silent_guest_is_reported_and_kept(lab: MemoryHypervisor) -> None:
     request = replace(REQUEST, names=("desk-1",), wait=Wait.IP, wait_seconds=0.1)
     (failed,) = connect(lab).clone(request).failed
     assert failed.error

@@ -53,7 +53,7 @@ def statuses(report: CloneReport) -> dict[str, Status]:
     return {clone.name: clone.status for clone in report.clones}
 
 
-def test_each_guest_is_somebody_else(lab: MemoryHypervisor) -> None:
+def test_each_guest_has_its_own_identity(lab: MemoryHypervisor) -> None:
     report = connect(lab).clone(REQUEST)
     assert report.exit_code == 0
     for number in (1, 2, 3):
@@ -71,7 +71,7 @@ def test_without_addresses_of_ours_the_inventory_is_not_read(lab: MemoryHypervis
     assert lab.calls["observe"] == 0
 
 
-def test_a_guest_is_told_only_once_it_runs(lab: MemoryHypervisor) -> None:
+def test_a_guest_is_customized_only_once_it_runs(lab: MemoryHypervisor) -> None:
     connect(lab).clone(replace(REQUEST, power_on=False))
     vm = seen(lab, "desk-1")
     assert (vm.customization, vm.host_name, vm.addresses) == (CustomizationStatus.PENDING, "", ())
@@ -259,7 +259,7 @@ def test_of_two_commands_the_one_whose_clone_was_made_later_gives_way(
     assert again.exit_code == 1
 
 
-def test_the_other_one_is_told_of_in_a_note(
+def test_the_vm_with_the_same_address_is_mentioned_in_a_note(
     lab: MemoryHypervisor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     interfere(lab, monkeypatch, first=False)
@@ -270,7 +270,7 @@ def test_the_other_one_is_told_of_in_a_note(
     )
 
 
-def test_a_look_that_fails_is_told_and_fails_nothing(
+def test_a_failed_look_is_reported_and_fails_nothing(
     lab: MemoryHypervisor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     here = connect(lab)

@@ -51,7 +51,7 @@ def looked(driver: Reader) -> list[VmId]:
     return [vm.id for vm in look.observe(IDS)]
 
 
-def test_the_rest_is_read_beside_what_is_still_being_read() -> None:
+def test_the_rest_is_read_concurrently() -> None:
     driver = Reader(together=2)
     assert looked(driver) == list(IDS)
     assert sorted(map(len, driver.read)) == [5, 25]

@@ -138,7 +138,7 @@ def test_many_are_read_in_one_batch_each_time() -> None:
     assert hypervisor.calls["observe_vms"] < 20
 
 
-def test_one_that_is_deleted_meanwhile_is_told() -> None:
+def test_a_guest_deleted_meanwhile_is_reported() -> None:
     hypervisor, ids = scene()
 
     class Deleting(Silent):

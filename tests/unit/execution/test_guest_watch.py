@@ -122,7 +122,7 @@ def test_looks_get_rarer_but_never_rarer_than_every_two_seconds() -> None:
     assert 300 < clock.now < 303
 
 
-def test_each_stage_is_told() -> None:
+def test_each_stage_is_reported() -> None:
     listening = Listening()
     watch(Scripted([(VM,), (UP,), (READY,)]), progress=listening).follow()
     assert listening.heard == [
@@ -133,7 +133,7 @@ def test_each_stage_is_told() -> None:
     ]
 
 
-def test_a_failure_is_told_at_its_stage() -> None:
+def test_a_failure_is_reported_at_its_stage() -> None:
     listening = Listening()
     watch(Scripted([(UP,), ()]), progress=listening).follow()
     assert listening.heard[-1] == ("desk-1", "wait for address", "failed")
@@ -157,14 +157,14 @@ def test_an_outage_counts_against_no_guest() -> None:
     assert clock.now > 300 + quiet - 5
 
 
-def test_an_endpoint_that_stays_away_ends_the_wait_and_what_is_known_stays() -> None:
+def test_a_lasting_outage_ends_the_wait_and_keeps_the_known_results() -> None:
     watching = watch(Scripted([(UP,), away]))
     with pytest.raises(LostAnswerError):
         watching.follow()
     assert [stage for stage, _ in watching.guests[VM.id].passed] == [TOOLS]
 
 
-def test_an_interrupt_leaves_what_is_known() -> None:
+def test_an_interrupt_keeps_the_known_results() -> None:
     def interrupt() -> tuple[Vm, ...]:
         raise KeyboardInterrupt
 
@@ -210,7 +210,7 @@ def test_nor_where_no_customization_is_waited_for() -> None:
     assert driver.since == []
 
 
-def test_where_the_age_of_a_vm_is_not_told_the_clock_of_the_endpoint_is_read() -> None:
+def test_without_an_age_of_the_vm_the_endpoints_clock_is_read() -> None:
     unaged = replace(VM, created=None)
     driver = Telling([(unaged,)], news=[DONE])
     watch(driver, unaged, stages=CUSTOMIZING).follow()
@@ -226,7 +226,7 @@ def test_events_that_cannot_be_read_do_not_end_the_wait() -> None:
     assert watching.guests[VM.id].failure is None
 
 
-def test_but_they_are_told_of_once_it_is_overdue() -> None:
+def test_but_they_are_reported_once_it_is_overdue() -> None:
     driver = Telling([(UP,)], news=[HypervisorError("no right to see events")])
     watching = watch(driver, stages=CUSTOMIZING)
     watching.follow()

@@ -209,7 +209,9 @@ def test_an_attached_clone_that_is_off_is_started(lab: MemoryHypervisor, driver:
     assert {made.power for made in report.clones} == {Power.ON}
 
 
-def test_what_is_being_cloned_from_is_not_deleted(lab: MemoryHypervisor, driver: Forgetful) -> None:
+def test_the_parent_of_a_running_clone_job_is_not_deleted(
+    lab: MemoryHypervisor, driver: Forgetful
+) -> None:
     lab.delays["clone"] = 5.0
     here = Connection(driver, address="memory:")
     for step in here.propose_clone(REQUEST).plan.creates:
@@ -220,7 +222,7 @@ def test_what_is_being_cloned_from_is_not_deleted(lab: MemoryHypervisor, driver:
         here.snapshots.delete("gold", "base", force=True)
 
 
-def test_a_new_snapshot_that_nothing_hangs_from_is_told(
+def test_a_new_snapshot_without_dependents_is_reported(
     lab: MemoryHypervisor, driver: Forgetful
 ) -> None:
     lab.fail("clone", times=-1)

@@ -85,7 +85,7 @@ def test_what_counts_as_done_the_second_time_may_be_sent_whatever_happened(
     assert all(may_repeat(step, why, accepted=accepted) for why in Transience)
 
 
-def test_a_step_that_nobody_has_judged_is_not_sent_again_where_it_may_have_been_done() -> None:
+def test_an_unclassified_step_is_not_retried_if_it_may_have_been_done() -> None:
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Unjudged(ShutDownGuest):
         """As a step that is new."""
@@ -205,7 +205,7 @@ def told() -> Told:
     return Told()
 
 
-def test_a_busy_object_is_deleted_a_little_later_and_that_is_told(
+def test_the_deletion_of_a_busy_object_is_retried_and_reported(
     lab: MemoryHypervisor, clock: Clock, told: Told
 ) -> None:
     vm = lab.add_vm("old")
@@ -221,7 +221,7 @@ def test_a_busy_object_is_deleted_a_little_later_and_that_is_told(
     assert "old" not in {vm.name for vm in lab.vms}
 
 
-def test_what_is_gone_at_the_second_look_is_done_without_a_call(
+def test_an_object_gone_at_the_second_look_needs_no_call(
     lab: MemoryHypervisor, clock: Clock, told: Told
 ) -> None:
     """Its id may be another VM's by the time that a call would arrive."""
@@ -241,7 +241,7 @@ def test_what_is_gone_at_the_second_look_is_done_without_a_call(
 
 
 @pytest.mark.parametrize("away_seconds", [2.0, 40.0])
-def test_what_is_sent_again_after_an_outage_is_looked_at_once_more(
+def test_a_retry_after_an_outage_is_preceded_by_another_look(
     lab: MemoryHypervisor, clock: Clock, told: Told, away_seconds: float
 ) -> None:
     vm = lab.add_vm("old")

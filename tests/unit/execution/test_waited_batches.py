@@ -111,7 +111,7 @@ class Interrupting(Silent):
             raise KeyboardInterrupt
 
 
-def test_an_interrupted_wait_reports_what_is_known(lab: MemoryHypervisor) -> None:
+def test_an_interrupted_wait_reports_the_known_results(lab: MemoryHypervisor) -> None:
     report = connect(lab).clone(REQUEST, Interrupting("customize"))
     assert report.exit_code == 130
     assert {clone.status for clone in report.clones} == {Status.CREATED}

@@ -202,7 +202,7 @@ def test_internal_snapshots_are_counted(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"QFI", b"QFI\xfb" + b"\xff" * 200, b"KDMV" * 100])
-def test_what_is_no_qcow2_image_is_refused(tmp_path: Path, content: bytes) -> None:
+def test_a_file_that_is_not_a_qcow2_image_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "image.qcow2"
     path.write_bytes(content)
     with pytest.raises(HypervisorError):

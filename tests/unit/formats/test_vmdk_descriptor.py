@@ -86,7 +86,7 @@ def test_the_text_within_a_monolithic_file_is_found(sector: int) -> None:
     [b"", b"KDMV", b"\0" * 4096, b"some text", b"\xff" * 600, b"KDMV" + b"\xff" * 600],
     ids=["empty", "cut", "zeros", "text", "bytes", "absurd"],
 )
-def test_what_is_no_descriptor_is_told(head: bytes) -> None:
+def test_a_file_that_is_not_a_descriptor_is_reported(head: bytes) -> None:
     assert parse_descriptor(head) is None
 
 

@@ -54,7 +54,7 @@ def test_any_text_survives_a_yaml_reader(text: str) -> None:
     assert YAML(typ="safe", pure=True).load(encode_document({"key": text}))["key"] == text
 
 
-def test_identity_and_network_stand_in_the_metadata() -> None:
+def test_the_metadata_holds_identity_and_network() -> None:
     assert build_meta_data(guest()) == {"instance-id": "i-1", "local-hostname": "desk-1"}
     assert build_meta_data(guest(), {"version": 2})["network"] == {"version": 2}
 
@@ -78,13 +78,13 @@ def test_a_user_without_password_is_locked_and_only_root_s_keys_open_root() -> N
     assert root["disable_root"] is False
 
 
-def test_what_is_ours_is_a_cloud_config_alone() -> None:
+def test_our_own_settings_alone_are_a_cloud_config() -> None:
     document = build_user_data(guest(run=("true",)))
     assert document.startswith(CLOUD_CONFIG)
     assert json.loads(document.removeprefix(CLOUD_CONFIG))["runcmd"] == ["true"]
 
 
-def test_a_document_that_is_passed_on_stands_beside_ours_and_is_joined_to_it() -> None:
+def test_a_given_document_is_sent_alongside_ours_and_joined_to_it() -> None:
     own, other = parts_of(build_user_data(guest(user_data="#cloud-config\npackages: [ü]\n")))
     assert [own.get_content_type(), other.get_content_type()] == ["text/cloud-config"] * 2
     assert b'"hostname": "desk-1"' in own.get_payload(decode=True)
@@ -153,7 +153,7 @@ def test_several_cards_are_matched_by_address_or_by_name() -> None:
     }
 
 
-def test_cards_that_cannot_be_told_apart_are_refused_unless_they_are_alike() -> None:
+def test_indistinguishable_cards_are_refused_unless_configured_alike() -> None:
     with pytest.raises(InputError, match="network card 1 cannot be told"):
         ethernets(FIXED, GuestCard(), names=("ens192", ""))
     assert ethernets(GuestCard(), GuestCard()) == {

@@ -40,7 +40,7 @@ def test_others_are_refused(system: GuestOs, name: str, words: str) -> None:
     assert words in caught.value.details
 
 
-def test_all_bad_names_are_told_at_once() -> None:
+def test_all_bad_names_are_reported_at_once() -> None:
     names = ["fine", "desktop-finance-01", "12345", "under_score", "desktop-finance-02"]
     with pytest.raises(InputError) as caught:
         check_host_names(WINDOWS, names)

@@ -38,7 +38,7 @@ def test_a_guest_has_the_clones_name_and_uuid() -> None:
         (Addresses(dhcp=True, range6="fd00::5/64"), True, False),
     ],
 )
-def test_a_card_that_is_told_nothing_asks_dhcp(wanted: Addresses, dhcp: bool, dhcp6: bool) -> None:
+def test_a_card_without_settings_uses_dhcp(wanted: Addresses, dhcp: bool, dhcp6: bool) -> None:
     card = build_card(wanted, ())
     assert (card.dhcp, card.dhcp6) == (dhcp, dhcp6)
 

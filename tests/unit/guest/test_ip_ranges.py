@@ -66,7 +66,7 @@ def test_ranges_are_read(text: str) -> None:
         ("10.0.0.255/24", "no address that a host may have"),
     ],
 )
-def test_what_is_no_range_is_refused(text: str, words: str) -> None:
+def test_an_invalid_range_is_refused(text: str, words: str) -> None:
     with pytest.raises(InputError, match=words):
         parse_range(text)
 
@@ -87,7 +87,7 @@ def test_reserved_addresses_are_read(text: str, wanted: int) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "x", "10.0.0.0/40", "10.0.0.9-10.0.0.1"])
-def test_what_is_no_reserved_address_is_refused(text: str) -> None:
+def test_an_invalid_reserved_address_is_refused(text: str) -> None:
     with pytest.raises(InputError):
         parse_reserved(text)
 
@@ -110,7 +110,7 @@ def members(found: list[Span]) -> list[tuple[int, int]]:
 
 
 @given(st.lists(spans, max_size=5), st.lists(spans, max_size=5))
-def test_what_is_subtracted_is_gone_and_all_else_is_left_once_in_its_order(
+def test_subtraction_removes_its_addresses_and_keeps_the_rest_in_order(
     wanted: list[Span], taken: list[Span]
 ) -> None:
     gone = set(members(taken))

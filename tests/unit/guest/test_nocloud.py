@@ -152,7 +152,7 @@ def test_a_linux_script_runs_before_and_after_all_else(tmp_path: Path) -> None:
     assert out.read_text() == "it's precustomization\nit's postcustomization\n"
 
 
-def test_a_linux_script_that_fails_is_told() -> None:
+def test_a_failing_linux_script_is_reported() -> None:
     data = user_data_of(as_cloud_init(linux_guest(LinuxGuest(script="#!/bin/sh\nexit 3\n"))))
     done = subprocess.run(shlex.split(data["runcmd"][0]), check=False)
     assert done.returncode == 3

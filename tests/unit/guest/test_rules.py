@@ -189,7 +189,7 @@ WRONG: list[tuple[str, Customization, str, str]] = [
     [one[1:] for one in WRONG],
     ids=[one[0] for one in WRONG],
 )
-def test_what_does_not_fit_together_is_told_at_its_place(
+def test_contradictions_are_reported_at_their_place(
     customization: Customization, place: str, words: str
 ) -> None:
     (problem,) = check_customization(customization)
@@ -197,7 +197,7 @@ def test_what_does_not_fit_together_is_told_at_its_place(
     assert words in problem.text
 
 
-def test_all_problems_are_told() -> None:
+def test_all_problems_are_reported() -> None:
     wrong = replace(windows(auto_logon=1), domain="a_b", addresses=(Addresses(range="x"),))
     assert [show_place(problem.place) for problem in check_customization(wrong)] == [
         "domain",

@@ -85,7 +85,7 @@ def test_every_zone_of_the_database_has_a_number_or_a_neighbour() -> None:
         ("America/Edmonton", "25, Canada Central Standard Time"),
     ],
 )
-def test_the_neighbour_of_a_zone_without_summer_time_has_none_either(zone: str, near: str) -> None:
+def test_the_neighbour_of_a_zone_without_dst_has_no_dst_either(zone: str, near: str) -> None:
     with pytest.raises(InputError, match="no number") as caught:
         find_zone_number(zone)
     assert f"the nearest is {near}" in caught.value.hint

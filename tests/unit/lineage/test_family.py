@@ -147,7 +147,7 @@ HANGING = {
 
 
 @pytest.mark.parametrize(("disks", "frozen", "linked"), HANGING.values(), ids=HANGING)
-def test_an_older_clone_still_hangs_from_its_snapshot(
+def test_an_older_clone_still_depends_on_its_snapshot(
     disks: list[Disk], frozen: list[Disk], linked: bool | None
 ) -> None:
     assert hangs_from(vm("desk", *disks), frozen).linked is linked
@@ -178,13 +178,13 @@ def test_a_clone_of_a_clone_originates_in_that_clone() -> None:
     assert origin.snapshot == DESK_WITH_SNAPSHOT.snapshots[0]
 
 
-def test_own_snapshots_do_not_hide_where_a_clone_hangs() -> None:
+def test_own_snapshots_do_not_hide_the_parent_of_a_clone() -> None:
     twice = with_snapshot(DESK_WITH_SNAPSHOT, "again")
     origin = lineage(GOLD, twice).origin(twice)
     assert (origin.parent, origin.base) == (GOLD, layer("gold/gold.vmdk"))
 
 
-def test_a_parent_with_snapshots_is_no_clone() -> None:
+def test_a_parent_with_snapshots_is_not_a_clone() -> None:
     assert lineage(GOLD, DESK).origin(GOLD).mode is Mode.FULL
 
 
@@ -229,7 +229,7 @@ def test_a_clone_whose_snapshot_is_gone_still_has_its_parent() -> None:
     assert (origin.parent, origin.snapshot) == (without, None)
 
 
-def test_a_clone_knows_which_of_two_snapshots_it_hangs_from() -> None:
+def test_a_clone_knows_which_of_two_snapshots_it_depends_on() -> None:
     parent = with_snapshot(GOLD, "second")
     newer = vm("newer", replace(LINKED, chain=(*GOLD.disks[0].chain, layer("newer/newer.vmdk"))))
     found = lineage(parent, DESK, newer)
@@ -381,12 +381,12 @@ HANGING_FROM_DESK = {
 @pytest.mark.parametrize(
     ("found", "hanging"), HANGING_FROM_DESK.values(), ids=list(HANGING_FROM_DESK)
 )
-def test_files_of_nobody_depend_on_a_vm(found: list[Vm | Stray], hanging: list[Vm | Stray]) -> None:
+def test_orphaned_files_depend_on_a_vm(found: list[Vm | Stray], hanging: list[Vm | Stray]) -> None:
     (desk,) = [one for one in found if isinstance(one, Vm) and one.name == "desk"]
     assert list(with_strays(*found).dependants(desk)) == hanging
 
 
-def test_a_file_of_nobody_hangs_from_the_nearest_layer() -> None:
+def test_an_orphaned_file_depends_on_the_nearest_layer() -> None:
     found = with_strays(GOLD, DESK_WITH_SNAPSHOT, OVERLAY, UPON)
     origin = found.origin_of_stray(OVERLAY)
     assert (origin.mode, origin.parent) == (Mode.LINKED, DESK_WITH_SNAPSHOT)
@@ -396,7 +396,7 @@ def test_a_file_of_nobody_hangs_from_the_nearest_layer() -> None:
     assert found.origin_of_stray(ALONE).mode is Mode.FULL
 
 
-def test_what_a_file_of_nobody_reads_is_lost_all_the_same_unless_it_is_held() -> None:
+def test_a_layer_read_only_by_an_orphaned_file_is_lost_unless_held() -> None:
     on_base = stray("gold/gold.vmdk", "aside/overlay.vmdk")
     assert [lost.path for lost in with_strays(DESK, on_base).lost_with([DESK])] == [
         "gold/gold.vmdk"
@@ -461,7 +461,7 @@ def test_these_descend(vms: list[Vm], names: list[str]) -> None:
     assert [one.name for one in found.descendants(vms)] == names
 
 
-def test_vms_that_hang_from_each_other_descend_from_each_other() -> None:
+def test_vms_that_depend_on_each_other_descend_from_each_other() -> None:
     left, right = crossed()
     assert lineage(left, right).descendants([left]) == (right,)
 
@@ -476,7 +476,7 @@ def crossed() -> tuple[Vm, Vm]:
 HIDDEN_DESK = hide(DESK)
 
 
-def test_a_clone_that_hides_its_chain_hangs_where_its_mark_says() -> None:
+def test_the_mark_names_the_parent_of_a_clone_that_hides_its_chain() -> None:
     found = lineage(GOLD, HIDDEN_DESK)
     origin = found.origin(HIDDEN_DESK)
     assert (origin.mode, origin.parent) == (Mode.UNKNOWN, GOLD)
@@ -524,7 +524,7 @@ def test_a_disk_that_two_vms_write_to_is_needed_by_each() -> None:
         assert found.dependants(two) == (one,)
 
 
-def test_a_snapshot_of_a_disk_that_lies_in_another_vms_folder_is_that_of_its_own_vm() -> None:
+def test_a_snapshot_of_a_disk_in_another_vms_folder_belongs_to_its_own_vm() -> None:
     base = snapshot("base", disk("other/data.vmdk"), current=True)
     parent = vm("p", disk("other/data.vmdk", "p/data-000001.vmdk"), snapshots=(base,))
     other, clone = vm("other", disk("other/other.vmdk")), clone_of(parent, "clone")

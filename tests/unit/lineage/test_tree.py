@@ -209,7 +209,7 @@ def test_a_snapshot_of_unknown_size_has_none() -> None:
     }
 
 
-def test_item_15_what_a_vm_hangs_from_is_drawn_though_it_is_in_another_datacenter() -> None:
+def test_item_15_the_tree_shows_a_parent_in_another_datacenter() -> None:
     outside = frozenset({GOLD.id, TWO.id})
     shown = restrict(replace(seen(GOLD, ONE, TWO), outside=outside))
     assert {vm.name for vm in shown.vms} == {GOLD.name, "one"}

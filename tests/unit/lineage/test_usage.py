@@ -82,7 +82,7 @@ NO_FAMILY: dict[str, list[Vm | Stray]] = {
 
 
 @pytest.mark.parametrize("found", NO_FAMILY.values(), ids=NO_FAMILY)
-def test_what_shares_nothing_is_no_family(found: list[Vm | Stray]) -> None:
+def test_vms_that_share_nothing_are_not_a_family(found: list[Vm | Stray]) -> None:
     assert measure(seen(*found)).families == ()
 
 
@@ -188,7 +188,7 @@ def test_a_vm_that_was_asked_for_is_measured_though_it_shares_nothing() -> None:
     assert family.saved_bytes == 0
 
 
-def test_unknown_sizes_count_as_nothing_and_are_told() -> None:
+def test_unknown_sizes_count_as_zero_and_are_reported() -> None:
     inventory = sized(Inventory(vms=(GOLD, ONE)), gold=None, one=30)
     family = only(inventory)
     assert (family.used_bytes, family.unknown) == (31, 1)

@@ -35,7 +35,7 @@ def test_a_size_is_read(text: str, size_bytes: int) -> None:
     "text",
     ["", "GiB", "four", "-1", "+1", "4 G iB", "4ib", "4PiB", "1e3", "1,5G", ".5G", "٤G", "9" * 400],
 )
-def test_what_is_no_size_is_refused_with_an_example(text: str) -> None:
+def test_an_invalid_size_is_refused_with_an_example(text: str) -> None:
     with pytest.raises(InputError, match="is not a memory size") as caught:
         parse_size(text, what="memory size")
     assert "4GiB" in caught.value.hint
@@ -72,7 +72,7 @@ def test_bytes_are_read_exactly(size_bytes: int) -> None:
 
 
 @given(st.integers(1, 1 << 49))
-def test_what_is_written_is_read_again_to_within_its_digits(size_bytes: int) -> None:
+def test_a_rendered_size_parses_back_within_its_digits(size_bytes: int) -> None:
     text = render_size(size_bytes)
     assert abs(parse_size(text) - size_bytes) <= 0.052 * size_bytes
     assert render_size(parse_size(text)) == text

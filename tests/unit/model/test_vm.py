@@ -49,7 +49,7 @@ def test_layers_are_the_same_file_whatever_the_store_is_called() -> None:
     ("path", "folder"),
     [("gold/gold.vmdk", "gold"), ("pool/a/a.vmdk", "pool/a"), ("loose.vmdk", "")],
 )
-def test_a_layer_lies_in_a_folder(path: str, folder: str) -> None:
+def test_a_layer_has_a_folder(path: str, folder: str) -> None:
     assert layer(path).folder == folder
 
 
@@ -59,5 +59,5 @@ def test_a_layer_reads_as_vsphere_writes_it() -> None:
     assert str(layer("a/a.vmdk")) == "[datastore-1] a/a.vmdk"
 
 
-def test_the_top_of_a_chain_is_what_is_written_to() -> None:
+def test_the_vm_writes_to_the_top_of_the_chain() -> None:
     assert gold().disks[0].top == layer("gold/gold-000001.vmdk")

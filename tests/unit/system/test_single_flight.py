@@ -31,7 +31,7 @@ def wait_until_looking(world: World) -> None:
         sleep(0.001)
 
 
-def test_who_asks_while_another_looks_is_not_answered_with_what_that_one_saw() -> None:
+def test_a_request_during_a_look_does_not_get_its_result() -> None:
     world = World()
     shared = SharedLook(world.look)
     with ThreadPoolExecutor() as pool:
@@ -46,7 +46,7 @@ def test_who_asks_while_another_looks_is_not_answered_with_what_that_one_saw() -
     assert world.looks < 1 + len(later)
 
 
-def test_who_asks_later_looks_anew() -> None:
+def test_a_later_request_looks_anew() -> None:
     world = World()
     world.let.set()
     shared = SharedLook(world.look)
@@ -55,7 +55,7 @@ def test_who_asks_later_looks_anew() -> None:
     assert shared.take() == 1
 
 
-def test_a_look_that_fails_answers_nobody_else() -> None:
+def test_a_failed_look_is_not_shared_with_other_callers() -> None:
     answers: list[OSError | int] = [OSError(), 1]
 
     def look() -> int:

@@ -113,7 +113,9 @@ def test_full_clones_are_called_full(run: Run) -> None:
 @pytest.mark.parametrize(
     ("parent", "words"), [("golden", "make 1 full copy from base"), ("bare", "of the VM as it is")]
 )
-def test_a_dry_run_of_full_clones_says_what_is_copied(run: Run, parent: str, words: str) -> None:
+def test_a_dry_run_of_full_clones_shows_the_amount_to_copy(
+    run: Run, parent: str, words: str
+) -> None:
     outcome = run("clone", parent, "x", "--full", "--dry-run", "-o", "json")
     assert words in outcome.err
     assert outcome.document["clones"][0]["mode"] == "full"

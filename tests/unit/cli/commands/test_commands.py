@@ -115,7 +115,7 @@ def test_actions_report_what_they_did(run: Run) -> None:
     assert run("snapshot", "delete", "golden", "base", "--yes", "--force").code == 0
 
 
-def test_power_commands_leave_alone_what_is_so_already(run: Run) -> None:
+def test_power_commands_skip_vms_already_in_that_state(run: Run) -> None:
     assert run("start", "bare", "--force").code == 0
     assert run("restart", "bare", "--force").code == 0
     outcome = run("stop", "bare", "--force")
@@ -134,7 +134,7 @@ def test_power_commands_leave_alone_what_is_so_already(run: Run) -> None:
         ["snapshot", "delete", "golden", "base", "--yes"],
     ],
 )
-def test_what_is_not_ours_needs_force(run: Run, args: list[str]) -> None:
+def test_foreign_vms_need_force(run: Run, args: list[str]) -> None:
     outcome = run(*args)
     assert (outcome.code, outcome.out) == (1, "")
     assert "what linkedclone did not make" in outcome.err
@@ -159,7 +159,7 @@ def test_falling_back_to_local_is_said_where_it_matters_and_with_verbose(
     assert note not in run("usage").err
 
 
-def test_where_was_not_looked_is_said_to_who_deletes_or_with_verbose(run: Run) -> None:
+def test_unsearched_places_are_named_before_a_deletion_or_with_verbose(run: Run) -> None:
     """Item 22: to a person not with every command; the JSON document always has it."""
     command = ["-e", "memory:family", "delete", "web", "attic", "--yes", "--force"]
     note = "were not looked for"
@@ -308,7 +308,7 @@ def test_a_delete_of_names_that_all_fit_no_vm_is_an_error(run: Run, names: str) 
 
 
 @pytest.mark.parametrize("verb", [["start"], ["stop"], ["promote", "--yes"], ["adopt"]])
-def test_other_verbs_act_on_what_is_there_and_fail_for_what_is_not(
+def test_other_verbs_act_on_existing_vms_and_fail_for_missing_ones(
     run: Run, verb: list[str]
 ) -> None:
     outcome = run("-e", "memory:family", "-o", "json", *verb, "kiosk-{1..3}")
@@ -341,7 +341,7 @@ def test_a_deletion_that_is_answered_with_no_tells_of_nothing_done(
     assert "kiosk-3" not in outcome.out
 
 
-def test_an_image_whose_removal_is_answered_with_no_is_no_interrupt(
+def test_answering_no_to_an_image_removal_is_not_an_interrupt(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("linkedclone.cli.confirm.has_terminal", lambda: True)
@@ -350,7 +350,7 @@ def test_an_image_whose_removal_is_answered_with_no_is_no_interrupt(
     assert (outcome.code, outcome.err) == (1, "nothing was done\n")
 
 
-def test_a_clone_that_is_there_is_told_with_its_own_snapshot_and_what_differs(run: Run) -> None:
+def test_an_existing_clone_is_reported_with_its_snapshot_and_differences(run: Run) -> None:
     """Item 13: neither the snapshot that is asked for nor hardware is claimed of it."""
     family = ["-e", "memory:family"]
     asked = ["--cpus", "8", "--snapshot", "new:never"]
@@ -387,7 +387,7 @@ def test_a_clone_of_an_older_snapshot_than_the_named_one_differs(
         ]
 
 
-def test_a_snapshot_that_is_not_needed_is_neither_taken_nor_told(run: Run) -> None:
+def test_an_unneeded_snapshot_is_neither_taken_nor_reported(run: Run) -> None:
     asked = ["clone", "golden", "desk-1", "--snapshot", "new:never"]
     outcome = run("-e", "memory:family", *asked)
     assert "at snapshot base" in outcome.err

@@ -62,7 +62,9 @@ def test_the_other_options_of_guests_are_read(run: Run, asked: list[CloneRequest
     assert request.network_filter == ("10.0.0.0/24", "fd00::/8")
 
 
-def test_clones_come_up_as_they_were_told(run: Run, family: MemoryHypervisor, file: Path) -> None:
+def test_clones_start_with_their_customization(
+    run: Run, family: MemoryHypervisor, file: Path
+) -> None:
     outcome = run(
         "clone",
         "golden",
@@ -82,13 +84,13 @@ def test_clones_come_up_as_they_were_told(run: Run, family: MemoryHypervisor, fi
 
 
 @pytest.mark.parametrize("network", ["10.0.0.0/40", "lan", "10.0.0.1/24"])
-def test_what_is_no_network_is_wrong_input(run: Run, network: str) -> None:
+def test_an_invalid_network_is_wrong_input(run: Run, network: str) -> None:
     outcome = run("clone", "golden", "x", "--network-filter", network)
     assert outcome.code == 2
     assert "10.0.0.0/24" in outcome.err
 
 
-def test_all_errors_of_the_file_are_told_and_nothing_is_opened(run: Run, file: Path) -> None:
+def test_all_errors_of_the_file_are_reported_and_nothing_is_opened(run: Run, file: Path) -> None:
     file.write_text(f"os: linux\nhost_nmae: a\nlinux: {{password: {CANARY}}}\n")
     outcome = run(
         "-e", "vsphere://nobody@nowhere.invalid", "clone", "g", "x", "--customize", str(file)
@@ -99,7 +101,7 @@ def test_all_errors_of_the_file_are_told_and_nothing_is_opened(run: Run, file: P
     assert CANARY not in outcome.err + outcome.out
 
 
-def test_bad_names_are_told_before_anything_is_asked_or_opened(run: Run, file: Path) -> None:
+def test_bad_names_are_reported_before_any_prompt_or_connection(run: Run, file: Path) -> None:
     file.write_text("os: windows\nwindows: {administrator_password: {prompt: Password}}\n")
     outcome = run(
         "-e",
@@ -116,7 +118,7 @@ def test_bad_names_are_told_before_anything_is_asked_or_opened(run: Run, file: P
     assert "a_2: it has '_'" in outcome.err
 
 
-def test_without_a_terminal_nobody_is_asked(run: Run, file: Path) -> None:
+def test_without_a_terminal_there_is_no_prompt(run: Run, file: Path) -> None:
     file.write_text("os: linux\nlinux: {password: {prompt: Password of root}}\n")
     outcome = run("clone", "golden", "x", "--customize", str(file))
     assert outcome.code == 2

@@ -15,7 +15,7 @@ def test_the_first_endpoint_is_the_default(run: Run, home: Path) -> None:
     assert (home / "config.yaml").stat().st_mode & 0o777 == 0o600
 
 
-def test_listing_shows_what_is_configured(run: Run, home: Path) -> None:
+def test_listing_shows_the_configured_endpoints(run: Run, home: Path) -> None:
     (home / "config.yaml").write_text(
         "default: lab\nendpoints:\n"
         "  lab: {url: 'vsphere://me@h', certificate: x.pem, password: keyring}\n"

@@ -31,7 +31,9 @@ def test_stop_pulls_the_plug_unless_the_guest_is_asked(run: Run, family: MemoryH
     assert power(family, "desk-2") is Power.OFF
 
 
-def test_a_deaf_guest_is_told_and_then_stopped(run: Run, family: MemoryHypervisor) -> None:
+def test_an_unresponsive_guest_is_asked_and_then_stopped(
+    run: Run, family: MemoryHypervisor
+) -> None:
     (desk,) = [vm.id for vm in family.vms if vm.name == "desk-1"]
     family.set_guest(desk, "deaf")
     outcome = run("stop", "--guest", "--deadline", "0.2", "desk-1")
@@ -63,7 +65,7 @@ def test_restart_asks_and_starts_again(run: Run, family: MemoryHypervisor) -> No
     ],
 )
 @pytest.mark.usefixtures("family")
-def test_wrong_input_is_told_before_anything_is_done(
+def test_wrong_input_is_reported_before_anything_is_done(
     run: Run, words: tuple[str, ...], said: str
 ) -> None:
     outcome = run(*words)
@@ -87,7 +89,7 @@ def test_a_renamed_vm_is_shown_by_its_new_name(run: Run, family: MemoryHyperviso
 
 
 @pytest.mark.usefixtures("family")
-def test_a_name_that_is_taken_is_told(run: Run) -> None:
+def test_a_name_in_use_is_reported(run: Run) -> None:
     outcome = run("rename", "desk-1", "desk-2")
     assert outcome.code == 1
     assert "taken" in outcome.err
@@ -117,7 +119,7 @@ def test_relocate_keeps_the_link(run: Run, family: MemoryHypervisor) -> None:
 
 
 @pytest.mark.usefixtures("family")
-def test_what_others_hang_from_stays(run: Run) -> None:
+def test_a_vm_that_others_depend_on_stays(run: Run) -> None:
     outcome = run("relocate", "desk-1", "--datastore", "ssd2")
     assert outcome.code == 1
     assert "kiosk-1" in outcome.err
@@ -130,7 +132,7 @@ def test_a_host_means_nothing_in_memory(run: Run) -> None:
     assert "--host" in outcome.err
 
 
-def test_what_is_where_it_was_is_told_if_it_lost_its_base(
+def test_an_unmoved_vm_that_lost_its_base_is_reported(
     run: Run, family: MemoryHypervisor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As a hypervisor would that takes a full copy along."""

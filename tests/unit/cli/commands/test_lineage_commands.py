@@ -29,7 +29,7 @@ def _names(hypervisor: MemoryHypervisor) -> set[str]:
 # -- tree -----------------------------------------------------------------------------------------
 
 
-def test_the_tree_shows_who_hangs_from_whom_with_figures(run: Run, family: object) -> None:
+def test_the_tree_shows_dependencies_with_figures(run: Run, family: object) -> None:
     lines = run("tree").out.splitlines()
     assert lines[0].split() == ["NAME", "POWER", "OWN", "SHARED", "DEPTH", "AGE", "OWNER"]
     rows = {line.strip("|`- ").split("  ")[0]: line.split() for line in lines}
@@ -39,12 +39,12 @@ def test_the_tree_shows_who_hangs_from_whom_with_figures(run: Run, family: objec
     assert any(line.startswith("base [ssd2] old-golden/old-golden.vmdk  1 clone") for line in lines)
 
 
-def test_the_tree_of_one_vm_is_what_hangs_from_it(run: Run, family: object) -> None:
+def test_the_tree_of_one_vm_shows_its_dependents(run: Run, family: object) -> None:
     names = [line.strip("|`- ").split("  ")[0] for line in run("tree", "desk-1").out.splitlines()]
     assert names == ["NAME", "desk-1", "@patched (current)", "kiosk-1", "kiosk-2"]
 
 
-def test_a_scan_shows_the_files_of_nobody(run: Run, family: object) -> None:
+def test_a_scan_shows_orphaned_files(run: Run, family: object) -> None:
     assert "?" not in run("tree").out
     text = run("tree", "--scan", "ssd1", "--scan", "ssd2").out
     assert "? [ssd1] golden/golden-000003.vmdk" in text
@@ -198,7 +198,7 @@ def test_gc_reports_what_it_could_not_remove(run: Run, family: MemoryHypervisor)
 # -- promote, adopt, grow -------------------------------------------------------------------------
 
 
-def test_promoted_clones_hang_from_nothing(run: Run, family: MemoryHypervisor) -> None:
+def test_promoted_clones_depend_on_nothing(run: Run, family: MemoryHypervisor) -> None:
     outcome = run("promote", "kiosk-{1..2}", "--yes")
     assert outcome.code == 0
     assert [line.split()[:3] for line in outcome.out.splitlines()[1:]] == [
@@ -227,7 +227,7 @@ def test_promoted_clones_hang_from_nothing(run: Run, family: MemoryHypervisor) -
         (["snapshot", "revert", "golden", "base", "--yes"], "what linkedclone did not make"),
     ],
 )
-def test_refusals_name_who_is_in_the_way(
+def test_refusals_name_the_dependent_vms(
     run: Run, family: MemoryHypervisor, args: list[str], words: str
 ) -> None:
     before = family.vms
@@ -237,7 +237,7 @@ def test_refusals_name_who_is_in_the_way(
     assert family.vms == before
 
 
-def test_what_a_scan_finds_is_in_the_way_too(run: Run, family: MemoryHypervisor) -> None:
+def test_files_found_by_a_scan_block_a_deletion_too(run: Run, family: MemoryHypervisor) -> None:
     golden = next(vm.id for vm in family.vms if vm.name == "golden")
     shadow = family.add_clone(golden, family.add_snapshot(golden, "newest"), "shadow")
     family.forget(shadow)
@@ -262,7 +262,7 @@ def test_adopted_clones_are_ours(run: Run, family: MemoryHypervisor) -> None:
     assert "nothing to do" in run("adopt", "web").err
 
 
-def test_a_grown_disk_is_larger_and_its_guest_is_told_of(
+def test_a_grown_disk_is_larger_and_the_output_mentions_the_guest(
     run: Run, family: MemoryHypervisor
 ) -> None:
     outcome = run("grow", "bare", "40GiB", "--disk", "Hard disk 1", "--force")
@@ -275,7 +275,7 @@ def test_a_grown_disk_is_larger_and_its_guest_is_told_of(
 
 
 @pytest.mark.parametrize("verb", ["promote", "adopt"])
-def test_an_interrupt_is_told_and_what_goes_on_counted(
+def test_an_interrupt_is_reported_with_the_number_of_running_jobs(
     run: Run, family: MemoryHypervisor, verb: str
 ) -> None:
     def interrupt(seconds: float) -> None:
@@ -328,7 +328,7 @@ def test_show_tells_depth_and_addresses_of_the_network_cards(run: Run, family: o
     assert "depth      3" in text
 
 
-def test_a_snapshot_that_is_not_there_is_no_reason_to_take_one(run: Run, family: object) -> None:
+def test_a_missing_snapshot_is_not_a_reason_to_take_one(run: Run, family: object) -> None:
     for args in (("snapshot", "delete"), ("snapshot", "revert")):
         outcome = run(*args, "kiosk-1", "nope", "--yes")
         assert outcome.code == 2
@@ -385,7 +385,7 @@ def test_a_vm_that_cannot_be_read_is_shown_as_unknown_with_its_reason(
         ("snapshot", "revert", "golden", "base", "--force"),
     ],
 )
-def test_what_a_vm_that_cannot_be_read_may_hang_from_stays(
+def test_a_possible_base_of_an_unreadable_vm_stays(
     run: Run, lost: MemoryHypervisor, command: tuple[str, ...]
 ) -> None:
     """The unreadable VM stands before the act, with its reason and the way past."""
@@ -412,9 +412,7 @@ def test_one_vm_that_cannot_be_read_does_not_keep_fresh_clones(
     assert run("delete", "leaf", "--yes").code == 0
 
 
-def test_gc_leaves_what_a_vm_that_cannot_be_read_may_hang_from(
-    run: Run, lost: MemoryHypervisor
-) -> None:
+def test_gc_keeps_possible_bases_of_an_unreadable_vm(run: Run, lost: MemoryHypervisor) -> None:
     kept = run("gc", "--yes", "-o", "json").document["waste"]
     assert [w["why_not"] for w in kept if "000003" in w["name"]] == [
         "web may depend on it, and cannot be read"
@@ -423,9 +421,7 @@ def test_gc_leaves_what_a_vm_that_cannot_be_read_may_hang_from(
     assert [w["status"] for w in gone if "000003" in w["name"]] == ["done"]
 
 
-def test_what_the_list_of_all_vms_does_not_show_is_not_deleted(
-    run: Run, family: MemoryHypervisor
-) -> None:
+def test_a_vm_missing_from_the_inventory_is_not_deleted(run: Run, family: MemoryHypervisor) -> None:
     """Found by its name, missing from the guards' own look: what hangs from it is not known."""
     golden = next(vm.id for vm in family.vms if vm.name == "golden")
     family.overlook(golden)

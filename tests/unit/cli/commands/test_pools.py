@@ -126,7 +126,7 @@ def test_apply_makes_the_pool_and_then_does_nothing(pool: Pool, family: MemoryHy
     assert "nothing to do: pool desktops is as its file describes it" in again.err
 
 
-def test_status_tells_how_each_clone_stands(made: Pool) -> None:
+def test_status_shows_the_state_of_each_clone(made: Pool) -> None:
     made("hold", "dt-002", "--reason", "Anne")
     outcome = made("status")
     assert outcome.code == 0
@@ -245,7 +245,7 @@ def test_an_image_that_is_not_there_changes_no_file(
 
 
 @pytest.mark.parametrize("verb", ASKING)
-def test_where_nobody_can_be_asked_nothing_is_replaced(
+def test_without_a_terminal_nothing_is_replaced(
     made: Pool, family: MemoryHypervisor, file: Path, verb: str
 ) -> None:
     if verb == "rollback":
@@ -283,7 +283,7 @@ def test_refresh_makes_those_anew_that_are_there(made: Pool, family: MemoryHyper
     assert [name for name in before if before[name] != after[name]] == ["dt-002"]
 
 
-def test_refresh_of_none_that_is_there_does_nothing(made: Pool, family: MemoryHypervisor) -> None:
+def test_refresh_of_missing_clones_does_nothing(made: Pool, family: MemoryHypervisor) -> None:
     before = members(family)
     outcome = made("refresh", "golden", "dt-009", "--yes")
     assert outcome.code == 2
@@ -370,7 +370,7 @@ def test_delete_takes_held_ones_with_force(made: Pool, family: MemoryHypervisor)
 # -- trouble ----------------------------------------------------------------------------
 
 
-def test_a_broken_image_is_told_and_the_way_back_named(
+def test_a_broken_image_is_reported_with_the_way_back(
     made: Pool, family: MemoryHypervisor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("linkedclone.execution.member_health.CONFIRM_SECONDS", 0.0)
@@ -432,7 +432,7 @@ def test_ctrl_c_between_the_old_clone_and_the_new_one_tells_that_the_old_one_is_
     monkeypatch.undo()
 
 
-def test_what_was_done_before_an_outage_is_told(
+def test_steps_done_before_an_outage_are_reported(
     made: Pool, family: MemoryHypervisor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looks = 0
@@ -455,7 +455,7 @@ def test_what_was_done_before_an_outage_is_told(
 
 
 @pytest.mark.parametrize("verb", EVERY)
-def test_a_file_that_cannot_be_read_is_told(
+def test_an_unreadable_file_is_reported(
     run: Run, family: MemoryHypervisor, tmp_path: Path, verb: str
 ) -> None:
     (tmp_path / "list.yaml").write_text("- a\n- b\n")
@@ -472,7 +472,7 @@ def test_a_file_that_cannot_be_read_is_told(
     assert not family.calls["observe"]
 
 
-def test_a_file_that_is_no_text_is_told(pool: Pool, file: Path) -> None:
+def test_a_binary_file_is_reported(pool: Pool, file: Path) -> None:
     file.write_bytes(b"pool: \xff\xfe")
     outcome = pool("plan")
     assert outcome.code == 2
@@ -486,7 +486,7 @@ def test_a_file_that_is_no_text_is_told(pool: Pool, file: Path) -> None:
         (("snapshot: base", "snapshot: nope"), "no snapshot called 'nope'"),
     ],
 )
-def test_what_is_not_there_is_told_before_anything_is_made(
+def test_missing_objects_are_reported_before_anything_is_created(
     pool: Pool, family: MemoryHypervisor, file: Path, change: tuple[str, str], said: str
 ) -> None:
     file.write_text(TEXT.replace(*change))
@@ -496,7 +496,7 @@ def test_what_is_not_there_is_told_before_anything_is_made(
     assert not members(family)
 
 
-def test_names_too_long_for_windows_are_told_before_a_clone_is_touched(
+def test_names_too_long_for_windows_are_reported_before_a_clone_is_touched(
     made: Pool, family: MemoryHypervisor, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ADMIN", "pw")

@@ -25,7 +25,7 @@ NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
         (timedelta(days=800), "2 y"),
     ],
 )
-def test_an_age_is_told_in_its_largest_unit(before: timedelta, age: str) -> None:
+def test_an_age_is_shown_in_its_largest_unit(before: timedelta, age: str) -> None:
     assert render_age(NOW - before, NOW) == age
 
 

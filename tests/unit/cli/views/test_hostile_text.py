@@ -149,7 +149,7 @@ def test_a_text_is_one_line_of_bounded_length_that_shows_something(text: str) ->
 @settings(
     max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-def test_what_is_said_and_shown_is_safe_even_where_a_caller_forgot(
+def test_output_is_sanitized_even_where_a_caller_forgot(
     capsys: pytest.CaptureFixture[str], text: str
 ) -> None:
     capsys.readouterr()
@@ -161,7 +161,7 @@ def test_what_is_said_and_shown_is_safe_even_where_a_caller_forgot(
     assert_safe(err)
 
 
-def test_names_are_no_markup_on_the_board() -> None:
+def test_names_are_not_markup_on_the_board() -> None:
     from rich.console import Console
 
     board = Board()

@@ -27,7 +27,7 @@ def test_names_that_count_up_become_a_range(names: list[str], shown: list[str]) 
 
 @settings(deadline=None)
 @given(st.sets(st.from_regex(r"[a-c]{1,2}-?[0-9]{1,3}", fullmatch=True), max_size=60))
-def test_a_range_stands_for_the_very_names_it_was_made_of(names: set[str]) -> None:
+def test_a_range_expands_to_exactly_its_names(names: set[str]) -> None:
     shown = collapse_names(names)
     found = [name for one in shown for name in (expand_names([one]) if "{" in one else [one])]
     assert sorted(found) == sorted(names)

@@ -88,7 +88,7 @@ def test_no_line_of_a_table_is_wider_than_the_terminal(
 
 @settings(deadline=None)
 @given(NAMES, st.integers(min_value=1, max_value=50))
-def test_what_is_fitted_is_as_wide_as_it_has_to_be(name: str, room: int) -> None:
+def test_a_fitted_table_is_as_wide_as_needed(name: str, room: int) -> None:
     shown = fit(name, room, "…")
     assert width_of(shown) == room
     if width_of(name) <= room:
@@ -137,7 +137,7 @@ def test_in_a_pipe_nothing_is_cut() -> None:
         (30, ["NAME", "OWN"]),
     ],
 )
-def test_columns_go_in_the_order_of_what_is_missed_least(
+def test_the_least_important_columns_are_dropped_first(
     terminal: Callable[[int], None], columns: int, titles: list[str]
 ) -> None:
     terminal(columns)
@@ -229,7 +229,7 @@ def test_a_name_that_fits_the_terminal_is_whole_in_every_table(
     [["list"], ["tree"], ["usage", "--vms"], ["clone", "golden"], ["start", "--force"]],
     ids=lambda words: words[0],
 )
-def test_clones_with_long_names_are_told_apart_at_any_width(
+def test_clones_with_long_names_stay_distinguishable_at_any_width(
     run: Run,
     family: object,
     terminal: Callable[[int], None],

@@ -37,19 +37,19 @@ def test_a_bridge_that_may_be_used_is_taken(places: BridgePlaces) -> None:
     check_bridge("br0", places)
 
 
-def test_what_is_no_bridge_is_not_found(places: BridgePlaces) -> None:
+def test_an_interface_that_is_not_a_bridge_is_not_found(places: BridgePlaces) -> None:
     assert "there are: br0" in refusal("eth0", places).hint
     assert refusal("br1", places).brief == "there is no bridge 'br1' on this host"
     (places.interfaces / "br0/bridge").rmdir()
     assert refusal("br0", places).hint == "this host has none"
 
 
-def test_a_missing_helper_is_told_with_its_package(places: BridgePlaces) -> None:
+def test_a_missing_helper_is_reported_with_its_package(places: BridgePlaces) -> None:
     (places.helpers[1] / "qemu-bridge-helper").unlink()
     assert "qemu-system-common" in refusal("br0", places).hint
 
 
-def test_a_helper_without_roots_rights_is_told(
+def test_a_helper_without_root_rights_is_reported(
     places: BridgePlaces, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
@@ -59,7 +59,7 @@ def test_a_helper_without_roots_rights_is_told(
     assert error.hint == f"sudo chmod u+s {helper}"
 
 
-def test_a_list_that_is_missing_or_silent_is_told(
+def test_a_missing_list_or_entry_is_reported(
     places: BridgePlaces, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("linkedclone.drivers.local.placement._check_helper", lambda _: None)

@@ -30,5 +30,5 @@ FULL = "the disk's file system is full"
         (MachineState(power=Power.UNKNOWN, reason="another answers"), "another answers"),
     ],
 )
-def test_trouble_is_told_with_the_way_on(state: MachineState, told: str) -> None:
+def test_trouble_is_reported_with_a_remedy(state: MachineState, told: str) -> None:
     assert tell_trouble("desk", state) == told

@@ -113,12 +113,12 @@ def test_jobs_take_effect_in_the_order_in_which_they_are_due(
     assert [state.result for state in driver.wait([early, late], 0.0)] == ["vm-2", "vm-3"]
 
 
-def test_a_job_that_nobody_knows_has_failed(driver: MemoryDriver) -> None:
+def test_an_unknown_job_has_failed(driver: MemoryDriver) -> None:
     state = end(driver, Job(id=JobId("job-99"), about="desk", action="clone"))
     assert isinstance(state.error, GoneError)
 
 
-def test_a_failure_strikes_as_often_as_it_was_told_to(
+def test_a_failure_occurs_as_often_as_requested(
     hypervisor: MemoryHypervisor, driver: MemoryDriver
 ) -> None:
     hypervisor.fail("clone", "desk", error=NoSpaceError("full"), times=2)
@@ -214,9 +214,7 @@ def test_the_folder_of_a_namesake_gets_a_number(hypervisor: MemoryHypervisor) ->
     ]
 
 
-def test_a_snapshot_that_nobody_needs_is_merged_away(
-    hypervisor: MemoryHypervisor, driver: MemoryDriver
-) -> None:
+def test_an_unneeded_snapshot_is_merged(hypervisor: MemoryHypervisor, driver: MemoryDriver) -> None:
     golden = hypervisor.vms[0]
     end(driver, driver.start(do.delete_snapshot(golden, golden.snapshots[0].id)))
     assert [file.path for file in hypervisor.files] == ["golden/golden.vmdk"]
@@ -261,7 +259,7 @@ def test_hidden_clones_hold_their_base_though_they_do_not_show_it(
     assert "golden/golden.vmdk" in {file.path for file in hypervisor.files}
 
 
-def test_a_disconnected_hypervisor_answers_nobody_and_works_on(
+def test_a_disconnected_hypervisor_does_not_answer_but_keeps_working(
     hypervisor: MemoryHypervisor, driver: MemoryDriver, clock: Clock
 ) -> None:
     hypervisor.delays["clone"] = 10.0

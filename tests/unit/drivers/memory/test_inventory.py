@@ -70,7 +70,7 @@ class World:
 
 
 @given(st.lists(st.tuples(st.sampled_from(ACTIONS), st.integers(0, 1000)), max_size=40))
-def test_no_file_is_lost_that_is_used_and_none_is_left_that_is_not(
+def test_every_used_file_is_kept_and_every_unused_file_is_removed(
     story: list[tuple[str, int]],
 ) -> None:
     world = World()

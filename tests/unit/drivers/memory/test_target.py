@@ -150,7 +150,7 @@ def test_a_template_is_one_again_after_an_interrupt_of_its_unmarking(
     assert vm(hypervisor, "bare").snapshots == ()
 
 
-def test_a_vm_that_was_left_by_a_kill_is_told_of(driver: MemoryDriver) -> None:
+def test_a_vm_left_by_a_killed_run_is_reported(driver: MemoryDriver) -> None:
     with pytest.raises(NoSnapshotError, match="is not a template") as caught:
         run(driver, PREPARED)
     assert "template again" in caught.value.hint

@@ -99,7 +99,7 @@ def test_only_a_private_network_has_a_group() -> None:
     assert [card.group for card in made.cards] == ["", ""]
 
 
-def test_what_is_not_asked_for_stays_the_parents() -> None:
+def test_unspecified_hardware_is_inherited_from_the_parent() -> None:
     made = build_machine(PARENT, Hardware(), (), store=STORE)
     assert replace(made, cards=PARENT.cards) == PARENT
     wanted = Hardware(cpus=4, memory_bytes=2 << 30, firmware="uefi", display=True)

@@ -74,6 +74,6 @@ def test_groups_are_for_local_use_and_ports_are_not_those_that_the_kernel_gives(
         assert FIRST_PORT <= int(port) < FIRST_PORT + PORTS <= 32768
 
 
-def test_a_network_that_is_none_is_an_error_of_ours() -> None:
+def test_an_invalid_network_raises_our_own_error() -> None:
     with pytest.raises(LinkedCloneError):
         parse_network("user\nx")

@@ -48,7 +48,7 @@ def differ(
     return [one.field for one in found]
 
 
-def test_what_is_as_wanted_differs_in_nothing() -> None:
+def test_a_clone_as_specified_has_no_differences() -> None:
     asked = replace(
         REQUEST,
         hardware=replace(NETWORK, cpus=2, memory_bytes=1 << 30),
@@ -58,7 +58,7 @@ def test_what_is_as_wanted_differs_in_nothing() -> None:
     assert differ(asked, asked) == []
 
 
-def test_what_is_not_asked_for_is_not_compared() -> None:
+def test_unspecified_settings_are_not_compared() -> None:
     made = replace(REQUEST, hardware=replace(NETWORK, cpus=4), annotation="desk")
     assert differ(REQUEST, made) == []
 
@@ -90,7 +90,7 @@ def test_each_thing_that_is_asked_for_and_is_otherwise_has_its_name(
     assert [one.field for one in find_differences(wanted, there, AT_NEW)] == fields
 
 
-def test_a_clone_on_another_datastore_is_told_with_both_names() -> None:
+def test_a_clone_on_another_datastore_is_reported_with_both_names() -> None:
     elsewhere = Disk(label="Hard disk 1", chain=(layer("x1/x1.vmdk", store="store-2"),))
     there = replace(made_as(REQUEST), disks=(elsewhere,))
     request = replace(REQUEST, placement=Placement(datastore="ssd1"))
@@ -143,7 +143,7 @@ def test_the_own_snapshot_of_a_clone_is_read_from_its_disks_before_its_mark() ->
     assert find_base(clone, golden, linked=False).snapshot == "new"
 
 
-def test_another_spelling_of_a_place_is_no_difference() -> None:
+def test_another_spelling_of_a_place_is_not_a_difference() -> None:
     held = replace(REQUEST, placement=Placement(host="esx-1", resource_pool="VDI"))
     asked = replace(REQUEST, placement=Placement(host="/DC/host/C/esx-1", resource_pool="VDI"))
     target = replace(TARGET, host="host-9", pool="resgroup-4")

@@ -87,7 +87,7 @@ def test_chains_may_be_just_so_deep() -> None:
 
 
 @pytest.mark.parametrize("move", [m for m in DiskMove if not m.linked])
-def test_what_is_copied_may_hang_as_deep_as_it_likes(move: DiskMove) -> None:
+def test_a_full_copy_may_have_a_parent_with_any_chain_depth(move: DiskMove) -> None:
     assert plan(deep(DEEPEST + 5), disk_move=move).steps
 
 
@@ -98,7 +98,7 @@ def test_a_snapshot_that_is_yet_to_be_taken_counts_for_the_depth() -> None:
         plan(source, snapshot=SnapshotChoice(kind="new"))
 
 
-def test_a_parent_that_is_a_linked_clone_is_told_with_the_depth() -> None:
+def test_a_linked_clone_as_parent_is_reported_with_its_depth() -> None:
     clone = clone_of(gold(), "middle")
     frozen = snapshot("base", clone.disks[0], current=True)
     (note,) = plan(replace(clone, snapshots=(frozen,))).notes
@@ -109,13 +109,13 @@ def test_a_parent_of_its_own_is_not_worth_a_note() -> None:
     assert plan(gold()).notes == ()
 
 
-def test_independent_disks_are_told_with_their_size() -> None:
+def test_independent_disks_are_reported_with_their_size() -> None:
     data = replace(sized(disk("gold/data.vmdk", independent=True)), label="Hard disk 2")
     (note,) = plan(with_disks(sized(disk("gold/gold.vmdk")), data)).notes
     assert note.startswith("Hard disk 2 (10.0 GiB) is independent and is copied for each clone")
 
 
-def test_notes_of_the_place_come_along_and_only_once() -> None:
+def test_notes_of_the_place_appear_only_once() -> None:
     found = planner(gold(), target=replace(TARGET, notes=("fell back",))).plan()
     assert found.notes == ("fell back",)
 
@@ -192,7 +192,7 @@ def test_the_step_says_what_becomes_of_the_disks(move: DiskMove) -> None:
 
 
 @pytest.mark.parametrize("move", [m for m in DiskMove if not m.linked])
-def test_a_parent_without_snapshots_is_copied_as_it_stands(move: DiskMove) -> None:
+def test_a_parent_without_snapshots_is_copied_in_its_current_state(move: DiskMove) -> None:
     bare = vm("gold", disk("gold/gold.vmdk"))
     made = planner(bare, disk_move=move).plan()
     (step,) = made.steps

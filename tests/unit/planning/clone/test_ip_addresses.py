@@ -114,7 +114,7 @@ def test_a_huge_range_takes_no_time_even_where_half_of_it_is_reserved() -> None:
     assert given_to(wanted, ["a"]) == [("fd00::8000:0:0:0",)]
 
 
-def test_too_few_are_told_with_how_many_are_free() -> None:
+def test_too_few_addresses_are_reported_with_the_number_of_free_ones() -> None:
     wanted = on(Addresses(range="10.0.0.10-10.0.0.14/24", reserved=("10.0.0.10",)))
     with pytest.raises(InputError) as caught:
         give_addresses(wanted, ["a", "b", "c", "d"], ["10.0.0.11"])
@@ -133,7 +133,7 @@ addresses = st.integers(0, 63).map(lambda n: f"10.0.0.{n}")
 
 
 @given(names, st.lists(addresses, max_size=20), st.lists(addresses, max_size=4))
-def test_none_comes_twice_and_none_is_anybody_elses(
+def test_each_address_is_used_once_and_free(
     names: list[str], used: list[str], reserved: list[str]
 ) -> None:
     card = Addresses(range="10.0.0.0/26", gateway="10.0.0.1", reserved=tuple(reserved))
@@ -158,7 +158,7 @@ def test_more_names_behind_change_nothing_of_those_before(names: list[str], cut:
 # -- two commands at once -------------------------------------------------------------
 
 
-def test_an_address_that_nobody_else_has_is_no_clash() -> None:
+def test_an_unused_address_does_not_clash() -> None:
     one, two = desk("one", "10.0.0.5"), desk("two", "10.0.0.6")
     assert find_clashes([one, two], [one, two, vm("other")]) == ()
 
@@ -209,7 +209,7 @@ def test_ipv6_is_compared_as_an_address_not_as_a_text() -> None:
     assert [clash.address for clash in find_clashes([one], [one, other])] == ["fd00::5"]
 
 
-def test_one_that_is_free_is_told_as_one() -> None:
+def test_a_single_free_address_is_reported_in_the_singular() -> None:
     wanted = on(Addresses(range="10.0.0.10-10.0.0.11/24"))
     with pytest.raises(InputError) as caught:
         give_addresses(wanted, ["a", "b"], ["10.0.0.11"])

@@ -291,7 +291,7 @@ def test_half_a_clone_is_kept_if_that_was_asked_for() -> None:
     assert kept.fate is Fate.KEPT
 
 
-def test_a_full_copy_that_nobody_asked_for_goes_all_the_same() -> None:
+def test_an_unrequested_full_copy_is_undone_even_with_keep_failed() -> None:
     step = replace(STEP, keep_failed=True)
     verdict = judge(step, full(on(CLONE)), error=None, known=True)
     assert verdict.fate is Fate.UNDONE

@@ -134,7 +134,7 @@ PLANS: dict[str, tuple[Callable[[Vm], list[Vm]], dict[str, object], list[list[st
 
 
 @pytest.mark.parametrize("case", PLANS)
-def test_the_plan_makes_what_is_missing_and_starts_what_is_off(case: str) -> None:
+def test_the_plan_creates_missing_clones_and_starts_stopped_ones(case: str) -> None:
     seen, wanted, expected = PLANS[case]
     source = gold()
     assert brief(planner(source, seen(source), **wanted).plan()) == expected

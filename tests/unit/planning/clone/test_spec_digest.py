@@ -32,7 +32,7 @@ def changes(held: CloneRequest, wanted: CloneRequest) -> tuple[str, ...]:
         ({"customization": Customization(os=GuestOs.LINUX)}, "guest"),
     ],
 )
-def test_a_change_is_told_by_its_part(change: dict[str, Any], part: str) -> None:
+def test_a_change_names_its_part(change: dict[str, Any], part: str) -> None:
     assert changes(REQUEST, replace(REQUEST, **change)) == (part,)
 
 
@@ -45,7 +45,7 @@ def test_a_change_is_told_by_its_part(change: dict[str, Any], part: str) -> None
         {"placement": Placement(create_folder=True)},
     ],
 )
-def test_what_belongs_to_single_clones_or_runs_is_no_part_of_the_shape(
+def test_settings_of_single_clones_or_runs_are_not_part_of_the_shape(
     change: dict[str, Any],
 ) -> None:
     assert changes(REQUEST, replace(REQUEST, **change)) == ()
@@ -58,7 +58,7 @@ def test_parts_that_a_mark_does_not_know_are_not_compared() -> None:
     assert changed_parts("notes=00000000", wanted) == ("notes",)
 
 
-def test_a_digest_is_made_of_what_is_given_alone_so_that_later_versions_agree() -> None:
+def test_a_digest_covers_only_given_settings_so_that_later_versions_agree() -> None:
     bare = describe_shape(REQUEST)
     spelt_out = describe_shape(replace(REQUEST, hardware=Hardware(disks=(), firmware="")))
     assert bare == spelt_out

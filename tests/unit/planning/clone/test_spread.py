@@ -57,7 +57,7 @@ def test_the_spots_take_turns() -> None:
     assert [spot.id for spot in placed.values()] == ["s-0", "s-1"] * 3
 
 
-def test_a_full_spot_gets_none_while_another_has_room() -> None:
+def test_a_full_spot_gets_no_clone_while_another_has_room() -> None:
     assert {spot.id for spot in spread(names(5), spots([0, 7])).values()} == {"s-1"}
 
 
@@ -105,7 +105,7 @@ def test_only_the_missing_clones_are_shared_out(over: str, field: str) -> None:
         (100, DiskMove.LINKED, 1, 1),
     ],
 )
-def test_what_is_in_flight_is_bounded_by_the_hosts_budget(
+def test_clones_in_flight_are_bounded_by_the_hosts_budget(
     hosts: int, move: DiskMove, wanted: int | None, parallel: int
 ) -> None:
     assert find_parallel(default=128, hosts=hosts, disk_move=move, wanted=wanted) == parallel

@@ -100,7 +100,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("request_", "always", "brief"), REFUSED)
-def test_what_is_refused_before_anything_is_sent(
+def test_waits_that_are_refused_before_anything_is_sent(
     request_: CloneRequest, always: bool, brief: str
 ) -> None:
     with pytest.raises(InputError, match=brief):

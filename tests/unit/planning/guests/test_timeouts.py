@@ -95,24 +95,24 @@ STOPPED = [
 
 
 @pytest.mark.parametrize(("power", "word"), STOPPED)
-def test_a_guest_that_stops_is_told_at_once(power: Power, word: str) -> None:
+def test_a_stopped_guest_is_reported_at_once(power: Power, word: str) -> None:
     guest = follow(ALL, (1, PENDING), (2, replace(RUNNING, power=power)))
     assert guest.failure is not None
     assert guest.failure.brief == f"the clone was {word} during the wait for its tools"
     assert guest.seen == 2
 
 
-def test_a_host_that_is_not_heard_of_is_no_power_off() -> None:
+def test_a_silent_host_is_not_a_power_off() -> None:
     assert not follow(IP, (1, replace(VM, power=Power.UNKNOWN))).finished
 
 
-def test_a_vm_that_vanishes_is_told_at_once() -> None:
+def test_a_vanished_vm_is_reported_at_once() -> None:
     guest = follow(ALL, (1, PENDING), (2, None))
     assert guest.failure is not None
     assert "disappeared" in guest.failure.brief
 
 
-def test_a_failed_customization_is_told_at_whatever_stage() -> None:
+def test_a_failed_customization_is_reported_at_any_stage() -> None:
     guest = follow(ALL, (1, PENDING), (2, replace(FAILED, tools_running=False)))
     assert guest.failure is not None
     assert guest.failure.stage == "customize"
@@ -224,7 +224,7 @@ def test_progress_puts_the_deadline_off_however_long_it_takes_in_all() -> None:
     assert advance(guest, DONE, now=30_000).stage is ADDRESS
 
 
-def test_what_comes_back_again_and_again_is_no_progress() -> None:
+def test_repeated_values_are_not_progress() -> None:
     guest = begin(ALL, VM, since=0, now=0)
     for turn in range(9):
         up = turn % 2 == 0
@@ -233,14 +233,14 @@ def test_what_comes_back_again_and_again_is_no_progress() -> None:
     assert guest.seen == 800
 
 
-def test_a_disk_that_grows_is_no_progress() -> None:
+def test_a_growing_disk_is_not_progress() -> None:
     guest = begin(IP, VM, since=0, now=0)
     for turn in range(5):
         guest = advance(guest, replace(VM, own_bytes=turn), now=100.0 * turn)
     assert guest.failure is not None
 
 
-def test_time_in_which_nobody_could_look_does_not_count() -> None:
+def test_time_without_observation_does_not_count() -> None:
     guest = excuse(follow(IP, (0, VM)), 400)
     assert not advance(guest, VM, now=600).finished
     assert advance(guest, VM, now=701).finished

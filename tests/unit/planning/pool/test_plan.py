@@ -253,7 +253,7 @@ def test_the_reasons_hold_the_figures() -> None:
     ]
 
 
-def test_hidden_chains_are_told_by_the_mark() -> None:
+def test_the_mark_tells_the_parent_of_a_hidden_chain() -> None:
     hidden = Disk(label="d", chain=disk("x/x.vmdk").chain, hidden=True)
     good, old = (
         replace(member("desk-1", image=i), disks=(hidden,)) for i in (sight().snapshot, OLD)
@@ -262,7 +262,7 @@ def test_hidden_chains_are_told_by_the_mark() -> None:
     assert told(plan_pool(spec(1), sight(old))) == ["replace desk-1 (image changed)"]
 
 
-def test_what_hangs_from_a_later_snapshot_is_not_on_the_earlier_one() -> None:
+def test_clones_of_a_later_snapshot_are_not_on_the_earlier_one() -> None:
     back = sight(member("desk-1", image=sight().snapshot), image=OLD)
     assert told(plan_pool(spec(1), back)) == ["replace desk-1 (image changed)"]
 
@@ -272,7 +272,7 @@ def test_a_clone_with_snapshots_of_its_own_is_on_its_image_still() -> None:
     assert told(plan_pool(spec(1), sight(grown))) == []
 
 
-def test_clones_that_were_moved_are_told() -> None:
+def test_moved_clones_are_reported() -> None:
     moved = replace(member("desk-1"), path="/DC0/vm/Elsewhere/desk-1")
     plan = plan_pool(spec(1), sight(moved))
     assert plan.empty

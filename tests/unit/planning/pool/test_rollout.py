@@ -47,7 +47,7 @@ def test_as_many_are_replaced_at_once_as_may_be_unavailable() -> None:
     assert found.waits == "the others follow"
 
 
-def test_what_is_unavailable_already_counts() -> None:
+def test_already_unavailable_clones_count() -> None:
     seen = sight(*five()[:4], health={"desk-4": STARTING})
     assert acts(wave(rolling(max_unavailable=3), seen)) == [
         "create desk-5",
@@ -251,7 +251,7 @@ def test_a_broken_image_goes_no_further_than_the_canary(
     assert serving(world) >= size - 1
 
 
-def test_whether_a_clone_is_replaced_beside_is_no_part_of_what_is_told() -> None:
+def test_whether_a_clone_is_replaced_alongside_is_not_reported() -> None:
     change = Replace(slot="desk-1", vm=five()[0], reasons=(Reason(why=Why.ASKED),))
     told = change.document()
     assert list(told) == ["name", "act", "id", "reasons"]

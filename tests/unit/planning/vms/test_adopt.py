@@ -70,7 +70,7 @@ def test_an_adopted_mark_is_valid_and_of_no_run() -> None:
     assert step.mark.spec == ""
 
 
-def test_what_is_ours_already_is_left_alone() -> None:
+def test_an_already_owned_vm_is_left_alone() -> None:
     # The latest look counts: somebody marked it meanwhile.
     plan = plan_adopt([FOREIGN], seen(GOLD, ONE), owner="linkedclone", version="1")
     assert plan.steps == ()
@@ -92,6 +92,6 @@ def test_a_golden_image_is_adopted_without_a_parent() -> None:
 
 
 @pytest.mark.parametrize("one", [vm("full", disk("full/full.vmdk")), vm("diskless")])
-def test_what_hangs_from_nothing_is_not_adopted(one: Vm) -> None:
+def test_a_vm_without_a_parent_is_not_adopted(one: Vm) -> None:
     with pytest.raises(RefusedError, match=one.name):
         plan_adopt([one, FOREIGN], seen(GOLD, FOREIGN, one), owner="linkedclone", version="1")

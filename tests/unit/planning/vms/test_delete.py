@@ -136,7 +136,7 @@ REFUSALS: dict[str, tuple[list[Vm], list[Vm | Stray], Deletion, list[str]]] = {
 
 
 @pytest.mark.parametrize(("vms", "found", "how", "names"), REFUSALS.values(), ids=REFUSALS)
-def test_this_is_not_deleted_for_what_hangs_from_it(
+def test_a_vm_with_dependents_is_not_deleted(
     vms: list[Vm], found: list[Vm | Stray], how: Deletion, names: list[str]
 ) -> None:
     with pytest.raises(InUseError) as caught:
@@ -144,7 +144,7 @@ def test_this_is_not_deleted_for_what_hangs_from_it(
     assert list(caught.value.dependants) == names
 
 
-def test_a_stray_file_that_hangs_from_nothing_of_it_is_not_in_the_way() -> None:
+def test_an_unrelated_stray_file_does_not_block_deletion() -> None:
     beside = stray("one/one_1.vmdk", orphaned=True)
     assert waves(plan_delete([ONE], seen(GOLD, ONE, beside))) == [{"one"}]
 
@@ -154,7 +154,7 @@ def test_a_stray_file_on_an_abandoned_base_is_not_in_the_way_of_all_users_but_on
     assert waves(plan_delete([ONE], seen(ONE, OVERLAY), KEEP)) == [{"forget one"}]
 
 
-def test_what_is_in_the_way_for_good_is_not_to_be_deleted_first() -> None:
+def test_a_permanent_obstacle_is_not_suggested_for_deletion() -> None:
     for found, how, word in (
         ((GOLD, ONE), FORCE, "``cascade``"),
         ((GOLD, OVERLAY), FORCE, "gc"),
@@ -165,12 +165,12 @@ def test_what_is_in_the_way_for_good_is_not_to_be_deleted_first() -> None:
         assert word in caught.value.hint
 
 
-def test_what_is_not_ours_needs_force() -> None:
+def test_deleting_a_foreign_vm_needs_force() -> None:
     with pytest.raises(NotOursError, match="gold"):
         plan_delete([GOLD], seen(GOLD))
 
 
-def test_a_foreign_clone_that_would_come_along_needs_force_too() -> None:
+def test_deleting_a_foreign_clone_with_its_parent_needs_force_too() -> None:
     ours = replace(GOLD, mark=replace(ONE.mark, uuid=GOLD.uuid) if ONE.mark else None)
     with pytest.raises(NotOursError, match="one"):
         plan_delete([ours], seen(ours, FOREIGN), CASCADE)
@@ -210,7 +210,7 @@ def test_the_latest_look_counts_not_the_first() -> None:
     assert waves(plan_delete([ONE], seen(GOLD, running))) == [{"off one"}, {"one"}]
 
 
-def test_what_a_kept_vm_hangs_from_is_kept_as_well() -> None:
+def test_the_base_of_a_kept_vm_is_kept_as_well() -> None:
     # ``both`` alone reads the abandoned base, and hangs from ``gold``, which is named too.
     how = Deletion(keep_base=True, force=True)
     plan = plan_delete([GOLD, BOTH, TWO], seen(GOLD, BOTH, TWO), how)
@@ -218,7 +218,9 @@ def test_what_a_kept_vm_hangs_from_is_kept_as_well() -> None:
 
 
 @pytest.mark.parametrize("order", [(0, 1, 2), (1, 0, 2), (2, 1, 0)])
-def test_two_vms_in_one_folder_are_told_apart_by_what_they_read(order: tuple[int, ...]) -> None:
+def test_two_vms_in_one_folder_are_distinguished_by_their_disk_files(
+    order: tuple[int, ...],
+) -> None:
     first = replace(vm("first", disk("gold/a.vmdk", "gold/a-1.vmdk")), home=GOLD.home)
     other = replace(vm("other", disk("gold/b.vmdk")), home=GOLD.home)
     clone = vm("clone", disk("gold/a.vmdk", "clone/clone.vmdk"))
@@ -229,7 +231,7 @@ def test_two_vms_in_one_folder_are_told_apart_by_what_they_read(order: tuple[int
     assert waves(plan_delete([other], inventory, FORCE)) == [{"other"}]
 
 
-def test_the_plan_says_how_many_come_along_and_what_nobody_could_look_at() -> None:
+def test_the_plan_counts_dependent_vms_and_names_unsearched_places() -> None:
     inventory = seen(GOLD, MIDDLE, GRANDCHILD, blind=("another vCenter",))
     plan = plan_delete([MIDDLE], inventory, CASCADE)
     assert plan.notes == (
@@ -240,6 +242,6 @@ def test_the_plan_says_how_many_come_along_and_what_nobody_could_look_at() -> No
     assert plan.notes[0].startswith("2 clones of the VMs")
 
 
-def test_what_cannot_be_seen_matters_only_for_what_clones_could_hang_from() -> None:
+def test_unsearched_places_matter_only_for_possible_parents() -> None:
     inventory = seen(GOLD, ONE, blind=("another vCenter",))
     assert plan_delete([ONE], inventory).notes == ()

@@ -39,7 +39,7 @@ def deep(name: str, depth: int) -> Vm:
     return vm(name, disk(*(f"{name}/{number}.vmdk" for number in range(depth))))
 
 
-def test_chains_deeper_than_healthy_are_told_the_deepest_first() -> None:
+def test_overlong_chains_are_reported_deepest_first() -> None:
     inventory = seen(deep("fine", DEEPEST), deep("deep", DEEPEST + 1), deep("abyss", DEEPEST + 9))
     texts = [text for _, text in trouble(inventory, "chain depth")]
     assert len(texts) == 2
@@ -47,7 +47,7 @@ def test_chains_deeper_than_healthy_are_told_the_deepest_first() -> None:
     assert str(DEEPEST + 1) in texts[1]
 
 
-def test_a_missing_file_is_told_with_those_that_read_it() -> None:
+def test_a_missing_file_is_reported_with_its_readers() -> None:
     inventory = sized(seen(GOLD, ONE, TWO))
     gone = {**inventory.files, layer("gold/gold.vmdk"): LayerFile(missing=True)}
     ((verdict, text),) = trouble(replace(inventory, files=gone), "chain files")
@@ -97,7 +97,7 @@ TWINS = {
 
 
 @pytest.mark.parametrize(("vms", "words"), TWINS.values(), ids=TWINS)
-def test_twins_are_told(vms: list[Vm], words: list[str]) -> None:
+def test_twins_are_reported(vms: list[Vm], words: list[str]) -> None:
     found = trouble(seen(GOLD, *vms), "identity")
     assert len(found) == len(words)
     for (_, text), word in zip(found, words, strict=True):
@@ -114,19 +114,17 @@ GROWN = {
 
 
 @pytest.mark.parametrize(("sizes", "names"), GROWN.values(), ids=GROWN)
-def test_a_delta_that_has_grown_large_is_told(
-    sizes: dict[str, int | None], names: list[str]
-) -> None:
+def test_a_large_delta_is_reported(sizes: dict[str, int | None], names: list[str]) -> None:
     found = trouble(sized(seen(GOLD, ONE), **sizes), "delta size")
     assert [text.split()[0] for _, text in found] == names
 
 
-def test_what_a_parent_wrote_after_its_snapshot_is_no_large_delta() -> None:
+def test_writes_of_a_parent_after_its_snapshot_are_not_a_large_delta() -> None:
     inventory = sized(seen(GOLD, ONE), **{"gold": 100, "gold-000001": 1000})
     assert trouble(inventory, "delta size") == []
 
 
-def test_files_of_nobody_are_told_with_what_they_take() -> None:
+def test_orphaned_files_are_reported_with_their_size() -> None:
     strays = [stray("gold/gold.vmdk", f"x/{n}.vmdk", used=1 << 20) for n in range(3)]
     ((verdict, text),) = trouble(seen(GOLD, *strays), "stray files")
     assert verdict is Verdict.WARNING

@@ -40,7 +40,7 @@ FILES: dict[str, tuple[list[Vm | Stray], dict[str, str]]] = {
 
 
 @pytest.mark.parametrize(("found", "why"), FILES.values(), ids=FILES)
-def test_files_of_nobody_are_waste_and_only_leftovers_may_go(
+def test_orphaned_files_are_waste_and_only_leftovers_may_go(
     found: list[Vm | Stray], why: dict[str, str]
 ) -> None:
     waste = find_waste(seen(*found))
@@ -52,7 +52,7 @@ def test_files_of_nobody_are_waste_and_only_leftovers_may_go(
         assert (one.step is None) == bool(why[name]) == bool(one.why_not)
 
 
-def test_a_file_comes_with_its_size_and_what_is_known_of_it() -> None:
+def test_a_stray_file_is_listed_with_its_size_and_origin() -> None:
     by_hand, left = find_waste(seen(LEFT, BY_HAND))
     assert (left.used_bytes, left.reason) == (7, "no VM reads it")
     assert (by_hand.used_bytes, by_hand.reason) == (None, "of the unregistered VM old")
@@ -109,7 +109,7 @@ SNAPSHOTS: dict[str, tuple[Vm, list[Vm | Stray], list[str]]] = {
 
 
 @pytest.mark.parametrize(("one", "others", "names"), SNAPSHOTS.values(), ids=SNAPSHOTS)
-def test_snapshots_that_were_taken_for_clones_may_become_waste(
+def test_snapshots_taken_for_clones_may_become_waste(
     one: Vm, others: list[Vm | Stray], names: list[str]
 ) -> None:
     found = [w for w in find_waste(sized(seen(one, *others))) if w.kind is WasteKind.SNAPSHOT]
@@ -135,7 +135,7 @@ def image(name: str, *dependants: str) -> Image:
     )
 
 
-def test_an_image_that_nothing_hangs_from_is_waste() -> None:
+def test_an_image_without_dependents_is_waste() -> None:
     (found,) = find_waste(seen(GOLD), [image("used", "one"), image("unused")])
     assert (found.kind, found.name, found.used_bytes) == (WasteKind.IMAGE, "unused", 1)
 
@@ -147,7 +147,7 @@ EVERYTHING = find_waste(
 )
 
 
-def test_the_tops_of_chains_go_before_what_is_below_them() -> None:
+def test_upper_layers_are_removed_before_lower_ones() -> None:
     first, second, *_ = plan_removal(EVERYTHING, {WasteKind.FILE}).stages
     assert first == (RemoveStray(stray=ON_LEFT),)
     assert second == (RemoveStray(stray=LEFT),)
@@ -176,12 +176,12 @@ def test_what_clones_in_the_making_may_need_stays() -> None:
     assert len(plan_removal(found, list(WasteKind), {ONE.id}).steps) == 3
 
 
-def test_what_is_only_told_is_not_removed() -> None:
+def test_items_that_are_only_reported_are_not_removed() -> None:
     told = Waste(kind=WasteKind.FILE, name="x", used_bytes=1, reason="")
     assert plan_removal([told], list(WasteKind)).empty
 
 
-def test_what_a_vm_that_cannot_be_read_may_hang_from_is_no_waste() -> None:
+def test_files_that_an_unreadable_vm_may_need_are_not_waste() -> None:
     lost = unreadable(vm("lost"))
     elsewhere = replace(lost, stores=frozenset({StoreId("datastore-9")}))
     there = (taken_for_clones(THRICE, 0, 1), half_made("half"), LEFT)

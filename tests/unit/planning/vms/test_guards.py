@@ -115,7 +115,7 @@ CHECKS: dict[str, tuple[list[Step], list[Vm | Stray], list[list[str]]]] = {
 
 
 @pytest.mark.parametrize(("steps", "found", "names"), CHECKS.values(), ids=CHECKS)
-def test_the_last_look_names_what_hangs_from_it(
+def test_the_last_look_names_the_dependents(
     steps: list[Step], found: list[Vm | Stray], names: list[list[str]]
 ) -> None:
     refused = check_steps(steps, seen(*found))
@@ -123,7 +123,7 @@ def test_the_last_look_names_what_hangs_from_it(
     assert all(step in steps for step, _ in refused)
 
 
-def test_what_neither_look_shows_is_gone_and_nothing_is_sent_for_it() -> None:
+def test_a_vm_absent_from_both_looks_is_gone_and_needs_no_step() -> None:
     steps = (deleting(ONE), UNSNAP, promoting(TWO), GROW)
     refused = check_steps(steps, seen())
     assert [(step, type(error)) for step, error in refused] == [(s, GoneError) for s in steps]
@@ -171,7 +171,7 @@ UNTRACEABLE: dict[str, tuple[Vm, type[Exception] | None]] = {
 
 
 @pytest.mark.parametrize(("user", "refusal"), UNTRACEABLE.values(), ids=UNTRACEABLE)
-def test_a3_a_vm_that_hides_its_chain_and_has_no_mark_may_hang_from_anything_on_its_datastore(
+def test_a3_an_unmarked_vm_with_a_hidden_chain_may_depend_on_its_whole_datastore(
     user: Vm, refusal: type[Exception] | None
 ) -> None:
     inventory = seen(GOLD, TWO_FULL, user)
@@ -234,7 +234,7 @@ def test_the_last_user_of_a_base_is_refused_unless_its_plan_said_so() -> None:
     assert check_steps(both, seen(ONE, TWO)) == []
 
 
-def test_only_what_takes_something_away_needs_the_last_look() -> None:
+def test_only_destructive_steps_need_the_last_look() -> None:
     harmless = [SetPower(vm=ONE.id, vm_name="one", power=Power.OFF)]
     assert not needs_check(harmless)
     for step in (deleting(ONE), UNSNAP, REVERT, GROW, promoting(ONE), RemoveStray(stray=LEFT)):
@@ -247,7 +247,7 @@ def test_a_vm_that_clones_are_being_made_from_is_busy() -> None:
     refuse_busy([ONE], {GOLD.id}, action="delete")
 
 
-def test_a_vm_that_cannot_be_read_is_deleted_only_by_who_was_told_of_it() -> None:
+def test_an_unreadable_vm_is_deleted_only_if_the_plan_said_so() -> None:
     bare = unreadable(replace(clone_of(GOLD, "bare"), disks=()))
     plans: tuple[Callable[[], Plan], ...] = (
         lambda: plan_delete([bare], seen(bare)),
@@ -262,7 +262,7 @@ def test_a_vm_that_cannot_be_read_is_deleted_only_by_who_was_told_of_it() -> Non
     assert plan_delete([bare], seen(bare), Deletion(despite_unreadable=True)).steps
 
 
-def test_what_could_not_be_looked_at_is_said_where_it_matters() -> None:
+def test_unsearched_places_are_named_where_they_matter() -> None:
     parent, clone = GOLD, ONE
     inventory = Inventory(vms=(parent, clone), blind=("not seen",))
     assert what_to_know([clone], inventory) == ()
@@ -308,7 +308,7 @@ AT_STAKE: dict[str, tuple[list[Step], list[Vm | Stray], bool]] = {
 
 
 @pytest.mark.parametrize(("steps", "found", "refused"), AT_STAKE.values(), ids=AT_STAKE)
-def test_the_last_look_stops_at_what_a_vm_that_cannot_be_read_may_hang_from(
+def test_the_last_look_stops_at_files_that_an_unreadable_vm_may_need(
     steps: list[Step], found: list[Vm | Stray], refused: bool
 ) -> None:
     said = {layer for one in found if isinstance(one, Vm) for layer in one.layers}
@@ -337,7 +337,7 @@ MISSING: dict[str, tuple[Step, list[Vm], list[Vm]]] = {
 
 
 @pytest.mark.parametrize(("step", "found", "direct"), MISSING.values(), ids=MISSING)
-def test_what_is_there_and_missing_from_the_last_look_is_a_reason_to_stop(
+def test_an_existing_vm_missing_from_the_last_look_stops_the_run(
     step: Step, found: list[Vm], direct: list[Vm]
 ) -> None:
     assert find_missing([step], seen(*found)) == (direct[0].id,)
@@ -349,7 +349,7 @@ def test_what_is_there_and_missing_from_the_last_look_is_a_reason_to_stop(
     assert find_missing([step], seen(*direct)) == ()
 
 
-def test_nothing_is_planned_for_what_is_missing_from_the_list_of_all_vms() -> None:
+def test_nothing_is_planned_for_a_vm_missing_from_the_inventory() -> None:
     """The look that a plan rests on does not show it: so it does not show what hangs from it."""
     inventory = seen(ONE)
     plans: tuple[Callable[[], Plan], ...] = (

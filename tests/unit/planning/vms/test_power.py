@@ -14,7 +14,7 @@ from tests.unit.planning.scene import GOLD, ONE, TWO
 RUNNING = replace(TWO, power=Power.ON)
 
 
-def test_power_leaves_alone_what_is_there_already() -> None:
+def test_power_skips_vms_already_in_that_state() -> None:
     plan = plan_power([ONE, RUNNING], Power.ON)
     assert [step.vm_name for step in plan.steps if isinstance(step, SetPower)] == ["one"]
     assert plan.existing == (RUNNING,)
@@ -27,7 +27,7 @@ def test_nothing_to_start_makes_an_empty_plan() -> None:
 
 
 @pytest.mark.parametrize("power", [Power.SUSPENDED, Power.PAUSED, Power.UNKNOWN])
-def test_what_is_neither_on_nor_off_is_started_and_stopped(power: Power) -> None:
+def test_a_suspended_vm_can_be_started_and_stopped(power: Power) -> None:
     between = replace(ONE, power=power)
     assert len(plan_power([between], Power.ON).steps) == 1
     assert len(plan_power([between], Power.OFF).steps) == 1
@@ -38,7 +38,7 @@ def test_a_template_is_not_started() -> None:
         plan_power([replace(ONE, template=True)], Power.ON)
 
 
-def test_what_is_not_ours_is_started_and_stopped_only_with_force() -> None:
+def test_a_foreign_vm_is_started_and_stopped_only_with_force() -> None:
     for power in (Power.ON, Power.OFF):
         with pytest.raises(NotOursError, match="gold"):
             plan_power([GOLD, ONE], power)

@@ -51,7 +51,7 @@ def test_this_is_copied(
     ]
 
 
-def test_what_is_copied_is_not_told_where_sizes_are_unknown() -> None:
+def test_the_amount_to_copy_is_omitted_where_sizes_are_unknown() -> None:
     (step,) = plan_promote([ONE], seen(GOLD, ONE)).steps
     assert isinstance(step, PromoteVm)
     assert step.copy_bytes is None
@@ -71,7 +71,7 @@ REFUSALS: dict[str, tuple[list[Vm], list[Vm | Stray], list[str]]] = {
 
 
 @pytest.mark.parametrize(("vms", "found", "names"), REFUSALS.values(), ids=REFUSALS)
-def test_what_others_hang_from_is_not_promoted(
+def test_a_vm_that_others_depend_on_is_not_promoted(
     vms: list[Vm], found: list[Vm | Stray], names: list[str]
 ) -> None:
     with pytest.raises(InUseError) as caught:

@@ -51,7 +51,7 @@ def test_clones_move_to_another_datastore_in_one_stage() -> None:
     assert moves(plan(ONE, TWO)) == [("one", True), ("two", True)]
 
 
-def test_what_is_there_already_stays() -> None:
+def test_a_vm_that_is_already_at_the_destination_stays() -> None:
     made = plan(ONE, target=SAME)
     assert made.empty
     assert made.existing == (ONE,)
@@ -83,7 +83,7 @@ REFUSED: dict[str, tuple[Vm, Inventory, type[LinkedCloneError]]] = {
 
 
 @pytest.mark.parametrize("why", REFUSED)
-def test_what_is_refused(why: str) -> None:
+def test_moves_that_are_refused(why: str) -> None:
     vm, inventory, error = REFUSED[why]
     with pytest.raises(error):
         plan(vm, inventory=inventory)
@@ -103,7 +103,7 @@ def test_e_a_move_goes_past_what_cannot_be_read_once_that_is_allowed() -> None:
     assert plan(foreign, inventory=beside, force=True, despite_unreadable=True).steps
 
 
-def test_who_hangs_from_it_is_named() -> None:
+def test_dependent_clones_are_named() -> None:
     with pytest.raises(InUseError) as caught:
         plan(MIDDLE, inventory=seen(GOLD, MIDDLE, GRANDCHILD))
     assert caught.value.dependants == ("grandchild",)
@@ -123,7 +123,7 @@ def test_room_is_counted_for_all_together(free: int | None, fits: bool) -> None:
             plan(ONE, TWO, inventory=inventory)
 
 
-def test_force_is_for_what_is_not_ours_alone() -> None:
+def test_force_applies_only_to_foreign_vms() -> None:
     foreign = replace(ONE, mark=None)
     assert plan(foreign, inventory=seen(GOLD, foreign), force=True).steps
     with pytest.raises(RefusedError):

@@ -16,7 +16,7 @@ def test_a_clone_of_ours_is_renamed() -> None:
     assert plan.notes == ()
 
 
-def test_what_is_called_so_already_needs_nothing() -> None:
+def test_a_vm_that_already_has_the_name_needs_nothing() -> None:
     plan = plan_rename(ONE, "one")
     assert plan.empty
     assert plan.existing == (ONE,)
@@ -26,18 +26,18 @@ def test_the_case_alone_is_a_new_name() -> None:
     assert not plan_rename(ONE, "One").empty
 
 
-def test_what_is_not_ours_needs_force() -> None:
+def test_renaming_a_foreign_vm_needs_force() -> None:
     with pytest.raises(NotOursError, match="gold"):
         plan_rename(GOLD, "au")
     assert not plan_rename(GOLD, "au", force=True).empty
 
 
-def test_the_family_of_what_has_snapshots_is_told_to_stay() -> None:
+def test_the_plan_says_that_the_family_of_a_renamed_vm_stays() -> None:
     assert "are not affected" in plan_rename(MIDDLE, "mid").notes[0]
 
 
 @pytest.mark.parametrize("name", ["", "a/b", "..", " a", "x" * 81, "-x", "a%2fb", "a\nb"])
-def test_what_is_no_name_is_refused(name: str) -> None:
+def test_an_invalid_name_is_refused(name: str) -> None:
     with pytest.raises(InputError):
         plan_rename(ONE, name)
 

@@ -26,7 +26,7 @@ ON_BASE = stray("gold/gold.vmdk", "aside/overlay.vmdk")
 LEFT = stray("gold/gold.vmdk", "gold/gold-000002.vmdk")
 
 
-def test_taking_a_snapshot_of_what_is_not_ours_is_allowed_but_not_of_a_template() -> None:
+def test_foreign_vms_can_be_snapshotted_but_templates_cannot() -> None:
     assert len(plan_create_snapshot(GOLD, "next", "").steps) == 1
     with pytest.raises(RefusedError, match="template"):
         plan_create_snapshot(replace(GOLD, template=True), "next", "")
@@ -80,7 +80,7 @@ def test_a_snapshot_that_nothing_needs_is_deleted(
     )
 
 
-def test_the_plan_to_delete_a_snapshot_says_what_nobody_could_look_at() -> None:
+def test_the_plan_to_delete_a_snapshot_names_unsearched_places() -> None:
     plan = plan_delete_snapshot(GOLD, BASE, seen(GOLD, blind=("another vCenter",)), force=True)
     assert plan.notes == ("another vCenter",)
 
@@ -115,7 +115,7 @@ def test_a_vm_goes_back_to_a_snapshot(one: Vm, which: Snapshot, found: list[Vm |
     )
 
 
-def test_a_present_state_that_something_hangs_from_is_not_thrown_away() -> None:
+def test_revert_keeps_a_current_state_that_others_depend_on() -> None:
     for hanging in (PRESENT, vm("byhand", disk(*(one.path for one in PRESENT.chain)))):
         with pytest.raises(InUseError) as caught:
             plan_revert(GOLD, BASE, seen(GOLD, hanging), force=True)
@@ -178,12 +178,12 @@ def test_a_disk_never_becomes_smaller() -> None:
 @pytest.mark.parametrize(
     ("one", "label"), [(PAIR, ""), (PLAIN, "Hard disk 9"), (replace(PLAIN, disks=()), "")]
 )
-def test_a_disk_that_nobody_can_tell_is_not_found(one: Vm, label: str) -> None:
+def test_an_ambiguous_disk_is_not_found(one: Vm, label: str) -> None:
     with pytest.raises(NotFoundError):
         plan_grow(one, grow(label), seen(one), linked_too=True, force=True)
 
 
-def test_a_disk_of_what_is_not_ours_grows_only_with_force() -> None:
+def test_a_disk_of_a_foreign_vm_grows_only_with_force() -> None:
     with pytest.raises(NotOursError):
         plan_grow(PLAIN, grow(), seen(PLAIN), linked_too=True)
 
@@ -195,7 +195,7 @@ def test_a_delta_grows_only_where_the_hypervisor_can() -> None:
     assert plan_grow(CLONE, grow(), inventory, linked_too=True).steps
 
 
-def test_a_file_that_others_hang_from_does_not_grow() -> None:
+def test_a_file_that_others_depend_on_does_not_grow() -> None:
     hanging = clone_of(replace(GOLD, disks=PLAIN.disks), "byhand")
     for found in ([PLAIN, hanging], [PLAIN, ON_BASE]):
         with pytest.raises(InUseError) as caught:

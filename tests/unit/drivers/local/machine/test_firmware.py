@@ -36,7 +36,7 @@ def test_the_first_that_fits_is_taken_by_name(tmp_path: Path) -> None:
     assert find_firmware((tmp_path,)).code == tmp_path / "60-b.code"
 
 
-def test_the_administrators_descriptor_stands_in_for_the_one_of_its_name(tmp_path: Path) -> None:
+def test_the_administrators_descriptor_replaces_the_one_with_its_name(tmp_path: Path) -> None:
     mine, theirs = tmp_path / "etc", tmp_path / "usr"
     for folder in (mine, theirs):
         folder.mkdir()
@@ -56,7 +56,7 @@ def test_the_administrators_descriptor_stands_in_for_the_one_of_its_name(tmp_pat
         {"targets": 3},
     ],
 )
-def test_what_does_not_fit_is_told_with_the_package(tmp_path: Path, changes: Any) -> None:
+def test_unsuitable_firmware_is_reported_with_the_package(tmp_path: Path, changes: Any) -> None:
     describe(tmp_path, "60-x", **changes)
     (tmp_path / "61.json").write_text("not JSON")
     with pytest.raises(PowerOnError, match="no UEFI firmware") as caught:

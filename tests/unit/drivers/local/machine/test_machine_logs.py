@@ -74,7 +74,7 @@ def test_a_log_is_removed_only_after_all_was_written_and_is_begun_anew(tmp_path:
     assert read_tail(tmp_path, QEMU_LOG) == ""
 
 
-def test_a_writer_does_not_stand_still_when_nobody_reads(tmp_path: Path) -> None:
+def test_a_writer_does_not_block_without_a_reader(tmp_path: Path) -> None:
     with keep_logs(tmp_path, [QEMU_LOG]) as (log,):
         log.keeper.send_signal(signal.SIGSTOP)
         with pytest.raises(BlockingIOError):

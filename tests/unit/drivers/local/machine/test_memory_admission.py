@@ -33,7 +33,7 @@ def test_a_guest_needs_its_memory_and_what_qemu_takes() -> None:
     assert OVERCOMMIT_VARIABLE in caught.value.hint
 
 
-def test_what_is_promised_to_others_is_not_there() -> None:
+def test_memory_promised_to_other_guests_is_not_available() -> None:
     with pytest.raises(RefusedError) as caught:
         check_room(Room(available_bytes=8 * GIB, promised_bytes=7 * GIB), {"desk": GIB})
     assert "8.0 GiB are available, 7.0 GiB of it promised" in caught.value.details
@@ -73,7 +73,7 @@ def make_process(folder: Path, pid: int, comm: str, memory: str, resident_kib: i
     (folder / str(pid) / "status").write_text(f"Name:\tx\nVmRSS:\t  {resident_kib} kB\n")
 
 
-def test_only_what_guests_have_not_taken_yet_counts_against_what_is_available(
+def test_only_untouched_guest_memory_reduces_the_available_memory(
     tmp_path: Path,
 ) -> None:
     (tmp_path / "meminfo").write_text("MemTotal: 9 kB\nMemAvailable:    4194304 kB\n")

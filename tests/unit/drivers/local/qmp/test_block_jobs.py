@@ -64,9 +64,7 @@ def test_of_several_jobs_the_slowest_counts() -> None:
     )
 
 
-def test_which_layers_a_machine_has_open_is_told_by_nodes_and_never_by_names_that_qemu_cuts() -> (
-    None
-):
+def test_open_layers_are_read_from_nodes_not_from_names_that_qemu_truncates() -> None:
     """A layer whose chain was told explicitly is called ``json:``, up to 4,095 bytes of it."""
     cut = 'json:{"backing": {"driver": "qcow2", "file": {"driver": "file", "file...'
     nodes = [
@@ -98,7 +96,7 @@ def test_a_layer_is_found_by_its_file_and_not_by_its_name(tmp_path: Path) -> Non
         find_node(seen, other)
 
 
-def test_a_copy_hangs_from_nothing_whatever_its_header_says() -> None:
+def test_a_copy_depends_on_nothing_whatever_its_header_says() -> None:
     target = build_target(Path("/vms/desk/disk-0123abcd.qcow2"))
     assert target["backing"] is None
     assert target["node-name"] == "linkedclone-disk-0123abcd"  # QEMU takes 31 characters

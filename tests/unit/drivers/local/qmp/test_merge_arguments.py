@@ -20,7 +20,7 @@ CHAIN = tuple(
 )
 
 
-def test_qemu_is_told_the_whole_chain_and_follows_no_reference() -> None:
+def test_qemu_gets_the_whole_chain_and_follows_no_reference() -> None:
     """Else it would go into whatever the headers name by then."""
     told = build_commit(CHAIN, Merge(lower=LOWER, upper=UPPER))
     node = json.loads(told[-1].removeprefix("json:"))
@@ -37,6 +37,6 @@ def test_a_raw_base_has_nothing_below_it() -> None:
     assert "backing" not in name_chain((raw,))
 
 
-def test_layers_that_hang_from_something_else_by_now_are_not_merged() -> None:
+def test_layers_whose_backing_file_has_changed_are_not_merged() -> None:
     with pytest.raises(HypervisorError, match="have changed"):
         build_commit(CHAIN, Merge(lower=BASE, upper=UPPER))

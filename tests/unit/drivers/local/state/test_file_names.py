@@ -20,7 +20,7 @@ def test_names_that_we_give_are_ours(suffix: str) -> None:
     "name",
     ["vm.json", "lock", "run", "seed.iso", "kernel", "initrd", "known_hosts", "known_hosts.old"],
 )
-def test_what_belongs_to_a_vm_and_is_no_layer_is_ours_too(name: str) -> None:
+def test_other_files_of_a_vm_than_layers_are_ours_too(name: str) -> None:
     assert is_own_name(name)
     assert not is_storage_name(name)
 
@@ -43,6 +43,6 @@ def test_what_belongs_to_a_vm_and_is_no_layer_is_ours_too(name: str) -> None:
         "",
     ],
 )
-def test_all_others_are_somebody_s(name: str) -> None:
+def test_all_other_files_may_have_an_owner(name: str) -> None:
     assert not is_own_name(name)
     assert not is_disk_name(name)

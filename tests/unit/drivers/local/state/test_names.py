@@ -85,7 +85,7 @@ def test_a_state_folder_keeps_its_id(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("vm", ["", "vm-1", "../../etc", "no.such"])
-def test_ids_that_are_none_of_ours_exist_nowhere(tmp_path: Path, vm: str) -> None:
+def test_foreign_ids_do_not_exist(tmp_path: Path, vm: str) -> None:
     assert not open_state(tmp_path).exists(VmId(vm))
 
 

@@ -99,12 +99,12 @@ def test_a_record_says_nothing_of_lineage() -> None:
     "content",
     [b"", b"{", b"[]", b'"x"', b"null", b'{"format": 1}', b'{"format": 2, "machine": 3}', b"\xff"],
 )
-def test_a_broken_record_is_told(content: bytes) -> None:
+def test_a_broken_record_is_reported(content: bytes) -> None:
     with pytest.raises(HypervisorError, match=r"vm\.json"):
         parse_record(content, "vm.json")
 
 
-def test_a_record_of_a_newer_version_is_told() -> None:
+def test_a_record_of_a_newer_version_is_reported() -> None:
     document = {**json.loads(render_record(RECORD)), "format": 3}
     with pytest.raises(HypervisorError, match="newer"):
         parse_record(json.dumps(document).encode(), "vm.json")
@@ -218,7 +218,7 @@ def test_a_record_of_format_1_is_read_and_written_in_the_present_format(
         {"snapshots": [{"file": "disk-1.qcow2"}]},
     ],
 )
-def test_an_odd_record_of_format_1_is_told(odd: dict[str, object]) -> None:
+def test_an_odd_record_of_format_1_is_reported(odd: dict[str, object]) -> None:
     recorded = Path(__file__).parent / "format-1" / "clone-with-two-disks.json"
     document = json.loads(recorded.read_bytes()) | odd
     with pytest.raises(HypervisorError, match="cannot be understood"):
@@ -246,7 +246,7 @@ def test_an_odd_record_of_format_1_is_told(odd: dict[str, object]) -> None:
         {"seed": "\ud800"},
     ],
 )
-def test_a_record_whose_hardware_would_say_something_else_to_qemu_is_told(
+def test_a_record_with_unsafe_hardware_values_is_reported(
     odd: dict[str, object],
 ) -> None:
     document = json.loads(render_record(RECORD))
@@ -256,14 +256,14 @@ def test_a_record_whose_hardware_would_say_something_else_to_qemu_is_told(
 
 
 @pytest.mark.parametrize("name", ["", "a\0b", "\ud800"])
-def test_a_record_with_a_name_that_no_command_line_takes_is_told(name: str) -> None:
+def test_a_record_with_an_invalid_name_is_reported(name: str) -> None:
     document = {**json.loads(render_record(RECORD)), "name": name}
     with pytest.raises(HypervisorError, match="cannot be understood"):
         parse_record(json.dumps(document).encode(), "x")
 
 
 @pytest.mark.parametrize("user", ["-oProxyCommand=x", "a b", "a\nruncmd: [x]", "x" * 99, "%h"])
-def test_a_user_in_a_record_that_is_no_user_name_reaches_neither_ssh_nor_a_seed(user: str) -> None:
+def test_an_invalid_user_name_in_a_record_reaches_neither_ssh_nor_a_seed(user: str) -> None:
     document = json.loads(render_record(RECORD))
     document["machine"]["user"] = user
     record = parse_record(json.dumps(document).encode(), "x")
@@ -272,7 +272,7 @@ def test_a_user_in_a_record_that_is_no_user_name_reaches_neither_ssh_nor_a_seed(
 
 
 @pytest.mark.parametrize("created", [3, "yesterday", {}])
-def test_a_record_with_a_date_that_is_none_is_told(created: object) -> None:
+def test_a_record_with_an_invalid_date_is_reported(created: object) -> None:
     document = {**json.loads(render_record(RECORD)), "created": created or "no"}
     with pytest.raises(HypervisorError):
         parse_record(json.dumps(document).encode(), "x")
@@ -290,7 +290,7 @@ def test_a_fingerprint_is_read_as_it_was_written() -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b'{"size": 1}', b"3"])
-def test_a_broken_fingerprint_is_told(content: bytes) -> None:
+def test_a_broken_fingerprint_is_reported(content: bytes) -> None:
     with pytest.raises(HypervisorError, match="the seal"):
         parse_fingerprint(content, Path("the seal"))
 

@@ -305,7 +305,7 @@ def test_a_case_differs_from_the_one_it_builds_on(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NOT_SENT)
-def test_what_is_not_sent_makes_no_difference(name: str) -> None:
+def test_settings_that_are_not_sent_make_no_difference(name: str) -> None:
     assert requests_of(Case(covers=(), request=NOT_SENT[name])) == requests_of(CASES["plain"])
 
 

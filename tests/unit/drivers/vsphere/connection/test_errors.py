@@ -79,7 +79,7 @@ def test_each_fault_has_its_class_and_a_hint(fault: type, error: type[LinkedClon
         assert found.kind == fault.__name__.rpartition(".")[2]
 
 
-def test_no_rule_stands_for_a_fault_that_does_not_exist() -> None:
+def test_no_rule_is_for_a_fault_that_does_not_exist() -> None:
     for name in RULES:
         assert hasattr(vim.fault, name) or hasattr(vmodl.fault, name), name
 
@@ -146,7 +146,7 @@ def test_a_fault_without_words_shows_its_type() -> None:
         ("[{name}][ and {other}]", "ssd1"),
     ],
 )
-def test_a_template_leaves_out_what_is_not_known(template: str, text: str) -> None:
+def test_a_template_omits_unknown_values(template: str, text: str) -> None:
     assert fill(template, {"name": "ssd1", "other": ""}) == text
 
 
@@ -156,7 +156,7 @@ def test_every_template_can_be_filled_with_nothing() -> None:
             assert not set(fill(template, {})) & set("{}[]")
 
 
-def test_objects_are_called_by_their_names_where_somebody_can_be_asked() -> None:
+def test_objects_are_named_where_the_server_can_be_asked() -> None:
     fault = vim.fault.DuplicateName(name="a", object=vim.VirtualMachine("vm-42", None))
     error = translate(fault, "x", name_of=lambda _: "golden")
     assert "by golden" in error.brief
@@ -226,7 +226,7 @@ def test_an_enum_value_that_is_not_known_loses_no_words() -> None:
 
 
 @pytest.mark.parametrize("kind", ["QuantumStorage", "NoDiskSpace"])
-def test_why_a_task_failed_is_told_whatever_the_fault(kind: str) -> None:
+def test_the_reason_for_a_failed_task_is_reported_for_any_fault(kind: str) -> None:
     error = f"""<val xsi:type="LocalizedMethodFault"><fault xsi:type="{kind}">
     <faultCause><fault xsi:type="SolarFlare"><wind>strong</wind></fault>
     <localizedMessage>The sun.</localizedMessage></faultCause>

@@ -199,7 +199,7 @@ def test_looking_at_what_does_not_speak_tls() -> None:
 # -- what is malformed ----------------------------------------------------------------
 
 
-def test_files_and_pins_that_are_none_are_refused(tmp_path: Path) -> None:
+def test_invalid_files_and_pins_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be read"):
         build_context(Tls(ca_file=tmp_path / "absent.pem"))
     (tmp_path / "text.pem").write_text("not a certificate")
@@ -215,7 +215,7 @@ def test_files_and_pins_that_are_none_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("answer", [NOT_FOUND, HTML, XML, b""], ids=["404", "html", "xml", "none"])
-def test_a_web_server_is_told_from_a_vcenter(answer: bytes) -> None:
+def test_a_web_server_is_distinguished_from_a_vcenter(answer: bytes) -> None:
     authority = Authority("127.0.0.1")
     with serving(authority, answer) as port:
         error = connect(port, Tls(pinned_pem=authority.pem))
@@ -224,7 +224,7 @@ def test_a_web_server_is_told_from_a_vcenter(answer: bytes) -> None:
     assert error.hint
 
 
-def test_a_port_without_tls_is_told_from_a_vcenter() -> None:
+def test_a_port_without_tls_is_distinguished_from_a_vcenter() -> None:
     with serving(None) as port:
         error = connect(port, Tls())
     assert "is not a vCenter" in error.brief

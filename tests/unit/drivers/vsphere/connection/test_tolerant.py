@@ -41,9 +41,7 @@ def read(kind: str, content: str, declared: type = object) -> Native:
         ("ArrayOfVirtualDevice", '<VirtualDevice xsi:type="Description"></VirtualDevice>'),
     ],
 )
-def test_what_is_not_of_its_type_is_refused_and_not_taken_for_nothing(
-    kind: str, content: str
-) -> None:
+def test_a_value_of_the_wrong_type_is_refused_instead_of_ignored(kind: str, content: str) -> None:
     with pytest.raises(UNDECODABLE):
         read(kind, content)
 

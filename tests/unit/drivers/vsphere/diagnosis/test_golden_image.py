@@ -96,7 +96,7 @@ def test_one_trouble_gives_one_warning_with_its_remedy(name: str) -> None:
     assert trouble.remedy
 
 
-def test_sesparse_disks_are_told_of() -> None:
+def test_sesparse_disks_are_reported() -> None:
     found = examine(seen(disk(DEVICE.VirtualDisk.SeSparseBackingInfo()), card()))
     assert any("SEsparse" in one.text for one in found if one.check == "disks")
 

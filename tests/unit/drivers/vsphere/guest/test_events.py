@@ -19,7 +19,7 @@ FAILURES = [
 
 
 @pytest.mark.parametrize("kind", FAILURES)
-def test_a_failure_is_told_in_the_servers_own_words(kind: str) -> None:
+def test_a_failure_quotes_the_server(kind: str) -> None:
     event = getattr(vim.event, kind)(fullFormattedMessage="  as it\nis ", logLocation="/log")
     assert read_news(event) == CustomizationNews(
         status=FAILED, event=kind, text="  as it\nis ", log="/log"

@@ -422,7 +422,7 @@ def test_every_field_of_a_customization_occurs_in_a_golden_case() -> None:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_passwords_and_documents_are_masked_in_what_is_shown(name: str) -> None:
+def test_shown_requests_mask_passwords_and_documents(name: str) -> None:
     shown = str(render_clone("vm-42", "group-v3", "desk-1", build(CASES[name])))
     for _, secret in SECRETS:
         assert secret.reveal() not in shown
@@ -430,7 +430,7 @@ def test_passwords_and_documents_are_masked_in_what_is_shown(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_nothing_of_one_clone_s_request_stands_in_another_s(name: str) -> None:
+def test_requests_of_different_clones_share_nothing(name: str) -> None:
     """Requests of a batch share objects: none of them may be a guest's own."""
     case = CASES[name]
     template = case.stored() if case.stored else None

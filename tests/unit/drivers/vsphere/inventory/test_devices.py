@@ -7,13 +7,13 @@ from linkedclone.drivers.vsphere.inventory.device_shape import is_disk, is_indep
 from tests.unit.drivers.vsphere.build import card, disk
 
 
-def test_disks_are_told_from_other_devices() -> None:
+def test_disks_are_distinguished_from_other_devices() -> None:
     assert is_disk(disk("[ssd1] g/g.vmdk"))
     assert not is_disk(card("assigned"))
 
 
 @pytest.mark.parametrize("mode", ["independent_persistent", "independent_nonpersistent"])
-def test_independent_disks_are_told(mode: str) -> None:
+def test_independent_disks_are_reported(mode: str) -> None:
     assert is_independent(disk("[ssd1] g/g.vmdk", mode=mode))
     assert not is_independent(disk("[ssd1] g/g.vmdk"))
 

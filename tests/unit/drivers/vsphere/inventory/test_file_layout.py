@@ -115,7 +115,7 @@ def test_a_file_that_cannot_be_read_is_missing() -> None:
     assert seen_at.files == {BASE: LayerFile(missing=True)}
 
 
-def test_a_layer_without_files_is_missing_and_told_by_its_place() -> None:
+def test_a_layer_without_files_is_missing_and_named_by_its_position() -> None:
     seen_at = observe(
         vm("vm-1", layoutEx__file=LISTED, layoutEx__disk=[disk_layout(2000, (99,), (3, 4))])
     )

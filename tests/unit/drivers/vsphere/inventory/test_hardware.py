@@ -43,7 +43,7 @@ def test_a_layer_that_two_disks_read_is_one_object() -> None:
     assert one.chain[0] is two.chain[0]
 
 
-def test_other_devices_are_no_disks() -> None:
+def test_other_devices_are_not_disks() -> None:
     assert disks(card("assigned"), vim.vm.device.VirtualCdrom(key=3000)) == ()
 
 
@@ -62,7 +62,7 @@ def test_a_disk_may_have_no_backing_no_label_and_its_size_in_kilobytes() -> None
 
 
 @pytest.mark.parametrize("mode", ["independent_persistent", "independent_nonpersistent"])
-def test_independent_disks_are_told(mode: str) -> None:
+def test_independent_disks_are_reported(mode: str) -> None:
     (found,) = disks(disk("[ssd1] g/g.vmdk", mode=mode))
     assert found.independent
 

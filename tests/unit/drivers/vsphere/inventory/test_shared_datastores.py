@@ -37,7 +37,7 @@ GOLD = gold()
 DESK = clone_of(GOLD, "desk")
 
 
-def test_a_clone_in_another_datacenter_hangs_from_its_parent() -> None:
+def test_a_clone_in_another_datacenter_depends_on_its_parent() -> None:
     found = unify(Inventory(vms=(GOLD, move(DESK))), find_twins(SHARED))
     assert found.vms == (GOLD, DESK)
     assert Lineage(found).dependants(GOLD) == (DESK,)
@@ -64,7 +64,7 @@ def test_datastores_of_one_name_are_not_the_same() -> None:
     assert unify(inventory, find_twins(apart)) is inventory
 
 
-def test_a4_datastores_of_one_name_count_as_the_same_where_a_url_is_not_told() -> None:
+def test_a4_datastores_of_one_name_count_as_the_same_without_a_url() -> None:
     apart = Inventory(vms=(GOLD, move(DESK)))
     known, unknown = read(FAR, "ds:///vmfs/volumes/77/"), read(STORE, "")
     for reads, told in (

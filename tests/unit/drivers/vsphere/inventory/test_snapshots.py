@@ -55,7 +55,7 @@ def test_a_plain_name_has_no_aliases() -> None:
     assert vm("base", "2026-11").snapshots[1].aliases == ()
 
 
-def test_two_names_that_are_shown_alike_are_ambiguous_and_told_apart_by_how_they_are_kept() -> None:
+def test_two_names_shown_alike_are_ambiguous_except_by_their_stored_form() -> None:
     both = vm("a%252fb", "a%2fb")
     with pytest.raises(AmbiguousError):
         find_snapshot(both, "a/b")
@@ -63,7 +63,7 @@ def test_two_names_that_are_shown_alike_are_ambiguous_and_told_apart_by_how_they
     assert find_snapshot(both, "/a/b").id == "snapshot-0"
 
 
-def test_what_is_not_there_lists_names_that_can_be_given_back() -> None:
+def test_a_missing_snapshot_lists_names_that_can_be_given_back() -> None:
     with pytest.raises(NotFoundError) as caught:
         find_snapshot(vm(RECORDED), "10/24")
     listed = caught.value.hint.removeprefix("it has: ")

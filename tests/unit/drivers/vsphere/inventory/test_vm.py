@@ -284,7 +284,7 @@ def test_an_old_server_is_not_asked_for_what_it_does_not_know() -> None:
     }
 
 
-def test_what_stands_in_a_folder_that_cannot_be_seen_has_a_short_path() -> None:
+def test_a_vm_in_an_invisible_folder_has_a_short_path() -> None:
     vm = vm_of(seen("VirtualMachine", "vm-1", name="desk", parent=vim.Folder("group-v9", None)))
     assert vm.path == "/desk"
 
@@ -392,7 +392,7 @@ def test_a3_a_vm_without_what_every_vm_has_cannot_be_read(path: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["snapshot", "config.createDate", "guest.net", "layoutEx.file"])
-def test_what_a_vm_may_be_without_is_no_reason_to_doubt_it(path: str) -> None:
+def test_missing_optional_properties_do_not_make_a_vm_unreadable(path: str) -> None:
     assert vm_of(whole(**{path.replace(".", "__"): None}), *AROUND).unreadable == ""
 
 
@@ -405,7 +405,7 @@ def test_a3_a_vm_that_lists_files_of_disks_and_shows_none_cannot_be_read() -> No
     assert "but no disks" in vm_of(listing, *AROUND).unreadable
 
 
-def test_a3_a_disk_whose_file_is_not_told_makes_the_vm_unreadable() -> None:
+def test_a3_a_disk_without_a_file_name_makes_the_vm_unreadable() -> None:
     """A chain that is cut ends below what the VM hangs from, so nothing else would say so."""
     no_file, no_parent, no_backing = disk("a"), disk("[ssd1] g/g.vmdk", "[ssd1] d/d.vmdk"), disk()
     no_file.backing.fileName = ""
@@ -443,7 +443,7 @@ def test_a_backing_goes_before_a_datastore_of_the_name() -> None:
     assert vm_of(whole(datastore=stores), namesake).home == ("datastore-1", "desk")
 
 
-def test_two_datastores_of_one_name_are_told_apart_or_the_vm_cannot_be_read() -> None:
+def test_two_datastores_of_one_name_are_distinguished_or_the_vm_is_unreadable() -> None:
     both = [
         seen("Datastore", "datastore-1", name="ssd1"),
         seen("Datastore", "datastore-2", name="ssd1"),

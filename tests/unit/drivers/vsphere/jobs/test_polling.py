@@ -78,7 +78,7 @@ def test_a_task_that_is_gone_has_failed() -> None:
 
 
 @pytest.mark.parametrize("state", [None, "", "meditating"])
-def test_a_task_whose_state_is_not_told_is_not_running(state: str | None) -> None:
+def test_a_task_without_a_state_is_not_running(state: str | None) -> None:
     task = Seen(
         kind="Task",
         id="task-1",
@@ -91,7 +91,7 @@ def test_a_task_whose_state_is_not_told_is_not_running(state: str | None) -> Non
     assert "look whether it was done" in ended.error.hint
 
 
-def test_deleting_what_is_gone_is_done() -> None:
+def test_deleting_a_missing_vm_succeeds() -> None:
     task = seen(
         "Task", "task-1", info__state="error", info__error=vmodl.fault.ManagedObjectNotFound()
     )
@@ -160,7 +160,7 @@ def test_an_attached_clone_is_done_when_its_task_has_made_it() -> None:
     assert (state.status, state.result) == (JobStatus.DONE, "vm-9")
 
 
-def test_an_attached_clone_is_done_when_it_stands_and_nothing_runs() -> None:
+def test_an_attached_clone_is_done_when_it_exists_and_no_task_runs() -> None:
     assert build_attached(ATTACHMENT, CloneTasks(), WHOLE).status is JobStatus.DONE
 
 

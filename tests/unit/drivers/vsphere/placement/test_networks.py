@@ -68,7 +68,7 @@ def test_item_19_of_networks_of_one_name_the_host_tells_which_and_an_id_always_d
     assert found[ref].id == chosen
 
 
-def test_item_19_networks_of_one_name_that_a_host_has_are_told_apart() -> None:
+def test_item_19_networks_of_one_name_on_a_host_are_distinguished() -> None:
     with pytest.raises(AmbiguousError) as caught:
         find_networks(LAND, ["LAN"], HOSTS, lambda fits: [f"switch {one.id}" for one in fits])
     assert caught.value.candidates == ("switch net-a", "switch net-b")

@@ -228,7 +228,7 @@ def test_what_an_object_is_really_called_is_found_whatever_it_is() -> None:
     assert choose("folder", "/DC0/vm/x%2f../y", things, around).id == "thing-1"
 
 
-def test_a_hidden_object_is_told_as_hidden() -> None:
+def test_a_hidden_object_is_reported_as_hidden() -> None:
     hidden = seen("Datacenter", "datacenter-9", parent=vim.Folder("group-d1", None))
     around = {one.id: one for one in (ROOT, CENTERS[0], hidden)}
     centers = {one.id: one for one in (CENTERS[0], hidden)}
@@ -242,7 +242,7 @@ def test_a_hidden_object_is_told_as_hidden() -> None:
     assert caught.value.hint.startswith("there are: none that you may see; 1 more")
 
 
-def test_objects_in_hidden_places_are_told_apart_by_their_ids() -> None:
+def test_objects_in_hidden_places_are_distinguished_by_their_ids() -> None:
     hidden = seen("Datacenter", "datacenter-9", parent=vim.Folder("group-d1", None))
     inside = seen("Folder", "group-v9", name="one", parent=vim.Datacenter("datacenter-9", None))
     things, around = build("Folder", (1, "", "one"))

@@ -66,7 +66,7 @@ def test_a_property_without_a_value_is_missing() -> None:
     assert (found.kind, found.id, list(found.elements)) == ("VirtualMachine", "vm-1", [*TOLD])
 
 
-def test_an_answer_that_says_nothing_of_what_it_was_asked_for_is_no_empty_inventory() -> None:
+def test_an_answer_without_the_requested_objects_is_not_an_empty_inventory() -> None:
     silent = answer("RetrievePropertiesEx")
     empty = silent.replace(b"<returnval>\n</returnval>", b"")
     assert list(objects_of(parse(empty))) == []
@@ -101,7 +101,7 @@ def test_a_page_that_leads_on_unseen_is_refused() -> None:
 
 
 @pytest.mark.parametrize("number", [0, 1])
-def test_half_an_answer_is_told(number: int) -> None:
+def test_half_an_answer_is_reported(number: int) -> None:
     pages = [page(vm("vm-1"), token="1"), next_page(vm("vm-2"))]
     pages[number] = pages[number][:-60]
     with pytest.raises(BusyError, match=r"the connection to .* broke"):
@@ -114,7 +114,7 @@ def test_a_page_that_was_cut_off_is_read_again() -> None:
         assert [one.id for one in open_replay(cut).observe().vms] == ["vm-1", "vm-2"]
 
 
-def test_a_number_that_is_none_is_told() -> None:
+def test_an_invalid_number_is_reported() -> None:
     broken = "<propSet><name>config.createDate</name><val>yesterday</val></propSet>"
     with pytest.raises(HypervisorError, match="cannot be read"):
         open_replay([page(vm("vm-1", broken))]).observe()
@@ -181,7 +181,7 @@ def test_12a_snapshots_that_nest_without_end_are_an_answer_that_cannot_be_read()
 # -- what could not be read ----------------------------------------------------------------
 
 
-def test_vms_whose_devices_could_not_be_read_are_told() -> None:
+def test_vms_with_unreadable_devices_are_reported() -> None:
     inventory = open_replay([page(vm("vm-1"), vm("vm-2", DENIED), vm("vm-3", ""))]).observe()
     assert [one.disks for one in inventory.vms] == [(), (), ()]
     refused, absent = (one.unreadable for one in inventory.vms[1:])
@@ -190,7 +190,7 @@ def test_vms_whose_devices_could_not_be_read_are_told() -> None:
     assert inventory.not_seen[1] == f"vm-2 cannot be read: {refused}"
 
 
-def test_a_vm_whose_snapshot_could_not_be_read_is_told_and_its_disks_are_unknown() -> None:
+def test_a_vm_with_an_unreadable_snapshot_is_reported_and_its_disks_are_unknown() -> None:
     denied = f"<objects><obj type='VirtualMachineSnapshot'>snapshot-1</obj>{DENIED}</objects>"
     for pages in ([page(vm("vm-1", DEVICES + SNAPSHOT), denied)], [page(vm("vm-1", SNAPSHOT))]):
         inventory = open_replay(pages).observe()
@@ -261,7 +261,7 @@ def test_a1_a_datacenter_that_the_answer_leaves_out_is_read_by_itself() -> None:
                 open_replay(cut).observe()
 
 
-def test_a1_an_object_that_is_told_twice_in_two_ways_is_not_believed() -> None:
+def test_a1_contradictory_answers_about_an_object_are_rejected() -> None:
     twice = [page(vm("vm-1", DENIED), token="1"), next_page(vm("vm-1"), vm("vm-2"))]
     with pytest.raises(UnreadableAnswerError, match="VirtualMachine:vm-1 twice"):
         open_replay(twice).observe()
@@ -283,7 +283,7 @@ def test_a3_a_vm_that_has_snapshots_and_does_not_tell_them_cannot_be_read() -> N
     assert found.unreadable == "the server does not tell its snapshots"
 
 
-def test_a_folder_that_stands_in_itself_is_no_way_without_end() -> None:
+def test_a_folder_inside_itself_does_not_loop() -> None:
     def below(above: str) -> str:
         return f'<propSet><name>parent</name><val type="Folder">{above}</val></propSet>'
 
@@ -329,7 +329,7 @@ NAMED = f"<objects><obj type='VirtualMachine'>vm-1</obj>{told('name')}</objects>
     ],
     ids=["more", "other kinds", "less", "nameless", "without folders", "another start"],
 )
-def test_a2_an_answer_to_another_question_is_told_and_read_again(body: bytes) -> None:
+def test_a2_an_answer_to_another_question_is_reported_and_read_again(body: bytes) -> None:
     with pytest.raises(UnreadableAnswerError):
         open_replay([body] * 6).observe()
     if body != page(CENTER):
@@ -344,7 +344,7 @@ def test_a3_a_vm_whose_name_alone_is_missing_cannot_be_read_and_goes_by_its_id()
     assert found.vms[1].path.endswith("/vm-2")
 
 
-def test_a2_a_root_folder_that_is_called_gone_is_no_empty_inventory() -> None:
+def test_a2_a_missing_root_folder_is_not_an_empty_inventory() -> None:
     gone = NO_PERMISSION.replace(
         b'xsi:type="NoPermission"/>',
         b'xsi:type="ManagedObjectNotFound"><obj type="Folder">group-d1</obj></NoPermissionFault>',

@@ -100,7 +100,7 @@ def find(
         *("a-rdmp.vmdk", "a-s001.vmdk", "a-f012.vmdk", "a-digest.vmdk", "a-digest-flat.vmdk"),
     ],
 )
-def test_the_data_of_a_disk_count_for_it_and_are_no_disk(name: str) -> None:
+def test_an_extent_counts_towards_its_disk_and_is_not_a_disk(name: str) -> None:
     listing = make_listing({"a/a.vmdk": 5, f"a/{name}": 100, "b/b.vmdk": 7})
     assert listing.descriptors() == [at("a/a.vmdk"), at("b/b.vmdk")]
     assert listing.sizes() == {at("a/a.vmdk"): 105, at("b/b.vmdk"): 7}
@@ -129,7 +129,7 @@ def test_a_name_means_the_datastores_of_all_datacenters() -> None:
 # -- chains ---------------------------------------------------------------------------
 
 
-def test_each_file_is_read_once_and_none_that_a_vm_describes() -> None:
+def test_each_file_is_read_once_unless_a_vm_describes_it() -> None:
     files = Files({"x/x.vmdk": "../y/y.vmdk", "z/z.vmdk": "../y/y.vmdk", "y/y.vmdk": f"../{TOP}"})
     chains = Chains(VMS, STORES, files)
     chains.follow([at("x/x.vmdk"), at("z/z.vmdk")])
@@ -139,7 +139,7 @@ def test_each_file_is_read_once_and_none_that_a_vm_describes() -> None:
     ]
 
 
-def test_files_that_hang_from_each_other_in_a_circle_end() -> None:
+def test_a_circle_of_backing_files_ends() -> None:
     chains = Chains((), STORES, Files({"x/a.vmdk": "b.vmdk", "x/b.vmdk": "a.vmdk"}))
     chains.follow([at("x/a.vmdk")])
     assert [layer.path for layer in chains.chain(at("x/a.vmdk"))] == ["x/b.vmdk", "x/a.vmdk"]
@@ -150,7 +150,7 @@ def test_a_parent_that_is_gone_ends_the_chain_and_is_in_it() -> None:
     assert [layer.path for layer in found["x/x.vmdk"].chain] == ["x/gone.vmdk", "x/x.vmdk"]
 
 
-def test_a_file_that_could_not_be_read_stands_alone() -> None:
+def test_an_unreadable_file_is_unrelated_to_others() -> None:
     chains = Chains((), STORES, lambda layers: [Reading(error=BusyError("slow")) for _ in layers])
     chains.follow([at("x/x.vmdk")])
     assert chains.chain(at("x/x.vmdk")) == (at("x/x.vmdk"),)
@@ -181,18 +181,20 @@ def test_so_is_one_over_the_shared_base_of_that_disk() -> None:
         ("desk-000001.vmdk", TOP, "it lies in no folder"),
     ],
 )
-def test_what_may_be_somebodys_is_none(path: str, parent: str | None, why: str) -> None:
+def test_a_file_with_a_possible_owner_is_not_an_orphan(
+    path: str, parent: str | None, why: str
+) -> None:
     assert not find({path: parent})[path].orphaned, why
 
 
-def test_nothing_is_one_where_an_unregistered_vm_lies() -> None:
+def test_a_folder_with_an_unregistered_vm_has_no_orphans() -> None:
     found = find({"desk/desk-000001.vmdk": "desk.vmdk"}, foreign=["desk/copy.vmx"])
     (stray,) = found.values()
     assert not stray.orphaned
     assert stray.about == "of the unregistered VM desk/copy.vmx"
 
 
-def test_what_hangs_from_an_orphan_is_one_too_and_from_anything_else_is_not() -> None:
+def test_only_files_that_depend_on_an_orphan_are_orphans_too() -> None:
     found = find(
         {
             "desk/desk-000001.vmdk": "desk.vmdk",
@@ -217,7 +219,7 @@ def test_nothing_is_one_on_a_datastore_that_cannot_be_seen_through() -> None:
     assert not find({LEFT: "desk.vmdk"}, vms=[*VMS, hidden])[LEFT].orphaned
 
 
-def test_nothing_is_one_while_a_file_may_hang_from_anything() -> None:
+def test_nothing_is_an_orphan_while_a_file_has_an_unknown_parent() -> None:
     parents = {LEFT: "desk.vmdk", "far/far.vmdk": "/vmfs/volumes/old-name/desk.vmdk"}
     assert not find(parents)[LEFT].orphaned
     parents["far/far.vmdk"] = ""
@@ -239,13 +241,13 @@ def test_the_delta_of_a_disk_that_only_a_snapshot_reads_is_none() -> None:
     assert not find({LEFT: "desk.vmdk"}, vms=[VMS[0], without])[LEFT].orphaned
 
 
-def test_storage_that_stands_in_several_datacenters_is_known_by_its_volume() -> None:
+def test_a_datastore_in_several_datacenters_is_identified_by_its_volume() -> None:
     twin = replace(FAR, volume=HDD.volume)
     assert find_shared(STORES) == frozenset()
     assert find_shared((twin, SSD, HDD)) == {FAR.id, HDD.id}
     assert find_shared((replace(FAR, volume=""), replace(HDD, volume=""))) == frozenset()
 
 
-def test_data_without_a_descriptor_are_no_stray_but_a_disk_of_such_a_name_is() -> None:
+def test_an_extent_without_a_descriptor_is_not_a_stray_but_a_disk_of_such_a_name_is() -> None:
     assert find({"x/lost-delta.vmdk": None}) == {}
     assert set(find({"x/my-delta.vmdk": ""})) == {"x/my-delta.vmdk"}
