@@ -30,7 +30,7 @@ from tests.contract.acts import (
 from tests.contract.rigs.base import Rig
 
 
-def test_a_clone_hangs_from_the_snapshot(rig: Rig, driver: Driver) -> None:
+def test_a_clone_depends_on_the_snapshot(rig: Rig, driver: Driver) -> None:
     made = clone(driver, rig, "desk-001")
     snapshot = current(find(driver, rig.parent))
     assert prove_linked(made.disks, snapshot.disks or ()).linked is True
@@ -66,7 +66,7 @@ def test_a_clone_of_a_running_parent_is_linked_too(rig: Rig, driver: Driver) -> 
     assert prove_linked(made.disks, current(parent).disks or ()).linked is True
 
 
-def test_a_clone_hangs_from_an_older_snapshot_if_that_is_named(rig: Rig, driver: Driver) -> None:
+def test_a_clone_depends_on_an_older_snapshot_if_named(rig: Rig, driver: Driver) -> None:
     step = step_for(driver, find(driver, rig.parent), "desk-001")
     newer = take_snapshot(driver, find(driver, rig.parent), "newer")
     made = make(driver, step)
@@ -75,7 +75,7 @@ def test_a_clone_hangs_from_an_older_snapshot_if_that_is_named(rig: Rig, driver:
     assert prove_linked(made.disks, newer.disks or ()).linked is False
 
 
-def test_a_clone_of_a_clone_hangs_from_that_clone(rig: Rig, driver: Driver) -> None:
+def test_a_clone_of_a_clone_depends_on_that_clone(rig: Rig, driver: Driver) -> None:
     child = clone(driver, rig, "desk-001")
     snapshot = take_snapshot(driver, child, "mine")
     grandchild = make(driver, step_for(driver, read(driver, child.id), "desk-002"))

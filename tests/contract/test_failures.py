@@ -40,7 +40,7 @@ STARTS: dict[Action, Start] = {
 
 @pytest.mark.parametrize("at", ["submit", "job"])
 @pytest.mark.parametrize("kind", Kind)
-def test_a_failing_clone_is_told_by_its_cause(rig: Rig, driver: Driver, kind: Kind, at: At) -> None:
+def test_a_failed_clone_reports_its_cause(rig: Rig, driver: Driver, kind: Kind, at: At) -> None:
     rig.fail("clone", "desk-001", kind=kind, at=at)
     step = step_for(driver, find(driver, rig.parent), "desk-001")
     error = error_of(driver, lambda: driver.start(step))
@@ -142,7 +142,7 @@ ABSENT = VmId("vm-987654")
     ],
     ids=["power", "snapshot", "revert"],
 )
-def test_acting_on_what_is_absent_fails(
+def test_acting_on_an_absent_vm_fails(
     rig: Rig, driver: Driver, start: Callable[[Driver], Job]
 ) -> None:
     assert isinstance(error_of(driver, lambda: start(driver)), GoneError)

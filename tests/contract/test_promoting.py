@@ -121,7 +121,7 @@ def test_a_failed_promotion_leaves_the_clone_as_it_was(rig: Rig, driver: Driver)
     assert files_of(made) <= rig.files()
 
 
-def test_promoting_what_is_gone_fails(rig: Rig, driver: Driver) -> None:
+def test_promoting_a_deleted_vm_fails(rig: Rig, driver: Driver) -> None:
     made = clone(driver, rig, "desk-001")
     delete(driver, made)
     assert isinstance(error_of(driver, lambda: driver.start(do.promote_vm(made))), HypervisorError)

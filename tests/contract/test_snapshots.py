@@ -157,7 +157,7 @@ def test_reverting_the_parent_keeps_clones_working(rig: Rig, driver: Driver) -> 
     assert prove_linked(made.disks, current(after).disks or ()).linked is True
 
 
-def test_a_clone_with_snapshots_of_its_own_still_hangs_from_the_parent(
+def test_a_clone_with_its_own_snapshots_still_depends_on_the_parent(
     rig: Rig, driver: Driver
 ) -> None:
     made = clone(driver, rig, "desk-001")

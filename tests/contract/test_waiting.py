@@ -100,7 +100,7 @@ def start_clone(driver: Driver, rig: Rig, *, customization: str = "") -> Vm:
     return vm
 
 
-def test_a_guest_that_was_told_nothing_has_no_customization(rig: Rig, driver: Driver) -> None:
+def test_a_guest_without_customization_reports_none(rig: Rig, driver: Driver) -> None:
     vm = start_clone(driver, rig)
     expected = (
         CustomizationStatus.PENDING

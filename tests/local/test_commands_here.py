@@ -121,7 +121,7 @@ def test_a_mounted_folder_is_refused_before_anything_is_copied(
         assert not state.exists()
 
 
-def test_what_is_made_is_its_users_own_whatever_the_umask_is(state: Path, tmp_path: Path) -> None:
+def test_created_files_are_private_whatever_the_umask(state: Path, tmp_path: Path) -> None:
     next((state / "vms").iterdir()).chmod(0o777)  # by an older version
     image = make_image(tmp_path / "second.qcow2")
     usual = os.umask(0)

@@ -199,7 +199,7 @@ def test_missing_programs_are_named_with_their_packages(
         (("auto", "tcg"), KVM_WORKS, "ok", "kvm, because a kernel boots", ""),
     ],
 )
-def test_the_accelerator_is_told_with_its_reason(
+def test_the_accelerator_is_reported_with_its_reason(
     monkeypatch: pytest.MonkeyPatch,
     asked: tuple[str, str],
     chosen: Accelerator,
@@ -243,7 +243,7 @@ def test_kvm_is_tried_with_the_kernel_of_an_image(
         (0o660, 0, ""),
     ],
 )
-def test_who_may_not_open_the_device_is_told_the_group(
+def test_a_user_without_access_to_kvm_is_told_the_group(
     monkeypatch: pytest.MonkeyPatch, mode: int, gid: int, remedy: str
 ) -> None:
     device = SimpleNamespace(stat=lambda: SimpleNamespace(st_gid=gid, st_mode=mode))
@@ -256,7 +256,7 @@ def test_who_may_not_open_the_device_is_told_the_group(
 
 
 @as_root
-def test_a_state_folder_that_is_mounted_read_only_is_told(driver: LocalDriver) -> None:
+def test_a_read_only_state_folder_is_reported(driver: LocalDriver) -> None:
     root = driver.state.root
     with small_filesystem(root.parent / "small", "8m") as folder:
         shutil.copytree(root, folder / "state", symlinks=True)
@@ -420,7 +420,7 @@ def test_entries_of_dead_commands_go_with_the_next_command(driver: LocalDriver) 
     check_tidy(driver.state.root)
 
 
-def test_a_command_at_work_is_no_leftover(driver: LocalDriver) -> None:
+def test_a_running_command_is_not_a_leftover(driver: LocalDriver) -> None:
     entry = driver.state.staging / "00000001.delete.web"
     entry.mkdir()
     stray = driver.state.folder(find(driver, "desk").id) / "disk-00000000.qcow2"
@@ -504,7 +504,7 @@ ON = MachineState(power=Power.ON)
         ({"desk": MUTE}, "desk does not answer: QEMU does not answer", ""),
     ],
 )
-def test_a_machine_that_is_stuck_is_told(
+def test_a_stuck_machine_is_reported(
     driver: LocalDriver, states: dict[str, MachineState], text: str, remedy: str
 ) -> None:
     found = only(diagnose(driver.state.root, lambda vm: Stuck(vm, states)), "machines")
@@ -516,7 +516,7 @@ def test_a_machine_that_is_stuck_is_told(
         assert not found.remedy
 
 
-def test_the_socket_of_a_machine_that_was_killed_is_told(driver: LocalDriver) -> None:
+def test_the_socket_of_a_killed_machine_is_reported(driver: LocalDriver) -> None:
     run = driver.state.folder(find(driver, "desk").id) / "run"
     run.mkdir()
     with socket.socket(socket.AF_UNIX) as server:
@@ -529,7 +529,7 @@ def test_the_socket_of_a_machine_that_was_killed_is_told(driver: LocalDriver) ->
     assert "``start`` desk " in found.remedy
 
 
-def test_what_a_guest_fills_the_disk_with_is_told_by_doctor_usage_and_show(
+def test_guest_logs_that_fill_the_disk_are_reported_by_doctor_usage_and_show(
     driver: LocalDriver,
 ) -> None:
     log = driver.state.folder(find(driver, "desk").id) / "run/console.log"
@@ -551,7 +551,7 @@ def test_what_a_guest_fills_the_disk_with_is_told_by_doctor_usage_and_show(
     assert look(driver, "machines").verdict is Verdict.OK
 
 
-def test_what_guests_reach_of_this_machine_is_told(driver: LocalDriver) -> None:
+def test_access_of_guests_to_this_machine_is_reported(driver: LocalDriver) -> None:
     assert "10.0.2.2" in look(driver, "networks").text
 
 

@@ -38,9 +38,7 @@ def lines() -> list[list[str]]:
     return [[NAMES.get(word, word) for word in line[1:]] for line in acts]
 
 
-def test_every_command_works_in_the_order_in_which_it_stands(
-    start_simulator: Start, tmp_path: Path
-) -> None:
+def test_every_command_works_in_the_printed_order(start_simulator: Start, tmp_path: Path) -> None:
     simulator = start_simulator("-ds", "3", "-pod", "1", "-pg", "1")
     simulator.mark_template("DC0_C0_RP0_VM1")
     with opened(simulator) as driver:
@@ -63,7 +61,7 @@ def test_the_privileges_are_the_ones_that_doctor_looks_for() -> None:
         assert render_references(purpose).split(",")[0].split()[0] in dict(tables)[name]
 
 
-def test_the_role_is_made_as_it_stands_there(simulator: Simulator) -> None:
+def test_the_role_is_created_as_printed(simulator: Simulator) -> None:
     (script,) = [block for kind, block in BLOCKS if kind == "sh"]
     create = script.replace("\\\n", " ").splitlines()[0].split()
     assert create[:3] == ["govc", "role.create", "linkedclone"]

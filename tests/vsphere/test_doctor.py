@@ -27,7 +27,7 @@ def make_clone(simulator: Simulator) -> None:
     govc.run(simulator, "vm.clone", "-vm", PARENT, "-link", "-snapshot", "base", *CLUSTER, "desk-1")
 
 
-def test_a_host_that_cannot_see_what_clones_hang_on_is_named(
+def test_a_host_that_cannot_see_the_base_of_clones_is_named(
     simulator: Simulator, env: dict[str, str]
 ) -> None:
     make_clone(simulator)

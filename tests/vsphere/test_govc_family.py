@@ -56,9 +56,7 @@ def test_the_usage_counts_the_base_once(simulator: Simulator, env: dict[str, str
     assert family["depth"] == 3
 
 
-def test_what_govc_made_guards_what_it_hangs_from(
-    simulator: Simulator, env: dict[str, str]
-) -> None:
+def test_a_govc_clone_protects_its_base(simulator: Simulator, env: dict[str, str]) -> None:
     before = simulator.files()
     for refused in (
         command.run("delete", PARENT, "--force", "--yes", env=env),

@@ -94,7 +94,7 @@ def test_again_makes_nothing_new_and_reports_existing(
     assert "CloneVM_Task" not in simulator.calls()
 
 
-def test_a_clone_that_is_there_and_differs_from_what_is_asked_for_is_told_so(
+def test_an_existing_clone_that_differs_from_the_request_is_reported(
     simulator: Simulator, env: dict[str, str], parent: str
 ) -> None:
     command.run("clone", parent, "desk-1", env=env)
@@ -192,7 +192,7 @@ def test_a_native_clone_hides_its_chain_and_is_kept(
     assert "desk-1" in names(env)
 
 
-def test_the_parent_is_not_deleted_while_clones_hang_from_it(
+def test_the_parent_is_not_deleted_while_clones_depend_on_it(
     env: dict[str, str], parent: str
 ) -> None:
     command.run("clone", parent, "desk-{1..3}", env=env)

@@ -171,7 +171,7 @@ def test_a_datastore_that_is_not_there_is_said_before_anything_is_read(
     assert sum(simulator.calls().values()) == 1
 
 
-def test_an_orphan_is_told_from_what_may_be_somebodys(
+def test_an_orphan_is_distinguished_from_a_file_with_a_possible_owner(
     simulator: Simulator, driver: Driver, clone: Vm, tmp_path: Path
 ) -> None:
     simulator.leave_orphan("desk-1")
@@ -203,7 +203,7 @@ def test_a_delta_over_an_orphan_is_an_orphan(
 
 
 @pytest.mark.parametrize("config", ["desk-1/other.vmx", "desk-1/template.vmtx"])
-def test_nothing_is_an_orphan_where_an_unregistered_vm_lies(
+def test_a_folder_with_an_unregistered_vm_has_no_orphans(
     simulator: Simulator, driver: Driver, clone: Vm, tmp_path: Path, config: str
 ) -> None:
     simulator.leave_orphan("desk-1")
@@ -215,7 +215,7 @@ def test_nothing_is_an_orphan_where_an_unregistered_vm_lies(
     assert stray.about == f"of the unregistered VM {config}"
 
 
-def test_extents_are_no_strays(
+def test_extents_are_not_strays(
     simulator: Simulator, driver: Driver, clone: Vm, tmp_path: Path
 ) -> None:
     orphan = simulator.leave_orphan("desk-1")
@@ -224,7 +224,7 @@ def test_extents_are_no_strays(
     assert strays(driver) == {}
 
 
-def test_a_delta_that_is_made_during_the_search_is_no_stray(
+def test_a_delta_created_during_the_search_is_not_a_stray(
     simulator: Simulator, driver: Driver, clone: Vm
 ) -> None:
     snapshot = ("snapshot.create", "-vm", "desk-1", "meanwhile")
@@ -249,7 +249,7 @@ def test_what_the_user_may_not_look_at_is_said(
     assert all(len(stray.chain) == 1 for stray in inventory.strays)
 
 
-def test_what_hangs_from_what_is_said_to_be_unknown_where_a_file_is_no_descriptor(
+def test_an_invalid_descriptor_is_reported_as_an_unknown_dependency(
     simulator: Simulator, driver: Driver, clone: Vm, tmp_path: Path
 ) -> None:
     file = tmp_path / "rubbish"
@@ -260,7 +260,7 @@ def test_what_hangs_from_what_is_said_to_be_unknown_where_a_file_is_no_descripto
     assert "[LocalDS_0] desk-1/rubbish.vmdk (it is not a disk descriptor)" in inventory.blind[-1]
 
 
-def test_what_hangs_from_a_volume_that_is_unknown_is_said(
+def test_a_dependency_on_an_unknown_volume_is_reported(
     simulator: Simulator, driver: Driver, clone: Vm, tmp_path: Path
 ) -> None:
     parent = "/vmfs/volumes/5f3c-404/gold.vmdk"
@@ -295,7 +295,7 @@ def test_without_a_look_that_is_said(driver: Driver) -> None:
         ("HostCommunication", "task", BusyError),
     ],
 )
-def test_a_search_that_fails_is_no_empty_answer(
+def test_a_failed_search_is_not_an_empty_answer(
     simulator: Simulator, driver: Driver, fault: str, at: str, error: type[LinkedCloneError]
 ) -> None:
     simulator.fault(SEARCH, fault, at=at)
@@ -341,7 +341,7 @@ def test_a_large_file_is_read_at_its_beginning_only(
 # -- what is guarded ------------------------------------------------------------------
 
 
-def test_what_an_unregistered_clone_hangs_from_is_not_deleted_when_looked_for(
+def test_the_base_of_an_unregistered_clone_is_not_deleted_after_a_scan(
     simulator: Simulator, driver: Driver, clone: Vm, tmp_path: Path
 ) -> None:
     govc.run(simulator, "vm.unregister", "desk-1")
@@ -359,7 +359,7 @@ def test_what_an_unregistered_clone_hangs_from_is_not_deleted_when_looked_for(
 # -- what is removed ------------------------------------------------------------------
 
 
-def test_gc_removes_an_orphan_with_its_extents_and_never_what_is_somebodys(
+def test_gc_removes_an_orphan_with_its_extents_but_no_file_with_a_possible_owner(
     simulator: Simulator, driver: Driver, clone: Vm, tmp_path: Path
 ) -> None:
     make_clone(driver, "desk-2")
@@ -475,7 +475,7 @@ def test_what_could_not_be_removed_is_found_and_removed_the_next_time(
     assert "desk-1-000001-delta.vmdk" not in govc.files(simulator, "desk-1")
 
 
-def test_a_disk_whose_data_lie_elsewhere_is_left_alone(
+def test_a_disk_with_its_extents_elsewhere_is_left_alone(
     simulator: Simulator, driver: Driver, clone: Vm, tmp_path: Path
 ) -> None:
     path = "desk-1/desk-1-000001.vmdk"
@@ -485,7 +485,7 @@ def test_a_disk_whose_data_lie_elsewhere_is_left_alone(
     assert DELETE not in simulator.calls()
 
 
-def test_a_file_that_is_no_descriptor_is_left_alone(
+def test_a_file_that_is_not_a_descriptor_is_left_alone(
     simulator: Simulator, driver: Driver, clone: Vm, tmp_path: Path
 ) -> None:
     file = tmp_path / "rubbish"
@@ -503,7 +503,7 @@ def test_a_stray_of_a_datastore_that_is_gone_cannot_be_removed(driver: Driver, c
     assert isinstance(error, NotFoundError)
 
 
-def test_what_a_clone_with_a_hidden_chain_may_hang_from_is_no_orphan(
+def test_a_possible_base_of_a_clone_with_a_hidden_chain_is_not_an_orphan(
     simulator: Simulator, driver: Driver, clone: Vm, tmp_path: Path
 ) -> None:
     """The parent went back and lost the snapshot; vCenter keeps the delta for the clone alone."""
@@ -519,7 +519,7 @@ def test_what_a_clone_with_a_hidden_chain_may_hang_from_is_no_orphan(
     assert code == 0
 
 
-def test_a_disk_that_was_taken_out_of_a_vm_and_kept_is_no_orphan(
+def test_a_disk_detached_from_a_vm_and_kept_is_not_an_orphan(
     simulator: Simulator, driver: Driver, clone: Vm
 ) -> None:
     take_snapshot(driver, clone, "own")

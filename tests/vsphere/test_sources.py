@@ -222,7 +222,7 @@ def test_an_interrupted_preparation_ends_with_a_template(
     assert "CloneVM_Task" not in simulator.calls()
 
 
-def test_after_a_kill_the_next_run_tells_that_it_is_no_template(
+def test_after_a_kill_the_next_run_reports_that_it_is_not_a_template(
     simulator: Simulator, env: dict[str, str], driver: Driver, template: str, tmp_path: Path
 ) -> None:
     simulator.delays(task_ms={"CreateSnapshot_Task": 200_000})
@@ -241,7 +241,7 @@ def test_after_a_kill_the_next_run_tells_that_it_is_no_template(
     assert "govc vm.markastemplate" in done.stderr
 
 
-def test_a_template_that_cannot_be_one_again_is_told_with_the_remedy(
+def test_a_template_that_cannot_be_converted_back_is_reported_with_the_remedy(
     simulator: Simulator, env: dict[str, str], driver: Driver, template: str
 ) -> None:
     simulator.fault("MarkAsTemplate", "SystemError", at="call", count=-1)

@@ -27,7 +27,7 @@ def test_a_deleted_clone_is_gone(rig: Rig, driver: Driver) -> None:
     assert made.id not in {vm.id for vm in driver.observe().vms}
 
 
-def test_deleting_what_is_absent_is_done(rig: Rig, driver: Driver, other_driver: Driver) -> None:
+def test_deleting_an_absent_vm_succeeds(rig: Rig, driver: Driver, other_driver: Driver) -> None:
     made = clone(driver, rig, "desk-001")
     delete(driver, made)
     delete(driver, made)

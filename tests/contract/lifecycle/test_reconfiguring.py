@@ -40,7 +40,7 @@ def test_processors_and_memory_are_changed_while_it_is_off(
     assert after.macs == before.macs
 
 
-def test_what_is_not_named_stays(rig: Rig, driver: Driver) -> None:
+def test_settings_that_are_not_named_stay(rig: Rig, driver: Driver) -> None:
     before = clone(driver, rig, "desk-001")
     result_of(driver, driver.start(change(before.id, cpus=2)))
     assert read(driver, before.id).memory_bytes == before.memory_bytes

@@ -65,7 +65,7 @@ def test_a_failed_move_leaves_it_as_it_was(rig: Rig, driver: Driver) -> None:
     assert read(driver, vm.id).disks == vm.disks
 
 
-def test_a_datastore_that_does_not_exist_is_told(rig: Rig, driver: Driver) -> None:
+def test_a_datastore_that_does_not_exist_is_reported(rig: Rig, driver: Driver) -> None:
     vm = clone(driver, rig, "desk-001")
     with pytest.raises(NotFoundError):
         mover(driver).resolve_relocation(vm, Placement(datastore="no-such"))

@@ -37,7 +37,7 @@ def test_a_renamed_vm_is_the_same_vm(rig: Rig, driver: Driver, other_driver: Dri
         driver.find_vms(["desk-001"])
 
 
-def test_clones_of_a_renamed_parent_still_hang_from_it(rig: Rig, driver: Driver) -> None:
+def test_clones_still_depend_on_a_renamed_parent(rig: Rig, driver: Driver) -> None:
     first = clone(driver, rig, "desk-001")
     parent = find(driver, rig.parent)
     result_of(driver, driver.start(do.rename_vm(parent, "golden-2")))

@@ -41,7 +41,7 @@ def test_many_are_found_in_the_order_that_they_were_asked_for(rig: Rig, driver: 
 @pytest.mark.parametrize(
     "ref", ["no-such-vm", "/no/such/path", "00000000-0000-4000-8000-0000000000ff"]
 )
-def test_what_is_not_there_is_not_found(rig: Rig, driver: Driver, ref: str) -> None:
+def test_an_absent_vm_is_not_found(rig: Rig, driver: Driver, ref: str) -> None:
     with pytest.raises(NotFoundError) as caught:
         driver.find_vms([rig.parent, ref])
     assert ref in str(caught.value)

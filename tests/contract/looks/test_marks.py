@@ -58,7 +58,7 @@ def test_a_clone_of_a_clone_has_a_mark_of_its_own(rig: Rig, driver: Driver) -> N
     assert read(driver, child.id).owner == "linkedclone"
 
 
-def test_addresses_stand_in_the_mark_and_no_clone_inherits_them(rig: Rig, driver: Driver) -> None:
+def test_a_mark_holds_addresses_and_no_clone_inherits_them(rig: Rig, driver: Driver) -> None:
     step = step_for(driver, find(driver, rig.parent), "desk-001")
     step = replace(step, mark=replace(step.mark, addresses=("10.0.0.5", "fd00::5")))
     child = make(driver, step)

@@ -102,7 +102,7 @@ def test_attach_finds_the_clone_that_is_made_already(rig: Rig, driver: Driver) -
     assert result_of(driver, driver.start(do.attach(step))) == made.id
 
 
-def test_attach_fails_when_nobody_makes_it(rig: Rig, driver: Driver) -> None:
+def test_attach_fails_when_no_command_creates_the_vm(rig: Rig, driver: Driver) -> None:
     step = step_for(driver, find(driver, rig.parent), "desk-001")
     assert isinstance(error_of(driver, lambda: driver.start(do.attach(step))), GoneError)
 

@@ -39,7 +39,7 @@ def test_an_inventory_holds_the_disks_of_snapshots(rig: Rig, driver: Driver) -> 
     assert seen[rig.bare].snapshots == ()
 
 
-def test_an_inventory_tells_who_hangs_from_whom(rig: Rig, driver: Driver) -> None:
+def test_an_inventory_shows_which_vm_depends_on_which(rig: Rig, driver: Driver) -> None:
     one, two = clone(driver, rig, "desk-001"), clone(driver, rig, "desk-002")
     inventory = driver.observe()
     lineage = Lineage(inventory)
@@ -109,7 +109,7 @@ def test_a_driver_says_how_many_clones_may_be_in_flight(rig: Rig, driver: Driver
     assert driver.features.parallel >= 1
 
 
-def test_closing_twice_is_no_error(rig: Rig) -> None:
+def test_closing_twice_is_allowed(rig: Rig) -> None:
     opened = rig.connect()
     opened.close()
     opened.close()

@@ -26,7 +26,7 @@ def bottom_of(vm: Vm) -> str:
     return str(vm.disks[0].chain[0])
 
 
-def test_where_all_is_in_order_there_is_no_stray(rig: Rig, driver: Driver) -> None:
+def test_an_intact_endpoint_has_no_strays(rig: Rig, driver: Driver) -> None:
     clone(driver, rig, "desk-001")
     assert scan(driver).strays == ()
 
@@ -65,7 +65,9 @@ def test_what_a_vm_reads_is_never_removed_as_a_stray(rig: Rig, driver: Driver) -
     assert files_of(read(driver, made.id)) <= rig.files()
 
 
-def test_an_unregistered_vm_leaves_strays_that_are_somebodys(rig: Rig, driver: Driver) -> None:
+def test_disks_of_an_unregistered_vm_are_strays_with_a_possible_owner(
+    rig: Rig, driver: Driver
+) -> None:
     if UnregisterVm not in driver.features.steps:
         pytest.skip("what exists here is in the inventory")
     made = clone(driver, rig, "desk-001")

@@ -191,7 +191,7 @@ def check_linux(place: Place) -> None:
     ]
 
 
-def test_a_customization_that_fails_in_the_guest_is_told_in_its_words(place: Place) -> None:
+def test_a_customization_failure_quotes_the_guest(place: Place) -> None:
     text = "os: cloud-init\ncloud_init:\n  run: ['exit 7']\n"
     file = place.write("bad.yaml", text)
     command = ("clone", "golden", "web-1", "--customize", file, "--wait", "customized")

@@ -49,7 +49,7 @@ def on(driver: LocalDriver, vm: Vm, *networks: str) -> Vm:
     return read(driver, vm.id)
 
 
-def test_what_is_off_runs_nothing(driver: LocalDriver, desk: Vm) -> None:
+def test_a_stopped_guest_runs_nothing(driver: LocalDriver, desk: Vm) -> None:
     with pytest.raises(GoneError, match="desk does not run"):
         driver.guests.run_in_guest(desk.id, ["true"], login=None, seconds=1.0)
 
@@ -93,7 +93,7 @@ def test_ports_are_reached_where_the_address_is(
     assert driver.guests.find_places(seen, port) == expected
 
 
-def test_what_is_gone_is_reached_nowhere(driver: LocalDriver, desk: Vm) -> None:
+def test_a_deleted_vm_cannot_be_reached(driver: LocalDriver, desk: Vm) -> None:
     (state,) = [driver.wait([driver.start(do.delete_vm(desk))], 30.0)[0]]
     assert state.error is None
     assert driver.guests.find_places(desk, 80) == ()

@@ -131,7 +131,7 @@ def test_missing_programs_are_named_with_their_packages(
     assert caught.value.hint == "apt-get install mmdebstrap e2fsprogs qemu-utils util-linux"
 
 
-def test_somebody_else_than_root_is_told_so(
+def test_a_user_other_than_root_is_refused_with_a_reason(
     driver: LocalDriver, programs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stand_in(programs)
@@ -149,7 +149,7 @@ def test_a_place_without_room_is_refused(
         driver.images.build_image(DEBIAN)
 
 
-def test_a_failure_is_told_in_the_words_of_the_program(driver: LocalDriver, programs: Path) -> None:
+def test_a_failure_quotes_the_program(driver: LocalDriver, programs: Path) -> None:
     stand_in(programs, FAILING)
     with pytest.raises(HypervisorError) as caught:
         driver.images.build_image(DEBIAN)

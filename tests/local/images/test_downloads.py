@@ -69,7 +69,7 @@ def kept_bytes(driver: LocalDriver) -> int:
     return sum(p.stat().st_size for p in driver.state.downloads.glob("*.part"))
 
 
-def test_an_image_is_fetched_and_told_of(driver: LocalDriver, image: Path) -> None:
+def test_an_image_is_downloaded_and_reported(driver: LocalDriver, image: Path) -> None:
     told: list[tuple[str, int, int]] = []
     does = Behaviour(content=image.read_bytes())
     with serving(does) as url:
@@ -217,7 +217,7 @@ def test_a_file_without_a_length_is_fetched(driver: LocalDriver, image: Path) ->
         (418, EndpointError),
     ],
 )
-def test_a_refusal_is_told_at_once(
+def test_a_refusal_is_reported_at_once(
     driver: LocalDriver, image: Path, status: int, kind: type[LinkedCloneError]
 ) -> None:
     does = Behaviour(content=image.read_bytes(), statuses=[status])
@@ -243,7 +243,7 @@ def test_a_redirect_is_followed(driver: LocalDriver, image: Path) -> None:
     check_fetched(driver, image)
 
 
-def test_nobody_is_sent_on_to_a_file_of_this_machine(driver: LocalDriver, image: Path) -> None:
+def test_a_redirect_to_a_local_file_is_refused(driver: LocalDriver, image: Path) -> None:
     does = Behaviour(content=image.read_bytes(), location="file:///etc/passwd")
     with serving(does) as url, pytest.raises(EndpointError):
         fetch(driver, url.replace("/file", "/elsewhere"))
@@ -257,20 +257,20 @@ def test_an_address_of_no_file_is_refused(driver: LocalDriver, url: str) -> None
         fetch(driver, url)
 
 
-def test_who_logs_in_is_told_to_fetch_it_elsewhere(driver: LocalDriver) -> None:
+def test_a_url_with_a_login_is_refused_with_a_hint(driver: LocalDriver) -> None:
     with pytest.raises(InputError, match="user's name") as caught:
         fetch(driver, "http://ada:secret@127.0.0.1:1/file")
     assert "secret" not in str(caught.value)
 
 
-def test_a_server_that_does_not_listen_is_told(driver: LocalDriver, image: Path) -> None:
+def test_a_server_that_does_not_listen_is_reported(driver: LocalDriver, image: Path) -> None:
     with serving(Behaviour(content=image.read_bytes())) as url:
         pass
     with pytest.raises(UnreachableError):
         fetch(driver, url)
 
 
-def test_a_certificate_that_nobody_trusts_is_refused(
+def test_an_untrusted_certificate_is_refused(
     driver: LocalDriver, image: Path, tmp_path: Path
 ) -> None:
     pem = tmp_path / "pem"
@@ -405,7 +405,7 @@ def test_a_file_that_ends_before_its_length_is_not_taken(driver: LocalDriver, im
     assert driver.images.list_images() == ()
 
 
-def test_a_raw_disk_whose_length_nobody_tells_wants_a_sum(driver: LocalDriver) -> None:
+def test_a_raw_disk_of_unknown_length_needs_a_checksum(driver: LocalDriver) -> None:
     content = bytes([1]) * 4096
     with serving(Behaviour(content=content, tells_length=False)) as url:
         with pytest.raises(InputError, match="downloaded completely"):
@@ -454,7 +454,7 @@ def test_one_command_does_not_fetch_for_ever(
         fetch(driver, url)
 
 
-def test_headers_without_end_are_hung_up_on(
+def test_the_client_disconnects_from_endless_headers(
     driver: LocalDriver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fetching, "HEADER_SECONDS", 0.2)
@@ -472,7 +472,7 @@ def test_a_redirect_to_a_users_name_is_not_followed(driver: LocalDriver, image: 
 
 
 @pytest.mark.parametrize("location", ["", "http://[::1/file"])
-def test_a_redirect_in_a_circle_or_to_no_address_is_told_and_not_repeated(
+def test_a_circular_or_empty_redirect_is_reported_and_not_retried(
     driver: LocalDriver, image: Path, location: str
 ) -> None:
     does = Behaviour(content=image.read_bytes())

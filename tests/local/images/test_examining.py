@@ -58,7 +58,7 @@ def test_a_layer_that_was_moved_is_found_and_put_back(driver: LocalDriver, above
     assert [f.verdict for f in told(driver, "layers")] == [Verdict.OK]
 
 
-def test_a_file_that_is_another_one_is_not_taken_for_a_missing_layer(driver: LocalDriver) -> None:
+def test_a_different_file_is_not_accepted_as_a_missing_layer(driver: LocalDriver) -> None:
     base = base_of(driver, "solo")
     there = base.with_name("elsewhere")
     base.rename(there)
@@ -68,7 +68,7 @@ def test_a_file_that_is_another_one_is_not_taken_for_a_missing_layer(driver: Loc
     assert finding.remedy.startswith("put the file back, or say where it is")
 
 
-def test_a_sealed_layer_that_can_be_written_to_is_told(driver: LocalDriver) -> None:
+def test_a_writable_sealed_layer_is_reported(driver: LocalDriver) -> None:
     base = base_of(driver, "solo")
     base.chmod(0o644)
     (finding,) = told(driver, "layers")
@@ -77,7 +77,7 @@ def test_a_sealed_layer_that_can_be_written_to_is_told(driver: LocalDriver) -> N
     assert [f.verdict for f in told(driver, "layers")] == [Verdict.OK]
 
 
-def test_an_image_that_was_fetched_in_part_long_ago_is_told(driver: LocalDriver) -> None:
+def test_an_old_partial_download_is_reported(driver: LocalDriver) -> None:
     driver.state.downloads.mkdir()
     part = driver.state.downloads / "0123456789abcdef.part"
     part.write_bytes(b"x" * 4096)
@@ -88,7 +88,7 @@ def test_an_image_that_was_fetched_in_part_long_ago_is_told(driver: LocalDriver)
     assert str(part) in finding.remedy
 
 
-def test_running_guests_with_one_machine_id_are_told(tmp_path: Path) -> None:
+def test_running_guests_with_the_same_machine_id_are_reported(tmp_path: Path) -> None:
     build_family(tmp_path / "here")
     with closing(connect(tmp_path / "here/state", TellingMachine)) as driver:
         (finding,) = told(driver, "identities")
@@ -105,7 +105,7 @@ def test_running_guests_with_one_machine_id_are_told(tmp_path: Path) -> None:
         ([(n, "SSH host key", "k") for n in "abc"], ["a, b, c have one SSH host key: k"]),
     ],
 )
-def test_only_what_two_guests_share_is_told(
+def test_only_values_shared_by_two_guests_are_reported(
     facts: list[tuple[str, str, str]], said: list[str]
 ) -> None:
     assert [finding.text for finding in find_twins(facts)] == said

@@ -119,7 +119,7 @@ def test_an_interrupt_leaves_nothing(driver: LocalDriver, tmp_path: Path) -> Non
     assert sorted(path.name for path in tmp_path.iterdir()) == ["here"]
 
 
-def test_a_disk_that_is_not_there_is_told(driver: LocalDriver, tmp_path: Path) -> None:
+def test_a_missing_disk_is_reported(driver: LocalDriver, tmp_path: Path) -> None:
     vm = find(driver, "grand").id
     wanted = DiskExport(vm=vm, file=tmp_path / "out", format="raw", disk="Hard disk 9")
     with pytest.raises(NotFoundError, match="Hard disk 9") as caught:
@@ -154,7 +154,7 @@ def test_a_file_system_without_hard_links_takes_an_export(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["here", "late", "out"]
 
 
-def test_a_limit_on_file_sizes_is_told_as_such(driver: LocalDriver, tmp_path: Path) -> None:
+def test_a_file_size_limit_is_reported_as_such(driver: LocalDriver, tmp_path: Path) -> None:
     """Item 12a, on the command line: qemu-img is ended by a signal then, and says nothing."""
     state, out = driver.state.root, tmp_path / "out"
     command = f"ulimit -f 512; exec .venv/bin/linkedclone --endpoint local:{state}"

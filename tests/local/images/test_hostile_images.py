@@ -116,7 +116,7 @@ def test_a_parent_that_a_vmdk_hints_at_is_never_read(driver: LocalDriver, tmp_pa
         lambda _: "",
     ],
 )
-def test_a_vmdk_descriptor_says_nothing_but_what_is_known_to_be_harmless(
+def test_a_vmdk_descriptor_may_hold_only_known_harmless_entries(
     driver: LocalDriver, tmp_path: Path, change: Callable[[str], str]
 ) -> None:
     evil = make_vmdk(tmp_path / "evil.vmdk", change)
@@ -211,7 +211,7 @@ def extension(kind: int, content: bytes = b"") -> bytes:
         (40, struct.pack(">Q", 1 << 40), "cannot open|broken"),
     ],
 )
-def test_a_qcow2_header_holds_nothing_but_what_is_known_to_be_harmless(
+def test_a_qcow2_header_may_hold_only_known_harmless_fields(
     driver: LocalDriver, tmp_path: Path, at: int, data: bytes, said: str
 ) -> None:
     image = put(make_image(tmp_path / "image.qcow2"), 600, b"/etc/passwd")
@@ -273,7 +273,7 @@ def test_an_image_that_is_swapped_after_it_was_copied_does_no_harm(
     assert digest(top_of(driver.state, find(driver, "golden"))) == wanted
 
 
-def test_a_file_that_somebody_has_open_to_write_is_copied_and_not_moved_into_place(
+def test_a_file_open_for_writing_is_copied_instead_of_moved(
     driver: LocalDriver, tmp_path: Path
 ) -> None:
     image = make_image(tmp_path / "image.qcow2")

@@ -95,7 +95,7 @@ def test_a_base_is_sealed(driver: LocalDriver, image: Path) -> None:
     assert (driver.state.root / base.path).stat().st_mode & 0o777 == 0o400
 
 
-def test_images_are_listed_with_what_hangs_from_them(driver: LocalDriver, image: Path) -> None:
+def test_images_are_listed_with_their_dependents(driver: LocalDriver, image: Path) -> None:
     driver.images.import_image(ImageImport(file=image, name="golden"))
     make(driver, step_for(driver, find(driver, "golden"), "desk"))
     (seen,) = driver.images.list_images()
@@ -255,7 +255,7 @@ def test_a_vmdk_with_a_parent_is_refused(driver: LocalDriver, tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("content", "said"), [(b"", "empty"), (b"QFI\xfb" + b"\xff" * 500, "makes no sense")]
 )
-def test_a_file_that_is_no_image_is_refused(
+def test_a_file_that_is_not_an_image_is_refused(
     driver: LocalDriver, tmp_path: Path, content: bytes, said: str
 ) -> None:
     image = tmp_path / "image"
@@ -277,7 +277,7 @@ def test_a_file_that_is_no_image_is_refused(
         (b"<<< Oracle VM VirtualBox Disk Image >>>" + bytes(600), "unsupported kind"),
     ],
 )
-def test_what_is_no_disk_is_taken_for_one_only_if_that_is_said(
+def test_unrecognized_data_is_imported_as_a_raw_disk_only_on_request(
     driver: LocalDriver, tmp_path: Path, content: bytes, said: str
 ) -> None:
     image = tmp_path / "image"

@@ -7,7 +7,7 @@ from pathlib import Path
 from tests.local.machine.guest import BUILD, OUT, DemoGuest
 
 
-def test_what_is_built_already_is_left_alone(demo_guest: DemoGuest) -> None:
+def test_an_existing_build_is_reused(demo_guest: DemoGuest) -> None:
     before = {path.name: path.stat().st_mtime_ns for path in OUT.iterdir()}
     done = subprocess.run((BUILD, OUT), capture_output=True, text=True, check=True)
     assert done.stdout.strip() == str(OUT / "guest.json")

@@ -21,12 +21,12 @@ def test_the_status_comes_back(guest: RunningGuest) -> None:
     assert guest.machine.run_command(("test", "-e", "/no/such"), 30.0) == 1
 
 
-def test_arguments_are_no_words_of_a_shell(guest: RunningGuest) -> None:
+def test_arguments_are_not_parsed_by_a_shell(guest: RunningGuest) -> None:
     assert guest.machine.run_command(("sh", "-c", 'exit "$1"', "sh", "7"), 30.0) == 7
     assert guest.machine.run_command(("test", "a b; true", "=", "a b; true"), 30.0) == 0
 
 
-def test_a_signal_is_told_as_a_shell_does(guest: RunningGuest) -> None:
+def test_a_signal_is_reported_like_in_a_shell(guest: RunningGuest) -> None:
     assert guest.machine.run_command(("sh", "-c", "kill -9 $$"), 30.0) == 137
 
 
@@ -43,6 +43,6 @@ def test_a_program_that_is_not_there_is_named(guest: RunningGuest) -> None:
         guest.machine.run_command(("no-such",), 30.0)
 
 
-def test_a_machine_that_is_off_is_told(make_guest: MakeGuest) -> None:
+def test_a_stopped_machine_is_reported(make_guest: MakeGuest) -> None:
     with pytest.raises(GoneError, match="does not run"):
         make_guest().machine.run_command(("true",), 1.0)

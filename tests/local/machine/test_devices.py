@@ -126,12 +126,12 @@ def test_qemu_takes_every_kind_of_card(
     assert without.observe().ssh is None
 
 
-def test_a_warning_is_no_last_word() -> None:
+def test_a_warning_is_not_the_reason_for_an_exit() -> None:
     said = "qemu-system-x86_64: warning: hub 0 is lonely\nqemu-system-x86_64: terminating\n"
     assert drop_warnings(said) == "qemu-system-x86_64: terminating"
 
 
-def test_a_boot_of_the_host_is_told_from_a_kill(
+def test_a_host_reboot_is_distinguished_from_a_kill(
     config: MachineConfig, start: Callable[[MachineConfig], Machine]
 ) -> None:
     warned_of = CardRecord(mac="02:00:00:00:00:01", network="isolated")

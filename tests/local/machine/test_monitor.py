@@ -30,7 +30,7 @@ async def ask(client: socket.socket) -> None:
 
 
 @pytest.mark.parametrize("after", [0, 1, 2])
-def test_hanging_up_is_told_as_having_ended(after: int) -> None:
+def test_a_closed_connection_is_reported_as_ended(after: int) -> None:
     for _ in range(20):
         client, server = socket.socketpair()
         player = threading.Thread(target=hang_up, args=(server,), kwargs={"after": after})

@@ -78,7 +78,7 @@ def test_many_observers_at_once_all_get_an_answer(pair: Pair) -> None:
     assert answers == [True] * 6
 
 
-def test_a_client_of_somebody_else_makes_busy_not_a_hang(pair: Pair) -> None:
+def test_a_monitor_held_by_another_client_makes_the_state_unknown(pair: Pair) -> None:
     client = connect(pair[0].machine.folder, QMP_SOCKET, timeout_seconds=60)
     assert client is not None
     with client:
@@ -88,7 +88,7 @@ def test_a_client_of_somebody_else_makes_busy_not_a_hang(pair: Pair) -> None:
     assert pair[0].machine.observe().power is Power.ON
 
 
-def test_another_machine_in_the_folder_is_not_taken_for_ours(pair: Pair) -> None:
+def test_another_machine_in_the_folder_is_not_mistaken_for_ours(pair: Pair) -> None:
     stranger = pair[0].with_changes(uuid="00000000-0000-4000-8000-000000000000").machine
     assert stranger.observe().power is Power.UNKNOWN
     with pytest.raises(EndpointError):
@@ -98,7 +98,7 @@ def test_another_machine_in_the_folder_is_not_taken_for_ours(pair: Pair) -> None
     assert pair[0].machine.observe().power is Power.ON
 
 
-def test_a_late_answer_of_the_agent_is_not_taken_for_the_next(pair: Pair) -> None:
+def test_a_late_answer_of_the_agent_is_not_mistaken_for_the_next(pair: Pair) -> None:
     """An impatient client hangs up before the agent has answered."""
     machine = pair[0].machine
     client = connect(machine.folder, "agent.sock", timeout_seconds=AGENT_SECONDS)

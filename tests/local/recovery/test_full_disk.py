@@ -306,7 +306,7 @@ def ssh(driver: LocalDriver, vm: Vm, command: str) -> list[str]:
 
 
 @as_root
-def test_a_file_system_without_inodes_is_not_told_as_a_full_disk(tmp_path: Path) -> None:
+def test_a_file_system_without_inodes_is_not_reported_as_a_full_disk(tmp_path: Path) -> None:
     """Item 30."""
     image = make_image(tmp_path / "image.qcow2")
     with (
@@ -335,7 +335,7 @@ def test_a_file_system_without_inodes_is_not_told_as_a_full_disk(tmp_path: Path)
         (errno.EFBIG, "does not take so large a file"),
     ],
 )
-def test_what_has_run_out_is_told_by_its_number(number: int, said: str) -> None:
+def test_the_error_number_tells_which_resource_ran_out(number: int, said: str) -> None:
     """Item 30."""
     error = translate_os_error(OSError(number, os.strerror(number)), "cannot clone web-1")
     assert isinstance(error, NoSpaceError)

@@ -196,7 +196,7 @@ def test_a_copy_beside_a_vm_s_folder_is_kept_with_what_it_reads(
     assert names_in(root) == []
 
 
-def test_a_copy_of_a_vm_is_told_and_never_linked_in_its_place(
+def test_a_copy_of_a_vm_is_reported_and_never_linked_in_its_place(
     driver: LocalDriver, root: Path
 ) -> None:
     folder = folder_of(driver, "desk")
@@ -207,7 +207,7 @@ def test_a_copy_of_a_vm_is_told_and_never_linked_in_its_place(
     assert driver.folder.relink_vms() == ()
 
 
-def test_two_folders_that_claim_one_name_are_told_and_not_linked(root: Path) -> None:
+def test_two_folders_that_claim_one_name_are_reported_and_not_linked(root: Path) -> None:
     driver = connect(root)
     folder = folder_of(driver, "desk")
     shutil.copytree(folder, folder.with_name("desk.00000000"))
@@ -293,9 +293,7 @@ def test_what_a_killed_command_moved_to_stays_if_the_record_before_it_is_put_bac
     assert set(view(root)) == set(NAMES)
 
 
-def test_what_a_killed_command_took_away_goes_while_its_own_record_stands(
-    driver: LocalDriver, root: Path
-) -> None:
+def test_the_old_folder_of_a_killed_move_is_removed(driver: LocalDriver, root: Path) -> None:
     old, new = die_after_moving_to_another_disk(driver)
     clean_up(root)
     assert not old.exists()
@@ -325,7 +323,7 @@ def test_a_vm_that_a_killed_delete_withdrew_is_kept_if_its_record_is_put_back(
 # -- what lies in the state folder is not taken for anything else ------------------------
 
 
-def test_a_second_link_to_a_vm_is_no_name_of_it(driver: LocalDriver, root: Path) -> None:
+def test_a_second_link_to_a_vm_is_not_one_of_its_names(driver: LocalDriver, root: Path) -> None:
     link = driver.state.link(find(driver, "other").id)
     twin = link.with_name("twin")
     twin.symlink_to(link.readlink())
@@ -418,7 +416,7 @@ def test_layers_of_a_deleted_vm_that_nothing_reads_any_more_are_shown_and_collec
     check_tidy(root)
 
 
-def test_what_is_removed_of_a_killed_command_is_told(root: Path) -> None:
+def test_removed_leftovers_of_a_killed_command_are_reported(root: Path) -> None:
     (root / "staging" / "0badcafe.clone.desk-7").mkdir()
     listed = run("linkedclone", "list", root=root)
     assert "note: a command did not come to its end: clone desk-7" in listed.stderr
@@ -490,7 +488,7 @@ BREAKS = [
 
 
 @pytest.mark.parametrize("do_break", BREAKS)
-def test_a_vm_that_was_broken_by_hand_is_told_and_cleared_by_delete(
+def test_a_vm_broken_by_hand_is_reported_and_removed_by_delete(
     driver: LocalDriver, root: Path, do_break: Callable[[Path], None]
 ) -> None:
     vm = find(driver, "other")
@@ -527,9 +525,7 @@ def test_a_folder_that_was_removed_by_hand_is_cleared_by_a_plain_delete(root: Pa
 
 
 @pytest.mark.parametrize("target", ["/etc", "../vms/..", "../../precious", ""])
-def test_a_name_that_links_elsewhere_is_told_and_counts_for_nothing(
-    root: Path, target: str
-) -> None:
+def test_a_name_that_links_elsewhere_is_reported_and_ignored(root: Path, target: str) -> None:
     link = root / "names" / "odd"
     if target:
         link.symlink_to(target)
@@ -728,7 +724,7 @@ def fail_to_snapshot(root: Path) -> LinkedCloneError:
     ],
 )
 @pytest.mark.parametrize("name", ["lock", "id", "vms/{vm}/lock", "vms/{vm}/vm.json"])
-def test_what_is_not_a_plain_file_where_one_is_expected_is_named_with_what_it_is(
+def test_an_unexpected_file_type_is_reported_by_name_and_type(
     root: Path, name: str, make_odd: Callable[[Path], None], kind: str
 ) -> None:
     with closing(connect(root)) as driver:

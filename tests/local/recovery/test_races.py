@@ -178,7 +178,7 @@ def test_an_entry_that_its_command_removes_while_a_sweep_comes_to_it_is_done(
     assert list(driver.state.staging.iterdir()) == []
 
 
-def test_a_vm_whose_folder_goes_while_all_are_read_is_no_error(
+def test_a_vm_deleted_during_a_listing_is_not_an_error(
     driver: LocalDriver, image: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The first look for files of nobody takes no lock: it would wait for every deletion."""

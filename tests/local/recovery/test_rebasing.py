@@ -71,7 +71,7 @@ def check_sound(state: StateFolder, before: dict[str, View]) -> None:
     assert list(state.staging.iterdir()) == []
 
 
-def test_clones_of_clones_hang_from_the_new_place(state: StateFolder, driver: LocalDriver) -> None:
+def test_clones_of_clones_depend_on_the_new_place(state: StateFolder, driver: LocalDriver) -> None:
     before, layer = view(state.root), base_of(driver, "grand")
     there = move_away(layer)
     there.chmod(0o644)
@@ -117,7 +117,7 @@ def before_without_independence(before: dict[str, View], state: StateFolder) -> 
     }
 
 
-def test_clones_go_on_hanging_from_their_snapshot(state: StateFolder, driver: LocalDriver) -> None:
+def test_clones_keep_depending_on_their_snapshot(state: StateFolder, driver: LocalDriver) -> None:
     driver.folder.rebase_layers(move_away(base_of(driver, "grand")))
     golden, kept = find(driver, "golden"), find(driver, "kept")
     frozen = {snapshot.disks[0].top for snapshot in golden.snapshots if snapshot.disks}
@@ -132,7 +132,7 @@ def test_clones_go_on_hanging_from_their_snapshot(state: StateFolder, driver: Lo
     assert take_survey(state).doubts == ()
 
 
-def test_a_layer_whose_vm_was_deleted_is_hung_from_directly(
+def test_a_layer_whose_vm_was_deleted_becomes_the_backing_file(
     state: StateFolder, driver: LocalDriver
 ) -> None:
     base = base_of(driver, "grand")

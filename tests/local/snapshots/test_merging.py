@@ -143,7 +143,7 @@ def test_the_layer_that_a_guest_writes_to_is_merged_under_it(driver: LocalDriver
     check_end(driver, guest)
 
 
-def test_qemu_is_told_every_layer_of_a_long_chain_and_merges_in_it(tmp_path: Path) -> None:
+def test_qemu_gets_every_layer_of_a_long_chain_and_merges_in_it(tmp_path: Path) -> None:
     """What QEMU calls such layers is cut after 4,095 bytes; see ``build_open_layers``."""
     files = make_chain(tmp_path, 60)
     identity = "7c2f5c1e-55b6-5d0b-9d0a-0f5f4a1f6f10"
@@ -259,7 +259,7 @@ def test_nothing_is_merged_into_a_layer_that_a_clone_reads(driver: LocalDriver) 
     check_end(driver, guest)
 
 
-def test_a_layer_that_a_disk_hangs_from_is_never_dropped(driver: LocalDriver) -> None:
+def test_a_layer_that_a_disk_depends_on_is_never_dropped(driver: LocalDriver) -> None:
     below = load_vm(driver.state, find(driver, "desk").id).disk_tops
     snapshot(driver, "one")
     drop_layers(driver.state, below)

@@ -450,7 +450,7 @@ def test_a_promotion_that_finds_no_room_changes_nothing(
 
 
 @as_root
-def test_a_guest_does_not_stand_still_for_a_disk_that_is_full(
+def test_a_full_disk_does_not_stop_the_guest(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The last of the room goes at the very moment when the guest is stopped for the move."""

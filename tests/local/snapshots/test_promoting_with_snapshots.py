@@ -76,7 +76,9 @@ def test_a_changed_layer_of_a_snapshot_is_not_sealed_anew(driver: LocalDriver) -
 
 
 @pytest.mark.parametrize("power", [Power.OFF, Power.ON])
-def test_one_whose_snapshot_others_hang_from_is_refused(driver: LocalDriver, power: Power) -> None:
+def test_a_vm_whose_snapshot_has_dependents_is_not_promoted(
+    driver: LocalDriver, power: Power
+) -> None:
     take_snapshot(driver, find(driver, "desk"), "mine")
     grand = make(driver, step_for(driver, find(driver, "desk"), "grand"))
     set_power(driver, grand, power)

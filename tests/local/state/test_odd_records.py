@@ -202,7 +202,7 @@ def test_a_grandparent_is_held_though_the_parent_between_was_lost(
     assert find(driver, "golden").id == golden.id
 
 
-def test_what_a_vm_whose_record_is_lost_hangs_from_is_read_from_its_disks(
+def test_the_chain_of_a_vm_without_a_record_is_read_from_its_disks(
     driver: LocalDriver,
 ) -> None:
     parent = find(driver, "desk-1")

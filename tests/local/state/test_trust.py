@@ -48,9 +48,7 @@ def test_a_new_state_folder_is_its_user_s_alone(root: Path) -> None:
 
 
 @pytest.mark.parametrize("mode", [0o755, 0o750, 0o775, 0o777, 0o2775, 0o711])
-def test_an_own_folder_that_is_open_to_others_is_closed_and_that_is_told(
-    root: Path, mode: int
-) -> None:
+def test_an_own_folder_open_to_others_is_closed_with_a_notice(root: Path, mode: int) -> None:
     for path in (root, root / "vms"):
         path.chmod(mode)
     with closing(open_at(root)) as driver:
@@ -83,7 +81,7 @@ open_local(Endpoint(kind="local", path=sys.argv[1])).close()
 """Ends with 77 where nothing can be mounted."""
 
 
-def test_a_vm_s_open_folder_on_a_read_only_file_system_is_no_reason_to_refuse(root: Path) -> None:
+def test_an_open_vm_folder_on_a_read_only_file_system_is_accepted(root: Path) -> None:
     (root / "vms" / "desk.00000000").mkdir()
     (root / "vms" / "desk.00000000").chmod(0o755)
     apart = ["unshare", "--map-root-user", "--mount"]
@@ -154,7 +152,7 @@ SPOILS = [
 @as_root
 @pytest.mark.parametrize("linked", [False, True], ids=["", "behind a link"])
 @pytest.mark.parametrize("spoil", SPOILS)
-def test_what_another_user_owns_or_could_replace_is_refused_and_told(
+def test_files_that_another_user_owns_or_could_replace_are_refused(
     root: Path, base: Path, spoil: Callable[[Path], None], linked: bool
 ) -> None:
     spoil(root)
@@ -172,6 +170,6 @@ def test_what_another_user_owns_or_could_replace_is_refused_and_told(
         open_at(way).close()
 
 
-def test_a_sticky_folder_on_the_way_is_no_reason_to_refuse(root: Path) -> None:
+def test_a_sticky_folder_on_the_path_is_accepted(root: Path) -> None:
     root.parent.chmod(0o1777)
     open_at(root).close()

@@ -69,7 +69,7 @@ def test_the_whole_flow_works_without_rights(own_folder: Path) -> None:
     assert owners == {NOBODY if os.geteuid() == 0 else os.geteuid()}
 
 
-def test_a_folder_that_is_closed_is_told(own_folder: Path) -> None:
+def test_an_inaccessible_folder_is_reported(own_folder: Path) -> None:
     if interpreter_is_closed(own_folder):
         pytest.skip("the Python that runs the tests lies in a folder that is closed to others")
     closed = own_folder / "closed"

@@ -47,7 +47,7 @@ def flat(disk: Path, to: Path) -> bytes:
 
 
 @pytest.mark.parametrize("on", [False, True], ids=["off", "running"])
-def test_a_linked_disk_grows_and_what_is_new_reads_as_zeros(
+def test_a_linked_disk_grows_and_its_new_space_reads_as_zeros(
     driver: LocalDriver, tmp_path: Path, on: bool
 ) -> None:
     before = flat(top_of(driver.state, find(driver, "desk")), tmp_path / "before")

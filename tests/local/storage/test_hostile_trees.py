@@ -98,9 +98,7 @@ def driver(tmp_path: Path) -> Iterator[LocalDriver]:
 
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("case", TREES)
-def test_a_tree_is_looked_through_whatever_lies_in_it(
-    driver: LocalDriver, tmp_path: Path, case: str
-) -> None:
+def test_a_scan_survives_any_kind_of_file(driver: LocalDriver, tmp_path: Path, case: str) -> None:
     beside, among = tmp_path / "beside", driver.state.folder(find(driver, "desk").id) / "more"
     for place in (beside, among):
         place.mkdir()
@@ -113,7 +111,7 @@ def test_a_tree_is_looked_through_whatever_lies_in_it(
 
 
 @pytest.mark.timeout(60)
-def test_a_layer_that_became_a_fifo_is_told_and_waited_for_by_none(driver: LocalDriver) -> None:
+def test_a_layer_that_became_a_fifo_is_reported_without_blocking(driver: LocalDriver) -> None:
     top = top_of(driver.state, find(driver, "desk"))
     top.unlink()
     os.mkfifo(top)

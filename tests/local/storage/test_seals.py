@@ -267,7 +267,7 @@ def test_root_cannot_write_to_a_sealed_layer_and_deleting_clears_the_flag(tmp_pa
                 unseal(layer)
 
 
-def test_unsealing_what_is_absent_is_done(tmp_path: Path) -> None:
+def test_unsealing_an_absent_file_succeeds(tmp_path: Path) -> None:
     unseal(tmp_path / "absent")
     assert not seal_path(tmp_path / "absent").exists()
 

@@ -86,7 +86,7 @@ def test_a_clone_gets_empty_disks_beside_its_linked_one(driver: LocalDriver) -> 
     check_tidy(driver.state.root)
 
 
-def test_a_snapshot_freezes_all_disks_and_a_clone_of_it_hangs_from_all(
+def test_a_snapshot_freezes_all_disks_and_its_clones_depend_on_all(
     driver: LocalDriver, desk: Vm
 ) -> None:
     before = contents(driver, desk)

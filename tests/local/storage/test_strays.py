@@ -146,7 +146,7 @@ def test_an_overlay_made_by_hand_among_the_vms_is_always_seen(driver: LocalDrive
 
 
 @pytest.mark.parametrize("place", ["vms", "vms/{desk}/run/deep/er"])
-def test_it_is_seen_wherever_it_lies_among_them(driver: LocalDriver, place: str) -> None:
+def test_an_orphan_is_found_in_any_subfolder(driver: LocalDriver, place: str) -> None:
     folder = driver.state.root / place.format(desk=find(driver, "desk").id)
     hand = overlay_by_hand(folder / "hand.img", base_of(driver))
     sweep(driver.state)
@@ -224,7 +224,7 @@ def test_an_older_overlay_that_records_no_format_is_read(driver: LocalDriver) ->
     assert len(only_stray(driver.observe()).chain) == 2
 
 
-def test_files_that_are_no_disks_are_nobodys_business(driver: LocalDriver) -> None:
+def test_files_that_are_not_disks_are_ignored(driver: LocalDriver) -> None:
     folder = folder_of(driver, "desk")
     (folder / "notes.txt").write_text("remember the milk")
     (folder / "link.qcow2").symlink_to(base_of(driver))
@@ -232,7 +232,7 @@ def test_files_that_are_no_disks_are_nobodys_business(driver: LocalDriver) -> No
     assert driver.observe(scan=Scan()).strays == ()
 
 
-def test_a_disk_that_hangs_from_nothing_here_is_seen_only_among_the_vms(
+def test_an_unrelated_disk_is_reported_only_in_the_vms_folders(
     driver: LocalDriver, tmp_path: Path
 ) -> None:
     alone = make_image(folder_of(driver, "desk") / "alone.qcow2")
@@ -279,13 +279,13 @@ def test_links_are_not_followed_and_no_file_is_seen_twice(
     assert len(driver.observe(scan=Scan(places=places)).strays) == 1
 
 
-def test_a_place_that_is_no_folder_is_refused(driver: LocalDriver, tmp_path: Path) -> None:
+def test_a_place_that_is_not_a_folder_is_refused(driver: LocalDriver, tmp_path: Path) -> None:
     for place in ("nowhere", "image.qcow2"):
         with pytest.raises(NotFoundError):
             driver.observe(scan=Scan(places=(str(tmp_path / place),)))
 
 
-def test_a_file_that_cannot_be_understood_is_told(driver: LocalDriver, tmp_path: Path) -> None:
+def test_an_unparsable_file_is_reported(driver: LocalDriver, tmp_path: Path) -> None:
     broken = tmp_path / "far" / "broken.qcow2"
     broken.parent.mkdir()
     broken.write_bytes(b"QFI\xfb" + bytes(range(200)))
@@ -403,7 +403,7 @@ def test_the_names_that_are_ours_are_all_that_a_vm_s_folder_holds(driver: LocalD
     assert list(driver.state.vms.iterdir()) == []
 
 
-def test_what_is_no_disk_in_the_folder_of_a_deleted_vm_stays_too(driver: LocalDriver) -> None:
+def test_other_files_in_the_folder_of_a_deleted_vm_stay_too(driver: LocalDriver) -> None:
     notes = folder_of(driver, "desk") / "notes.txt"
     notes.write_text("remember the milk")
     result_of(driver, driver.start(do.delete_vm(find(driver, "desk"))))
@@ -445,7 +445,7 @@ def test_an_overlay_elsewhere_is_in_the_way_when_it_is_looked_for(
     assert any(str(hand) in name for name in refused.value.dependants)
 
 
-def test_an_overlay_stands_in_the_tree_and_in_the_sums(
+def test_an_overlay_is_in_the_tree_and_in_the_sums(
     driver: LocalDriver, connection: Connection
 ) -> None:
     hand = by_hand(driver, "desk", base_of(driver))
@@ -490,7 +490,7 @@ def test_a_layer_of_ours_that_nothing_reaches_is_an_orphan_and_goes(
     check_tidy(driver.state.root)
 
 
-def test_what_the_second_look_does_not_find_is_told(
+def test_an_orphan_missing_from_the_second_look_is_reported(
     driver: LocalDriver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     left = leave(driver, "desk", 1)
@@ -540,7 +540,7 @@ def test_while_a_command_is_at_work_nothing_is_called_an_orphan(driver: LocalDri
     assert len(driver.observe().strays) == 1
 
 
-def test_a_layer_that_got_its_vm_between_two_looks_is_no_orphan(
+def test_a_layer_claimed_between_two_looks_is_not_an_orphan(
     driver: LocalDriver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The first look sees the records, then the files: a VM may be cloned in between."""
@@ -594,7 +594,7 @@ def test_sizes_are_those_of_the_files(driver: LocalDriver) -> None:
     assert inventory.measured is None
 
 
-def test_a_layer_that_is_missing_is_told(driver: LocalDriver) -> None:
+def test_a_missing_layer_is_reported(driver: LocalDriver) -> None:
     layer = find(driver, "desk").disks[0].chain[0]
     (driver.state.root / layer.path).unlink()
     file = driver.observe(sizes=True).files[layer]
@@ -602,7 +602,7 @@ def test_a_layer_that_is_missing_is_told(driver: LocalDriver) -> None:
     assert file.used_bytes is None
 
 
-def test_who_a_vm_is_stands_in_the_inventory(driver: LocalDriver) -> None:
+def test_the_inventory_holds_the_identity_of_a_vm(driver: LocalDriver) -> None:
     golden, desk = find(driver, "golden"), find(driver, "desk")
     assert golden.created is not None
     assert golden.created == golden.snapshots[0].created
@@ -612,7 +612,7 @@ def test_who_a_vm_is_stands_in_the_inventory(driver: LocalDriver) -> None:
     assert (golden.instance_id, desk.instance_id) == ("", desk.uuid)
 
 
-def test_clones_of_a_clone_are_told_apart(driver: LocalDriver) -> None:
+def test_clones_of_a_clone_have_different_identities(driver: LocalDriver) -> None:
     step = step_for(driver, find(driver, "golden"), "desk")
     more = [make(driver, renamed(step, f"web-{number}")) for number in (1, 2)]
     assert len({vm.instance_id for vm in more}) == 2

@@ -50,7 +50,7 @@ def test_one_connection_costs_one_read_and_one_login(simulator: Simulator) -> No
     assert identity.address == f"{simulator.host}:{simulator.port}"
 
 
-def test_a_wrong_password_is_told_and_never_shown(simulator: Simulator) -> None:
+def test_a_wrong_password_is_reported_and_never_shown(simulator: Simulator) -> None:
     with pytest.raises(AuthenticationError) as caught:
         open_driver(simulator.endpoint(password=WRONG))
     assert simulator.user in caught.value.brief
@@ -75,7 +75,7 @@ def test_a_login_that_breaks_off_does_not_show_the_password(simulator: Simulator
     assert PASSWORD not in everything_of(caught.value)
 
 
-def test_a_missing_password_is_told(simulator: Simulator) -> None:
+def test_a_missing_password_is_reported(simulator: Simulator) -> None:
     endpoint = replace(simulator.endpoint(), password=None)
     with pytest.raises(AuthenticationError, match="there is no password") as caught:
         open_driver(endpoint)
@@ -93,7 +93,7 @@ def test_its_own_certificate_will_do_as_authority(simulator: Simulator) -> None:
     open_driver(simulator.endpoint(tls=Tls(ca_file=simulator.certificate_file))).close()
 
 
-def test_a_server_that_is_gone_is_told(simulator: Simulator) -> None:
+def test_an_unreachable_server_is_reported(simulator: Simulator) -> None:
     endpoint = simulator.endpoint()
     simulator.stop()
     with pytest.raises(EndpointError, match="refuses connections"):
@@ -128,7 +128,7 @@ def test_closing_never_fails(simulator: Simulator, driver: Driver) -> None:
     driver.close()
 
 
-def test_a_lone_esxi_host_is_told_that_it_cannot_clone(start_simulator: Start) -> None:
+def test_a_lone_esxi_host_is_refused_because_it_cannot_clone(start_simulator: Start) -> None:
     with opened(start_simulator("-esx")) as driver:
         (vm, *_) = driver.observe().vms
         result_of(driver, driver.start(do.create_snapshot(vm, "base", "")))

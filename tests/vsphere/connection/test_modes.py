@@ -56,7 +56,7 @@ def test_full_clones_are_not_called_linked(driver: Driver, env: dict[str, str]) 
     assert done.stdout.splitlines()[1].split()[:3] == ["desk-1", "created", "full"]
 
 
-def test_a_parent_without_snapshot_is_cloned_fully_as_it_stands(
+def test_a_parent_without_snapshot_is_cloned_fully_in_its_current_state(
     simulator: Simulator, env: dict[str, str]
 ) -> None:
     code, report = clone(env, "--full", "desk-1", parent=BARE)
@@ -67,7 +67,7 @@ def test_a_parent_without_snapshot_is_cloned_fully_as_it_stands(
     assert "full clones of DC0_H0_VM1 as it stands" in done.stderr
 
 
-def test_a_base_that_ends_up_shared_is_told(driver: Driver, env: dict[str, str]) -> None:
+def test_a_base_that_becomes_shared_is_reported(driver: Driver, env: dict[str, str]) -> None:
     parent = prepare(driver)
     result_of(driver, driver.start(do.create_snapshot(parent, "second", "")))
     code, report = clone(env, "--full", "desk-{1..2}")
@@ -138,7 +138,7 @@ def test_independent_disks_are_copied_aloud_while_the_others_link(
     assert body.count("<diskMoveType>moveAllDiskBackingsAndDisallowSharing</diskMoveType>") == 1
 
 
-def test_a_clone_of_a_clone_tells_how_deep_it_hangs(driver: Driver, env: dict[str, str]) -> None:
+def test_a_clone_of_a_clone_reports_its_depth(driver: Driver, env: dict[str, str]) -> None:
     prepare(driver)
     clone(env, "middle")
     middle = find(driver, "middle")

@@ -237,7 +237,7 @@ ELSEWHERE = [
 
 
 @pytest.mark.parametrize("case", ELSEWHERE, ids=lambda case: f"{case.method}-{case.fault}")
-def test_faults_of_other_calls_are_told_as_well(
+def test_faults_of_other_calls_are_reported_as_well(
     simulator: Simulator, env: dict[str, str], case: Elsewhere
 ) -> None:
     simulator.fault(case.method, case.fault, at=case.at, count=-1)
@@ -249,7 +249,7 @@ def test_faults_of_other_calls_are_told_as_well(
     assert error["details"]
 
 
-def test_a_password_and_a_session_are_told_apart(
+def test_a_wrong_password_is_distinguished_from_an_expired_session(
     simulator: Simulator, env: dict[str, str], tmp_path: Path
 ) -> None:
     wrong = env | {"GOVC_PASSWORD": "wrong"}

@@ -36,7 +36,7 @@ def test_it_does_nothing_unless_it_is_asked_to(simulator: Simulator) -> None:
     assert simulator.calls() == {}
 
 
-def test_all_that_can_be_told_of_the_simulator_holds_and_nothing_is_left(
+def test_the_checks_pass_on_the_simulator_and_leave_nothing_behind(
     simulator: Simulator, tmp_path: Path
 ) -> None:
     before = simulator.files()
@@ -54,7 +54,7 @@ def test_all_that_can_be_told_of_the_simulator_holds_and_nothing_is_left(
     assert simulator.files() == before
 
 
-def test_what_does_not_hold_is_told_and_cleaned_up(simulator: Simulator) -> None:
+def test_failed_checks_are_reported_and_cleaned_up(simulator: Simulator) -> None:
     before = simulator.files()
     simulator.clone_mode("degrade", 1)
     done = subprocess.run(

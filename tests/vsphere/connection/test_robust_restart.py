@@ -63,7 +63,7 @@ def restart(simulator: Simulator, *, away_seconds: float) -> None:
     simulator.restart()
 
 
-def test_what_a_restarted_simulator_tells_is_what_it_told_before(
+def test_a_restarted_simulator_gives_the_same_answers(
     simulator: Simulator, env: dict[str, str]
 ) -> None:
     code, _ = command.run_json("clone", PARENT, "desk-{1..3}", env=env)

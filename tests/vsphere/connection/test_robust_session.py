@@ -206,7 +206,7 @@ def test_a_server_that_takes_no_connection_any_more(simulator: Simulator, gate: 
     driver.close()
 
 
-def test_a_port_that_accepts_and_says_nothing_is_told_in_time() -> None:
+def test_a_port_that_accepts_but_stays_silent_is_reported_in_time() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
         endpoint = Endpoint(
@@ -247,7 +247,7 @@ def test_one_that_talks_anyway_is_left_alone() -> None:
     keeper.stop()
 
 
-def test_a_session_that_nobody_holds_is_let_go() -> None:
+def test_the_keep_alive_thread_ends_with_its_session() -> None:
     asked = Asked()
     thread = KeepAlive(asked, 0.01).thread
     del asked
@@ -269,7 +269,7 @@ def test_a_ping_of_a_dead_server_raises_nothing(simulator: Simulator, gate: Gate
     driver.close()
 
 
-def test_the_id_of_a_task_is_told_with_its_job(simulator: Simulator, driver: Driver) -> None:
+def test_the_id_of_a_task_is_reported_with_its_job(simulator: Simulator, driver: Driver) -> None:
     vm = find(driver, PARENT)
     job = driver.start(do.set_power(VmId(vm.id), Power.ON))
     assert job.task.startswith("task-")

@@ -192,7 +192,9 @@ def test_windows_joins_its_domain_with_the_unit_and_passwords_on_the_wire_alone(
 
 
 @pytest.mark.parametrize("transport", ["guestinfo", "customization"])
-def test_cloud_init_is_told_by_either_way(clone: Run, driver: Driver, transport: str) -> None:
+def test_cloud_init_is_configured_by_either_transport(
+    clone: Run, driver: Driver, transport: str
+) -> None:
     code, report = clone(f"{CLOUD_INIT}  transport: {transport}\n", names="desk-{1..2}")
     assert code == 0
     told = [(one["host_name"], one["addresses"]) for one in report["clones"]]
@@ -213,7 +215,7 @@ def test_an_instance_id_is_the_clone_s_own_and_passwords_do_not_stay_in_the_sett
     assert settings["guestinfo.metadata.encoding"] == "gzip+base64"
 
 
-def test_what_the_parent_was_told_does_not_win_over_a_clone_s_customization(
+def test_the_parents_customization_does_not_override_that_of_a_clone(
     clone: Run, driver: Driver
 ) -> None:
     text = json.dumps({"instance-id": "old", "local-hostname": "golden"})
@@ -327,7 +329,7 @@ def test_what_an_older_server_would_drop_in_silence_is_refused_by_name(
 # -- stored specifications ----------------------------------------------------------------
 
 
-def test_what_is_stored_is_overridden_by_what_is_said_and_stays_as_it_is(
+def test_given_settings_override_a_stored_customization_without_changing_it(
     clone: Run, driver: Driver, simulator: Simulator
 ) -> None:
     store(driver, "gold", encrypted(driver))
@@ -344,7 +346,7 @@ def test_what_is_stored_is_overridden_by_what_is_said_and_stays_as_it_is(
     assert manager.GetCustomizationSpec("gold").spec.identity.userData.fullName == "Stored"
 
 
-def test_names_that_only_the_stored_system_cannot_have_are_told_before_anything_is_made(
+def test_names_invalid_for_the_stored_guest_system_are_reported_before_cloning(
     clone: Run, driver: Driver, simulator: Simulator
 ) -> None:
     store(driver, "gold", encrypted(driver))
@@ -356,7 +358,7 @@ def test_names_that_only_the_stored_system_cannot_have_are_told_before_anything_
     assert simulator.calls().get("CloneVM_Task", 0) == 0
 
 
-def test_a_password_of_another_vcenter_is_told_and_one_that_is_given_replaces_it(
+def test_a_password_encrypted_by_another_vcenter_is_reported_and_can_be_replaced(
     clone: Run, driver: Driver, env: dict[str, str]
 ) -> None:
     store(driver, "copied", encrypted(driver, key=[1, 2, 3]))
@@ -401,7 +403,7 @@ def test_a_mismatch_that_only_the_server_sees_leaves_nothing_unless_it_is_to_be_
     assert exists(env, "desk-1")
 
 
-def test_what_was_kept_after_a_failure_is_not_taken_up_but_told_and_left_alone(
+def test_a_clone_kept_after_a_failure_is_reported_and_left_alone(
     clone: Run, simulator: Simulator, driver: Driver
 ) -> None:
     counts = {"numberOfNicsInSpec": 1, "numberOfNicsInVM": 2}

@@ -79,7 +79,7 @@ def read_back(simulator: Simulator, prefix: str) -> list[Vm]:
 
 
 @pytest.mark.parametrize("title", EXPECTED)
-def test_an_example_of_the_documentation_runs_as_it_stands(
+def test_an_example_of_the_documentation_runs_as_printed(
     simulator: Simulator, clone: Clone, tmp_path: Path, title: str
 ) -> None:
     if title == STORED:
@@ -186,7 +186,7 @@ def test_of_two_commands_at_once_one_gives_way_and_is_kept(
     assert [vm.name for vm in read_back(simulator, "mine")] == ["mine"]
 
 
-def test_host_names_that_windows_refuses_are_told_before_anything_is_sent(
+def test_host_names_that_windows_refuses_are_reported_before_anything_is_sent(
     simulator: Simulator, clone: Clone, env: dict[str, str], tmp_path: Path
 ) -> None:
     file = write_example(tmp_path, WINDOWS)

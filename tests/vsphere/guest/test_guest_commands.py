@@ -110,7 +110,7 @@ def test_no_shell_gets_at_the_arguments(
         (None, RefusedError, "a user name is needed to run who"),
     ],
 )
-def test_who_is_not_let_in_is_told(
+def test_a_refused_login_is_reported(
     driver: VsphereDriver,
     guest: VmId,
     login: GuestLogin | None,

@@ -121,7 +121,7 @@ def test_a_clone_that_is_off_is_started_and_waited_for(sim: Simulator) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_failed_customization_is_told_with_its_event_and_keeps_the_clone(
+def test_a_failed_customization_is_reported_with_its_event_and_keeps_the_clone(
     sim: Simulator, kind: str
 ) -> None:
     text = "An error occurred  <while> customizing desk-1."
@@ -259,7 +259,7 @@ def running(simulator: Simulator) -> Vm:
         return find(driver, "desk-1")
 
 
-def test_a_power_off_is_told_at_once(simulator: Simulator, driver: Driver, running: Vm) -> None:
+def test_a_power_off_is_reported_at_once(simulator: Simulator, driver: Driver, running: Vm) -> None:
     def stop() -> None:
         with opened(simulator) as other:
             result_of(other, other.start(do.set_power(running, Power.OFF)))
@@ -270,7 +270,7 @@ def test_a_power_off_is_told_at_once(simulator: Simulator, driver: Driver, runni
     assert seconds < 1
 
 
-def test_a_vm_that_is_deleted_is_told_at_once(
+def test_a_deleted_vm_is_reported_at_once(
     simulator: Simulator, driver: Driver, running: Vm
 ) -> None:
     def delete() -> None:
@@ -324,7 +324,7 @@ def test_only_addresses_of_the_vms_own_cards_count(
         assert vm.addresses == expected
 
 
-def test_the_filter_decides_what_counts_and_what_is_reported(sim: Simulator) -> None:
+def test_the_filter_decides_which_addresses_count_and_are_reported(sim: Simulator) -> None:
     request = replace(PLAIN, network_filter=("10.64.0.0/10",))
     (result,) = clone(sim, request)
     assert result.status is Status.CREATED

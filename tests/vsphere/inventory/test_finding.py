@@ -49,7 +49,7 @@ def test_a_misspelt_name_is_met_with_the_nearest(driver: Driver) -> None:
     assert "did you mean DC0_H0_VM" in caught.value.hint
 
 
-def test_a_path_to_something_else_is_told(driver: Driver) -> None:
+def test_a_path_to_another_kind_of_object_is_reported(driver: Driver) -> None:
     with pytest.raises(NotFoundError, match="is not a VM but a Folder"):
         find(driver, "/DC0/vm")
 
@@ -77,7 +77,7 @@ def test_the_candidates_of_an_ambiguous_name_are_listed(driver: Driver) -> None:
     assert find(driver, "elsewhere/DC0_H0_VM1").path == "/DC0/vm/elsewhere/DC0_H0_VM1"
 
 
-def test_a_datacenter_that_does_not_exist_is_told_with_those_that_do(simulator: Simulator) -> None:
+def test_a_missing_datacenter_is_reported_with_the_existing_ones(simulator: Simulator) -> None:
     with opened(simulator, datacenter="DC9") as driver, pytest.raises(NotFoundError) as caught:
         find(driver, "DC0_H0_VM0")
     assert "/DC0" in caught.value.hint

@@ -227,7 +227,7 @@ def test_a1_a_golden_vm_with_clones_survives_void_pages(world: World) -> None:
     assert world.run("list", "-o", "json").names >= {GOLDEN, *CLONES}
 
 
-def test_a1_a_void_page_is_no_empty_list(world: World) -> None:
+def test_a1_a_void_page_is_not_an_empty_list(world: World) -> None:
     once = world.run("list", "-o", "json", change=voiding(last=0))
     assert (once.code, once.names >= {GOLDEN, *CLONES}) == (0, True)
     always = world.run("list", change=voiding())
@@ -236,7 +236,7 @@ def test_a1_a_void_page_is_no_empty_list(world: World) -> None:
     assert "System.View" in always.err
 
 
-def test_a1_what_is_refused_for_another_reason_is_no_empty_list(world: World) -> None:
+def test_a1_another_refusal_is_not_an_empty_list(world: World) -> None:
     for kind in ("NoPermission", "SystemError", "QuantumFault"):
         done = world.run("delete", GOLDEN, "--yes", "--force", change=voiding(kind))
         assert done.code != 0
@@ -516,7 +516,7 @@ def test_12a_an_answer_that_trickles_is_given_up(world: World) -> None:
 # -- 18: what pyVmomi does not know ---------------------------------------------------
 
 
-def test_18_a_fault_without_a_detail_is_told_in_its_words(world: World) -> None:
+def test_18_a_fault_without_a_detail_is_quoted(world: World) -> None:
     body = (
         b'<e:Envelope xmlns:e="http://schemas.xmlsoap.org/soap/envelope/"><e:Body><e:Fault>'
         b"<faultcode>ServerFaultCode</faultcode><faultstring>The vpxd is starting</faultstring>"

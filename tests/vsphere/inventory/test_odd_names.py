@@ -39,7 +39,7 @@ def test_a_clone_may_be_called_so_and_is_found_again(
 
 
 @pytest.mark.parametrize("name", ["a/b", "50%", "a\\b", "tab\there", "x" * 81, " x", "."])
-def test_a_clone_may_not_be_called_so_and_the_name_is_told(
+def test_an_invalid_clone_name_is_refused_and_named(
     simulator: Simulator, env: dict[str, str], name: str
 ) -> None:
     done = command.run("clone", PARENT, name, env=env)
@@ -92,7 +92,7 @@ def test_networks_with_any_name_are_found(
 
 
 @pytest.mark.parametrize("names", [["taken"], ["TAKEN", "b", "c", "d", "e"]])
-def test_item_19_a_name_that_a_folder_has_is_told_and_nothing_is_made(
+def test_item_19_a_name_of_a_folder_is_reported_and_nothing_is_created(
     simulator: Simulator, driver: Driver, env: dict[str, str], names: list[str]
 ) -> None:
     add_folder(driver, "taken")

@@ -65,7 +65,7 @@ def await_tools(driver: Driver, names: Sequence[str]) -> None:
         pass
 
 
-def test_a_guest_that_does_not_obey_is_told_or_stopped_hard(
+def test_an_unresponsive_guest_is_reported_or_powered_off(
     simulator: Simulator, driver: Driver
 ) -> None:
     give_tools(simulator)
@@ -100,7 +100,7 @@ def test_a_guest_without_tools_is_refused_at_once(simulator: Simulator, driver: 
     guests.shut_down_guest(vm.id)  # off counts as done
 
 
-def test_a_vm_that_is_deleted_meanwhile_is_told(simulator: Simulator, driver: Driver) -> None:
+def test_a_vm_deleted_meanwhile_is_reported(simulator: Simulator, driver: Driver) -> None:
     give_tools(simulator)
     make_clones(driver, "desk-1")
     await_tools(driver, ["desk-1"])
@@ -162,7 +162,7 @@ def test_fifty_are_started_with_one_call(simulator: Simulator, driver: Driver) -
     assert calls["PowerOnVM_Task"] == 1  # the fifty-first
 
 
-def test_each_vm_that_is_not_admitted_is_told_by_name(simulator: Simulator, driver: Driver) -> None:
+def test_each_vm_that_is_not_admitted_is_named(simulator: Simulator, driver: Driver) -> None:
     names = make_stopped(driver, 5)
     for name in ("desk-01", "desk-03"):
         simulator.fault(
@@ -178,14 +178,18 @@ def test_each_vm_that_is_not_admitted_is_told_by_name(simulator: Simulator, driv
     assert find(driver, "desk-02").power is Power.ON
 
 
-def test_one_that_fails_as_it_comes_up_is_told_too(simulator: Simulator, driver: Driver) -> None:
+def test_a_vm_that_fails_during_power_on_is_reported_too(
+    simulator: Simulator, driver: Driver
+) -> None:
     names = make_stopped(driver, 3)
     simulator.control("POST", "files/remove", {"name": str(find(driver, "desk-01").disks[0].top)})
     report = connected(driver).vms.set_power(names, Power.ON)
     assert {r.name for r in report.results if r.error} == {"desk-01"}
 
 
-def test_what_is_only_recommended_is_said(simulator: Simulator, driver: Driver) -> None:
+def test_a_power_on_that_is_only_recommended_is_reported(
+    simulator: Simulator, driver: Driver
+) -> None:
     names = make_stopped(driver, 2)
     simulator.control("POST", "drs", {"manual": True})
     report = connected(driver).vms.set_power(names, Power.ON)
@@ -253,7 +257,7 @@ def test_a_new_clone_of_the_old_name_is_marked_as_what_it_is(
     assert (third.status, third.uuid) == (Status.EXISTING, second.uuid)
 
 
-def test_what_is_not_ours_is_renamed_only_with_force(driver: Driver) -> None:
+def test_a_foreign_vm_is_renamed_only_with_force(driver: Driver) -> None:
     with pytest.raises(NotOursError, match="refusing to rename"):
         connected(driver).vms.rename(PARENT, "golden")
     assert connected(driver).vms.rename(PARENT, "golden", force=True).exit_code == 0
@@ -289,7 +293,7 @@ def test_relocate_moves_the_delta_and_proves_the_link(
         assert again.results == ()
 
 
-def test_a_move_that_tears_the_vm_from_its_base_is_told_loudly(
+def test_a_move_that_separates_the_vm_from_its_base_is_reported(
     start_simulator: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def forget(step: Any, disks: Any) -> Any:

@@ -124,9 +124,7 @@ def test_an_older_snapshot_of_that_name_is_refused(env: dict[str, str]) -> None:
     assert "another name" in done.stderr
 
 
-def test_media_that_are_taken_out_after_the_snapshot_are_told_of(
-    env: dict[str, str], driver: Driver
-) -> None:
+def test_media_removed_after_the_snapshot_are_reported(env: dict[str, str], driver: Driver) -> None:
     load_iso(driver)
     prepare(driver)
     done = command.run("prepare", PARENT, "--disconnect-media", env=env)
@@ -134,7 +132,7 @@ def test_media_that_are_taken_out_after_the_snapshot_are_told_of(
     assert "older than what was mended" in done.stdout
 
 
-def test_what_cannot_be_mended_ends_it_and_is_told(
+def test_an_unfixable_finding_is_reported_and_stops_the_command(
     simulator: Simulator, env: dict[str, str], driver: Driver
 ) -> None:
     load_iso(driver)

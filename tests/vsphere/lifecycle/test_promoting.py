@@ -61,7 +61,7 @@ def test_all_delta_disks_are_asked_for_by_naming_none(simulator: Simulator, driv
     assert simulator.calls()["PromoteDisks_Task"] == 1
 
 
-def test_the_command_makes_a_clone_full_and_touches_nobody_else(
+def test_the_command_makes_a_clone_full_and_touches_no_other_vm(
     simulator: Simulator, driver: Driver, tmp_path: Path
 ) -> None:
     clone, sibling = make_clones(driver, "desk-1", "desk-2")
@@ -109,7 +109,7 @@ def test_a_running_clone_with_a_snapshot_is_refused_by_the_server_too(
         ("SystemError", HypervisorError),
     ],
 )
-def test_why_a_promotion_failed_is_told_apart(
+def test_the_reasons_for_a_failed_promotion_are_distinguished(
     simulator: Simulator, driver: Driver, fault: str, error: type[LinkedCloneError]
 ) -> None:
     (clone,) = make_clones(driver, "desk-1")
@@ -159,7 +159,7 @@ def test_growing_sends_the_disk_back_as_it_is_but_for_its_size(
     assert "extraConfig" not in body
 
 
-def test_what_hangs_from_another_file_does_not_grow(simulator: Simulator, driver: Driver) -> None:
+def test_a_disk_with_a_backing_file_does_not_grow(simulator: Simulator, driver: Driver) -> None:
     (clone,) = make_clones(driver, "desk-1")
     label, size = clone.disks[0].label, clone.disks[0].capacity_bytes + GIB
     error = error_of(driver, lambda: driver.start(do.grow_disk(clone, label, size)))

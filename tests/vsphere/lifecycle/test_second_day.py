@@ -26,9 +26,7 @@ def lines() -> list[list[str]]:
     return [[NAMES.get(word, word) for word in shlex.split(line)] for line in typed]
 
 
-def test_every_command_works_in_the_order_in_which_it_stands(
-    start_simulator: Start, tmp_path: Path
-) -> None:
+def test_every_command_works_in_the_printed_order(start_simulator: Start, tmp_path: Path) -> None:
     simulator = start_simulator("-ds", "2")
     simulator.control("POST", "guest", {"tools_ms": 0, "ip_ms": 0})
     env = command.environment(simulator, tmp_path)

@@ -64,7 +64,7 @@ def test_many_cost_one_read_more(simulator: Simulator, driver: Driver) -> None:
     assert sum(simulator.calls().values()) == reads_of_parent + 2
 
 
-def test_what_does_not_exist_is_told_with_what_does(driver: Driver) -> None:
+def test_a_missing_object_is_reported_with_the_existing_ones(driver: Driver) -> None:
     with pytest.raises(NotFoundError, match="nowhere") as caught:
         look_up(driver, "nowhere")
     assert "/DC0/network/DC0_DVPG0" in caught.value.hint

@@ -121,7 +121,7 @@ def test_a_blind_host_is_found_before_the_call_and_named_with_those_that_see(
     assert "CloneVM_Task" not in simulator.calls()
 
 
-def test_a_blind_host_may_run_what_is_copied(simulator: Simulator, driver: Driver) -> None:
+def test_a_blind_host_may_run_full_copies(simulator: Simulator, driver: Driver) -> None:
     shape_store(simulator, base_store(driver), unseen_by=["DC0_H0"])
     request = CloneRequest(
         parent=PARENT,
@@ -132,7 +132,7 @@ def test_a_blind_host_may_run_what_is_copied(simulator: Simulator, driver: Drive
     assert driver.resolve_target(find(driver, PARENT), request).host_name == "DC0_H0"
 
 
-def test_blind_hosts_of_a_cluster_are_told_and_not_counted(
+def test_blind_hosts_of_a_cluster_are_reported_and_not_counted(
     simulator: Simulator, driver: Driver
 ) -> None:
     store = base_store(driver)
@@ -232,7 +232,7 @@ def test_a_member_that_a_host_does_not_see_is_left_out(
     assert target_for(driver, find(driver, PARENT), seeing).datastore_name == pod
 
 
-def test_a_cluster_of_members_none_of_which_fits_is_refused_with_each_reason(
+def test_a_cluster_without_a_suitable_member_is_refused_with_each_reason(
     simulator: Simulator, driver: Driver, pod: str
 ) -> None:
     for name in {"LocalDS_0", "LocalDS_1", "LocalDS_2"} - {base_store(driver)}:
@@ -276,9 +276,7 @@ def test_a_missing_folder_is_made(driver: Driver, ref: str, path: str) -> None:
     assert [c.uuid for c in again.clones] == [vm.uuid]
 
 
-def test_a_folder_that_stands_already_is_not_made_again(
-    simulator: Simulator, driver: Driver
-) -> None:
+def test_an_existing_folder_is_not_created_again(simulator: Simulator, driver: Driver) -> None:
     clone(driver, Placement(folder="VDI", create_folder=True))
     simulator.reset_calls()
     clone(driver, Placement(folder="VDI/more", create_folder=True), "desk-2")
@@ -286,7 +284,7 @@ def test_a_folder_that_stands_already_is_not_made_again(
     assert find(driver, "desk-2").path == "/DC0/vm/VDI/more/desk-2"
 
 
-def test_a_folder_that_somebody_makes_meanwhile_will_do(driver: Driver) -> None:
+def test_a_folder_created_meanwhile_is_used(driver: Driver) -> None:
     request = CloneRequest(
         parent=PARENT, names=("desk-1",), placement=Placement(folder="VDI/a", create_folder=True)
     )
@@ -382,7 +380,7 @@ def test_names_are_looked_up_in_the_named_datacenter(start_simulator: Start) -> 
     ],
     ids=["host", "cluster", "datastore cluster", "datastore", "pool"],
 )
-def test_what_does_not_exist_is_told_with_what_does(
+def test_a_missing_object_is_reported_with_the_existing_ones(
     driver: Driver, placement: Placement, what: str
 ) -> None:
     with pytest.raises(NotFoundError, match="nowhere") as caught:
@@ -440,7 +438,7 @@ def test_all_options_together_cost_one_read_and_one_question(
         (DiskMove.CONSOLIDATED, Placement(host="DC0_C0_H0"), 9, 9),
     ],
 )
-def test_what_is_in_flight_is_bounded_by_the_hosts_that_can_run_it(
+def test_clones_in_flight_are_bounded_by_the_suitable_hosts(
     driver: Driver,
     move: DiskMove,
     placement: Placement,

@@ -61,7 +61,7 @@ def test_all_that_is_named_is_looked_up_in_one_read(
     assert simulator.calls().get("RetrievePropertiesEx", 0) == reads
 
 
-def test_a_parent_that_was_found_again_is_placed_as_it_stands_now(driver: Driver) -> None:
+def test_a_refreshed_parent_is_placed_in_its_current_state(driver: Driver) -> None:
     before = find(driver, PARENT)
     add_folder(driver, "elsewhere")
     assert isinstance(driver, VsphereDriver)
@@ -113,7 +113,7 @@ def test_a_datastore_by_name_or_path(start_simulator: Start) -> None:
     ],
     ids=["folder", "resource pool", "datastore"],
 )
-def test_what_does_not_exist_is_told_with_what_does(
+def test_a_missing_object_is_reported_with_the_existing_ones(
     driver: Driver, placement: Placement, what: str
 ) -> None:
     with pytest.raises(NotFoundError, match="nowhere") as caught:
@@ -143,7 +143,7 @@ def test_memory_that_vcenter_does_not_take_is_refused_before_anything_is_sent(
         driver.resolve_target(find(driver, PARENT), request)
 
 
-def test_a_customization_that_does_not_exist_is_told_with_those_that_do(driver: Driver) -> None:
+def test_a_missing_customization_is_reported_with_the_existing_ones(driver: Driver) -> None:
     request = CloneRequest(parent=PARENT, names=("desk-1",), customization_spec="nope")
     with pytest.raises(NotFoundError, match="'nope'") as caught:
         driver.resolve_target(find(driver, PARENT), request)

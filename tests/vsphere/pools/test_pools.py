@@ -208,7 +208,7 @@ def test_what_was_deleted_renamed_or_stopped_by_hand_is_mended(world: World) -> 
     assert world.members(pool(4))["desk-2"].id == members["desk-2"].id
 
 
-def test_one_that_was_moved_to_another_folder_stays_and_is_told(world: World) -> None:
+def test_a_clone_moved_to_another_folder_stays_and_is_reported(world: World) -> None:
     world.apply(pool())
     moved, driver = world.members(pool())["desk-1"], world.driver
     assert isinstance(driver, VsphereDriver)
