@@ -120,7 +120,7 @@ class Runner(Stages):
                 left_out = step.subject in failed
                 if not left_out or step.key not in results:
                     results[step.key] = _pending(step, self, left_out=left_out)
-            late = _LateValues(self, steps, landings)
+            late = _LateValues(self, plan, steps, landings)
             if self.interrupted:
                 continue
             refused = self._ask(check, steps) if number and check else ()
@@ -164,27 +164,37 @@ class Runner(Stages):
         return result
 
 
+def _find_awaited(steps: Iterable[Step]) -> tuple[TakeSnapshot | CreateFolder, ...]:
+    """Return the steps whose results others refer to."""
+    creates = (step for step in steps if isinstance(step, CreateClone))
+    return tuple(dict.fromkeys(one for create in creates for one in create.awaits))
+
+
 class _LateValues:
     """What steps have made that those of a later stage refer to.
 
     Raises:
-        LinkedCloneError: One of these has failed.
+        LinkedCloneError: One that any later stage refers to has failed.
         InterruptedByUserError: One was not carried out.
     """
 
     def __init__(
-        self, stages: Stages, steps: Sequence[Step], landings: Iterable[Landing[Any]]
+        self,
+        stages: Stages,
+        plan: Plan,
+        steps: Sequence[Step],
+        landings: Iterable[Landing[Any]],
     ) -> None:
         self._stages = stages
         self._made: dict[Step, str] = {}
         self._parents: dict[Step, tuple[Vm, Snapshot]] = {}
-        awaited = {one for step in steps if isinstance(step, CreateClone) for one in step.awaits}
-        for landing in landings if awaited else ():
-            if isinstance(landing.item, TakeSnapshot | CreateFolder):
+        awaited = _find_awaited(plan.steps)
+        for landing in landings:
+            if landing.item in awaited:
                 if landing.error is not None:
                     raise landing.error
                 self._made[landing.item] = str(landing.result)
-        for one in awaited - self._made.keys():
+        for one in (one for one in _find_awaited(steps) if one not in self._made):
             what = f"snapshot {one.name!r}" if isinstance(one, TakeSnapshot) else "folder"
             raise InterruptedByUserError(
                 f"interrupted: the {what} of {one.about} goes on at the endpoint"

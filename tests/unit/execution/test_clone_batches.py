@@ -213,6 +213,15 @@ def test_a_folder_that_cannot_be_made_makes_no_clone(lab: MemoryHypervisor) -> N
     assert lab.calls["CreateClone"] == 0
 
 
+def test_nothing_more_is_made_for_clones_whose_snapshot_failed(lab: MemoryHypervisor) -> None:
+    lab.fail("snapshot", "gold", error=NoSpaceError("full"))
+    new = SnapshotChoice(kind="new", name="now")
+    place = Placement(folder="Desktops", create_folder=True)
+    with pytest.raises(NoSpaceError, match="full"):
+        connect(lab).clone(replace(REQUEST, snapshot=new, placement=place))
+    assert (lab.calls["CreateFolder"], lab.calls["CreateClone"]) == (0, 0)
+
+
 def test_a_foreign_name_is_refused_before_anything_is_sent(lab: MemoryHypervisor) -> None:
     lab.add_vm("desk-2")
     with pytest.raises(NameTakenError):
