@@ -205,6 +205,7 @@ def _read(kind: Any, value: object) -> Any:  # noqa: ANN401 - whatever a field i
     if get_origin(kind) is tuple and isinstance(value, list):
         return tuple(_read(parts[0], one) for one in value)
     if kind is PoolState:
+        json.dumps(value, ensure_ascii=False).encode()  # it is kept whole, also what is unknown
         return PoolState.read(value)
     if isinstance(kind, type) and is_dataclass(kind) and isinstance(value, dict):
         kinds = _list_fields(kind)
@@ -237,6 +238,8 @@ def _check_names(record: VmRecord) -> None:
     disks = (record.disks, *(snapshot.disks for snapshot in record.snapshots))
     if not all(disks) or not all(record.files):
         raise ValueError("a disk without a file")
+    if len(record.merging) not in {0, 2} or "\0" in record.renaming:
+        raise ValueError(f"{record.merging!r:.80} {record.renaming!r:.80}")
 
 
 def _check_machine(machine: MachineRecord) -> None:
