@@ -212,6 +212,7 @@ class Acting:
         *,
         scan: Scan | None = None,
         despite: bool | None = None,
+        parallel: int | None = None,
     ) -> Proposal[Plan, ActionReport]:
         """Propose what a plan says; what the endpoint cannot do is refused before anybody decides.
 
@@ -220,6 +221,7 @@ class Acting:
             found: The VMs that were named; the report tells of those that are absent.
             scan: Where to look for files of no VM in the looks before later stages.
             despite: Whether VMs that cannot be read are no reason to stop in those.
+            parallel: How many steps are in flight at once; left to the driver if None.
         """
         named = found or Found(vms=())
         check = partial(look_again, self.driver, scan=scan, despite=despite)
@@ -231,7 +233,8 @@ class Acting:
 
         def act(planned: Plan, progress: Progress | None, cancel: Cancellation) -> ActionReport:
             pace = cancel.govern(REAL)
-            return named.tell(self.carry_out(planned, progress, check=check, pace=pace))
+            done = self.carry_out(planned, progress, check=check, parallel=parallel, pace=pace)
+            return named.tell(done)
 
         return Proposal(look, act, instance=self.instance)
 

@@ -1,7 +1,8 @@
 """Proposals: what was proposed is what is done, or nothing is."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from itertools import permutations
 from typing import Any
@@ -13,12 +14,13 @@ from linkedclone.app.proposal import Proposal
 from linkedclone.drivers.features import ALL_STEPS
 from linkedclone.drivers.memory.demo import make_scene
 from linkedclone.drivers.memory.driver import MemoryDriver
-from linkedclone.errors import StaleProposalError, UnsupportedError
+from linkedclone.errors import InterruptedByUserError, StaleProposalError, UnsupportedError
+from linkedclone.execution.outage import Cancellation
 from linkedclone.model.customization import CloudInit, Customization, GuestOs
 from linkedclone.model.garbage import WasteKind
 from linkedclone.model.inventory import Inventory
 from linkedclone.model.plan import DeleteVm, Plan, PromoteVm, SetPower, Step, WriteMark
-from linkedclone.model.report import Status
+from linkedclone.model.report import ActionReport, Status
 from linkedclone.model.request import CloneRequest, Deletion, Mending, Scan, SnapshotChoice
 from linkedclone.model.values.ids import VmId
 from linkedclone.model.vm import Mark, PoolState, Power, Vm
@@ -118,6 +120,41 @@ def test_a_proposal_changes_nothing_before_it_is_applied(lab: MemoryHypervisor) 
     assert lab.vms == before
     assert {r.status for r in proposal.apply().results} == {Status.DONE}
     assert names(lab) == set()
+
+
+PROPOSALS: dict[str, Callable[[Connection], Proposal[Plan, ActionReport]]] = {
+    "start": lambda here: here.vms.propose_set_power(["desk-1"], Power.ON),
+    "stop": lambda here: here.vms.propose_set_power(["desk-2"], Power.OFF),
+    "restart": lambda here: here.vms.propose_restart(["desk-2"]),
+    "rename": lambda here: here.vms.propose_rename("desk-1", "web"),
+    "adopt": lambda here: here.vms.propose_adopt(["foreign"]),
+    "grow": lambda here: here.disks.propose_grow("bare", 1 << 50, force=True),
+    "snapshot": lambda here: here.snapshots.propose_create("desk-1", "new"),
+    "delete a snapshot": lambda here: here.snapshots.propose_delete("desk-2", "own"),
+    "revert": lambda here: here.snapshots.propose_revert("desk-2", "own"),
+    "promote": lambda here: here.disks.propose_promote(["desk-1"]),
+}
+
+
+@pytest.mark.parametrize("verb", PROPOSALS)
+def test_every_change_is_proposed_and_can_be_cancelled(lab: MemoryHypervisor, verb: str) -> None:
+    here = connect(lab)
+    here.vms.set_power(["desk-2"], Power.ON)
+    here.snapshots.create("desk-2", "own")
+    (desk,) = here.vms.find(["desk-3"])
+    lab.set_mark(desk.id, None)
+    lab.rename(desk.id, "foreign")
+    lab.add_vm("bare")
+    before = lab.vms
+    proposal = PROPOSALS[verb](here)
+    assert lab.vms == before
+    assert proposal.token == PROPOSALS[verb](connect(lab)).token
+    cancel = Cancellation()
+    cancel.cancel()
+    with suppress(InterruptedByUserError):
+        assert proposal.apply(cancel=cancel).interrupted
+    assert lab.vms == before
+    assert {result.status for result in proposal.apply().results} == {Status.DONE}
 
 
 def test_a_request_and_a_token_are_all_that_a_front_end_has_to_keep(lab: MemoryHypervisor) -> None:

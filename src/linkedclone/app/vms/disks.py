@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from linkedclone.execution.progress import Progress
     from linkedclone.model.images import Rebased, TellBytes
     from linkedclone.model.report import ActionReport
-    from linkedclone.model.request import Scan
 
 
 class Disks:
@@ -52,18 +51,23 @@ class Disks:
 
         return self._acting.propose(plan, found, scan=scan, despite=despite)
 
-    def grow(  # noqa: PLR0913 - one for each option
+    def grow(
         self,
         ref: str,
         capacity_bytes: int,
         *,
         disk: str = "",
-        force: bool = False,
-        despite_unreadable: bool = False,
-        scan: Scan | None = None,
         progress: Progress | None = None,
+        **care: Unpack[Care],
     ) -> ActionReport:
-        """Make a disk larger; the guest has to grow its file system itself."""
+        """Make a disk larger: :meth:`propose_grow`, and do it."""
+        return self.propose_grow(ref, capacity_bytes, disk=disk, **care).carry_out(progress)
+
+    def propose_grow(
+        self, ref: str, capacity_bytes: int, *, disk: str = "", **care: Unpack[Care]
+    ) -> Proposal[Plan, ActionReport]:
+        """Propose to make a disk larger; the guest has to grow its file system itself."""
+        scan, despite = care.get("scan"), care.get("despite_unreadable", False)
         (vm,) = self._driver.find_vms([ref])
         wanted = GrowDisk(vm=vm.id, vm_name=vm.name, disk=disk, capacity_bytes=capacity_bytes)
 
@@ -76,12 +80,11 @@ class Disks:
                 wanted,
                 inventory,
                 linked_too=linked_too,
-                force=force,
-                despite_unreadable=despite_unreadable,
+                force=care.get("force", False),
+                despite_unreadable=despite,
             )
 
-        proposal = self._acting.propose(plan, scan=scan, despite=despite_unreadable)
-        return proposal.carry_out(progress)
+        return self._acting.propose(plan, scan=scan, despite=despite)
 
     # -- files ------------------------------------------------------------------------
 

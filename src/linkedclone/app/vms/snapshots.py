@@ -44,11 +44,28 @@ class Snapshots:
         memory: bool = False,
         progress: Progress | None = None,
     ) -> ActionReport:
-        """Take a snapshot; of a running VM quiesced by its guest, or with its memory, if wanted."""
+        """Take a snapshot: :meth:`propose_create`, and do it."""
+        return self.propose_create(
+            ref, name, description=description, quiesce=quiesce, memory=memory
+        ).carry_out(progress)
+
+    def propose_create(
+        self,
+        ref: str,
+        name: str,
+        *,
+        description: str = "",
+        quiesce: bool = False,
+        memory: bool = False,
+    ) -> Proposal[Plan, ActionReport]:
+        """Propose a snapshot; of a running VM quiesced by its guest, or with its memory."""
         check_name(name)
-        (vm,) = self._driver.find_vms([ref])
-        plan = plan_create_snapshot(vm, name, description, quiesce=quiesce, memory=memory)
-        return self._acting.carry_out(plan, progress)
+
+        def plan() -> Plan:
+            (vm,) = self._driver.find_vms([ref])
+            return plan_create_snapshot(vm, name, description, quiesce=quiesce, memory=memory)
+
+        return self._acting.propose(plan)
 
     def delete(
         self, ref: str, name: str, *, progress: Progress | None = None, **care: Unpack[Care]

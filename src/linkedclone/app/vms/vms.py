@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -149,13 +149,29 @@ class Vms:
         parallel: int | None = None,
         progress: Progress | None = None,
     ) -> ActionReport:
-        """Start VMs, or stop them: hard, or by asking their guests first."""
+        """Start VMs, or stop them: :meth:`propose_set_power`, and do it."""
+        return self.propose_set_power(
+            refs, power, force=force, guests=guests, parallel=parallel
+        ).carry_out(progress)
+
+    def propose_set_power(
+        self,
+        refs: Sequence[str],
+        power: Power,
+        *,
+        force: bool = False,
+        guests: AskGuests | None = None,
+        parallel: int | None = None,
+    ) -> Proposal[Plan, ActionReport]:
+        """Propose to start VMs, or to stop them: hard, or by asking their guests first."""
         self._require_guests(guests)
         stop = "shut-down" if guests else "power-off"
         action = "power-on" if power is Power.ON else stop
         found = find_present(self._driver, refs, action=action)
-        plan = plan_power(found.vms, power, force=force, guests=guests)
-        return found.tell(self._acting.carry_out(plan, progress, parallel=parallel))
+        look = self._looks(found.vms)
+        return self._acting.propose(
+            lambda: plan_power(look(), power, force=force, guests=guests), found, parallel=parallel
+        )
 
     def restart(
         self,
@@ -165,11 +181,26 @@ class Vms:
         guests: AskGuests | None = None,
         progress: Progress | None = None,
     ) -> ActionReport:
-        """Stop VMs, hard or by asking their guests first, and start them again."""
+        """Stop VMs, and start them again: :meth:`propose_restart`, and do it."""
+        return self.propose_restart(refs, force=force, guests=guests).carry_out(progress)
+
+    def propose_restart(
+        self, refs: Sequence[str], *, force: bool = False, guests: AskGuests | None = None
+    ) -> Proposal[Plan, ActionReport]:
+        """Propose to stop VMs, hard or by asking their guests first, and to start them again."""
         self._require_guests(guests)
         found = find_present(self._driver, refs, action="power-on")
-        plan = plan_restart(found.vms, force=force, guests=guests)
-        return found.tell(self._acting.carry_out(plan, progress))
+        look = self._looks(found.vms)
+        return self._acting.propose(lambda: plan_restart(look(), force=force, guests=guests), found)
+
+    def _looks(self, vms: Sequence[Vm]) -> Callable[[], Sequence[Vm]]:
+        """Return what gives VMs as they were found, and later as they are by then."""
+        seen = [vms]
+
+        def look() -> Sequence[Vm]:
+            return seen.pop() if seen else self._driver.observe_vms([vm.id for vm in vms])
+
+        return look
 
     def _require_guests(self, guests: AskGuests | None) -> None:
         if guests is not None:
@@ -179,9 +210,21 @@ class Vms:
     def rename(
         self, ref: str, name: str, *, force: bool = False, progress: Progress | None = None
     ) -> ActionReport:
-        """Give a VM another name; its UUID, its mark and what it hangs from stay."""
-        (vm,) = self._driver.find_vms([ref])
-        return self._acting.carry_out(plan_rename(vm, name, force=force), progress)
+        """Give a VM another name: :meth:`propose_rename`, and do it."""
+        return self.propose_rename(ref, name, force=force).carry_out(progress)
+
+    def propose_rename(
+        self, ref: str, name: str, *, force: bool = False
+    ) -> Proposal[Plan, ActionReport]:
+        """Propose another name for a VM; its UUID, its mark and its disks stay."""
+        found = Found(vms=self._driver.find_vms([ref]))
+        look = self._looks(found.vms)
+
+        def plan() -> Plan:
+            (vm,) = look() or found.vms
+            return plan_rename(vm, name, force=force)
+
+        return self._acting.propose(plan)
 
     def relocate(
         self,
@@ -192,14 +235,26 @@ class Vms:
         despite_unreadable: bool = False,
         progress: Progress | None = None,
     ) -> ActionReport:
-        """Move VMs; each is proven to hang from what it hung from before.
+        """Move VMs: :meth:`propose_relocate`, and do it."""
+        return self.propose_relocate(
+            refs, placement, force=force, despite_unreadable=despite_unreadable
+        ).carry_out(progress)
+
+    def propose_relocate(
+        self,
+        refs: Sequence[str],
+        placement: Placement,
+        *,
+        force: bool = False,
+        despite_unreadable: bool = False,
+    ) -> Proposal[Plan, ActionReport]:
+        """Propose to move VMs; each is proven to depend on the same disks as before.
 
         Args:
             refs: Names, inventory paths or UUIDs.
             placement: Where to: a datastore, a host, a cluster or a resource pool.
             force: Also those that are not ours.
             despite_unreadable: Also those that VMs which cannot be read may hang from.
-            progress: Who is told.
         """
         driver = self._driver
         require(driver.features, RelocateVm)
@@ -230,7 +285,7 @@ class Vms:
 
         before = {vm.id: vm for vm in self._driver.observe_vms([vm.id for vm in vms])}
         proposal = self._acting.propose(plan, found, despite=despite_unreadable)
-        return self._proven(proposal.carry_out(progress), before)
+        return proposal.then(lambda report: self._proven(report, before))
 
     def _proven(self, report: ActionReport, before: dict[VmId, Vm]) -> ActionReport:
         """Read back what was moved; what hangs from something else now has failed, loudly."""
@@ -261,7 +316,13 @@ class Vms:
         force: bool = False,
         progress: Progress | None = None,
     ) -> ActionReport:
-        """Mark linked clones of other tools as ours."""
+        """Mark linked clones of other tools as ours: :meth:`propose_adopt`, and do it."""
+        return self.propose_adopt(refs, owner=owner, force=force).carry_out(progress)
+
+    def propose_adopt(
+        self, refs: Sequence[str], *, owner: str = DEFAULT_OWNER, force: bool = False
+    ) -> Proposal[Plan, ActionReport]:
+        """Propose to mark linked clones of other tools as ours."""
         check_name(owner)
         found = find_present(self._driver, refs, action="mark")
 
@@ -269,7 +330,7 @@ class Vms:
             inventory = self._driver.observe()
             return plan_adopt(found.vms, inventory, owner=owner, version=__version__, force=force)
 
-        return self._acting.propose(plan, found).carry_out(progress)
+        return self._acting.propose(plan, found)
 
     def _sources(self, vms: Sequence[Vm]) -> frozenset[VmId]:
         return self._driver.observe_sources([vm.id for vm in vms])
