@@ -6,6 +6,7 @@ from dataclasses import replace
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
+from threading import Lock
 from typing import Final, Generic, Protocol, TypedDict, TypeVar, cast
 from uuid import uuid4
 
@@ -67,6 +68,7 @@ class Proposal(Generic[_Plan, _Report]):
         self._look = look
         self._act = act
         self._instance = instance
+        self._unused = Lock()
         self.plan: Final = look()
 
     @property
@@ -117,8 +119,13 @@ class Proposal(Generic[_Plan, _Report]):
     def carry_out(
         self, progress: Progress | None = None, cancel: Cancellation | None = None
     ) -> _Report:
-        """Do it without another look at the whole, where nobody took time to decide."""
-        return self._run(self.plan, progress, cancel)
+        """Do it without another look at the whole, where nobody took time to decide.
+
+        Once: a plan names its run, whose clones it would undo the second time. From
+        then on it is as :meth:`apply`.
+        """
+        first = self._unused.acquire(blocking=False)
+        return self._run(self.plan if first else self.look_again(), progress, cancel)
 
     def then(self, tell: Callable[[_Report], _Other]) -> "Proposal[_Plan, _Other]":
         """Return the same proposal with another report made of its own."""

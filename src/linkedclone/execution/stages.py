@@ -156,7 +156,7 @@ class Stages:
 
     def assign(self, steps: Sequence[Step]) -> Iterator[tuple[StageWorker, Sequence[Step]]]:
         """Return the steps of a stage in groups, each with its worker."""
-        left = list(steps)
+        left = list({id(step): step for step in steps}.values())
         for kind, worker in self.workers.items():
             own = worker.claim(self, [step for step in left if isinstance(step, kind)])
             if own:

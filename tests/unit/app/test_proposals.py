@@ -255,6 +255,21 @@ def test_clones_are_proposed_whatever_the_time_and_the_run(
     assert "no longer: clone web-1" in caught.value.details
 
 
+def test_carrying_a_proposal_out_again_does_not_undo_the_clones_it_made(
+    lab: MemoryHypervisor,
+) -> None:
+    choice = SnapshotChoice(kind="new", name="now")
+    request = CloneRequest(parent="gold", names=("web-{1..2}",), snapshot=choice)
+    proposal = connect(lab).propose_clone(request)
+    again = proposal.then(lambda report: report)
+    assert proposal.carry_out().exit_code == 0
+    before = lab.vms
+    for one in (proposal, again):
+        with pytest.raises(StaleProposalError):
+            one.carry_out()
+    assert lab.vms == before
+
+
 def test_guest_settings_are_covered_but_not_in_the_document(lab: MemoryHypervisor) -> None:
     data = "#cloud-config\npackages: [{}]\n"
     told = [

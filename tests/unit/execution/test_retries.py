@@ -356,6 +356,16 @@ def test_an_endpoint_that_stays_away_ends_the_run_with_a_true_report(
     assert 55 < clock.time < 70
 
 
+def test_a_step_that_stands_in_a_stage_twice_is_sent_once(
+    lab: MemoryHypervisor, told: Told
+) -> None:
+    step = DeleteVm(vm=lab.add_vm("a"), vm_name="a")
+    runner = Runner(MemoryDriver(lab, "memory:"), told)
+    report = runner.run(Plan(stages=((step, step),)), endpoint="memory:")
+    assert [result.status for result in report.results] == [Status.DONE]
+    assert lab.calls["DeleteVm"] == 1
+
+
 def test_an_interrupt_ends_the_waiting(lab: MemoryHypervisor, told: Told) -> None:
     def interrupt(seconds: float) -> None:
         raise KeyboardInterrupt
