@@ -97,7 +97,7 @@ class NoSnapshotError(RefusedError):
 
 
 class NameTakenError(RefusedError):
-    """Names that are wanted belong to VMs that are not ours, or hang from something else."""
+    """Names that are wanted belong to VMs that are not ours, or depend on something else."""
 
 
 class InUseError(RefusedError):

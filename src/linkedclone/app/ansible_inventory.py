@@ -28,9 +28,9 @@ class AnsibleHost:
 
     vm: Vm
     endpoint: str
-    parent: str = ""  # name of the VM that it hangs from; empty if none
+    parent: str = ""  # name of the VM that it depends on; empty if none
     parent_id: str = ""  # what tells that from others of its name
-    snapshot: str = ""  # name of the snapshot that it hangs from; empty if none
+    snapshot: str = ""  # name of the snapshot that it depends on; empty if none
     snapshot_id: str = ""  # what tells that from others of its name
     linked: bool | None = None  # whether it is linked; None where that cannot be seen
     login: SshLogin | None = None  # how to log in; None leaves it to its first address

@@ -139,7 +139,7 @@ class Connection:
         *,
         progress: Progress | None = None,
     ) -> ActionReport:
-        """Delete VMs, unless something hangs from them; short for ``vms.delete``."""
+        """Delete VMs, unless something depends on them; short for ``vms.delete``."""
         return self.vms.delete(refs, how, progress=progress)
 
     # -- what else can be asked -------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Families of one endpoint: who hangs from whom, what it takes, and what nothing uses."""
+"""Families of one endpoint: who depends on whom, what it takes, and what nothing uses."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Families:
 
         Args:
             parent: A name, inventory path or UUID; None stands for all.
-            scan: Where to look for disk files of no VM that hang from them.
+            scan: Where to look for disk files of no VM that depend on them.
         """
         found = self._driver.find_vms([parent])[0] if parent else None
         return build_tree(restrict(self._driver.observe(sizes=True, scan=scan)), found)
@@ -53,8 +53,8 @@ class Families:
         """Return VMs as Ansible is told of them, by name; linked clones unless ``every`` one.
 
         Args:
-            parent: Only what hangs from this VM, directly or by way of others.
-            every: Also what hangs from nothing. Templates never: nothing runs in them.
+            parent: Only what depends on this VM, directly or by way of others.
+            every: Also what depends on nothing. Templates never: nothing runs in them.
         """
         found = self._driver.find_vms([parent]) if parent else ()
         inventory = self._driver.observe()
@@ -97,7 +97,7 @@ class Families:
 
         Args:
             kinds: What is removed of it.
-            despite_unreadable: Also what VMs that cannot be read may hang from.
+            despite_unreadable: Also what VMs that cannot be read may depend on.
             scan: Where to look for files.
         """
         despite = despite_unreadable

@@ -41,7 +41,7 @@ class Images:
         return self._show_made(made)
 
     def remove(self, name: str) -> None:
-        """Delete an image that nothing hangs from."""
+        """Delete an image that nothing depends on."""
         self._store.remove_image(name)
 
     def _show_made(self, made: VmId) -> VmRow:

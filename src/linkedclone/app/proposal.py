@@ -29,8 +29,8 @@ class Care(TypedDict, total=False):
 
     Attributes:
         force: Also what is not ours.
-        despite_unreadable: Also what VMs that cannot be read may hang from.
-        scan: Where to look for files of no VM that hang from it.
+        despite_unreadable: Also what VMs that cannot be read may depend on.
+        scan: Where to look for files of no VM that depend on it.
     """
 
     force: bool

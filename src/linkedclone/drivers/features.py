@@ -37,7 +37,7 @@ class Features:
             where it cannot go away.
         customizes_always: Whether every clone's guest is told who it is, asked
             for or not. ``Vm.customization`` is told of all clones then.
-        grows_linked_disks: Whether a disk can grow that hangs from another file.
+        grows_linked_disks: Whether a disk can grow that depends on another file.
         asks_deaf_guests: Whether a guest may be asked to shut down that does not
             hear yet, so that it has to be asked again; to ask once more does no
             harm to one that heard.

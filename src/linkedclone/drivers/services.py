@@ -131,7 +131,7 @@ class ImageStore(Protocol):
         """Delete an image.
 
         Raises:
-            InUseError: Clones hang from it.
+            InUseError: Clones depend on it.
             NotFoundError: There is none of that name.
         """
 
@@ -162,7 +162,7 @@ class StateFolderService(Protocol):
         """
 
     def rebase_layers(self, file: Path) -> Rebased:
-        """Let all that miss a layer hang from the file that it is now; waits.
+        """Let all that miss a layer depend on the file that it is now; waits.
 
         Raises:
             InputError: It is no layer that is missed.

@@ -215,7 +215,7 @@ class CloneStage(StageWorker):
     def _with_latest_parent(
         self, steps: Sequence[CreateClone], vms: Mapping[str, Vm]
     ) -> Sequence[CreateClone]:
-        """Read the parent again if other runs made some: those may hang from newer snapshots."""
+        """Read the parent again if other runs made some: those may depend on newer snapshots."""
         theirs = [
             step
             for step in steps

@@ -70,7 +70,7 @@ def read_disk_file(path: Path, image_format: ImageFormat) -> DiskFile:
 
 
 def _measure_raw(path: Path) -> int:
-    """Return the size of a raw disk: a file, or a device of this machine that files hang from."""
+    """Return the size of a raw disk: a file, or a device of this machine that files depend on."""
     seen = path.stat()
     if not (stat.S_ISREG(seen.st_mode) or stat.S_ISBLK(seen.st_mode)):
         raise refuse_file(path, f"it is not a regular file but {name_kind(seen.st_mode)}")

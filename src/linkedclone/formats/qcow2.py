@@ -100,7 +100,7 @@ def build_overlay(virtual_bytes: int, backing_path: str, backing_format: str) ->
 
 
 def build_empty(virtual_bytes: int) -> SparseFile:
-    """Build an empty disk that hangs from nothing and reads as zeros."""
+    """Build an empty disk that depends on nothing and reads as zeros."""
     return _build(virtual_bytes, _EXTENSION.pack(0, 0), b"")
 
 

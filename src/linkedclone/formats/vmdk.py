@@ -130,7 +130,7 @@ def _check_descriptor(text: str, what: str) -> None:
 
 
 def read_parent(path: Path) -> str:
-    """Return the file that a VMDK hangs from, as it is written there; empty for none.
+    """Return the file that a VMDK depends on, as it is written there; empty for none.
 
     Read where QEMU reads it, and wherever else the header says.
     """

@@ -1,4 +1,4 @@
-"""What the descriptor of a virtual disk says: the file that it hangs from, and its extents. Pure.
+"""What the descriptor of a virtual disk says: the file that it depends on, and its extents. Pure.
 
 A descriptor is text of a few hundred bytes; the data lie in extents beside it.
 A monolithic sparse file (of Workstation, or an upload) has the text within.
@@ -29,7 +29,7 @@ _EXTENT: Final = re.compile(r'^\s*(?:RW|RDONLY|NOACCESS)\s+\d+\s+\w+\s+"([^"]+)"
 class Descriptor:
     """What is of interest in a descriptor."""
 
-    parent: str = ""  # what it calls the file that it hangs from; empty for a base
+    parent: str = ""  # what it calls the file that it depends on; empty for a base
     # The files with its data and their change tracking, as it calls them.
     extents: tuple[str, ...] = ()
 

@@ -1,4 +1,4 @@
-"""Who hangs from whom, read from the disks alone. Pure: an inventory in, answers out.
+"""Who depends on whom, read from the disks alone. Pure: an inventory in, answers out.
 
 A linked clone has no flag on any hypervisor; it shows in its chain alone
 [fact: vs-no-linked-flag]. A layer **belongs** to the VM that writes to it, else to
@@ -26,7 +26,7 @@ class Origin:
     parent: Vm | None = None
     # The snapshot of that VM that the layer belongs to, if it still exists.
     snapshot: Snapshot | None = None
-    base: Layer | None = None  # the layer that it hangs from
+    base: Layer | None = None  # the layer that it depends on
 
 
 Reader = Vm | Stray
@@ -39,7 +39,7 @@ class Lineage:
     Attributes:
         vms: All VMs.
         strays: All files of no VM.
-        unread: The VMs of which it cannot be seen what they hang from.
+        unread: The VMs of which it cannot be seen what they depend on.
     """
 
     def __init__(self, inventory: Inventory) -> None:
@@ -192,7 +192,7 @@ class Lineage:
         """Return what reads a layer which belongs to this VM: other VMs, and stray files.
 
         Also layers in its folder that the VM itself does not read any more,
-        such as those of a deleted snapshot that clones still hang from. A
+        such as those of a deleted snapshot that clones still depend on. A
         clone that hides its chain depends on the parent that its mark names. A
         disk that several VMs write to belongs to one of them, and goes with each.
         """
@@ -201,7 +201,7 @@ class Lineage:
         return self._others(mine, vm, self._hidden.get(vm.uuid, ()))
 
     def dependants_of_snapshot(self, vm: Vm, snapshot: Snapshot) -> tuple[Reader, ...]:
-        """Return what hangs from this snapshot's files, apart from the VM itself."""
+        """Return what depends on this snapshot's files, apart from the VM itself."""
         frozen = [d.top for d in snapshot.disks or () if d.chain and not d.independent]
         marked = [
             clone
@@ -258,9 +258,9 @@ _UNTRACEABLE = "neither its storage nor a mark shows what its disks depend on"
 
 
 def _find_untraceable(inventory: Inventory) -> Iterable[Vm]:
-    """Yield the VMs of which neither chains nor a mark tell what they hang from.
+    """Yield the VMs of which neither chains nor a mark tell what they depend on.
 
-    A parent that has lost all its disks does not tell either what those hung from. A
+    A parent that has lost all its disks does not tell either what those depended on. A
     native delta lies on the datastore of its base [fact: vs-native-clones].
     """
     uuids = {vm.uuid for vm in inventory.vms if vm.disks or vm.snapshots}
@@ -275,7 +275,7 @@ def _find_untraceable(inventory: Inventory) -> Iterable[Vm]:
 
 
 def _hides(vm: Vm) -> bool:
-    """Say whether only its mark can tell what a VM hangs from.
+    """Say whether only its mark can tell what a VM depends on.
 
     A native clone hides its chain, and a clone that was not finished shows no disk yet.
     """

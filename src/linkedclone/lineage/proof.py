@@ -21,7 +21,7 @@ class Proof:
 def prove_linked(
     clone_disks: Sequence[Disk], snapshot_disks: Sequence[Disk], *, added: int = 0
 ) -> Proof:
-    """Prove that a new clone hangs from a snapshot.
+    """Prove that a new clone depends on a snapshot.
 
     It does only if the parent of every non-independent disk is a file of that snapshot,
     each such file is used by exactly one disk, and there are as many disks as in the
@@ -46,7 +46,7 @@ def prove_linked(
 
 
 def _without_added(disks: Sequence[Disk], added: int) -> list[Disk]:
-    """Leave out the last ``added`` disks that hang from nothing: new ones come last."""
+    """Leave out the last ``added`` disks that depend on nothing: new ones come last."""
     alone = [disk for disk in disks if len(disk.chain) == 1 and not disk.hidden]
     new = alone[len(alone) - added :] if 0 < added <= len(alone) else []
     return [disk for disk in disks if disk not in new]
@@ -79,7 +79,7 @@ def shared_layers(vm: Vm) -> tuple[Layer, ...]:
 
 
 def hangs_from(vm: Vm, snapshot_disks: Sequence[Disk]) -> Proof:
-    """Say whether an older clone still hangs from a snapshot.
+    """Say whether an older clone still depends on a snapshot.
 
     Weaker than :func:`prove_linked`: the clone may have snapshots of its own,
     and disks that were added later.
@@ -94,7 +94,7 @@ def hangs_from(vm: Vm, snapshot_disks: Sequence[Disk]) -> Proof:
 
 
 def hangs_from_any(vm: Vm, parent: Vm) -> Proof:
-    """Say whether an older clone hangs from its parent, by whichever snapshot.
+    """Say whether an older clone depends on its parent, by whichever snapshot.
 
     The snapshot that its mark names is tried first. Where that is gone, any
     layer that the parent reads too will do.
@@ -112,10 +112,10 @@ def hangs_from_any(vm: Vm, parent: Vm) -> Proof:
 
 
 def prove_kept(before: Vm, after: Vm) -> Proof:
-    """Prove that a VM hangs from exactly what it hung from, whatever became of its own layers.
+    """Prove that a VM depends on exactly what it depended on, whatever became of its own layers.
 
     It is linked if below each disk's top lie the same files as before; whether it is
-    cannot be told where a chain is hidden. A disk that hung from nothing still has to.
+    cannot be told where a chain is hidden. A disk that depended on nothing still has to.
     """
     below = {disk.label: disk.chain[:-1] for disk in before.disks}
     if {disk.label for disk in after.disks} != set(below):

@@ -14,7 +14,7 @@ from linkedclone.model.vm import Layer, Snapshot, Vm
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TreeNode:
-    """A VM, a layer (mostly a snapshot's) or a stray file, and what hangs from it.
+    """A VM, a layer (mostly a snapshot's) or a stray file, and what depends on it.
 
     Attributes:
         vm: The VM.
@@ -26,7 +26,7 @@ class TreeNode:
         shared_bytes: Of a VM what it uses together with others.
         depth: Of a VM the number of files that its longest chain goes through.
         created: When the VM or snapshot was made.
-        children: What hangs from it.
+        children: What depends on it.
     """
 
     vm: Vm | None = None
@@ -80,10 +80,10 @@ class TreeNode:
 def build_tree(inventory: Inventory, parent: Vm | None = None) -> tuple[TreeNode, ...]:
     """Return the families of an inventory, or only the one below ``parent``.
 
-    A family is a VM with the snapshots it has and the clones that hang from
+    A family is a VM with the snapshots it has and the clones that depend on
     each; a base whose VM is gone heads a family of its own. VMs without
     snapshots, clones or parent are no family and are left out, but for those
-    of which nobody knows what they hang from: they may be of any.
+    of which nobody knows what they depend on: they may be of any.
     """
     return _TreeBuilder(inventory).build(parent)
 
@@ -148,7 +148,7 @@ class _TreeBuilder:
     def _vm_node(self, vm: Vm) -> TreeNode:
         """Return the node of a VM with all below it; of one that comes below itself, it alone.
 
-        VMs of several disks can hang from each other, though only by hand.
+        VMs of several disks can depend on each other, though only by hand.
         """
         return self._nodes.get(vm.id) or self._build_node(vm, ())
 
@@ -217,7 +217,7 @@ class _TreeBuilder:
         return self._layer_nodes(vms, strays)
 
     def _layer_nodes(self, clones: Iterable[Vm], strays: Iterable[Stray]) -> tuple[TreeNode, ...]:
-        """Return one node for each layer that something hangs from without a snapshot to show."""
+        """Return one node for each layer that something depends on without a snapshot to show."""
         by_layer: dict[Layer, list[TreeNode]] = {}
         for clone in clones:
             base = self._origins[clone.id].base

@@ -32,10 +32,10 @@ class VmUsage(Document):
         own_bytes: Its layers that nothing else reads.
         shared_bytes: The layers that it reads together with others.
         depth: Files that its longest chain goes through.
-        clones: How many others hang from it, directly or through others.
-        frees_bytes: What deleting it alone would free; None while others hang
-            from it, since it cannot be deleted alone.
-        frees_with_clones_bytes: What deleting it and all that hangs from it would free.
+        clones: How many others depend on it, directly or through others.
+        frees_bytes: What deleting it alone would free; None while others depend
+            on it, since it cannot be deleted alone.
+        frees_with_clones_bytes: What deleting it and all that depends on it would free.
     """
 
     vm: Vm = field(metadata=told_by(lambda _, vm: {"name": vm.name, "id": vm.id}))
@@ -57,8 +57,8 @@ class FamilyUsage:
     """What a family takes and saves.
 
     Attributes:
-        root: The VM that all hang from; None if it is gone.
-        layer: The layer that all hang from, where its VM is gone.
+        root: The VM that all depend on; None if it is gone.
+        layer: The layer that all depend on, where its VM is gone.
         base_bytes: The layers that several members read.
         delta_bytes: The layers that one member reads.
         full_bytes: What full copies would take.
@@ -298,7 +298,7 @@ class _Measuring:
         return found is None or found.used_bytes is None
 
     def _root(self, vms: Sequence[Vm]) -> Vm | None:
-        """Return the VM that hangs from nothing; of several the one that most hang from."""
+        """Return the VM that depends on nothing; of several the one that most depend on."""
         tops = []
         for vm in vms:
             origin = self.lineage.origin(vm)

@@ -16,8 +16,8 @@ class VmRow:
 
     Attributes:
         vm: The VM.
-        parent: Name of the VM that it hangs from; empty if none or gone.
-        snapshot: Name of the snapshot that it hangs from; empty if none or gone.
+        parent: Name of the VM that it depends on; empty if none or gone.
+        snapshot: Name of the snapshot that it depends on; empty if none or gone.
         mode: How its disks came to be.
     """
 
@@ -92,7 +92,7 @@ def describe_vms(inventory: Inventory) -> tuple[VmRow, ...]:
 
 
 def restrict(inventory: Inventory) -> Inventory:
-    """Return what is shown of an inventory: no VM outside, but for those that others hang from."""
+    """Return what is shown of an inventory: no VM outside, but for those that others depend on."""
     if not inventory.outside:
         return inventory
     lineage = Lineage(inventory)

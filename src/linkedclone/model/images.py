@@ -89,7 +89,7 @@ class DiskExport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rebased:
-    """What hangs from a layer again that was missed.
+    """What depends on a layer again that was missed.
 
     Attributes:
         file: Where the layer is.
@@ -127,7 +127,7 @@ class Image(Document):
         capacity_bytes: The size that a guest sees.
         file_bytes: What the base layer takes on disk.
         imported: When.
-        dependants: Names of the VMs that hang from it.
+        dependants: Names of the VMs that depend on it.
     """
 
     name: str

@@ -22,7 +22,7 @@ class Stray:
     elsewhere or nowhere, an overlay that was made by hand.
     """
 
-    chain: tuple[Layer, ...]  # the file itself last, and what it hangs from below it, base first
+    chain: tuple[Layer, ...]  # the file itself last, and what it depends on below it, base first
     # What it occupies; None where unknown.
     used_bytes: int | None = field(default=None, metadata=NOT_TOLD)
     # What is known of it, for people (``of the unregistered VM old-gold``).
@@ -95,7 +95,7 @@ class Inventory:
 
     @property
     def unreadable(self) -> tuple[Vm, ...]:
-        """The VMs that cannot be read: what they hang from is not known."""
+        """The VMs that cannot be read: what they depend on is not known."""
         return tuple(vm for vm in self.vms if vm.unreadable)
 
     @property

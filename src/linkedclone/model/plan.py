@@ -100,7 +100,7 @@ class CreateClone(_Step):
 
     action: ClassVar[str] = "clone"
     source: Vm = field(metadata=told_by(lambda _, vm: {"parent": vm.uuid}))
-    # What the clone hangs from; None while it is yet to be taken, and where a parent without
+    # What the clone depends on; None while it is yet to be taken, and where a parent without
     # snapshots is copied.
     snapshot: Snapshot | None = field(metadata=told_by(_tell_id))
     target: Target
@@ -119,8 +119,8 @@ class CreateClone(_Step):
     # although its job succeeded goes all the same.
     keep_failed: bool = False
     generation: int = 0  # what its UUID is made of beside the endpoint, folder, owner and name
-    # Earlier steps of the same plan whose results it refers to: the snapshot that it is to hang
-    # from, and the folder that it goes into, from which its UUID follows.
+    # Earlier steps of the same plan whose results it refers to: the snapshot that it is to depend
+    # on, and the folder that it goes into, from which its UUID follows.
     awaits: tuple[TakeSnapshot | CreateFolder, ...] = field(default=(), metadata=NOT_TOLD)
 
     @property
@@ -222,7 +222,7 @@ class ReconfigureVm(_VmStep):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RelocateVm(_PlannedVmStep):
-    """Move a VM; what it hangs from stays where it is."""
+    """Move a VM; what it depends on stays where it is."""
 
     action: ClassVar[str] = "relocate"
     target: Target  # where it goes; empty ids leave it where it is

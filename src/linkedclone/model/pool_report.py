@@ -52,7 +52,7 @@ class PoolReport(Document):
     Attributes:
         endpoint: Where it is.
         pool: Its name.
-        image: The parent and the snapshot that its clones are to hang from.
+        image: The parent and the snapshot that its clones are to depend on.
         results: What was done, in order.
         skipped: What was left alone at the end.
         stopped: Why the run ended before the pool was as its spec wants it;
@@ -122,7 +122,7 @@ class PoolRow(Document):
         power: Whether it runs.
         fitness: Whether it does what it is there for.
         reason: Why not.
-        image: The snapshot that it hangs from, as its mark names it.
+        image: The snapshot that it depends on, as its mark names it.
         current: Whether that is the image that is wanted.
         own_bytes: What it takes of its own.
         created: When it was made.

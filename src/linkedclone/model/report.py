@@ -96,7 +96,7 @@ class CloneResult(Document):
     through, in order: ``submitted``, ``cloned``, ``powered_on``, ``tools``,
     ``customized``, ``address``. ``task`` is what the hypervisor calls the job
     that made it, to be looked up in its own logs. ``parent`` and ``snapshot`` are
-    what the clone itself hangs from; ``differences`` is what one that was there
+    what the clone itself depends on; ``differences`` is what one that was there
     has otherwise than it was asked for. ``proof`` is ``hidden`` where a chain cannot be seen.
     """
 
@@ -136,9 +136,9 @@ class CloneReport(Document):
     Attributes:
         endpoint: Where they are.
         parent: Name of the parent.
-        snapshot: Name of the snapshot that its clones hang from; empty where the
+        snapshot: Name of the snapshot that its clones depend on; empty where the
             parent was copied as it stood, or where nothing was made and those
-            that were there hang from several.
+            that were there depend on several.
         clones: What became of each, in the order of the request.
         seconds: How long it took.
         interrupted: Whether the user ended it early.

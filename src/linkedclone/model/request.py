@@ -41,7 +41,7 @@ class DiskMove(StrEnum):
 
     @property
     def linked(self) -> bool:
-        """Whether the clone has to hang from the snapshot, and is undone if it does not."""
+        """Whether the clone has to depend on the snapshot, and is undone if it does not."""
         return self is DiskMove.LINKED
 
 
@@ -180,7 +180,7 @@ class CloneRequest:
     Attributes:
         parent: The parent's name, inventory path or UUID.
         names: The clones' names, each once.
-        snapshot: Which snapshot they hang from.
+        snapshot: Which snapshot they depend on.
         disk_move: What becomes of the disks.
         hardware: What differs from the snapshot's hardware.
         placement: Where they go.
@@ -305,9 +305,9 @@ class Deletion:
 
     Attributes:
         force: Also what is not ours, and a base that belongs to no VM any more.
-        cascade: Also all clones that hang from what is named.
+        cascade: Also all clones that depend on what is named.
         keep_base: The last users of such a base are unregistered instead.
-        despite_unreadable: Also what VMs that cannot be read may hang from, and
+        despite_unreadable: Also what VMs that cannot be read may depend on, and
             such VMs themselves.
         marks: The marks for which VMs go; one that bears another by then stays.
         notes: What a person should know besides.

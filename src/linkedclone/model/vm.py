@@ -218,7 +218,7 @@ class Mark:
         run: The run that made the clone; only that run may undo it.
         parent_uuid: UUID of the parent.
         parent_name: Its name at the time.
-        snapshot: Id of the snapshot that the clone hangs from.
+        snapshot: Id of the snapshot that the clone depends on.
         snapshot_name: Its name at the time.
         spec: Digest of what was asked for, see ``planning.clone.spec_digest``; empty for a
             clone that was adopted, ``LEFT_FAILED`` for one that was kept as its
@@ -288,7 +288,7 @@ class Vm:
         trouble: Why it does not run as it should, and what to do: why it is
             paused, or what was left behind by an end that nobody asked for;
             empty if nothing is the matter.
-        unreadable: Why what it hangs from, and what may hang from it, cannot be
+        unreadable: Why what it depends on, and what may depend on it, cannot be
             read in full; empty if it was read. What is set beside may be stale.
         remedy: What alone helps an unreadable VM; empty where a person may go on
             with ``--force``.

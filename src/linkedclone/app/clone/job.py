@@ -192,7 +192,7 @@ class CloneJob:
         """Make the clones, prove each, wait as far as asked, and report.
 
         Raises:
-            LinkedCloneError: The snapshot that all hang from could not be
+            LinkedCloneError: The snapshot that all depend on could not be
                 taken, or the folder that they go into not be made.
         """
         begun = time.monotonic()
@@ -249,7 +249,7 @@ class CloneJob:
         return tell_clashes(results, vms)
 
     def _unused_snapshot(self, made: Sequence[Made]) -> tuple[str, ...]:
-        """Tell of a snapshot that this run took and that nothing of its own hangs from."""
+        """Tell of a snapshot that this run took and that nothing of its own depends on."""
         taken = [step for step in self._prepared.plan.steps if isinstance(step, TakeSnapshot)]
         used = any(m.verdict.fate in {Fate.CREATED, Fate.KEPT} for m in made)
         if not taken or used or self._runner.interrupted:

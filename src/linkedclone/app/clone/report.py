@@ -37,7 +37,7 @@ def describe_existing(prepared: Prepared, vm: Vm) -> CloneResult:
 
 
 def _compared(result: CloneResult, vm: Vm, source: Vm, wanted: Wanted) -> CloneResult:
-    """Tell what a clone that was there hangs from, and in what it differs from what is wanted."""
+    """Tell what a clone that was there depends on, and in what it differs from what is wanted."""
     from linkedclone.planning.clone.differences import find_base, find_differences
 
     base = find_base(vm, source, linked=wanted.request.disk_move.linked)
@@ -177,7 +177,7 @@ def build_report(
 
 
 def _common_snapshot(prepared: Prepared, results: Iterable[CloneResult]) -> str:
-    """Return the snapshot that a batch hangs from; one that was never taken is not told."""
+    """Return the snapshot that a batch depends on; one that was never taken is not told."""
     if prepared.creates:
         return prepared.plan.snapshot_name
     names = {result.snapshot for result in results if result.id}

@@ -62,13 +62,13 @@ class PoolScene:
         spec: The pool.
         request: What its clones have in common.
         parent: The golden image.
-        snapshot: What they are to hang from.
+        snapshot: What they are to depend on.
         target: Where they go.
         instance: The endpoint's own id.
         asked: Clones that somebody wants made anew.
         absent: What somebody wants made anew that is not in the pool.
         accepted: Clones that belong to the pool though their marks do not say so yet.
-        despite_unreadable: Whether clones go that VMs which cannot be read may hang from.
+        despite_unreadable: Whether clones go that VMs which cannot be read may depend on.
     """
 
     spec: PoolSpec

@@ -125,7 +125,7 @@ class Disks:
         self._folder().move_state(target, tell or tell_nobody)
 
     def rebase_layers(self, file: Path) -> Rebased:
-        """Let all that miss a layer hang from the file that it is now."""
+        """Let all that miss a layer depend on the file that it is now."""
         return self._folder().rebase_layers(file)
 
     def accept_layer(self, file: Path) -> None:

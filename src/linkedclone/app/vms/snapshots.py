@@ -76,7 +76,7 @@ class Snapshots:
     def propose_delete(
         self, ref: str, name: str, **care: Unpack[Care]
     ) -> Proposal[Plan, ActionReport]:
-        """Propose to delete a snapshot by name, path or id, unless something hangs from it."""
+        """Propose to delete a snapshot by name, path or id, unless something depends on it."""
         return self._propose(plan_delete_snapshot, ref, name, busy="delete a snapshot of", **care)
 
     def revert(

@@ -180,7 +180,7 @@ def _count(number: int, status: Status) -> str:
 
 
 def _render_state(report: CloneReport) -> str:
-    """Say what the clones of a batch hang from; the table has it where they hang from several."""
+    """Say what the clones of a batch depend on; the table has it where they depend on several."""
     several = any(clone.snapshot not in {"", report.snapshot} for clone in report.clones)
     if report.snapshot:
         return f"at snapshot {report.snapshot}" + (" (the new ones)" if several else "")

@@ -113,7 +113,7 @@ FEATURES: Final = Features(
     grows_linked_disks=True,
     asks_deaf_guests=True,
 )
-"""A delta may be larger than what it hangs from. Every clone boots with a seed of its
+"""A delta may be larger than what it depends on. Every clone boots with a seed of its
 own. While a guest boots, nobody in it listens to the power button."""
 
 

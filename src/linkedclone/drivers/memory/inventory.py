@@ -327,7 +327,7 @@ class Estate:
     def relocate(self, step: RelocateVm) -> None:
         """Move a VM: to another pool, and with its top layers to another datastore.
 
-        What those hang from stays where it is [fact: vs-relocate].
+        What those depend on stays where it is [fact: vs-relocate].
         """
         machine, store = self.machine(step.vm), StoreId(step.target.datastore)
         machine.pool = step.target.pool or machine.pool

@@ -45,7 +45,7 @@ def _promoted(
 
 
 def grow(estate: Estate, vm: VmId, label: str, capacity_bytes: int) -> None:
-    """Make a disk larger, unless it hangs from another file [fact: vs-linked-no-growth]."""
+    """Make a disk larger, unless it depends on another file [fact: vs-linked-no-growth]."""
     machine = estate.machine(vm)
     disk = next((d for d in machine.disks if d.label == label), None)
     if disk is None or len(disk.chain) > 1:

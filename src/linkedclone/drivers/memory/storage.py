@@ -68,7 +68,7 @@ class Storage:
         self._homes.discard(home)
 
     def make_base(self, home: Home, name: str, size_bytes: int) -> Layer:
-        """Make a VM's own file that hangs from nothing: ``name.vmdk``, ``name_1.vmdk`` …."""
+        """Make a VM's own file that depends on nothing: ``name.vmdk``, ``name_1.vmdk`` …."""
         stems = itertools.chain([name], (f"{name}_{n}" for n in itertools.count(1)))
         return self._make(home, stems, size_bytes)
 

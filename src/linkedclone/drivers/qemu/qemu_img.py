@@ -58,7 +58,7 @@ def explain_failure(verb: str, status: int, words: str, folder: Path) -> Hypervi
 def check_image(image: DiskFile, *, lock: int | None = None) -> str:
     """Let QEMU's own tool look whether an image is whole; return what is wrong, or nothing.
 
-    The image is looked at alone, whatever it hangs from. Memory and time are
+    The image is looked at alone, whatever it depends on. Memory and time are
     bounded: a header may claim any size.
     """
     if image.format is ImageFormat.RAW:

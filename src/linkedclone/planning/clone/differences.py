@@ -24,7 +24,7 @@ from linkedclone.planning.clone.spec_digest import (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Base:
-    """What a clone hangs from, or was copied from."""
+    """What a clone depends on, or was copied from."""
 
     parent: str  # name of the VM
     snapshot: str  # name of its snapshot; empty where it was copied as it stood
@@ -33,7 +33,7 @@ class Base:
 
 
 def find_base(vm: Vm, source: Vm, *, linked: bool) -> Base:
-    """Return what a clone hangs from: as its disks tell, else its mark.
+    """Return what a clone depends on: as its disks tell, else its mark.
 
     A full clone was copied from what its mark names, whatever it may share.
     """
@@ -55,7 +55,7 @@ class Wanted:
 
     request: CloneRequest
     target: Target
-    # The snapshot that they are to hang from; None for one that is yet to be taken, or where the
+    # The snapshot that they are to depend on; None for one that is yet to be taken, or where the
     # parent is copied as it stands.
     snapshot: Snapshot | None
 

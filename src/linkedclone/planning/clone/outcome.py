@@ -85,7 +85,7 @@ def judge(
 
 
 def _prove(step: CreateClone, vm: Vm) -> Proof:
-    """Look at a clone's disks: what was to be linked hangs from the snapshot, else all are there.
+    """Look at a clone's disks: what was to be linked depends on the snapshot, else all are there.
 
     What is as wanted gives no reason.
     """
@@ -223,7 +223,7 @@ def _was_left(vm: Vm) -> LinkedCloneError:
 
 
 def _judge_copy(source: Vm, vm: Vm) -> CloneVerdict:
-    """Judge a clone that was to be full: it must not hang from the snapshot that its mark names.
+    """Judge a clone that was to be full: it must not depend on the snapshot that its mark names.
 
     Sharing a deeper layer is what the classic way of full clones may come to.
     """

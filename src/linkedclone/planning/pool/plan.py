@@ -77,7 +77,7 @@ class PoolSight:
     """What is seen of a pool at one moment, and what its clones are to be made of."""
 
     parent: Vm  # the golden image
-    snapshot: Snapshot  # what the clones are to hang from, with its disks
+    snapshot: Snapshot  # what the clones are to depend on, with its disks
     folder: str  # inventory path of the folder that they stand in
     shape: Mapping[str, str]  # what they are to be given, see ``planning.clone.spec_digest``
     inventory: Inventory  # all VMs, with sizes
@@ -88,7 +88,7 @@ class PoolSight:
     # Clones that belong to the pool though their marks do not say so.
     accepted: frozenset[VmId] = frozenset()
     origin: tuple[str, FolderId] | None = None  # see ``PoolIdentity``
-    # Whether clones go that VMs which cannot be read may hang from.
+    # Whether clones go that VMs which cannot be read may depend on.
     despite_unreadable: bool = False
 
     def identify(self, spec: PoolSpec) -> PoolIdentity:
@@ -112,9 +112,9 @@ class PoolSight:
 
 
 def on_image(vm: Vm, sight: PoolSight) -> bool:
-    """Say whether a clone hangs from the snapshot that is wanted; from its disks, if they tell.
+    """Say whether a clone depends on the snapshot that is wanted; from its disks, if they tell.
 
-    From that one itself: what hangs from a later snapshot of the same parent
+    From that one itself: what depends on a later snapshot of the same parent
     reads the layers of the earlier ones, too.
     """
     if any(disk.hidden for disk in vm.disks):

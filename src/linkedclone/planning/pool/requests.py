@@ -168,7 +168,7 @@ class Image:
 
 
 def find_previous(members: Sequence[Vm], pool: str, current: Image) -> Image:
-    """Return the image that a pool hung from before: what most came from, or are on still.
+    """Return the image that a pool depended on before: what most came from, or are on still.
 
     A recompose that was stopped leaves clones on the image before; those are
     asked what they are on, not what they came from.

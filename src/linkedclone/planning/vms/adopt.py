@@ -16,7 +16,7 @@ def plan_adopt(
 ) -> Plan:
     """Mark linked clones as ours, with what their disks say of their parent, and golden images.
 
-    A golden image is a VM with a snapshot that clones can hang from. What bears the
+    A golden image is a VM with a snapshot that clones can depend on. What bears the
     owner's mark already is left alone; what bears another owner's needs ``force``.
     """
     lineage = Lineage(inventory)

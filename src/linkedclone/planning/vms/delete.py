@@ -1,4 +1,4 @@
-"""Plan what is deleted: clones before what they hang from, and no base that anything needs."""
+"""Plan what is deleted: clones before what they depend on, and no base that anything needs."""
 
 from collections.abc import Iterable, Sequence
 
@@ -22,18 +22,18 @@ from linkedclone.planning.vms.guards import (
 
 
 def plan_delete(vms: Sequence[Vm], inventory: Inventory, how: Deletion | None = None) -> Plan:
-    """Delete VMs, clones before what they hang from.
+    """Delete VMs, clones before what they depend on.
 
     The inventory is what counts: it was read after the VMs were looked up.
     The guards, since vCenter is not known to refuse [fact: vs-parent-unguarded]:
 
     - a VM whose layers others read is never deleted, forced or not, unless all
       of those others go in the same command, named or by ``cascade``;
-    - what hangs from it and is no VM here, a stray file, is in the way for good:
+    - what depends on it and is no VM here, a stray file, is in the way for good:
       nothing here can tell whose it is;
     - a VM that is not ours needs ``force``;
-    - what a VM that cannot be read hangs from is not known, so nothing goes that
-      it may hang from, but with ``despite_unreadable``;
+    - what a VM that cannot be read depends on is not known, so nothing goes that
+      it may depend on, but with ``despite_unreadable``;
     - if a base that belongs to no VM any more would go with its last user,
       ``force`` is needed, or ``keep_base``: then one of the last users is
       unregistered when the others are gone, and all its files stay.
@@ -80,7 +80,7 @@ def _refuse_unread_users(
 
 
 def _refuse_lost(lost: frozenset[Layer], lineage: Lineage, *, force: bool) -> None:
-    """Refuse to take a base along, unless forced; never one that a stray file hangs from."""
+    """Refuse to take a base along, unless forced; never one that a stray file depends on."""
     strays = {
         reader.name
         for layer in lost
@@ -106,7 +106,7 @@ def _refuse_lost(lost: frozenset[Layer], lineage: Lineage, *, force: bool) -> No
 def _choose_kept(going: Sequence[Vm], lost: frozenset[Layer], lineage: Lineage) -> tuple[Vm, ...]:
     """Choose as few VMs as will do so that each of the layers stays in use by one.
 
-    What a chosen one hangs from is chosen as well: nothing is deleted from
+    What a chosen one depends on is chosen as well: nothing is deleted from
     under it, and its files are to be of use when it is registered again.
     """
     if not lost:
@@ -118,7 +118,7 @@ def _choose_kept(going: Sequence[Vm], lost: frozenset[Layer], lineage: Lineage) 
     kept: dict[VmId, Vm] = {}
     left = set(lost)
     while left:
-        # Of two that do as well the one that hangs from fewer, however they were listed.
+        # Of two that do as well the one that depends on fewer, however they were listed.
         best = min(going, key=lambda vm: (-len(left & vm.layers), len(below[vm.id]), vm.uuid))
         more = [best]
         while more:
@@ -153,7 +153,7 @@ def _stops(vms: Iterable[Vm]) -> tuple[Step, ...]:
 def _waves(
     vms: Sequence[Vm], lineage: Lineage, lost: frozenset[Layer], how: Deletion
 ) -> tuple[tuple[Step, ...], ...]:
-    """Order deletions so that no VM goes before one that hangs from it."""
+    """Order deletions so that no VM goes before one that depends on it."""
     left = {vm.id: vm for vm in vms}
     waves: list[tuple[Step, ...]] = []
     while left:

@@ -25,14 +25,14 @@ def find_waste(
     """Return what nothing uses: files, half-made VMs, snapshots, images.
 
     - **Files** that no VM reads. Only those are removable that can be nothing
-      but leftovers, and that nothing else hangs from.
+      but leftovers, and that nothing else depends on.
     - **VMs** with our valid mark, no disk and no snapshot: what a failed clone
       left. One with a snapshot is somebody's who took its disks out.
-    - **Snapshots** that were taken for clones, by us, when nothing hangs from
+    - **Snapshots** that were taken for clones, by us, when nothing depends on
       them and a later one is current.
-    - **Images** that nothing hangs from.
+    - **Images** that nothing depends on.
 
-    What a VM that cannot be read may hang from is told, and not removable,
+    What a VM that cannot be read may depend on is told, and not removable,
     unless the user was told of it and goes on with ``despite_unreadable``.
     """
     lineage = Lineage(inventory)
@@ -49,7 +49,7 @@ def find_waste(
 
 
 def _keep_if_needed(waste: Waste, vms: Mapping[VmId, Vm], lineage: Lineage) -> Waste:
-    """Return a piece of waste; not removable if a VM that cannot be read may hang from it."""
+    """Return a piece of waste; not removable if a VM that cannot be read may depend on it."""
     match waste.step:
         case RemoveStray(stray=stray):
             layers = frozenset([stray.layer])
@@ -77,10 +77,10 @@ def plan_removal(
     """Plan the removal of some kinds.
 
     What clones in the making may need stays: they are made from the ``busy``
-    VMs. A snapshot that nothing hangs from yet may be the one that they are to
-    hang from, and a VM without a disk may be one of them.
+    VMs. A snapshot that nothing depends on yet may be the one that they are to
+    depend on, and a VM without a disk may be one of them.
 
-    What hangs from other waste goes before it, and snapshots of one VM go one
+    What depends on other waste goes before it, and snapshots of one VM go one
     after the other: a VM does one thing at a time.
     """
     stages: dict[tuple[int, int], list[Step]] = defaultdict(list)
@@ -117,7 +117,7 @@ def _files(inventory: Inventory, lineage: Lineage) -> Iterator[Waste]:
 
 
 def _removable(strays: Iterable[Stray], lineage: Lineage) -> frozenset[str]:
-    """Return the strays that can go: orphans that nothing hangs from but such orphans."""
+    """Return the strays that can go: orphans that nothing depends on but such orphans."""
     by_depth = sorted(strays, key=lambda stray: -len(stray.chain))
     found: set[str] = set()
     for stray in by_depth:

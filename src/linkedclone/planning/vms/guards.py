@@ -99,7 +99,7 @@ def refuse_unread_users(
     going: Collection[str] = (),
     despite: bool | None = None,
 ) -> None:
-    """Refuse what would take layers away while a VM that cannot be read may hang from them.
+    """Refuse what would take layers away while a VM that cannot be read may depend on them.
 
     ``what`` is to be done, as a person says it; see :func:`refuse_unread` for
     ``despite``.
@@ -110,7 +110,7 @@ def refuse_unread_users(
 
 
 def build_unread_refusal(what: str, unread: Sequence[Vm], *, despite: bool | None) -> RefusedError:
-    """Return the error that VMs which cannot be read may hang from what goes."""
+    """Return the error that VMs which cannot be read may depend on what goes."""
     return RefusedError(
         f"refusing to {what}: {_named(unread)} may depend on it, and cannot be read",
         details=_reasons(unread),
@@ -138,10 +138,10 @@ def _find_remedy(vms: Iterable[Vm]) -> str:
 
 
 def hangable(vm: Vm, lineage: Lineage) -> frozenset[Layer]:
-    """Return the layers of a VM that linked clones may hang from.
+    """Return the layers of a VM that linked clones may depend on.
 
     All that belong to it, but for the files that a clone of ours writes to: it
-    was made without a snapshot, and whatever hangs from one hangs from a layer
+    was made without a snapshot, and whatever depends on one depends on a layer
     below. So a clone that never had a snapshot has none of these. Of other VMs
     nobody knows what their disks were used for.
     """
@@ -156,7 +156,7 @@ def what_to_know(vms: Iterable[Vm], inventory: Inventory) -> tuple[str, ...]:
     """Return what nobody could look at, where it matters.
 
     Only a VM with snapshots can be needed by somebody who is not seen here, for
-    that is what clones hang from; but what a VM hangs from that cannot be read,
+    that is what clones depend on; but what a VM depends on that cannot be read,
     nobody knows.
     """
     matters = inventory.unreadable or any(vm.snapshots for vm in vms)
@@ -230,6 +230,6 @@ def refuse_unreadable(vm: Vm, snapshot: Snapshot) -> Sequence[Disk]:
 
 
 def frozen_by(vm: Vm, snapshot: SnapshotId) -> frozenset[Layer]:
-    """Return the layers that a snapshot froze, and that clones of it hang from."""
+    """Return the layers that a snapshot froze, and that clones of it depend on."""
     found = (s for s in vm.snapshots if s.id == snapshot)
     return frozenset(disk.top for s in found for disk in s.disks or () if disk.chain)

@@ -69,8 +69,8 @@ def check_steps(
     when it was asked for the :func:`find_missing` alone: what is in neither is gone.
 
     Returns:
-        The steps that would take away what something hangs from, or may hang
-        from, each with the error that names it; those whose VM is there and
+        The steps that would take away what something depends on, or may depend
+        on, each with the error that names it; those whose VM is there and
         was not in the inventory; and those that by now would take along a base
         of no VM that nobody spoke of.
     """
@@ -123,7 +123,7 @@ class _Look:
 
 
 def _endangered(step: Step, vm: Vm | None, lineage: Lineage) -> frozenset[Layer]:
-    """Return the layers that a step takes away, and that others may hang from."""
+    """Return the layers that a step takes away, and that others may depend on."""
     if isinstance(step, RemoveStray):
         return frozenset([step.stray.layer])
     if vm is None:
@@ -177,7 +177,7 @@ def _refuse_last(bases: Iterable[Layer]) -> RefusedError:
 
 
 def _written_by(vm: Vm, step: GrowDisk) -> frozenset[Layer]:
-    """Return the one layer that grows with a disk: of what it hangs from, nothing changes."""
+    """Return the one layer that grows with a disk: of what it depends on, nothing changes."""
     return frozenset(disk.top for disk in vm.disks if disk.chain and disk.label == step.disk)
 
 

@@ -32,7 +32,7 @@ def plan_promote(
 ) -> Plan:
     """Make linked clones full ones; full ones are left alone.
 
-    A VM that others hang from keeps its layers: promoting it would copy what
+    A VM that others depend on keeps its layers: promoting it would copy what
     they read to another file, and merge the rest below them [fact: vs-promote].
     One that runs must have no snapshots: its disks are rewritten while it reads them.
     """

@@ -1,4 +1,4 @@
-"""Plan where VMs move, so that they hang from what they hung from before."""
+"""Plan where VMs move, so that they depend on what they depended on before."""
 
 from collections.abc import Mapping, Sequence
 

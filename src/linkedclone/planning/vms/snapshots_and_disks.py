@@ -57,7 +57,7 @@ def plan_delete_snapshot(
     force: bool = False,
     despite_unreadable: bool = False,
 ) -> Plan:
-    """Delete a snapshot that nothing hangs from."""
+    """Delete a snapshot that nothing depends on."""
     refuse_unreadable(vm, snapshot)
     (vm,) = latest([vm], inventory)
     snapshot = latest_snapshot(vm, snapshot)
@@ -93,7 +93,7 @@ def plan_revert(
 ) -> Plan:
     """Put a VM back to a snapshot; what it wrote since is lost.
 
-    Clones hang from snapshots, which a revert leaves alone. But other tools can
+    Clones depend on snapshots, which a revert leaves alone. But other tools can
     hang a disk from any file, and the layers of the present state go.
     """
     refuse_unreadable(vm, snapshot)
@@ -129,7 +129,7 @@ def plan_grow(
     force: bool = False,
     despite_unreadable: bool = False,
 ) -> Plan:
-    """Make a disk larger; a layer that others hang from never changes.
+    """Make a disk larger; a layer that others depend on never changes.
 
     An empty label means the only disk. ``linked_too`` tells whether the hypervisor can
     grow a delta over its base.

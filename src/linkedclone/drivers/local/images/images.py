@@ -220,7 +220,7 @@ def _build_record(wanted: ImageImport, base: str) -> VmRecord:
 
 
 def list_images(state: StateFolder) -> tuple[Image, ...]:
-    """Return all images, by name, the newest version first, with what hangs from each."""
+    """Return all images, by name, the newest version first, with what depends on each."""
     survey = take_survey(state)
     images = [_describe(state, vm, survey) for vm in survey.stored.vms if vm.record.image]
     return tuple(sorted(images, key=lambda image: (plain_name(image.name), -image.version)))

@@ -5,7 +5,7 @@ folder that we did not name, or in a folder below a VM's.
 
 Nothing says of them what they are, so they are told by their first bytes and by
 the names that disk files usually have, and their headers are read with more
-patience than our own. What they hang from is kept like what a VM hangs from.
+patience than our own. What they depend on is kept like what a VM depends on.
 """
 
 import json
@@ -98,7 +98,7 @@ def _walk(top: str) -> Iterator[Path]:
         except (FileNotFoundError, NotADirectoryError):
             continue  # a VM that is just being deleted
         except OSError:
-            yield Path(folder)  # what is in it could hang from anything
+            yield Path(folder)  # what is in it could depend on anything
             continue
         left.extend(folders)
         yield from map(Path, files)

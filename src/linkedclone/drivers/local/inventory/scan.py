@@ -1,4 +1,4 @@
-"""Look through folders outside of the state folder for disk files that hang from its layers."""
+"""Look through folders outside of the state folder for disk files that depend on its layers."""
 
 import os
 from collections import deque

@@ -3,7 +3,7 @@
 A copy of the state folder that did not keep symbolic links (``rsync`` without
 ``-l``, Syncthing, ``zip``) has all its VMs so, and a person's copy of one VM's
 folder beside it is another. Their disks count like disk files that others made:
-they are told and kept, and what they hang from is kept for them.
+they are told and kept, and what they depend on is kept for them.
 """
 
 import os

@@ -90,7 +90,7 @@ def tell_trouble(name: str, machine: MachineState) -> str:
 def build_unreadable(state: StateFolder, vm: VmId, why: HypervisorError) -> Vm:
     """Build what can be said of a VM whose record cannot be read: that it is there, and why not.
 
-    Its disk files say what they hang from, whatever the record said of them. Of a
+    Its disk files say what they depend on, whatever the record said of them. Of a
     folder that is missing it is known that it holds nothing: such a VM is broken,
     but nothing of it is hidden.
     """

@@ -8,7 +8,7 @@ knows: see ``settle_name``.
 
 A second import under one name does not touch the first. The newest version bears the plain
 name, so that ``clone debian`` takes it. An older one is renamed to ``debian@1``, ``debian@2``,
-which changes nothing of its files, nor of what hangs from them.
+which changes nothing of its files, nor of what depends on them.
 """
 
 import filecmp

@@ -212,7 +212,7 @@ async def start_copies(session: Session, targets: Mapping[int, Path]) -> None:
 
 
 def build_target(target: Path) -> dict[str, object]:
-    """Build what QEMU is told of a copy: it hangs from nothing, whatever its header says. Pure."""
+    """Build what QEMU is told of a copy: it depends on nothing, whatever its header says. Pure."""
     return {
         "driver": "qcow2",
         "node-name": copy_node(target),

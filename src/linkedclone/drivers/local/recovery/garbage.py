@@ -172,7 +172,7 @@ def remove_withdrawn(state: StateFolder, vm: StoredVm) -> None:
     """Remove the files of a VM that was just withdrawn, and layers that it was the last to read.
 
     The usual clone costs no look into all other VMs: only a foreign file can
-    hang from a disk that is written to, and the layer below is still named by a
+    depend on a disk that is written to, and the layer below is still named by a
     VM that lives.
     """
     reached = list_reached(vm.tops)

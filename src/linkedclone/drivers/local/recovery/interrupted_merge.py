@@ -128,7 +128,7 @@ def _list_left(disk: DiskRecord, chosen: str) -> set[str]:
     """Return the layers that nothing needs if the disk goes on with the chosen one."""
     needed = {chosen}
     if chosen == disk.pending:
-        needed.add(disk.file)  # a pending layer hangs from it
+        needed.add(disk.file)  # a pending layer depends on it
     return set(disk.files) - needed
 
 

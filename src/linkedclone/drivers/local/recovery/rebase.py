@@ -1,13 +1,13 @@
-"""Let what misses a layer hang from the place where that layer lies now.
+"""Let what misses a layer depend on the place where that layer lies now.
 
 A header names what is below by its path, so a layer that was moved is missed by
-all that hang from it. Here they are given the new path: headers alone change
+all that depend on it. Here they are given the new path: headers alone change
 (``qemu-img rebase -u`` [fact: qemu-rebase]), and only to a file that is what was sealed.
 
 A snapshot names its layer as a file in its VM's own folder. There an empty layer
-comes in between: it hangs from the new place, the snapshot names it from then
-on, and all that hung from the old layer hang from it. So clones go on hanging
-from their snapshot.
+comes in between: it depends on the new place, the snapshot names it from then
+on, and all that depended on the old layer depend on it. So clones go on depending
+on their snapshot.
 
 A kill in between leaves some with the new path, which is right, and the rest
 with the old one, where still nothing is; the same command does the rest. For
@@ -79,7 +79,7 @@ class _Lost:
 
 
 def rebase_layers(state: StateFolder, machines: OpenMachine, file: Path) -> Rebased:
-    """Let all that miss a layer hang from the file that it is now, and that stays where it is."""
+    """Let all that miss a layer depend on the file that it is now, and that stays where it is."""
     file = Path(os.path.abspath(file))  # noqa: PTH100 - links in the user's path stay as they are
     with ExitStack() as stack:
         entry, _ = stack.enter_context(at_work(state, "rebase", key_of(file.name)))

@@ -1,7 +1,7 @@
 """Merge the layers of a VM that no snapshot names any more.
 
 A layer may be merged if no other VM reads it and exactly one layer of the same
-VM hangs from it. The upper one's data are committed down, with the base always
+VM depends on it. The upper one's data are committed down, with the base always
 named, so the read-only chain below is never touched. That nothing else reads the
 lower layer is found out by a survey under the family lock, and holds afterwards:
 it is one of the VM's own that no snapshot names, so only a command that has the

@@ -6,7 +6,7 @@ old layer goes. A kill before that loses the copy alone, and one after it leaves
 the old layer to the next command.
 
 **Off, with snapshots**, only what is shared is copied: the highest layer of others
-below each disk, with all below it. Then the VM's own layers hang from the copy in
+below each disk, with all below it. Then the VM's own layers depend on the copy in
 its place, which the header of the lowest one commits. All that the snapshots froze
 stays what it was, for the copy holds the same. A kill in between leaves some disks
 on their copies and the rest where it was.

@@ -100,7 +100,7 @@ def _find_unfinished(vm: StoredVm, name: str) -> SnapshotRecord | None:
 
 
 def _is_new(top: Path, frozen: Path, vm: StoredVm) -> bool:
-    """Say whether a layer hangs from another one, and nothing was written to it yet."""
+    """Say whether a layer depends on another one, and nothing was written to it yet."""
     chain = read_chain(top)
     if [layer.path for layer in chain[-2:]] != [frozen, top] or chain[0].missing:
         return False

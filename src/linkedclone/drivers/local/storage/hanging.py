@@ -70,7 +70,7 @@ def build_delta_over(layer: DiskFile, owner: StoredVm) -> SparseFile:
 
 
 def rehang(state: StateFolder, vm: LockedVm, old: Path, new: Path) -> None:
-    """Let all layers of a VM that hang from one layer hang from another in the VM's folder.
+    """Let all layers of a VM that depend on one layer depend on another in the VM's folder.
 
     None of them may be open in a machine.
     """

@@ -171,7 +171,7 @@ def check_importable(image: DiskFile, what: str, *, lock: int, tell: Callable[[s
     """Refuse an image that would read other files of this machine, or that QEMU cannot read.
 
     First its header has to hold nothing but what is known to be harmless; only
-    then QEMU's own tools look at it, told what it is and that it hangs from nothing.
+    then QEMU's own tools look at it, told what it is and that it depends on nothing.
 
     Args:
         image: The image, in a folder where nobody else writes.

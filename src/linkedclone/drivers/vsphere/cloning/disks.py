@@ -92,7 +92,7 @@ def _units(device: Native) -> Iterator[int]:
 
 
 def _build_resize(step: CreateClone, shape: Shape) -> Iterator[Native]:
-    """Edit the first disk's size; the planner has refused it for one that hangs from another."""
+    """Edit the first disk's size; the planner has refused it for one that depends on another."""
     size = step.hardware.disk_bytes
     first = next(filter(is_disk, shape.devices), None)
     if size is None or first is None or size == first.capacityInBytes:

@@ -4,7 +4,7 @@
 properties only: of a VM those in ``vms.PROPERTIES``, its mark and metadata by key
 out of extraConfig; its files, for what it shares, a tenth of the answer
 (simulator); of a snapshot its devices, because only they tell the layers that
-clones hang from; of folders their names, for paths. With sizes, the other parts
+clones depend on; of folders their names, for paths. With sizes, the other parts
 of ``layoutEx`` and the room on the datastores come in the same answers.
 ``config.hardware.device`` is most of it, and cannot be read in part: a disk may
 have any key, and a guard must see every chain.

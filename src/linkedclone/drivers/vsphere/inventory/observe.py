@@ -105,7 +105,7 @@ class Observer:
         """Read what the answer names and leaves out: made just now, or not to be seen.
 
         What is gone is left out. A VM that still is not told counts as one that
-        cannot be read, for others may hang from what it hangs from.
+        cannot be read, for others may depend on what it depends on.
         """
         from linkedclone.drivers.vsphere.inventory import untold
 

@@ -217,11 +217,11 @@ _NEEDED: Final = frozenset(
         "name",
     }
 )
-"""What tells what a VM hangs from, which of its layers are its own, and which VM it is."""
+"""What tells what a VM depends on, which of its layers are its own, and which VM it is."""
 
 
 def find_unreadable(vm: Vm, read: Read, *, whole: bool) -> str:
-    """Say why what a VM hangs from is not known; empty if it is.
+    """Say why what a VM depends on is not known; empty if it is.
 
     A clone that is being made, or was not finished, has no devices either; it stands out
     by its mark, which can be read. ``whole`` tells whether the disks of its snapshots
@@ -271,7 +271,7 @@ def _find_refused(vm: Vm, read: Read) -> str:
     """Return a property that was refused and that the lineage needs; empty if none was."""
     hidden = any(disk.hidden for disk in vm.disks)
     for path in sorted(read.refused):
-        # Of a native clone, only the mark tells what it hangs from.
+        # Of a native clone, only the mark tells what it depends on.
         if path in _NEEDED or (hidden and path in PATHS):
             return path
     return ""

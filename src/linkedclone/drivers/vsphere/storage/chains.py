@@ -53,7 +53,7 @@ class Chains:
         self._below: dict[Layer, Layer] = {}
 
     def follow(self, layers: Iterable[Layer]) -> None:
-        """Read these files, what they hang from, and so on to what a VM describes or to a base."""
+        """Read these files, what they depend on, and so on to what a VM describes or to a base."""
         wave = list(dict.fromkeys(layers))
         for _ in range(_LONGEST):
             if not wave:

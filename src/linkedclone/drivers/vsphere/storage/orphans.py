@@ -24,11 +24,11 @@ class Found:
     """All that was found out about files of nobody."""
 
     listing: Listing
-    chains: Chains  # what they hang from
+    chains: Chains  # what they depend on
     vms: Sequence[Vm]  # the VMs that are registered here
     # The files that describe VMs which are not registered here, by their folder.
     foreign: Mapping[Home, Sequence[Layer]]
-    # Datastores where something may hang from a file that nobody can see from here.
+    # Datastores where something may depend on a file that nobody can see from here.
     veiled: frozenset[StoreId] = frozenset()
 
 
@@ -71,9 +71,9 @@ def _find_orphans(chains: Mapping[Layer, tuple[Layer, ...]], found: Found) -> fr
 
     A file counts only if no VM that is not registered here lies in that folder,
     it has the name that vSphere itself gives to a further delta of one of the
-    VM's disks there, and it hangs from a file of such a disk, or from such a
-    leftover. What hangs from a snapshot alone may be a disk that somebody took
-    out of the VM and kept. Nothing counts where a file may hang from it unseen:
+    VM's disks there, and it depends on a file of such a disk, or from such a
+    leftover. What depends on a snapshot alone may be a disk that somebody took
+    out of the VM and kept. Nothing counts where a file may depend on it unseen:
     on datastores with a disk that hides its chain, which lies on one datastore
     [fact: vs-native-clones]; and nowhere while a stray's own chain is not known.
     """
