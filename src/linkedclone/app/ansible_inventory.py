@@ -24,7 +24,7 @@ _THIS_MACHINE = frozenset({"localhost", "127.0.0.1", "::1"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnsibleHost:
-    """One VM as Ansible is told of it."""
+    """One VM as an Ansible host."""
 
     vm: Vm
     endpoint: str

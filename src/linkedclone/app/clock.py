@@ -1,4 +1,4 @@
-"""The time by which ages are told: the endpoint's, for this machine's clock may be far off."""
+"""The time by which ages are computed: the endpoint's, for this machine's clock may be far off."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def _go_on_from(moment: datetime) -> Clock:
 def keep_time(driver: Driver, clock: Clock | None = None) -> Clock:
     """Return a clock that shows the endpoint's time; how far it is off is asked once, at first.
 
-    When VMs were made, and what runs on other machines claim, is told by the
+    When VMs were made, and what runs on other machines claim, is dated by the
     endpoint's clock. It goes on evenly, also where this machine's is set
     meanwhile.
 

@@ -160,7 +160,7 @@ class Connection:
 
     @cached_property
     def disks(self) -> Disks:
-        """Disks: promote, grow and export them; the files that they lie in."""
+        """Disks: promote, grow and export them; their files."""
         from linkedclone.app.vms.disks import Disks
 
         return Disks(self._acting)

@@ -68,7 +68,7 @@ def _tell(examined: Examination) -> Iterator[Finding]:
 
 
 def _check_connection(endpoint: Endpoint) -> Iterator[Finding]:
-    """Connect; tell apart what stands between here and there."""
+    """Connect; name the obstacle if that fails."""
     place = f"{endpoint.host}:{endpoint.port}"
     reachable = Finding(check="connection", verdict=Verdict.OK, text=f"{place} answers")
     trusted = Finding(check="certificate", verdict=Verdict.OK, text="trusted")

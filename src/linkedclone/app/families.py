@@ -38,7 +38,7 @@ class Families:
         """Return the families, or the one below a VM.
 
         Args:
-            parent: A name, inventory path or UUID; None stands for all.
+            parent: A name, inventory path or UUID; None means all.
             scan: Where to look for disk files of no VM that depend on them.
         """
         found = self._driver.find_vms([parent])[0] if parent else None
@@ -50,7 +50,7 @@ class Families:
         return measure(restrict(self._driver.observe(sizes=True, scan=scan)), found)
 
     def hosts(self, parent: str | None = None, *, every: bool = False) -> tuple[AnsibleHost, ...]:
-        """Return VMs as Ansible is told of them, by name; linked clones unless ``every`` one.
+        """Return VMs as Ansible hosts, by name; linked clones unless ``every`` one.
 
         Args:
             parent: Only what depends on this VM, directly or by way of others.
@@ -134,7 +134,7 @@ class Families:
     def _look_for_waste(
         self, scan: Scan | None, *, despite: bool
     ) -> tuple[tuple[Waste, ...], tuple[str, ...]]:
-        """Return what nothing uses, and what nobody could look at."""
+        """Return what nothing uses, and the places that could not be read."""
         inventory = self._quiet.driver.observe(sizes=True, scan=scan)
         store = self._quiet.driver.services.images
         images = store.list_images() if store else ()

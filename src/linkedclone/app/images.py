@@ -30,7 +30,7 @@ class Images:
         """Make a parent with the snapshot ``base`` of an image; return it.
 
         An image that has the name already becomes an older version of it.
-        ``tell`` is told how it gets on.
+        ``tell`` receives the progress.
         """
         made = self._store.import_image(wanted, tell or tell_nobody)
         return self._show_made(made)

@@ -49,7 +49,7 @@ def confirm(plan: Plan | PoolOutlook, endpoint: str) -> bool:
         notes: Sequence[str] = plan.plan.notes
     else:
         head, lines = f"at {endpoint} this will", describe_plan(plan)
-        # Whoever deletes has to know where was not looked.
+        # A deletion has to name the places that were not searched.
         takes = any(isinstance(step, DeleteVm | DeleteSnapshot) for step in plan.steps)
         absent = (f"there is no VM {ref!r}" for ref in plan.absent)
         notes = (*choose_notes(plan.notes, plan.routine, verbose=takes), *absent)
@@ -175,7 +175,7 @@ def act_if_sure(
 
 
 def require_answer(yes: bool, *, verb: str) -> None:  # noqa: FBT001 - a flag of the command line
-    """Refuse to go on where nobody can be asked."""
+    """Refuse to go on without a terminal to ask on."""
     if not yes and not has_terminal():
         brief = f"{verb} asks first, and there is no terminal to ask on"
         raise InputError(brief, hint="repeat with --yes")

@@ -48,7 +48,7 @@ class HeadedOption(click.Option):
     """An option that the help lists under a heading, and that sets a field of a request.
 
     Attributes:
-        heading: The heading; options of one heading stand together.
+        heading: The heading; options of one heading are shown together.
         field: What errors call the field: the option's own name, below that of
             the ``part`` of the request. Other options are called by their names.
     """

@@ -12,7 +12,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return _main(list(sys.argv[1:] if arguments is None else arguments))
     except KeyboardInterrupt:
-        # While modules are imported; later ones are told by the command itself.
+        # While modules are imported; the command itself handles later ones.
         if sys.stderr is not None:
             sys.stderr.write("interrupted\n")
         return 130

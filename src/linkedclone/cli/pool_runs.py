@@ -134,7 +134,7 @@ def change_and_apply(
         settings: What it is to say.
         sure: What a person has answered already.
         verb: The command.
-        before: What the file said, if its clones are to come along onto another parent.
+        before: What the file said, if its clones move onto another parent.
     """
     from linkedclone.app.pools.pool_file import preview_settings, write_settings
 

@@ -17,7 +17,7 @@ import click
 _REFERENCE = re.compile(
     r"""(?<!\w)'[^'\n]*'(?!\w)|(?<!\w)"[^"\n]*"(?!\w)|(?<![\w`/\[])``([a-z0-9_. ]+)``(?![\w`/\]])"""
 )
-"""A reference stands by itself: within quotes, paths and other words are names of others."""
+"""A reference is a word of its own: within quotes, paths and other words are names of others."""
 
 
 Words = Callable[[str], str]

@@ -63,7 +63,7 @@ def _run(arguments: Sequence[str]) -> int:
         code = program.main(
             args=list(arguments), prog_name="linkedclone", standalone_mode=False, obj=choices
         )
-    except Exception as error:  # noqa: BLE001 - whatever it is, a person is told in words
+    except Exception as error:  # noqa: BLE001 - every error becomes a message
         from linkedclone.cli.errors import report_error
 
         code = report_error(error, choices)

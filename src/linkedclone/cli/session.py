@@ -53,7 +53,7 @@ def announce(endpoint: Endpoint, choices: Choices) -> None:
 
 
 def say_fallback(choices: Choices) -> None:
-    """Say that no endpoint was chosen, where somebody looks for what is not there."""
+    """Say that no endpoint was chosen, where the user looks for a missing object."""
     _say_fallback(resolve_endpoint(choices.endpoint), choices)
 
 

@@ -57,7 +57,7 @@ def read_line(prompt: str) -> str:
     it. So what is waited for first is either a line or the note of a signal.
 
     Raises:
-        EOFError: Nobody types any more.
+        EOFError: The input has ended.
     """
     signalled, note = os.pipe()
     os.set_blocking(note, False)
@@ -78,7 +78,7 @@ def read_line(prompt: str) -> str:
 
 
 def read_hidden_line(prompt: str) -> str:
-    """Ask for what nobody else is to see; as :func:`read_line`."""
+    """Ask for a secret without echo; as :func:`read_line`."""
     shown = termios.tcgetattr(sys.stdin)
     hidden = [*shown]
     hidden[3] &= ~termios.ECHO

@@ -16,7 +16,7 @@ def has_terminal() -> bool:
 
 
 def find_asker() -> "Callable[[str], str] | None":
-    """Return what lets a person type a secret; None where nobody can be asked."""
+    """Return the prompt for secrets; None without a terminal."""
     return _ask_secret if has_terminal() else None
 
 
@@ -59,7 +59,7 @@ def write_shown(text: str) -> None:
 
 
 def write_result(text: str) -> None:
-    """Write a result to standard output. If nobody reads it any more (``| head``), say nothing."""
+    """Write a result to standard output. If the reader has gone (``| head``), say nothing."""
     if sys.stdout is None:
         raise _unwritten("standard output is closed")
     try:
@@ -90,7 +90,7 @@ def _unwritten(why: str) -> Exception:
 def flush_stdout() -> bool:
     """Write out what is left, before the interpreter would do so less quietly.
 
-    False if it cannot be written though somebody may wait for it.
+    False if it cannot be written though a reader may wait for it.
     """
     if sys.stdout is None:
         return True
@@ -112,9 +112,9 @@ def _discard_stdout() -> None:
 
 
 def say(text: str) -> None:
-    """Write lines to standard error; where that cannot be, nobody can be told.
+    """Write lines to standard error; if that fails, the text is lost.
 
-    What steers a terminal is taken out, whoever has written the text. Words of
+    What steers a terminal is removed, whatever the source of the text. Words of
     others are scrubbed where they are put into it, see ``foreign``. Fields and
     commands that it names are written as options and commands.
     """
@@ -141,7 +141,7 @@ MOST_OF_A_LINE: Final = 1_000_000
 """How many characters of a line of ours are shown: it may list all that is to be deleted."""
 
 _MOST_MARKS: Final = 4
-"""How many marks may stand over one letter: more would run over other lines."""
+"""How many combining marks one letter may have: more would run over other lines."""
 
 _BLANK: Final = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
 """Characters that count as printable and show nothing."""

@@ -37,7 +37,7 @@ def find_secrets(
         known: What was looked up already.
 
     Raises:
-        InputError: Some cannot be had; all of them are told.
+        InputError: Some are missing; the error names all of them.
     """
     sources = find_sources(customization)
     return look_up_all(sources, folder=folder, environ=environ, ask=ask, known=known)
@@ -54,7 +54,7 @@ def look_up_all(
     """Look up passwords by their sources, each with the place that it stands at.
 
     Raises:
-        InputError: Some cannot be had; all of them are told.
+        InputError: Some are missing; the error names all of them.
     """
     found = dict(known)
     faults: dict[str, str] = {}

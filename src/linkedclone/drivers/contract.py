@@ -166,7 +166,7 @@ class Driver(Protocol):
         """
 
     def start(self, step: JobStep) -> Job:
-        """Start what a step stands for, and return at once. What each does, its class says.
+        """Start the call of a step, and return at once. What each does, its class says.
 
         - A clone's job has its VmId as result, a snapshot's its SnapshotId, a folder's its
           FolderId. A clone that was made but could not be started ends as a

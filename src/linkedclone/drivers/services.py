@@ -118,7 +118,7 @@ class ImageStore(Protocol):
         """Make a parent VM with the snapshot ``base`` of an image; waits.
 
         An image that has the name already becomes an older version of it.
-        ``tell`` is told how it gets on.
+        ``tell`` receives the progress.
         """
 
     def build_image(self, wanted: ImageBuild, tell: TellBytes = tell_nobody) -> VmId:

@@ -37,7 +37,7 @@ class PowerBatches(StageWorker):
 
     @property
     def in_flight(self) -> tuple[str, ...]:
-        """Names of the VMs that are being started, whoever waits for them."""
+        """Names of the VMs that are being started, by any run."""
         if self._queue is None:
             return tuple(step.vm_name for step in self._sending)
         sent = (one for one in self._sending if isinstance(self._outcomes.get(one.vm), Job))

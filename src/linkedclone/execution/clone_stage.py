@@ -49,7 +49,7 @@ class Made(Landing[CreateClone]):
 class CloneStage(StageWorker):
     """Makes the clones of a batch, proves each, and undoes what failed half-way.
 
-    A clone whose name is taken meanwhile is waited for, whoever makes it; if
+    If the name is taken meanwhile, wait for that clone, whichever run creates it; if
     that comes to nothing it is submitted once more. One whose task failed for
     a reason that may pass is made again, once nothing is left of the first try.
     What others have made and left off is started, if it is to run.

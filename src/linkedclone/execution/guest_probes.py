@@ -21,7 +21,7 @@ TRY_SECONDS: Final = 5.0
 
 _GREETING_SECONDS: Final = 0.5
 """How long a connection is watched: a forwarded port takes it, and hangs up, where
-nobody listens inside."""
+no service listens inside."""
 
 _THREADS: Final = 16
 
@@ -51,7 +51,7 @@ class Prober:
         return Probed(tcp=tcp, command=command, in_use=in_use, unasked=unasked)
 
     def _ask_use(self, vm: Vm) -> tuple[bool, str]:
-        """Ask whether somebody uses a guest; where it cannot be asked, somebody may."""
+        """Ask whether a guest is in use; if it cannot be asked, it may be."""
         status, trouble = self._run(vm, self._spec.in_use)
         if status is None:
             return True, f"it is unknown whether it is in use: {trouble}"

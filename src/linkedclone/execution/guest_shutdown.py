@@ -71,7 +71,7 @@ class Shutdowns(StageWorker):
     """Asks guests, and waits until each VM is off.
 
     If the consumer is interrupted, :attr:`in_flight` names the guests that
-    were asked: nobody can take that back.
+    were asked: a shutdown request cannot be revoked.
     """
 
     def __init__(self, stages: Stages) -> None:
@@ -93,7 +93,7 @@ class Shutdowns(StageWorker):
         """
         for step, error, seconds in self._ask(steps):
             if step.then_off and isinstance(error, RefusedError):
-                # Nobody would hear it, however long one waits.
+                # The guest would not receive it, however long the wait.
                 self._hard[step.vm] = _Asked(step=step, at=time.monotonic() - seconds)
             else:
                 yield _land(step, error, seconds, accepted=False)

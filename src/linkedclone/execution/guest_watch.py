@@ -124,7 +124,7 @@ class GuestWatch:
     def _find_beginning(self, events: CustomizationEvents) -> datetime:
         """Return a moment before the first customization, by the endpoint's own clock.
 
-        When a VM was made is told by its host, whose clock may be ahead.
+        The host reports when a VM was created, and its clock may be ahead.
         """
         clock = events.read_clock()
         created = [guest.vm.created for guest in self.guests.values()]

@@ -68,7 +68,7 @@ class HealthLook:
         return found
 
     def find_used(self, vms: Sequence[Vm]) -> set[VmId]:
-        """Return which of them somebody uses, or nobody can tell; asked right before they go."""
+        """Return which of them are or may be in use; asked right before they go."""
         if not self._spec.in_use or not self._spec.running:
             return set()
         return {vm_id for vm_id, health in self._judge(vms).items() if health.in_use}

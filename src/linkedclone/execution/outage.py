@@ -53,7 +53,7 @@ class Cancellation:
         return self._flag.is_set()
 
     def govern(self, pace: Pace) -> Pace:
-        """Return the pace of one run that this can end: it is told so once, as by Ctrl-C."""
+        """Return the pace of one run that this can end: it is cancelled once, as by Ctrl-C."""
         told = Flag()
 
         def check() -> None:

@@ -3,7 +3,7 @@
 There is no server that could hold a lock, and the hypervisor's own objects are
 the only record. So a run writes its claim into the mark of the pool's first
 clone, and renews it. Of two runs that begin in the same moment the first one
-stands: a driver writes no mark over what others have changed in it. A claim ends
+wins: a driver writes no mark over what others have changed in it. A claim ends
 with the run, with its process where that can be looked at, or by age.
 """
 
@@ -55,7 +55,7 @@ def parse_claim(text: str) -> Claimant | None:
 
 
 def is_valid(state: PoolState, now: datetime) -> bool:
-    """Say whether somebody works on the pool, as far as that can be told from here."""
+    """Say whether a run works on the pool, as far as this process can see."""
     claimant = parse_claim(state.claim)
     if claimant is None:
         return False

@@ -1,4 +1,4 @@
-"""Telling somebody how a run goes, while it goes."""
+"""Reports the progress of a run to a listener."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -14,7 +14,7 @@ class Event:
         name: The VM's name.
         action: What is being done to it (``clone``, ``power-on``, ``wait for ip`` …).
         status: How far that is.
-        percent: Its progress, where it is told.
+        percent: Its progress, where known.
         text: More words, such as an error's.
     """
 

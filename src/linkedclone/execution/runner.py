@@ -73,7 +73,7 @@ class Runner(Stages):
     _recheck: _Recheck | None = None
 
     def start(self, step: Step) -> Job:
-        """Start the one call that a step stands for."""
+        """Start the one call of a step."""
         if self._recheck is not None:
             self._recheck.before(step)
         return super().start(step)
@@ -146,7 +146,7 @@ class Runner(Stages):
     def _ask(
         self, check: Check, steps: Sequence[Step]
     ) -> Sequence[tuple[Step, LinkedCloneError]] | None:
-        """Ask what must not be carried out; where nobody can tell, nothing is.
+        """Ask what must not be carried out; where this is unknown, nothing is.
 
         None if the user interrupted it.
         """

@@ -73,7 +73,7 @@ class Stages:
 
     Attributes:
         driver: The open connection.
-        progress: Who is told.
+        progress: The progress listener.
         parallel: How many jobs may be in flight at once.
         interrupted: Set once the user interrupted; nothing more is started then.
         in_flight: Names of the VMs whose jobs go on at the hypervisor all the same.
@@ -116,7 +116,7 @@ class Stages:
             self.outage.give_up()
 
     def start(self, step: Step) -> Job:
-        """Start the one call that a step stands for."""
+        """Start the one call of a step."""
         if isinstance(step, ShutDownGuest):
             msg = f"a guest's shutdown is no job, and cannot be started alone: {step!r}"
             raise TypeError(msg)
@@ -175,7 +175,7 @@ class Stages:
         Args:
             worker: Who does it.
             steps: The steps.
-            landed: Who is told of each end at once; must not wait.
+            landed: Called at the end of each step; must not wait.
         """
         landings: list[Landing[Any]] = []
         try:

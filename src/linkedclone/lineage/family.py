@@ -2,8 +2,8 @@
 
 A linked clone has no flag on any hypervisor; it shows in its chain alone
 [fact: vs-no-linked-flag]. A layer **belongs** to the VM that writes to it, else to
-the one in whose folder it lies, else to the one that froze it in a snapshot. The
-last goes before one in whose folder it lies and that does not read it. Any other
+the one in whose folder it is, else to the one that froze it in a snapshot. The
+last goes before one in whose folder it is and that does not read it. Any other
 VM that reads it **depends** on that VM, and so does a stray file.
 """
 
@@ -19,7 +19,7 @@ from linkedclone.model.vm import Disk, Layer, Snapshot, Vm
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
-    """Where a VM hangs."""
+    """The parent of a VM."""
 
     mode: Mode  # linked, full, or unknown where the chain is hidden or cannot be read
     # The VM that owns the layer below; None if it is gone or there is none.
@@ -114,7 +114,7 @@ class Lineage:
         return frozen
 
     def _at_home(self, layer: Layer) -> Vm | None:
-        """Return the VM in whose folder the layer lies; of several the one that reads it."""
+        """Return the VM in whose folder the layer is; of several the one that reads it."""
         home = layer.store, layer.folder
         readers = (r for r in self._readers.get(layer, ()) if isinstance(r, Vm) and r.home == home)
         return next(readers, None) or next(iter(self._by_home.get(home, ())), None)
@@ -126,9 +126,9 @@ class Lineage:
     # -- up ---------------------------------------------------------------------------
 
     def origin(self, vm: Vm) -> Origin:
-        """Return where the VM hangs: the nearest layer below its disks that is not its own.
+        """Return the parent of the VM: the nearest layer below its disks that is not its own.
 
-        Of one that cannot be read, what is seen is told, but never taken for a proof.
+        For an unreadable VM the result is shown, but never counts as proof.
         """
         for disk in vm.disks:
             found = self._origin_in(disk.chain, vm)
@@ -139,7 +139,7 @@ class Lineage:
         return Origin(mode=Mode.FULL)
 
     def origin_of_stray(self, stray: Stray) -> Origin:
-        """Return where a stray file hangs."""
+        """Return the parent of a stray file."""
         return self._origin_in(stray.chain, None) or Origin(mode=Mode.FULL)
 
     def _origin_in(self, chain: Sequence[Layer], vm: Vm | None) -> Origin | None:
@@ -176,7 +176,7 @@ class Lineage:
         return max((len(disk.chain) for disk in disks), default=0)
 
     def inherited(self, vm: Vm) -> frozenset[Layer]:
-        """Return the layers below the VM's disks that belong to others, or to nobody any more."""
+        """Return the layers below the VM's disks that belong to other VMs or are orphaned."""
         below = {layer for disk in vm.disks for layer in disk.chain[:-1]}
         return frozenset(
             layer for layer in below if (owner := self.owner(layer)) is None or owner.id != vm.id
@@ -261,7 +261,7 @@ def _find_untraceable(inventory: Inventory) -> Iterable[Vm]:
     """Yield the VMs of which neither chains nor a mark tell what they depend on.
 
     A parent that has lost all its disks does not tell either what those depended on. A
-    native delta lies on the datastore of its base [fact: vs-native-clones].
+    native delta is on the datastore of its base [fact: vs-native-clones].
     """
     uuids = {vm.uuid for vm in inventory.vms if vm.disks or vm.snapshots}
     for vm in inventory.vms:
@@ -285,10 +285,7 @@ def _hides(vm: Vm) -> bool:
 
 
 def _is_nobodys(reader: Reader, layer: Layer) -> bool:
-    """Say whether a reader of a layer needs it for nobody.
-
-    A leftover does not; nor does a stray file need itself.
-    """
+    """Say whether a reader of a layer does not count: an orphan, or the layer itself."""
     return isinstance(reader, Stray) and (reader.orphaned or reader.layer == layer)
 
 

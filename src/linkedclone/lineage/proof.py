@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from linkedclone.model.vm import Disk, Layer, Vm
 
 DEEPEST = 30
-"""Files in a chain that are still taken for healthy [fact: vs-depth]."""
+"""Files in a chain that still count as healthy [fact: vs-depth]."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,7 +15,7 @@ class Proof:
 
     # True or False where the disks prove it; None where the hypervisor hides the chain.
     linked: bool | None
-    reason: str = ""  # why not, or why it cannot be told; empty if linked
+    reason: str = ""  # why not, or why it is unknown; empty if linked
 
 
 def prove_linked(
@@ -67,10 +67,10 @@ def prove_copied(
 
 
 def shared_layers(vm: Vm) -> tuple[Layer, ...]:
-    """Return the files below a VM's disks that do not lie in its own folder.
+    """Return the files below a VM's disks outside its own folder.
 
     Several disks may read one file; it comes once. A disk's top file is the
-    VM's own, wherever it lies.
+    VM's own, wherever it is.
     """
     if vm.home is None:
         return ()
@@ -114,8 +114,8 @@ def hangs_from_any(vm: Vm, parent: Vm) -> Proof:
 def prove_kept(before: Vm, after: Vm) -> Proof:
     """Prove that a VM depends on exactly what it depended on, whatever became of its own layers.
 
-    It is linked if below each disk's top lie the same files as before; whether it is
-    cannot be told where a chain is hidden. A disk that depended on nothing still has to.
+    It is linked if the files below each disk's top are the same as before; this
+    is unknown where a chain is hidden. A disk that depended on nothing still has to.
     """
     below = {disk.label: disk.chain[:-1] for disk in before.disks}
     if {disk.label for disk in after.disks} != set(below):

@@ -18,7 +18,7 @@ class TreeNode:
 
     Attributes:
         vm: The VM.
-        mode: Of a VM whether it is linked, full, or neither can be told.
+        mode: For a VM: linked, full, or unknown.
         layer: The layer; with a ``snapshot`` the first that it froze.
         snapshot: The snapshot that froze the layer.
         stray: The file that belongs to no VM.
@@ -82,8 +82,8 @@ def build_tree(inventory: Inventory, parent: Vm | None = None) -> tuple[TreeNode
 
     A family is a VM with the snapshots it has and the clones that depend on
     each; a base whose VM is gone heads a family of its own. VMs without
-    snapshots, clones or parent are no family and are left out, but for those
-    of which nobody knows what they depend on: they may be of any.
+    snapshots, clones or parent are not a family and are left out, but for those
+    with unknown dependencies: they may belong to any.
     """
     return _TreeBuilder(inventory).build(parent)
 

@@ -63,7 +63,7 @@ class FamilyUsage:
         delta_bytes: The layers that one member reads.
         full_bytes: What full copies would take.
         depth: Files that the longest chain goes through.
-        unknown: How many layers have a size that nobody knows.
+        unknown: How many layers have an unknown size.
         vms: Its VMs, the root first, then by name.
         strays: Its files that belong to no VM.
     """
@@ -144,8 +144,8 @@ class Usage:
         families: The largest saving first.
         stores: The datastores that families are on, by name.
         measured: The age of the oldest figure; None where they are read as they are.
-        blind: What nobody could look at.
-        unscanned: Those of ``blind`` that tell where nobody asked to look.
+        blind: Places that could not be read.
+        unscanned: Those of ``blind`` that name places outside the requested scan.
         logging: The VMs of whose logs the size is known, in families or not, the
             largest logs first.
     """
@@ -320,7 +320,7 @@ class _Measuring:
         )
 
     def _freed(self, vms: Sequence[Vm]) -> int:
-        """Return what deleting all of these would free: the layers kept for nobody else."""
+        """Return what deleting all of these would free: the layers that no other VM needs."""
         going = {vm.id for vm in vms}
         layers = {layer for vm in vms for layer in vm.layers}
         return self.sizes(

@@ -12,7 +12,7 @@ _LINKED = {Mode.LINKED: True, Mode.FULL: False, Mode.SHARED: False, Mode.UNKNOWN
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VmRow:
-    """One VM with where it hangs.
+    """One VM with its parent.
 
     Attributes:
         vm: The VM.
@@ -67,7 +67,7 @@ def _render_details(vm: Vm) -> dict[str, object]:
 
 
 def describe_vm(vm: Vm, lineage: Lineage) -> VmRow:
-    """Say where a VM hangs; where the disks do not tell any more, its valid mark does."""
+    """Return the parent of a VM: by its disks, else by its valid mark."""
     origin = lineage.origin(vm)
     mark = vm.valid_mark
     parent, snapshot = _names(origin)

@@ -49,7 +49,7 @@ class WasteReport:
         found: Everything, in the order of kinds and names.
         results: How removing went, by what ``subject`` says of the step; empty
             if nothing was to be removed.
-        notes: What nobody could look at.
+        notes: Places that could not be read.
         interrupted: Whether it was ended early.
     """
 

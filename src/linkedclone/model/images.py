@@ -28,7 +28,7 @@ class ImageImport:
             made, or empty for the image's own default user.
         firmware: What it boots with, ``bios`` or ``uefi``; nothing with a kernel.
         move: Whether the file is moved into place instead of copied.
-        source: What is told of where it comes from; empty for the file or the URL.
+        source: Shown as its origin; empty for the file or the URL.
     """
 
     file: Path | None = None

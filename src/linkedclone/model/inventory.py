@@ -1,4 +1,4 @@
-"""All that is seen at an endpoint at once: its VMs, their files, and files of nobody.
+"""All that is seen at an endpoint at once: its VMs, their files, and stray files.
 
 Apart from ``observed``, because making clones needs none of it.
 """
@@ -16,7 +16,7 @@ from linkedclone.model.vm import Layer, Vm
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stray:
-    """A disk file that no VM here reads, but that may well be somebody's.
+    """A disk file that no VM here reads, but that may have another owner.
 
     A delta that a failed task left behind, the disk of a VM that is registered
     elsewhere or nowhere, an overlay that was made by hand.
@@ -28,7 +28,7 @@ class Stray:
     # What is known of it, for people (``of the unregistered VM old-gold``).
     about: str = field(default="", metadata=NOT_TOLD)
     # True if it can only be a leftover: it has a name that the hypervisor itself gives, in the
-    # folder of a VM that is here. False for all that somebody elsewhere may use.
+    # folder of a VM that is here. False for all files that may be in use elsewhere.
     orphaned: bool = False
     # True if the hypervisor keeps the layers below for its sake, though no VM reads it. vCenter
     # counts registered VMs only.
@@ -78,14 +78,14 @@ class Inventory:
     """All VMs of an endpoint that the user may see, with the disks of their snapshots."""
 
     vms: tuple[Vm, ...]
-    strays: tuple[Stray, ...] = ()  # disk files of nobody here, as far as they were looked for
+    strays: tuple[Stray, ...] = ()  # disk files of no VM here, as far as searched
     # What is known of the layers; empty unless sizes were asked for.
     files: Mapping[Layer, LayerFile] = field(default_factory=dict)
     stores: tuple[Store, ...] = ()  # the datastores; empty unless sizes were asked for
     # The age of the oldest size in ``files``; None where sizes are read as they are, or were not
     # asked for.
     measured: datetime | None = None
-    # What nobody could look at, as sentences for people; the VMs that cannot be read apart.
+    # Places that could not be read, as sentences; unreadable VMs are listed separately.
     blind: tuple[str, ...] = ()
     # VMs that an endpoint of one datacenter has in another. Views leave them out; guards see them
     # as all others.

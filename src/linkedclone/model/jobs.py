@@ -18,7 +18,7 @@ class JobStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """A long call that was accepted and goes on by itself, whoever waits for it."""
+    """A long call that was accepted and continues even if no caller waits for it."""
 
     id: JobId  # its id at the endpoint (on vSphere the task's)
     about: str  # name of the VM that it is about

@@ -134,7 +134,7 @@ class CreateClone(_Step):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttachClone(_Step):
-    """Wait for a clone that somebody else is making under the same name."""
+    """Wait for a clone that another run is creating under the same name."""
 
     action: ClassVar[str] = "attach"
 

@@ -125,7 +125,7 @@ class PoolSpec(Written):
             that says it.
         customization: Who the guests are to be.
         health: When a clone counts as healthy.
-        in_use: A command that ends with 0 inside a guest that somebody uses;
+        in_use: A command that ends with 0 inside a guest that is in use;
             such clones are left alone.
         refresh_above: Bytes of its own above which a clone is made anew.
         max_age: Seconds after which a clone is made anew.
@@ -183,8 +183,8 @@ class Health:
 
     fitness: Fitness  # the outcome. ``starting`` may yet become healthy.
     reason: str = ""  # why it is not healthy
-    in_use: bool = False  # whether somebody uses it, or nobody can tell
-    unasked: str = ""  # why nobody can tell; empty if it was asked
+    in_use: bool = False  # whether it is in use, or this cannot be determined
+    unasked: str = ""  # why this is unknown; empty if the guest was asked
 
 
 class Why(StrEnum):
@@ -238,7 +238,7 @@ class Create(Document):
 
     slot: str = field(metadata=told_as("name"))  # the name that it is to have
     act: Act = field(default=Act.CREATE, init=False)  # what is done, as reports name it
-    # The clone that stood there before, if this run knows it.
+    # The previous clone of the slot, if this run knows it.
     old: Vm | None = field(default=None, metadata=told_by(_tell_id))
     reasons: tuple[Reason, ...] = ()
 

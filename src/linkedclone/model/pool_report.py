@@ -1,4 +1,4 @@
-"""What became of a pool, and how it stands: reports, and the JSON documents that are their form."""
+"""The outcome and the state of a pool: reports, and the JSON documents that are their form."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -113,7 +113,7 @@ class PoolOutlook(Document):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolRow(Document):
-    """How one clone of a pool stands.
+    """State of one clone of a pool.
 
     Attributes:
         slot: Its name in the pool.
@@ -127,7 +127,7 @@ class PoolRow(Document):
         own_bytes: What it takes of its own.
         created: When it was made.
         hold: Why it is held; empty if it is not.
-        in_use: Whether somebody uses it.
+        in_use: Whether it is in use.
         failures: How often in a row it came up unhealthy.
         addresses: Its addresses.
     """
@@ -150,7 +150,7 @@ class PoolRow(Document):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolStatus(Document):
-    """How a pool stands; ``seen`` is when, by the endpoint's clock."""
+    """State of a pool; ``seen`` is when, by the endpoint's clock."""
 
     endpoint: str
     pool: str

@@ -122,7 +122,7 @@ class CloneResult(Document):
     error: Failure | None = field(default=None, metadata=LEFT_OUT_IF_EMPTY)
 
     def document(self) -> dict[str, object]:
-        """Return the JSON form; without a parent neither that nor a snapshot is told."""
+        """Return the JSON form; without a parent, parent and snapshot are omitted."""
         told = Document.document(self)
         if not self.parent:
             del told["parent"], told["snapshot"]

@@ -14,7 +14,7 @@ from linkedclone.model.vm import Mark, PoolState
 DEFAULT_OWNER = "linkedclone"
 
 DEADLINE_SECONDS = 300.0
-"""How long a guest may take to shut down unless somebody says otherwise: services
+"""How long a guest may take to shut down by default: services
 that hang are given 90 s each by systemd's defaults, and Windows may install updates."""
 
 

@@ -32,13 +32,13 @@ class CustomizationStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CustomizationNews:
-    """What was told last of a guest's customization.
+    """The last news of a guest's customization.
 
     Attributes:
         status: How far it is.
         text: The hypervisor's own words; empty if all is well.
         event: What the hypervisor calls the kind of news (``CustomizationNetworkSetupFailed``).
-        log: Where the guest keeps its log of it, if that is told.
+        log: Where the guest keeps its log of it, if known.
     """
 
     status: CustomizationStatus
@@ -205,7 +205,7 @@ _MOST: Final = 2**33
 """More seconds since the epoch, and more of anything that a pool counts, is not believed."""
 
 LEFT_FAILED: Final = "failed"
-"""What stands in a mark instead of a digest, of a clone that is kept to be looked at."""
+"""The digest in the mark of a clone that is kept for inspection."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -222,7 +222,7 @@ class Mark:
         snapshot_name: Its name at the time.
         spec: Digest of what was asked for, see ``planning.clone.spec_digest``; empty for a
             clone that was adopted, ``LEFT_FAILED`` for one that was kept as its
-            failed call left it: nobody takes that up for a good one.
+            failed call left it: no run adopts it as a good one.
         version: The version of linkedclone that made it.
         addresses: The fixed addresses that its guest was given, without prefix
             lengths: they count as used while it is off, too.
@@ -286,7 +286,7 @@ class Vm:
         memory_bytes: Its memory; None where it was not read.
         booted: When it was started last, with time zone, where known.
         trouble: Why it does not run as it should, and what to do: why it is
-            paused, or what was left behind by an end that nobody asked for;
+            paused, or the leftover of an unexpected end;
             empty if nothing is the matter.
         unreadable: Why what it depends on, and what may depend on it, cannot be
             read in full; empty if it was read. What is set beside may be stale.

@@ -1,7 +1,7 @@
 """Whether a call or job that failed is worth another try, and when. Pure.
 
 What may pass by itself is the driver's to say
-(:class:`~linkedclone.errors.Transience`); how often it is tried again stands
+(:class:`~linkedclone.errors.Transience`); how often it is tried again is
 in ``ALLOWANCES``, and for which steps that is safe in :func:`may_repeat`. How
 often and how long follows [fact: vs-retries].
 """
@@ -93,7 +93,7 @@ def may_repeat(step: Step, transience: Transience, *, accepted: bool) -> bool:
 
     Deleting what is gone, power that is as wanted, a mark, a name, a place or
     a size that is so already: all that counts as done, so it may be sent again
-    even where nobody knows whether it was done. A clone is not sent again by
+    even if it is unknown whether it was done. A clone is not sent again by
     itself: its name is looked up first, and what a failed task has left of it
     is undone (``execution.clone_stage``).
 

@@ -21,7 +21,7 @@ def settle(request: CloneRequest) -> CloneRequest:
     """Check the customization of a request, and complete it: texts of files, secrets.
 
     What the command line has done already is not done again. Files are
-    relative to the working folder here, and nobody is asked.
+    relative to the working folder here, and there is no prompt.
 
     Raises:
         InputError: Something is wrong with it, a name makes no host name, or a

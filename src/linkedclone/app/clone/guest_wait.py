@@ -53,7 +53,7 @@ def await_guests(
 
     Returns:
         The results, with what their guests said, and whether the user
-        interrupted the wait: then what is known until then is told.
+        interrupted the wait: then the report holds what is known until then.
     """
     waiting = {
         key: started[key]
@@ -101,7 +101,7 @@ def describe_followed(
     Args:
         result: The result of before.
         guest: How far the guest got.
-        trouble: Why nobody could look any more; told of guests that had not got there.
+        trouble: Why observation ended; reported for unfinished guests.
     """
     vm = guest.vm
     waited = max(0.0, guest.seen - guest.since)

@@ -45,7 +45,7 @@ def write_states(
     """Write what a pool keeps on its clones; marks that say so already are left alone.
 
     What else is changed in the marks at the same time, as by a run over the pool,
-    is kept. What cannot be written is reported as failed: nobody is told that a
+    is kept. What cannot be written is reported as failed: no caller is told that a
     clone is held that is gone by then, or has no mark to write into.
     """
     steps, existing, markless = list[WriteMark](), list[Vm](), list[ActionResult]()

@@ -52,7 +52,7 @@ class PoolClaim:
     """The claim of one run.
 
     Attributes:
-        text: What stands in a mark.
+        text: The text of a mark.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class PoolClaim:
             leaving: Those that the next changes take away, and the claim with them.
 
         Returns:
-            Whether the claim stands on a clone that stays; else the first new
+            Whether the claim is on a clone that stays; else the first new
             clone should bear it from its birth on.
 
         Raises:

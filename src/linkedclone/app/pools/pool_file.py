@@ -30,7 +30,7 @@ _CALLED: Final = {"memory_bytes": "memory", "disks": "add_disks", "nics": "netwo
 """Parts of a clone request that a pool's file calls otherwise."""
 
 _ALIKE: Final = frozenset({"annotation", "customization"})
-"""Those that stand at the top of the file."""
+"""The settings at the top of the file."""
 
 _PER_DRIVER: Final = "per_driver"
 _SETTINGS: Final = frozenset(one.name for one in fields(PoolSpec))
@@ -120,7 +120,7 @@ def name_setting(path: Path, spec: PoolSpec, field: str) -> str:
     """Return what a field of a clone request is called in a pool's file; empty if it is not there.
 
     Args:
-        path: The file. A setting that stands in it is named with its line.
+        path: The file. Errors name a setting with its line.
         spec: What it says.
         field: The field, as errors name it: ``placement.host``.
     """
@@ -155,7 +155,7 @@ def find_pool_secrets(
     """Look up every password that a pool needs: its customization's, and that of its probe.
 
     Raises:
-        InputError: Some cannot be had; all of them are told.
+        InputError: Some are missing; the error names all of them.
     """
     sources = list(find_sources(spec.customization) if spec.customization else ())
     if spec.health.password is not None:
@@ -188,7 +188,7 @@ def write_settings(path: Path, settings: Mapping[str, object]) -> PoolSpec:
 
 
 def _load_with(path: Path, settings: Mapping[str, object]) -> YamlFile:
-    """Read a file, and change settings of it; what is no mapping is left for its check to tell."""
+    """Read a file, and change settings of it; a file without a mapping is left to the check."""
     file = YamlFile.load(path, what=WHAT)
     if isinstance(file.root, dict):
         file.root.update(settings)

@@ -65,8 +65,8 @@ class PoolScene:
         snapshot: What they are to depend on.
         target: Where they go.
         instance: The endpoint's own id.
-        asked: Clones that somebody wants made anew.
-        absent: What somebody wants made anew that is not in the pool.
+        asked: Clones that the user wants to recreate.
+        absent: Clones to recreate that are not in the pool.
         accepted: Clones that belong to the pool though their marks do not say so yet.
         despite_unreadable: Whether clones go that VMs which cannot be read may depend on.
     """
@@ -142,7 +142,7 @@ class Pools:
                 f"{parent.name} has no snapshot for a pool to use",
                 hint=f"take one: ``snapshot create`` {parent.name} NAME",
             )
-        # Before anything goes: of what cannot be read, no clone seems to hang.
+        # Before anything goes: no clone seems to depend on what cannot be read.
         refuse_unread([parent], action="keep a pool of")
         refuse_unreadable(parent, snapshot)
         target = self._driver.resolve_target(parent, request)
@@ -169,7 +169,7 @@ class Pools:
         return replace(scene, asked=frozenset(vm.id for vm in found), absent=absent)
 
     def look(self, scene: PoolScene, health: HealthLook, *, sizes: bool = False) -> PoolSight:
-        """See how a pool stands: one read of the inventory, and a look at each clone's health.
+        """Observe a pool: one read of the inventory, and a look at each clone's health.
 
         Args:
             scene: What was looked up once.
@@ -202,7 +202,7 @@ class Pools:
         return self._outlook(scene, replace(plan, notes=(*plan.notes, *absent)))
 
     def status(self, scene: PoolScene) -> PoolStatus:
-        """Say how each clone stands."""
+        """Return the state of each clone."""
         spec, health = scene.spec, self._health(scene)
         sight = self.look(scene, health, sizes=True)
         plan = plan_pool(spec, sight)
@@ -221,7 +221,7 @@ class Pools:
     def previous(self, spec: PoolSpec) -> tuple[str, str]:
         """Return parent and snapshot of the image before the last recompose, as a file names them.
 
-        By name, where a name stands for one VM or snapshot alone; else by UUID
+        By name, where the name is unique to one VM or snapshot; else by UUID
         and id. The parent is empty where it is the spec's own. The image of the spec
         may be gone: its clones know it by name still.
 
@@ -327,7 +327,7 @@ class Pools:
         Args:
             spec: The pool.
             names: Which, by name, path or UUID; empty for all that do not fit.
-            progress: Is told how it gets on.
+            progress: The progress listener.
 
         Raises:
             BusyError: Another run works on them.

@@ -43,7 +43,7 @@ class Tally:
 
         A clone of this run is not made anew by it, unless it is unhealthy: what
         is too grown or too old from its birth on would be so for ever. Nor is
-        anything done over and over that somebody, or the guest, undoes.
+        anything done over and over that a user, or the guest, undoes.
         """
         vm = change.old
         unhealthy = any(reason.why is Why.UNHEALTHY for reason in change.reasons)

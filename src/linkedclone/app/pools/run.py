@@ -66,7 +66,7 @@ ChangeT = TypeVar("ChangeT", bound=MemberChange)
 class PoolRun:
     """Brings one pool to its spec.
 
-    Each wave is planned on a fresh look, so whatever somebody else does in
+    Each wave is planned on a fresh look, so whatever other users do in
     between is seen. A stop, or a kill, leaves a pool that the next run goes on
     with: nothing is remembered outside of the hypervisor.
     """
@@ -340,7 +340,7 @@ class PoolRun:
         self, going: Mapping[VmId, Delete | Replace], report: Mapping[str, ActionResult]
     ) -> set[VmId]:
         failed = [c for vm_id, c in going.items() if _is_failed(report.get(vm_id))]
-        # One that somebody else has taken meanwhile is left alone, which the next look tells.
+        # A clone that another run has taken meanwhile is left alone, which the next look tells.
         taken = {c.slot for c in failed} - {c.slot for c in self._still(failed)}
         gone: set[VmId] = set()
         for vm_id, change in going.items():
@@ -412,7 +412,7 @@ class PoolRun:
     def _forgive(self, sight: PoolSight) -> None:
         """Take the count of failures from the clones that have become healthy."""
         recovered = find_recovered(self._find_members(sight), sight)
-        # As the marks stand by now: somebody may have held one.
+        # By the current marks: a user may have held a clone.
         seen = self._driver.observe_vms([vm.id for vm in recovered]) if recovered else ()
         steps = [
             WriteMark(vm=vm.id, vm_name=vm.name, mark=mark, seen=vm.mark)

@@ -1,4 +1,4 @@
-"""Disks of the VMs of one endpoint, and the files that they lie in."""
+"""Disks of the VMs of one endpoint, and their files."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ class Found:
 def find_present(driver: Driver, refs: Sequence[str], *, action: str = "") -> Found:
     """Find the VMs that something is to be done to, and go on without those that do not exist.
 
-    An interrupted command can so be repeated as it stands.
+    An interrupted command can thus be repeated unchanged.
 
     Raises:
         NotFoundError: None of them exists.

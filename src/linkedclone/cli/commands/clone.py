@@ -241,7 +241,7 @@ def _clone(choices: Choices, connection: "Connection", request: "CloneRequest") 
 
 
 def _place(prepared: "Prepared") -> str:
-    """Return the folder that the clones stand in, for people."""
+    """Return the folder of the clones, for people."""
     for create in prepared.creates:
         return create.target.folder_path
     for vm in prepared.plan.existing:

@@ -9,8 +9,8 @@ _CLOCKS_APART = timedelta(days=1)
 def render_age(then: datetime | None, now: datetime) -> str:
     """Write an age in its largest unit: ``5 h``, ``3 d``, ``2 mo``; unknown is a dash.
 
-    What is less than a minute old, or lies ahead because clocks differ, is ``new``.
-    What lies ahead by a day or more was dated by a clock that was wrong: its age is unknown.
+    An age below a minute, or slightly negative because clocks differ, is ``new``.
+    A date a day or more ahead comes from a wrong clock: the age is unknown.
     """
     if then is None or then - now >= _CLOCKS_APART:
         return "-"

@@ -1,4 +1,4 @@
-"""How something long gets on that moves bytes: a live line on a terminal, a line each with -v."""
+"""Progress of a long transfer: a live line on a terminal, a line each with -v."""
 
 import os
 import time
@@ -15,7 +15,7 @@ _PAUSE_SECONDS = 0.2
 
 @contextmanager
 def watch_bytes(choices: Choices) -> Iterator[TellBytes]:
-    """Give something long somebody to tell."""
+    """Give a long transfer its progress listener."""
     if tells_a_person() and os.environ.get("TERM") != "dumb":
         from rich.console import Console
         from rich.text import Text

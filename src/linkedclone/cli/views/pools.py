@@ -1,4 +1,4 @@
-"""Pools as people are shown them: what would be done, what was done, how they stand."""
+"""Pools as people are shown them: plans, results and states."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -166,7 +166,7 @@ def _status_row(row: PoolRow, now: datetime) -> list[str]:
 
 
 def say_status(status: PoolStatus) -> None:
-    """Say in a line how a pool stands."""
+    """Render the state of a pool as one line."""
     parent, snapshot = status.image
     line = f"pool {status.pool}: {status.healthy} of {status.size} healthy, on {parent}, "
     line += f"snapshot {snapshot}"

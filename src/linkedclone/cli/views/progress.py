@@ -29,7 +29,7 @@ _ENDED = {JobStatus.DONE, JobStatus.FAILED}
 
 @contextmanager
 def watch(choices: Choices) -> Iterator[Progress]:
-    """Give a run somebody to tell."""
+    """Give a run its progress listener."""
     if tells_a_person() and os.environ.get("TERM") != "dumb":
         board = Board()
         try:
@@ -126,7 +126,7 @@ class Board:
         shown = active[:room]
         names = max((width_of(printable(line.event.name)) for line in shown), default=0)
         actions = max((len(line.event.action) for line in shown), default=0)
-        # The name is the last thing to be cut: what is told of a retry may be long.
+        # The name is the last thing to be cut: the note on a retry may be long.
         left = max(width - names - actions - _BESIDE, _LEAST_TEXT)
         for line in shown:
             board.add_row(

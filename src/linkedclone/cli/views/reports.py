@@ -70,7 +70,7 @@ def _clone_row(clone: CloneResult) -> list[str]:
 
 
 def _linked_word(clone: CloneResult) -> str:
-    """Say whether a clone is linked; one that was not to be is no failure."""
+    """Say whether a clone is linked; a clone that was not to be linked is not a failure."""
     if clone.linked is False and clone.error is None:
         return clone.mode.value
     return _YES_NO[clone.linked]
@@ -138,7 +138,7 @@ def say_action_failures(report: ActionReport) -> None:
 
 
 def say_failures(failures: list[tuple[str, Failure]]) -> None:
-    """Tell why things failed; the same reason is told once, with all the names."""
+    """Tell why things failed; each reason is shown once, with all its names."""
     by_reason: dict[Failure, list[str]] = {}
     for name, failure in failures:
         by_reason.setdefault(failure, []).append(printable(name))

@@ -36,13 +36,13 @@ class Column:
     """A column."""
 
     title: str  # its heading
-    right: bool = False  # True if numbers stand in it
+    right: bool = False  # True for a column of numbers
     from_width: int = 0  # how wide a terminal has to be for the column to be shown
     styles: Mapping[str, str] = field(default_factory=dict)  # colours of the words in it
     # True for the column that tells the rows apart, where that is not the first one: it is cut
     # last.
     names: bool = False
-    prose: bool = False  # True if sentences of ours stand in it, which may name fields and commands
+    prose: bool = False  # True for our own sentences, which may name fields and commands
 
 
 Rows = Sequence[Sequence[str]]

@@ -135,7 +135,7 @@ def _name(node: TreeNode, *, top: bool) -> tuple[str, str]:
     if node.snapshot is not None:
         current = " (current)" if node.snapshot.current else ""
         return f"@{node.snapshot.name}", f"{current}{clones}"
-    # At the top stands what all depend on and whose VM is gone.
+    # The top is the common base whose VM no longer exists.
     return f"{'base ' if top else ''}{node.layer}", clones
 
 

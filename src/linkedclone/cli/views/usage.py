@@ -72,7 +72,7 @@ def _clones(family: FamilyUsage) -> int:
 
 
 def _render_saved(size_bytes: int) -> str:
-    """Write what is saved; below zero where a base serves nobody, or clones elsewhere."""
+    """Write what is saved; negative where a base serves no clone, or clones elsewhere."""
     return f"-{render_size(-size_bytes)}" if size_bytes < 0 else render_size(size_bytes)
 
 

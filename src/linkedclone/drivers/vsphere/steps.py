@@ -46,7 +46,7 @@ class Steps:
         self._jobs = jobs
 
     def start(self, step: JobStep) -> Job:  # noqa: C901, PLR0912 - one case for each step
-        """Send the call that a step stands for."""
+        """Send the call of a step."""
         match step:
             case CreateClone():
                 return self._create_clone(step)

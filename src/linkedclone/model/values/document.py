@@ -7,13 +7,13 @@ from enum import Enum
 from typing import Any, Final
 
 Telling = Callable[[str, Any], Mapping[str, object]]
-"""What a field's name and value are told as: any number of members."""
+"""What a field is rendered as: any number of members."""
 
 
 class Document:
     """Data that has a JSON form.
 
-    Enums are told by their values, moments as in ISO 8601, ``seconds`` in milliseconds.
+    Enums become their values, moments ISO 8601, ``seconds`` in milliseconds.
     """
 
     __slots__ = ()
@@ -60,12 +60,12 @@ _TELLING: Final = "telling"
 
 
 def told_by(tell: Telling) -> dict[str, Telling]:
-    """Return the metadata of a field that is told otherwise."""
+    """Return the metadata of a field with its own rendering."""
     return {_TELLING: tell}
 
 
 def told_as(name: str) -> dict[str, Telling]:
-    """Return the metadata of a field that is told under another name."""
+    """Return the metadata of a field with another name in JSON."""
     return told_by(lambda _, value: {name: render(value)})
 
 
@@ -74,7 +74,7 @@ def _tell_nothing(name: str, value: object) -> Mapping[str, object]:  # noqa: AR
 
 
 NOT_TOLD: Final = told_by(_tell_nothing)
-"""The metadata of a field that is no part of the JSON form."""
+"""The metadata of a field that the JSON form omits."""
 
 NULL_IF_EMPTY: Final = told_by(lambda name, value: {name: render(value) or None})
 LEFT_OUT_IF_EMPTY: Final = told_by(lambda name, value: {name: render(value)} if value else {})

@@ -1,6 +1,6 @@
 """Addresses and names that guests report: which are valid, their own, in which networks.
 
-Whoever is root in a guest decides what it reports, on every hypervisor. What is not
+The root user of a guest controls what it reports, on every hypervisor. What is not
 wholly an address or a host name is not used: it would get into tables, inventories
 of Ansible and arguments of ssh.
 """
@@ -92,7 +92,7 @@ def check_networks(networks: Sequence[str]) -> None:
 
 
 def choose_addresses(addresses: Sequence[str], networks: Sequence[str]) -> tuple[str, ...]:
-    """Return the addresses that lie in one of the networks, or all if there are none."""
+    """Return the addresses within one of the networks, or all if there are none."""
     if not networks:
         return tuple(addresses)
     known = [ip_network(text, strict=False) for text in networks]

@@ -65,7 +65,7 @@ def _width(first: str, last: str) -> int:
 
 
 def check_name(name: str) -> None:
-    """Refuse a name that no hypervisor of ours would take as it stands."""
+    """Refuse a name that no hypervisor of ours would accept unchanged."""
     if not name:
         raise InputError("a VM name is empty", hint="give each clone a name, as desk-{001..020}")
     if "{" in name or "}" in name:
@@ -99,7 +99,7 @@ def is_step(name: str) -> bool:
 
 
 def is_user_name(text: str) -> bool:
-    """Say whether a text is the name of a user that every guest and ssh take as it stands."""
+    """Say whether a text is the name of a user that every guest and ssh accept unchanged."""
     return _USER.fullmatch(text) is not None
 
 

@@ -27,7 +27,7 @@ class Base:
     """What a clone depends on, or was copied from."""
 
     parent: str  # name of the VM
-    snapshot: str  # name of its snapshot; empty where it was copied as it stood
+    snapshot: str  # name of its snapshot; empty where the current state was copied
     snapshot_id: str  # its id, as far as it is known
     description: str = ""  # the text given when it was taken, if it is still there
 
@@ -154,7 +154,7 @@ def _compare_asked(wanted: Wanted, vm: Vm) -> Iterator[Difference]:
             continue
         if coarse == "place" and is_there(held, now):
             continue  # written in another way
-        # What an older mark holds of all hardware, or of the whole place, is told once.
+        # Differences to an older mark of all hardware, or of the place, are reported once.
         if part != fine and part in told:
             continue
         told.add(part)

@@ -1,4 +1,4 @@
-"""What is refused of the hardware that clones are to get, and what is told of their disks. Pure."""
+"""Checks of the hardware of clones, and notes on their disks. Pure."""
 
 from collections.abc import Iterator, Sequence
 

@@ -144,7 +144,7 @@ def find_clashes(clones: Sequence[Vm], vms: Sequence[Vm]) -> tuple[Clash, ...]:
     other has not made yet. Of two clones the one made later loses, by the
     endpoint's own clock, and of two made at once the one with the greater UUID:
     so both commands decide the same. Against a VM that nothing was given to by
-    us, the clone loses. Each pair is told of once, for each of its clones of ours.
+    us, the clone loses. Each pair is reported once, for each of its clones of ours.
 
     Args:
         clones: The clones of this run, as they are now.

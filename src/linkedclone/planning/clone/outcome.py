@@ -53,7 +53,7 @@ def judge(
 
     Args:
         step: What was wanted.
-        vm: What stands under its name; None if nothing does.
+        vm: The VM with its name; None if there is none.
         error: What the call or job ended with.
         known: True if the hypervisor itself told how it ended. Where it could
             not be asked, nothing is undone: the job may go on.
@@ -190,13 +190,13 @@ def judge_existing(source: Vm, vm: Vm, *, linked: bool = True) -> CloneVerdict:
     """Judge a clone of ours that an earlier or another run has made.
 
     It is proven against any snapshot of the parent. One that is not linked is
-    told and never deleted: somebody may have made it independent on purpose. So
+    told and never deleted: a user may have made it independent on purpose. So
     is one that was kept as its failed call left it.
 
     Args:
         source: The parent.
         vm: The clone.
-        linked: Whether it is to be linked; a full one that is linked is told, too.
+        linked: Whether it is to be linked; a full clone that is linked is reported, too.
     """
     if vm.valid_mark and vm.valid_mark.spec == LEFT_FAILED:
         return CloneVerdict(fate=Fate.NOTHING, failure=_failure(_was_left(vm)))

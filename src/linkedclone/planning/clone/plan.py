@@ -57,7 +57,7 @@ class Scene:
         target: Where the clones go.
         identity: What the endpoint says it is.
         run: What distinguishes this run.
-        there: The VMs that stand under the wanted names already.
+        there: The VMs that already have the wanted names.
         vms: All VMs, where something that clones are given has to be single
             among them (MAC and IP addresses).
     """

@@ -20,7 +20,7 @@ def describe_shape(request: CloneRequest, target: Target | None = None) -> Mappi
     """Return a digest of each part of what a clone is given beside its parent and name.
 
     Not of MAC addresses and host names, which belong to single clones, nor of
-    whether the folder had to be made. ``place`` is told by names as they were
+    whether the folder had to be made. ``place`` holds names as they were
     written, ``where`` by the endpoint's ids, which outlive a new name.
 
     Args:
@@ -87,7 +87,7 @@ def held_parts(text: str) -> Mapping[str, str]:
 
 
 def render_shape(shape: Mapping[str, str]) -> str:
-    """Write a shape as the text that stands in a mark."""
+    """Write a shape as the text of a mark."""
     return " ".join(f"{part}={digest}" for part, digest in shape.items())
 
 

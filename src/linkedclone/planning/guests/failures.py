@@ -1,4 +1,4 @@
-"""Why a guest did not come up as asked for, in words: where, what was told, where to look."""
+"""Why a guest did not start as requested: the stage, the message, and where to look."""
 
 from collections.abc import Iterator
 from typing import Final, assert_never

@@ -72,10 +72,10 @@ class Followed:
     # The stages that it went through, with their seconds.
     passed: tuple[tuple[GuestStage, float], ...] = ()
     failing: float | None = None  # since when its customization is seen to have failed
-    # All that it has shown: what comes back is no progress, so that a guest which starts over and
-    # over is told.
+    # All that it has shown: a repeated value is not progress, so a guest that restarts again
+    # and again is reported.
     shown: frozenset[object] = frozenset()
-    news: CustomizationNews | None = None  # what was told of its customization besides
+    news: CustomizationNews | None = None  # other news of its customization
     failure: Failure | None = None  # why it will not get there
 
     @property

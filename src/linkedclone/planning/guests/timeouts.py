@@ -47,7 +47,7 @@ def advance(
 
 
 def excuse(guest: Followed, seconds: float) -> Followed:
-    """Put a guest's deadline off by the time in which nobody could look at it."""
+    """Extend a guest's deadline by the time without observation."""
     return replace(guest, moved=guest.moved + seconds)
 
 

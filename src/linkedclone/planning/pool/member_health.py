@@ -11,11 +11,11 @@ from linkedclone.model.vm import CustomizationStatus, Power, Vm
 class Probed:
     """What a look from outside and into a guest has brought, besides the VM itself."""
 
-    # Why the port takes no connections; empty if it does, None if nobody tried.
+    # Why the port takes no connections; empty if it does, None if not tried.
     tcp: str | None = None
     command: str | None = None  # why the command did not end with 0; likewise
-    in_use: bool = False  # whether somebody uses the guest, or nobody can tell
-    unasked: str = ""  # why nobody can tell
+    in_use: bool = False  # whether the guest is in use or may be
+    unasked: str = ""  # why this is unknown
 
 
 def judge_fitness(
@@ -55,7 +55,7 @@ def needs_probing(vm: Vm, probe: Probe) -> bool:
 
 
 def find_begun(vm: Vm) -> datetime:
-    """Return when a clone began to come up; one of which nobody knows has had its time."""
+    """Return when a clone began to start; one with an unknown time has timed out."""
     known = [moment for moment in (vm.created, vm.booted) if moment is not None]
     return max(known) if known else datetime.min.replace(tzinfo=UTC)
 

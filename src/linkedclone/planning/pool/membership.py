@@ -254,7 +254,7 @@ def slot_of(vm: Vm) -> str:
 
 
 def find_forks(vm: Vm) -> set[Layer]:
-    """Return where the disks of a clone leave those of its parent: its own layers lie at home."""
+    """Return where a clone's chains leave its own folder for its parent's layers."""
     found = set()
     for disk in vm.disks:
         others = [at for at in disk.chain[:-1] if (at.store, at.folder) != vm.home]

@@ -78,13 +78,13 @@ class PoolSight:
 
     parent: Vm  # the golden image
     snapshot: Snapshot  # what the clones are to depend on, with its disks
-    folder: str  # inventory path of the folder that they stand in
+    folder: str  # inventory path of their folder
     shape: Mapping[str, str]  # what they are to be given, see ``planning.clone.spec_digest``
     inventory: Inventory  # all VMs, with sizes
     now: datetime  # the moment, with time zone
     # What was found of the clones; one that was not looked at is unknown.
     health: Mapping[VmId, Health] = field(default_factory=dict)
-    asked: frozenset[VmId] = frozenset()  # clones that somebody wants made anew
+    asked: frozenset[VmId] = frozenset()  # clones that the user wants to recreate
     # Clones that belong to the pool though their marks do not say so.
     accepted: frozenset[VmId] = frozenset()
     origin: tuple[str, FolderId] | None = None  # see ``PoolIdentity``

@@ -27,13 +27,13 @@ def find_waste(
     - **Files** that no VM reads. Only those are removable that can be nothing
       but leftovers, and that nothing else depends on.
     - **VMs** with our valid mark, no disk and no snapshot: what a failed clone
-      left. One with a snapshot is somebody's who took its disks out.
+      left. One with a snapshot may have an owner who detached its disks.
     - **Snapshots** that were taken for clones, by us, when nothing depends on
       them and a later one is current.
     - **Images** that nothing depends on.
 
-    What a VM that cannot be read may depend on is told, and not removable,
-    unless the user was told of it and goes on with ``despite_unreadable``.
+    What an unreadable VM may depend on is reported as not removable,
+    unless the user allows it with ``despite_unreadable``.
     """
     lineage = Lineage(inventory)
     found = (

@@ -60,7 +60,7 @@ def refuse_templates(vms: Sequence[Vm], *, action: str) -> None:
 def refuse_unread(vms: Sequence[Vm], *, action: str, despite: bool | None = None) -> None:
     """Refuse to act on VMs that cannot be read.
 
-    ``despite`` tells whether the user was told of it and goes on; it is None where a
+    ``despite`` tells whether the user confirmed it; it is None where a
     command has no such option.
     """
     unread = [vm for vm in vms if vm.unreadable]
@@ -143,7 +143,7 @@ def hangable(vm: Vm, lineage: Lineage) -> frozenset[Layer]:
     All that belong to it, but for the files that a clone of ours writes to: it
     was made without a snapshot, and whatever depends on one depends on a layer
     below. So a clone that never had a snapshot has none of these. Of other VMs
-    nobody knows what their disks were used for.
+    it is unknown what their disks were used for.
     """
     tops = frozenset(disk.top for disk in vm.disks if disk.chain)
     mark = vm.valid_mark
@@ -153,11 +153,11 @@ def hangable(vm: Vm, lineage: Lineage) -> frozenset[Layer]:
 
 
 def what_to_know(vms: Iterable[Vm], inventory: Inventory) -> tuple[str, ...]:
-    """Return what nobody could look at, where it matters.
+    """Return the places that could not be read, where they matter.
 
-    Only a VM with snapshots can be needed by somebody who is not seen here, for
+    Only a VM with snapshots can be needed by a VM that is not seen here, for
     that is what clones depend on; but what a VM depends on that cannot be read,
-    nobody knows.
+    is unknown.
     """
     matters = inventory.unreadable or any(vm.snapshots for vm in vms)
     return inventory.not_seen if matters else ()

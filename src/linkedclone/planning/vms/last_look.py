@@ -72,7 +72,7 @@ def check_steps(
         The steps that would take away what something depends on, or may depend
         on, each with the error that names it; those whose VM is there and
         was not in the inventory; and those that by now would take along a base
-        of no VM that nobody spoke of.
+        without a VM that the plan does not name.
     """
     look = _Look(steps, inventory, direct)
     refused: list[tuple[Step, LinkedCloneError]] = []
@@ -160,7 +160,7 @@ def _lost_unasked(
 ) -> frozenset[Layer]:
     """Return the bases of no VM that would go with this stage, though its plan said nothing of it.
 
-    Who else used them was deleted or unregistered since by somebody else.
+    Another command has deleted or unregistered their other users since.
     """
     deletions = [step for step in steps if isinstance(step, DeleteVm)]
     lost = lineage.lost_with([here[step.vm] for step in deletions if step.vm in here])

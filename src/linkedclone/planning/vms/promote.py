@@ -80,7 +80,7 @@ def plan_promote(
 
 
 def _notes(copies: Mapping[VmId, frozenset[Layer]], lineage: Lineage) -> tuple[str, ...]:
-    """Tell of layers that nobody here reads any more afterwards.
+    """Report layers that no VM here reads afterwards.
 
     Whether vCenter removes such a file is not known [fact: vs-unnamed-layer].
     """

@@ -11,7 +11,7 @@ def plan_rename(vm: Vm, name: str, *, force: bool = False) -> Plan:
     """Give a VM another name; what it is called already needs nothing.
 
     Whether another VM of its folder has the name, the hypervisor alone can
-    tell: between a look and the call somebody could take it.
+    tell: another command could take it between the look and the call.
     """
     check_name(name)
     refuse_foreign([vm], action="rename", force=force)

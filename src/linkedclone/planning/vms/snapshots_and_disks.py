@@ -94,7 +94,7 @@ def plan_revert(
     """Put a VM back to a snapshot; what it wrote since is lost.
 
     Clones depend on snapshots, which a revert leaves alone. But other tools can
-    hang a disk from any file, and the layers of the present state go.
+    link a disk to any file, and the layers of the present state go.
     """
     refuse_unreadable(vm, snapshot)
     (vm,) = latest([vm], inventory)

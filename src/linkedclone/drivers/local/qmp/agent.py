@@ -1,6 +1,6 @@
 """The guest agent: a line of JSON to and fro over a virtio-serial port.
 
-Whoever is root in the guest can answer in its place: see ``answers``.
+The root user of the guest can answer in its place: see ``answers``.
 """
 
 import asyncio

@@ -1,6 +1,6 @@
 """Answers of guest agents and of QEMU, decoded with distrust.
 
-Whoever is root in a guest decides what its agent answers, and a guest may have
+The root user of a guest controls what its agent answers, and a guest may have
 taken over its QEMU. So every answer is bounded in size and depth, every value
 is checked where it is read, and every failure means that the other side does
 not answer: nothing else about the VM, or about other VMs, depends on it.
