@@ -1,4 +1,4 @@
-"""How every change is made: look, plan, let somebody decide, look again, go."""
+"""How every change is made: observe, plan, confirm, observe again, execute."""
 
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
@@ -76,7 +76,7 @@ class Proposal(Generic[_Plan, _Report]):
         """A digest of the plan, the same in every process and on every Python.
 
         It covers the endpoint, what is done to what, and the notes; not what was only
-        measured, when, by which run, or in which order it was told, and no password.
+        measured, when, by which run, or in which order it was reported, and no password.
         """
         return self._digest(self.plan)
 
@@ -92,7 +92,7 @@ class Proposal(Generic[_Plan, _Report]):
         Args:
             token: Of the proposal that was agreed to, where that was another one of
                 the same request: so a front end need store no more than the two.
-            progress: Who is told.
+            progress: The progress listener.
             cancel: What another thread can end it with.
 
         Raises:
@@ -119,7 +119,7 @@ class Proposal(Generic[_Plan, _Report]):
     def carry_out(
         self, progress: Progress | None = None, cancel: Cancellation | None = None
     ) -> _Report:
-        """Do it without another look at the whole, where nobody took time to decide.
+        """Apply it without another full look, where there was no time to decide.
 
         Once: a plan names its run, whose clones it would undo the second time. From
         then on it is as :meth:`apply`.
@@ -227,7 +227,7 @@ class Acting:
             plan: Looks at everything, and plans.
             found: The VMs that were named; the report tells of those that are absent.
             scan: Where to look for files of no VM in the looks before later stages.
-            despite: Whether VMs that cannot be read are no reason to stop in those.
+            despite: Whether to go on despite VMs that cannot be read in those.
             parallel: How many steps are in flight at once; left to the driver if None.
         """
         named = found or Found(vms=())

@@ -48,7 +48,7 @@ class Vms:
     # -- looking ----------------------------------------------------------------------
 
     def list(self) -> tuple[VmRow, ...]:
-        """Return every VM with where it hangs, by name."""
+        """Return every VM with its parent, by name."""
         from linkedclone.lineage.vm_rows import describe_vms
 
         return describe_vms(self._with_guests.observe())
@@ -84,18 +84,18 @@ class Vms:
         scan: Scan | None = None,
         progress: Progress | None = None,
     ) -> ActionReport:
-        """Delete VMs, unless something hangs from them: :meth:`propose_delete`, and do it."""
+        """Delete VMs, unless something depends on them: :meth:`propose_delete`, and do it."""
         return self.propose_delete(refs, how, scan=scan).carry_out(progress)
 
     def propose_delete(
         self, refs: Sequence[str], how: Deletion | None = None, *, scan: Scan | None = None
     ) -> Proposal[Plan, ActionReport]:
-        """Propose to delete VMs, unless something hangs from them.
+        """Propose to delete VMs, unless something depends on them.
 
         Args:
             refs: Names, inventory paths or UUIDs.
-            how: What else may go; never what others hang from.
-            scan: Where to look for files of no VM that hang from them.
+            how: What else may go; never what others depend on.
+            scan: Where to look for files of no VM that depend on them.
         """
         how = how or Deletion()
         if how.keep_base:
@@ -108,7 +108,7 @@ class Vms:
             going = vms
             if how.cascade:
                 going = (*vms, *Lineage(self._driver.observe()).descendants(vms))
-            # In this order: a clone that is made in between stands in the inventory.
+            # In this order: a clone created in between is in the inventory.
             refuse_busy(going, self._sources(going), action="delete")
             inventory = self._driver.observe(scan=scan)
             return plan_delete(self._drop_gone(vms, inventory), inventory, how)
@@ -129,7 +129,7 @@ class Vms:
         """Find the VMs to delete; those that are not there count as deleted.
 
         Raises:
-            NotFoundError: None of them exists, so that a wrong name is told.
+            NotFoundError: None of them exists, so that a wrong name is reported.
         """
         try:
             return replace(find_present(self._driver, refs, action="delete"), failure=None)
@@ -254,7 +254,7 @@ class Vms:
             refs: Names, inventory paths or UUIDs.
             placement: Where to: a datastore, a host, a cluster or a resource pool.
             force: Also those that are not ours.
-            despite_unreadable: Also those that VMs which cannot be read may hang from.
+            despite_unreadable: Also those that VMs which cannot be read may depend on.
         """
         driver = self._driver
         require(driver.features, RelocateVm)
@@ -288,7 +288,7 @@ class Vms:
         return proposal.then(lambda report: self._proven(report, before))
 
     def _proven(self, report: ActionReport, before: dict[VmId, Vm]) -> ActionReport:
-        """Read back what was moved; what hangs from something else now has failed, loudly."""
+        """Read back what was moved; what depends on something else now has failed, loudly."""
         moved = [VmId(r.id) for r in report.results if r.id and r.status is Status.DONE]
         if not moved:
             return report
