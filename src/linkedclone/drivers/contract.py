@@ -87,7 +87,7 @@ class Driver(Protocol):
         Args:
             sizes: Whether the sizes of files and datastores are wanted too.
             scan: Where to look for disk files of no VM; None looks only where
-                it costs nothing. What is not looked at is told in ``unscanned``.
+                it costs nothing. Places that were not searched are listed in ``unscanned``.
 
         Raises:
             NotFoundError: A place to scan does not exist.
@@ -137,7 +137,7 @@ class Driver(Protocol):
         """
 
     def observe_names(self, target: Target, names: Sequence[str]) -> tuple[Vm, ...]:
-        """Read the VMs that stand in the target's folder under these names.
+        """Read the VMs with these names in the target's folder.
 
         Half-made ones too. ``snapshots`` come without disks.
         """
@@ -145,14 +145,14 @@ class Driver(Protocol):
     def observe_sources(self, ids: Sequence[VmId]) -> frozenset[VmId]:
         """Say from which of these VMs clones are being made right now, by anybody.
 
-        Such clones do not stand in the inventory yet, so the guards cannot see
+        Such clones are not in the inventory yet, so the guards cannot see
         them there.
         """
 
     # -- act --------------------------------------------------------------------------
 
     def check(self, steps: Sequence[CreateClone]) -> tuple[LinkedCloneError, ...]:
-        """Return what stands against making these clones of one batch; empty if nothing is known.
+        """Return the obstacles to creating these clones in one batch; empty if nothing is known.
 
         An InputError where the parent's hardware does not go with what is wanted,
         a RefusedError where it has no room for what is to be added. Changes
@@ -172,8 +172,8 @@ class Driver(Protocol):
           FolderId. A clone that was made but could not be started ends as a
           failed job, and the VM is there. ``snapshot`` of a clone is set, unless a
           parent without snapshots is to be copied.
-        - Attaching, after a DuplicateNameError, is done when the VM stands there
-          whole; it fails with a :class:`~linkedclone.errors.GoneError` when neither the
+        - Attaching, after a DuplicateNameError, is done when the VM is
+          complete; it fails with a :class:`~linkedclone.errors.GoneError` when neither the
           VM nor a running clone task of the same source is left.
         - What is so already counts as done: power, marks, names, templates, folders,
           what is deleted or shares nothing.

@@ -35,8 +35,8 @@ class Features:
         parallel: How many clones may be in flight at once unless the user says otherwise.
         patience_seconds: How long a run waits for the endpoint to come back; 0
             where it cannot go away.
-        customizes_always: Whether every clone's guest is told who it is, asked
-            for or not. ``Vm.customization`` is told of all clones then.
+        customizes_always: Whether every clone's guest gets an identity, asked
+            for or not. Then ``Vm.customization`` is set for all clones.
         grows_linked_disks: Whether a disk can grow that depends on another file.
         asks_deaf_guests: Whether a guest may be asked to shut down that does not
             hear yet, so that it has to be asked again; to ask once more does no

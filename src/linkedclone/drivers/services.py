@@ -32,7 +32,7 @@ class GuestService(Protocol):
         """Ask the guest to shut down, and return at once; one that is off counts as done.
 
         Raises:
-            RefusedError: Its tools or agent do not answer, so nobody would hear it.
+            RefusedError: Its tools or agent do not answer, so the guest would not receive it.
         """
 
     def run_in_guest(
@@ -43,7 +43,7 @@ class GuestService(Protocol):
         Args:
             vm: A running VM.
             command: Program and arguments; found on the guest's path.
-            login: Who runs it, where the hypervisor asks for somebody.
+            login: The guest user who runs it, where the hypervisor needs one.
             seconds: How long it may take.
 
         Raises:
@@ -73,7 +73,7 @@ class CustomizationEvents(Protocol):
     ) -> Mapping[VmId, CustomizationNews]:
         """Read what became of the customization of VMs since a moment of the endpoint's clock.
 
-        One batched read. VMs of which nothing was told are left out.
+        One batched read. VMs without news are left out.
         """
 
 
@@ -165,7 +165,7 @@ class StateFolderService(Protocol):
         """Let all that miss a layer depend on the file that it is now; waits.
 
         Raises:
-            InputError: It is no layer that is missed.
+            InputError: It is not a missing layer.
             InUseError: VMs that read it run.
         """
 
@@ -192,7 +192,7 @@ class GoldenImages(Protocol):
     def examine_parent(self, vm: VmId) -> tuple[Finding, ...]:
         """Check devices, tools and guest of a VM that is to be cloned from. Changes nothing.
 
-        What can be told from a :class:`~linkedclone.model.vm.Vm` is not
+        What is known from a :class:`~linkedclone.model.vm.Vm` is not
         looked at here.
         """
 

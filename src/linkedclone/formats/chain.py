@@ -54,7 +54,7 @@ def format_by_suffix(path: Path) -> ImageFormat:
 
 
 def read_disk_file(path: Path, image_format: ImageFormat) -> DiskFile:
-    """Read what one file says about itself; a missing file is told, not raised."""
+    """Read what one file says about itself; a missing file is reported, not raised."""
     try:
         match image_format:
             case ImageFormat.RAW:
@@ -121,7 +121,7 @@ def read_chain(
     A missing file ends the chain: it comes first then, with ``missing`` set.
 
     Args:
-        read: Reads one file; a cache may stand in for :func:`read_disk_file`.
+        read: Reads one file; a cache may replace :func:`read_disk_file`.
         top_format: Its format; None if its suffix names it, as with all files of ours.
     """
     files = [read(top, top_format or format_by_suffix(top))]

@@ -55,7 +55,7 @@ _KNOWN_EXTENSIONS = frozenset({_BACKING_FORMAT, 0x6803F857, 0x23852875})
 """Backing format, feature names and bitmaps: those that name nothing that is opened."""
 _CLUSTER_BITS_RANGE = range(9, 22)
 _MAX_HEAD_BYTES = 1 << 21
-"""The first cluster of the largest size; all that the header has stands in it."""
+"""The first cluster of the largest size; it holds the whole header."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,7 +160,7 @@ def read_header(path: Path) -> Qcow2Header:
 
 
 def check_stands_alone(path: Path, what: str) -> None:
-    """Refuse an image whose header holds anything but what a disk that stands alone needs."""
+    """Refuse an image whose header holds anything but what a self-contained disk needs."""
     with open_regular(path) as file:
         header = parse_header(file.read(_MAX_HEAD_BYTES), what)
     if header is None:

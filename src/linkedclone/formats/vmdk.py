@@ -1,11 +1,11 @@
-"""The sparse VMDK format, as far as an import needs it: how large, and whether it stands alone.
+"""The sparse VMDK format, as far as an import needs it: its size, and whether it is self-contained.
 
 Only ``monolithicSparse`` and ``streamOptimized`` files are accepted: one file,
 its descriptor inside. A descriptor that is a file of its own names other files
 of the machine, which an image from elsewhere must not.
 
 QEMU opens files that the descriptor names, whatever else the file says
-[fact: qemu-vmdk-descriptor]. So what may stand in a descriptor is listed here, and
+[fact: qemu-vmdk-descriptor]. So the allowed descriptor entries are listed here, and
 all else is refused.
 
 Format: "Virtual Disk Format 1.1" of VMware, hosted sparse extents.
@@ -26,10 +26,10 @@ DESCRIPTOR_FILE = b"# Disk DescriptorFile"
 _HEADER = struct.Struct("<4sIIQQQQIQQ")
 _MARKER = struct.Struct("<QII")
 _FOOTER = 3
-"""The kind of marker that stands before a footer."""
+"""The kind of marker before a footer."""
 _FOOTER_BYTES = 3 * SECTOR_BYTES
 _AT_END = (1 << 64) - 1
-"""Where the grain directory is if the header proper stands at the end of the file."""
+"""Where the grain directory is if the real header is at the end of the file."""
 _VERSIONS = frozenset({1, 2, 3})
 _DESCRIPTOR_SECTOR = 1
 _QEMU_READS_BYTES = 20 * SECTOR_BYTES
@@ -46,7 +46,7 @@ _ALLOWED = {
     "isnativesnapshot": re.compile(r"no"),
     "createtype": re.compile(r"monolithicsparse|streamoptimized"),
 }
-"""What may be set in the descriptor of a disk that stands alone, and to what; in lower case."""
+"""What may be set in the descriptor of a self-contained disk, and to what; in lower case."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +58,7 @@ class _Header:
 
 
 def read_capacity(path: Path) -> int:
-    """Return the virtual size in bytes of a VMDK that stands alone."""
+    """Return the virtual size in bytes of a self-contained VMDK."""
     try:
         return check_stands_alone(path, str(path))
     except InputError as error:
@@ -68,7 +68,7 @@ def read_capacity(path: Path) -> int:
 
 
 def read_size(path: Path) -> int:
-    """Return the virtual size in bytes that the header tells, whatever else stands there."""
+    """Return the virtual size in bytes in the header, whatever else it holds."""
     with open_regular(path) as file:
         return _parse_header(file.read(_HEADER.size), str(path)).capacity * SECTOR_BYTES
 
@@ -110,7 +110,7 @@ def _check_place(header: _Header, size: int, what: str) -> None:
 
 
 def _check_descriptor(text: str, what: str) -> None:
-    """Refuse what is not on the list of what a disk that stands alone has."""
+    """Refuse what is not on the list of what a self-contained disk has."""
     if not text.strip():
         raise _refusal(what, _PART)
     extents, settings = 0, dict[str, str]()
@@ -166,7 +166,7 @@ def _parse_header(head: bytes, what: str) -> _Header:
 
 
 def _read_footer(descriptor: int, size: int, header: _Header, what: str) -> _Header:
-    """Return the header that counts: that of a stream stands at its end."""
+    """Return the header that counts: that of a stream is at its end."""
     if header.directory != _AT_END:
         return header
     tail = os.pread(descriptor, _FOOTER_BYTES, max(size - _FOOTER_BYTES, 0))

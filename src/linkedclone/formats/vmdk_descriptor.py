@@ -1,6 +1,6 @@
 """What the descriptor of a virtual disk says: the file that it depends on, and its extents. Pure.
 
-A descriptor is text of a few hundred bytes; the data lie in extents beside it.
+A descriptor is text of a few hundred bytes; the data are in extents beside it.
 A monolithic sparse file (of Workstation, or an upload) has the text within.
 """
 
@@ -35,7 +35,7 @@ class Descriptor:
 
 
 def parse_descriptor(head: bytes) -> Descriptor | None:
-    """Return what a file's first bytes say; None if they are no descriptor."""
+    """Return what a file's first bytes say; None if they are not a descriptor."""
     if head.startswith(_MAGIC) and len(head) >= _EMBEDDED.size:
         start, sectors = _EMBEDDED.unpack_from(head)
         head = head[start * _SECTOR : (start + sectors) * _SECTOR]

@@ -52,7 +52,7 @@ def build_meta_data(guest: Guest, network: Mapping[str, object] | None = None) -
 def build_user_data(guest: Guest, config: Mapping[str, object] | None = None) -> bytes:
     """Build the user's document, of what we say of the guest; holds passwords in clear.
 
-    A document that is passed on as it is stands beside ours in one of several
+    A given document is sent unchanged beside ours in one of several
     parts. Where both say something, ours counts; lists are joined, ours first.
     """
     own = CLOUD_CONFIG + encode_document(config or build_cloud_config(guest))
@@ -216,10 +216,10 @@ _TYPES: Final = {
     "## template: jinja": "jinja2",
 }
 """What a document begins with, and its type. The longer
-beginnings stand before those that they begin with."""
+of two with the same beginning, the longer comes first."""
 
 _JOINED: Final = "list(append)+dict(no_replace,recurse_list)+str()"
-"""What is told already stays, lists are joined.
+"""Values already set stay, lists are joined.
 Without it a later part takes the place of an earlier one, key by key."""
 
 

@@ -39,7 +39,7 @@ def make_host_name(customization: Customization, name: str) -> str:
 
 
 def check_host_names(customization: Customization, names: Sequence[str]) -> None:
-    """Refuse host names that a guest would not take; all are told at once.
+    """Refuse host names that a guest would not accept; all are reported at once.
 
     Where a stored specification alone says what the guests are, and nothing
     here says what they are called, it names them by its own rules.

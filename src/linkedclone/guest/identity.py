@@ -33,7 +33,7 @@ def build_guest(
 def build_card(wanted: Addresses, addresses: tuple[str, ...]) -> GuestCard:
     """Build what one card gets, given its fixed addresses with their prefix lengths.
 
-    A card that is told nothing of either family asks DHCP for IPv4.
+    A card without settings for either family asks DHCP for IPv4.
     """
     told = wanted.range or wanted.range6 or wanted.dhcp6
     return GuestCard(

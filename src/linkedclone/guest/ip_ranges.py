@@ -55,7 +55,7 @@ def parse_range(text: str) -> AddressRange:
     """Read a range as people write it; see ``model.customization.Addresses``.
 
     A prefix length that is written once goes for all parts. An address whose
-    host part is not zero stands for itself alone: ``10.0.0.30/24``. The network's
+    host part is not zero is that address alone: ``10.0.0.30/24``. The network's
     own address and the broadcast address are left out (of IPv6 the subnet-router
     anycast address, RFC 4291, section 2.6.1), unless the network has no more
     than two addresses (RFC 3021, RFC 6164).
@@ -137,7 +137,7 @@ def _unusable(network: Span) -> list[Span]:
 def parse_reserved(text: str) -> tuple[Span, ...]:
     """Read addresses that are never given out: single ones, ``first-last``, or CIDR.
 
-    Several may stand with commas between. A network in CIDR notation is
+    Several are separated by commas. A network in CIDR notation is
     reserved whole.
     """
     found = []

@@ -43,7 +43,7 @@ def plain_guest(*, host_name: str, instance_id: str) -> Guest:
 
 
 def admit_key(guest: Guest, *, user: str, key: str) -> Guest:
-    """Return the guest with one more public key that may log in, whoever else may.
+    """Return the guest with one more public key that may log in.
 
     Args:
         user: Who logs in with the key: ``root``, a user that is made if the
@@ -93,7 +93,7 @@ def build_documents(guest: Guest, macs: Sequence[str], *, user: str = "") -> dic
 
 
 def _build_user_data(guest: Guest, user: str) -> bytes:
-    # Users of a document that is passed on are joined to these: whoever is
+    # Users of a document that is passed on are joined to these: a user who is
     # missing here would be missing in the guest.
     config: dict[str, object] = {"users": ["default"], **build_cloud_config(guest)}
     if user == ROOT:

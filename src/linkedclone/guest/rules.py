@@ -1,6 +1,6 @@
 """What is wrong in a customization between its settings; what a reader of files sees is not here.
 
-Pure: each rule is a generator of problems, and all of them are told at once.
+Pure: each rule is a generator of problems, and all are reported at once.
 """
 
 import re

@@ -5,7 +5,7 @@ reference names for ``GuiUnattended.timeZone``; which zones a Windows zone
 stands for is Unicode CLDR's ``windowsZones``, old names of zones included.
 
 Windows has more zones by now than have numbers. Those are not sent as a
-neighbour in silence: the neighbour with the most similar hours is told, and a
+neighbour in silence: the error names the neighbour with the most similar hours, and a
 person decides.
 """
 
@@ -146,7 +146,7 @@ _COVERED: Final = """
 300 Tonga: Pacific/Tongatapu
 """
 """By number: what Windows calls the zone, without its ``Standard Time``, and its IANA zones, the
-one that stands for all of them first."""
+the one for all of them first."""
 
 _NEAREST: Final = """
 0: Etc/GMT+11 US/Samoa

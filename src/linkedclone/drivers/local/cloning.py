@@ -116,7 +116,7 @@ def build_clone(state: StateFolder, step: CreateClone, entry: Path) -> VmId:
 
 
 def await_clone(state: StateFolder, name: str) -> VmId:
-    """Wait for the clone of this name that somebody else is making; return its id."""
+    """Wait for the clone of this name that another run is creating; return its id."""
     key = key_of(name)
     while True:
         busy = is_at_work(state, CLONE, key)

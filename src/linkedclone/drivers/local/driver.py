@@ -114,7 +114,7 @@ FEATURES: Final = Features(
     asks_deaf_guests=True,
 )
 """A delta may be larger than what it depends on. Every clone boots with a seed of its
-own. While a guest boots, nobody in it listens to the power button."""
+own. While a guest boots, it ignores the power button."""
 
 
 class LocalDriver:

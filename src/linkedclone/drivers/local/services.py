@@ -50,7 +50,7 @@ class Guests(_Service):
         vm: VmId,
         command: Sequence[str],
         *,
-        login: GuestLogin | None,  # noqa: ARG002 - the agent is root, and asks for nobody
+        login: GuestLogin | None,  # noqa: ARG002 - the agent is root, and needs no login
         seconds: float,
     ) -> int:
         with translated(f"cannot run {command[0]} in the guest of {self._name(vm)}"):

@@ -54,4 +54,4 @@ def fill_family(hypervisor: MemoryHypervisor) -> None:
 
 
 SCENES: Mapping[str, Callable[[MemoryHypervisor], None]] = {"": fill_demo, "family": fill_family}
-"""What stands behind ``memory:``."""
+"""The endpoint behind ``memory:``."""

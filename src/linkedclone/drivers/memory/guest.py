@@ -11,7 +11,7 @@ from linkedclone.model.vm import CustomizationStatus, Power, Vm
 
 @dataclass(slots=True, kw_only=True)
 class Inside:
-    """The inside of a VM whose guest is to be somebody; it becomes so once it runs."""
+    """The inside of a VM whose guest gets an identity; it has it once it runs."""
 
     wanted: Guest | None  # who it is to be; None where only a stored specification knows
     status: CustomizationStatus = CustomizationStatus.PENDING

@@ -30,7 +30,7 @@ class MemoryHypervisor:
     Attributes:
         delays: How many seconds a job of each action takes; none unless given.
         programs: With what each program ends, by VM and program; an empty name
-            stands for every VM. A program that is not there does not exist.
+            means every VM. A program that is not there does not exist.
         calls: How often each method of a driver reached it.
         now: The clock that jobs are timed by.
         sleep: What waiting drivers pass the time with; has to let ``now`` go on.
@@ -218,7 +218,7 @@ class MemoryHypervisor:
         return frozenset(self._making.values())
 
     def watch_clone(self, step: CreateClone) -> Job:
-        """Watch the clone of this name that somebody else is making."""
+        """Watch the clone of this name that another run is creating."""
 
         def look() -> VmId | None:
             machine = self._estate.at(step.target.folder, step.name)

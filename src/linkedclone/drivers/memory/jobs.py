@@ -1,4 +1,4 @@
-"""Jobs that go on by themselves: each takes effect when it is due, whoever waits for it.
+"""Jobs that go on by themselves: each takes effect when it is due, even if no caller waits.
 
 There is no thread. Due jobs take effect, in the order of their times, at the
 next access to the hypervisor; from outside this looks the same, and it is
@@ -83,7 +83,7 @@ class Schedule:
         return state
 
     def state(self, job: Job) -> JobState:
-        """Return how far a job is; one that nobody knows here has failed."""
+        """Return how far a job is; an unknown job has failed."""
         known = self._states.get(job.id)
         if known is not None:
             return known

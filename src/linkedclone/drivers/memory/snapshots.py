@@ -11,7 +11,7 @@ from linkedclone.model.vm import Disk, Layer, Power
 
 
 def promote(estate: Estate, vm: VmId) -> None:
-    """Give a VM copies of the layers that lie outside of its folder.
+    """Give a VM copies of the layers outside its folder.
 
     Without snapshots the whole chain becomes one file. One that runs must
     have no snapshots [fact: vs-promote].
@@ -90,7 +90,7 @@ def revert(estate: Estate, vm: VmId, snapshot: SnapshotId) -> None:
 
 
 def delete_snapshot(estate: Estate, vm: VmId, snapshot: SnapshotId) -> None:
-    """Remove a snapshot, merging its layers where nobody else reads them.
+    """Remove a snapshot, merging its layers where no other VM reads them.
 
     A layer that another VM reads is kept as it is, so that clones go on
     working and the VM keeps a longer chain [fact: vs-snapshot-under-clones]. An

@@ -42,7 +42,7 @@ class Machine:
     template: bool = False
     media: bool = False  # whether an image is in its CD drive
     guest: Guest = "obeys"  # how its guest takes it to be asked to shut down
-    inside: Inside | None = None  # who its guest is to be; None for a guest that nothing is told
+    inside: Inside | None = None  # who its guest is to be; None for a guest without one
     whole: bool = True  # False for what a failed clone left behind
     unreadable: str = ""  # why outsiders see hardly more of it than its name; empty if they see all
     overlooked: bool = False  # whether it is missing where all VMs are read at once

@@ -28,7 +28,7 @@ USER_NETWORK = "user"
 
 FIRST_PORT = 20000
 PORTS = 10000
-"""Below the ports that the kernel gives to whoever asks for any (ip_local_port_range)."""
+"""Below the ports that the kernel gives to any program (ip_local_port_range)."""
 
 
 class NetworkKind(StrEnum):
@@ -120,7 +120,7 @@ def _build_netdev(card: CardRecord, network: CardNetwork, own: str, *, reachable
         case NetworkKind.BRIDGE:
             return f"bridge,id={own},br={network.name}"
         case NetworkKind.ISOLATED:
-            # A hub of its own: a card without any peer would be told to be broken.
+            # A hub of its own: QEMU reports a card without any peer as broken.
             return f"hubport,id={own},hubid={own.removeprefix('net')}"
 
 

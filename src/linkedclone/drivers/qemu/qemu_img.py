@@ -28,7 +28,7 @@ def run_qemu_img(arguments: Sequence[str], *, folder: Path, lock: int) -> str:
     """Run qemu-img to its end; return what it said.
 
     It inherits a lock: if this process is killed, qemu-img goes on for a while,
-    and nobody else gets at the files before it ends.
+    and no other process accesses the files before it ends.
     """
     done = _run(arguments, folder=folder, locks=(lock,))
     if done.returncode == 0:
@@ -37,7 +37,7 @@ def run_qemu_img(arguments: Sequence[str], *, folder: Path, lock: int) -> str:
 
 
 def explain_failure(verb: str, status: int, words: str, folder: Path) -> HypervisorError:
-    """Return why qemu-img failed: its exit status is 1 for all, and its words are no contract."""
+    """Return why qemu-img failed: its exit status is always 1, and its texts are not a contract."""
     what, details = f"qemu-img {verb}", words.strip()
     if status == -signal.SIGXFSZ:
         return translate_os_error(OSError(errno.EFBIG, os.strerror(errno.EFBIG)), what)

@@ -10,7 +10,7 @@ from linkedclone.model.request import Hardware
 def check_clones(
     steps: Sequence[CreateClone], check: Callable[[CreateClone], object]
 ) -> tuple[LinkedCloneError, ...]:
-    """Return what stands against making these clones, each reason once.
+    """Return the obstacles to creating these clones, each reason once.
 
     Args:
         steps: The clones of one batch.

@@ -10,7 +10,7 @@ from linkedclone.model.vm import Mark
 def merge_mark(name: str, wanted: Mark, *, seen: Mark | None, now: Mark | None) -> Mark:
     """Return the mark to write: what a command changes, and what others have changed since.
 
-    To be called while nobody else can write it. Refuses what others have changed as well,
+    To be called while no other process can write it. Refuses what others have changed as well,
     and a mark that is gone. The mark that is wanted was made of the one that was
     ``seen``; the VM bears another by ``now``.
     """
@@ -21,7 +21,7 @@ def merge_mark(name: str, wanted: Mark, *, seen: Mark | None, now: Mark | None) 
 
 
 def refuse_changed(name: str, *, seen: Mark | None, now: Mark | None) -> None:
-    """Refuse to delete a VM for what stood in its mark; None for one whose mark does not matter."""
+    """Refuse to delete a VM whose mark has changed; ``seen`` is None where it does not matter."""
     if seen is not None and seen != now:
         raise _changed(name)
 

@@ -85,7 +85,7 @@ _IN_WORDS: Final[Mapping[str, str]] = {
     "hardware.disks.thick": "a thick disk",
     "snapshot.memory": "a snapshot with memory",
 }
-"""What is no option of its own, or not the same one at every command that takes it."""
+"""Fields without an option of their own, or not the same one at every command that takes it."""
 
 
 def require_field(name: str, features: Features) -> None:

@@ -91,7 +91,7 @@ class VsphereDriver:
         return self._placer.resolve_target(source, request)
 
     def observe_names(self, target: Target, names: Sequence[str]) -> tuple[Vm, ...]:
-        """Read the VMs that stand in the target's folder, or its vApp, under these names."""
+        """Read the VMs with these names in the target's folder or vApp."""
         found = self._lookup.check_names(target.folder, names)
         inside = self._lookup.find_in_vapp(target.pool, names)
         return self.observe_vms(tuple(dict.fromkeys((*found, *inside))))

@@ -54,7 +54,7 @@ def open_vsphere(endpoint: Endpoint, greeting: Greeting | None = None) -> Driver
 
 
 def _read_content(endpoint: Endpoint, stub: Stub, greeting: Greeting) -> Native:
-    """Return the service content; anything but a sound answer is told apart here."""
+    """Return the service content; this distinguishes everything but a sound answer."""
     try:
         content = _decode(stub, greeting)
     except ssl.SSLCertVerificationError as error:

@@ -44,7 +44,7 @@ def split_file_name(name: str) -> tuple[str, str]:
 def is_same_file(told: str, file_name: str) -> bool:
     """Say whether a fault is about a file, as hosts name it [fact: vs-fault-file-path].
 
-    Any other absolute path has to end in it (the simulator's files lie somewhere else).
+    Any other absolute path has to end in it (the simulator's files are elsewhere).
     """
     store, path = split_file_name(file_name)
     if told.startswith(VOLUMES):

@@ -51,7 +51,7 @@ def build_data(kind: Native, **given: object) -> Native:
 
     pyVmomi sets and checks every field of a new object, also those that are left out; here
     only what is given is checked [fact: py-costs]. Lists that are left out are one empty
-    list for all objects of a kind: so nobody may append to one.
+    list for all objects of a kind: so callers must not append to one.
     """
     made = kind.__new__(kind)
     made.__dict__.update(_blank(kind).__dict__)

@@ -111,7 +111,7 @@ class Steps:
         if step.snapshot is not None:
             shape = self._observer.shape(step.snapshot.id, whole=whole)
         else:
-            # A copy of the VM as it stands, or of a snapshot that is yet to be taken of it.
+            # A copy of the VM's current state, or of a snapshot that is yet to be taken.
             shape = self._observer.present_shape(step.source.id, whole=whole)
         return shape, self._specs.read(step.target.customization_spec)
 

@@ -1,7 +1,7 @@
 """What linked clones need of this machine, for ``doctor``.
 
 Nothing is changed, and the state folder is not opened as commands open it: that
-would clean up the leftovers that are to be told, and fail where a person wants
+would clean up the leftovers to report, and fail where a person wants
 to know why it fails.
 """
 
@@ -86,7 +86,7 @@ def _find_state(root: Path) -> StateFolder | None:
 
 
 def _tell_state(root: Path) -> Iterable[Finding]:
-    """Raise why a state folder cannot be opened; none at all is no finding."""
+    """Raise why a state folder cannot be opened; a missing folder is not a finding."""
     find_state(root)
     return ()
 

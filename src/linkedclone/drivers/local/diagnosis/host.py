@@ -121,7 +121,7 @@ def _find_foreign(root: Path) -> tuple[str, str] | None:
 
 
 def _list_folders(root: Path) -> Iterator[Path]:
-    """Go through the state folder and the two levels below; each is told before it is entered."""
+    """Go through the state folder and the two levels below; each is reported before entry."""
     if not root.is_dir():
         return
     yield root

@@ -59,7 +59,7 @@ def check_leftovers(state: StateFolder) -> Iterator[Finding]:
             yield Finding(check=check, verdict=Verdict.OK, text=text)
             return
         dead, living = list_dead(state), list_living(state)
-        # Whoever deletes a VM lets go of the lock before its files no longer exist.
+        # A delete releases the lock before the files no longer exist.
         survey = take_survey(state)
         unreached = () if living else list_unreached(state, survey)
         older = () if living else list_older(survey)
@@ -327,7 +327,7 @@ def check_links(state: StateFolder) -> Iterator[Finding]:
 
 
 def check_downloads(state: StateFolder) -> Iterator[Finding]:
-    """Look for images that somebody began to fetch long ago."""
+    """Look for images whose download began long ago."""
     for part in list_abandoned(state):
         size, shown = render_size(part.stat().st_blocks * 512), shlex.quote(str(part))
         yield Finding(

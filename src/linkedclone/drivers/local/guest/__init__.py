@@ -1,1 +1,1 @@
-"""What a guest is told at its first boot, and how it is reached."""
+"""The seed of a guest's first boot, and access to the guest."""

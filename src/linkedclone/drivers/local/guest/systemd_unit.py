@@ -34,7 +34,7 @@ WantedBy=default.target
 def render_unit(root: Path, python: str = sys.executable) -> str:
     """Return the unit's text. Pure.
 
-    What belongs to somebody else is started too (``--force``): enabling an
+    Foreign VMs are started too (``--force``): enabling an
     instance is a choice of its own.
     """
     words = (python, "-m", "linkedclone", "--endpoint", f"local:{root}")

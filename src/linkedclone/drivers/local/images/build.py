@@ -147,7 +147,7 @@ def find_sources(release: str, apt: Path = _APT) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Work:
-    """Where programs are run, and who is told what they say."""
+    """Where programs run, and the listener for their output."""
 
     folder: Path
     lock: int

@@ -146,7 +146,7 @@ def _examine(wanted: ImageImport, base: Path, lock: int, tell: TellBytes) -> Dis
     try:
         seen = read_disk_file(named, image_format)
     except HypervisorError:
-        # Whatever is wrong with the header is told of the file that was named.
+        # Errors in the header name the file that the user gave.
         seen = DiskFile(path=named, format=image_format)
     check_importable(seen, what, lock=lock, tell=tell)
     if seen.virtual_bytes == 0:

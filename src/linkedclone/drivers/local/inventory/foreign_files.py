@@ -3,7 +3,7 @@
 A copy of ours counts as one: in the folder of an unlinked VM (see ``unlinked``), in a
 folder that we did not name, or in a folder below a VM's.
 
-Nothing says of them what they are, so they are told by their first bytes and by
+Nothing says of them what they are, so they are recognized by their first bytes and by
 the names that disk files usually have, and their headers are read with more
 patience than our own. What they depend on is kept like what a VM depends on.
 """
@@ -123,7 +123,7 @@ def _look_into(folder: str) -> _Content:
 def _remember_folder(folder: str, _inode: int, _ctime_ns: int) -> _Content:
     """Look once per state of the folder: whatever comes or goes moves its time.
 
-    That of the last change, which nobody can put back as ``cp -a`` does the other.
+    That of the last change, which cannot be set back as ``cp -a`` does with the other.
     """
     return _list_folder(folder)
 
@@ -160,7 +160,7 @@ def read_foreign(state: StateFolder, path: Path) -> ForeignDisk | None:
 
 
 def sniff(path: Path) -> ImageFormat | None:
-    """Tell what a file is by its first bytes, or else by its name; None if it is no disk."""
+    """Return the kind of a file by its first bytes, else by its name; None if it is not a disk."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW)
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):

@@ -32,7 +32,7 @@ class Survey:
     # For each file the VMs that read it, themselves or through a snapshot.
     users: dict[Path, set[VmId]]
     foreign: tuple[ForeignDisk, ...] = ()  # disk files in the VMs' folders that others made
-    # Why not everything could be read; while there are any, nothing may be taken for unused.
+    # Why not everything could be read; while there are any, nothing counts as unused.
     doubts: tuple[str, ...] = ()
 
     @property
@@ -51,7 +51,7 @@ class Survey:
 
 
 def take_survey(state: StateFolder) -> Survey:
-    """Read everything; what cannot be read is told in ``doubts``."""
+    """Read everything; ``doubts`` names what cannot be read."""
     stored = load_all(state)
     read, chains, users = build_chain_reader(), dict[Path, Chain](), dict[Path, set[VmId]]()
     doubts = [str(error) for _, error in stored.unreadable]

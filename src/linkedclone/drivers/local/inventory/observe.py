@@ -126,14 +126,14 @@ def observe_all(
     scan: Scan | None = None,
     guests: bool = True,
 ) -> Inventory:
-    """Read all VMs, by name, with the files of nobody that lie among theirs.
+    """Read all VMs, by name, with the stray files among theirs.
 
     A VM whose record is unreadable is there with its name alone.
 
     Args:
         machines: Gives the machines to look at; None looks at none.
         sizes: Whether the sizes of files and of the file system are wanted.
-        scan: Where to look for more files of nobody.
+        scan: Where to look for more stray files.
     """
     survey = take_survey(state)
     found = scan_places(state, scan.places, _list_known(survey)) if scan else Findings()

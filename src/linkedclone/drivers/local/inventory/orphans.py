@@ -1,9 +1,9 @@
 """Disk files of no VM: what others made, what killed commands left; how they are shown and removed.
 
-A **foreign** file (see ``foreign_files``) is always somebody's. An **orphan** has a
+A **foreign** file (see ``foreign_files``) always has another owner. An **orphan** has a
 name that this driver gives and is reached by nothing; that is only said while no
 command is at work, for such a one has files that no record names yet. An image
-that was fetched in part, and that nobody went on with for a week, counts as one.
+that was downloaded in part, and not resumed for a week, counts as one.
 """
 
 import time
@@ -69,7 +69,7 @@ def find_orphans(state: StateFolder, survey: Survey) -> tuple[Stray, ...]:
     if not _list_unread(state, survey):
         return ()
     with suppress(BusyError, OSError), hold(state.family_lock, deadline_s=0):
-        # Whoever deletes a VM lets go of the lock before its files no longer exist.
+        # A delete releases the lock before the files no longer exist.
         if not list_living(state):
             return _build_orphans(state, _list_unread(state, take_survey(state)))
     return ()
@@ -97,7 +97,7 @@ def _build_orphans(state: StateFolder, paths: Sequence[Path]) -> tuple[Stray, ..
 
 
 def _read_orphan(path: Path) -> Chain:
-    """Read its chain; one that is only half written stands for itself."""
+    """Read its chain; a half-written one is its own chain."""
     with suppress(HypervisorError, OSError):
         return read_chain(path)
     return (DiskFile(path=path, format=ImageFormat.RAW),)

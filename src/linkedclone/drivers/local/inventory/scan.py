@@ -32,8 +32,8 @@ def scan_places(state: StateFolder, places: Iterable[str], known: Iterable[Path]
     are left out, for those are always looked at, and what commands are building.
 
     Args:
-        places: Where; none stands for the state folder, and for every folder
-            outside of it where one of the known files lies.
+        places: Where; none means the state folder, and for every folder
+            outside of it with one of the known files.
     """
     folders = [Path(os.path.abspath(os.path.expanduser(place))) for place in places]  # noqa: PTH100, PTH111 - links stay as they are
     for folder in folders:

@@ -3,7 +3,7 @@
 A copy of the state folder that did not keep symbolic links (``rsync`` without
 ``-l``, Syncthing, ``zip``) has all its VMs so, and a person's copy of one VM's
 folder beside it is another. Their disks count like disk files that others made:
-they are told and kept, and what they depend on is kept for them.
+they are reported and kept, as is what they depend on.
 """
 
 import os
@@ -52,13 +52,13 @@ def is_unlinked(state: StateFolder, folder: Path) -> bool:
     vm = VmId(folder.name)
     if state.exists(vm) or not os.path.lexists(folder / FILE_NAME):
         return False
-    # Whoever publishes or deletes it holds its lock, and is done when that is free.
+    # A command that publishes or deletes it holds its lock until it is done.
     held = is_held(folder / LOCK_NAME)
     return not held and not state.exists(vm) and os.path.lexists(folder / FILE_NAME)
 
 
 def find_unlinked(state: StateFolder) -> tuple[UnlinkedVm, ...]:
-    """Find all unlinked VMs, by folder, with what stands in the way of each."""
+    """Find all unlinked VMs, by folder, with the obstacle to each."""
     folders = [folder for folder in _list_folders(state) if is_unlinked(state, folder)]
     if not folders:
         return ()
@@ -81,7 +81,7 @@ def find_unlinked(state: StateFolder) -> tuple[UnlinkedVm, ...]:
 
 
 def tell_unlinked(state: StateFolder) -> tuple[str, ...]:
-    """Tell of VMs that lost their links; copies by hand are told by ``doctor`` alone."""
+    """Tell of VMs that lost their links; only ``doctor`` reports copies by hand."""
     linked = set(state.list_vms())
     if linked.issuperset(os.listdir(state.vms)):  # noqa: PTH208 - several times faster
         return ()
@@ -133,7 +133,7 @@ def list_odd_names(state: StateFolder) -> tuple[Path, ...]:
 
 
 def relink_vms(state: StateFolder) -> tuple[str, ...]:
-    """Link all unlinked VMs again that nothing stands in the way of; return their names.
+    """Link all unlinked VMs again without an obstacle; return their names.
 
     What a copy made of a link, a text file or a folder, is moved aside if it
     could be more than that.

@@ -202,7 +202,7 @@ def _measure(vm: StoredVm, seen: Seen) -> tuple[int, int]:
 
 
 def allocated_bytes(path: Path) -> int | None:
-    """Return what a file occupies; None if it is not there, or nobody may look."""
+    """Return what a file occupies; None if it is missing or not readable."""
     try:
         return path.stat().st_blocks * _BLOCK_BYTES
     except OSError:

@@ -26,7 +26,7 @@ def grow_disk(
     """Make a VM's disk larger for its guest; as large already counts as done.
 
     The size is rounded up to whole sectors of 512 bytes, as disks have them.
-    What lies beyond the end of the layer below reads as zeros.
+    Data beyond the end of the layer below read as zeros.
     """
     wanted = round_to_sectors(capacity_bytes)
     with at_work_on(state, "grow", vm), locked(state, vm) as found:

@@ -3,7 +3,7 @@
 The link under ``names`` is what a VM is called by, so moving it from the old key to the new
 one is what renames the VM, in one atomic step; its folder, its files and its id keep theirs.
 The chains name the VM's folder, which is called after the first name for ever. Before the
-link is moved, the record says what the VM is to be called, so that whoever comes after a kill
+link is moved, the record says what the VM is to be called, so that the next command after a kill
 knows: see ``settle_name``.
 
 A second import under one name does not touch the first. The newest version bears the plain
@@ -172,7 +172,7 @@ def rename_vm(state: StateFolder, vm: VmId, name: str) -> None:
         try:
             _move_link(state, stored, name)
         finally:
-            # Under the lock, so nobody has changed the record since.
+            # Under the lock, so the record is unchanged since.
             settle_name(state, stored)
 
 

@@ -189,7 +189,7 @@ def _cached(file: Path, kernel: Path, program: Path) -> Accelerator:
 
 
 def _host_key(program: Path) -> str:
-    """What the verdict depends on. QEMU's version is told by its file: asking takes 30 ms."""
+    """What the verdict depends on. Its file stands for QEMU's version: asking takes 30 ms."""
     binary = program.stat()
     parts = (platform.release(), BOOT_ID.read_text().strip(), binary.st_size, binary.st_mtime_ns)
     return " ".join(str(part) for part in parts)

@@ -74,7 +74,7 @@ def _keep_log(folder: Path, name: str, lock: int, stack: ExitStack) -> Log:
     read_end, write_end = os.pipe2(os.O_CLOEXEC)
     stack.callback(os.close, write_end)
     try:
-        # QEMU must not stand still because of its log.
+        # QEMU must not block on its log.
         os.set_blocking(write_end, False)
         keeper = subprocess.Popen(  # noqa: S603 - a fixed script; no word of it is built
             ("/bin/sh", "-c", _KEEP, "sh", name, str(bound.piece_bytes), str(bound.pieces)),

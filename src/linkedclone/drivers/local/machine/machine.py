@@ -122,7 +122,7 @@ class Machine(RunningDisks):
                 raise
 
     def _name_disks(self) -> tuple[str, ...]:
-        """Return each disk's whole chain as QEMU is told it; see ``chain``."""
+        """Return each disk's whole chain as passed to QEMU; see ``chain``."""
         try:
             return tuple(map(name_disk, self.config.disks))
         except HypervisorError as error:
@@ -178,7 +178,7 @@ class Machine(RunningDisks):
     def ask_to_stop(self) -> bool:
         """Ask the guest to shut down, by its agent or else by the power button.
 
-        Returns at once. Off already is heard; a guest that stands still is not.
+        Returns at once. Off already is heard; a paused guest does not notice it.
         """
         try:
             return self._ask(ask_to_power_off) is not False
@@ -349,7 +349,7 @@ class Machine(RunningDisks):
 
 
 async def _answers(_: Session) -> None:
-    """Do nothing more: whoever comes here was answered."""
+    """Do nothing more: the client has its answer."""
 
 
 async def _open_handle(session: Session) -> ProcessHandle:

@@ -2,7 +2,7 @@
 
 A machine that a killed command was just starting looks as if it were off: QEMU lives, but
 does not listen yet. To start it once more would take the sockets away from the first QEMU,
-and to delete it would leave a QEMU behind that nobody can reach. So whoever is about to
+and to delete it would leave a QEMU behind that no command can reach. So a command about to
 change a machine that looks off makes sure first that no QEMU is coming up in its folder,
 which is QEMU's working directory; one that does listens after 50 to 90 ms.
 """

@@ -110,7 +110,7 @@ def hold_own(folder: Path, uuid: str) -> Iterator["ProcessHandle"]:
         except ProcessLookupError:
             continue
         try:
-            # Whoever has the number now keeps it for as long as the handle is held.
+            # The process that has the number now keeps it for as long as the handle is held.
             if pid in find_processes(folder, [pid]) and _is_told(pid, uuid):
                 yield handle
         finally:

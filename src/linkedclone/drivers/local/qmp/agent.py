@@ -33,7 +33,7 @@ class Agent:
     async def synchronise(self) -> None:
         """Throw away whatever an earlier, impatient caller left in the pipe.
 
-        After a time-out the agent still sends the late answer, to whoever asks
+        After a time-out the agent still sends the late answer, to the client that asks
         next; ``guest-sync-delimited`` marks where the new answers begin (QEMU
         guest agent protocol reference).
         """
@@ -116,7 +116,7 @@ def _hung_up(details: str) -> BusyError:
 
 @asynccontextmanager
 async def open_agent(client_socket: socket.socket, *, seconds: float) -> AsyncIterator[Agent]:
-    """Talk to the agent over a connected socket; hang up at the end."""
+    """Talk to the agent over a connected socket; disconnect at the end."""
     reader, writer = await asyncio.open_connection(sock=client_socket, limit=AGENT.most_bytes)
     try:
         agent = Agent(reader, writer)

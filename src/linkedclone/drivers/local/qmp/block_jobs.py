@@ -33,7 +33,7 @@ _POLL_SECONDS = 0.01
 class Progress:
     """How far jobs are, all together."""
 
-    copied: int = 0  # a number that grows while they get on
+    copied: int = 0  # a number that grows with their progress
     nearly: bool = False  # true if so little is left that the guest can wait for it
     ended: bool = False  # true if all of them have ended
     full: bool = False  # true if one waits because nothing can be written any more
@@ -92,7 +92,7 @@ async def move_guest(session: Session, jobs: Sequence[str], devices: Sequence[st
     """Stop the guest, let it have what the jobs made, and have all of it written.
 
     Returns:
-        True if the guest ran; it stands still now, until it is told to go on.
+        True if the guest ran; it is paused now, until it is resumed.
     """
     ran = await stop_guest(session)
     for job in jobs:
@@ -204,7 +204,7 @@ async def start_copies(session: Session, targets: Mapping[int, Path]) -> None:
             "job-id": copy_job(number),
             "target": copy_node(target),
             "sync": "full",
-            # With this a full disk is told by the job's state, not only by words.
+            # With this the job's state shows a full disk, not only by words.
             "on-target-error": "enospc",
             "auto-dismiss": False,
         }
@@ -212,7 +212,7 @@ async def start_copies(session: Session, targets: Mapping[int, Path]) -> None:
 
 
 def build_target(target: Path) -> dict[str, object]:
-    """Build what QEMU is told of a copy: it depends on nothing, whatever its header says. Pure."""
+    """Build QEMU's arguments for a copy: it depends on nothing, whatever its header says. Pure."""
     return {
         "driver": "qcow2",
         "node-name": copy_node(target),

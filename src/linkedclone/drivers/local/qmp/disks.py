@@ -25,14 +25,14 @@ STILL_SECONDS = 300.0
 """How long a block job may copy nothing before it is given up."""
 LONGEST_SECONDS = 24 * 3600.0
 """How long a block job may take at all: a QEMU that its guest has taken over may say for
-ever that it gets on."""
+ever to make progress."""
 POLL_SECONDS = 0.1
 
 T = TypeVar("T")
 Work = Callable[[Session], Awaitable[T]]
 Commit = Callable[[bool], None]
-"""Called once the guest has its new layers, while it stands still; the old ones hold the
-same then. It is told whether the guest ran, and only after it the guest goes on."""
+"""Called once the guest has its new layers, while it is paused; the old ones hold the
+same then. Its argument says whether the guest ran; the guest resumes only after the call."""
 
 
 class RunningDisks(ABC):
@@ -72,7 +72,7 @@ class RunningDisks(ABC):
         if merge.backing:
             self._await([merging.JOB], lambda seen: seen.ended)
             self._demand(partial(block_jobs.finish_job, job=merging.JOB))
-            commit(False)  # noqa: FBT003 - the guest never stood still
+            commit(False)  # noqa: FBT003 - the guest was never paused
         else:
             self._await([merging.JOB], lambda seen: seen.nearly)
             self._move([merging.JOB], [disk_device(merge.number)], commit)
@@ -106,7 +106,7 @@ class RunningDisks(ABC):
                 return
             time.sleep(POLL_SECONDS)
             before = seen
-            with suppress(BusyError):  # as long as it lasts, that is no progress
+            with suppress(BusyError):  # as long as it lasts, that is not progress
                 seen = self._demand(observe)
             since = time.monotonic() if seen.copied != before.copied else since
 

@@ -79,7 +79,7 @@ async def read_open_layers(session: Session) -> dict[int, tuple[OpenLayer, ...]]
 def build_open_layers(stats: Answer, nodes: Answer) -> dict[int, tuple[OpenLayer, ...]]:
     """Join what QEMU tells of its disks. Pure.
 
-    Which node is over which one is told by the tree of statistics, and which file
+    The tree of statistics shows which node is over which, and which file
     a node reads by the list of nodes. What ``query-block`` calls a disk would not do:
     for a layer whose chain was given explicitly that is the whole chain as ``json:``,
     and QEMU cuts it after 4,095 bytes.

@@ -78,12 +78,12 @@ class Monitor:
 
 @asynccontextmanager
 async def open_monitor(client_socket: socket.socket) -> AsyncIterator[Monitor]:
-    """Greet QEMU over a connected socket; hang up at the end."""
+    """Greet QEMU over a connected socket; disconnect at the end."""
     client = _Client("linkedclone")
     try:
         await client.connect(client_socket)
     except AssertionError as error:
-        # qemu.qmp 0.0.6 asserts that the session runs; QEMU may have hung up right after greeting.
+        # qemu.qmp 0.0.6 asserts that the session runs; QEMU may have left right after greeting.
         with suppress(QMPError, EOFError, OSError):
             await client.disconnect()
         raise GoneError("QEMU ended", details="it hung up", hint="start the VM again") from error

@@ -41,7 +41,7 @@ OFF = Off.OFF
 
 
 class _EndingError(GoneError):
-    """QEMU hung up before it was asked for anything."""
+    """QEMU disconnected before any command."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -62,7 +62,7 @@ async def observe_session(
 ) -> MachineState:
     """Read the state over one connection; the agent is asked only while the guest runs.
 
-    Whatever the agent does, the rest of the state is told.
+    Whatever the agent does, the rest of the state is reported.
 
     Args:
         seeded: Whether cloud-init in the guest has something to do.
@@ -85,7 +85,7 @@ async def observe_session(
 async def _observe_guest(
     agent: Agent, ssh: SshAddress | None, macs: Sequence[str], *, seeded: bool
 ) -> MachineState:
-    # Only this driver freezes, under the lock that is held now: whoever did it was killed.
+    # Only this driver freezes, under the lock that is held now: the command that froze was killed.
     if (await agent.execute("guest-fsfreeze-status")).text() == "frozen":
         await agent.execute("guest-fsfreeze-thaw")
     news = await read_customization(agent) if seeded else _NO_NEWS

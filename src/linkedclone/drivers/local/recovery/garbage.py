@@ -2,10 +2,10 @@
 
 Only what a command registered in ``staging`` is ever removed, and what the
 command at work hands over itself: never whatever nothing reaches, for that may be
-the only copy of something. The rest is told, and ``gc`` removes it when asked to.
+the only copy of something. The rest is reported, and ``gc`` removes it on request.
 
 Of what is registered, that goes which nothing reaches from the ``vm.json`` files,
-from foreign disk files, and from layers that nobody registered, looked at afresh
+from foreign disk files, and from layers that no command registered, looked at afresh
 under the exclusive family lock. When anything cannot be read or is missing, no
 layer is removed: those below it may be wanted.
 """
@@ -138,7 +138,7 @@ def _remove_registered(state: StateFolder, registered: AbstractSet[Path]) -> tup
 def _list_wanted(state: StateFolder, survey: Survey, going: AbstractSet[Path]) -> AbstractSet[Path]:
     """Return what stays: all that is reached, also from layers that are not to go.
 
-    And the folders in which somebody keeps a disk file.
+    And the folders that hold a foreign disk file.
     """
     left = (path for path in list_layers(state) if path not in survey.reached)
     unasked = (path for path in left if going.isdisjoint((path, path.parent)))
@@ -258,7 +258,7 @@ def _layers_below(tops: Sequence[Path]) -> tuple[Path, ...]:
 
 
 def _is_read(state: StateFolder, layer: Path) -> bool:
-    """Say whether the VM in whose folder a layer is reads it; also if nobody can tell."""
+    """Say whether the VM in whose folder a layer is reads it; also if that is unknown."""
     reader = build_chain_reader()
     try:
         tops = load_vm(state, VmId(layer.parent.name)).tops

@@ -1,13 +1,13 @@
 """Find out which layers a machine has, after a command died while moving it to others.
 
 While a running machine is moved, its record names both layers of each disk: the
-old one as ``disk`` and the new one as ``pending``. Whoever finds a pending layer
+old one as ``disk`` and the new one as ``pending``. A command that finds a pending layer
 asks the machine which of the two it has. If it does not run any more, the new one
 is right in either case: it is empty if the machine never came to it.
 
 While a running machine's disks are copied, its record names each copy as ``copy``.
 There the old layer is right if the machine does not run any more: the guest
-stands still from before the move onto the copy until the record is replaced, so
+is paused from before the move onto the copy until the record is replaced, so
 until then the old one holds all.
 
 While two layers of a running machine are merged, its record names both as
@@ -15,8 +15,8 @@ While two layers of a running machine are merged, its record names both as
 copied down is still covered by the upper layer, and before a guest writes to the
 lower one the record is replaced.
 
-A guest that stands still for such a move is told to go on; ``halted`` says that it
-stands still after the record was replaced.
+A guest that is paused for such a move is resumed; ``halted`` says that it
+is paused after the record was replaced.
 """
 
 from collections.abc import Mapping
@@ -56,7 +56,7 @@ def settle(state: StateFolder, machines: OpenMachine, vm: LockedVm) -> LockedVm:
         return vm
     # A command that was killed during a snapshot may have left the guest frozen.
     runs = observe_runs(machines, vm, guest=True)
-    # Only snapshots do not make the guest stand still.
+    # Only snapshots do not pause the guest.
     halting = runs and not any(disk.pending for disk in vm.record.disks)
     if halting:
         machines(vm).cancel_jobs()
@@ -136,7 +136,7 @@ def _is_merged(vm: StoredVm, layers: OpenLayers | None) -> bool:
     """Say whether a merge in the middle of a chain came to its end: nothing reads the upper."""
     upper = vm.folder / vm.record.merging[1]
     if upper in vm.disk_tops:
-        return False  # that is told by the layer that is written to
+        return False  # the layer that is written to shows that
     if layers is None:
         return all(file.path != upper for top in vm.disk_tops for file in read_chain(top))
     return not any(_is_same(file, upper) for chain in layers.values() for file in chain)
@@ -163,7 +163,7 @@ def settle_source(state: StateFolder, machines: OpenMachine, vm: VmId) -> None:
 
 
 def refuse_unsettled(vm: StoredVm) -> None:
-    """Refuse to hang anything from a VM whose layers are just being merged."""
+    """Refuse to link anything to a VM whose layers are being merged."""
     if vm.record.merging:
         raise BusyError(
             f"layers of {vm.record.name} are being merged",

@@ -85,7 +85,7 @@ def move_state(state: StateFolder, machines: OpenMachine, target: Path, tell: Te
     with ExitStack() as stack:
         _take_all_locks(state, machines, stack)
         note = state.root / MOVED_FROM
-        with suppress(OSError):  # a full disk is no reason to stay on it
+        with suppress(OSError):  # a full disk must not prevent the move
             note.touch(mode=PRIVATE_FILE)
             note.write_text(json.dumps(str(state.root)))
         try:

@@ -1,4 +1,4 @@
-"""Let what misses a layer depend on the place where that layer lies now.
+"""Point the dependents of a missing layer to its new location.
 
 A header names what is below by its path, so a layer that was moved is missed by
 all that depend on it. Here they are given the new path: headers alone change
@@ -70,7 +70,7 @@ _DEADLINE_SECONDS = 2.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Lost:
-    """A layer that is missed, and where it lies."""
+    """A missing layer, and its new location."""
 
     old: Path  # where the chains look for it
     found: DiskFile  # where it is, as a chain would read it
@@ -188,7 +188,7 @@ def _rebase(
 
 
 def _seal_there(state: StateFolder, lost: _Lost) -> None:
-    """Guard the layer where it lies as it was guarded before: it was found to be the same."""
+    """Guard the layer at its new location as before: its content is the same."""
     path = lost.found.path
     seal(state, path)
     # Where its seal was moved along, its guards may not have been.
@@ -267,7 +267,7 @@ def is_same(layer: Path, found: Path) -> bool:
 
 
 def hangs_as_before(layer: Path, found: Path, image_format: ImageFormat) -> bool:
-    """Say whether a layer finds what is below it from where it lies now."""
+    """Say whether a layer finds its backing file from its new location."""
     if image_format is not ImageFormat.QCOW2:
         return True
     below = read_header(found).backing_path

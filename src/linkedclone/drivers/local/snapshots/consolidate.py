@@ -5,7 +5,7 @@ VM depends on it. The upper one's data are committed down, with the base always
 named, so the read-only chain below is never touched. That nothing else reads the
 lower layer is found out by a survey under the family lock, and holds afterwards:
 it is one of the VM's own that no snapshot names, so only a command that has the
-VM's lock could hang anything from it.
+VM's lock could link anything to it.
 
 **Not open in a machine**, the lower file takes the upper one's name after that.
 The rename is what commits the merge, and neither ``vm.json`` nor any layer above
@@ -17,7 +17,7 @@ and the lower file keeps its name, for QEMU opens files again by their names. Th
 record names both as ``merging`` meanwhile, see ``settle``. A merge in the middle of
 a chain ends with QEMU's change of the header above; a snapshot that named the
 upper layer names the lower one then. A merge of the layer that the guest writes to
-ends with the replaced ``vm.json``, for which the guest stands still a moment.
+ends with the replaced ``vm.json``, for which the guest is paused briefly.
 """
 
 from collections import Counter

@@ -13,7 +13,7 @@ on their copies and the rest where it was.
 
 **Running**, QEMU copies the disk into a new file in the VM's folder while the
 guest goes on, and then moves the guest onto it. The record names that file as
-``copy`` from the beginning, so that nobody takes it for a leftover; ``settle``
+``copy`` from the beginning, so that it does not look like a leftover; ``settle``
 finds out after a kill which of the two the machine has.
 """
 
@@ -115,7 +115,7 @@ def _copy_shared(state: StateFolder, vm: LockedVm, entry: Path) -> None:
                 rehang(state, vm, layer, vm.folder / copy)
                 seal_if_possible(state, vm.folder / copy)
     finally:
-        # What was shared, or copies from which nothing hangs.
+        # Layers that were shared, or copies without dependents.
         sweep(state, [*before, *(vm.folder / copy for copy in copies)])
 
 
@@ -136,7 +136,7 @@ def _refuse_readers(state: StateFolder, vm: StoredVm) -> None:
 
 
 def _list_shared(vm: StoredVm) -> tuple[Path, ...]:
-    """Return the layers of others from which the VM's own hang."""
+    """Return the layers of other VMs that this VM depends on."""
     pairs = (pair for top in vm.tops for pair in pairwise(read_chain(top)))
     return tuple(
         dict.fromkeys(
@@ -227,7 +227,7 @@ def _refuse_full(vm: LockedVm, ends: Sequence[Path], more_bytes: int = 0) -> Non
     Guests that run would be paused by it.
 
     Args:
-        ends: The ends of chains that can be measured: nobody writes to them.
+        ends: The ends of chains that can be measured: no process writes to them.
         more_bytes: What the copies take beyond those, at most.
     """
     told = (run_qemu_img(build_measure(end), folder=vm.folder, lock=vm.lock) for end in ends)

@@ -1,4 +1,4 @@
-"""The names that this driver gives to what is in a VM's folder; all others are somebody else's.
+"""The names that this driver gives to what is in a VM's folder; all others are foreign.
 
 Only what has such a name is ever removed. A test holds this list against the
 folder of a VM that was really used.

@@ -35,12 +35,12 @@ links, or a copy that a person made. It is kept as it is, see ``unlinked``.
 never moves or renames it.
 
 **Locks**, taken in this order: a VM's (exclusive to change it, shared to clone
-from it), then the family lock. Whoever has files that no ``vm.json`` names yet,
+from it), then the family lock. A command with files that no ``vm.json`` names yet,
 or checks a layer to use it, holds the family lock shared until they are named;
-whoever removes layers holds it exclusive and looks who reads them only then. So
+a command that removes layers holds it exclusive, and only then looks for their readers. So
 a layer cannot vanish between check and use.
 
-**Crashes.** A command that changes anything stands in ``staging`` while it
+**Crashes.** A command that changes anything has an entry in ``staging`` while it
 works, and registers there what it makes and what it takes away. A killed one
 leaves its entry without a holder. The next command finds it, and removes of what
 is registered what nothing reaches. What no entry names is never removed unasked.
@@ -119,12 +119,12 @@ class StateFolder:
 
     @property
     def images_lock(self) -> Path:
-        """The lock of whoever gives images their names."""
+        """The lock for naming images."""
         return self.root / "images.lock"
 
     @property
     def family_lock(self) -> Path:
-        """The lock that stands between using layers and removing them."""
+        """The lock between using layers and removing them."""
         return self.root / "lock"
 
     def folder(self, vm: VmId) -> Path:
@@ -150,7 +150,7 @@ class StateFolder:
         return self.names / (self.key(vm) or self.birth_link(vm).name)
 
     def _list_later_keys(self, vm: VmId) -> Iterator[str]:
-        """List where a renamed VM can stand: what its file says, else all, if that was lost."""
+        """List the possible names of a renamed VM: those in its file, or all if that was lost."""
         yield from self._read_keys(vm)
         folder = self.folder(vm)
         # The folder of a deleted VM whose layers are kept has no record.
@@ -159,7 +159,7 @@ class StateFolder:
                 yield from os.listdir(self.names)  # noqa: PTH208 - several times faster
 
     def keys(self, vm: VmId) -> Path:
-        """Return the file that names the keys under which a renamed VM can stand."""
+        """Return the file that names the possible keys of a renamed VM."""
         return self.folder(vm) / KEYS_FILE
 
     def _read_keys(self, vm: VmId) -> tuple[str, ...]:
@@ -372,7 +372,7 @@ def is_vm_id(name: str) -> bool:
 
 
 def is_disk_name(name: str) -> bool:
-    """Say whether it is a name as :func:`new_disk_name` gives; others are somebody else's."""
+    """Say whether it is a name as :func:`new_disk_name` gives; others are foreign."""
     return _DISK_NAME.fullmatch(name) is not None
 
 

@@ -83,7 +83,7 @@ class VmRecord:
     # File names of the two layers, lower and upper, that a running machine is just merging into
     # the lower; empty but for that time, see ``settle``.
     merging: tuple[str, ...] = ()
-    # Whether a command made the running guest stand still for a move, and has not let it go on
+    # Whether a command paused the running guest for a move, and has not let it go on
     # yet.
     halted: bool = False
     renaming: str = ""  # what it is just being renamed to; empty but for a moment, see ``naming``
@@ -243,7 +243,7 @@ def _check_names(record: VmRecord) -> None:
 
 
 def _check_machine(machine: MachineRecord) -> None:
-    """Make sure that the hardware is one that QEMU can be told of, and says nothing else to it."""
+    """Make sure that the hardware is valid for QEMU, and adds no other options."""
     if machine.cpus not in _CPUS or machine.memory_bytes not in _MEMORY_BYTES:
         raise ValueError(f"{machine.cpus:d} CPUs, {machine.memory_bytes:d} bytes of memory"[:80])
     if machine.firmware not in {BIOS, UEFI}:

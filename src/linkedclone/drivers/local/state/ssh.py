@@ -1,7 +1,7 @@
 """How guests are reached over SSH: the key, the options, and the entries for plain ``ssh NAME``.
 
 Each VM's folder holds the entry of that VM, and one file in the state folder
-includes whatever stands in the folders of the VMs that exist: through the links
+includes whatever is in the folders of the VMs that exist: through the links
 under ``names``, so it is true whenever ssh reads it. The port behind which a
 guest is reached is new at each start, and the port of a machine that is gone
 may be another's by now. So no entry names a port: ssh asks at connect time
@@ -90,7 +90,7 @@ def build_options(*, key: Path, known_hosts: Path) -> dict[str, str]:
 
     The user's own known hosts stay out of it. The host key is learned at the
     first connection and held to from then on, in a file that belongs to the
-    machine: whoever gives the guest a new identity removes it. The port changes
+    machine: a new identity of the guest removes it. The port changes
     with every start, so the key is filed under a fixed alias.
     """
     return {
@@ -107,7 +107,7 @@ def build_options(*, key: Path, known_hosts: Path) -> dict[str, str]:
 def ensure_key(folder: Path) -> Path:
     """Return the private key in the folder; make one, without a passphrase, if there is none.
 
-    The public half stands beside it with the suffix ``.pub``. May be called by
+    The public half is beside it with the suffix ``.pub``. May be called by
     several processes at once.
     """
     key = folder / KEY

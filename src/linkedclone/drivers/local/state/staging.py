@@ -88,7 +88,7 @@ def register(state: StateFolder, entry: Path, paths: Iterable[Path]) -> None:
     """Write down what a command is about to make or to take away.
 
     Args:
-        entry: Where the command stands in ``staging``.
+        entry: The command's entry in ``staging``.
         paths: Layers in VMs' folders; the folders of VMs that are made or deleted as a
             whole; the lock of a VM in whose folder files are written anew.
     """

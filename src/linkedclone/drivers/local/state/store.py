@@ -171,7 +171,7 @@ def publish_vm(state: StateFolder, built: Path, vm: VmId, record: VmRecord) -> N
         sync_folder(built)
     folder = state.folder(vm)
     register(state, built.parent, [folder])
-    with hold(built / LOCK_NAME):  # without a link it would be taken for one that lost it
+    with hold(built / LOCK_NAME):  # without a link it would look like one that lost it
         built.rename(folder)
         try:
             make_vm_link(state.birth_link(vm), vm)

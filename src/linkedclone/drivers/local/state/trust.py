@@ -51,7 +51,7 @@ def find_untrusted(root: Path) -> Fault | None:
 
 
 def _judge_way(folder: Path, root: Path) -> Fault | None:
-    """Look at a folder on the way: whoever can write to it can put another in our place."""
+    """Look at a folder on the way: a user who can write to it can replace ours."""
     seen, quoted = folder.stat(), shlex.quote(str(folder))
     sudo = "" if os.geteuid() in {0, seen.st_uid} else "sudo "
     if not _is_trusted(seen.st_uid):
@@ -150,7 +150,7 @@ def _is_in_user_namespace() -> bool:
 
 
 def _is_own_group(gid: int) -> bool:
-    """Say whether nobody but this user and root is in a group, as in a user's private one."""
+    """Say whether only this user and root are in a group, as in a user's private one."""
     try:
         members = set(grp.getgrgid(gid).gr_mem)
     except KeyError:

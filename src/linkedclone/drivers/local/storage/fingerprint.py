@@ -1,4 +1,4 @@
-"""Fingerprints of sealed layers: how a layer that was changed is told from one that was not.
+"""Fingerprints of sealed layers: they distinguish changed layers from unchanged ones.
 
 A program that writes to a file moves its time [fact: fs-times], so size and time
 find every change but a deliberate one. The hash answers the other question:

@@ -1,4 +1,4 @@
-"""Hang layers from others: new ones from sealed ones, and old ones from what holds the same.
+"""Link layers to backing files: new layers to sealed ones, and old ones to equal content.
 
 Before a new one is made, all below are found to be sound. Headers of old ones are changed
 one after the other. A kill in between does no harm, for as long as both layers below are

@@ -29,7 +29,7 @@ def kept_from_writers(paths: Iterable[Path]) -> Iterator[None]:
         for path in dict.fromkeys(paths):
             try:
                 descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-            except OSError:  # what is missing or cannot be read is told by whoever needs it
+            except OSError:  # the code that needs a missing or unreadable file reports it
                 continue
             stack.callback(os.close, descriptor)
             for byte in _LETS_NOBODY_WRITE:

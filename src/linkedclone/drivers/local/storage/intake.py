@@ -2,7 +2,7 @@
 
 A name can mean another file a moment later, and a file that others can write to
 can hold something else after it was looked at. So what is examined and used is a
-copy in our own folder, or the file itself where nobody else can write to it.
+copy in our own folder, or the file itself where no other user can write to it.
 """
 
 import errno
@@ -65,7 +65,7 @@ def let_go(source: Path, taken: os.stat_result) -> None:
 
 @contextmanager
 def _opened(source: Path, *, follow: bool) -> Iterator[int]:
-    # Without O_NONBLOCK the open itself waits at a pipe that nobody writes to.
+    # Without O_NONBLOCK the open itself waits for a writer at a pipe.
     flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
     try:
         descriptor = os.open(source, flags if follow else flags | os.O_NOFOLLOW)
@@ -97,11 +97,11 @@ def _refuse_kind(source: Path, kind: int) -> InputError:
 
 
 def _is_ours_alone(descriptor: int, seen: os.stat_result) -> bool:
-    """Say whether nobody but us can write to a file: it is ours, and no program has it open so."""
+    """Say whether only we can write to a file: it is ours, and no program has it open so."""
     if seen.st_uid != os.geteuid() or seen.st_mode & _OTHERS_WRITE or seen.st_nlink != 1:
         return False
     try:
-        # Whoever opens it meanwhile breaks the lease, which is told by a signal: one
+        # A process that opens it meanwhile breaks the lease, which sends a signal: one
         # that is ignored, and not SIGIO, which ends a program.
         fcntl.fcntl(descriptor, fcntl.F_SETSIG, signal.SIGURG)
         fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)

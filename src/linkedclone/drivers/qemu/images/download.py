@@ -67,7 +67,7 @@ class Answer:
     total_bytes: int = 0  # the length of the file; 0 if that is not told
     # What tells this version of the file from others; empty if nothing does for sure.
     validator: str = ""
-    bounded: bool = True  # whether the end of the content can be told from a lost connection
+    bounded: bool = True  # whether the end of the content differs from a lost connection
     # Returns at most so many further bytes, as soon as there are any; none at the end.
     read: Callable[[int], bytes]
 
@@ -212,7 +212,7 @@ class _Fetch:
         if size and size == self._note.total_bytes:
             return
         with self._ask(self._url, size, self._note.validator) as answer:
-            if answer.status == NOT_SATISFIABLE:  # it ends where we stand, or is another one
+            if answer.status == NOT_SATISFIABLE:  # it ends at our offset, or is another file
                 if not size or size != answer.total_bytes:
                     self._restart()
                     raise UnreachableError(_CHANGED, hint=_GO_ON)

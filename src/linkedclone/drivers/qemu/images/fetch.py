@@ -67,7 +67,7 @@ def ask_server(url: str, offset: int, validator: str) -> Iterator[Answer]:
     """Ask for a file from an offset on, if it is still the one that ``validator`` tells.
 
     Proxies are taken from the environment, as by all programs; certificates
-    are always checked, and from https nobody is sent on to http.
+    are always checked, and a redirect from https to http is refused.
     """
     headers = {"Accept-Encoding": "identity", "User-Agent": "linkedclone"}
     if offset:

@@ -47,7 +47,7 @@ _OTHER_KINDS = (
     (b"WithouFreSpacExt", 0, "Parallels", "parallels"),
     (b"Bochs Virtual HD Image", 0, "Bochs", "bochs"),
 )
-"""Images of other kinds: what stands in them, where, what they are, and what QEMU calls them."""
+"""Images of other kinds: signatures, their offsets, and QEMU's names for the formats."""
 _ENDINGS = ((b"conectix", "VHD of fixed size", "vpc"), (b"koly", "DMG", "dmg"))
 """Those that only their last sector tells from a disk."""
 _PAGES = (b"<!doctype", b"<html", b"<?xml", b"<head", b"<error")
@@ -174,7 +174,7 @@ def check_importable(image: DiskFile, what: str, *, lock: int, tell: Callable[[s
     then QEMU's own tools look at it, told what it is and that it depends on nothing.
 
     Args:
-        image: The image, in a folder where nobody else writes.
+        image: The image, in a folder where no other process writes.
         lock: A lock that the tools keep while they look.
         tell: Is told that it is looked at, for that may take long.
     """

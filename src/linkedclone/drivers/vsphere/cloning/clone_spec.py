@@ -2,7 +2,7 @@
 
 The parts that the clones of a batch have in common are the same objects: pyVmomi
 checks every field of an object that it makes, which for a whole request takes
-longer than to send it. So nobody may change what is returned here.
+longer than to send it. So callers must not change the returned object.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def check_clone_spec(
         find_slots(step, shape)
     if step.hardware.keep_tpm and not shape.tpm:
         raise InputError(f"{step.source.name} has no virtual TPM to keep")
-    # Whether the server takes what a guest is told depends on the whole of it.
+    # Whether the server accepts a customization depends on all of it.
     _build_customizing(step, shape, stored, version)
 
 

@@ -15,7 +15,7 @@ from linkedclone.model.request import Network, Nic
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CardChanges:
-    """The device changes of a clone's cards, by where they stand in the request."""
+    """The device changes of a clone's cards, by their position in the request."""
 
     # Edits of a card's network; in ``location`` nothing else of a card counts.
     location: tuple[Native, ...] = ()
@@ -33,7 +33,7 @@ def build_card_changes(step: CreateClone, shape: Shape) -> CardChanges:
     """Return the changes that give a clone the cards that are wanted.
 
     A card's network is edited in ``location``; its address is hardware and
-    stands in ``config``, as do new cards and those that go
+    is in ``config``, as are new cards and those that go
     [fact: vs-card-edits]. Where both change, both edits say the same of the
     card, so it does not matter which the server takes first.
 

@@ -9,7 +9,7 @@ An answer that is not whole is never read as "there is nothing". Every answer pa
   the same as a fault of the whole call;
 - each object that it tells of has a type and an id.
 
-Other refused properties are no reason to refuse the answer: they are kept with
+Other refused properties do not invalidate the answer: they are kept with
 the object (:func:`read_refused`), and who asked has to look.
 """
 
@@ -37,7 +37,7 @@ _OBJECTS: Final[Mapping[str, tuple[str, ...]]] = {
     "RetrieveProperties": (".",),
     "WaitForUpdatesEx": ("filterSet", "objectSet"),
 }
-"""Where the objects of a property answer stand below its result."""
+"""Where a property answer holds its objects, below its result."""
 
 _FLAGS: Final = {"true": True, "1": True, "false": False, "0": False}
 _ENDED: Final = "NotAuthenticated"
@@ -98,7 +98,7 @@ def judge(answer: Element, method: str, *, result_due: bool) -> Element | None:
     """Return the fault of an answer, or None where it is the sound result of a method.
 
     Raises:
-        StrangeAnswerError: It is no answer to this method, or lacks the result that is due.
+        StrangeAnswerError: It is not an answer to this method, or lacks the result that is due.
         vim.fault.NotAuthenticated: A property was not told because the session has ended.
     """
     content = _open(answer)
@@ -153,7 +153,7 @@ def _judge_refusal(missing: Element) -> None:
 
 
 def says_ended(body: bytes) -> bool:
-    """Say whether an answer has to be judged at once: a property may not be told for its session.
+    """Say whether to judge an answer at once: the session may be why a property was refused.
 
     A look at the bytes, which costs nothing: long answers are parsed later.
     """
@@ -178,7 +178,7 @@ def read_refused(content: Element) -> Mapping[str, str]:
 
 
 def read_flag(text: str | None) -> bool:
-    """Read a boolean; what is none is not taken for False."""
+    """Read a boolean; an invalid value does not count as False."""
     value = (text or "").strip()
     if value not in _FLAGS:
         msg = f"not a boolean: {value!r}"

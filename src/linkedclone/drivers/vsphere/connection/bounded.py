@@ -12,7 +12,7 @@ import time
 from typing import Any, Final
 
 GREETING_BYTES: Final = 1 << 20
-"""A ServiceContent has some 6 KiB. Nobody has been authenticated before it was read."""
+"""A ServiceContent has some 6 KiB. It is read before any authentication."""
 
 ANSWER_BYTES: Final = 256 << 20
 """A page of 100 VMs has 1.4 MB on average; the list of all files of a datastore with

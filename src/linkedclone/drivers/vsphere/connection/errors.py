@@ -31,7 +31,7 @@ _MOST_NAMES: Final = 4
 
 
 def no_name(managed: Native) -> str:  # noqa: ARG001 - what a NameOf takes
-    """Name nothing, where nobody can be asked."""
+    """Name nothing, where no server can be asked."""
     return ""
 
 

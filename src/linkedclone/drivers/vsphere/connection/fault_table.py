@@ -1,7 +1,7 @@
 """What each fault of vSphere means to a person: one row for each [fact: vs-fault-kinds]. Data.
 
-Texts are templates: ``{field}`` stands for a field of the fault, objects by
-their names; what stands in ``[...]`` is left out where a field in it is unset.
+Texts are templates: ``{field}`` means a field of the fault, objects by
+their names; text in ``[...]`` is left out where a field in it is unset.
 """
 
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ class Rule:
     """What one family of faults becomes."""
 
     error: type[LinkedCloneError]
-    reason: str  # what it means, to stand behind a colon
+    reason: str  # what it means, shown after a colon
     hint: str
     # Whether it may pass by itself, where that is not the class's own.
     transience: Transience | None = None

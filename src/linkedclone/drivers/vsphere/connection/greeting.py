@@ -1,7 +1,7 @@
 """The first call, which is the same to every server: sent while pyVmomi is still being imported.
 
 Standard library only. What it asks for is where everything else is: the
-ServiceContent. No user is told yet, and nothing is sent before the server's
+ServiceContent. No user name is sent yet, and nothing is sent before the server's
 certificate was checked.
 """
 

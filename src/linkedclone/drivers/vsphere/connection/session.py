@@ -126,10 +126,10 @@ class Session:
             return self._authenticated(method, *given)
 
     def ping(self) -> None:
-        """Tell the server that somebody is still there; what goes wrong is left to the next call.
+        """Keep the session alive; the next call reports any failure.
 
         CurrentTime, as govmomi does it [fact: vs-session]. Where the session has ended, it
-        logs in again; a login that is refused is told by the next call.
+        logs in again; the next call reports a refused login.
         """
         server = vim.ServiceInstance("ServiceInstance", self._stub)
         with suppress(LinkedCloneError):

@@ -17,7 +17,7 @@ _NO_CHECK_TIME = 0x200000
 
 
 class _PinnedContext(ssl.SSLContext):
-    """Accepts exactly one certificate, whatever name it bears and whoever signed it.
+    """Accepts exactly one certificate, whatever its name and issuer.
 
     The comparison is made on the connection itself, after the handshake in
     which the server has proved that it holds the certificate's key.

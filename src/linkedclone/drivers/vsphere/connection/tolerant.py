@@ -154,7 +154,7 @@ def _say(made: Native, words: str, more: list[str] | tuple[()]) -> Native:
 
 @lru_cache(maxsize=256)
 def _unknown_fault(name: str) -> Native:
-    """Return a kind of fault that is told by its name alone."""
+    """Return a kind of fault that is known by its name alone."""
     return type(name, (vmodl.MethodFault,), {})
 
 

@@ -78,7 +78,7 @@ class Stub(SoapStubAdapter):  # type: ignore[misc]  # pyVmomi has no types
     def fetch(self, mo: Native, info: Native, args: list[object]) -> bytes:
         """Call a method and return its answer as it came; raise its fault.
 
-        For long answers, which are parsed later: whoever does so judges them
+        For long answers, which are parsed later: the parser judges them
         (``answers.judge``). Only one that does not look whole is judged here.
         """
         reply = self._ask(mo, info, args)
@@ -132,7 +132,7 @@ class Stub(SoapStubAdapter):  # type: ignore[misc]  # pyVmomi has no types
             answer = connection.getresponse()
             body = read_whole(answer, connection.most_bytes)
         except BaseException:
-            # Half an answer must not be taken for the beginning of the next one.
+            # Half an answer must not become the beginning of the next one.
             connection.close()
             self.DropConnections()
             raise
@@ -151,7 +151,7 @@ def _unsendable(what: str) -> InputError:
 
 
 def is_result_due(info: Native) -> bool:
-    """Say whether a method always returns something; lists may be empty, which is no element."""
+    """Say whether a method always returns something; lists may be empty, which means no element."""
     optional = info.resultFlags & VmomiSupport.F_OPTIONAL
     return (
         not optional

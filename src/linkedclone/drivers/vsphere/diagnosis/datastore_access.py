@@ -1,4 +1,4 @@
-"""Which hosts of a cluster do not see a datastore that clones there hang on, for ``doctor``.
+"""Which hosts of a cluster do not see a datastore that clones there depend on, for ``doctor``.
 
 A host that does not see the whole chain cannot start a clone
 [fact: vs-hosts-see-chain].

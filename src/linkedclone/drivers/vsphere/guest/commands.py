@@ -1,4 +1,4 @@
-"""What guests are told through VMware Tools: to shut down, and to run commands."""
+"""Requests to guests through VMware Tools: shutdown and commands."""
 
 import shlex
 import subprocess

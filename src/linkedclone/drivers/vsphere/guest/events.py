@@ -35,7 +35,7 @@ _ABOUT: Final = "read the events of customizations"
 class CustomizationLog:
     """Follows the events of customizations through one EventHistoryCollector.
 
-    The collector stands at the server, begins with the oldest event that fits
+    The collector is on the server, begins with the oldest event that fits
     and goes on with those that come later: after the first, each look is one
     call, and brings only what is new. It ends with the session, so it is made
     anew after another login, and whenever an answer was lost: reading moves it
@@ -56,7 +56,7 @@ class CustomizationLog:
         return now if now.tzinfo else now.replace(tzinfo=UTC)
 
     def observe(self, ids: Sequence[VmId], since: datetime) -> Mapping[VmId, CustomizationNews]:
-        """Return what was told last of these VMs since that moment."""
+        """Return the last news of these VMs since that moment."""
         with self._lock:
             if self._since is None or since < self._since:
                 self._forget()

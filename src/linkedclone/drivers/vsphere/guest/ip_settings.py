@@ -22,7 +22,7 @@ def check_card_count(name: str, wanted: int, cards: int, what: str) -> None:
     """Refuse entries that do not fit the cards; vCenter would only after the clone is made.
 
     It needs no entries, or one for each card [fact: vs-cust-nic-count]. ``what`` is where
-    the entries stand, as the subject of a sentence.
+    the entries are, as the subject of a sentence.
     """
     if not wanted or wanted == cards:
         return
@@ -113,12 +113,12 @@ def _suffix(card: GuestCard, wanted: Customization) -> str | None:
 
 
 def has_dns(guest: Guest) -> bool:
-    """Say whether something is told of the DNS of the whole guest."""
+    """Say whether the DNS of the whole guest is set."""
     return bool(guest.customization.dns or _suffix(GuestCard(), guest.customization))
 
 
 def overlay_dns(entries: Iterable[Native], guest: Guest) -> None:
-    """Put the whole guest's DNS into the stored entries of Windows' cards, where it stands there.
+    """Put the whole guest's DNS into the stored entries of Windows' cards, where it is there.
 
     What the guest leaves open stays.
     """

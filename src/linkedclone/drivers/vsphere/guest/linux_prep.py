@@ -12,7 +12,7 @@ from linkedclone.guest.guestinfo import build_vmware_meta_data
 from linkedclone.model.guest import Guest
 
 _DOMAIN: Final = "localdomain"
-"""What stands for no domain: the API requires one, as a part of the full name."""
+"""The placeholder for no domain: the API requires one, as a part of the full name."""
 
 _SCRIPT: Final = (7, 0)
 _ROOT_PASSWORD: Final = (9, 1)
@@ -80,7 +80,7 @@ def overlay_cloudinit_prep(
     """Put what the guest says into stored documents.
 
     Its identity replaces theirs, its network only if it says something of
-    cards. Its user data stands beside theirs, and counts where both say something.
+    cards. Its user data is beside theirs, and wins where both set a value.
     """
     _check_raw(guest, version)
     stored = _read_mapping(found.metadata or "")

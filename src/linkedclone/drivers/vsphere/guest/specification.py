@@ -112,7 +112,7 @@ def build_customizing(
 
 
 def _goes_by_guestinfo(case: _Case) -> bool:
-    """Say whether the documents stand in the VM's settings; what is stored never does."""
+    """Say whether the VM's settings hold the documents; stored ones never do."""
     wanted = case.guest.customization
     by_settings = wanted.cloud_init.transport == "guestinfo"
     return wanted.os is GuestOs.CLOUD_INIT and by_settings and case.stored is None
@@ -200,7 +200,7 @@ def _overlay(case: _Case, found: Native) -> Native:
 
 
 def _overlay_cards(case: _Case, found: Native, os: GuestOs | None) -> None:
-    """Put in what the cards get; Windows' DNS stands with them, whether or not they are named."""
+    """Put in what the cards get; Windows' DNS is part of them, whether or not they are named."""
     entries, guest = found.nicSettingMap, case.guest
     if guest.cards or (os is GuestOs.WINDOWS and has_dns(guest) and not entries):
         found.nicSettingMap = _build_cards(case, os)

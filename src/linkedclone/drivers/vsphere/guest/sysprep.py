@@ -1,4 +1,4 @@
-"""Identities of Windows guests: what Sysprep is told. Pure.
+"""Identities of Windows guests: the answers for Sysprep. Pure.
 
 Field by field as CustomizationSysprep has it. Passwords are plain text on the wire
 alone [fact: vs-cust-passwords].
@@ -20,7 +20,7 @@ _OU: Final = (8, 0, 2)
 
 _OWNER: Final = "Administrator"
 _ORGANISATION: Final = "Organization"
-"""What stands for what is not given: Sysprep stops and asks where it is empty."""
+"""The placeholder for missing values: Sysprep stops and asks where it is empty."""
 
 _WORKGROUP: Final = "WORKGROUP"
 _ZONE: Final = "Etc/UTC"

@@ -10,11 +10,11 @@ of ``layoutEx`` and the room on the datastores come in the same answers.
 have any key, and a guard must see every chain.
 
 **How.** The server sends pages of 100 objects. While one is taken apart, the
-next is on its way: its token stands before the objects, so a look at the head
+next is on its way: its token precedes the objects, so a look at the head
 of a page is enough to ask for it (``response``). Of each page
 
 1. the devices that are neither disk nor card are cut out of the bytes
-   (``hardware.drop_devices``): a third of the answer that nobody looks at;
+   (``hardware.drop_devices``): an unused third of the answer;
 2. the rest is parsed with the standard library's ElementTree, which is C;
 3. each property becomes plain data by a function of its own, below, in
    ``devices``, ``snapshots`` and ``file_layout``; no object of pyVmomi is made;
@@ -52,19 +52,19 @@ from linkedclone.drivers.vsphere.property.collector import Seen
 from linkedclone.drivers.vsphere.property.response import Found
 
 LAYOUT: Final = "layoutEx"
-"""Under which name the layout stands among a VM's values, put together of four properties."""
+"""The name of the layout among a VM's values, put together of four properties."""
 
 FILES: Final = "layoutEx.file"
 """The files of a VM, with their sizes."""
 
 DISK_FILES: Final = "disk files"
-"""Under which name those of them stand that are descriptors and extents of disks."""
+"""The name of those that are descriptors and extents of disks."""
 
 DiskFile = tuple[str, int, int | None]
 """A file's name, its size, and how much of it no other file shares; None if that is not told."""
 
 INSTANCE_ID: Final = "instance-id"
-"""Under which name the instance-id does, which stands in the text of a property."""
+"""The name of the instance-id, which is in the text of a property."""
 
 _PLACES: Final = frozenset({"Folder", "Datacenter"})
 _DISK_TYPES: Final = frozenset({"diskDescriptor", "diskExtent"})
@@ -198,4 +198,4 @@ _DECODERS: Final[Mapping[str, Callable[[Element], Any]]] = {
     "summary.capacity": _read_number,
     "summary.freeSpace": _read_number,
 }
-"""Properties that are no plain text."""
+"""Properties that are not plain text."""

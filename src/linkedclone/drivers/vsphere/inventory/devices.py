@@ -31,7 +31,7 @@ _WITHOUT_FILE: Final = frozenset(
 _BEGIN: Final = b"<VirtualDevice "
 _END: Final = b"</VirtualDevice>"
 _COUNTS: Final = (b"VirtualDisk", b"macAddress", b"VirtualTPM")
-"""One of these stands in every device that counts; if in others too, they are parsed in vain."""
+"""Every device that counts contains one of these; if in others too, they are parsed in vain."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +54,7 @@ class Hardware:
 
     @property
     def layers(self) -> Iterator[Layer]:
-        """The layers of all disks, as they are told."""
+        """The layers of all disks, as reported."""
         return (layer for _, disk in self.disks for layer in disk.chain)
 
     def layer_at(self, disk: int, number: int, length: int) -> Layer | None:
@@ -72,7 +72,7 @@ class LayerBook:
     def find(self, file_name: str, store: str | None) -> Layer:
         """Return the layer of a file name as ``[datastore] folder/file.vmdk``.
 
-        If the server does not tell the datastore's id, the name in brackets stands for it
+        If the server does not tell the datastore's id, the name in brackets takes its place
         until it is looked up.
         """
         key = (store, file_name)
@@ -85,7 +85,7 @@ class LayerBook:
 
 
 def is_unresolved(store: str) -> bool:
-    """Say whether a datastore's name in brackets stands where its id should."""
+    """Say whether a datastore's name in brackets takes the place of its id."""
     return store.startswith("[")
 
 
@@ -99,7 +99,7 @@ def drop_devices(body: bytes) -> bytes:
 
     A VM has a dozen, of which a disk and a card count; the rest is a third of
     the answer. What is cut ends at the next end tag: devices do not nest, and in
-    well-formed XML a tag's text stands nowhere else, but for comments and CDATA;
+    well-formed XML a tag's text occurs nowhere else, except in comments and CDATA;
     with those, or if the server writes its tags otherwise, nothing is cut.
     """
     if b"<!" in body:

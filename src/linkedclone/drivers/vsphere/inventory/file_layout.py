@@ -23,7 +23,7 @@ _DESCRIPTOR: Final = "diskDescriptor"
 
 Place = tuple[str, int, int]
 """Whose disk it is, that is the snapshot's id or nothing for the VM itself, the
-disk's device key, and where in its chain an element stands, counted from the base."""
+disk's device key, and the position of an element in its chain, counted from the base."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -108,7 +108,7 @@ class Finder:
         return self._by_path(ref) if "/" in ref else self._by_uuid(ref)
 
     def _by_path(self, ref: str) -> tuple[VmId, ...]:
-        """Ask for the path as it stands; with other spellings of names it is found later."""
+        """Ask for the path unchanged; with other spellings of names it is found later."""
         about = f"find {ref!r}"
         paths = dict.fromkeys(self._paths(ref))
         natives = [self._session.read(about, self._index.FindByInventoryPath, p) for p in paths]
@@ -119,7 +119,7 @@ class Finder:
         return tuple(vms)
 
     def _paths(self, ref: str) -> Iterator[str]:
-        """Yield the full paths that a ref may stand for, in the endpoint's datacenter if any.
+        """Yield the full paths that a ref may mean, in the endpoint's datacenter if any.
 
         A path without a leading slash may also start below the VM folder of a
         datacenter, as with govc.

@@ -1,4 +1,4 @@
-"""Which of many names stand in a folder: by single finds or by reading all names."""
+"""Which of many names exist in a folder: by single finds or by reading all names."""
 
 import math
 from collections.abc import Sequence
@@ -18,10 +18,10 @@ from linkedclone.model.values.ids import FolderId, VmId
 _VM: Final = "VirtualMachine"
 
 _CHILDREN: Final = {_VM: "the VM", "Folder": "the folder", "VirtualApp": "the vApp"}
-"""What stands in folders of VMs, as people call it."""
+"""The kinds of objects in folders of VMs, for people."""
 
 _Child = tuple[str, str]
-"""The type and the id of what stands in a folder."""
+"""The type and the id of an object in a folder."""
 
 _CALL_MS: Final = 1.6
 """Processor time of one pyVmomi call [fact: py-costs]."""
@@ -58,7 +58,7 @@ class Lookup:
         self._collector = collector
 
     def find_names(self, folder: FolderId, names: Sequence[str]) -> tuple[VmId, ...]:
-        """Return the ids of the VMs that stand in a folder under these names.
+        """Return the ids of the VMs in a folder with these names.
 
         vCenter ignores case in names [fact: vs-name-case].
         """
@@ -82,7 +82,7 @@ class Lookup:
     def find_in_vapp(self, pool: str, names: Sequence[str]) -> tuple[VmId, ...]:
         """Return the VMs of a vApp under these names; nothing where the pool is none.
 
-        A VM of a vApp stands in no folder [fact: vs-unseen-vapp].
+        A VM of a vApp is in no folder [fact: vs-unseen-vapp].
         """
         native = pool_of(pool)
         if kind_of(native) != "VirtualApp":
@@ -110,7 +110,7 @@ class Lookup:
         return tuple((kind_of(one), moid_of(one)) for one in found if one is not None)
 
     def _read_children(self, folder: Native) -> Sequence[_Child]:
-        """Return types and ids of what stands in a folder; nothing else of it is decoded."""
+        """Return types and ids of the objects in a folder; nothing else is decoded."""
         wanted = {"Folder": ("childEntity",)}
         pages = self._collector.read_found("read the folder", [folder], wanted, _list_children)
         return [child for children in pages for child in children]

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from linkedclone.model.inventory import Inventory
 
 _ALL: Final = (*traversal.VM_FOLDERS, traversal.STORES, traversal.STORE_USERS)
-"""To every VM, by way of the datastores too: so none is missed that stands in a
+"""To every VM, by way of the datastores too: so none is missed that is in a
 vApp within a vApp, or in a folder that the user may not see."""
 
 _SOME: Final = (*traversal.UP, traversal.VM_STORES)
@@ -87,7 +87,7 @@ class Observer:
     def _find_outside(self, vms: Sequence[Vm], reads: Mapping[str, Read]) -> frozenset[VmId]:
         """Return the VMs of other datacenters than the one that the endpoint is restricted to.
 
-        Where a VM stands that is in none of those that can be seen is not known,
+        The folder of a VM outside all visible folders is unknown,
         and it is shown.
         """
         wanted = self._session.endpoint.datacenter

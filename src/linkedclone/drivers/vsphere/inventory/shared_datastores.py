@@ -22,7 +22,7 @@ from linkedclone.model.vm import Disk, Layer, Vm
 URL: Final = "summary.url"
 
 Twins = Mapping[StoreId, StoreId]
-"""Which id stands for a datastore's; of those alone that have another."""
+"""The common id of each datastore that has several."""
 
 
 def read_volume(url: str) -> str:

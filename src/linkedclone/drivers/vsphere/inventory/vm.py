@@ -73,7 +73,7 @@ def choose_properties(api_version: str) -> tuple[str, ...]:
 
 
 class Surroundings:
-    """What VMs have in common, worked out once: where they stand, and on which datastores."""
+    """What VMs have in common, computed once: their folders and datastores."""
 
     def __init__(self, reads: Mapping[str, Read], *, whole: bool = True) -> None:
         self.reads = reads
@@ -90,7 +90,7 @@ class Surroundings:
         return f"{self._prefixes[above]}/{read.values.get('name') or read.id}"
 
     def store_names(self, read: Read) -> StoreNames:
-        """Return the ids of a VM's datastores by the names that stand in its file names.
+        """Return the ids of a VM's datastores by the names in its file names.
 
         What its own backings tell comes first: they name a datastore and give
         its id. Then come the datastores themselves, as far as the user may see
@@ -246,7 +246,7 @@ def find_unreadable(vm: Vm, read: Read, *, whole: bool) -> str:
 def _is_half_made(vm: Vm, read: Read) -> bool:
     """Say whether a VM without devices is a clone that was not finished.
 
-    That no device is told is no proof, so the server has to list its files, and
+    The absence of devices is not proof, so the server has to list its files, and
     no disk among them.
     """
     bare = vm.valid_mark is not None and not vm.snapshots and vm.power is Power.OFF
@@ -309,7 +309,7 @@ def measure_use(
     The sum of ``uniqueSize``, because ``committed`` counts more than disks. Some NAS does
     not tell what is unique, or tells 0 [fact: vs-unique-size]: there, what stands in the
     VM's own folder counts as its own. A VM shares all but the layer that it writes to, so
-    one of the files in its folder is unique wherever that is told.
+    one of the files in its folder is unique wherever the server reports it.
     """
     listed = tuple(files or ())
     if files is None or (has_disks and not any(size for _, size, _ in listed)):

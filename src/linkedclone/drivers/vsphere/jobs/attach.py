@@ -1,7 +1,7 @@
-"""Follows clones that somebody else is making, as the run before this one that was killed.
+"""Follows clones that another run is creating, such as a killed run before this one.
 
 A running task does not say which name it makes [fact: vs-clone-tasks], so what counts is
-what stands in the folder or the vApp, and whether the source still has a clone task under
+the contents of the folder or the vApp, and whether the source still has a clone task under
 way.
 """
 
@@ -34,8 +34,8 @@ class Attachment:
 
     job: Job  # the job that follows it; ``about`` is its name
     source: VmId
-    folder: FolderId  # the folder that it will stand in
-    pool: str  # the resource pool as the target names it: of a vApp, it stands there instead
+    folder: FolderId  # its future folder
+    pool: str  # the resource pool as the target names it; a vApp takes the place of the folder
 
 
 @dataclass(slots=True)
@@ -113,7 +113,7 @@ def _place_of(attachment: Attachment) -> tuple[FolderId, str]:
 def build_state(attachment: Attachment, tasks: CloneTasks, vm: Seen | None) -> JobState:
     """Decide how far a followed clone is. Pure.
 
-    Done when the VM stands there whole and its task has ended; failed when no
+    Done when the VM is complete and its task has ended; failed when no
     task is left that could still make it.
     """
     job = attachment.job

@@ -62,7 +62,7 @@ def has_failed(task: Seen | None) -> bool:
 
 
 def build_job(moid: str, about: str, action: str) -> Job:
-    """Return the job that one task stands for."""
+    """Return the job of one task."""
     return Job(id=JobId(moid), about=about, action=action, task=moid)
 
 
@@ -73,7 +73,7 @@ def build_state(
 
     One that is gone has failed, and so has one whose state is not told: it would
     be waited for for ever. So has one that was to make something and does not tell
-    what: whoever waits has to look for it.
+    what: the caller has to look for it.
     """
     if task is None:
         return _build_loss(job, "it is gone")

@@ -51,14 +51,14 @@ _LONGEST_PAUSE: Final = 2.0
 _SHARE_OF_AGE: Final = 0.06
 _SHARE_FOR_FEW: Final = 0.04
 _FEW: Final = 4
-"""So few jobs are cheap to look at, and somebody is waiting for each of them."""
+"""So few jobs are cheap to poll, and a user waits for each of them."""
 
 _WATCH_SECONDS: Final = 1
-"""The shortest time that WaitForUpdatesEx can be told to wait, and how late a job
+"""The shortest time that WaitForUpdatesEx can wait, and how late a job
 is noticed that another thread starts meanwhile."""
 
 _PATIENCE: Final = 5.0
-"""Seconds that the endpoint may be silent before those who wait are told, as
+"""Seconds that the endpoint may be silent before the callers are notified, as
 during a fail-over of its network. For how long they go on is their business."""
 
 _FINAL: Final = (CertificateError, AuthenticationError)
@@ -77,7 +77,7 @@ def pause_seconds(age_seconds: float, *, jobs: int) -> float:
 class Jobs:
     """Starts tasks, remembers what is known of them, and waits.
 
-    Without ``results`` for tasks that end in long lists, which nobody wants to
+    Without ``results`` for tasks that end in long lists, which no caller wants to
     get with each look at how far they are.
     """
 
@@ -157,7 +157,7 @@ class Jobs:
         return self._begin(job)
 
     def attach(self, name: str, source: VmId, target: Target) -> Job:
-        """Return a job that follows a clone which somebody else is making."""
+        """Return a job that follows a clone which another run is creating."""
         job = self._number(name, "attach")
         with self._lock:
             self._attachments[job.id] = Attachment(
@@ -244,7 +244,7 @@ class Jobs:
                 return math.inf
             oldest = min(self._begun.values())
             age = max(self._last_read - oldest, 0.0)
-            # Following somebody else's clones takes several calls a look, so look half as often.
+            # Following clones of another run takes several calls a look, so look half as often.
             calls = 2 if self._attachments.keys() & self._begun.keys() else 1
             return max(self._last_read, oldest) + calls * pause_seconds(age, jobs=len(self._begun))
 

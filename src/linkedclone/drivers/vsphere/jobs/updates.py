@@ -46,7 +46,7 @@ class Watch:
     def observe(self, objects: Sequence[Native], seconds: int) -> Mapping[str, Seen]:
         """Wait for a change, at most so long; return what is known of the objects, by id.
 
-        Empty where nothing has changed, and where it cannot be told: that is
+        Empty where nothing has changed, and where that is unknown: that is
         no proof that nothing happened, so the caller has to read then. What
         has vanished is missing.
         """
@@ -61,7 +61,7 @@ class Watch:
             away = error.transience is Transience.AWAY
             self.works = away or self._logins != self._session.logins
             return {}
-        # What a session that ended meanwhile had to tell is told by no other.
+        # No other session reports the updates of a session that ended.
         return news if self._logins == self._session.logins else {}
 
     def _watch(self, objects: Sequence[Native]) -> None:

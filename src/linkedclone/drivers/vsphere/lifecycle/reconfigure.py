@@ -25,7 +25,7 @@ _STEP: Final = 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bearing:
-    """The mark that a VM bears by now, and the version of the configuration that it stands in."""
+    """The current mark of a VM, and the version of the configuration that holds it."""
 
     mark: Mark | None
     version: str

@@ -24,7 +24,7 @@ WANTED: Final[Mapping[str, Sequence[str]]] = {
     ),
     "Network": ("name", "parent"),
 }
-"""Without VMs: below the folders that are walked through stand all there are."""
+"""Without VMs: the walked folders hold all others."""
 
 AROUND_HOST: Final = (
     *traversal.UP,
@@ -56,7 +56,7 @@ class Host:
 
     id: str
     name: str
-    compute: str  # id of its cluster, or of what a host without one stands in
+    compute: str  # id of its cluster, or of the parent of a host without one
     stores: frozenset[str]  # ids of the datastores that it sees
     networks: frozenset[str]  # ids of the networks that it has
     trouble: str  # why nothing can be started there now; empty if it can
@@ -86,7 +86,7 @@ class Landscape:
 
     @property
     def computes(self) -> dict[str, Seen]:
-        """All clusters, and what hosts without one stand in."""
+        """All clusters, and the parents of hosts without one."""
         return self.kind("ComputeResource", "ClusterComputeResource")
 
     @property
@@ -103,7 +103,7 @@ class Landscape:
 def choose_ways(wish: Wish, near: Mapping[str, Seen]) -> tuple[Walk, ...]:
     """Return the ways to what has to be read of a datacenter; none where ``near`` is enough.
 
-    A datastore that stands near is told by its name or id; a path needs the
+    A nearby datastore is found by its name or id; a path needs the
     folders above it, too.
     """
     wanted = wish.placement

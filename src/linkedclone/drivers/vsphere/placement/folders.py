@@ -54,7 +54,7 @@ def _find_named(land: Landscape, wanted: Placement) -> tuple[Seen, str]:
     """Return the folder that the request names, and the path of what is missing below it.
 
     A folder that is to be made and whose path does not begin at the root
-    stands below the datacenter's VM folder.
+    is below the datacenter's VM folder.
     """
     top, around = f"{land.path}/vm", land.around
     folders = {
@@ -111,7 +111,7 @@ def _descend(
 
 
 def create_folder(session: Session, above: FolderId, path: str) -> FolderId:
-    """Make a folder level by level; a level that somebody else makes meanwhile will do.
+    """Create a folder level by level; a level that another run creates meanwhile is used.
 
     vCenter escapes special characters by itself [fact: vs-names].
     """

@@ -60,7 +60,7 @@ def find_fit(
 def check_visible(place: str, compute: Seen | None, needed: Mapping[str, str]) -> None:
     """Refuse a place of whose hosts none sees what is needed [fact: vs-hosts-see-chain].
 
-    That is told by their cluster; one that does not tell it, or cannot be seen, is no
+    Their cluster reports that; one that does not tell it, or cannot be seen, is no
     obstacle.
     """
     visible = frozenset(compute.ids_at("datastore") if compute else ())

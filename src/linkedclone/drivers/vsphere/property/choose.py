@@ -63,7 +63,7 @@ def find_all(
 def no_such(what: str, ref: str, paths: Iterable[str]) -> NotFoundError:
     """Return the error that nothing fits; what exists is listed as it can be named.
 
-    A path that lacks a name is of an object that is hidden, or stands in one: it is only counted.
+    A path that lacks a name is of an object that is hidden, or inside one: it is only counted.
     """
     every = list(paths)
     shown = sorted(path for path in every if _is_told(path))

@@ -248,7 +248,7 @@ class _Pages(Generic[_Out]):
         """Take a page apart that leads on by a token.
 
         Raises:
-            StrangeAnswerError: It is no page of this method, or of an answer to another question.
+            StrangeAnswerError: It is not a page of this method, or answers another question.
             ValueError: It leads on by another token, so that pages would be lost.
         """
         with without_collections():
@@ -293,7 +293,7 @@ class _Vanished(Exception):  # noqa: N818 - never leaves this module
 
 
 def _noticing(method: Native, about: str) -> Native:
-    """Wrap the call so that an object that is gone is told apart from other faults."""
+    """Wrap the call so that a missing object is distinguished from other faults."""
 
     def call(*arguments: object) -> Native:
         try:

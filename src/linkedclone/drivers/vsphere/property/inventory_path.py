@@ -17,21 +17,21 @@ def build_path(thing: Seen, around: Mapping[str, Seen]) -> str:
     """Return the inventory path of an object, as ``/DC0/vm/Desktops/desk-001``.
 
     The names stay escaped as vCenter keeps them (``%2f`` for a slash), so that
-    FindByInventoryPath takes the path as it stands. What could not be read is
+    FindByInventoryPath takes the path unchanged. What could not be read is
     left out at the left.
     """
     return f"{build_prefix(above_of(thing), around)}/{thing.get('name') or ''}"
 
 
 def build_prefix(above: str, around: Mapping[str, Seen]) -> str:
-    """Return the path of what a thing stands in, by id: the thing's own without ``/NAME``."""
+    """Return the path of an object's parent, by id: the thing's own without ``/NAME``."""
     return "".join(f"/{name}" for name in _levels(above, around))
 
 
 def build_ways(thing: Seen, around: Mapping[str, Seen]) -> tuple[tuple[str, ...], ...]:
     """Return the levels of all inventory paths of an object: the one that is shown comes first.
 
-    A vApp stands in a folder of VMs, and in a resource pool as well.
+    A vApp is in a folder of VMs, and in a resource pool as well.
     """
     above = dict.fromkeys((above_of(thing), thing.id_at("parent")))
     name = str(thing.get("name") or "")
@@ -52,12 +52,12 @@ def _levels(above: str, around: Mapping[str, Seen]) -> tuple[str, ...]:
 
 
 def above_of(thing: Seen) -> str:
-    """Return the id of what an object stands in."""
+    """Return the id of an object's parent."""
     return thing.id_at("parentFolder") or thing.id_at("parentVApp") or thing.id_at("parent")
 
 
 def datacenter_of(thing: Seen, around: Mapping[str, Seen]) -> Seen | None:
-    """Return the datacenter that an object stands in, if it was read."""
+    """Return the datacenter of an object, if it was read."""
     passed: set[str] = set()
     current: Seen | None = thing
     while current is not None and current.kind != "Datacenter":

@@ -127,8 +127,8 @@ class Tally:
     def finish(self) -> None:
         """Note that this was all."""
         for moid, start in self._question.starts.items():
-            # One that is gone is told by a fault, and one that may not be read by
-            # refused properties: so silence is no answer.
+            # A fault reports an object that is gone, and one that may not be read by
+            # refused properties: so silence is not an answer.
             if self._question.paths_of(kind_of(start)) and moid not in self._ids:
                 msg = f"an answer that says nothing of {kind_of(start)}:{moid}"
                 raise StrangeAnswerError(msg)

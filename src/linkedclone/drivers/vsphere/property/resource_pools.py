@@ -16,7 +16,7 @@ def name_pool(pool: Seen) -> str:
 
 
 def pool_of(name: str) -> Native:
-    """Return the reference that :func:`name_pool` stands for.
+    """Return the reference that :func:`name_pool` names.
 
     vCenter takes no id of a vApp that is sent as that of a ResourcePool.
     """

@@ -72,7 +72,7 @@ def foretell_token(body: bytes) -> str:
     """Return what asks for the next page, without parsing more than the head of an answer.
 
     In a RetrieveResult the token comes before the objects. What is no XML has
-    no token: that is told by who parses it whole.
+    no token: the full parser reports that.
     """
     parser = expat.ParserCreate()
     inside = False

@@ -30,7 +30,7 @@ UP: Final = (
     _walk("to vapp", "VirtualMachine", "parentVApp", "up", "out of vapp"),
     _walk("out of vapp", "VirtualApp", "parentFolder", "up"),
 )
-"""From an object to all that stands above it; a VM of a vApp has no parent of its own."""
+"""From an object to all its ancestors; a VM of a vApp has no parent of its own."""
 
 VM_STORES: Final = _walk("stores of vm", "VirtualMachine", "datastore")
 

@@ -22,7 +22,7 @@ _LONGEST: Final = 256
 class Reading:
     """What came of reading one file."""
 
-    # What it says; None if it is no descriptor or could not be read.
+    # What it says; None if it is not a descriptor or could not be read.
     descriptor: Descriptor | None = None
     error: LinkedCloneError | None = None  # why it could not be read
 
@@ -94,7 +94,7 @@ class Chains:
 
 
 def _index(vms: Iterable[Vm]) -> dict[Layer, tuple[tuple[Layer, ...], int]]:
-    """Return for each layer of a VM a chain that goes through it, and how far up it stands."""
+    """Return for each layer of a VM a chain that goes through it, and its position in it."""
     known: dict[Layer, tuple[tuple[Layer, ...], int]] = {}
     for vm in vms:
         for disk in (*vm.disks, *(d for s in vm.snapshots for d in s.disks or ())):
@@ -118,7 +118,7 @@ def read_through(session: Session, stores: Sequence[Datastore]) -> Read:
 
 
 def find_parent(hint: str, layer: Layer, stores: Iterable[Datastore]) -> Layer | None:
-    """Return the file that a layer's hint means; None if that cannot be told.
+    """Return the file that a layer's hint means; None if unknown.
 
     A hint is relative to the layer's folder, or a path of the host:
     ``/vmfs/volumes/`` with the datastore's name or its volume id.
@@ -136,7 +136,7 @@ def find_parent(hint: str, layer: Layer, stores: Iterable[Datastore]) -> Layer |
 def _find_store(volume: str, layer: Layer, stores: tuple[Datastore, ...]) -> Datastore | None:
     """Return the datastore of a volume id; or of a name, in the datacenter of the layer."""
     here = {store.datacenter for store in stores if store.id == layer.store}
-    # Storage that several datacenters share stands in each under an id of its own.
+    # Storage that several datacenters share has its own id in each.
     by_id = sorted(
         (store for store in stores if store.volume == volume),
         key=lambda store: store.datacenter not in here,

@@ -69,7 +69,7 @@ def _build(seen: Seen, around: Mapping[str, Seen]) -> Datastore:
 
 
 def find_shared(stores: Sequence[Datastore]) -> frozenset[StoreId]:
-    """Return the datastores whose storage stands in another datacenter as well.
+    """Return the datastores whose storage is in another datacenter as well.
 
     Its objects have the same URL [fact: vs-shared-storage].
     """
@@ -96,7 +96,7 @@ def choose_datastores(
     """
     if not places:
         return tuple(store for store in stores if store.id in known)
-    # No name has a slash of its own: they stand escaped in a path.
+    # No name has a slash of its own: a path holds them escaped.
     ways = {store.id: (tuple(store.path.strip("/").split("/")),) for store in stores}
     chosen: dict[StoreId, Datastore] = {}
     for place in places:

@@ -21,19 +21,19 @@ _DELTA: Final = re.compile(r"(.+)-\d{6}\.vmdk")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """All that was found out about files of nobody."""
+    """Everything known about stray files."""
 
     listing: Listing
     chains: Chains  # what they depend on
     vms: Sequence[Vm]  # the VMs that are registered here
     # The files that describe VMs which are not registered here, by their folder.
     foreign: Mapping[Home, Sequence[Layer]]
-    # Datastores where something may depend on a file that nobody can see from here.
+    # Datastores where something may depend on a file that cannot be seen from here.
     veiled: frozenset[StoreId] = frozenset()
 
 
 def find_candidates(listing: Listing, vms: Iterable[Vm]) -> list[Layer]:
-    """Return the files that no VM here reads, and that are no extents of a disk that is there."""
+    """Return the files that no VM here reads, and that are not extents of an existing disk."""
     used = {layer for vm in vms for layer in vm.layers}
     return [layer for layer in listing.descriptors() if layer not in used]
 
@@ -69,12 +69,12 @@ def _describe(configs: Iterable[Layer]) -> str:
 def _find_orphans(chains: Mapping[Layer, tuple[Layer, ...]], found: Found) -> frozenset[Layer]:
     """Return what can be nothing but leftovers: deltas of a VM's own disks in its own folder.
 
-    A file counts only if no VM that is not registered here lies in that folder,
+    A file counts only if no VM that is not registered here is in that folder,
     it has the name that vSphere itself gives to a further delta of one of the
     VM's disks there, and it depends on a file of such a disk, or from such a
-    leftover. What depends on a snapshot alone may be a disk that somebody took
+    leftover. What depends on a snapshot alone may be a disk that a user took
     out of the VM and kept. Nothing counts where a file may depend on it unseen:
-    on datastores with a disk that hides its chain, which lies on one datastore
+    on datastores with a disk that hides its chain, which is on one datastore
     [fact: vs-native-clones]; and nowhere while a stray's own chain is not known.
     """
     if any(found.chains.is_unknown(chain[0]) for chain in chains.values()):

@@ -71,7 +71,7 @@ class Remover:
         """Start to delete a stray's descriptor and extents; what is gone already is done.
 
         The job fails with an InUseError if a VM here reads the file, and with a
-        BusyError while a task works on the VM in whose folder it lies: such a
+        BusyError while a task works on the VM in whose folder it is: such a
         task may be about to use it.
         """
         about = str(stray.layer)

@@ -62,7 +62,7 @@ class Scanner:
     def scan(self, inventory: Inventory, scan: Scan, stores: Sequence[Datastore]) -> Inventory:
         """Return the inventory with the strays of the datastores that the scan is for.
 
-        What could not be looked at for want of a privilege is told in ``blind``.
+        ``blind`` names what could not be read for lack of a privilege.
         """
         known = frozenset(layer.store for vm in inventory.vms for layer in vm.layers)
         shared = find_shared(stores)
@@ -141,7 +141,7 @@ class Scanner:
         """Leave out what a VM reads by now, as the delta of a snapshot that was just taken.
 
         The VMs were read before the search, so those with candidates beside
-        them are read once more. Of one that cannot be read now, nobody knows.
+        them are read once more. The owner of one that cannot be read now is unknown.
         """
         folders = {(layer.store, layer.folder) for layer in candidates}
         homes = {vm.id: vm.home for vm in vms if vm.home in folders}

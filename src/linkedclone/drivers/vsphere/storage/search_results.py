@@ -44,7 +44,7 @@ class Listing:
                     self.disks[layer] = file.fileSize
 
     def descriptors(self) -> list[Layer]:
-        """Return what may be a disk: every file that is no extent of a disk that is there."""
+        """Return what may be a disk: every file that is not an extent of an existing disk."""
         return sorted(layer for layer in self.disks if self._disk_of(layer) is None)
 
     def sizes(self) -> dict[Layer, int]:
