@@ -148,7 +148,7 @@ def _drop_empty(plain: Any) -> Any:  # noqa: ANN401 - any YAML value
 
 
 def _keep_passwords_out(problem: Problem) -> Problem:
-    """Say of ``password:`` that it is no place for one."""
+    """Report that ``password:`` is not allowed."""
     if problem.place[-1:] != ("password",) or not problem.text.startswith("can only be"):
         return problem
     return replace(problem, text=f"{problem.text} (a password itself does not belong here)")

@@ -58,7 +58,7 @@ def settle_customization(customization: Customization, folder: Path) -> Customiz
     """Check a customization that a program has made, and read the files that it names.
 
     Raises:
-        InputError: Something is wrong; everything is told.
+        InputError: The file is invalid; all errors are reported.
     """
     value, problems = _complete(customization, folder)
     if problems:
@@ -92,7 +92,7 @@ def _check_time_zone(name: str) -> Iterator[Problem]:
 
 
 def _find(plain: Any) -> tuple[Any, Place, list[Problem]]:  # noqa: ANN401 - any YAML value
-    """Return the customization of a document, the place that it stands at, and what is beside it.
+    """Return the customization of a document, its place, and what is beside it.
 
     A pool's file has settings of its own there.
     """

@@ -36,7 +36,7 @@ class Endpoint:
     user: str = ""
     password: Secret | None = None
     datacenter: str = ""  # vSphere datacenter that searches start in; empty for all
-    path: str = ""  # what stands behind the colon of a local or memory endpoint
+    path: str = ""  # the part after the colon of a local or memory endpoint
     tls: Tls = field(default_factory=Tls)  # how its certificate is checked
     timeout_seconds: float = 60.0  # how long one call may take to answer
     # How long a run waits for it to come back when it goes away, as for a vCenter that is

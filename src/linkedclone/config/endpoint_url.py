@@ -27,8 +27,8 @@ class Address:
     port: int = 443
     user: str = ""  # user name, decoded
     password: Secret | None = None  # the password, if there is one in the URL
-    datacenter: str = ""  # what stands behind the host, decoded
-    path: str = ""  # what stands behind the colon of ``kind:path``
+    datacenter: str = ""  # the part after the host, decoded
+    path: str = ""  # the part after the colon of ``kind:path``
     insecure: bool | None = None  # what ``?insecure=`` says; None if nothing
 
 
@@ -52,7 +52,7 @@ def parse_url(text: str) -> Address:
     no encoding; ``DOMAIN\user`` needs none either.
 
     Raises:
-        InputError: It is no such URL. The text never holds the password.
+        InputError: It is not a valid URL. The text never holds the password.
     """
     scheme, separator, rest = text.partition("://")
     if not separator:

@@ -33,7 +33,7 @@ def find_secrets(
         customization: It was checked: each source has exactly one setting.
         folder: What files are relative to.
         environ: The environment.
-        ask: Asks a person at the terminal; None where nobody can be asked.
+        ask: Asks the user at the terminal; None without a terminal.
         known: What was looked up already.
 
     Raises:
@@ -51,7 +51,7 @@ def look_up_all(
     ask: AskFor | None = None,
     known: Secrets = (),
 ) -> Secrets:
-    """Look up passwords by their sources, each with the place that it stands at.
+    """Look up passwords by their sources, each with its place.
 
     Raises:
         InputError: Some are missing; the error names all of them.

@@ -76,7 +76,7 @@ def recall(endpoint: Endpoint) -> Secret | None:
         import keyring
 
         value = keyring.get_password(_SERVICE, _account(endpoint))
-    except Exception:  # noqa: BLE001 - a backend may raise anything, and none is no reason to fail
+    except Exception:  # noqa: BLE001 - a backend may raise anything, and a keyring is optional
         return None
     return Secret(value) if value else None
 

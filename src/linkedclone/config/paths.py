@@ -1,4 +1,4 @@
-"""Where configuration, certificates, passwords and logs lie."""
+"""Locations of configuration, certificates, passwords and logs."""
 
 import os
 from collections.abc import Mapping
@@ -38,7 +38,7 @@ def _own_folder(kind: str) -> Path | None:
         folder: Path = getattr(platformdirs, f"user_{kind}_path")(_APP)
     except RuntimeError:
         return None
-    # Older versions of platformdirs return '~' as it stands, below the working directory.
+    # Older versions of platformdirs return '~' unchanged, below the working directory.
     return folder if folder.is_absolute() else None
 
 

@@ -4,7 +4,7 @@ A server, a library or a traceback may repeat what was sent to it, in whatever
 form it was sent. Such texts are scrubbed where they come in or are shown. Our
 own sentences hold no password, so in those only a value is looked for that no
 sentence has by chance: a password such as ``a`` or ``server`` would garble
-them, and be told by what is missing.
+them, and be guessed by what is missing.
 """
 
 import base64
@@ -31,7 +31,7 @@ _COMMON: Final = frozenset(
     )
     for word in line.split()
 )
-"""Words of ordinary sentences; as passwords they are looked for only where a password stands."""
+"""Words of ordinary sentences; as passwords they count only where a password is expected."""
 
 _MOST_ENCODED: Final = 4096
 """Characters of one base64 text that are decoded."""
@@ -50,7 +50,7 @@ _BEFORE = (
     r"(?i:pass(?:word|wd|phrase|code)?|pwd|secret|credentials?)"
     r"[\"'\\`]{0,4}(?:[^<>]{0,80}>|\s{0,4}(?:=|:)\s{0,4}[\"'\\`]{0,4}|&gt;)"
 )
-"""What stands before a password where one is named: a tag, a key, an assignment."""
+"""The prefix of a password where one is named: a tag, a key, an assignment."""
 
 _NAMED = {"&": "amp", "<": "lt", ">": "gt", '"': "quot", "'": "apos"}
 
@@ -144,7 +144,7 @@ def _scrub_encoded(token: str, values: list[str]) -> str:
 
 def _decode(token: str) -> Iterator[bytes]:
     whole = token[:_MOST_ENCODED].rstrip("=")
-    for part in dict.fromkeys((whole, *whole.split("/"))):  # a path may stand before it
+    for part in dict.fromkeys((whole, *whole.split("/"))):  # a path may precede it
         plain = part.translate(str.maketrans("-_", "+/"))
         with suppress(binascii.Error, ValueError):
             yield base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True)

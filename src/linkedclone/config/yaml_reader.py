@@ -115,7 +115,7 @@ class YamlFile:
         return tuple(written)
 
     def line_of(self, place: Place) -> int:
-        """Return the line that a place stands in, or that of the nearest thing around it."""
+        """Return the line of a place, or that of the nearest thing around it."""
         line, node = 1, self.root
         for part in place:
             try:
@@ -155,7 +155,7 @@ def read_into(kind: type[_T], plain: object) -> Checked[_T]:
     """Read plain values into a dataclass of ``model``.
 
     With problems, the rest is read without the values that are wrong, so that
-    rules between several values can be told at once with them.
+    rules between several values can be reported at once with them.
     """
     value, problems = _validate(kind, plain)
     if value is not None or not isinstance(plain, dict):
@@ -334,7 +334,7 @@ def _parse(what: str, text: str) -> Any:  # noqa: ANN401 - ruamel's own tree
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = f"line {mark.line + 1}: " if mark else ""
-        # A duplicate key is told with both values, and one of them may be a password.
+        # The error of a duplicate key holds both values, and one of them may be a password.
         problem = str(error.problem).partition(" with value ")[0]
         raise InputError(brief, details=f"{line}{problem}") from None
     except YAMLError as error:

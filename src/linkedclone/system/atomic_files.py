@@ -124,7 +124,7 @@ def _rename_without_replacing(path: Path, target: Path) -> int:
 
 
 def write_new(path: Path, content: SparseFile, *, durable: bool) -> None:
-    """Write a new file in plain steps, for folders that nobody looks into yet; durable as above."""
+    """Write a new file in plain steps, for folders that no reader uses yet; durable as above."""
     with open_new(path) as file:
         _fill(file.fileno(), content, durable=durable)
 

@@ -47,7 +47,7 @@ def hold(
 
 
 def is_held(path: Path) -> bool:
-    """Say whether somebody holds the lock; a lock whose file is missing is held by nobody."""
+    """Say whether a process holds the lock; a lock without a file is free."""
     try:
         descriptor = _open(path)
     except (FileNotFoundError, NotADirectoryError, HypervisorError):

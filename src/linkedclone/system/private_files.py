@@ -1,4 +1,4 @@
-"""Files that are nobody else's business: written whole or not at all, readable by their owner."""
+"""Private files: written whole or not at all, readable by their owner."""
 
 import os
 from pathlib import Path

@@ -13,7 +13,7 @@ MOST_BYTES: Final = 1 << 20
 
 
 def expand_home(text: str) -> Path:
-    """Return a path that a person wrote; ``~`` and ``~USER`` stand for home folders."""
+    """Return a path that a person wrote; ``~`` and ``~USER`` are home folders."""
     try:
         return Path(text).expanduser()
     except RuntimeError as error:
@@ -23,7 +23,7 @@ def expand_home(text: str) -> Path:
 def read_text_file(path: Path, *, encoding: str = "utf-8") -> str:
     """Read a regular file of at most a MiB."""
     try:
-        # A pipe that nobody writes to would be waited for.
+        # Opening a pipe without a writer would block.
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
     except ValueError:
         raise OSError(errno.EINVAL, "a path cannot be so written") from None

@@ -56,7 +56,7 @@ class Wanted:
     request: CloneRequest
     target: Target
     # The snapshot that they are to depend on; None for one that is yet to be taken, or where the
-    # parent is copied as it stands.
+    # parent is copied in its current state.
     snapshot: Snapshot | None
 
 

@@ -116,7 +116,7 @@ class ClonePlan(Plan):
 
     Attributes:
         snapshot: What is cloned from; None for a snapshot that is yet to be taken,
-            and where a parent without snapshots is copied as it stands.
+            and where a parent without snapshots is copied in its current state.
         snapshot_name: Its name, also if it is yet to be taken; empty for such a copy.
     """
 
@@ -203,7 +203,7 @@ class ClonePlanner:
     def _snapshot(self, *, missing: bool) -> Snapshot | None:
         """Return the snapshot that is cloned from; None for one that is yet to be taken.
 
-        None as well where a parent without snapshots is copied as it stands:
+        None as well where a parent without snapshots is copied in its current state:
         only what is linked needs one.
         """
         if self._copies_as_it_stands():
