@@ -195,9 +195,11 @@ class _LateValues:
                     raise landing.error
                 self._made[landing.item] = str(landing.result)
         for one in (one for one in _find_awaited(steps) if one not in self._made):
-            what = f"snapshot {one.name!r}" if isinstance(one, TakeSnapshot) else "folder"
+            what = f"folder {one.about!r}"
+            if isinstance(one, TakeSnapshot):
+                what = f"snapshot {one.name!r} of {one.about}"
             raise InterruptedByUserError(
-                f"interrupted: the {what} of {one.about} goes on at the endpoint"
+                f"interrupted: the {what} goes on at the endpoint"
                 if stages.in_flight
                 else "interrupted before any clone was sent",
                 hint="no clone was made; run the same command again to make them",
