@@ -24,7 +24,7 @@ from linkedclone.model.request import Deletion
 from linkedclone.model.vm import Power, Vm
 from linkedclone.planning.vms.delete import plan_delete
 from tests import do
-from tests.contract.acts import delete, error_of, find, make, step_for, take_snapshot
+from tests.contract.acts import delete, error_of, find, make, result_of, step_for, take_snapshot
 from tests.local.scenes import (
     check_tidy,
     collect_files,
@@ -135,6 +135,25 @@ def test_a_record_of_no_version_at_all_is_damaged_and_not_newer(driver: LocalDri
         record.write_text(content.replace('"format": 2', f'"format": {odd}'))
         assert "restore" in find(driver, "desk-1").trouble
         record.write_text(content)
+
+
+@pytest.mark.parametrize("kind", ["file", "copy"])
+@pytest.mark.parametrize("named", ["notes.qcow2", "lock", FILE_NAME])
+def test_what_a_record_calls_a_layer_and_is_none_of_ours_stays(
+    driver: LocalDriver, kind: str, named: str
+) -> None:
+    vm = find(driver, "desk-1")
+    take_snapshot(driver, vm, "first")
+    folder = driver.state.folder(vm.id)
+    (folder / "notes.qcow2").write_text("mine")
+    record = json.loads((folder / FILE_NAME).read_text())
+    record["disks"][0][kind] = named
+    (folder / FILE_NAME).write_text(json.dumps(record))
+    snapshot = find(driver, "desk-1").snapshots[0].id
+    result_of(driver, driver.start(do.revert_snapshot(vm, snapshot)))
+    assert (folder / "notes.qcow2").read_text() == "mine"
+    assert (folder / "lock").exists()
+    assert not find(driver, "desk-1").trouble
 
 
 # -- folders of older versions ---------------------------------------------------------

@@ -223,8 +223,10 @@ def drop_top(state: StateFolder, before: StoredVm) -> None:
 def drop_layers(state: StateFolder, layers: Sequence[Path]) -> None:
     """Remove layers that a VM read until now, and what only those reached; absent counts as done.
 
-    The VM's record names others in their place by now.
+    The VM's record names others in their place by now. What has no name that this driver gives
+    to a layer is somebody else's, and stays, though a record named it.
     """
+    layers = [layer for layer in layers if is_disk_name(layer.name)]
     reached = list_reached(layers)
     alone = all(_is_named(state, layer) for layer in _layers_below(layers))
     read = alone and any(_is_read(state, layer) for layer in layers)

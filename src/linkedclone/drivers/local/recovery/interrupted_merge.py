@@ -26,7 +26,7 @@ from pathlib import Path
 
 from linkedclone.drivers.local.machine.open import OpenMachine, observe_runs
 from linkedclone.drivers.local.recovery.garbage import drop_layers, list_reached
-from linkedclone.drivers.local.state.folder import StateFolder
+from linkedclone.drivers.local.state.folder import StateFolder, is_disk_name
 from linkedclone.drivers.local.state.record import DiskRecord, VmRecord
 from linkedclone.drivers.local.state.staging import at_work_on, register
 from linkedclone.drivers.local.state.store import (
@@ -97,6 +97,7 @@ def _settle_layers(
         rehang(state, vm, vm.folder / upper, vm.folder / lower)
         record = record.with_renamed_layer(upper, lower)
         left.add(upper)
+    left = set(filter(is_disk_name, left.difference(record.files)))
     gone = [vm.folder / name for name in sorted(left)]
     with ExitStack() as stack:
         with suppress(OSError):  # a full disk, which what follows makes room on

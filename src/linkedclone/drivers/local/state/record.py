@@ -27,6 +27,7 @@ NEWER = "newer vm.json"
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}", re.IGNORECASE)
 _CPUS = range(1, 1 << 16)
 _MEMORY_BYTES = range(1, 1 << 62)
+_SERIALS = range(1 << 62)
 _RECORDS_KEPT = 4096
 
 
@@ -238,6 +239,8 @@ def _check_names(record: VmRecord) -> None:
     disks = (record.disks, *(snapshot.disks for snapshot in record.snapshots))
     if not all(disks) or not all(record.files):
         raise ValueError("a disk without a file")
+    if record.serial not in _SERIALS:
+        raise ValueError("serial")
     if len(record.merging) not in {0, 2} or "\0" in record.renaming:
         raise ValueError(f"{record.merging!r:.80} {record.renaming!r:.80}")
 

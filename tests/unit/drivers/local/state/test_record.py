@@ -354,6 +354,8 @@ def _change(*path: "str | int", value: object) -> bytes:
         _change("merging", value=["disk-6.qcow2", "/x"]),
         _change("merging", value=["disk-6.qcow2"]),
         _change("renaming", value="desk\0"),
+        _change("serial", value=-1),
+        _change("serial", value=10**4300 - 1),
         _change("mark", "pool", value={"slot": "\ud800"}),
         _change("mark", "pool", value={"color": ["\ud800"]}),
         _change("machine", "seed", value="../x"),
