@@ -5,7 +5,7 @@ said, unedited (``details``), and what to try next (``hint``).
 
 Errors know nothing of command lines. Between double backticks they name a field
 of a request or an argument, as ``placement.host`` or ``force``, or an action, as
-``snapshot create``; whoever shows an error puts their own words there.
+``snapshot create``; the front end replaces them with its own words.
 """
 
 from enum import StrEnum
@@ -22,7 +22,7 @@ class Transience(StrEnum):
     HOST = "host"
     """A host did not answer."""
     LOCKED = "locked"
-    """Somebody holds a file for the moment."""
+    """Another process holds a file for the moment."""
     UNREADABLE = "unreadable"
     """A host could not get at a file for the moment."""
     INTERNAL = "internal"
@@ -199,7 +199,7 @@ class GoneError(HypervisorError):
 
 
 class ChangedError(HypervisorError):
-    """Somebody else changed in the meantime what the call was decided on; nothing was done."""
+    """Another command has changed the basis of the call meanwhile; nothing was done."""
 
 
 class LostJobError(GoneError):

@@ -1,4 +1,4 @@
-"""Import ahead of time what is needed later, while the program waits for somebody else."""
+"""Import ahead of time what is needed later, while the program waits for others."""
 
 from importlib import import_module
 from threading import Thread

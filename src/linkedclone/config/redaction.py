@@ -95,7 +95,7 @@ def _pattern(value: str) -> re.Pattern[str]:
 
     One that is a plain word counts only as a whole one: the rest of a longer
     word, as ``…word`` where ``pass`` was, would tell it. One that is short, or a
-    word of ordinary sentences, counts only where a password is named or stands
+    word of ordinary sentences, counts only where a password is named or
     between a user and a host.
     """
     form = "".join(map(_forms, value))

@@ -359,7 +359,7 @@ def _refuse_boundless(what: str, text: str) -> None:
         trouble = ""
         if kind == "AliasEvent":
             if any(anchor == name for name, _ in open_nodes):
-                trouble = f"*{anchor} refers to what it stands in"
+                trouble = f"*{anchor} refers to its own value"
             total += sizes.get(anchor or "", 1)
         elif kind in {"MappingStartEvent", "SequenceStartEvent"}:
             open_nodes.append((anchor, total))

@@ -21,7 +21,7 @@ Wording = Callable[[str], str]
 class RunLog:
     """Writes each event as a line of JSON, and passes it on.
 
-    A log that cannot be written is no reason to fail: the run goes on without it.
+    A log that cannot be written is not an error: the run goes on without it.
     There is none of a run that has nothing to tell.
     """
 

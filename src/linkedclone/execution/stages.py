@@ -118,7 +118,7 @@ class Stages:
     def start(self, step: Step) -> Job:
         """Start the one call of a step."""
         if isinstance(step, ShutDownGuest):
-            msg = f"a guest's shutdown is no job, and cannot be started alone: {step!r}"
+            msg = f"a guest's shutdown is not a job, and cannot be started alone: {step!r}"
             raise TypeError(msg)
         return self.driver.start(step)
 

@@ -179,7 +179,7 @@ def _match(mac: str, name: str, index: int, *, alone: bool) -> dict[str, str]:
     if name:
         return {"name": name}
     raise InputError(
-        f"network card {index} cannot be told from the others in the guest",
+        f"network card {index} cannot be distinguished from the others in the guest",
         hint="give the cards MAC addresses (``macs``), or leave all of them to DHCP",
     )
 

@@ -1,8 +1,8 @@
 """The number by which Sysprep knows a time zone, found from its IANA name.
 
 The numbers are those of Microsoft's Time Zone Index Values, which the API
-reference names for ``GuiUnattended.timeZone``; which zones a Windows zone
-stands for is Unicode CLDR's ``windowsZones``, old names of zones included.
+reference names for ``GuiUnattended.timeZone``; the zones of a Windows zone
+are those of Unicode CLDR's ``windowsZones``, old names of zones included.
 
 Windows has more zones by now than have numbers. Those are not sent as a
 neighbour in silence: the error names the neighbour with the most similar hours, and a

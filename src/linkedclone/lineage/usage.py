@@ -187,7 +187,7 @@ def percent(part: int, whole: int) -> float:
 def measure(inventory: Inventory, only: Vm | None = None) -> Usage:
     """Measure all families, or only the one that a VM is in.
 
-    The inventory has to hold sizes. A VM that shares nothing is no family,
+    The inventory has to hold sizes. A VM that shares nothing is not a family,
     unless it is the one that was asked for.
     """
     lineage = Lineage(inventory)

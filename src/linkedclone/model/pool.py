@@ -72,8 +72,8 @@ class Probe(Written):
         address: Whether the guest must have an address of its own.
         tcp: A port that must take connections on that address; 0 for none.
         command: What must end with 0 inside the guest; empty for nothing.
-        user: Who runs commands inside the guest, where the hypervisor asks for
-            somebody (vSphere); for ``in_use`` too.
+        user: Who runs commands inside the guest, where the hypervisor needs
+            one (vSphere); for ``in_use`` too.
         password: That user's password.
         within: Seconds that a clone may take to become healthy once it runs.
     """

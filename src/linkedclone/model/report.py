@@ -137,7 +137,7 @@ class CloneReport(Document):
         endpoint: Where they are.
         parent: Name of the parent.
         snapshot: Name of the snapshot that its clones depend on; empty where the
-            parent was copied as it stood, or where nothing was made and those
+            parent was copied in its current state, or where nothing was made and those
             that were there depend on several.
         clones: What became of each, in the order of the request.
         seconds: How long it took.

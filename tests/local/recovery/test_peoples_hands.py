@@ -352,7 +352,7 @@ def test_a_layer_of_a_state_folder_is_not_moved_into_another_image(
     driver: LocalDriver, root: Path
 ) -> None:
     layer = root / find(driver, "desk").disks[0].chain[0].path
-    with pytest.raises(InputError, match="lies in a state folder"):
+    with pytest.raises(InputError, match="is in a state folder"):
         driver.images.import_image(ImageImport(file=layer, name="stolen", move=True))
     driver.images.import_image(ImageImport(file=layer, name="copied"))
     assert layer.exists()

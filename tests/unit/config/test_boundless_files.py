@@ -16,8 +16,8 @@ LAUGHS = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 30)
 )
 BOUNDLESS = {
-    "a list in itself": ("\na: &a [*a]\n", r"line 2: \*a refers to what it stands in"),
-    "a mapping merged into itself": ("p: &p\n  <<: *p\n", r"line 2: \*p refers to what it stands"),
+    "a list in itself": ("\na: &a [*a]\n", r"line 2: \*a refers to its own value"),
+    "a mapping merged into itself": ("p: &p\n  <<: *p\n", r"line 2: \*p refers to its own value"),
     "references that swell": (LAUGHS, "line 5: with its references it holds more than 100,000"),
     "deep lists": ("\n\na: " + "[" * 5000 + "]" * 5000, "line 3: deeper than 64 levels"),
     "deep mappings": ("{b: " * 5000 + "1" + "}" * 5000, "line 1: deeper than 64 levels"),

@@ -154,7 +154,7 @@ def test_several_cards_are_matched_by_address_or_by_name() -> None:
 
 
 def test_indistinguishable_cards_are_refused_unless_configured_alike() -> None:
-    with pytest.raises(InputError, match="network card 1 cannot be told"):
+    with pytest.raises(InputError, match="network card 1 cannot be distinguished"):
         ethernets(FIXED, GuestCard(), names=("ens192", ""))
     assert ethernets(GuestCard(), GuestCard()) == {
         "card0": {"match": {"name": "e*"}, "dhcp4": True}

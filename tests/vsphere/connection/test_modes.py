@@ -64,7 +64,7 @@ def test_a_parent_without_snapshot_is_cloned_fully_in_its_current_state(
     assert "<snapshot" not in sent(simulator)
     assert "CreateSnapshot_Task" not in simulator.calls()
     done = command.run("clone", BARE, "desk-2", "--full", env=env)
-    assert "full clones of DC0_H0_VM1 as it stands" in done.stderr
+    assert "full clones of DC0_H0_VM1 in its current state" in done.stderr
 
 
 def test_a_base_that_becomes_shared_is_reported(driver: Driver, env: dict[str, str]) -> None:

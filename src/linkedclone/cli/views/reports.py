@@ -184,7 +184,7 @@ def _render_state(report: CloneReport) -> str:
     several = any(clone.snapshot not in {"", report.snapshot} for clone in report.clones)
     if report.snapshot:
         return f"at snapshot {report.snapshot}" + (" (the new ones)" if several else "")
-    return "at several snapshots" if several else "as it stands"
+    return "at several snapshots" if several else "in its current state"
 
 
 def _summarize_each(made: list[CloneResult]) -> str:

@@ -137,7 +137,7 @@ class Folder(_Service):
     def rebase_layers(self, file: Path) -> Rebased:
         from linkedclone.drivers.local.recovery.rebase import rebase_layers
 
-        with translated(f"cannot hang anything from {file}"):
+        with translated(f"cannot link anything to {file}"):
             return rebase_layers(self.state, self.machines, file)
 
     def accept_layer(self, file: Path) -> None:

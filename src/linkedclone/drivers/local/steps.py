@@ -47,7 +47,7 @@ def build_work(  # noqa: C901, PLR0912 - one case for each step
     """Say what has to be done for a step. A clone's name is kept from now on."""
     run: Callable[[], str | None]
     if isinstance(step, Absent):
-        msg = f"{step!r} was not refused: it is no feature of this driver"
+        msg = f"{step!r} was not refused: it is not a feature of this driver"
         raise TypeError(msg)
     match step:
         case CreateClone():

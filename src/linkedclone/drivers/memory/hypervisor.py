@@ -186,7 +186,7 @@ class MemoryHypervisor:
     def start_clone(self, step: CreateClone) -> Job:
         """Start to make a clone; its name is taken from now on."""
         if step.snapshot is None and step.disk_move.linked:
-            brief = f"{step.source.name} has no snapshot to hang {step.name} from"
+            brief = f"{step.source.name} has no snapshot to link {step.name} to"
             raise NoSnapshotError(brief, hint="take one with ``snapshot`` new")
         self.strike("clone", step.name, "submit")
         if step.guest is not None:

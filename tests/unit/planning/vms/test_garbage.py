@@ -172,7 +172,7 @@ def test_what_clones_in_the_making_may_need_stays() -> None:
     found = find_waste(seen(taken_for_clones(THRICE, 0, 1), half_made("half"), LEFT))
     steps = plan_removal(found, list(WasteKind), {GOLD.id}).steps
     assert steps == (RemoveStray(stray=LEFT),)
-    # One of the snapshots is what the clone without a disk was to hang from: it goes after that.
+    # One of the snapshots is what the clone without a disk was to depend on: it goes after that.
     assert len(plan_removal(found, list(WasteKind), {ONE.id}).steps) == 3
 
 

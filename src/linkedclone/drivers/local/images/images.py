@@ -97,7 +97,7 @@ def _refuse_layer(wanted: ImageImport) -> None:
     in_vms = file.parent.parent.name == VMS and (file.parent.parent.parent / "id").is_file()
     if wanted.move and in_vms:
         raise InputError(
-            f"{wanted.file} lies in a state folder, where VMs may read it",
+            f"{wanted.file} is in a state folder, where VMs may read it",
             hint="leave out ``image.move`` to have it copied",
         )
     if file.is_file():

@@ -39,7 +39,7 @@ def scan_places(state: StateFolder, places: Iterable[str], known: Iterable[Path]
     for folder in folders:
         if not folder.is_dir():
             raise NotFoundError(
-                f"{folder} is not a folder", hint="name a folder in which disk files may lie"
+                f"{folder} is not a folder", hint="name a folder that may hold disk files"
             )
     if not folders:
         outside = {path.parent for path in known if not is_in_state(state, path)}

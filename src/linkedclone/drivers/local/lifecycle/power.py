@@ -65,6 +65,6 @@ def shut_down_guest(state: StateFolder, machines: OpenMachine, vm: VmId) -> None
         if not machines(stored).ask_to_stop():
             name = stored.record.name
             raise RefusedError(
-                f"the guest of {name} stands still, and cannot be asked",
+                f"the guest of {name} is paused, and cannot be asked",
                 hint=f"let it go on with ``start`` {name}, or stop it hard",
             )

@@ -128,7 +128,7 @@ def _refuse_stuck(seen: block_jobs.Progress, still_seconds: float) -> None:
 def _stuck(details: str = "") -> HypervisorError:
     """Return the error for a job that does not end: not a busy one, which a run would repeat."""
     return HypervisorError(
-        "QEMU does not get on with copying the disk",
+        "QEMU makes no progress in copying the disk",
         details=details,
         hint="the host may be busy: try again",
         kind="block-job",

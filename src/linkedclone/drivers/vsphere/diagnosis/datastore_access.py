@@ -61,7 +61,7 @@ class Reach:
         around = self._collector.read("read the clusters", [root], _WANTED, _WAYS)
         gaps = find_gaps(around)
         found = tuple(self._find_clones(gaps, around)) if gaps else ()
-        text = "every host of a cluster sees the datastores that its clones hang on"
+        text = "every host of a cluster sees the datastores that its clones depend on"
         return found or (Finding(check=_CHECK, verdict=Verdict.OK, text=text),)
 
     def _find_clones(self, gaps: Sequence[Gap], around: Mapping[str, Seen]) -> Iterator[Finding]:
@@ -129,6 +129,6 @@ def _describe(gap: Gap, clones: Sequence[str]) -> Finding:
         check=_CHECK,
         verdict=Verdict.WARNING,
         text=f"{list_names(gap.blind)} of {cluster} cannot see {store}, "
-        f"which clones hang on: {list_names(clones)}",
+        f"which clones depend on: {list_names(clones)}",
         remedy=f"mount {store} there: the clones cannot be started on or moved to such hosts",
     )

@@ -67,7 +67,7 @@ def build_card_settings(
     """Return the entries for all cards of a clone, in the order that vSphere gives them out in.
 
     That is the order of the PCI slots [fact: vs-cust-nic-order], not that of the
-    hardware, in which ``slots`` are given: the fourth card of a VM mostly stands before
+    hardware, in which ``slots`` are given: the fourth card of a VM mostly comes before
     the first. Cards whose slot is not known, because they are new, come last.
     """
     cards = guest.cards or (GuestCard(),) * len(slots)

@@ -44,8 +44,8 @@ class Observer:
     """Reads VMs of one endpoint; remembers their names, and the shapes of snapshots.
 
     The shape of a snapshot never changes, that of a VM counts until the VM is
-    read again. A name may change, so it serves error texts only. What stands
-    around the VM that was read last is remembered with just that VM.
+    read again. A name may change, so it serves error texts only. The
+    surroundings of the VM that was read last are remembered with that VM alone.
     """
 
     def __init__(self, session: Session, collector: Collector) -> None:

@@ -307,7 +307,7 @@ def measure_use(
     """Return the bytes of disk files that the VM alone uses, and those that it shares.
 
     The sum of ``uniqueSize``, because ``committed`` counts more than disks. Some NAS does
-    not tell what is unique, or tells 0 [fact: vs-unique-size]: there, what stands in the
+    not tell what is unique, or tells 0 [fact: vs-unique-size]: there, what is in the
     VM's own folder counts as its own. A VM shares all but the layer that it writes to, so
     one of the files in its folder is unique wherever the server reports it.
     """

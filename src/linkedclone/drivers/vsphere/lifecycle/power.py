@@ -54,7 +54,7 @@ class Powering:
     def _by_datacenter(self, ids: Sequence[VmId]) -> Mapping[str, Sequence[VmId]]:
         """Return the VMs of each datacenter; those of none that can be seen under no id."""
         starts = [self._session.managed("VirtualMachine", vm) for vm in ids]
-        around = self._collector.read("look where VMs stand", starts, _WANTED, UP)
+        around = self._collector.read("read the hosts of VMs", starts, _WANTED, UP)
         groups: dict[str, list[VmId]] = defaultdict(list)
         for vm in ids:
             seen = around.get(vm)

@@ -80,7 +80,7 @@ def _levels(ref: str, top: str) -> list[str]:
         if path.startswith("/"):
             raise InputError(
                 f"the folder {ref!r} cannot be made: it is not below {top}",
-                hint=f"VMs stand below {top}; ``placement.datacenter`` names another datacenter",
+                hint=f"VMs are below {top}; ``placement.datacenter`` names another datacenter",
             )
     levels = path.split("/")
     for level in levels:

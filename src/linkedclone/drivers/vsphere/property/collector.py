@@ -148,7 +148,7 @@ class Collector:
 
         Nothing of a page is kept but what ``take`` returns. While a page is
         taken apart, the next one is on its way. ``lighten`` may drop what
-        nobody needs of a page before it is parsed.
+        no caller needs of a page before it is parsed.
         """
         pages = _Pages(lighten=lighten, take=take)
 

@@ -157,7 +157,7 @@ class Remover:
             raise InUseError(brief, dependants=tuple(sorted(readers)))
         if layer.folder in use.busy:
             raise BusyError(
-                f"could not remove {layer}: a task works on the VM in whose folder it lies",
+                f"could not remove {layer}: a task works on the VM in whose folder it is",
                 hint="wait for the task, then look again: ``gc`` ``scan``",
                 kind="TaskInProgress",
             )
@@ -182,7 +182,7 @@ class Remover:
         strange = [name for name in extents if "/" in name or not name.startswith(f"{stem}-")]
         if strange:
             raise RefusedError(
-                f"refusing to remove {layer}: its data lie in files of another name",
+                f"refusing to remove {layer}: its data are in files of another name",
                 details=", ".join(strange),
                 hint="look at the folder in the datastore browser",
             )

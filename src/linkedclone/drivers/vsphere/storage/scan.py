@@ -165,7 +165,7 @@ class Scanner:
         here = [vm for vm in vms if vm.home in folders]
         natives = [self._session.managed("VirtualMachine", vm.id) for vm in here]
         wanted = {"VirtualMachine": ("config.files.vmPathName",)}
-        seen = self._collector.read("read where VMs lie", natives, wanted) if natives else {}
+        seen = self._collector.read("read the folders of VMs", natives, wanted) if natives else {}
         registered = {
             (*vm.home, split_file_name(str(seen[vm.id].get("config.files.vmPathName") or ""))[1])
             for vm in here

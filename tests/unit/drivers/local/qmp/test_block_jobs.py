@@ -115,7 +115,7 @@ def test_a_job_that_says_it_is_about_to_end_and_never_does_is_not_begun_again() 
     """A busy machine would be tried six times more, each time after minutes."""
     committed: list[bool] = []
     targets: Mapping[int, Path] = {0: Path("copy.qcow2")}
-    with pytest.raises(HypervisorError, match="does not get on") as caught:
+    with pytest.raises(HypervisorError, match="makes no progress") as caught:
         Stuck().copy_disks(targets, committed.append)
     assert not isinstance(caught.value, BusyError)
     assert not committed
