@@ -298,7 +298,7 @@ class Family:
     def _with_snapshot(
         self, dice: Dice, things: Callable[[Member], Collection[str]]
     ) -> tuple[Member, str] | None:
-        """Pick a snapshot, half of the time of a VM where something hangs from such files."""
+        """Pick a snapshot, half of the time of a VM where something depends on such files."""
         found = [one for one in self.before.members.values() if one.snapshots]
         if not found:
             return None
@@ -416,7 +416,7 @@ class Family:
 
     @staticmethod
     def _is_somebodys(name: str, after: Look) -> bool:
-        """Say whether a loose file is somebody's, or somebody's hangs from it."""
+        """Say whether a loose file is somebody's, or somebody's depends on it."""
         somebodys = [one for one in after.loose.values() if not one.leftover]
         return any(name in one.chain for one in somebodys)
 

@@ -119,7 +119,7 @@ class LocalWorld:
         return tuple(reversed(chain))
 
     def _read_header(self, path: Path) -> str | None:
-        """Return what a file hangs from, by the header that the format's specification gives."""
+        """Return what a file depends on, by the header that the format's specification gives."""
         try:
             status = path.stat()
         except FileNotFoundError:

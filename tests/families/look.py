@@ -54,9 +54,9 @@ class Loose:
     """A file that no VM reads.
 
     Attributes:
-        chain: It, and what it hangs from.
+        chain: It, and what it depends on.
         leftover: Whether it counts for nothing: what a task that died has left.
-        held: Whether the hypervisor keeps for its sake what it hangs from.
+        held: Whether the hypervisor keeps for its sake what it depends on.
     """
 
     chain: Chain
@@ -127,7 +127,7 @@ class Look:
         return frozenset(found)
 
     def below(self, names: Iterable[str]) -> frozenset[str]:
-        """Return the VMs that hang from these, directly or through others."""
+        """Return the VMs that depend on these, directly or through others."""
         seen = set(names)
         left = list(seen)
         while left:

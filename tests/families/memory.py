@@ -90,7 +90,7 @@ def _register_one(estate: Estate) -> None:
 
 
 def _hang(estate: Estate, machine: Machine, number: int) -> None:
-    """Make a VM that hangs from any file of another: also where no snapshot is."""
+    """Make a VM that depends on any file of another: also where no snapshot is."""
     every = machine.disks if number % 2 else machine.all_disks
     disks = [disk for disk in every if not disk.independent]
     disk = disks[number % len(disks)]

@@ -145,7 +145,7 @@ class VsphereWorld:
             self._loose |= {chain[end - 1]: chain[:end] for end in range(1, len(chain) + 1)}
 
     def _hang(self, machine: Any, member: Member, number: int) -> None:
-        """Make a VM that hangs from any file of another: also where no snapshot is."""
+        """Make a VM that depends on any file of another: also where no snapshot is."""
         (disk,) = [d for d in machine.config.hardware.device if isinstance(d, _DISK)]
         below: Any = disk.backing
         for _ in range(0 if number % 3 else number % len(member.present[0])):

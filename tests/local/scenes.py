@@ -92,7 +92,7 @@ def _build_family(root: Path) -> None:
 
 
 def build_branches(root: Path) -> None:
-    """Make a VM with two disks that both hang from others, and snapshots in two branches.
+    """Make a VM with two disks that both depend on others, and snapshots in two branches.
 
     It writes after ``x``, and beside that are ``a`` and ``b``.
     """

@@ -31,7 +31,7 @@ def json_of(*args: str, env: dict[str, str]) -> dict[str, Any]:
 
 
 def vms_below(node: dict[str, Any]) -> dict[str, Any]:
-    """Return what hangs from a node, by name: each VM with those below it."""
+    """Return what depends on a node, by name: each VM with those below it."""
     found: dict[str, Any] = {}
     for child in node["children"]:
         below = vms_below(child)

@@ -37,7 +37,7 @@ def env(simulator: Simulator, tmp_path: Path) -> dict[str, str]:
 
 @pytest.fixture
 def parent(env: dict[str, str]) -> str:
-    """The parent, with the snapshot that clones hang from."""
+    """The parent, with the snapshot that clones depend on."""
     done = command.run("snapshot", "create", PARENT, "base", env=env)
     assert done.returncode == 0, done.stderr
     return PARENT

@@ -176,9 +176,9 @@ def test_an_orphan_is_distinguished_from_a_file_with_a_possible_owner(
 ) -> None:
     simulator.leave_orphan("desk-1")
     add = {
-        # hangs from the VM's file, but vSphere gives no such name
+        # depends on the VM's file, but vSphere gives no such name
         "desk-1/backup.vmdk": "desk-1.vmdk",
-        # named like a delta of the VM, but hangs from another VM's file
+        # named like a delta of the VM, but depends on another VM's file
         "desk-1/desk-1-000007.vmdk": "../DC0_H0_VM1/disk1.vmdk",
         # a delta of the parent's disk, but not in the parent's folder
         "desk-1/disk1-000009.vmdk": f"../{BASE}",

@@ -32,7 +32,7 @@ def frozen(snapshot: Snapshot) -> str:
 
 
 def base_of(vm: Vm) -> str:
-    """The file that a clone hangs from."""
+    """The file that a clone depends on."""
     return str(vm.disks[0].chain[-2])
 
 

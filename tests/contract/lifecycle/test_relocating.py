@@ -1,4 +1,4 @@
-"""Moving to another datastore: the VM hangs from what it hung from before."""
+"""Moving to another datastore: the VM depends on what it depended on before."""
 
 import pytest
 

@@ -68,7 +68,7 @@ def test_arguments_are_as_recorded(case: str) -> None:
 
 
 def name_disks(config: MachineConfig) -> list[str]:
-    """Name the chains of its disks: those of qcow2 hang from a raw base."""
+    """Name the chains of its disks: those of qcow2 depend on a raw base."""
     base = DiskFile(path=Path("/vms/golden, old/base.raw"), format=ImageFormat.RAW)
     tops = [DiskFile(path=one, format=format_by_suffix(one)) for one in config.disks]
     return [name_chain((base, top) if top.format.value == "qcow2" else (top,)) for top in tops]

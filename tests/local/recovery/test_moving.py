@@ -61,7 +61,7 @@ def seals(root: Path) -> dict[Path, bytes]:
 
 
 def check_works(root: Path) -> None:
-    """The layers are what was sealed, so that something can hang from them and be started."""
+    """The layers are what was sealed, so that something can depend on them and be started."""
     with closing(connect(root)) as driver:
         made = make(driver, step_for(driver, find(driver, "golden"), "new"))
         set_power(driver, made, Power.ON)

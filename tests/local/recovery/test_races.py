@@ -181,7 +181,7 @@ def test_an_entry_that_its_command_removes_while_a_sweep_comes_to_it_is_done(
 def test_a_vm_deleted_during_a_listing_is_not_an_error(
     driver: LocalDriver, image: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The first look for files of nobody takes no lock: it would wait for every deletion."""
+    """The first look for stray files takes no lock: it would wait for every deletion."""
     driver.images.import_image(ImageImport(file=image, name="golden"))
     gone = driver.state.vms / "desk.0badcafe"
     gone.mkdir()

@@ -1,4 +1,4 @@
-"""A layer that was moved is missed; what hung from it hangs from its new place afterwards."""
+"""A layer that was moved is missed; what depended on it depends on its new place afterwards."""
 
 import json
 import os

@@ -23,7 +23,7 @@ HEADER = struct.Struct(">4sIQIIQIIQQIIQ")
 
 
 def build_header(*, name: bytes = b"", size: int = 1 << 20, l1_entries: int = 1) -> bytes:
-    """Build a header of version 2 that hangs from a name."""
+    """Build a header of version 2 that depends on a name."""
     offset = HEADER.size + 8 if name else 0
     fields = (b"QFI\xfb", 2, offset, len(name), 16, size, 0, l1_entries, 0, 0, 0, 0, 0)
     return HEADER.pack(*fields) + bytes(8) + name

@@ -157,7 +157,7 @@ def test_a_vm_whose_base_is_missing_is_listed_all_the_same(
 def test_a_vm_is_not_deleted_while_a_clone_of_it_misses_a_layer(
     driver: LocalDriver, tmp_path: Path
 ) -> None:
-    """The chain tells no more that the clone hangs from it; the clone's mark does."""
+    """The chain tells no more that the clone depends on it; the clone's mark does."""
     take_snapshot(driver, find(driver, "desk"), "mine")
     layer = driver.state.root / find(driver, "desk").disks[0].chain[-2].path
     layer.rename(tmp_path / "away")

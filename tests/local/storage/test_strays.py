@@ -382,7 +382,7 @@ def test_a_disk_that_an_overlay_reads_is_not_written_to(driver: LocalDriver, act
 
 
 def test_while_a_foreign_file_cannot_be_read_nothing_goes(driver: LocalDriver) -> None:
-    """It may hang from anything."""
+    """It may depend on anything."""
     broken = folder_of(driver, "desk") / "broken.qcow2"
     broken.write_bytes(b"QFI\xfb" + bytes(range(200)))
     desk, base = find(driver, "desk"), base_of(driver)
@@ -620,7 +620,7 @@ def test_clones_of_a_clone_have_different_identities(driver: LocalDriver) -> Non
 
 
 def test_a_scan_leaves_out_what_other_commands_are_building(driver: LocalDriver) -> None:
-    """What hangs from a layer in there is named as if it lay in a VM's folder already."""
+    """What depends on a layer in there is named as if it lay in a VM's folder already."""
     layer = top_of(driver.state, find(driver, "desk"))
     with at_work(driver.state, "clone", "web") as (entry, _):
         (entry / "vm").mkdir()

@@ -236,7 +236,7 @@ class Drift(RuleBasedStateMachine):
 
 
 def without_sizes(vm: Vm) -> Vm:
-    """Sizes change with what else hangs from a base."""
+    """Sizes change with what else depends on a base."""
     return dataclasses.replace(vm, own_bytes=None, shared_bytes=None)
 
 

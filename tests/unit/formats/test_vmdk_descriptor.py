@@ -1,4 +1,4 @@
-"""Descriptors of disks: what they hang from and where their data lie."""
+"""Descriptors of disks: what they depend on and where their data lie."""
 
 import struct
 

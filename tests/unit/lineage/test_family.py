@@ -1,4 +1,4 @@
-"""Who hangs from whom, in tables: chains are written base first."""
+"""Who depends on whom, in tables: chains are written base first."""
 
 from dataclasses import replace
 
@@ -467,7 +467,7 @@ def test_vms_that_depend_on_each_other_descend_from_each_other() -> None:
 
 
 def crossed() -> tuple[Vm, Vm]:
-    """Two VMs, each with a disk that hangs from one of the other's, as other tools may make."""
+    """Two VMs, each with a disk that depends on one of the other's, as other tools may make."""
     left = vm("left", disk("right/a.vmdk", "left/a.vmdk"), disk("left/b.vmdk"))
     right = vm("right", disk("left/b.vmdk", "right/b.vmdk"), disk("right/a.vmdk"))
     return left, right

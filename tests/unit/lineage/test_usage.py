@@ -86,7 +86,7 @@ def test_vms_that_share_nothing_are_not_a_family(found: list[Vm | Stray]) -> Non
     assert measure(seen(*found)).families == ()
 
 
-# frees alone, frees with all that hangs from it, clones, depth
+# frees alone, frees with all that depends on it, clones, depth
 FREES: dict[str, tuple[list[Vm | Stray], str, tuple[int | None, int, int, int]]] = {
     "a clone": ([GOLD, ONE, TWO], "one", (30, 30, 0, 2)),
     "a parent": ([GOLD, ONE, TWO], "gold", (None, 1080, 2, 2)),

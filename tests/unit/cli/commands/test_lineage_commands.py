@@ -347,7 +347,7 @@ def lost(run: Run, family: MemoryHypervisor) -> MemoryHypervisor:
     assert run("clone", "golden", "leaf", "--power", "off").code == 0
     assert run("snapshot", "create", "golden", "newest").code == 0
     (web,) = [vm.id for vm in family.vms if vm.name == "web"]
-    for vm in family.vms:  # so that nothing that can be read hangs from golden
+    for vm in family.vms:  # so that nothing that can be read depends on golden
         if vm.name not in {"golden", "web", "leaf", "bare", "attic"}:
             family.remove(vm.id)
     family.make_unreadable(web, LOST)
@@ -422,7 +422,7 @@ def test_gc_keeps_possible_bases_of_an_unreadable_vm(run: Run, lost: MemoryHyper
 
 
 def test_a_vm_missing_from_the_inventory_is_not_deleted(run: Run, family: MemoryHypervisor) -> None:
-    """Found by its name, missing from the guards' own look: what hangs from it is not known."""
+    """Found by its name, missing from the guards' own look: what depends on it is not known."""
     golden = next(vm.id for vm in family.vms if vm.name == "golden")
     family.overlook(golden)
     outcome = run("delete", "golden", "--yes", "--force")

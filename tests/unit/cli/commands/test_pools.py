@@ -209,7 +209,7 @@ def test_rollback_works_where_the_bad_snapshot_was_deleted_by_hand(
 ) -> None:
     assert run("snapshot", "create", "golden", "broken").code == 0
     assert made("recompose", "--snapshot", "broken", "--yes").code == 0
-    # Clones hang from it, so that only another client deletes it.
+    # Clones depend on it, so that only another client deletes it.
     (golden,) = [vm for vm in family.vms if vm.name == "golden"]
     (broken,) = [one.id for one in golden.snapshots if one.name == "broken"]
     admin = MemoryDriver(family)

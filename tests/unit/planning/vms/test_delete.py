@@ -211,7 +211,7 @@ def test_the_latest_look_counts_not_the_first() -> None:
 
 
 def test_the_base_of_a_kept_vm_is_kept_as_well() -> None:
-    # ``both`` alone reads the abandoned base, and hangs from ``gold``, which is named too.
+    # ``both`` alone reads the abandoned base, and depends on ``gold``, which is named too.
     how = Deletion(keep_base=True, force=True)
     plan = plan_delete([GOLD, BOTH, TWO], seen(GOLD, BOTH, TWO), how)
     assert waves(plan) == [{"two"}, {"forget both", "forget gold"}]

@@ -350,7 +350,7 @@ def test_an_existing_vm_missing_from_the_last_look_stops_the_run(
 
 
 def test_nothing_is_planned_for_a_vm_missing_from_the_inventory() -> None:
-    """The look that a plan rests on does not show it: so it does not show what hangs from it."""
+    """The look that a plan rests on does not show it: so it does not show what depends on it."""
     inventory = seen(ONE)
     plans: tuple[Callable[[], Plan], ...] = (
         lambda: plan_delete([GOLD], inventory, Deletion(force=True)),

@@ -123,7 +123,7 @@ def test_revert_keeps_a_current_state_that_others_depend_on() -> None:
 
 
 def test_the_latest_present_state_counts() -> None:
-    # A clone hangs from what was the present state when the VM was looked up.
+    # A clone depends on what was the present state when the VM was looked up.
     newer = clone_of(replace(TWICE, snapshots=(LATER,)), "newer")
     assert plan_revert(GOLD, BASE, seen(TWICE, newer), force=True).steps
 

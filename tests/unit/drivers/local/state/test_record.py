@@ -87,7 +87,7 @@ def test_what_a_pool_keeps_is_written_back_also_where_a_newer_version_wrote_it(
 
 
 def test_a_record_says_nothing_of_lineage() -> None:
-    """Who hangs from whom is in the disks; only the mark names the parent, for people."""
+    """Who depends on whom is in the disks; only the mark names the parent, for people."""
     document = json.loads(render_record(RECORD))
     assert not {"parent", "backing", "chain", "children"} & set(document)
     assert set(document["snapshots"][0]) == {

@@ -406,7 +406,7 @@ def test_a3_a_vm_that_lists_files_of_disks_and_shows_none_cannot_be_read() -> No
 
 
 def test_a3_a_disk_without_a_file_name_makes_the_vm_unreadable() -> None:
-    """A chain that is cut ends below what the VM hangs from, so nothing else would say so."""
+    """A chain that is cut ends below what the VM depends on, so nothing else would say so."""
     no_file, no_parent, no_backing = disk("a"), disk("[ssd1] g/g.vmdk", "[ssd1] d/d.vmdk"), disk()
     no_file.backing.fileName = ""
     no_parent.backing.parent.fileName = ""

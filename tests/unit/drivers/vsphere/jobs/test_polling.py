@@ -145,7 +145,7 @@ def test_a_start_that_fails_for_any_reason_is_a_power_on_error() -> None:
     assert type(build_state(job("power-off"), task).error) is HypervisorError
 
 
-# -- clones that somebody else is making ----------------------------------------------
+# -- clones that another run is creating ----------------------------------------------
 
 ATTACHMENT = Attachment(
     job=job("attach"), source=VmId("vm-1"), folder=FolderId("group-v3"), pool=""
