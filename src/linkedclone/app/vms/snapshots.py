@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Unpack
 
 from linkedclone.model.plan import Plan
 from linkedclone.model.values.vm_names import check_name
-from linkedclone.planning.clone.snapshot_choice import find_snapshot
+from linkedclone.planning.clone.snapshot_choice import find_snapshot, require_seen
 from linkedclone.planning.vms.guards import refuse_busy
 from linkedclone.planning.vms.snapshots_and_disks import (
     plan_create_snapshot,
@@ -32,7 +32,7 @@ class Snapshots:
     def list(self, ref: str) -> tuple[Snapshot, ...]:
         """Return the snapshots of a VM, parents before children."""
         (vm,) = self._driver.find_vms([ref])
-        return vm.snapshots
+        return require_seen(vm)
 
     def create(
         self,

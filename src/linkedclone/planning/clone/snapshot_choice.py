@@ -2,7 +2,13 @@
 
 from collections.abc import Iterable
 
-from linkedclone.errors import AmbiguousError, InputError, NoSnapshotError, NotFoundError
+from linkedclone.errors import (
+    AmbiguousError,
+    InputError,
+    NoSnapshotError,
+    NotFoundError,
+    RefusedError,
+)
 from linkedclone.model.request import SnapshotChoice
 from linkedclone.model.vm import Snapshot, Vm
 
@@ -48,8 +54,23 @@ def choose_snapshot(vm: Vm, choice: SnapshotChoice) -> Snapshot | None:
             return find_snapshot(vm, choice.name, without_any=hint)
 
 
+def require_seen(vm: Vm) -> tuple[Snapshot, ...]:
+    """Return the snapshots of a VM.
+
+    Raises:
+        RefusedError: None is seen, and the VM cannot be read: it may have some.
+    """
+    if vm.unreadable and not vm.snapshots:
+        raise RefusedError(
+            f"the snapshots of {vm.name} cannot be read",
+            details=vm.unreadable,
+            hint=vm.remedy or "``doctor`` says what is wrong",
+        )
+    return vm.snapshots
+
+
 def _current(vm: Vm, *, prepared: bool) -> Snapshot:
-    for snapshot in vm.snapshots:
+    for snapshot in require_seen(vm):
         if snapshot.current:
             return snapshot
     if vm.snapshots:
@@ -81,12 +102,13 @@ def find_snapshot(vm: Vm, wanted: str, *, without_any: str = "") -> Snapshot:
         without_any: What to try next if the VM has no snapshot at all; that
             depends on what the snapshot is wanted for.
     """
+    seen = require_seen(vm)
     for found in (
-        [s for s in vm.snapshots if s.id == wanted],
-        [s for s in vm.snapshots if wanted.startswith("/") and s.path == wanted.strip("/")],
+        [s for s in seen if s.id == wanted],
+        [s for s in seen if wanted.startswith("/") and s.path == wanted.strip("/")],
         # A name may have slashes of its own.
-        [s for s in vm.snapshots if s.name == wanted or ("/" in wanted and s.path == wanted)],
-        [s for s in vm.snapshots if wanted in s.aliases],
+        [s for s in seen if s.name == wanted or ("/" in wanted and s.path == wanted)],
+        [s for s in seen if wanted in s.aliases],
     ):
         if len(found) == 1:
             return found[0]
@@ -96,7 +118,7 @@ def find_snapshot(vm: Vm, wanted: str, *, without_any: str = "") -> Snapshot:
                 candidates=tuple(describe_snapshot(s) for s in found),
                 hint="give the path or the id instead",
             )
-    if not vm.snapshots:
+    if not seen:
         raise NotFoundError(
             f"{vm.name} has no snapshots, so none is called {wanted!r}",
             hint=without_any,

@@ -379,6 +379,25 @@ def test_a_vm_that_cannot_be_read_is_shown_as_unknown_with_its_reason(
 @pytest.mark.parametrize(
     "command",
     [
+        ("snapshot", "list", "web"),
+        ("snapshot", "delete", "web", "own", "--yes"),
+        ("snapshot", "revert", "web", "own", "--yes"),
+        ("clone", "web", "new"),
+        ("clone", "web", "new", "--snapshot", "own"),
+    ],
+)
+def test_a_vm_that_cannot_be_read_is_not_said_to_have_no_snapshots(
+    run: Run, lost: MemoryHypervisor, command: tuple[str, ...]
+) -> None:
+    outcome = run(*command)
+    assert outcome.code == 1
+    assert LOST in outcome.err
+    assert "no snapshot" not in outcome.err + outcome.out
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
         ("delete", "golden", "leaf", "--force"),
         ("delete", "web", "--force"),
         ("snapshot", "delete", "golden", "newest", "--force"),
