@@ -376,8 +376,11 @@ def build(case: Case, shape: Shape = SHAPE, name: str = "desk-1") -> Any:
 
 
 def request_of(case: Case) -> Any:
-    """Return what a case sends, without what no customization changes."""
-    shown: Any = render_clone("vm-42", "group-v3", "desk-1", build(case))["spec"]
+    """Return what a case sends, without what no customization changes; nothing is masked."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rendering, "_HIDDEN", frozenset())
+        patch.setattr(rendering, "_render_document", lambda _, text: unpack_document(text) or text)
+        shown: Any = render_clone("vm-42", "group-v3", "desk-1", build(case))["spec"]
     entries = shown["config"]["extraConfig"]
     return {
         "customization": shown.get("customization"),
@@ -385,15 +388,6 @@ def request_of(case: Case) -> Any:
         "deviceChange": shown["config"].get("deviceChange"),
         "extraConfig": [e for e in entries if e["key"].startswith("guestinfo.")],
     }
-
-
-@pytest.fixture(autouse=True)
-def unmasked(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    if request.node.get_closest_marker("masked") is None and "masked" not in request.node.name:
-        monkeypatch.setattr(rendering, "_HIDDEN", frozenset())
-        monkeypatch.setattr(
-            rendering, "_render_document", lambda _, text: unpack_document(text) or text
-        )
 
 
 @pytest.mark.parametrize("name", CASES)
