@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Unpack
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
 from linkedclone.model.plan import Plan
 from linkedclone.model.values.vm_names import check_name
@@ -22,6 +22,20 @@ if TYPE_CHECKING:
     from linkedclone.model.vm import Snapshot
 
 
+class Taking(TypedDict, total=False):
+    """How a snapshot is taken.
+
+    Attributes:
+        description: A text for people.
+        quiesce: Whether the guest has to bring its file systems to rest.
+        memory: Whether the memory of a running VM is kept, too.
+    """
+
+    description: str
+    quiesce: bool
+    memory: bool
+
+
 class Snapshots:
     """Snapshots of the VMs of one endpoint; no guest is asked."""
 
@@ -35,35 +49,20 @@ class Snapshots:
         return require_seen(vm)
 
     def create(
-        self,
-        ref: str,
-        name: str,
-        *,
-        description: str = "",
-        quiesce: bool = False,
-        memory: bool = False,
-        progress: Progress | None = None,
+        self, ref: str, name: str, *, progress: Progress | None = None, **how: Unpack[Taking]
     ) -> ActionReport:
         """Take a snapshot: :meth:`propose_create`, and do it."""
-        return self.propose_create(
-            ref, name, description=description, quiesce=quiesce, memory=memory
-        ).carry_out(progress)
+        return self.propose_create(ref, name, **how).carry_out(progress)
 
     def propose_create(
-        self,
-        ref: str,
-        name: str,
-        *,
-        description: str = "",
-        quiesce: bool = False,
-        memory: bool = False,
+        self, ref: str, name: str, **how: Unpack[Taking]
     ) -> Proposal[Plan, ActionReport]:
         """Propose a snapshot; of a running VM quiesced by its guest, or with its memory."""
         check_name(name)
 
         def plan() -> Plan:
             (vm,) = self._driver.find_vms([ref])
-            return plan_create_snapshot(vm, name, description, quiesce=quiesce, memory=memory)
+            return plan_create_snapshot(vm, name, **how)
 
         return self._acting.propose(plan)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
 from linkedclone.app.vms.presence import Found, find_present
 from linkedclone.drivers.features import require, require_service
@@ -31,6 +32,20 @@ if TYPE_CHECKING:
     from linkedclone.lineage.vm_rows import VmRow
     from linkedclone.model.inventory import Inventory
     from linkedclone.model.request import Placement, Scan
+
+
+class Switching(TypedDict, total=False):
+    """How VMs are started and stopped.
+
+    Attributes:
+        force: Also those that are not ours.
+        guests: How their guests are asked before they are stopped; None stops hard.
+        parallel: How many are in flight at once; left to the driver if None.
+    """
+
+    force: bool
+    guests: AskGuests | None
+    parallel: int | None
 
 
 class Vms:
@@ -144,54 +159,50 @@ class Vms:
         refs: Sequence[str],
         power: Power,
         *,
-        force: bool = False,
-        guests: AskGuests | None = None,
-        parallel: int | None = None,
         progress: Progress | None = None,
+        **how: Unpack[Switching],
     ) -> ActionReport:
         """Start VMs, or stop them: :meth:`propose_set_power`, and do it."""
-        return self.propose_set_power(
-            refs, power, force=force, guests=guests, parallel=parallel
-        ).carry_out(progress)
+        return self.propose_set_power(refs, power, **how).carry_out(progress)
 
     def propose_set_power(
-        self,
-        refs: Sequence[str],
-        power: Power,
-        *,
-        force: bool = False,
-        guests: AskGuests | None = None,
-        parallel: int | None = None,
+        self, refs: Sequence[str], power: Power, **how: Unpack[Switching]
     ) -> Proposal[Plan, ActionReport]:
         """Propose to start VMs, or to stop them: hard, or by asking their guests first."""
-        self._require_guests(guests)
-        stop = "shut-down" if guests else "power-off"
+        stop = "shut-down" if how.get("guests") else "power-off"
         action = "power-on" if power is Power.ON else stop
-        found = find_present(self._driver, refs, action=action)
-        look = self._looks(found.vms)
-        return self._acting.propose(
-            lambda: plan_power(look(), power, force=force, guests=guests), found, parallel=parallel
-        )
+        return self._switch(partial(plan_power, power=power), refs, action, **how)
 
     def restart(
         self,
         refs: Sequence[str],
         *,
-        force: bool = False,
-        guests: AskGuests | None = None,
         progress: Progress | None = None,
+        **how: Unpack[Switching],
     ) -> ActionReport:
         """Stop VMs, and start them again: :meth:`propose_restart`, and do it."""
-        return self.propose_restart(refs, force=force, guests=guests).carry_out(progress)
+        return self.propose_restart(refs, **how).carry_out(progress)
 
     def propose_restart(
-        self, refs: Sequence[str], *, force: bool = False, guests: AskGuests | None = None
+        self, refs: Sequence[str], **how: Unpack[Switching]
     ) -> Proposal[Plan, ActionReport]:
         """Propose to stop VMs, hard or by asking their guests first, and to start them again."""
+        return self._switch(plan_restart, refs, "power-on", **how)
+
+    def _switch(
+        self,
+        plan: Callable[..., Plan],
+        refs: Sequence[str],
+        action: str,
+        **how: Unpack[Switching],
+    ) -> Proposal[Plan, ActionReport]:
+        guests, force = how.get("guests"), how.get("force", False)
         self._require_guests(guests)
-        found = find_present(self._driver, refs, action="power-on")
+        found = find_present(self._driver, refs, action=action)
         look = self._looks(found.vms)
-        return self._acting.propose(lambda: plan_restart(look(), force=force, guests=guests), found)
+        return self._acting.propose(
+            lambda: plan(look(), force=force, guests=guests), found, parallel=how.get("parallel")
+        )
 
     def _looks(self, vms: Sequence[Vm]) -> Callable[[], Sequence[Vm]]:
         """Return what gives VMs as they were found, and later as they are by then."""

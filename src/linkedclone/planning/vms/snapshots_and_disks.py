@@ -30,7 +30,7 @@ from linkedclone.planning.vms.guards import (
 
 
 def plan_create_snapshot(
-    vm: Vm, name: str, description: str, *, quiesce: bool = False, memory: bool = False
+    vm: Vm, name: str, description: str = "", *, quiesce: bool = False, memory: bool = False
 ) -> Plan:
     """Take a snapshot. Allowed on what is not ours: golden images rarely are."""
     if vm.template:
