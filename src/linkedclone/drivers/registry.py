@@ -112,7 +112,7 @@ def _load_installed(entry: EntryPoint) -> Registration:
     hint = f"mend or remove the package that has the entry point {entry.value}"
     try:
         found = entry.load()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         brief = f"the driver {entry.name} cannot be loaded"
         raise LinkedCloneError(
             brief, details=f"{type(error).__name__}: {error}", hint=hint

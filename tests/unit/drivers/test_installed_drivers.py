@@ -190,6 +190,7 @@ def test_an_unknown_kind_is_reported_with_the_known_ones(
     [
         ("import a_library_that_is_missing", "ModuleNotFoundError"),
         ("1 / 0", "ZeroDivisionError"),
+        ("raise SystemExit(3)", "SystemExit: 3"),
         ("", "has no attribute 'REGISTRATION'"),
         ("REGISTRATION = 5", "the driver toy has no registration"),
     ],
