@@ -67,14 +67,15 @@ def read_line(prompt: str) -> str:
         sys.stderr.flush()
         while sys.stdin not in select.select([sys.stdin, signalled], [], [])[0]:
             os.read(signalled, 1)
-        line = sys.stdin.readline()
+        line = sys.stdin.buffer.readline()
     finally:
         signal.set_wakeup_fd(before)
         os.close(signalled)
         os.close(note)
     if not line:
         raise EOFError
-    return line.rstrip("\n")
+    # As ``input`` does; bytes that are not text are neither an answer nor a password.
+    return line.decode(sys.stdin.encoding, "surrogateescape").rstrip("\n")
 
 
 def read_hidden_line(prompt: str) -> str:

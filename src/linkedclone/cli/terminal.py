@@ -23,13 +23,7 @@ def find_asker() -> "Callable[[str], str] | None":
 def _ask_secret(what: str) -> str:
     import click
 
-    from linkedclone.errors import InputError
-
-    try:
-        typed: str = click.prompt(what, hide_input=True, err=True)
-    except UnicodeDecodeError:  # it holds what was typed
-        brief = "what was typed is not text in the terminal's encoding"
-        raise InputError(brief, hint="type it again, or set LC_ALL=C.UTF-8") from None
+    typed: str = click.prompt(what, hide_input=True, err=True)
     return typed
 
 

@@ -34,6 +34,20 @@ def test_a_yes_lets_it_go(env: dict[str, str], args: list[str], shown: str) -> N
     assert "done" in screen.text
 
 
+@pytest.mark.parametrize("typed", ["\udcff\udcfe", "y\udcff", "\x1b[A", "maybe", "x" * 3000])
+@pytest.mark.parametrize("locale", ["C.UTF-8", "C"])
+def test_what_is_neither_yes_nor_no_is_asked_again(
+    env: dict[str, str], typed: str, locale: str
+) -> None:
+    screen = run_on_terminal(
+        *("delete", "bare", "--force"),
+        env={**env, "LC_ALL": locale},
+        typed=[("[y/N]", f"{typed}\n"), ("invalid input", "n\n")],
+    )
+    assert screen.code == 1
+    assert "nothing was done" in screen.text
+
+
 def test_yes_on_the_command_line_asks_nothing(env: dict[str, str]) -> None:
     screen = run_on_terminal("delete", "bare", "--force", "--yes", env=env)
     assert screen.code == 0
@@ -62,7 +76,7 @@ def test_typed_bytes_that_are_not_text_are_an_error_of_input(env: dict[str, str]
     typed = [(f"Password for {url}", "c4n\udcff\udcfe\n")]
     screen = run_on_terminal("-e", url, "list", "--debug", env=env, typed=typed)
     assert screen.code == 2
-    assert "not text in the terminal's encoding" in screen.text
+    assert "a password is not text in UTF-8" in screen.text
     assert "c4n" not in screen.text
 
 

@@ -73,7 +73,7 @@ def _describe_certificate(seen: PresentedCertificate) -> list[str]:
 
 def read_stdin_password() -> Secret:
     """Read a password from standard input: its first line."""
-    line = sys.stdin.readline().rstrip("\r\n")
+    line = sys.stdin.buffer.readline().decode(errors="surrogateescape").rstrip("\r\n")
     if not line:
         raise InputError("there is no password on standard input")
     return Secret(line)

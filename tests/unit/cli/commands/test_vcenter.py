@@ -1,6 +1,7 @@
 """The first five minutes with a vCenter, against the simulator."""
 
 import hashlib
+import os
 import ssl
 import subprocess
 from pathlib import Path
@@ -127,6 +128,27 @@ def test_the_password_can_come_from_standard_input(
     )
     assert done.returncode == 0, done.stderr
     assert (home / "passwords" / "lab").exists()
+
+
+def test_a_password_on_standard_input_that_is_not_text_is_an_input_error(
+    url: str, fingerprint: str, home: Path
+) -> None:
+    from tests.command import COMMAND
+
+    done = subprocess.run(
+        [
+            str(COMMAND),
+            *("endpoints", "add", "lab", url, "--password-stdin", "--fingerprint", fingerprint),
+        ],
+        input=b"c4n\xff\n",
+        env={**os.environ, "PYTHONIOENCODING": "utf-8:strict"},
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert b"not text in UTF-8" in done.stderr
+    assert b"c4n" not in done.stderr
+    assert not (home / "config.yaml").exists()
 
 
 def test_a_ca_file_takes_the_place_of_a_pin(
