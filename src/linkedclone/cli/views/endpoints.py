@@ -4,6 +4,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 import click
 
@@ -71,12 +72,19 @@ def _describe_certificate(seen: PresentedCertificate) -> list[str]:
     return [f"{title:8} {printable(value)}" for title, value in facts if value]
 
 
+_LONGEST_PASSWORD_BYTES: Final = 1 << 16
+
+
 def read_stdin_password() -> Secret:
     """Read a password from standard input: its first line."""
-    line = sys.stdin.buffer.readline().decode(errors="surrogateescape").rstrip("\r\n")
-    if not line:
-        raise InputError("there is no password on standard input")
-    return Secret(line)
+    try:
+        line = sys.stdin.buffer.readline(_LONGEST_PASSWORD_BYTES) if sys.stdin else b""
+    except OSError as error:
+        raise InputError("standard input cannot be read", details=str(error)) from error
+    password = line.decode(errors="surrogateescape").rstrip("\r\n")
+    if not password or len(line) == _LONGEST_PASSWORD_BYTES:
+        raise InputError("there is no password on standard input", hint="write it as one line")
+    return Secret(password)
 
 
 _TRUST = {

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shlex
 import ssl
 import subprocess
 from pathlib import Path
@@ -130,24 +131,34 @@ def test_the_password_can_come_from_standard_input(
     assert (home / "passwords" / "lab").exists()
 
 
-def test_a_password_on_standard_input_that_is_not_text_is_an_input_error(
-    url: str, fingerprint: str, home: Path
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("<not-text", "not text in UTF-8"),
+        ("</dev/null", "no password on standard input"),
+        ("</dev/zero", "no password on standard input"),
+        ("<&-", "no password on standard input"),
+    ],
+)
+def test_a_password_that_cannot_be_read_from_standard_input_is_an_input_error(
+    url: str, fingerprint: str, home: Path, tmp_path: Path, source: str, expected: str
 ) -> None:
     from tests.command import COMMAND
 
+    (tmp_path / "not-text").write_bytes(b"c4n\xff\n")
+    command = (str(COMMAND), "endpoints", "add", "lab", url, "--password-stdin")
     done = subprocess.run(
-        [
-            str(COMMAND),
-            *("endpoints", "add", "lab", url, "--password-stdin", "--fingerprint", fingerprint),
-        ],
-        input=b"c4n\xff\n",
+        f"{shlex.join(command)} --fingerprint {fingerprint} {source}",
+        shell=True,
+        cwd=tmp_path,
         env={**os.environ, "PYTHONIOENCODING": "utf-8:strict"},
         capture_output=True,
+        text=True,
         check=False,
     )
     assert done.returncode == 2
-    assert b"not text in UTF-8" in done.stderr
-    assert b"c4n" not in done.stderr
+    assert expected in done.stderr
+    assert "c4n" not in done.stderr
     assert not (home / "config.yaml").exists()
 
 
