@@ -218,8 +218,7 @@ func TestANameIsTakenFromSubmissionOn(t *testing.T) {
 
 func TestTasksRunSideBySide(t *testing.T) {
 	b := newBench(t)
-	b.post("delays", `{"task_ms":{"CloneVM_Task":400}}`)
-	start := time.Now()
+	b.post("delays", `{"task_ms":{"CloneVM_Task":3600000}}`)
 	var tasks []*object.Task
 	for i := range 50 {
 		tasks = append(tasks, b.submit("desk-"+string(rune('A'+i)), b.linked()))
@@ -229,11 +228,13 @@ func TestTasksRunSideBySide(t *testing.T) {
 	if !slices.Contains(manager.RecentTask, tasks[0].Reference()) {
 		t.Error("recentTask does not list a running clone")
 	}
-	for _, task := range tasks {
-		b.must(task.Wait(b.ctx))
-	}
-	if took := time.Since(start); took > 3*time.Second {
-		t.Errorf("50 clones of 0.4 s took %s", took)
+	for i, task := range tasks {
+		var seen mo.Task
+		b.must(b.client.RetrieveOne(b.ctx, task.Reference(), []string{"info"}, &seen))
+		if seen.Info.State != types.TaskInfoStateRunning {
+			t.Errorf("task %d is %s while the others run", i, seen.Info.State)
+		}
+		b.must(task.Cancel(b.ctx))
 	}
 }
 
