@@ -21,6 +21,8 @@ from linkedclone.execution.runner import Check, Runner
 from linkedclone.model.plan import Plan, Step
 from linkedclone.model.report import ActionReport
 from linkedclone.model.request import Scan
+from linkedclone.model.vm import Vm
+from linkedclone.planning.vms.guards import refuse_busy
 from linkedclone.planning.vms.last_look import check_steps, find_missing, needs_check
 
 
@@ -211,6 +213,10 @@ class Acting:
     def log(self, run: str, progress: Progress | None) -> RunLog:
         """Open the log of one run."""
         return RunLog(self._log_folder, run, progress or Silent(), wording=self._wording)
+
+    def refuse_busy(self, vms: Sequence[Vm], *, action: str) -> None:
+        """Refuse to change VMs that are being cloned right now; one read for all."""
+        refuse_busy(vms, self.driver.observe_sources([vm.id for vm in vms]), action=action)
 
     def propose(
         self,

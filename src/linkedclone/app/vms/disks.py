@@ -12,7 +12,6 @@ from linkedclone.drivers.services import StateFolderService
 from linkedclone.model.images import DiskExport, tell_nobody
 from linkedclone.model.plan import GrowDisk, Plan
 from linkedclone.planning.clone.snapshot_choice import find_snapshot
-from linkedclone.planning.vms.guards import refuse_busy
 from linkedclone.planning.vms.promote import plan_promote
 from linkedclone.planning.vms.snapshots_and_disks import plan_grow
 
@@ -45,7 +44,7 @@ class Disks:
         force, despite = care.get("force", False), care.get("despite_unreadable", False)
 
         def plan() -> Plan:
-            refuse_busy(vms, self._driver.observe_sources([vm.id for vm in vms]), action="promote")
+            self._acting.refuse_busy(vms, action="promote")
             inventory = self._driver.observe(sizes=True, scan=scan)
             return plan_promote(vms, inventory, force=force, despite_unreadable=despite)
 
@@ -72,7 +71,7 @@ class Disks:
         wanted = GrowDisk(vm=vm.id, vm_name=vm.name, disk=disk, capacity_bytes=capacity_bytes)
 
         def plan() -> Plan:
-            refuse_busy([vm], self._driver.observe_sources([vm.id]), action="grow a disk of")
+            self._acting.refuse_busy([vm], action="grow a disk of")
             linked_too = self._driver.features.grows_linked_disks
             inventory = self._driver.observe(scan=scan)
             return plan_grow(

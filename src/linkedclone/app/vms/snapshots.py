@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, TypedDict, Unpack
 from linkedclone.model.plan import Plan
 from linkedclone.model.values.vm_names import check_name
 from linkedclone.planning.clone.snapshot_choice import find_snapshot, require_seen
-from linkedclone.planning.vms.guards import refuse_busy
 from linkedclone.planning.vms.snapshots_and_disks import (
     plan_create_snapshot,
     plan_delete_snapshot,
@@ -106,7 +105,7 @@ class Snapshots:
 
         def plan() -> Plan:
             if busy:
-                refuse_busy([vm], self._driver.observe_sources([vm.id]), action=busy)
+                self._acting.refuse_busy([vm], action=busy)
             inventory = self._driver.observe(scan=scan)
             force = care.get("force", False)
             return plan_change(vm, snapshot, inventory, force=force, despite_unreadable=despite)

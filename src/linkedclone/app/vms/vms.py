@@ -21,7 +21,6 @@ from linkedclone.model.values.vm_names import check_name
 from linkedclone.model.vm import Power, Vm
 from linkedclone.planning.vms.adopt import plan_adopt
 from linkedclone.planning.vms.delete import plan_delete
-from linkedclone.planning.vms.guards import refuse_busy
 from linkedclone.planning.vms.power import plan_power, plan_restart
 from linkedclone.planning.vms.relocate import plan_relocate
 from linkedclone.planning.vms.rename import plan_rename
@@ -124,7 +123,7 @@ class Vms:
             if how.cascade:
                 going = (*vms, *Lineage(self._driver.observe()).descendants(vms))
             # In this order: a clone created in between is in the inventory.
-            refuse_busy(going, self._sources(going), action="delete")
+            self._acting.refuse_busy(going, action="delete")
             inventory = self._driver.observe(scan=scan)
             return plan_delete(self._drop_gone(vms, inventory), inventory, how)
 
@@ -282,7 +281,7 @@ class Vms:
         targets = {vm.id: driver.resolve_relocation(vm, placement) for vm in vms}
 
         def plan() -> Plan:
-            refuse_busy(vms, self._driver.observe_sources([vm.id for vm in vms]), action="move")
+            self._acting.refuse_busy(vms, action="move")
             inventory = self._driver.observe(sizes=True)
             moves_disks = bool(placement.datastore)
             return plan_relocate(
@@ -342,9 +341,6 @@ class Vms:
             return plan_adopt(found.vms, inventory, owner=owner, version=__version__, force=force)
 
         return self._acting.propose(plan, found)
-
-    def _sources(self, vms: Sequence[Vm]) -> frozenset[VmId]:
-        return self._driver.observe_sources([vm.id for vm in vms])
 
 
 def _judge(result: ActionResult, before: Vm | None, after: Vm | None) -> ActionResult:
