@@ -224,7 +224,7 @@ def drop_layers(state: StateFolder, layers: Sequence[Path]) -> None:
     """Remove layers that a VM read until now, and what only those reached; absent counts as done.
 
     The VM's record names others in their place by now. What has no name that this driver gives
-    to a layer is somebody else's, and stays, though a record named it.
+    to a layer belongs to something else, and stays, though a record named it.
     """
     layers = [layer for layer in layers if is_disk_name(layer.name)]
     reached = list_reached(layers)
