@@ -26,6 +26,7 @@ Action = Literal[
     "shut-down",
     "rename",
     "customize",
+    "identity",
     "relocate",
     "delete",
     "unregister",

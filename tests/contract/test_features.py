@@ -59,6 +59,7 @@ REQUESTS = {
     "placement.create_folder": replace(PLAIN, placement=Placement(folder="a", create_folder=True)),
     "placement.spread.datastore": replace(PLAIN, placement=Placement(spread="datastore")),
     "placement.spread.host": replace(PLAIN, placement=Placement(spread="host")),
+    "instant": replace(PLAIN, instant=True),
     "disk_move.shared": replace(PLAIN, disk_move=DiskMove.SHARED),
     "disk_move": replace(PLAIN, disk_move=DiskMove.CONSOLIDATED),
     "hardware.cores_per_socket": replace(PLAIN, hardware=Hardware(cpus=4, cores_per_socket=2)),

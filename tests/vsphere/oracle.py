@@ -172,7 +172,8 @@ def _mark(seen: Seen) -> Mark | None:
     addresses = tuple(_extra(seen, "linkedclone.addresses").split())
     pool = _extra(seen, "linkedclone.pool")
     state = PoolState(**json.loads(pool)) if pool else None
-    return Mark(addresses=addresses, pool=state, **found)
+    instant = _extra(seen, "linkedclone.instant") == "yes"
+    return Mark(addresses=addresses, pool=state, instant=instant, **found)
 
 
 def _customization(seen: Seen) -> CustomizationStatus:

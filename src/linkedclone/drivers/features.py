@@ -38,6 +38,8 @@ class Features:
         customizes_always: Whether every clone's guest gets an identity, asked
             for or not. Then ``Vm.customization`` is set for all clones.
         grows_linked_disks: Whether a disk can grow that depends on another file.
+        forks_snapshots: Whether an instant clone is made of a snapshot with memory; else
+            it is made of the parent as it runs.
         asks_deaf_guests: Whether a guest may be asked to shut down that does not
             hear yet, so that it has to be asked again; to ask once more does no
             harm to one that heard.
@@ -52,6 +54,7 @@ class Features:
     patience_seconds: float = 0.0
     customizes_always: bool = False
     grows_linked_disks: bool = False
+    forks_snapshots: bool = False
     asks_deaf_guests: bool = False
     instead: str = ""
 

@@ -83,7 +83,7 @@ class CloneStage(StageWorker):
                 SetPower(vm=m.vm.id, vm_name=m.vm.name, power=Power.ON)
                 for m in made
                 if m.vm and m.verdict.fate is Fate.EXISTING
-                if m.item.power_on and m.vm.power is Power.OFF
+                if m.item.power_on and not m.item.instant and m.vm.power is Power.OFF
             ]
         )
 

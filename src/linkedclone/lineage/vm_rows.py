@@ -41,6 +41,7 @@ class VmRow:
             "snapshot": self.snapshot or None,
             "mode": self.mode.value,
             "linked": self.linked,
+            "instant": self.vm.valid_mark is not None and self.vm.valid_mark.instant,
             "power": self.vm.power.value,
             "trouble": self.vm.trouble or None,
             "unreadable": self.vm.unreadable or None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import TYPE_CHECKING, ClassVar
 
@@ -19,7 +19,7 @@ from linkedclone.model.values.document import (
     told_by,
 )
 from linkedclone.model.values.ids import FolderId, SnapshotId, VmId
-from linkedclone.model.vm import Layer, Mark, Power, Snapshot, Vm
+from linkedclone.model.vm import LEFT_FAILED, Layer, Mark, Power, Snapshot, Vm
 
 if TYPE_CHECKING:
     from linkedclone.model.inventory import Stray
@@ -106,8 +106,12 @@ class CreateClone(_Step):
     target: Target
     name: str = field(metadata=NOT_TOLD)
     uuid: str  # its instance UUID, fixed before it exists
-    mark: Mark  # what it carries from birth
+    # What it carries from birth; an instant clone only once it has its own identity, see ``born``.
+    mark: Mark
     disk_move: DiskMove = DiskMove.LINKED  # what becomes of the disks
+    # Whether it is forked with the parent's memory: of the snapshot, or of the parent as it runs if
+    # there is none. It is good only when it has an identity of its own, and its network is up.
+    instant: bool = False
     hardware: Hardware = field(default_factory=Hardware)
     macs: tuple[str, ...] = ()  # the MAC addresses of its first cards, as far as they are given
     annotation: str | None = None  # its notes; None keeps the parent's
@@ -130,6 +134,11 @@ class CreateClone(_Step):
     @property
     def subject(self) -> str:
         return f"new:{self.name}"
+
+    @property
+    def born(self) -> Mark:
+        """The mark at birth: an instant clone is not good before it has its own identity."""
+        return replace(self.mark, spec=LEFT_FAILED) if self.instant else self.mark
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -182,6 +182,8 @@ class CloneRequest:
         names: The clones' names, each once.
         snapshot: Which snapshot they depend on.
         disk_move: What becomes of the disks.
+        instant: Whether they are forked with the parent's memory, and go on where it
+            stands; none of them boots.
         hardware: What differs from the snapshot's hardware.
         placement: Where they go.
         annotation: The notes of the clones; None keeps the parent's.
@@ -209,6 +211,7 @@ class CloneRequest:
     names: tuple[str, ...]
     snapshot: SnapshotChoice = field(default_factory=SnapshotChoice)
     disk_move: DiskMove = DiskMove.LINKED
+    instant: bool = False
     hardware: Hardware = field(default_factory=Hardware)
     placement: Placement = field(default_factory=Placement)
     annotation: str | None = None

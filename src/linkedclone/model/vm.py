@@ -108,6 +108,16 @@ class Disk:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SnapshotMemory(Document):
+    """The memory of a VM that a snapshot holds beside its disks."""
+
+    size_bytes: int  # what it takes of the storage
+    # Why no instant clone can be made of it any more, while its disks are as good as ever; empty if
+    # one can.
+    stale: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot(Document):
     """A frozen state of a VM.
 
@@ -121,6 +131,7 @@ class Snapshot(Document):
             None where the driver was not asked to read them.
         description: The text given when it was taken.
         aliases: What else its name and its path may be called: other spellings of them.
+        memory: The memory that it holds; None if it holds none, or the driver cannot tell.
     """
 
     id: SnapshotId
@@ -131,6 +142,7 @@ class Snapshot(Document):
     disks: tuple[Disk, ...] | None = field(default=None, metadata=NOT_TOLD)
     description: str = ""
     aliases: tuple[str, ...] = field(default=(), metadata=NOT_TOLD)
+    memory: SnapshotMemory | None = None
 
 
 UNREADABLE_STATE: Final = "what its mark says of the pool cannot be read"
@@ -205,7 +217,8 @@ _MOST: Final = 2**33
 """More seconds since the epoch, and more of anything that a pool counts, is not believed."""
 
 LEFT_FAILED: Final = "failed"
-"""The digest in the mark of a clone that is kept for inspection."""
+"""The digest in the mark of a clone that is kept for inspection, and of an instant clone that has
+no identity of its own yet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -227,6 +240,7 @@ class Mark:
         addresses: The fixed addresses that its guest was given, without prefix
             lengths: they count as used while it is off, too.
         pool: What its pool keeps on it; None for what belongs to none.
+        instant: Whether it was born as an instant clone.
     """
 
     owner: str
@@ -240,6 +254,7 @@ class Mark:
     version: str = field(default="", metadata=NOT_TOLD)
     addresses: tuple[str, ...] = ()
     pool: PoolState | None = None
+    instant: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -285,6 +300,7 @@ class Vm:
         cpus: Its virtual processors; None where they were not read.
         memory_bytes: Its memory; None where it was not read.
         booted: When it was started last, with time zone, where known.
+        frozen: Whether its guest stands still for instant clones to be made of it.
         trouble: Why it does not run as it should, and what to do: why it is
             paused, or the leftover of an unexpected end;
             empty if nothing is the matter.
@@ -322,6 +338,7 @@ class Vm:
     cpus: int | None = None
     memory_bytes: int | None = None
     booted: datetime | None = None
+    frozen: bool = False
     trouble: str = ""
     unreadable: str = ""
     remedy: str = ""

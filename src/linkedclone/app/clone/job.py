@@ -39,6 +39,7 @@ from linkedclone.planning.clone.plan import ClonePlan, ClonePlanner, Run, Scene,
 
 if TYPE_CHECKING:
     from linkedclone.model.findings import HostCheck
+    from linkedclone.model.vm import Vm
     from linkedclone.planning.clone.differences import Wanted
 
 
@@ -97,7 +98,15 @@ def prepare(driver: Driver, request: CloneRequest) -> Prepared:
         from linkedclone.app.clone.guest_identities import settle
 
         request = settle(request)
-    scene = _resolve(driver, request)
+    (source,) = driver.find_vms([request.parent])
+    if request.instant:
+        from linkedclone.drivers.rules.refusals import require_field
+        from linkedclone.planning.clone.instant import settle_instant
+
+        require_field("instant", driver.features)
+        forks_snapshots = driver.features.forks_snapshots
+        request = settle_instant(request, source, forks_snapshots=forks_snapshots)
+    scene = _resolve(driver, request, source)
     plan = ClonePlanner(request=request, scene=scene).plan()
     prepared = Prepared(request=request, scene=scene, plan=plan)
     for finding in driver.check(prepared.creates):
@@ -105,9 +114,8 @@ def prepare(driver: Driver, request: CloneRequest) -> Prepared:
     return prepared
 
 
-def _resolve(driver: Driver, request: CloneRequest) -> Scene:
+def _resolve(driver: Driver, request: CloneRequest, source: Vm) -> Scene:
     """Look up all that the plan is made of."""
-    (source,) = driver.find_vms([request.parent])
     target = driver.resolve_target(source, request)
     # A folder that is yet to be made holds nothing.
     there = () if target.new_folder else driver.observe_names(target, request.names)

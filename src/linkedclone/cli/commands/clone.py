@@ -61,6 +61,7 @@ Examples:
   linkedclone clone golden web --cpus 2 --memory 4GiB --wait ip
   linkedclone clone golden desk-{01..20} --customize desks.yaml
   linkedclone clone golden desk-1 --snapshot new:2026-11 --dry-run
+  linkedclone clone golden ci-{1..20} --instant --snapshot warm
 """,
 )
 @click.argument("parent", metavar="PARENT")
@@ -168,6 +169,7 @@ def _build_request(options: _Options) -> "CloneRequest":
         names=expand_names(options["names"]),
         snapshot=_build_snapshot(options),
         disk_move=build_disk_move(options),
+        instant=options["instant"],
         hardware=build_hardware(options),
         placement=_build_placement(options),
         annotation=options["annotation"],
@@ -328,6 +330,9 @@ def _describe_creates(prepared: "Prepared") -> str:
     from linkedclone.model.values.vm_names import render_count
 
     count, snapshot = len(prepared.creates), prepared.plan.snapshot_name
+    if prepared.request.instant:
+        origin = f"from {snapshot}" if snapshot else "from the running VM"
+        return f"fork {render_count(count, 'instant clone', 'instant clones')} {origin}"
     if prepared.request.disk_move.linked:
         return f"make {count} from {snapshot}"
     origin = f"from {snapshot}" if snapshot else "of the VM as it is"

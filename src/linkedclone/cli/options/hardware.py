@@ -20,6 +20,7 @@ class HardwareOptions(TypedDict):
     """What the options of this module were set to."""
 
     full: bool
+    instant: bool
     disk_move: str | None
     disk_bytes: int | None
     disks: tuple[NewDisk, ...]
@@ -90,6 +91,13 @@ _OPTIONS = (
         field="shared",
         is_flag=True,
         help="Copy the disks instead of linking to them.",
+    ),
+    _option(
+        DISKS,
+        "--instant",
+        part="",
+        is_flag=True,
+        help="Fork the running parent with its memory; nothing boots.",
     ),
     _option(
         DISKS,

@@ -50,6 +50,7 @@ FEATURES: Final = Features(
             "snapshot.prepare_template",
             "placement.create_folder",
             "placement.spread.datastore",
+            "instant",
             "disk_move.shared",
             "disk_move",
             "hardware.disks",
@@ -133,7 +134,7 @@ class MemoryDriver:
 
     def preview_clone(self, step: CreateClone) -> Mapping[str, object]:
         return {
-            "method": "clone",
+            "method": "instant clone" if step.instant else "clone",
             "source": step.source.id,
             "snapshot": step.snapshot.id if step.snapshot else None,
             "name": step.name,

@@ -5,10 +5,11 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import Literal
 
-from linkedclone.drivers.memory.inventory import Estate, Linking, name_taken
+from linkedclone.drivers.memory.inventory import Estate, Linking, name_taken, wrong_power
 from linkedclone.drivers.memory.jobs import Effect, Schedule
 from linkedclone.drivers.memory.snapshots import take_snapshot
 from linkedclone.drivers.memory.vm import Machine
@@ -185,7 +186,11 @@ class MemoryHypervisor:
 
     def start_clone(self, step: CreateClone) -> Job:
         """Start to make a clone; its name is taken from now on."""
-        if step.snapshot is None and step.disk_move.linked:
+        if step.instant:
+            source = self._estate.machine(step.source.id)
+            if source.power is not Power.ON:
+                raise wrong_power(source)
+        elif step.snapshot is None and step.disk_move.linked:
             brief = f"{step.source.name} has no snapshot to link {step.name} to"
             raise NoSnapshotError(brief, hint="take one with ``snapshot`` new")
         self.strike("clone", step.name, "submit")
@@ -201,7 +206,11 @@ class MemoryHypervisor:
         del self._making[_place(step)]
         self.strike_clone(step)
         machine = self._estate.clone(step, self.choose_linking())
-        if step.power_on:
+        if step.instant:
+            machine.power = Power.ON
+            self.strike("identity", step.name, "job")
+            machine.mark = replace(step.mark, uuid=machine.uuid)
+        elif step.power_on:
             self.strike("power-on", step.name, "job")
             self._estate.set_power(machine.id, Power.ON)
         return machine.id

@@ -213,6 +213,8 @@ class Estate:
             disks = point.disks
         machine = self.clone_without_disks(step, source)
         machine.disks = self._moved(machine.home, step, linking, disks)
+        if step.instant:  # the parent goes on in new layers, too [fact: vs-instant-clone]
+            source.disks = self.storage.push_deltas(source.home, source.disks)
         for disk in step.hardware.disks:
             made = self.add_disk(machine, independent=False, size_bytes=0)
             larger = replace(made, capacity_bytes=disk.capacity_bytes)
@@ -258,7 +260,7 @@ class Estate:
             macs=self._macs(step, source),
             inside=Inside(wanted=step.guest) if is_told else None,
             whole=False,
-            mark=step.mark,
+            mark=step.born,
             annotation=annotation,
             cpus=step.hardware.cpus or source.cpus,
             memory_bytes=step.hardware.memory_bytes or source.memory_bytes,

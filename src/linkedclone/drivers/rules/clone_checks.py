@@ -29,9 +29,13 @@ def _choose(steps: Sequence[CreateClone]) -> Iterator[CreateClone]:
     """Yield one for all, but for those with MAC addresses of their own, and the longest name.
 
     Only a stored specification may tell that the guests are of Windows, whose
-    names are short. A clone that is as its parent is needs no look.
+    names are short. A clone that is as its parent is needs no look, unless it is forked.
     """
-    special = [step for step in steps if step.hardware != Hardware() or step.guest is not None]
+    special = [
+        step
+        for step in steps
+        if step.hardware != Hardware() or step.guest is not None or step.instant
+    ]
     yield from special[:1]
     yield from (step for step in steps if step.macs)
     stored = [step for step in special if step.guest and step.target.customization_spec]

@@ -24,6 +24,7 @@ FIELDS: Final[Mapping[str, str]] = {
     "placement.create_folder": "",
     "placement.spread.datastore": "",
     "placement.spread.host": "",
+    "instant": "leave it out: a linked clone boots",
     "disk_move.shared": _PROMOTE,
     "disk_move": _PROMOTE,
     "hardware.cores_per_socket": "",

@@ -12,7 +12,7 @@ from linkedclone.lineage.family import Lineage, Origin
 from linkedclone.model.inventory import Inventory
 from linkedclone.model.report import Difference, Mode
 from linkedclone.model.request import CloneRequest, Hardware, Target
-from linkedclone.model.vm import Snapshot, Vm
+from linkedclone.model.vm import Power, Snapshot, Vm
 from linkedclone.planning.clone.plan import SNAPSHOT_NOTE
 from linkedclone.planning.clone.spec_digest import (
     describe_wanted,
@@ -66,6 +66,7 @@ def find_differences(wanted: Wanted, vm: Vm, base: Base) -> tuple[Difference, ..
         *_compare_snapshot(wanted, base),
         *_compare_sizes(wanted.request, vm),
         *_compare_place(wanted, vm),
+        *_compare_power(wanted.request, vm),
         *_compare_asked(wanted, vm),
     )
 
@@ -81,6 +82,12 @@ def _compare_snapshot(wanted: Wanted, base: Base) -> Iterator[Difference]:
             yield Difference(field="snapshot", wanted="a new one", found=base.snapshot)
     elif snapshot is not None and base.snapshot_id != snapshot.id:
         yield Difference(field="snapshot", wanted=snapshot.name, found=base.snapshot or None)
+
+
+def _compare_power(request: CloneRequest, vm: Vm) -> Iterator[Difference]:
+    """Tell of an instant clone that is off: it could only boot, so it is not started."""
+    if request.instant and vm.power is not Power.ON:
+        yield Difference(field="power", wanted=Power.ON.value, found=vm.power.value)
 
 
 def _compare_sizes(request: CloneRequest, vm: Vm) -> Iterator[Difference]:
@@ -107,10 +114,16 @@ def _compare_place(wanted: Wanted, vm: Vm) -> Iterator[Difference]:
         yield Difference(field="datastore", wanted=target.datastore_name, found=found)
 
 
+def _ask_mode(request: CloneRequest) -> object:
+    if request.instant:
+        return "instant"
+    return None if request.disk_move.linked else request.disk_move.value
+
+
 _Ask = Callable[[CloneRequest], object]
 
 _ASKED: Mapping[str, tuple[str, str, _Ask]] = {
-    "mode": ("move", "", lambda r: None if r.disk_move.linked else r.disk_move.value),
+    "mode": ("move", "", _ask_mode),
     "networks": (
         "networks",
         "hardware",

@@ -65,7 +65,11 @@ def check_disks(request: CloneRequest, source: Vm, disks: Sequence[Disk]) -> Non
         source: The parent.
         disks: Those of the snapshot, or of the parent where there is none (yet).
     """
-    if request.disk_move.linked:
+    if request.instant and request.snapshot.kind == "current":
+        from linkedclone.planning.clone.instant import check_layers
+
+        check_layers(source, disks)
+    elif request.disk_move.linked:
         _check_depth(source, disks)
     if request.hardware.disk_bytes is not None:
         _check_size(request.hardware.disk_bytes, request.disk_move, source, disks)

@@ -67,8 +67,12 @@ def judge(
     if proof.linked is False and proof.reason:
         verdict = _not_linked(step, proof, error, known=known)
         return _spare(step, verdict, error) if step.keep_failed else verdict
-    if error is not None and not known and _may_be_copying(step, vm):
+    if error is not None and not known and _may_be_unfinished(step, vm):
         return CloneVerdict(fate=Fate.NOTHING, failure=_goes_on(error))
+    if step.instant and (error is not None or vm.mark.spec == LEFT_FAILED):
+        why = error or _nameless(step)
+        verdict = CloneVerdict(fate=Fate.UNDONE, proof=proof, failure=_failure(why))
+        return _spare(step, verdict, why) if step.keep_failed else verdict
     if error is None or _is_as_wanted(step, vm, error, known=known):
         return CloneVerdict(fate=Fate.CREATED, proof=proof, mark_to_mend=mend)
     if known and (isinstance(error, CustomizationError) or not step.power_on):
@@ -95,12 +99,27 @@ def _prove(step: CreateClone, vm: Vm) -> Proof:
     if not step.disk_move.linked:
         disks = step.source.disks if snapshot is None else snapshot.disks or ()
         return prove_copied(vm.disks, disks, added=added)
+    if step.instant and snapshot is None:  # the parent's own layers may have grown since
+        return hangs_from(vm, step.source.disks)
     return prove_linked(vm.disks, snapshot.disks or () if snapshot else (), added=added)
 
 
-def _may_be_copying(step: CreateClone, vm: Vm) -> bool:
-    """Say whether files may still be written: a copy shows all its disks before they are whole."""
+def _may_be_unfinished(step: CreateClone, vm: Vm) -> bool:
+    """Say whether what is there may still be worked on.
+
+    A copy shows all its disks before they are whole, and an instant clone runs before it
+    has an identity of its own.
+    """
+    if step.instant:
+        return True
     return not step.disk_move.linked and vm.power is not Power.ON
+
+
+def _nameless(step: CreateClone) -> LinkedCloneError:
+    return CustomizationError(
+        f"{step.name} runs, but took no identity of its own: its network is down",
+        hint="run the same command again",
+    )
 
 
 def _is_as_wanted(step: CreateClone, vm: Vm, error: LinkedCloneError, *, known: bool) -> bool:
@@ -215,9 +234,8 @@ def judge_existing(source: Vm, vm: Vm, *, linked: bool = True) -> CloneVerdict:
 
 def _was_left(vm: Vm) -> LinkedCloneError:
     return NameTakenError(
-        f"{vm.name} was left by a failed call and kept by ``keep_failed``; it is not a usable "
-        "clone",
-        details="it was neither finished nor customized, so it is left alone",
+        f"{vm.name} was left by a failed or interrupted call; it is not a usable clone",
+        details="it was neither finished nor given its identity, so it is left alone",
         hint=f"look at it, then delete it and run this again: ``delete`` {vm.name}",
     )
 

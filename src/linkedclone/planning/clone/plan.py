@@ -219,9 +219,12 @@ class ClonePlanner:
     def _copies_as_it_stands(self) -> bool:
         """Say whether there is no snapshot to clone from, and no need of one."""
         wanted = self.request.snapshot
-        if self.request.disk_move.linked or self._source.snapshots:
+        if wanted.kind != "current":
             return False
-        return wanted.kind == "current" and not wanted.prepare_template
+        if self.request.instant:  # of the parent as it runs, see ``settle_instant``
+            return True
+        linked = self.request.disk_move.linked or self._source.snapshots
+        return not linked and not wanted.prepare_template
 
     def _disks(self, snapshot: Snapshot | None) -> tuple[Disk, ...]:
         """Return the disks that are cloned."""
@@ -298,6 +301,7 @@ class ClonePlanner:
             spec=shape,
             pool=self.request.own_of(name).pool,
             addresses=guest.addresses if guest else (),
+            instant=self.request.instant,
             version=self.scene.run.version,
         )
         return CreateClone(
@@ -308,6 +312,7 @@ class ClonePlanner:
             uuid=own,
             mark=mark,
             disk_move=self.request.disk_move,
+            instant=self.request.instant,
             hardware=self.request.hardware,
             macs=self.request.macs.get(name.casefold(), ()),
             annotation=self.request.annotation,
@@ -344,7 +349,7 @@ class ClonePlanner:
         return build_guest(wanted, name=called, uuid=own, cards=cards, secrets=secrets)
 
     def _starts(self, existing: Iterable[Vm]) -> Iterable[Step]:
-        if not self.request.power_on:
+        if not self.request.power_on or self.request.instant:  # to boot is not to go on
             return ()
         return (
             SetPower(vm=vm.id, vm_name=vm.name, power=Power.ON)

@@ -29,7 +29,7 @@ def describe_shape(request: CloneRequest, target: Target | None = None) -> Mappi
     """
     hardware = request.hardware
     parts: dict[str, object] = {
-        "move": request.disk_move.value,
+        "move": "instant" if request.instant else request.disk_move.value,
         "cpus": hardware.cpus,
         "memory": hardware.memory_bytes,
         "hardware": replace(hardware, cpus=None, memory_bytes=None),

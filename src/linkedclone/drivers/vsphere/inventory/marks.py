@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 from linkedclone.model.vm import Mark, PoolState
 
@@ -20,6 +20,7 @@ _KEYS: Final[Mapping[str, str]] = {
     "version": "version",
     "addresses": "addresses",
     "pool": "pool",
+    "instant": "instant",
 }
 """The key behind the prefix, and the field of the mark."""
 
@@ -45,6 +46,7 @@ def write_mark(mark: Mark) -> dict[str, str]:
     texts = {field: getattr(mark, field) for field in _KEYS.values()}
     texts["addresses"] = " ".join(mark.addresses)
     texts["pool"] = _render_state(mark.pool)
+    texts["instant"] = "yes" if mark.instant else ""
     return {_PREFIX + key: texts[field] for key, field in _KEYS.items()}
 
 
@@ -70,6 +72,11 @@ def read_mark(values: Mapping[str, object]) -> Mark | None:
     if not values.get(_OWNER) or not values.get(_UUID):
         return None
     found = {field: str(values[path]) for path, field in PATHS.items() if path in values}
-    addresses = tuple(found.pop("addresses", "").split())
-    pool = _read_state(found.pop("pool", ""))
-    return Mark(**{**found, "uuid": found["uuid"].lower()}, addresses=addresses, pool=pool)
+    given: dict[str, Any] = {
+        **found,
+        "uuid": found["uuid"].lower(),
+        "addresses": tuple(found.get("addresses", "").split()),
+        "pool": _read_state(found.get("pool", "")),
+        "instant": found.get("instant") == "yes",
+    }
+    return Mark(**given)
