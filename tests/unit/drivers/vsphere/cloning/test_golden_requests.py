@@ -247,6 +247,8 @@ ELSEWHERE: Final = {
     # Cases of their own, see test_golden_customizations.
     "CloneRequest.customization",
     "CloneRequest.secrets",
+    # Another call, with a request of its own.
+    "CloneRequest.instant",
     # Refused when the place is looked up.
     "Hardware.firmware",
     "Hardware.display",

@@ -21,7 +21,7 @@ def test_a_mark_comes_back_as_it_was_written() -> None:
 def test_every_field_has_its_key() -> None:
     assert set(PATHS.values()) == {field.name for field in fields(Mark)}
     keys = ["owner", "uuid", "run", "parent", "parent_name", "snapshot", "snapshot_name"]
-    keys += ["spec", "version", "addresses", "pool"]
+    keys += ["spec", "version", "addresses", "pool", "instant"]
     assert list(write_mark(MARK)) == ["linkedclone." + key for key in keys]
 
 
