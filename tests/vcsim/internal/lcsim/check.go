@@ -44,15 +44,21 @@ func (m *checkerMethods) check(
 	ctx *simulator.Context, vm *simulator.VirtualMachine, folder *mo.Folder, req *types.CheckClone_Task,
 ) types.CheckResult {
 	job := &cloneJob{sim: m.sim, source: vm, folder: folder, name: escapeName(req.Name), spec: req.Spec}
-	result := types.CheckResult{Vm: &vm.Self}
-	fault := job.check(ctx)
+	return m.sim.checked(ctx, job, methodCheckClone, job.check(ctx))
+}
+
+// checked is the result for a clone that was refused for this fault, or for none.
+func (s *Sim) checked(
+	ctx *simulator.Context, job *cloneJob, method string, fault types.BaseMethodFault,
+) types.CheckResult {
+	result := types.CheckResult{Vm: &job.source.Self}
 	if fault == nil {
-		if fault = m.sim.names.claim(ctx, folder, job.name, vm.Self); fault == nil {
-			m.sim.names.release(folder, job.name)
+		if fault = s.names.claim(ctx, job.folder, job.name, job.source.Self); fault == nil {
+			s.names.release(job.folder, job.name)
 		}
 		result.Host = &job.place.host
 	}
-	if rule := m.sim.faults.take(methodCheckClone, atTask, func() string { return job.name }); rule != nil {
+	if rule := s.faults.take(method, atTask, func() string { return job.name }); rule != nil {
 		fault = rule.built
 	}
 	if fault != nil {

@@ -43,6 +43,8 @@ func (s *Sim) controlHandler() http.Handler {
 	accept(mux, "POST", "guest/shutdown", s.life.setGuest)
 	accept(mux, "POST", "guest/login", s.commands.admit)
 	accept(mux, "POST", "guest/command", s.commands.add)
+	accept(mux, "POST", "fork", s.setFork)
+	accept(mux, "POST", "fork/identity", s.forks.addGuest)
 	accept(mux, "POST", "drs", s.life.setDRS)
 	accept(mux, "POST", "template", func(t named) error { return s.markTemplate(s.context(), t.Name) })
 	accept(mux, "POST", "datastore", s.shapeDatastore)
@@ -94,6 +96,7 @@ func (s *Sim) resetControl() {
 	s.guestRules.clear()
 	s.life.clear()
 	s.commands.clear()
+	s.forks.clear()
 	s.delays.set(s.opt.CallDelayMS, s.opt.TaskDelayMS)
 	_ = s.modes.set("", 0)
 }

@@ -86,7 +86,7 @@ func (s *Sim) override(ctx *simulator.Context, m *simulator.Method) mo.Reference
 // ownMethods lists what this package answers instead of the library.
 var ownMethods = map[string][]string{
 	"VirtualMachine": {
-		methodClone, "InstantClone_Task", "Destroy_Task", "PromoteDisks_Task",
+		methodClone, methodFork, "Destroy_Task", "PromoteDisks_Task",
 		"CreateSnapshot_Task", "CreateSnapshotEx_Task", "RemoveAllSnapshots_Task",
 		"RevertToCurrentSnapshot_Task", "ReconfigVM_Task", "RelocateVM_Task",
 		"PowerOnVM_Task", "PowerOffVM_Task", "CustomizeVM_Task", "RefreshStorageInfo",
@@ -104,7 +104,7 @@ var ownMethods = map[string][]string{
 	},
 	"HostDatastoreBrowser":              {methodSearch, methodSearchAll},
 	"FileManager":                       {methodDeleteFile},
-	"VirtualMachineProvisioningChecker": {methodCheckClone},
+	"VirtualMachineProvisioningChecker": {methodCheckClone, methodCheckFork},
 	"PropertyCollector":                 {"CancelRetrievePropertiesEx"},
 	"SearchIndex":                       {"FindChild"},
 }

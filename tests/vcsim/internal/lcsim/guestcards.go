@@ -3,7 +3,6 @@ package lcsim
 import (
 	"fmt"
 
-	"github.com/vmware/govmomi/simulator"
 	"github.com/vmware/govmomi/vim25/types"
 )
 
@@ -23,13 +22,8 @@ type guestCards struct {
 // GuestNicInfo.deviceConfigId is -1 for what is no device of the VM [fact: vs-guest-cards].
 func (s *Sim) setGuestCards(g guestCards) error {
 	ctx := s.context()
-	var vm *simulator.VirtualMachine
-	for _, e := range s.registry().All("VirtualMachine") {
-		if found, ok := e.(*simulator.VirtualMachine); ok && found.Name == g.Name {
-			vm = found
-		}
-	}
-	if vm == nil {
+	vm, ok := s.vmNamed(g.Name)
+	if !ok {
 		return fmt.Errorf("no VM is called %q", g.Name)
 	}
 	var fault error

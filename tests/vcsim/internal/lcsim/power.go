@@ -90,6 +90,13 @@ func (s *Sim) setPower(ctx *simulator.Context, vm *simulator.VirtualMachine, sta
 		{Name: "summary.runtime.powerState", Val: state},
 		{Name: "config.hardware.device", Val: devices},
 	}
+	if isFrozen(vm) {
+		// What was frozen is gone with the power [fact: vs-instant-frozen].
+		thawed := false
+		changes = append(changes,
+			types.PropertyChange{Name: "runtime.instantCloneFrozen", Val: thawed},
+			types.PropertyChange{Name: "summary.runtime.instantCloneFrozen", Val: thawed})
+	}
 	if on {
 		now := time.Now()
 		changes = append(changes,

@@ -30,6 +30,7 @@ type Sim struct {
 	guestRules guestRules
 	life       lifeRules
 	commands   guestCommands
+	forks      forkRules
 	ready      chan struct{} // closed once the inventory is there
 	working    sync.RWMutex  // held for reading while a task does its work
 	serial     atomic.Int64  // task and snapshot numbers

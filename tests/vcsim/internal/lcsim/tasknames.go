@@ -39,7 +39,7 @@ func renameTask(info *types.TaskInfo) {
 // descriptionIDs are the ids of the tasks that this package runs.
 var descriptionIDs = map[string]string{
 	methodClone:                    "VirtualMachine.clone",
-	"InstantClone_Task":            "VirtualMachine.instantClone",
+	methodFork:                     "VirtualMachine.instantClone",
 	"Destroy_Task":                 "VirtualMachine.destroy",
 	"PromoteDisks_Task":            "VirtualMachine.promoteDisks",
 	"CreateSnapshot_Task":          "VirtualMachine.createSnapshot",
@@ -58,6 +58,7 @@ var descriptionIDs = map[string]string{
 	methodSearchAll:                "HostDatastoreBrowser.searchDatastoreSubFolders",
 	methodDeleteFile:               "FileManager.deleteDatastoreFile",
 	methodCheckClone:               "ProvisioningChecker.checkClone",
+	methodCheckFork:                "vm.check.ProvisioningChecker.checkInstantClone",
 }
 
 func descriptionID(method string) string {
