@@ -286,19 +286,3 @@ func TestCustomizationChecksTheCardsAndSetsTheName(t *testing.T) {
 		t.Errorf("guest is %+v", guest)
 	}
 }
-
-func TestAnInstantCloneNeedsARunningSource(t *testing.T) {
-	b := newBench(t)
-	fork := func(name string) *object.Task {
-		t.Helper()
-		task, err := b.parent.InstantClone(b.ctx, types.VirtualMachineInstantCloneSpec{Name: name})
-		b.must(err)
-		return task
-	}
-	wantFault[*types.InvalidPowerState](t, b.faultOf(fork("cold")))
-	task, err := b.parent.PowerOn(b.ctx)
-	b.done(task, err)
-	ref := b.result(fork("fork")).(types.ManagedObjectReference)
-	b.wantChain(ref, "fork/fork.vmdk", "DC0_H0_VM0/disk1-000001.vmdk", "DC0_H0_VM0/disk1.vmdk")
-	b.wantChain(b.parent, "DC0_H0_VM0/disk1-000002.vmdk", "DC0_H0_VM0/disk1-000001.vmdk", "DC0_H0_VM0/disk1.vmdk")
-}
