@@ -65,7 +65,7 @@ def test_list_as_json_keeps_its_contract(run: Run) -> None:
     assert [vm["name"] for vm in vms] == ["bare", "golden", "twin", "twin"]
     assert set(vms[0]) == {
         *("name", "id", "uuid", "parent", "snapshot", "mode", "linked", "power", "owner"),
-        *("own_bytes", "shared_bytes", "trouble", "unreadable"),
+        *("own_bytes", "shared_bytes", "trouble", "unreadable", "instant"),
     }
 
 
