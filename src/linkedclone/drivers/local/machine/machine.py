@@ -1,7 +1,7 @@
 """One virtual machine: a QEMU process that is found again by what it answers."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -32,10 +32,10 @@ from linkedclone.drivers.local.machine.process import (
     hold_own,
     launch,
 )
-from linkedclone.drivers.local.qmp import inside
 from linkedclone.drivers.local.qmp.actions import ask_to_power_off, resume
 from linkedclone.drivers.local.qmp.disks import SNAPSHOT_SECONDS, RunningDisks, Work
 from linkedclone.drivers.local.qmp.inside import read_texts
+from linkedclone.drivers.local.qmp.programs import GuestPrograms
 from linkedclone.drivers.local.qmp.session import ANSWER_SECONDS, OFF, Off, Session, with_session
 from linkedclone.drivers.local.qmp.sockets import (
     AGENT_SOCKET,
@@ -76,7 +76,7 @@ Admit = Callable[[], AbstractContextManager[None]]
 """Lets a machine be started, or refuses it; held until QEMU's process is there."""
 
 
-class Machine(RunningDisks):
+class Machine(RunningDisks, GuestPrograms):
     """A machine in its folder. Makes nothing by itself; may be used from several threads.
 
     The folder holds the sockets, the logs and the lock, and may have any
@@ -88,6 +88,11 @@ class Machine(RunningDisks):
         self.folder = folder
         self.config = config
         self._admit = admit
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        return self.config.name
 
     def start(self, deadline_seconds: float = START_SECONDS) -> None:
         """Start QEMU and return when it answers; the guest boots on. Running already is done.
@@ -232,29 +237,6 @@ class Machine(RunningDisks):
 
         found = self._ask(work, deadline_seconds=OBSERVE_SECONDS)
         return {} if found is OFF else found
-
-    def run_command(self, command: Sequence[str], seconds: float) -> int:
-        """Run a command in the guest through its agent; return its exit status.
-
-        The machine's lock is held only for moments, so it can be looked at meanwhile.
-
-        Args:
-            seconds: How long it may take; then it is ended.
-        """
-        deadline, name = time.monotonic() + seconds, self.config.name
-        pid = self._demand(partial(inside.begin_command, name=name, command=command))
-        pause = POLL_SECONDS
-        while True:
-            status = self._demand(partial(inside.poll_command, name=name, pid=pid))
-            if status is not None:
-                return status
-            if time.monotonic() + pause >= deadline:
-                with suppress(LinkedCloneError):
-                    self._demand(partial(inside.end_command, name=name, pid=pid))
-                brief = f"{command[0]} took longer than {seconds:g} s in the guest of {name}"
-                raise BusyError(brief, hint="make it quicker: it is run again and again")
-            time.sleep(pause)
-            pause = min(1.0, 2 * pause)
 
     def resume(self) -> None:
         """Let a paused guest go on: after space was freed nothing is lost."""
