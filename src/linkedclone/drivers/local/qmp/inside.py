@@ -1,12 +1,15 @@
 """Run commands and read files in a guest, through its agent [fact: qemu-agent-exec]."""
 
+import asyncio
 import base64
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Final
 
 from linkedclone.drivers.local.qmp.agent import Agent
-from linkedclone.drivers.local.qmp.answers import AGENT, decode_answer, refuse_answer
+from linkedclone.drivers.local.qmp.answers import AGENT, Answer, decode_answer, refuse_answer
 from linkedclone.drivers.local.qmp.session import Session
 from linkedclone.errors import BusyError, HypervisorError
 from linkedclone.model.vm import CustomizationNews, CustomizationStatus
@@ -21,12 +24,21 @@ RESULT: Final = "/run/cloud-init/result.json"
 STATUS: Final = "/run/cloud-init/status.json"
 """Written from its first stage on."""
 _LARGEST_BYTES: Final = 1 << 16
+_POLL_SECONDS: Final = 0.02
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScriptResult:
+    """How a script in the guest has ended. The guest says all of it, and is not trusted."""
+
+    status: int
+    output: bytes
 
 
 async def begin_command(session: Session, name: str, command: Sequence[str]) -> int:
     """Start a command; its program is looked for on the agent's path. Return its pid."""
     program, *arguments = command
-    async with _agent(session, name) as agent:
+    async with agent_of(session, name) as agent:
         try:
             answer = await agent.execute("guest-exec", path=program, arg=arguments)
         except HypervisorError as error:
@@ -43,7 +55,7 @@ async def begin_command(session: Session, name: str, command: Sequence[str]) -> 
 
 async def poll_command(session: Session, name: str, pid: int) -> int | None:
     """Return with what a command has ended; None if it still runs."""
-    async with _agent(session, name) as agent:
+    async with agent_of(session, name) as agent:
         answer = await agent.execute("guest-exec-status", pid=pid)
     if not answer["exited"].flag():
         return None
@@ -55,12 +67,52 @@ async def poll_command(session: Session, name: str, pid: int) -> int | None:
 
 async def end_command(session: Session, name: str, pid: int) -> None:
     """End a command that takes too long; the agent has no call for that, so by another one."""
-    async with _agent(session, name) as agent:
+    async with agent_of(session, name) as agent:
         await agent.execute("guest-exec", path="kill", arg=["-9", str(pid)])
 
 
+async def begin_script(agent: Agent, script: bytes) -> int:
+    """Start a shell that reads a script, and return its pid; its output is kept by the agent."""
+    given = base64.b64encode(script).decode()
+    options = {"arg": ["-s"], "input-data": given, "capture-output": True}
+    return (await agent.execute("guest-exec", path="/bin/sh", **options))["pid"].number()
+
+
+async def await_script(
+    session: Session, name: str, pid: int, seconds: float
+) -> ScriptResult | None:
+    """Wait for a script's end, or for so long; None if it still runs. To be asked once more then.
+
+    The agent forgets the output once it has been told.
+    """
+    deadline = time.monotonic() + seconds
+    async with agent_of(session, name) as agent:
+        while True:
+            answer = await agent.execute("guest-exec-status", pid=pid)
+            if answer["exited"].flag():
+                return _read_result(answer)
+            if time.monotonic() >= deadline:
+                return None
+            await asyncio.sleep(_POLL_SECONDS)
+
+
+def _read_result(answer: Answer) -> ScriptResult:
+    signal, output = answer.get("signal"), answer.get("out-data")
+    status = _SIGNALLED + signal.number() if signal is not None else answer["exitcode"].number()
+    return ScriptResult(
+        status=status, output=b"" if output is None else _decode_base64(output, "an output")
+    )
+
+
+def _decode_base64(answer: Answer, what: str) -> bytes:
+    try:
+        return base64.b64decode(answer.text(), validate=True)
+    except ValueError as error:
+        raise refuse_answer(AGENT, f"{what} is not base64") from error
+
+
 @asynccontextmanager
-async def _agent(session: Session, name: str) -> AsyncIterator[Agent]:
+async def agent_of(session: Session, name: str) -> AsyncIterator[Agent]:
     async with session.agent() as agent:
         if agent is None:
             raise BusyError(
@@ -109,10 +161,7 @@ async def _read_file(agent: Agent, path: str) -> bytes | None:
         answer = await agent.execute("guest-file-read", handle=handle, count=_LARGEST_BYTES)
     finally:
         await agent.execute("guest-file-close", handle=handle)
-    try:
-        content = base64.b64decode(answer["buf-b64"].text(), validate=True)
-    except ValueError as error:
-        raise refuse_answer(AGENT, "the content of a file is not base64") from error
+    content = _decode_base64(answer["buf-b64"], "the content of a file")
     if len(content) > _LARGEST_BYTES:
         raise refuse_answer(AGENT, "a file is longer than what was asked for")
     return content

@@ -12,6 +12,8 @@ from linkedclone.drivers.local.qmp.session import ANSWER_SECONDS, Session
 from linkedclone.errors import BusyError, LinkedCloneError
 
 POLL_SECONDS = 0.01
+TURN_SECONDS = 3.0
+"""How long a script is waited for before others may look at the machine."""
 
 T = TypeVar("T")
 
@@ -52,3 +54,41 @@ class GuestPrograms(ABC):
                 raise BusyError(brief, hint="make it quicker: it is run again and again")
             time.sleep(pause)
             pause = min(1.0, 2 * pause)
+
+    def run_script(self, script: Callable[[], bytes], seconds: float) -> inside.ScriptResult:
+        """Run a script in the guest by its shell, as soon as its agent answers; wait for its end.
+
+        The machine's lock is let go of now and then, so it can be looked at meanwhile.
+
+        Args:
+            script: Gives the script, once, when it can be sent.
+            seconds: How long all may take.
+        """
+        deadline = time.monotonic() + seconds
+        pid = self._begin_script(script, deadline)
+        while (left := deadline - time.monotonic()) > 0:
+            turn = min(TURN_SECONDS, left)
+            wait = partial(inside.await_script, name=self.name, pid=pid, seconds=turn)
+            result = self._demand(wait, deadline_seconds=turn + ANSWER_SECONDS)
+            if result is not None:
+                return result
+        brief = f"the script in the guest of {self.name} takes longer than {seconds:g} s"
+        raise BusyError(brief, hint="the host may be busy: try again")
+
+    def _begin_script(self, script: Callable[[], bytes], deadline: float) -> int:
+        """Send a script when the agent answers. Once it was sent it is never sent again."""
+        sent = False
+
+        async def begin(session: Session) -> int:
+            async with inside.agent_of(session, self.name) as agent:
+                nonlocal sent
+                sent = True
+                return await inside.begin_script(agent, script())
+
+        while True:
+            try:
+                return self._demand(begin)
+            except BusyError:
+                if sent or time.monotonic() >= deadline:
+                    raise
+                time.sleep(POLL_SECONDS)
