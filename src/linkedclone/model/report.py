@@ -143,7 +143,7 @@ class CloneReport(Document):
         seconds: How long it took.
         interrupted: Whether the user ended it early.
         notes: What a person should know besides.
-        linked: Whether they were to be linked.
+        kind: What they were to be: ``linked``, ``full`` or ``instant``.
     """
 
     endpoint: str
@@ -153,7 +153,7 @@ class CloneReport(Document):
     seconds: float
     interrupted: bool = field(default=False, metadata=NOT_TOLD)
     notes: tuple[str, ...] = field(default=(), metadata=LEFT_OUT_IF_EMPTY)
-    linked: bool = field(default=True, metadata=NOT_TOLD)
+    kind: str = field(default="linked", metadata=NOT_TOLD)
 
     @property
     def failed(self) -> tuple[CloneResult, ...]:

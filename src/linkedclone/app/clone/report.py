@@ -172,7 +172,7 @@ def build_report(
         snapshot=_common_snapshot(prepared, by_name.values()),
         clones=tuple(by_name[name.casefold()] for name in prepared.request.names),
         seconds=seconds,
-        linked=linked,
+        kind="instant" if prepared.request.instant else mode.value,
     )
 
 

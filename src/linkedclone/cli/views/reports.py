@@ -152,11 +152,10 @@ def summarize_clones(report: CloneReport, *, place: str) -> str:
     counts = Counter(clone.status for clone in report.clones)
     words = [_count(counts[status], status) for status in Status if counts[status]]
     where = f", in {place}" if place else ""
-    kind = "linked" if report.linked else "full"
     state = _render_state(report)
     line = printable(
         f"{', '.join(words)} in {render_seconds(report.seconds)}: "
-        f"{kind} clones of {report.parent} {state}{where}"
+        f"{report.kind} clones of {report.parent} {state}{where}"
     )
     line += _summarize_each([c for c in report.clones if c.status is Status.CREATED])
     there = {Status.CREATED, Status.EXISTING, Status.DIFFERS}
@@ -184,7 +183,9 @@ def _render_state(report: CloneReport) -> str:
     several = any(clone.snapshot not in {"", report.snapshot} for clone in report.clones)
     if report.snapshot:
         return f"at snapshot {report.snapshot}" + (" (the new ones)" if several else "")
-    return "at several snapshots" if several else "in its current state"
+    if several:
+        return "at several snapshots"
+    return "as it runs" if report.kind == "instant" else "in its current state"
 
 
 def _summarize_each(made: list[CloneResult]) -> str:
