@@ -35,7 +35,8 @@ class Contender:
 class Target:
     """A bound on the median of ``of`` divided by the median of ``to``.
 
-    ``more_seconds`` bounds the difference of the two instead.
+    ``more_seconds`` bounds the difference of the two instead; ``sizes`` compares what they
+    take up, not how long they take.
     """
 
     of: str
@@ -43,6 +44,7 @@ class Target:
     at_most: float | None = None
     at_least: float | None = None
     more_seconds: float | None = None
+    sizes: bool = False
 
     def holds(self, ratio: float) -> bool:
         """Say whether a ratio, or a difference in seconds, is within the bound."""
@@ -141,6 +143,8 @@ class Result:
         """Return the ratio, or the difference in seconds, that a target is about."""
         if target.more_seconds is not None:
             return self.medians[target.of] - self.medians[target.to]
+        if target.sizes:
+            return self.sizes[target.of] / self.sizes[target.to]
         return self.medians[target.of] / self.medians[target.to]
 
 
