@@ -47,6 +47,7 @@ FEATURES: Final = Features(
     steps=ALL_STEPS,
     request_fields=frozenset(
         {
+            "snapshot.memory",
             "snapshot.prepare_template",
             "placement.create_folder",
             "placement.spread.datastore",

@@ -13,7 +13,7 @@ from linkedclone.drivers.memory.inventory import Estate, Linking, name_taken, wr
 from linkedclone.drivers.memory.jobs import Effect, Schedule
 from linkedclone.drivers.memory.snapshots import take_snapshot
 from linkedclone.drivers.memory.vm import Machine
-from linkedclone.errors import GoneError, LinkedCloneError, NoSnapshotError
+from linkedclone.errors import GoneError, HypervisorError, LinkedCloneError, NoSnapshotError
 from linkedclone.model.jobs import Job, JobState
 from linkedclone.model.plan import CreateClone
 from linkedclone.model.request import Target
@@ -121,10 +121,12 @@ class MemoryHypervisor:
             machine.power = power
             return machine.id
 
-    def add_snapshot(self, vm: VmId, name: str, description: str = "") -> SnapshotId:
-        """Take a snapshot at once."""
+    def add_snapshot(
+        self, vm: VmId, name: str, description: str = "", *, memory: bool = False
+    ) -> SnapshotId:
+        """Take a snapshot at once, with the memory of a VM that runs if wanted."""
         with self._inside() as estate:
-            return take_snapshot(estate, vm, name, description)
+            return take_snapshot(estate, vm, name, description, memory=memory)
 
     def add_clone(
         self, source: VmId, snapshot: SnapshotId, name: str, *, owner: str = "", run: bool = False
@@ -187,9 +189,7 @@ class MemoryHypervisor:
     def start_clone(self, step: CreateClone) -> Job:
         """Start to make a clone; its name is taken from now on."""
         if step.instant:
-            source = self._estate.machine(step.source.id)
-            if source.power is not Power.ON:
-                raise wrong_power(source)
+            self._require_memory(step)
         elif step.snapshot is None and step.disk_move.linked:
             brief = f"{step.source.name} has no snapshot to link {step.name} to"
             raise NoSnapshotError(brief, hint="take one with ``snapshot`` new")
@@ -201,6 +201,18 @@ class MemoryHypervisor:
             raise name_taken(step.name)
         self._making[place] = step.source.id
         return self._submit("clone", step.name, partial(self._clone, step))
+
+    def _require_memory(self, step: CreateClone) -> None:
+        """Refuse to fork what neither runs nor is a snapshot with memory."""
+        if step.snapshot is None:
+            source = self._estate.machine(step.source.id)
+            if source.power is not Power.ON:
+                raise wrong_power(source)
+            return
+        _, point = self._estate.point(step.source.id, step.snapshot.id)
+        if point.memory is None or point.memory.stale:
+            brief = f"no VM can be forked from {point.name!r} of {step.source.name}"
+            raise HypervisorError(brief, details=point.memory.stale if point.memory else "")
 
     def _clone(self, step: CreateClone) -> VmId:
         del self._making[_place(step)]

@@ -213,7 +213,8 @@ class Estate:
             disks = point.disks
         machine = self.clone_without_disks(step, source)
         machine.disks = self._moved(machine.home, step, linking, disks)
-        if step.instant:  # the parent goes on in new layers, too [fact: vs-instant-clone]
+        if step.instant and step.snapshot is None:
+            # The parent goes on in new layers, too [fact: vs-instant-clone].
             source.disks = self.storage.push_deltas(source.home, source.disks)
         for disk in step.hardware.disks:
             made = self.add_disk(machine, independent=False, size_bytes=0)

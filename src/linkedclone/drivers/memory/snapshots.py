@@ -7,7 +7,7 @@ from linkedclone.drivers.memory.inventory import FIRST, Estate, wrong_power
 from linkedclone.drivers.memory.vm import Machine, Point
 from linkedclone.errors import HypervisorError, UnsupportedError
 from linkedclone.model.values.ids import SnapshotId, VmId
-from linkedclone.model.vm import Disk, Layer, Power
+from linkedclone.model.vm import Disk, Layer, Power, SnapshotMemory
 
 
 def promote(estate: Estate, vm: VmId) -> None:
@@ -54,8 +54,10 @@ def grow(estate: Estate, vm: VmId, label: str, capacity_bytes: int) -> None:
     machine.disks = tuple(grown if d is disk else d for d in machine.disks)
 
 
-def take_snapshot(estate: Estate, vm: VmId, name: str, description: str) -> SnapshotId:
-    """Freeze a VM's disks, and move the VM onto new deltas.
+def take_snapshot(
+    estate: Estate, vm: VmId, name: str, description: str, *, memory: bool = False
+) -> SnapshotId:
+    """Freeze a VM's disks, and move the VM onto new deltas; only one that runs has memory.
 
     A template cannot be snapshotted [fact: vs-template-snapshot].
     """
@@ -72,6 +74,9 @@ def take_snapshot(estate: Estate, vm: VmId, name: str, description: str) -> Snap
         created=FIRST + timedelta(minutes=number),
         above=machine.current,
         disks=machine.disks,
+        memory=SnapshotMemory(size_bytes=machine.memory_bytes)
+        if memory and machine.power is Power.ON
+        else None,
     )
     machine.disks = estate.storage.push_deltas(machine.home, machine.disks)
     machine.points += (point,)
@@ -80,12 +85,15 @@ def take_snapshot(estate: Estate, vm: VmId, name: str, description: str) -> Snap
 
 
 def revert(estate: Estate, vm: VmId, snapshot: SnapshotId) -> None:
-    """Put a VM onto new deltas over a snapshot's disks, off; what it had written is lost."""
+    """Put a VM onto new deltas over a snapshot's disks; what it had written is lost.
+
+    It runs if the snapshot holds its memory, else it is off.
+    """
     machine, point = estate.point(vm, snapshot)
     before = machine.layers
     machine.disks = estate.storage.push_deltas(machine.home, point.disks)
     machine.current = point.id
-    machine.power = Power.OFF
+    machine.power = Power.ON if point.memory else Power.OFF
     estate.storage.remove_unused(before, estate.used())
 
 

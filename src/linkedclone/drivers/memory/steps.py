@@ -25,7 +25,14 @@ def start(  # noqa: C901, PLR0912 - one case for each step
         case plan.RenameVm():
             effect = partial(hypervisor.rename, step.vm, step.new_name)
         case plan.TakeSnapshot():
-            effect = partial(snapshots.take_snapshot, estate, step.vm, step.name, step.description)
+            effect = partial(
+                snapshots.take_snapshot,
+                estate,
+                step.vm,
+                step.name,
+                step.description,
+                memory=step.memory,
+            )
         case plan.DeleteSnapshot():
             effect = partial(snapshots.delete_snapshot, estate, step.vm, step.snapshot)
         case plan.RevertSnapshot():

@@ -7,7 +7,7 @@ from typing import Literal
 from linkedclone.drivers.memory.guest import Inside, show_inside
 from linkedclone.drivers.memory.storage import Home, Storage
 from linkedclone.model.values.ids import FolderId, SnapshotId, VmId
-from linkedclone.model.vm import Disk, Layer, Mark, Power, Snapshot, Vm
+from linkedclone.model.vm import Disk, Layer, Mark, Power, Snapshot, SnapshotMemory, Vm
 
 
 @dataclass(slots=True, kw_only=True)
@@ -20,6 +20,7 @@ class Point:
     created: datetime
     above: SnapshotId | None
     disks: tuple[Disk, ...]
+    memory: SnapshotMemory | None = None
 
 
 Guest = Literal["obeys", "deaf", "mute"]
@@ -98,6 +99,7 @@ def view(machine: Machine, path: str, *, with_disks: bool) -> Vm:
                 current=point.id == machine.current,
                 disks=_shown(point.disks) if with_disks else None,
                 description=point.description,
+                memory=point.memory,
             )
             for point in machine.points
         ),
