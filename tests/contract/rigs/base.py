@@ -22,6 +22,7 @@ from linkedclone.model.values.ids import VmId
 
 Action = Literal[
     "clone",
+    "identity",
     "power-on-of-clone",
     "power-on",
     "power-off",
@@ -36,7 +37,8 @@ Action = Literal[
     "rename",
     "relocate",
 ]
-"""What can be made to fail; ``power-on-of-clone`` strikes the start within a clone call."""
+"""What can be made to fail; ``power-on-of-clone`` strikes the start within a clone call,
+``identity`` what an instant clone is given once it runs."""
 
 At = Literal["submit", "job"]
 
@@ -71,6 +73,13 @@ class Rig(Protocol):
 
     def connect(self) -> Driver:
         """Open one more connection to the same endpoint."""
+
+    def forkable(self) -> str:
+        """Return the path of a VM that instant clones can be made of.
+
+        It runs; where they are made of snapshots, its current one has memory, and whether
+        it runs does not matter.
+        """
 
     def fail(
         self,

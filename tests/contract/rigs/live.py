@@ -16,6 +16,7 @@ from pyVmomi import vim
 from linkedclone.drivers.contract import Driver
 from linkedclone.drivers.registry import open_driver
 from linkedclone.model.values.ids import VmId
+from linkedclone.model.vm import Power
 from tests import do
 from tests.contract.rigs.base import Action, At, Kind, Rig
 from tests.live.lab import Lab, open_lab
@@ -52,6 +53,12 @@ class LiveRig:
     def connect(self) -> Driver:
         assert SETTINGS
         return open_driver(SETTINGS.endpoint)
+
+    def forkable(self) -> str:
+        (parent,) = self._lab.driver.find_vms([self.parent])
+        if parent.power is not Power.ON:
+            pytest.skip("the parent does not run, and is not started for a test")
+        return self.parent
 
     def _only_simulated(self, what: str) -> NoReturn:
         pytest.skip(f"a real vCenter cannot be told to {what}")

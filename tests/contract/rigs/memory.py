@@ -1,10 +1,14 @@
 """The hypervisor in memory under the contract."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from dataclasses import replace
 
 from linkedclone.drivers.memory.driver import MemoryDriver
 from linkedclone.model.values.ids import VmId
+from linkedclone.model.vm import Power
+from tests import do
+from tests.contract.acts import result_of
 from tests.contract.rigs.base import Action, At, Kind, Rig
 from tests.memory import Action as MemoryAction
 from tests.memory import MemoryHypervisor
@@ -26,6 +30,12 @@ class MemoryRig:
 
     def connect(self) -> MemoryDriver:
         return MemoryDriver(self.hypervisor)
+
+    def forkable(self) -> str:
+        with closing(self.connect()) as driver:
+            (golden,) = driver.find_vms([self.parent])
+            result_of(driver, driver.start(do.set_power(golden, Power.ON)))
+        return self.parent
 
     def fail(
         self,
@@ -73,6 +83,23 @@ class MemoryRig:
         return self.hypervisor.macs(vm)
 
 
+class SnapshotForkRig(MemoryRig):
+    """A hypervisor that forks snapshots with memory, and not VMs as they run."""
+
+    def connect(self) -> MemoryDriver:
+        driver = super().connect()
+        driver.features = replace(driver.features, forks_snapshots=True)
+        return driver
+
+    def forkable(self) -> str:
+        super().forkable()
+        with closing(self.connect()) as driver:
+            (golden,) = driver.find_vms([self.parent])
+            result_of(driver, driver.start(do.create_snapshot(golden, "warm", memory=True)))
+            result_of(driver, driver.start(do.set_power(golden, Power.OFF)))
+        return self.parent
+
+
 def _native(action: Action) -> MemoryAction:
     return "power-on" if action == "power-on-of-clone" else action
 
@@ -80,3 +107,8 @@ def _native(action: Action) -> MemoryAction:
 @contextmanager
 def open_rig() -> Iterator[Rig]:
     yield MemoryRig()
+
+
+@contextmanager
+def open_snapshot_fork_rig() -> Iterator[Rig]:
+    yield SnapshotForkRig()

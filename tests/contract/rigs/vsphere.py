@@ -65,6 +65,9 @@ class VsphereRig:
     def connect(self) -> Driver:
         return open_driver(self.simulator.endpoint())
 
+    def forkable(self) -> str:
+        pytest.skip("its driver makes no instant clones yet")
+
     def fail(
         self,
         action: Action,

@@ -1,0 +1,229 @@
+"""Instant clones: linked, forked where their parent stands, and nobody's twin."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from linkedclone.app.clone.job import prepare
+from linkedclone.app.connection import Connection
+from linkedclone.drivers.contract import Driver
+from linkedclone.errors import CustomizationError, DuplicateNameError, InUseError, LinkedCloneError
+from linkedclone.model.plan import CreateClone
+from linkedclone.model.report import CloneResult, Mode, Status
+from linkedclone.model.request import CloneRequest, Deletion
+from linkedclone.model.values.ids import VmId
+from linkedclone.model.vm import LEFT_FAILED, Power, Vm
+from tests import do
+from tests.contract.acts import (
+    delete,
+    error_of,
+    files_of,
+    find,
+    read,
+    result_of,
+    set_power,
+    take_snapshot,
+)
+from tests.contract.conftest import RIGS
+from tests.contract.rigs import memory
+from tests.contract.rigs.base import Kind, Rig
+
+FORKING = {**RIGS, "memory-snapshots": memory.open_snapshot_fork_rig}
+"""Both ways of forking: a VM as it runs, and a snapshot with memory."""
+
+
+@pytest.fixture(params=FORKING)
+def rig(request: pytest.FixtureRequest) -> Iterator[Rig]:
+    """A fresh hypervisor that makes instant clones."""
+    with FORKING[request.param]() as opened:
+        driver = opened.connect()
+        can = "instant" in driver.features.request_fields
+        driver.close()
+        if not can:
+            pytest.skip("it makes no instant clones")
+        yield opened
+
+
+def ask(parent: str, name: str) -> CloneRequest:
+    return CloneRequest(parent=parent, names=(name,), instant=True)
+
+
+def fork(driver: Driver, parent: str, name: str) -> CloneResult:
+    """Ask for one instant clone, as people do."""
+    (result,) = Connection(driver, address="test").clone(ask(parent, name)).clones
+    return result
+
+
+def forked(driver: Driver, parent: str, name: str) -> Vm:
+    """Make an instant clone; return it, read whole."""
+    result = fork(driver, parent, name)
+    assert result.status is Status.CREATED, result.error
+    return read(driver, VmId(str(result.id)))
+
+
+def plan_fork(driver: Driver, parent: str, name: str) -> CreateClone:
+    (step,) = prepare(driver, ask(parent, name)).creates
+    return step
+
+
+def test_an_instant_clone_runs_and_is_proven_to_be_linked(rig: Rig, driver: Driver) -> None:
+    result = fork(driver, rig.forkable(), "ci-1")
+    assert (result.status, result.mode, result.power) == (Status.CREATED, Mode.LINKED, Power.ON)
+    made = read(driver, VmId(str(result.id)))
+    assert made.power is Power.ON
+    parent = find(driver, rig.parent)
+    assert parent.disks[0].chain[0] in made.layers
+    assert parent.disks[0].top not in made.layers
+
+
+def test_an_instant_clone_has_uuid_and_macs_of_its_own(rig: Rig, driver: Driver) -> None:
+    source = rig.forkable()
+    one, two = forked(driver, source, "ci-1"), forked(driver, source, "ci-2")
+    parent = find(driver, source)
+    assert len({one.uuid, two.uuid, parent.uuid}) == 3
+    cards = [*rig.macs(one.id), *rig.macs(two.id), *rig.macs(parent.id)]
+    assert len(set(cards)) == len(cards) == 3 * len(rig.macs(parent.id)) > 0
+
+
+def test_an_instant_clone_is_marked_as_one_and_as_good(rig: Rig, driver: Driver) -> None:
+    made = forked(driver, rig.forkable(), "ci-1")
+    mark = made.valid_mark
+    assert mark is not None
+    assert mark.instant
+    assert mark.spec not in {"", LEFT_FAILED}
+    assert mark.parent_uuid == find(driver, rig.parent).uuid
+
+
+def test_an_instant_clone_leaves_its_parent_as_it_runs(rig: Rig, driver: Driver) -> None:
+    source = rig.forkable()
+    before = find(driver, source)
+    forked(driver, source, "ci-1")
+    after = find(driver, source)
+    assert (after.power, after.mark, after.macs) == (before.power, before.mark, before.macs)
+    assert [s.id for s in after.snapshots] == [s.id for s in before.snapshots]
+    assert before.layers <= after.layers
+
+
+def test_an_instant_clone_that_is_deleted_takes_nothing_of_its_parent(
+    rig: Rig, driver: Driver
+) -> None:
+    source = rig.forkable()
+    one, two = forked(driver, source, "ci-1"), forked(driver, source, "ci-2")
+    before = read(driver, find(driver, source).id)
+    set_power(driver, one, Power.OFF)
+    delete(driver, one)
+    assert read(driver, before.id) == replace(
+        before, own_bytes=read(driver, before.id).own_bytes, shared_bytes=before.shared_bytes
+    )
+    assert files_of(before) | files_of(two) <= rig.files()
+    assert not {str(disk.top) for disk in one.disks} & rig.files()
+
+
+def test_a_second_run_keeps_an_instant_clone(rig: Rig, driver: Driver) -> None:
+    source = rig.forkable()
+    made = forked(driver, source, "ci-1")
+    again = fork(driver, source, "ci-1")
+    assert (again.status, again.id) == (Status.EXISTING, made.id)
+    assert read(driver, made.id).mark == made.mark
+
+
+def test_an_instant_clone_that_is_off_is_not_booted_by_a_second_run(
+    rig: Rig, driver: Driver
+) -> None:
+    source = rig.forkable()
+    made = forked(driver, source, "ci-1")
+    set_power(driver, made, Power.OFF)
+    again = fork(driver, source, "ci-1")
+    assert again.status is Status.DIFFERS
+    assert [one.field for one in again.differences] == ["power"]
+    assert read(driver, made.id).power is Power.OFF
+
+
+def test_a_fork_can_be_forked(rig: Rig, driver: Driver) -> None:
+    child = forked(driver, rig.forkable(), "ci-1")
+    if driver.features.forks_snapshots:
+        step = do.create_snapshot(child, "mine", memory=True)
+        result_of(driver, driver.start(step))
+        set_power(driver, child, Power.OFF)
+    grandchild = forked(driver, child.path, "ci-1-a")
+    assert grandchild.power is Power.ON
+    assert child.disks[0].top in grandchild.layers
+    assert len(grandchild.disks[0].chain) > len(child.disks[0].chain)
+
+
+def test_the_name_of_an_instant_clone_is_taken_while_it_is_made(
+    rig: Rig, driver: Driver, other_driver: Driver
+) -> None:
+    step = plan_fork(driver, rig.forkable(), "ci-1")
+    rig.delay("clone", 1.0)
+    first = driver.start(step)
+    error = error_of(other_driver, lambda: other_driver.start(step))
+    assert isinstance(error, DuplicateNameError)
+    assert result_of(driver, first)
+    (made,) = driver.observe_names(step.target, ["ci-1"])
+    assert made.valid_mark is not None
+    assert made.valid_mark.spec == step.mark.spec
+
+
+def test_a_fork_without_an_identity_counts_as_good_for_nobody(rig: Rig, driver: Driver) -> None:
+    step = plan_fork(driver, rig.forkable(), "ci-1")
+    rig.fail("identity", "ci-1", kind=Kind.CUSTOMIZATION)
+    assert isinstance(error_of(driver, lambda: driver.start(step)), LinkedCloneError)
+    left = driver.observe_names(step.target, ["ci-1"])
+    assert all(vm.mark is not None and vm.mark.spec == LEFT_FAILED for vm in left)
+
+
+def test_a_run_undoes_a_fork_without_an_identity(rig: Rig, driver: Driver) -> None:
+    source = rig.forkable()
+    before = rig.files()
+    rig.fail("identity", "ci-1", kind=Kind.CUSTOMIZATION)
+    result = fork(driver, source, "ci-1")
+    assert result.status is Status.FAILED
+    assert result.error is not None
+    assert "ci-1" not in {vm.name for vm in driver.observe().vms}
+    assert before <= rig.files()
+    assert forked(driver, source, "ci-1").power is Power.ON
+
+
+def test_a_later_run_takes_up_no_fork_without_an_identity(rig: Rig, driver: Driver) -> None:
+    source = rig.forkable()
+    rig.fail("identity", "ci-1", kind=Kind.CUSTOMIZATION)
+    request = replace(ask(source, "ci-1"), keep_failed=True)
+    (kept,) = Connection(driver, address="test").clone(request).clones
+    assert kept.status is Status.FAILED
+    again = fork(driver, source, "ci-1")
+    assert again.status is Status.FAILED
+    assert again.error is not None
+    assert again.id in {None, kept.id}
+
+
+def test_what_has_no_memory_is_not_forked(rig: Rig, driver: Driver) -> None:
+    step = plan_fork(driver, rig.forkable(), "ci-1")
+    bare = find(driver, rig.bare)
+    cold = take_snapshot(driver, bare, "cold") if driver.features.forks_snapshots else None
+    wrong = replace(step, source=read(driver, bare.id), snapshot=cold)
+    assert isinstance(error_of(driver, lambda: driver.start(wrong)), LinkedCloneError)
+    assert driver.observe_names(step.target, ["ci-1"]) == ()
+    with pytest.raises(LinkedCloneError):
+        prepare(driver, ask(rig.bare, "ci-1"))
+
+
+def test_what_a_fork_depends_on_is_not_deleted(rig: Rig, driver: Driver) -> None:
+    source = rig.forkable()
+    made = forked(driver, source, "ci-1")
+    here = Connection(driver, address="test")
+    with pytest.raises(InUseError, match=find(driver, source).name):
+        here.vms.propose_delete([source], Deletion(force=True))
+    for snapshot in find(driver, source).snapshots:
+        if any(disk.top in made.layers for disk in snapshot.disks or ()):
+            with pytest.raises(InUseError):
+                here.snapshots.propose_delete(source, snapshot.id, force=True)
+
+
+def test_a_fork_that_fails_says_so_as_a_failed_customization(rig: Rig, driver: Driver) -> None:
+    step = plan_fork(driver, rig.forkable(), "ci-1")
+    rig.fail("identity", "ci-1", kind=Kind.CUSTOMIZATION)
+    error = error_of(driver, lambda: driver.start(step))
+    assert isinstance(error, CustomizationError)
+    assert error.brief
