@@ -1,11 +1,21 @@
 """QEMU's argument list, word for word."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
+from uuid import uuid4
 
 import pytest
 
-from linkedclone.drivers.local.machine.arguments import MIB, MachineConfig, build_arguments
+from linkedclone.drivers.local.machine.arguments import (
+    MIB,
+    Loading,
+    MachineConfig,
+    build_arguments,
+    build_shape,
+)
+from linkedclone.drivers.qemu.hardware import MOST_CARDS, MOST_DISKS
 from linkedclone.drivers.qemu.networks import CardRecord
 from linkedclone.formats.chain import DiskFile, ImageFormat, format_by_suffix, name_chain
 
@@ -65,6 +75,75 @@ def test_arguments_are_as_recorded(case: str) -> None:
     recorded = GOLDEN / f"{case}.txt"
     arguments = build_arguments(config, name_disks(config), accel=accel, firmware=CODE)
     assert _one_option_a_line(arguments) == recorded.read_text()
+
+
+LOADING = Loading(
+    ram=Path("/vms/golden, old/ram-00000001"),
+    state=Path("/vms/golden, old/state-00000001"),
+    machine="pc-q35-7.2",
+    cpu="max,cx16=off",
+    accel="tcg",
+    user_networks=2,
+)
+
+
+@pytest.mark.parametrize("writes", [False, True])
+def test_a_machine_that_is_loaded_has_the_arguments_that_are_recorded(writes: bool) -> None:
+    recorded = GOLDEN / f"{'written' if writes else 'loaded'}.txt"
+    arguments = build_arguments(
+        FROM_DISK,
+        name_disks(FROM_DISK),
+        accel="tcg",
+        cpu=LOADING.cpu,
+        loading=replace(LOADING, writes=writes),
+    )
+    assert _one_option_a_line(arguments) == recorded.read_text()
+
+
+def find_shape(config: MachineConfig, loading: Loading | None = None) -> str:
+    disks = ["x"] * len(config.disks)
+    firmware = CODE if config.variables else None
+    return build_shape(
+        build_arguments(config, disks, accel="tcg", firmware=firmware, loading=loading)
+    )
+
+
+def test_machines_that_differ_in_names_and_files_alone_have_one_shape() -> None:
+    cards = tuple(
+        replace(card, mac="02:00:00:00:00:99", network="isolated") for card in FROM_DISK.cards
+    )
+    other = replace(FROM_DISK, name="b", uuid=str(uuid4()), cards=cards, console_log=True)
+    assert find_shape(other, LOADING) == find_shape(FROM_DISK)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"cpus": 7},
+        {"memory_bytes": 96 * MIB},
+        {"cards": ()},
+        {"disks": (Path("/a.raw"), Path("/b.raw"))},
+        {"seed": None},
+        {"kernel": None},
+        {"initrd": None},
+        {"variables": None},
+        {"display": False},
+    ],
+)
+def test_machines_with_other_hardware_have_another_shape(change: dict[str, Any]) -> None:
+    assert find_shape(replace(WITH_EVERYTHING, **change)) != find_shape(WITH_EVERYTHING)
+
+
+def test_the_most_devices_have_slots_that_the_chipset_does_not_take() -> None:
+    config = replace(
+        WITH_EVERYTHING,
+        disks=(Path("/a.raw"),) * MOST_DISKS,
+        cards=WITH_EVERYTHING.cards[:1] * MOST_CARDS,
+    )
+    told = " ".join(build_arguments(config, name_disks(config), accel="tcg", firmware=CODE))
+    slots = [int(slot, 16) for slot in re.findall(r",addr=(0x[0-9a-f]+)", told)]
+    assert slots == list(range(1, len(slots) + 1))
+    assert slots[-1] < 31
 
 
 def name_disks(config: MachineConfig) -> list[str]:

@@ -6,6 +6,7 @@ And which CPU guests get with it.
 """
 
 import grp
+import hashlib
 import json
 import os
 import platform
@@ -38,7 +39,9 @@ CPU_VARIABLE = "LINKEDCLONE_LOCAL_CPU"
 """The model of the guests' CPUs, as QEMU's option ``-cpu`` takes it; unset chooses one."""
 
 _CPU = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.,=+-]*")
-_VERSION = re.compile(r"^QEMU emulator version (\d+)\.", re.MULTILINE)
+_VERSION = re.compile(r"^QEMU emulator version (\d+)\.(\d+)\.(\d+)", re.MULTILINE)
+_CPU_INFO = Path("/proc/cpuinfo")
+_FLAGS = re.compile(r"^(?:flags|vendor_id)\s*:.*$", re.MULTILINE)
 _FIRST_SOUND_VERSION = 10
 """Older ones emulate an instruction so that Linux 6.12 fails [fact: qemu-cmpxchg16b]."""
 
@@ -88,24 +91,39 @@ def choose_cpu(accel: str, program: str = PROGRAM) -> str:
         )
     if wanted or accel == "kvm":
         return wanted or "host"
-    path = shutil.which(program)
-    if path is None:  # the start will tell
+    if shutil.which(program) is None:  # the start will tell
         return "max"
+    sound = read_qemu_version(program)[:1] >= (_FIRST_SOUND_VERSION,)
+    return "max" if sound else "max,cx16=off"
+
+
+def read_qemu_version(program: str = PROGRAM) -> tuple[int, ...]:
+    """Return QEMU's version, as ``(7, 2, 22)``; empty if there is none."""
+    path = shutil.which(program)
+    if path is None:
+        return ()
     seen = Path(path).stat()
-    version = _read_version(path, seen.st_size, seen.st_mtime_ns)
-    return "max" if version >= _FIRST_SOUND_VERSION else "max,cx16=off"
+    return _read_version(path, seen.st_size, seen.st_mtime_ns)
+
+
+def digest_host_cpu(accel: str, file: Path = _CPU_INFO) -> str:
+    """Return a digest of what this host's CPU can do, where guests see that; else empty."""
+    if accel != "kvm":
+        return ""
+    flags = sorted(set(_FLAGS.findall(file.read_text())))
+    return hashlib.sha256("\n".join(flags).encode()).hexdigest()[:16]
 
 
 @lru_cache(maxsize=4)
-def _read_version(program: str, _size: int, _mtime_ns: int) -> int:
-    """Return QEMU's major version, asked for once while its file stays as it is; 0 if unknown."""
+def _read_version(program: str, _size: int, _mtime_ns: int) -> tuple[int, ...]:
+    """Return QEMU's version, asked for once while its file stays as it is; empty if unknown."""
     with suppress(OSError, subprocess.SubprocessError):
         told = subprocess.run(  # noqa: S603 - fixed arguments
             (program, "--version"), capture_output=True, check=True, timeout=PROBE_SECONDS
         )
         match = _VERSION.search(told.stdout.decode(errors="replace"))
-        return int(match[1]) if match else 0
-    return 0
+        return tuple(map(int, match.groups())) if match else ()
+    return ()
 
 
 def _build_remedy() -> str:

@@ -1,7 +1,16 @@
-"""What a machine is to be, and QEMU's argument list of it. Pure: nothing is read, or asked."""
+"""What a machine is to be, and QEMU's argument list of it. Pure: nothing is read, or asked.
 
-from collections.abc import Sequence
+Each PCI device has the slot that QEMU gave it by the order of the list before slots were
+named, so that guests find their cards and disks where they were. All are on the root bus:
+nothing is plugged in while a guest runs, which would take root ports.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import count, pairwise
 from pathlib import Path
 
 from linkedclone.drivers.local.qmp.sockets import (
@@ -38,7 +47,36 @@ class MachineConfig:
     accel: str | None = None  # ``kvm`` or ``tcg``; None chooses by a boot probe
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loading:
+    """What a machine is loaded from instead of being booted: the memory of a snapshot."""
+
+    ram: Path  # the file of its memory
+    # The state of its devices; with ``writes`` all of the memory too.
+    state: Path
+    machine: str  # the type that the state was saved with, with its version
+    cpu: str  # the CPU model, as ``-cpu`` takes it
+    accel: str  # ``kvm`` or ``tcg``
+    # How many networks of QEMU's own the state has something about [fact: qemu-slirp-state].
+    user_networks: int = 0
+    shape: str = ""  # what :func:`build_shape` gives for a machine that it fits; empty for any
+    # Whether what is written to memory goes to the file of it; else the machine keeps it.
+    writes: bool = False
+
+    @property
+    def old_networks(self) -> tuple[str, ...]:
+        """The networks that take the state of the saved ones, and go after the load."""
+        return tuple(f"old{number}" for number in range(self.user_networks))
+
+
 PROGRAM = "qemu-system-x86_64"
+NEWEST = "q35"
+"""What boots is of QEMU's newest type; what is loaded, of the type that it was saved with."""
+_PCI_DEVICE = re.compile(r"[a-z-]+-pci|VGA|qemu-xhci")
+_MAC = re.compile(r",mac=[^,]*")
+_SHAPE = frozenset({"-smp", "-m", "-device"})
+_FILES = frozenset({"-drive", "-kernel", "-initrd"})
+"""Whether they are there counts, and not what they name."""
 
 CONSOLE_SOCKET = "console.sock"
 STANDARD_OUTPUT = "/proc/self/fd/1"
@@ -56,6 +94,7 @@ def build_arguments(
     accel: str,
     cpu: str = "",
     firmware: Path | None = None,
+    loading: Loading | None = None,
 ) -> tuple[str, ...]:
     """Build the command line of a machine, the program's name first.
 
@@ -68,13 +107,14 @@ def build_arguments(
         accel: ``kvm`` or ``tcg``.
         cpu: The model of the guest's CPUs; empty takes all that the accelerator has.
         firmware: The UEFI firmware's code; None boots with BIOS.
+        loading: What it waits to be loaded from; None boots it.
     """
-    return (
+    arguments = (
         PROGRAM,
         *("-name", f"guest={_quote(config.name)}"),
         *("-uuid", config.uuid),
         *("-no-user-config", "-nodefaults", "-display", "none"),
-        *("-machine", "q35"),
+        *_machine(loading, config.memory_bytes),
         *("-accel", _accelerator(accel, config.memory_bytes)),
         *("-cpu", cpu or ("host" if accel == "kvm" else "max")),
         *("-smp", str(config.cpus)),
@@ -83,6 +123,7 @@ def build_arguments(
         *_kernel(config),
         *_disks(disks),
         *_seed(config.seed),
+        *_old_networks(loading),
         *_cards(config.cards),
         *("-object", "rng-random,id=rng0,filename=/dev/urandom"),
         *("-device", "virtio-rng-pci,rng=rng0"),
@@ -94,7 +135,51 @@ def build_arguments(
         *("-chardev", f"socket,id=qmp0,path={QMP_SOCKET},server=on,wait=off"),
         *("-mon", "chardev=qmp0,mode=control"),
         *_display(config),
+        # Tells a guest that was forked, so that it draws new random numbers [fact: qemu-vmgenid].
+        *("-device", "vmgenid,guid=auto"),
     )
+    return tuple(_pin_slots(arguments))
+
+
+def _pin_slots(arguments: Sequence[str]) -> Iterator[str]:
+    """Name the slot of each PCI device: 1 and on, in the order of the list [fact: qemu-slots]."""
+    slots, before = count(1), ""
+    for argument in arguments:
+        is_pci = before == "-device" and _PCI_DEVICE.fullmatch(argument.partition(",")[0])
+        yield f"{argument},addr={next(slots):#x}" if is_pci else argument
+        before = argument
+
+
+def build_shape(arguments: Sequence[str]) -> str:
+    """Return a digest of what has to be alike for one machine's state to load into another.
+
+    Names, addresses and files differ between VMs that are alike otherwise. Pure.
+    """
+    parts = [
+        (option, "" if option in _FILES else _MAC.sub("", value))
+        for option, value in pairwise(arguments)
+        if option in _SHAPE | _FILES
+    ]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+
+
+def _machine(loading: Loading | None, memory_bytes: int) -> tuple[str, ...]:
+    if loading is None:
+        return ("-machine", NEWEST)
+    # ``pc.ram`` is what memory without a file is called in a saved state [fact: qemu-pc-ram].
+    share = "on" if loading.writes else "off"
+    memory = f"memory-backend-file,id=pc.ram,size={memory_bytes // MIB}M,share={share}"
+    return (
+        *("-machine", f"{loading.machine},memory-backend=pc.ram"),
+        *("-object", f"{memory},mem-path={_quote(loading.ram)}"),
+        *("-S", "-incoming", "defer"),
+    )
+
+
+def _old_networks(loading: Loading | None) -> tuple[str, ...]:
+    """Take up the state of the saved networks: each card begins on a network without a past."""
+    names = loading.old_networks if loading else ()
+    return tuple(part for name in names for part in ("-netdev", f"user,id={name}"))
 
 
 def _accelerator(accel: str, memory_bytes: int) -> str:
