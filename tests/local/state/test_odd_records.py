@@ -13,7 +13,7 @@ from linkedclone.app.connection import Connection
 from linkedclone.drivers.local.driver import LocalDriver
 from linkedclone.drivers.local.inventory.layer_users import take_survey
 from linkedclone.drivers.local.state.folder import StateFolder
-from linkedclone.drivers.local.state.record import FILE_NAME
+from linkedclone.drivers.local.state.record import FILE_NAME, FORMAT
 from linkedclone.errors import HypervisorError, InUseError, LinkedCloneError, RefusedError
 from linkedclone.lineage.family import Lineage
 from linkedclone.lineage.tree import build_tree
@@ -103,7 +103,7 @@ def test_a_vm_whose_record_a_newer_version_wrote_is_refused_whatever_is_forced(
     driver: LocalDriver, force: bool
 ) -> None:
     record = driver.state.folder(find(driver, "desk-1").id) / FILE_NAME
-    written = record.read_text().replace('"format": 2', '"format": 3')
+    written = record.read_text().replace('"format": 2', f'"format": {FORMAT + 1}')
     record.write_text(written)
     with closing(Connection(driver, address="local:")) as connection:
         for act in (

@@ -29,7 +29,8 @@ class Survey:
     stored: Stored
     # For each end of a chain (see ``StoredVm.tops``) the chain, base first.
     chains: dict[Path, Chain]
-    # For each file the VMs that read it, themselves or through a snapshot.
+    # For each layer, and each file of memory, the VMs that read it, themselves or through a
+    # snapshot.
     users: dict[Path, set[VmId]]
     foreign: tuple[ForeignDisk, ...] = ()  # disk files in the VMs' folders that others made
     # Why not everything could be read; while there are any, nothing counts as unused.
@@ -60,6 +61,8 @@ def take_survey(state: StateFolder) -> Survey:
             chains[top] = _read(read, top, doubts)
             for file in chains[top]:
                 users.setdefault(file.path, set()).add(vm.id)
+        for path in vm.memory:
+            users.setdefault(path, set()).add(vm.id)
     foreign = find_foreign(state)
     doubts += (disk.doubt for disk in foreign if disk.doubt)
     return Survey(stored=stored, chains=chains, users=users, foreign=foreign, doubts=tuple(doubts))

@@ -22,7 +22,12 @@ from linkedclone.drivers.local.inventory.foreign_files import find_foreign_toget
 from linkedclone.drivers.local.inventory.layer_users import Survey, build_chain_reader, take_survey
 from linkedclone.drivers.local.inventory.orphans import list_layers
 from linkedclone.drivers.local.state.file_names import SEAL_SUFFIX, is_own_name, is_temporary_name
-from linkedclone.drivers.local.state.folder import StateFolder, is_disk_name, read_vm_link
+from linkedclone.drivers.local.state.folder import (
+    StateFolder,
+    is_disk_name,
+    is_memory_name,
+    read_vm_link,
+)
 from linkedclone.drivers.local.state.record import FILE_NAME
 from linkedclone.drivers.local.state.staging import (
     describe_entry,
@@ -125,7 +130,7 @@ def _remove_registered(state: StateFolder, registered: AbstractSet[Path]) -> tup
     survey = take_survey(state)
     if survey.doubts:
         return survey.doubts
-    layers = {path for path in registered if is_disk_name(path.name)}
+    layers = {p for p in registered if is_disk_name(p.name) or is_memory_name(p.name)}
     wanted = _list_wanted(state, survey, layers.union(gone))
     for folder in {path.parent for path in registered} - {state.vms}:
         _sweep_folder(folder, [path.name for path in layers if path.parent == folder], wanted)

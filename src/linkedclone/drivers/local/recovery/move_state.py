@@ -278,7 +278,7 @@ def _copy_tree(root: Path, copy: Path, tell: TellBytes) -> None:
         done += seen.st_blocks * _BLOCK_BYTES
         tell("copying", done, total)
     for path in files:
-        if path.parent.parent == root / VMS and is_disk_name(path.name) and is_sealed(path):
+        if path.parent.parent == root / VMS and is_sealed(path):
             _carry_seal(path, copy / path.relative_to(root))
 
 
@@ -321,7 +321,7 @@ def _sync_tree(root: Path) -> None:
 
 def _guard_seals(root: Path, *, immutable: bool) -> None:
     for path in root.glob("vms/*/*"):
-        if immutable and path.is_file() and is_sealed(path):
+        if immutable and path.is_file() and is_disk_name(path.name) and is_sealed(path):
             set_immutable(path, on=True)
 
 

@@ -6,7 +6,12 @@ folder of a VM that was really used.
 
 import re
 
-from linkedclone.drivers.local.state.folder import KEYS_FILE, SSH_CONFIG, is_disk_name
+from linkedclone.drivers.local.state.folder import (
+    KEYS_FILE,
+    SSH_CONFIG,
+    is_disk_name,
+    is_memory_name,
+)
 from linkedclone.drivers.local.state.record import FILE_NAME
 from linkedclone.drivers.local.state.store import LOCK_NAME
 from linkedclone.system.atomic_files import TEMPORARY_SUFFIX
@@ -30,9 +35,9 @@ def is_temporary_name(name: str) -> bool:
 
 
 def is_storage_name(name: str) -> bool:
-    """Say whether it is a name of ours for a layer, for its seal, or for a file in the making."""
-    layer = is_disk_name(name.removesuffix(SEAL_SUFFIX))
-    return layer or is_temporary_name(name)
+    """Say whether it is a name of ours for a layer, memory, a seal, or a file in the making."""
+    plain = name.removesuffix(SEAL_SUFFIX)
+    return is_disk_name(plain) or is_memory_name(plain) or is_temporary_name(name)
 
 
 def is_own_name(name: str) -> bool:

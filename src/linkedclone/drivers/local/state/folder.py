@@ -13,6 +13,7 @@
         lock                  the VM's lock
         disk-TAG.qcow2        a layer: the one that is written to, or a sealed one
         disk-TAG.qcow2.seal   the fingerprint of a sealed layer
+        ram-TAG, state-TAG    the memory that a snapshot kept, and the devices' state; with seals
         *                     whatever was put there by hand; never touched, see ``foreign_files``
         seed.iso, kernel, initrd, uefi-variables.fd, run/    what the machine needs
         ssh_config            what plain ``ssh NAME`` needs; see ``ssh``
@@ -79,6 +80,7 @@ _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyz0123456789._-")
 _LONGEST_KEY = 120
 _NO_KEY = "%"
 """The key of ids that are none of ours; no name has it."""
+_MEMORY_NAME = re.compile(r"(?:ram|state)-[0-9a-f]{8}")
 _DISK_NAME = re.compile(r"disk-[0-9a-f]{8}\.(qcow2|raw|vmdk)")
 _VM_ID = re.compile(r"[a-z0-9_%-][a-z0-9._%-]*\.[0-9a-f]{8}")
 _LARGEST_NOTE_BYTES = 16 << 20
@@ -374,6 +376,17 @@ def is_vm_id(name: str) -> bool:
 def is_disk_name(name: str) -> bool:
     """Say whether it is a name as :func:`new_disk_name` gives; others are foreign."""
     return _DISK_NAME.fullmatch(name) is not None
+
+
+def new_memory_names() -> tuple[str, str]:
+    """Return names for the memory that a snapshot keeps, and for the state of its devices."""
+    tag = secrets.token_hex(4)
+    return f"ram-{tag}", f"state-{tag}"
+
+
+def is_memory_name(name: str) -> bool:
+    """Say whether it is a name as :func:`new_memory_names` gives."""
+    return _MEMORY_NAME.fullmatch(name) is not None
 
 
 def backing_path(vm: VmId, file_name: str) -> str:

@@ -11,6 +11,7 @@ from types import UnionType
 from typing import Any, cast, get_args, get_origin, get_type_hints
 from uuid import UUID
 
+from linkedclone.drivers.local.state.folder import is_memory_name
 from linkedclone.drivers.qemu.hardware import BIOS, UEFI, MachineRecord, disk_label
 from linkedclone.drivers.qemu.networks import CardRecord, NetworkKind, parse_network
 from linkedclone.errors import HypervisorError, InputError
@@ -18,7 +19,9 @@ from linkedclone.model.values.ids import SnapshotId
 from linkedclone.model.vm import Mark, PoolState
 
 FILE_NAME = "vm.json"
-FORMAT = 2
+FORMAT = 3
+"""Of a record with a snapshot's memory, which an older version would lose; else 2 is written."""
+_FORMAT_WITHOUT_MEMORY = 2
 _FORMATS = range(1, FORMAT + 1)
 NEWER = "newer vm.json"
 """The kind of the error that a record of a newer version is."""
@@ -27,6 +30,10 @@ NEWER = "newer vm.json"
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}", re.IGNORECASE)
 _CPUS = range(1, 1 << 16)
 _MEMORY_BYTES = range(1, 1 << 62)
+_MACHINE = re.compile(r"[a-z0-9][a-z0-9.+_-]{0,60}")
+_CPU = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.,=+-]{0,500}")
+_VERSION = re.compile(r"[0-9]{1,4}(\.[0-9]{1,4}){2}")
+_NETWORKS = range(1 << 8)
 _SERIALS = range(1 << 62)
 _RECORDS_KEPT = 4096
 
@@ -51,6 +58,30 @@ class DiskRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryRecord:
+    """What a snapshot kept of the running machine besides its disks, and what loads that."""
+
+    ram: str  # file name of the memory
+    state: str  # file name of the devices' state
+    state_sha256: str  # of all of that file: QEMU does not notice that it was changed
+    machine: str  # QEMU's type of it, with the version
+    qemu: str  # the version of QEMU that saved it, as ``7.2.22``
+    accel: str  # ``kvm`` or ``tcg``
+    cpu: str  # the CPU model, as ``-cpu`` takes it
+    host_cpu: str = ""  # under KVM, a digest of what this host's CPU can do
+    shape: str  # a digest of the hardware, see ``arguments.build_shape``
+    cpus: int
+    memory_bytes: int
+    # What the guest has in memory as its cards' addresses, in their order.
+    macs: tuple[str, ...] = ()
+    user_networks: int = 0  # how many of QEMU's own networks its state tells of
+
+    @property
+    def files(self) -> tuple[str, str]:
+        return (self.ram, self.state)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SnapshotRecord:
     """A name for sealed layers, one of each disk."""
 
@@ -59,6 +90,7 @@ class SnapshotRecord:
     disks: tuple[DiskRecord, ...]  # the layers that it froze, in the order of the hardware
     created: datetime
     description: str = ""
+    memory: MemoryRecord | None = None  # what it kept of the running machine; None for disks alone
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -98,6 +130,11 @@ class VmRecord:
         """The file names of its layers that it names: the frozen ones, and the disks."""
         frozen = (file for snapshot in self.snapshots for file in snapshot.files)
         return (*frozen, *(file for disk in self.disks for file in disk.files))
+
+    @property
+    def memory_files(self) -> tuple[str, ...]:
+        """The file names of its snapshots' memory."""
+        return tuple(file for s in self.snapshots if s.memory for file in s.memory.files)
 
     @property
     def disk_files(self) -> tuple[str, ...]:
@@ -141,7 +178,11 @@ class VmRecord:
 
 
 def render_record(record: VmRecord) -> bytes:
-    document = {"format": FORMAT, **asdict(record)}
+    number = FORMAT if record.memory_files else _FORMAT_WITHOUT_MEMORY
+    document = {"format": number, **asdict(record)}
+    for snapshot in document["snapshots"]:
+        if snapshot["memory"] is None:
+            del snapshot["memory"]
     if record.mark and record.mark.pool:
         document["mark"]["pool"] = record.mark.pool.write()
     text = json.dumps(document, indent=1, ensure_ascii=False, default=_render_date)
@@ -176,6 +217,8 @@ def parse_record(content: bytes, what: str) -> VmRecord:
             raise ValueError("it is not whole")
         _check_names(record)
         _check_machine(record.machine)
+        for memory in filter(None, (snapshot.memory for snapshot in record.snapshots)):
+            _check_memory(memory)
     except (
         *(ValueError, TypeError, KeyError, AttributeError, RecursionError),
         InputError,
@@ -232,7 +275,8 @@ def _check_names(record: VmRecord) -> None:
     if any(s.created.tzinfo is None for s in record.snapshots):
         raise ValueError("a time without its zone")
     machine = record.machine
-    files = (*record.files, *record.merging, machine.seed, machine.kernel, machine.initrd)
+    own = (machine.seed, machine.kernel, machine.initrd)
+    files = (*record.files, *record.merging, *record.memory_files, *own)
     for file in filter(None, files):
         if file.startswith(".") or set(file) & {"/", "\0"}:
             raise ValueError(file)
@@ -255,6 +299,22 @@ def _check_machine(machine: MachineRecord) -> None:
         raise ValueError("append")
     for card in machine.cards:
         _check_card(card)
+
+
+def _check_memory(memory: MemoryRecord) -> None:
+    """Make sure that what is told of a snapshot's memory is valid for QEMU, too."""
+    if not (is_memory_name(memory.ram) and is_memory_name(memory.state)):
+        raise ValueError(f"memory: {memory.files!r:.80}")
+    if memory.ram == memory.state or memory.accel not in {"kvm", "tcg"}:
+        raise ValueError(f"memory: {memory.accel!r:.80}")
+    words = {_MACHINE: memory.machine, _CPU: memory.cpu, _VERSION: memory.qemu}
+    for pattern, word in words.items():
+        if not pattern.fullmatch(word):
+            raise ValueError(f"memory: {word!r:.80}")
+    if memory.cpus not in _CPUS or memory.memory_bytes not in _MEMORY_BYTES:
+        raise ValueError("memory: hardware")
+    if memory.user_networks not in _NETWORKS or not all(map(_MAC.fullmatch, memory.macs)):
+        raise ValueError("memory: cards")
 
 
 def _check_card(card: CardRecord) -> None:

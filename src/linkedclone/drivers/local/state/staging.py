@@ -21,6 +21,7 @@ from linkedclone.drivers.local.state.folder import (
     VMS,
     StateFolder,
     is_disk_name,
+    is_memory_name,
     is_vm_id,
     read_note,
 )
@@ -173,7 +174,8 @@ def _may_be_registered(line: str) -> bool:
         case [top, vm]:
             return top == VMS and is_vm_id(vm)
         case [top, vm, layer]:
-            return top == VMS and is_vm_id(vm) and (is_disk_name(layer) or layer == _LOCK)
+            ours = is_disk_name(layer) or is_memory_name(layer) or layer == _LOCK
+            return top == VMS and is_vm_id(vm) and ours
         case _:
             return False
 

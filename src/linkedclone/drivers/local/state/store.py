@@ -63,6 +63,11 @@ class StoredVm:
         """The ends of all its chains: what its snapshots froze, and its disks."""
         return tuple(self.folder / file for file in self.record.files)
 
+    @property
+    def memory(self) -> tuple[Path, ...]:
+        """The files of its snapshots' memory."""
+        return tuple(self.folder / file for file in self.record.memory_files)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stored:

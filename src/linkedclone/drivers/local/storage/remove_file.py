@@ -5,9 +5,14 @@ import shutil
 from pathlib import Path
 
 from linkedclone.drivers.local.state.file_names import is_own_name
-from linkedclone.drivers.local.state.folder import StateFolder, is_disk_name, is_vm_id
+from linkedclone.drivers.local.state.folder import (
+    StateFolder,
+    is_disk_name,
+    is_memory_name,
+    is_vm_id,
+)
 from linkedclone.drivers.local.state.record import FILE_NAME
-from linkedclone.drivers.local.storage.seals import unseal
+from linkedclone.drivers.local.storage.seals import seal_path, unseal
 from linkedclone.model.values.ids import VmId
 
 
@@ -50,6 +55,8 @@ def remove(path: Path) -> None:
         if is_plain_folder(path):
             return
         unseal(path)
+    elif is_memory_name(path.name):
+        seal_path(path).unlink(missing_ok=True)
     _remove_unsealed(path)
 
 

@@ -4,11 +4,14 @@ import json
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from linkedclone.drivers.local.state.record import (
+    FORMAT,
     DiskRecord,
+    MemoryRecord,
     SnapshotRecord,
     VmRecord,
     parse_record,
@@ -105,9 +108,79 @@ def test_a_broken_record_is_reported(content: bytes) -> None:
 
 
 def test_a_record_of_a_newer_version_is_reported() -> None:
-    document = {**json.loads(render_record(RECORD)), "format": 3}
+    document = {**json.loads(render_record(RECORD)), "format": FORMAT + 1}
     with pytest.raises(HypervisorError, match="newer"):
         parse_record(json.dumps(document).encode(), "vm.json")
+
+
+MEMORY = MemoryRecord(
+    ram="ram-00000001",
+    state="state-00000001",
+    state_sha256="ab" * 32,
+    machine="pc-q35-7.2",
+    qemu="7.2.22",
+    accel="tcg",
+    cpu="max,cx16=off",
+    shape="0123456789abcdef",
+    cpus=2,
+    memory_bytes=128 << 20,
+    macs=("02:00:00:00:00:01",),
+    user_networks=1,
+)
+
+
+def keep_memory(memory: MemoryRecord = MEMORY) -> VmRecord:
+    (snapshot,) = RECORD.snapshots
+    return replace(RECORD, snapshots=(replace(snapshot, memory=memory),))
+
+
+def test_older_versions_leave_a_record_alone_that_names_memory_and_no_other() -> None:
+    content = render_record(keep_memory())
+    assert parse_record(content, "vm.json") == keep_memory()
+    assert json.loads(content)["format"] == FORMAT
+    assert json.loads(render_record(RECORD))["format"] == FORMAT - 1
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        {"ram": "../../etc/passwd"},
+        {"ram": "disk-00000003.qcow2"},
+        {"state": "state-00000001;reboot"},
+        {"state": "ram-00000001"},
+        {"machine": "q35,accel=kvm"},
+        {"machine": ""},
+        {"cpu": "max -monitor stdio"},
+        {"cpu": "max,\nx"},
+        {"accel": "xen"},
+        {"qemu": "7"},
+        {"qemu": "7.2.a"},
+        {"macs": ("02:00:00:00:00:01,id=x",)},
+        {"user_networks": -1},
+        {"user_networks": 1 << 40},
+        {"memory_bytes": 0},
+        {"cpus": 0},
+    ],
+)
+def test_memory_that_names_what_is_not_valid_is_refused(hostile: dict[str, Any]) -> None:
+    content = render_record(keep_memory(replace(MEMORY, **hostile)))
+    with pytest.raises(HypervisorError, match="cannot be understood"):
+        parse_record(content, "vm.json")
+
+
+def test_memory_of_another_kind_of_value_is_refused() -> None:
+    document = json.loads(render_record(keep_memory()))
+    odds: tuple[object, ...] = (
+        5,
+        [],
+        "x",
+        {"ram": 5},
+        {**document["snapshots"][0]["memory"], "more": 1},
+    )
+    for odd in odds:
+        document["snapshots"][0]["memory"] = odd
+        with pytest.raises(HypervisorError, match="cannot be understood"):
+            parse_record(json.dumps(document).encode(), "vm.json")
 
 
 def build_desk(*, moving: tuple[str, str] = ("", ""), copy: tuple[str, str] = ("", "")) -> VmRecord:
