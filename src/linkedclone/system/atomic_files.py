@@ -156,7 +156,16 @@ def whole_file(content: bytes) -> SparseFile:
 
 def sync_folder(folder: Path) -> None:
     """Make the names in a folder outlive a power failure."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    _sync(folder, os.O_DIRECTORY)
+
+
+def sync_file(file: Path) -> None:
+    """Make the content of a file outlive a power failure."""
+    _sync(file, 0)
+
+
+def _sync(path: Path, kind: int) -> None:
+    descriptor = os.open(path, os.O_RDONLY | kind | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
     finally:

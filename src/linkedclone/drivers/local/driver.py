@@ -98,6 +98,7 @@ FEATURES: Final = Features(
     request_fields=frozenset(
         {
             "snapshot.quiesce",
+            "snapshot.memory",
             "hardware.disks",
             "hardware.nics.remap",
             "hardware.nics.add",

@@ -22,7 +22,7 @@ from linkedclone.drivers.local.lifecycle.naming import rename_vm
 from linkedclone.drivers.local.lifecycle.power import set_power
 from linkedclone.drivers.local.machine.open import OpenMachine
 from linkedclone.drivers.local.recovery.interrupted_merge import settle_source
-from linkedclone.drivers.local.snapshots import snapshots
+from linkedclone.drivers.local.snapshots import snapshots, with_memory
 from linkedclone.drivers.local.snapshots.promote import promote_vm
 from linkedclone.drivers.local.state.folder import StateFolder
 from linkedclone.errors import NoSnapshotError
@@ -54,6 +54,9 @@ def build_work(  # noqa: C901, PLR0912 - one case for each step
             return _build_clone_work(state, machines, step)
         case plan.AttachClone():
             run = partial(await_clone, state, step.create.name)
+        case plan.TakeSnapshot(memory=True):
+            keep = partial(with_memory.create_with_memory, state, machines, step.vm)
+            run = partial(keep, step.name, step.description)
         case plan.TakeSnapshot():
             take = partial(snapshots.create_snapshot, state, machines, step.vm)
             run = partial(take, step.name, step.description, quiesce=step.quiesce)

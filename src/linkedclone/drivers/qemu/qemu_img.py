@@ -43,7 +43,7 @@ def explain_failure(verb: str, status: int, words: str, folder: Path) -> Hypervi
         return translate_os_error(OSError(errno.EFBIG, os.strerror(errno.EFBIG)), what)
     for number in (errno.EDQUOT, errno.EFBIG, errno.ENOSPC):
         text = os.strerror(number)  # its locale is C
-        if details.endswith(text) or (number == errno.ENOSPC and _is_full(folder)):
+        if details.endswith(text) or (number == errno.ENOSPC and is_full(folder)):
             found = translate_os_error(OSError(number, details or text, str(folder)), what)
             found.kind = "qemu-img"
             return found
@@ -137,5 +137,6 @@ def refuse_full(
         )
 
 
-def _is_full(folder: Path) -> bool:
+def is_full(folder: Path) -> bool:
+    """Say whether nothing more can be written to a folder's file system."""
     return free_bytes(folder) < _FULL_BELOW_BYTES or has_no_inodes(folder)

@@ -1,8 +1,8 @@
 """One virtual machine: a QEMU process that is found again by what it answers."""
 
 import time
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -13,8 +13,10 @@ from linkedclone.drivers.local.machine.accelerator import BOOT_ID, choose_accele
 from linkedclone.drivers.local.machine.arguments import (
     CONSOLE_SOCKET,
     VNC_SOCKET,
+    Loading,
     MachineConfig,
     build_arguments,
+    build_shape,
 )
 from linkedclone.drivers.local.machine.console import attach
 from linkedclone.drivers.local.machine.firmware import prepare_firmware
@@ -31,10 +33,12 @@ from linkedclone.drivers.local.machine.process import (
     drop_warnings,
     hold_own,
     launch,
+    read_arguments,
 )
-from linkedclone.drivers.local.qmp.actions import ask_to_power_off, resume
+from linkedclone.drivers.local.qmp.actions import ask_to_power_off, go_on, resume
 from linkedclone.drivers.local.qmp.disks import SNAPSHOT_SECONDS, RunningDisks, Work
 from linkedclone.drivers.local.qmp.inside import read_texts
+from linkedclone.drivers.local.qmp.migration import load_quietly, set_links
 from linkedclone.drivers.local.qmp.programs import GuestPrograms
 from linkedclone.drivers.local.qmp.session import ANSWER_SECONDS, OFF, Off, Session, with_session
 from linkedclone.drivers.local.qmp.sockets import (
@@ -53,6 +57,7 @@ from linkedclone.errors import (
     LinkedCloneError,
     NoSpaceError,
     PowerOnError,
+    RefusedError,
 )
 from linkedclone.formats.chain import name_disk
 from linkedclone.model.vm import Power, SshAddress
@@ -67,6 +72,7 @@ BOOT_FILE = "boot"
 OBSERVE_SECONDS = 9.0
 """More than the guest's agent may take by itself."""
 START_SECONDS = 30.0
+LOAD_SECONDS = 120.0
 QUIT_SECONDS = 10.0
 POLL_SECONDS = 0.01
 
@@ -99,32 +105,99 @@ class Machine(RunningDisks, GuestPrograms):
 
         QEMU lives on when this process ends.
         """
-        self.folder.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
         accel = self.config.accel or choose_accelerator(self.config.kernel).name
-        deadline = time.monotonic() + deadline_seconds
-        with hold(self.folder / LOCK, deadline_s=deadline_seconds):
+        with self._alone(deadline_seconds) as deadline:
             if with_session(self.folder, self.config.uuid, _answers) is not OFF:
                 return
-            firmware = prepare_firmware(self.config.variables)
             arguments = build_arguments(
                 self.config,
                 self._name_disks(),
                 accel=accel,
                 cpu=choose_cpu(accel),
-                firmware=firmware,
+                firmware=prepare_firmware(self.config.variables),
             )
-            with suppress(OSError):  # it only makes last words clearer
-                (self.folder / BOOT_FILE).touch(mode=PRIVATE_FILE)
-                (self.folder / BOOT_FILE).write_text(BOOT_ID.read_text())
-            remove_log(self.folder, CONSOLE_LOG)
-            with self._admit():
-                launched = launch(arguments, self.folder, console=self.config.console_log)
-            try:
-                self._wait_for_answer(launched, deadline)
-            except BaseException:
-                launched.process.kill()
-                launched.process.wait()
-                raise
+            self._launch(arguments, deadline)
+
+    def load(self, loading: Loading, deadline_seconds: float = LOAD_SECONDS) -> None:
+        """Start QEMU with the memory of a snapshot. It stands still then, all cables pulled out.
+
+        It is what was saved until it is told otherwise. See :meth:`plug_in` and :meth:`go_on`.
+        Neither of the snapshot's files is written to.
+        """
+        with self._alone(deadline_seconds) as deadline:
+            if with_session(self.folder, self.config.uuid, _answers) is not OFF:
+                name = self.config.name
+                raise RefusedError(f"{name} runs already", hint=f"stop it first: ``stop`` {name}")
+            arguments = build_arguments(
+                self.config,
+                self._name_disks(),
+                accel=loading.accel,
+                cpu=loading.cpu,
+                firmware=prepare_firmware(self.config.variables),
+                loading=loading,
+            )
+            if loading.shape and build_shape(arguments) != loading.shape:
+                raise RefusedError(
+                    f"the memory is that of a machine with other hardware than {self.config.name}",
+                    hint="take the snapshot anew",
+                )
+            work = partial(
+                load_quietly,
+                file=loading.state,
+                cards=len(self.config.cards),
+                old_networks=loading.old_networks,
+            )
+            self._launch(arguments, deadline, work)
+
+    def go_on(self) -> None:
+        """Let a machine that stands still go on."""
+        self._demand(go_on)
+
+    def plug_in(self) -> None:
+        """Plug in the cables of all cards."""
+        self._demand(partial(set_links, cards=len(self.config.cards), up=True))
+
+    @contextmanager
+    def _alone(self, seconds: float) -> Iterator[float]:
+        """Hold the machine's lock to start it; yields the time at which that has to be done."""
+        self.folder.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
+        deadline = time.monotonic() + seconds
+        with hold(self.folder / LOCK, deadline_s=seconds):
+            yield deadline
+
+    def _launch(
+        self, arguments: Sequence[str], deadline: float, then: Work[None] | None = None
+    ) -> None:
+        """Start QEMU and do something with it once it answers; one for which that fails ends."""
+        with suppress(OSError):  # it only makes last words clearer
+            (self.folder / BOOT_FILE).touch(mode=PRIVATE_FILE)
+            (self.folder / BOOT_FILE).write_text(BOOT_ID.read_text())
+        remove_log(self.folder, CONSOLE_LOG)
+        with self._admit():
+            launched = launch(arguments, self.folder, console=self.config.console_log)
+        try:
+            self._wait_for_answer(launched, deadline)
+            if then is not None:
+                self._work_on(launched, deadline, then)
+        except BaseException:
+            launched.process.kill()
+            launched.process.wait()
+            raise
+
+    def _work_on(self, launched: Launched, deadline: float, work: Work[None]) -> None:
+        seconds = max(POLL_SECONDS, deadline - time.monotonic())
+        try:
+            with_session(self.folder, self.config.uuid, work, deadline_seconds=seconds)
+        except (GoneError, HypervisorError) as error:
+            launched.process.kill()
+            launched.await_logs()
+            words = drop_warnings(read_tail(self.folder, QEMU_LOG))
+            raise PowerOnError(
+                f"QEMU could not load the memory of {self.config.name}",
+                details=words or error.details or error.brief,
+                hint=f"what it said is in {self.folder / QEMU_LOG}",
+                kind="migrate",
+            ) from error
 
     def _name_disks(self) -> tuple[str, ...]:
         """Return each disk's whole chain as passed to QEMU; see ``chain``."""
@@ -219,6 +292,14 @@ class Machine(RunningDisks, GuestPrograms):
             made = (self.folder / QMP_SOCKET).stat().st_mtime
             return datetime.fromtimestamp(made, tz=UTC)
         return None
+
+    def read_arguments(self) -> tuple[str, ...]:
+        """Return what its QEMU was started with."""
+
+        async def work(session: Session) -> tuple[str, ...]:
+            return read_arguments(session.pid)
+
+        return self._demand(work)
 
     def find_ssh(self) -> SshAddress | None:
         """Say where its port 22 is reached from here, without asking the guest; None if nowhere."""

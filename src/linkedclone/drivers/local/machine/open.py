@@ -13,7 +13,11 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from linkedclone.drivers.local.machine.arguments import MachineConfig
+from linkedclone.drivers.local.machine.arguments import (
+    MachineConfig,
+    build_arguments,
+    build_shape,
+)
 from linkedclone.drivers.local.machine.machine import Machine
 from linkedclone.drivers.local.machine.memory_admission import admitted
 from linkedclone.drivers.local.machine.process import runs_in
@@ -108,3 +112,10 @@ def observe_runs(machines: OpenMachine, vm: StoredVm, *, guest: bool = False) ->
 
 def observe_power(machines: OpenMachine, vm: StoredVm) -> Power:
     return observe_surely(machines, vm).power
+
+
+def find_shape(vm: StoredVm, disks: int) -> str:
+    """Return the digest of a VM's hardware with so many disks; see ``arguments.build_shape``."""
+    config = open_machine(vm).config
+    firmware = Path("firmware") if config.variables else None
+    return build_shape(build_arguments(config, [""] * disks, accel="tcg", firmware=firmware))

@@ -118,11 +118,16 @@ def hold_own(folder: Path, uuid: str) -> Iterator["ProcessHandle"]:
 
 
 def _is_told(pid: int, word: str) -> bool:
+    return word in read_arguments(pid)
+
+
+def read_arguments(pid: int) -> tuple[str, ...]:
+    """Return what a process was started with; empty if it has ended, or cannot be looked at."""
     try:
-        arguments = (_PROCESSES / str(pid) / "cmdline").read_bytes().split(b"\0")
+        told = (_PROCESSES / str(pid) / "cmdline").read_bytes()
     except OSError:
-        return False
-    return word.encode() in arguments
+        return ()
+    return tuple(os.fsdecode(told).split("\0"))
 
 
 class ProcessHandle:

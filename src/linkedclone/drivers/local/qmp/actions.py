@@ -49,7 +49,22 @@ async def snapshot_disks(
     session: Session, overlays: Mapping[int, Path], *, quiesce: bool = False
 ) -> bool:
     """Put overlays on disks, with the guest's file systems frozen where that is possible."""
-    actions = [
+    runs = (await session.monitor.execute("query-status"))["running"].flag()
+    async with AsyncExitStack() as stack:
+        quiesced = runs and await _freeze(session, stack)
+        if quiesce and runs and not quiesced:
+            raise RefusedError(
+                "the guest's file systems cannot be brought to rest",
+                details="the guest agent does not answer, or could not freeze them in time",
+                hint="leave ``snapshot.quiesce`` out, or stop the VM",
+            )
+        await session.monitor.execute("transaction", actions=build_overlaying(overlays))
+    return quiesced
+
+
+def build_overlaying(overlays: Mapping[int, Path]) -> list[dict[str, object]]:
+    """Build the actions that put overlays, which are there, on disks by their numbers. Pure."""
+    return [
         {
             "type": "blockdev-snapshot-sync",
             "data": {
@@ -61,17 +76,6 @@ async def snapshot_disks(
         }
         for number, overlay in overlays.items()
     ]
-    runs = (await session.monitor.execute("query-status"))["running"].flag()
-    async with AsyncExitStack() as stack:
-        quiesced = runs and await _freeze(session, stack)
-        if quiesce and runs and not quiesced:
-            raise RefusedError(
-                "the guest's file systems cannot be brought to rest",
-                details="the guest agent does not answer, or could not freeze them in time",
-                hint="leave ``snapshot.quiesce`` out, or stop the VM",
-            )
-        await session.monitor.execute("transaction", actions=actions)
-    return quiesced
 
 
 async def _freeze(session: Session, stack: AsyncExitStack) -> bool:

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from linkedclone.drivers.local.qmp import block_jobs
+from linkedclone.drivers.local.qmp import block_jobs, migration
 from linkedclone.drivers.local.qmp import merge as merging
 from linkedclone.drivers.local.qmp.actions import go_on, snapshot_disks
 from linkedclone.drivers.local.qmp.session import ANSWER_SECONDS, Session
@@ -21,6 +21,7 @@ from linkedclone.errors import BusyError, HypervisorError
 
 SNAPSHOT_SECONDS = 60.0
 MOVE_SECONDS = 120.0
+CAPTURE_SECONDS = 600.0
 STILL_SECONDS = 300.0
 """How long a block job may copy nothing before it is given up."""
 LONGEST_SECONDS = 24 * 3600.0
@@ -60,6 +61,13 @@ class RunningDisks(ABC):
         work = partial(snapshot_disks, overlays=overlays, quiesce=quiesce)
         return self._demand(work, deadline_seconds=SNAPSHOT_SECONDS)
 
+    def capture(self, overlays: Mapping[int, Path], stream: Path) -> migration.Captured:
+        """Save memory and devices to a new file, with overlays on the disks at that instant."""
+        work = partial(migration.capture, overlays=overlays, stream=stream)
+        captured = self._demand(work, deadline_seconds=CAPTURE_SECONDS)
+        migration.await_written(stream)
+        return captured
+
     def copy_disks(self, targets: Mapping[int, Path], commit: Commit) -> None:
         """Copy disks into empty files of their sizes, and let the guest go on in these."""
         self._demand(partial(block_jobs.start_copies, targets=targets))
@@ -84,6 +92,7 @@ class RunningDisks(ABC):
     def cancel_jobs(self) -> None:
         """End all jobs that a command started, unfinished; the layers stay as they are."""
         self._demand(block_jobs.cancel_jobs, deadline_seconds=SNAPSHOT_SECONDS)
+        self._demand(migration.cancel_saving, deadline_seconds=SNAPSHOT_SECONDS)
 
     def _move(self, jobs: Sequence[str], devices: Sequence[str], commit: Commit) -> None:
         move = partial(block_jobs.move_guest, jobs=jobs, devices=devices)

@@ -56,8 +56,9 @@ def settle(state: StateFolder, machines: OpenMachine, vm: LockedVm) -> LockedVm:
         return vm
     # A command that was killed during a snapshot may have left the guest frozen.
     runs = observe_runs(machines, vm, guest=True)
-    # Only snapshots do not pause the guest.
-    halting = runs and not any(disk.pending for disk in vm.record.disks)
+    # Only snapshots without memory do not pause the guest.
+    moving = any(disk.pending for disk in vm.record.disks)
+    halting = runs and (vm.record.halted or not moving)
     if halting:
         machines(vm).cancel_jobs()
     layers = machines(vm).read_chains() if runs else None

@@ -18,7 +18,6 @@ finds out after a kill which of the two the machine has.
 """
 
 import json
-import os
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -41,7 +40,7 @@ from linkedclone.errors import HypervisorError, InUseError, RefusedError
 from linkedclone.formats.chain import ImageFormat, name_disk, read_chain
 from linkedclone.formats.qcow2 import CLUSTER_BYTES
 from linkedclone.model.values.ids import VmId
-from linkedclone.system.atomic_files import sync_folder
+from linkedclone.system.atomic_files import sync_file, sync_folder
 from linkedclone.system.locks import hold
 
 _OPTIONS = f"cluster_size={CLUSTER_BYTES},extended_l2=on"
@@ -154,7 +153,7 @@ def _convert(
     for end, copy in zip(ends, copies, strict=True):
         run_qemu_img(build_convert(end, entry / copy), folder=vm.folder, lock=vm.lock)
         if state.durable:
-            _sync(entry / copy)
+            sync_file(entry / copy)
     return copies
 
 
@@ -168,14 +167,6 @@ def _take_over(state: StateFolder, vm: StoredVm, entry: Path, copies: Sequence[s
 
 def build_convert(top: Path, made: Path) -> tuple[str, ...]:
     return ("convert", "-q", "-O", "qcow2", "-o", _OPTIONS, name_disk(top), str(made))
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 # -- running --------------------------------------------------------------------------

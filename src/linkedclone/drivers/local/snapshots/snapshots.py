@@ -58,20 +58,12 @@ def create_snapshot(
             for file in unfinished.files:
                 seal_if_possible(state, stored.folder / file)
             return unfinished.id
-        snapshot = SnapshotRecord(
-            id=SnapshotId(f"snapshot-{secrets.token_hex(6)}"),
-            name=name,
-            disks=tuple(
-                DiskRecord(label=disk.label, file=disk.file) for disk in stored.record.disks
-            ),
-            created=datetime.now(UTC),
-            description=description,
-        )
+        snapshot = build_snapshot(stored, name, description)
         frozen = stored.disk_tops
         runs = observe_runs(machines, stored)
         # From here to the record the new layers have no name: see ``state.folder``.
         with kept_from_writers(() if runs else frozen), hold(state.family_lock, shared=True):
-            disks = _publish_next(state, stored, entry)
+            disks = publish_next(state, stored, entry)
             if runs:
                 stored = _move_running(state, machines, stored, disks, quiesce=quiesce)
             snapshots = (*stored.record.snapshots, snapshot)
@@ -80,6 +72,17 @@ def create_snapshot(
         for layer in frozen:
             seal_if_possible(state, layer)
         return snapshot.id
+
+
+def build_snapshot(vm: StoredVm, name: str, description: str) -> SnapshotRecord:
+    """Build the record of a snapshot of the layers that a VM writes to now."""
+    return SnapshotRecord(
+        id=SnapshotId(f"snapshot-{secrets.token_hex(6)}"),
+        name=name,
+        disks=tuple(DiskRecord(label=disk.label, file=disk.file) for disk in vm.record.disks),
+        created=datetime.now(UTC),
+        description=description,
+    )
 
 
 def _find_unfinished(vm: StoredVm, name: str) -> SnapshotRecord | None:
@@ -108,7 +111,7 @@ def _is_new(top: Path, frozen: Path, vm: StoredVm) -> bool:
     return top.stat().st_size == wanted.length and top.read_bytes() == wanted.to_bytes()
 
 
-def _publish_next(state: StateFolder, vm: LockedVm, entry: Path) -> dict[int, str]:
+def publish_next(state: StateFolder, vm: LockedVm, entry: Path) -> dict[int, str]:
     """Make an empty layer over each of the VM's disks; return their file names by disk."""
     chains = [read_chain(top) for top in vm.disk_tops]
     for chain in chains:
