@@ -20,10 +20,11 @@ from linkedclone.drivers.local.state.folder import (
 )
 from linkedclone.drivers.local.state.record import NEWER, DiskRecord, SnapshotRecord
 from linkedclone.drivers.local.state.store import StoredVm
+from linkedclone.drivers.local.storage.memory import find_stale
 from linkedclone.errors import HypervisorError
 from linkedclone.model.request import DEFAULT_OWNER
 from linkedclone.model.values.ids import VmId
-from linkedclone.model.vm import Disk, Layer, Mark, Power, Snapshot, Vm
+from linkedclone.model.vm import Disk, Layer, Mark, Power, Snapshot, SnapshotMemory, Vm
 
 FOLDER_PATH = "/vm"
 _BLOCK_BYTES = 512
@@ -179,9 +180,17 @@ def _build_snapshots(state: StateFolder, vm: StoredVm, seen: Seen) -> tuple[Snap
             if seen.with_snapshot_disks
             else None,
             description=ends[end].description,
+            memory=_build_memory(vm, ends[end]),
         )
         for end in ordered
     )
+
+
+def _build_memory(vm: StoredVm, snapshot: SnapshotRecord) -> SnapshotMemory | None:
+    if snapshot.memory is None:
+        return None
+    used = sum(allocated_bytes(vm.folder / file) or 0 for file in snapshot.memory.files)
+    return SnapshotMemory(size_bytes=used, stale=find_stale(vm, snapshot))
 
 
 def _ancestry(chain: Chain, ends: Mapping[Path, SnapshotRecord]) -> tuple[SnapshotRecord, ...]:
@@ -198,6 +207,7 @@ def _measure(vm: StoredVm, seen: Seen) -> tuple[int, int]:
             shared += used
         else:
             own += used
+    own += sum(allocated_bytes(path) or 0 for path in vm.memory)
     return own, shared
 
 
