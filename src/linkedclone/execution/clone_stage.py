@@ -215,18 +215,21 @@ class CloneStage(StageWorker):
     def _with_latest_parent(
         self, steps: Sequence[CreateClone], vms: Mapping[str, Vm]
     ) -> Sequence[CreateClone]:
-        """Read the parent again if other runs made some: those may depend on newer snapshots."""
-        theirs = [
-            step
+        """Read the parent again if other runs made some: those may depend on newer snapshots.
+
+        What this run made depends on what the parent was when that was planned.
+        """
+        theirs = {
+            step.name
             for step in steps
             if (vm := vms.get(step.name.casefold())) is not None
             and (vm.mark is None or vm.mark.run != step.mark.run)
-        ]
+        }
         if not theirs:
             return steps
         source = steps[0].source.uuid
         (parent,) = self._stages.outage.ask(lambda: self._driver.find_vms([source]))
-        return [replace(step, source=parent) for step in steps]
+        return [replace(s, source=parent) if s.name in theirs else s for s in steps]
 
     def _mend_marks(self, made: list[Made]) -> list[Made]:
         """Rewrite marks that name another UUID than their clone's, or that say it is a good one."""

@@ -14,7 +14,7 @@ from linkedclone.errors import (
 from linkedclone.lineage.proof import Proof, hangs_from, hangs_from_any, prove_copied, prove_linked
 from linkedclone.model.plan import CreateClone
 from linkedclone.model.report import Failure, Stage
-from linkedclone.model.vm import LEFT_FAILED, Power, Vm
+from linkedclone.model.vm import LEFT_FAILED, Disk, Power, Vm
 
 
 class Fate(StrEnum):
@@ -99,9 +99,19 @@ def _prove(step: CreateClone, vm: Vm) -> Proof:
     if not step.disk_move.linked:
         disks = step.source.disks if snapshot is None else snapshot.disks or ()
         return prove_copied(vm.disks, disks, added=added)
-    if step.instant and snapshot is None:  # the parent's own layers may have grown since
-        return hangs_from(vm, step.source.disks)
+    if step.instant and snapshot is None:
+        return hangs_from(vm, _shared_layers(step.source))
     return prove_linked(vm.disks, snapshot.disks or () if snapshot else (), added=added)
+
+
+def _shared_layers(source: Vm) -> tuple[Disk, ...]:
+    """Return what the clones of a parent as it runs depend on, which has grown since.
+
+    A frozen one has its top to itself from its first clone on [fact: vs-instant-frozen].
+    """
+    if not source.frozen:
+        return source.disks
+    return tuple(replace(disk, chain=disk.chain[:-1] or disk.chain) for disk in source.disks)
 
 
 def _may_be_unfinished(step: CreateClone, vm: Vm) -> bool:
@@ -217,7 +227,8 @@ def judge_existing(source: Vm, vm: Vm, *, linked: bool = True) -> CloneVerdict:
         vm: The clone.
         linked: Whether it is to be linked; a full clone that is linked is reported, too.
     """
-    if vm.valid_mark and vm.valid_mark.spec == LEFT_FAILED:
+    # Its mark may still name another UUID than the hypervisor gave it.
+    if vm.mark and vm.mark.spec == LEFT_FAILED:
         return CloneVerdict(fate=Fate.NOTHING, failure=_failure(_was_left(vm)))
     if not linked:
         return _judge_copy(source, vm)
