@@ -113,6 +113,7 @@ def _vm(seen: Seen, around: Mapping[str, Seen]) -> Vm:
         cpus=seen.get("config.hardware.numCPU"),
         memory_bytes=seen.get("config.hardware.memoryMB") << 20,
         booted=seen.get("runtime.bootTime"),
+        frozen=bool(seen.get("runtime.instantCloneFrozen")),
     )
 
 

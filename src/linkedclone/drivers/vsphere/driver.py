@@ -9,7 +9,9 @@ from typing import Final
 from linkedclone.drivers.features import require
 from linkedclone.drivers.rules.clone_checks import check_clones
 from linkedclone.drivers.rules.refusals import refuse_step, refuse_unsupported
-from linkedclone.drivers.vsphere.cloning.preview import render_clone
+from linkedclone.drivers.vsphere.cloning.fork_source import refuse_places
+from linkedclone.drivers.vsphere.cloning.forks import Forks
+from linkedclone.drivers.vsphere.cloning.preview import render_clone, render_fork
 from linkedclone.drivers.vsphere.connection.session import Session
 from linkedclone.drivers.vsphere.features import find_features
 from linkedclone.drivers.vsphere.guest.stored_specifications import StoredSpecs
@@ -48,9 +50,10 @@ class VsphereDriver:
         self._placer = Placer(session, collector, self._observer, self._specs)
         self._lookup = lookup
         self._attacher = Attacher(session, collector, lookup)
-        self._jobs = Jobs(session, collector, self._attacher)
+        forks = Forks(session, collector)
+        self._jobs = Jobs(session, collector, self._attacher, sequel=forks)
         self.features = find_features(session)
-        self._steps = Steps(session, collector, self._observer, self._specs, self._jobs)
+        self._steps = Steps(session, collector, self._observer, self._specs, self._jobs, forks)
         self.notes: tuple[str, ...] = ()
         self.services = VsphereServices(
             session, collector, self._observer, self._datacenters, self._jobs, self._steps
@@ -88,6 +91,8 @@ class VsphereDriver:
     def resolve_target(self, source: Vm, request: CloneRequest) -> Target:
         require(self.features, CreateClone)
         refuse_unsupported(request, self.features)
+        if request.instant:
+            refuse_places(request)
         return self._placer.resolve_target(source, request)
 
     def observe_names(self, target: Target, names: Sequence[str]) -> tuple[Vm, ...]:
@@ -106,8 +111,10 @@ class VsphereDriver:
         return check_clones(steps, self._steps.check)
 
     def preview_clone(self, step: CreateClone) -> Mapping[str, object]:
-        """Return the arguments of the CloneVM_Task, as plain data."""
+        """Return the arguments of the CloneVM_Task or InstantClone_Task, as plain data."""
         spec = self._steps.build_spec(step)
+        if step.instant:
+            return render_fork(step.source.id, spec)
         folder = "/".join(filter(None, (step.target.folder, step.target.new_folder)))
         return render_clone(step.source.id, folder, step.name, spec)
 

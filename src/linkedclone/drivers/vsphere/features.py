@@ -19,6 +19,9 @@ _OF_VCENTER: Final = frozenset(
 )
 """What a lone ESXi host cannot do [fact: vs-esxi]."""
 
+_FORKS: Final = (6, 7)
+"""The API that knows instant clones first [fact: vs-instant-clone]."""
+
 
 def find_features(session: Session) -> Features:
     """Say what the endpoint of a session can do; costs no call.
@@ -27,10 +30,13 @@ def find_features(session: Session) -> Features:
     [fact: vs-limits]. Disks with parents do not grow [fact: vs-linked-no-growth].
     """
     alone = not session.is_vcenter
+    fields = frozenset(FIELDS) - {"hardware.firmware", "hardware.display"}
+    if alone or session.api_version < _FORKS:
+        fields -= {"instant"}
     return Features(
         endpoint="an ESXi host without vCenter" if alone else "vSphere",
         steps=ALL_STEPS - _OF_VCENTER if alone else ALL_STEPS,
-        request_fields=frozenset(FIELDS) - {"hardware.firmware", "hardware.display"},
+        request_fields=fields,
         pool_section="vsphere",
         parallel=128,
         patience_seconds=session.endpoint.patience_seconds,

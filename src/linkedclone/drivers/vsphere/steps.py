@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Final, assert_never
 
 from linkedclone.drivers.rules.marks import refuse_changed
 from linkedclone.drivers.vsphere.cloning.clone_spec import build_clone_spec, check_clone_spec
+from linkedclone.drivers.vsphere.cloning.fork_source import ForkSource, check_fork, read_source
+from linkedclone.drivers.vsphere.cloning.fork_spec import build_fork_spec
+from linkedclone.drivers.vsphere.cloning.forks import Forks
 from linkedclone.drivers.vsphere.connection.session import Session
 from linkedclone.drivers.vsphere.guest.stored_specifications import StoredSpecs
 from linkedclone.drivers.vsphere.inventory.device_shape import Shape, needs_devices
@@ -38,12 +41,15 @@ class Steps:
         observer: Observer,
         specs: StoredSpecs,
         jobs: Jobs,
+        forks: Forks,
     ) -> None:
         self._session = session
         self._collector = collector
         self._observer = observer
         self._specs = specs
         self._jobs = jobs
+        self._forks = forks
+        self._fork_sources: dict[VmId, ForkSource] = {}
 
     def start(self, step: JobStep) -> Job:  # noqa: C901, PLR0912 - one case for each step
         """Send the call of a step."""
@@ -51,7 +57,8 @@ class Steps:
             case CreateClone():
                 return self._create_clone(step)
             case plan.AttachClone(create=create):
-                return self._jobs.attach(create.name, create.source.id, create.target)
+                job = self._jobs.attach(create.name, create.source.id, create.target)
+                return self._follow_fork(job, create) if create.instant else job
             case plan.TakeSnapshot():
                 return self._take_snapshot(step)
             case plan.DeleteSnapshot():
@@ -95,11 +102,16 @@ class Steps:
 
     def check(self, step: CreateClone) -> None:
         """Refuse a clone that the hardware which is cloned does not allow."""
+        if step.instant:
+            check_fork(step, self._read_fork_source(step.source.id))
+            return
         shape, stored = self._read_parts(step)
         check_clone_spec(step, shape, stored, version=self._session.api_version)
 
     def build_spec(self, step: CreateClone) -> Native:
-        """Build the CloneSpec of a step."""
+        """Build the CloneSpec of a step, or its InstantCloneSpec."""
+        if step.instant:
+            return build_fork_spec(step, self._fork_source(step.source.id).shape)
         shape, stored = self._read_parts(step)
         version = self._session.api_version
         knows_tpm = version >= _TPM_POLICIES
@@ -115,7 +127,26 @@ class Steps:
             shape = self._observer.present_shape(step.source.id, whole=whole)
         return shape, self._specs.read(step.target.customization_spec)
 
+    def _read_fork_source(self, vm: VmId) -> ForkSource:
+        """Read a VM that is to be forked; what was read counts for the whole batch."""
+        self._fork_sources[vm] = source = read_source(self._session, self._collector, vm)
+        return source
+
+    def _fork_source(self, vm: VmId) -> ForkSource:
+        return self._fork_sources.get(vm) or self._read_fork_source(vm)
+
+    def _fork(self, step: CreateClone) -> Job:
+        check_fork(step, self._fork_source(step.source.id))
+        call = self._vm(step.source.id).InstantClone_Task
+        return self._follow_fork(self._send(step, call, spec=self.build_spec(step)), step)
+
+    def _follow_fork(self, job: Job, step: CreateClone) -> Job:
+        self._forks.add(job, step, self._fork_source(step.source.id).shape.devices)
+        return job
+
     def _create_clone(self, step: CreateClone) -> Job:
+        if step.instant:
+            return self._fork(step)
         return self._send(
             step,
             self._vm(step.source.id).CloneVM_Task,

@@ -85,7 +85,12 @@ def _renews(card: _Card) -> bool:
     return card.old is not None and bool(card.mac or is_manual(card.old))
 
 
-def _build_card(card: _Card) -> Native:
+def build_card_edit(card: _Card, *, connect: Native) -> Native:
+    """Return the edit of a card that is there, with its connection."""
+    return _change("edit", _build_card(card, connect=connect))
+
+
+def _build_card(card: _Card, *, connect: Native = None) -> Native:
     """Return a card of the snapshot as it is to be; fields that are not set stay as they are."""
     old = card.old
     return type(old)(
@@ -93,7 +98,7 @@ def _build_card(card: _Card) -> Native:
         controllerKey=old.controllerKey,
         unitNumber=old.unitNumber,
         backing=old.backing if card.network is None else build_backing(card.network),
-        connectable=old.connectable,
+        connectable=connect or old.connectable,
         wakeOnLanEnabled=old.wakeOnLanEnabled,
         **_build_address(card),
     )

@@ -29,6 +29,15 @@ _GUESTINFO: Final = "guestinfo."
 _HARMLESS: Final = ".encoding"
 
 
+def render_fork(source: str, spec: Native) -> Mapping[str, object]:
+    """Return the arguments of an InstantClone_Task."""
+    return {
+        "method": "InstantClone_Task",
+        "_this": f"VirtualMachine:{source}",
+        "spec": render(spec),
+    }
+
+
 def render_clone(source: str, folder: str, name: str, spec: Native) -> Mapping[str, object]:
     """Return the arguments of a CloneVM_Task."""
     return {

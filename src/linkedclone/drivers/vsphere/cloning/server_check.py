@@ -1,6 +1,7 @@
 """Asks vCenter's provisioning checker about a clone, without making one.
 
-``CheckClone_Task`` takes what CloneVM_Task takes [fact: vs-check-clone].
+``CheckClone_Task`` takes what CloneVM_Task takes, and ``CheckInstantClone_Task`` what
+InstantClone_Task takes [fact: vs-check-clone].
 """
 
 import time
@@ -25,20 +26,24 @@ _PATIENCE_SECONDS: Final = 120.0
 def check_clone(
     session: Session, collector: Collector, step: CreateClone, spec: Native
 ) -> tuple[HostCheck, ...]:
-    """Let vCenter check a CloneSpec, host by host; waits for the answer."""
+    """Let vCenter check the request of a clone, host by host; waits for the answer."""
     about = f"check the clone {step.name}"
     checker = session.content.vmProvisioningChecker
     if checker is None:
         raise _absent("the endpoint names none")
     try:
-        task = session.call(
-            about,
-            checker.CheckClone,
-            vm=session.managed("VirtualMachine", step.source.id),
-            folder=session.managed("Folder", step.target.folder),
-            name=step.name,
-            spec=spec,
-        )
+        source = session.managed("VirtualMachine", step.source.id)
+        if step.instant:
+            task = session.call(about, checker.CheckInstantClone, vm=source, spec=spec)
+        else:
+            task = session.call(
+                about,
+                checker.CheckClone,
+                vm=source,
+                folder=session.managed("Folder", step.target.folder),
+                name=step.name,
+                spec=spec,
+            )
         answer = _await(collector, task, about)
     except HypervisorError as error:
         if error.kind in _UNKNOWN_METHOD:

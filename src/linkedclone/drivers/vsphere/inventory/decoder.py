@@ -187,6 +187,7 @@ _DECODERS: Final[Mapping[str, Callable[[Element], Any]]] = {
     "snapshot": read_snapshots,
     "runtime.powerState": _read_reference,
     "runtime.bootTime": _read_date,
+    "runtime.instantCloneFrozen": _read_flag,
     "guest.net": read_cards,
     "guest.customizationInfo": read_customization,
     "guest.toolsRunningStatus": _read_reference,

@@ -47,6 +47,7 @@ PROPERTIES: Final = (
     "runtime.powerState",
     "runtime.connectionState",
     "runtime.bootTime",
+    "runtime.instantCloneFrozen",
     "guest.hostName",
     "guest.ipAddress",
     "guest.net",
@@ -56,7 +57,11 @@ PROPERTIES: Final = (
 )
 """What is read of a VM: leaf properties only."""
 
-_SINCE: Final = {"config.createDate": (6, 7), "guest.customizationInfo": (7, 0, 2)}
+_SINCE: Final = {
+    "config.createDate": (6, 7),
+    "runtime.instantCloneFrozen": (6, 7),
+    "guest.customizationInfo": (7, 0, 2),
+}
 """The API that knows a property first. An older one refuses a whole read for its sake."""
 
 _POWER: Final = {
@@ -180,6 +185,7 @@ def build_vm(read: Read, around: Surroundings) -> Vm:
         cpus=get("config.hardware.numCPU"),
         memory_bytes=None if memory is None else memory << 20,
         booted=get("runtime.bootTime"),
+        frozen=get("runtime.instantCloneFrozen", False),
     )
     unreadable = find_unreadable(vm, read, whole=around.whole)
     return vm if not unreadable else _doubt(vm, unreadable, around.find_stores(read))

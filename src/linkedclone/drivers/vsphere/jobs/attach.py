@@ -20,8 +20,8 @@ from linkedclone.errors import GoneError
 from linkedclone.model.jobs import Job, JobState, JobStatus
 from linkedclone.model.values.ids import FolderId, VmId
 
-_CLONE: Final = "VirtualMachine.clone"
-"""TaskInfo.descriptionId of CloneVM_Task; for ``info.name`` see [fact: py-unknown-values]."""
+_CLONE: Final = frozenset({"VirtualMachine.clone", "VirtualMachine.instantClone"})
+"""TaskInfo.descriptionId of what makes clones; for ``info.name`` see [fact: py-unknown-values]."""
 
 
 _Spot = tuple[FolderId, str, str]
@@ -86,7 +86,7 @@ class Attacher:
         for one in seen.values():
             if one.kind != "Task":
                 one.told("recentTask")
-            elif one.demand("info.descriptionId") == _CLONE:
+            elif one.demand("info.descriptionId") in _CLONE:
                 tasks = found[VmId(moid_of(one.demand("info.entity")))]
                 state = str(one.demand("info.state"))
                 tasks.running |= state in {"queued", "running"}

@@ -4,6 +4,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from linkedclone.drivers.vsphere.native import Native, moid_of
 from linkedclone.errors import LinkedCloneError
@@ -21,6 +22,19 @@ class Start:
 
 IsDone = Callable[[str, LinkedCloneError, str], bool]
 """Says whether an action failed because there is nothing left to do with its subject."""
+
+
+class Sequel(Protocol):
+    """What follows some tasks before their jobs are done."""
+
+    def waits(self, job: Job) -> bool:
+        """Say whether a job waits for something else than a task."""
+
+    def find_later(self, job: Job) -> Job | None:
+        """Return a job with the later task that it is at; None where that is its first, or none."""
+
+    def go_on(self, states: Sequence[JobState], waiting: Sequence[Job]) -> list[JobState]:
+        """Return how far all these jobs are, given the states of those that are at a task."""
 
 
 class Sequences:

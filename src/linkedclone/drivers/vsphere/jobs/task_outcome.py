@@ -33,6 +33,7 @@ _VERBS: Final = {
     "reconfigure": "change the hardware of",
     "relocate": "move",
     "grow": "grow a disk of",
+    "connect": "connect the network cards of",
     "disconnect-media": "empty the drives of",
 }
 """Actions as error texts name them, where they do so by another word."""

@@ -15,7 +15,7 @@ from typing import Final
 
 from linkedclone.drivers.vsphere.connection.session import Session
 from linkedclone.drivers.vsphere.jobs.attach import Attacher, Attachment
-from linkedclone.drivers.vsphere.jobs.sequence import Sequences, Start
+from linkedclone.drivers.vsphere.jobs.sequence import Sequel, Sequences, Start
 from linkedclone.drivers.vsphere.jobs.task_outcome import (
     build_job,
     build_state,
@@ -82,7 +82,13 @@ class Jobs:
     """
 
     def __init__(
-        self, session: Session, collector: Collector, attacher: Attacher, *, results: bool = True
+        self,
+        session: Session,
+        collector: Collector,
+        attacher: Attacher,
+        *,
+        results: bool = True,
+        sequel: Sequel | None = None,
     ) -> None:
         self._session = session
         self._collector = collector
@@ -96,6 +102,7 @@ class Jobs:
         self._attachments: dict[JobId, Attachment] = {}
         self._targets: dict[JobId, Native] = {}
         self._sequences = Sequences(is_so_already)
+        self._sequel = sequel
         self._last_read = 0.0
         self._silent_since = 0.0
         self._numbers = itertools.count(1)
@@ -220,7 +227,10 @@ class Jobs:
             few = bool(self._begun) and self._most <= _FEW
             followed = self._attachments.keys() & self._begun.keys()
         left = end - time.monotonic()
-        return few and not followed and left >= _WATCH_SECONDS and self._watch.works
+        waits = self._sequel is not None and any(
+            self._sequel.waits(self._states[moid].job) for moid in list(self._begun)
+        )
+        return few and not followed and not waits and left >= _WATCH_SECONDS and self._watch.works
 
     def _read_patiently(self, jobs: Sequence[Job], *, watching: bool) -> list[JobState]:
         """Read jobs; while the endpoint does not answer for a moment, there is no news.
@@ -249,10 +259,13 @@ class Jobs:
             return max(self._last_read, oldest) + calls * pause_seconds(age, jobs=len(self._begun))
 
     def _read(self, jobs: Sequence[Job], *, watching: bool) -> list[JobState]:
+        waiting = [job for job in jobs if self._sequel and self._sequel.waits(job)]
+        busy = [self._settle(job) for job in jobs if job not in waiting]
         with self._lock:
-            followed = [self._attachments[job.id] for job in jobs if job.id in self._attachments]
-            tasks = [job for job in jobs if job.id not in self._attachments]
-        ids = [self._sequences.task_of(job) for job in tasks]
+            found = {job.id: self._attachments.get(job.id) for job in busy if not job.task}
+        followed = [one for one in found.values() if one is not None]
+        tasks = [job for job in busy if found.get(job.id) is None]
+        ids = [job.task or self._sequences.task_of(job) for job in tasks]
         natives = [self._session.managed("Task", moid) for moid in ids]
         seen = self._watch.observe(natives, _WATCH_SECONDS) if watching else {}
         if any(is_vague(j.action, seen.get(i)) for j, i in zip(tasks, ids, strict=True)):
@@ -261,7 +274,13 @@ class Jobs:
             self._sequences.go_on(self._build_state(job, seen.get(moid)))
             for job, moid in zip(tasks, ids, strict=True)
         ]
-        return [*map(self._confirm, states), *self._attacher.observe(followed)]
+        states = [*map(self._confirm, states), *self._attacher.observe(followed)]
+        return self._sequel.go_on(states, waiting) if self._sequel else states
+
+    def _settle(self, job: Job) -> Job:
+        """Return a job with the task that it is at."""
+        later = self._sequel.find_later(job) if self._sequel else None
+        return later or job
 
     def _build_state(self, job: Job, task: Seen | None) -> JobState:
         subject = self._sequences.subject_of(job)

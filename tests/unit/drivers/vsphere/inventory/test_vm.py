@@ -281,6 +281,7 @@ def test_an_old_server_is_not_asked_for_what_it_does_not_know() -> None:
     assert set(choose_properties("8.0")) - set(choose_properties("6.5")) == {
         "config.createDate",
         "guest.customizationInfo",
+        "runtime.instantCloneFrozen",
     }
 
 

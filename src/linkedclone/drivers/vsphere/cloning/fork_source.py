@@ -1,0 +1,166 @@
+"""What a VM has to be for instant clones to be made of it. Refused before the call, by name."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from pyVmomi import vim
+
+from linkedclone.drivers.vsphere.cloning.fork_spec import READY
+from linkedclone.drivers.vsphere.connection.session import Session
+from linkedclone.drivers.vsphere.inventory.device_shape import (
+    Shape,
+    build_shape,
+    is_card,
+    is_disk,
+    is_independent,
+    is_manual,
+    label_of,
+)
+from linkedclone.drivers.vsphere.native import Native, kind_of
+from linkedclone.drivers.vsphere.property.collector import Collector, Seen
+from linkedclone.errors import GoneError, InputError, LinkedCloneError, RefusedError
+from linkedclone.guest.host_names import find_fault
+from linkedclone.model.plan import CreateClone
+from linkedclone.model.request import CloneRequest
+from linkedclone.model.values.ids import VmId
+
+_FROZEN = "runtime.instantCloneFrozen"
+_READY = f'config.extraConfig["{READY}"]'
+WANTED = ("config.hardware.device", "config.template", "runtime.powerState", _FROZEN, _READY)
+
+_PASSED = frozenset(
+    {
+        "VirtualPCIPassthrough",
+        "VirtualSCSIPassthrough",
+        "VirtualSriovEthernetCard",
+        "VirtualUSB",
+    }
+)
+"""Devices of the host that a VM has for itself."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForkSource:
+    """A VM that is to be forked, as it was just read."""
+
+    shape: Shape
+    frozen: bool  # whether its guest stands still, so that each fork goes on at the same point
+    ready: bool  # whether a script in its guest waits to be forked
+    trouble: str = ""  # why it does not run; empty if it does
+
+
+def read_source(session: Session, collector: Collector, vm: VmId) -> ForkSource:
+    """Read a VM: one call."""
+    start = session.managed("VirtualMachine", vm)
+    seen = collector.read("read the parent", [start], {"VirtualMachine": WANTED}).get(vm)
+    if seen is None:
+        raise GoneError(f"the VM {vm} no longer exists", kind="ManagedObjectNotFound")
+    return build_source(seen)
+
+
+def build_source(seen: Seen) -> ForkSource:
+    """Return what was read of a VM. Pure."""
+    ready, power = seen.told(_READY), str(seen.demand("runtime.powerState"))
+    trouble = "is a template" if seen.told("config.template") else ""
+    if not trouble and power != "poweredOn":
+        trouble = {"poweredOff": "is off", "suspended": "is suspended"}.get(power, f"is {power}")
+    return ForkSource(
+        shape=build_shape(seen.demand("config.hardware.device"), whole=True),
+        frozen=bool(seen.told(_FROZEN)),
+        ready=bool(ready is not None and ready.value),
+        trouble=trouble,
+    )
+
+
+def check_fork(step: CreateClone, source: ForkSource) -> None:
+    """Refuse a step that cannot be forked from a source, by the first reason that there is."""
+    for error in find_obstacles(step.source.name, source):
+        raise error
+    host_name = step.guest.host_name if step.guest else step.name
+    if fault := find_fault(host_name, windows=False):
+        raise InputError(
+            f"the host name {host_name!r} {fault}",
+            hint="choose another name, or a host_name in a customization",
+        )
+    if step.macs:
+        raise InputError(
+            f"vCenter gives the network cards of instant clones their addresses: ``macs`` of "
+            f"{step.name} is not possible",
+            hint="leave it out",
+        )
+
+
+def find_obstacles(name: str, source: ForkSource) -> Iterator[LinkedCloneError]:
+    """Yield why no instant clone can be made of a VM; nothing if one can."""
+    if source.trouble:
+        yield RefusedError(
+            f"{name} {source.trouble}, and an instant clone is forked from a running VM",
+            hint="start it first",
+        )
+    for device in source.shape.devices:
+        if reason := find_reason(device):
+            yield RefusedError(
+                f"{label_of(device)} of {name} cannot be forked: {reason[0]}", hint=reason[1]
+            )
+    if not source.ready:
+        yield RefusedError(
+            f"no script in the guest of {name} waits to be forked: its clones could not be told "
+            "from each other",
+            details=f"the guest has not set {READY}",
+            hint="install the script of docs/instant-clones-guest.sh in it, and start that",
+        )
+
+
+def find_reason(device: Native) -> tuple[str, str] | None:
+    """Say why a device keeps its VM from being forked, and what helps.
+
+    It is what keeps a VM from being migrated, too [fact: vs-instant-devices].
+    """
+    kinds = vim.vm.device
+    if kind_of(device) in _PASSED:
+        return "it is a device of the host", "remove it"
+    ports = (kinds.VirtualSerialPort, kinds.VirtualParallelPort)
+    if isinstance(device, ports) and not isinstance(device.backing, type(device).FileBackingInfo):
+        return "it is not backed by a file", "remove it, or back it by a file"
+    if isinstance(device, kinds.VirtualSCSIController) and str(device.sharedBus) != "noSharing":
+        return "its bus is shared", "end the sharing"
+    if is_card(device) and is_manual(device):
+        return (
+            "its MAC address was set by hand, so that all clones would have it",
+            "let vCenter assign it",
+        )
+    if is_disk(device) and is_independent(device):
+        raw = getattr(device.backing, "compatibilityMode", None) == "physicalMode"
+        what = "it is a raw device in physical mode" if raw else "it is independent"
+        return what, "make it a dependent virtual disk"
+    return None
+
+
+def refuse_places(request: CloneRequest) -> None:
+    """Refuse what would be another host than the source's: no fork leaves it."""
+    placement = request.placement
+    asked = {
+        "placement.host": placement.host,
+        "placement.cluster": placement.cluster,
+        "placement.datacenter": placement.datacenter,
+        "placement.datastore_cluster": placement.datastore_cluster,
+        "placement.spread.host": placement.spread == "host",
+    }
+    for field, given in asked.items():
+        if given:
+            raise InputError(
+                f"an instant clone is on the host of its parent: ``{field}`` is not possible",
+                hint="leave it out; DRS may move the clone later",
+            )
+
+
+def deepest(devices: Sequence[Native]) -> int:
+    """Return how many layers the longest chain of a VM's disks has."""
+    return max((_count(device.backing) for device in devices if is_disk(device)), default=0)
+
+
+def _count(backing: Native) -> int:
+    count = 0
+    while backing is not None:
+        count, backing = count + 1, getattr(backing, "parent", None)
+    return count
