@@ -4,7 +4,7 @@ import ast
 import re
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import is_dataclass
+from dataclasses import is_dataclass, replace
 from datetime import UTC, datetime
 from enum import EnumType
 from functools import cache
@@ -26,6 +26,7 @@ from linkedclone.cli.views.progress import Board
 from linkedclone.cli.views.reports import render_actions
 from linkedclone.cli.views.tree import render_tree
 from linkedclone.cli.views.vms import render_vm
+from linkedclone.drivers.memory.driver import FEATURES
 from linkedclone.errors import InputError
 from linkedclone.execution.progress import Event
 from linkedclone.lineage.tree import TreeNode
@@ -201,7 +202,11 @@ def test_a_retry_on_the_board_uses_option_names() -> None:
     assert "choose another --host" in shown.get()
 
 
-def test_a_refusal_names_no_option_of_another_command(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_refusal_names_no_option_of_another_command(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    less = replace(FEATURES, request_fields=FEATURES.request_fields - {"snapshot.memory"})
+    monkeypatch.setattr("linkedclone.drivers.memory.driver.FEATURES", less)
     assert run(["snapshot", "create", "golden", "s", "--memory", "-e", "memory:family"]) == 1
     told = capsys.readouterr().err
     assert "a snapshot with memory means nothing to memory:" in told
