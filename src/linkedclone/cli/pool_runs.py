@@ -136,25 +136,69 @@ def change_and_apply(
         verb: The command.
         before: What the file said, if its clones move onto another parent.
     """
-    from linkedclone.app.pools.pool_file import preview_settings, write_settings
+    from linkedclone.app.pools.pool_file import preview_settings
 
     spec = preview_settings(file, settings)
     with open_pool(choices, file, spec, before=before) as opened:
-        pools, scene = opened
-        proposal = pools.propose_apply(
-            replace(scene, despite_unreadable=sure["despite_unreadable"])
-        )
-        if not sure["yes"] and _asks(proposal.plan, verb=verb):
-            if not confirm(proposal.plan, proposal.plan.endpoint):
-                say("nothing was done")
-                return 1
-            proposal.look_again()
-        if scene.accepted:
-            pools.keep(scene)
-        write_settings(file, settings)
-        for key, value in settings.items():
-            say(printable(f"{file}: {key} is {value} from now on"))
+        if not _agree(opened, sure=sure, verb=verb):
+            return 1
+        _write(file, settings, opened)
         return apply_pool(choices, opened, sure={**sure, "yes": True}, verb=verb)
+
+
+def _agree(opened: OpenPool, *, sure: Answered, verb: str) -> bool:
+    """Look what would be done, and ask; say so if nothing is to be done."""
+    pools, scene = opened
+    proposal = pools.propose_apply(replace(scene, despite_unreadable=sure["despite_unreadable"]))
+    if sure["yes"] or not _asks(proposal.plan, verb=verb):
+        return True
+    if not confirm(proposal.plan, proposal.plan.endpoint):
+        say("nothing was done")
+        return False
+    proposal.look_again()
+    return True
+
+
+def _write(file: Path, settings: Mapping[str, object], opened: OpenPool) -> None:
+    from linkedclone.app.pools.pool_file import write_settings
+
+    pools, scene = opened
+    if scene.accepted:
+        pools.keep(scene)
+    if settings:
+        write_settings(file, settings)
+    for key, value in settings.items():
+        say(printable(f"{file}: {key} is {value} from now on"))
+
+
+def recompose_instant(
+    choices: Choices, file: Path, settings: Mapping[str, object], *, sure: Answered
+) -> int:
+    """Fork all clones of a pool anew: from the parent as it runs now.
+
+    Where they are forked from snapshots, one with memory is taken first, once a person
+    has agreed, and the file names it from then on.
+    """
+    from linkedclone.app.pools.pool_file import preview_settings
+    from linkedclone.cli.views.progress import watch
+
+    verb, before = "pool recompose", read_spec(file)
+    spec, agreed = preview_settings(file, settings), Answered(**{**sure, "yes": True})
+    # The snapshot that the file names may be stale or gone: another is about to be taken.
+    look = replace(spec, snapshot="")
+    with open_pool(choices, file, look, before=before, everything=True) as opened:
+        pools, scene = opened
+        if scene.forks_snapshots:
+            pools.refuse_resting(scene)
+            scene = replace(scene, blocked=None)
+        if not _agree((pools, scene), sure=sure, verb=verb):
+            return 1
+        if not scene.forks_snapshots:
+            _write(file, settings, opened)
+            return apply_pool(choices, opened, sure=agreed, verb=verb)
+        with watch(choices) as progress:
+            settings = {**settings, "snapshot": pools.take_image(scene, progress)}
+    return change_and_apply(choices, file, settings, sure=agreed, verb=verb, before=before)
 
 
 def find_rollback(choices: Choices, spec: PoolSpec) -> dict[str, object]:

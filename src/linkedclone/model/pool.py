@@ -118,6 +118,8 @@ class PoolSpec(Written):
         size: How many clones.
         name: What they are called: ``{n}`` or ``{n:03}`` is their number.
         first: The lowest number.
+        clone: How they are made: linked clones boot, instant clones are forked from the
+            running parent, or from a snapshot that holds its memory.
         power: Whether they run.
         annotation: Their notes; None keeps the parent's.
         hardware: What differs from the snapshot's hardware.
@@ -140,6 +142,7 @@ class PoolSpec(Written):
     name: str
     snapshot: str = ""
     first: int = 1
+    clone: Literal["linked", "instant"] = "linked"
     power: Literal["on", "off"] = "on"
     annotation: str | None = None
     hardware: PoolHardware = field(default_factory=PoolHardware)
@@ -166,6 +169,11 @@ class PoolSpec(Written):
     def running(self) -> bool:
         """Whether the clones are to run."""
         return self.power == "on"
+
+    @property
+    def instant(self) -> bool:
+        """Whether they are instant clones."""
+        return self.clone == "instant"
 
 
 class Fitness(StrEnum):

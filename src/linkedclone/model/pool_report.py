@@ -17,7 +17,7 @@ from linkedclone.model.values.document import (
 )
 from linkedclone.model.vm import Power
 
-_IMAGE = told_by(lambda _, image: dict(zip(("parent", "snapshot"), image, strict=True)))
+_IMAGE = told_by(lambda _, image: {"parent": image[0], "snapshot": image[1] or None})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -164,6 +164,31 @@ def test_a_file_without_a_mapping_is_refused(file: Path) -> None:
     assert complain(file, "- a\n") == ["line 1: file: has to be a mapping (key: value)"]
 
 
+def test_what_an_instant_clone_cannot_be_given_is_refused_with_its_line(file: Path) -> None:
+    more = (
+        "clone: instant\npower: off\nhardware: {cpus: 2, memory: 1GiB, add_disks: [1GiB]}\n"
+        "vsphere: {keep_tpm: true, network: LAN}\nlocal: {firmware: uefi}\n"
+        "customization: {os: windows, time_zone: UTC}\n"
+    )
+    found = complain(file, LEAST + more)
+    places = [line.partition(": ")[::2] for line in found if "clone: instant" in line]
+    assert [(line, text.split(":")[0].split(" is ")[0]) for line, text in places] == [
+        ("line 6", "power"),
+        ("line 7", "hardware.add_disks"),
+        ("line 7", "hardware.cpus"),
+        ("line 7", "hardware.memory"),
+        ("line 8", "vsphere.keep_tpm"),
+        ("line 9", "local.firmware"),
+        ("line 10", "customization.os"),
+        ("line 10", "customization.time_zone"),
+    ]
+    fine = "clone: instant\nvsphere: {network: LAN}\ncustomization: {os: linux}\n"
+    spec = read(file, LEAST + fine)
+    assert spec.instant
+    assert build_request(spec, section="vsphere").instant
+    assert not read(file, LEAST).instant
+
+
 def test_settings_are_changed_and_the_rest_stays_as_it_was_written(file: Path) -> None:
     file.write_text(WHOLE)
     file.chmod(0o640)

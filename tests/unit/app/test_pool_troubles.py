@@ -263,6 +263,7 @@ def test_rollback_leads_to_the_image_that_most_are_on_still(stage: Stage) -> Non
     broken = replace(spec, snapshot="third")
     assert stage.apply(broken).exit_code != 0
     pools, scene = stage.survey(broken)
+    assert scene.snapshot is not None
     assert scene.snapshot.id == third
     assert pools.previous(scene.spec) == ("", "new")
 

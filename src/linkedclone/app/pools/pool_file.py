@@ -67,11 +67,12 @@ def check_file(file: YamlFile) -> PoolSpec:
     further_keys = isinstance(plain, dict) and not plain.keys() <= known
     checked = read_into(build_form(installed=further_keys), plain)
     spec = _turn_into_spec(checked.value) if checked.value is not None else None
+    spec = replace(spec, customization=guest) if spec is not None else None
     further = check_pool(spec) if spec is not None else ()
     found = (*problems, *checked.and_also(further), *guest_problems)
     if found or spec is None:
         raise file.complain(found)
-    return replace(spec, customization=guest)
+    return spec
 
 
 def build_form(*, installed: bool) -> type[Any]:

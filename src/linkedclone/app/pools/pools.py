@@ -11,6 +11,7 @@ from linkedclone.app.clock import Clock, keep_time
 from linkedclone.app.clone.guest_identities import settle
 from linkedclone.app.pools.results import tell_absent
 from linkedclone.app.proposal import Proposal
+from linkedclone.drivers.rules.refusals import require_field
 from linkedclone.errors import InputError, LinkedCloneError, RefusedError
 from linkedclone.execution.member_health import HealthLook
 from linkedclone.execution.outage import REAL, Cancellation, Pace
@@ -18,11 +19,13 @@ from linkedclone.model.plan import Plan
 from linkedclone.model.pool import PoolPlan, PoolSpec, Stranger
 from linkedclone.model.pool_report import PoolOutlook, PoolReport, PoolRow, PoolStatus
 from linkedclone.model.report import ActionReport
+from linkedclone.model.request import SnapshotChoice
 from linkedclone.model.values.ids import VmId
 from linkedclone.model.values.vm_names import list_names, render_count
 from linkedclone.model.vm import Snapshot, Vm
 from linkedclone.planning.clone.snapshot_choice import choose_snapshot
 from linkedclone.planning.clone.spec_digest import describe_shape
+from linkedclone.planning.pool.instant import ForkImage, choose_image, refuse_blocked
 from linkedclone.planning.pool.membership import (
     PoolIdentity,
     advise_on,
@@ -62,25 +65,30 @@ class PoolScene:
         spec: The pool.
         request: What its clones have in common.
         parent: The golden image.
-        snapshot: What they are to depend on.
+        snapshot: What they are to depend on; None where instant clones are made of the
+            parent as it runs, or have no snapshot yet.
         target: Where they go.
         instance: The endpoint's own id.
         asked: Clones that the user wants to recreate.
         absent: Clones to recreate that are not in the pool.
         accepted: Clones that belong to the pool though their marks do not say so yet.
         despite_unreadable: Whether clones go that VMs which cannot be read may depend on.
+        blocked: Why no clone can be made now; None if it can.
+        forks_snapshots: Whether its clones are forked from a snapshot with memory.
     """
 
     spec: PoolSpec
     request: CloneRequest
     parent: Vm
-    snapshot: Snapshot
+    snapshot: Snapshot | None
     target: Target
     instance: str
     asked: frozenset[VmId] = field(default_factory=frozenset)
     absent: tuple[str, ...] = ()
     accepted: frozenset[VmId] = field(default_factory=frozenset)
     despite_unreadable: bool = False
+    blocked: RefusedError | None = None
+    forks_snapshots: bool = False
 
     @property
     def identity(self) -> PoolIdentity:
@@ -95,8 +103,8 @@ class PoolScene:
 
     @property
     def image(self) -> tuple[str, str]:
-        """The names of parent and snapshot."""
-        return self.parent.name, self.snapshot.name
+        """The names of parent and snapshot; the second is empty for the parent as it runs."""
+        return self.parent.name, self.snapshot.name if self.snapshot else ""
 
 
 class Pools:
@@ -136,15 +144,12 @@ class Pools:
         request = build_request(spec, section=self._driver.features.pool_section)
         request = replace(request, secrets=secrets)
         (parent,) = self._driver.find_vms([spec.parent])
-        snapshot = choose_snapshot(parent, request.snapshot)
-        if snapshot is None:
-            raise RefusedError(
-                f"{parent.name} has no snapshot for a pool to use",
-                hint=f"take one: ``snapshot create`` {parent.name} NAME",
-            )
+        image = self._choose_image(request, parent)
+        request, snapshot = image.request, image.snapshot
         # Before anything goes: no clone seems to depend on what cannot be read.
         refuse_unread([parent], action="keep a pool of")
-        refuse_unreadable(parent, snapshot)
+        if snapshot is not None:
+            refuse_unreadable(parent, snapshot)
         target = self._driver.resolve_target(parent, request)
         if spec.customization is not None:
             # Before anything goes: whether each name makes a host name, and all secrets are there.
@@ -156,6 +161,8 @@ class Pools:
             snapshot=snapshot,
             target=target,
             instance=self._driver.identify().instance,
+            blocked=image.blocked,
+            forks_snapshots=spec.instant and self._driver.features.forks_snapshots,
         )
         if before is not None:
             inventory = self._driver.observe()
@@ -167,6 +174,19 @@ class Pools:
         members = members_of(self._driver.observe(), scene.identity)
         found, absent = (members, ()) if everything else find_members(members, asked, spec)
         return replace(scene, asked=frozenset(vm.id for vm in found), absent=absent)
+
+    def _choose_image(self, request: CloneRequest, parent: Vm) -> ForkImage:
+        features = self._driver.features
+        if request.instant:
+            require_field("instant", features)
+            return choose_image(request, parent, forks_snapshots=features.forks_snapshots)
+        snapshot = choose_snapshot(parent, request.snapshot)
+        if snapshot is None:
+            raise RefusedError(
+                f"{parent.name} has no snapshot for a pool to use",
+                hint=f"take one: ``snapshot create`` {parent.name} NAME",
+            )
+        return ForkImage(request=request, snapshot=snapshot)
 
     def look(self, scene: PoolScene, health: HealthLook, *, sizes: bool = False) -> PoolSight:
         """Observe a pool: one read of the inventory, and a look at each clone's health.
@@ -191,12 +211,14 @@ class Pools:
             accepted=scene.accepted,
             origin=scene.identity.origin,
             despite_unreadable=scene.despite_unreadable,
+            blocked=scene.blocked,
         )
 
     def plan(self, scene: PoolScene) -> PoolOutlook:
         """Say what would be done."""
         sight = self.look(scene, self._health(scene))
         plan = plan_pool(scene.spec, sight)
+        refuse_blocked(plan, scene.blocked)
         called = scene.spec.pool
         absent = tuple(f"{say_missing(called)}: {name}" for name in scene.absent)
         return self._outlook(scene, replace(plan, notes=(*plan.notes, *absent)))
@@ -268,6 +290,41 @@ class Pools:
         )
 
     # -- changing ---------------------------------------------------------------------
+
+    def refuse_resting(self, scene: PoolScene) -> None:
+        """Make sure that a snapshot with memory can be taken of the parent: it has to run.
+
+        Raises:
+            RefusedError: It does not run.
+        """
+        from linkedclone.planning.clone.instant import settle_instant
+
+        new = replace(scene.request, snapshot=SnapshotChoice(kind="new"))
+        settle_instant(new, scene.parent, forks_snapshots=True)
+
+    def take_image(self, scene: PoolScene, progress: Progress | None = None) -> str:
+        """Take a snapshot with memory of a pool's parent as it runs; return its name.
+
+        Raises:
+            RefusedError: The parent does not run.
+            LinkedCloneError: It could not be taken.
+        """
+        from linkedclone.app.vms.snapshots import Snapshots
+        from linkedclone.planning.clone.plan import SNAPSHOT_NOTE
+
+        self.refuse_resting(scene)
+        taken = {snapshot.name for snapshot in scene.parent.snapshots}
+        stem = f"{scene.spec.pool}-{self._clock():%Y%m%d-%H%M%S}"
+        names = (stem, *(f"{stem}-{number}" for number in range(2, len(taken) + 3)))
+        name = next(name for name in names if name not in taken)
+        snapshots = Snapshots(self._acting)
+        (result,) = snapshots.create(
+            scene.parent.uuid, name, description=SNAPSHOT_NOTE, memory=True, progress=progress
+        ).results
+        if result.error is not None:
+            error = result.error
+            raise LinkedCloneError(error.brief, details=error.details, hint=error.hint)
+        return name
 
     def apply(self, scene: PoolScene, *, progress: Progress | None = None) -> PoolReport:
         """Bring a pool to its spec, without a look at all that this takes; see ``PoolRun``."""

@@ -46,6 +46,7 @@ from linkedclone.model.request import Deletion
 from linkedclone.model.values.ids import VmId
 from linkedclone.model.vm import Power, Vm
 from linkedclone.planning.clone.spec_digest import render_shape
+from linkedclone.planning.pool.instant import refuse_blocked
 from linkedclone.planning.pool.membership import state_of
 from linkedclone.planning.pool.plan import PoolSight, hardware_to_change, plan_pool
 from linkedclone.planning.pool.requests import add_clones, find_recovered, forgive
@@ -152,6 +153,7 @@ class PoolRun:
             self._pace.check()
             sight = self._look()
             plan = plan_pool(spec, sight)
+            refuse_blocked(plan, sight.blocked)
             if self._tally.failures >= spec.rollout.stop_after_failures:
                 return self._tally.say_failures(), plan
             chosen = choose_wave(spec, sight, plan)

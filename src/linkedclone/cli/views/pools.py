@@ -44,8 +44,7 @@ def render_outlook(outlook: PoolOutlook) -> str:
 
 def say_outlook(outlook: PoolOutlook) -> None:
     """Say in a line or two what would be done."""
-    parent, snapshot = outlook.image
-    say(printable(f"pool {outlook.pool} on {parent}, snapshot {snapshot}"))
+    say(printable(f"pool {outlook.pool} on {_name_image(outlook.image)}"))
     if outlook.plan.empty:
         nothing = (
             "can be done now" if outlook.plan.skipped else "to do: it is as its file describes it"
@@ -56,6 +55,11 @@ def say_outlook(outlook: PoolOutlook) -> None:
     for note in outlook.plan.notes:
         say(f"note: {printable(note)}")
     say_refused(outlook.plan.refused)
+
+
+def _name_image(image: tuple[str, str]) -> str:
+    parent, snapshot = image
+    return f"{parent}, snapshot {snapshot}" if snapshot else f"{parent} as it runs"
 
 
 def say_refused(refused: Sequence[Stranger]) -> None:
@@ -124,7 +128,7 @@ def say_report(report: PoolReport) -> None:
     took = render_seconds(report.seconds)
     line = f"pool {report.pool}: {done} done"
     line += f", {failed} failed" if failed else ""
-    line += f" in {took}, on {report.image[0]}, snapshot {report.image[1]}"
+    line += f" in {took}, on {_name_image(report.image)}"
     if not (report.interrupted or report.stopped or report.results or report.skipped):
         line = f"nothing to do: pool {report.pool} is as its file describes it"
     say(printable(line))
@@ -167,9 +171,8 @@ def _status_row(row: PoolRow, now: datetime) -> list[str]:
 
 def say_status(status: PoolStatus) -> None:
     """Render the state of a pool as one line."""
-    parent, snapshot = status.image
-    line = f"pool {status.pool}: {status.healthy} of {status.size} healthy, on {parent}, "
-    line += f"snapshot {snapshot}"
+    line = f"pool {status.pool}: {status.healthy} of {status.size} healthy, "
+    line += f"on {_name_image(status.image)}"
     if status.pending:
         line += f"; pool plan has {status.pending} to do"
     say(printable(line))

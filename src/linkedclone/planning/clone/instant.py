@@ -29,7 +29,7 @@ def settle_instant(request: CloneRequest, source: Vm, *, forks_snapshots: bool) 
         InputError: Something is asked for that no instant clone can be given.
         RefusedError: The parent does not run, or the snapshot has no memory that is good.
     """
-    for field in _list_impossible(request):
+    for field in list_impossible(request):
         raise InputError(
             f"an instant clone goes on with the hardware and the guest of its parent: "
             f"``{field}`` is not possible",
@@ -47,7 +47,7 @@ def settle_instant(request: CloneRequest, source: Vm, *, forks_snapshots: bool) 
     return replace(request, snapshot=_choose_memory(source, choice))
 
 
-def _list_impossible(request: CloneRequest) -> Iterator[str]:
+def list_impossible(request: CloneRequest) -> Iterator[str]:
     """Yield the fields that a fork cannot honour."""
     hardware, plain = request.hardware, Hardware()
     if not request.power_on:

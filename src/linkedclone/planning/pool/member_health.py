@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from linkedclone.model.pool import Fitness, Health, Probe
-from linkedclone.model.vm import CustomizationStatus, Power, Vm
+from linkedclone.model.vm import LEFT_FAILED, CustomizationStatus, Power, Vm
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +40,11 @@ def judge_fitness(
     """
     if vm.power is not Power.ON:
         return Health(fitness=Fitness.UNKNOWN, reason=f"it is {vm.power.value}")
+    mark = vm.valid_mark
+    if mark and mark.instant:
+        if mark.spec == LEFT_FAILED:
+            return Health(fitness=Fitness.UNHEALTHY, reason="it has no identity of its own")
+        customized = False  # its mark says that its identity is confirmed
     young = now - (started or find_begun(vm)) <= timedelta(seconds=probe.within)
     wrong = _find_fault(vm, probe, probed, customized=customized, young=young)
     if not wrong:

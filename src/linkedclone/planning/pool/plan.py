@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
+from linkedclone.errors import RefusedError
 from linkedclone.lineage.family import Lineage
-from linkedclone.lineage.proof import shared_layers
+from linkedclone.lineage.proof import hangs_from_any, shared_layers
 from linkedclone.model.inventory import Inventory, tell_unreadable
 from linkedclone.model.pool import (
     Act,
@@ -77,7 +78,9 @@ class PoolSight:
     """What is seen of a pool at one moment, and what its clones are to be made of."""
 
     parent: Vm  # the golden image
-    snapshot: Snapshot  # what the clones are to depend on, with its disks
+    # What the clones are to depend on, with its disks; None for any state of the parent, where
+    # instant clones are made of it as it runs.
+    snapshot: Snapshot | None
     folder: str  # inventory path of their folder
     shape: Mapping[str, str]  # what they are to be given, see ``planning.clone.spec_digest``
     inventory: Inventory  # all VMs, with sizes
@@ -88,8 +91,14 @@ class PoolSight:
     # Clones that belong to the pool though their marks do not say so.
     accepted: frozenset[VmId] = frozenset()
     origin: tuple[str, FolderId] | None = None  # see ``PoolIdentity``
+    blocked: RefusedError | None = None  # why no clone can be made now; None if it can
     # Whether clones go that VMs which cannot be read may depend on.
     despite_unreadable: bool = False
+
+    @property
+    def image(self) -> tuple[str, str]:
+        """The names of parent and snapshot; the second is empty for the parent as it runs."""
+        return self.parent.name, self.snapshot.name if self.snapshot else ""
 
     def identify(self, spec: PoolSpec) -> PoolIdentity:
         """Return what a clone has to fit to belong to the pool."""
@@ -117,6 +126,8 @@ def on_image(vm: Vm, sight: PoolSight) -> bool:
     From that one itself: what depends on a later snapshot of the same parent
     reads the layers of the earlier ones, too.
     """
+    if sight.snapshot is None:
+        return hangs_from_any(vm, sight.parent).linked is not False
     if any(disk.hidden for disk in vm.disks):
         mark = vm.valid_mark
         return mark is not None and mark.snapshot == sight.snapshot.id
@@ -189,6 +200,8 @@ class _Planner:
         for vm in sorted((vm for vms in by_slot.values() for vm in vms), key=_by_name):
             self._act(Delete(slot=slot_of(vm), vm=vm, reasons=(Reason(why=Why.SURPLUS),)))
         self._note_moved(members)
+        if self._sight.blocked:
+            self._notes.append(f"no clone can be made now: {self._sight.blocked}")
         return PoolPlan(
             changes=tuple(self._changes),
             skipped=tuple(self._skipped),
@@ -310,8 +323,10 @@ class _Planner:
         if not shared_layers(vm) and not any(disk.hidden for disk in vm.disks):
             yield Reason(why=Why.UNLINKED, text="its disks are its own")
             return
-        held = f"{mark.parent_name}, {mark.snapshot_name}" if mark else "another image"
-        wanted = f"{sight.parent.name}, {sight.snapshot.name}"
+        held = "another image"
+        if mark:
+            held = ", ".join(filter(None, (mark.parent_name, mark.snapshot_name)))
+        wanted = ", ".join(filter(None, sight.image))
         yield Reason(why=Why.IMAGE, text=f"{held} → {wanted}")
 
     def _shape(self, vm: Vm) -> Iterable[Reason]:
@@ -331,6 +346,8 @@ class _Planner:
             age = sight.now - vm.created
             if age > timedelta(seconds=spec.max_age):
                 yield Reason(why=Why.OLD, text=f"made {vm.created:%Y-%m-%d %H:%M}")
+        if spec.instant and vm.power is Power.OFF:
+            yield Reason(why=Why.POWER, text="it is off; it is forked anew, and not booted")
         if vm.id in sight.asked:
             yield Reason(why=Why.ASKED)
 

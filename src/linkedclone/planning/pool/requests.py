@@ -43,6 +43,7 @@ def build_request(spec: PoolSpec, *, section: str) -> CloneRequest:
         customization=spec.customization,
         customization_spec=spec.customization.stored if spec.customization else "",
         power_on=spec.running,
+        instant=spec.instant,
         owner=spec.pool,
     )
     settings = spec.per_driver.get(section)

@@ -10,6 +10,7 @@ from linkedclone.model.pool import PoolSpec
 from linkedclone.model.request import DEFAULT_OWNER
 from linkedclone.model.values.document_errors import Problem
 from linkedclone.model.values.vm_names import check_name
+from linkedclone.planning.pool.instant import list_unforkable
 
 LARGEST: Final = 10_000
 """Clones of one pool."""
@@ -19,13 +20,14 @@ _NUMBER = re.compile(r"0?[1-9]?[0-9]?d?")
 
 
 def check_pool(spec: PoolSpec) -> tuple[Problem, ...]:
-    """Return all that is wrong with a pool, its customization left out."""
+    """Return all that is wrong with a pool; of its customization what instant clones forbid."""
     return (
         *_check_identity(spec),
         *_check_size(spec),
         *_check_hardware(spec),
         *_check_health(spec),
         *_check_rollout(spec),
+        *_check_instant(spec),
     )
 
 
@@ -118,3 +120,11 @@ def _check_rollout(spec: PoolSpec) -> Iterator[Problem]:
     if spec.keep and rollout.max_surge > 0:
         text = "excludes rollout.max_surge: both clones would have the same for a while"
         yield Problem(place=("keep",), text=text)
+
+
+def _check_instant(spec: PoolSpec) -> Iterator[Problem]:
+    if not spec.instant:
+        return
+    text = "an instant clone goes on with the hardware and the guest of its parent"
+    for place in list_unforkable(spec):
+        yield Problem(place=place, text=f"is not possible with clone: instant; {text}")

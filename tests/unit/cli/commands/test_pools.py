@@ -3,17 +3,20 @@
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from linkedclone.app.pools.pools import Pools
 from linkedclone.cli.main import main
-from linkedclone.drivers.memory.driver import MemoryDriver
+from linkedclone.drivers.memory.driver import FEATURES, MemoryDriver
 from linkedclone.errors import UnreachableError
 from linkedclone.model.jobs import Job
 from linkedclone.model.plan import CreateClone, JobStep
+from linkedclone.model.values.ids import VmId
 from linkedclone.model.vm import Power, Vm
+from linkedclone.planning.pool.membership import state_of
 from tests import do
 from tests.memory import MemoryHypervisor
 from tests.unit.cli.conftest import Outcome, Run
@@ -218,6 +221,78 @@ def test_rollback_works_where_the_bad_snapshot_was_deleted_by_hand(
     assert made("rollback", "--yes").code == 0
     assert "\nsnapshot: base\n" in file.read_text()
     assert made("plan", "--check").code == 0
+
+
+def make_instant(family: MemoryHypervisor, file: Path) -> None:
+    """Let the file be of instant clones, and the parent run."""
+    family.add_snapshot(power(family, "golden", Power.ON), "warm", memory=True)
+    file.write_text(TEXT.replace("snapshot: base", "snapshot: warm\nclone: instant"))
+
+
+def power(family: MemoryHypervisor, name: str, power: Power) -> VmId:
+    (vm,) = [vm for vm in family.vms if vm.name == name]
+    with family.access("test") as estate:
+        estate.set_power(vm.id, power)
+    return vm.id
+
+
+@pytest.fixture
+def forks_snapshots(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let instant clones be made of snapshots with memory."""
+    able = replace(FEATURES, forks_snapshots=True)
+    monkeypatch.setattr("linkedclone.drivers.memory.driver.FEATURES", able)
+
+
+def test_recompose_of_instant_clones_takes_a_snapshot_with_memory(
+    pool: Pool, family: MemoryHypervisor, file: Path, forks_snapshots: None
+) -> None:
+    make_instant(family, file)
+    assert pool("apply").code == 0
+    assert {vm.mark.snapshot_name for vm in members(family).values() if vm.mark} == {"warm"}
+    outcome = pool("recompose", "--yes")
+    assert outcome.code == 0, outcome.err
+    (golden,) = [vm for vm in family.vms if vm.name == "golden"]
+    newest = golden.snapshots[-1]
+    assert newest.memory is not None
+    assert newest.name.startswith("desktops-")
+    assert f"snapshot: {newest.name}" in file.read_text()
+    assert {vm.mark.snapshot for vm in members(family).values() if vm.mark} == {newest.id}
+    assert pool("rollback", "--yes").code == 0
+    assert "snapshot: warm" in file.read_text()
+
+
+def test_recompose_of_instant_clones_needs_a_parent_that_runs(
+    pool: Pool, family: MemoryHypervisor, file: Path, forks_snapshots: None
+) -> None:
+    make_instant(family, file)
+    assert pool("apply").code == 0
+    written, before = file.read_text(), members(family)
+    power(family, "golden", Power.OFF)
+    outcome = pool("recompose", "--yes")
+    assert outcome.code == 1
+    assert "golden is off" in outcome.err
+    assert (file.read_text(), members(family)) == (written, before)
+
+
+def test_recompose_without_a_snapshot_is_for_instant_clones(made: Pool, file: Path) -> None:
+    outcome = made("recompose", "--yes")
+    assert outcome.code == 2
+    assert "missing option '--snapshot'" in outcome.err
+    assert file.read_text() == TEXT
+
+
+def test_recompose_forks_the_parent_as_it_runs_where_that_is_how_it_is_done(
+    pool: Pool, family: MemoryHypervisor, file: Path
+) -> None:
+    make_instant(family, file)
+    file.write_text(file.read_text().replace("snapshot: warm", "# as it runs"))
+    assert pool("apply").code == 0
+    written = file.read_text()
+    outcome = pool("recompose", "--yes")
+    assert outcome.code == 0, outcome.err
+    assert file.read_text() == written
+    assert {state_of(vm).generation for vm in members(family).values()} == {1}
+    assert "golden as it runs" in outcome.err
 
 
 def test_rollback_without_an_image_before_is_refused(made: Pool, file: Path) -> None:

@@ -12,7 +12,7 @@ from linkedclone.model.vm import Disk, Power, Vm
 from linkedclone.planning.clone.spec_digest import describe_shape
 from linkedclone.planning.pool.plan import PoolSight, plan_pool
 from tests.unit.building import REASON, clone_of, disk, unreadable, vm, with_snapshot
-from tests.unit.planning.pool.pools import NOW, OLD, SICK, STARTING, USED, member, sight, spec
+from tests.unit.planning.pool.pools import NEW, NOW, OLD, SICK, STARTING, USED, member, sight, spec
 
 GIB = 1 << 30
 
@@ -255,15 +255,13 @@ def test_the_reasons_hold_the_figures() -> None:
 
 def test_the_mark_tells_the_parent_of_a_hidden_chain() -> None:
     hidden = Disk(label="d", chain=disk("x/x.vmdk").chain, hidden=True)
-    good, old = (
-        replace(member("desk-1", image=i), disks=(hidden,)) for i in (sight().snapshot, OLD)
-    )
+    good, old = (replace(member("desk-1", image=i), disks=(hidden,)) for i in (NEW, OLD))
     assert told(plan_pool(spec(1), sight(good))) == []
     assert told(plan_pool(spec(1), sight(old))) == ["replace desk-1 (image changed)"]
 
 
 def test_clones_of_a_later_snapshot_are_not_on_the_earlier_one() -> None:
-    back = sight(member("desk-1", image=sight().snapshot), image=OLD)
+    back = sight(member("desk-1", image=NEW), image=OLD)
     assert told(plan_pool(spec(1), back)) == ["replace desk-1 (image changed)"]
 
 

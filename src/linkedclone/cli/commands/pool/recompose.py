@@ -13,23 +13,33 @@ from linkedclone.cli.options.types import pool_file
 @click.command(cls=Verb)
 @pool_file
 @click.option(
-    "--snapshot", metavar="SNAPSHOT", required=True, help="Name, path or id of the snapshot."
+    "--snapshot",
+    metavar="SNAPSHOT",
+    help="Name, path or id of the snapshot (default for instant clones: a new one).",
 )
 @click.option("--parent", metavar="PARENT", help="New golden image (default: as in FILE).")
 @asks_of_ours
 @click.pass_obj
 def command(
-    choices: Choices, file: Path, snapshot: str, parent: str | None, **sure: Unpack[Answered]
+    choices: Choices, file: Path, snapshot: str | None, parent: str | None, **sure: Unpack[Answered]
 ) -> int:
     """Move a pool to another snapshot or parent, a few clones at a time.
 
     Writes the new image into FILE and applies it, canaries first if FILE asks for them.
     If the new image is bad, 'pool rollback' returns to the previous one.
+
+    Instant clones need no SNAPSHOT: they are forked from the parent as it runs now. Where
+    that takes a snapshot with memory, linkedclone takes it first.
     """
-    from linkedclone.cli.pool_runs import change_and_apply, read_spec
+    from linkedclone.cli.pool_runs import change_and_apply, read_spec, recompose_instant
 
     before = read_spec(file)
-    settings = {"snapshot": snapshot, **({"parent": parent} if parent else {})}
+    settings = {"parent": parent} if parent else {}
+    if snapshot is None and before.instant:
+        return recompose_instant(choices, file, settings, sure=sure)
+    if snapshot is None:
+        raise click.MissingParameter(param_hint="'--snapshot'", param_type="option")
+    settings = {"snapshot": snapshot, **settings}
     return change_and_apply(
         choices, file, settings, sure=sure, verb="pool recompose", before=before
     )
