@@ -8,7 +8,7 @@ from linkedclone.cli.views.tables import GOOD_BAD, Column, render_table
 from linkedclone.lineage.family import Lineage
 from linkedclone.lineage.vm_rows import VmRow
 from linkedclone.model.values.sizes import render_size
-from linkedclone.model.vm import Disk, Snapshot
+from linkedclone.model.vm import Disk, Snapshot, SnapshotMemory
 
 
 def render_vms(rows: Sequence[VmRow]) -> str:
@@ -68,7 +68,7 @@ def render_vm(row: VmRow) -> str:
         lines += ["", *_disk_lines(disk)]
     if vm.snapshots:
         lines += ["", "snapshots"]
-        lines += [f"  {printable(s.path)}{' (current)' if s.current else ''}" for s in vm.snapshots]
+        lines += map(_snapshot_line, vm.snapshots)
     return "\n".join(lines)
 
 
@@ -81,12 +81,24 @@ def _disk_lines(disk: Disk) -> Iterator[str]:
         yield f"  {printable(str(layer))}"
 
 
+def _snapshot_line(snapshot: Snapshot) -> str:
+    memory = snapshot.memory
+    told = [
+        "current" * snapshot.current,
+        f"with {render_size(memory.size_bytes)} of memory" if memory else "",
+        f"stale: {memory.stale}" if memory and memory.stale else "",
+    ]
+    words = ", ".join(filter(None, told))
+    return f"  {printable(snapshot.path)}" + (f" ({printable(words)})" if words else "")
+
+
 def render_snapshots(snapshots: Sequence[Snapshot]) -> str:
     """Draw a table of snapshots."""
     columns = [
         Column(title="SNAPSHOT"),
         Column(title="CURRENT"),
         Column(title="CREATED"),
+        Column(title="MEMORY", right=True, from_width=70),
         Column(title="ID"),
         Column(title="DESCRIPTION", from_width=80),
     ]
@@ -95,9 +107,16 @@ def render_snapshots(snapshots: Sequence[Snapshot]) -> str:
             s.path,
             "yes" if s.current else "",
             f"{s.created:%Y-%m-%d %H:%M}" if s.created else "-",
+            _tell_memory(s.memory),
             s.id,
             s.description,
         ]
         for s in snapshots
     ]
     return render_table(columns, rows)
+
+
+def _tell_memory(memory: SnapshotMemory | None) -> str:
+    if memory is None:
+        return ""
+    return render_size(memory.size_bytes) + (" (stale)" if memory.stale else "")

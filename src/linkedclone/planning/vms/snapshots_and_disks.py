@@ -117,7 +117,15 @@ def plan_revert(
     step = RevertSnapshot(
         vm=vm.id, vm_name=vm.name, vm_uuid=vm.uuid, snapshot=snapshot.id, name=snapshot.name
     )
-    return Plan(stages=((step,),), notes=what_to_know([vm], inventory), routine=inventory.unscanned)
+    notes = (*_tell_stale(vm, latest_snapshot(vm, snapshot)), *what_to_know([vm], inventory))
+    return Plan(stages=((step,),), notes=notes, routine=inventory.unscanned)
+
+
+def _tell_stale(vm: Vm, snapshot: Snapshot) -> tuple[str, ...]:
+    if snapshot.memory is None or not snapshot.memory.stale:
+        return ()
+    why = snapshot.memory.stale
+    return (f"{vm.name} will be off: the memory of {snapshot.name} cannot be used: {why}",)
 
 
 def plan_grow(

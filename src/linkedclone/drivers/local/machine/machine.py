@@ -27,6 +27,7 @@ from linkedclone.drivers.local.machine.logs import (
     read_tail,
     remove_log,
 )
+from linkedclone.drivers.local.machine.memory_admission import expect_of_fork
 from linkedclone.drivers.local.machine.process import (
     Launched,
     ProcessHandle,
@@ -78,8 +79,9 @@ POLL_SECONDS = 0.01
 
 T = TypeVar("T")
 
-Admit = Callable[[], AbstractContextManager[None]]
-"""Lets a machine be started, or refuses it; held until QEMU's process is there."""
+Admit = Callable[[int], AbstractContextManager[object]]
+"""Lets a machine with so much memory be started, or refuses it; held until QEMU's process is
+there."""
 
 
 class Machine(RunningDisks, GuestPrograms):
@@ -116,7 +118,7 @@ class Machine(RunningDisks, GuestPrograms):
                 cpu=choose_cpu(accel),
                 firmware=prepare_firmware(self.config.variables),
             )
-            self._launch(arguments, deadline)
+            self._launch(arguments, deadline, expected_bytes=self.config.memory_bytes)
 
     def load(self, loading: Loading, deadline_seconds: float = LOAD_SECONDS) -> None:
         """Start QEMU with the memory of a snapshot. It stands still then, all cables pulled out.
@@ -147,7 +149,8 @@ class Machine(RunningDisks, GuestPrograms):
                 cards=len(self.config.cards),
                 old_networks=loading.old_networks,
             )
-            self._launch(arguments, deadline, work)
+            expected = expect_of_fork(self.config.memory_bytes)
+            self._launch(arguments, deadline, work, expected_bytes=expected)
 
     def go_on(self) -> None:
         """Let a machine that stands still go on."""
@@ -166,14 +169,19 @@ class Machine(RunningDisks, GuestPrograms):
             yield deadline
 
     def _launch(
-        self, arguments: Sequence[str], deadline: float, then: Work[None] | None = None
+        self,
+        arguments: Sequence[str],
+        deadline: float,
+        then: Work[None] | None = None,
+        *,
+        expected_bytes: int,
     ) -> None:
         """Start QEMU and do something with it once it answers; one for which that fails ends."""
         with suppress(OSError):  # it only makes last words clearer
             (self.folder / BOOT_FILE).touch(mode=PRIVATE_FILE)
             (self.folder / BOOT_FILE).write_text(BOOT_ID.read_text())
         remove_log(self.folder, CONSOLE_LOG)
-        with self._admit():
+        with self._admit(expected_bytes):
             launched = launch(arguments, self.folder, console=self.config.console_log)
         try:
             self._wait_for_answer(launched, deadline)

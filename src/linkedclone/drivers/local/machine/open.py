@@ -60,9 +60,7 @@ def open_machine(vm: StoredVm, *, accel: str | None = None) -> Machine:
             accel=accel,
         ),
         # One gate for all VMs of a state folder.
-        admit=partial(
-            admitted, vm.folder.parent.parent / "starting", vm.record.name, machine.memory_bytes
-        ),
+        admit=partial(admitted, vm.folder.parent.parent / "starting", vm.record.name),
     )
 
 

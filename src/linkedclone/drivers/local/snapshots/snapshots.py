@@ -6,6 +6,7 @@ seal comes after it, see ``seals``.
 """
 
 import secrets
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -13,6 +14,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from linkedclone.drivers.local.cloning import find_snapshot
+from linkedclone.drivers.local.machine.arguments import Loading
+from linkedclone.drivers.local.machine.machine import Machine
 from linkedclone.drivers.local.machine.open import OpenMachine, observe_runs, stop_hard
 from linkedclone.drivers.local.recovery.garbage import drop_top, list_reached, sweep
 from linkedclone.drivers.local.recovery.interrupted_merge import settle
@@ -24,13 +27,24 @@ from linkedclone.drivers.local.state.staging import at_work_on, register
 from linkedclone.drivers.local.state.store import LockedVm, StoredVm, locked, save_record
 from linkedclone.drivers.local.storage.hanging import build_delta, build_delta_over, check_layers
 from linkedclone.drivers.local.storage.image_lock import kept_from_writers, refuse_writers
+from linkedclone.drivers.local.storage.memory import find_stale, prepare_loading
 from linkedclone.drivers.local.storage.remove_file import remove
 from linkedclone.drivers.local.storage.seals import is_sealed, seal_if_possible
-from linkedclone.errors import BusyError, GoneError, HypervisorError, RefusedError
+from linkedclone.errors import (
+    BusyError,
+    GoneError,
+    HypervisorError,
+    LinkedCloneError,
+    RefusedError,
+)
 from linkedclone.formats.chain import read_chain
 from linkedclone.model.values.ids import SnapshotId, VmId
 from linkedclone.system.atomic_files import publish_file
 from linkedclone.system.locks import hold
+
+_CLOCK_SECONDS = 10.0
+_SET_CLOCK = "date -s @{0:.3f} || date -s @{0:.0f}"
+"""Not all programs know fractions."""
 
 
 def create_snapshot(
@@ -158,14 +172,15 @@ def revert_snapshot(
 ) -> None:
     """Put a VM back to a snapshot; what it wrote since is lost.
 
-    A running VM is stopped hard first: a snapshot holds no memory, so after it
-    the VM is off, as on vSphere.
+    A running VM is stopped hard first. It runs again if the snapshot holds memory that can
+    still be loaded; else it is off then, as on vSphere.
     """
     with at_work_on(state, "revert", vm) as entry, locked(state, vm) as found:
         find_snapshot(found, snapshot)
         stop_hard(machines, found)
         stored = settle(state, machines, found)
-        frozen = find_snapshot(stored, snapshot).disks
+        chosen = find_snapshot(stored, snapshot)
+        frozen = chosen.disks
         refuse_writers(stored.disk_tops)
         forget_host_key(stored.folder)
         with hold(state.family_lock, shared=True):
@@ -175,14 +190,26 @@ def revert_snapshot(
             register(state, entry, [*made, *list_reached(stored.disk_tops)])
             for path, delta in zip(made, deltas, strict=True):
                 publish_file(path, delta, durable=state.durable)
-            save_record(state, stored, replace(stored.record, disks=tuple(disks)))
+            record = replace(stored.record, disks=tuple(disks))
+            reverted = save_record(state, stored, record)
         drop_top(state, stored)
+        if chosen.memory is not None and not find_stale(reverted, chosen, content=True):
+            bring_back(machines(reverted), prepare_loading(reverted, chosen))
+
+
+def bring_back(machine: Machine, loading: Loading) -> None:
+    """Let a VM go on from the memory of its own snapshot, with its clock set if that works."""
+    machine.load(loading)
+    machine.plug_in()
+    machine.go_on()
+    with suppress(LinkedCloneError):  # a guest without an agent, or one that is busy
+        machine.run_script(lambda: _SET_CLOCK.format(time.time()).encode(), _CLOCK_SECONDS)
 
 
 def delete_snapshot(
     state: StateFolder, machines: OpenMachine, vm: VmId, snapshot: SnapshotId
 ) -> None:
-    """Take a snapshot's name away; absent counts as done.
+    """Take a snapshot's name away, and its memory; absent counts as done.
 
     Its layers stay if anything else reads them; else each is merged with the one
     above, also while the VM runs. What a killed or failed command left unmerged is
@@ -197,9 +224,10 @@ def delete_snapshot(
         left = tuple(s for s in stored.record.snapshots if s.id != snapshot)
         if len(left) == len(stored.record.snapshots):
             return
-        reached = list_reached(stored.tops)
+        memory = [stored.folder / file for file in stored.record.memory_files]
+        reached = (*list_reached(stored.tops), *memory)
         if not observe_runs(machines, stored):
-            refuse_writers(path for path in reached if path.parent == stored.folder)
+            refuse_writers(p for p in reached if p.parent == stored.folder and p not in memory)
         register(state, entry, reached)
         stored = save_record(state, stored, replace(stored.record, snapshots=left))
         consolidate(state, machines, stored)

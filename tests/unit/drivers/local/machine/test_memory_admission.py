@@ -65,27 +65,53 @@ def test_only_new_clones_that_are_started_count_in_a_batch(
         check_batch(state, replace(request, hardware=Hardware(memory_bytes=2 * GIB)), GIB)
 
 
-def make_process(folder: Path, pid: int, comm: str, memory: str, resident_kib: int) -> None:
+def test_of_forks_a_part_of_the_memory_is_expected(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = open_state(tmp_path / "state")
+    room = Room(available_bytes=2 * need_of(GIB // 4), promised_bytes=0)
+    monkeypatch.setattr(memory_admission, "observe_room", lambda: room)
+    forks = CloneRequest(parent="golden", names=("desk-1", "desk-2"), instant=True)
+    check_batch(state, forks, GIB)
+    with pytest.raises(RefusedError):
+        check_batch(state, replace(forks, names=(*forks.names, "desk-3")), GIB)
+    with pytest.raises(RefusedError):
+        check_batch(state, replace(forks, instant=False), GIB)
+
+
+def make_process(
+    folder: Path, pid: int, comm: str, memory: str, taken_kib: int, share: str = ""
+) -> None:
     (folder / str(pid)).mkdir()
     (folder / str(pid) / "comm").write_text(f"{comm}\n")
-    words = ("qemu-system-x86_64", "-name", "x", "-m", memory, "-smp", "1")
+    backend = f"memory-backend-file,id=pc.ram,size=1M,share={share},mem-path=x"
+    loaded = ("-object", backend) if share else ()
+    words = ("qemu-system-x86_64", "-name", "x", *loaded, "-m", memory, "-smp", "1")
     (folder / str(pid) / "cmdline").write_text("\0".join(words) + "\0")
-    (folder / str(pid) / "status").write_text(f"Name:\tx\nVmRSS:\t  {resident_kib} kB\n")
+    (folder / str(pid) / "status").write_text(f"Name:\tx\nRssAnon:\t  {taken_kib} kB\n")
 
 
 def test_only_untouched_guest_memory_reduces_the_available_memory(
     tmp_path: Path,
 ) -> None:
     (tmp_path / "meminfo").write_text("MemTotal: 9 kB\nMemAvailable:    4194304 kB\n")
-    make_process(tmp_path, 10, "qemu-system-x86", "1024M", resident_kib=256 << 10)
-    make_process(tmp_path, 11, "qemu-system-x86", "64M", resident_kib=4 << 20)  # took more
-    make_process(tmp_path, 12, "bash", "4096M", resident_kib=0)
-    make_process(tmp_path, 13, "qemu-system-x86", "size=1G,slots=2", resident_kib=0)
+    make_process(tmp_path, 10, "qemu-system-x86", "1024M", taken_kib=256 << 10)
+    make_process(tmp_path, 11, "qemu-system-x86", "64M", taken_kib=4 << 20)  # took more
+    make_process(tmp_path, 12, "bash", "4096M", taken_kib=0)
+    make_process(tmp_path, 13, "qemu-system-x86", "size=1G,slots=2", taken_kib=0)
     (tmp_path / "14").mkdir()  # has just ended
     (tmp_path / "self").mkdir()
     seen = observe_room(tmp_path, tmp_path / "no groups")
     assert seen.available_bytes == 4 * GIB
     assert seen.promised_bytes == need_of(GIB) - 256 * MIB
+
+
+def test_of_guests_that_were_loaded_only_what_they_write_to_is_promised(tmp_path: Path) -> None:
+    (tmp_path / "meminfo").write_text("MemAvailable:    4194304 kB\n")
+    make_process(tmp_path, 10, "qemu-system-x86", "1024M", taken_kib=0, share="off")
+    make_process(tmp_path, 11, "qemu-system-x86", "1024M", taken_kib=128 << 10, share="on")
+    (tmp_path / "self").mkdir()
+    assert observe_room(tmp_path, tmp_path / "no groups").promised_bytes == need_of(GIB // 4)
 
 
 GROUPS: dict[str, tuple[str, dict[str, str], int, str]] = {
