@@ -17,7 +17,7 @@ from linkedclone.drivers.local.driver import LocalDriver, open_local
 from linkedclone.drivers.local.inventory.layer_users import take_survey
 from linkedclone.drivers.local.machine.open import OpenMachine
 from linkedclone.drivers.local.state.file_names import SEAL_SUFFIX
-from linkedclone.drivers.local.state.folder import StateFolder, open_state
+from linkedclone.drivers.local.state.folder import StateFolder, is_memory_name, open_state
 from linkedclone.drivers.local.state.staging import was_killed
 from linkedclone.drivers.local.state.store import load_all, locked
 from linkedclone.formats.chain import read_chain
@@ -356,7 +356,8 @@ def check_tidy(root: Path) -> None:
     assert not any(map(was_killed, state.staging.iterdir()))
     wanted = survey.reached
     files = {path for path in state.vms.rglob("*") if path.is_file()}
-    assert {path for path in files if path.suffix in {".qcow2", ".raw", ".vmdk"}} == wanted
+    kept = {path for path in files if path.suffix in {".qcow2", ".raw", ".vmdk"}}
+    assert kept | {path for path in files if is_memory_name(path.name)} == wanted
     assert not [path for path in files if path.suffix == ".tmp"]
     assert all(path.with_suffix("") in wanted for path in files if path.suffix == SEAL_SUFFIX)
     for folder in state.vms.iterdir():

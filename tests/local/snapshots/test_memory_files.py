@@ -1,0 +1,278 @@
+"""The files of memory that snapshots keep, as all commands treat them; no machine runs."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from linkedclone.app.connection import Connection
+from linkedclone.drivers.local.driver import LocalDriver
+from linkedclone.drivers.local.machine.accelerator import read_qemu_version
+from linkedclone.drivers.local.machine.open import find_shape
+from linkedclone.drivers.local.state.folder import new_memory_names
+from linkedclone.drivers.local.state.record import MemoryRecord
+from linkedclone.drivers.local.state.store import load_vm, locked, save_record
+from linkedclone.drivers.local.storage.memory import hash_state, prepare_loading, seal_memory
+from linkedclone.drivers.local.storage.seals import seal_path
+from linkedclone.errors import RefusedError
+from linkedclone.model.images import ImageImport
+from linkedclone.model.plan import ReconfigureVm
+from linkedclone.model.vm import Power, SnapshotMemory, Vm
+from tests import do
+from tests.contract.acts import find, make, read, result_of, set_power, step_for, take_snapshot
+from tests.local.copies import copy_built
+from tests.local.recovery.test_full_disk import as_root, small_filesystem
+from tests.local.scenes import check_tidy, connect, make_image
+
+MEMORY_BYTES = 64 << 20
+
+
+@pytest.fixture
+def driver(tmp_path: Path) -> Iterator[LocalDriver]:
+    """A state folder with a clone that has a snapshot with memory, as far as can be seen."""
+    copy_built("memory files", build, tmp_path / "made")
+    with closing(connect(tmp_path / "made/state")) as opened:
+        yield opened
+
+
+def build(root: Path) -> None:
+    root.mkdir(parents=True)
+    image = make_image(root / "image.qcow2")
+    with closing(connect(root / "state")) as opened:
+        wanted = ImageImport(file=image, name="golden", memory_bytes=MEMORY_BYTES)
+        opened.images.import_image(wanted)
+        desk = make(opened, step_for(opened, find(opened, "golden"), "desk"))
+        take_snapshot(opened, desk, "plain")
+        take_snapshot(opened, desk, "ready")
+        keep_memory(opened, desk, "ready")
+
+
+def keep_memory(driver: LocalDriver, vm: Vm, name: str) -> None:
+    """Give a snapshot memory, with files as a machine's would be."""
+    with locked(driver.state, vm.id) as stored:
+        ram, state = new_memory_names()
+        with (stored.folder / ram).open("wb") as file:
+            file.truncate(MEMORY_BYTES)
+            file.write(b"memory" * 4096)
+        (stored.folder / state).write_bytes(b"state of devices" * 4096)
+        for made in (ram, state):
+            seal_memory(driver.state, stored.folder / made)
+        memory = MemoryRecord(
+            ram=ram,
+            state=state,
+            state_sha256=hash_state(stored.folder / state),
+            machine="pc-q35-7.2",
+            qemu=".".join(map(str, read_qemu_version())),
+            accel="tcg",
+            cpu="max",
+            shape=find_shape(stored, 1),
+            cpus=1,
+            memory_bytes=MEMORY_BYTES,
+        )
+        snapshots = tuple(
+            replace(snapshot, memory=memory) if snapshot.name == name else snapshot
+            for snapshot in stored.record.snapshots
+        )
+        save_record(driver.state, stored, replace(stored.record, snapshots=snapshots))
+
+
+def see_memory(driver: LocalDriver, name: str = "ready") -> SnapshotMemory | None:
+    (snapshot,) = (s for s in find(driver, "desk").snapshots if s.name == name)
+    return snapshot.memory
+
+
+def find_files(driver: LocalDriver) -> tuple[Path, Path]:
+    ram, state = load_vm(driver.state, find(driver, "desk").id).memory
+    return ram, state
+
+
+def load(driver: LocalDriver) -> None:
+    stored = load_vm(driver.state, find(driver, "desk").id)
+    prepare_loading(stored, stored.record.snapshots[-1])
+
+
+def test_a_snapshot_tells_its_memory_and_what_that_takes(driver: LocalDriver) -> None:
+    assert see_memory(driver, "plain") is None
+    used = sum(path.stat().st_blocks * 512 for path in find_files(driver))
+    assert see_memory(driver) == SnapshotMemory(size_bytes=used)
+    before = find(driver, "desk").own_bytes
+    load(driver)
+    (snapshot,) = (s for s in find(driver, "desk").snapshots if s.name == "ready")
+    result_of(driver, driver.start(do.delete_snapshot(find(driver, "desk"), snapshot.id)))
+    assert before is not None
+    assert (find(driver, "desk").own_bytes or 0) <= before - used
+    check_tidy(driver.state.root)
+
+
+def change_byte(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.seek(1000)
+        file.write(b"X")
+
+
+def change_byte_in_secret(path: Path) -> None:
+    """Change a byte, and give the file the time that it had."""
+    before = path.stat()
+    change_byte(path)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def cut(path: Path) -> None:
+    os.truncate(path, path.stat().st_size - 4096)
+
+
+def empty(path: Path) -> None:
+    os.truncate(path, 0)
+
+
+def remove_seal(path: Path) -> None:
+    seal_path(path).unlink()
+
+
+def spoil_seal(path: Path) -> None:
+    seal_path(path).write_bytes(b"{")
+
+
+def replace_by_link(path: Path) -> None:
+    path.rename(path.with_name("moved"))
+    path.symlink_to("moved")
+
+
+def replace_by_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+DAMAGE: tuple[Callable[[Path], None], ...] = (
+    Path.unlink,
+    change_byte,
+    cut,
+    empty,
+    remove_seal,
+    spoil_seal,
+    replace_by_link,
+    replace_by_folder,
+)
+
+
+@pytest.mark.parametrize("number", [0, 1], ids=["ram", "state"])
+@pytest.mark.parametrize("damage", DAMAGE, ids=lambda one: str(one.__name__))
+def test_damaged_memory_is_stale_and_its_disks_are_as_good_as_ever(
+    driver: LocalDriver, damage: Callable[[Path], None], number: int
+) -> None:
+    path = find_files(driver)[number]
+    damage(path)
+    seen = see_memory(driver)
+    assert seen is not None
+    assert path.name in seen.stale
+    with pytest.raises(RefusedError, match="cannot be used any more"):
+        load(driver)
+    step = step_for(driver, find(driver, "desk"), "web")
+    assert make(driver, step).power is Power.OFF
+
+
+@pytest.mark.parametrize("number", [0, 1], ids=["ram", "state"])
+def test_what_was_changed_in_secret_is_found_before_it_is_loaded(
+    driver: LocalDriver, number: int
+) -> None:
+    load(driver)
+    change_byte_in_secret(find_files(driver)[number])
+    with pytest.raises(RefusedError, match=find_files(driver)[number].name):
+        load(driver)
+
+
+def test_memory_whose_time_alone_is_another_is_as_good_as_before(driver: LocalDriver) -> None:
+    for path in find_files(driver):
+        os.utime(path, (1, 1))
+    assert see_memory(driver) is not None
+    load(driver)
+
+
+def test_other_hardware_than_the_memory_has_makes_it_stale(driver: LocalDriver) -> None:
+    desk = find(driver, "desk")
+    result_of(driver, driver.start(ReconfigureVm(vm=desk.id, vm_name="desk", cpus=2)))
+    seen = see_memory(driver)
+    assert seen is not None
+    assert "1 CPU and 64.0 MiB" in seen.stale
+    result_of(driver, driver.start(ReconfigureVm(vm=desk.id, vm_name="desk", cpus=1)))
+    load(driver)
+
+
+def test_a_revert_to_stale_memory_says_before_that_the_vm_will_be_off(driver: LocalDriver) -> None:
+    find_files(driver)[0].unlink()
+    set_power(driver, find(driver, "desk"), Power.ON)
+    with closing(Connection(driver, address="local:")) as connection:
+        proposal = connection.snapshots.propose_revert("desk", "ready")
+        told = [note for note in proposal.plan.notes if "will be off" in note]
+        assert len(told) == 1
+        assert "is missing" in told[0]
+        assert proposal.carry_out().exit_code == 0
+    assert find(driver, "desk").power is Power.OFF
+
+
+def test_memory_is_where_it_was_after_the_vm_was_renamed_and_made_a_full_one(
+    driver: LocalDriver,
+) -> None:
+    desk = find(driver, "desk")
+    result_of(driver, driver.start(do.rename_vm(desk, "chair")))
+    result_of(driver, driver.start(do.rename_vm(desk, "desk")))
+    load(driver)
+    result_of(driver, driver.start(do.promote_vm(desk)))
+    load(driver)
+    check_tidy(driver.state.root)
+
+
+@as_root
+def test_memory_moves_with_the_state_folder(driver: LocalDriver, tmp_path: Path) -> None:
+    used = see_memory(driver)
+    driver.folder.move_state(tmp_path / "near")
+    with small_filesystem(tmp_path / "small", "64m") as small:
+        with closing(connect(tmp_path / "near")) as near:
+            assert see_memory(near) == used
+            near.folder.move_state(small / "far")
+        with closing(connect(small / "far")) as far:
+            seen = see_memory(far)
+            assert seen is not None
+            assert seen.stale == ""
+            load(far)
+            check_tidy(far.state.root)
+
+
+def test_the_deletion_of_a_vm_takes_its_memory_with_it(driver: LocalDriver) -> None:
+    folder = driver.state.folder(find(driver, "desk").id)
+    result_of(driver, driver.start(do.delete_vm(find(driver, "desk"))))
+    assert not folder.exists()
+    check_tidy(driver.state.root)
+
+
+def test_the_memory_of_a_deleted_vm_goes_though_its_layers_are_read(driver: LocalDriver) -> None:
+    desk = find(driver, "desk")
+    make(driver, step_for(driver, desk, "web"))
+    folder = driver.state.folder(desk.id)
+    result_of(driver, driver.start(do.delete_vm(desk)))
+    assert {path.suffix for path in folder.iterdir() if path.is_file()} <= {".qcow2", ".seal"}
+    check_tidy(driver.state.root)
+
+
+def test_a_snapshot_of_the_same_layers_keeps_its_memory_when_another_goes(
+    driver: LocalDriver,
+) -> None:
+    desk = find(driver, "desk")
+    plain = next(s for s in desk.snapshots if s.name == "plain")
+    result_of(driver, driver.start(do.delete_snapshot(desk, plain.id)))
+    load(driver)
+    assert [s.name for s in read(driver, desk.id).snapshots] == ["ready"]
+
+
+def test_files_of_memory_that_are_not_ours_stay(driver: LocalDriver) -> None:
+    ram, _ = find_files(driver)
+    copy = ram.with_name("ram-copy")
+    shutil.copyfile(ram, copy)
+    ready = next(s for s in find(driver, "desk").snapshots if s.name == "ready")
+    result_of(driver, driver.start(do.delete_snapshot(find(driver, "desk"), ready.id)))
+    assert not ram.exists()
+    assert copy.exists()
