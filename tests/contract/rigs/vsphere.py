@@ -13,6 +13,7 @@ from pyVmomi import vim
 from linkedclone.drivers.contract import Driver
 from linkedclone.drivers.registry import open_driver
 from linkedclone.model.values.ids import VmId
+from linkedclone.model.vm import Power
 from tests import do
 from tests.contract.acts import result_of
 from tests.contract.rigs.base import Action, At, Kind, Rig
@@ -66,7 +67,11 @@ class VsphereRig:
         return open_driver(self.simulator.endpoint())
 
     def forkable(self) -> str:
-        pytest.skip("its driver makes no instant clones yet")
+        with closing(self.connect()) as driver:
+            (parent,) = driver.find_vms([self.parent])
+            result_of(driver, driver.start(do.set_power(parent, Power.ON)))
+        self.simulator.control("POST", "fork", {"name": parent.name, "ready": True})
+        return self.parent
 
     def fail(
         self,
@@ -77,6 +82,10 @@ class VsphereRig:
         at: At = "job",
         leave: bool = False,
     ) -> None:
+        if action == "identity":
+            answer = {"name": name, "answer": "failed: no reseed"}
+            self.simulator.control("POST", "fork/identity", answer)
+            return
         stage = "call" if at == "submit" else "task"
         if action == "power-on-of-clone":
             stage = "poweron"
@@ -91,6 +100,8 @@ class VsphereRig:
 
     def delay(self, action: Action, seconds: float) -> None:
         self._task_ms[METHODS[action]] = int(1000 * seconds)
+        if action == "clone":
+            self._task_ms["InstantClone_Task"] = int(1000 * seconds)
         self.simulator.delays(task_ms=self._task_ms)
 
     def degrade(self) -> None:

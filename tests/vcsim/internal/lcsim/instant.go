@@ -14,6 +14,8 @@ const methodFork = "InstantClone_Task"
 type forkJob struct {
 	cloneJob
 	changes []types.BaseVirtualDeviceConfigSpec
+	ready   bool // a script waits in the source's guest
+	frozen  bool
 }
 
 // InstantCloneTask forks a running VM.
@@ -105,7 +107,9 @@ func (j *forkJob) run(ctx *simulator.Context) (types.AnyType, types.BaseMethodFa
 		return nil, fault
 	}
 	j.sim.register(ctx, j.folder, vm)
-	j.sim.wake(vm)
+	if j.ready {
+		j.sim.wake(vm, !j.frozen)
+	}
 	if rule != nil {
 		return nil, rule.built
 	}
@@ -161,6 +165,7 @@ func (j *forkJob) connect(ctx *simulator.Context, vm *simulator.VirtualMachine) 
 	var runtime types.VirtualMachineRuntimeInfo
 	ctx.WithLock(j.source, func() {
 		guest, runtime = deepCopy(*j.source.Guest), j.source.Runtime
+		j.ready, j.frozen = told(j.source, forkReady) != "", isFrozen(j.source)
 	})
 	b := vmBuilder{sim: j.sim, ctx: ctx, vm: vm, name: j.name, place: j.place}
 	for _, change := range j.changes {
@@ -174,7 +179,7 @@ func (j *forkJob) connect(ctx *simulator.Context, vm *simulator.VirtualMachine) 
 	}
 	b.setNetworks()
 	vm.Guest = &guest // the guest does not know yet that it is another one
-	if isFrozen(j.source) {
+	if j.frozen {
 		guest.ToolsRunningStatus = string(types.VirtualMachineToolsRunningStatusGuestToolsRunning)
 	}
 	vm.Runtime.PowerState = types.VirtualMachinePowerStatePoweredOn

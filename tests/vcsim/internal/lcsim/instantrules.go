@@ -32,7 +32,7 @@ type forkRules struct {
 	serial time.Duration
 	turns  map[types.ManagedObjectReference]*sync.Mutex
 	kept   map[types.ManagedObjectReference]map[int32]backing
-	guests []forkGuest
+	guests []*forkGuest
 }
 
 // forkSetting is about one VM, or about all forks.
@@ -44,9 +44,10 @@ type forkSetting struct {
 	SerialMS int    `json:"serial_ms"`
 }
 
-// forkGuest is how the guest of a fork takes its identity.
+// forkGuest is how the guest of a fork takes its identity, so many times.
 type forkGuest struct {
-	Name    string `json:"name"` // the VM's; empty: any
+	Name    string `json:"name"`  // the VM's; empty: any
+	Count   int    `json:"count"` // 0 means once, -1 for ever
 	AfterMS int    `json:"after_ms"`
 	Never   bool   `json:"never"`  // it tells nothing at all
 	Answer  string `json:"answer"` // instead of "done"
@@ -92,16 +93,23 @@ func (s *Sim) vmNamed(name string) (*simulator.VirtualMachine, bool) {
 func (b *forkRules) addGuest(g forkGuest) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.guests = append([]forkGuest{g}, b.guests...)
+	if g.Count == 0 {
+		g.Count = 1
+	}
+	b.guests = append(b.guests, &g)
 	return nil
 }
 
-func (b *forkRules) guestOf(name string) forkGuest {
+// take uses up a rule for a fork of this name; without one all goes well.
+func (b *forkRules) take(name string) forkGuest {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, g := range b.guests {
-		if g.Name == "" || g.Name == name {
-			return g
+		if g.Count != 0 && (g.Name == "" || g.Name == name) {
+			if g.Count > 0 {
+				g.Count--
+			}
+			return *g
 		}
 	}
 	return forkGuest{}
@@ -176,23 +184,27 @@ func (s *Sim) tell(ctx *simulator.Context, vm *simulator.VirtualMachine, key, va
 	ctx.Update(vm, []types.PropertyChange{{Name: "config.extraConfig", Val: vm.Config.ExtraConfig}})
 }
 
-// wake lets the guest of a fork go on: a script that waits in it takes the
-// identity that it is told.
-func (s *Sim) wake(vm *simulator.VirtualMachine) {
-	told := map[string]string{}
+// told returns an extraConfig value of a VM, whose lock the caller holds.
+func told(vm *simulator.VirtualMachine, key string) string {
 	for _, o := range vm.Config.ExtraConfig {
 		option := o.GetOptionValue()
-		if text, ok := option.Value.(string); ok {
-			told[option.Key] = text
+		if text, ok := option.Value.(string); ok && option.Key == key {
+			return text
 		}
 	}
-	rule := s.forks.guestOf(vm.Name)
+	return ""
+}
+
+// wake lets the guest of a fork go on: a script that waits in it takes the
+// identity that it is told, and waits again unless it was frozen.
+func (s *Sim) wake(vm *simulator.VirtualMachine, waits bool) {
+	rule := s.forks.take(vm.Name)
 	wanted := map[string]string{}
-	for _, word := range strings.Fields(told[forkWanted]) {
+	for _, word := range strings.Fields(told(vm, forkWanted)) {
 		name, value, _ := strings.Cut(word, "=")
 		wanted[name] = value
 	}
-	if told[forkReady] == "" || wanted["id"] == "" || rule.Never {
+	if wanted["id"] == "" || rule.Never {
 		return
 	}
 	s.later(vm, &rule.AfterMS, func(ctx *simulator.Context) {
@@ -202,6 +214,9 @@ func (s *Sim) wake(vm *simulator.VirtualMachine) {
 		}
 		setGuestName(ctx, vm, wanted["host_name"])
 		s.renewGuestCards(ctx, vm)
+		if waits {
+			s.tell(ctx, vm, forkReady, "1")
+		}
 		s.tell(ctx, vm, forkTaken, wanted["id"]+" done")
 	})
 }

@@ -36,7 +36,7 @@ def fork_id(step: CreateClone) -> str:
 def build_fork_spec(step: CreateClone, shape: Shape) -> Native:
     """Return the InstantCloneSpec of a step; its mark is one of a clone that is not good yet."""
     target = step.target
-    options = {**write_mark(step.born), _WANTED: render_identity(step), TAKEN: ""}
+    options = {**write_mark(step.born), _WANTED: render_identity(step), READY: "", TAKEN: ""}
     return vim.vm.InstantCloneSpec(
         name=step.name,
         location=vim.vm.RelocateSpec(
