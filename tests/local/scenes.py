@@ -350,6 +350,16 @@ def collect_files(driver: LocalDriver) -> None:
 
 def check_tidy(root: Path) -> None:
     """Make sure that nothing is left over, nothing is lost, and every disk is sound."""
+    wanted = check_files(root)
+    for disk in {path for path in wanted if path.suffix == ".qcow2"}:
+        key = _hash_file(disk)
+        if key not in _checked:
+            subprocess.run(["qemu-img", "check", "-q", disk], check=True)
+            _checked.add(key)
+
+
+def check_files(root: Path) -> frozenset[Path]:
+    """Make sure that nothing is left over or lost, also while machines run; return the layers."""
     state = open_state(root)
     survey = take_survey(state)
     assert survey.doubts == ()
@@ -362,11 +372,7 @@ def check_tidy(root: Path) -> None:
     assert all(path.with_suffix("") in wanted for path in files if path.suffix == SEAL_SUFFIX)
     for folder in state.vms.iterdir():
         assert state.exists(VmId(folder.name)) or any(path.parent == folder for path in wanted)
-    for disk in {path for path in wanted if path.suffix == ".qcow2"}:
-        key = _hash_file(disk)
-        if key not in _checked:
-            subprocess.run(["qemu-img", "check", "-q", disk], check=True)
-            _checked.add(key)
+    return wanted
 
 
 _checked: set[str] = set()
