@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from functools import cached_property
 from typing import TYPE_CHECKING, Final, assert_never
 
@@ -29,6 +30,10 @@ if TYPE_CHECKING:
 
 _TPM_POLICIES: Final = (8, 0)
 """The version that knows CloneSpec.tpmProvisionPolicy first [fact: vs-tpm]."""
+
+
+_SEED_BYTES: Final = 32
+"""What the guest of a fork gets to reseed its random generator."""
 
 
 class Steps:
@@ -111,7 +116,8 @@ class Steps:
     def build_spec(self, step: CreateClone) -> Native:
         """Build the CloneSpec of a step, or its InstantCloneSpec."""
         if step.instant:
-            return build_fork_spec(step, self._fork_source(step.source.id).shape)
+            shape = self._fork_source(step.source.id).shape
+            return build_fork_spec(step, shape, secrets.token_hex(_SEED_BYTES))
         shape, stored = self._read_parts(step)
         version = self._session.api_version
         knows_tpm = version >= _TPM_POLICIES

@@ -7,6 +7,7 @@ frozen: two forks of one frozen VM are twins as well.
 
 from collections.abc import Iterator, Sequence
 from hashlib import sha256
+from urllib.parse import quote
 
 from pyVmomi import vim
 
@@ -33,10 +34,14 @@ def fork_id(step: CreateClone) -> str:
     return f"{step.uuid}.{step.mark.run}"
 
 
-def build_fork_spec(step: CreateClone, shape: Shape) -> Native:
-    """Return the InstantCloneSpec of a step; its mark is one of a clone that is not good yet."""
+def build_fork_spec(step: CreateClone, shape: Shape, seed: str) -> Native:
+    """Return the InstantCloneSpec of a step; its mark is one of a clone that is not good yet.
+
+    ``seed`` is random, so that the forks of one VM draw other random numbers.
+    """
     target = step.target
-    options = {**write_mark(step.born), _WANTED: render_identity(step), READY: "", TAKEN: ""}
+    wanted = f"{render_identity(step)} seed={seed}"
+    options = {**write_mark(step.born), _WANTED: wanted, READY: "", TAKEN: ""}
     return vim.vm.InstantCloneSpec(
         name=step.name,
         location=vim.vm.RelocateSpec(
@@ -68,6 +73,7 @@ def render_identity(step: CreateClone) -> str:
     secret = sha256(fork_id(step).encode()).hexdigest()
     words = {
         "id": fork_id(step),
+        "name": quote(step.name, safe=""),
         "host_name": guest.host_name if guest else step.name,
         "domain": guest.customization.domain if guest else "",
         "machine_id": secret[:32],
@@ -96,12 +102,14 @@ def _tell(number: int, card: GuestCard) -> Iterator[tuple[str, str]]:
 def build_connection(step: CreateClone, uuid: str, cards: Sequence[Native]) -> Native:
     """Return the change that ends a fork's birth: its cards are connected, its mark is good.
 
+    What its guest was told is taken away: the seed is nobody else's business.
+
     Args:
         step: What was wanted.
         uuid: The UUID that the server gave it: no request for an instant clone holds one.
         cards: Those of its cards that are to be connected, as they were read.
     """
-    mark = {"linkedclone.uuid": uuid, "linkedclone.spec": step.mark.spec}
+    mark = {"linkedclone.uuid": uuid, "linkedclone.spec": step.mark.spec, _WANTED: ""}
     return vim.vm.ConfigSpec(
         deviceChange=[_connect(card) for card in cards],
         extraConfig=[vim.option.OptionValue(key=key, value=value) for key, value in mark.items()],

@@ -36,6 +36,7 @@ BY_USE: Final[Mapping[str, tuple[str, ...]]] = {
         "VirtualMachine.Provisioning.MarkAsTemplate",
         "VirtualMachine.Provisioning.MarkAsVM",
     ),
+    "``instant``": ("VirtualMachine.Interact.DeviceConnection",),
     "``hardware.disks``": ("VirtualMachine.Config.AddNewDisk",),
     "``hardware.nics.add`` and ``hardware.nics.remove``": (
         "VirtualMachine.Config.AddRemoveDevice",
