@@ -121,8 +121,9 @@ async def load_quietly(
     session: Session, file: Path, *, cards: int, old_networks: Sequence[str]
 ) -> None:
     """Load a machine from a snapshot's memory; no card is connected to anything then."""
+    await set_links(session, cards, up=False)  # what QEMU announces goes nowhere
     await load(session, file)
-    await set_links(session, cards, up=False)
+    await set_links(session, cards, up=False)  # the cards: they were as the saved ones since
     for name in old_networks:
         await session.monitor.execute("netdev_del", id=name)
 
@@ -147,10 +148,10 @@ async def set_links(session: Session, cards: int, *, up: bool) -> None:
 
 
 async def _set_up(session: Session, *, shared: bool) -> None:
-    """Say how it is saved or loaded; no card announces itself then [fact: qemu-announce]."""
+    """Say how it is saved or loaded; the least is announced [fact: qemu-announce]."""
     capability = {"capability": "x-ignore-shared", "state": shared}
     await session.monitor.execute("migrate-set-capabilities", capabilities=[capability])
-    parameters = {"max-bandwidth": _UNLIMITED, "announce-rounds": 0}
+    parameters = {"max-bandwidth": _UNLIMITED, "announce-rounds": 1}
     await session.monitor.execute("migrate-set-parameters", **parameters)
 
 
