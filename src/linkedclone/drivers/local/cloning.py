@@ -1,19 +1,34 @@
-"""Make linked clones."""
+"""Make linked clones, and let them go on with the memory of a snapshot.
+
+An instant clone is a linked clone in all that is on disk. It is loaded, not booted, and is
+its parent until the guest has an identity of its own: its cards are down and its mark says
+that it is not finished. A kill on the way leaves a clone that is off, or one that runs like
+that and is undone by hand.
+"""
 
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from linkedclone.drivers.local.guest.forked import (
+    give_identity,
+    make_host_key,
+    plan_identity,
+    remember_host_key,
+)
 from linkedclone.drivers.local.guest.seed import (
     build_seed,
     check_guest,
     name_guest,
     place_guest,
 )
+from linkedclone.drivers.local.machine.machine import Machine
+from linkedclone.drivers.local.machine.open import OpenMachine
+from linkedclone.drivers.local.placement import check_bridges
 from linkedclone.drivers.local.recovery.interrupted_merge import refuse_unsettled
 from linkedclone.drivers.local.state.file_names import VARIABLES_FILE
 from linkedclone.drivers.local.state.folder import StateFolder, key_of, new_disk_name, new_vm_id
@@ -25,9 +40,11 @@ from linkedclone.drivers.local.state.store import (
     locked,
     name_taken,
     publish_vm,
+    save_record,
     take_uuid,
 )
 from linkedclone.drivers.local.storage.hanging import build_delta
+from linkedclone.drivers.local.storage.memory import prepare_loading
 from linkedclone.drivers.qemu.hardware import (
     UEFI,
     MachineRecord,
@@ -50,10 +67,12 @@ _POLL_SECONDS = 0.02
 
 def plan_machine(state: StateFolder, step: CreateClone) -> MachineRecord:
     """Return the hardware that a clone would get; its own MAC addresses are others."""
-    source = load_vm(state, step.source.id).record
-    check_disks(len(source.disks), step.hardware)
-    planned = build_machine(source.machine, step.hardware, step.macs, store=state.store)
+    source = load_vm(state, step.source.id)
+    check_disks(len(source.record.disks), step.hardware)
+    planned = build_machine(source.record.machine, step.hardware, step.macs, store=state.store)
     check_guest(step.guest, planned)
+    if step.instant and step.snapshot is not None:
+        prepare_loading(source, find_snapshot(source, step.snapshot.id))
     return planned
 
 
@@ -107,12 +126,54 @@ def build_clone(state: StateFolder, step: CreateClone, entry: Path) -> VmId:
             uuid=own,
             disks=disks,
             machine=machine,
-            mark=step.mark,
+            mark=step.born,
             annotation=source.record.annotation if step.annotation is None else step.annotation,
             created=datetime.now(UTC),
         )
         publish_vm(state, built, vm, record)
         return vm
+
+
+def build_fork(state: StateFolder, machines: OpenMachine, step: CreateClone, entry: Path) -> VmId:
+    """Make an instant clone; return its id when it runs with an identity of its own.
+
+    The parent's lock is held shared until the memory is loaded: nothing removes it meanwhile.
+
+    Args:
+        step: The clone that is wanted; its snapshot is set, and holds memory.
+        entry: The folder to build in; see :func:`reserve_name`.
+    """
+    with ExitStack() as loading:
+        source = loading.enter_context(locked(state, step.source.id, shared=True))
+        snapshot = find_snapshot(source, _snapshot_of(step))
+        memory = prepare_loading(source, snapshot)
+        key = make_host_key(entry)
+        vm = build_clone(state, step, entry)
+        with locked(state, vm) as clone:
+            check_bridges(clone.record.machine)
+            machine = _open_like(machines, source, clone)
+            machine.load(memory)
+            loading.close()
+            guest = step.guest or name_guest(step.name, clone.record.machine.instance_id)
+            old_macs = snapshot.memory.macs if snapshot.memory else ()
+            machine.go_on()
+            identity = plan_identity(source, old_macs, clone, guest, key)
+            give_identity(machine, identity)
+            remember_host_key(clone, key, durable=state.durable)
+            machine.plug_in()
+            save_record(state, clone, replace(clone.record, mark=step.mark))
+    return vm
+
+
+def _open_like(machines: OpenMachine, source: StoredVm, clone: StoredVm) -> Machine:
+    """Return a fork's machine as its parent's is: without a seed until it boots, if that had none.
+
+    Its memory would not fit a machine with one disk more.
+    """
+    if source.record.machine.seed:
+        return machines(clone)
+    bare = replace(clone.record, machine=replace(clone.record.machine, seed=""))
+    return machines(replace(clone, record=bare))
 
 
 def await_clone(state: StateFolder, name: str) -> VmId:
@@ -133,6 +194,12 @@ def await_clone(state: StateFolder, name: str) -> VmId:
         time.sleep(_POLL_SECONDS)
 
 
+def _snapshot_of(step: CreateClone) -> SnapshotId:
+    if step.snapshot is None:
+        raise ValueError("the step's snapshot is not set")
+    return step.snapshot.id
+
+
 def find_snapshot(vm: StoredVm, snapshot: SnapshotId) -> SnapshotRecord:
     for record in vm.record.snapshots:
         if record.id == snapshot:
@@ -147,9 +214,7 @@ def find_snapshot(vm: StoredVm, snapshot: SnapshotId) -> SnapshotRecord:
 def _build_disks(
     state: StateFolder, source: StoredVm, step: CreateClone, built: Path
 ) -> tuple[DiskRecord, ...]:
-    if step.snapshot is None:
-        raise ValueError("the step's snapshot is not set")
-    frozen = find_snapshot(source, step.snapshot.id)
+    frozen = find_snapshot(source, _snapshot_of(step))
     check_disks(len(frozen.disks), step.hardware)
     contents = [
         *(build_delta(state, source, file) for file in frozen.files),

@@ -99,6 +99,7 @@ FEATURES: Final = Features(
         {
             "snapshot.quiesce",
             "snapshot.memory",
+            "instant",
             "hardware.disks",
             "hardware.nics.remap",
             "hardware.nics.add",
@@ -112,6 +113,7 @@ FEATURES: Final = Features(
     parallel=max(4, os.cpu_count() or 1),
     customizes_always=True,
     grows_linked_disks=True,
+    forks_snapshots=True,
     asks_deaf_guests=True,
 )
 """A delta may be larger than what it depends on. Every clone boots with a seed of its
@@ -224,7 +226,7 @@ class LocalDriver:
     def preview_clone(self, step: CreateClone) -> Mapping[str, object]:
         machine = plan_machine(self.state, step)
         return {
-            "method": CLONE,
+            "method": "instant clone" if step.instant else CLONE,
             "source": step.source.id,
             "snapshot": step.snapshot.id if step.snapshot else None,
             "name": step.name,

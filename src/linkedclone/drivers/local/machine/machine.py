@@ -327,15 +327,6 @@ class Machine(RunningDisks, GuestPrograms):
         found = self._ask(work, deadline_seconds=OBSERVE_SECONDS)
         return {} if found is OFF else found
 
-    def set_links(self, *, up: bool) -> None:
-        """Plug the cables of all its network cards in, or pull them."""
-
-        async def work(session: Session) -> None:
-            for number in range(len(self.config.cards)):
-                await session.monitor.execute("set_link", name=f"net{number}", up=up)
-
-        self._demand(work)
-
     def resume(self) -> None:
         """Let a paused guest go on: after space was freed nothing is lost."""
         state = self._demand(resume)

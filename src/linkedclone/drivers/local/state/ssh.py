@@ -25,6 +25,7 @@ from linkedclone.system.locks import hold
 KEY = "id_ed25519"
 LOCK_SECONDS = 30.0
 KNOWN_HOSTS = "known_hosts"
+HOST_KEY_ALIAS = "guest"
 DEFAULT_USER = "root"
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 """Names that mean themselves as a pattern of ``Host`` (ssh_config(5))."""
@@ -99,7 +100,7 @@ def build_options(*, key: Path, known_hosts: Path) -> dict[str, str]:
         "UserKnownHostsFile": _quote(known_hosts),
         "GlobalKnownHostsFile": "none",
         "StrictHostKeyChecking": "accept-new",
-        "HostKeyAlias": "guest",
+        "HostKeyAlias": HOST_KEY_ALIAS,
         "LogLevel": "ERROR",
     }
 
@@ -114,13 +115,14 @@ def ensure_key(folder: Path) -> Path:
     with hold(folder / f"{KEY}.lock", deadline_s=LOCK_SECONDS):
         if not key.exists():
             with tempfile.TemporaryDirectory(prefix=f"{KEY}.", dir=folder) as scratch:
-                _generate(Path(scratch) / KEY)
+                generate_key(Path(scratch) / KEY)
                 (Path(scratch) / f"{KEY}.pub").replace(folder / f"{KEY}.pub")
                 (Path(scratch) / KEY).replace(key)
     return key
 
 
-def _generate(key: Path) -> None:
+def generate_key(key: Path) -> None:
+    """Make a key without a passphrase; the public half is beside it with the suffix ``.pub``."""
     brief = "no SSH key can be made"
     arguments = ("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "linkedclone", "-f", str(key))
     try:
