@@ -1,0 +1,329 @@
+"""Instant clones of the demo guest: forked and not booted, each with an identity of its own.
+
+One guest is booted for all of them. They run beside each other, as forks cost little.
+"""
+
+import hashlib
+import os
+import socket
+import struct
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+
+from linkedclone.drivers.local.driver import LocalDriver
+from linkedclone.drivers.local.machine.open import open_machine
+from linkedclone.drivers.local.state.folder import is_memory_name
+from linkedclone.drivers.local.state.ssh import KNOWN_HOSTS
+from linkedclone.drivers.local.state.store import StoredVm, load_vm
+from linkedclone.guest.nocloud import plain_guest
+from linkedclone.model.guest import Guest, GuestCard
+from linkedclone.model.plan import CreateClone
+from linkedclone.model.request import Hardware, Nic
+from linkedclone.model.vm import LEFT_FAILED, Power, Vm
+from tests import do
+from tests.command import run
+from tests.contract.acts import error_of, find, read, result_of, step_for
+from tests.local.machine.guest import BOOT_SECONDS, build_import
+from tests.local.scenes import connect
+
+pytestmark = pytest.mark.xdist_group("instant clones")
+
+SNAPSHOT = "warm"
+NET = "private:lab"
+PARENT_ADDRESS = "10.77.0.2"
+FORKS = ("fork-1", "fork-2", "fork-3", "fork-4")
+ALONE = (
+    "cat /proc/sys/kernel/hostname /etc/machine-id /var/lib/instance-id "
+    "/sys/class/net/eth0/address /sys/class/net/eth1/address; ip -4 address show dev eth1"
+)
+"""What each guest tells of itself that no other one may have."""
+
+
+@dataclass
+class Wire:
+    """Hears all that is sent on a private network."""
+
+    group: str
+    frames: list[bytes] = field(default_factory=list)
+    _over: threading.Event = field(default_factory=threading.Event)
+
+    def listen(self) -> threading.Thread:
+        address, _, port = self.group.partition(":")
+        heard = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        heard.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        heard.bind((address, int(port)))
+        member = struct.pack("4s4s", socket.inet_aton(address), socket.inet_aton("127.0.0.1"))
+        heard.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, member)
+        heard.settimeout(0.2)
+        thread = threading.Thread(target=self._hear, args=(heard,), daemon=True)
+        thread.start()
+        return thread
+
+    def _hear(self, heard: socket.socket) -> None:
+        with heard:
+            while not self._over.is_set():
+                try:
+                    self.frames.append(heard.recv(1 << 16))
+                except TimeoutError:
+                    continue
+
+    def stop(self) -> None:
+        self._over.set()
+
+    def holds(self, content: bytes) -> bool:
+        return any(content in frame for frame in self.frames)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Warm:
+    """A state folder with a VM whose memory was kept, and the forks of it."""
+
+    driver: LocalDriver
+    parent: Vm
+    boot_id: str
+    hashes: dict[str, str]  # of the files of memory, when they were new
+    wire: Wire
+
+    def stored(self, name: str) -> StoredVm:
+        return load_vm(self.driver.state, find(self.driver, name).id)
+
+    def ssh(self, name: str, command: str) -> str:
+        """Run a command in a guest; the key that its server shows has to be known already."""
+        arguments = self.driver.access.build_ssh(find(self.driver, name).id, [command])
+        arguments = tuple(a.replace("accept-new", "yes") for a in arguments)
+        done = subprocess.run(
+            arguments, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60,
+            check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def wait_until(self, name: str, *, boot_id_is_not: str) -> None:
+        deadline = time.monotonic() + BOOT_SECONDS
+        path = {"boot_id": "/proc/sys/kernel/random/boot_id"}
+        while True:
+            found = open_machine(self.stored(name)).read_files(path).get("boot_id", "").strip()
+            if found and found != boot_id_is_not:
+                return
+            assert time.monotonic() < deadline, f"{name} does not come up"
+            time.sleep(0.2)
+
+
+def hash_memory(vm: StoredVm) -> dict[str, str]:
+    files = [path for path in vm.folder.iterdir() if is_memory_name(path.name)]
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def guest_of(name: str, address: str) -> Guest:
+    """Return a guest with one card as QEMU wants it, and one with an address of its own."""
+    guest = plain_guest(host_name=name, instance_id=f"instance-of-{name}")
+    card = GuestCard(dhcp=False, addresses=(f"{address}/24",))
+    return replace(guest, cards=(GuestCard(), card))
+
+
+def step_of(driver: LocalDriver, source: str, name: str, address: str) -> CreateClone:
+    """Return the step that forks a VM's snapshot."""
+    parent = find(driver, source)
+    step = step_for(driver, parent, name)
+    return replace(
+        step,
+        instant=True,
+        snapshot=next(s for s in parent.snapshots if s.name == SNAPSHOT),
+        mark=replace(step.mark, instant=True),
+        guest=guest_of(name, address),
+    )
+
+
+@pytest.fixture(scope="module")
+def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warm]:
+    root = tmp_path_factory.mktemp("instant") / "state"
+    with closing(connect(root, open_machine)) as driver:
+        try:
+            driver.images.import_image(build_import())
+            step = step_for(driver, find(driver, "golden"), "parent")
+            hardware = Hardware(nics=(Nic(action="add", network=NET),))
+            guest = guest_of("parent", PARENT_ADDRESS)
+            result_of(driver, driver.start(replace(step, hardware=hardware, guest=guest)))
+            yield from _warm_up(driver)
+        finally:
+            for vm in driver.observe().vms:
+                open_machine(load_vm(driver.state, vm.id)).stop()
+
+
+def _warm_up(driver: LocalDriver) -> Iterator[Warm]:
+    parent = find(driver, "parent")
+    result_of(driver, driver.start(do.set_power(parent, Power.ON)))
+    stored = load_vm(driver.state, parent.id)
+    wire = Wire(group=stored.record.machine.cards[1].group)
+    warm = Warm(driver=driver, parent=parent, boot_id="", hashes={}, wire=wire)
+    warm.wait_until("parent", boot_id_is_not="")
+    arguments = driver.access.build_ssh(
+        parent.id,
+        ["echo nonce >/run/nonce; cat /proc/sys/kernel/random/boot_id"],
+    )
+    told = subprocess.run(arguments, capture_output=True, text=True, timeout=60, check=True)
+    taken = do.create_snapshot(parent, SNAPSHOT, memory=True)
+    result_of(driver, driver.start(taken))
+    result_of(driver, driver.start(do.set_power(parent, Power.OFF)))
+    stored = load_vm(driver.state, parent.id)
+    thread = wire.listen()
+    try:
+        yield replace(warm, parent=parent, boot_id=told.stdout.strip(), hashes=hash_memory(stored))
+    finally:
+        wire.stop()
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+def forks(warm: Warm) -> Warm:
+    """Fork the guest several times at once."""
+    steps = [
+        step_of(warm.driver, "parent", name, f"10.77.0.{10 + number}")
+        for number, name in enumerate(FORKS)
+    ]
+    jobs = [warm.driver.start(step) for step in steps]
+    for job in jobs:
+        result_of(warm.driver, job)
+    return warm
+
+
+def tell_apart(warm: Warm) -> dict[str, str]:
+    """Return what each fork says of itself; its host key is what its server shows."""
+    with ThreadPoolExecutor(len(FORKS)) as pool:
+        told = pool.map(lambda name: warm.ssh(name, ALONE), FORKS)
+        return dict(zip(FORKS, told, strict=True))
+
+
+def test_forks_go_on_where_their_parent_stood(forks: Warm) -> None:
+    path = "/proc/sys/kernel/random/boot_id"
+    for name in FORKS:
+        told = forks.ssh(name, f"cat /run/nonce {path}").split()
+        assert told == ["nonce", forks.boot_id]
+
+
+def test_forks_have_nothing_in_common_that_should_be_their_own(forks: Warm) -> None:
+    told = tell_apart(forks)
+    values: dict[int, list[str]] = {}
+    for name, text in told.items():
+        lines = text.split("\n")
+        assert lines[0] == name
+        assert lines[2] == f"instance-of-{name}"
+        assert lines[3:5] == list(find(forks.driver, name).macs)
+        for number, line in enumerate(lines[:5]):
+            values.setdefault(number, []).append(line)
+        assert "inet 10.77.0.1" in text
+        assert PARENT_ADDRESS + "/" not in text
+    for found in values.values():
+        assert len(set(found)) == len(FORKS)
+    keys = {(forks.stored(name).folder / KNOWN_HOSTS).read_text() for name in FORKS}
+    assert len(keys) == len(FORKS)
+    drawn = {forks.ssh(name, "head -c 32 /dev/urandom | base64") for name in FORKS}
+    assert len(drawn) == len(FORKS)
+
+
+def test_the_clock_of_a_fork_is_the_hosts(forks: Warm) -> None:
+    before = time.time()
+    told = int(forks.ssh(FORKS[0], "date +%s"))
+    assert before - 2 <= told <= time.time() + 2
+
+
+def test_a_fork_is_finished_and_linked(forks: Warm) -> None:
+    for name in FORKS:
+        vm = find(forks.driver, name)
+        assert vm.mark is not None
+        assert (vm.mark.instant, vm.mark.spec == LEFT_FAILED, vm.trouble) == (True, False, "")
+        chain = read(forks.driver, vm.id).disks[0].chain
+        assert any(layer.path.startswith(f"vms/{forks.parent.id}/") for layer in chain)
+
+
+def test_nothing_is_sent_in_the_parents_name(forks: Warm) -> None:
+    """The forks are heard on the private network, and their parent never is."""
+    first, second = (find(forks.driver, name) for name in FORKS[:2])
+    forks.ssh(FORKS[0], "ping -c 1 -W 20 10.77.0.11")
+    assert forks.wire.holds(bytes.fromhex(first.macs[1].replace(":", "")))
+    assert forks.wire.holds(bytes.fromhex(second.macs[1].replace(":", "")))
+    assert forks.wire.holds(socket.inet_aton("10.77.0.11"))
+    for mac in forks.stored("parent").record.machine.macs:
+        assert not forks.wire.holds(bytes.fromhex(mac.replace(":", "")))
+    assert not forks.wire.holds(socket.inet_aton(PARENT_ADDRESS))
+
+
+def test_a_fork_of_a_fork_is_neither_of_both(forks: Warm) -> None:
+    driver, source = forks.driver, find(forks.driver, FORKS[3])
+    result_of(driver, driver.start(do.create_snapshot(source, SNAPSHOT, memory=True)))
+    result_of(driver, driver.start(step_of(driver, FORKS[3], "grandchild", "10.77.0.30")))
+    told = forks.ssh("grandchild", ALONE + "; cat /run/nonce")
+    assert told.split("\n")[0] == "grandchild"
+    assert "inet 10.77.0.30/24" in told
+    assert "nonce" in told
+    assert not set(told.split("\n")[1:5]) & set(forks.ssh(FORKS[3], ALONE).split("\n"))
+
+
+def test_a_fork_that_takes_no_identity_stays_silent_and_is_named(forks: Warm) -> None:
+    """A hook of the guest's own fails: nothing of the fork counts as confirmed."""
+    driver, source = forks.driver, find(forks.driver, FORKS[2])
+    hook = "/etc/linkedclone/instant.d/10-no"
+    forks.ssh(FORKS[2], f"echo 'exit 3' >{hook}; chmod +x {hook}; sync")
+    result_of(driver, driver.start(do.create_snapshot(source, SNAPSHOT, memory=True)))
+    forks.ssh(FORKS[2], f"rm {hook}")
+    step = step_of(driver, FORKS[2], "nameless", "10.77.0.31")
+    error = error_of(driver, lambda: driver.start(step))
+    assert error.brief == (
+        "nameless runs, but did not take its identity: its network cards are down"
+    )
+    assert error.details == "the hook 10-no ended with status 3"
+    left = find(driver, "nameless")
+    assert left.power is Power.ON
+    assert left.mark is not None
+    assert left.mark.spec == LEFT_FAILED
+    assert "its identity is not confirmed" in left.trouble
+    assert not forks.wire.holds(bytes.fromhex(left.macs[1].replace(":", "")))
+    result_of(driver, driver.start(do.set_power(left, Power.OFF)))
+    assert find(driver, "nameless").trouble == ""
+
+
+def test_the_memory_is_never_written_to(forks: Warm) -> None:
+    assert hash_memory(forks.stored("parent")) == forks.hashes
+
+
+def test_a_command_forks_and_finds_it_done_the_next_time(forks: Warm, tmp_path: Path) -> None:
+    """The whole way, as people type it."""
+    root = forks.driver.state.root
+    env = {
+        **os.environ,
+        "LINKEDCLONE_ENDPOINT": f"local:{root}",
+        "LINKEDCLONE_CONFIG": str(tmp_path / "config.yaml"),
+        "LINKEDCLONE_LOCAL_IMMUTABLE": "no",
+    }
+    words = ("clone", "parent", "typed-1", "typed-2", "--instant", "--snapshot", SNAPSHOT)
+    done = run(*words, env=env)
+    assert done.returncode == 0, done.stderr
+    assert "2 created" in done.stderr
+    again = run(*words, env=env)
+    assert again.returncode == 0, again.stderr
+    assert "created in" not in again.stderr
+    for name in ("typed-1", "typed-2"):
+        assert forks.ssh(name, "hostname") == f"{name}\n"
+        result_of(
+            forks.driver, forks.driver.start(do.set_power(find(forks.driver, name), Power.OFF))
+        )
+
+
+def test_forks_stay_who_they_are_when_they_boot(forks: Warm) -> None:
+    """One reboots, one is switched off and on."""
+    before = tell_apart(forks)
+    forks.ssh(FORKS[0], "sync; (sleep 0.2; busybox reboot -f) >/dev/null 2>&1 </dev/null &")
+    second = find(forks.driver, FORKS[1])
+    for power in (Power.OFF, Power.ON):
+        result_of(forks.driver, forks.driver.start(do.set_power(second, power)))
+    for name in FORKS[:2]:
+        forks.wait_until(name, boot_id_is_not=forks.boot_id)
+    assert tell_apart(forks) == before
