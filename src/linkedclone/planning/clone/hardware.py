@@ -68,7 +68,7 @@ def check_disks(request: CloneRequest, source: Vm, disks: Sequence[Disk]) -> Non
     if request.instant and request.snapshot.kind == "current":
         from linkedclone.planning.clone.instant import check_layers
 
-        check_layers(source, disks)
+        check_layers(source, disks, count=len(request.names))
     elif request.disk_move.linked:
         _check_depth(source, disks)
     if request.hardware.disk_bytes is not None:

@@ -9,13 +9,19 @@ from dataclasses import replace
 
 from linkedclone.errors import InputError, RefusedError
 from linkedclone.model.customization import CloudInit, Customization, GuestOs, LinuxGuest
+from linkedclone.model.findings import Finding, Verdict
 from linkedclone.model.request import CloneRequest, Hardware, SnapshotChoice
+from linkedclone.model.values.vm_names import render_count
 from linkedclone.model.vm import Disk, Power, Vm
 from linkedclone.planning.clone.snapshot_choice import choose_snapshot
 
 MOST_LAYERS = 200
 """Each fork of a running VM adds a layer to its disks, and 255 is the end
 [fact: vs-instant-layers]."""
+
+
+MANY_LAYERS = 60
+"""From here on a person is told how far that has come."""
 
 
 def settle_instant(request: CloneRequest, source: Vm, *, forks_snapshots: bool) -> CloneRequest:
@@ -125,12 +131,36 @@ def _require_running(source: Vm, *, hint: str) -> None:
         )
 
 
-def check_layers(source: Vm, disks: Sequence[Disk]) -> None:
-    """Refuse one more fork of a running VM whose chains are near the end."""
-    deepest = max((len(disk.chain) for disk in disks), default=0)
-    if deepest > MOST_LAYERS and not source.frozen:
+def check_layers(source: Vm, disks: Sequence[Disk], *, count: int = 1) -> None:
+    """Refuse so many forks more of a running VM whose chains are near the end."""
+    deepest = _deepest(disks)
+    if deepest + count - 1 > MOST_LAYERS and not source.frozen:
+        more = f", and {count} more are wanted" if count > 1 else ""
         raise RefusedError(
-            f"{source.name} has {deepest} layers: each instant clone of a running VM adds one, "
-            "and 255 is the end",
+            f"{source.name} has {deepest} layers: each instant clone of a running VM adds one"
+            f"{more}, and 255 is the end",
             hint="freeze it, or consolidate its disks",
         )
+
+
+def tell_forking(vm: Vm) -> Finding:
+    """Tell whether a VM that is forked as it runs gains layers by that, and how many it has."""
+    deepest, check = _deepest(vm.disks), "instant clones"
+    if vm.frozen:
+        text = f"{vm.name} is frozen: all go on at the same point, and it gains no layers"
+        return Finding(check=check, verdict=Verdict.OK, text=text)
+    layers = render_count(deepest, "layer")
+    if deepest < MANY_LAYERS:
+        text = f"{vm.name} runs and has {layers}: each clone adds one"
+        return Finding(check=check, verdict=Verdict.OK, text=text)
+    return Finding(
+        check=check,
+        verdict=Verdict.WARNING,
+        text=f"{vm.name} runs and has {layers}: each clone adds one, and from {MOST_LAYERS} on "
+        "none is made",
+        remedy="freeze it, or consolidate its disks",
+    )
+
+
+def _deepest(disks: Sequence[Disk]) -> int:
+    return max((len(disk.chain) for disk in disks), default=0)

@@ -1,7 +1,7 @@
 """What may be wrong with the families of an inventory, for ``doctor``. Pure."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from linkedclone.lineage.family import Lineage
 from linkedclone.lineage.proof import DEEPEST
@@ -10,6 +10,7 @@ from linkedclone.model.inventory import Inventory, tell_unreadable
 from linkedclone.model.values.sizes import render_size
 from linkedclone.model.values.vm_names import list_names, render_count
 from linkedclone.model.vm import Vm
+from linkedclone.planning.clone.instant import tell_forking
 
 GROWN = 0.5
 """The share of its base from which a delta is called large."""
@@ -24,6 +25,7 @@ def find_trouble(inventory: Inventory) -> tuple[Finding, ...]:
     return (
         *_check("readable VMs", _unreadable(inventory), "every VM can be read"),
         *_check("chain depth", _deep(inventory, lineage), f"none is deeper than {DEEPEST} files"),
+        *_find_forked(inventory.vms),
         *_check("chain files", _missing(inventory, lineage), _say_files(inventory)),
         *_check(
             "identity", _twins(inventory.vms), "no UUID, MAC address or instance-id is used twice"
@@ -50,6 +52,15 @@ def _deep(inventory: Inventory, lineage: Lineage) -> _Trouble:
         if depth > DEEPEST:
             remedy = f"``promote`` {name}, or clone again from a parent with a short chain"
             yield Verdict.WARNING, f"the chain of {name} has {depth} files", remedy
+
+
+def _find_forked(vms: Sequence[Vm]) -> Iterator[Finding]:
+    """Tell of the VMs that are forked as they run, by how many layers that has given them."""
+    marks = [mark for vm in vms if (mark := vm.valid_mark) and mark.instant and not mark.snapshot]
+    parents = {mark.parent_uuid for mark in marks}
+    for vm in sorted(vms, key=lambda vm: vm.name):
+        if vm.frozen or vm.uuid in parents:
+            yield tell_forking(vm)
 
 
 def _missing(inventory: Inventory, lineage: Lineage) -> _Trouble:

@@ -8,6 +8,7 @@ from linkedclone.model.findings import Finding, Verdict
 from linkedclone.model.plan import DisconnectMedia, Plan, SetPower, Step, WriteMark
 from linkedclone.model.request import DEFAULT_OWNER, Mending
 from linkedclone.model.vm import Disk, Mark, Power, Snapshot, Vm
+from linkedclone.planning.clone.instant import tell_forking
 from linkedclone.planning.clone.plan import SNAPSHOT_NOTE
 from linkedclone.planning.vms.snapshots_and_disks import plan_create_snapshot
 
@@ -54,7 +55,15 @@ def examine_parent(vm: Vm) -> tuple[Finding, ...]:
         _find_power(vm),
         *_find_disks(disks),
         _find_depth(vm, disks),
+        *_find_forking(vm),
     )
+
+
+def _find_forking(vm: Vm) -> Iterator[Finding]:
+    """Tell of a VM that stands still to be forked, or has come far by being forked as it runs."""
+    finding = tell_forking(vm)
+    if vm.frozen or (vm.power is Power.ON and finding.verdict is not Verdict.OK):
+        yield finding
 
 
 def _find_kind(vm: Vm) -> Finding:

@@ -6,6 +6,7 @@ import pytest
 
 from linkedclone.errors import InputError, RefusedError
 from linkedclone.model.customization import Customization, GuestOs
+from linkedclone.model.findings import Verdict
 from linkedclone.model.request import (
     CloneRequest,
     DiskMove,
@@ -16,7 +17,13 @@ from linkedclone.model.request import (
 )
 from linkedclone.model.values.ids import SnapshotId, StoreId, VmId
 from linkedclone.model.vm import Disk, Layer, Power, Snapshot, SnapshotMemory, Vm
-from linkedclone.planning.clone.instant import MOST_LAYERS, check_layers, settle_instant
+from linkedclone.planning.clone.instant import (
+    MANY_LAYERS,
+    MOST_LAYERS,
+    check_layers,
+    settle_instant,
+    tell_forking,
+)
 
 WANTED = CloneRequest(parent="golden", names=("web-1",), instant=True)
 COLD = Snapshot(id=SnapshotId("s-1"), name="cold", path="cold")
@@ -137,3 +144,22 @@ def test_a_running_vm_whose_chains_near_their_end_is_forked_only_if_it_is_frozen
     check_layers(replace(GOLDEN, frozen=True), disks(MOST_LAYERS + 1))
     with pytest.raises(RefusedError, match="201 layers"):
         check_layers(GOLDEN, disks(MOST_LAYERS + 1))
+    check_layers(GOLDEN, disks(MOST_LAYERS - 9), count=10)
+    with pytest.raises(RefusedError, match="and 10 more are wanted"):
+        check_layers(GOLDEN, disks(MOST_LAYERS - 8), count=10)
+
+
+def test_a_parent_that_is_forked_as_it_runs_is_told_with_its_layers() -> None:
+    def tell(layers: int, *, frozen: bool = False) -> tuple[Verdict, str]:
+        chain = tuple(Layer(store=StoreId("s"), path=str(n)) for n in range(layers))
+        found = tell_forking(replace(GOLDEN, disks=(Disk(label="d", chain=chain),), frozen=frozen))
+        return found.verdict, found.text
+
+    assert tell(MANY_LAYERS - 1) == (
+        Verdict.OK,
+        "golden runs and has 59 layers: each clone adds one",
+    )
+    assert tell(MANY_LAYERS)[0] is Verdict.WARNING
+    verdict, text = tell(MANY_LAYERS, frozen=True)
+    assert verdict is Verdict.OK
+    assert "golden is frozen" in text
