@@ -13,8 +13,9 @@ from linkedclone.drivers.registry import open_driver
 from linkedclone.drivers.vsphere.cloning import forks
 from linkedclone.drivers.vsphere.driver import VsphereDriver
 from linkedclone.errors import InputError, RefusedError, UnsupportedError
+from linkedclone.model.findings import Finding, Verdict
 from linkedclone.model.report import CloneReport, CloneResult, Stage, Status
-from linkedclone.model.request import CloneRequest, Hardware, Nic, Placement
+from linkedclone.model.request import CloneRequest, Hardware, Mending, Nic, Placement
 from linkedclone.model.vm import LEFT_FAILED, Power, Vm
 from tests.contract.acts import find, set_power
 from tests.simulator import Simulator
@@ -147,6 +148,7 @@ def test_place_and_networks_are_honoured_and_read_back(
     add_folder(driver, "Desktops")
     wanted = replace(
         WANTED,
+        annotation="for Ada",
         placement=Placement(folder="Desktops"),
         hardware=Hardware(nics=(Nic(action="remap", index=0, network="DC0_DVPG0"),)),
     )
@@ -155,6 +157,7 @@ def test_place_and_networks_are_honoured_and_read_back(
     ((card, connected),) = cards(driver, made)
     assert connected
     assert card.backing.port.portgroupKey
+    assert driver._session.managed("VirtualMachine", made.id).config.annotation == "for Ada"
 
 
 def test_an_answer_that_is_lost_forks_nothing_twice(
@@ -287,6 +290,34 @@ def test_a_server_before_6_7_and_a_lone_host_fork_nothing(
             clone(driver, replace(WANTED, parent=driver.observe().vms[0].uuid))
         assert "InstantClone_Task" not in simulator.calls()
         driver.close()
+
+
+def test_prepare_and_doctor_tell_how_a_vm_is_forked(
+    simulator: Simulator, driver: VsphereDriver, source: Vm
+) -> None:
+    here = Connection(driver, address="vsphere:")
+
+    def told(findings: tuple[Finding, ...]) -> list[tuple[Verdict, str]]:
+        return [(one.verdict, one.text) for one in findings if one.check == "instant clones"]
+
+    def prepared() -> list[tuple[Verdict, str]]:
+        return told(here.parents.prepare(SOURCE, Mending()).findings)
+
+    waits = (Verdict.OK, "a script in its guest waits: instant clones can be made of it")
+    assert prepared() == [waits]
+    assert told(here.diagnose()) == []
+    clone(driver)
+    text = "DC0_H0_VM0 runs and has 2 layers: each clone adds one"
+    assert told(here.diagnose()) == [(Verdict.OK, text)]
+    shape(simulator, frozen=True)
+    text = "DC0_H0_VM0 is frozen: all go on at the same point, and it gains no layers"
+    assert told(here.diagnose()) == [(Verdict.OK, text)]
+    assert prepared() == [(Verdict.OK, text), waits]
+    set_power(driver, source, Power.OFF)
+    (off,) = prepared()
+    assert off[0] is Verdict.WARNING
+    shape(simulator, ready=False)
+    assert prepared() == []
 
 
 def test_the_server_checks_a_fork_without_making_it(

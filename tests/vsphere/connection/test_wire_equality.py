@@ -1,7 +1,9 @@
 """On the wire our clone is govc's, but for what is listed here with its reason."""
 
 import xml.etree.ElementTree as ET
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 import pytest
@@ -29,6 +31,14 @@ def env(simulator: Simulator, tmp_path: Path) -> dict[str, str]:
     return command.environment(simulator, tmp_path)
 
 
+FORKS_DIFFER: Final = {
+    "spec.name": "two clones cannot have one name in one folder",
+    "spec.config": "ours: the mark, and who the guest is to be",
+    "spec.location.deviceChange": "ours: each card is disconnected until its guest is another one",
+}
+"""The same of instant clones."""
+
+
 def flatten(element: ET.Element, path: str = "") -> dict[str, str]:
     """Return every leaf of a request by its path; an element that is empty says nothing."""
     leaves: dict[str, str] = {}
@@ -44,8 +54,8 @@ def flatten(element: ET.Element, path: str = "") -> dict[str, str]:
     return leaves
 
 
-def last_clone(simulator: Simulator) -> dict[str, str]:
-    (call,) = ET.fromstring(simulator.requests("CloneVM_Task")[-1]).iter(f"{_VIM}CloneVM_Task")
+def last_clone(simulator: Simulator, method: str = "CloneVM_Task") -> dict[str, str]:
+    (call,) = ET.fromstring(simulator.requests(method)[-1]).iter(f"{_VIM}{method}")
     return flatten(call)
 
 
@@ -65,12 +75,14 @@ def by_us(simulator: Simulator, env: dict[str, str], *options: str) -> dict[str,
     return last_clone(simulator)
 
 
-def comparable(leaves: dict[str, str]) -> dict[str, str]:
+def comparable(
+    leaves: dict[str, str], differ: Mapping[str, str] = MappingProxyType(DIFFER)
+) -> dict[str, str]:
     """Leave out what differs by design, and false: a flag that is not sent is false."""
     return {
         path: text
         for path, text in leaves.items()
-        if not any(path == known or path.startswith(f"{known}.") for known in DIFFER)
+        if not any(path == known or path.startswith((f"{known}.", f"{known}[")) for known in differ)
         and text != "false"
     }
 
@@ -142,3 +154,24 @@ def test_without_a_snapshot_a_full_clone_is_what_govc_calls_a_link(
     ours = last_clone(simulator)
     assert comparable(ours) == comparable(theirs)
     assert ours["spec.location.diskMoveType"] == "moveAllDiskBackingsAndAllowSharing"
+
+
+def test_an_instant_clone_is_govcs(simulator: Simulator, env: dict[str, str]) -> None:
+    started = run_govc(simulator, "vm.power", "-on", PARENT)
+    assert started.returncode == 0, started.stderr
+    simulator.control("POST", "fork", {"name": "DC0_H0_VM0", "ready": True})
+    forked = run_govc(
+        simulator,
+        *("vm.instantclone", "-vm", PARENT, "-folder", "/DC0/vm", "-ds", "LocalDS_0"),
+        *("-pool", "/DC0/host/DC0_H0/Resources", "by-govc"),
+    )
+    assert forked.returncode == 0, forked.stderr
+    theirs = last_clone(simulator, "InstantClone_Task")
+    done = command.run("clone", PARENT, "by-us", "--instant", env=env)
+    assert done.returncode == 0, done.stderr
+    ours = last_clone(simulator, "InstantClone_Task")
+    assert comparable(ours, FORKS_DIFFER) == comparable(theirs, FORKS_DIFFER)
+    assert set(comparable(ours, FORKS_DIFFER)) == {
+        *("_this", "spec.location.folder", "spec.location.datastore", "spec.location.pool"),
+    }
+    assert ours["spec.location.deviceChange.device.connectable.migrateConnect"] == "disconnect"

@@ -31,7 +31,7 @@ def find_features(session: Session) -> Features:
     """
     alone = not session.is_vcenter
     fields = frozenset(FIELDS) - {"hardware.firmware", "hardware.display"}
-    if alone or session.api_version < _FORKS:
+    if not knows_forks(session):
         fields -= {"instant"}
     return Features(
         endpoint="an ESXi host without vCenter" if alone else "vSphere",
@@ -42,3 +42,8 @@ def find_features(session: Session) -> Features:
         patience_seconds=session.endpoint.patience_seconds,
         instead="name the vCenter that manages this host as the endpoint" if alone else "",
     )
+
+
+def knows_forks(session: Session) -> bool:
+    """Say whether an endpoint knows instant clones."""
+    return session.is_vcenter and session.api_version >= _FORKS

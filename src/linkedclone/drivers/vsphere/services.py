@@ -112,9 +112,14 @@ class VsphereServices:
         return describe_console(self._session, self._observer, vm)
 
     def examine_parent(self, vm: VmId) -> tuple[Finding, ...]:
+        from linkedclone.drivers.vsphere.cloning.fork_source import examine_forking, read_source
         from linkedclone.drivers.vsphere.diagnosis.golden_image import read_parent
+        from linkedclone.drivers.vsphere.features import knows_forks
 
-        return read_parent(self._session, self._collector, vm)
+        found = read_parent(self._session, self._collector, vm)
+        if not knows_forks(self._session):
+            return found
+        return (*found, *examine_forking(read_source(self._session, self._collector, vm)))
 
     def check_clone(self, step: CreateClone) -> tuple[HostCheck, ...]:
         from linkedclone.drivers.vsphere.cloning.server_check import check_clone

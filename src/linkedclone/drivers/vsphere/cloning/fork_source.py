@@ -1,6 +1,6 @@
 """What a VM has to be for instant clones to be made of it. Refused before the call, by name."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pyVmomi import vim
@@ -20,6 +20,7 @@ from linkedclone.drivers.vsphere.native import Native, kind_of
 from linkedclone.drivers.vsphere.property.collector import Collector, Seen
 from linkedclone.errors import GoneError, InputError, LinkedCloneError, RefusedError
 from linkedclone.guest.host_names import find_fault
+from linkedclone.model.findings import Finding, Verdict
 from linkedclone.model.plan import CreateClone
 from linkedclone.model.request import CloneRequest
 from linkedclone.model.values.ids import VmId
@@ -111,6 +112,20 @@ def find_obstacles(name: str, source: ForkSource) -> Iterator[LinkedCloneError]:
         )
 
 
+def examine_forking(source: ForkSource) -> Iterator[Finding]:
+    """Tell whether instant clones can be made of a VM in whose guest a script waits. Pure."""
+    if not source.ready:
+        return
+    obstacles = list(find_obstacles("it", source))
+    for error in obstacles:
+        yield Finding(
+            check="instant clones", verdict=Verdict.WARNING, text=error.brief, remedy=error.hint
+        )
+    if not obstacles:
+        text = "a script in its guest waits: instant clones can be made of it"
+        yield Finding(check="instant clones", verdict=Verdict.OK, text=text)
+
+
 def find_reason(device: Native) -> tuple[str, str] | None:
     """Say why a device keeps its VM from being forked, and what helps.
 
@@ -152,15 +167,3 @@ def refuse_places(request: CloneRequest) -> None:
                 f"an instant clone is on the host of its parent: ``{field}`` is not possible",
                 hint="leave it out; DRS may move the clone later",
             )
-
-
-def deepest(devices: Sequence[Native]) -> int:
-    """Return how many layers the longest chain of a VM's disks has."""
-    return max((_count(device.backing) for device in devices if is_disk(device)), default=0)
-
-
-def _count(backing: Native) -> int:
-    count = 0
-    while backing is not None:
-        count, backing = count + 1, getattr(backing, "parent", None)
-    return count

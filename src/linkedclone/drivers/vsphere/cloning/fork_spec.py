@@ -111,6 +111,7 @@ def build_connection(step: CreateClone, uuid: str, cards: Sequence[Native]) -> N
     """
     mark = {"linkedclone.uuid": uuid, "linkedclone.spec": step.mark.spec, _WANTED: ""}
     return vim.vm.ConfigSpec(
+        annotation=step.annotation,
         deviceChange=[_connect(card) for card in cards],
         extraConfig=[vim.option.OptionValue(key=key, value=value) for key, value in mark.items()],
     )
