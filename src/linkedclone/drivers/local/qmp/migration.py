@@ -24,6 +24,11 @@ _POLL_SECONDS = 0.002
 _WRITTEN_SECONDS = 30.0
 _UNLIMITED = 1 << 40
 """Bytes per second; QEMU's own bound is meant for networks."""
+_USUAL_STOP, _LONGEST_STOP = 50, 2_000_000
+"""For how many milliseconds QEMU may expect the guest to stand still."""
+_MOST_PASSES = 8
+"""How often memory is written again while the guest changes it."""
+_STANDSTILL = "pre-switchover"
 _MACHINE_SUFFIX = "-machine"
 _ENDED = frozenset({"completed", "failed", "cancelled"})
 _IDLE = _ENDED | {"", "none"}
@@ -35,13 +40,13 @@ class Captured:
 
     machine: str  # its type, with the version
     qemu: str  # QEMU's version
-    paused_seconds: float  # how long its guest stood still
 
 
 async def capture(session: Session, overlays: Mapping[int, Path], stream: Path) -> Captured:
     """Save memory and devices to a new file, and put overlays on the disks at the same instant.
 
-    The guest stands still meanwhile, and goes on in any case.
+    The guest runs while most of its memory is written. It stands still for what it changes
+    meanwhile, and for its devices; it goes on in any case.
 
     Args:
         stream: The file, which is there once it is whole; until then with :data:`PART_SUFFIX`.
@@ -51,22 +56,35 @@ async def capture(session: Session, overlays: Mapping[int, Path], stream: Path) 
     kind = (await monitor.execute("qom-get", path="/machine", property="type")).text()
     version = (await monitor.execute("query-version"))["qemu"]
     parts = (version[part].number() for part in ("major", "minor", "micro"))
-    await _set_up(session, shared=False)
-    clock = asyncio.get_running_loop()
-    started = clock.time()
-    await monitor.execute("stop")
+    await _set_up(session, stops=True)
     try:
+        await _begin(session, stream)
+        await _await_standstill(session)
         await monitor.execute("transaction", actions=build_overlaying(overlays))
-        await save(session, stream)
+        await monitor.execute("migrate-continue", state=_STANDSTILL)
+        await _await_end(session, "save")
     finally:
         await cancel_saving(session)
         await go_on(session)
-    paused = clock.time() - started
-    return Captured(
-        machine=kind.removesuffix(_MACHINE_SUFFIX),
-        qemu=".".join(map(str, parts)),
-        paused_seconds=paused,
-    )
+    return Captured(machine=kind.removesuffix(_MACHINE_SUFFIX), qemu=".".join(map(str, parts)))
+
+
+async def _await_standstill(session: Session) -> None:
+    """Wait until QEMU has stopped the guest; one that writes too fast is stopped all the same."""
+    patient = True
+    while True:
+        seen = await session.monitor.execute("query-migrate")
+        status, ram = seen["status"].text(), seen.get("ram")
+        if status == _STANDSTILL:
+            return
+        if status in _ENDED:
+            raise _failed("save", f"it {status}")
+        if patient and ram is not None and ram["dirty-sync-count"].number() > _MOST_PASSES:
+            patient = False
+            await session.monitor.execute(
+                "migrate-set-parameters", **{"downtime-limit": _LONGEST_STOP}
+            )
+        await asyncio.sleep(_POLL_SECONDS)
 
 
 async def _require_agent(session: Session) -> None:
@@ -82,14 +100,20 @@ async def _require_agent(session: Session) -> None:
     )
 
 
-async def save(session: Session, file: Path) -> None:
+async def _save(session: Session, file: Path) -> None:
     """Save a machine that stands still to a new file; see :func:`await_written`."""
+    await _begin(session, file)
+    await _await_end(session, "save")
+
+
+async def _begin(session: Session, file: Path) -> None:
     part, failed = _name_part(file), file.with_name(file.name + FAILED_SUFFIX)
     os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
     part_name, name, failed_name = (shlex.quote(str(path)) for path in (part, file, failed))
-    uri = f"exec:cat >{part_name} && mv {part_name} {name} || mv {part_name} {failed_name}"
+    write = f"cat <&3 >{part_name} && mv {part_name} {name} || mv {part_name} {failed_name}"
+    # In the background: QEMU does nothing else until the program that it started has ended.
+    uri = f"exec:exec 3<&0; {{ {write}; }} &"
     await session.monitor.execute("migrate", uri=uri)
-    await _await_end(session, "save")
 
 
 def await_written(file: Path) -> None:
@@ -132,7 +156,7 @@ async def rewrite(session: Session, stream: Path, state: Path) -> None:
     """Load all of a machine, whose memory is in a file then, and save its devices alone."""
     await load(session, stream, shared=False)
     await _set_up(session, shared=True)
-    await save(session, state)
+    await _save(session, state)
 
 
 async def cancel_saving(session: Session) -> None:
@@ -147,11 +171,21 @@ async def set_links(session: Session, cards: int, *, up: bool) -> None:
         await session.monitor.execute("set_link", name=f"net{number}", up=up)
 
 
-async def _set_up(session: Session, *, shared: bool) -> None:
-    """Say how it is saved or loaded; the least is announced [fact: qemu-announce]."""
-    capability = {"capability": "x-ignore-shared", "state": shared}
-    await session.monitor.execute("migrate-set-capabilities", capabilities=[capability])
-    parameters = {"max-bandwidth": _UNLIMITED, "announce-rounds": 1}
+async def _set_up(session: Session, *, shared: bool = False, stops: bool = False) -> None:
+    """Say how it is saved or loaded; the least is announced [fact: qemu-announce].
+
+    Args:
+        shared: Whether memory that is in a file is left out.
+        stops: Whether QEMU tells when it has stopped the guest, and waits.
+    """
+    capabilities = {"x-ignore-shared": shared, "pause-before-switchover": stops}
+    told = [{"capability": name, "state": on} for name, on in capabilities.items()]
+    await session.monitor.execute("migrate-set-capabilities", capabilities=told)
+    parameters = {
+        "max-bandwidth": _UNLIMITED,
+        "downtime-limit": _USUAL_STOP,
+        "announce-rounds": 1,
+    }
     await session.monitor.execute("migrate-set-parameters", **parameters)
 
 

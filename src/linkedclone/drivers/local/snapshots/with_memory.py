@@ -172,8 +172,9 @@ def _publish(state: StateFolder, vm: LockedVm, entry: Path, snapshot: SnapshotRe
     register(state, entry, [vm.folder / file for file in files])
     with hold(state.family_lock, shared=True):
         for path in (entry / file for file in files):
-            seal_path(path).rename(seal_path(vm.folder / path.name))
+            # A seal alone would not be found by its registered file.
             path.rename(vm.folder / path.name)
+            seal_path(path).rename(seal_path(vm.folder / path.name))
         if state.durable:
             sync_folder(vm.folder)
         snapshots = (*vm.record.snapshots, snapshot)
