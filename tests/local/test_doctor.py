@@ -446,7 +446,7 @@ def test_files_that_nothing_reaches_go_with_the_command_that_is_named(driver: Lo
     (gone / "disk-00000001.qcow2").touch()
     found = look(driver, "leftovers")
     assert found.verdict is Verdict.WARNING
-    assert found.text.startswith("nothing reads 2 layers (8.0 KiB), as ")
+    assert found.text.startswith("nothing reads 2 files (8.0 KiB), as ")
     carry_out(found.remedy)
     assert stray.exists()
     carry_out(f"{found.remedy} --yes")

@@ -409,7 +409,7 @@ def test_layers_of_a_deleted_vm_that_nothing_reads_any_more_are_shown_and_collec
     clean_up(root)
     assert list(driver.state.vms.iterdir())
     found = finding(root, "leftovers")
-    assert "nothing reads 1 layer" in found.text
+    assert "nothing reads 1 file" in found.text
     assert "``gc``" in found.remedy
     collect_files(driver)
     assert list(driver.state.vms.iterdir()) == []

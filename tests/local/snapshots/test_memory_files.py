@@ -10,23 +10,27 @@ from pathlib import Path
 import pytest
 
 from linkedclone.app.connection import Connection
+from linkedclone.drivers.local.diagnosis.doctor import diagnose
 from linkedclone.drivers.local.driver import LocalDriver
 from linkedclone.drivers.local.machine.accelerator import read_qemu_version
 from linkedclone.drivers.local.machine.open import find_shape
 from linkedclone.drivers.local.state.folder import new_memory_names
 from linkedclone.drivers.local.state.record import MemoryRecord
 from linkedclone.drivers.local.state.store import load_vm, locked, save_record
+from linkedclone.drivers.local.storage.fingerprint import sample_offsets
 from linkedclone.drivers.local.storage.memory import hash_state, prepare_loading, seal_memory
 from linkedclone.drivers.local.storage.seals import seal_path
 from linkedclone.errors import RefusedError
+from linkedclone.model.findings import Finding, Verdict
 from linkedclone.model.images import ImageImport
 from linkedclone.model.plan import ReconfigureVm
 from linkedclone.model.vm import Power, SnapshotMemory, Vm
 from tests import do
 from tests.contract.acts import find, make, read, result_of, set_power, step_for, take_snapshot
 from tests.local.copies import copy_built
+from tests.local.pretend import open_pretend_machine
 from tests.local.recovery.test_full_disk import as_root, small_filesystem
-from tests.local.scenes import check_tidy, connect, make_image
+from tests.local.scenes import check_tidy, collect_files, connect, make_image
 
 MEMORY_BYTES = 64 << 20
 
@@ -266,6 +270,42 @@ def test_a_snapshot_of_the_same_layers_keeps_its_memory_when_another_goes(
     result_of(driver, driver.start(do.delete_snapshot(desk, plain.id)))
     load(driver)
     assert [s.name for s in read(driver, desk.id).snapshots] == ["ready"]
+
+
+def change_between_samples(path: Path) -> None:
+    """Change a byte that no sample covers, and give the file the time that it had."""
+    before = path.stat()
+    with path.open("r+b") as file:
+        file.seek(sample_offsets(before.st_size)[0] + (64 << 10) + 100)
+        file.write(b"X")
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def test_doctor_looks_at_all_of_the_memory_and_says_what_helps(driver: LocalDriver) -> None:
+    def look() -> list[Finding]:
+        found = diagnose(driver.state.root, open_pretend_machine)
+        return [finding for finding in found if finding.check == "memory"]
+
+    (sound,) = look()
+    assert sound.verdict is Verdict.OK
+    change_between_samples(find_files(driver)[0])
+    load(driver)  # it is not looked at whole each time
+    (stale,) = look()
+    assert stale.verdict is Verdict.WARNING
+    assert find_files(driver)[0].name in stale.text
+    assert "desk ready" in stale.remedy
+
+
+def test_files_of_memory_of_no_snapshot_are_offered_for_removal(driver: LocalDriver) -> None:
+    ram, _ = find_files(driver)
+    left = ram.with_name("ram-0badcafe")
+    shutil.copyfile(ram, left)
+    seal_memory(driver.state, left)
+    assert [stray.layer.path for stray in driver.observe().strays] == [driver.state.relative(left)]
+    collect_files(driver)
+    assert not left.exists()
+    load(driver)
+    check_tidy(driver.state.root)
 
 
 def test_files_of_memory_that_are_not_ours_stay(driver: LocalDriver) -> None:

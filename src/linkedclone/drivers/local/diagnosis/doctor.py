@@ -11,6 +11,7 @@ from pathlib import Path
 
 from linkedclone.config.endpoint import Endpoint
 from linkedclone.drivers.local.diagnosis import host, state_checks
+from linkedclone.drivers.local.diagnosis.memory_checks import check_memory
 from linkedclone.drivers.local.inventory.observe import observe_all
 from linkedclone.drivers.local.machine.open import OpenMachine, open_machine
 from linkedclone.drivers.local.state.folder import StateFolder, find_state
@@ -65,6 +66,7 @@ def _look_into(state: StateFolder, machines: OpenMachine) -> tuple[Finding, ...]
         *_run("networks", lambda: state_checks.check_networks(state)),
         *_run("identities", lambda: state_checks.check_identities(state, machines)),
         *_run("layers", lambda: state_checks.check_layers(state)),
+        *_run("memory", lambda: check_memory(state)),
         *_run("downloads", lambda: state_checks.check_downloads(state)),
     )
 

@@ -75,7 +75,7 @@ def check_leftovers(state: StateFolder) -> Iterator[Finding]:
     elif unreached:
         size = sum(path.lstat().st_blocks * 512 for path in unreached)
         text = (
-            f"nothing reads {render_count(len(unreached), 'layer')} ({render_size(size)}), "
+            f"nothing reads {render_count(len(unreached), 'file')} ({render_size(size)}), "
             f"as {unreached[0]}; gc shows them, and with ``yes`` removes them"
         )
         remedy = build_command(state, "``gc``")

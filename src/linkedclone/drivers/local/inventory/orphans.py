@@ -15,7 +15,13 @@ from linkedclone.drivers.local.inventory.foreign_files import ForeignDisk
 from linkedclone.drivers.local.inventory.layer_users import Chain, Survey, take_survey
 from linkedclone.drivers.local.inventory.unlinked_vms import is_unlinked
 from linkedclone.drivers.local.inventory.vm import allocated_bytes, build_layers
-from linkedclone.drivers.local.state.folder import StateFolder, is_disk_name, is_vm_id, key_of
+from linkedclone.drivers.local.state.folder import (
+    StateFolder,
+    is_disk_name,
+    is_memory_name,
+    is_vm_id,
+    key_of,
+)
 from linkedclone.drivers.local.state.staging import at_work, list_living
 from linkedclone.drivers.local.state.store import StoredVm
 from linkedclone.drivers.local.storage.image_lock import refuse_writers
@@ -66,12 +72,12 @@ def find_orphans(state: StateFolder, survey: Survey) -> tuple[Stray, ...]:
 
     Costs a second look, under the family lock, but only if the first one found any.
     """
-    if not _list_unread(state, survey):
+    if not list_unreached(state, survey):
         return ()
     with suppress(BusyError, OSError), hold(state.family_lock, deadline_s=0):
         # A delete releases the lock before the files no longer exist.
         if not list_living(state):
-            return _build_orphans(state, _list_unread(state, take_survey(state)))
+            return _build_orphans(state, list_unreached(state, take_survey(state)))
     return ()
 
 
@@ -84,10 +90,6 @@ def list_abandoned(state: StateFolder) -> tuple[Path, ...]:
 def build_abandoned(state: StateFolder) -> tuple[Stray, ...]:
     chains = ((DiskFile(path=p, format=ImageFormat.RAW),) for p in list_abandoned(state))
     return tuple(build_stray(state, c, about=FETCHED_IN_PART, orphaned=True) for c in chains)
-
-
-def _list_unread(state: StateFolder, survey: Survey) -> tuple[Path, ...]:
-    return tuple(path for path in list_unreached(state, survey) if is_disk_name(path.name))
 
 
 def _build_orphans(state: StateFolder, paths: Sequence[Path]) -> tuple[Stray, ...]:
@@ -133,7 +135,7 @@ def _refuse_read(state: StateFolder, path: Path) -> None:
     names = {vm.id: vm.record.name for vm in survey.stored.vms}
     readers = {names[vm] for vm in survey.users.get(path, ())}
     foreign = (disk.chain for disk in survey.foreign)
-    orphans = map(_read_orphan, _list_unread(state, survey))
+    orphans = map(_read_orphan, list_unreached(state, survey))
     for chain in (*foreign, *orphans):
         if path in {file.path for file in chain[:-1]}:
             readers.add(state.relative(chain[-1].path))
@@ -152,7 +154,10 @@ def _refuse_read(state: StateFolder, path: Path) -> None:
 
 
 def list_unreached(state: StateFolder, survey: Survey) -> tuple[Path, ...]:
-    """Return the layers that nothing reaches, by path. To be called under the family lock."""
+    """Return the layers and files of memory that nothing reaches, by path.
+
+    To be called under the family lock.
+    """
     if survey.doubts:
         return ()
     older = {vm.folder for vm in list_older(survey)}
@@ -170,7 +175,8 @@ def list_older(survey: Survey) -> tuple[StoredVm, ...]:
 
 
 def list_layers(state: StateFolder) -> Iterator[Path]:
-    """List all layers in folders that we named; a link is not ours."""
+    """List all layers, and files of memory, in folders that we named; a link is not ours."""
     for folder in state.vms.iterdir():
         if is_vm_id(folder.name) and is_plain_folder(folder):
-            yield from (folder / name for name in names_in(folder) if is_disk_name(name))
+            names = (n for n in names_in(folder) if is_disk_name(n) or is_memory_name(n))
+            yield from (folder / name for name in names)

@@ -131,6 +131,16 @@ def _find_change(file: Path, *, content: bool) -> str:
     return f"{file.name} was changed: {difference}"
 
 
+def find_whole_change(vm: StoredVm, snapshot: SnapshotRecord) -> str:
+    """Say which file of a snapshot's memory is not what was sealed, all of it compared."""
+    for file in snapshot.memory.files if snapshot.memory else ():
+        path = vm.folder / file
+        sealed = read_seal(path).full_sha256
+        if sealed and take_whole_fingerprint(path).full_sha256 != sealed:
+            return f"{file} is not what was saved"
+    return ""
+
+
 def prepare_loading(vm: StoredVm, snapshot: SnapshotRecord) -> Loading:
     """Return what a machine is loaded from; memory that cannot be loaded is refused.
 
