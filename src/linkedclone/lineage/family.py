@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from linkedclone.model.inventory import Inventory, Stray
 from linkedclone.model.report import Mode
 from linkedclone.model.values.ids import VmId
-from linkedclone.model.vm import Disk, Layer, Snapshot, Vm
+from linkedclone.model.vm import LEFT_FAILED, Disk, Layer, Power, Snapshot, Vm
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,6 +158,20 @@ class Lineage:
         snapshots = parent.snapshots if parent else ()
         snapshot = next((s for s in snapshots if mark and s.id == mark.snapshot), None)
         return Origin(mode=Mode.UNKNOWN, parent=parent, snapshot=snapshot)
+
+    def is_unconfirmed(self, vm: Vm) -> bool:
+        """Say whether an instant clone runs that has no identity of its own, or none yet.
+
+        A mark that a clone of it has inherited does not count. One counts that names a UUID
+        which no VM has: the hypervisor gave the clone another, and its command was killed
+        before it wrote so.
+        """
+        mark = vm.mark
+        if mark is None or not mark.instant or mark.spec != LEFT_FAILED:
+            return False
+        if vm.power in {Power.OFF, Power.UNKNOWN}:
+            return False
+        return vm.valid_mark is not None or mark.uuid not in self._by_uuid
 
     def marked_parent(self, vm: Vm) -> VmId | None:
         """Return the id of the VM that the mark names as parent, if that is here."""

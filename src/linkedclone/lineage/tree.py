@@ -9,7 +9,7 @@ from linkedclone.lineage.family import Lineage
 from linkedclone.model.inventory import Inventory, Stray
 from linkedclone.model.report import Mode
 from linkedclone.model.values.ids import VmId
-from linkedclone.model.vm import Layer, Snapshot, Vm
+from linkedclone.model.vm import Layer, Snapshot, SnapshotMemory, Vm
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +40,17 @@ class TreeNode:
     created: datetime | None = None
     children: tuple["TreeNode", ...] = ()
 
+    @property
+    def instant(self) -> bool:
+        """Whether it is a VM that was born as an instant clone."""
+        mark = self.vm.valid_mark if self.vm else None
+        return mark is not None and mark.instant
+
+    @property
+    def memory(self) -> SnapshotMemory | None:
+        """The memory that the snapshot holds."""
+        return self.snapshot.memory if self.snapshot else None
+
     def document(self) -> dict[str, object]:
         """Return the JSON form."""
         return {**self._head(), "children": [child.document() for child in self.children]}
@@ -52,6 +63,7 @@ class TreeNode:
                 "id": self.vm.id,
                 "uuid": self.vm.uuid,
                 "mode": self.mode.value if self.mode else None,
+                "instant": self.instant,
                 "power": self.vm.power.value,
                 "template": self.vm.template,
                 "owner": self.vm.owner,
@@ -72,6 +84,7 @@ class TreeNode:
             "snapshot": self.snapshot.name if self.snapshot else None,
             "snapshot_id": self.snapshot.id if self.snapshot else None,
             "current": self.snapshot.current if self.snapshot else None,
+            "memory": self.memory.document() if self.memory else None,
             "bytes": self.own_bytes,
             "created": created,
         }

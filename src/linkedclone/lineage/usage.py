@@ -48,7 +48,11 @@ class VmUsage(Document):
 
     def document(self) -> dict[str, object]:
         """Return the JSON form."""
-        told = {"log_bytes": self.vm.log_bytes, "unreadable": self.vm.unreadable or None}
+        told = {
+            "log_bytes": self.vm.log_bytes,
+            "snapshot_memory_bytes": memory_of(self.vm),
+            "unreadable": self.vm.unreadable or None,
+        }
         return {**Document.document(self), **told}
 
 
@@ -148,6 +152,7 @@ class Usage:
         unscanned: Those of ``blind`` that name places outside the requested scan.
         logging: The VMs of whose logs the size is known, in families or not, the
             largest logs first.
+        remembering: The VMs whose snapshots hold memory, in families or not, the most first.
     """
 
     families: tuple[FamilyUsage, ...]
@@ -156,11 +161,17 @@ class Usage:
     blind: tuple[str, ...] = ()
     unscanned: tuple[str, ...] = ()
     logging: tuple[Vm, ...] = ()
+    remembering: tuple[Vm, ...] = ()
 
     @property
     def log_bytes(self) -> int | None:
         """What the logs of all VMs take; None where that is not known."""
         return sum(vm.log_bytes or 0 for vm in self.logging) if self.logging else None
+
+    @property
+    def snapshot_memory_bytes(self) -> int:
+        """What the memory takes that snapshots hold, beside the disks."""
+        return sum(map(memory_of, self.remembering))
 
     def document(self) -> dict[str, object]:
         """Return the JSON form."""
@@ -174,9 +185,15 @@ class Usage:
             "saved_bytes": full - used,
             "saved_percent": percent(full - used, full),
             "log_bytes": self.log_bytes,
+            "snapshot_memory_bytes": self.snapshot_memory_bytes,
             "measured": self.measured.isoformat() if self.measured else None,
             "not_seen": list(self.blind),
         }
+
+
+def memory_of(vm: Vm) -> int:
+    """Return what the memory takes that the snapshots of a VM hold."""
+    return sum(snapshot.memory.size_bytes for snapshot in vm.snapshots if snapshot.memory)
 
 
 def percent(part: int, whole: int) -> float:
@@ -201,6 +218,7 @@ def measure(inventory: Inventory, only: Vm | None = None) -> Usage:
         blind=inventory.not_seen,
         unscanned=inventory.unscanned,
         logging=_list_logging(inventory, only),
+        remembering=_list_remembering(inventory, only),
     )
 
 
@@ -209,6 +227,11 @@ def _list_logging(inventory: Inventory, only: Vm | None) -> tuple[Vm, ...]:
     if only is not None:
         known = [vm for vm in known if vm.id == only.id]
     return tuple(sorted(known, key=lambda vm: (-(vm.log_bytes or 0), vm.name)))
+
+
+def _list_remembering(inventory: Inventory, only: Vm | None) -> tuple[Vm, ...]:
+    found = [vm for vm in inventory.vms if memory_of(vm) and (only is None or vm.id == only.id)]
+    return tuple(sorted(found, key=lambda vm: (-memory_of(vm), vm.name)))
 
 
 def _group(lineage: Lineage, only: Vm | None) -> list[tuple[Reader, ...]]:

@@ -19,17 +19,30 @@ class VmRow:
         parent: Name of the VM that it depends on; empty if none or gone.
         snapshot: Name of the snapshot that it depends on; empty if none or gone.
         mode: How its disks came to be.
+        trouble: Why it does not run as it should, and what to do; empty if nothing is the matter.
     """
 
     vm: Vm
     parent: str
     snapshot: str
     mode: Mode
+    trouble: str = ""
 
     @property
     def linked(self) -> bool | None:
         """True if it is a linked clone, None if its chain is hidden or cannot be read."""
         return _LINKED[self.mode]
+
+    @property
+    def instant(self) -> bool:
+        """Whether it was born as an instant clone."""
+        mark = self.vm.valid_mark
+        return mark is not None and mark.instant
+
+    @property
+    def kind(self) -> str:
+        """The mode in a word for people: an instant clone is a linked one that was forked."""
+        return "instant" if self.instant and self.mode is Mode.LINKED else self.mode.value
 
     def document(self, *, whole: bool = False) -> dict[str, object]:
         """Return the JSON form; ``whole`` with what one VM alone is shown with."""
@@ -41,9 +54,9 @@ class VmRow:
             "snapshot": self.snapshot or None,
             "mode": self.mode.value,
             "linked": self.linked,
-            "instant": self.vm.valid_mark is not None and self.vm.valid_mark.instant,
+            "instant": self.instant,
             "power": self.vm.power.value,
-            "trouble": self.vm.trouble or None,
+            "trouble": self.trouble or None,
             "unreadable": self.vm.unreadable or None,
             "owner": self.vm.owner,
             "own_bytes": self.vm.own_bytes,
@@ -75,7 +88,16 @@ def describe_vm(vm: Vm, lineage: Lineage) -> VmRow:
     if origin.mode is not Mode.FULL and mark is not None:
         parent = parent or mark.parent_name
         snapshot = snapshot or mark.snapshot_name
-    return VmRow(vm=vm, parent=parent, snapshot=snapshot, mode=origin.mode)
+    trouble = vm.trouble or (tell_unconfirmed(vm) if lineage.is_unconfirmed(vm) else "")
+    return VmRow(vm=vm, parent=parent, snapshot=snapshot, mode=origin.mode, trouble=trouble)
+
+
+def tell_unconfirmed(vm: Vm) -> str:
+    """Say that an instant clone is not finished: its command failed, was killed, or still works."""
+    return (
+        "its identity is not confirmed, and its network cards stay down until it is; if no "
+        f"command is working on it, delete it: ``delete`` {vm.name}"
+    )
 
 
 def _names(origin: Origin) -> tuple[str, str]:

@@ -6,11 +6,13 @@ from datetime import UTC, datetime
 
 import pytest
 
+from linkedclone.cli.views.tree import render_tree
+from linkedclone.cli.views.vms import render_vms
 from linkedclone.lineage.family import Lineage
 from linkedclone.lineage.tree import TreeNode, build_tree
 from linkedclone.lineage.vm_rows import describe_vms, restrict
 from linkedclone.model.inventory import Inventory, Stray
-from linkedclone.model.vm import Vm
+from linkedclone.model.vm import LEFT_FAILED, Power, SnapshotMemory, Vm
 from tests.unit.building import (
     clone_of,
     disk,
@@ -45,6 +47,52 @@ def seen(*found: Vm | Stray) -> Inventory:
         vms=tuple(one for one in found if isinstance(one, Vm)),
         strays=tuple(one for one in found if isinstance(one, Stray)),
     )
+
+
+def test_a_tree_tells_forks_and_the_memory_of_snapshots() -> None:
+    memory = SnapshotMemory(size_bytes=1 << 20, stale="another QEMU")
+    warm = replace(GOLD, snapshots=(replace(GOLD.snapshots[0], memory=memory),))
+    assert ONE.mark
+    fork = replace(ONE, mark=replace(ONE.mark, instant=True))
+    (family,) = build_tree(seen(warm, fork, TWO))
+    told = json.loads(json.dumps(family.document()))
+    (base,) = told["children"]
+    assert base["memory"] == {"size_bytes": 1 << 20, "stale": "another QEMU"}
+    assert {one["vm"]: one["instant"] for one in base["children"]} == {"one": True, "two": False}
+    shown = render_tree([family], now=datetime(2026, 1, 1, tzinfo=UTC)).splitlines()
+    assert "@base (current)  1.0 MiB of memory, stale  2 clones" in shown[2]
+    assert ["one  (instant)" in line for line in shown[3:]] == [True, False]
+
+
+def test_a_fork_is_called_instant_where_people_read_its_mode() -> None:
+    assert ONE.mark
+    fork = replace(ONE, mark=replace(ONE.mark, instant=True))
+    copied = replace(fork, disks=(disk("one/one.vmdk"),))
+    inherited = replace(fork, uuid="uuid-other")
+    kinds = [
+        {row.vm.name: row.kind for row in describe_vms(seen(GOLD, one))}["one"]
+        for one in (ONE, fork, copied, inherited)
+    ]
+    assert kinds == ["linked", "instant", "full", "linked"]
+    rows = {row.vm.name: row.document() for row in describe_vms(seen(GOLD, fork))}
+    assert (rows["one"]["mode"], rows["one"]["instant"]) == ("linked", True)
+    assert "instant" in render_vms(describe_vms(seen(GOLD, fork)))
+
+
+def test_a_fork_without_an_identity_of_its_own_is_named() -> None:
+    assert ONE.mark
+    left = replace(ONE, power=Power.ON, mark=replace(ONE.mark, instant=True, spec=LEFT_FAILED))
+    late = replace(left, uuid="uuid-given")
+    twin = replace(TWO, power=Power.ON, mark=left.mark)
+    good = replace(left, mark=ONE.mark)
+    off = replace(left, power=Power.OFF)
+
+    def troubles(*found: Vm) -> list[str]:
+        return [row.vm.name for row in describe_vms(seen(GOLD, *found)) if row.trouble]
+
+    assert troubles(left, twin) == ["one"]
+    assert troubles(late) == ["one"]
+    assert troubles(good) == troubles(off) == []
 
 
 def draw(nodes: tuple[TreeNode, ...]) -> list[object]:
@@ -178,6 +226,7 @@ def test_a_node_says_what_it_takes_and_how_deep_it_is() -> None:
         "id": "vm-one",
         "uuid": "uuid-one",
         "mode": "linked",
+        "instant": False,
         "power": "off",
         "template": False,
         "owner": "linkedclone",
@@ -203,6 +252,7 @@ def test_a_snapshot_of_unknown_size_has_none() -> None:
         "snapshot": "base",
         "snapshot_id": "snapshot-1",
         "current": True,
+        "memory": None,
         "bytes": None,
         "created": None,
         "children": [],

@@ -6,10 +6,11 @@ from datetime import UTC, datetime
 
 import pytest
 
+from linkedclone.cli.views.usage import render_usage
 from linkedclone.lineage.usage import FamilyUsage, measure, percent
 from linkedclone.model.inventory import Inventory, Store, Stray
-from linkedclone.model.values.ids import StoreId
-from linkedclone.model.vm import Vm
+from linkedclone.model.values.ids import StoreId, VmId
+from linkedclone.model.vm import SnapshotMemory, Vm
 from tests.unit.building import (
     STORE,
     clone_of,
@@ -229,3 +230,19 @@ def test_the_document_holds_the_sums() -> None:
 )
 def test_a_share_in_per_cent(part: int, whole: int, share: float) -> None:
     assert percent(part, whole) == share
+
+
+def test_the_memory_of_snapshots_is_told_beside_the_figures_of_disks() -> None:
+    held = SnapshotMemory(size_bytes=3 << 20)
+    warm = replace(GOLD, snapshots=(replace(GOLD.snapshots[0], memory=held),))
+    lonely = replace(
+        warm, id=VmId("vm-x"), name="x", uuid="x", disks=(), snapshots=warm.snapshots * 2
+    )
+    plain = measure(seen(GOLD, ONE))
+    usage = measure(seen(warm, ONE, lonely))
+    assert usage.snapshot_memory_bytes == 9 << 20
+    assert [vm.name for vm in usage.remembering] == ["x", "gold"]
+    assert measure(seen(warm, ONE), warm).snapshot_memory_bytes == 3 << 20
+    assert "memory of snapshots: 9.0 MiB; x has 6.0 MiB of it" in render_usage(usage, vms=False)
+    assert plain.document()["snapshot_memory_bytes"] == 0
+    assert "memory" not in render_usage(plain, vms=False)

@@ -24,10 +24,10 @@ def command(choices: Choices) -> int:
         text=lambda: render_vms(rows),
     )
     for row in rows:
-        if row.vm.unreadable and row.vm.unreadable not in row.vm.trouble:
+        if row.vm.unreadable and row.vm.unreadable not in row.trouble:
             say(printable(tell_unreadable(row.vm)))
-        if row.vm.trouble:
-            say(f"{printable(row.vm.name)}: {foreign('; '.join(row.vm.trouble.splitlines()))}")
+        if row.trouble:
+            say(f"{printable(row.vm.name)}: {foreign('; '.join(row.trouble.splitlines()))}")
     if not rows:
         say("there are no VMs here, or none that you may see")
         say_fallback(choices)

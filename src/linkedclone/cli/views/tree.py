@@ -127,16 +127,23 @@ def _name(node: TreeNode, *, top: bool) -> tuple[str, str]:
         if node.vm.unreadable:
             return node.vm.name, "  (cannot be read)"
         lost = node.mode is Mode.UNKNOWN and not node.vm.disks
-        return node.vm.name, "  (no disk is seen)" if lost else ""
+        return node.vm.name, "  (no disk is seen)" if lost else "  (instant)" * node.instant
     if node.stray is not None:
         return f"? {render_references(node.stray.name)}", ""
     count = sum(child.vm is not None for child in node.children)
     clones = f"  {render_count(count, 'clone')}" if count else ""
     if node.snapshot is not None:
         current = " (current)" if node.snapshot.current else ""
-        return f"@{node.snapshot.name}", f"{current}{clones}"
+        return f"@{node.snapshot.name}", f"{current}{_tell_memory(node)}{clones}"
     # The top is the common base whose VM no longer exists.
     return f"{'base ' if top else ''}{node.layer}", clones
+
+
+def _tell_memory(node: TreeNode) -> str:
+    if node.memory is None:
+        return ""
+    stale = ", stale" if node.memory.stale else ""
+    return f"  {render_size(node.memory.size_bytes)} of memory{stale}"
 
 
 def _figures(node: TreeNode, now: datetime) -> Sequence[str]:

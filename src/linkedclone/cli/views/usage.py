@@ -7,7 +7,7 @@ from linkedclone.cli.terminal import printable, say
 from linkedclone.cli.views.ages import render_age
 from linkedclone.cli.views.reports import choose_notes
 from linkedclone.cli.views.tables import Column, render_table
-from linkedclone.lineage.usage import FamilyUsage, StoreUsage, Usage, VmUsage, percent
+from linkedclone.lineage.usage import FamilyUsage, StoreUsage, Usage, VmUsage, memory_of, percent
 from linkedclone.model.values.sizes import render_size
 from linkedclone.model.values.vm_names import render_count
 
@@ -18,7 +18,7 @@ def render_usage(usage: Usage, *, vms: bool) -> str:
     if vms:
         parts.append(_render_vms(usage.families))
     parts.append(_render_stores(usage.stores))
-    parts.append(_render_logs(usage))
+    parts += [_render_logs(usage), _render_memory(usage)]
     return "\n\n".join(part.rstrip("\n") for part in parts if part)
 
 
@@ -108,6 +108,15 @@ def _render_logs(usage: Usage) -> str:
     largest = usage.logging[0]
     told = f"{printable(largest.name)} has {render_size(largest.log_bytes)} of it"
     return f"logs of consoles and of QEMU: {render_size(usage.log_bytes)}; {told}"
+
+
+def _render_memory(usage: Usage) -> str:
+    """Say what memory of snapshots takes, which is in no other figure; nothing without any."""
+    if not usage.remembering:
+        return ""
+    most = usage.remembering[0]
+    told = f"{printable(most.name)} has {render_size(memory_of(most))} of it"
+    return f"memory of snapshots: {render_size(usage.snapshot_memory_bytes)}; {told}"
 
 
 def _render_stores(stores: Sequence[StoreUsage]) -> str:

@@ -2,9 +2,11 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
 
 from linkedclone.lineage.family import Lineage
 from linkedclone.lineage.proof import DEEPEST
+from linkedclone.lineage.vm_rows import tell_unconfirmed
 from linkedclone.model.findings import Finding, Verdict
 from linkedclone.model.inventory import Inventory, tell_unreadable
 from linkedclone.model.values.sizes import render_size
@@ -28,7 +30,9 @@ def find_trouble(inventory: Inventory) -> tuple[Finding, ...]:
         *_find_forked(inventory.vms),
         *_check("chain files", _missing(inventory, lineage), _say_files(inventory)),
         *_check(
-            "identity", _twins(inventory.vms), "no UUID, MAC address or instance-id is used twice"
+            "identity",
+            chain(_unconfirmed(inventory, lineage), _twins(inventory.vms)),
+            "no UUID, MAC address or instance-id is used twice",
         ),
         *_check("delta size", _grown(inventory, lineage), "no delta is larger than half its base"),
         *_check("stray files", _strays(inventory), "none found where linkedclone looked"),
@@ -82,6 +86,12 @@ def _say_files(inventory: Inventory) -> str:
     read = len(inventory.vms) - len(inventory.unreadable)
     files, vms = render_count(len(inventory.files), "file"), render_count(read, "VM")
     return f"{files} of {vms}, none missing"
+
+
+def _unconfirmed(inventory: Inventory, lineage: Lineage) -> _Trouble:
+    for vm in sorted(inventory.vms, key=lambda vm: vm.name):
+        if lineage.is_unconfirmed(vm):
+            yield Verdict.FAILED, f"{vm.name}: {tell_unconfirmed(vm)}", f"``delete`` {vm.name}"
 
 
 def _twins(vms: Iterable[Vm]) -> _Trouble:

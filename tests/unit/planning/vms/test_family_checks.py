@@ -7,7 +7,7 @@ import pytest
 from linkedclone.lineage.proof import DEEPEST
 from linkedclone.model.findings import Verdict
 from linkedclone.model.inventory import Inventory, LayerFile
-from linkedclone.model.vm import Vm
+from linkedclone.model.vm import LEFT_FAILED, Power, Vm
 from linkedclone.planning.vms.family_checks import find_trouble
 from tests.unit.building import REASON, clone_of, disk, hide, layer, sized, stray, unreadable, vm
 from tests.unit.planning.scene import GOLD, ONE, TWO, seen
@@ -33,6 +33,15 @@ def test_a_healthy_family_gives_one_good_finding_for_each_check(inventory: Inven
     assert [(f.check, f.verdict) for f in find_trouble(inventory)] == [
         (check, Verdict.OK) for check in CHECKS
     ]
+
+
+def test_a_fork_that_runs_without_an_identity_of_its_own_is_a_failure() -> None:
+    assert ONE.mark
+    left = replace(ONE, power=Power.ON, mark=replace(ONE.mark, instant=True, spec=LEFT_FAILED))
+    ((verdict, text),) = trouble(seen(GOLD, left, TWO), "identity")
+    assert verdict is Verdict.FAILED
+    assert "one: its identity is not confirmed" in text
+    assert trouble(seen(GOLD, replace(left, mark=ONE.mark)), "identity") == []
 
 
 def deep(name: str, depth: int) -> Vm:
