@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 
 from tests.simulator import Simulator
 
@@ -15,7 +16,10 @@ CLONE_MS = 2000
 PARENT = "/DC0/vm/DC0_H0_VM0"
 POOL = "/DC0/host/DC0_H0/Resources"
 SNAPSHOT = "base"
+CLONE, FORK = "CloneVM_Task", "InstantClone_Task"
 GOVC_AT_A_TIME = 8
+MOST_CALLS = 4
+"""What an instant clone may take in a batch."""
 
 Measure = Callable[..., None]
 """Makes so many clones at a simulator, of the parent that is named or of the usual one."""
@@ -39,31 +43,40 @@ def environment(simulator: Simulator) -> dict[str, str]:
 
 
 @contextmanager
-def vcenter(vms: int) -> Iterator[Simulator]:
-    """Start a simulated vCenter with this many VMs whose parent has a snapshot; then slow it."""
+def vcenter(vms: int, task: str = CLONE) -> Iterator[Simulator]:
+    """Start a simulated vCenter with this many VMs whose parent has a snapshot; then slow it.
+
+    Where it is forked it runs, and its guest is frozen.
+    """
     # The model has a host and a cluster, with half of the VMs each.
     with Simulator.start("-vm", str(vms // 2)) as simulator:
         run(environment(simulator), GOVC, "snapshot.create", "-vm", PARENT, SNAPSHOT)
-        simulator.delays(call_ms=CALL_MS, task_ms={"CloneVM_Task": CLONE_MS})
+        if task == FORK:
+            run(environment(simulator), GOVC, "vm.power", "-on", PARENT)
+            frozen = {"name": bare_name(simulator), "ready": True, "frozen": True}
+            simulator.control("POST", "fork", frozen)
+        simulator.delays(call_ms=CALL_MS, task_ms={task: CLONE_MS})
         simulator.reset_calls()
         yield simulator
 
 
-def measure(clone: Measure, *, clones: int, vms: int = 4, find: Find | None = None) -> Sample:
+def measure(
+    clone: Measure, *, clones: int, vms: int = 4, find: Find | None = None, task: str = CLONE
+) -> Sample:
     """Let ``clone`` make so many clones in a fresh vCenter; count the calls it made.
 
     Raises:
         BenchError: It did not make exactly so many.
     """
-    with vcenter(vms) as simulator:
+    with vcenter(vms, task) as simulator:
         named = {"parent": find(simulator)} if find else {}
         simulator.reset_calls()
         begun = time.perf_counter()
         clone(simulator, clones, **named)
         seconds = time.perf_counter() - begun
         calls = simulator.calls()
-    if calls.get("CloneVM_Task") != clones:
-        raise BenchError(f"{calls.get('CloneVM_Task')} clones were made, not {clones}")
+    if calls.get(task) != clones:
+        raise BenchError(f"{calls.get(task)} clones were made, not {clones}")
     return Sample(seconds=seconds, calls=calls)
 
 
@@ -98,18 +111,51 @@ def with_govc(simulator: Simulator, clones: int) -> None:
         list(threads.map(lambda name: run(settings, GOVC, *clone, name), _names(clones)))
 
 
+def fork_with_linkedclone(simulator: Simulator, clones: int) -> None:
+    """Make instant clones with our command line.
+
+    Raises:
+        BenchError: It took more calls than four each.
+    """
+    names = f"desk-{{001..{clones:03}}}"
+    run(environment(simulator), LINKEDCLONE, "clone", PARENT, names, "--instant", "-o", "json")
+    calls = sum(simulator.calls().values())
+    if calls > MOST_CALLS * clones:
+        raise BenchError(f"{calls} calls were made for {clones} instant clones")
+
+
+def fork_with_govc(simulator: Simulator, clones: int) -> None:
+    """Make instant clones with govc, one process each, eight at a time.
+
+    Their cards stay connected, and nothing is said to their guests.
+    """
+    settings = {**environment(simulator), "GOVC_RESOURCE_POOL": POOL}
+    fork = ("vm.instantclone", "-vm", PARENT)
+    with ThreadPoolExecutor(GOVC_AT_A_TIME) as threads:
+        list(threads.map(lambda name: run(settings, GOVC, *fork, name), _names(clones)))
+
+
 def contender(
-    name: str, clone: Measure, *, clones: int, vms: int = 4, find: Find | None = None
+    name: str,
+    clone: Measure,
+    *,
+    clones: int,
+    vms: int = 4,
+    find: Find | None = None,
+    task: str = CLONE,
 ) -> Contender:
     """Make a contender of one of the ways above."""
-    return Contender(name=name, run=lambda: measure(clone, clones=clones, vms=vms, find=find))
+    make = partial(measure, clone, clones=clones, vms=vms, find=find, task=task)
+    return Contender(name=name, run=make)
 
 
-def scaled(name: str, clone: Measure, *, clones: int, measured: int) -> Contender:
+def scaled(
+    name: str, clone: Measure, *, clones: int, measured: int, task: str = CLONE
+) -> Contender:
     """Make a contender that makes a part of the clones, its time scaled to all of them."""
 
     def run_part() -> Sample:
-        part = measure(clone, clones=measured)
+        part = measure(clone, clones=measured, task=task)
         note = f"{measured} clones measured, scaled to {clones}"
         return Sample(seconds=part.seconds * clones / measured, calls=part.calls, note=note)
 
