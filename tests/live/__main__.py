@@ -14,6 +14,7 @@ from typing import NoReturn
 
 from linkedclone.cli.references import render_references
 from linkedclone.errors import LinkedCloneError
+from tests.live import fork_beliefs  # noqa: F401 - enters its checks
 from tests.live.beliefs import BELIEFS, Belief, Outcome, Seen
 from tests.live.lab import Lab, open_lab
 from tests.live.settings import HOW, read_settings

@@ -135,6 +135,11 @@ RULES: Final[dict[str, Rule]] = {
         "[ and has to be {requestedState}]",
         "bring it there first (``start`` or stop), then run it again",
     ),
+    "DisallowedMigrationDeviceAttached": Rule(  # [fact: vs-instant-devices]
+        HypervisorError,
+        "one of its devices belongs to its host",
+        "remove the device that is named, or back it by a file",
+    ),
     "CpuHotPlugNotSupported": Rule(
         HypervisorError,
         "its processors cannot be changed while it runs",
