@@ -150,24 +150,6 @@ if [ -e /etc/ssh/sshd_config ]; then
 fi
 [ ! -d /etc/ssh ] || echo "$public_key" >$public || fail "the host key cannot be written"
 
-# What cloud-init has done for the parent is done: a reboot finds nothing new.
-kept=
-if [ -f /var/lib/instance-id ]; then
-  kept=/var/lib/instance-id
-  echo "$instance_id" >$kept
-elif [ -f /var/lib/cloud/data/instance-id ]; then
-  cloud=/var/lib/cloud kept=/var/lib/cloud/data/instance-id
-  read -r old <$kept
-  if [ "$old" != "$instance_id" ]; then
-    cp -a "$cloud/instances/$old" "$cloud/instances/$instance_id" &&
-      ln -sfn "$cloud/instances/$instance_id" $cloud/instance ||
-      fail "the instance-id of cloud-init cannot be replaced"
-    echo "$instance_id" >$kept
-    echo "$instance_id" >$cloud/data/previous-instance-id
-    [ ! -f /run/cloud-init/.instance-id ] || echo "$instance_id" >/run/cloud-init/.instance-id
-  fi
-fi
-
 find_card() {
   for seen in /sys/class/net/*/address; do
     card=${seen%/address}
@@ -254,6 +236,25 @@ cards
 # It keeps what it tells DHCP servers who it is until it is restarted.
 [ -z "$networkd" ] || systemctl try-restart systemd-networkd ||
   fail "systemd-networkd does not restart"
+
+# What cloud-init has done for the parent is done: a reboot finds nothing new. A fork that is
+# cut off before this point has all made anew when it boots.
+kept=
+if [ -f /var/lib/instance-id ]; then
+  kept=/var/lib/instance-id
+  echo "$instance_id" >$kept
+elif [ -f /var/lib/cloud/data/instance-id ]; then
+  cloud=/var/lib/cloud kept=/var/lib/cloud/data/instance-id
+  read -r old <$kept
+  if [ "$old" != "$instance_id" ]; then
+    cp -a "$cloud/instances/$old" "$cloud/instances/$instance_id" &&
+      ln -sfn "$cloud/instances/$instance_id" $cloud/instance ||
+      fail "the instance-id of cloud-init cannot be replaced"
+    echo "$instance_id" >$kept
+    echo "$instance_id" >$cloud/data/previous-instance-id
+    [ ! -f /run/cloud-init/.instance-id ] || echo "$instance_id" >/run/cloud-init/.instance-id
+  fi
+fi
 
 export LINKEDCLONE_NAME="$name" LINKEDCLONE_HOST_NAME="$host_name" \
   LINKEDCLONE_INSTANCE_ID="$instance_id" LINKEDCLONE_MACHINE_ID="$machine_id" \

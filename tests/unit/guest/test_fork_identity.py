@@ -163,3 +163,12 @@ def test_the_script_hands_the_program_and_the_keys_over_unchanged(tmp_path: Path
     ):
         shell = ["sh", "-c", given + "\n" + call]
         assert subprocess.run(shell, capture_output=True, check=True).stdout == expected
+
+
+def test_a_fork_that_is_cut_off_keeps_its_parents_instance_id_until_its_cards_are_its_own(
+    tmp_path: Path,
+) -> None:
+    """Its next boot sets its addresses then, which are its parent's until now."""
+    identity = replace(IDENTITY, host_key=make_key(tmp_path))
+    script = build_script(identity, 7).decode()
+    assert script.index("\ncards\n#") < script.index('echo "$instance_id" >$kept')
