@@ -106,7 +106,7 @@ def _choose_memory(source: Vm, choice: SnapshotChoice) -> SnapshotChoice:
         named = snapshot.name if snapshot else choice.name
         raise RefusedError(
             f"the snapshot {named!r} of {source.name} has no memory to fork",
-            hint=f"take one of the running VM with ``memory``: ``snapshot create`` {source.name}",
+            hint=f"take one of the running VM: ``snapshot create`` {source.name} NAME ``memory``",
         )
     if snapshot.memory.stale:
         raise RefusedError(

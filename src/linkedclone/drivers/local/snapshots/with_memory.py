@@ -83,7 +83,9 @@ def _require_like(machines: OpenMachine, vm: LockedVm, machine: Machine) -> tupl
     arguments = machine.read_arguments()
     if build_shape(arguments) != find_shape(vm, len(vm.record.disks)):
         raise RefusedError(
-            f"{name} was started by an older version of linkedclone, or has other hardware since",
+            f"{name} does not run with the hardware that it would be started with now",
+            details="it was forked and has not booted since, was started by an older version of "
+            "linkedclone, or has other hardware since",
             hint=f"``stop`` and ``start`` {name}: its memory can be kept then",
         )
     return arguments
