@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pyVmomi import vim
 
 from linkedclone.drivers.vsphere.cloning.fork_spec import READY
+from linkedclone.drivers.vsphere.cloning.network_cards import choose_new_cards
 from linkedclone.drivers.vsphere.connection.session import Session
 from linkedclone.drivers.vsphere.inventory.device_shape import (
     Shape,
@@ -83,6 +84,7 @@ def check_fork(step: CreateClone, source: ForkSource) -> None:
             f"the host name {host_name!r} {fault}",
             hint="choose another name, or a host_name in a customization",
         )
+    choose_new_cards(step, source.shape)
     if step.macs:
         raise InputError(
             f"vCenter gives the network cards of instant clones their addresses: ``macs`` of "

@@ -20,7 +20,7 @@ from linkedclone.model.guest import GuestCard
 from linkedclone.model.plan import CreateClone
 
 READY = "guestinfo.linkedclone.ready"
-"""What a guest sets when the script in it waits to be forked."""
+"""What a guest sets when the script in it waits to be forked [fact: vs-guestinfo-set]."""
 
 _WANTED = "guestinfo.linkedclone.fork"
 """Who the guest of a fork is to be: words ``name=value``, parted by spaces."""

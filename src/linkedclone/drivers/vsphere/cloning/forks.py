@@ -15,6 +15,7 @@ from typing import Final
 from linkedclone.drivers.vsphere.cloning.fork_spec import TAKEN, build_connection, fork_id
 from linkedclone.drivers.vsphere.connection.session import Session
 from linkedclone.drivers.vsphere.inventory.device_shape import is_card, is_disk, is_independent
+from linkedclone.drivers.vsphere.inventory.devices import drop_devices
 from linkedclone.drivers.vsphere.native import Native, moid_of
 from linkedclone.drivers.vsphere.property.collector import Collector, Seen
 from linkedclone.drivers.vsphere.property.resource_pools import pool_of
@@ -130,7 +131,8 @@ class Forks:
         starts = [self._session.managed("VirtualMachine", moid) for moid in some]
         if not starts:
             return {}
-        return self._collector.read("look at forks", starts, {"VirtualMachine": paths})
+        wanted = {"VirtualMachine": paths}
+        return self._collector.read("look at forks", starts, wanted, lighten=drop_devices)
 
     def _judge(self, fork: _Fork, seen: Mapping[str, Seen]) -> JobState:
         try:

@@ -123,6 +123,8 @@ class Collector:
         starts: Sequence[Native],
         wanted: Wanted,
         walks: Sequence[Walk] = (),
+        *,
+        lighten: Callable[[bytes], bytes] = bytes,
     ) -> dict[str, Seen]:
         """Read properties of the starting objects and of all that the walks lead to, by id.
 
@@ -130,8 +132,9 @@ class Collector:
         50 with walks, are asked for in several calls at once. Objects that were deleted
         meanwhile are left out. Objects of types that nothing is wanted of are walked
         through and not returned. Walks that are named but not given are not taken.
+        For ``lighten`` see :meth:`read_found`.
         """
-        found = self.read_found(about, starts, wanted, self._decode, walks)
+        found = self.read_found(about, starts, wanted, self._decode, walks, lighten=lighten)
         return {seen.id: seen for seen in found}
 
     def read_found(
