@@ -42,6 +42,8 @@ class ForkIdentity:
     instance_id: str
     host_key: HostKey
     cards: tuple[ForkCard, ...]
+    login: str = ""  # a user who is let in with a key, where no seed has seen to it; empty for none
+    login_key: str = ""  # the public key
     seed: bytes = field(repr=False)  # fresh random bytes, as many as the program takes
 
     @property

@@ -157,7 +157,7 @@ def build_fork(state: StateFolder, machines: OpenMachine, step: CreateClone, ent
             guest = step.guest or name_guest(step.name, clone.record.machine.instance_id)
             old_macs = snapshot.memory.macs if snapshot.memory else ()
             machine.go_on()
-            identity = plan_identity(source, old_macs, clone, guest, key)
+            identity = plan_identity(state, source, old_macs, clone, guest, key)
             give_identity(machine, identity)
             remember_host_key(clone, key, durable=state.durable)
             machine.plug_in()

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from linkedclone.drivers.local.guest.seed import read_public_key
 from linkedclone.drivers.local.machine.machine import Machine
+from linkedclone.drivers.local.state.folder import StateFolder
 from linkedclone.drivers.local.state.ssh import HOST_KEY_ALIAS, KNOWN_HOSTS, generate_key
 from linkedclone.drivers.local.state.store import StoredVm
 from linkedclone.drivers.qemu.networks import CardRecord, parse_network
@@ -24,7 +26,12 @@ IDENTITY_SECONDS = 180.0
 
 
 def plan_identity(
-    source: StoredVm, old_macs: Sequence[str], vm: StoredVm, guest: Guest, key: HostKey
+    state: StateFolder,
+    source: StoredVm,
+    old_macs: Sequence[str],
+    vm: StoredVm,
+    guest: Guest,
+    key: HostKey,
 ) -> ForkIdentity:
     """Make up who a fork is to be.
 
@@ -33,6 +40,7 @@ def plan_identity(
         old_macs: The addresses that the guest knows its cards by, in their order.
         guest: What is wanted of the guest.
     """
+    seeded = bool(source.record.machine.seed)
     known = (*guest.cards, *(GuestCard() for _ in vm.record.machine.cards))
     customization = guest.customization
     before = {card.mac.lower(): card for card in source.record.machine.cards}
@@ -57,6 +65,8 @@ def plan_identity(
         instance_id=guest.instance_id,
         host_key=key,
         cards=tuple(cards),
+        login="" if seeded else vm.record.machine.login,
+        login_key="" if seeded else read_public_key(state),
         seed=os.urandom(SEED_BYTES),
     )
 
