@@ -24,7 +24,7 @@ from linkedclone.drivers.local.storage.memory import find_stale
 from linkedclone.errors import HypervisorError
 from linkedclone.model.request import DEFAULT_OWNER
 from linkedclone.model.values.ids import VmId
-from linkedclone.model.vm import LEFT_FAILED, Disk, Layer, Mark, Power, Snapshot, SnapshotMemory, Vm
+from linkedclone.model.vm import Disk, Layer, Mark, Power, Snapshot, SnapshotMemory, Vm
 
 FOLDER_PATH = "/vm"
 _BLOCK_BYTES = 512
@@ -69,7 +69,7 @@ def build_vm(state: StateFolder, vm: StoredVm, seen: Seen, machine: MachineState
         cpus=record.machine.cpus,
         memory_bytes=record.machine.memory_bytes,
         booted=machine.booted,
-        trouble=tell_trouble(record.name, machine) or _tell_unconfirmed(record, machine),
+        trouble=_tell_unconfirmed(record, machine) or tell_trouble(record.name, machine),
     )
 
 
@@ -90,8 +90,7 @@ def tell_trouble(name: str, machine: MachineState) -> str:
 
 def _tell_unconfirmed(record: VmRecord, machine: MachineState) -> str:
     """Say that an instant clone is not finished: its command failed, was killed, or still works."""
-    mark = record.mark
-    if mark is None or not mark.instant or mark.spec != LEFT_FAILED or machine.power is Power.OFF:
+    if not record.unconfirmed or machine.power in {Power.OFF, Power.UNKNOWN}:
         return ""
     return (
         "its identity is not confirmed, and its network cards stay down until it is; if no "

@@ -7,7 +7,7 @@ from linkedclone.drivers.local.placement import check_bridges
 from linkedclone.drivers.local.recovery.interrupted_merge import settle
 from linkedclone.drivers.local.state.file_names import RUN_FOLDER
 from linkedclone.drivers.local.state.folder import StateFolder
-from linkedclone.drivers.local.state.store import load_vm, locked
+from linkedclone.drivers.local.state.store import StoredVm, load_vm, locked
 from linkedclone.drivers.local.storage.image_lock import refuse_writers
 from linkedclone.errors import GoneError, HypervisorError, RefusedError, UnsupportedError
 from linkedclone.model.values.ids import VmId
@@ -35,12 +35,23 @@ def set_power(state: StateFolder, machines: OpenMachine, vm: VmId, power: Power)
         if seen is power:
             return
         if seen is Power.PAUSED:
+            _refuse_unconfirmed(stored)
             machine.resume()
             return
         check_disk(state, stored)
         check_bridges(stored.record.machine)
         refuse_writers(stored.disk_tops)
         machine.start(START_DEADLINE_SECONDS)
+
+
+def _refuse_unconfirmed(vm: StoredVm) -> None:
+    """Refuse to let a fork go on that a killed command left: its guest is still its parent."""
+    name = vm.record.name
+    if vm.record.unconfirmed:
+        raise RefusedError(
+            f"{name} is an instant clone that was not finished",
+            hint=f"delete it and make it again: ``delete`` {name}; or ``stop`` it: it boots then",
+        )
 
 
 def _is_broken(state: StateFolder, vm: VmId) -> bool:

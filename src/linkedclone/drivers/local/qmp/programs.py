@@ -12,6 +12,8 @@ from linkedclone.drivers.local.qmp.session import ANSWER_SECONDS, Session
 from linkedclone.errors import BusyError, LinkedCloneError
 
 POLL_SECONDS = 0.01
+BUSY_SECONDS = 60.0
+"""How long an answer about a script is waited for: an emulated guest on a busy host is slow."""
 TURN_SECONDS = 3.0
 """How long a script is waited for before others may look at the machine."""
 
@@ -69,7 +71,11 @@ class GuestPrograms(ABC):
         while (left := deadline - time.monotonic()) > 0:
             turn = min(TURN_SECONDS, left)
             wait = partial(inside.await_script, name=self.name, pid=pid, seconds=turn)
-            result = self._demand(wait, deadline_seconds=turn + ANSWER_SECONDS)
+            try:
+                result = self._demand(wait, deadline_seconds=turn + BUSY_SECONDS)
+            except BusyError:
+                time.sleep(POLL_SECONDS)
+                continue
             if result is not None:
                 return result
         brief = f"the script in the guest of {self.name} takes longer than {seconds:g} s"
@@ -87,7 +93,7 @@ class GuestPrograms(ABC):
 
         while True:
             try:
-                return self._demand(begin)
+                return self._demand(begin, deadline_seconds=BUSY_SECONDS)
             except BusyError:
                 if sent or time.monotonic() >= deadline:
                     raise

@@ -16,7 +16,7 @@ from linkedclone.drivers.qemu.hardware import BIOS, UEFI, MachineRecord, disk_la
 from linkedclone.drivers.qemu.networks import CardRecord, NetworkKind, parse_network
 from linkedclone.errors import HypervisorError, InputError
 from linkedclone.model.values.ids import SnapshotId
-from linkedclone.model.vm import Mark, PoolState
+from linkedclone.model.vm import LEFT_FAILED, Mark, PoolState
 
 FILE_NAME = "vm.json"
 FORMAT = 3
@@ -146,6 +146,11 @@ class VmRecord:
         """Whether a command was just moving a disk of the running machine, or holding its guest."""
         moving = any(disk.pending or disk.copy for disk in self.disks)
         return moving or bool(self.merging) or self.halted
+
+    @property
+    def unconfirmed(self) -> bool:
+        """Whether it was born as an instant clone, and has no confirmed identity yet."""
+        return self.mark is not None and self.mark.instant and self.mark.spec == LEFT_FAILED
 
     def with_files(self, files: Mapping[int, str]) -> "VmRecord":
         """Return the record with other layers to write to, by disk; none is being moved then."""
