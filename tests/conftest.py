@@ -1,9 +1,10 @@
 """Fixtures that several folders of tests share."""
 
+import gc
 import json
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
 import pytest
@@ -37,6 +38,17 @@ def pytest_configure(config: pytest.Config) -> None:
     settings.register_profile("few", settings.get_profile("any-machine"), max_examples=30)
     if not config.getoption("--soak"):
         settings.load_profile("few")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, Any, Any]:
+    """Collect no garbage among what is imported and collected: it stays until the end."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
