@@ -64,13 +64,13 @@ def tell_on_vsphere(story: Story, most: int = 30) -> None:
         tell(world, story, most=most)
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=CHECKS)
+@settings(max_examples=4, deadline=None, suppress_health_check=CHECKS)
 @given(stories(30, 90))
 def test_a_family_in_memory(story: Story) -> None:
     tell_in_memory(story)
 
 
-@few(3)
+@few(2)
 @given(stories(25, 45))
 def test_a_family_on_this_machine(tmp_path: Path, story: Story) -> None:
     tell_on_this_machine(tmp_path, story)
