@@ -20,7 +20,8 @@ from linkedclone.model.vm import LEFT_FAILED, Mark, PoolState
 
 FILE_NAME = "vm.json"
 FORMAT = 3
-"""Of a record with a snapshot's memory, which an older version would lose; else 2 is written."""
+"""Of a record of an instant clone, or with a snapshot's memory, which an older version would
+lose; else 2 is written."""
 _FORMAT_WITHOUT_MEMORY = 2
 _FORMATS = range(1, FORMAT + 1)
 NEWER = "newer vm.json"
@@ -183,11 +184,14 @@ class VmRecord:
 
 
 def render_record(record: VmRecord) -> bytes:
-    number = FORMAT if record.memory_files else _FORMAT_WITHOUT_MEMORY
+    forked = record.mark is not None and record.mark.instant
+    number = FORMAT if forked or record.memory_files else _FORMAT_WITHOUT_MEMORY
     document = {"format": number, **asdict(record)}
     for snapshot in document["snapshots"]:
         if snapshot["memory"] is None:
             del snapshot["memory"]
+    if record.mark and not forked:
+        del document["mark"]["instant"]
     if record.mark and record.mark.pool:
         document["mark"]["pool"] = record.mark.pool.write()
     text = json.dumps(document, indent=1, ensure_ascii=False, default=_render_date)

@@ -141,6 +141,15 @@ def test_older_versions_leave_a_record_alone_that_names_memory_and_no_other() ->
     assert json.loads(render_record(RECORD))["format"] == FORMAT - 1
 
 
+def test_older_versions_leave_the_record_of_an_instant_clone_alone_and_read_all_others() -> None:
+    plain = Mark(owner="o", uuid=RECORD.uuid, run="r", parent_uuid=RECORD.uuid, parent_name="p")
+    for mark, number in ((plain, FORMAT - 1), (replace(plain, instant=True), FORMAT)):
+        content = render_record(replace(RECORD, mark=mark))
+        assert parse_record(content, "vm.json").mark == mark
+        assert json.loads(content)["format"] == number
+        assert ("instant" in json.loads(content)["mark"]) == mark.instant
+
+
 @pytest.mark.parametrize(
     "hostile",
     [
