@@ -129,12 +129,14 @@ def test_an_instant_clone_that_is_suspended_goes_on(stage: ForkStage) -> None:
     assert generations(stage, spec)["desk-1"] == 0
 
 
-def test_a_fork_without_an_identity_is_forked_anew(stage: ForkStage) -> None:
+@pytest.mark.parametrize("power", [Power.ON, Power.PAUSED])
+def test_a_fork_without_an_identity_is_forked_anew(stage: ForkStage, power: Power) -> None:
     spec = stage.instant()
     stage.apply(spec)
     left = stage.members(spec)["desk-3"]
     assert left.mark is not None
     stage.hypervisor.set_mark(left.id, replace(left.mark, spec=LEFT_FAILED))
+    stage.set_power("desk-3", power)
     pools, scene = stage.scene(spec)
     (change,) = pools.plan(scene).plan.changes
     assert (change.slot, change.act) == ("desk-3", Act.REPLACE)

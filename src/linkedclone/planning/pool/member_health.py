@@ -38,13 +38,12 @@ def judge_fitness(
         started: When this run started it, if it did: it comes before what the
             hypervisor tells, whose clock may be another.
     """
+    fork = vm.valid_mark if vm.valid_mark and vm.valid_mark.instant else None
+    if fork and fork.spec == LEFT_FAILED and vm.power is not Power.OFF:
+        return Health(fitness=Fitness.UNHEALTHY, reason="it has no identity of its own")
     if vm.power is not Power.ON:
         return Health(fitness=Fitness.UNKNOWN, reason=f"it is {vm.power.value}")
-    mark = vm.valid_mark
-    if mark and mark.instant:
-        if mark.spec == LEFT_FAILED:
-            return Health(fitness=Fitness.UNHEALTHY, reason="it has no identity of its own")
-        customized = False  # its mark says that its identity is confirmed
+    customized = customized and not fork  # then its mark says that its identity is confirmed
     young = now - (started or find_begun(vm)) <= timedelta(seconds=probe.within)
     wrong = _find_fault(vm, probe, probed, customized=customized, young=young)
     if not wrong:
