@@ -8,7 +8,8 @@ which come from there being no daemon:
   nothing of them is left half-made: what was not yet published is removed by
   the next command, and the name is free again. Machines that were started run on.
 - There is one folder, one datastore and no resource pool.
-- A running VM is stopped by a revert, as on vSphere for snapshots without memory.
+- A running VM is stopped by a revert, as on vSphere. It runs again from a snapshot's memory if
+  that can still be loaded.
 - A running VM with snapshots is not promoted.
 - Orphaned disk files in the VMs' folders are always reported; a scan also searches
   other folders.

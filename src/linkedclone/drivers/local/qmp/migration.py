@@ -70,7 +70,10 @@ async def capture(session: Session, overlays: Mapping[int, Path], stream: Path) 
 
 
 async def _await_standstill(session: Session) -> None:
-    """Wait until QEMU has stopped the guest; one that writes too fast is stopped all the same."""
+    """Wait until QEMU has stopped the guest [fact: qemu-switchover].
+
+    One that writes faster than its memory is written is stopped all the same.
+    """
     patient = True
     while True:
         seen = await session.monitor.execute("query-migrate")
