@@ -7,7 +7,7 @@ command = subgroup(
     "List, create, delete and revert to snapshots.",
     {
         "list": "List the snapshots of a VM.",
-        "create": "Take a snapshot of a VM, without memory.",
+        "create": "Take a snapshot of a VM, with or without its memory.",
         "delete": "Delete a snapshot, unless clones depend on it.",
         "revert": "Revert a VM to a snapshot.",
     },
