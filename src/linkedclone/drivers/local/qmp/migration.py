@@ -22,6 +22,7 @@ PART_SUFFIX: Final = ".part"
 FAILED_SUFFIX: Final = ".failed"
 _POLL_SECONDS = 0.002
 _WRITTEN_SECONDS = 30.0
+_LET_GO_SECONDS = 30.0
 _UNLIMITED = 1 << 40
 """Bytes per second; QEMU's own bound is meant for networks."""
 _USUAL_STOP, _LONGEST_STOP = 50, 2_000_000
@@ -64,8 +65,9 @@ async def capture(session: Session, overlays: Mapping[int, Path], stream: Path) 
         await monitor.execute("migrate-continue", state=_STANDSTILL)
         await _await_end(session, "save")
     finally:
-        await cancel_saving(session)
-        await go_on(session)
+        async with asyncio.timeout(_LET_GO_SECONDS):
+            await cancel_saving(session)
+            await go_on(session)
     return Captured(machine=kind.removesuffix(_MACHINE_SUFFIX), qemu=".".join(map(str, parts)))
 
 
@@ -115,7 +117,8 @@ async def _begin(session: Session, file: Path) -> None:
     part_name, name, failed_name = (shlex.quote(str(path)) for path in (part, file, failed))
     write = f"cat <&3 >{part_name} && mv {part_name} {name} || mv {part_name} {failed_name}"
     # In the background: QEMU does nothing else until the program that it started has ended.
-    uri = f"exec:exec 3<&0; {{ {write}; }} &"
+    # What it says would be taken for QEMU's last words.
+    uri = f"exec:exec 3<&0; {{ {write}; }} 2>/dev/null &"
     await session.monitor.execute("migrate", uri=uri)
 
 
