@@ -13,7 +13,7 @@ from linkedclone.drivers.local.state.folder import StateFolder
 from linkedclone.drivers.local.state.ssh import HOST_KEY_ALIAS, KNOWN_HOSTS, generate_key
 from linkedclone.drivers.local.state.store import StoredVm
 from linkedclone.drivers.qemu.networks import CardRecord, parse_network
-from linkedclone.errors import CustomizationError, HypervisorError
+from linkedclone.errors import CustomizationError, GoneError, HypervisorError
 from linkedclone.guest.fork_identity import ForkCard, ForkIdentity, find_faults
 from linkedclone.guest.fork_program import SEED_BYTES
 from linkedclone.guest.fork_script import build_script
@@ -98,6 +98,8 @@ def give_identity(machine: Machine, identity: ForkIdentity) -> None:
 
     try:
         result = machine.run_script(build, IDENTITY_SECONDS)
+    except GoneError:
+        raise  # it does not even run
     except HypervisorError as error:
         raise _unconfirmed(identity, str(error)) from error
     faults = find_faults(identity, result.output, sent=sent, received=time.time())
