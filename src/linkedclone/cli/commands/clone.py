@@ -119,6 +119,8 @@ Examples:
 @guest_options
 @click.option(
     "--power",
+    cls=HeadedOption,
+    field="power_on",
     type=click.Choice(["on", "off"]),
     metavar="on|off",
     default="on",
