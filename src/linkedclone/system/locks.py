@@ -18,7 +18,8 @@ from linkedclone.system.reading import open_descriptor
 
 DEFAULT_DEADLINE_SECONDS = 60.0
 _FIRST_PAUSE_SECONDS = 0.001
-_LONGEST_PAUSE_SECONDS = 0.05
+LONGEST_PAUSE_SECONDS = 0.05
+"""One that waits looks at least so often. Who takes a lock in turns leaves it free for longer."""
 
 
 @contextmanager
@@ -92,4 +93,4 @@ def _wait(descriptor: int, path: Path, *, shared: bool, deadline_s: float) -> No
                 kind="flock",
             )
         time.sleep(pause)
-        pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
+        pause = min(pause * 2, LONGEST_PAUSE_SECONDS)

@@ -10,6 +10,7 @@ from typing import TypeVar
 from linkedclone.drivers.local.qmp import inside
 from linkedclone.drivers.local.qmp.session import ANSWER_SECONDS, Session
 from linkedclone.errors import BusyError, LinkedCloneError
+from linkedclone.system.locks import LONGEST_PAUSE_SECONDS
 
 POLL_SECONDS = 0.01
 BUSY_SECONDS = 60.0
@@ -71,13 +72,11 @@ class GuestPrograms(ABC):
         while (left := deadline - time.monotonic()) > 0:
             turn = min(TURN_SECONDS, left)
             wait = partial(inside.await_script, name=self.name, pid=pid, seconds=turn)
-            try:
+            with suppress(BusyError):
                 result = self._demand(wait, deadline_seconds=turn + BUSY_SECONDS)
-            except BusyError:
-                time.sleep(POLL_SECONDS)
-                continue
-            if result is not None:
-                return result
+                if result is not None:
+                    return result
+            time.sleep(2 * LONGEST_PAUSE_SECONDS)
         brief = f"the script in the guest of {self.name} takes longer than {seconds:g} s"
         raise BusyError(brief, hint="the host may be busy: try again")
 
