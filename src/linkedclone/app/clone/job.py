@@ -227,10 +227,7 @@ class CloneJob:
         prepared = self._prepared
         results = {
             vm.name.casefold(): describe_existing(prepared, vm) for vm in prepared.plan.existing
-        } | {
-            step.name.casefold(): describe_unsent(step.name, self._runner)
-            for step in prepared.creates
-        }
+        } | {step.name.casefold(): describe_unsent(step, self._runner) for step in prepared.creates}
         for landing in landings:
             key = landing.item.about.casefold()
             if isinstance(landing, Made):

@@ -11,6 +11,7 @@ from linkedclone.execution.clone_stage import Made
 from linkedclone.execution.runner import Runner
 from linkedclone.execution.stages import Landing
 from linkedclone.lineage.proof import Proof, shared_layers
+from linkedclone.model.plan import CreateClone
 from linkedclone.model.report import CloneReport, CloneResult, Failure, Mode, Stage, Status
 from linkedclone.model.values.vm_names import list_names, render_count
 from linkedclone.model.vm import Power, Vm
@@ -98,9 +99,13 @@ def _stages(made: Made, verdict: CloneVerdict) -> tuple[tuple[str, float], ...]:
     return (submitted, cloned, ("powered_on", 0.0))
 
 
-def describe_unsent(name: str, runner: Runner) -> CloneResult:
+def describe_unsent(step: CreateClone, runner: Runner) -> CloneResult:
     """Return the result for a clone that an interrupt left unfinished."""
-    if name in runner.in_flight:
+    name = step.name
+    if name in runner.in_flight and step.instant:
+        brief = "interrupted before it had an identity of its own"
+        hint = f"``delete`` {name} if it is there, then run the same command again"
+    elif name in runner.in_flight:
         brief = "interrupted: the endpoint continues to create this clone"
         hint = "run the same command again to take it up"
     else:
