@@ -112,7 +112,7 @@ def _unconfirmed(identity: ForkIdentity, why: str) -> CustomizationError:
     return CustomizationError(
         f"{identity.name} runs, but did not take its identity: its network cards are down",
         details=why,
-        hint=f"``console`` {identity.name} shows its guest; ``delete`` {identity.name} ends it",
+        hint=f"clone with ``keep_failed`` to look at its guest: ``console`` {identity.name}",
         kind="identity",
     )
 
