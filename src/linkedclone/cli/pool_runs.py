@@ -19,7 +19,8 @@ from linkedclone.model.pool import Act, PoolSpec
 from linkedclone.model.pool_report import PoolOutlook, PoolReport
 
 if TYPE_CHECKING:
-    from linkedclone.app.pools.pools import Pools, PoolScene
+    from linkedclone.app.pools.pools import Pools
+    from linkedclone.app.pools.survey import PoolScene
 
 _TAKES_AWAY = frozenset({Act.DELETE, Act.REPLACE, Act.RECONFIGURE, Act.STOP})
 """What is asked about first."""

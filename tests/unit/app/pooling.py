@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from linkedclone.app.pools.pools import Pools, PoolScene
+from linkedclone.app.pools.pools import Pools
+from linkedclone.app.pools.survey import PoolScene
 from linkedclone.app.proposal import Acting
 from linkedclone.drivers.memory.driver import MemoryDriver
 from linkedclone.execution import pool_lock

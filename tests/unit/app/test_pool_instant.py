@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from linkedclone.app.pools.pools import Pools, PoolScene
+from linkedclone.app.pools.pools import Pools
+from linkedclone.app.pools.survey import PoolScene
 from linkedclone.drivers.memory.driver import MemoryDriver
 from linkedclone.errors import InputError, RefusedError
 from linkedclone.model.pool import Act, Fitness, PoolSpec, Probe, Rollout, Why

@@ -54,7 +54,8 @@ from linkedclone.planning.pool.rollout import Wave, choose_wave
 from linkedclone.planning.vms.delete import plan_delete
 
 if TYPE_CHECKING:
-    from linkedclone.app.pools.pools import Pools, PoolScene
+    from linkedclone.app.pools.pools import Pools
+    from linkedclone.app.pools.survey import PoolScene
     from linkedclone.app.proposal import Acting
     from linkedclone.execution.progress import Progress
 
