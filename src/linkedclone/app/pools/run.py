@@ -54,8 +54,7 @@ from linkedclone.planning.pool.rollout import Wave, choose_wave
 from linkedclone.planning.vms.delete import plan_delete
 
 if TYPE_CHECKING:
-    from linkedclone.app.pools.pools import Pools
-    from linkedclone.app.pools.survey import PoolScene
+    from linkedclone.app.pools.survey import PoolScene, PoolSurvey
     from linkedclone.app.proposal import Acting
     from linkedclone.execution.progress import Progress
 
@@ -75,7 +74,7 @@ class PoolRun:
 
     def __init__(
         self,
-        pools: Pools,
+        survey: PoolSurvey,
         acting: Acting,
         scene: PoolScene,
         cancel: Cancellation,
@@ -85,7 +84,7 @@ class PoolRun:
     ) -> None:
         self._driver = driver = acting.driver
         self._acting = acting
-        self._pools = pools
+        self._survey = survey
         self._scene = scene
         self._whole_pace = pace
         self._pace = pace = cancel.govern(pace)
@@ -179,7 +178,7 @@ class PoolRun:
 
     def _look(self) -> PoolSight:
         """Look at everything, and count the clones of this run that do not come up."""
-        sight = self._pools.look(self._scene, self._health)
+        sight = self._survey.look(self._scene, self._health)
         members = self._find_members(sight)
         self._claimed = tuple(vm.id for vm in members if state_of(vm).claim)
         for vm in members:
