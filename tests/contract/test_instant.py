@@ -29,10 +29,14 @@ from tests.contract.acts import (
     take_snapshot,
 )
 from tests.contract.conftest import RIGS
-from tests.contract.rigs import memory
+from tests.contract.rigs import local, memory
 from tests.contract.rigs.base import Kind, Rig
 
-FORKING = {**RIGS, "memory-snapshots": memory.open_snapshot_fork_rig}
+FORKING = {
+    **RIGS,
+    "local": local.open_warm_rig,
+    "memory-snapshots": memory.open_snapshot_fork_rig,
+}
 """Both ways of forking: a VM as it runs, and a snapshot with memory."""
 
 

@@ -7,7 +7,7 @@ import subprocess
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -162,8 +162,9 @@ class LocalRig:
     customization = ""
     disk_move_type = ""
 
-    def __init__(self, folder: Path) -> None:
-        copy_built("rig", _build, folder)
+    def __init__(self, folder: Path, *, warm: bool = False) -> None:
+        """Copy one that is built once; ``warm``: the parent has a snapshot with memory already."""
+        copy_built(*(("warm rig", _build_warm) if warm else ("rig", _build)), folder)
         self.state = open_state(folder / "state", immutable=False)
         self.weather = Weather()
 
@@ -173,12 +174,15 @@ class LocalRig:
         )
 
     def forkable(self) -> str:
+        return self.parent
+
+    def warm_up(self) -> None:
+        """Take a snapshot of the parent as it runs."""
         with closing(self.connect()) as driver:
             (golden,) = driver.find_vms([self.parent])
             result_of(driver, driver.start(do.set_power(golden, Power.ON)))
             result_of(driver, driver.start(do.create_snapshot(golden, "warm", memory=True)))
             result_of(driver, driver.start(do.set_power(golden, Power.OFF)))
-        return self.parent
 
     def _open_machine(self, vm: StoredVm) -> Machine:
         return StormyMachine(vm, self.weather)
@@ -248,16 +252,26 @@ class LocalRig:
                         open_machine(load_vm(self.state, vm.id)).stop()
 
 
+def _build_warm(folder: Path) -> None:
+    with closing(LocalRig(folder)) as rig:
+        rig.warm_up()
+
+
 async def _hear(_: Session) -> None:
     """Find the agent of a guest that has none, see ``StormyMachine.run_script``."""
 
 
 @contextmanager
-def open_rig() -> Iterator[Rig]:
+def open_rig(*, warm: bool = False) -> Iterator[Rig]:
     with (
         pytest.MonkeyPatch.context() as patch,
         tempfile.TemporaryDirectory(prefix="lc-") as folder,
-        closing(LocalRig(Path(folder) / "rig")) as rig,
     ):
         patch.setattr(migration, "_require_agent", _hear)
-        yield rig
+        with closing(LocalRig(Path(folder) / "rig", warm=warm)) as rig:
+            yield rig
+
+
+def open_warm_rig() -> AbstractContextManager[Rig]:
+    """Open one whose parent can be forked."""
+    return open_rig(warm=True)
