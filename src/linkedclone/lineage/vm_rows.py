@@ -88,7 +88,8 @@ def describe_vm(vm: Vm, lineage: Lineage) -> VmRow:
     if origin.mode is not Mode.FULL and mark is not None:
         parent = parent or mark.parent_name
         snapshot = snapshot or mark.snapshot_name
-    trouble = vm.trouble or (tell_unconfirmed(vm) if lineage.is_unconfirmed(vm) else "")
+    # Before all else: a fork that stands still cannot be continued, whatever its driver says.
+    trouble = tell_unconfirmed(vm) if lineage.is_unconfirmed(vm) else vm.trouble
     return VmRow(vm=vm, parent=parent, snapshot=snapshot, mode=origin.mode, trouble=trouble)
 
 

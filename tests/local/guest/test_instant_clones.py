@@ -25,7 +25,9 @@ from linkedclone.drivers.local.state.folder import is_memory_name
 from linkedclone.drivers.local.state.ssh import KNOWN_HOSTS
 from linkedclone.drivers.local.state.store import StoredVm, load_vm
 from linkedclone.guest.nocloud import plain_guest
+from linkedclone.lineage.vm_rows import describe_vms
 from linkedclone.model.guest import Guest, GuestCard
+from linkedclone.model.inventory import Inventory
 from linkedclone.model.plan import CreateClone
 from linkedclone.model.request import Hardware, Nic
 from linkedclone.model.vm import LEFT_FAILED, Power, Vm
@@ -251,11 +253,17 @@ def test_the_clock_of_a_fork_is_the_hosts(forks: Warm) -> None:
     assert before - BUSY_SECONDS <= told <= time.time() + BUSY_SECONDS
 
 
+def trouble_of(vm: Vm) -> str:
+    """Return what people are told of a VM as it was seen."""
+    (row,) = describe_vms(Inventory(vms=(vm,)))
+    return row.trouble
+
+
 def test_a_fork_is_finished_and_linked(forks: Warm) -> None:
     for name in FORKS:
         vm = find(forks.driver, name)
         assert vm.mark is not None
-        assert (vm.mark.instant, vm.mark.spec == LEFT_FAILED, vm.trouble) == (True, False, "")
+        assert (vm.mark.instant, vm.mark.spec == LEFT_FAILED, trouble_of(vm)) == (True, False, "")
         chain = read(forks.driver, vm.id).disks[0].chain
         assert any(layer.path.startswith(f"vms/{forks.parent.id}/") for layer in chain)
 
@@ -300,10 +308,10 @@ def test_a_fork_that_takes_no_identity_stays_silent_and_is_named(forks: Warm) ->
     assert left.power is Power.ON
     assert left.mark is not None
     assert left.mark.spec == LEFT_FAILED
-    assert "its identity is not confirmed" in left.trouble
+    assert "its identity is not confirmed" in trouble_of(left)
     assert not forks.wire.holds(bytes.fromhex(left.macs[1].replace(":", "")))
     result_of(driver, driver.start(do.set_power(left, Power.OFF)))
-    assert find(driver, "nameless").trouble == ""
+    assert trouble_of(find(driver, "nameless")) == ""
 
 
 def fork_in_a_process(root: Path, name: str) -> None:
@@ -339,7 +347,7 @@ def test_a_killed_fork_is_a_clone_that_is_off_or_silent(forks: Warm) -> None:
             error = error_of(driver, partial(driver.start, do.set_power(left, Power.ON)))
             assert "was not finished" in error.brief
         if not finished[-1] and left.power is not Power.OFF:
-            assert "its identity is not confirmed" in left.trouble
+            assert "its identity is not confirmed" in trouble_of(left)
         off = switch_off(forks, "killed")
         assert read(driver, off.id).disks[0].chain[-2].path.startswith(f"vms/{forks.parent.id}/")
         result_of(driver, driver.start(do.delete_vm(off)))

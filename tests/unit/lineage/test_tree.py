@@ -93,6 +93,9 @@ def test_a_fork_without_an_identity_of_its_own_is_named() -> None:
     assert troubles(left, twin) == ["one"]
     assert troubles(late) == ["one"]
     assert troubles(good) == troubles(off) == []
+    halted = replace(left, power=Power.PAUSED, trouble="paused: continue it with: ``start`` one")
+    rows = {row.vm.name: row.trouble for row in describe_vms(seen(GOLD, halted))}
+    assert "``start``" not in rows["one"]
 
 
 def draw(nodes: tuple[TreeNode, ...]) -> list[object]:

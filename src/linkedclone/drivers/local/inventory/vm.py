@@ -18,7 +18,7 @@ from linkedclone.drivers.local.state.folder import (
     is_disk_name,
     read_vm_link,
 )
-from linkedclone.drivers.local.state.record import NEWER, DiskRecord, SnapshotRecord, VmRecord
+from linkedclone.drivers.local.state.record import NEWER, DiskRecord, SnapshotRecord
 from linkedclone.drivers.local.state.store import StoredVm
 from linkedclone.drivers.local.storage.memory import find_stale
 from linkedclone.errors import HypervisorError
@@ -69,7 +69,7 @@ def build_vm(state: StateFolder, vm: StoredVm, seen: Seen, machine: MachineState
         cpus=record.machine.cpus,
         memory_bytes=record.machine.memory_bytes,
         booted=machine.booted,
-        trouble=_tell_unconfirmed(record, machine) or tell_trouble(record.name, machine),
+        trouble=tell_trouble(record.name, machine),
     )
 
 
@@ -86,16 +86,6 @@ def tell_trouble(name: str, machine: MachineState) -> str:
             return machine.reason
         case _:
             return ""
-
-
-def _tell_unconfirmed(record: VmRecord, machine: MachineState) -> str:
-    """Say that an instant clone is not finished: its command failed, was killed, or still works."""
-    if not record.unconfirmed or machine.power in {Power.OFF, Power.UNKNOWN}:
-        return ""
-    return (
-        "its identity is not confirmed, and its network cards stay down until it is; if no "
-        f"command is working on it, delete it: ``delete`` {record.name}"
-    )
 
 
 def build_unreadable(state: StateFolder, vm: VmId, why: HypervisorError) -> Vm:
