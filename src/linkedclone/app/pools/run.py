@@ -48,9 +48,10 @@ from linkedclone.model.vm import Power, Vm
 from linkedclone.planning.clone.spec_digest import render_shape
 from linkedclone.planning.pool.instant import refuse_blocked
 from linkedclone.planning.pool.membership import state_of
-from linkedclone.planning.pool.plan import PoolSight, hardware_to_change, plan_pool
+from linkedclone.planning.pool.plan import plan_pool
 from linkedclone.planning.pool.requests import add_clones, find_recovered, forgive
 from linkedclone.planning.pool.rollout import Wave, choose_wave
+from linkedclone.planning.pool.sight import PoolSight, hardware_to_change
 from linkedclone.planning.vms.delete import plan_delete
 
 if TYPE_CHECKING:

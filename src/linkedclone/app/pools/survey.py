@@ -27,7 +27,7 @@ from linkedclone.planning.pool.membership import (
     slot_of,
     state_of,
 )
-from linkedclone.planning.pool.plan import PoolSight, on_image, plan_pool
+from linkedclone.planning.pool.plan import plan_pool
 from linkedclone.planning.pool.requests import (
     Image,
     build_request,
@@ -35,6 +35,7 @@ from linkedclone.planning.pool.requests import (
     find_previous,
     say_missing,
 )
+from linkedclone.planning.pool.sight import PoolSight, on_image
 from linkedclone.planning.vms.guards import refuse_unread, refuse_unreadable
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from linkedclone.model.request import (
 )
 from linkedclone.model.vm import Mark, PoolState, Vm
 from linkedclone.planning.pool.membership import slot_of, state_of
-from linkedclone.planning.pool.plan import PoolSight
+from linkedclone.planning.pool.sight import PoolSight
 
 
 def build_request(spec: PoolSpec, *, section: str) -> CloneRequest:

@@ -22,7 +22,7 @@ from linkedclone.model.pool import (
 )
 from linkedclone.model.vm import Power, Vm
 from linkedclone.planning.pool.membership import slot_of
-from linkedclone.planning.pool.plan import PoolSight, hardware_to_change, is_behind
+from linkedclone.planning.pool.sight import PoolSight, hardware_to_change, is_behind
 
 ChangeT = TypeVar("ChangeT", bound=PoolChange)
 

@@ -11,7 +11,7 @@ from linkedclone.model.request import CloneRequest
 from linkedclone.model.values.ids import VmId
 from linkedclone.model.vm import PoolState, Power, Snapshot, Vm
 from linkedclone.planning.clone.spec_digest import describe_shape, render_shape
-from linkedclone.planning.pool.plan import PoolSight
+from linkedclone.planning.pool.sight import PoolSight
 from tests.unit.building import clone_of, disk, snapshot, vm
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)

@@ -10,7 +10,8 @@ from linkedclone.model.pool import PoolHardware, PoolPlan, PoolSpec
 from linkedclone.model.request import CloneRequest, Hardware
 from linkedclone.model.vm import Disk, Power, Vm
 from linkedclone.planning.clone.spec_digest import describe_shape
-from linkedclone.planning.pool.plan import PoolSight, plan_pool
+from linkedclone.planning.pool.plan import plan_pool
+from linkedclone.planning.pool.sight import PoolSight
 from tests.unit.building import REASON, clone_of, disk, unreadable, vm, with_snapshot
 from tests.unit.planning.pool.pools import NEW, NOW, OLD, SICK, STARTING, USED, member, sight, spec
 

@@ -20,8 +20,9 @@ from linkedclone.model.pool import (
 )
 from linkedclone.model.vm import Power, Vm
 from linkedclone.planning.pool.membership import slot_of, state_of
-from linkedclone.planning.pool.plan import PoolSight, plan_pool
+from linkedclone.planning.pool.plan import plan_pool
 from linkedclone.planning.pool.rollout import Wave, choose_wave
+from linkedclone.planning.pool.sight import PoolSight
 from tests.unit.planning.pool.pools import HEALTHY, NEW, OLD, SICK, STARTING, member, sight, spec
 
 
