@@ -9,7 +9,7 @@ import pytest
 from linkedclone.cli.main import main
 from linkedclone.config.endpoint import Endpoint, with_accel
 from linkedclone.drivers.local.driver import open_local
-from linkedclone.drivers.local.machine import machine
+from linkedclone.drivers.local.machine import start
 from linkedclone.drivers.local.machine.accelerator import Accelerator
 from linkedclone.drivers.local.machine.arguments import MachineConfig
 from linkedclone.drivers.local.state.settings import ACCEL_VARIABLE, find_accel
@@ -44,10 +44,8 @@ def launched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         seen.append(accel)
         raise InputError("seen enough")
 
-    monkeypatch.setattr(machine, "build_arguments", build)
-    monkeypatch.setattr(
-        machine, "choose_accelerator", lambda _: Accelerator(name=PROBED, reason="")
-    )
+    monkeypatch.setattr(start, "build_arguments", build)
+    monkeypatch.setattr(start, "choose_accelerator", lambda _: Accelerator(name=PROBED, reason=""))
     return seen
 
 

@@ -1,25 +1,19 @@
 """One virtual machine: a QEMU process that is found again by what it answers."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 from typing import TypeVar
 
-from linkedclone.drivers.local.machine.accelerator import BOOT_ID, choose_accelerator, choose_cpu
+from linkedclone.drivers.local.machine.accelerator import BOOT_ID
 from linkedclone.drivers.local.machine.arguments import (
     CONSOLE_SOCKET,
     VNC_SOCKET,
-    Loading,
-    MachineConfig,
-    build_arguments,
-    build_shape,
 )
 from linkedclone.drivers.local.machine.console import attach
-from linkedclone.drivers.local.machine.firmware import prepare_firmware
 from linkedclone.drivers.local.machine.logs import (
     CONSOLE_LOG,
     QEMU_LOG,
@@ -27,19 +21,17 @@ from linkedclone.drivers.local.machine.logs import (
     read_tail,
     remove_log,
 )
-from linkedclone.drivers.local.machine.memory_admission import expect_of_fork
 from linkedclone.drivers.local.machine.process import (
-    Launched,
     ProcessHandle,
     drop_warnings,
     hold_own,
-    launch,
     read_arguments,
 )
+from linkedclone.drivers.local.machine.start import BOOT_FILE, LOCK, StartedMachine
 from linkedclone.drivers.local.qmp.actions import ask_to_power_off, go_on, resume
 from linkedclone.drivers.local.qmp.disks import SNAPSHOT_SECONDS, RunningDisks, Work
 from linkedclone.drivers.local.qmp.inside import read_texts
-from linkedclone.drivers.local.qmp.migration import load_quietly, set_links
+from linkedclone.drivers.local.qmp.migration import set_links
 from linkedclone.drivers.local.qmp.programs import GuestPrograms
 from linkedclone.drivers.local.qmp.session import ANSWER_SECONDS, OFF, Off, Session, with_session
 from linkedclone.drivers.local.qmp.sockets import (
@@ -57,34 +49,20 @@ from linkedclone.errors import (
     HypervisorError,
     LinkedCloneError,
     NoSpaceError,
-    PowerOnError,
-    RefusedError,
 )
-from linkedclone.formats.chain import name_disk
 from linkedclone.model.vm import Power, SshAddress
 from linkedclone.system.locks import hold
-from linkedclone.system.private_files import PRIVATE_FILE, PRIVATE_FOLDER
 
-LOCK = "machine.lock"
 CONSOLE_LOCK = "console.lock"
-BOOT_FILE = "boot"
-"""Which boot of the host (random(4): boot_id) the machine was started in."""
 
 OBSERVE_SECONDS = 9.0
 """More than the guest's agent may take by itself."""
-START_SECONDS = 30.0
-LOAD_SECONDS = 120.0
 QUIT_SECONDS = 10.0
-POLL_SECONDS = 0.01
 
 T = TypeVar("T")
 
-Admit = Callable[[int], AbstractContextManager[object]]
-"""Lets a machine with so much memory be started, or refuses it; held until QEMU's process is
-there."""
 
-
-class Machine(RunningDisks, GuestPrograms):
+class Machine(StartedMachine, RunningDisks, GuestPrograms):
     """A machine in its folder. Makes nothing by itself; may be used from several threads.
 
     The folder holds the sockets, the logs and the lock, and may have any
@@ -92,65 +70,10 @@ class Machine(RunningDisks, GuestPrograms):
     process with the same folder and configuration can do everything.
     """
 
-    def __init__(self, folder: Path, config: MachineConfig, admit: Admit = nullcontext) -> None:
-        self.folder = folder
-        self.config = config
-        self._admit = admit
-
     @property
     def name(self) -> str:
         """What it is called."""
         return self.config.name
-
-    def start(self, deadline_seconds: float = START_SECONDS) -> None:
-        """Start QEMU and return when it answers; the guest boots on. Running already is done.
-
-        QEMU lives on when this process ends.
-        """
-        accel = self.config.accel or choose_accelerator(self.config.kernel).name
-        with self._alone(deadline_seconds) as deadline:
-            if with_session(self.folder, self.config.uuid, _answers) is not OFF:
-                return
-            arguments = build_arguments(
-                self.config,
-                self._name_disks(),
-                accel=accel,
-                cpu=choose_cpu(accel),
-                firmware=prepare_firmware(self.config.variables),
-            )
-            self._launch(arguments, deadline, expected_bytes=self.config.memory_bytes)
-
-    def load(self, loading: Loading, deadline_seconds: float = LOAD_SECONDS) -> None:
-        """Start QEMU with the memory of a snapshot. It stands still then, all cables pulled out.
-
-        It is what was saved until it is told otherwise. See :meth:`plug_in` and :meth:`go_on`.
-        Neither of the snapshot's files is written to.
-        """
-        with self._alone(deadline_seconds) as deadline:
-            if with_session(self.folder, self.config.uuid, _answers) is not OFF:
-                name = self.config.name
-                raise RefusedError(f"{name} runs already", hint=f"stop it first: ``stop`` {name}")
-            arguments = build_arguments(
-                self.config,
-                self._name_disks(),
-                accel=loading.accel,
-                cpu=loading.cpu,
-                firmware=prepare_firmware(self.config.variables),
-                loading=loading,
-            )
-            if loading.shape and build_shape(arguments) != loading.shape:
-                raise RefusedError(
-                    f"the memory is that of a machine with other hardware than {self.config.name}",
-                    hint="take the snapshot anew",
-                )
-            work = partial(
-                load_quietly,
-                file=loading.state,
-                cards=len(self.config.cards),
-                old_networks=loading.old_networks,
-            )
-            expected = expect_of_fork(self.config.memory_bytes)
-            self._launch(arguments, deadline, work, expected_bytes=expected)
 
     def go_on(self) -> None:
         """Let a machine that stands still go on."""
@@ -159,61 +82,6 @@ class Machine(RunningDisks, GuestPrograms):
     def plug_in(self) -> None:
         """Plug in the cables of all cards."""
         self._demand(partial(set_links, cards=len(self.config.cards), up=True))
-
-    @contextmanager
-    def _alone(self, seconds: float) -> Iterator[float]:
-        """Hold the machine's lock to start it; yields the time at which that has to be done."""
-        self.folder.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
-        deadline = time.monotonic() + seconds
-        with hold(self.folder / LOCK, deadline_s=seconds):
-            yield deadline
-
-    def _launch(
-        self,
-        arguments: Sequence[str],
-        deadline: float,
-        then: Work[None] | None = None,
-        *,
-        expected_bytes: int,
-    ) -> None:
-        """Start QEMU and do something with it once it answers; one for which that fails ends."""
-        with suppress(OSError):  # it only makes last words clearer
-            (self.folder / BOOT_FILE).touch(mode=PRIVATE_FILE)
-            (self.folder / BOOT_FILE).write_text(BOOT_ID.read_text())
-        remove_log(self.folder, CONSOLE_LOG)
-        with self._admit(expected_bytes):
-            launched = launch(arguments, self.folder, console=self.config.console_log)
-        try:
-            self._wait_for_answer(launched, deadline)
-            if then is not None:
-                self._work_on(launched, deadline, then)
-        except BaseException:
-            launched.process.kill()
-            launched.process.wait()
-            raise
-
-    def _work_on(self, launched: Launched, deadline: float, work: Work[None]) -> None:
-        seconds = max(POLL_SECONDS, deadline - time.monotonic())
-        try:
-            with_session(self.folder, self.config.uuid, work, deadline_seconds=seconds)
-        except (GoneError, HypervisorError) as error:
-            launched.process.kill()
-            launched.await_logs()
-            words = drop_warnings(read_tail(self.folder, QEMU_LOG))
-            raise PowerOnError(
-                f"QEMU could not load the memory of {self.config.name}",
-                details=words or error.details or error.brief,
-                hint=f"what it said is in {self.folder / QEMU_LOG}",
-                kind="migrate",
-            ) from error
-
-    def _name_disks(self) -> tuple[str, ...]:
-        """Return each disk's whole chain as passed to QEMU; see ``chain``."""
-        try:
-            return tuple(map(name_disk, self.config.disks))
-        except HypervisorError as error:
-            brief = f"QEMU did not start {self.config.name}"
-            raise PowerOnError(brief, details=str(error), hint=error.hint) from error
 
     def stop(self) -> None:
         """Stop the machine, and return when its process has ended. Off already is done.
@@ -374,30 +242,6 @@ class Machine(RunningDisks, GuestPrograms):
         name = self.config.name
         return GoneError(f"{name} does not run", hint=f"start it first: ``start`` {name}")
 
-    def _wait_for_answer(self, launched: Launched, deadline: float) -> None:
-        process = launched.process
-        brief = f"QEMU did not start {self.config.name}"
-        while process.poll() is None:
-            with suppress(GoneError, BusyError):
-                seconds = max(POLL_SECONDS, deadline - time.monotonic())
-                answer = with_session(
-                    self.folder, self.config.uuid, _answers, deadline_seconds=seconds
-                )
-                if answer is not OFF:
-                    return
-            if time.monotonic() >= deadline:
-                raise PowerOnError(
-                    f"{brief} in time",
-                    details=read_tail(self.folder, QEMU_LOG),
-                    hint="the host may be busy: try again",
-                )
-            time.sleep(POLL_SECONDS)
-        launched.await_logs()
-        details = read_tail(self.folder, QEMU_LOG) or f"it ended with status {process.returncode}"
-        raise PowerOnError(
-            brief, details=details, hint=f"what it said is in {self.folder / QEMU_LOG}"
-        )
-
     def _read_last_words(self) -> str:
         """What an unexpected end left behind; empty after an orderly one.
 
@@ -417,10 +261,6 @@ class Machine(RunningDisks, GuestPrograms):
         with suppress(OSError):
             return (self.folder / BOOT_FILE).read_text() != BOOT_ID.read_text()
         return False
-
-
-async def _answers(_: Session) -> None:
-    """Do nothing more: the client has its answer."""
 
 
 async def _open_handle(session: Session) -> ProcessHandle:
