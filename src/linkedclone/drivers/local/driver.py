@@ -18,10 +18,9 @@ which come from there being no daemon:
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from functools import cache, partial
+from functools import partial
 from typing import Final, get_args
 
 from linkedclone.config.endpoint import Endpoint
@@ -36,6 +35,7 @@ from linkedclone.drivers.local.inventory.observe import (
 from linkedclone.drivers.local.inventory.unlinked_vms import tell_unlinked
 from linkedclone.drivers.local.jobs import JobBoard
 from linkedclone.drivers.local.lifecycle.naming import settle_versions
+from linkedclone.drivers.local.machine.accelerator import read_qemu_version
 from linkedclone.drivers.local.machine.memory_admission import check_batch
 from linkedclone.drivers.local.machine.open import OpenMachine, open_machine
 from linkedclone.drivers.local.placement import find_target
@@ -170,7 +170,7 @@ class LocalDriver:
         return Identity(
             instance=self.state.store,
             product="QEMU",
-            version=_qemu_version(),
+            version=".".join(map(str, read_qemu_version("qemu-img"))) or "not installed",
             address=self._address,
         )
 
@@ -251,19 +251,3 @@ class LocalDriver:
     def close(self) -> None:
         """Take no more calls. Jobs go on, and the process ends after them."""
         self._board.close()
-
-
-@cache
-def _qemu_version() -> str:
-    """Return QEMU's version, or that there is none."""
-    try:
-        done = subprocess.run(
-            ["qemu-img", "--version"],  # noqa: S607 - the user's own, by PATH
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=10,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return "not installed"
-    return done.stdout.split("version ", 1)[-1].split()[0]

@@ -39,7 +39,7 @@ CPU_VARIABLE = "LINKEDCLONE_LOCAL_CPU"
 """The model of the guests' CPUs, as QEMU's option ``-cpu`` takes it; unset chooses one."""
 
 _CPU = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.,=+-]*")
-_VERSION = re.compile(r"^QEMU emulator version (\d+)\.(\d+)\.(\d+)", re.MULTILINE)
+_VERSION = re.compile(r"^(?:QEMU emulator|qemu-img) version (\d+)\.(\d+)\.(\d+)", re.MULTILINE)
 _CPU_INFO = Path("/proc/cpuinfo")
 _FLAGS = re.compile(r"^(?:flags|vendor_id)\s*:.*$", re.MULTILINE)
 _FIRST_SOUND_VERSION = 10
@@ -98,7 +98,7 @@ def choose_cpu(accel: str, program: str = PROGRAM) -> str:
 
 
 def read_qemu_version(program: str = PROGRAM) -> tuple[int, ...]:
-    """Return QEMU's version, as ``(7, 2, 22)``; empty if there is none."""
+    """Return the version of a program of QEMU, as ``(7, 2, 22)``; empty if there is none."""
     path = shutil.which(program)
     if path is None:
         return ()
