@@ -21,7 +21,7 @@ Pair = tuple[RunningGuest, RunningGuest]
 
 
 def test_the_agent_tells_the_host_name_from_the_seed_and_the_address(pair: Pair) -> None:
-    states = [guest.machine.observe() for guest in pair]
+    states = [guest.wait_until_ready() for guest in pair]
     assert [state.host_name for state in states] == ["desk-001", "desk-002"]
     assert all("10.0.2.15" in state.addresses for state in states)
     assert all(state.power is Power.ON and state.agent for state in states)
@@ -68,7 +68,7 @@ def test_many_observers_at_once_all_get_an_answer(pair: Pair) -> None:
     """QMP serves one client, and a second one would hang without the lock."""
     answers: list[bool] = []
     threads = [
-        threading.Thread(target=lambda: answers.append(pair[0].machine.observe().agent))
+        threading.Thread(target=lambda: answers.append(pair[0].wait_until_ready().agent))
         for _ in range(6)
     ]
     for thread in threads:
@@ -119,7 +119,7 @@ def test_a_frozen_guest_is_thawed_by_the_next_look(pair: Pair) -> None:
         client.settimeout(10)
         client.sendall(b'{"execute": "guest-fsfreeze-freeze"}\n')
         assert b"return" in client.recv(4096)
-    assert machine.observe().agent
+    assert pair[0].wait_until_ready().agent
     assert pair[0].ssh("echo thawed >/root/thawed && cat /root/thawed") == "thawed"
 
 
