@@ -49,11 +49,15 @@ LAST_STEPS = range(-21, 0, 3)
 SSH_SECONDS = 200
 BUSY_SECONDS = 30
 """How far the clocks of a host and an emulated guest may differ while the host is busy."""
+BOOT_ID = "/proc/sys/kernel/random/boot_id"
 ALONE = (
     "cat /proc/sys/kernel/hostname /etc/machine-id /var/lib/instance-id "
-    "/sys/class/net/eth0/address /sys/class/net/eth1/address; ip -4 address show dev eth1"
+    "/sys/class/net/eth0/address /sys/class/net/eth1/address; "
+    "ip -4 address show dev eth1 | grep inet"
 )
 """What each guest tells of itself that no other one may have."""
+BORN = f"cat /run/nonce {BOOT_ID}; head -c 32 /dev/urandom | base64; {ALONE}"
+"""What a new fork tells besides: each question costs an emulated guest a key exchange."""
 
 
 @dataclass
@@ -121,7 +125,7 @@ class Warm:
 
     def wait_until(self, name: str, *, boot_id_is_not: str) -> None:
         deadline = time.monotonic() + BOOT_SECONDS
-        path = {"boot_id": "/proc/sys/kernel/random/boot_id"}
+        path = {"boot_id": BOOT_ID}
         while True:
             found = open_machine(self.stored(name)).read_files(path).get("boot_id", "").strip()
             if found and found != boot_id_is_not:
@@ -180,7 +184,7 @@ def _warm_up(driver: LocalDriver) -> Iterator[Warm]:
     warm.wait_until("parent", boot_id_is_not="")
     arguments = driver.access.build_ssh(
         parent.id,
-        ["echo nonce >/run/nonce; date -s @1600000000; cat /proc/sys/kernel/random/boot_id"],
+        [f"echo nonce >/run/nonce; date -s @1600000000; cat {BOOT_ID}"],
     )
     told = subprocess.run(
         arguments, capture_output=True, text=True, timeout=SSH_SECONDS, check=True
@@ -212,38 +216,40 @@ def forks(warm: Warm) -> Warm:
     return warm
 
 
-def tell_apart(warm: Warm) -> dict[str, str]:
-    """Return what each fork says of itself; its host key is what its server shows."""
+@pytest.fixture(scope="module")
+def told(forks: Warm) -> dict[str, list[str]]:
+    """What each fork tells when it is new, line by line."""
+    return {name: text.split("\n") for name, text in ask_all(forks, BORN).items()}
+
+
+def ask_all(warm: Warm, command: str) -> dict[str, str]:
+    """Run a command in each fork; its host key is what its server shows."""
     with ThreadPoolExecutor(len(FORKS)) as pool:
-        told = pool.map(lambda name: warm.ssh(name, ALONE), FORKS)
+        told = pool.map(lambda name: warm.ssh(name, command), FORKS)
         return dict(zip(FORKS, told, strict=True))
 
 
-def test_forks_go_on_where_their_parent_stood(forks: Warm) -> None:
-    path = "/proc/sys/kernel/random/boot_id"
-    for name in FORKS:
-        told = forks.ssh(name, f"cat /run/nonce {path}").split()
-        assert told == ["nonce", forks.boot_id]
+def test_forks_go_on_where_their_parent_stood(forks: Warm, told: dict[str, list[str]]) -> None:
+    for lines in told.values():
+        assert lines[:2] == ["nonce", forks.boot_id]
 
 
-def test_forks_have_nothing_in_common_that_should_be_their_own(forks: Warm) -> None:
-    told = tell_apart(forks)
+def test_forks_have_nothing_in_common_that_should_be_their_own(
+    forks: Warm, told: dict[str, list[str]]
+) -> None:
     values: dict[int, list[str]] = {}
-    for name, text in told.items():
-        lines = text.split("\n")
+    for name, (_, _, drawn, *lines) in told.items():
         assert lines[0] == name
         assert lines[2] == f"instance-of-{name}"
         assert lines[3:5] == list(find(forks.driver, name).macs)
-        for number, line in enumerate(lines[:5]):
+        for number, line in enumerate((*lines[:5], drawn)):
             values.setdefault(number, []).append(line)
-        assert "inet 10.77.0.1" in text
-        assert PARENT_ADDRESS + "/" not in text
+        assert "inet 10.77.0.1" in lines[5]
+        assert PARENT_ADDRESS + "/" not in "".join(lines[5:])
     for found in values.values():
         assert len(set(found)) == len(FORKS)
     keys = {(forks.stored(name).folder / KNOWN_HOSTS).read_text() for name in FORKS}
     assert len(keys) == len(FORKS)
-    drawn = {forks.ssh(name, "head -c 32 /dev/urandom | base64") for name in FORKS}
-    assert len(drawn) == len(FORKS)
 
 
 def test_the_clock_of_a_fork_is_the_hosts(forks: Warm) -> None:
@@ -280,15 +286,17 @@ def test_nothing_is_sent_in_the_parents_name(forks: Warm) -> None:
     assert not forks.wire.holds(socket.inet_aton(PARENT_ADDRESS))
 
 
-def test_a_fork_of_a_fork_is_neither_of_both(forks: Warm) -> None:
+def test_a_fork_of_a_fork_is_neither_of_both(forks: Warm, told: dict[str, list[str]]) -> None:
     driver, source = forks.driver, find(forks.driver, FORKS[3])
     result_of(driver, driver.start(do.create_snapshot(source, SNAPSHOT, memory=True)))
     result_of(driver, driver.start(step_of(driver, FORKS[3], "grandchild", "10.77.0.30")))
-    told = forks.ssh("grandchild", ALONE + "; cat /run/nonce")
-    assert told.split("\n")[0] == "grandchild"
-    assert "inet 10.77.0.30/24" in told
-    assert "nonce" in told
-    assert not set(told.split("\n")[1:5]) & set(forks.ssh(FORKS[3], ALONE).split("\n"))
+    text = forks.ssh("grandchild", ALONE + "; cat /run/nonce")
+    lines = text.split("\n")
+    assert lines[0] == "grandchild"
+    assert "inet 10.77.0.30/24" in text
+    assert "nonce" in text
+    assert not set(lines[1:5]) & set(told[FORKS[3]])
+    switch_off(forks, "grandchild")
 
 
 def test_a_fork_that_takes_no_identity_stays_silent_and_is_named(forks: Warm) -> None:
@@ -382,13 +390,12 @@ def test_a_command_forks_and_finds_it_done_the_next_time(forks: Warm, tmp_path: 
         )
 
 
-def test_forks_stay_who_they_are_when_they_boot(forks: Warm) -> None:
+def test_forks_stay_who_they_are_when_they_boot(forks: Warm, told: dict[str, list[str]]) -> None:
     """One reboots, one is switched off and on."""
-    before = tell_apart(forks)
     forks.ssh(FORKS[0], "sync; (sleep 0.2; busybox reboot -f) >/dev/null 2>&1 </dev/null &")
     second = find(forks.driver, FORKS[1])
     for power in (Power.OFF, Power.ON):
         result_of(forks.driver, forks.driver.start(do.set_power(second, power)))
     for name in FORKS[:2]:
         forks.wait_until(name, boot_id_is_not=forks.boot_id)
-    assert tell_apart(forks) == before
+    assert ask_all(forks, ALONE) == {name: "\n".join(lines[3:]) for name, lines in told.items()}
