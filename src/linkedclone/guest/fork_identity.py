@@ -15,6 +15,7 @@ MOST_TOLD_BYTES: Final = 1 << 14
 _VALUE: Final = re.compile(r"[!-~][ -~]{0,199}")
 _FAILED: Final = re.compile(r"failed ([ -~]{1,200})")
 _NONE_KEPT: Final = "-"
+_CLOCK: Final = re.compile(rb"^clock ([0-9]{1,12})$", re.MULTILINE)
 _CLOCK_SECONDS: Final = 2
 _STRANGE: Final = "the guest's answer cannot be understood"
 
@@ -52,17 +53,11 @@ class ForkIdentity:
         return f"{self.host_name}.{self.domain}" if self.domain else self.host_name
 
 
-def find_faults(
-    identity: ForkIdentity, told: bytes, *, sent: float, received: float
-) -> tuple[str, ...]:
+def find_faults(identity: ForkIdentity, told: bytes) -> tuple[str, ...]:
     """Compare what a guest reads back with what is wanted; empty if it is who it is to be.
 
-    The guest is not trusted: an answer of any other form is a fault.
-
-    Args:
-        told: The output of the script, see ``fork_script``.
-        sent: When the script was sent, in seconds since the epoch.
-        received: When its output was received.
+    The guest is not trusted: an answer of any other form is a fault. For its clock see
+    :func:`is_clock_right`. ``told`` is the output of the script, see ``fork_script``.
     """
     lines = told.decode("ascii", errors="replace").split("\n")
     failed = tuple(found[1] for line in lines if (found := _FAILED.fullmatch(line)))
@@ -77,16 +72,29 @@ def find_faults(
         _VALUE.fullmatch(value) for _, value in seen
     ):
         return (_STRANGE,)
-    (_, clock), *rest = seen
-    faults = [
+    return tuple(
         f"its {name} is {found}, and not {value}"
-        for (name, value), (_, found) in zip(wanted, rest, strict=True)
+        for (name, value), (_, found) in zip(wanted, seen[1:], strict=True)
         # Where nothing in the guest looks at instance-ids, none is kept.
         if found != value and (name, found) != ("instance-id", _NONE_KEPT)
-    ]
-    if not _is_between(clock, sent - _CLOCK_SECONDS, received + _CLOCK_SECONDS):
-        faults.append(f"its clock is at {clock}, and not at {received:.0f}")
-    return tuple(faults)
+    )
+
+
+def is_clock_right(told: bytes, *, sent: float, received: float) -> bool:
+    """Say whether a guest tells the time, in a line ``clock SECONDS``.
+
+    Args:
+        told: The output of a script.
+        sent: When the script was sent, in seconds since the epoch.
+        received: When its output was received.
+    """
+    found = _CLOCK.search(told)
+    return found is not None and sent - _CLOCK_SECONDS <= int(found[1]) <= received + _CLOCK_SECONDS
+
+
+def build_clock_script(now: float) -> bytes:
+    """Build a script that sets the clock alone, and tells it; not all programs know fractions."""
+    return f"date -s @{now:.3f} || date -s @{now:.0f}\necho clock $(date +%s)\n".encode()
 
 
 def _list_wanted(identity: ForkIdentity) -> list[tuple[str, str]]:
@@ -97,7 +105,3 @@ def _list_wanted(identity: ForkIdentity) -> list[tuple[str, str]]:
         *(("mac", card.mac.lower()) for card in identity.cards),
         ("host-key", identity.host_key.public),
     ]
-
-
-def _is_between(clock: str, first: float, last: float) -> bool:
-    return bool(re.fullmatch("[0-9]{1,12}", clock)) and first <= int(clock) <= last

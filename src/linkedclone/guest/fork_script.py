@@ -37,7 +37,6 @@ def build_script(identity: ForkIdentity, time_ns: int) -> bytes:
         "private_key": identity.host_key.private.rstrip("\n"),
         "login": identity.login,
         "login_key": identity.login_key,
-        "seconds": str(time_ns // 1_000_000_000),
         "file": f".linkedclone-{identity.machine_id}",
         "hooks": HOOKS,
         "first_line": FIRST_LINE,
@@ -108,13 +107,6 @@ for folder in /run /dev/shm /tmp /var/tmp /root; do
 done
 set +C
 [ $status -eq 0 ] || fail "$(explain $status)"
-
-# Where the script was long on its way the clock of the hardware knows better.
-late=
-[ ! -r /sys/class/rtc/rtc0/since_epoch ] || read -r late </sys/class/rtc/rtc0/since_epoch
-if [ "${late:-0}" -gt $((seconds + 1)) ] && [ "$late" -lt $((seconds + 600)) ]; then
-  date -s "@$late" >/dev/null || fail "the clock cannot be set"
-fi
 
 echo "$host_name" >/proc/sys/kernel/hostname || fail "the host name cannot be set"
 echo "$host_name" >/etc/hostname

@@ -6,7 +6,6 @@ seal comes after it, see ``seals``.
 """
 
 import secrets
-import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -14,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from linkedclone.drivers.local.cloning import find_snapshot
+from linkedclone.drivers.local.guest.forked import set_clock
 from linkedclone.drivers.local.machine.arguments import Loading
 from linkedclone.drivers.local.machine.machine import Machine
 from linkedclone.drivers.local.machine.open import OpenMachine, observe_runs, stop_hard
@@ -34,17 +34,12 @@ from linkedclone.errors import (
     BusyError,
     GoneError,
     HypervisorError,
-    LinkedCloneError,
     RefusedError,
 )
 from linkedclone.formats.chain import read_chain
 from linkedclone.model.values.ids import SnapshotId, VmId
 from linkedclone.system.atomic_files import publish_file
 from linkedclone.system.locks import hold
-
-_CLOCK_SECONDS = 10.0
-_SET_CLOCK = "date -s @{0:.3f} || date -s @{0:.0f}"
-"""Not all programs know fractions."""
 
 
 def create_snapshot(
@@ -202,8 +197,7 @@ def bring_back(machine: Machine, loading: Loading) -> None:
     machine.load(loading)
     machine.plug_in()
     machine.go_on()
-    with suppress(LinkedCloneError):  # a guest without an agent, or one that is busy
-        machine.run_script(lambda: _SET_CLOCK.format(time.time()).encode(), _CLOCK_SECONDS)
+    set_clock(machine)
 
 
 def delete_snapshot(
