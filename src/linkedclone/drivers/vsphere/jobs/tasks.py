@@ -260,12 +260,16 @@ class Jobs:
 
     def _read(self, jobs: Sequence[Job], *, watching: bool) -> list[JobState]:
         waiting = [job for job in jobs if self._sequel and self._sequel.waits(job)]
-        busy = [self._settle(job) for job in jobs if job not in waiting]
+        busy = [job for job in jobs if job not in waiting]
+        later = {job.id: self._find_later(job) for job in busy}
         with self._lock:
-            found = {job.id: self._attachments.get(job.id) for job in busy if not job.task}
-        followed = [one for one in found.values() if one is not None]
-        tasks = [job for job in busy if found.get(job.id) is None]
-        ids = [job.task or self._sequences.task_of(job) for job in tasks]
+            followed = {
+                job.id: self._attachments[job.id]
+                for job in busy
+                if job.id in self._attachments and later[job.id] is None
+            }
+        tasks = [later[job.id] or job for job in busy if job.id not in followed]
+        ids = [job.task if later[job.id] else self._sequences.task_of(job) for job in tasks]
         natives = [self._session.managed("Task", moid) for moid in ids]
         seen = self._watch.observe(natives, _WATCH_SECONDS) if watching else {}
         if any(is_vague(j.action, seen.get(i)) for j, i in zip(tasks, ids, strict=True)):
@@ -274,13 +278,12 @@ class Jobs:
             self._sequences.go_on(self._build_state(job, seen.get(moid)))
             for job, moid in zip(tasks, ids, strict=True)
         ]
-        states = [*map(self._confirm, states), *self._attacher.observe(followed)]
+        states = [*map(self._confirm, states), *self._attacher.observe(list(followed.values()))]
         return self._sequel.go_on(states, waiting) if self._sequel else states
 
-    def _settle(self, job: Job) -> Job:
-        """Return a job with the task that it is at."""
-        later = self._sequel.find_later(job) if self._sequel else None
-        return later or job
+    def _find_later(self, job: Job) -> Job | None:
+        """Return a job with the later task that it is at, if it is at one."""
+        return self._sequel.find_later(job) if self._sequel else None
 
     def _build_state(self, job: Job, task: Seen | None) -> JobState:
         subject = self._sequences.subject_of(job)
