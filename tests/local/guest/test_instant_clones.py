@@ -341,6 +341,7 @@ def switch_off(warm: Warm, name: str) -> Vm:
     return find(warm.driver, name)
 
 
+@pytest.mark.timeout(1200)  # eight forks; a busy host takes half a minute for each
 def test_a_killed_fork_is_a_clone_that_is_off_or_silent(forks: Warm) -> None:
     """What kills leave before QEMU is started is what they leave of any linked clone."""
     driver = forks.driver
