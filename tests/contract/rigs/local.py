@@ -6,6 +6,7 @@ import shlex
 import subprocess
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -129,7 +130,7 @@ def _obey(script: str) -> bytes:
     macs = re.findall(r"^card \d+ \S+ (\S+)", script, re.MULTILINE)
     lines = (
         told["first_line"],
-        f"clock {told['seconds']}",
+        f"clock {time.time():.0f}",
         f"host-name {told['host_name']}",
         f"machine-id {told['machine_id']}",
         f"instance-id {told['instance_id']}",

@@ -22,7 +22,10 @@ def command(
     quiesce: bool,
     memory: bool,
 ) -> int:
-    """Take a snapshot of a VM, without memory unless --memory is given."""
+    """Take a snapshot of a VM, with or without its memory.
+
+    --memory keeps the memory of a running VM; without it the disks alone are kept.
+    """
     from linkedclone.cli.confirm import act
     from linkedclone.errors import InputError
     from linkedclone.model.values.vm_names import check_name
