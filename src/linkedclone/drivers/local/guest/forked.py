@@ -126,9 +126,9 @@ def set_clock(machine: Machine) -> bool:
 
     A guest that was booted on a busy host may take its own clock for slower than it is.
     """
-    for _ in range(_CLOCK_TRIES):
-        sent = time.time()
-        with suppress(LinkedCloneError):  # a guest without an agent, or one that is busy
+    with suppress(LinkedCloneError):  # a guest without an agent, or one that is busy
+        for _ in range(_CLOCK_TRIES):
+            sent = time.time()
             told = machine.run_script(lambda: build_clock_script(time.time()), _CLOCK_SECONDS)
             if is_clock_right(told.output, sent=sent, received=time.time()):
                 return True

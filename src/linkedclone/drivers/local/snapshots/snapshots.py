@@ -27,7 +27,7 @@ from linkedclone.drivers.local.state.staging import at_work_on, register
 from linkedclone.drivers.local.state.store import LockedVm, StoredVm, locked, save_record
 from linkedclone.drivers.local.storage.hanging import build_delta, build_delta_over, check_layers
 from linkedclone.drivers.local.storage.image_lock import kept_from_writers, refuse_writers
-from linkedclone.drivers.local.storage.memory import find_stale, prepare_loading
+from linkedclone.drivers.local.storage.memory import prepare_loading
 from linkedclone.drivers.local.storage.remove_file import remove
 from linkedclone.drivers.local.storage.seals import is_sealed, seal_if_possible
 from linkedclone.errors import (
@@ -188,8 +188,11 @@ def revert_snapshot(
             record = replace(stored.record, disks=tuple(disks))
             reverted = save_record(state, stored, record)
         drop_top(state, stored)
-        if chosen.memory is not None and not find_stale(reverted, chosen, content=True):
-            bring_back(machines(reverted), prepare_loading(reverted, chosen))
+        loading = None
+        with suppress(RefusedError):  # no memory, or none that can be loaded: it stays off
+            loading = prepare_loading(reverted, chosen)
+        if loading is not None:
+            bring_back(machines(reverted), loading)
 
 
 def bring_back(machine: Machine, loading: Loading) -> None:
