@@ -104,14 +104,19 @@ def _explain(
     with suppress(subprocess.TimeoutExpired):
         process.wait(1.0)
     if is_full(folder) or process.returncode == 128 + signal.SIGBUS:
-        return NoSpaceError(
-            f"there is no room for the memory of {name}",
-            details=error.details,
-            hint="free space in the state folder's file system, then try again",
-            kind="migrate",
-        )
+        return no_room(name, error.details)
     said = (folder / _LOG).read_text(errors="replace").strip()
     return _failed(name, said or error.details or error.brief)
+
+
+def no_room(name: str, details: str) -> NoSpaceError:
+    """Return the error that the file system filled up while memory was written."""
+    return NoSpaceError(
+        f"there is no room for the memory of {name}",
+        details=details,
+        hint="free space in the state folder's file system, then try again",
+        kind="migrate",
+    )
 
 
 def _failed(name: str, details: str) -> HypervisorError:

@@ -16,7 +16,7 @@ from pathlib import Path
 from linkedclone.drivers.local.machine.accelerator import digest_host_cpu
 from linkedclone.drivers.local.machine.arguments import Loading, build_shape
 from linkedclone.drivers.local.machine.machine import Machine
-from linkedclone.drivers.local.machine.memory_writer import write_memory
+from linkedclone.drivers.local.machine.memory_writer import no_room, write_memory
 from linkedclone.drivers.local.machine.open import (
     OpenMachine,
     find_shape,
@@ -34,7 +34,7 @@ from linkedclone.drivers.local.state.store import LockedVm, load_vm, locked, sav
 from linkedclone.drivers.local.storage.memory import hash_state, seal_memory
 from linkedclone.drivers.local.storage.seals import seal_if_possible, seal_path
 from linkedclone.drivers.qemu.qemu_img import is_full, refuse_full
-from linkedclone.errors import LinkedCloneError, NoSpaceError, RefusedError
+from linkedclone.errors import LinkedCloneError, RefusedError
 from linkedclone.formats.chain import read_chain
 from linkedclone.model.values.ids import SnapshotId, VmId
 from linkedclone.model.vm import Power
@@ -108,12 +108,7 @@ def _capture(
             with suppress(LinkedCloneError, OSError):  # the next command does it
                 settle(state, machines, moving)
             if full:
-                raise NoSpaceError(
-                    f"there is no room for the memory of {before.name}",
-                    details=str(error),
-                    hint="free space in the state folder's file system, then try again",
-                    kind="migrate",
-                ) from error
+                raise no_room(before.name, str(error)) from error
             raise
         return save_record(state, moving, replace(before.with_files(disks), halted=False)), captured
 
