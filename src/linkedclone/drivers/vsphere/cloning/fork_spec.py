@@ -102,7 +102,7 @@ def _tell(number: int, card: GuestCard) -> Iterator[tuple[str, str]]:
 def build_connection(step: CreateClone, uuid: str, cards: Sequence[Native]) -> Native:
     """Return the change that ends a fork's birth: its cards are connected, its mark is good.
 
-    What its guest was told is taken away: the seed is nobody else's business.
+    What its guest was told is removed: the seed has to stay secret.
 
     Args:
         step: What was wanted.

@@ -120,15 +120,12 @@ class Forks:
 
     def _look(self, forks: Sequence[_Fork]) -> list[JobState]:
         """Look at forks: whole at first, then at what their guests tell."""
-        seen = self._read(forks, (*_STATE, *_WHOLE), only_new=True)
+        seen = self._read([one for one in forks if not one.uuid], (*_STATE, *_WHOLE))
         seen |= self._read([one for one in forks if one.vm not in seen], _STATE)
         return self._session.map(lambda fork: self._judge(fork, seen), forks)
 
-    def _read(
-        self, forks: Sequence[_Fork], paths: Sequence[str], *, only_new: bool = False
-    ) -> dict[str, Seen]:
-        some = [str(one.vm) for one in forks if not (only_new and one.uuid)]
-        starts = [self._session.managed("VirtualMachine", moid) for moid in some]
+    def _read(self, forks: Sequence[_Fork], paths: Sequence[str]) -> dict[str, Seen]:
+        starts = [self._session.managed("VirtualMachine", str(one.vm)) for one in forks]
         if not starts:
             return {}
         wanted = {"VirtualMachine": paths}
