@@ -1,4 +1,4 @@
-"""Instant clones: linked, forked where their parent stands, and nobody's twin."""
+"""Instant clones: linked, forked where their parent stands, with an identity of their own."""
 
 from collections.abc import Iterator
 from dataclasses import replace
