@@ -33,6 +33,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Leave this machine's keyring alone; try fewer examples than the long runs do."""
     os.environ["PYTHON_KEYRING_BACKEND"] = "keyring.backends.fail.Keyring"
+    os.environ["LINKEDCLONE_LOCAL_IMMUTABLE"] = "no"  # what tests leave is removed
     # What a shell starts in the background ignores it, and all that it starts in turn.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     settings.register_profile("few", settings.get_profile("any-machine"), max_examples=30)
@@ -56,6 +57,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for item in items:
             if item.get_closest_marker("soak"):
                 item.add_marker(pytest.mark.skip(reason="a long run: switched on with --soak"))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Let pytest remove all that the tests left, before it tries; workers leave it to the first."""
+    if not hasattr(session.config, "workerinput"):
+        from tests.leftovers import free
+
+        free(session.config._tmp_path_factory.getbasetemp())  # type: ignore[attr-defined]
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from linkedclone.app.connection import Connection
-from linkedclone.drivers.local.driver import IMMUTABLE_VARIABLE, LocalDriver
+from linkedclone.drivers.local.driver import LocalDriver
 from linkedclone.drivers.local.machine.open import open_machine
 from linkedclone.drivers.local.state.store import load_vm
 from linkedclone.model.images import ImageImport
@@ -91,8 +91,6 @@ class Pair:
 def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
     """Two clones with a card on the user network, one on a private and one on no network."""
     folder = tmp_path_factory.mktemp("two clones") / "100% state"
-    before = os.environ.get(IMMUTABLE_VARIABLE)
-    os.environ[IMMUTABLE_VARIABLE] = "no"
     with closing(connect(folder, open_machine)) as driver:
         driver.images.import_image(build_import())
         nics = tuple(Nic(action="add", network=network) for network in NETWORKS)
@@ -108,10 +106,6 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
         finally:
             for vm in driver.observe().vms:
                 open_machine(load_vm(driver.state, vm.id)).stop()
-            if before is None:
-                del os.environ[IMMUTABLE_VARIABLE]
-            else:
-                os.environ[IMMUTABLE_VARIABLE] = before
 
 
 def wait_for(driver: LocalDriver, vm: Vm, condition: Callable[[Vm], bool]) -> Vm:
