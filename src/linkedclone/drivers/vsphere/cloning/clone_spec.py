@@ -70,7 +70,7 @@ def check_clone_spec(
         stored: As there.
         version: As there.
     """
-    _check_processors(step.hardware, shape)
+    check_processors(step.hardware, shape)
     memory_mib(step.hardware)
     if shape.devices or shape.manual_cards:
         choose_new_cards(step, shape)
@@ -114,7 +114,7 @@ def _build_tpm_policy(step: CreateClone, shape: Shape, *, knows_tpm: bool) -> st
     return "copy" if step.hardware.keep_tpm else "replace"
 
 
-def _check_processors(hardware: Hardware, shape: Shape) -> None:
+def check_processors(hardware: Hardware, shape: Shape) -> None:
     """Refuse CPUs that do not fill whole sockets; the snapshot says what the request does not."""
     if hardware.cpus is None and hardware.cores_per_socket is None:
         return

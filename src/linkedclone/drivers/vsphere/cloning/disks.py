@@ -28,7 +28,7 @@ _Slot = tuple[int, int]
 
 def build_disk_changes(step: CreateClone, shape: Shape) -> tuple[Native, ...]:
     """Return the changes that give a clone the disks that are wanted besides the parent's."""
-    return (*_build_resize(step, shape), *_build_new(step, shape))
+    return (*_build_resize(step, shape), *build_new_disks(step, shape))
 
 
 def find_slots(step: CreateClone, shape: Shape) -> list[_Slot]:
@@ -45,7 +45,8 @@ def find_slots(step: CreateClone, shape: Shape) -> list[_Slot]:
     return slots
 
 
-def _build_new(step: CreateClone, shape: Shape) -> Iterator[Native]:
+def build_new_disks(step: CreateClone, shape: Shape) -> Iterator[Native]:
+    """Yield the changes that add the empty disks that are wanted."""
     slots = find_slots(step, shape)
     for number, (disk, slot) in enumerate(zip(step.hardware.disks, slots, strict=True)):
         yield vim.vm.device.VirtualDeviceSpec(

@@ -15,9 +15,10 @@ from linkedclone.drivers.vsphere.inventory.device_shape import (
     is_disk,
     is_independent,
     is_manual,
+    is_passed,
     label_of,
 )
-from linkedclone.drivers.vsphere.native import Native, kind_of
+from linkedclone.drivers.vsphere.native import Native
 from linkedclone.drivers.vsphere.property.collector import Collector, Seen
 from linkedclone.errors import GoneError, InputError, LinkedCloneError, RefusedError
 from linkedclone.guest.host_names import find_fault
@@ -29,16 +30,6 @@ from linkedclone.model.values.ids import VmId
 _FROZEN = "runtime.instantCloneFrozen"
 _READY = f'config.extraConfig["{READY}"]'
 WANTED = ("config.hardware.device", "config.template", "runtime.powerState", _FROZEN, _READY)
-
-_PASSED = frozenset(
-    {
-        "VirtualPCIPassthrough",
-        "VirtualSCSIPassthrough",
-        "VirtualSriovEthernetCard",
-        "VirtualUSB",
-    }
-)
-"""Devices of the host that a VM has for itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,7 +125,7 @@ def find_reason(device: Native) -> tuple[str, str] | None:
     It is what keeps a VM from being migrated, too [fact: vs-instant-devices].
     """
     kinds = vim.vm.device
-    if kind_of(device) in _PASSED:
+    if is_passed(device):
         return "it is a device of the host", "remove it"
     ports = (kinds.VirtualSerialPort, kinds.VirtualParallelPort)
     if isinstance(device, ports) and not isinstance(device.backing, type(device).FileBackingInfo):

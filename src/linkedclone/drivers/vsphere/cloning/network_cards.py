@@ -23,7 +23,9 @@ class CardChanges:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Card:
+class Card:
+    """A card that a clone is to have."""
+
     old: Native  # the snapshot's card; None for a new one
     network: Network | None  # the network that it is put on; None leaves it
     mac: str = ""  # the address that it is given; empty for none
@@ -47,7 +49,7 @@ def build_card_changes(step: CreateClone, shape: Shape) -> CardChanges:
         config=(
             *(_change("remove", _copy_key(cards[index])) for index in removed),
             *(_change("edit", _build_card(card)) for card in final if _renews(card)),
-            *_build_new(final),
+            *build_new_cards(final),
         ),
     )
 
@@ -56,7 +58,7 @@ def _list_cards(shape: Shape) -> list[Native]:
     return [device for device in shape.devices if is_card(device)] or list(shape.manual_cards)
 
 
-def choose_new_cards(step: CreateClone, shape: Shape) -> list[_Card]:
+def choose_new_cards(step: CreateClone, shape: Shape) -> list[Card]:
     """Return the cards that a clone is to have; refuse what the snapshot's cards do not allow."""
     known = {network.wanted: network for network in step.target.networks}
     kept = [
@@ -65,7 +67,7 @@ def choose_new_cards(step: CreateClone, shape: Shape) -> list[_Card]:
     ]
     macs = fill_macs(step.name, step.macs, len(kept))
     return [
-        _Card(old=old, network=network, mac=mac)
+        Card(old=old, network=network, mac=mac)
         for (old, network), mac in zip(kept, macs, strict=True)
     ]
 
@@ -77,20 +79,20 @@ def _find(nic: Nic, known: Mapping[str, Network]) -> Network:
     return found
 
 
-def _moves(card: _Card) -> bool:
+def _moves(card: Card) -> bool:
     return card.old is not None and card.network is not None
 
 
-def _renews(card: _Card) -> bool:
+def _renews(card: Card) -> bool:
     return card.old is not None and bool(card.mac or is_manual(card.old))
 
 
-def build_card_edit(card: _Card, *, connect: Native) -> Native:
+def build_card_edit(card: Card, *, connect: Native) -> Native:
     """Return the edit of a card that is there, with its connection."""
     return _change("edit", _build_card(card, connect=connect))
 
 
-def _build_card(card: _Card, *, connect: Native = None) -> Native:
+def _build_card(card: Card, *, connect: Native = None) -> Native:
     """Return a card of the snapshot as it is to be; fields that are not set stay as they are."""
     old = card.old
     return type(old)(
@@ -104,7 +106,7 @@ def _build_card(card: _Card, *, connect: Native = None) -> Native:
     )
 
 
-def _build_address(card: _Card) -> dict[str, str]:
+def _build_address(card: Card) -> dict[str, str]:
     if card.mac:
         return {"addressType": "manual", "macAddress": card.mac}
     if card.old is None or is_manual(card.old):
@@ -112,7 +114,8 @@ def _build_address(card: _Card) -> dict[str, str]:
     return {"addressType": card.old.addressType}
 
 
-def _build_new(final: Sequence[_Card]) -> Iterator[Native]:
+def build_new_cards(final: Sequence[Card]) -> Iterator[Native]:
+    """Yield the changes that add the cards which the snapshot does not have."""
     new = [card for card in final if card.old is None]
     for number, card in enumerate(new):
         device = vim.vm.device.VirtualVmxnet3(

@@ -171,11 +171,16 @@ def _find_cards(devices: Iterable[Native]) -> Finding:
 def build_ejection(devices: Iterable[Native]) -> Native:
     """Return the change that empties all CD and floppy drives and leaves the drives. Pure."""
     return vim.vm.ConfigSpec(
-        deviceChange=[_eject(device) for device in devices if _is_loaded(device)]
+        deviceChange=[
+            vim.vm.device.VirtualDeviceSpec(operation="edit", device=build_empty_drive(device))
+            for device in devices
+            if _is_loaded(device)
+        ]
     )
 
 
-def _eject(device: Native) -> Native:
+def build_empty_drive(device: Native) -> Native:
+    """Return a CD or floppy drive as it is without its image or device of the host."""
     cd = isinstance(device, vim.vm.device.VirtualCdrom)
     kind = vim.vm.device.VirtualCdrom if cd else vim.vm.device.VirtualFloppy
     backing = (
@@ -183,7 +188,7 @@ def _eject(device: Native) -> Native:
         if cd
         else kind.RemoteDeviceBackingInfo(deviceName="")
     )
-    empty = kind(
+    return kind(
         key=device.key,
         controllerKey=device.controllerKey,
         unitNumber=device.unitNumber,
@@ -192,7 +197,6 @@ def _eject(device: Native) -> Native:
             startConnected=False, allowGuestControl=True, connected=False
         ),
     )
-    return vim.vm.device.VirtualDeviceSpec(operation="edit", device=empty)
 
 
 def _is_loaded(device: Native) -> bool:

@@ -2,12 +2,22 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Final
 
 from pyVmomi import vim
 
 from linkedclone.drivers.vsphere.inventory.devices import is_left_out
-from linkedclone.drivers.vsphere.native import Native
+from linkedclone.drivers.vsphere.native import Native, kind_of
 from linkedclone.model.plan import CreateClone
+
+_PASSED: Final = frozenset(
+    {
+        "VirtualPCIPassthrough",
+        "VirtualSCSIPassthrough",
+        "VirtualSriovEthernetCard",
+        "VirtualUSB",
+    }
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +61,11 @@ def needs_devices(step: CreateClone) -> bool:
     if step.guest is not None or step.target.customization_spec:
         return True
     return bool(hardware.nics or hardware.disks or step.macs or hardware.disk_bytes is not None)
+
+
+def is_passed(device: Native) -> bool:
+    """Say whether a device is one of the host that a VM has for itself."""
+    return kind_of(device) in _PASSED
 
 
 def is_card(device: Native) -> bool:

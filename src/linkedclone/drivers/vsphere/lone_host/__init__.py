@@ -1,0 +1,1 @@
+"""What linkedclone does itself at an ESXi host without vCenter."""
