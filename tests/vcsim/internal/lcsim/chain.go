@@ -75,6 +75,17 @@ func setDiskUUID(b backing, id string) {
 	}
 }
 
+// identityOf returns a layer's disk UUID and content id.
+func identityOf(b backing) (disk, content string) {
+	switch x := b.(type) {
+	case *types.VirtualDiskFlatVer2BackingInfo:
+		return x.Uuid, x.ContentId
+	case *types.VirtualDiskSeSparseBackingInfo:
+		return x.Uuid, x.ContentId
+	}
+	return "", ""
+}
+
 func setContentID(b backing) {
 	id := strings.ReplaceAll(uuid.NewString(), "-", "")
 	switch x := b.(type) {

@@ -1,6 +1,8 @@
 package lcsim
 
 import (
+	"os"
+
 	"github.com/vmware/govmomi/simulator"
 	"github.com/vmware/govmomi/vim25/methods"
 	"github.com/vmware/govmomi/vim25/mo"
@@ -23,14 +25,9 @@ type cloneJob struct {
 // CloneVMTask clones a VM.
 //
 // Most faults arrive in task.info.error [fact: vs-faults-in-tasks]. So do all that
-// concern the spec here; only an unknown folder and ESXi fail the call itself.
+// concern the spec here; only an unknown folder fails the call itself.
 func (m *vmMethods) CloneVMTask(ctx *simulator.Context, req *types.CloneVM_Task) soap.HasFault {
 	body := new(methods.CloneVM_TaskBody)
-	if ctx.Map.IsESX() {
-		// [fact: vs-esxi]
-		body.Fault_ = soapFault(&types.NotSupported{})
-		return body
-	}
 	folder := folderOf(ctx.Map, req.Folder)
 	if folder == nil {
 		body.Fault_ = soapFault(&types.ManagedObjectNotFound{Obj: req.Folder})
@@ -38,7 +35,7 @@ func (m *vmMethods) CloneVMTask(ctx *simulator.Context, req *types.CloneVM_Task)
 	}
 	job := &cloneJob{
 		sim: m.sim, source: m.vm, folder: folder, name: escapeName(req.Name), spec: req.Spec,
-		target: ctx.Map.NewEntity(&simulator.VirtualMachine{}).Reference(),
+		target: m.sim.newVM(ctx),
 	}
 	// The name is reserved from submission on, before the task even runs.
 	taken := m.sim.names.claim(ctx, folder, job.name, job.target)
@@ -113,6 +110,10 @@ func (j *cloneJob) customize(ctx *simulator.Context, vm *simulator.VirtualMachin
 
 // register puts a finished VM into the inventory.
 func (s *Sim) register(ctx *simulator.Context, folder *mo.Folder, vm *simulator.VirtualMachine) {
+	if s.host.lone {
+		ds := ctx.Map.FindByName(parsePath(vm.Config.Files.VmPathName).Datastore, vm.Datastore)
+		_ = os.MkdirAll(s.localPath(ds.Reference().Value, homeOf(&vm.VirtualMachine)), 0o700)
+	}
 	ctx.WithLock(folder, func() {
 		ctx.WithLock(vm, func() {
 			// The folder lists it before views hear of it.

@@ -49,6 +49,7 @@ func (s *Sim) controlHandler() http.Handler {
 	accept(mux, "POST", "template", func(t named) error { return s.markTemplate(s.context(), t.Name) })
 	accept(mux, "POST", "datastore", s.shapeDatastore)
 	accept(mux, "POST", "host", s.shapeHost)
+	accept(mux, "POST", "esx", s.setHost)
 	accept(mux, "POST", "files/remove", func(t named) error { return s.loseFile(t.Name) })
 	accept(mux, "POST", "files/grow", func(g growth) error { return s.growFile(g.Name, g.Bytes) })
 	accept(mux, "POST", "hosts/unmount", func(m mount) error { return s.unmount(m.Host, m.Datastore) })
@@ -97,6 +98,7 @@ func (s *Sim) resetControl() {
 	s.life.clear()
 	s.commands.clear()
 	s.forks.clear()
+	s.clearHost()
 	s.delays.set(s.opt.CallDelayMS, s.opt.TaskDelayMS)
 	_ = s.modes.set("", 0)
 }

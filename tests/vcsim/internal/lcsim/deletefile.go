@@ -1,6 +1,9 @@
 package lcsim
 
 import (
+	"os"
+	"strings"
+
 	"github.com/vmware/govmomi/simulator"
 	"github.com/vmware/govmomi/vim25/methods"
 	"github.com/vmware/govmomi/vim25/soap"
@@ -28,19 +31,70 @@ func (m *fileMethods) Reference() types.ManagedObjectReference { return m.Self }
 func (m *fileMethods) DeleteDatastoreFileTask(
 	ctx *simulator.Context, req *types.DeleteDatastoreFile_Task,
 ) soap.HasFault {
-	id, kind := m.sim.fileOn(req.Datacenter, req.Name)
-	if kind == notOurs {
-		return m.stock.DeleteDatastoreFileTask(ctx, req)
+	run := func() types.BaseMethodFault {
+		if id, kind := m.sim.fileOn(req.Datacenter, req.Name); kind != notOurs {
+			return m.sim.deleteOne(id, kind)
+		}
+		return m.sim.deleteTree(req.Datacenter, req.Name)
 	}
-	dc := m.sim.registry().Any("Datacenter")
 	return &methods.DeleteDatastoreFile_TaskBody{Res: &types.DeleteDatastoreFile_TaskResponse{
-		Returnval: m.sim.startTask(ctx, work{
-			method: methodDeleteFile, id: descriptionID(methodDeleteFile), entity: dc,
-			run: func(*simulator.Context) (types.AnyType, types.BaseMethodFault) {
-				return nil, m.sim.deleteOne(id, kind)
-			},
-		}),
+		Returnval: m.sim.startFileTask(ctx, methodDeleteFile, nil, run),
 	}}
+}
+
+// deleteTree deletes a folder with all that lies in it, or a file of the
+// library's. Disks in other folders that hang from there are not asked for.
+func (s *Sim) deleteTree(dc *types.ManagedObjectReference, name string) types.BaseMethodFault {
+	at, fault := s.placeOf(dc, name)
+	if fault != nil {
+		return fault
+	}
+	inside := s.disks.below(at)
+	if _, err := os.Stat(s.realPath(at)); err != nil && len(inside) == 0 {
+		return noFile(name)
+	}
+	for _, id := range inside {
+		if s.runsOn(id) {
+			return fileLocked(id.name)
+		}
+	}
+	for _, id := range inside {
+		s.deleteFile(id)
+		s.forgetConfig(id)
+	}
+	_ = os.RemoveAll(s.realPath(at))
+	return nil
+}
+
+// below lists the files of a folder and of those in it.
+func (s *diskStore) below(folder fileID) []fileID {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var out []fileID
+	add := func(id fileID) {
+		if id.datastore == folder.datastore && strings.HasPrefix(id.name, folder.name+"/") {
+			out = append(out, id)
+		}
+	}
+	for id := range s.files {
+		add(id)
+	}
+	for id := range s.configs {
+		add(id)
+	}
+	for id := range s.extents {
+		add(id)
+	}
+	return out
+}
+
+// forgetConfig deletes a .vmx, and what it says of its VM.
+func (s *Sim) forgetConfig(id fileID) {
+	s.host.vms.Delete(id)
+	s.disks.mu.Lock()
+	defer s.disks.mu.Unlock()
+	delete(s.disks.configs, id)
+	delete(s.disks.extents, id)
 }
 
 type fileKind int
@@ -96,6 +150,9 @@ func (s *Sim) deleteOne(id fileID, kind fileKind) types.BaseMethodFault {
 	switch kind {
 	case descriptorFile:
 		s.deleteFile(id)
+	case configFile:
+		s.forgetConfig(id)
+		_ = os.Remove(s.realPath(id))
 	case extentFile:
 		f.bare = true
 		s.disks.put(id, f)
@@ -109,26 +166,9 @@ func (s *Sim) deleteOne(id fileID, kind fileKind) types.BaseMethodFault {
 		}
 	case looseExtent:
 		delete(s.disks.extents, id)
-	case configFile:
-		delete(s.disks.configs, id)
 	}
 	return nil
 }
 
 // runsOn tells whether a running VM reads a file.
-func (s *Sim) runsOn(id fileID) bool {
-	s.disks.mu.Lock()
-	var readers []types.ManagedObjectReference
-	for vm, uses := range s.disks.uses {
-		if uses[id] {
-			readers = append(readers, vm)
-		}
-	}
-	s.disks.mu.Unlock()
-	for _, reader := range readers {
-		if vm := s.vm(reader); vm != nil && vm.Runtime.PowerState == types.VirtualMachinePowerStatePoweredOn {
-			return true
-		}
-	}
-	return false
-}
+func (s *Sim) runsOn(id fileID) bool { return len(s.running(id)) > 0 }

@@ -40,6 +40,12 @@ func (s *Sim) destroy(ctx *simulator.Context, vm *simulator.VirtualMachine) (fau
 		}
 		s.refreshStorage(&vm.VirtualMachine)
 		used = s.disks.usesOf(vm.Self)
+		if s.host.lone {
+			used = s.doomed(&vm.VirtualMachine)
+			if fault = s.lockedFile(vm.Self, used); fault != nil {
+				return
+			}
+		}
 		snaps = snapshotRefs(vm.Snapshot)
 		home = vm.Config.Files.VmPathName
 		res := vm.UnregisterVM(ctx, &types.UnregisterVM{This: vm.Self})
@@ -53,6 +59,11 @@ func (s *Sim) destroy(ctx *simulator.Context, vm *simulator.VirtualMachine) (fau
 	}
 	for _, snap := range snaps {
 		ctx.Map.Remove(ctx, snap)
+	}
+	if s.host.lone {
+		for _, id := range used {
+			s.deleteFile(id)
+		}
 	}
 	s.deleteUnused(used)
 	s.deleteHome(home)

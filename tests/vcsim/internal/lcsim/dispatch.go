@@ -27,7 +27,7 @@ func (s *Sim) dispatch(ctx *simulator.Context, m *simulator.Method) (mo.Referenc
 	}
 	clampPage(m)
 	expandTraversal(ctx, m)
-	if create, ok := m.Body.(*types.CreateVM_Task); ok {
+	if create, ok := m.Body.(*types.CreateVM_Task); ok && !s.host.lone {
 		for _, change := range create.Config.DeviceChange {
 			s.layDisk(change.GetVirtualDeviceConfigSpec().Device)
 		}
@@ -64,7 +64,15 @@ func (s *Sim) override(ctx *simulator.Context, m *simulator.Method) mo.Reference
 	case "AuthorizationManager":
 		stock, _ := ctx.Map.Get(m.This).(*simulator.AuthorizationManager)
 		return &rightsMethods{Self: m.This, sim: s, stock: stock}
+	case "Folder":
+		// vCenter's way to create VMs is the library's.
+		if folder := folderOf(ctx.Map, m.This); folder != nil && s.host.lone {
+			return &folderMethods{Self: m.This, sim: s, folder: folder}
+		}
 	case "VirtualMachineProvisioningChecker":
+		if s.host.lone {
+			return nil
+		}
 		return &checkerMethods{Self: m.This, sim: s}
 	case "SearchIndex":
 		if stock, ok := ctx.Map.Get(m.This).(*simulator.SearchIndex); ok {
@@ -76,6 +84,8 @@ func (s *Sim) override(ctx *simulator.Context, m *simulator.Method) mo.Reference
 		return &browserMethods{Self: m.This, sim: s}
 	case "GuestProcessManager":
 		return &processMethods{Self: m.This, sim: s}
+	case "VirtualDiskManager":
+		return &diskMethods{Self: m.This, sim: s}
 	case "FileManager":
 		stock, _ := ctx.Map.Get(m.This).(*simulator.FileManager)
 		return &fileMethods{Self: m.This, sim: s, stock: stock}
@@ -90,7 +100,7 @@ var ownMethods = map[string][]string{
 		"CreateSnapshot_Task", "CreateSnapshotEx_Task", "RemoveAllSnapshots_Task",
 		"RevertToCurrentSnapshot_Task", "ReconfigVM_Task", "RelocateVM_Task",
 		"PowerOnVM_Task", "PowerOffVM_Task", "CustomizeVM_Task", "RefreshStorageInfo",
-		"ShutdownGuest", "AcquireTicket", "Rename_Task",
+		"ShutdownGuest", "AcquireTicket", "Rename_Task", "UnregisterVM",
 	},
 	"VirtualMachineSnapshot": {"RemoveSnapshot_Task", "RevertToSnapshot_Task", "RenameSnapshot"},
 	"Datacenter":             {"PowerOnMultiVM_Task"},
@@ -103,7 +113,9 @@ var ownMethods = map[string][]string{
 		"StartProgramInGuest", "ListProcessesInGuest", "TerminateProcessInGuest",
 	},
 	"HostDatastoreBrowser":              {methodSearch, methodSearchAll},
-	"FileManager":                       {methodDeleteFile},
+	"Folder":                            {methodCreate, methodRegister},
+	"FileManager":                       {methodDeleteFile, methodCopyFile, "MakeDirectory"},
+	"VirtualDiskManager":                {methodCopyDisk, methodDeleteDisk},
 	"VirtualMachineProvisioningChecker": {methodCheckClone, methodCheckFork},
 	"PropertyCollector":                 {"CancelRetrievePropertiesEx"},
 	"SearchIndex":                       {"FindChild"},

@@ -86,7 +86,7 @@ func (s *Sim) addClone(
 	id := uuid.NewString()
 	job := &cloneJob{
 		sim: s, source: source.vm, folder: folderOf(ctx.Map, *source.vm.Parent), name: name,
-		target: ctx.Map.NewEntity(&simulator.VirtualMachine{}).Reference(),
+		target: s.newVM(ctx),
 		spec: types.VirtualMachineCloneSpec{
 			Location: types.VirtualMachineRelocateSpec{DiskMoveType: moveNewChild},
 			Snapshot: &source.snapshot,

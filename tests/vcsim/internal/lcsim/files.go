@@ -36,6 +36,10 @@ type diskFile struct {
 	hidden   fileID // parent of a native clone, which shows none in its backing
 	parent   fileID // what the descriptor names as its parent
 	bare     bool   // the extent was deleted, the descriptor is left
+	uuid     string
+	content  string // content id, as its own descriptor tells it
+	version  int    // how often what hangs from it was pulled away by a write
+	seen     int    // version of the parent that it was made over
 }
 
 // diskStore holds which disk files exist and which registered VMs use them.
@@ -45,6 +49,7 @@ type diskStore struct {
 	gone  map[fileID]bool
 	uses  map[types.ManagedObjectReference]map[fileID]bool
 	users map[fileID]int
+	tops  map[types.ManagedObjectReference][]fileID // what a VM writes to while it runs
 
 	folders map[fileID]int // number of files; the name is that of the folder
 
@@ -59,6 +64,7 @@ func newDiskStore() *diskStore {
 		gone:  map[fileID]bool{},
 		uses:  map[types.ManagedObjectReference]map[fileID]bool{},
 		users: map[fileID]int{},
+		tops:  map[types.ManagedObjectReference][]fileID{},
 
 		folders: map[fileID]int{},
 
@@ -121,7 +127,7 @@ func (s *diskStore) remove(id fileID) {
 }
 
 // setUses replaces what vm refers to; an empty list forgets the VM.
-func (s *diskStore) setUses(vm types.ManagedObjectReference, ids []fileID) {
+func (s *diskStore) setUses(vm types.ManagedObjectReference, ids, tops []fileID) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for id := range s.uses[vm] {
@@ -130,7 +136,9 @@ func (s *diskStore) setUses(vm types.ManagedObjectReference, ids []fileID) {
 		}
 	}
 	delete(s.uses, vm)
+	s.tops[vm] = tops
 	if len(ids) == 0 {
+		delete(s.tops, vm)
 		return
 	}
 	set := make(map[fileID]bool, len(ids))

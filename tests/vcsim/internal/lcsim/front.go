@@ -61,13 +61,18 @@ func (s *Sim) answer(w http.ResponseWriter, r *http.Request, call request, next 
 		writeFault(w, faultMessage(rule.built), rule.built)
 		return
 	}
-	if fault := s.rights.refuse(call); fault != nil {
+	fault := s.rights.refuse(call)
+	if fault == nil {
+		fault = s.host.refuse(call)
+	}
+	if fault != nil {
 		writeFault(w, faultMessage(fault), fault)
 		return
 	}
 	// A clone asks for its own rules: it may have to leave something behind. A
 	// check tells of a fault instead of failing with it.
-	own := call.method == methodClone || call.method == methodCheckClone
+	own := call.method == methodClone || call.method == methodCheckClone ||
+		call.method == methodCreate && s.host.lone
 	if strings.HasSuffix(call.method, "_Task") && !own {
 		if rule := s.faults.take(call.method, atTask, name); rule != nil {
 			s.failTask(w, call, rule)
@@ -111,7 +116,7 @@ func (s *Sim) taskEntity(ref types.ManagedObjectReference) types.ManagedObjectRe
 		if ds := s.browsedBy(ref); ds != nil {
 			return ds.Self
 		}
-	case "FileManager":
+	case "FileManager", "VirtualDiskManager":
 		return s.registry().Any("Datacenter").Reference()
 	}
 	return ref
@@ -121,9 +126,13 @@ func (s *Sim) taskEntity(ref types.ManagedObjectReference) types.ManagedObjectRe
 func (s *Sim) subject(call request) string {
 	switch call.method {
 	case methodClone:
-		return call.cloneName()
-	case methodDeleteFile:
-		return call.fileName()
+		return call.find(namePattern)
+	case methodCreate:
+		return call.find(createPattern)
+	case methodDeleteFile, methodDeleteDisk, "MakeDirectory":
+		return call.find(filePattern)
+	case methodCopyDisk, methodCopyFile:
+		return call.find(targetPattern)
 	}
 	if e, ok := s.registry().Get(s.taskEntity(call.this)).(mo.Entity); ok {
 		return e.Entity().Name

@@ -9,15 +9,24 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 )
 
-// setParent notes what a file's descriptor names as its parent. It stays when
-// the VM is unregistered.
-func (s *diskStore) setParent(id fileID, parent backing) {
+// describe notes what a file's descriptor says: what it is, and its parent. It
+// stays when the VM is unregistered.
+func (s *diskStore) describe(layer backing) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if f := s.files[id]; f != nil {
-		f.parent = fileID{}
-		if parent != nil {
-			f.parent = idOf(parent)
+	f := s.files[idOf(layer)]
+	if f == nil {
+		return
+	}
+	f.uuid, f.content = identityOf(layer)
+	below := fileID{}
+	if parent := parentOf(layer); parent != nil {
+		below = idOf(parent)
+	}
+	if f.parent != below {
+		f.parent, f.seen = below, 0
+		if p := s.files[below]; p != nil {
+			f.seen = p.version
 		}
 	}
 }

@@ -40,6 +40,10 @@ func faultMessage(fault types.BaseMethodFault) string {
 		return "A customization operation is already pending on this virtual machine."
 	case *types.RequestCanceled:
 		return "The task was canceled by a user."
+	case *types.FileAlreadyExists:
+		return fmt.Sprintf("Cannot complete the operation because the file or folder %s already exists", f.File)
+	case *types.InvalidDeviceSpec:
+		return fmt.Sprintf("Invalid configuration for device '%d'.", f.DeviceIndex)
 	case *types.NoDiskSpace:
 		return fmt.Sprintf("Insufficient disk space on datastore '%s'.", f.Datastore)
 	default:

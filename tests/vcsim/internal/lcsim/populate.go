@@ -39,7 +39,7 @@ func (s *Sim) addTwin(
 ) error {
 	vm := &simulator.VirtualMachine{DataSets: map[string]*simulator.DataSet{}}
 	vm.VirtualMachine = deepCopy(first.VirtualMachine)
-	vm.Self = ctx.Map.NewEntity(&simulator.VirtualMachine{}).Reference()
+	vm.Self = s.newVM(ctx)
 	b := vmBuilder{sim: s, ctx: ctx, vm: vm, name: name, place: place}
 	b.reset()
 	b.home()

@@ -43,8 +43,12 @@ func (s *Sim) powerOnVM(ctx *simulator.Context, vm *simulator.VirtualMachine) ty
 		default:
 			fault = s.checkChain(vm)
 		}
+		if fault == nil && s.host.lone {
+			fault = s.openLayers(vm)
+		}
 		if fault == nil {
 			s.setPower(ctx, vm, types.VirtualMachinePowerStatePoweredOn)
+			s.started(vm)
 		}
 	})
 	if fault != nil {

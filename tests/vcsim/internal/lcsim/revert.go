@@ -85,7 +85,7 @@ func (s *Sim) revert(
 		s.setPower(ctx, vm, node.State)
 	}
 	s.publishTree(ctx, vm, tree)
-	s.deleteUnused(before)
+	s.dropUnused(&vm.VirtualMachine, before)
 	return nil
 }
 

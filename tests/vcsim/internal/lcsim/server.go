@@ -88,6 +88,7 @@ func Start(model *simulator.Model, opt Options) (*Server, error) {
 	service.Context.Map.AddHandler(&watcher{sim: s})
 	service.Context.Map.Handler = s.dispatch
 	s.dressAll()
+	s.dressHost()
 	restored := false
 	if opt.StateDir != "" {
 		restored, err = s.restore(opt.StateDir)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/vmware/govmomi/simulator"
+	"github.com/vmware/govmomi/simulator/esx"
 	"github.com/vmware/govmomi/vim25/types"
 )
 
@@ -27,6 +28,7 @@ type Sim struct {
 	modes    *modeBook
 	guests   *guestBook
 
+	host       hostRules
 	guestRules guestRules
 	life       lifeRules
 	commands   guestCommands
@@ -42,6 +44,7 @@ type Sim struct {
 func newSim(model *simulator.Model, opt Options) *Sim {
 	children := newChildIndex()
 	return &Sim{
+		host:     hostRules{lone: model.ServiceContent.About.ApiType == esx.ServiceContent.About.ApiType},
 		model:    model,
 		opt:      opt,
 		start:    time.Now(),

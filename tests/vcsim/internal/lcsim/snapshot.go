@@ -1,6 +1,7 @@
 package lcsim
 
 import (
+	"fmt"
 	"path"
 	"sync/atomic"
 	"time"
@@ -61,7 +62,7 @@ func (s *Sim) takeSnapshot(
 	ctx *simulator.Context, vm *simulator.VirtualMachine, req snapshotRequest,
 ) types.ManagedObjectReference {
 	snap := &simulator.VirtualMachineSnapshot{}
-	snap.Vm = vm.Self
+	snap.Self, snap.Vm = s.newSnapshot(vm.Self), vm.Self
 	snap.Config = deepCopy(*vm.Config)
 	ctx.Map.Put(snap)
 
@@ -85,6 +86,17 @@ func (s *Sim) takeSnapshot(
 	s.pushDeltas(&vm.VirtualMachine)
 	s.publishTree(ctx, vm, tree)
 	return snap.Self
+}
+
+// newSnapshot is the reference of a snapshot that is about to be made. On a
+// host it tells the VM's.
+func (s *Sim) newSnapshot(vm types.ManagedObjectReference) types.ManagedObjectReference {
+	if !s.host.lone {
+		return types.ManagedObjectReference{} // the library gives one
+	}
+	return types.ManagedObjectReference{
+		Type: "VirtualMachineSnapshot", Value: fmt.Sprintf("%s-snapshot-%d", vm.Value, s.serial.Add(1)),
+	}
 }
 
 // pushDeltas puts an empty delta on each disk that snapshots capture.

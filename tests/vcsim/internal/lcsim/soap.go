@@ -22,6 +22,8 @@ var (
 	methodPattern = regexp.MustCompile(`<(?:[\w-]+:)?Body[^>]*>\s*<(?:[\w-]+:)?(\w+)`)
 	thisPattern   = regexp.MustCompile(`<(?:[\w-]+:)?_this[^>]*?type="([^"]*)"[^>]*>([^<]*)<`)
 	filePattern   = regexp.MustCompile(`<(?:[\w-]+:)?name[^>]*>([^<]*)<`)
+	targetPattern = regexp.MustCompile(`<(?:[\w-]+:)?dest(?:ination)?Name[^>]*>([^<]*)<`)
+	createPattern = regexp.MustCompile(`(?s)<(?:[\w-]+:)?config(?: [^>]*)?>.*?<(?:[\w-]+:)?name(?: [^>]*)?>([^<]*)<`)
 	namePattern   = regexp.MustCompile(`</(?:[\w-]+:)?folder>\s*<(?:[\w-]+:)?name[^>]*>([^<]*)<`)
 )
 
@@ -36,17 +38,9 @@ func parseRequest(body []byte) request {
 	return r
 }
 
-// cloneName returns the new VM's name in a CloneVM_Task request.
-func (r request) cloneName() string {
-	if m := namePattern.FindSubmatch(r.body); m != nil {
-		return string(m[1])
-	}
-	return ""
-}
-
-// fileName returns the file of a DeleteDatastoreFile_Task request.
-func (r request) fileName() string {
-	if m := filePattern.FindSubmatch(r.body); m != nil {
+// find returns what a pattern captures in the request.
+func (r request) find(pattern *regexp.Regexp) string {
+	if m := pattern.FindSubmatch(r.body); m != nil {
 		return string(m[1])
 	}
 	return ""

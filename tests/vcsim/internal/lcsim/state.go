@@ -48,6 +48,10 @@ type savedFile struct {
 	ParentOn  string `json:"parentOn"`
 	Parent    string `json:"parent"`
 	Bare      bool   `json:"bare"`
+	UUID      string `json:"uuid"`
+	Content   string `json:"content"`
+	Version   int    `json:"version"`
+	Seen      int    `json:"seen"`
 }
 
 // save writes the inventory to a folder. No task does any work from then on,
@@ -194,6 +198,7 @@ func (s *diskStore) saved() (files, gone []savedFile) {
 			Datastore: id.datastore, Name: id.name, Capacity: f.capacity, Size: f.size,
 			HiddenOn: f.hidden.datastore, Hidden: f.hidden.name,
 			ParentOn: f.parent.datastore, Parent: f.parent.name, Bare: f.bare,
+			UUID: f.uuid, Content: f.content, Version: f.version, Seen: f.seen,
 		})
 	}
 	for id := range s.gone {
@@ -212,6 +217,7 @@ func (s *diskStore) restore(files, gone []savedFile) {
 		s.add(fileID{f.Datastore, f.Name}, diskFile{
 			capacity: f.Capacity, size: f.Size,
 			hidden: fileID{f.HiddenOn, f.Hidden}, parent: fileID{f.ParentOn, f.Parent}, bare: f.Bare,
+			uuid: f.UUID, content: f.Content, version: f.Version, seen: f.Seen,
 		})
 	}
 	for _, f := range gone {

@@ -60,7 +60,7 @@ func (s *Sim) refreshStorage(vm *mo.VirtualMachine) {
 		for _, disk := range disksOf(devices) {
 			for _, layer := range layers(disk.Backing) {
 				used = append(used, idOf(layer))
-				s.disks.setParent(idOf(layer), parentOf(layer))
+				s.disks.describe(layer)
 			}
 		}
 	}
@@ -68,7 +68,7 @@ func (s *Sim) refreshStorage(vm *mo.VirtualMachine) {
 	for _, snap := range snaps {
 		collect(snap.Config.Hardware.Device)
 	}
-	s.disks.setUses(vm.Self, used)
+	s.disks.setUses(vm.Self, used, topsIn(vm.Config.Hardware.Device))
 	s.noteConfig(vm)
 
 	b := layoutBuilder{sim: s, vm: vm, keys: map[string]int32{}}

@@ -9,6 +9,8 @@ import (
 const (
 	methodClone      = "CloneVM_Task"
 	methodCheckClone = "CheckClone_Task"
+	methodCreate     = "CreateVM_Task"
+	methodRegister   = "RegisterVM_Task"
 )
 
 // taskNames maps names that the library gives its tasks to the API's own:
@@ -57,6 +59,11 @@ var descriptionIDs = map[string]string{
 	methodSearch:                   "HostDatastoreBrowser.searchDatastore",
 	methodSearchAll:                "HostDatastoreBrowser.searchDatastoreSubFolders",
 	methodDeleteFile:               "FileManager.deleteDatastoreFile",
+	methodCopyFile:                 "FileManager.copyDatastoreFile",
+	methodCopyDisk:                 "VirtualDiskManager.copyVirtualDisk",
+	methodDeleteDisk:               "VirtualDiskManager.deleteVirtualDisk",
+	methodCreate:                   "Folder.createVm",
+	methodRegister:                 "Folder.registerVm",
 	methodCheckClone:               "ProvisioningChecker.checkClone",
 	methodCheckFork:                "vm.check.ProvisioningChecker.checkInstantClone",
 }

@@ -26,7 +26,7 @@ func (m *snapshotMethods) RemoveSnapshotTask(ctx *simulator.Context, req *types.
 						fault = &types.ManagedObjectNotFound{Obj: m.Self}
 						return
 					}
-					m.sim.dropSnapshots(ctx, vm, tree, gone, merge)
+					fault = m.sim.dropSnapshots(ctx, vm, tree, gone, merge)
 				})
 				return nil, fault
 			},
@@ -41,11 +41,12 @@ func (m *vmMethods) RemoveAllSnapshotsTask(ctx *simulator.Context, req *types.Re
 		Returnval: m.sim.startTask(ctx, work{
 			method: "RemoveAllSnapshots_Task", id: descriptionID("RemoveAllSnapshots_Task"), entity: m.vm,
 			run: func(ctx *simulator.Context) (types.AnyType, types.BaseMethodFault) {
+				var fault types.BaseMethodFault
 				ctx.WithLock(m.vm, func() {
 					gone := snapshotRefs(m.vm.Snapshot)
-					m.sim.dropSnapshots(ctx, m.vm, &snapshotTree{}, gone, merge)
+					fault = m.sim.dropSnapshots(ctx, m.vm, &snapshotTree{}, gone, merge)
 				})
-				return nil, nil
+				return nil, fault
 			},
 		}),
 	}}
@@ -73,15 +74,16 @@ func (m *snapshotMethods) RenameSnapshot(ctx *simulator.Context, req *types.Rena
 // shared.
 func (s *Sim) dropSnapshots(
 	ctx *simulator.Context, vm *simulator.VirtualMachine, tree *snapshotTree, gone []ref, merge bool,
-) {
+) types.BaseMethodFault {
 	before := s.disks.usesOf(vm.Self)
-	var frozen []fileID
-	for _, r := range gone {
-		if snap := s.snapshot(r); snap != nil {
-			for _, disk := range disksOf(snap.Config.Hardware.Device) {
-				frozen = append(frozen, idOf(disk.Backing))
-			}
+	frozen := s.frozenFiles(gone)
+	if merge && s.host.lone {
+		// A host opens for writing what it merges into [fact: vs-esxi-merge].
+		if fault := s.lockedFile(vm.Self, frozen); fault != nil {
+			return fault
 		}
+	}
+	for _, r := range gone {
 		ctx.Map.Remove(ctx, r)
 	}
 	vm.Snapshot = tree.info()
@@ -97,7 +99,19 @@ func (s *Sim) dropSnapshots(
 		}
 	}
 	s.publishTree(ctx, vm, tree)
-	s.deleteUnused(before)
+	s.dropUnused(&vm.VirtualMachine, before)
+	return nil
+}
+
+// frozenFiles lists the files that snapshots name.
+func (s *Sim) frozenFiles(snapshots []ref) []fileID {
+	var frozen []fileID
+	for _, r := range snapshots {
+		if snap := s.snapshot(r); snap != nil {
+			frozen = append(frozen, topsIn(snap.Config.Hardware.Device)...)
+		}
+	}
+	return frozen
 }
 
 // merger joins layers of one VM that nothing keeps apart any more.
@@ -111,19 +125,26 @@ type merger struct {
 // and file takes its place. It does nothing while another snapshot is frozen at
 // file, while the tree branches there, or while other VMs use either layer.
 func (m *merger) merge(file fileID) {
-	if m.sim.disks.usedByOther(m.vm.Self, file) || m.frozenAt(file) {
+	if m.shared(file) || m.frozenAt(file) {
 		return
 	}
 	above := m.above(file)
-	if len(above) != 1 || m.sim.disks.usedByOther(m.vm.Self, above[0]) {
+	if len(above) != 1 || m.shared(above[0]) {
 		return
 	}
 	child := above[0]
+	m.sim.disks.written(file)
 	m.eachDisk(func(disk *types.VirtualDisk) { disk.Backing = spliced(disk.Backing, child) })
 	if f, ok := m.sim.disks.get(child); ok {
 		m.sim.disks.grow(file, max(0, f.size-deltaSize))
 	}
 	m.sim.refreshStorage(m.vm)
+}
+
+// shared tells whether other VMs keep a layer as it is. On a lone host nothing
+// does: what they have hangs from a changed file then [fact: vs-esxi-merge].
+func (m *merger) shared(file fileID) bool {
+	return !m.sim.host.lone && m.sim.disks.usedByOther(m.vm.Self, file)
 }
 
 // spliced removes the layer named child, whose parent takes its place.

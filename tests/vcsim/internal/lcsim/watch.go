@@ -52,7 +52,7 @@ func (w *watcher) RemoveObject(_ *simulator.Context, ref types.ManagedObjectRefe
 		return
 	}
 	// Only registered VMs count as users [fact: vs-base-goes-with-last-user].
-	w.sim.disks.setUses(ref, nil)
+	w.sim.disks.setUses(ref, nil, nil)
 	w.sim.disks.forgetVM(ref) // its .vmx stays, as all its files do
 	w.sim.ids.forget(ref)
 	w.sim.pending.Delete(ref)
