@@ -16,7 +16,7 @@ import termios
 import time
 from collections.abc import Mapping
 from importlib import import_module
-from multiprocessing import get_context
+from multiprocessing import forkserver, get_context
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -42,6 +42,16 @@ VMWARE_DATA = (
 
 FORKED = get_context("forkserver")
 FORKED.set_forkserver_preload(["tests.preloaded"])
+
+
+def start_server() -> None:
+    """Start what commands are forked from, for this process and those that it forks."""
+    forkserver.ensure_running()
+
+
+def share_server() -> None:
+    """Use, in a process that was forked, the server that was there before."""
+    forkserver._forkserver.ensure_running = lambda: None  # type: ignore[method-assign]
 
 
 def preload() -> None:

@@ -11,6 +11,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from linkedclone.model.values.secret import _ALIVE
+from tests.folders import folders_of, free
+from tests.local.copies import Built
 from tests.simulator import Simulator
 
 # How long an example takes says more about what else the machine does than about the code.
@@ -28,6 +30,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--regenerate", action="store_true", help="write golden files anew instead of comparing"
     )
     parser.addoption("--soak", action="store_true", help="run the long tests too")
+    parser.addoption("--workers", type=int, default=0, help="run the tests in so many processes")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -39,6 +42,11 @@ def pytest_configure(config: pytest.Config) -> None:
     settings.register_profile("few", settings.get_profile("any-machine"), max_examples=30)
     if not config.getoption("--soak"):
         settings.load_profile("few")
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Have a folder before any worker is forked, in which all build what they copy."""
+    Built.place = folders_of(session.config).getbasetemp() / "built"
 
 
 @pytest.hookimpl(wrapper=True)
@@ -61,21 +69,20 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Let pytest remove all that the tests left, before it tries; workers leave it to the first."""
-    if not hasattr(session.config, "workerinput"):
-        from tests.leftovers import free
-
-        free(session.config._tmp_path_factory.getbasetemp())  # type: ignore[attr-defined]
+    """Let pytest remove all that the tests left, before it tries."""
+    free(folders_of(session.config).getbasetemp())
 
 
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Distribute the tests of ``--dist loadgroup`` as this suite has them."""
-    if config.getvalue("dist") != "loadgroup":
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop(session: pytest.Session) -> bool | None:
+    """Run the tests by several workers, if that is asked for."""
+    count: int = session.config.getoption("--workers")
+    if not count or session.config.option.collectonly or session.testsfailed:
         return None
-    from tests.scheduling import Rooms
+    from tests.workers import run_all
 
-    return Rooms(config, log)
+    run_all(session, count)
+    return True
 
 
 @pytest.fixture(autouse=True)

@@ -1,14 +1,22 @@
-"""What tests that were killed leave in their folders, and nobody could remove."""
+"""The folders of tests, and what is left in them that nobody could remove."""
 
 import os
 import subprocess
 from pathlib import Path
 
-from linkedclone.drivers.local.storage.seals import set_immutable
+import pytest
+
+
+def folders_of(config: pytest.Config) -> pytest.TempPathFactory:
+    """Return what makes the folders of a session's tests."""
+    folders: pytest.TempPathFactory = config._tmp_path_factory  # type: ignore[attr-defined]
+    return folders
 
 
 def free(folder: Path) -> None:
     """Take away what keeps a folder from being removed: file systems, and immutable flags."""
+    from linkedclone.drivers.local.storage.seals import set_immutable
+
     for mounted in reversed(find_mounts(folder)):
         subprocess.run(["umount", "-l", mounted], check=False)
     for root, _, names in os.walk(folder):

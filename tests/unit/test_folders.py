@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from linkedclone.drivers.local.storage.seals import set_immutable
-from tests.leftovers import free
+from tests.folders import free
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can leave such things")
 
