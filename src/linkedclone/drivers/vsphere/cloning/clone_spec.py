@@ -70,7 +70,14 @@ def check_clone_spec(
         stored: As there.
         version: As there.
     """
-    check_processors(step.hardware, shape)
+    check_hardware(step, shape)
+    # Whether the server accepts a customization depends on all of it.
+    _build_customizing(step, shape, stored, version)
+
+
+def check_hardware(step: CreateClone, shape: Shape) -> None:
+    """Refuse hardware that cannot be made of what is cloned."""
+    _check_processors(step.hardware, shape)
     memory_mib(step.hardware)
     if shape.devices or shape.manual_cards:
         choose_new_cards(step, shape)
@@ -80,8 +87,6 @@ def check_clone_spec(
         find_slots(step, shape)
     if step.hardware.keep_tpm and not shape.tpm:
         raise InputError(f"{step.source.name} has no virtual TPM to keep")
-    # Whether the server accepts a customization depends on all of it.
-    _build_customizing(step, shape, stored, version)
 
 
 def _build_card_changes(step: CreateClone, shape: Shape) -> CardChanges:
@@ -114,7 +119,7 @@ def _build_tpm_policy(step: CreateClone, shape: Shape, *, knows_tpm: bool) -> st
     return "copy" if step.hardware.keep_tpm else "replace"
 
 
-def check_processors(hardware: Hardware, shape: Shape) -> None:
+def _check_processors(hardware: Hardware, shape: Shape) -> None:
     """Refuse CPUs that do not fill whole sockets; the snapshot says what the request does not."""
     if hardware.cpus is None and hardware.cores_per_socket is None:
         return

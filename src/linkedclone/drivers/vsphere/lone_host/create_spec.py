@@ -10,7 +10,7 @@ from typing import Final
 
 from pyVmomi import vim
 
-from linkedclone.drivers.vsphere.cloning.clone_spec import check_processors
+from linkedclone.drivers.vsphere.cloning.clone_spec import check_hardware
 from linkedclone.drivers.vsphere.guest.specification import build_customizing
 from linkedclone.drivers.vsphere.inventory.device_shape import Shape, build_shape, is_card
 from linkedclone.drivers.vsphere.inventory.marks import write_mark
@@ -23,6 +23,7 @@ from linkedclone.drivers.vsphere.names import memory_mib
 from linkedclone.drivers.vsphere.native import Native, build_data, fields_of
 from linkedclone.errors import RefusedError, UnsupportedError
 from linkedclone.model.plan import CreateClone
+from linkedclone.model.request import DiskMove
 
 _CARRIED: Final = (
     "version",
@@ -150,9 +151,14 @@ def check_create_spec(step: CreateClone, frozen: FrozenHardware) -> None:
             f"{step.source.name} is encrypted, and a lone ESXi host has no key provider",
             hint="decrypt it and take a new snapshot of it, or clone it by a vCenter",
         )
+    if step.disk_move is DiskMove.CHILD_MOST:
+        raise UnsupportedError(
+            f"a lone ESXi host cannot make {step.name} share the layers below its parent's top",
+            hint="make a linked clone, or a full one",
+            kind="NotSupported",
+        )
     check_devices(step, frozen.shape)
-    check_processors(step.hardware, frozen.shape)
-    memory_mib(step.hardware)
+    check_hardware(step, frozen.shape)
     _build_settings(step, frozen)
 
 
@@ -234,10 +240,11 @@ def _build_boot(frozen: FrozenHardware, step: CreateClone) -> Native:
     had = frozen.config.bootOptions
     if had is None:
         return None
-    boot = build_data(type(had), **_told(had, _BOOT))
-    cards = [device for device in frozen.shape.devices if is_card(device)]
-    gone = {cards[nic.index].key for nic in step.hardware.nics if nic.action == "remove"}
-    boot.bootOrder = [one for one in had.bootOrder if getattr(one, "deviceKey", 0) not in gone]
+    boot = _rebuild(had, (*_BOOT, "bootOrder"))
+    if boot is not None and had.bootOrder:
+        cards = [device for device in frozen.shape.devices if is_card(device)]
+        gone = {cards[nic.index].key for nic in step.hardware.nics if nic.action == "remove"}
+        boot.bootOrder = [one for one in had.bootOrder if getattr(one, "deviceKey", 0) not in gone]
     return boot
 
 

@@ -9,7 +9,7 @@ from typing import Final
 
 from pyVmomi import vim
 
-from linkedclone.drivers.vsphere.cloning.disks import build_new_disks, find_slots
+from linkedclone.drivers.vsphere.cloning.disks import build_new_disks
 from linkedclone.drivers.vsphere.cloning.network_cards import (
     Card,
     build_backing,
@@ -98,6 +98,7 @@ _OWN: Final = frozenset(
         # What the host says of a device, and cannot be told.
         "device",
         "deviceInfo",
+        "diskChainBrokenIssue",
         "diskObjectId",
         "nativeUnmanagedLinkedClone",
         "running",
@@ -109,17 +110,19 @@ _OWN: Final = frozenset(
         "subnetId",
         "vDiskId",
         "vDiskVersion",
-        # What a vCenter manages.
+        # What a vCenter manages, or managed.
         "deviceGroupInfo",
         "independentFilters",
         "iofilter",
         "resourceAllocation",
+        "shares",
         "vFlashCacheConfigInfo",
         # What is built anew.
         "backing",
         "capacityInBytes",
         "capacityInKB",
         "connectable",
+        "virtualDiskFormat",
     }
 )
 """Fields of devices that are not carried over."""
@@ -153,7 +156,6 @@ def check_devices(step: CreateClone, shape: Shape) -> None:
             )
     for card in choose_new_cards(step, shape):
         _check_card(step, card)
-    find_slots(step, shape)
     first = next(filter(is_disk, shape.devices), None)
     size = step.hardware.disk_bytes
     if size is not None and first is not None and size != first.capacityInBytes:
@@ -185,7 +187,7 @@ def find_hindrance(device: Native, *, linked: bool) -> tuple[str, str] | None:
 def _find_disk_hindrance(disk: Native, *, linked: bool) -> tuple[str, str] | None:
     backing = disk.backing
     if kind_of(backing) not in _CHAINED:
-        return "it is not backed by a virtual disk file", "make it a virtual disk"
+        return "it is a raw device or persistent memory", "make it a virtual disk"
     if getattr(backing, "keyId", None) is not None:
         return "it is encrypted", "decrypt it"
     if getattr(backing, "sharing", None) == "sharingMultiWriter":
