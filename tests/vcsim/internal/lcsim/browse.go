@@ -100,8 +100,18 @@ func (s *Sim) searchFolders(
 ) []types.HostDatastoreBrowserSearchResults {
 	root = strings.Trim(root, "/")
 	byFolder := map[string][]types.BaseFileInfo{}
-	if root == "" || s.disks.hasFolder(ds.Self.Value, "["+ds.Name+"] "+root) {
+	at := fileID{ds.Self.Value, "[" + ds.Name + "] " + root}
+	if root == "" || s.disks.hasFolder(at.datastore, at.name) || s.host.lone && s.hasFolder(at) {
 		byFolder[root] = nil
+	}
+	if s.host.lone && len(spec.Query) == 0 {
+		inside, _ := os.ReadDir(s.realPath(at))
+		for _, entry := range inside {
+			if entry.IsDir() {
+				folder := &types.FolderFileInfo{FileInfo: types.FileInfo{Path: entry.Name()}}
+				byFolder[root] = append(byFolder[root], folder)
+			}
+		}
 	}
 	for _, file := range s.storedFiles(ds) {
 		folder := strings.TrimPrefix(path.Dir(file.name), ".")

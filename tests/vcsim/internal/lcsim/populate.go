@@ -18,6 +18,9 @@ func (s *Sim) populate(perPool int, autostart bool) error {
 		if !ok || !isFirst {
 			continue
 		}
+		if s.host.lone {
+			s.moveDrive(first)
+		}
 		place, fault := s.place(ctx, first, types.VirtualMachineRelocateSpec{})
 		if fault != nil {
 			return fmt.Errorf("populate %s: %T", stem, fault)
@@ -31,6 +34,16 @@ func (s *Sim) populate(perPool int, autostart bool) error {
 		}
 	}
 	return nil
+}
+
+// moveDrive puts the CD drive of a VM on an IDE controller: the library has it on
+// the unit of a SCSI controller that the disk is on, which no host accepts again.
+func (s *Sim) moveDrive(vm *simulator.VirtualMachine) {
+	for _, device := range vm.Config.Hardware.Device {
+		if drive, ok := device.(*types.VirtualCdrom); ok {
+			drive.ControllerKey, drive.UnitNumber = 200, types.NewInt32(0)
+		}
+	}
 }
 
 // addTwin adds a VM like first, with a flat base of its own.
