@@ -9,6 +9,7 @@ from linkedclone.drivers.contract import Driver
 from linkedclone.drivers.features import ALL_STEPS
 from linkedclone.drivers.rules.refusals import FIELDS
 from linkedclone.errors import LinkedCloneError, UnsupportedError
+from linkedclone.model.customization import CloudInit, Customization, GuestOs
 from linkedclone.model.plan import (
     AttachClone,
     CreateClone,
@@ -80,8 +81,26 @@ REQUESTS = {
         PLAIN, hardware=Hardware(disks=(NewDisk(capacity_bytes=1 << 30, thin=False),))
     ),
     "hardware.keep_tpm": replace(PLAIN, hardware=Hardware(keep_tpm=True)),
+    "placement.folder": replace(PLAIN, placement=Placement(folder="a")),
+    "customization_spec": replace(PLAIN, customization_spec="spec"),
+    "customization.windows": replace(PLAIN, customization=Customization(os=GuestOs.WINDOWS)),
+    "customization.linux": replace(PLAIN, customization=Customization(os=GuestOs.LINUX)),
+    "customization.transport": replace(
+        PLAIN,
+        customization=Customization(
+            os=GuestOs.CLOUD_INIT, cloud_init=CloudInit(transport="customization")
+        ),
+    ),
 }
 """A request that makes use of each optional field, and of no other as far as that can be."""
+
+IN_WORDS = {
+    "hardware.disks.thick",
+    "snapshot.memory",
+    "customization.windows",
+    "customization.linux",
+    "customization.transport",
+}
 
 
 def test_every_optional_field_has_a_request_here() -> None:
@@ -96,8 +115,8 @@ def test_a_field_is_honoured_or_refused_by_name(rig: Rig, driver: Driver) -> Non
     for name in refused:
         error = refusal_of(driver, source, REQUESTS[name])
         assert error is not None
-        # These two have no option of their own everywhere, so they are told in words.
-        assert name in error.brief or name in {"hardware.disks.thick", "snapshot.memory"}
+        # Those without an option of their own everywhere are told in words.
+        assert name in error.brief or name in IN_WORDS
         assert error.hint
 
 

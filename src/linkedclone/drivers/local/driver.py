@@ -48,7 +48,12 @@ from linkedclone.drivers.local.state.store import load_vm
 from linkedclone.drivers.local.state.trust import secure_state
 from linkedclone.drivers.local.steps import Absent, build_work
 from linkedclone.drivers.rules.clone_checks import check_clones
-from linkedclone.drivers.rules.refusals import no_such_vms, refuse_step, refuse_unsupported
+from linkedclone.drivers.rules.refusals import (
+    OF_GUESTS,
+    no_such_vms,
+    refuse_step,
+    refuse_unsupported,
+)
 from linkedclone.drivers.services import Services
 from linkedclone.errors import LinkedCloneError
 from linkedclone.model.inventory import Inventory
@@ -108,6 +113,8 @@ FEATURES: Final = Features(
             "hardware.firmware",
             "hardware.display",
             "macs",
+            "placement.folder",
+            *OF_GUESTS,
         }
     ),
     pool_section="local",

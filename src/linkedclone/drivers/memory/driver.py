@@ -19,7 +19,12 @@ from linkedclone.drivers.memory.steps import start
 from linkedclone.drivers.memory.target import find_target
 from linkedclone.drivers.memory.vm import Machine
 from linkedclone.drivers.rules.clone_checks import check_clones
-from linkedclone.drivers.rules.refusals import no_such_vms, refuse_step, refuse_unsupported
+from linkedclone.drivers.rules.refusals import (
+    OF_GUESTS,
+    no_such_vms,
+    refuse_step,
+    refuse_unsupported,
+)
 from linkedclone.drivers.services import Services
 from linkedclone.errors import (
     AmbiguousError,
@@ -58,6 +63,8 @@ FEATURES: Final = Features(
             "hardware.disks.thick",
             "hardware.disk_bytes",
             "macs",
+            "placement.folder",
+            *OF_GUESTS,
         }
     ),
     pool_section="vsphere",

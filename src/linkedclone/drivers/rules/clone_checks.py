@@ -8,16 +8,17 @@ from linkedclone.model.request import Hardware
 
 
 def check_clones(
-    steps: Sequence[CreateClone], check: Callable[[CreateClone], object]
+    steps: Sequence[CreateClone], check: Callable[[CreateClone], object], *, plain: bool = False
 ) -> tuple[LinkedCloneError, ...]:
     """Return the obstacles to creating these clones, each reason once.
 
     Args:
         steps: The clones of one batch.
         check: Refuses what the parent's hardware or the hypervisor does not allow.
+        plain: Whether that may be so of a clone that is as its parent is.
     """
     findings: dict[str, LinkedCloneError] = {}
-    for step in _choose(steps):
+    for step in _choose(steps, plain=plain):
         try:
             check(step)
         except (InputError, RefusedError) as error:
@@ -25,16 +26,16 @@ def check_clones(
     return tuple(findings.values())
 
 
-def _choose(steps: Sequence[CreateClone]) -> Iterator[CreateClone]:
+def _choose(steps: Sequence[CreateClone], *, plain: bool) -> Iterator[CreateClone]:
     """Yield one for all, but for those with MAC addresses of their own, and the longest name.
 
     Only a stored specification may tell that the guests are of Windows, whose
-    names are short. A clone that is as its parent is needs no look, unless it is forked.
+    names are short.
     """
     special = [
         step
         for step in steps
-        if step.hardware != Hardware() or step.guest is not None or step.instant
+        if plain or step.hardware != Hardware() or step.guest is not None or step.instant
     ]
     yield from special[:1]
     yield from (step for step in steps if step.macs)

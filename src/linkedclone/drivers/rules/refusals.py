@@ -6,12 +6,15 @@ from typing import Final
 
 from linkedclone.drivers.features import Features, require
 from linkedclone.errors import NotFoundError, UnsupportedError
+from linkedclone.model.customization import GuestOs
 from linkedclone.model.plan import JobStep, TakeSnapshot
 from linkedclone.model.request import CloneRequest, DiskMove
 from linkedclone.model.values.vm_names import list_names
 
 _PROMOTE: Final = "make the clone linked, and independent after that: ``promote`` NAME"
 _HOT_ADD: Final = "leave it out: a machine gets another size here when it is off"
+
+_CLOUD_INIT: Final = "``customization`` with os: cloud-init"
 
 FIELDS: Final[Mapping[str, str]] = {
     "snapshot.quiesce": "",
@@ -22,6 +25,7 @@ FIELDS: Final[Mapping[str, str]] = {
     "placement.cluster": "",
     "placement.host": "",
     "placement.create_folder": "",
+    "placement.folder": "leave it out: all VMs here are in one folder",
     "placement.spread.datastore": "",
     "placement.spread.host": "",
     "instant": "leave it out: a linked clone boots",
@@ -41,11 +45,30 @@ FIELDS: Final[Mapping[str, str]] = {
     "hardware.keep_tpm": "",
     "hardware.firmware": "leave it out: a clone boots with the firmware of its parent",
     "hardware.display": "leave it out: a clone has the screen of its parent",
+    "customization_spec": f"leave it out, and say all in a file of your own: {_CLOUD_INIT}",
+    "customization.windows": f"prepare the guest yourself, or use {_CLOUD_INIT}",
+    "customization.linux": f"use {_CLOUD_INIT}, where the guest has it",
+    "customization.transport": "leave it out: the documents go by guestinfo",
 }
-"""What a request may say of source, place, mode and hardware that not every endpoint honours,
-each with what helps where it means nothing."""
+"""What a request may say of source, place, mode, hardware and guest that not every endpoint
+honours, each with what helps where it means nothing."""
+
+OF_GUESTS: Final = frozenset(
+    {
+        "customization_spec",
+        "customization.windows",
+        "customization.linux",
+        "customization.transport",
+    }
+)
+"""Those of them that are about guests."""
 
 _NOTHING: Final = CloneRequest(parent="", names=())
+
+
+def _customizes(os: GuestOs) -> Callable[[CloneRequest], bool]:
+    return lambda r: r.customization is not None and r.customization.os is os
+
 
 _ASKED: Final[Mapping[str, Callable[[CloneRequest], object]]] = {
     "placement.spread.datastore": lambda r: r.placement.spread == "datastore",
@@ -55,6 +78,11 @@ _ASKED: Final[Mapping[str, Callable[[CloneRequest], object]]] = {
     "hardware.nics.remap": lambda r: any(nic.action == "remap" for nic in r.hardware.nics),
     "hardware.nics.add": lambda r: any(nic.action == "add" for nic in r.hardware.nics),
     "hardware.nics.remove": lambda r: any(nic.action == "remove" for nic in r.hardware.nics),
+    "customization.windows": _customizes(GuestOs.WINDOWS),
+    "customization.linux": _customizes(GuestOs.LINUX),
+    "customization.transport": lambda r: (
+        r.customization is not None and r.customization.cloud_init.transport == "customization"
+    ),
 }
 """Whether a request makes use of what is less than a whole field of it."""
 
@@ -85,6 +113,9 @@ def refuse_step(step: JobStep, features: Features) -> None:
 _IN_WORDS: Final[Mapping[str, str]] = {
     "hardware.disks.thick": "a thick disk",
     "snapshot.memory": "a snapshot with memory",
+    "customization.windows": "os: windows in a customization",
+    "customization.linux": "os: linux in a customization",
+    "customization.transport": "transport: customization",
 }
 """Fields without an option of their own, or not the same one at every command that takes it."""
 
