@@ -8,7 +8,7 @@ import pytest
 
 from linkedclone.config.endpoint import Tls
 from linkedclone.drivers.contract import Driver
-from linkedclone.drivers.features import require_service
+from linkedclone.drivers.features import require, require_service
 from linkedclone.drivers.registry import open_driver
 from linkedclone.errors import (
     AuthenticationError,
@@ -20,11 +20,12 @@ from linkedclone.errors import (
     LinkedCloneError,
     UnsupportedError,
 )
+from linkedclone.model.plan import CreateFolder
 from linkedclone.model.vm import Power
 from tests import do
-from tests.contract.acts import diagnose, find, result_of, set_power
+from tests.contract.acts import diagnose, find, set_power
 from tests.simulator import PASSWORD, Simulator
-from tests.vsphere.acts import PARENT, Start, opened, target_for
+from tests.vsphere.acts import PARENT, Start, opened
 
 WRONG = "sesame-9f3c"
 
@@ -128,12 +129,10 @@ def test_closing_never_fails(simulator: Simulator, driver: Driver) -> None:
     driver.close()
 
 
-def test_a_lone_esxi_host_is_refused_because_it_cannot_clone(start_simulator: Start) -> None:
+def test_a_lone_esxi_host_makes_no_folders_and_holds_no_images(start_simulator: Start) -> None:
     with opened(start_simulator("-esx")) as driver:
-        (vm, *_) = driver.observe().vms
-        result_of(driver, driver.start(do.create_snapshot(vm, "base", "")))
         with pytest.raises(HypervisorError, match="without vCenter") as caught:
-            target_for(driver, vm)
+            require(driver.features, CreateFolder)
         assert "vCenter that manages this host" in caught.value.hint
         with pytest.raises(UnsupportedError, match="cannot hold images") as refused:
             require_service(driver.services.images, driver.features, "hold images")

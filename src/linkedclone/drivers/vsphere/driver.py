@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import Final
 
 from linkedclone.drivers.features import require
@@ -11,7 +12,6 @@ from linkedclone.drivers.rules.clone_checks import check_clones
 from linkedclone.drivers.rules.refusals import refuse_step, refuse_unsupported
 from linkedclone.drivers.vsphere.cloning.fork_source import refuse_places
 from linkedclone.drivers.vsphere.cloning.forks import Forks
-from linkedclone.drivers.vsphere.cloning.preview import render_clone, render_fork
 from linkedclone.drivers.vsphere.connection.session import Session
 from linkedclone.drivers.vsphere.features import find_features
 from linkedclone.drivers.vsphere.guest.stored_specifications import StoredSpecs
@@ -20,6 +20,11 @@ from linkedclone.drivers.vsphere.inventory.folder_children import Lookup
 from linkedclone.drivers.vsphere.inventory.observe import Observer
 from linkedclone.drivers.vsphere.jobs.attach import Attacher
 from linkedclone.drivers.vsphere.jobs.tasks import Jobs
+from linkedclone.drivers.vsphere.lone_host.creating import Creations
+from linkedclone.drivers.vsphere.lone_host.directory import Directories
+from linkedclone.drivers.vsphere.lone_host.source import Sources
+from linkedclone.drivers.vsphere.lone_host.steps import LoneHost
+from linkedclone.drivers.vsphere.lone_host.target import folder_of, read_host_id, resolve_target
 from linkedclone.drivers.vsphere.placement.target import Placer
 from linkedclone.drivers.vsphere.property.collector import Collector
 from linkedclone.drivers.vsphere.property.datacenters import Datacenters
@@ -50,10 +55,18 @@ class VsphereDriver:
         self._placer = Placer(session, collector, self._observer, self._specs)
         self._lookup = lookup
         self._attacher = Attacher(session, collector, lookup)
+        self._alone = not session.is_vcenter
         forks = Forks(session, collector)
-        self._jobs = Jobs(session, collector, self._attacher, sequel=forks)
+        self._directories = Directories(session, collector)
+        sources = Sources(session, collector)
+        creations = Creations(session, sources, self._directories, self._look_up)
+        self._jobs = jobs = Jobs(
+            session, collector, self._attacher, sequel=creations if self._alone else forks
+        )
         self.features = find_features(session)
-        self._steps = Steps(session, collector, self._observer, self._specs, self._jobs, forks)
+        self._steps = Steps(session, collector, self._observer, self._specs, jobs, forks)
+        if self._alone:
+            self._steps.lone_host = LoneHost(session, jobs, sources, creations)
         self.notes: tuple[str, ...] = ()
         self.services = VsphereServices(
             session, collector, self._observer, self._datacenters, self._jobs, self._steps
@@ -63,11 +76,15 @@ class VsphereDriver:
         about, endpoint = self._session.content.about, self._session.endpoint
         port = "" if endpoint.port == 443 else f":{endpoint.port}"
         return Identity(
-            instance=about.instanceUuid or "",
+            instance=self._host_id if self._alone else about.instanceUuid or "",
             product=about.name,
             version=about.version,
             address=f"{endpoint.host}{port}",
         )
+
+    @cached_property
+    def _host_id(self) -> str:
+        return read_host_id(self._session, self._collector)
 
     # -- read -------------------------------------------------------------------------
 
@@ -93,30 +110,34 @@ class VsphereDriver:
         refuse_unsupported(request, self.features)
         if request.instant:
             refuse_places(request)
+        if self._alone:
+            return resolve_target(self._session, self._collector, self._placer, source, request)
         return self._placer.resolve_target(source, request)
 
     def observe_names(self, target: Target, names: Sequence[str]) -> tuple[Vm, ...]:
         """Read the VMs with these names in the target's folder or vApp."""
-        found = self._lookup.check_names(target.folder, names)
+        found = self._lookup.check_names(folder_of(target), names)
         inside = self._lookup.find_in_vapp(target.pool, names)
         return self.observe_vms(tuple(dict.fromkeys((*found, *inside))))
 
+    def _look_up(self, steps: Sequence[CreateClone]) -> tuple[Vm, ...]:
+        return self.observe_names(steps[0].target, [step.name for step in steps])
+
     def observe_sources(self, ids: Sequence[VmId]) -> frozenset[VmId]:
         """Say from which of these VMs clones are being made right now: one read of their tasks."""
+        if self._alone:
+            # A task that makes a VM does not tell from what.
+            return frozenset(ids) if self._directories.is_being_filled() else frozenset()
         return self._attacher.find_sources(ids)
 
     # -- act --------------------------------------------------------------------------
 
     def check(self, steps: Sequence[CreateClone]) -> tuple[LinkedCloneError, ...]:
-        return check_clones(steps, self._steps.check)
+        return check_clones(steps, self._steps.check, plain=self._alone)
 
     def preview_clone(self, step: CreateClone) -> Mapping[str, object]:
-        """Return the arguments of the CloneVM_Task or InstantClone_Task, as plain data."""
-        spec = self._steps.build_spec(step)
-        if step.instant:
-            return render_fork(step.source.id, spec)
-        folder = "/".join(filter(None, (step.target.folder, step.target.new_folder)))
-        return render_clone(step.source.id, folder, step.name, spec)
+        """Return the arguments of the CloneVM_Task or InstantClone_Task, or of several calls."""
+        return self._steps.preview(step)
 
     def start(self, step: JobStep) -> Job:
         refuse_step(step, self.features)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Final, assert_never
 
@@ -11,11 +12,13 @@ from linkedclone.drivers.vsphere.cloning.clone_spec import build_clone_spec, che
 from linkedclone.drivers.vsphere.cloning.fork_source import ForkSource, check_fork, read_source
 from linkedclone.drivers.vsphere.cloning.fork_spec import build_fork_spec
 from linkedclone.drivers.vsphere.cloning.forks import Forks
+from linkedclone.drivers.vsphere.cloning.preview import render_clone, render_fork
 from linkedclone.drivers.vsphere.connection.session import Session
 from linkedclone.drivers.vsphere.guest.stored_specifications import StoredSpecs
 from linkedclone.drivers.vsphere.inventory.device_shape import Shape, needs_devices
 from linkedclone.drivers.vsphere.inventory.observe import Observer
 from linkedclone.drivers.vsphere.jobs.tasks import Jobs
+from linkedclone.drivers.vsphere.lone_host.steps import LoneHost
 from linkedclone.drivers.vsphere.native import Native, NativeCall
 from linkedclone.drivers.vsphere.property.collector import Collector
 from linkedclone.errors import UnsupportedError
@@ -37,7 +40,12 @@ _SEED_BYTES: Final = 32
 
 
 class Steps:
-    """Starts steps at one endpoint."""
+    """Starts steps at one endpoint.
+
+    Attributes:
+        lone_host: What starts some of them otherwise at an ESXi host without vCenter; set
+            once, before any is started.
+    """
 
     def __init__(
         self,
@@ -54,10 +62,15 @@ class Steps:
         self._specs = specs
         self._jobs = jobs
         self._forks = forks
+        self.lone_host: LoneHost | None = None
         self._fork_sources: dict[VmId, ForkSource] = {}
 
-    def start(self, step: JobStep) -> Job:  # noqa: C901, PLR0912 - one case for each step
+    def start(self, step: JobStep) -> Job:
         """Send the call of a step."""
+        job = self.lone_host.start(step) if self.lone_host else None
+        return job or self._start(step)
+
+    def _start(self, step: JobStep) -> Job:  # noqa: C901, PLR0912 - one case for each step
         match step:
             case CreateClone():
                 return self._create_clone(step)
@@ -107,11 +120,24 @@ class Steps:
 
     def check(self, step: CreateClone) -> None:
         """Refuse a clone that the hardware which is cloned does not allow."""
+        if self.lone_host:
+            self.lone_host.check(step)
+            return
         if step.instant:
             check_fork(step, self._read_fork_source(step.source.id))
             return
         shape, stored = self._read_parts(step)
         check_clone_spec(step, shape, stored, version=self._session.api_version)
+
+    def preview(self, step: CreateClone) -> Mapping[str, object]:
+        """Return the request of a clone, or the requests, as plain data."""
+        if self.lone_host:
+            return self.lone_host.preview(step)
+        spec = self.build_spec(step)
+        if step.instant:
+            return render_fork(step.source.id, spec)
+        folder = "/".join(filter(None, (step.target.folder, step.target.new_folder)))
+        return render_clone(step.source.id, folder, step.name, spec)
 
     def build_spec(self, step: CreateClone) -> Native:
         """Build the CloneSpec of a step, or its InstantCloneSpec."""

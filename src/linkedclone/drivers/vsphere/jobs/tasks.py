@@ -119,7 +119,7 @@ class Jobs:
             if not is_so_already(action, error):
                 raise
             return self.done(about, action)
-        return self._begin(build_job(moid_of(task), about, action))
+        return self.begin(build_job(moid_of(task), about, action))
 
     def delete(
         self, about: str, action: str, target: Native, method: NativeCall, **arguments: object
@@ -136,46 +136,48 @@ class Jobs:
         job = build_job(moid_of(task), about, action)
         with self._lock:
             self._targets[job.id] = target
-        return self._begin(job)
+        return self.begin(job)
 
     def done(self, about: str, action: str, result: str | None = None) -> Job:
         """Return a job that is done, for what needs no call."""
-        job = self._number(about, action)
+        job = self.number(about, action)
         with self._lock:
             self._states[job.id] = JobState(job=job, status=JobStatus.DONE, result=result)
         return job
 
     def follow(self, about: str, action: str, task: Native) -> Job:
         """Return a job that follows a task which another call has started."""
-        return self._begin(build_job(moid_of(task), about, action))
+        return self.begin(build_job(moid_of(task), about, action))
 
     def failed(self, about: str, action: str, error: LinkedCloneError) -> Job:
         """Return a job that has failed, for what was found before any call."""
-        job = self._number(about, action)
+        job = self.number(about, action)
         with self._lock:
             self._states[job.id] = JobState(job=job, status=JobStatus.FAILED, error=error)
         return job
 
     def sequence(self, about: str, action: str, starts: Sequence[Start]) -> Job:
         """Return a job of several tasks, of which each begins when the one before it is done."""
-        job = self._number(about, action)
+        job = self.number(about, action)
         if not self._sequences.begin(job, starts):
             return self.done(about, action)
-        return self._begin(job)
+        return self.begin(job)
 
     def attach(self, name: str, source: VmId, target: Target) -> Job:
         """Return a job that follows a clone which another run is creating."""
-        job = self._number(name, "attach")
+        job = self.number(name, "attach")
         with self._lock:
             self._attachments[job.id] = Attachment(
                 job=job, source=source, folder=target.folder, pool=target.pool
             )
-        return self._begin(job)
+        return self.begin(job)
 
-    def _number(self, about: str, action: str) -> Job:
+    def number(self, about: str, action: str) -> Job:
+        """Return a job that is not tied to a task; :meth:`begin` it once its sequel knows it."""
         return Job(id=JobId(f"{action}-{next(self._numbers)}"), about=about, action=action)
 
-    def _begin(self, job: Job) -> Job:
+    def begin(self, job: Job) -> Job:
+        """Follow a job from now on."""
         with self._lock:
             self._most = max(self._most if self._begun else 0, len(self._begun) + 1)
             self._begun[job.id] = time.monotonic()
