@@ -16,6 +16,7 @@ from linkedclone.drivers.vsphere.inventory.device_shape import (
     is_independent,
     is_manual,
     is_passed,
+    is_told,
     label_of,
 )
 from linkedclone.drivers.vsphere.native import Native
@@ -137,6 +138,8 @@ def find_reason(device: Native) -> tuple[str, str] | None:
             "its MAC address was set by hand, so that all clones would have it",
             "let vCenter assign it",
         )
+    if is_card(device) and not is_told(device):
+        return "the server does not say whether it is connected, or its MAC address", "try again"
     if is_disk(device) and is_independent(device):
         raw = getattr(device.backing, "compatibilityMode", None) == "physicalMode"
         what = "it is a raw device in physical mode" if raw else "it is independent"

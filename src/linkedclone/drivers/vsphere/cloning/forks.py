@@ -14,7 +14,12 @@ from typing import Final
 
 from linkedclone.drivers.vsphere.cloning.fork_spec import TAKEN, build_connection, fork_id
 from linkedclone.drivers.vsphere.connection.session import Session
-from linkedclone.drivers.vsphere.inventory.device_shape import is_card, is_disk, is_independent
+from linkedclone.drivers.vsphere.inventory.device_shape import (
+    is_card,
+    is_disk,
+    is_independent,
+    is_told,
+)
 from linkedclone.drivers.vsphere.inventory.devices import drop_devices
 from linkedclone.drivers.vsphere.native import Native, moid_of
 from linkedclone.drivers.vsphere.property.collector import Collector, Seen
@@ -74,8 +79,8 @@ class Forks:
         fork = _Fork(
             job=job,
             step=step,
-            cards=tuple(one.key for one in cards if one.connectable and one.connectable.connected),
-            macs=frozenset(str(one.macAddress).lower() for one in cards if one.macAddress),
+            cards=tuple(one.key for one in cards if one.connectable.connected),
+            macs=frozenset(str(one.macAddress).lower() for one in cards),
         )
         with self._lock:
             self._forks[job.id] = fork
@@ -165,7 +170,7 @@ class Forks:
         )
 
     def _connect(self, fork: _Fork) -> JobState:
-        cards = [fork.devices[key] for key in fork.cards if key in fork.devices]
+        cards = [fork.devices[key] for key in fork.cards]
         native = self._session.managed("VirtualMachine", str(fork.vm))
         about = f"connect the network cards of {fork.step.name}"
         spec = build_connection(fork.step, fork.uuid, cards)
@@ -232,8 +237,13 @@ def _find_faults(fork: _Fork, seen: Seen) -> Iterable[str]:
             yield "its disks are not linked"
         if getattr(top, "datastore", None) is None or moid_of(top.datastore) != target.datastore:
             yield f"it is on another datastore than {target.datastore_name or target.datastore}"
-    for card in filter(is_card, devices):
-        if card.connectable and card.connectable.connected:
+    cards = [device for device in devices if is_card(device)]
+    if not {card.key for card in cards} >= set(fork.cards):
+        yield "it lacks a network card of its parent"
+    for card in cards:
+        if not is_told(card):
+            yield "the server does not say whether its network cards are connected"
+        elif card.connectable.connected:
             yield "its network cards were connected from the first moment"
         if str(card.macAddress).lower() in fork.macs:
             yield "it has the MAC address of its parent"

@@ -78,6 +78,11 @@ def is_manual(card: Native) -> bool:
     return str(card.addressType or "").lower() == "manual"
 
 
+def is_told(card: Native) -> bool:
+    """Say whether the server tells of a card what every card of a running VM has."""
+    return bool(card.macAddress) and card.connectable is not None
+
+
 def list_cards(step: CreateClone, shape: Shape) -> tuple[Native, ...]:
     """Return the cards that a clone will have, in the order of its hardware; None for a new one."""
     cards = [device for device in shape.devices if is_card(device)]

@@ -1,5 +1,6 @@
 """Instant clones without a connection: what may be forked, what is sent, what is read back."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -110,13 +111,21 @@ def test_the_same_name_in_another_run_is_another_fork() -> None:
 
 def source(*devices: Native, **more: object) -> Seen:
     values = {
-        "config.hardware.device": [disk("[ssd1] g/g.vmdk"), card("assigned"), *devices],
+        "config.hardware.device": [disk("[ssd1] g/g.vmdk"), told_card(4000), *devices],
         "config.template": False,
         "runtime.powerState": "poweredOn",
         f'config.extraConfig["{READY}"]': vim.option.OptionValue(key=READY, value="1"),
         **{name.replace("__", "."): value for name, value in more.items()},
     }
     return Seen(kind="VirtualMachine", id="vm-1", values=values)
+
+
+def told_card(key: int, mac: str = "00:50:56:01:02:03", *, connected: bool = True) -> Native:
+    one = card("assigned", mac, key)
+    one.connectable = DEVICE.VirtualDevice.ConnectInfo(
+        connected=connected, startConnected=True, allowGuestControl=True
+    )
+    return one
 
 
 def obstacles(seen: Seen) -> list[str]:
@@ -129,6 +138,7 @@ def named(device: Native, label: str) -> Native:
 
 
 SERIAL = DEVICE.VirtualSerialPort
+UNTOLD = "the server does not say whether it is connected"
 RAW = DEVICE.VirtualDisk.RawDiskMappingVer1BackingInfo
 
 
@@ -168,6 +178,8 @@ RAW = DEVICE.VirtualDisk.RawDiskMappingVer1BackingInfo
             DEVICE.VirtualVmxnet3(key=4001, addressType="manual"),
             "its MAC address was set by hand, so that all clones would have it",
         ),
+        (card("assigned"), f"{UNTOLD}, or its MAC address"),
+        (told_card(4001, ""), f"{UNTOLD}, or its MAC address"),
     ],
 )
 def test_a_device_that_cannot_be_forked_is_named(device: Native, reason: str) -> None:
@@ -202,7 +214,12 @@ def test_what_does_not_run_or_wait_is_not_forked(change: dict[str, object], brie
 
 
 def read_back(
-    made: CreateClone, *, connected: bool = False, linked: bool = True, **more: object
+    made: CreateClone,
+    *,
+    connected: bool = False,
+    linked: bool = True,
+    cards: Sequence[Native] | None = None,
+    **more: object,
 ) -> list[str]:
     store = vim.Datastore(made.target.datastore, None)
     backing = DEVICE.VirtualDisk.FlatVer2BackingInfo(
@@ -212,18 +229,15 @@ def read_back(
         if linked
         else None,
     )
-    own = DEVICE.VirtualVmxnet3(
-        key=4000,
-        macAddress="00:50:56:00:00:02",
-        connectable=DEVICE.VirtualDevice.ConnectInfo(
-            connected=connected, startConnected=True, allowGuestControl=True
-        ),
-    )
+    own = [told_card(4000, "00:50:56:00:00:02", connected=connected)]
     values = {
         "parent": vim.Folder(made.target.folder, None),
         "resourcePool": vim.ResourcePool(made.target.pool, None),
         "runtime.powerState": "poweredOn",
-        "config.hardware.device": [DEVICE.VirtualDisk(key=2000, backing=backing), own],
+        "config.hardware.device": [
+            DEVICE.VirtualDisk(key=2000, backing=backing),
+            *(own if cards is None else cards),
+        ],
         **more,
     }
     job = Job(id=JobId("task-1"), about=made.name, action="clone")
@@ -239,6 +253,9 @@ def test_a_fork_that_is_as_asked_for_has_no_fault() -> None:
     ("change", "fault"),
     [
         ({"connected": True}, "its network cards were connected from the first moment"),
+        ({"cards": []}, "it lacks a network card of its parent"),
+        ({"cards": [card("assigned")]}, "does not say whether its network cards are connected"),
+        ({"cards": [told_card(4000, "", connected=False)]}, "does not say whether its network"),
         ({"linked": False}, "its disks are not linked"),
         ({"parent": vim.Folder("group-v999", None)}, "it is in another folder than"),
         ({"resourcePool": vim.ResourcePool("resgroup-9", None)}, "another resource pool than"),
