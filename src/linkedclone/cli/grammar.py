@@ -1,6 +1,6 @@
 """The grammar that all commands share: global options anywhere, groups that import when used."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import import_module
 from typing import Any, TypeVar
 
@@ -44,6 +44,9 @@ def _global_options() -> list[click.Parameter]:
     ]
 
 
+_TAKES_BYTES = (click.Path, type(click.UNPROCESSED))
+
+
 class HeadedOption(click.Option):
     """An option that the help lists under a heading, and that sets a field of a request.
 
@@ -81,6 +84,16 @@ class Verb(click.Command):
         self.own = tuple(self.params)
         self.params = [*self.params, *_global_options()]
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse what was typed; bytes that are not UTF-8 are for paths and guests alone."""
+        if not all(map(_is_text, args)):
+            given, _, _ = self.make_parser(ctx).parse_args(list(args))
+            for param in self.params:
+                bad = [one for one in _list_words(given.get(param.name or "")) if not _is_text(one)]
+                if bad and not isinstance(param.type, _TAKES_BYTES):
+                    raise click.BadParameter(f"{bad[0]!r} is not text in UTF-8", ctx, param)
+        return super().parse_args(ctx, args)
+
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the command's own options, by heading, then those of every command."""
         groups: dict[str, list[click.Option]] = {"Options": []}
@@ -94,6 +107,20 @@ class Verb(click.Command):
             if records:
                 with formatter.section(heading):
                     formatter.write_dl(records)
+
+
+def _is_text(word: str) -> bool:
+    """Say whether a word is all UTF-8; Python stands in for other bytes with half a character."""
+    return not any("\ud800" <= character <= "\udfff" for character in word)
+
+
+def _list_words(given: object) -> Iterator[str]:
+    """Yield the words that a parameter was given, once or several times."""
+    if isinstance(given, str):
+        yield given
+    elif isinstance(given, list | tuple):
+        for one in given:
+            yield from _list_words(one)
 
 
 class LazyGroup(click.Group):

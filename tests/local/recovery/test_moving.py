@@ -130,6 +130,15 @@ def test_a_place_that_is_taken_is_refused(state: Path) -> None:
     assert look(state)
 
 
+@pytest.mark.parametrize("name", [b"b\xff", b"a\nb"])
+def test_a_place_that_no_state_folder_can_be_at_is_refused(state: Path, name: bytes) -> None:
+    target = state.parent / os.fsdecode(name)
+    with closing(connect(state)) as driver, pytest.raises(InputError):
+        driver.folder.move_state(target)
+    assert not target.exists()
+    assert look(state)
+
+
 def test_a_place_without_room_is_refused(
     state: Path, elsewhere: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

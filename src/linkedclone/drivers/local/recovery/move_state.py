@@ -37,6 +37,7 @@ from linkedclone.drivers.local.state.folder import (
     SSH_CONFIG,
     VMS,
     StateFolder,
+    check_path,
     find_state,
     is_disk_name,
     is_vm_id,
@@ -80,6 +81,7 @@ def move_state(state: StateFolder, machines: OpenMachine, target: Path, tell: Te
     """Move the state folder to where nothing, or an empty folder, is; open it anew there."""
     state = replace(state, root=Path(os.path.realpath(state.root)))
     target = Path(os.path.realpath(target.parent)) / os.path.basename(os.path.abspath(target))  # noqa: PTH100, PTH119 - abspath keeps a link at its end
+    check_path(target)
     _check_source(state)
     _check_target(state.root, target)
     with ExitStack() as stack:

@@ -227,16 +227,7 @@ def make_vm_link(link: Path, vm: VmId) -> None:
 def open_state(root: Path, *, durable: bool = True, immutable: bool = True) -> StateFolder:
     """Open a state folder, or make it, for its user alone: disks hold the guests' secrets."""
     root = Path(os.path.abspath(root))  # noqa: PTH100 - links in the user's path stay as they are
-    if not _is_utf8(root):
-        raise InputError(
-            f"{root} is not a path in UTF-8, and QEMU's programs take no other for a disk",
-            hint="use another folder: ``endpoint`` local:/path",
-        )
-    if set(str(root)) & set("\r\n"):
-        raise InputError(
-            f"{root} has a line break, and the configurations of ssh and systemd take none",
-            hint="use another folder: ``endpoint`` local:/path",
-        )
+    check_path(root)
     if root.is_symlink() and not root.exists():
         raise HypervisorError(
             f"{root} is a link to {os.path.realpath(root)}, where nothing is",
@@ -254,6 +245,20 @@ def open_state(root: Path, *, durable: bool = True, immutable: bool = True) -> S
     for folder in (state.names, state.uuids, state.vms, state.staging):
         _make_folder(folder)
     return state
+
+
+def check_path(root: Path) -> None:
+    """Refuse a path that other programs could not be told."""
+    if not _is_utf8(root):
+        raise InputError(
+            f"{root} is not a path in UTF-8, and QEMU's programs take no other for a disk",
+            hint="use another folder: ``endpoint`` local:/path",
+        )
+    if set(str(root)) & set("\r\n"):
+        raise InputError(
+            f"{root} has a line break, and the configurations of ssh and systemd take none",
+            hint="use another folder: ``endpoint`` local:/path",
+        )
 
 
 def _is_utf8(path: Path) -> bool:
@@ -339,7 +344,7 @@ def key_of(name: str) -> str:
     if plain.startswith("."):
         plain = "%2e" + plain[1:]
     if len(plain) > _LONGEST_KEY:
-        digest = hashlib.sha256(folded.encode()).hexdigest()[:16]
+        digest = hashlib.sha256(folded.encode(errors="surrogatepass")).hexdigest()[:16]
         plain = f"{plain[:_LONGEST_KEY]}%{digest}"
     return plain
 
@@ -355,7 +360,7 @@ def is_key(text: str) -> bool:
 
 
 def _escape(character: str) -> str:
-    return "".join(f"%{byte:02x}" for byte in character.encode())
+    return "".join(f"%{byte:02x}" for byte in character.encode(errors="surrogatepass"))
 
 
 def new_vm_id(name: str) -> VmId:

@@ -36,6 +36,7 @@ names = st.text(min_size=1, max_size=80)
         ("Gru\u0308n", "gr%c3%bcn"),
         (".hidden", "%2ehidden"),
         ("straße", "strasse"),
+        ("a\udcff", "a%ed%b3%bf"),
     ],
 )
 def test_a_name_is_filed_under_a_key(name: str, key: str) -> None:
