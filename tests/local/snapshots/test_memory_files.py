@@ -13,6 +13,7 @@ from linkedclone.app.connection import Connection
 from linkedclone.drivers.local.diagnosis.doctor import diagnose
 from linkedclone.drivers.local.driver import LocalDriver
 from linkedclone.drivers.local.machine.accelerator import read_qemu_version
+from linkedclone.drivers.local.machine.arguments import Loading
 from linkedclone.drivers.local.machine.open import find_shape
 from linkedclone.drivers.local.state.folder import new_memory_names
 from linkedclone.drivers.local.state.record import MemoryRecord
@@ -20,15 +21,24 @@ from linkedclone.drivers.local.state.store import load_vm, locked, save_record
 from linkedclone.drivers.local.storage.fingerprint import sample_offsets
 from linkedclone.drivers.local.storage.memory import hash_state, prepare_loading, seal_memory
 from linkedclone.drivers.local.storage.seals import seal_path
-from linkedclone.errors import RefusedError
+from linkedclone.errors import PowerOnError, RefusedError
 from linkedclone.model.findings import Finding, Verdict
 from linkedclone.model.images import ImageImport
 from linkedclone.model.plan import ReconfigureVm
 from linkedclone.model.vm import Power, SnapshotMemory, Vm
 from tests import do
-from tests.contract.acts import find, make, read, result_of, set_power, step_for, take_snapshot
+from tests.contract.acts import (
+    error_of,
+    find,
+    make,
+    read,
+    result_of,
+    set_power,
+    step_for,
+    take_snapshot,
+)
 from tests.local.copies import copy_built
-from tests.local.pretend import open_pretend_machine
+from tests.local.pretend import PretendMachine, open_pretend_machine
 from tests.local.recovery.test_full_disk import as_root, small_filesystem
 from tests.local.scenes import check_tidy, collect_files, connect, make_image
 
@@ -204,6 +214,20 @@ def test_other_hardware_than_the_memory_has_makes_it_stale(driver: LocalDriver) 
     assert "1 CPU and 64.0 MiB" in seen.stale
     result_of(driver, driver.start(ReconfigureVm(vm=desk.id, vm_name="desk", cpus=1)))
     load(driver)
+
+
+class BrokenMachine(PretendMachine):
+    """A machine whose QEMU loads nothing."""
+
+    def load(self, loading: Loading, deadline_seconds: float = 0.0) -> None:  # noqa: ARG002
+        raise PowerOnError("no", hint="what it said is in a folder that goes")
+
+
+def test_a_fork_that_is_undone_hints_at_no_log_of_its_own(driver: LocalDriver) -> None:
+    with closing(connect(driver.state.root, lambda vm: BrokenMachine(vm.folder))) as broken:
+        step = replace(step_for(broken, find(broken, "desk"), "web"), instant=True)
+        error = error_of(broken, lambda: broken.start(step))
+    assert (error.brief, "``keep_failed``" in error.hint) == ("no", True)
 
 
 def test_a_revert_to_stale_memory_says_before_that_the_vm_will_be_off(driver: LocalDriver) -> None:

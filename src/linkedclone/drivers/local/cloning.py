@@ -52,7 +52,7 @@ from linkedclone.drivers.qemu.hardware import (
     check_disks,
     disk_label,
 )
-from linkedclone.errors import GoneError
+from linkedclone.errors import GoneError, PowerOnError
 from linkedclone.formats.qcow2 import build_empty, round_to_sectors
 from linkedclone.model.plan import CreateClone
 from linkedclone.model.values.ids import SnapshotId, VmId
@@ -152,7 +152,14 @@ def build_fork(state: StateFolder, machines: OpenMachine, step: CreateClone, ent
         with locked(state, vm) as clone:
             check_bridges(clone.record.machine)
             machine = _open_like(machines, source, clone)
-            machine.load(memory)
+            try:
+                machine.load(memory)
+            except PowerOnError as error:
+                # The folder with its log goes with a clone that is not kept.
+                hint = "clone with ``keep_failed`` to keep all that QEMU said"
+                raise PowerOnError(
+                    error.brief, details=error.details, hint=hint, kind=error.kind
+                ) from error
             loading.close()
             guest = step.guest or name_guest(step.name, clone.record.machine.instance_id)
             old_macs = snapshot.memory.macs if snapshot.memory else ()

@@ -127,7 +127,7 @@ def _may_be_unfinished(step: CreateClone, vm: Vm) -> bool:
 
 def _nameless(step: CreateClone) -> LinkedCloneError:
     return CustomizationError(
-        f"{step.name} runs, but took no identity of its own: its network is down",
+        f"{step.name} took no identity of its own: its network stayed down",
         hint="run the same command again",
     )
 

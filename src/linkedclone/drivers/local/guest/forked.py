@@ -137,7 +137,7 @@ def set_clock(machine: Machine) -> bool:
 
 def _unconfirmed(identity: ForkIdentity, why: str) -> CustomizationError:
     return CustomizationError(
-        f"{identity.name} runs, but did not take its identity: its network cards are down",
+        f"{identity.name} did not take its identity: its network cards stayed down",
         details=why,
         hint=f"clone with ``keep_failed`` to look at its guest: ``console`` {identity.name}",
         kind="identity",

@@ -163,8 +163,8 @@ class Forks:
         if time.monotonic() < fork.deadline:
             return _running(fork)
         raise CustomizationError(
-            f"{fork.step.name} runs, but its guest did not take an identity of its own within "
-            f"{GUEST_SECONDS:g} s: its network cards are disconnected",
+            f"the guest of {fork.step.name} did not take an identity of its own within "
+            f"{GUEST_SECONDS:g} s: its network cards stayed disconnected",
             hint="look whether the script for instant clones runs in the guest of "
             f"{fork.step.source.name}",
         )
@@ -207,8 +207,8 @@ def _has_taken(fork: _Fork, seen: Seen) -> bool:
 
 def _nameless(fork: _Fork, why: str) -> CustomizationError:
     return CustomizationError(
-        f"{fork.step.name} runs, but its guest did not take an identity of its own: {why}",
-        hint="its network cards are disconnected; look at the script in the guest",
+        f"the guest of {fork.step.name} did not take an identity of its own: {why}",
+        hint="its network cards stayed disconnected; look at the script in the guest",
     )
 
 
@@ -237,7 +237,10 @@ def _find_faults(fork: _Fork, seen: Seen) -> Iterable[str]:
             yield "its disks are not linked"
         if getattr(top, "datastore", None) is None or moid_of(top.datastore) != target.datastore:
             yield f"it is on another datastore than {target.datastore_name or target.datastore}"
-    cards = [device for device in devices if is_card(device)]
+    yield from _find_card_faults(fork, [device for device in devices if is_card(device)])
+
+
+def _find_card_faults(fork: _Fork, cards: Sequence[Native]) -> Iterable[str]:
     if not {card.key for card in cards} >= set(fork.cards):
         yield "it lacks a network card of its parent"
     for card in cards:
