@@ -23,7 +23,6 @@ from linkedclone.drivers.vsphere.names import memory_mib
 from linkedclone.drivers.vsphere.native import Native, build_data, fields_of
 from linkedclone.errors import RefusedError, UnsupportedError
 from linkedclone.model.plan import CreateClone
-from linkedclone.model.request import DiskMove
 
 _CARRIED: Final = (
     "version",
@@ -150,12 +149,6 @@ def check_create_spec(step: CreateClone, frozen: FrozenHardware) -> None:
         raise RefusedError(
             f"{step.source.name} is encrypted, and a lone ESXi host has no key provider",
             hint="decrypt it and take a new snapshot of it, or clone it by a vCenter",
-        )
-    if step.disk_move is DiskMove.CHILD_MOST:
-        raise UnsupportedError(
-            f"a lone ESXi host cannot make {step.name} share the layers below its parent's top",
-            hint="make a linked clone, or a full one",
-            kind="NotSupported",
         )
     check_devices(step, frozen.shape)
     check_hardware(step, frozen.shape)

@@ -158,11 +158,10 @@ def check_devices(step: CreateClone, shape: Shape) -> None:
         _check_card(step, card)
     first = next(filter(is_disk, shape.devices), None)
     size = step.hardware.disk_bytes
-    if size is not None and first is not None and size != first.capacityInBytes:
+    if size is not None and first is not None and size < first.capacityInBytes:
         raise RefusedError(
-            f"a lone ESXi host cannot make {step.name} with a first disk of another size",
-            hint="leave ``hardware.disk_bytes`` out, and grow a disk that depends on no other "
-            "afterwards",
+            f"{label_of(first)} of {step.source.name} cannot shrink",
+            hint="leave ``hardware.disk_bytes`` out",
         )
 
 
