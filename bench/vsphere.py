@@ -16,7 +16,8 @@ CLONE_MS = 2000
 PARENT = "/DC0/vm/DC0_H0_VM0"
 POOL = "/DC0/host/DC0_H0/Resources"
 SNAPSHOT = "base"
-CLONE, FORK = "CloneVM_Task", "InstantClone_Task"
+CLONE, FORK, CREATE = "CloneVM_Task", "InstantClone_Task", "CreateVM_Task"
+HOST_PARENT = "/ha-datacenter/vm/ha-host_VM0"
 GOVC_AT_A_TIME = 8
 MOST_CALLS = 4
 """What an instant clone may take in a batch."""
@@ -80,6 +81,34 @@ def measure(
     return Sample(seconds=seconds, calls=calls)
 
 
+@contextmanager
+def lone_host() -> Iterator[Simulator]:
+    """Start a simulated ESXi host without vCenter, its parent with a snapshot; then slow it."""
+    with Simulator.start("-esx") as simulator:
+        run(environment(simulator), GOVC, "snapshot.create", "-vm", HOST_PARENT, SNAPSHOT)
+        tasks = dict.fromkeys((CREATE, "PowerOnVM_Task"), CLONE_MS)
+        simulator.delays(call_ms=CALL_MS, task_ms=tasks)
+        yield simulator
+
+
+def measure_at_host(clone: Measure, *, clones: int, whole: int = 0) -> Sample:
+    """Let ``clone`` make so many clones at a fresh lone host; scale to ``whole`` if given.
+
+    Raises:
+        BenchError: It did not make exactly so many.
+    """
+    with lone_host() as simulator:
+        simulator.reset_calls()
+        begun = time.perf_counter()
+        clone(simulator, clones, parent=HOST_PARENT)
+        seconds = time.perf_counter() - begun
+        calls = simulator.calls()
+    if calls.get(CREATE) != clones:
+        raise BenchError(f"{calls.get(CREATE)} clones were made, not {clones}")
+    note = f"{clones} clones measured, scaled to {whole}" if whole else ""
+    return Sample(seconds=seconds * (whole or clones) / clones, calls=calls, note=note)
+
+
 def with_linkedclone(simulator: Simulator, clones: int, parent: str = PARENT) -> None:
     """Clone with our command line."""
     names = f"desk-{{001..{clones:03}}}"
@@ -109,6 +138,20 @@ def with_govc(simulator: Simulator, clones: int) -> None:
     clone = ("vm.clone", "-vm", PARENT, "-link", "-snapshot", SNAPSHOT)
     with ThreadPoolExecutor(GOVC_AT_A_TIME) as threads:
         list(threads.map(lambda name: run(settings, GOVC, *clone, name), _names(clones)))
+
+
+def with_bare_host_client(simulator: Simulator, clones: int, parent: str) -> None:
+    """Clone at a lone host with the least that a pyVmomi program can be."""
+    words = ("-m", "bench.bare_host_client", parent, SNAPSHOT)
+    run(environment(simulator), PYTHON, *words, *_names(clones))
+
+
+def with_govc_at_host(simulator: Simulator, clones: int, parent: str) -> None:
+    """Clone at a lone host with govc in a loop: it takes the frozen file, and no hardware."""
+    settings = environment(simulator)
+    file = f"{parent.rpartition('/')[2]}/disk1.vmdk"
+    for name in _names(clones):
+        run(settings, GOVC, "vm.create", "-disk", file, "-link", name)
 
 
 def fork_with_linkedclone(simulator: Simulator, clones: int) -> None:

@@ -1,6 +1,8 @@
 """A hundred clones at once, in a small inventory and in large ones."""
 
-from bench.row import Comparison, Options, Target, row
+from functools import partial
+
+from bench.row import Comparison, Contender, Options, Target, row
 from bench.vsphere import (
     FORK,
     MOST_CALLS,
@@ -8,10 +10,13 @@ from bench.vsphere import (
     contender,
     fork_with_govc,
     fork_with_linkedclone,
+    measure_at_host,
     scaled,
     uuid_of_parent,
     with_bare_client,
+    with_bare_host_client,
     with_govc,
+    with_govc_at_host,
     with_linkedclone,
 )
 
@@ -33,6 +38,25 @@ def batch(options: Options) -> Comparison:
         targets=(
             Target(of="linkedclone", to="bare client", at_most=1.15),
             Target(of=govc, to="linkedclone", at_least=7),
+        ),
+    )
+
+
+@row("esxi", f"{CLONES} linked clones at a lone ESXi host, 20 ms a call, 2 s a task")
+def lone_host(options: Options) -> Comparison:
+    """Ours beside a bare client that sends the same requests, and beside a loop of govc."""
+    govc = "loop of govc vm.create"
+    part = {"clones": 8, "whole": CLONES} if options.quick else {"clones": CLONES}
+    ways = {
+        "linkedclone": partial(measure_at_host, with_linkedclone, clones=CLONES),
+        "bare client": partial(measure_at_host, with_bare_host_client, clones=CLONES),
+        govc: partial(measure_at_host, with_govc_at_host, **part),
+    }
+    return Comparison(
+        contenders=tuple(Contender(name=name, run=run) for name, run in ways.items()),
+        targets=(
+            Target(of="linkedclone", to="bare client", at_most=1.15),
+            Target(of=govc, to="linkedclone", at_least=5),
         ),
     )
 
