@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -13,11 +13,12 @@ from linkedclone.app.connection import Connection
 from linkedclone.drivers.local.diagnosis.doctor import diagnose
 from linkedclone.drivers.local.driver import LocalDriver
 from linkedclone.drivers.local.machine.accelerator import read_qemu_version
-from linkedclone.drivers.local.machine.arguments import Loading
-from linkedclone.drivers.local.machine.open import find_shape
+from linkedclone.drivers.local.machine.arguments import Loading, build_arguments
+from linkedclone.drivers.local.machine.open import find_shape, open_machine
+from linkedclone.drivers.local.qmp.migration import Captured
 from linkedclone.drivers.local.state.folder import new_memory_names
 from linkedclone.drivers.local.state.record import MemoryRecord
-from linkedclone.drivers.local.state.store import load_vm, locked, save_record
+from linkedclone.drivers.local.state.store import StoredVm, load_vm, locked, save_record
 from linkedclone.drivers.local.storage.fingerprint import sample_offsets
 from linkedclone.drivers.local.storage.memory import hash_state, prepare_loading, seal_memory
 from linkedclone.drivers.local.storage.seals import seal_path
@@ -228,6 +229,43 @@ def test_a_fork_that_is_undone_hints_at_no_log_of_its_own(driver: LocalDriver) -
         step = replace(step_for(broken, find(broken, "desk"), "web"), instant=True)
         error = error_of(broken, lambda: broken.start(step))
     assert (error.brief, "``keep_failed``" in error.hint) == ("no", True)
+
+
+class TakenOver(PretendMachine):
+    """A machine whose guest speaks for its QEMU."""
+
+    told = Captured(machine="pc,accel=x", qemu="7.2.2")
+
+    def __init__(self, vm: StoredVm) -> None:
+        super().__init__(vm.folder)
+        self._vm = vm
+
+    def read_arguments(self) -> tuple[str, ...]:
+        return build_arguments(open_machine(self._vm).config, [""], accel="tcg", firmware=None)
+
+    def capture(self, overlays: Mapping[int, Path], stream: Path) -> Captured:  # noqa: ARG002
+        return self.told
+
+    def cancel_jobs(self) -> None:
+        pass
+
+    def read_chains(self) -> dict[int, tuple[Path, ...]]:
+        return {0: (self._vm.top,)}
+
+
+@pytest.mark.parametrize("told", [("pc,accel=x", "7.2.2"), ("", "7.2.2"), ("pc", "7.2.99999")])
+def test_what_no_qemu_says_of_itself_is_neither_run_nor_recorded(
+    driver: LocalDriver, monkeypatch: pytest.MonkeyPatch, told: tuple[str, str]
+) -> None:
+    monkeypatch.setattr(TakenOver, "told", Captured(machine=told[0], qemu=told[1]))
+    before = find(driver, "desk")
+    set_power(driver, before, Power.ON)
+    with closing(connect(driver.state.root, TakenOver)) as opened:
+        take = replace(do.create_snapshot(before, "more", ""), memory=True)
+        error = error_of(opened, lambda: opened.start(take))
+    assert "QEMU does not answer" in error.brief
+    assert find(driver, "desk").snapshots == before.snapshots
+    check_tidy(driver.state.root)
 
 
 def test_a_revert_to_stale_memory_says_before_that_the_vm_will_be_off(driver: LocalDriver) -> None:

@@ -23,12 +23,13 @@ from linkedclone.drivers.local.machine.open import (
     observe_power,
     open_machine,
 )
+from linkedclone.drivers.local.qmp.answers import QEMU, refuse_answer
 from linkedclone.drivers.local.qmp.migration import Captured
 from linkedclone.drivers.local.recovery.interrupted_merge import settle
 from linkedclone.drivers.local.snapshots.consolidate import consolidate
 from linkedclone.drivers.local.snapshots.snapshots import build_snapshot, publish_next
 from linkedclone.drivers.local.state.folder import StateFolder, new_memory_names
-from linkedclone.drivers.local.state.record import MemoryRecord, SnapshotRecord
+from linkedclone.drivers.local.state.record import MemoryRecord, SnapshotRecord, is_machine
 from linkedclone.drivers.local.state.staging import at_work_on, register
 from linkedclone.drivers.local.state.store import LockedVm, load_vm, locked, save_record
 from linkedclone.drivers.local.storage.memory import hash_state, seal_memory
@@ -103,6 +104,8 @@ def _capture(
         overlays = {number: vm.folder / disk for number, disk in disks.items()}
         try:
             captured = machines(vm).capture(overlays, entry / _STREAM)
+            if not is_machine(captured.machine, captured.qemu):  # a guest may speak for its QEMU
+                raise refuse_answer(QEMU, "its type of machine, or its version")
         except (LinkedCloneError, OSError) as error:
             full = is_full(entry)
             with suppress(LinkedCloneError, OSError):  # the next command does it

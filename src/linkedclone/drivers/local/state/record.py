@@ -310,16 +310,19 @@ def _check_machine(machine: MachineRecord) -> None:
         _check_card(card)
 
 
+def is_machine(kind: str, qemu: str) -> bool:
+    """Say whether it can be a type of machine, which adds no other options, and a version."""
+    return bool(_MACHINE.fullmatch(kind) and _VERSION.fullmatch(qemu))
+
+
 def _check_memory(memory: MemoryRecord) -> None:
     """Make sure that what is told of a snapshot's memory is valid for QEMU, too."""
     if not (is_memory_name(memory.ram) and is_memory_name(memory.state)):
         raise ValueError(f"memory: {memory.files!r:.80}")
     if memory.ram == memory.state or memory.accel not in {"kvm", "tcg"}:
         raise ValueError(f"memory: {memory.accel!r:.80}")
-    words = {_MACHINE: memory.machine, _CPU: memory.cpu, _VERSION: memory.qemu}
-    for pattern, word in words.items():
-        if not pattern.fullmatch(word):
-            raise ValueError(f"memory: {word!r:.80}")
+    if not (is_machine(memory.machine, memory.qemu) and _CPU.fullmatch(memory.cpu)):
+        raise ValueError(f"memory: {memory.machine!r:.80} {memory.cpu!r:.80}")
     if memory.cpus not in _CPUS or memory.memory_bytes not in _MEMORY_BYTES:
         raise ValueError("memory: hardware")
     if memory.user_networks not in _NETWORKS or not all(map(_MAC.fullmatch, memory.macs)):
