@@ -1,9 +1,10 @@
-"""What docs/vsphere.md tells people to type works on the simulator, line by line."""
+"""What docs/vsphere.md and docs/esxi.md tell people to type works on the simulator, by line."""
 
 import os
 import re
 import shlex
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 from linkedclone.cli.references import render_references
@@ -13,8 +14,9 @@ from tests.contract.acts import find
 from tests.simulator import BINARY, Simulator
 from tests.vsphere.acts import Start, opened
 
-TEXT = (Path(__file__).parents[2] / "docs" / "vsphere.md").read_text()
-BLOCKS = re.findall(r"^ *```(\w*)\n(.*?)^ *```", TEXT, re.DOTALL | re.MULTILINE)
+DOCS = Path(__file__).parents[2] / "docs"
+TEXT = (DOCS / "vsphere.md").read_text()
+HOST_TEXT = (DOCS / "esxi.md").read_text()
 
 NAMES = {
     "golden": "/DC0/vm/DC0_C0_RP0_VM0",
@@ -30,12 +32,19 @@ NAMES = {
 """What the documentation calls things, and what the simulator calls them."""
 
 
-def lines() -> list[list[str]]:
+def blocks(text: str) -> list[tuple[str, str]]:
+    """All code blocks, each with its kind."""
+    return re.findall(r"^ *```(\w*)\n(.*?)^ *```", text, re.DOTALL | re.MULTILINE)
+
+
+def lines(text: str = TEXT, names: Mapping[str, str] = NAMES) -> list[list[str]]:
     """All commands on VMs, with the simulator's names."""
-    typed = [line.strip() for kind, block in BLOCKS if not kind for line in block.splitlines()]
+    typed = [
+        line.strip() for kind, block in blocks(text) if not kind for line in block.splitlines()
+    ]
     words = [shlex.split(line) for line in typed if line.startswith("linkedclone ")]
     acts = [line for line in words if line[1] in {"clone", "prepare", "tree", "doctor"}]
-    return [[NAMES.get(word, word) for word in line[1:]] for line in acts]
+    return [[names.get(word, word) for word in line[1:]] for line in acts]
 
 
 def test_every_command_works_in_the_printed_order(start_simulator: Start, tmp_path: Path) -> None:
@@ -54,6 +63,17 @@ def test_every_command_works_in_the_printed_order(start_simulator: Start, tmp_pa
         assert "Traceback" not in done.stderr
 
 
+def test_every_command_at_a_lone_host_works_in_the_printed_order(
+    start_simulator: Start, tmp_path: Path
+) -> None:
+    env = command.environment(start_simulator("-esx"), tmp_path)
+    typed = lines(HOST_TEXT, {"golden": "ha-host_VM0"})
+    assert [words[0] for words in typed] == ["doctor", "prepare", "clone", "clone", "tree"]
+    for words in typed[1:]:
+        done = command.run(*words, env=env)
+        assert done.returncode == 0, (words, done.stdout, done.stderr)
+
+
 def test_the_privileges_are_the_ones_that_doctor_looks_for() -> None:
     tables = re.findall(r"^\| `(\w+\.[\w.]+)` \| (.+) \|$", TEXT, re.MULTILINE)
     assert {name for name, _ in tables} == set(every_privilege())
@@ -62,7 +82,7 @@ def test_the_privileges_are_the_ones_that_doctor_looks_for() -> None:
 
 
 def test_the_role_is_created_as_printed(simulator: Simulator) -> None:
-    (script,) = [block for kind, block in BLOCKS if kind == "sh"]
+    (script,) = [block for kind, block in blocks(TEXT) if kind == "sh"]
     create = script.replace("\\\n", " ").splitlines()[0].split()
     assert create[:3] == ["govc", "role.create", "linkedclone"]
     assert set(create[3:]) == set(every_privilege())
