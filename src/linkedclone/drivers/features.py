@@ -40,6 +40,7 @@ class Features:
         grows_linked_disks: Whether a disk can grow that depends on another file.
         forks_snapshots: Whether an instant clone is made of a snapshot with memory; else
             it is made of the parent as it runs.
+        keeps_spares: Whether an instant clone can stand still until another takes it over.
         asks_deaf_guests: Whether a guest may be asked to shut down that does not
             hear yet, so that it has to be asked again; to ask once more does no
             harm to one that heard.
@@ -55,6 +56,7 @@ class Features:
     customizes_always: bool = False
     grows_linked_disks: bool = False
     forks_snapshots: bool = False
+    keeps_spares: bool = False
     asks_deaf_guests: bool = False
     instead: str = ""
 

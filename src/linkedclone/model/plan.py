@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 from linkedclone.model.guest import Guest
 from linkedclone.model.request import DiskMove, Hardware, Target
 from linkedclone.model.values.document import (
+    LEFT_OUT_IF_EMPTY,
     NOT_TOLD,
     Document,
     render,
@@ -110,8 +111,12 @@ class CreateClone(_Step):
     mark: Mark
     disk_move: DiskMove = DiskMove.LINKED  # what becomes of the disks
     # Whether it is forked with the parent's memory: of the snapshot, or of the parent as it runs if
-    # there is none. It is good only when it has an identity of its own, and its network is up.
+    # there is none. It is good only when it has an identity of its own, and its network is up;
+    # but one whose mark says that it is a spare stands still as its parent.
     instant: bool = False
+    # A fork that stands still, and becomes the clone where it is there still, and fits; else the
+    # clone is forked anew. It keeps its UUID and its MAC addresses.
+    spare: VmId | None = field(default=None, metadata=LEFT_OUT_IF_EMPTY)
     hardware: Hardware = field(default_factory=Hardware)
     macs: tuple[str, ...] = ()  # the MAC addresses of its first cards, as far as they are given
     annotation: str | None = None  # its notes; None keeps the parent's

@@ -120,6 +120,8 @@ class PoolSpec(Written):
         first: The lowest number.
         clone: How they are made: linked clones boot, instant clones are forked from the
             running parent, or from a snapshot that holds its memory.
+        spares: How many instant clones are kept beside them, forked and standing still: a
+            clone that is made takes one over, which is faster than to fork it.
         power: Whether they run.
         annotation: Their notes; None keeps the parent's.
         hardware: What differs from the snapshot's hardware.
@@ -143,6 +145,7 @@ class PoolSpec(Written):
     snapshot: str = ""
     first: int = 1
     clone: Literal["linked", "instant"] = "linked"
+    spares: int = 0
     power: Literal["on", "off"] = "on"
     annotation: str | None = None
     hardware: PoolHardware = field(default_factory=PoolHardware)
@@ -200,6 +203,7 @@ class Why(StrEnum):
 
     MISSING = "missing"
     SURPLUS = "surplus"
+    SPARE = "spare"
     REPLACED = "replaced"
     IMAGE = "image changed"
     SPEC = "spec changed"
@@ -249,6 +253,11 @@ class Create(Document):
     # The previous clone of the slot, if this run knows it.
     old: Vm | None = field(default=None, metadata=told_by(_tell_id))
     reasons: tuple[Reason, ...] = ()
+
+    @property
+    def spare(self) -> bool:
+        """Whether it is to stand still until another clone takes it over."""
+        return any(reason.why is Why.SPARE for reason in self.reasons)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -158,6 +158,8 @@ class PoolStatus(Document):
     size: int
     seen: datetime = field(metadata=NOT_TOLD)
     pending: int = 0
+    spares: int = 0  # how many are to stand ready
+    spares_ready: int = 0
     rows: tuple[PoolRow, ...] = field(metadata=told_as("vms"))
     refused: tuple[Stranger, ...] = field(default=(), metadata=LEFT_OUT_IF_EMPTY)
 

@@ -171,6 +171,8 @@ class Own:
     # Fixed addresses that it is given before any other, without prefix lengths.
     addresses: tuple[str, ...] = ()
     pool: PoolState | None = None  # what its pool keeps on it
+    # The fork that stands still and becomes the clone; None where it is forked anew.
+    spare: VmId | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
 
-from linkedclone.model.values.document import NOT_TOLD, Document
+from linkedclone.model.values.document import LEFT_OUT_IF_EMPTY, NOT_TOLD, Document
 from linkedclone.model.values.ids import SnapshotId, StoreId, VmId
 
 
@@ -167,6 +167,8 @@ class PoolState:
             in a mark of version 0.1.0, as the two below.
         place: Inventory path of the folder that the pool makes its clones in.
         parent: UUID of the pool's parent, as its file has it.
+        spare: Whether it is no clone of the pool yet, but a fork that stands still until one
+            takes it over.
         others: What a newer version keeps there and this one does not know, as JSON:
             whatever is changed, it is written back as it was.
     """
@@ -182,6 +184,7 @@ class PoolState:
     pattern: str = ""
     place: str = ""
     parent: str = ""
+    spare: bool = field(default=False, metadata=LEFT_OUT_IF_EMPTY)
     others: str = field(default="", metadata=NOT_TOLD)
 
     @classmethod
@@ -255,6 +258,16 @@ class Mark:
     addresses: tuple[str, ...] = ()
     pool: PoolState | None = None
     instant: bool = False
+
+    @property
+    def spare(self) -> bool:
+        """Whether it is a fork that stands still until a clone of its pool takes it over."""
+        return self.pool is not None and self.pool.spare
+
+    @property
+    def unconfirmed(self) -> bool:
+        """Whether it was born as an instant clone, and has no identity of its own yet."""
+        return self.instant and (self.spec == LEFT_FAILED or self.spare)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

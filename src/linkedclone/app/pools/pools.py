@@ -26,6 +26,7 @@ from linkedclone.planning.pool.membership import (
     members_by_name,
     members_of,
     slot_of,
+    spares_of,
     state_of,
 )
 from linkedclone.planning.pool.requests import (
@@ -185,7 +186,8 @@ class Pools(PoolSurvey):
         from linkedclone.app.pools.holds import set_hold
         from linkedclone.app.vms.presence import Found
 
-        members, _ = self._find_members(pool)
+        found, _ = self._find_members(pool)
+        members = tuple(vm for vm in found if not state_of(vm).spare)
         called = pool if isinstance(pool, str) else pool.pool
         vms, missing = match_members(members, names) if names else (members, ())
         if not vms:
@@ -246,12 +248,13 @@ class Pools(PoolSurvey):
     # -- inside -----------------------------------------------------------------------
 
     def _find_members(self, pool: PoolSpec | str) -> tuple[tuple[Vm, ...], tuple[Stranger, ...]]:
-        """Return the clones of a pool, and those that bear its name and do not fit it."""
+        """Return a pool's clones and spares, and the clones of its name that do not fit it."""
         if isinstance(pool, str):
             return members_by_name(self._driver.observe(), pool), ()
         identity = self._identify(pool)
         inventory = self._driver.observe()
-        return members_of(inventory, identity), find_strangers(inventory, identity)
+        found = (*members_of(inventory, identity), *spares_of(inventory, identity))
+        return found, find_strangers(inventory, identity)
 
 
 def say_strangers(strangers: Sequence[Stranger], pool: str) -> tuple[str, ...]:

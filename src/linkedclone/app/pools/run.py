@@ -163,7 +163,10 @@ class PoolRun:
                 begun = True
                 self._progress.begin(find_names(plan, self._starting(sight)), "pool")
             if wave.changes:
-                stays = self._claim.take(self._find_members(sight), {c.vm.id for c in wave.leaving})
+                # A spare may be taken over, and what its mark says with it.
+                spares = sight.spares(self._scene.spec)
+                leaving = {c.vm.id for c in wave.leaving} | {vm.id for vm in spares}
+                stays = self._claim.take((*self._find_members(sight), *spares), leaving)
                 self._carry_out(wave, sight, claim="" if stays else self._claim.text)
                 if self._interrupted:
                     return "", plan
@@ -181,7 +184,8 @@ class PoolRun:
         """Look at everything, and count the clones of this run that do not come up."""
         sight = self._survey.look(self._scene, self._health)
         members = self._find_members(sight)
-        self._claimed = tuple(vm.id for vm in members if state_of(vm).claim)
+        bearers = (*members, *sight.spares(self._scene.spec))
+        self._claimed = tuple(vm.id for vm in bearers if state_of(vm).claim)
         for vm in members:
             found = sight.health.get(vm.id)
             if found is not None and found.fitness is Fitness.UNHEALTHY:

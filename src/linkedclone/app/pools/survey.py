@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from linkedclone.app.clock import Clock, keep_time
 from linkedclone.app.clone.guest_identities import settle
-from linkedclone.drivers.rules.refusals import require_field
+from linkedclone.drivers.rules.refusals import refuse_spares, require_field
 from linkedclone.errors import InputError, RefusedError
 from linkedclone.execution.member_health import HealthLook
 from linkedclone.execution.outage import REAL, Pace
@@ -36,6 +36,7 @@ from linkedclone.planning.pool.requests import (
     say_missing,
 )
 from linkedclone.planning.pool.sight import PoolSight, on_image
+from linkedclone.planning.pool.spares import find_ready
 from linkedclone.planning.vms.guards import refuse_unread, refuse_unreadable
 
 if TYPE_CHECKING:
@@ -129,7 +130,7 @@ class PoolSurvey:
         request = build_request(spec, section=self._driver.features.pool_section)
         request = replace(request, secrets=secrets)
         (parent,) = self._driver.find_vms([spec.parent])
-        image = self._choose_image(request, parent)
+        image = self._choose_image(request, parent, spec.spares)
         request, snapshot = image.request, image.snapshot
         # Before anything goes: no clone seems to depend on what cannot be read.
         refuse_unread([parent], action="keep a pool of")
@@ -160,10 +161,11 @@ class PoolSurvey:
         found, absent = (members, ()) if everything else find_members(members, asked, spec)
         return replace(scene, asked=frozenset(vm.id for vm in found), absent=absent)
 
-    def _choose_image(self, request: CloneRequest, parent: Vm) -> ForkImage:
+    def _choose_image(self, request: CloneRequest, parent: Vm, spares: int) -> ForkImage:
         features = self._driver.features
         if request.instant:
             require_field("instant", features)
+            refuse_spares(spares, features)
             return choose_image(request, parent, forks_snapshots=features.forks_snapshots)
         snapshot = choose_snapshot(parent, request.snapshot)
         if snapshot is None:
@@ -222,6 +224,8 @@ class PoolSurvey:
             image=scene.image,
             rows=tuple(sorted(rows, key=lambda row: (row.slot, row.name))),
             pending=len(plan.changes),
+            spares=spec.spares,
+            spares_ready=len(find_ready(spec, sight)),
             refused=plan.refused,
         )
 

@@ -12,7 +12,7 @@ from linkedclone.model.pool import Act, Fitness, PoolPlan, Stranger
 from linkedclone.model.pool_report import PoolOutlook, PoolReport, PoolRow, PoolStatus
 from linkedclone.model.report import Status
 from linkedclone.model.values.sizes import render_size
-from linkedclone.model.values.vm_names import list_names
+from linkedclone.model.values.vm_names import list_names, render_count
 from linkedclone.planning.pool.membership import advise_on
 
 _FITNESS = {
@@ -173,6 +173,11 @@ def say_status(status: PoolStatus) -> None:
     """Render the state of a pool as one line."""
     line = f"pool {status.pool}: {status.healthy} of {status.size} healthy, "
     line += f"on {_name_image(status.image)}"
+    if status.spares or status.spares_ready:
+        ready = f"{status.spares_ready} of {status.spares} spares"
+        if status.spares_ready == status.spares:
+            ready = render_count(status.spares, "spare")
+        line += f"; {ready} ready"
     if status.pending:
         line += f"; pool plan has {status.pending} to do"
     say(printable(line))

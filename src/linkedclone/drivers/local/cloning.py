@@ -4,6 +4,10 @@ An instant clone is a linked clone in all that is on disk. It is loaded, not boo
 its parent until the guest has an identity of its own: its cards are down and its mark says
 that it is not finished. A kill on the way leaves a clone that is off, or one that runs like
 that and is undone by hand.
+
+A spare is an instant clone that stands still before it is given an identity. The clone that
+takes it over gives it its own name and mark first, under the spare's lock: so no two take over
+the same, and a kill from then on leaves a clone that is not finished.
 """
 
 import os
@@ -26,14 +30,15 @@ from linkedclone.drivers.local.guest.seed import (
     name_guest,
     place_guest,
 )
+from linkedclone.drivers.local.lifecycle.naming import RENAME, give_name
 from linkedclone.drivers.local.machine.machine import Machine
-from linkedclone.drivers.local.machine.open import OpenMachine
+from linkedclone.drivers.local.machine.open import OpenMachine, observe_power
 from linkedclone.drivers.local.placement import check_bridges
 from linkedclone.drivers.local.recovery.interrupted_merge import refuse_unsettled
 from linkedclone.drivers.local.state.file_names import VARIABLES_FILE
 from linkedclone.drivers.local.state.folder import StateFolder, key_of, new_disk_name, new_vm_id
 from linkedclone.drivers.local.state.record import DiskRecord, SnapshotRecord, VmRecord
-from linkedclone.drivers.local.state.staging import at_work, is_at_work
+from linkedclone.drivers.local.state.staging import at_work, at_work_on, is_at_work
 from linkedclone.drivers.local.state.store import (
     StoredVm,
     load_vm,
@@ -54,8 +59,10 @@ from linkedclone.drivers.qemu.hardware import (
 )
 from linkedclone.errors import GoneError, PowerOnError
 from linkedclone.formats.qcow2 import build_empty, round_to_sectors
+from linkedclone.guest.host_key import HostKey
 from linkedclone.model.plan import CreateClone
 from linkedclone.model.values.ids import SnapshotId, VmId
+from linkedclone.model.vm import Power
 from linkedclone.system.atomic_files import whole_file, write_new
 from linkedclone.system.locks import hold
 from linkedclone.system.private_files import PRIVATE_FOLDER
@@ -63,6 +70,8 @@ from linkedclone.system.private_files import PRIVATE_FOLDER
 CLONE = "clone"
 SEED_FILE = "seed.iso"
 _POLL_SECONDS = 0.02
+_SEED_ROOM = 64 << 10
+"""What the seed of a spare may grow by: its guest sees a disk of the same size."""
 
 
 def plan_machine(state: StateFolder, step: CreateClone) -> MachineRecord:
@@ -119,7 +128,10 @@ def build_clone(state: StateFolder, step: CreateClone, entry: Path) -> VmId:
         for file in filter(None, (machine.kernel, machine.initrd)):
             # Shared with the parent, and there as long as one of the two is.
             os.link(source.folder / file, built / file)
-        seed = whole_file(build_seed(state, guest, macs=machine.macs, user=machine.login))
+        content = build_seed(state, guest, macs=machine.macs, user=machine.login)
+        if step.mark.spare:
+            content += bytes(_SEED_ROOM)
+        seed = whole_file(content)
         write_new(built / machine.seed, seed, durable=state.durable)
         record = VmRecord(
             name=step.name,
@@ -138,6 +150,7 @@ def build_fork(state: StateFolder, machines: OpenMachine, step: CreateClone, ent
     """Make an instant clone; return its id when it runs with an identity of its own.
 
     The parent's lock is held shared until the memory is loaded: nothing removes it meanwhile.
+    A spare stands still then, and is complete.
 
     Args:
         step: The clone that is wanted; its snapshot is set, and holds memory.
@@ -161,15 +174,88 @@ def build_fork(state: StateFolder, machines: OpenMachine, step: CreateClone, ent
                     error.brief, details=error.details, hint=hint, kind=error.kind
                 ) from error
             loading.close()
-            guest = step.guest or name_guest(step.name, clone.record.machine.instance_id)
-            old_macs = snapshot.memory.macs if snapshot.memory else ()
-            machine.go_on()
-            identity = plan_identity(state, source, old_macs, clone, guest, key)
-            give_identity(machine, identity)
-            remember_host_key(clone, key, durable=state.durable)
-            machine.plug_in()
+            if not step.mark.spare:
+                _go_on_as(state, machine, source, clone, step, key)
             save_record(state, clone, replace(clone.record, mark=step.mark))
     return vm
+
+
+def claim_spare(
+    state: StateFolder, machines: OpenMachine, step: CreateClone, entry: Path
+) -> VmId | None:
+    """Let a spare go on as the clone that is wanted; None if it is a spare no more, or another.
+
+    Args:
+        step: The clone that is wanted, with the spare that it takes over.
+        entry: The folder of the clone's name; see :func:`reserve_name`.
+    """
+    vm = step.spare
+    if vm is None or not state.exists(vm):
+        return None
+    with (
+        locked(state, step.source.id, shared=True) as source,
+        at_work_on(state, RENAME, vm),
+        locked(state, vm) as spare,
+    ):
+        wanted = _plan_claim(state, source, spare, step)
+        if wanted is None or observe_power(machines, spare) is not Power.PAUSED:
+            return None
+        machine = wanted.machine
+        guest = step.guest or name_guest(step.name, machine.instance_id)
+        seed = build_seed(state, guest, macs=machine.macs, user=machine.login)
+        if len(seed) > (spare.folder / machine.seed).stat().st_size:
+            return None
+        key = make_host_key(entry)
+        clone = give_name(state, save_record(state, spare, wanted), step.name, reserved=True)
+        # In place: its QEMU has the file open, and the guest reads it again when it boots.
+        with (spare.folder / machine.seed).open("r+b") as file:
+            file.write(seed)
+        _go_on_as(state, _open_like(machines, source, clone), source, clone, step, key)
+        mark = replace(step.mark, uuid=clone.record.uuid)
+        save_record(state, clone, replace(clone.record, mark=mark))
+    return vm
+
+
+def _plan_claim(
+    state: StateFolder, source: StoredVm, spare: StoredVm, step: CreateClone
+) -> VmRecord | None:
+    """Return what a spare's record is to be from the claim on; None if it does not fit."""
+    record, mark = spare.record, spare.record.mark
+    if mark is None or not record.spare or record.snapshots or record.unsettled:
+        return None
+    if (mark.parent_uuid, mark.snapshot) != (step.mark.parent_uuid, step.mark.snapshot):
+        return None
+    macs = step.macs or record.machine.macs
+    hardware = build_machine(source.record.machine, step.hardware, macs, store=state.store)
+    guest = step.guest or name_guest(step.name, record.uuid)
+    machine = place_guest(replace(hardware, seed=record.machine.seed), guest)
+    if machine != replace(record.machine, instance_id=machine.instance_id):
+        return None
+    return replace(
+        record,
+        machine=machine,
+        mark=replace(step.born, uuid=record.uuid),
+        annotation=source.record.annotation if step.annotation is None else step.annotation,
+        created=datetime.now(UTC),
+    )
+
+
+def _go_on_as(
+    state: StateFolder,
+    machine: Machine,
+    source: StoredVm,
+    clone: StoredVm,
+    step: CreateClone,
+    key: HostKey,
+) -> None:
+    """Let a fork that stands still go on, and give it an identity before its cards are up."""
+    memory = find_snapshot(source, _snapshot_of(step)).memory
+    guest = step.guest or name_guest(step.name, clone.record.machine.instance_id)
+    machine.go_on()
+    identity = plan_identity(state, source, memory.macs if memory else (), clone, guest, key)
+    give_identity(machine, identity)
+    remember_host_key(clone, key, durable=state.durable)
+    machine.plug_in()
 
 
 def _open_like(machines: OpenMachine, source: StoredVm, clone: StoredVm) -> Machine:

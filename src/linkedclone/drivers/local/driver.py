@@ -122,6 +122,7 @@ FEATURES: Final = Features(
     customizes_always=True,
     grows_linked_disks=True,
     forks_snapshots=True,
+    keeps_spares=True,
     asks_deaf_guests=True,
 )
 """A delta may be larger than what it depends on. Every clone boots with a seed of its

@@ -13,6 +13,7 @@ from linkedclone.drivers.local.cloning import (
     await_clone,
     build_clone,
     build_fork,
+    claim_spare,
     reserve_name,
 )
 from linkedclone.drivers.local.inventory.orphans import remove_stray
@@ -103,7 +104,8 @@ def _build_clone_work(state: StateFolder, machines: OpenMachine, step: CreateClo
 def _clone(state: StateFolder, machines: OpenMachine, step: CreateClone, entry: Path) -> str:
     settle_source(state, machines, step.source.id)
     if step.instant:
-        return build_fork(state, machines, step, entry)
+        claimed = claim_spare(state, machines, step, entry)
+        return claimed or build_fork(state, machines, step, entry)
     vm = build_clone(state, step, entry)
     if step.power_on:
         set_power(state, machines, vm, Power.ON)

@@ -69,6 +69,7 @@ FEATURES: Final = Features(
     ),
     pool_section="vsphere",
     parallel=32,
+    keeps_spares=True,
 )
 """It has vSphere's words, and much less of its hardware."""
 

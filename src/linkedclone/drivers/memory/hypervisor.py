@@ -217,8 +217,11 @@ class MemoryHypervisor:
     def _clone(self, step: CreateClone) -> VmId:
         del self._making[_place(step)]
         self.strike_clone(step)
-        machine = self._estate.clone(step, self.choose_linking())
-        if step.instant:
+        machine = self._claim(step) or self._estate.clone(step, self.choose_linking())
+        if step.mark.spare:
+            machine.power = Power.PAUSED
+            machine.mark = replace(step.mark, uuid=machine.uuid)
+        elif step.instant:
             machine.power = Power.ON
             self.strike("identity", step.name, "job")
             machine.mark = replace(step.mark, uuid=machine.uuid)
@@ -226,6 +229,16 @@ class MemoryHypervisor:
             self.strike("power-on", step.name, "job")
             self._estate.set_power(machine.id, Power.ON)
         return machine.id
+
+    def _claim(self, step: CreateClone) -> Machine | None:
+        """Make a spare the clone that is wanted; None if it is a spare no more."""
+        machine = self._estate.machines.get(step.spare) if step.spare else None
+        mark = machine.mark if machine else None
+        if machine is None or mark is None or not mark.spare or machine.power is not Power.PAUSED:
+            return None
+        machine.mark = replace(step.born, uuid=machine.uuid)
+        self._estate.rename(machine.id, step.name)
+        return machine
 
     def rename(self, vm: VmId, name: str) -> None:
         """Give a VM another name, unless it is taken, be it by a clone on its way."""

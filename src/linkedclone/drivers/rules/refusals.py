@@ -128,6 +128,16 @@ def require_field(name: str, features: Features) -> None:
         raise UnsupportedError(brief, hint=FIELDS[name] or "leave it out", kind="NotSupported")
 
 
+def refuse_spares(count: int, features: Features) -> None:
+    """Refuse to keep spares where no instant clone can stand still until another takes it over."""
+    if count and not features.keeps_spares:
+        raise UnsupportedError(
+            f"``spares`` means nothing to {features.endpoint}",
+            hint="leave it out: each clone is forked anew",
+            kind="NotSupported",
+        )
+
+
 def no_such_vms(refs: Sequence[str], *, hint: str = "") -> NotFoundError:
     """Return the error that names every reference which fits no VM."""
     refs = tuple(dict.fromkeys(refs))

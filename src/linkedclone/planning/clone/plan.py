@@ -313,6 +313,7 @@ class ClonePlanner:
             mark=mark,
             disk_move=self.request.disk_move,
             instant=self.request.instant,
+            spare=self.request.own_of(name).spare,
             hardware=self.request.hardware,
             macs=self.request.macs.get(name.casefold(), ()),
             annotation=self.request.annotation,
@@ -337,7 +338,10 @@ class ClonePlanner:
         from linkedclone.planning.clone.ip_addresses import give_addresses, used_addresses
 
         kept = {name: own.addresses for name, own in self.request.own.items() if own.addresses}
-        return give_addresses(wanted, names, used_addresses(self.scene.vms), kept)
+        # Those of a spare are its clone's.
+        spares = {own.spare for own in self.request.own.values()}
+        used = used_addresses(vm for vm in self.scene.vms if vm.id not in spares)
+        return give_addresses(wanted, names, used, kept)
 
     def _guest(self, name: str, own: str, cards: tuple[GuestCard, ...]) -> Guest | None:
         wanted = self.request.customization

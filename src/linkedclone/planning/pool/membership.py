@@ -129,8 +129,14 @@ def _folder_of(vm: Vm) -> str:
 
 
 def members_of(inventory: Inventory, identity: PoolIdentity) -> tuple[Vm, ...]:
-    """Return a pool's clones: those whose valid mark names it, and that fit it."""
-    return tuple(vm for vm in inventory.vms if identity.fits(vm))
+    """Return a pool's clones: those whose valid mark names it, and that fit it; no spares."""
+    return tuple(vm for vm in inventory.vms if identity.fits(vm) and not state_of(vm).spare)
+
+
+def spares_of(inventory: Inventory, identity: PoolIdentity) -> tuple[Vm, ...]:
+    """Return a pool's spares, whatever state they are in, by name."""
+    found = [vm for vm in inventory.vms if state_of(vm).spare and identity.fits(vm)]
+    return tuple(sorted(found, key=lambda vm: (vm.name, vm.uuid)))
 
 
 def find_strangers(inventory: Inventory, identity: PoolIdentity) -> tuple[Stranger, ...]:

@@ -31,7 +31,7 @@ from linkedclone.model.pool import (
     Why,
 )
 from linkedclone.model.values.sizes import render_size
-from linkedclone.model.values.vm_names import list_names
+from linkedclone.model.values.vm_names import list_names, render_count
 from linkedclone.model.vm import Power, Vm
 from linkedclone.planning.pool.membership import (
     find_strangers,
@@ -48,6 +48,7 @@ from linkedclone.planning.pool.sight import (
     on_image,
     parts_to_renew,
 )
+from linkedclone.planning.pool.spares import find_ready, find_unfit, name_spares
 from linkedclone.planning.vms.guards import find_unread_users, hangable
 
 QUARANTINE_AFTER: Final = 3
@@ -100,6 +101,7 @@ class _Planner:
             self._plan_slot(slot, by_slot.pop(slot.casefold(), []))
         for vm in sorted((vm for vms in by_slot.values() for vm in vms), key=_by_name):
             self._act(Delete(slot=slot_of(vm), vm=vm, reasons=(Reason(why=Why.SURPLUS),)))
+        self._plan_spares()
         self._note_moved(members)
         if self._sight.blocked:
             self._notes.append(f"no clone can be made now: {self._sight.blocked}")
@@ -109,6 +111,23 @@ class _Planner:
             notes=tuple(self._notes),
             refused=find_strangers(self._sight.inventory, self._sight.identify(self._spec)),
         )
+
+    def _plan_spares(self) -> None:
+        """Take away the spares that no clone can take over, and fill up the others."""
+        ready = find_ready(self._spec, self._sight)
+        taking = sum(isinstance(change, Create | Replace) for change in self._changes)
+        if ready and taking:
+            few = render_count(min(len(ready), taking), "clone takes", "clones take")
+            self._notes.append(f"{few} a spare over, if it fits")
+        for vm in self._sight.spares(self._spec):
+            if vm not in ready:
+                reasons = find_unfit(vm, self._spec, self._sight) or (Reason(why=Why.SURPLUS),)
+                self._act(Delete(slot=vm.name, vm=vm, reasons=reasons))
+        if not self._sight.blocked:
+            names = name_spares(self._spec, self._sight)
+            for number in range(len(ready) + 1, self._spec.spares + 1):
+                reason = Reason(why=Why.SPARE, text=f"{number} of {self._spec.spares}")
+                self._changes.append(Create(slot=next(names), reasons=(reason,)))
 
     # -- one slot ---------------------------------------------------------------------
 

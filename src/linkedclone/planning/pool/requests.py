@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from linkedclone.errors import InputError, RefusedError
-from linkedclone.model.pool import Fitness, PoolChange, PoolSpec, Replace, Why
+from linkedclone.model.pool import Create, Fitness, PoolChange, PoolSpec, Replace, Why
 from linkedclone.model.request import (
     CloneRequest,
     Hardware,
@@ -16,6 +16,7 @@ from linkedclone.model.request import (
 from linkedclone.model.vm import Mark, PoolState, Vm
 from linkedclone.planning.pool.membership import slot_of, state_of
 from linkedclone.planning.pool.sight import PoolSight
+from linkedclone.planning.pool.spares import find_ready
 
 
 def build_request(spec: PoolSpec, *, section: str) -> CloneRequest:
@@ -68,6 +69,7 @@ def add_clones(
     """
     changes = tuple(changes)
     taken, generations = _taken_names(sight, changes), _last_generations(sight)
+    ready = list(find_ready(spec, sight))
     names: list[str] = []
     own: dict[str, Own] = {}
     macs: dict[str, tuple[str, ...]] = {}
@@ -81,9 +83,16 @@ def add_clones(
         kept = before.addresses if before and "address" in spec.keep else ()
         names.append(name)
         called = change.slot if name != change.slot else ""
+        if state.spare:  # its own name may make no host name; nobody sees it
+            called = spec.name.format(n=spec.first)
         own[name] = Own(generation=state.generation, called=called, addresses=kept, pool=state)
         if change.old and change.old.macs and "mac" in spec.keep:
             macs[name] = change.old.macs
+        elif ready and not kept and not state.spare:
+            # It has its addresses already.
+            spare = ready.pop(0)
+            held = spare.valid_mark.addresses if spare.valid_mark else ()
+            own[name] = replace(own[name], spare=spare.id, addresses=held)
     return replace(request, names=tuple(names), own=own, macs=macs)
 
 
@@ -113,7 +122,8 @@ def build_state(
     while _name_beside(change.slot, generation).casefold() in taken:
         generation += 1
     if old is None:
-        return PoolState(slot=change.slot, generation=generation)
+        spare = isinstance(change, Create) and change.spare
+        return PoolState(slot=change.slot, generation=generation, spare=spare)
     state, mark = state_of(old), old.valid_mark
     whys = {reason.why for reason in change.reasons}
     moved = bool(whys & {Why.IMAGE})

@@ -156,7 +156,7 @@ class _Census:
         members = sight.members(spec)
         wanted = {slot.casefold() for slot in spec.slots}
         serving = {slot_of(vm).casefold() for vm in members if self.serves(vm)} & wanted
-        creates = sum(isinstance(change, Create) for change in plan.changes)
+        creates = sum(isinstance(c, Create) and not c.spare for c in plan.changes)
         self.total = len(members) + creates
         self.unavailable = len(wanted) - len(serving)
         starting = {slot_of(vm).casefold() for vm in members if self._is_starting(vm)}

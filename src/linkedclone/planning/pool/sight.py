@@ -20,6 +20,7 @@ from linkedclone.planning.pool.membership import (
     PoolIdentity,
     find_forks,
     members_of,
+    spares_of,
 )
 
 _IN_PLACE: Final = frozenset({"cpus", "memory", "notes"})
@@ -66,6 +67,10 @@ class PoolSight:
     def members(self, spec: PoolSpec) -> tuple[Vm, ...]:
         """Return the pool's clones."""
         return members_of(self.inventory, self.identify(spec))
+
+    def spares(self, spec: PoolSpec) -> tuple[Vm, ...]:
+        """Return the pool's spares, whatever state they are in."""
+        return spares_of(self.inventory, self.identify(spec))
 
     def fitness(self, vm: Vm) -> Fitness:
         """Return what is known of a clone's health."""

@@ -78,6 +78,11 @@ def _check_size(spec: PoolSpec) -> Iterator[Problem]:
         yield Problem(place=("size",), text=f"has to be from 0 to {LARGEST:,}")
     if spec.first < 0:
         yield Problem(place=("first",), text="must not be below 0")
+    if not 0 <= spec.spares <= LARGEST:
+        yield Problem(place=("spares",), text=f"has to be from 0 to {LARGEST:,}")
+    elif spec.spares and not spec.instant:
+        text = "are of instant clones alone: add clone: instant"
+        yield Problem(place=("spares",), text=text, beside=("clone",))
 
 
 def _check_hardware(spec: PoolSpec) -> Iterator[Problem]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from linkedclone.drivers.local.inventory.layer_users import take_survey
 from linkedclone.drivers.local.inventory.orphans import list_abandoned, list_older, list_unreached
 from linkedclone.drivers.local.inventory.unlinked_vms import find_unlinked, list_odd_names
-from linkedclone.drivers.local.inventory.vm import allocated_bytes
+from linkedclone.drivers.local.inventory.vm import allocated_bytes, is_waiting
 from linkedclone.drivers.local.machine.logs import BOUNDS
 from linkedclone.drivers.local.machine.open import OpenMachine
 from linkedclone.drivers.local.machine.process import find_processes, runs_in
@@ -127,7 +127,11 @@ def check_networks(state: StateFolder) -> Iterator[Finding]:
 def _find_faults(
     state: StateFolder, seen: Sequence[tuple[StoredVm, MachineState]]
 ) -> Iterator[Finding]:
-    paused = [(vm, machine.reason) for vm, machine in seen if machine.power is Power.PAUSED]
+    paused = [
+        (vm, machine.reason)
+        for vm, machine in seen
+        if machine.power is Power.PAUSED and not is_waiting(vm.record, machine)
+    ]
     ended = [
         (vm, machine.last_words)
         for vm, machine in seen

@@ -18,7 +18,7 @@ from linkedclone.drivers.local.state.folder import (
     is_disk_name,
     read_vm_link,
 )
-from linkedclone.drivers.local.state.record import NEWER, DiskRecord, SnapshotRecord
+from linkedclone.drivers.local.state.record import NEWER, DiskRecord, SnapshotRecord, VmRecord
 from linkedclone.drivers.local.state.store import StoredVm
 from linkedclone.drivers.local.storage.memory import find_stale
 from linkedclone.errors import HypervisorError
@@ -69,8 +69,13 @@ def build_vm(state: StateFolder, vm: StoredVm, seen: Seen, machine: MachineState
         cpus=record.machine.cpus,
         memory_bytes=record.machine.memory_bytes,
         booted=machine.booted,
-        trouble=tell_trouble(record.name, machine),
+        trouble="" if is_waiting(record, machine) else tell_trouble(record.name, machine),
     )
+
+
+def is_waiting(record: VmRecord, machine: MachineState) -> bool:
+    """Say whether a VM is a spare that stands still, as it should."""
+    return record.spare and machine.power is Power.PAUSED
 
 
 def tell_trouble(name: str, machine: MachineState) -> str:

@@ -158,31 +158,40 @@ _CLONE = "clone"
 
 def rename_vm(state: StateFolder, vm: VmId, name: str) -> None:
     """Rename a VM, running or not; what the guest calls itself stays."""
-    new = state.names / key_of(name)
     with at_work_on(state, RENAME, vm), locked(state, vm) as found:
-        stored = settle_name(state, found)
-        if name == stored.record.name:
-            return
-        if new == state.link(vm):  # only its case changes
-            save_record(state, stored, replace(stored.record, name=name))
-            return
-        if state.holder(new.name) is not None:
-            raise name_taken(name)
-        stored = save_record(state, stored, replace(stored.record, renaming=name))
-        try:
-            _move_link(state, stored, name)
-        finally:
-            # Under the lock, so the record is unchanged since.
-            settle_name(state, stored)
+        give_name(state, found, name)
 
 
-def _move_link(state: StateFolder, vm: LockedVm, name: str) -> None:
+def give_name(state: StateFolder, vm: LockedVm, name: str, *, reserved: bool = False) -> LockedVm:
+    """Rename a VM under its lock; return it as it is then.
+
+    Args:
+        reserved: Whether this command keeps the name for the VM, as for a clone.
+    """
+    new = state.names / key_of(name)
+    stored = settle_name(state, vm)
+    if name == stored.record.name:
+        return stored
+    if new == state.link(vm.id):  # only its case changes
+        return save_record(state, stored, replace(stored.record, name=name))
+    if state.holder(new.name) is not None:
+        raise name_taken(name)
+    stored = save_record(state, stored, replace(stored.record, renaming=name))
+    try:
+        _move_link(state, stored, name, reserved=reserved)
+    finally:
+        # Under the lock, so the record is unchanged since.
+        stored = settle_name(state, stored)
+    return stored
+
+
+def _move_link(state: StateFolder, vm: LockedVm, name: str, *, reserved: bool) -> None:
     old, new = state.link(vm.id), state.names / key_of(name)
     keys = render_keys((old.name, new.name))
     replace_file(state.keys(vm.id), keys, durable=state.durable)
     # Exclusive: clones are published under the shared lock, and a rename replaces.
     with hold(state.family_lock):
-        if os.path.lexists(new) or is_at_work(state, _CLONE, new.name):
+        if os.path.lexists(new) or (not reserved and is_at_work(state, _CLONE, new.name)):
             raise name_taken(name)
         old.rename(new)
         if state.durable:

@@ -47,6 +47,11 @@ def set_power(state: StateFolder, machines: OpenMachine, vm: VmId, power: Power)
 def _refuse_unconfirmed(vm: StoredVm) -> None:
     """Refuse to let a fork go on that a killed command left: its guest is still its parent."""
     name = vm.record.name
+    if vm.record.spare:
+        raise RefusedError(
+            f"{name} is a spare: it stands still until a clone of its pool takes it over",
+            hint="``pool scale`` makes the pool larger",
+        )
     if vm.record.unconfirmed:
         raise RefusedError(
             f"{name} is an instant clone that was not finished",

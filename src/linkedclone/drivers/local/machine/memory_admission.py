@@ -91,7 +91,11 @@ def check_batch(state: StateFolder, request: CloneRequest, memory_bytes: int) ->
         return
     each = request.hardware.memory_bytes or memory_bytes
     each = expect_of_fork(each) if request.instant else each
-    new = [name for name in request.names if state.holder(key_of(name)) is None]
+    new = [
+        name
+        for name in request.names
+        if state.holder(key_of(name)) is None and request.own_of(name).spare is None
+    ]
     check_room(observe_room(), dict.fromkeys(new, each))
 
 

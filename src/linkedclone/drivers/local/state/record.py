@@ -151,7 +151,12 @@ class VmRecord:
     @property
     def unconfirmed(self) -> bool:
         """Whether it was born as an instant clone, and has no confirmed identity yet."""
-        return self.mark is not None and self.mark.instant and self.mark.spec == LEFT_FAILED
+        return self.mark is not None and self.mark.unconfirmed
+
+    @property
+    def spare(self) -> bool:
+        """Whether it is a whole fork that stands still until a clone takes it over."""
+        return self.mark is not None and self.mark.spare and self.mark.spec != LEFT_FAILED
 
     def with_files(self, files: Mapping[int, str]) -> "VmRecord":
         """Return the record with other layers to write to, by disk; none is being moved then."""
