@@ -13,7 +13,7 @@ from linkedclone.model.plan import CreateClone
 from linkedclone.model.report import CloneResult, Mode, Status
 from linkedclone.model.request import CloneRequest, Deletion
 from linkedclone.model.values.ids import VmId
-from linkedclone.model.vm import LEFT_FAILED, Power, Vm
+from linkedclone.model.vm import LEFT_FAILED, PoolState, Power, Vm
 from tests import do
 from tests.contract.acts import (
     delete,
@@ -221,3 +221,42 @@ def test_what_a_fork_depends_on_is_not_deleted(rig: Rig, driver: Driver) -> None
         if any(disk.top in made.layers for disk in snapshot.disks or ()):
             with pytest.raises(InUseError):
                 here.snapshots.propose_delete(source, snapshot.id, force=True)
+
+
+def make_spare(driver: Driver, source: str, name: str) -> Vm:
+    """Make a fork that stands still until a clone takes it over."""
+    if not driver.features.keeps_spares:
+        pytest.skip("it keeps no spares")
+    step = plan_fork(driver, source, name)
+    waiting = replace(step.mark, pool=PoolState(slot=name, spare=True))
+    return make(driver, replace(step, mark=waiting))
+
+
+def test_a_spare_stands_still_until_one_clone_takes_it_over(rig: Rig, driver: Driver) -> None:
+    source = rig.forkable()
+    spare = make_spare(driver, source, "spare-1")
+    macs = rig.macs(spare.id)
+    assert spare.power is Power.PAUSED
+    assert spare.valid_mark is not None
+    assert spare.valid_mark.unconfirmed
+    made = make(driver, replace(plan_fork(driver, source, "ci-1"), spare=spare.id))
+    assert (made.id, made.uuid, made.name) == (spare.id, spare.uuid, "ci-1")
+    assert (made.power, rig.macs(made.id)) == (Power.ON, macs)
+    assert made.valid_mark is not None
+    assert not made.valid_mark.unconfirmed
+    other = make(driver, replace(plan_fork(driver, source, "ci-2"), spare=spare.id))
+    assert other.power is Power.ON
+    assert other.id != made.id
+    assert read(driver, made.id).name == "ci-1"
+
+
+def test_a_spare_without_an_identity_counts_as_good_for_nobody(rig: Rig, driver: Driver) -> None:
+    source = rig.forkable()
+    spare = make_spare(driver, source, "spare-1")
+    rig.fail("identity", "ci-1", kind=Kind.CUSTOMIZATION)
+    step = replace(plan_fork(driver, source, "ci-1"), spare=spare.id)
+    assert isinstance(error_of(driver, lambda: driver.start(step)), CustomizationError)
+    (left,) = driver.observe_names(step.target, ["ci-1", "spare-1"])
+    assert (left.id, left.name) == (spare.id, "ci-1")
+    assert left.mark is not None
+    assert (left.mark.spec, left.mark.spare) == (LEFT_FAILED, False)

@@ -305,7 +305,7 @@ def test_spares_are_refused_where_no_fork_can_stand_still(stage: ForkStage) -> N
     driver = MemoryDriver(stage.hypervisor)
     driver.features = replace(driver.features, forks_snapshots=True, keeps_spares=False)
     pools: Pools = stage.pools(driver)
-    with pytest.raises(UnsupportedError, match="``spares``"):
+    with pytest.raises(UnsupportedError, match="spares of a pool"):
         pools.survey(spared(stage))
 
 

@@ -132,8 +132,8 @@ def refuse_spares(count: int, features: Features) -> None:
     """Refuse to keep spares where no instant clone can stand still until another takes it over."""
     if count and not features.keeps_spares:
         raise UnsupportedError(
-            f"``spares`` means nothing to {features.endpoint}",
-            hint="leave it out: each clone is forked anew",
+            f"spares of a pool mean nothing to {features.endpoint}",
+            hint="leave spares out of the pool's file: each clone is forked anew",
             kind="NotSupported",
         )
 
