@@ -114,7 +114,7 @@ FEATURES: Final = Features(
             "hardware.display",
             "macs",
             "placement.folder",
-            *OF_GUESTS,
+            *(OF_GUESTS - {"customization.windows"}),
         }
     ),
     pool_section="local",

@@ -14,7 +14,7 @@ from linkedclone.model.values.vm_names import list_names
 _PROMOTE: Final = "make the clone linked, and independent after that: ``promote`` NAME"
 _HOT_ADD: Final = "leave it out: a machine gets another size here when it is off"
 
-_CLOUD_INIT: Final = "``customization`` with os: cloud-init"
+_BY_CLOUD_INIT: Final = "only cloud-init customizes guests here: os: cloud-init"
 
 FIELDS: Final[Mapping[str, str]] = {
     "snapshot.quiesce": "",
@@ -45,9 +45,9 @@ FIELDS: Final[Mapping[str, str]] = {
     "hardware.keep_tpm": "",
     "hardware.firmware": "leave it out: a clone boots with the firmware of its parent",
     "hardware.display": "leave it out: a clone has the screen of its parent",
-    "customization_spec": f"leave it out, and say all in a file of your own: {_CLOUD_INIT}",
-    "customization.windows": f"prepare the guest yourself, or use {_CLOUD_INIT}",
-    "customization.linux": f"use {_CLOUD_INIT}, where the guest has it",
+    "customization_spec": "write all into the file of ``customization``",
+    "customization.windows": _BY_CLOUD_INIT,
+    "customization.linux": _BY_CLOUD_INIT,
     "customization.transport": "leave it out: the documents go by guestinfo",
 }
 """What a request may say of source, place, mode, hardware and guest that not every endpoint
@@ -113,8 +113,8 @@ def refuse_step(step: JobStep, features: Features) -> None:
 _IN_WORDS: Final[Mapping[str, str]] = {
     "hardware.disks.thick": "a thick disk",
     "snapshot.memory": "a snapshot with memory",
-    "customization.windows": "os: windows in a customization",
-    "customization.linux": "os: linux in a customization",
+    "customization.windows": "os: windows",
+    "customization.linux": "os: linux",
     "customization.transport": "transport: customization",
 }
 """Fields without an option of their own, or not the same one at every command that takes it."""
