@@ -23,7 +23,7 @@ def arrange(items: Sequence[pytest.Item]) -> list[Unit]:
 
 def _name_unit(item: pytest.Item) -> str:
     module = item.nodeid.partition("::")[0]
-    if group := item.get_closest_marker("xdist_group"):
+    if group := item.get_closest_marker("together"):
         return f"{module.rpartition('/')[0]}/@{group.args[0]}"
     return module if module.startswith(WHOLE) else item.nodeid
 

@@ -13,14 +13,14 @@ import os, warnings, pytest
 def shared(tmp_path_factory):
     return os.getpid(), tmp_path_factory.mktemp("shared")
 
-@pytest.mark.xdist_group("one")
+@pytest.mark.together("one")
 def test_first(shared): (shared[1] / "pid").write_text(str(shared[0]))
 def test_dies(): os._exit(7)
 def test_fails(): assert "this" == "that"
 def test_warns(): warnings.warn("of something")
 @pytest.mark.skip(reason="not here")
 def test_skips(): pass
-@pytest.mark.xdist_group("one")
+@pytest.mark.together("one")
 def test_last(shared): assert (shared[1] / "pid").read_text() == str(os.getpid())
 """
 

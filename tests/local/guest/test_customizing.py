@@ -16,7 +16,7 @@ import pytest
 from tests.command import run as run_command
 from tests.local.machine.guest import OUT, read_manifest
 
-pytestmark = pytest.mark.xdist_group("customizing")  # one worker sets up what they share
+pytestmark = pytest.mark.together("customizing")  # one worker sets up what they share
 
 NAMES = ("web-1", "web-2", "web-3")
 ADDRESSES = ("10.9.0.11", "10.9.0.12", "10.9.0.13")

@@ -38,7 +38,7 @@ from tests.local.machine.guest import BOOT_SECONDS, build_import
 from tests.local.scenes import connect
 from tests.local.victim import run_killed
 
-pytestmark = pytest.mark.xdist_group("instant clones")
+pytestmark = pytest.mark.together("instant clones")
 
 SNAPSHOT = "warm"
 NET = "private:lab"

@@ -36,7 +36,7 @@ from tests.contract.acts import (
 from tests.local.machine.guest import build_import
 from tests.local.scenes import connect, make_image
 
-pytestmark = pytest.mark.xdist_group("reaching clones")  # one worker sets up what they share
+pytestmark = pytest.mark.together("reaching clones")  # one worker sets up what they share
 
 BOOT_SECONDS = 240.0
 BIN = Path(sys.executable).parent

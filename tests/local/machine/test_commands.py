@@ -8,7 +8,7 @@ from linkedclone.errors import BusyError, GoneError, HypervisorError
 from tests.local.machine.conftest import PAIR_GROUP, MakeGuest
 from tests.local.machine.guest import RunningGuest
 
-pytestmark = pytest.mark.xdist_group(PAIR_GROUP)
+pytestmark = pytest.mark.together(PAIR_GROUP)
 
 
 @pytest.fixture

@@ -180,7 +180,7 @@ done
 """
 
 
-@pytest.mark.xdist_group(PAIR_GROUP)
+@pytest.mark.together(PAIR_GROUP)
 def test_a_guest_on_a_closed_network_is_reached_and_reaches_nothing(
     pair: tuple[RunningGuest, RunningGuest],
 ) -> None:

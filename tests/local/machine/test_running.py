@@ -15,7 +15,7 @@ from linkedclone.model.vm import Power
 from tests.local.machine.conftest import PAIR_GROUP
 from tests.local.machine.guest import RunningGuest, create_overlay
 
-pytestmark = pytest.mark.xdist_group(PAIR_GROUP)
+pytestmark = pytest.mark.together(PAIR_GROUP)
 
 Pair = tuple[RunningGuest, RunningGuest]
 

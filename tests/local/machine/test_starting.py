@@ -121,7 +121,7 @@ def test_a_machine_that_never_ran_is_off_and_leaves_no_folder(make_guest: MakeGu
     assert not machine.folder.exists()
 
 
-@pytest.mark.xdist_group(PAIR_GROUP)
+@pytest.mark.together(PAIR_GROUP)
 def test_a_guest_that_is_asked_to_stop_ends_in_order(
     pair: tuple[RunningGuest, RunningGuest],
 ) -> None:

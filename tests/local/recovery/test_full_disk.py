@@ -205,7 +205,7 @@ def try_clone(driver: LocalDriver, step: CreateClone) -> bool:
 # -- guests that run while the disk fills up --------------------------------------------
 
 PAUSING = "(sleep 1; dd if=/dev/urandom of={} bs=1M count=8; sync) >/dev/null 2>&1 &"
-one_guest = pytest.mark.xdist_group("a guest on a full disk")  # one worker boots it
+one_guest = pytest.mark.together("a guest on a full disk")  # one worker boots it
 BOOT_SECONDS = 240.0
 
 

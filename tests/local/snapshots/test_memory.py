@@ -42,7 +42,7 @@ from tests.local.recovery.test_full_disk import as_root, small_filesystem
 from tests.local.scenes import check_files, check_tidy, clean_up, connect, make_image
 from tests.local.victim import run_killed
 
-pytestmark = [pytest.mark.xdist_group("snapshots with memory"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.together("snapshots with memory"), pytest.mark.timeout(600)]
 
 NONCE = "/run/nonce"
 MOST_STEPS = 150

@@ -26,7 +26,7 @@ from tests.local.machine.guest import build_import
 from tests.local.recovery.test_full_disk import BOOT_SECONDS, ssh, wait_for
 from tests.local.scenes import check_tidy, clean_up, connect, top_of
 
-pytestmark = pytest.mark.xdist_group("a guest at work")  # one worker boots it
+pytestmark = pytest.mark.together("a guest at work")  # one worker boots it
 
 FREEZE, STATUS = "guest-fsfreeze-freeze", "guest-fsfreeze-status"
 AFTER_FREEZE, AFTER_MOVE, IN_FREEZE = "frozen", "frozen and moved", "while it freezes"

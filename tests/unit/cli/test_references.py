@@ -58,7 +58,7 @@ FOREIGN = {
 }
 """Options of other programs that have the name of one of ours, and whose they are."""
 
-one_reader = pytest.mark.xdist_group("texts of the sources")
+one_reader = pytest.mark.together("texts of the sources")
 
 
 @cache

@@ -14,7 +14,7 @@ import pytest
 from tests import command
 from tests.simulator import Simulator
 
-pytestmark = pytest.mark.xdist_group("faults")  # one worker sets up what they share
+pytestmark = pytest.mark.together("faults")  # one worker sets up what they share
 
 PARENT = "DC0_H0_VM0"
 

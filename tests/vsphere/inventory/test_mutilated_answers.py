@@ -34,7 +34,7 @@ from tests.simulator import Simulator
 from tests.vsphere.acts import PARENT, lose_patience, main_job, opened, prepare
 from tests.vsphere.proxy import Change, Proxy, Reply, honestly, proxied
 
-pytestmark = pytest.mark.xdist_group("mutilated answers")  # one worker sets up what they share
+pytestmark = pytest.mark.together("mutilated answers")  # one worker sets up what they share
 
 GOLDEN = "DC0_H0_VM0"
 CLONES = ("desk-1", "desk-2")
