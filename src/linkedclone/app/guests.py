@@ -21,7 +21,7 @@ class Guests:
 
     def __init__(self, acting: Acting) -> None:
         self._acting = acting
-        self._driver = acting.driver
+        self._driver = acting.driver.without_guests(machines=False)  # to find one asks none
 
     def build_ssh(self, ref: str, command: Sequence[str] = ()) -> tuple[str, ...]:
         """Return the argument list of ``ssh`` for a running VM."""

@@ -24,6 +24,7 @@ from linkedclone.drivers.local.machine.open import open_machine
 from linkedclone.drivers.local.state.folder import is_memory_name
 from linkedclone.drivers.local.state.ssh import KNOWN_HOSTS
 from linkedclone.drivers.local.state.store import StoredVm, load_vm
+from linkedclone.errors import RefusedError
 from linkedclone.guest.nocloud import plain_guest
 from linkedclone.lineage.vm_rows import describe_vms
 from linkedclone.model.guest import Guest, GuestCard
@@ -316,6 +317,9 @@ def test_a_fork_that_takes_no_identity_stays_silent_and_is_named(forks: Warm) ->
     assert left.mark.spec == LEFT_FAILED
     assert "its identity is not confirmed" in trouble_of(left)
     assert not forks.wire.holds(bytes.fromhex(left.macs[1].replace(":", "")))
+    for reach in (driver.access.build_ssh, driver.access.connect_ssh):
+        with pytest.raises(RefusedError, match="without a confirmed identity"):
+            reach(left.id)
     result_of(driver, driver.start(do.set_power(left, Power.OFF)))
     assert trouble_of(find(driver, "nameless")) == ""
 

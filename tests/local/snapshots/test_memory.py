@@ -19,6 +19,7 @@ from linkedclone.drivers.local.driver import LocalDriver
 from linkedclone.drivers.local.machine.machine import Machine
 from linkedclone.drivers.local.machine.open import open_machine
 from linkedclone.drivers.local.machine.process import find_processes
+from linkedclone.drivers.local.qmp.session import with_session
 from linkedclone.drivers.local.snapshots import with_memory
 from linkedclone.drivers.local.state.record import MemoryRecord
 from linkedclone.drivers.local.state.store import StoredVm, load_vm, locked, save_record
@@ -27,6 +28,7 @@ from linkedclone.errors import NoSpaceError, PowerOnError, RefusedError
 from linkedclone.model.images import ImageImport
 from linkedclone.model.plan import TakeSnapshot
 from linkedclone.model.vm import Power, Snapshot
+from linkedclone.system.locks import hold
 from tests import do
 from tests.contract.acts import (
     error_of,
@@ -156,7 +158,7 @@ def test_a_clone_goes_on_where_the_vm_stood_and_the_files_of_memory_stay_as_they
     assert shell(desk, f"echo later >{NONCE}; echo later >/later; sync") == 0
     before = hash_files(driver)
     web = fork(driver, "web")
-    assert web.observe().power is Power.PAUSED
+    check_paused(driver, "web")
     web.go_on()
     await_agent(web)
     assert read_file(web, NONCE) == "kept"
@@ -172,11 +174,24 @@ def test_a_clone_goes_on_where_the_vm_stood_and_the_files_of_memory_stay_as_they
         )
         == 0
     )
-    assert web.find_ssh() is not None
+    assert web.observe(guest=False).ssh is not None
     assert read_file(desk, NONCE) == "later"
     assert shell(desk, "test ! -e /web") == 0
     web.stop()
     assert hash_files(driver) == before
+
+
+def check_paused(driver: LocalDriver, name: str) -> None:
+    """Make sure that a VM is paused, and that whoever needs its guest is told so at once."""
+    vm = find(driver, name)
+    assert vm.power is Power.PAUSED
+    for ask in (driver.access.build_ssh, driver.access.connect_ssh):
+        with pytest.raises(RefusedError, match=f"{name} is paused"):
+            ask(vm.id)
+    error = error_of(driver, lambda: driver.start(step_of(driver, "ready", name)))
+    assert error.brief == (
+        f"{name} is paused: its guest cannot answer, so its memory cannot be kept"
+    )
 
 
 def test_a_fork_is_forked_again(driver: LocalDriver) -> None:
@@ -331,6 +346,25 @@ def test_a_killed_command_leaves_no_snapshot_or_a_whole_one_and_the_guest_runnin
     for step in sorted(random.Random(seed).sample(range(1, steps + 1), 2)):
         print(f"killed at {step}")
         check_kill(driver, step)
+
+
+def test_a_guest_that_a_killed_command_left_paused_goes_on_with_the_next_look(
+    driver: LocalDriver,
+) -> None:
+    """Also while others are at work, so that what the command left cannot be removed yet."""
+    desk = machine_of(driver)
+    with locked(driver.state, find(driver, "desk").id) as stored:
+        save_record(driver.state, stored, replace(stored.record, halted=True))
+    entry = driver.state.staging / "0badcafe.snapshot.desk"
+    entry.mkdir()
+    with_session(desk.folder, desk.config.uuid, lambda session: session.monitor.execute("stop"))
+    assert find(driver, "desk").power is Power.PAUSED
+    with hold(driver.state.family_lock, shared=True):
+        clean_up(driver.state.root)
+    assert entry.exists()
+    assert find(driver, "desk").power is Power.ON
+    clean_up(driver.state.root)
+    assert not load_vm(driver.state, find(driver, "desk").id).record.unsettled
 
 
 @pytest.mark.soak

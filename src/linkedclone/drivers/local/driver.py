@@ -40,10 +40,11 @@ from linkedclone.drivers.local.machine.memory_admission import check_batch
 from linkedclone.drivers.local.machine.open import OpenMachine, open_machine
 from linkedclone.drivers.local.placement import find_target
 from linkedclone.drivers.local.recovery.garbage import recover
-from linkedclone.drivers.local.recovery.interrupted_merge import settle_all
+from linkedclone.drivers.local.recovery.interrupted_merge import resume_halted, settle_all
 from linkedclone.drivers.local.services import Access, Folder, Guests, Images
 from linkedclone.drivers.local.state.folder import MOVED_FROM, MOVING, StateFolder, open_state
 from linkedclone.drivers.local.state.settings import find_accel, find_root
+from linkedclone.drivers.local.state.staging import list_dead
 from linkedclone.drivers.local.state.store import load_vm
 from linkedclone.drivers.local.state.trust import secure_state
 from linkedclone.drivers.local.steps import Absent, build_work
@@ -90,6 +91,8 @@ def open_local(endpoint: Endpoint) -> LocalDriver:
         if killed:
             settle_all(state, machines)
             settle_versions(state)
+        elif list_dead(state):  # others are at work, and it is left to a later command
+            resume_halted(state, machines)
     return LocalDriver(
         state,
         address=endpoint.address,

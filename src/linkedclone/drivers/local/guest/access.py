@@ -9,6 +9,7 @@ from pathlib import Path
 
 from linkedclone.drivers.local.guest.seed import private_key
 from linkedclone.drivers.local.machine.arguments import VNC_SOCKET
+from linkedclone.drivers.local.machine.machine import Machine
 from linkedclone.drivers.local.machine.open import OpenMachine, open_machine
 from linkedclone.drivers.local.machine.process import find_processes
 from linkedclone.drivers.local.state.file_names import RUN_FOLDER
@@ -24,7 +25,7 @@ from linkedclone.drivers.qemu.networks import NetworkKind, parse_network
 from linkedclone.errors import BusyError, GoneError, HypervisorError, RefusedError
 from linkedclone.model.access import ConsoleAddress, SshLogin
 from linkedclone.model.values.ids import VmId
-from linkedclone.model.vm import Power, Vm
+from linkedclone.model.vm import Power, SshAddress, Vm
 
 CONNECT_SECONDS = 10.0
 _SSH_PORT = 22
@@ -38,11 +39,8 @@ def build_ssh(
     state: StateFolder, machines: OpenMachine, vm: VmId, command: Sequence[str] = ()
 ) -> tuple[str, ...]:
     stored = load_vm(state, vm)
-    address = machines(stored).observe(guest=False).ssh
-    if address is None:
-        raise _unreachable(stored)
     return build_ssh_command(
-        address,
+        _find_address(stored, machines(stored)),
         user=login_of(stored.record),
         key=private_key(state),
         known_hosts=stored.folder / KNOWN_HOSTS,
@@ -100,9 +98,7 @@ def _is_inner(address: str) -> bool:
 
 def connect_ssh(state: StateFolder, vm: VmId) -> socket.socket:
     stored = load_vm(state, vm)
-    address = open_machine(stored).find_ssh()
-    if address is None:
-        raise _unreachable(stored)
+    address = _find_address(stored, open_machine(stored))
     try:
         return socket.create_connection((address.host, address.port), CONNECT_SECONDS)
     except OSError as error:
@@ -113,16 +109,29 @@ def connect_ssh(state: StateFolder, vm: VmId) -> socket.socket:
         ) from error
 
 
-def _unreachable(vm: StoredVm) -> HypervisorError:
-    name = vm.record.name
-    seen = open_machine(vm).observe(guest=False)
+def _find_address(vm: StoredVm, machine: Machine) -> SshAddress:
+    """Return where a guest's SSH server is reached; a guest that cannot answer is refused."""
+    name, seen = vm.record.name, machine.observe(guest=False)
+    if vm.record.unconfirmed and machine.is_loaded():
+        raise RefusedError(
+            f"{name} is an instant clone without a confirmed identity: its network cards are down",
+            hint=f"delete it and make it again: ``delete`` {name}; or look: ``console`` {name}",
+        )
+    if seen.power is Power.PAUSED:
+        raise RefusedError(
+            f"{name} is paused: its guest answers nobody",
+            details=seen.reason,
+            hint=f"let it go on: ``start`` {name}",
+        )
+    if seen.ssh is not None:
+        return seen.ssh
     if seen.power is Power.OFF:
         hint = f"start it first: ``start`` {name}"
     elif not any(parse_network(c.network).kind.is_behind_qemu for c in vm.record.machine.cards):
         hint = f"it has no card on the network 'user' or 'closed'; use: ``console`` {name}"
     else:
         hint = f"``show`` {name} says how it is"
-    return HypervisorError(f"{name} cannot be reached by SSH", hint=hint, kind="power")
+    raise HypervisorError(f"{name} cannot be reached by SSH", hint=hint, kind="power")
 
 
 def describe_console(state: StateFolder, vm: VmId) -> ConsoleAddress:

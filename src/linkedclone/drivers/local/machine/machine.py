@@ -41,7 +41,7 @@ from linkedclone.drivers.local.qmp.sockets import (
     disk_device,
     find_listener,
 )
-from linkedclone.drivers.local.qmp.status import MachineState, observe_session, observe_ssh
+from linkedclone.drivers.local.qmp.status import MachineState, observe_session
 from linkedclone.errors import (
     BusyError,
     EndpointError,
@@ -50,7 +50,7 @@ from linkedclone.errors import (
     LinkedCloneError,
     NoSpaceError,
 )
-from linkedclone.model.vm import Power, SshAddress
+from linkedclone.model.vm import Power
 from linkedclone.system.locks import hold
 
 CONSOLE_LOCK = "console.lock"
@@ -177,10 +177,12 @@ class Machine(StartedMachine, RunningDisks, GuestPrograms):
 
         return self._demand(work)
 
-    def find_ssh(self) -> SshAddress | None:
-        """Say where its port 22 is reached from here, without asking the guest; None if nowhere."""
-        found = self._ask(lambda session: observe_ssh(session.monitor))
-        return None if found is OFF else found
+    def is_loaded(self) -> bool:
+        """Say whether it runs, and goes on with a snapshot's memory instead of having booted."""
+        try:
+            return "-incoming" in self.read_arguments()
+        except GoneError:
+            return False
 
     def read_files(self, files: Mapping[str, str]) -> Mapping[str, str]:
         """Read small files of the guest through its agent, each by what it is called.

@@ -182,3 +182,16 @@ def settle_all(state: StateFolder, machines: OpenMachine) -> None:
         if unsettled and not is_held(vm.folder / LOCK_NAME):
             with suppress(HypervisorError), locked(state, vm.id) as stored:
                 settle(state, machines, stored)
+
+
+def resume_halted(state: StateFolder, machines: OpenMachine) -> None:
+    """Let guests go on that killed commands left paused; a later command settles their records.
+
+    They may have the old layers or the new ones, and the record names both.
+    """
+    for vm in load_all(state).vms:
+        if vm.record.halted and not is_held(vm.folder / LOCK_NAME):
+            with suppress(HypervisorError), locked(state, vm.id) as stored:
+                if stored.record.halted and observe_runs(machines, stored):
+                    machines(stored).cancel_jobs()
+                    _let_go_on(machines, stored)

@@ -76,9 +76,11 @@ def create_with_memory(
 def _require_like(machines: OpenMachine, vm: LockedVm, machine: Machine) -> tuple[str, ...]:
     """Return what a VM's QEMU was started with; one that was started otherwise is refused."""
     name = vm.record.name
-    if observe_power(machines, vm) is not Power.ON:
+    power = observe_power(machines, vm)
+    if power is not Power.ON:
+        why = "is paused: its guest cannot answer" if power is Power.PAUSED else "does not run"
         raise RefusedError(
-            f"{name} does not run: it has no memory to keep",
+            f"{name} {why}, so its memory cannot be kept",
             hint=f"``start`` {name}, or take the snapshot of its disks alone",
         )
     arguments = machine.read_arguments()
