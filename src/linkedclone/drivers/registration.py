@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from linkedclone.drivers.contract import Driver
     from linkedclone.model.access import PresentedCertificate
     from linkedclone.model.inventory import Examination
-    from linkedclone.model.pool import DriverSettings
+    from linkedclone.model.request import DriverSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from linkedclone.drivers.registration import Registration
     from linkedclone.model.access import PresentedCertificate
     from linkedclone.model.inventory import Examination
-    from linkedclone.model.pool import DriverSettings
+    from linkedclone.model.request import DriverSettings
 
 KINDS = ("vsphere", "local", "memory")
 """Built-in drivers; others are found by entry point."""

@@ -1,13 +1,12 @@
 """Pools: what a named set of clones is to be, what of it is kept on its VMs, what is to change."""
 
-from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import ClassVar, Literal
+from typing import Literal
 
 from linkedclone.model.customization import Customization, SecretSource
-from linkedclone.model.request import CloneRequest, Nic
+from linkedclone.model.request import DriverSettings
 from linkedclone.model.values.document import (
     LEFT_OUT_IF_EMPTY,
     NOT_TOLD,
@@ -39,28 +38,6 @@ class PoolHardware(Written):
     cores_per_socket: int | None = None
     add_disks: tuple[int, ...] = ()
     extra_config: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DriverSettings(ABC, Written):
-    """What only one kind of driver knows: a section of a pool's file, of the driver's own making.
-
-    Its fields are the settings that the section may hold; each has a default.
-
-    Attributes:
-        about: What the section is for, as the schema of pools' files says it.
-    """
-
-    about: ClassVar[str] = ""
-
-    @abstractmethod
-    def apply_to(self, request: CloneRequest) -> CloneRequest:
-        """Return the request of a pool's clones with what the section says. Pure."""
-
-    @staticmethod
-    def remap_first_card(network: str) -> tuple[Nic, ...]:
-        """Return the change that puts the first card into a network; none if it is empty."""
-        return (Nic(action="remap", index=0, network=network),) if network else ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,13 +1,15 @@
 """What is wanted: requests as a person or a program states them, before anything is looked up."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Literal
+from typing import ClassVar, Literal
 
 from linkedclone.model.customization import Customization
 from linkedclone.model.guest import Secrets
 from linkedclone.model.values.document import NOT_TOLD
+from linkedclone.model.values.document_errors import Written
 from linkedclone.model.values.ids import FolderId, VmId
 from linkedclone.model.vm import Mark, PoolState
 
@@ -345,3 +347,25 @@ class Mending:
     # Name of a snapshot that is taken at the end, unless the current one is called so; empty for
     # none.
     snapshot: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DriverSettings(ABC, Written):
+    """What only one kind of driver knows: a section of a pool's file, of the driver's own making.
+
+    Its fields are the settings that the section may hold; each has a default.
+
+    Attributes:
+        about: What the section is for, as the schema of pools' files says it.
+    """
+
+    about: ClassVar[str] = ""
+
+    @abstractmethod
+    def apply_to(self, request: CloneRequest) -> CloneRequest:
+        """Return the request of a pool's clones with what the section says. Pure."""
+
+    @staticmethod
+    def remap_first_card(network: str) -> tuple[Nic, ...]:
+        """Return the change that puts the first card into a network; none if it is empty."""
+        return (Nic(action="remap", index=0, network=network),) if network else ()

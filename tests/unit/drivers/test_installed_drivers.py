@@ -21,7 +21,7 @@ from typing import ClassVar
 from linkedclone.drivers.memory.demo import make_scene
 from linkedclone.drivers.memory.driver import MemoryDriver
 from linkedclone.drivers.registration import Registration
-from linkedclone.model.pool import DriverSettings
+from linkedclone.model.request import DriverSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

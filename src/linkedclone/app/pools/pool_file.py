@@ -14,7 +14,8 @@ from linkedclone.drivers.registry import find_pool_settings
 from linkedclone.errors import InputError, LinkedCloneError
 from linkedclone.guest.rules import find_sources
 from linkedclone.model.guest import Secrets
-from linkedclone.model.pool import DriverSettings, PoolSpec
+from linkedclone.model.pool import PoolSpec
+from linkedclone.model.request import DriverSettings
 from linkedclone.model.values.document_errors import Place, Problem, show_place
 from linkedclone.model.values.durations import parse_duration
 from linkedclone.model.values.sizes import parse_size

@@ -7,8 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Final, Literal
 
 from linkedclone.drivers.registration import Registration
-from linkedclone.model.pool import DriverSettings
-from linkedclone.model.request import CloneRequest
+from linkedclone.model.request import CloneRequest, DriverSettings
 
 if TYPE_CHECKING:
     from linkedclone.config.endpoint import Endpoint

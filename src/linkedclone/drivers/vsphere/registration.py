@@ -7,8 +7,7 @@ from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from linkedclone.drivers.registration import Registration
-from linkedclone.model.pool import DriverSettings
-from linkedclone.model.request import CloneRequest, Placement
+from linkedclone.model.request import CloneRequest, DriverSettings, Placement
 
 if TYPE_CHECKING:
     from linkedclone.config.endpoint import Endpoint
