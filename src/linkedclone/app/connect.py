@@ -1,6 +1,6 @@
 """Open an endpoint, however it was named."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from linkedclone.config.endpoint import Endpoint
@@ -31,9 +31,20 @@ def connect(
         EndpointError: It cannot be reached, is not trusted, or refuses the user.
     """
     found = endpoint if isinstance(endpoint, Endpoint) else resolve_endpoint(endpoint)
+    return open_connection(found, wording=wording)
+
+
+def open_connection(
+    found: Endpoint, *, wording: Callable[[str], str] = str, ahead: Sequence[str] = ()
+) -> "Connection":
+    """Open an endpoint that was resolved; see :func:`connect`.
+
+    Args:
+        ahead: Modules that are needed then.
+    """
     open_driver = load_driver(found)
     # The use cases are imported while the driver waits for the network: a tenth of a second.
-    import_ahead("linkedclone.app.connection")
+    import_ahead("linkedclone.app.connection", *ahead)
     driver = open_driver(found)
     from linkedclone.app.connection import Connection
 

@@ -12,7 +12,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from linkedclone.app.clone.job import CloneJob, Prepared, check, planned_report, prepare, preview
 from linkedclone.app.proposal import Acting, Proposal
 from linkedclone.drivers.contract import Driver
 from linkedclone.execution.outage import REAL, Cancellation
@@ -25,6 +24,7 @@ from linkedclone.model.vm import Identity
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from linkedclone.app.clone.job import Prepared
     from linkedclone.app.families import Families
     from linkedclone.app.guests import Guests
     from linkedclone.app.images import Images
@@ -103,6 +103,7 @@ class Connection:
 
     def propose_clone(self, request: CloneRequest) -> Proposal[Prepared, CloneReport]:
         """Propose to make linked clones; see :meth:`clone`."""
+        from linkedclone.app.clone.job import CloneJob, prepare
 
         def act(prepared: Prepared, progress: Progress | None, cancel: Cancellation) -> CloneReport:
             pace = cancel.govern(REAL)
@@ -114,14 +115,20 @@ class Connection:
 
     def preview(self, prepared: Prepared) -> tuple[Mapping[str, object], ...]:
         """Return the requests of a planned batch exactly as they would be sent."""
+        from linkedclone.app.clone.job import preview
+
         return preview(self._driver, prepared)
 
     def check(self, prepared: Prepared) -> tuple[HostCheck, ...]:
         """Let the hypervisor itself check a planned batch; see ``app.clone.job.check``."""
+        from linkedclone.app.clone.job import check
+
         return check(self._driver, prepared)
 
     def planned(self, prepared: Prepared) -> CloneReport:
         """Return the report of a batch that is only planned."""
+        from linkedclone.app.clone.job import planned_report
+
         return planned_report(prepared, self._address)
 
     def clone(self, request: CloneRequest, progress: Progress | None = None) -> CloneReport:

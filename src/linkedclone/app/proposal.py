@@ -7,7 +7,7 @@ from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from threading import Lock
-from typing import Final, Generic, Protocol, TypedDict, TypeVar, cast
+from typing import TYPE_CHECKING, Final, Generic, Protocol, TypedDict, TypeVar, cast
 from uuid import uuid4
 
 from linkedclone.app.vms.presence import Found
@@ -17,13 +17,15 @@ from linkedclone.errors import InterruptedByUserError, LinkedCloneError, StalePr
 from linkedclone.execution.outage import REAL, Cancellation, Pace
 from linkedclone.execution.progress import Progress, Silent
 from linkedclone.execution.run_log import RunLog, Wording
-from linkedclone.execution.runner import Check, Runner
 from linkedclone.model.plan import Plan, Step
 from linkedclone.model.report import ActionReport
 from linkedclone.model.request import Scan
 from linkedclone.model.vm import Vm
 from linkedclone.planning.vms.guards import refuse_busy
 from linkedclone.planning.vms.last_look import check_steps, find_missing, needs_check
+
+if TYPE_CHECKING:
+    from linkedclone.execution.runner import Check
 
 
 class Care(TypedDict, total=False):
@@ -256,11 +258,13 @@ class Acting:
         plan: Plan,
         progress: Progress | None,
         *,
-        check: Check | None = None,
+        check: "Check | None" = None,
         parallel: int | None = None,
         pace: Pace = REAL,
     ) -> ActionReport:
         """Carry out a plan; how many steps are in flight at once is left to the driver if None."""
+        from linkedclone.execution.runner import Runner
+
         with self.log(uuid4().hex, progress) as log:
             names = tuple(dict.fromkeys(step.about for step in plan.steps))
             log.begin(names, plan.steps[-1].action if plan.steps else "nothing")

@@ -1,10 +1,10 @@
 """An open endpoint for a command."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from linkedclone.app.connect import connect
+from linkedclone.app.connect import open_connection
 from linkedclone.cli.global_options import Choices
 from linkedclone.cli.references import render_references
 from linkedclone.cli.terminal import find_asker, printable, say
@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def open_session(choices: Choices, *, accel: str | None = None) -> Iterator["Connection"]:
+def open_session(
+    choices: Choices, *, accel: str | None = None, ahead: Sequence[str] = ()
+) -> Iterator["Connection"]:
     """Open the endpoint that was chosen.
 
     What was found when it was opened is always told: what was removed, and what
@@ -27,13 +29,14 @@ def open_session(choices: Choices, *, accel: str | None = None) -> Iterator["Con
     Args:
         choices: The options of every command.
         accel: What machines are to be started with; see ``config.endpoint``.
+        ahead: Modules that the command needs next.
     """
     endpoint = resolve_endpoint(choices.endpoint, ask=find_asker())
     if accel is not None:
         endpoint = with_accel(endpoint, accel)
     announce(endpoint, choices)
     try:
-        with connect(endpoint, wording=render_references) as connection:
+        with open_connection(endpoint, wording=render_references, ahead=ahead) as connection:
             for note in connection.notes:
                 say(printable(f"note: {note}"))
             yield connection

@@ -8,16 +8,14 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
-from email import message_from_string
-from email.message import Message
-from email.mime.multipart import MIMEMultipart
-from email.mime.nonmultipart import MIMENonMultipart
-from email.policy import SMTP
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from linkedclone.errors import InputError
 from linkedclone.model.customization import CloudInit, GuestUser
 from linkedclone.model.guest import Guest, GuestCard
+
+if TYPE_CHECKING:
+    from email.message import Message
 
 CLOUD_CONFIG: Final = b"#cloud-config\n"
 
@@ -230,6 +228,9 @@ def join_documents(own: str, other: str) -> bytes:
         own: What counts where both say something.
         other: What is passed on as it is.
     """
+    from email.mime.multipart import MIMEMultipart
+    from email.policy import SMTP
+
     digest = hashlib.sha256(f"{own}\0{other}".encode()).hexdigest()
     joined = MIMEMultipart(boundary=f"=={digest[:32]}==")
     joined.attach(_part(own, "cloud-config", "own.cfg"))
@@ -237,7 +238,9 @@ def join_documents(own: str, other: str) -> bytes:
     return joined.as_bytes(policy=SMTP.clone(linesep="\n"))
 
 
-def _read_part(text: str) -> Message:
+def _read_part(text: str) -> "Message":
+    from email import message_from_string
+
     if text[:13].lower() in {"content-type:", "mime-version:"}:
         return message_from_string(text)
     for beginning, kind in _TYPES.items():
@@ -253,7 +256,9 @@ def _read_part(text: str) -> Message:
     )
 
 
-def _part(text: str, kind: str, name: str) -> Message:
+def _part(text: str, kind: str, name: str) -> "Message":
+    from email.mime.nonmultipart import MIMENonMultipart
+
     part = MIMENonMultipart("text", kind)
     part.set_payload(text, "utf-8")
     part.add_header("Content-Disposition", "attachment", filename=name)

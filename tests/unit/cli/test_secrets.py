@@ -49,7 +49,7 @@ def test_what_a_library_repeats_is_scrubbed(run: Run, monkeypatch: pytest.Monkey
     def fail(endpoint: object, **_: object) -> None:
         raise RuntimeError(f"cannot send {CANARY} to {endpoint!r}")
 
-    monkeypatch.setattr(session, "connect", fail)
+    monkeypatch.setattr(session, "open_connection", fail)
     monkeypatch.setenv("GOVC_PASSWORD", CANARY)
     outcome = run("-e", "vsphere://me@h", "list", "--debug", "-o", "json")
     assert outcome.code == 1
@@ -65,7 +65,7 @@ def test_without_debug_there_is_no_traceback(run: Run, monkeypatch: pytest.Monke
     def fail(_: object, **__: object) -> None:
         raise RuntimeError("boom")
 
-    monkeypatch.setattr(session, "connect", fail)
+    monkeypatch.setattr(session, "open_connection", fail)
     outcome = run("list")
     assert outcome.code == 1
     assert "Traceback" not in outcome.err

@@ -145,7 +145,8 @@ def command(choices: Choices, **options: Unpack[_Options]) -> int:
     request = add_customization(_build_request(options), options["customize"])
     from linkedclone.cli.session import open_session
 
-    with open_session(choices, accel=options["accel"]) as connection:
+    ahead = ("linkedclone.app.clone.job",)
+    with open_session(choices, accel=options["accel"], ahead=ahead) as connection:
         if options["dry_run"]:
             check = options["server_check"]
             return _preview(choices, connection, request, server_check=check)

@@ -8,7 +8,6 @@ from pathlib import Path
 from socket import socket
 
 from linkedclone.drivers.local.guest import access
-from linkedclone.drivers.local.images import images
 from linkedclone.drivers.local.inventory.unlinked_vms import relink_vms
 from linkedclone.drivers.local.lifecycle.power import shut_down_guest
 from linkedclone.drivers.local.machine.open import OpenMachine
@@ -101,8 +100,10 @@ class Images(_Service):
     """Parents that are made of image files."""
 
     def import_image(self, wanted: ImageImport, tell: TellBytes = tell_nobody) -> VmId:
+        from linkedclone.drivers.local.images.images import import_image
+
         with translated(f"cannot import {wanted.file or 'the image'}"):
-            return images.import_image(self.state, wanted, tell)
+            return import_image(self.state, wanted, tell)
 
     def build_image(self, wanted: ImageBuild, tell: TellBytes = tell_nobody) -> VmId:
         from linkedclone.drivers.local.images.build import build_image
@@ -111,12 +112,16 @@ class Images(_Service):
             return build_image(self.state, wanted, tell)
 
     def list_images(self) -> tuple[Image, ...]:
+        from linkedclone.drivers.local.images.images import list_images
+
         with translated("cannot read the images"):
-            return images.list_images(self.state)
+            return list_images(self.state)
 
     def remove_image(self, name: str) -> None:
+        from linkedclone.drivers.local.images.images import remove_image
+
         with translated(f"cannot remove {name}"):
-            images.remove_image(self.state, self.machines, name)
+            remove_image(self.state, self.machines, name)
 
 
 class Folder(_Service):

@@ -32,7 +32,6 @@ from linkedclone.drivers.local.storage.remove_file import (
     remove_rests,
 )
 from linkedclone.drivers.local.storage.seals import is_sealed, seal_path
-from linkedclone.drivers.qemu.images.download import PART_SUFFIX, forget
 from linkedclone.errors import BusyError, HypervisorError, InUseError, RefusedError
 from linkedclone.formats.chain import DiskFile, ImageFormat, read_chain
 from linkedclone.model.inventory import Stray
@@ -82,6 +81,8 @@ def find_orphans(state: StateFolder, survey: Survey) -> tuple[Stray, ...]:
 
 
 def list_abandoned(state: StateFolder) -> tuple[Path, ...]:
+    from linkedclone.drivers.qemu.images.download import PART_SUFFIX
+
     limit = time.time() - _OLD_DOWNLOAD_SECONDS
     parts = sorted(state.downloads.glob(f"*{PART_SUFFIX}"))
     return tuple(p for p in parts if p.stat().st_mtime < limit and not is_held(p))
@@ -110,6 +111,8 @@ def remove_stray(state: StateFolder, stray: Stray) -> None:
 
     Of an image that was fetched in part, what is noted of it goes too.
     """
+    from linkedclone.drivers.qemu.images.download import PART_SUFFIX, forget
+
     path = state.root / stray.layer.path
     if path.parent == state.downloads and path.suffix == PART_SUFFIX:
         with suppress(FileNotFoundError), hold(path, create=False, deadline_s=0):
