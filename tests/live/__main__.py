@@ -14,7 +14,7 @@ from typing import NoReturn
 
 from linkedclone.cli.references import render_references
 from linkedclone.errors import LinkedCloneError
-from tests.live import fork_beliefs  # noqa: F401 - enters its checks
+from tests.live import fork_beliefs, host_beliefs  # noqa: F401 - enter their checks
 from tests.live.beliefs import BELIEFS, Belief, Outcome, Seen
 from tests.live.lab import Lab, open_lab
 from tests.live.settings import HOW, read_settings
@@ -39,7 +39,6 @@ def main() -> int:
         print(HOW, file=sys.stderr, end="")
         return NOT_ASKED
     signal.signal(signal.SIGTERM, _interrupt)
-    chosen = [one for one in BELIEFS if not wanted.only or one.name in wanted.only]
     seen: dict[str, tuple[Belief, Seen, float]] = {}
     interrupted = False
     facts: dict[str, object] = {"endpoint": settings.endpoint.address}
@@ -50,7 +49,9 @@ def main() -> int:
             _tell(f"{about.fullName} at {settings.endpoint.address}; all is made in {lab.name}")
             if lab.simulated:
                 _tell("THIS IS A SIMULATOR: what holds here says nothing of a real vCenter")
-            for one in chosen:
+            alone = not lab.session.is_vcenter
+            every = [one for one in BELIEFS if one.alone is alone]
+            for one in (one for one in every if not wanted.only or one.name in wanted.only):
                 begun = time.monotonic()
                 seen[one.name] = one, _look(lab, one), time.monotonic() - begun
                 _show(*seen[one.name])

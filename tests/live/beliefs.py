@@ -1,4 +1,4 @@
-"""What the code believes of vCenter and nobody has stated for certain: one check each.
+"""What the code believes of vSphere and nobody has stated for certain: one check each.
 
 Each names the fact in ``docs/facts.md`` that it looks at. A check gets a lab, looks,
 and says what it saw; none touches anything outside of the lab's folder.
@@ -47,24 +47,26 @@ class Belief:
         believed: What the code takes for granted.
         source: The fact that it is, as code cites it.
         look: How it is looked at.
+        alone: Whether it is about an ESXi host without a vCenter.
     """
 
     name: str
     believed: str
     source: str
     look: Callable[[Lab], Seen]
+    alone: bool = False
 
 
 BELIEFS: list[Belief] = []
 
 
 def belief(
-    name: str, believed: str, source: str
+    name: str, believed: str, source: str, *, alone: bool = False
 ) -> Callable[[Callable[[Lab], Seen]], Callable[[Lab], Seen]]:
     """Enter a check."""
 
     def enter(look: Callable[[Lab], Seen]) -> Callable[[Lab], Seen]:
-        BELIEFS.append(Belief(name, believed, source, look))
+        BELIEFS.append(Belief(name, believed, source, look, alone))
         return look
 
     return enter

@@ -127,6 +127,10 @@ class Lab:
         self._numbers += 1
         return f"{self.name}-{self._numbers:02}"
 
+    def new_uuid(self) -> str:
+        """Return a UUID that nobody has."""
+        return str(uuid.uuid4())
+
     def step(
         self, source: Vm | None = None, *, name: str = "", snapshot: Snapshot | None = None
     ) -> CreateClone:
@@ -134,7 +138,7 @@ class Lab:
         source = source or self.parent
         name = name or self.new_name()
         assert self._target
-        wanted = str(uuid.uuid4())
+        wanted = self.new_uuid()
         mark = Mark(owner="linkedclone-live", uuid=wanted, run=self.name, parent_uuid=source.uuid)
         return CreateClone(
             source=source,
@@ -183,6 +187,14 @@ def source_pool(native: Any) -> Any:
     return native.resourcePool or native.runtime.host.parent.resourcePool
 
 
+def _build_lab(driver: VsphereDriver, settings: Settings) -> Lab:
+    if driver._session.is_vcenter:
+        return Lab(driver, settings)
+    from tests.live.host_lab import HostLab
+
+    return HostLab(driver, settings)
+
+
 @contextmanager
 def open_lab(settings: Settings, *, tell: Callable[[str], None]) -> Iterator[Lab]:
     """Set up a lab and take it down again, whatever happens in it."""
@@ -192,7 +204,7 @@ def open_lab(settings: Settings, *, tell: Callable[[str], None]) -> Iterator[Lab
         msg = "this is no vCenter"
         raise TypeError(msg)
     with closing(opened):
-        lab = Lab(opened, settings)
+        lab = _build_lab(opened, settings)
         try:
             lab.set_up()
             yield lab

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,23 @@ def test_the_checks_pass_on_the_simulator_and_leave_nothing_behind(
         *("pages", "fork MAC inside", "fork memory", "frozen layers"),
     }
     assert len(document["checks"]) >= 25
+    assert simulator.files() == before
+
+
+def test_the_checks_of_a_lone_host_pass_on_the_simulator_and_leave_nothing_behind(
+    start_simulator: Callable[..., Simulator], tmp_path: Path
+) -> None:
+    simulator = start_simulator("-esx")
+    before, told = simulator.files(), tmp_path / "told.json"
+    done = subprocess.run(
+        [*PROGRAM, "--json", str(told)],
+        cwd=ROOT, env=environment(simulator) | {"LINKEDCLONE_LIVE_PARENT": "ha-host_VM1"},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    checks = json.loads(told.read_text())["checks"]
+    assert {one["name"] for one in checks if one["outcome"] != "held"} == {"host NVRAM"}
+    assert len(checks) >= 19
     assert simulator.files() == before
 
 
