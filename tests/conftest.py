@@ -35,6 +35,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Leave this machine's keyring alone; try fewer examples than the long runs do."""
+    config.addinivalue_line("markers", "together(name): run by one worker, with what they share")
     os.environ["PYTHON_KEYRING_BACKEND"] = "keyring.backends.fail.Keyring"
     os.environ["LINKEDCLONE_LOCAL_IMMUTABLE"] = "no"  # what tests leave is removed
     # What a shell starts in the background ignores it, and all that it starts in turn.
