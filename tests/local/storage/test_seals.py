@@ -3,6 +3,8 @@
 import json
 import os
 import shutil
+import subprocess
+import sys
 import tarfile
 import tempfile
 from collections.abc import Callable, Iterator
@@ -13,7 +15,7 @@ import pytest
 
 from linkedclone.drivers.local.driver import LocalDriver
 from linkedclone.drivers.local.state.folder import open_state
-from linkedclone.drivers.local.storage.fingerprint import take_fingerprint
+from linkedclone.drivers.local.storage.fingerprint import take_fingerprint, take_whole_fingerprint
 from linkedclone.drivers.local.storage.seals import (
     is_sealed,
     seal,
@@ -265,6 +267,30 @@ def test_root_cannot_write_to_a_sealed_layer_and_deleting_clears_the_flag(tmp_pa
         for layer in layers:
             if layer.exists():
                 unseal(layer)
+
+
+LATE = """
+import sys
+from concurrent.futures import ThreadPoolExecutor, thread
+from pathlib import Path
+from linkedclone.drivers.local.storage.fingerprint import take_whole_fingerprint
+
+def work():
+    while not thread._shutdown:
+        pass
+    print(take_whole_fingerprint(Path(sys.argv[1])).full_sha256, flush=True)
+
+ThreadPoolExecutor(1).submit(work)
+"""
+"""What a command does that was interrupted while it worked: it ends that, and no more."""
+
+
+def test_a_layer_is_sealed_by_a_command_that_only_ends_its_work(tmp_path: Path) -> None:
+    file = tmp_path / "layer"
+    file.write_bytes(bytes(range(256)) * (1 << 15))
+    command = (sys.executable, "-c", LATE, str(file))
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == take_whole_fingerprint(file).full_sha256
 
 
 def test_unsealing_an_absent_file_succeeds(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ import shlex
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, fields, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import cast
 
@@ -89,7 +89,12 @@ def _hash_all(path: Path, now: Fingerprint, _ctime_ns: int) -> str:
     with path.open("rb", buffering=0) as file, ThreadPoolExecutor(os.cpu_count()) as pool:
         descriptor = file.fileno()
         chunks = tuple(_list_chunks(descriptor, now.size))
-        for one in pool.map(lambda chunk: _hash_chunk(descriptor, *chunk), chunks):
+        hash_one = partial(_hash_chunk, descriptor)
+        try:
+            hashed = pool.map(hash_one, chunks)
+        except RuntimeError:  # an interrupted command only ends its work, and no pool works then
+            hashed = map(hash_one, chunks)
+        for one in hashed:
             digest.update(one)
     return digest.hexdigest()
 
@@ -111,7 +116,8 @@ def _find_data(descriptor: int, offset: int, size: int) -> int:
         return size if error.errno == errno.ENXIO else offset
 
 
-def _hash_chunk(descriptor: int, offset: int, length: int, hole: bool) -> bytes:  # noqa: FBT001
+def _hash_chunk(descriptor: int, chunk: tuple[int, int, bool]) -> bytes:
+    offset, length, hole = chunk
     if hole:
         return _hash_zeros(length)
     return hashlib.sha256(os.pread(descriptor, length, offset)).digest()
