@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import Final
 
 from linkedclone.lineage.family import Lineage
+from linkedclone.lineage.needed_layers import find_unread_users, hangable
 from linkedclone.lineage.proof import shared_layers
 from linkedclone.model.inventory import tell_unreadable
 from linkedclone.model.pool import (
@@ -49,7 +50,6 @@ from linkedclone.planning.pool.sight import (
     parts_to_renew,
 )
 from linkedclone.planning.pool.spares import find_ready, find_unfit, name_spares
-from linkedclone.planning.vms.guards import find_unread_users, hangable
 
 QUARANTINE_AFTER: Final = 3
 """Failures in a row on one image after which a clone is not made anew any more."""

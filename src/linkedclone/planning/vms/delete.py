@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from linkedclone.errors import InUseError, RefusedError
 from linkedclone.lineage.family import Lineage
+from linkedclone.lineage.needed_layers import hangable
 from linkedclone.model.inventory import Inventory, Stray
 from linkedclone.model.plan import DeleteVm, Plan, SetPower, Step, UnregisterVm
 from linkedclone.model.request import Deletion
@@ -11,7 +12,6 @@ from linkedclone.model.values.ids import VmId
 from linkedclone.model.values.vm_names import render_count
 from linkedclone.model.vm import Layer, Power, Vm
 from linkedclone.planning.vms.guards import (
-    hangable,
     latest,
     refuse_foreign,
     refuse_unread,

@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from linkedclone.lineage.family import Lineage
+from linkedclone.lineage.needed_layers import find_unread_users, frozen_by, hangable
 from linkedclone.model.garbage import Waste, WasteKind
 from linkedclone.model.images import Image
 from linkedclone.model.inventory import Inventory, Stray
@@ -13,7 +14,6 @@ from linkedclone.model.values.ids import VmId
 from linkedclone.model.values.vm_names import list_names
 from linkedclone.model.vm import Layer, Power, Snapshot, Vm
 from linkedclone.planning.clone.plan import SNAPSHOT_NOTE
-from linkedclone.planning.vms.guards import find_unread_users, frozen_by, hangable
 
 DEFAULT_KINDS = frozenset({WasteKind.FILE, WasteKind.VM})
 """What is removed without being named: leftovers. Snapshots and images may be wanted yet."""

@@ -9,8 +9,9 @@ from linkedclone.errors import (
     RefusedError,
 )
 from linkedclone.lineage.family import Lineage, Reader
+from linkedclone.lineage.needed_layers import find_unread_users
 from linkedclone.model.inventory import Inventory, tell_all_unreadable
-from linkedclone.model.values.ids import SnapshotId, VmId
+from linkedclone.model.values.ids import VmId
 from linkedclone.model.values.vm_names import list_names
 from linkedclone.model.vm import Disk, Layer, Snapshot, Vm
 
@@ -75,22 +76,6 @@ def refuse_unread(vms: Sequence[Vm], *, action: str, despite: bool | None = None
         )
 
 
-def find_unread_users(
-    layers: Iterable[Layer], lineage: Lineage, going: Collection[str] = ()
-) -> tuple[Vm, ...]:
-    """Return the VMs that may read one of these layers, and cannot be read well enough to tell.
-
-    Also those that hide their chains and bear no mark that tells their parent. One whose
-    files are known to be on other datastores does not, nor one that is ``going`` as well.
-    """
-    stores = {layer.store for layer in layers}
-    return tuple(
-        vm
-        for vm in lineage.unread
-        if vm.id not in going and stores and (not vm.stores or vm.stores & stores)
-    )
-
-
 def refuse_unread_users(
     what: str,
     layers: Iterable[Layer],
@@ -135,21 +120,6 @@ def _reasons(vms: Iterable[Vm]) -> str:
 
 def _find_remedy(vms: Iterable[Vm]) -> str:
     return next((vm.remedy for vm in vms if vm.remedy), "")
-
-
-def hangable(vm: Vm, lineage: Lineage) -> frozenset[Layer]:
-    """Return the layers of a VM that linked clones may depend on.
-
-    All that belong to it, but for the files that a clone of ours writes to: it
-    was made without a snapshot, and whatever depends on one depends on a layer
-    below. So a clone that never had a snapshot has none of these. Of other VMs
-    it is unknown what their disks were used for.
-    """
-    tops = frozenset(disk.top for disk in vm.disks if disk.chain)
-    mark = vm.valid_mark
-    made_here = mark is not None and bool(mark.run and mark.parent_uuid)
-    owned = lineage.owned(vm) | tops
-    return owned - tops if made_here else owned
 
 
 def what_to_know(vms: Iterable[Vm], inventory: Inventory) -> tuple[str, ...]:
@@ -227,9 +197,3 @@ def refuse_unreadable(vm: Vm, snapshot: Snapshot) -> Sequence[Disk]:
             hint="look at the privileges: ``doctor``",
         )
     return snapshot.disks
-
-
-def frozen_by(vm: Vm, snapshot: SnapshotId) -> frozenset[Layer]:
-    """Return the layers that a snapshot froze, and that clones of it depend on."""
-    found = (s for s in vm.snapshots if s.id == snapshot)
-    return frozenset(disk.top for s in found for disk in s.disks or () if disk.chain)

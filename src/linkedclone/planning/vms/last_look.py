@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from linkedclone.errors import GoneError, InUseError, LinkedCloneError, RefusedError
 from linkedclone.lineage.family import Lineage, Reader
+from linkedclone.lineage.needed_layers import find_unread_users, frozen_by, hangable
 from linkedclone.model.inventory import Inventory
 from linkedclone.model.plan import (
     DeleteSnapshot,
@@ -20,9 +21,6 @@ from linkedclone.model.vm import Layer, Vm
 from linkedclone.planning.vms.guards import (
     build_another_refusal,
     build_unread_refusal,
-    find_unread_users,
-    frozen_by,
-    hangable,
     is_another,
     present_only,
 )

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from linkedclone.errors import NoSpaceError, RefusedError
 from linkedclone.lineage.family import Lineage
+from linkedclone.lineage.needed_layers import hangable
 from linkedclone.model.inventory import Inventory
 from linkedclone.model.plan import Plan, RelocateVm
 from linkedclone.model.request import Target
@@ -11,7 +12,6 @@ from linkedclone.model.values.ids import StoreId, VmId
 from linkedclone.model.values.sizes import render_size
 from linkedclone.model.vm import Vm
 from linkedclone.planning.vms.guards import (
-    hangable,
     latest,
     refuse_foreign,
     refuse_templates,

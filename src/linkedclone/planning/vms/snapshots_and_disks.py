@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from linkedclone.errors import InputError, NotFoundError, RefusedError
 from linkedclone.lineage.family import Lineage
+from linkedclone.lineage.needed_layers import frozen_by, hangable
 from linkedclone.model.inventory import Inventory
 from linkedclone.model.plan import (
     DeleteSnapshot,
@@ -15,8 +16,6 @@ from linkedclone.model.plan import (
 from linkedclone.model.values.sizes import render_size
 from linkedclone.model.vm import Disk, Snapshot, Vm
 from linkedclone.planning.vms.guards import (
-    frozen_by,
-    hangable,
     latest,
     latest_snapshot,
     present_only,
