@@ -1,8 +1,7 @@
 """Jobs that take several tasks, one after the other, as the files of one disk to delete."""
 
 import threading
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -42,16 +41,25 @@ class Sequences:
 
     def __init__(self, is_done: IsDone) -> None:
         self._is_done = is_done
-        self._left: dict[JobId, deque[Start]] = {}
+        self._left: dict[JobId, Iterator[Start]] = {}
         self._tasks: dict[JobId, str] = {}
         self._subjects: dict[JobId, str] = {}
         self._lock = threading.Lock()
 
-    def begin(self, job: Job, starts: Sequence[Start]) -> bool:
-        """Start the first task of a job; False if there is nothing to do at all."""
+    def begin(self, job: Job, starts: Iterable[Start]) -> bool:
+        """Start the first task of a job; False if there is nothing to do at all.
+
+        Each further one is asked for when the one before it is done: so what comes may
+        depend on what came of it.
+        """
         with self._lock:
-            self._left[job.id] = deque(starts)
+            self._left[job.id] = iter(starts)
         return self._start_next(job)
+
+    def may_go_on(self, state: JobState) -> bool:
+        """Say whether the present task of a job is done, and another may follow."""
+        with self._lock:
+            return state.status is JobStatus.DONE and state.job.id in self._left
 
     def task_of(self, job: Job) -> str:
         """Return the id of the task that a job is at; of most jobs the only one."""
@@ -65,11 +73,9 @@ class Sequences:
 
     def go_on(self, state: JobState) -> JobState:
         """Start the next task of a job whose present one is done; return how far the job is."""
-        job = state.job
-        with self._lock:
-            more = state.status is JobStatus.DONE and bool(self._left.get(job.id))
-        if not more:
+        if not self.may_go_on(state):
             return state
+        job = state.job
         try:
             started = self._start_next(job)
         except LinkedCloneError as error:
@@ -77,17 +83,17 @@ class Sequences:
         return replace(state, status=JobStatus.RUNNING, percent=None) if started else state
 
     def _start_next(self, job: Job) -> bool:
-        left = self._left[job.id]
-        while left:
-            start = left.popleft()
+        with self._lock:
+            left = self._left.pop(job.id)
+        for start in left:
             try:
                 task = start.send()
             except LinkedCloneError as error:
                 if self._is_done(job.action, error, start.subject):
                     continue
-                left.clear()
                 raise
             with self._lock:
+                self._left[job.id] = left
                 self._tasks[job.id] = moid_of(task)
                 self._subjects[job.id] = start.subject
             return True

@@ -22,6 +22,9 @@ _STATUS: Final = {
 _MAKING: Final = frozenset({"clone", "snapshot"})
 """Actions whose task tells what it made."""
 
+_REMOVING: Final = frozenset({"remove", "delete"})
+"""Actions that delete files one by one."""
+
 _WANTED_POWER: Final = {"power-on": "poweredOn", "power-off": "poweredOff"}
 
 _VERBS: Final = {
@@ -156,7 +159,7 @@ def is_so_already(action: str, error: LinkedCloneError, subject: str = "") -> bo
     of another disk that a deletion came across.
     """
     fault = error.__cause__
-    if action == "remove":
+    if action in _REMOVING:
         about = str(fault.file or "") if isinstance(fault, vim.fault.FileNotFound) else None
         return about is not None and is_same_file(about, subject)
     wanted = _WANTED_POWER.get(action)

@@ -10,7 +10,7 @@ import itertools
 import math
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from linkedclone.drivers.vsphere.connection.session import Session
@@ -128,7 +128,7 @@ class Jobs:
         try:
             task = self._session.call(render_action(action, about), method, **arguments)
         except GoneError:
-            if not self._is_gone(target):
+            if not self.is_gone(target):
                 raise
             return self.done(about, action)
         if task is None:
@@ -156,7 +156,7 @@ class Jobs:
             self._states[job.id] = JobState(job=job, status=JobStatus.FAILED, error=error)
         return job
 
-    def sequence(self, about: str, action: str, starts: Sequence[Start]) -> Job:
+    def sequence(self, about: str, action: str, starts: Iterable[Start]) -> Job:
         """Return a job of several tasks, of which each begins when the one before it is done."""
         job = self.number(about, action)
         if not self._sequences.begin(job, starts):
@@ -277,9 +277,11 @@ class Jobs:
         if any(is_vague(j.action, seen.get(i)) for j, i in zip(tasks, ids, strict=True)):
             seen = self._poll_tasks(natives)
         states = [
-            self._sequences.go_on(self._build_state(job, seen.get(moid)))
-            for job, moid in zip(tasks, ids, strict=True)
+            self._build_state(job, seen.get(moid)) for job, moid in zip(tasks, ids, strict=True)
         ]
+        going = [state for state in states if self._sequences.may_go_on(state)]
+        gone_on = {s.job.id: s for s in self._session.map(self._sequences.go_on, going)}
+        states = [gone_on.get(state.job.id, state) for state in states]
         states = [*map(self._confirm, states), *self._attacher.observe(list(followed.values()))]
         return self._sequel.go_on(states, waiting) if self._sequel else states
 
@@ -294,11 +296,11 @@ class Jobs:
     def _confirm(self, state: JobState) -> JobState:
         """Return a deletion that failed because something is gone as done, where it is that."""
         target = self._targets.get(state.job.id)
-        if target is None or not isinstance(state.error, GoneError) or not self._is_gone(target):
+        if target is None or not isinstance(state.error, GoneError) or not self.is_gone(target):
             return state
         return JobState(job=state.job, status=JobStatus.DONE)
 
-    def _is_gone(self, target: Native) -> bool:
+    def is_gone(self, target: Native) -> bool:
         """Ask for an object itself: what a fault calls gone may be another one, or the task."""
         wanted = {kind_of(target): (_OF_TARGETS[kind_of(target)],)}
         try:

@@ -79,10 +79,10 @@ class Remover:
             use = self._look(stray.layer)
             self._refuse_use(stray.layer, use)
             store = use.store
-            files = self._find_files(stray.layer, store)
+            files = self.find_files(stray.layer, store)
         except LinkedCloneError as error:
             return self._jobs.failed(about, "remove", error)
-        return self._jobs.sequence(about, "remove", [self._deletion(store, f) for f in files])
+        return self._jobs.sequence(about, "remove", [self.delete_file(store, f) for f in files])
 
     # -- who reads it -----------------------------------------------------------------
 
@@ -164,7 +164,7 @@ class Remover:
 
     # -- what goes --------------------------------------------------------------------
 
-    def _find_files(self, layer: Layer, store: Datastore) -> tuple[str, ...]:
+    def find_files(self, layer: Layer, store: Datastore) -> tuple[str, ...]:
         """Return the files to delete, the descriptor last; none if that is gone."""
         try:
             head = read_head(self._session, store, layer.path, HEAD_BYTES)
@@ -188,7 +188,8 @@ class Remover:
             )
         return (*(posixpath.join(layer.folder, name) for name in extents), layer.path)
 
-    def _deletion(self, store: Datastore, path: str) -> Start:
+    def delete_file(self, store: Datastore, path: str) -> Start:
+        """Return what deletes a file; of a folder, all that is in it too."""
         manager, name = self._session.content.fileManager, f"[{store.name}] {path}"
         send = partial(
             self._session.call,
