@@ -42,6 +42,8 @@ class Endpoint:
     # How long a run waits for it to come back when it goes away, as for a vCenter that is
     # restarted.
     patience_seconds: float = 300.0
+    # Whether a lone ESXi host is changed although a vCenter manages it.
+    despite_vcenter: bool = False
     # One of ``ACCELERATORS``, for machines that are started at a local endpoint; empty leaves it to
     # ``LINKEDCLONE_ACCEL``.
     accel: str = ""

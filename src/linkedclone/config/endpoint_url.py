@@ -30,6 +30,7 @@ class Address:
     datacenter: str = ""  # the part after the host, decoded
     path: str = ""  # the part after the colon of ``kind:path``
     insecure: bool | None = None  # what ``?insecure=`` says; None if nothing
+    despite_vcenter: bool = False  # what ``?despite_vcenter=`` says
 
 
 def redact(text: str) -> str:
@@ -70,6 +71,7 @@ def parse_url(text: str) -> Address:
     userinfo, _, place = authority.rpartition("@")
     user, colon, password = userinfo.partition(":")
     host, port = _parse_place(place, text)
+    settings = _parse_query(query, text)
     return Address(
         kind="vsphere" if built_in else scheme,
         host=host,
@@ -77,7 +79,8 @@ def parse_url(text: str) -> Address:
         user=unquote(user),
         password=Secret(unquote(password)) if colon else None,
         datacenter="" if path.strip("/") == "sdk" else unquote(path.strip("/")),
-        insecure=_parse_query(query, text),
+        insecure=settings.get("insecure"),
+        despite_vcenter=settings.get("despite_vcenter", False),
     )
 
 
@@ -102,14 +105,18 @@ def _parse_place(place: str, text: str) -> tuple[str, int]:
     return match["host"].strip("[]"), port
 
 
-def _parse_query(query: str, text: str) -> bool | None:
-    insecure = None
+_SETTINGS = ("insecure", "despite_vcenter")
+
+
+def _parse_query(query: str, text: str) -> dict[str, bool]:
+    settings: dict[str, bool] = {}
     for key, value in parse_qsl(query, keep_blank_values=True):
-        if key != "insecure":
+        if key not in _SETTINGS:
             brief = f"{redact(text)} has the unknown setting {key!r}"
-            raise InputError(brief, hint="known is: ?insecure=true")
-        insecure = parse_bool(value, what="?insecure=")
-    return insecure
+            known = " and ".join(f"?{name}=true" for name in _SETTINGS)
+            raise InputError(brief, hint=f"known are: {known}")
+        settings[key] = parse_bool(value, what=f"?{key}=")
+    return settings
 
 
 def parse_bool(text: str, *, what: str) -> bool:

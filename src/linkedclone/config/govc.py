@@ -52,6 +52,7 @@ def govc_endpoint(environ: Mapping[str, str]) -> Endpoint | None:
         password=address.password,
         datacenter=environ.get("GOVC_DATACENTER", "").strip("/") or address.datacenter,
         tls=_read_tls(address, environ),
+        despite_vcenter=address.despite_vcenter,
         origin="GOVC_URL",
     )
 

@@ -160,6 +160,7 @@ def _build(address: Address, environ: Mapping[str, str], *, tls: Tls, origin: st
         datacenter=address.datacenter,
         path=address.path,
         tls=tls,
+        despite_vcenter=address.despite_vcenter,
         origin=origin,
     )
     return _with_user(endpoint, environ)

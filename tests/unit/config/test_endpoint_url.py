@@ -49,6 +49,11 @@ def test_an_at_sign_in_the_password_needs_no_encoding() -> None:
     assert (address.user, address.password.reveal(), address.host) == ("user", "p@ss", "vc.example")
 
 
+def test_a_host_that_a_vcenter_manages_is_changed_only_if_the_url_says_so() -> None:
+    assert parse_url("vsphere://root@esx?despite_vcenter=true&insecure=1").despite_vcenter
+    assert not parse_url("vsphere://root@esx").despite_vcenter
+
+
 @pytest.mark.parametrize(("value", "insecure"), [("true", True), ("1", True), ("false", False)])
 def test_insecure_is_asked_for_in_the_query(value: str, insecure: bool) -> None:
     assert parse_url(f"vsphere://a@h/DC?insecure={value}").insecure is insecure
