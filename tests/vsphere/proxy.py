@@ -139,7 +139,12 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         request = self.rfile.read(int(self.headers["Content-Length"]))
         found = _METHOD.search(request)
-        method = found.group(1).decode() if found else ""
+        self._pass_on(found.group(1).decode() if found else "", request)
+
+    def do_PUT(self) -> None:
+        self._pass_on("PUT", self.rfile.read(int(self.headers["Content-Length"])))
+
+    def _pass_on(self, method: str, request: bytes) -> None:
         proxy = self.server.proxy
 
         def ask() -> Reply:

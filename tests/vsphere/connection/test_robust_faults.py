@@ -93,7 +93,7 @@ CASES = [
     Case("NotSupported", "does not support it", "not a lone ESXi host"),
     Case("MethodDisabled", "another product (com.vmware.vsan)", "release it there: com.vmware.vsan",
          "", {"source": "com.vmware.vsan"}),
-    Case("RestrictedVersion", "read-only for programs", "free ESXi licence"),
+    Case("RestrictedVersion", "this licence allows no changes", "free ESXi licence"),
     Case("NotEnoughLicenses", "not enough licences", "add a licence"),
     Case("LicenseExpired", "(ABC) has expired", "renew", "", {"licenseKey": "ABC"}),
     Case("NicSettingMismatch", "2 in the specification, 1 cards in the VM", "so 1", "",

@@ -1,0 +1,1 @@
+"""An ESXi host without vCenter, over a real wire."""

@@ -35,7 +35,7 @@ from linkedclone.model.inventory import Inventory
 from linkedclone.model.jobs import Job, JobState
 from linkedclone.model.plan import CreateClone, JobStep, RelocateVm
 from linkedclone.model.request import CloneRequest, Placement, Scan, Target
-from linkedclone.model.values.ids import VmId
+from linkedclone.model.values.ids import StoreId, VmId
 from linkedclone.model.vm import Identity, Vm
 
 _UNSCANNED: Final = "files of unregistered VMs were not looked for (``scan`` does)"
@@ -91,13 +91,21 @@ class VsphereDriver:
     def observe(self, *, sizes: bool = False, scan: Scan | None = None) -> Inventory:
         """Read all VMs of the whole endpoint: guards must see every user of a layer."""
         if scan is None:
-            inventory = self._observer.observe(sizes=sizes)
+            inventory = self._observe(sizes=sizes)
             return replace(inventory, blind=(*inventory.blind, _UNSCANNED), unscanned=(_UNSCANNED,))
         from linkedclone.drivers.vsphere.storage.scan import Scanner
 
-        scanner = Scanner(self._session, self._collector, self._observer, self._attacher)
+        host = self._steps.host
+        shared = frozenset(host.state.shared) if host is not None else frozenset[StoreId]()
+        scanner = Scanner(self._session, self._collector, self._observer, self._attacher, shared)
         stores = scanner.choose(scan)
-        return scanner.scan(self._observer.observe(sizes=sizes), scan, stores)
+        return scanner.scan(self._observe(sizes=sizes), scan, stores)
+
+    def _observe(self, *, sizes: bool) -> Inventory:
+        """Read all VMs; a lone host does not tell of those that other hosts keep."""
+        host = self._steps.host
+        inventory = self._observer.observe(sizes=sizes)
+        return inventory if host is None else replace(inventory, blind=host.find_blind())
 
     def observe_vms(self, ids: Sequence[VmId]) -> tuple[Vm, ...]:
         return tuple(self._observer.observe_vms(ids, whole=False).values())
@@ -108,6 +116,8 @@ class VsphereDriver:
     def resolve_target(self, source: Vm, request: CloneRequest) -> Target:
         require(self.features, CreateClone)
         refuse_unsupported(request, self.features)
+        if self._steps.host is not None:
+            self._steps.host.check_disks(request.disk_move)
         if request.instant:
             refuse_places(request)
         if self._alone:

@@ -128,7 +128,10 @@ class VsphereServices:
 
     def diagnose(self) -> tuple[Finding, ...]:
         from linkedclone.drivers.vsphere.diagnosis.datastore_access import Reach
-        from linkedclone.drivers.vsphere.diagnosis.doctor import diagnose
+        from linkedclone.drivers.vsphere.diagnosis.doctor import diagnose, find_vcenter
 
+        host = self._steps.host
         reach = Reach(self._session, self._collector, self._observer)
-        return diagnose(self._session, self._datacenters, reach.find)
+        if host is not None:
+            return diagnose(self._session, self._datacenters, host.examine, host.find_shared)
+        return diagnose(self._session, self._datacenters, find_vcenter, reach.find)

@@ -18,6 +18,8 @@ from linkedclone.drivers.vsphere.guest.stored_specifications import StoredSpecs
 from linkedclone.drivers.vsphere.inventory.device_shape import Shape, needs_devices
 from linkedclone.drivers.vsphere.inventory.observe import Observer
 from linkedclone.drivers.vsphere.jobs.tasks import Jobs
+from linkedclone.drivers.vsphere.lone_host.examine import Host
+from linkedclone.drivers.vsphere.lone_host.second_look import SecondLook
 from linkedclone.drivers.vsphere.lone_host.steps import LoneHost
 from linkedclone.drivers.vsphere.native import Native, NativeCall
 from linkedclone.drivers.vsphere.property.collector import Collector
@@ -29,6 +31,7 @@ from linkedclone.model.values.ids import SnapshotId, VmId
 from linkedclone.model.vm import Power
 
 if TYPE_CHECKING:
+    from linkedclone.drivers.vsphere.lone_host.removing import Deleter
     from linkedclone.drivers.vsphere.storage.remove_file import Remover
 
 _TPM_POLICIES: Final = (8, 0)
@@ -45,6 +48,7 @@ class Steps:
     Attributes:
         lone_host: What starts some of them otherwise at an ESXi host without vCenter; set
             once, before any is started.
+        host: What a lone ESXi host says of itself; None at a vCenter.
     """
 
     def __init__(
@@ -63,10 +67,15 @@ class Steps:
         self._jobs = jobs
         self._forks = forks
         self.lone_host: LoneHost | None = None
+        self._second_look = SecondLook(observer)
+        self.host = None if session.is_vcenter else Host(session, collector)
         self._fork_sources: dict[VmId, ForkSource] = {}
 
     def start(self, step: JobStep) -> Job:
         """Send the call of a step."""
+        if self.host is not None:
+            self.host.check(step)
+            self._second_look.check(step)
         job = self.lone_host.start(step) if self.lone_host else None
         return job or self._start(step)
 
@@ -224,7 +233,16 @@ class Steps:
             bearing = read_bearing(self._collector, native, step.about)
             if bearing is not None:
                 refuse_changed(step.about, seen=step.seen, now=bearing.mark)
+        if not self._session.is_vcenter:
+            return self._deleter.delete(step)
         return self._delete(step, native, native.Destroy_Task)
+
+    @cached_property
+    def _deleter(self) -> Deleter:
+        from linkedclone.drivers.vsphere.lone_host.removing import Deleter
+
+        parts = (self._session, self._collector, self._observer, self._jobs, self._remover)
+        return Deleter(*parts)
 
     def _relocate(self, step: plan.RelocateVm) -> Job:
         from linkedclone.drivers.vsphere.lifecycle.relocate import build_relocation

@@ -292,7 +292,7 @@ RULES: Final[dict[str, Rule]] = {
     ),
     "RestrictedVersion": Rule(
         UnsupportedError,
-        "the edition of this host is read-only for programs",
+        "this licence allows no changes: the API of the host is read-only",
         "the free ESXi licence allows no changes: license the host, or go through its vCenter",
     ),
     "NotEnoughLicenses": Rule(

@@ -1,6 +1,6 @@
 """What ``doctor`` finds at a vSphere endpoint."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from linkedclone.config.endpoint import Tls
 from linkedclone.drivers.vsphere.connection.session import Session
@@ -9,11 +9,17 @@ from linkedclone.drivers.vsphere.property.datacenters import Datacenters
 from linkedclone.errors import LinkedCloneError
 from linkedclone.model.findings import Finding, Verdict
 
+Look = Callable[[], Iterable[Finding]]
+"""Looks at something that may cost calls."""
+
 
 def diagnose(
-    session: Session, datacenters: Datacenters, reach: Callable[[], tuple[Finding, ...]]
+    session: Session, datacenters: Datacenters, product: Look, reach: Look
 ) -> tuple[Finding, ...]:
-    """Check what linked clones need here: two or three calls, and those of ``reach``."""
+    """Check what linked clones need here: one call, and those of the looks.
+
+    ``product`` is about what the endpoint is, ``reach`` about its datastores.
+    """
     about = session.content.about
     endpoint = session.endpoint
     return (
@@ -24,14 +30,14 @@ def diagnose(
         ),
         find_tls(endpoint.tls),
         Finding(check="login", verdict=Verdict.OK, text=f"as {session.user.userName}"),
-        _find_product(session),
+        *_find("host", product),
         Finding(
             check="version",
             verdict=Verdict.OK,
             text=f"{about.fullName}, API {about.apiVersion}",
         ),
         *_find_privileges(session, datacenters),
-        *_find_reach(reach),
+        *_find("datastores", reach),
     )
 
 
@@ -53,15 +59,9 @@ def find_tls(tls: Tls) -> Finding:
     return Finding(check="certificate", verdict=Verdict.OK, text=text)
 
 
-def _find_product(session: Session) -> Finding:
-    if session.is_vcenter:
-        return Finding(check="vCenter", verdict=Verdict.OK, text="it is one")
-    return Finding(
-        check="vCenter",
-        verdict=Verdict.FAILED,
-        text="it is an ESXi host without vCenter, which cannot clone",
-        remedy="name the vCenter that manages this host as the endpoint",
-    )
+def find_vcenter() -> tuple[Finding, ...]:
+    """Say that the endpoint is a vCenter."""
+    return (Finding(check="vCenter", verdict=Verdict.OK, text="it is one"),)
 
 
 def _find_privileges(session: Session, datacenters: Datacenters) -> tuple[Finding, ...]:
@@ -72,11 +72,11 @@ def _find_privileges(session: Session, datacenters: Datacenters) -> tuple[Findin
     return (_find_required(missing, where), _find_optional(missing, where))
 
 
-def _find_reach(reach: Callable[[], tuple[Finding, ...]]) -> tuple[Finding, ...]:
+def _find(check: str, look: Look) -> tuple[Finding, ...]:
     try:
-        return reach()
+        return tuple(look())
     except LinkedCloneError as error:
-        return (_warn("datastores", error),)
+        return (_warn(check, error),)
 
 
 def _warn(check: str, error: LinkedCloneError) -> Finding:

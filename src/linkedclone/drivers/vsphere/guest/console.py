@@ -17,6 +17,11 @@ HOW = (
     "browser that is logged in to the vSphere Client, and needs no ticket"
 )
 
+HOW_OF_HOST = (
+    "the ticket in the URL is good for one connection, begun soon, by a client of the VMware HTML "
+    "Console SDK; the host's own client shows the screen as well"
+)
+
 
 def describe_console(session: Session, observer: Observer, vm: VmId) -> ConsoleAddress:
     """Acquire a ``webmks`` ticket, which only a running VM has [fact: vs-console]."""
@@ -31,12 +36,12 @@ def describe_console(session: Session, observer: Observer, vm: VmId) -> ConsoleA
         )
     native = session.managed("VirtualMachine", vm)
     ticket = session.call(f"get a console ticket for {name}", native.AcquireTicket, "webmks")
+    url = build_socket_url(ticket, session.endpoint.host)
+    if not session.is_vcenter:
+        return ConsoleAddress(url=url, how=HOW_OF_HOST)
     guid = str(session.content.about.instanceUuid or "")
-    return ConsoleAddress(
-        url=build_socket_url(ticket, session.endpoint.host),
-        page=build_page(session.endpoint.host, session.endpoint.port, guid, vm, name),
-        how=HOW,
-    )
+    page = build_page(session.endpoint.host, session.endpoint.port, guid, vm, name)
+    return ConsoleAddress(url=url, page=page, how=HOW)
 
 
 def build_socket_url(ticket: Native, host: str) -> str:

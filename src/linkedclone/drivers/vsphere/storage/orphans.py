@@ -15,6 +15,9 @@ from linkedclone.model.vm import Layer, Vm
 Home = tuple[str, str]
 """A folder: the datastore's id and the path."""
 
+NOTE: Final = "linkedclone-deleting.txt"
+"""The file in the folder of a VM of a lone host that was being deleted, see ``lone_host``."""
+
 _DELTA: Final = re.compile(r"(.+)-\d{6}\.vmdk")
 """How vSphere calls the deltas of a disk."""
 
@@ -28,6 +31,8 @@ class Found:
     vms: Sequence[Vm]  # the VMs that are registered here
     # The files that describe VMs which are not registered here, by their folder.
     foreign: Mapping[Home, Sequence[Layer]]
+    # Folders with a :data:`NOTE`, and without a registered VM.
+    deleted: frozenset[Home] = frozenset()
     # Datastores where something may depend on a file that cannot be seen from here.
     veiled: frozenset[StoreId] = frozenset()
 
@@ -73,7 +78,8 @@ def _find_orphans(chains: Mapping[Layer, tuple[Layer, ...]], found: Found) -> fr
     it has the name that vSphere itself gives to a further delta of one of the
     VM's disks there, and it depends on a file of such a disk, or from such a
     leftover. What depends on a snapshot alone may be a disk that a user took
-    out of the VM and kept. Nothing counts where a file may depend on it unseen:
+    out of the VM and kept. So does every file that a deletion has left which was killed.
+    Nothing counts where a file may depend on it unseen:
     on datastores with a disk that hides its chain, which is on one datastore
     [fact: vs-native-clones]; and nowhere while a stray's own chain is not known.
     """
@@ -89,6 +95,9 @@ def _find_orphans(chains: Mapping[Layer, tuple[Layer, ...]], found: Found) -> fr
     for layer in sorted(chains, key=lambda layer: len(chains[layer])):
         home = (layer.store, layer.folder)
         below = chains[layer][:-1]
+        if home in found.deleted and layer.store not in veiled:
+            orphans.add(layer)
+            continue
         hopeless = layer.store in veiled or found.foreign.get(home) or not below
         owners = [] if hopeless else homes.get(home, [])
         if any(_is_delta_of(layer, below[-1], vm, orphans) for vm in owners):

@@ -25,12 +25,19 @@ from linkedclone.drivers.vsphere.storage.datastores import (
     find_shared,
     read_datastores,
 )
-from linkedclone.drivers.vsphere.storage.orphans import Found, Home, build_strays, find_candidates
+from linkedclone.drivers.vsphere.storage.orphans import (
+    NOTE,
+    Found,
+    Home,
+    build_strays,
+    find_candidates,
+)
 from linkedclone.drivers.vsphere.storage.search_results import Listing
 from linkedclone.errors import LinkedCloneError, PermissionDeniedError
 from linkedclone.model.inventory import Inventory, LayerFile, Stray
 from linkedclone.model.jobs import Job, JobState
 from linkedclone.model.request import Scan
+from linkedclone.model.values.ids import StoreId
 from linkedclone.model.values.vm_names import list_names
 from linkedclone.model.vm import Layer, Vm
 
@@ -46,11 +53,17 @@ class Scanner:
     """Looks for strays at one endpoint."""
 
     def __init__(
-        self, session: Session, collector: Collector, observer: Observer, attacher: Attacher
+        self,
+        session: Session,
+        collector: Collector,
+        observer: Observer,
+        attacher: Attacher,
+        elsewhere: frozenset[StoreId] = frozenset(),
     ) -> None:
         self._session = session
         self._collector = collector
         self._observer = observer
+        self._elsewhere = elsewhere  # datastores whose files VMs of other hosts may use
         self._jobs = Jobs(session, collector, attacher, results=False)
 
     def choose(self, scan: Scan) -> tuple[Datastore, ...]:
@@ -84,7 +97,8 @@ class Scanner:
             chains=chains,
             vms=inventory.vms,
             foreign=foreign,
-            veiled=frozenset(s.id for s in stores) if unseen else shared,
+            deleted=self._find_deleted(candidates, inventory.vms, stores),
+            veiled=frozenset(s.id for s in stores) if unseen else shared | self._elsewhere,
         )
         strays = build_strays(candidates, found)
         blind += _say_unread(chains, strays)
@@ -153,6 +167,22 @@ class Scanner:
             for layer in candidates
             if layer not in used and (layer.store, layer.folder) not in veiled
         ]
+
+    def _find_deleted(
+        self, candidates: Iterable[Layer], vms: Iterable[Vm], stores: Sequence[Datastore]
+    ) -> frozenset[Home]:
+        """Return the folders of VMs that were being deleted, file by file, at a lone host."""
+        if self._session.is_vcenter:
+            return frozenset()
+        folders = {(layer.store, layer.folder) for layer in candidates}
+        folders -= {vm.home for vm in vms if vm.home is not None}
+        notes = [Layer(store=store, path=f"{folder}/{NOTE}") for store, folder in folders if folder]
+        readings = read_through(self._session, stores)(notes)
+        return frozenset(
+            (note.store, note.folder)
+            for note, reading in zip(notes, readings, strict=True)
+            if reading.error is None
+        )
 
     # -- whose folder it is -----------------------------------------------------------
 
