@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from pyVmomi import vim
@@ -10,6 +11,7 @@ from linkedclone.app.connection import Connection
 from linkedclone.drivers.registry import open_driver
 from linkedclone.drivers.vsphere.driver import VsphereDriver
 from linkedclone.drivers.vsphere.lone_host import creating
+from linkedclone.drivers.vsphere.storage.orphans import NOTE
 from linkedclone.errors import DuplicateNameError, UnsupportedError
 from linkedclone.model.customization import Customization, GuestOs
 from linkedclone.model.plan import CreateClone
@@ -17,8 +19,17 @@ from linkedclone.model.report import CloneReport
 from linkedclone.model.request import CloneRequest, DiskMove, Placement
 from linkedclone.model.values.ids import VmId
 from linkedclone.model.vm import Power, Vm
-from tests import do
-from tests.contract.acts import current, find, finish, result_of, running, step_for
+from tests import do, govc
+from tests.contract.acts import (
+    current,
+    find,
+    finish,
+    result_of,
+    running,
+    set_power,
+    step_for,
+    take_snapshot,
+)
 from tests.simulator import Simulator
 from tests.vsphere.acts import opened
 
@@ -223,6 +234,37 @@ def test_a_directory_with_the_files_of_others_is_left_alone(
     assert "files that linkedclone did not leave" in result.error.brief
     assert "CreateVM_Task" not in simulator.calls()
     assert "DeleteDatastoreFile_Task" not in simulator.calls()
+
+
+def test_a_directory_with_a_disk_that_a_vm_reads_is_not_taken_over(
+    simulator: Simulator, driver: VsphereDriver
+) -> None:
+    """The VM is gone and so is its ``.vmx``, but a clone of it depends on the disk there."""
+    assert told(clone(driver)) == {"web-1": "created"}
+    made = vm_of(driver, "web-1")
+    set_power(driver, made, Power.OFF)
+    take_snapshot(driver, made, "own")
+    govc.run(simulator, "vm.unregister", "web-1")
+    govc.run(simulator, "vm.create", "-on=false", "-disk", "web-1/web-1.vmdk", "-link", "web-2")
+    for file in files(driver, "web-1") or ():
+        if not file.endswith(".vmdk"):
+            govc.run(simulator, "datastore.rm", "-t=false", f"web-1/{file}")
+    before = simulator.files()
+    (result,) = clone(driver).clones
+    assert result.error is not None
+    assert "used by web-2" in result.error.details
+    assert simulator.files() == before
+
+
+def test_the_folder_of_a_killed_deletion_is_taken_over(
+    simulator: Simulator, driver: VsphereDriver, tmp_path: Path
+) -> None:
+    make_directory(driver, "web-1")
+    for name in (NOTE, "vmware.log", "web-1.vmx"):
+        (tmp_path / name).write_text("left")
+        govc.upload(simulator, tmp_path / name, f"web-1/{name}")
+    assert told(clone(driver)) == {"web-1": "created"}
+    assert NOTE not in (files(driver, "web-1") or ())
 
 
 def test_of_two_that_take_a_directory_over_one_makes_the_clone(

@@ -59,7 +59,9 @@ class VsphereDriver:
         forks = Forks(session, collector)
         self._directories = Directories(session, collector)
         sources = Sources(session, collector)
-        creations = Creations(session, sources, self._directories, self._look_up)
+        creations = Creations(
+            session, sources, self._directories, self._look_up, self._observer.observe
+        )
         self._jobs = jobs = Jobs(
             session, collector, self._attacher, sequel=creations if self._alone else forks
         )

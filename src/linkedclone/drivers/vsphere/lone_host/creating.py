@@ -20,6 +20,7 @@ from linkedclone.drivers.vsphere.lone_host.directory import (
     Directories,
     directory_of,
     find_foreign,
+    find_users,
     next_takeover,
 )
 from linkedclone.drivers.vsphere.lone_host.requests import (
@@ -30,7 +31,9 @@ from linkedclone.drivers.vsphere.lone_host.requests import (
     build_removal,
 )
 from linkedclone.drivers.vsphere.lone_host.source import Sources
+from linkedclone.drivers.vsphere.names import split_file_name
 from linkedclone.drivers.vsphere.native import moid_of
+from linkedclone.drivers.vsphere.storage.orphans import NOTE
 from linkedclone.errors import (
     DuplicateNameError,
     GoneError,
@@ -41,6 +44,7 @@ from linkedclone.errors import (
     NameTakenError,
     Transience,
 )
+from linkedclone.model.inventory import Inventory
 from linkedclone.model.jobs import Job, JobState, JobStatus
 from linkedclone.model.plan import CreateClone
 from linkedclone.model.values.ids import JobId
@@ -74,12 +78,18 @@ class Creations:
     """Knows how far each clone is. Its methods that look are called by one thread at a time."""
 
     def __init__(
-        self, session: Session, sources: Sources, directories: Directories, look_up: LookUp
+        self,
+        session: Session,
+        sources: Sources,
+        directories: Directories,
+        look_up: LookUp,
+        observe: Callable[[], Inventory],
     ) -> None:
         self._session = session
         self._sources = sources
         self._directories = directories
         self._look_up = look_up
+        self._observe = observe
         self._makings: dict[JobId, _Making] = {}
         self._lock = threading.Lock()
 
@@ -252,9 +262,13 @@ class Creations:
                 hint="run it again",
             )
         foreign = find_foreign(directory, files)
+        if any(file.endswith(".vmdk") for file in files):
+            store, folder = making.step.target.datastore, split_file_name(directory)[1]
+            foreign += find_users(self._observe(), store, folder)
         if foreign:
             raise NameTakenError(
-                f"the folder {directory} has files that linkedclone did not leave there",
+                f"the folder {directory} has files that linkedclone did not leave there, or that "
+                "VMs read",
                 details=list_names(sorted(foreign)),
                 hint="choose another name, or look at the folder in the datastore browser",
             )
@@ -264,7 +278,9 @@ class Creations:
             return _running(making)
         source, lock = self._sources.read(making.step), f"{directory}/{next_takeover(files)}"
         self._directories.make(lock)
-        making.left.extend(build_removal(self._session, f"{directory}/{file}") for file in files)
+        # The note goes first: where it is missing, a deletion that still runs goes no further.
+        going = sorted(files, key=lambda file: file != NOTE)
+        making.left.extend(build_removal(self._session, f"{directory}/{file}") for file in going)
         for call in build_calls(self._session, making.step, source):
             making.left.append(call)
             if call.makes_vm:

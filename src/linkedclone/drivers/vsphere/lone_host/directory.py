@@ -16,7 +16,9 @@ from linkedclone.drivers.vsphere.names import split_file_name
 from linkedclone.drivers.vsphere.native import Native, moid_of
 from linkedclone.drivers.vsphere.property.collector import Collector
 from linkedclone.drivers.vsphere.property.traversal import Walk
+from linkedclone.drivers.vsphere.storage.orphans import NOTE
 from linkedclone.errors import BusyError, DuplicateNameError, HypervisorError, UnreadableAnswerError
+from linkedclone.model.inventory import Inventory
 from linkedclone.model.plan import CreateClone
 
 TAKEN: Final = frozenset({"FileAlreadyExists", "AlreadyExists"})
@@ -121,10 +123,26 @@ class Directories:
 
 
 def find_foreign(directory: str, files: tuple[str, ...]) -> tuple[str, ...]:
-    """Return what was not left by a run that was about to make a clone there. Pure."""
+    """Return what was not left by a run that was about to make a clone there. Pure.
+
+    Nor by one that was killed while it deleted one, which has left a note that says so.
+    """
     base = re.escape(split_file_name(directory)[1])
-    ours = re.compile(rf"{base}\.(?:nvram|vmsd)|{base}[-_.\w]*\.vmdk|{_TAKEOVER}[0-9]{{1,9}}")
-    return tuple(file for file in files if not ours.fullmatch(file))
+    ours = rf"{base}\.(?:nvram|vmsd)|{base}[-_.\w]*\.vmdk|{_TAKEOVER}[0-9]{{1,9}}"
+    if NOTE in files:
+        ours += rf"|{base}\.vmxf?|vmware[-\d]*\.log|{re.escape(NOTE)}"
+    return tuple(file for file in files if not re.fullmatch(ours, file))
+
+
+def find_users(inventory: Inventory, store: str, folder: str) -> tuple[str, ...]:
+    """Return the VMs that read a disk in a folder, or may read one. Pure."""
+    readers = (
+        vm.name
+        for vm in inventory.vms
+        if any((layer.store, layer.folder) == (store, folder) for layer in vm.layers)
+        or (vm.unreadable and (not vm.stores or store in vm.stores))
+    )
+    return tuple(f"used by {name}" for name in readers)
 
 
 _TAKEOVER: Final = "linkedclone-takeover-"

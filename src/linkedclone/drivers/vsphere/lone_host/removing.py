@@ -24,10 +24,16 @@ from linkedclone.drivers.vsphere.jobs.tasks import Jobs
 from linkedclone.drivers.vsphere.native import Native
 from linkedclone.drivers.vsphere.property.collector import Collector
 from linkedclone.drivers.vsphere.storage.datastores import Datastore, read_datastores
-from linkedclone.drivers.vsphere.storage.file_access import write_file
+from linkedclone.drivers.vsphere.storage.file_access import read_head, write_file
 from linkedclone.drivers.vsphere.storage.orphans import NOTE
 from linkedclone.drivers.vsphere.storage.remove_file import Remover
-from linkedclone.errors import GoneError, LinkedCloneError, LostAnswerError, RefusedError
+from linkedclone.errors import (
+    GoneError,
+    LinkedCloneError,
+    LostAnswerError,
+    NotFoundError,
+    RefusedError,
+)
 from linkedclone.lineage.family import Lineage
 from linkedclone.lineage.needed_layers import find_unread_users, hangable
 from linkedclone.model.inventory import tell_all_unreadable
@@ -146,10 +152,12 @@ class Deleter:
         for name in going:
             yield self._delete(removal, name)
         for layer in layers:
+            if not self._is_ours(removal):
+                return
             for path in removal.files[layer]:
                 yield self._remover.delete_file(removal.stores[layer.store], path)
-        if set(removal.files) - set(layers):
-            return  # the note stays, and keeps new clones out of the folder
+        if set(removal.files) - set(layers) or not self._is_ours(removal):
+            return  # where layers stay, the note does as well
         yield self._delete(removal, NOTE)
         gone = [path for layer in layers for path in removal.files[layer]]
         if alone and is_all_ours(listed, removal.config, map(posixpath.basename, gone)):
@@ -166,6 +174,15 @@ class Deleter:
             for layer in free
             if layer not in removal.needed or not find_unread_users([layer], lineage)
         )
+
+    def _is_ours(self, removal: _Removal) -> bool:
+        """Say whether the note is there: who makes a clone in a folder that was left removes it."""
+        path = posixpath.join(removal.folder, NOTE)
+        try:
+            read_head(self._session, removal.store, path, 1)
+        except NotFoundError:
+            return False
+        return True
 
     def _unregister(self, removal: _Removal) -> bool:
         """Unregister the VM; False if another command has done so, which goes on by itself."""
