@@ -4,12 +4,26 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from linkedclone.drivers.local.driver import LocalDriver
+from linkedclone.drivers.local.machine.open import open_machine
+from linkedclone.drivers.local.state.store import load_vm
+from linkedclone.model.vm import Power
+from tests import do
+from tests.contract.acts import find, result_of, set_power, step_for
+from tests.local.machine.guest import BOOT_SECONDS, build_import
+from tests.local.scenes import connect
+
 NOBODY = 65534
+SSH_SECONDS = 200
+FORK = "import sys; from tests.local.state.test_unprivileged import main; main(sys.argv[1])"
 FLOW = """
 import sys
 from pathlib import Path
@@ -86,3 +100,54 @@ def test_an_inaccessible_folder_is_reported(own_folder: Path) -> None:
     )
     done = run_as_nobody("-c", code, closed / "state", home=own_folder)
     assert "user id" in done.stdout, done.stderr
+
+
+@pytest.mark.timeout(600)
+def test_a_vm_without_a_seed_is_forked_by_a_user_without_rights(own_folder: Path) -> None:
+    if interpreter_is_closed(own_folder):
+        pytest.skip("the Python that runs the tests lies in a folder that is closed to others")
+    done = run_as_nobody("-c", FORK, own_folder / "state", home=own_folder)
+    assert done.returncode == 0, done.stderr
+    seed, mac, *told = done.stdout.split()
+    assert (seed, told) == ("''", ["desk", mac])
+
+
+def main(root: str) -> None:
+    """Fork the image's own VM; print its seed, the fork's MAC address, and what the fork tells."""
+    with closing(connect(Path(root), open_machine)) as driver:
+        driver.images.import_image(build_import())
+        try:
+            told = fork_golden(driver)
+            seed = load_vm(driver.state, find(driver, "golden").id).record.machine.seed
+            sys.stdout.write(f"{seed!r} {find(driver, 'desk').macs[0]} {told}")
+        finally:
+            for vm in driver.observe().vms:
+                open_machine(load_vm(driver.state, vm.id)).stop()
+
+
+def fork_golden(driver: LocalDriver) -> str:
+    set_power(driver, find(driver, "golden"), Power.ON)
+    deadline = time.monotonic() + BOOT_SECONDS
+    while not find(driver, "golden").tools_running:
+        assert time.monotonic() < deadline, "the guest does not come up"
+        time.sleep(0.2)
+    golden = find(driver, "golden")
+    result_of(driver, driver.start(do.create_snapshot(golden, "ready", memory=True)))
+    set_power(driver, golden, Power.OFF)
+    golden = find(driver, "golden")
+    step = step_for(driver, golden, "desk")
+    (ready,) = (snapshot for snapshot in golden.snapshots if snapshot.name == "ready")
+    mark = replace(step.mark, instant=True)
+    result_of(driver, driver.start(replace(step, instant=True, snapshot=ready, mark=mark)))
+    command = ["hostname; cat /sys/class/net/eth0/address"]
+    arguments = driver.access.build_ssh(find(driver, "desk").id, command)
+    # The key that its server shows has to be known already.
+    arguments = tuple(word.replace("accept-new", "yes") for word in arguments)
+    return subprocess.run(
+        arguments,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=SSH_SECONDS,
+        check=True,
+    ).stdout
