@@ -27,10 +27,12 @@ FORK = "import sys; from tests.local.state.test_unprivileged import main; main(s
 FLOW = """
 import sys
 from pathlib import Path
+from tests.local.copies import Built
 from tests.local.scenes import build_family, check_tidy, clean_up, view, ACTS, connect
 from contextlib import closing
 
 folder = Path(sys.argv[1])
+Built.place = folder / "built"
 build_family(folder / "family")
 root = folder / "family" / "state"
 acts = "clone snapshot delete-lowest-snapshot revert delete-parent delete-last"
