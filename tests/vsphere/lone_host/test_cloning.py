@@ -16,7 +16,7 @@ from linkedclone.errors import DuplicateNameError, UnsupportedError
 from linkedclone.model.customization import Customization, GuestOs
 from linkedclone.model.plan import CreateClone
 from linkedclone.model.report import CloneReport
-from linkedclone.model.request import CloneRequest, DiskMove, Placement
+from linkedclone.model.request import CloneRequest, DiskMove, Hardware, Placement
 from linkedclone.model.values.ids import VmId
 from linkedclone.model.vm import Power, Vm
 from tests import do, govc
@@ -139,6 +139,12 @@ def test_a_full_clone_is_a_copy_of_each_disk(simulator: Simulator, driver: Vsphe
     assert changes(simulator) == list(CHANGES)
     (disk,) = vm_of(driver, "web-1").disks
     assert [layer.path for layer in disk.chain] == ["web-1/web-1.vmdk"]
+
+
+def test_the_first_disk_of_a_full_clone_may_be_larger(driver: VsphereDriver) -> None:
+    larger = replace(FULL, hardware=Hardware(disk_bytes=20 << 30))
+    assert told(clone(driver, larger)) == {"web-1": "created"}
+    assert vm_of(driver, "web-1").disks[0].capacity_bytes == 20 << 30
 
 
 def test_the_nvram_of_a_uefi_guest_is_there_before_the_clone_is(

@@ -115,7 +115,7 @@ var ownMethods = map[string][]string{
 	"HostDatastoreBrowser":              {methodSearch, methodSearchAll},
 	"Folder":                            {methodCreate, methodRegister},
 	"FileManager":                       {methodDeleteFile, methodCopyFile, "MakeDirectory"},
-	"VirtualDiskManager":                {methodCopyDisk, methodDeleteDisk},
+	"VirtualDiskManager":                {methodCopyDisk, methodDeleteDisk, methodExtendDisk},
 	"VirtualMachineProvisioningChecker": {methodCheckClone, methodCheckFork},
 	"PropertyCollector":                 {"CancelRetrievePropertiesEx"},
 	"SearchIndex":                       {"FindChild"},

@@ -129,7 +129,7 @@ func (s *Sim) subject(call request) string {
 		return call.find(namePattern)
 	case methodCreate:
 		return call.find(createPattern)
-	case methodDeleteFile, methodDeleteDisk, "MakeDirectory":
+	case methodDeleteFile, methodDeleteDisk, methodExtendDisk, "MakeDirectory":
 		return call.find(filePattern)
 	case methodCopyDisk, methodCopyFile:
 		return call.find(targetPattern)

@@ -16,9 +16,10 @@ const (
 	methodCopyFile   = "CopyDatastoreFile_Task"
 	methodCopyDisk   = "CopyVirtualDisk_Task"
 	methodDeleteDisk = "DeleteVirtualDisk_Task"
+	methodExtendDisk = "ExtendVirtualDisk_Task"
 )
 
-// diskMethods copies and deletes whole virtual disks.
+// diskMethods copies, extends and deletes whole virtual disks.
 type diskMethods struct {
 	unlocked
 	Self types.ManagedObjectReference
@@ -166,6 +167,29 @@ func (m *diskMethods) DeleteVirtualDiskTask(ctx *simulator.Context, req *types.D
 	}
 	return &methods.DeleteVirtualDisk_TaskBody{Res: &types.DeleteVirtualDisk_TaskResponse{
 		Returnval: m.sim.startFileTask(ctx, methodDeleteDisk, nil, run),
+	}}
+}
+
+// ExtendVirtualDiskTask makes a disk larger that nobody has open.
+func (m *diskMethods) ExtendVirtualDiskTask(ctx *simulator.Context, req *types.ExtendVirtualDisk_Task) soap.HasFault {
+	run := func() types.BaseMethodFault {
+		id, fault := m.sim.diskAt(req.Datacenter, req.Name)
+		if fault != nil {
+			return fault
+		}
+		f, _ := m.sim.disks.get(id)
+		if m.sim.runsOn(id) {
+			return fileLocked(req.Name)
+		}
+		if req.NewCapacityKb<<10 < f.capacity {
+			return &types.InvalidArgument{InvalidProperty: "newCapacityKb"}
+		}
+		f.capacity = req.NewCapacityKb << 10
+		m.sim.disks.put(id, f)
+		return nil
+	}
+	return &methods.ExtendVirtualDisk_TaskBody{Res: &types.ExtendVirtualDisk_TaskResponse{
+		Returnval: m.sim.startFileTask(ctx, methodExtendDisk, nil, run),
 	}}
 }
 

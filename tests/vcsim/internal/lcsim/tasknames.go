@@ -62,6 +62,7 @@ var descriptionIDs = map[string]string{
 	methodCopyFile:                 "FileManager.copyDatastoreFile",
 	methodCopyDisk:                 "VirtualDiskManager.copyVirtualDisk",
 	methodDeleteDisk:               "VirtualDiskManager.deleteVirtualDisk",
+	methodExtendDisk:               "VirtualDiskManager.extendVirtualDisk",
 	methodCreate:                   "Folder.createVm",
 	methodRegister:                 "Folder.registerVm",
 	methodCheckClone:               "ProvisioningChecker.checkClone",
