@@ -18,10 +18,11 @@ from linkedclone.drivers.vsphere.jobs.task_outcome import find_fault, render_act
 from linkedclone.drivers.vsphere.lone_host.directory import (
     TAKEN,
     Directories,
+    claim_of,
     directory_of,
     find_foreign,
     find_users,
-    next_takeover,
+    next_claim,
 )
 from linkedclone.drivers.vsphere.lone_host.requests import (
     POWER_ON,
@@ -95,14 +96,19 @@ class Creations:
 
     def create(self, job: Job, step: CreateClone) -> None:
         """Lock the name of a clone, and send the first call of a job that makes it."""
-        source = self._sources.read(step)
-        self._directories.make(directory_of(step))
-        making = _Making(job=job, step=step)
-        making.left.extend(build_calls(self._session, step, source))
+        directory, making = directory_of(step), _Making(job=job, step=step)
+        claim = claim_of(step)
+        making.left.extend(self._build_calls(step, claim))
+        self._directories.make(directory)
+        if claim:
+            self._directories.make(claim)
         state = self._go_on(making)
         if state.error is not None:
             raise state.error
         self._add(making)
+
+    def _build_calls(self, step: CreateClone, claim: str) -> tuple[Call, ...]:
+        return build_calls(self._session, step, self._sources.read(step), claim)
 
     def follow(self, job: Job, step: CreateClone) -> None:
         """Follow a clone whose name is taken, whoever makes it; take it over if nobody does."""
@@ -254,13 +260,19 @@ class Creations:
 
     def _take_over(self, making: _Making) -> JobState:
         """Make a clone in a directory that another run has left, once that was quiet for long."""
-        directory = directory_of(making.step)
+        directory, now = directory_of(making.step), time.monotonic()
+        since = making.quiet_since
+        if since is not None and now - since < QUIET_SECONDS:
+            return _running(making)
         files = self._directories.list_files(directory, making.step.target.datastore)
         if files is None:
             raise GoneError(
                 f"the clone {making.step.name} is not being made any more",
                 hint="run it again",
             )
+        if since is None:
+            making.quiet_since = now
+            return _running(making)
         foreign = find_foreign(directory, files)
         if any(file.endswith(".vmdk") for file in files):
             store, folder = making.step.target.datastore, split_file_name(directory)[1]
@@ -272,19 +284,12 @@ class Creations:
                 details=list_names(sorted(foreign)),
                 hint="choose another name, or look at the folder in the datastore browser",
             )
-        now = time.monotonic()
-        making.quiet_since = making.quiet_since or now
-        if now - making.quiet_since < QUIET_SECONDS:
-            return _running(making)
-        source, lock = self._sources.read(making.step), f"{directory}/{next_takeover(files)}"
-        self._directories.make(lock)
+        claim = next_claim(directory, files)
+        self._directories.make(claim)
         # The note goes first: where it is missing, a deletion that still runs goes no further.
         going = sorted(files, key=lambda file: file != NOTE)
-        making.left.extend(build_removal(self._session, f"{directory}/{file}") for file in going)
-        for call in build_calls(self._session, making.step, source):
-            making.left.append(call)
-            if call.makes_vm:
-                making.left.append(build_removal(self._session, lock))
+        making.left.extend(build_removal(self._session, f"{directory}/{one}") for one in going)
+        making.left.extend(self._build_calls(making.step, claim))
         return self._go_on(making)
 
 

@@ -5,6 +5,7 @@ Whoever makes the directory may make the clone [fact: vs-esxi-directory].
 
 import re
 import time
+from collections.abc import Sequence
 from typing import Final
 
 from pyVmomi import vim
@@ -35,6 +36,11 @@ _MAKERS: Final = frozenset({"", "FileManager", "Folder", "ResourcePool", "Virtua
 def directory_of(step: CreateClone) -> str:
     """Return the directory of a clone, as ``[datastore] name``."""
     return f"[{step.target.datastore_name}] {step.name}"
+
+
+def claim_of(step: CreateClone) -> str:
+    """Return the claim on a clone's directory; empty where no disks are put into it before."""
+    return "" if step.disk_move.linked else next_claim(directory_of(step))
 
 
 class Directories:
@@ -96,7 +102,9 @@ class Directories:
     def _await(self, about: str, task: Native) -> Native:
         begun = time.monotonic()
         while (age := time.monotonic() - begun) < _PATIENCE_SECONDS:
-            seen = self._collector.read(about, [task], _SEARCH)[moid_of(task)]
+            seen = self._collector.read(about, [task], _SEARCH).get(moid_of(task))
+            if seen is None:
+                break
             state = str(seen.demand("info.state"))
             if state == "error":
                 raise translate(seen.demand("info.error"), about)
@@ -122,16 +130,19 @@ class Directories:
         return False
 
 
-def find_foreign(directory: str, files: tuple[str, ...]) -> tuple[str, ...]:
+def find_foreign(directory: str, files: Sequence[str]) -> tuple[str, ...]:
     """Return what was not left by a run that was about to make a clone there. Pure.
 
     Nor by one that was killed while it deleted one, which has left a note that says so.
+    Disks are ours only beside that or a claim: others may keep one in a folder of its name.
     """
     base = re.escape(split_file_name(directory)[1])
-    ours = rf"{base}\.(?:nvram|vmsd)|{base}[-_.\w]*\.vmdk|{_TAKEOVER}[0-9]{{1,9}}"
+    ours = rf"{base}\.nvram"
+    if NOTE in files or any(map(_number, files)):
+        ours += rf"|{base}\.vmsd|{base}[-_.\w]*\.vmdk"
     if NOTE in files:
         ours += rf"|{base}\.vmxf?|vmware[-\d]*\.log|{re.escape(NOTE)}"
-    return tuple(file for file in files if not re.fullmatch(ours, file))
+    return tuple(file for file in files if not (_number(file) or re.fullmatch(ours, file)))
 
 
 def find_users(inventory: Inventory, store: str, folder: str) -> tuple[str, ...]:
@@ -145,10 +156,17 @@ def find_users(inventory: Inventory, store: str, folder: str) -> tuple[str, ...]
     return tuple(f"used by {name}" for name in readers)
 
 
-_TAKEOVER: Final = "linkedclone-takeover-"
+def next_claim(directory: str, files: Sequence[str] = ()) -> str:
+    """Return the folder that a run makes before it puts files into a directory. Pure.
+
+    Of several runs that would go on with the same files, one gets to make it.
+    """
+    return f"{directory}/{_CLAIM}{1 + max(map(_number, files), default=0)}"
 
 
-def next_takeover(files: tuple[str, ...]) -> str:
-    """Return the name of the directory whose making decides who takes a directory over. Pure."""
-    numbers = [file.removeprefix(_TAKEOVER) for file in files if file.startswith(_TAKEOVER)]
-    return f"{_TAKEOVER}{1 + max((int(n) for n in numbers if n.isdecimal()), default=0)}"
+def _number(file: str) -> int:
+    found = re.fullmatch(rf"{_CLAIM}([0-9]{{1,9}})", file)
+    return int(found[1]) if found else 0
+
+
+_CLAIM: Final = "linkedclone-claim-"

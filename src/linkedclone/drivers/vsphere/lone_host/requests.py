@@ -45,8 +45,13 @@ class Call:
         return is_so_already(self.action, error)
 
 
-def build_calls(session: Session, step: CreateClone, source: Source) -> tuple[Call, ...]:
-    """Return the calls behind that which makes the clone's directory."""
+def build_calls(
+    session: Session, step: CreateClone, source: Source, claim: str
+) -> tuple[Call, ...]:
+    """Return the calls behind those that make a clone's directory, and the claim if any in it.
+
+    The claim goes once the VM is there.
+    """
     directory = directory_of(step)
     copies = {} if step.disk_move.linked else name_disks(source.frozen.shape, directory)
     folder = session.managed("Folder", folder_of(step.target))
@@ -60,6 +65,8 @@ def build_calls(session: Session, step: CreateClone, source: Source) -> tuple[Ca
         },
     )
     calls = [*_build_copies(session, step, source, copies), make]
+    if claim:
+        calls.append(build_removal(session, claim))
     if source.nvram:
         calls.insert(0, _build_nvram(session, source.nvram, directory))
     return (*calls, POWERING) if step.power_on else tuple(calls)

@@ -7,7 +7,7 @@ from linkedclone.drivers.vsphere.connection.session import Session
 from linkedclone.drivers.vsphere.jobs.tasks import Jobs
 from linkedclone.drivers.vsphere.lone_host.create_spec import check_create_spec
 from linkedclone.drivers.vsphere.lone_host.creating import Creations
-from linkedclone.drivers.vsphere.lone_host.directory import directory_of
+from linkedclone.drivers.vsphere.lone_host.directory import claim_of, directory_of
 from linkedclone.drivers.vsphere.lone_host.requests import Call, build_calls
 from linkedclone.drivers.vsphere.lone_host.source import Sources
 from linkedclone.model.jobs import Job
@@ -45,9 +45,11 @@ class LoneHost:
 
     def preview(self, step: CreateClone) -> Mapping[str, object]:
         """Return the calls that make a clone, as plain data."""
-        calls = build_calls(self._session, step, self._sources.read(step))
-        lock = {"method": "MakeDirectory", "name": directory_of(step)}
-        return {"requests": [lock, *map(render_call, calls)]}
+        claim = claim_of(step)
+        calls = build_calls(self._session, step, self._sources.read(step), claim)
+        paths = filter(None, (directory_of(step), claim))
+        locks = [{"method": "MakeDirectory", "name": path} for path in paths]
+        return {"requests": [*locks, *map(render_call, calls)]}
 
 
 def render_call(call: Call) -> Mapping[str, object]:
