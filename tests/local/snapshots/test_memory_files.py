@@ -21,7 +21,7 @@ from linkedclone.drivers.local.state.record import MemoryRecord
 from linkedclone.drivers.local.state.store import StoredVm, load_vm, locked, save_record
 from linkedclone.drivers.local.storage.fingerprint import sample_offsets
 from linkedclone.drivers.local.storage.memory import hash_state, prepare_loading, seal_memory
-from linkedclone.drivers.local.storage.seals import seal_path
+from linkedclone.drivers.local.storage.seals import read_seal, seal_path
 from linkedclone.errors import PowerOnError, RefusedError
 from linkedclone.model.findings import Finding, Verdict
 from linkedclone.model.images import ImageImport
@@ -110,9 +110,13 @@ def load(driver: LocalDriver) -> None:
     prepare_loading(stored, stored.record.snapshots[-1])
 
 
+def see_size(driver: LocalDriver) -> int:
+    return sum(path.stat().st_blocks * 512 for path in find_files(driver))
+
+
 def test_a_snapshot_tells_its_memory_and_what_that_takes(driver: LocalDriver) -> None:
     assert see_memory(driver, "plain") is None
-    used = sum(path.stat().st_blocks * 512 for path in find_files(driver))
+    used = see_size(driver)
     assert see_memory(driver) == SnapshotMemory(size_bytes=used)
     before = find(driver, "desk").own_bytes
     load(driver)
@@ -200,11 +204,25 @@ def test_what_was_changed_in_secret_is_found_before_it_is_loaded(
         load(driver)
 
 
-def test_memory_whose_time_alone_is_another_is_as_good_as_before(driver: LocalDriver) -> None:
+def test_memory_whose_time_alone_is_another_is_compared_once_before_it_is_loaded(
+    driver: LocalDriver,
+) -> None:
     for path in find_files(driver):
         os.utime(path, (1, 1))
-    assert see_memory(driver) is not None
+    assert see_memory(driver) == SnapshotMemory(size_bytes=see_size(driver))
+    assert [path.stat().st_mtime for path in find_files(driver)] == [1, 1]
     load(driver)
+    for path in find_files(driver):
+        assert path.stat().st_mtime_ns == read_seal(path).mtime_ns
+
+
+def test_a_listing_does_not_read_all_memory_whose_time_is_another(driver: LocalDriver) -> None:
+    change_between_samples(find_files(driver)[0], later=True)
+    seen = see_memory(driver)
+    assert seen is not None
+    assert seen.stale == ""
+    with pytest.raises(RefusedError, match="was written to after it was sealed"):
+        load(driver)
 
 
 def test_other_hardware_than_the_memory_has_makes_it_stale(driver: LocalDriver) -> None:
@@ -334,13 +352,13 @@ def test_a_snapshot_of_the_same_layers_keeps_its_memory_when_another_goes(
     assert [s.name for s in read(driver, desk.id).snapshots] == ["ready"]
 
 
-def change_between_samples(path: Path) -> None:
-    """Change a byte that no sample covers, and give the file the time that it had."""
+def change_between_samples(path: Path, *, later: bool = False) -> None:
+    """Change a byte that no sample covers; the file has the time that it had, or a later one."""
     before = path.stat()
     with path.open("r+b") as file:
         file.seek(sample_offsets(before.st_size)[0] + (64 << 10) + 100)
         file.write(b"X")
-    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns + later * 10**9))
 
 
 def test_doctor_looks_at_all_of_the_memory_and_says_what_helps(driver: LocalDriver) -> None:
