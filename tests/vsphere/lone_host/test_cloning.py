@@ -12,11 +12,11 @@ from linkedclone.drivers.registry import open_driver
 from linkedclone.drivers.vsphere.driver import VsphereDriver
 from linkedclone.drivers.vsphere.lone_host import creating
 from linkedclone.drivers.vsphere.storage.orphans import NOTE
-from linkedclone.errors import DuplicateNameError, UnsupportedError
+from linkedclone.errors import DuplicateNameError, NoSnapshotError, UnsupportedError
 from linkedclone.model.customization import Customization, GuestOs
 from linkedclone.model.plan import CreateClone
 from linkedclone.model.report import CloneReport
-from linkedclone.model.request import CloneRequest, DiskMove, Hardware, Placement
+from linkedclone.model.request import CloneRequest, DiskMove, Hardware, Placement, SnapshotChoice
 from linkedclone.model.values.ids import VmId
 from linkedclone.model.vm import Power, Vm
 from tests import do, govc
@@ -174,6 +174,24 @@ def test_a_dry_run_shows_each_request_in_its_order(
     assert [one for one in methods if one in CHANGES] == ["MakeDirectory", *CHANGES]
     assert methods[-2:] == ["DeleteDatastoreFile_Task", "PowerOnVM_Task"]
     assert requests[3]["config"]["files"] == {"vmPathName": "[LocalDS_0] web-1/web-1.vmx"}
+    assert not changes(simulator)
+
+
+def test_a_snapshot_that_is_yet_to_be_taken_is_cloned_and_its_dry_run_is_shown(
+    simulator: Simulator, driver: VsphereDriver
+) -> None:
+    wanted = replace(WANTED, snapshot=SnapshotChoice(kind="new", name="next"))
+    here = Connection(driver, address="vsphere:")
+    assert here.preview(here.propose_clone(wanted).plan)
+    assert not changes(simulator)
+    assert told(clone(driver, wanted)) == {"web-1": "created"}
+
+
+def test_nothing_is_linked_to_a_disk_that_a_vm_writes_to(
+    simulator: Simulator, driver: VsphereDriver
+) -> None:
+    with pytest.raises(NoSnapshotError):
+        driver.start(replace(step(driver), snapshot=None))
     assert not changes(simulator)
 
 

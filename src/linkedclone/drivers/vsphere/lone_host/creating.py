@@ -43,6 +43,7 @@ from linkedclone.errors import (
     LostAnswerError,
     LostJobError,
     NameTakenError,
+    NoSnapshotError,
     Transience,
 )
 from linkedclone.model.inventory import Inventory
@@ -108,6 +109,12 @@ class Creations:
         self._add(making)
 
     def _build_calls(self, step: CreateClone, claim: str) -> tuple[Call, ...]:
+        """Return the calls that make a clone; never over disks that the VM writes to."""
+        if step.snapshot is None and step.disk_move.linked:
+            raise NoSnapshotError(
+                f"a linked clone of {step.source.name} needs a snapshot to depend on",
+                hint="take one: ``snapshot create``",
+            )
         return build_calls(self._session, step, self._sources.read(step), claim)
 
     def follow(self, job: Job, step: CreateClone) -> None:
