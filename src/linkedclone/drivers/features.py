@@ -44,7 +44,6 @@ class Features:
         asks_deaf_guests: Whether a guest may be asked to shut down that does not
             hear yet, so that it has to be asked again; to ask once more does no
             harm to one that heard.
-        instead: What helps where the endpoint itself is why a step is not among ``steps``.
     """
 
     endpoint: str
@@ -58,7 +57,6 @@ class Features:
     forks_snapshots: bool = False
     keeps_spares: bool = False
     asks_deaf_guests: bool = False
-    instead: str = ""
 
 
 _DOING: Final[Mapping[type[JobStep], tuple[str, str]]] = {
@@ -68,7 +66,7 @@ _DOING: Final[Mapping[type[JobStep], tuple[str, str]]] = {
     DisconnectMedia: ("empty the drives of VMs", "leave it out: VMs here have no drives to empty"),
     RelocateVm: ("move VMs", "leave them where they are, or make new clones elsewhere"),
     UnregisterVm: ("unregister VMs", "a base stays here anyway while anything needs it"),
-    PromoteVm: ("make clones independent", ""),
+    PromoteVm: ("make clones independent", "make full clones instead: ``disk_move.shared``"),
 }
 """What a step does that not every endpoint takes, and what helps there."""
 
@@ -97,7 +95,7 @@ def require_steps(features: Features, steps: Iterable[Step]) -> None:
 def refuse(features: Features, step: type[JobStep]) -> UnsupportedError:
     """Return the error that an endpoint cannot carry out a kind of step."""
     what, hint = _DOING.get(step, (f"carry out {step.__name__}", ""))
-    return _cannot(features.endpoint, what, features.instead or hint)
+    return _cannot(features.endpoint, what, hint)
 
 
 _ServiceT = TypeVar("_ServiceT")

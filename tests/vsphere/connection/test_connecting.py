@@ -133,7 +133,7 @@ def test_a_lone_esxi_host_makes_no_folders_and_holds_no_images(start_simulator: 
     with opened(start_simulator("-esx")) as driver:
         with pytest.raises(HypervisorError, match="without vCenter") as caught:
             require(driver.features, CreateFolder)
-        assert "vCenter that manages this host" in caught.value.hint
+        assert "folder that exists" in caught.value.hint
         with pytest.raises(UnsupportedError, match="cannot hold images") as refused:
             require_service(driver.services.images, driver.features, "hold images")
         assert "local: can" in refused.value.hint  # a vCenter cannot, either

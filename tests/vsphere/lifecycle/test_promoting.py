@@ -135,8 +135,9 @@ def test_a_lone_host_is_not_even_asked(start_simulator: Callable[..., Simulator]
     simulator = start_simulator("-esx")
     with opened(simulator) as driver:
         vm = driver.observe().vms[0]
-        with pytest.raises(UnsupportedError):
+        with pytest.raises(UnsupportedError) as caught:
             driver.start(do.promote_vm(vm))
+    assert "``disk_move.shared``" in caught.value.hint
     assert "PromoteDisks_Task" not in simulator.calls()
 
 

@@ -50,7 +50,6 @@ def find_features(session: Session) -> Features:
         pool_section="vsphere",
         parallel=8 if alone else 128,
         patience_seconds=session.endpoint.patience_seconds,
-        instead="name the vCenter that manages this host as the endpoint" if alone else "",
     )
 
 

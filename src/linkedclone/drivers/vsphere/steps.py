@@ -110,6 +110,8 @@ class Steps:
             case plan.DeleteVm():
                 return self._delete_vm(step)
             case plan.UnregisterVm():
+                if self.host is not None:
+                    return self._deleter.unregister(step)
                 native = self._vm(step.vm)
                 return self._delete(step, native, native.UnregisterVM)
             case plan.PromoteVm():
@@ -233,7 +235,7 @@ class Steps:
             bearing = read_bearing(self._collector, native, step.about)
             if bearing is not None:
                 refuse_changed(step.about, seen=step.seen, now=bearing.mark)
-        if not self._session.is_vcenter:
+        if self.host is not None:
             return self._deleter.delete(step)
         return self._delete(step, native, native.Destroy_Task)
 

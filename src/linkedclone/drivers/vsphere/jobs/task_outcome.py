@@ -22,7 +22,7 @@ _STATUS: Final = {
 _MAKING: Final = frozenset({"clone", "snapshot"})
 """Actions whose task tells what it made."""
 
-_REMOVING: Final = frozenset({"remove", "delete"})
+_REMOVING: Final = frozenset({"remove", "delete", "unregister"})
 """Actions that delete files one by one."""
 
 _WANTED_POWER: Final = {"power-on": "poweredOn", "power-off": "poweredOff"}

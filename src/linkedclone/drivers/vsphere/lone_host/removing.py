@@ -21,6 +21,7 @@ from linkedclone.drivers.vsphere.connection.session import Session
 from linkedclone.drivers.vsphere.inventory.observe import Observer
 from linkedclone.drivers.vsphere.jobs.sequence import Start
 from linkedclone.drivers.vsphere.jobs.tasks import Jobs
+from linkedclone.drivers.vsphere.names import split_file_name
 from linkedclone.drivers.vsphere.native import Native
 from linkedclone.drivers.vsphere.property.collector import Collector
 from linkedclone.drivers.vsphere.storage.datastores import Datastore, read_datastores
@@ -38,7 +39,7 @@ from linkedclone.lineage.family import Lineage
 from linkedclone.lineage.needed_layers import find_unread_users, hangable
 from linkedclone.model.inventory import tell_all_unreadable
 from linkedclone.model.jobs import Job
-from linkedclone.model.plan import DeleteVm
+from linkedclone.model.plan import DeleteVm, UnregisterVm
 from linkedclone.model.values.ids import StoreId
 from linkedclone.model.values.vm_names import list_names
 from linkedclone.model.vm import Layer, Power, Vm
@@ -106,12 +107,37 @@ class Deleter:
             return self._jobs.delete(step.about, step.action, native, native.Destroy_Task)
         _refuse_unread_users(vm, lineage)
         removal = self._prepare(vm, native, find_own(vm, lineage, step.takes_base), lineage)
+        if removal is None:
+            return self._jobs.done(step.about, step.action)
         return self._jobs.sequence(step.about, step.action, self._remove(removal))
+
+    def unregister(self, step: UnregisterVm) -> Job:
+        """Unregister a VM to keep its files: a note that a killed deletion left says otherwise."""
+        native = self._session.managed("VirtualMachine", step.vm)
+        wanted = {"VirtualMachine": (_CONFIG,)}
+        for seen in self._collector.read(f"read {step.about}", [native], wanted).values():
+            name, path = split_file_name(str(seen.demand(_CONFIG)))
+            stores = [store for store in self._look_at_stores.take() if store.name == name]
+            note = posixpath.join(posixpath.dirname(path), NOTE)
+            notes = [self._remover.delete_file(store, note) for store in stores]
+            return self._jobs.sequence(step.about, step.action, self._keep(native, step, notes))
+        return self._jobs.done(step.about, step.action)
+
+    def _keep(self, native: Native, step: UnregisterVm, notes: Sequence[Start]) -> Iterator[Start]:
+        yield from notes
+        try:
+            self._session.call(f"unregister {step.about}", native.UnregisterVM)
+        except (GoneError, LostAnswerError):
+            if not self._jobs.is_gone(native):
+                raise
 
     def _prepare(
         self, vm: Vm, native: Native, layers: Sequence[Layer], lineage: Lineage
-    ) -> _Removal:
-        """Find all files before anything is changed: what cannot be made out stops it here."""
+    ) -> _Removal | None:
+        """Find all files before anything is changed: what cannot be made out stops it here.
+
+        None if another command has deleted the VM since it was read.
+        """
         stores = {store.id: store for store in self._look_at_stores.take()}
         missing = sorted(str(layer) for layer in layers if layer.store not in stores)
         if vm.home is None or vm.home[0] not in stores or missing:
@@ -123,7 +149,7 @@ class Deleter:
         wanted = {"VirtualMachine": (_CONFIG,)}
         seen = self._collector.read(f"read {vm.name}", [native], wanted)
         if not seen:
-            raise GoneError(f"{vm.name} was deleted in the meantime", hint="look again: ``list``")
+            return None
         files = {layer: self._remover.find_files(layer, stores[layer.store]) for layer in layers}
         return _Removal(
             vm=vm,
@@ -148,14 +174,14 @@ class Deleter:
             yield Start(subject=search.folder, send=search.send)
             listed = search.read(self._collector)
         alone = removal.vm.home not in {vm.home for vm in lineage.vms}
-        going = find_configs(listed, removal.config)
-        for name in going:
-            yield self._delete(removal, name)
+        going = [self._delete(removal, name) for name in find_configs(listed, removal.config)]
         for layer in layers:
+            store = removal.stores[layer.store]
+            going += (self._remover.delete_file(store, path) for path in removal.files[layer])
+        for start in going:
             if not self._is_ours(removal):
                 return
-            for path in removal.files[layer]:
-                yield self._remover.delete_file(removal.stores[layer.store], path)
+            yield start
         if set(removal.files) - set(layers) or not self._is_ours(removal):
             return  # where layers stay, the note does as well
         yield self._delete(removal, NOTE)
@@ -186,26 +212,31 @@ class Deleter:
 
     def _unregister(self, removal: _Removal) -> bool:
         """Unregister the VM; False if another command has done so, which goes on by itself."""
-        vm, off = removal.vm, removal.vm.power is Power.OFF
-        if off:
+        vm = removal.vm
+        if vm.power is Power.OFF:
             body = f"linkedclone was deleting {vm.name} ({vm.uuid}): what is left is of no use.\n"
             path = posixpath.join(removal.folder, NOTE)
             write_file(self._session, removal.store, path, body.encode())
         try:
             self._session.call(f"unregister {vm.name}", removal.native.UnregisterVM)
         except GoneError:
-            if self._jobs.is_gone(removal.native):
-                return False
-            raise
+            if not self._jobs.is_gone(removal.native):
+                raise
+            self._forget_note(removal)
+            return False
         except LostAnswerError:
             if not self._jobs.is_gone(removal.native):
                 raise
         except LinkedCloneError:
-            if off:
-                with suppress(LinkedCloneError):
-                    self._delete(removal, NOTE).send()
+            self._forget_note(removal)
             raise
         return True
+
+    def _forget_note(self, removal: _Removal) -> None:
+        """Remove the note of a deletion that does nothing, if a VM is in the folder."""
+        with suppress(LinkedCloneError):
+            if removal.vm.home in {vm.home for vm in self._look.take().vms}:
+                self._delete(removal, NOTE).send()
 
     def _delete(self, removal: _Removal, name: str) -> Start:
         return self._remover.delete_file(removal.store, posixpath.join(removal.folder, name))
