@@ -219,11 +219,12 @@ def test_what_only_a_vcenter_does_is_refused_by_its_name(
 def test_the_directory_is_the_lock_while_a_clone_is_made(
     simulator: Simulator, driver: VsphereDriver
 ) -> None:
-    simulator.delays(task_ms={"CreateVM_Task": 1000})
+    simulator.delays(task_ms={"CreateVM_Task": 200_000})
     first = driver.start(step(driver))
     with pytest.raises(DuplicateNameError):
         driver.start(step(driver))
     second = driver.start(do.attach(step(driver)))
+    simulator.delays()
     made = [state.result for state in finish(driver, [first, second])]
     assert made[0] == made[1] == vm_of(driver, "web-1").id
     assert changes(simulator).count("CreateVM_Task") == 1
@@ -324,9 +325,10 @@ def test_sources_count_as_busy_while_any_vm_is_made(
     simulator: Simulator, driver: VsphereDriver
 ) -> None:
     parent = find(driver, PARENT)
-    simulator.delays(task_ms={"CreateVM_Task": 1000})
+    simulator.delays(task_ms={"CreateVM_Task": 200_000})
     job = driver.start(step(driver))
     assert driver.observe_sources([parent.id]) == {parent.id}
+    simulator.delays()
     result_of(driver, job)
     assert driver.observe_sources([parent.id]) == frozenset()
 
