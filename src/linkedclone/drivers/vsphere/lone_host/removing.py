@@ -53,6 +53,9 @@ _OF_A_VM: Final = frozenset(
 _NOT_SHARED: Final = (".vmx", ".vmxf", ".nvram", ".vmsd")
 """Those of them that bear the name of the ``.vmx``, also where several VMs share a folder."""
 
+_OURS: Final = "linkedclone-"
+"""How the notes and claims begin that linkedclone itself leaves in a folder."""
+
 _CONFIG: Final = "config.files.vmPathName"
 _FOUND: Final = "info.result"
 
@@ -342,10 +345,11 @@ def find_configs(listed: Iterable[str], config: str) -> tuple[str, ...]:
 
 def is_all_ours(listed: Sequence[str], config: str, gone: Iterable[str]) -> bool:
     """Say whether all that was in a folder is a VM's own: no other disk, no other VM."""
-    known = {*gone, config, NOTE}
+    known = {*gone, config}
     stems = tuple(name.removesuffix(".vmdk") + "-" for name in known if name.endswith(".vmdk"))
     return bool(listed) and all(
         name in known
+        or name.startswith(_OURS)
         or (name.endswith("-ctk.vmdk") and name.startswith(stems))
         or (posixpath.splitext(name)[1] in _OF_A_VM and not name.endswith(".vmx"))
         for name in listed
