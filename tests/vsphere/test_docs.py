@@ -69,7 +69,7 @@ def test_every_command_at_a_lone_host_works_in_the_printed_order(
     env = command.environment(start_simulator("-esx"), tmp_path)
     typed = lines(HOST_TEXT, {"golden": "ha-host_VM0"})
     assert [words[0] for words in typed] == ["doctor", "prepare", "clone", "clone", "tree"]
-    for words in typed[1:]:
+    for words in typed:
         done = command.run(*words, env=env)
         assert done.returncode == 0, (words, done.stdout, done.stderr)
 
