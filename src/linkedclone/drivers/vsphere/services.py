@@ -113,10 +113,15 @@ class VsphereServices:
 
     def examine_parent(self, vm: VmId) -> tuple[Finding, ...]:
         from linkedclone.drivers.vsphere.cloning.fork_source import examine_forking, read_source
-        from linkedclone.drivers.vsphere.diagnosis.golden_image import read_parent
+        from linkedclone.drivers.vsphere.diagnosis.golden_image import read_devices, read_parent
         from linkedclone.drivers.vsphere.features import knows_forks
 
         found = read_parent(self._session, self._collector, vm)
+        if not self._session.is_vcenter:
+            from linkedclone.drivers.vsphere.lone_host.devices import examine_devices
+
+            devices = read_devices(self._session, self._collector, vm)
+            return (*found, *examine_devices(devices))
         if not knows_forks(self._session):
             return found
         return (*found, *examine_forking(read_source(self._session, self._collector, vm)))

@@ -35,7 +35,8 @@ _SESPARSE: Final = vim.vm.device.VirtualDisk.SeSparseBackingInfo
 
 def read_parent(session: Session, collector: Collector, vm: VmId) -> tuple[Finding, ...]:
     """Read a VM and check it: one call."""
-    return examine(_read(session, collector, vm, _WANTED))
+    seen = _read(session, collector, vm, _WANTED)
+    return examine(seen) if session.is_vcenter else examine_alone(seen)
 
 
 def read_devices(session: Session, collector: Collector, vm: VmId) -> Sequence[Native]:
@@ -61,6 +62,14 @@ def examine(seen: Seen) -> tuple[Finding, ...]:
         *_find_disks(devices),
         _find_cards(devices),
     )
+
+
+def examine_alone(seen: Seen) -> tuple[Finding, ...]:
+    """Check what counts at a lone host: clones get empty drives, and no vCenter customizes. Pure.
+
+    What of its devices clones cannot have is told by who builds their requests.
+    """
+    return (_find_tools(seen), _find_cards(_devices(seen)))
 
 
 def _find_tools(seen: Seen) -> Finding:

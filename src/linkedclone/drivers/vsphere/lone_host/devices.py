@@ -4,7 +4,7 @@ Each kind of device is named here. A kind that is not named is refused: a device
 left out without a word would be missed only when the clone runs.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from pyVmomi import vim
@@ -28,6 +28,7 @@ from linkedclone.drivers.vsphere.inventory.device_shape import (
 from linkedclone.drivers.vsphere.names import split_file_name
 from linkedclone.drivers.vsphere.native import Native, build_data, fields_of, kind_of
 from linkedclone.errors import RefusedError
+from linkedclone.model.findings import Finding, Verdict
 from linkedclone.model.plan import CreateClone
 
 _KINDS: Final = vim.vm.device
@@ -163,6 +164,22 @@ def check_devices(step: CreateClone, shape: Shape) -> None:
             f"{label_of(first)} of {step.source.name} cannot shrink",
             hint="leave ``hardware.disk_bytes`` out",
         )
+
+
+def examine_devices(devices: Iterable[Native]) -> Iterator[Finding]:
+    """Tell what keeps a VM with these devices from being cloned."""
+    clean = True
+    for device in devices:
+        for what, remedy in filter(None, [find_hindrance(device, linked=True)]):
+            clean = False
+            yield Finding(
+                check="devices",
+                verdict=Verdict.FAILED,
+                text=f"no clone can have {label_of(device)}: {what}",
+                remedy=remedy,
+            )
+    if clean:
+        yield Finding(check="devices", verdict=Verdict.OK, text="clones can have all of them")
 
 
 def find_hindrance(device: Native, *, linked: bool) -> tuple[str, str] | None:

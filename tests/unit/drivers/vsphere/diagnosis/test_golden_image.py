@@ -3,7 +3,11 @@
 import pytest
 from pyVmomi import vim
 
-from linkedclone.drivers.vsphere.diagnosis.golden_image import build_ejection, examine
+from linkedclone.drivers.vsphere.diagnosis.golden_image import (
+    build_ejection,
+    examine,
+    examine_alone,
+)
 from linkedclone.drivers.vsphere.native import Native
 from linkedclone.drivers.vsphere.property.collector import Seen
 from linkedclone.model.findings import Verdict
@@ -53,6 +57,12 @@ def seen(*devices: Native, **more: object) -> Seen:
 
 
 GOOD = seen(FLAT, card(), drive())
+
+
+def test_at_a_lone_host_no_vcenter_customizes_and_no_drive_comes_along() -> None:
+    loaded = seen(card(), drive(connected=True), config__guestId="otherGuest")
+    assert {one.check for one in examine_alone(loaded)} == {"tools", "network cards"}
+    assert {one.verdict for one in examine_alone(loaded)} == {Verdict.OK}
 
 
 def test_a_good_image_gives_no_trouble() -> None:

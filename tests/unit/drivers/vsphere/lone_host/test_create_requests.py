@@ -19,8 +19,10 @@ from linkedclone.drivers.vsphere.lone_host.create_spec import (
     check_create_spec,
     freeze,
 )
+from linkedclone.drivers.vsphere.lone_host.devices import examine_devices
 from linkedclone.errors import InputError, LinkedCloneError, RefusedError, UnsupportedError
 from linkedclone.model.customization import CloudInit, Customization, GuestOs
+from linkedclone.model.findings import Verdict
 from linkedclone.model.guest import Guest
 from linkedclone.model.plan import CreateClone
 from linkedclone.model.request import DiskMove, Hardware, Network, NewDisk, Nic
@@ -144,6 +146,13 @@ def test_what_no_clone_can_have_is_refused_by_its_name(why: str) -> None:
     with pytest.raises(RefusedError, match=why) as caught:
         show(config(REFUSED[why]))
     assert " of golden cannot be carried over" in caught.value.brief
+
+
+def test_a_golden_image_is_told_what_no_clone_of_it_can_have() -> None:
+    found = list(examine_devices([SCSI, CARD, SECOND, *REFUSED.values()]))
+    assert [one.verdict for one in found] == [Verdict.FAILED] * len(REFUSED)
+    assert all(why in one.text for why, one in zip(REFUSED, found, strict=True))
+    assert [one.verdict for one in examine_devices([SCSI, CARD])] == [Verdict.OK]
 
 
 def test_an_independent_disk_can_be_copied() -> None:
