@@ -175,12 +175,11 @@ def running(machines: Sequence[BareMachine]) -> Iterator[None]:
 
 def ask_by_ssh(machine: BareMachine, user: str) -> str:
     """Wait until the guest's SSH server answers, then ask inside for the host name."""
-    deadline = time.monotonic() + _BANNER_SECONDS
-    while not _greets(machine.ssh):
-        if time.monotonic() > deadline:
-            log = (machine.folder / "qemu.log").read_text(errors="replace")
-            raise BenchError(f"{machine.name} does not answer by SSH: {log[-500:]}")
-        time.sleep(_POLL_SECONDS)
+    try:
+        await_greeting(machine.ssh)
+    except BenchError as error:
+        log = (machine.folder / "qemu.log").read_text(errors="replace")
+        raise BenchError(f"{machine.name} does not answer by SSH: {log[-500:]}") from error
     command = build_ssh_command(
         machine.ssh,
         user=user,
@@ -189,6 +188,15 @@ def ask_by_ssh(machine: BareMachine, user: str) -> str:
         command=("hostname",),
     )
     return run(os.environ, *command).strip()
+
+
+def await_greeting(address: SshAddress) -> None:
+    """Wait until an SSH server greets."""
+    deadline = time.monotonic() + _BANNER_SECONDS
+    while not _greets(address):
+        if time.monotonic() > deadline:
+            raise BenchError(f"nothing greets at {address.host}:{address.port}")
+        time.sleep(_POLL_SECONDS)
 
 
 def _greets(address: SshAddress) -> bool:

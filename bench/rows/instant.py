@@ -6,14 +6,18 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
 from bench.commands import LINKEDCLONE, BenchError, run
-from bench.local import build_guest, local_environment, scratch_folder
+from bench.local import await_greeting, build_guest, local_environment, scratch_folder
 from bench.row import Comparison, Contender, Limit, Options, Sample, Target, row
+from linkedclone.drivers.local.driver import LocalDriver
+from linkedclone.drivers.local.machine.open import open_machine
+from linkedclone.drivers.local.state.folder import open_state
+from linkedclone.model.vm import SshAddress
 
 _MANY = 50
 _ASKED = 5
@@ -39,10 +43,12 @@ def instant(options: Options) -> Comparison:
             Contender(name="a booted clone's memory (PSS)", run=partial(_measure_memory, *_BOOT)),
             Contender(name="a fork's copied RAM", run=_measure_copied),
             Contender(name="pause of a running source", run=_measure_pause),
+            Contender(name="a spare claimed, to SSH", run=_claim_spare),
         ),
         targets=(
             Target(of="1 fork", to="1 cold boot", at_most=0.35),
             Target(of="5 forks", to="5 cold boots", at_most=0.3),
+            Target(of="a spare claimed, to SSH", to="1 cold boot", at_most=0.25),
             Target(
                 of="a fork's memory (PSS)",
                 to="a booted clone's memory (PSS)",
@@ -58,6 +64,7 @@ def instant(options: Options) -> Comparison:
         notes=(
             f"many are {many}; memory is of the process of one clone that answers by SSH",
             "the pause is the longest silence of a guest that tells its uptime all the time",
+            "a spare is claimed by a pool that becomes larger, from the command on",
         ),
     )
 
@@ -113,6 +120,46 @@ def _clone(settings: Settings, count: int, parent: str, *how: str) -> None:
         told = threads.map(lambda name: run(settings, LINKEDCLONE, "ssh", name, "hostname"), asked)
         if [line.strip() for line in told] != asked:
             raise BenchError(f"not all of {', '.join(asked)} say who they are")
+
+
+# -- spares ---------------------------------------------------------------------------------------
+
+_POOL = """
+pool: ci
+parent: warm
+snapshot: ready
+clone: instant
+size: 0
+spares: 1
+name: "desk-{n}"
+"""
+
+
+def _claim_spare() -> Sample:
+    """Let a pool become larger; its new clone says its own name over SSH."""
+    with _golden() as (settings, state):
+        file = state.parent / "ci.yaml"
+        file.write_text(_POOL)
+        run(settings, LINKEDCLONE, "pool", "apply", file)
+        address = _find_ssh(state, "ci-spare-1")
+        command = (str(LINKEDCLONE), "pool", "scale", str(file), "1", "--yes")
+        begun = time.perf_counter()
+        # It goes on and makes another spare.
+        with subprocess.Popen(command, env=settings, stdout=subprocess.DEVNULL):  # noqa: S603 - our own arguments
+            await_greeting(address)
+            told = run(settings, LINKEDCLONE, "ssh", "desk-1", "hostname").strip()
+            seconds = time.perf_counter() - begun
+    if told != "desk-1":
+        raise BenchError(f"desk-1 says that it is {told}")
+    return Sample(seconds=seconds)
+
+
+def _find_ssh(state: Path, name: str) -> SshAddress:
+    with closing(LocalDriver(open_state(state, immutable=False), machines=open_machine)) as driver:
+        (vm,) = driver.find_vms([name])
+    if vm.ssh is None:
+        raise BenchError(f"{name} cannot be reached")
+    return vm.ssh
 
 
 # -- memory ---------------------------------------------------------------------------------------
