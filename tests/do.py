@@ -4,6 +4,7 @@ from linkedclone.model.inventory import Stray
 from linkedclone.model.plan import (
     AttachClone,
     CreateClone,
+    DeleteMemory,
     DeleteSnapshot,
     DeleteVm,
     GrowDisk,
@@ -42,6 +43,10 @@ def create_snapshot(
 
 def delete_snapshot(vm: Which, snapshot: SnapshotId) -> DeleteSnapshot:
     return DeleteSnapshot(vm=_id(vm), vm_name=_name(vm), snapshot=snapshot, name=snapshot)
+
+
+def delete_memory(vm: Which, snapshot: SnapshotId) -> DeleteMemory:
+    return DeleteMemory(vm=_id(vm), vm_name=_name(vm), snapshot=snapshot, name=snapshot)
 
 
 def revert_snapshot(vm: Which, snapshot: SnapshotId) -> RevertSnapshot:

@@ -14,6 +14,7 @@ from linkedclone.model.plan import (
     AttachClone,
     CreateClone,
     CreateFolder,
+    DeleteMemory,
     DeleteSnapshot,
     DeleteVm,
     DisconnectMedia,
@@ -183,6 +184,7 @@ STEPS: Mapping[type[JobStep], Callable[[Rig, Driver], JobStep]] = {
     DeleteVm: of_clone(do.delete_vm),
     UnregisterVm: of_clone(do.unregister_vm),
     DeleteSnapshot: of_parent(lambda vm: do.delete_snapshot(vm, current(vm).id)),
+    DeleteMemory: of_parent(lambda vm: do.delete_memory(vm, current(vm).id)),
     RevertSnapshot: of_parent(lambda vm: do.revert_snapshot(vm, current(vm).id)),
     PromoteVm: of_clone(do.promote_vm),
     GrowDisk: of_bare(

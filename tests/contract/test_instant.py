@@ -260,3 +260,24 @@ def test_a_spare_without_an_identity_counts_as_good_for_nobody(rig: Rig, driver:
     assert (left.id, left.name) == (spare.id, "ci-1")
     assert left.mark is not None
     assert (left.mark.spec, left.mark.spare) == (LEFT_FAILED, False)
+
+
+def test_the_memory_of_a_snapshot_is_deleted_alone(rig: Rig, driver: Driver) -> None:
+    if not driver.features.forks_snapshots:
+        pytest.skip("its forks are made of no snapshot")
+    source = rig.forkable()
+    made, before = forked(driver, source, "ci-1"), find(driver, source)
+    (held,) = [snapshot for snapshot in before.snapshots if snapshot.memory]
+    here = Connection(driver, address="test")
+    for _ in range(2):  # absent counts as done
+        result_of(driver, driver.start(do.delete_memory(before, held.id)))
+    after = find(driver, source)
+    assert [(s.id, s.disks) for s in after.snapshots] == [(s.id, s.disks) for s in before.snapshots]
+    assert not any(snapshot.memory for snapshot in after.snapshots)
+    assert files_of(before) <= rig.files()
+    assert read(driver, made.id).power is Power.ON
+    with pytest.raises(LinkedCloneError):
+        prepare(driver, ask(source, "ci-2"))
+    with pytest.raises(LinkedCloneError, match="holds no memory"):
+        here.snapshots.propose_delete_memory(source, held.id, force=True)
+    assert make(driver, step_for(driver, after, "desk-1")).disks[0].chain[0] in made.layers

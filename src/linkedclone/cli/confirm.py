@@ -13,6 +13,7 @@ from linkedclone.cli.views.name_ranges import collapse_names
 from linkedclone.cli.views.reports import choose_notes, render_actions, say_action_failures
 from linkedclone.errors import InputError
 from linkedclone.model.plan import (
+    DeleteMemory,
     DeleteSnapshot,
     DeleteVm,
     Plan,
@@ -107,6 +108,8 @@ def _describe(step: Step) -> Sequence[str]:
     match step:
         case DeleteSnapshot():
             return [f"delete snapshot {step.name} of {step.vm_name}"]
+        case DeleteMemory():
+            return [f"delete the memory of snapshot {step.name} of {step.vm_name}; its disks stay"]
         case RevertSnapshot():
             return [f"revert {step.vm_name} to {step.name}; what it wrote since is lost"]
         case UnregisterVm():

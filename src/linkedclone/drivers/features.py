@@ -8,6 +8,7 @@ from linkedclone.errors import UnsupportedError
 from linkedclone.model.plan import (
     CreateClone,
     CreateFolder,
+    DeleteMemory,
     DisconnectMedia,
     JobStep,
     PromoteVm,
@@ -67,6 +68,7 @@ _DOING: Final[Mapping[type[JobStep], tuple[str, str]]] = {
     RelocateVm: ("move VMs", "leave them where they are, or make new clones elsewhere"),
     UnregisterVm: ("unregister VMs", "a base stays here anyway while anything needs it"),
     PromoteVm: ("make clones independent", "make full clones instead: ``disk_move.shared``"),
+    DeleteMemory: ("delete the memory of a snapshot alone", "delete the snapshot"),
 }
 """What a step does that not every endpoint takes, and what helps there."""
 

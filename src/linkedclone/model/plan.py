@@ -270,6 +270,15 @@ class DeleteSnapshot(_PlannedVmStep):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DeleteMemory(_PlannedVmStep):
+    """Delete the memory that a snapshot holds; the snapshot of the disks stays."""
+
+    action: ClassVar[str] = "delete-memory"
+    snapshot: SnapshotId
+    name: str = field(metadata=told_as("called"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RevertSnapshot(_PlannedVmStep):
     """Put a VM back to one of its snapshots; its present state is lost."""
 
@@ -346,6 +355,7 @@ JobStep = (
     | DeleteVm
     | UnregisterVm
     | DeleteSnapshot
+    | DeleteMemory
     | RevertSnapshot
     | PromoteVm
     | GrowDisk

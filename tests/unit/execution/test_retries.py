@@ -27,6 +27,7 @@ from linkedclone.execution.runner import Runner
 from linkedclone.model.jobs import Job, JobState
 from linkedclone.model.plan import (
     CreateClone,
+    DeleteMemory,
     DeleteSnapshot,
     DeleteVm,
     GrowDisk,
@@ -58,6 +59,7 @@ IDEMPOTENT: tuple[Step, ...] = (
     DELETE,
     START,
     DeleteSnapshot(vm=VM, vm_name="a", snapshot=SNAPSHOT, name="s"),
+    DeleteMemory(vm=VM, vm_name="a", snapshot=SNAPSHOT, name="s"),
     PromoteVm(vm=VM, vm_name="a"),
     GrowDisk(vm=VM, vm_name="a", disk="Hard disk 1", capacity_bytes=1),
     WriteMark(vm=VM, vm_name="a", mark=Mark(owner="linkedclone", uuid="u"), seen=None),

@@ -10,6 +10,7 @@ from linkedclone.model.values.vm_names import check_name
 from linkedclone.planning.clone.snapshot_choice import find_snapshot, require_seen
 from linkedclone.planning.vms.snapshots_and_disks import (
     plan_create_snapshot,
+    plan_delete_memory,
     plan_delete_snapshot,
     plan_revert,
 )
@@ -76,6 +77,19 @@ class Snapshots:
     ) -> Proposal[Plan, ActionReport]:
         """Propose to delete a snapshot by name, path or id, unless something depends on it."""
         return self._propose(plan_delete_snapshot, ref, name, busy="delete a snapshot of", **care)
+
+    def delete_memory(
+        self, ref: str, name: str, *, progress: Progress | None = None, **care: Unpack[Care]
+    ) -> ActionReport:
+        """Delete a snapshot's memory: :meth:`propose_delete_memory`, and do it."""
+        return self.propose_delete_memory(ref, name, **care).carry_out(progress)
+
+    def propose_delete_memory(
+        self, ref: str, name: str, **care: Unpack[Care]
+    ) -> Proposal[Plan, ActionReport]:
+        """Propose to delete the memory that a snapshot holds; the snapshot of the disks stays."""
+        busy = "delete the memory of a snapshot of"
+        return self._propose(plan_delete_memory, ref, name, busy=busy, **care)
 
     def revert(
         self, ref: str, name: str, *, progress: Progress | None = None, **care: Unpack[Care]

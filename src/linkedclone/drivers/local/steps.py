@@ -64,6 +64,8 @@ def build_work(  # noqa: C901, PLR0912 - one case for each step
             run = partial(take, step.name, step.description, quiesce=step.quiesce)
         case plan.DeleteSnapshot():
             run = partial(snapshots.delete_snapshot, state, machines, step.vm, step.snapshot)
+        case plan.DeleteMemory():
+            run = partial(snapshots.delete_memory, state, machines, step.vm, step.snapshot)
         case plan.RevertSnapshot():
             run = partial(snapshots.revert_snapshot, state, machines, step.vm, step.snapshot)
         case plan.WriteMark():

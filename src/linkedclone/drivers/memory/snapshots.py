@@ -97,6 +97,14 @@ def revert(estate: Estate, vm: VmId, snapshot: SnapshotId) -> None:
     estate.storage.remove_unused(before, estate.used())
 
 
+def delete_memory(estate: Estate, vm: VmId, snapshot: SnapshotId) -> None:
+    """Take the memory of a snapshot away; one without any counts as done."""
+    machine = estate.machines.get(vm)
+    point = machine.point(snapshot) if machine is not None else None
+    if point is not None:
+        point.memory = None
+
+
 def delete_snapshot(estate: Estate, vm: VmId, snapshot: SnapshotId) -> None:
     """Remove a snapshot, merging its layers where no other VM reads them.
 

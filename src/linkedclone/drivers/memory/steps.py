@@ -35,6 +35,8 @@ def start(  # noqa: C901, PLR0912 - one case for each step
             )
         case plan.DeleteSnapshot():
             effect = partial(snapshots.delete_snapshot, estate, step.vm, step.snapshot)
+        case plan.DeleteMemory():
+            effect = partial(snapshots.delete_memory, estate, step.vm, step.snapshot)
         case plan.RevertSnapshot():
             effect = partial(snapshots.revert, estate, step.vm, step.snapshot)
         case plan.WriteMark():

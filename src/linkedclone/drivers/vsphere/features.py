@@ -5,7 +5,7 @@ from typing import Final
 from linkedclone.drivers.features import ALL_STEPS, Features
 from linkedclone.drivers.rules.refusals import FIELDS, OF_GUESTS
 from linkedclone.drivers.vsphere.connection.session import Session
-from linkedclone.model.plan import CreateFolder, PromoteVm, RelocateVm, SetTemplate
+from linkedclone.model.plan import CreateFolder, DeleteMemory, PromoteVm, RelocateVm, SetTemplate
 
 _OF_VCENTER: Final = frozenset({CreateFolder, PromoteVm, RelocateVm, SetTemplate})
 """What a lone ESXi host cannot do [fact: vs-esxi]."""
@@ -45,7 +45,7 @@ def find_features(session: Session) -> Features:
         fields -= {"instant"}
     return Features(
         endpoint="an ESXi host without vCenter" if alone else "vSphere",
-        steps=ALL_STEPS - _OF_VCENTER if alone else ALL_STEPS,
+        steps=ALL_STEPS - {DeleteMemory} - (_OF_VCENTER if alone else frozenset()),
         request_fields=fields,
         pool_section="vsphere",
         parallel=8 if alone else 128,

@@ -126,6 +126,9 @@ class Steps:
                 return self._create_folder(step)
             case plan.RemoveStray():
                 return self._remover.remove(step.stray)
+            case plan.DeleteMemory():
+                msg = f"{step!r} was not refused: it is not a feature of this driver"
+                raise TypeError(msg)
             case _:
                 assert_never(step)
 

@@ -7,6 +7,7 @@ from linkedclone.lineage.family import Lineage
 from linkedclone.lineage.needed_layers import frozen_by, hangable
 from linkedclone.model.inventory import Inventory
 from linkedclone.model.plan import (
+    DeleteMemory,
     DeleteSnapshot,
     GrowDisk,
     Plan,
@@ -80,6 +81,39 @@ def plan_delete_snapshot(
         vm=vm.id, vm_name=vm.name, vm_uuid=vm.uuid, snapshot=snapshot.id, name=snapshot.name
     )
     return Plan(stages=((step,),), notes=what_to_know([vm], inventory), routine=inventory.unscanned)
+
+
+def plan_delete_memory(
+    vm: Vm,
+    snapshot: Snapshot,
+    inventory: Inventory,
+    *,
+    force: bool = False,
+    despite_unreadable: bool = False,
+) -> Plan:
+    """Delete the memory that a snapshot holds; its disks stay, and so do forks that run.
+
+    Spares are in the way: their pool would have nothing to make others of.
+    """
+    refuse_unreadable(vm, snapshot)
+    (vm,) = latest([vm], inventory)
+    snapshot = latest_snapshot(vm, snapshot)
+    refuse_unread([vm], action="delete the memory of a snapshot of", despite=despite_unreadable)
+    called = f"snapshot {snapshot.name!r} of {vm.name}"
+    if snapshot.memory is None:
+        raise RefusedError(f"the {called} holds no memory", hint="``snapshot list`` tells")
+    lineage = Lineage(inventory)
+    forks = lineage.dependants_of_snapshot(vm, snapshot)
+    refuse_used(
+        f"refusing to delete the memory of {called}: spares of a pool stand still in it",
+        [fork for fork in forks if isinstance(fork, Vm) and fork.mark and fork.mark.spare],
+        hint="set spares in the pool's file to 0 and apply it: ``pool apply``",
+    )
+    refuse_foreign([vm], action="delete the memory of a snapshot of", force=force)
+    step = DeleteMemory(
+        vm=vm.id, vm_name=vm.name, vm_uuid=vm.uuid, snapshot=snapshot.id, name=snapshot.name
+    )
+    return Plan(stages=((step,),))
 
 
 def plan_revert(

@@ -6,11 +6,12 @@ import pytest
 
 from linkedclone.errors import InputError, InUseError, NotFoundError, NotOursError, RefusedError
 from linkedclone.model.inventory import Stray
-from linkedclone.model.plan import DeleteSnapshot, GrowDisk, RevertSnapshot
+from linkedclone.model.plan import DeleteMemory, DeleteSnapshot, GrowDisk, RevertSnapshot
 from linkedclone.model.values.ids import VmId
-from linkedclone.model.vm import Snapshot, Vm
+from linkedclone.model.vm import PoolState, Snapshot, SnapshotMemory, Vm
 from linkedclone.planning.vms.snapshots_and_disks import (
     plan_create_snapshot,
+    plan_delete_memory,
     plan_delete_snapshot,
     plan_grow,
     plan_revert,
@@ -78,6 +79,37 @@ def test_a_snapshot_that_nothing_needs_is_deleted(
     assert step == DeleteSnapshot(
         vm=one.id, vm_name="gold", vm_uuid=one.uuid, snapshot=which.id, name=which.name
     )
+
+
+def warm(vm: Vm) -> tuple[Vm, Snapshot]:
+    """Return the VM with memory in its snapshot."""
+    held = replace(BASE, memory=SnapshotMemory(size_bytes=1))
+    return replace(vm, snapshots=(held, *vm.snapshots[1:])), held
+
+
+def test_the_memory_of_a_snapshot_goes_alone_also_with_clones() -> None:
+    gold, held = warm(GOLD)
+    (step,) = plan_delete_memory(gold, held, seen(gold, ONE, TWO), force=True).steps
+    assert step == DeleteMemory(
+        vm=gold.id, vm_name="gold", vm_uuid=gold.uuid, snapshot=held.id, name=held.name
+    )
+
+
+def test_spares_keep_the_memory_of_their_snapshot() -> None:
+    gold, held = warm(GOLD)
+    assert ONE.mark
+    spare = replace(ONE, mark=replace(ONE.mark, pool=PoolState(spare=True)))
+    with pytest.raises(InUseError, match="spares") as caught:
+        plan_delete_memory(gold, held, seen(gold, spare, TWO), force=True)
+    assert list(caught.value.dependants) == [ONE.name]
+
+
+def test_memory_that_is_not_there_is_not_deleted_and_that_of_foreign_vms_needs_force() -> None:
+    with pytest.raises(RefusedError, match="holds no memory"):
+        plan_delete_memory(GOLD, BASE, seen(GOLD), force=True)
+    gold, held = warm(GOLD)
+    with pytest.raises(NotOursError):
+        plan_delete_memory(gold, held, seen(gold))
 
 
 def test_the_plan_to_delete_a_snapshot_names_unsearched_places() -> None:

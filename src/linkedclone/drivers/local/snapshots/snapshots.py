@@ -203,6 +203,21 @@ def bring_back(machine: Machine, loading: Loading) -> None:
     set_clock(machine)
 
 
+def delete_memory(
+    state: StateFolder, machines: OpenMachine, vm: VmId, snapshot: SnapshotId
+) -> None:
+    """Take a snapshot's memory away; absent counts as done. Forks that run have it open still."""
+    with at_work_on(state, "delete-memory", vm) as entry, locked(state, vm) as found:
+        stored = settle(state, machines, found)
+        kept = tuple(
+            replace(s, memory=None) if s.id == snapshot else s for s in stored.record.snapshots
+        )
+        if kept != stored.record.snapshots:
+            register(state, entry, stored.memory)
+            save_record(state, stored, replace(stored.record, snapshots=kept))
+            sweep(state, stored.memory)
+
+
 def delete_snapshot(
     state: StateFolder, machines: OpenMachine, vm: VmId, snapshot: SnapshotId
 ) -> None:
