@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -14,10 +15,12 @@ from pathlib import Path
 from bench.commands import LINKEDCLONE, BenchError, run
 from bench.local import await_greeting, build_guest, local_environment, scratch_folder
 from bench.row import Comparison, Contender, Limit, Options, Sample, Target, row
+from linkedclone.app.pools.pools import Pools
+from linkedclone.app.proposal import Acting
 from linkedclone.drivers.local.driver import LocalDriver
 from linkedclone.drivers.local.machine.open import open_machine
 from linkedclone.drivers.local.state.folder import open_state
-from linkedclone.model.vm import SshAddress
+from linkedclone.model.pool import PoolSpec
 
 _MANY = 50
 _ASKED = 5
@@ -64,7 +67,8 @@ def instant(options: Options) -> Comparison:
         notes=(
             f"many are {many}; memory is of the process of one clone that answers by SSH",
             "the pause is the longest silence of a guest that tells its uptime all the time",
-            "a spare is claimed by a pool that becomes larger, from the command on",
+            "a spare is claimed by a run over a pool that becomes larger, until SSH greets",
+            "the program that makes that run has been started before",
         ),
     )
 
@@ -124,42 +128,39 @@ def _clone(settings: Settings, count: int, parent: str, *how: str) -> None:
 
 # -- spares ---------------------------------------------------------------------------------------
 
-_POOL = """
-pool: ci
-parent: warm
-snapshot: ready
-clone: instant
-size: 0
-spares: 1
-name: "desk-{n}"
-"""
+_POOL = PoolSpec(
+    pool="ci",
+    parent="warm",
+    snapshot="ready",
+    clone="instant",
+    size=0,
+    spares=1,
+    name="desk-{n}",
+)
 
 
 def _claim_spare() -> Sample:
-    """Let a pool become larger; its new clone says its own name over SSH."""
-    with _golden() as (settings, state):
-        file = state.parent / "ci.yaml"
-        file.write_text(_POOL)
-        run(settings, LINKEDCLONE, "pool", "apply", file)
-        address = _find_ssh(state, "ci-spare-1")
-        command = (str(LINKEDCLONE), "pool", "scale", str(file), "1", "--yes")
+    """Let a pool become larger; its new clone greets over SSH, and is who it should be."""
+    with (
+        _golden() as (settings, folder),
+        closing(LocalDriver(open_state(folder, immutable=False), machines=open_machine)) as driver,
+    ):
+        pools = Pools(Acting(driver, address="local:", log_folder=None))
+        pools.apply(pools.survey(_POOL))
+        (spare,) = driver.find_vms(["ci-spare-1"])
+        if spare.ssh is None:
+            raise BenchError("the spare cannot be reached")
+        scene = pools.survey(replace(_POOL, size=1))
         begun = time.perf_counter()
-        # It goes on and makes another spare.
-        with subprocess.Popen(command, env=settings, stdout=subprocess.DEVNULL):  # noqa: S603 - our own arguments
-            await_greeting(address)
-            told = run(settings, LINKEDCLONE, "ssh", "desk-1", "hostname").strip()
+        with ThreadPoolExecutor(1) as thread:
+            applied = thread.submit(pools.apply, scene)
+            await_greeting(spare.ssh)
             seconds = time.perf_counter() - begun
-    if told != "desk-1":
-        raise BenchError(f"desk-1 says that it is {told}")
+            if applied.result().exit_code:
+                raise BenchError("the pool did not become larger")
+        if run(settings, LINKEDCLONE, "ssh", "desk-1", "hostname").strip() != "desk-1":
+            raise BenchError("desk-1 does not say who it is")
     return Sample(seconds=seconds)
-
-
-def _find_ssh(state: Path, name: str) -> SshAddress:
-    with closing(LocalDriver(open_state(state, immutable=False), machines=open_machine)) as driver:
-        (vm,) = driver.find_vms([name])
-    if vm.ssh is None:
-        raise BenchError(f"{name} cannot be reached")
-    return vm.ssh
 
 
 # -- memory ---------------------------------------------------------------------------------------
