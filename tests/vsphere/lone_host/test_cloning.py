@@ -168,7 +168,7 @@ def test_the_nvram_of_a_uefi_guest_is_there_before_the_clone_is(
 def test_a_dry_run_shows_each_request_in_its_order(
     simulator: Simulator, driver: VsphereDriver
 ) -> None:
-    requests = driver.preview_clone(replace(step(driver), disk_move=DiskMove.SHARED))["requests"]
+    requests = driver.preview_clone(replace(step(driver), disk_move=DiskMove.SHARED))["calls"]
     assert isinstance(requests, list)
     methods = [one["method"] for one in requests]
     assert [one for one in methods if one in CHANGES] == ["MakeDirectory", *CHANGES]

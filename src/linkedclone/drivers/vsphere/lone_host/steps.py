@@ -49,7 +49,7 @@ class LoneHost:
         calls = build_calls(self._session, step, self._sources.read(step), claim)
         paths = filter(None, (directory_of(step), claim))
         locks = [{"method": "MakeDirectory", "name": path} for path in paths]
-        return {"requests": [*locks, *map(render_call, calls)]}
+        return {"calls": [*locks, *map(render_call, calls)]}
 
 
 def render_call(call: Call) -> Mapping[str, object]:
