@@ -63,11 +63,17 @@ class GuestWatch:
         self._pace = pace
         self._since: datetime | None = None
 
-    def follow(self) -> None:
-        """Wait until every guest has got there, or will not."""
+    def follow(self, seen: Sequence[Vm] = ()) -> None:
+        """Wait until every guest has got there, or will not.
+
+        Args:
+            seen: VMs that were looked at just now.
+        """
         begun = heard = self._pace.now()
         for guest in self.guests.values():
             self._tell(guest, JobStatus.RUNNING)
+        known = {vm.id: vm for vm in seen if not self._needs_news(vm)}
+        self._take_in(known, known, {}, 0.0)
         while waiting := self._waiting():
             vms, news = self._outage.ask(partial(self._look, waiting))
             silence, heard = self._pace.now() - heard, self._pace.now()

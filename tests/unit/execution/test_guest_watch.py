@@ -113,6 +113,16 @@ def test_one_look_serves_all_and_only_those_that_wait_are_looked_at() -> None:
     assert driver.asked == [("vm-1", "vm-2"), ("vm-1",), ("vm-1",)]
 
 
+def test_a_guest_that_was_seen_ready_just_now_is_not_looked_at_again() -> None:
+    other = replace(VM, id=VmId("vm-2"), name="desk-2")
+    driver = Scripted([(replace(READY, id=other.id, name=other.name),)])
+    watching = watch(driver, VM, other)
+    watching.follow([READY, other])
+    assert driver.asked == [("vm-2",)]
+    assert watching.guests[READY.id].vm == READY
+    assert all(guest.failure is None for guest in watching.guests.values())
+
+
 def test_looks_get_rarer_but_never_rarer_than_every_two_seconds() -> None:
     clock = Clock()
     watch(Scripted([(VM,)]), clock=clock).follow()

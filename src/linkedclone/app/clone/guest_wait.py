@@ -26,18 +26,20 @@ class Started:
         vm: The VM as it was seen last.
         since: When it began to run, as far as this run knows, by ``time.monotonic``.
         guest: Who it was made to be; None for one that another run has made.
+        fresh: Whether ``vm`` is how it was when this run had made it.
     """
 
     vm: Vm
     since: float
     guest: Guest | None = None
+    fresh: bool = False
 
 
 def list_started(existing: Sequence[Vm], made: Sequence[Made], now: float) -> dict[str, Started]:
     """Return the clones of a batch that are there, by name; those that were, from ``now`` on."""
     there = {vm.name.casefold(): Started(vm=vm, since=now) for vm in existing}
     return there | {
-        m.item.name.casefold(): Started(vm=m.vm, since=m.landed, guest=m.item.guest)
+        m.item.name.casefold(): Started(vm=m.vm, since=m.landed, guest=m.item.guest, fresh=True)
         for m in made
         if m.vm is not None
     }
@@ -78,10 +80,13 @@ def await_guests(
         )
         vm = replace(one.vm, power=Power.ON)
         guests[vm.id] = begin(course, vm, since=one.since, now=now)
+    # A fork's guest answers at once: it is not asked the same twice.
+    fresh = [one.vm for one in waiting.values() if one.fresh]
+    seen = [vm for vm in fresh if vm.tools_running and vm.power is Power.ON]
     watch = GuestWatch(driver, guests, runner.progress, runner.outage, runner.pace)
     interrupted, trouble = False, None
     try:
-        watch.follow()
+        watch.follow(seen)
     except KeyboardInterrupt:
         interrupted = True
     except LinkedCloneError as error:

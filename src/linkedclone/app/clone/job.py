@@ -98,7 +98,7 @@ def prepare(driver: Driver, request: CloneRequest) -> Prepared:
         from linkedclone.app.clone.guest_identities import settle
 
         request = settle(request)
-    (source,) = driver.find_vms([request.parent])
+    (source,) = driver.without_guests().find_vms([request.parent])
     if request.instant:
         from linkedclone.drivers.rules.refusals import require_field
         from linkedclone.planning.clone.instant import settle_instant
