@@ -24,7 +24,7 @@ RESULT: Final = "/run/cloud-init/result.json"
 STATUS: Final = "/run/cloud-init/status.json"
 """Written from its first stage on."""
 _LARGEST_BYTES: Final = 1 << 16
-_POLL_SECONDS: Final = 0.02
+_POLL_SECONDS: Final = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,17 +83,19 @@ async def await_script(
 ) -> ScriptResult | None:
     """Wait for a script's end, or for so long; None if it still runs. To be asked once more then.
 
-    The agent forgets the output once it has been told.
+    The agent forgets the output once it has been told. It is asked the more rarely the longer
+    the script takes: each answer takes an emulated guest some milliseconds from it.
     """
-    deadline = time.monotonic() + seconds
+    begun = time.monotonic()
     async with agent_of(session, name) as agent:
         while True:
             answer = await agent.execute("guest-exec-status", pid=pid)
             if answer["exited"].flag():
                 return _read_result(answer)
-            if time.monotonic() >= deadline:
+            elapsed = time.monotonic() - begun
+            if elapsed >= seconds:
                 return None
-            await asyncio.sleep(_POLL_SECONDS)
+            await asyncio.sleep(max(_POLL_SECONDS, elapsed / 8))
 
 
 def _read_result(answer: Answer) -> ScriptResult:
