@@ -39,6 +39,10 @@ _ROUNDS = 3
 _MOST_VALUES = 100_000
 """No file that a person wrote has more; one with aliases of aliases may seem to."""
 
+_MOST_TOLD = 100
+_LONGEST_TOLD = 1000
+"""How many errors of a file are told, and how much of each: a file may be of another kind."""
+
 
 class YamlFile:
     """A file as it was read.
@@ -96,10 +100,10 @@ class YamlFile:
             (self.line_of(p.place), show_place(self._as_written(p.place)), p.text) for p in problems
         )
         many = render_count(len(listed), "error")
-        return InputError(
-            f"the {self.what} {self.path} has {many}",
-            details="\n".join(f"line {line}: {place}: {text}" for line, place, text in listed),
-        )
+        told = [f"line {line}: {place}: {text}"[:_LONGEST_TOLD] for line, place, text in listed]
+        if len(told) > _MOST_TOLD:
+            told[_MOST_TOLD:] = [f"and {len(told) - _MOST_TOLD} more"]
+        return InputError(f"the {self.what} {self.path} has {many}", details="\n".join(told))
 
     def _as_written(self, place: Place) -> Place:
         """Leave out the number of an item that is written without a list around it."""

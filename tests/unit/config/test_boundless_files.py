@@ -42,6 +42,16 @@ def test_a_boundless_yaml_file_is_refused_with_its_line(
     assert caught.match(told)
 
 
+def test_a_file_of_another_kind_is_not_told_whole(tmp_path: Path) -> None:
+    file = tmp_path / "pool.yaml"
+    file.write_text(f"{'x' * 1000}: 1\n" + "".join(f"k{n}: 1\n" for n in range(150)))
+    with pytest.raises(InputError, match="has 155 errors") as caught:
+        read_pool(file)
+    lines = caught.value.details.splitlines()
+    assert (len(lines), lines[-1]) == (101, "and 55 more")
+    assert max(map(len, lines)) == 1000
+
+
 @pytest.mark.parametrize(
     "read", [*READERS.values(), read_password_file], ids=[*READERS.keys(), "password"]
 )
