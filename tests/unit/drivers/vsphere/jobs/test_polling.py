@@ -135,8 +135,10 @@ def test_a_removal_is_done_only_if_the_file_that_is_missing_is_its_own(
     fault = vim.fault.FileNotFound(file=told)
     task = seen("Task", "task-1", info__state="error", info__error=fault)
     subject = "[ssd1] a b/a b-000001.vmdk"
-    assert build_state(job("remove"), task, subject=subject).status is status
-    assert build_state(job("delete"), task, subject=subject).status is JobStatus.FAILED
+    for action in ("remove", "delete", "unregister"):
+        assert build_state(job(action), task, subject=subject).status is status
+    assert build_state(job("delete"), task).status is JobStatus.FAILED
+    assert build_state(job("snapshot"), task, subject=subject).status is JobStatus.FAILED
 
 
 def test_a_start_that_fails_for_any_reason_is_a_power_on_error() -> None:
