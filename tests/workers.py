@@ -22,6 +22,8 @@ from tests.folders import folders_of
 from tests.scheduling import Unit, arrange
 
 FORKING = get_context("fork")
+END_SECONDS = 300.0
+"""How long a worker may take to take down what its last test had set up."""
 
 
 @dataclass(kw_only=True, eq=False)
@@ -69,7 +71,7 @@ def _crew(session: pytest.Session, count: int) -> Iterator[list[Worker]]:
         for worker in crew:  # those that still work end when they have nobody to tell
             worker.connection.close()
         for worker in crew:
-            worker.process.join()
+            _end(worker)
 
 
 def _hire(session: pytest.Session, name: str, crew: Sequence[Worker]) -> Worker:
@@ -103,7 +105,7 @@ def _take(session: pytest.Session, units: deque[Unit], worker: Worker) -> None:
 def _bury(session: pytest.Session, units: deque[Unit], worker: Worker) -> bool:
     """Look at how a worker ended; return whether somebody has to go on for it."""
     worker.connection.close()
-    worker.process.join()
+    _end(worker)
     if not worker.process.exitcode and not worker.todo:
         return False
     item = session.items[worker.todo.popleft() if worker.todo else -1]
@@ -113,6 +115,12 @@ def _bury(session: pytest.Session, units: deque[Unit], worker: Worker) -> bool:
     if worker.todo:
         units.appendleft(tuple(worker.todo))
     return bool(units)
+
+
+def _end(worker: Worker) -> None:
+    worker.process.join(END_SECONDS)
+    worker.process.kill()  # nothing, where it has ended
+    worker.process.join()
 
 
 # -- in a worker ------------------------------------------------------------------------
@@ -136,6 +144,7 @@ def _work(
             pass
         finally:
             session._setupstate.teardown_exact(None)
+    os._exit(0)  # threads that tests left are not waited for
 
 
 def _receive(
