@@ -15,7 +15,6 @@ from linkedclone.drivers.vsphere.native import kind_of
 from linkedclone.model.plan import CreateClone
 from linkedclone.model.values.ids import VmId
 from linkedclone.model.vm import Power, Vm
-from tests import do
 from tests.live import beliefs
 from tests.live.beliefs import Seen, say, untold
 from tests.live.host_lab import HostLab, kinds_of
@@ -302,11 +301,7 @@ def _merge(lab: HostLab) -> Seen:
     # Something has to be written that is merged; a guest that boots does so.
     lab.set_power(base, Power.ON)
     lab.set_power(base, Power.OFF)
-    state = lab.finish(lab.driver.start(do.delete_snapshot(base, base.snapshots[0].id)))
-    error = state.error
-    if error is None:
-        return say(lab.set_power(child, Power.ON) is not None, "it was merged")
-    # Our own guard refuses to send it; so it is sent past it.
+    # Not by a step of ours: the driver refuses it.
     native = lab.native(base.id).snapshot.currentSnapshot
     kind = lab.kind_of_fault(native.RemoveSnapshot_Task, removeChildren=False, consolidate=True)
     trouble = lab.set_power(child, Power.ON)
