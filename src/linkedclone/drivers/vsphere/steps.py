@@ -18,6 +18,7 @@ from linkedclone.drivers.vsphere.guest.stored_specifications import StoredSpecs
 from linkedclone.drivers.vsphere.inventory.device_shape import Shape, needs_devices
 from linkedclone.drivers.vsphere.inventory.observe import Observer
 from linkedclone.drivers.vsphere.jobs.tasks import Jobs
+from linkedclone.drivers.vsphere.lone_host.directory import Directories
 from linkedclone.drivers.vsphere.lone_host.examine import Host
 from linkedclone.drivers.vsphere.lone_host.second_look import SecondLook
 from linkedclone.drivers.vsphere.lone_host.steps import LoneHost
@@ -67,7 +68,7 @@ class Steps:
         self._jobs = jobs
         self._forks = forks
         self.lone_host: LoneHost | None = None
-        self._second_look = SecondLook(observer)
+        self._second_look = SecondLook(observer, Directories(session, collector))
         self.host = None if session.is_vcenter else Host(session, collector)
         self._fork_sources: dict[VmId, ForkSource] = {}
 

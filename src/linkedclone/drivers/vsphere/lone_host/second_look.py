@@ -7,6 +7,7 @@ Nothing on a host keeps a snapshot from being merged into the file that clones r
 from typing import Final, assert_never
 
 from linkedclone.drivers.vsphere.inventory.observe import Observer
+from linkedclone.drivers.vsphere.lone_host.directory import Directories
 from linkedclone.errors import DuplicateNameError, GoneError, InUseError, RefusedError
 from linkedclone.lineage.family import Lineage
 from linkedclone.lineage.needed_layers import find_unread_users, frozen_by, hangable
@@ -29,8 +30,9 @@ _WORDS: Final = {
 class SecondLook:
     """Refuses what the host would do; steps that begin at the same time share a look."""
 
-    def __init__(self, observer: Observer) -> None:
+    def __init__(self, observer: Observer, directories: Directories) -> None:
         self._look: SharedLook[Inventory] = SharedLook(observer.observe)
+        self._directories = directories
 
     def check(self, step: JobStep) -> None:
         """Refuse a step that takes away what something depends on, or may depend on."""
@@ -38,9 +40,27 @@ class SecondLook:
             case DeleteSnapshot() | RevertSnapshot() | GrowDisk():
                 check_writing(step, self._look.take())
             case RenameVm():
-                check_name(step, self._look.take())
+                inventory = self._look.take()
+                check_name(step, inventory)
+                self._check_folder(step, inventory)
             case _:
                 pass
+
+    def _check_folder(self, step: RenameVm, inventory: Inventory) -> None:
+        """Refuse a name whose folder is there: it is the lock of a clone that is being made."""
+        vm = next((one for one in inventory.vms if one.id == step.vm), None)
+        if vm is None or vm.home is None or vm.home[1] == step.new_name:
+            return
+        names = {layer.store: layer.store_name for layer in vm.layers}
+        if vm.home[0] not in names:
+            return
+        directory = f"[{names[vm.home[0]]}] {step.new_name}"
+        if self._directories.list_files(directory, vm.home[0]) is not None:
+            raise DuplicateNameError(
+                f"could not rename {step.vm_name}: the folder {directory} is there already",
+                hint="choose another name, or look at the folder in the datastore browser",
+                kind="DuplicateName",
+            )
 
 
 def check_writing(step: Writing, inventory: Inventory) -> None:
