@@ -7,7 +7,7 @@ from pkgutil import resolve_name
 import pytest
 
 from linkedclone.drivers.contract import Driver
-from tests.contract.rigs import live, local, memory, vsphere
+from tests.contract.rigs import esxi, live, local, memory, vsphere
 from tests.contract.rigs.base import OpenRig, Rig
 
 FURTHER = os.environ.get("LINKEDCLONE_RIG")
@@ -16,6 +16,7 @@ FURTHER = os.environ.get("LINKEDCLONE_RIG")
 RIGS: dict[str, OpenRig] = {
     "memory": memory.open_rig,
     "vsphere": vsphere.open_rig,
+    "esxi": esxi.open_rig,
     "local": local.open_rig,
 }
 if live.SETTINGS is not None:

@@ -1,8 +1,11 @@
 """A promoted clone shares nothing any more, and nobody else notices."""
 
+import pytest
+
 from linkedclone.drivers.contract import Driver
 from linkedclone.errors import HypervisorError, NoSpaceError
 from linkedclone.lineage.family import Lineage
+from linkedclone.model.plan import PromoteVm
 from linkedclone.model.report import Mode
 from linkedclone.model.vm import Power, Vm
 from tests import do
@@ -20,6 +23,12 @@ from tests.contract.acts import (
     take_snapshot,
 )
 from tests.contract.rigs.base import Kind, Rig
+
+
+@pytest.fixture(autouse=True)
+def promotes(driver: Driver) -> None:
+    if PromoteVm not in driver.features.steps:
+        pytest.skip("it makes no clones independent")
 
 
 def promote(driver: Driver, vm: Vm) -> Vm:

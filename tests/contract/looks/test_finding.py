@@ -1,15 +1,19 @@
 """VMs are found by name, path or UUID, and places by name."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
 from linkedclone.drivers.contract import Driver
-from linkedclone.errors import AmbiguousError, InputError, NotFoundError
+from linkedclone.drivers.rules.refusals import FIELDS
+from linkedclone.errors import AmbiguousError, InputError, NotFoundError, UnsupportedError
 from linkedclone.model.request import CloneRequest, Placement
 from linkedclone.model.vm import Vm
 from tests.contract.acts import clone, find, target_of
 from tests.contract.rigs.base import Rig
+
+ANY = CloneRequest(parent="any", names=("any",))
 
 
 @pytest.mark.parametrize(
@@ -94,24 +98,23 @@ def test_a_folder_is_found_by_its_path(rig: Rig, driver: Driver) -> None:
 
 
 def test_a_stored_customization_is_found(rig: Rig, driver: Driver) -> None:
-    request = CloneRequest(parent="any", names=("any",), customization_spec=rig.customization)
+    request = replace(ANY, customization_spec=rig.customization)
     target = driver.resolve_target(find(driver, rig.parent), request)
     assert target.customization_spec == rig.customization
 
 
-@pytest.mark.parametrize(
-    "request_",
-    [
-        CloneRequest(parent="any", names=("any",), placement=Placement(folder="nowhere")),
-        CloneRequest(parent="any", names=("any",), placement=Placement(datastore="nowhere")),
-        CloneRequest(parent="any", names=("any",), placement=Placement(resource_pool="nowhere")),
-        CloneRequest(parent="any", names=("any",), customization_spec="nowhere"),
-    ],
-    ids=["folder", "datastore", "resource pool", "customization"],
-)
-def test_places_that_are_not_there_are_not_found(
-    rig: Rig, driver: Driver, request_: CloneRequest
-) -> None:
-    with pytest.raises(NotFoundError, match="nowhere") as caught:
-        driver.resolve_target(find(driver, rig.parent), request_)
-    assert isinstance(caught.value, InputError)
+NOWHERE = {
+    "placement.folder": replace(ANY, placement=Placement(folder="nowhere")),
+    "placement.datastore": replace(ANY, placement=Placement(datastore="nowhere")),
+    "placement.resource_pool": replace(ANY, placement=Placement(resource_pool="nowhere")),
+    "customization_spec": replace(ANY, customization_spec="nowhere"),
+}
+
+
+@pytest.mark.parametrize("field", NOWHERE)
+def test_places_that_are_not_there_are_not_found(rig: Rig, driver: Driver, field: str) -> None:
+    refused = field in FIELDS and field not in driver.features.request_fields
+    with pytest.raises(UnsupportedError if refused else NotFoundError) as caught:
+        driver.resolve_target(find(driver, rig.parent), NOWHERE[field])
+    assert (field if refused else "nowhere") in str(caught.value)
+    assert refused or isinstance(caught.value, InputError)

@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import pytest
+
 from linkedclone.drivers.contract import Driver
 from linkedclone.errors import ChangedError
 from linkedclone.model.vm import Mark, PoolState, Power
@@ -74,6 +76,8 @@ def test_a_mark_holds_addresses_and_no_clone_inherits_them(rig: Rig, driver: Dri
 def test_a_mark_does_not_count_where_the_hypervisor_gave_another_uuid(
     rig: Rig, driver: Driver
 ) -> None:
+    if not rig.ways.replaces_uuids:
+        pytest.skip("it gives no other UUID than the one asked for")
     first = clone(driver, rig, "desk-001")
     step = step_for(driver, find(driver, rig.parent), "desk-002")
     same = replace(step, uuid=first.uuid, mark=replace(step.mark, uuid=first.uuid))

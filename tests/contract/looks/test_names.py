@@ -113,8 +113,9 @@ def test_attach_fails_when_the_other_run_fails(
     rig.delay("clone", 0.5)
     rig.fail("clone", "desk-001")
     step = step_for(driver, find(driver, rig.parent), "desk-001")
-    driver.start(step)
+    job = driver.start(step)
     attached = other_driver.start(do.attach(step))
+    assert [state.status for state in finish(driver, [job])] == [JobStatus.FAILED]
     assert isinstance(error_of(other_driver, lambda: attached), GoneError)
 
 

@@ -7,6 +7,7 @@ To hold a further driver to the contract, write one more rig and name it in
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from enum import Enum
 from typing import Literal, Protocol
 
@@ -56,6 +57,20 @@ class Kind(Enum):
         self.error = error
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ways:
+    """What a hypervisor does by itself; where it does not, the driver has to refuse.
+
+    Attributes:
+        keeps_layers: Whether a layer that clones read stays as it is when the snapshot goes that
+            froze it.
+        replaces_uuids: Whether a VM gets another UUID if another VM has the one asked for.
+    """
+
+    keeps_layers: bool = True
+    replaces_uuids: bool = True
+
+
 class Rig(Protocol):
     """One fresh hypervisor, for one test.
 
@@ -64,12 +79,14 @@ class Rig(Protocol):
         bare: Path of a VM, off, with one disk and no snapshot.
         customization: Name of a stored customization specification.
         disk_move_type: What a linked clone's request has to say; empty if there is no such word.
+        ways: What the hypervisor does by itself.
     """
 
     parent: str
     bare: str
     customization: str
     disk_move_type: str
+    ways: Ways
 
     def connect(self) -> Driver:
         """Open one more connection to the same endpoint."""

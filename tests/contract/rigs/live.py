@@ -18,7 +18,7 @@ from linkedclone.drivers.registry import open_driver
 from linkedclone.model.values.ids import VmId
 from linkedclone.model.vm import Power
 from tests import do
-from tests.contract.rigs.base import Action, At, Kind, Rig
+from tests.contract.rigs.base import Action, At, Kind, Rig, Ways
 from tests.live.lab import Lab, open_lab
 from tests.live.settings import read_settings
 
@@ -33,6 +33,7 @@ class LiveRig:
     bare: str
     customization: str
     disk_move_type = "createNewChildDiskBacking"
+    ways = Ways()
 
     def __init__(self, lab: Lab) -> None:
         self._lab = lab

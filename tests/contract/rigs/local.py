@@ -37,7 +37,7 @@ from linkedclone.model.values.ids import VmId
 from linkedclone.model.vm import Layer, Power
 from tests import do
 from tests.contract.acts import result_of
-from tests.contract.rigs.base import Action, At, Kind, Rig
+from tests.contract.rigs.base import Action, At, Kind, Rig, Ways
 from tests.local.copies import copy_built
 
 GUEST_MEMORY_BYTES = 64 << 20
@@ -162,6 +162,7 @@ class LocalRig:
     bare = "/vm/bare"
     customization = ""
     disk_move_type = ""
+    ways = Ways()
 
     def __init__(self, folder: Path, *, warm: bool = False) -> None:
         """Copy one that is built once; ``warm``: the parent has a snapshot with memory already."""

@@ -9,7 +9,7 @@ from linkedclone.model.values.ids import VmId
 from linkedclone.model.vm import Power
 from tests import do
 from tests.contract.acts import result_of
-from tests.contract.rigs.base import Action, At, Kind, Rig
+from tests.contract.rigs.base import Action, At, Kind, Rig, Ways
 from tests.memory import Action as MemoryAction
 from tests.memory import MemoryHypervisor
 
@@ -21,6 +21,7 @@ class MemoryRig:
     bare = "/vm/bare"
     customization = "linux"
     disk_move_type = ""
+    ways = Ways()
 
     def __init__(self) -> None:
         self.hypervisor = MemoryHypervisor()

@@ -4,7 +4,7 @@ import ssl
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from pyVim.connect import Disconnect, SmartConnect
@@ -16,25 +16,8 @@ from linkedclone.model.values.ids import VmId
 from linkedclone.model.vm import Power
 from tests import do
 from tests.contract.acts import result_of
-from tests.contract.rigs.base import Action, At, Kind, Rig
+from tests.contract.rigs.base import Action, At, Kind, Rig, Ways
 from tests.simulator import Simulator
-
-METHODS: dict[Action, str] = {
-    "clone": "CloneVM_Task",
-    "power-on-of-clone": "CloneVM_Task",
-    "power-on": "PowerOnVM_Task",
-    "power-off": "PowerOffVM_Task",
-    "delete": "Destroy_Task",
-    "snapshot": "CreateSnapshot_Task",
-    "delete-snapshot": "RemoveSnapshot_Task",
-    "revert": "RevertToSnapshot_Task",
-    "promote": "PromoteDisks_Task",
-    "grow": "ReconfigVM_Task",
-    "mark": "ReconfigVM_Task",
-    "remove": "DeleteDatastoreFile_Task",
-    "rename": "Rename_Task",
-    "relocate": "RelocateVM_Task",
-}
 
 FAULTS = {
     Kind.SYSTEM: "SystemError",
@@ -55,6 +38,23 @@ class VsphereRig:
     bare = "/DC0/vm/DC0_H0_VM1"
     customization = "vcsim-linux"
     disk_move_type = "createNewChildDiskBacking"
+    ways = Ways()
+    methods: ClassVar[dict[Action, str]] = {
+        "clone": "CloneVM_Task",
+        "power-on-of-clone": "CloneVM_Task",
+        "power-on": "PowerOnVM_Task",
+        "power-off": "PowerOffVM_Task",
+        "delete": "Destroy_Task",
+        "snapshot": "CreateSnapshot_Task",
+        "delete-snapshot": "RemoveSnapshot_Task",
+        "revert": "RevertToSnapshot_Task",
+        "promote": "PromoteDisks_Task",
+        "grow": "ReconfigVM_Task",
+        "mark": "ReconfigVM_Task",
+        "remove": "DeleteDatastoreFile_Task",
+        "rename": "Rename_Task",
+        "relocate": "RelocateVM_Task",
+    }
 
     def __init__(self, simulator: Simulator) -> None:
         self.simulator = simulator
@@ -90,7 +90,7 @@ class VsphereRig:
         if action == "power-on-of-clone":
             stage = "poweron"
         self.simulator.fault(
-            METHODS[action],
+            self.methods[action],
             FAULTS[kind],
             at=stage,
             name=name,
@@ -99,7 +99,7 @@ class VsphereRig:
         )
 
     def delay(self, action: Action, seconds: float) -> None:
-        self._task_ms[METHODS[action]] = int(1000 * seconds)
+        self._task_ms[self.methods[action]] = int(1000 * seconds)
         if action == "clone":
             self._task_ms["InstantClone_Task"] = int(1000 * seconds)
         self.simulator.delays(task_ms=self._task_ms)
