@@ -284,7 +284,7 @@ def _build_settings(step: CreateClone, frozen: FrozenHardware) -> Mapping[str, s
     if customizing.specification is not None:
         raise UnsupportedError(
             f"a lone ESXi host cannot customize {step.name}: a vCenter does that",
-            hint="let cloud-init do it: ``os: cloud-init`` with ``transport: guestinfo`` in the "
+            hint="let cloud-init do it: os: cloud-init with transport: guestinfo in the "
             "customization",
             kind="NotSupported",
         )

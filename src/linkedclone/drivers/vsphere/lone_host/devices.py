@@ -222,7 +222,7 @@ def _check_card(step: CreateClone, card: Card) -> None:
     told = label_of(card.old) if card.old is not None else "a new network card"
     raise RefusedError(
         f"{told} of {step.source.name} is on a network that only a vCenter knows",
-        hint="put it on a network of the host: ``hardware.nics``",
+        hint="put it on a network of the host: ``hardware.nics.remap``",
     )
 
 
