@@ -309,7 +309,7 @@ def test_a_fork_that_takes_no_identity_stays_silent_and_is_named(forks: Warm) ->
     forks.ssh(FORKS[2], f"rm {hook}")
     step = step_of(driver, FORKS[2], "nameless", "10.77.0.31")
     error = error_of(driver, lambda: driver.start(step))
-    assert error.brief == ("nameless did not take its identity: its network cards stayed down")
+    assert error.brief == "nameless did not take its identity: its network cards stayed down"
     assert error.details == "the hook 10-no ended with status 3"
     left = find(driver, "nameless")
     assert left.power is Power.ON
