@@ -31,7 +31,7 @@ from linkedclone.model.guest import Guest, GuestCard
 from linkedclone.model.inventory import Inventory
 from linkedclone.model.plan import CreateClone
 from linkedclone.model.request import Hardware, Nic
-from linkedclone.model.vm import LEFT_FAILED, Power, Vm
+from linkedclone.model.vm import LEFT_FAILED, PoolState, Power, Vm
 from tests import do
 from tests.command import run
 from tests.contract.acts import error_of, find, read, result_of, step_for
@@ -298,6 +298,27 @@ def test_a_fork_of_a_fork_is_neither_of_both(forks: Warm, told: dict[str, list[s
     assert "nonce" in text
     assert not set(lines[1:5]) & set(told[FORKS[3]])
     switch_off(forks, "grandchild")
+
+
+def test_a_spare_is_silent_and_becomes_the_clone_that_takes_it_over(forks: Warm) -> None:
+    driver, address = forks.driver, "10.77.0.50"
+    step = step_of(driver, "parent", "waiting", address)
+    pool = PoolState(slot="waiting", spare=True)
+    result_of(driver, driver.start(replace(step, mark=replace(step.mark, pool=pool))))
+    spare = find(driver, "waiting")
+    own = bytes.fromhex(spare.macs[1].replace(":", ""))
+    assert spare.power is Power.PAUSED
+    assert not forks.wire.holds(own)
+    taking = replace(step_of(driver, "parent", "taken", address), spare=spare.id)
+    result_of(driver, driver.start(taking))
+    stored = forks.stored("taken")
+    assert stored.id == spare.id
+    assert forks.ssh("taken", "hostname; cat /run/nonce").split() == ["taken", "nonce"]
+    # What it is told when it boots, too.
+    seed = (stored.folder / stored.record.machine.seed).read_bytes()
+    assert b"instance-of-taken" in seed
+    assert b"instance-of-waiting" not in seed
+    switch_off(forks, "taken")
 
 
 def test_a_fork_that_takes_no_identity_stays_silent_and_is_named(forks: Warm) -> None:
