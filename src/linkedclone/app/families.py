@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from linkedclone.model.access import SshLogin
     from linkedclone.model.report import ActionReport
     from linkedclone.model.request import Scan
+    from linkedclone.model.vm import Vm
 
 
 class Families:
@@ -54,14 +55,15 @@ class Families:
 
         Args:
             parent: Only what depends on this VM, directly or by way of others.
-            every: Also what depends on nothing. Templates never: nothing runs in them.
+            every: Also what depends on nothing. Templates never, and no spares of pools: nothing
+                runs in them.
         """
         found = self._driver.find_vms([parent]) if parent else ()
         inventory = self._driver.observe()
         lineage = Lineage(inventory)
         vms = lineage.descendants(found) if parent else inventory.vms
         seen = (vm for vm in vms if vm.id not in inventory.outside)
-        rows = [describe_vm(vm, lineage) for vm in seen if not vm.template]
+        rows = [describe_vm(vm, lineage) for vm in seen if not (vm.template or _is_spare(vm))]
         chosen = [row for row in rows if every or row.mode is not Mode.FULL]
         logins = {}
         if (guests := self._driver.services.guests) is not None:
@@ -139,6 +141,10 @@ class Families:
         store = self._quiet.driver.services.images
         images = store.list_images() if store else ()
         return find_waste(inventory, images, despite_unreadable=despite), inventory.not_seen
+
+
+def _is_spare(vm: Vm) -> bool:
+    return vm.valid_mark is not None and vm.valid_mark.spare
 
 
 def _by_step(found: Sequence[Waste], kinds: Collection[WasteKind]) -> dict[str, Waste]:

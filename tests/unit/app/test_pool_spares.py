@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from linkedclone.app.connection import Connection
 from linkedclone.app.pools.pools import Pools
 from linkedclone.drivers.memory.driver import MemoryDriver
 from linkedclone.errors import InputError, UnsupportedError
@@ -222,6 +223,13 @@ def test_a_spare_is_no_clone_to_hold_or_to_refresh(stage: ForkStage) -> None:
         stage.pools().hold(spec, ["desks-spare-1"], "for Anne")
     stage.pools().hold(spec, [], "all of them")
     assert not any(state_of(vm).hold for vm in spares(stage, spec).values())
+
+
+def test_a_spare_is_no_host_of_an_inventory(stage: ForkStage) -> None:
+    spec = spared(stage)
+    stage.apply(spec)
+    hosts = Connection(MemoryDriver(stage.hypervisor), address="test").lineage.hosts(every=True)
+    assert sorted(host.vm.name for host in hosts) == ["desk-1", "desk-2", "golden"]
 
 
 def test_a_spare_that_another_run_took_first_is_not_taken_twice(stage: ForkStage) -> None:
