@@ -355,6 +355,8 @@ class Family:
     # -- changing ---------------------------------------------------------------------
 
     def _promote(self, dice: Dice) -> None:
+        if not self.world.powers.promotes:
+            return
         force = dice.roll(4) > 0
         names = sorted(self.before.members)
         wanted = dict.fromkeys(dice.pick(names) for _ in range(1 + dice.roll(2)))

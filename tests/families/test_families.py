@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from tests.families.engine import ACTS, Family
 from tests.families.local import LocalWorld, fresh_folder
 from tests.families.memory import MemoryWorld
-from tests.families.vsphere import VsphereWorld
+from tests.families.vsphere import EsxiWorld, VsphereWorld
 from tests.families.world import World
 from tests.simulator import Simulator
 
@@ -64,6 +64,12 @@ def tell_on_vsphere(story: Story, most: int = 30) -> None:
         tell(world, story, most=most)
 
 
+def tell_on_a_lone_host(story: Story, destroy: str, most: int = 30) -> None:
+    with Simulator.start("-esx") as simulator, closing(EsxiWorld(simulator)) as world:
+        simulator.control("POST", "esx", {"destroy": destroy})
+        tell(world, story, most=most)
+
+
 @settings(max_examples=4, deadline=None, suppress_health_check=CHECKS)
 @given(stories(30, 90))
 def test_a_family_in_memory(story: Story) -> None:
@@ -80,6 +86,17 @@ def test_a_family_on_this_machine(tmp_path: Path, story: Story) -> None:
 @given(stories(25, 45))
 def test_a_family_on_vsphere(story: Story) -> None:
     tell_on_vsphere(story)
+
+
+def draw_story(number: int, length: int) -> Story:
+    """Return a story that is the same each time."""
+    chance = random.Random(number)
+    return [(chance.choice(ACTS), chance.randrange(2**32)) for _ in range(length)]
+
+
+@pytest.mark.parametrize(("destroy", "number"), [("keeps-base", 2), ("takes-base", 5)])
+def test_a_family_on_a_lone_host(destroy: str, number: int) -> None:
+    tell_on_a_lone_host(draw_story(number, 25), destroy)
 
 
 @pytest.mark.soak
@@ -103,13 +120,8 @@ def test_large_families_on_vsphere(story: Story) -> None:
     tell_on_vsphere(story, most=200)
 
 
-CHANCE = random.Random(11)
-LONG = [(CHANCE.choice(ACTS), CHANCE.randrange(2**32)) for _ in range(250)]
-"""A story that is the same each time."""
-
-
 def test_stories_are_about_something() -> None:
-    family = tell(MemoryWorld(), LONG, most=150, look_around_every=50)
+    family = tell(MemoryWorld(), draw_story(11, 250), most=150, look_around_every=50)
     tally = family.tally
     assert tally.made > 100
     acts = {"clone", "snapshot", "delete", "delete a snapshot", "revert", "promote", "adopt"}

@@ -42,6 +42,7 @@ class VsphereWorld:
         "unregister",
     )
     powers = Powers(measures=False)
+    parent = "DC0_H0_VM0"
 
     def __init__(self, simulator: Simulator) -> None:
         self.simulator = simulator
@@ -58,7 +59,7 @@ class VsphereWorld:
             self._content.rootFolder, [vim.VirtualMachine], recursive=True
         )
         self._loose: dict[str, Chain] = {}
-        self.connection.snapshots.create("DC0_H0_VM0", "base")
+        self.connection.snapshots.create(self.parent, "base")
 
     def close(self) -> None:
         self.connection.close()
@@ -187,6 +188,17 @@ class VsphereWorld:
             template=False,
         )
         WaitForTask(machine.CloneVM_Task(folder=machine.parent, name=f"hand-{number}", spec=spec))
+
+
+class EsxiWorld(VsphereWorld):
+    """The VMs of a simulated host without vCenter, which counts no users of a file.
+
+    A VM that runs changes its disks, and with them what strangers hung from them: none runs.
+    """
+
+    strangers = tuple(act for act in VsphereWorld.strangers if act != "clone by hand")
+    powers = Powers(measures=False, promotes=False, runs=False)
+    parent = "ha-host_VM0"
 
 
 def _nodes(tree: Iterable[Any]) -> Iterator[Any]:

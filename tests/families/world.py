@@ -15,6 +15,7 @@ class Powers:
     Attributes:
         sees_loose: Whether files that no VM reads are seen without a scan.
         unregisters: Whether a base can be kept by unregistering its last user.
+        promotes: Whether a clone can be made independent.
         promotes_snapshots: Whether a VM with snapshots can be promoted.
         runs: Whether VMs can be started.
         measures: Whether the oracle knows the sizes of files.
@@ -22,6 +23,7 @@ class Powers:
 
     sees_loose: bool = False
     unregisters: bool = True
+    promotes: bool = True
     promotes_snapshots: bool = True
     runs: bool = True
     measures: bool = True
