@@ -12,7 +12,7 @@ from linkedclone.drivers.vsphere.connection.session import Session
 from linkedclone.drivers.vsphere.names import unescape
 from linkedclone.drivers.vsphere.property import traversal
 from linkedclone.drivers.vsphere.property.collector import Collector, Seen
-from linkedclone.errors import RefusedError, UnsupportedError
+from linkedclone.errors import RefusedError, UnreadableAnswerError, UnsupportedError
 from linkedclone.model.findings import Finding, Verdict
 from linkedclone.model.plan import CreateClone, JobStep
 from linkedclone.model.request import DiskMove
@@ -60,6 +60,11 @@ class Host:
         root = self._session.content.rootFolder
         around = self._collector.read("read the host", [root], _WANTED, _WAYS)
         hosts = [seen for seen in around.values() if seen.kind == "HostSystem"]
+        if not hosts:
+            raise UnreadableAnswerError(
+                "could not read the host: the answer tells of none",
+                hint="the user may not see the host itself: give it a role there",
+            )
         return HostState(
             manager=next((str(one.told(_MANAGER)) for one in hosts if one.told(_MANAGER)), ""),
             # A host that does not say so is an old one, of which nothing is known.

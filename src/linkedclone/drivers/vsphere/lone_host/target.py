@@ -9,7 +9,7 @@ from linkedclone.drivers.vsphere.inventory.shared_datastores import URL, read_vo
 from linkedclone.drivers.vsphere.placement.target import Placer
 from linkedclone.drivers.vsphere.property.collector import Collector, Seen
 from linkedclone.drivers.vsphere.property.traversal import Walk
-from linkedclone.errors import RefusedError, UnsupportedError
+from linkedclone.errors import RefusedError, UnreadableAnswerError, UnsupportedError
 from linkedclone.model.request import CloneRequest, DiskMove, Target
 from linkedclone.model.values.ids import FolderId
 from linkedclone.model.vm import Vm
@@ -33,8 +33,11 @@ def read_host_id(session: Session, collector: Collector) -> str:
     root = session.content.rootFolder
     for seen in collector.read("read the host's id", [root], _HOST, _TO_HOST).values():
         if seen.kind == "HostSystem":
-            return str(seen.told("hardware.systemInfo.uuid") or "")
-    return ""
+            return str(seen.demand("hardware.systemInfo.uuid"))
+    raise UnreadableAnswerError(
+        "could not read the host's id: the answer tells of no host",
+        hint="the user may not see the host itself: give it a role there",
+    )
 
 
 def folder_of(target: Target) -> FolderId:
