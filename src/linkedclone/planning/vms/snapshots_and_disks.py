@@ -58,11 +58,7 @@ def plan_delete_snapshot(
     despite_unreadable: bool = False,
 ) -> Plan:
     """Delete a snapshot that nothing depends on."""
-    refuse_unreadable(vm, snapshot)
-    (vm,) = latest([vm], inventory)
-    snapshot = latest_snapshot(vm, snapshot)
-    refuse_unreadable(vm, snapshot)
-    refuse_unread([vm], action="delete a snapshot of", despite=despite_unreadable)
+    vm, snapshot = _see_now(vm, snapshot, inventory, "delete a snapshot of", despite_unreadable)
     lineage = Lineage(inventory)
     refuse_used(
         f"refusing to delete snapshot {snapshot.name!r} of {vm.name}: linked clones depend on it",
@@ -83,6 +79,22 @@ def plan_delete_snapshot(
     return Plan(stages=((step,),), notes=what_to_know([vm], inventory), routine=inventory.unscanned)
 
 
+def _see_now(
+    vm: Vm,
+    snapshot: Snapshot,
+    inventory: Inventory,
+    action: str,
+    despite: bool,  # noqa: FBT001
+) -> tuple[Vm, Snapshot]:
+    """Return a VM and its snapshot as the inventory has them; refuse what cannot be read."""
+    refuse_unreadable(vm, snapshot)
+    (vm,) = latest([vm], inventory)
+    snapshot = latest_snapshot(vm, snapshot)
+    refuse_unreadable(vm, snapshot)
+    refuse_unread([vm], action=action, despite=despite)
+    return vm, snapshot
+
+
 def plan_delete_memory(
     vm: Vm,
     snapshot: Snapshot,
@@ -95,10 +107,8 @@ def plan_delete_memory(
 
     Spares are in the way: their pool would have nothing to make others of.
     """
-    refuse_unreadable(vm, snapshot)
-    (vm,) = latest([vm], inventory)
-    snapshot = latest_snapshot(vm, snapshot)
-    refuse_unread([vm], action="delete the memory of a snapshot of", despite=despite_unreadable)
+    action = "delete the memory of a snapshot of"
+    vm, snapshot = _see_now(vm, snapshot, inventory, action, despite_unreadable)
     called = f"snapshot {snapshot.name!r} of {vm.name}"
     if snapshot.memory is None:
         raise RefusedError(f"the {called} holds no memory", hint="``snapshot list`` tells")
@@ -109,7 +119,7 @@ def plan_delete_memory(
         [fork for fork in forks if isinstance(fork, Vm) and fork.mark and fork.mark.spare],
         hint="set spares in the pool's file to 0 and apply it: ``pool apply``",
     )
-    refuse_foreign([vm], action="delete the memory of a snapshot of", force=force)
+    refuse_foreign([vm], action=action, force=force)
     step = DeleteMemory(
         vm=vm.id, vm_name=vm.name, vm_uuid=vm.uuid, snapshot=snapshot.id, name=snapshot.name
     )
@@ -129,10 +139,7 @@ def plan_revert(
     Clones depend on snapshots, which a revert leaves alone. But other tools can
     link a disk to any file, and the layers of the present state go.
     """
-    refuse_unreadable(vm, snapshot)
-    (vm,) = latest([vm], inventory)
-    refuse_unreadable(vm, latest_snapshot(vm, snapshot))
-    refuse_unread([vm], action="revert", despite=despite_unreadable)
+    vm, snapshot = _see_now(vm, snapshot, inventory, "revert", despite_unreadable)
     lineage = Lineage(inventory)
     refuse_used(
         f"refusing to revert {vm.name}: other VMs depend on its current state",
@@ -150,7 +157,7 @@ def plan_revert(
     step = RevertSnapshot(
         vm=vm.id, vm_name=vm.name, vm_uuid=vm.uuid, snapshot=snapshot.id, name=snapshot.name
     )
-    notes = (*_tell_stale(vm, latest_snapshot(vm, snapshot)), *what_to_know([vm], inventory))
+    notes = (*_tell_stale(vm, snapshot), *what_to_know([vm], inventory))
     return Plan(stages=((step,),), notes=notes, routine=inventory.unscanned)
 
 
