@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
 from typing import Final
 
 from linkedclone.drivers.features import require
@@ -24,7 +23,7 @@ from linkedclone.drivers.vsphere.lone_host.creating import Creations
 from linkedclone.drivers.vsphere.lone_host.directory import Directories
 from linkedclone.drivers.vsphere.lone_host.source import Sources
 from linkedclone.drivers.vsphere.lone_host.steps import LoneHost
-from linkedclone.drivers.vsphere.lone_host.target import folder_of, read_host_id, resolve_target
+from linkedclone.drivers.vsphere.lone_host.target import folder_of, resolve_target
 from linkedclone.drivers.vsphere.placement.target import Placer
 from linkedclone.drivers.vsphere.property.collector import Collector
 from linkedclone.drivers.vsphere.property.datacenters import Datacenters
@@ -76,17 +75,14 @@ class VsphereDriver:
 
     def identify(self) -> Identity:
         about, endpoint = self._session.content.about, self._session.endpoint
+        host = self._steps.host
         port = "" if endpoint.port == 443 else f":{endpoint.port}"
         return Identity(
-            instance=self._host_id if self._alone else about.instanceUuid or "",
+            instance=host.id if host is not None else about.instanceUuid or "",
             product=about.name,
             version=about.version,
             address=f"{endpoint.host}{port}",
         )
-
-    @cached_property
-    def _host_id(self) -> str:
-        return read_host_id(self._session, self._collector)
 
     # -- read -------------------------------------------------------------------------
 

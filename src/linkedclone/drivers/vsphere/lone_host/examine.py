@@ -23,10 +23,11 @@ _FREE: Final = "esxBasic"
 """The edition that allows no changes [fact: vs-esxi-licence]."""
 
 _MANAGER: Final = "summary.managementServerIp"
+_ID: Final = "hardware.systemInfo.uuid"
 _DELTAS: Final = "capability.deltaDiskBackingsSupported"
 _LICENCES: Final = "licenses"
 _WANTED: Final = {
-    "HostSystem": ("name", _MANAGER, _DELTAS),
+    "HostSystem": ("name", _ID, _MANAGER, _DELTAS),
     "Datastore": ("name", "summary.type", "info"),
 }
 _WAYS: Final = (
@@ -42,6 +43,7 @@ _WAYS: Final = (
 class HostState:
     """What was read of a host and its datastores."""
 
+    id: str  # of the hardware; empty if that was not told
     manager: str  # the address of the vCenter that manages it; empty if none does
     delta_disks: bool  # whether several VMs may depend on one disk
     shared: dict[StoreId, str]  # the names of the datastores that other hosts may use as well
@@ -66,6 +68,7 @@ class Host:
                 hint="the user may not see the host itself: give it a role there",
             )
         return HostState(
+            id=next((str(one.get(_ID)) for one in hosts if one.get(_ID)), ""),
             manager=next((str(one.told(_MANAGER)) for one in hosts if one.told(_MANAGER)), ""),
             # A host that does not say so is an old one, of which nothing is known.
             delta_disks=all(one.told(_DELTAS) is not False for one in hosts),
@@ -75,6 +78,16 @@ class Host:
                 if one.kind == "Datastore" and is_shared(one)
             },
         )
+
+    @property
+    def id(self) -> str:
+        """The id of the hardware: ``about`` has none [fact: vs-esxi-host-id]."""
+        if not self.state.id:
+            raise UnreadableAnswerError(
+                "could not read the host's id: it tells none",
+                hint="the user may not see the host itself: give it a role there",
+            )
+        return self.state.id
 
     def check(self, step: JobStep) -> None:
         """Refuse a change of a host that a vCenter manages, and a clone that it cannot hold."""

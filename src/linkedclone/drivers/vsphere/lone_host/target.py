@@ -8,8 +8,7 @@ from linkedclone.drivers.vsphere.connection.session import Session
 from linkedclone.drivers.vsphere.inventory.shared_datastores import URL, read_volume
 from linkedclone.drivers.vsphere.placement.target import Placer
 from linkedclone.drivers.vsphere.property.collector import Collector, Seen
-from linkedclone.drivers.vsphere.property.traversal import Walk
-from linkedclone.errors import RefusedError, UnreadableAnswerError, UnsupportedError
+from linkedclone.errors import RefusedError, UnsupportedError
 from linkedclone.model.request import CloneRequest, DiskMove, Target
 from linkedclone.model.values.ids import FolderId
 from linkedclone.model.vm import Vm
@@ -18,26 +17,6 @@ _TYPE: Final = "summary.type"
 _WANTED: Final = {"Datastore": ("name", URL, _TYPE)}
 _NAMESPACES: Final = frozenset({"vsan", "vsand", "vvol"})
 """Kinds of datastores, in lower case, whose folders are objects that this driver does not make."""
-
-_HOST: Final = {"HostSystem": ("hardware.systemInfo.uuid",)}
-_TO_HOST: Final = (
-    Walk(name="centers", kind="Folder", path="childEntity", then=("hosts",)),
-    Walk(name="hosts", kind="Datacenter", path="hostFolder", then=("computes",)),
-    Walk(name="computes", kind="Folder", path="childEntity", then=("host",)),
-    Walk(name="host", kind="ComputeResource", path="host"),
-)
-
-
-def read_host_id(session: Session, collector: Collector) -> str:
-    """Return the id of the hardware: ``about`` has none [fact: vs-esxi-host-id]."""
-    root = session.content.rootFolder
-    for seen in collector.read("read the host's id", [root], _HOST, _TO_HOST).values():
-        if seen.kind == "HostSystem":
-            return str(seen.demand("hardware.systemInfo.uuid"))
-    raise UnreadableAnswerError(
-        "could not read the host's id: the answer tells of no host",
-        hint="the user may not see the host itself: give it a role there",
-    )
 
 
 def folder_of(target: Target) -> FolderId:
