@@ -119,7 +119,7 @@ def _find_address(vm: StoredVm, machine: Machine) -> SshAddress:
         )
     if seen.power is Power.PAUSED:
         raise RefusedError(
-            f"{name} is paused: its guest answers nobody",
+            f"{name} is paused: its guest cannot answer",
             details=seen.reason,
             hint=f"let it go on: ``start`` {name}",
         )

@@ -112,8 +112,8 @@ def find_stale(vm: StoredVm, snapshot: SnapshotRecord, *, content: bool = False)
 def _find_change(file: Path, *, content: bool) -> str:
     """Say how a file of memory differs from what was sealed; empty if it does not.
 
-    One whose time alone is another is compared in full with ``content``, else by samples:
-    whoever lists snapshots does not wait until all memory is read.
+    A file of which only the time differs is compared in full with ``content``, and by samples
+    without it, so that listing snapshots does not read all of their memory.
     """
     try:
         sealed, seen = read_seal(file), file.lstat()

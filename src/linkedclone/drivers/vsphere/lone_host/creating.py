@@ -118,7 +118,7 @@ class Creations:
         return build_calls(self._session, step, self._sources.read(step), claim)
 
     def follow(self, job: Job, step: CreateClone) -> None:
-        """Follow a clone whose name is taken, whoever makes it; take it over if nobody does."""
+        """Follow the clone that another run makes under this name, or take over what it left."""
         self._add(_Making(job=job, step=step))
 
     def _add(self, making: _Making) -> None:
